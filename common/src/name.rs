@@ -1,0 +1,237 @@
+//! Names that the operator configuration makes from templates: Secrets, disruption budgets, DNS names.
+
+/// Labels of Services and Pods allow 63 characters; the longest suffix that the operator gives a cluster's name is `-repl`.
+pub const MAX_CLUSTER_NAME: usize = 63 - "-repl".len();
+
+/// `{tprkind}` of a Secret's name.
+pub const KIND: &str = "postgresql";
+/// `{tprgroup}` of a Secret's name.
+pub const GROUP: &str = "acid.zalan.do";
+
+/// The name of the Secret that holds a role's password.
+///
+/// Placeholders: `{username}` (with `-` for `_`), `{cluster}`, `{team}`, `{tprkind}`, `{tprgroup}`.
+///
+/// ```
+/// # use pgloom_common::name::secret_name;
+/// let name = secret_name("{username}.{cluster}.credentials.{tprkind}.{tprgroup}", "foo_user", "acid-minimal-cluster", "acid");
+/// assert_eq!(name, "foo-user.acid-minimal-cluster.credentials.postgresql.acid.zalan.do");
+/// ```
+#[must_use]
+pub fn secret_name(template: &str, username: &str, cluster: &str, team: &str) -> String {
+    let username = username.replace('_', "-");
+    filled(
+        template,
+        &[
+            ("username", &username),
+            ("cluster", cluster),
+            ("team", team),
+            ("tprkind", KIND),
+            ("tprgroup", GROUP),
+        ],
+    )
+}
+
+/// The name of a disruption budget. Placeholder: `{cluster}`, as in `postgres-{cluster}-pdb`.
+#[must_use]
+pub fn pdb_name(template: &str, cluster: &str) -> String {
+    filled(template, &[("cluster", cluster)])
+}
+
+/// A DNS name of a load balancer, lower case. Placeholders: `{cluster}`, `{team}`, `{namespace}`, `{hostedzone}`.
+///
+/// `cluster` is the object's name for the current templates (`master_dns_name_format`) and the [`internal_name`] for the
+/// legacy ones (`master_legacy_dns_name_format`).
+///
+/// ```
+/// # use pgloom_common::name::dns_name;
+/// let name = dns_name("{cluster}-repl.{team}.{hostedzone}", "test", "acid", "default", "db.example.com");
+/// assert_eq!(name, "test-repl.acid.db.example.com");
+/// ```
+#[must_use]
+pub fn dns_name(
+    template: &str,
+    cluster: &str,
+    team: &str,
+    namespace: &str,
+    hosted_zone: &str,
+) -> String {
+    filled(
+        template,
+        &[
+            ("cluster", cluster),
+            ("team", team),
+            ("namespace", namespace),
+            ("hostedzone", hosted_zone),
+        ],
+    )
+    .to_lowercase()
+}
+
+/// A cluster's name without its team: `test` of `acid-test`. The whole name if it does not start with the team.
+#[must_use]
+pub fn internal_name<'a>(cluster: &'a str, team: &str) -> &'a str {
+    match cluster.get(..team.len()) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(team) => cluster[team.len()..]
+            .strip_prefix('-')
+            .filter(|rest| !rest.is_empty())
+            .unwrap_or(cluster),
+        _ => cluster,
+    }
+}
+
+/// Fills the placeholders in one pass, so that a value is never taken for a placeholder. Unknown ones stay.
+fn filled(template: &str, values: &[(&str, &str)]) -> String {
+    let mut text = String::with_capacity(template.len() + 32);
+    let mut rest = template;
+    while let Some(open) = rest.find('{') {
+        text.push_str(&rest[..open]);
+        rest = &rest[open..];
+        let hit = rest.find('}').and_then(|close| {
+            let name = &rest[1..close];
+            values
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (close, *value))
+        });
+        match hit {
+            Some((close, value)) => {
+                text.push_str(value);
+                rest = &rest[close + 1..];
+            }
+            None => {
+                text.push('{');
+                rest = &rest[1..];
+            }
+        }
+    }
+    text.push_str(rest);
+    text
+}
+
+/// The placeholders of a template that [`secret_name`] and its like do not know, for a check before use.
+///
+/// ```
+/// # use pgloom_common::name::unknown_placeholders;
+/// assert_eq!(unknown_placeholders("{user}.{cluster}", &["username", "cluster"]), ["user"]);
+/// ```
+#[must_use]
+pub fn unknown_placeholders<'a>(template: &'a str, known: &[&str]) -> Vec<&'a str> {
+    template
+        .split('{')
+        .skip(1)
+        .filter_map(|part| part.split_once('}').map(|(name, _)| name))
+        .filter(|name| !known.contains(name))
+        .collect()
+}
+
+/// Whether a text is a DNS label that starts with a letter, as names of Services have to be (RFC 1035): at most 63 of
+/// `a-z`, `0-9` and `-`, first a letter, last not a hyphen.
+#[must_use]
+pub fn is_dns1035(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let bytes = text.as_bytes();
+    text.len() <= 63
+        && bytes.first().is_some_and(u8::is_ascii_lowercase)
+        && bytes.iter().copied().all(inner)
+        && bytes.last() != Some(&b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guides_and_the_short_secret_name_come_from_their_templates() {
+        let long = "{username}.{cluster}.credentials.{tprkind}.{tprgroup}";
+        assert_eq!(
+            secret_name(long, "postgres", "acid-minimal-cluster", "acid"),
+            "postgres.acid-minimal-cluster.credentials.postgresql.acid.zalan.do"
+        );
+        assert_eq!(
+            secret_name(
+                "{username}.{cluster}.credentials",
+                "foo_user",
+                "acid-a",
+                "acid"
+            ),
+            "foo-user.acid-a.credentials"
+        );
+        assert_eq!(
+            secret_name("{team}/{username}", "a_b", "acid-a", "acid"),
+            "acid/a-b"
+        );
+    }
+
+    #[test]
+    fn a_value_is_never_taken_for_a_placeholder() {
+        assert_eq!(
+            secret_name("{username}.{cluster}", "{cluster}", "x", "t"),
+            "{cluster}.x"
+        );
+        assert_eq!(
+            secret_name("{nobody}.{cluster", "u", "x", "t"),
+            "{nobody}.{cluster"
+        );
+    }
+
+    #[test]
+    fn dns_names_are_lower_case() {
+        assert_eq!(
+            dns_name(
+                "{cluster}.{namespace}.{hostedzone}",
+                "ACID-a",
+                "acid",
+                "prod",
+                "Db.example.com"
+            ),
+            "acid-a.prod.db.example.com"
+        );
+        assert_eq!(
+            dns_name(
+                "{cluster}.{team}.{hostedzone}",
+                internal_name("acid-test", "ACID"),
+                "ACID",
+                "x",
+                "db"
+            ),
+            "test.acid.db"
+        );
+    }
+
+    #[test]
+    fn the_internal_name_is_what_follows_the_team() {
+        for (cluster, team, expected) in [
+            ("acid-test", "acid", "test"),
+            ("my-team-another-test", "my-team", "another-test"),
+            ("acid-test", "test", "acid-test"),
+            ("acidtest", "acid", "acidtest"),
+            ("acid-", "acid", "acid-"),
+            ("a", "acid", "a"),
+        ] {
+            assert_eq!(
+                internal_name(cluster, team),
+                expected,
+                "{cluster} of {team}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_budgets_name_follows_its_format() {
+        assert_eq!(
+            pdb_name("postgres-{cluster}-databass-budget", "acid-a"),
+            "postgres-acid-a-databass-budget"
+        );
+    }
+
+    #[test]
+    fn labels_start_with_a_letter_and_end_with_no_hyphen() {
+        for good in ["a", "acid-test", "a1"] {
+            assert!(is_dns1035(good), "{good}");
+        }
+        for bad in ["", "-a", "1a", "a-", "A", "a.b", "foo+bar", &"a".repeat(64)] {
+            assert!(!is_dns1035(bad), "{bad}");
+        }
+    }
+}
