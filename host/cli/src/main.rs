@@ -1,0 +1,2 @@
+//! The `pgloom` binary.
+fn main() {}

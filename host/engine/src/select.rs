@@ -1,0 +1,232 @@
+//! Which steps concern a cluster, and which existing objects each of them sees.
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::contract::{ObjectRef, ObservedObject, ObservedSelector, Selection, Trigger};
+
+/// Whether a plugin has anything to say about a cluster: any trigger holds, or there is none.
+pub(crate) fn is_relevant(triggers: &[Trigger], cluster: &Value, config: &Value) -> bool {
+    triggers.is_empty()
+        || triggers.iter().any(|trigger| match trigger {
+            Trigger::Manifest(pointer) => cluster.pointer(pointer).is_some_and(says_something),
+            Trigger::Config(key) => config.get(key).is_some_and(says_something),
+        })
+}
+
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        // A section that is there says something even if it is empty: `connectionPooler: {}` switches the pooler on.
+        Value::Object(_) | Value::Bool(true) | Value::Number(_) => true,
+    }
+}
+
+/// An existing object that a selector means, by kind, name and namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted {
+    /// As in `v1`.
+    pub api_version: String,
+    /// As in `ConfigMap`.
+    pub kind: String,
+    /// None means the cluster's own namespace.
+    pub namespace: Option<String>,
+    /// The object's name.
+    pub name: String,
+}
+
+/// The object that a selector names, unless it means all of the cluster's own.
+pub(crate) fn named(selector: &ObservedSelector, cluster: &Value, config: &Value) -> Option<Wanted> {
+    let text = match &selector.from {
+        Selection::Owned => return None,
+        Selection::Manifest(pointer) => cluster.pointer(pointer)?.as_str()?,
+        Selection::Config(key) => config.get(key)?.as_str()?,
+    };
+    let (namespace, name) = match text.split_once('/') {
+        Some((namespace, name)) => (Some(namespace).filter(|text| !text.is_empty()), name),
+        None => (None, text),
+    };
+    (!name.is_empty()).then(|| Wanted {
+        api_version: selector.kind.api_version.clone(),
+        kind: selector.kind.kind.clone(),
+        namespace: namespace.map(str::to_owned),
+        name: name.to_owned(),
+    })
+}
+
+/// What a step sees of the existing objects.
+pub(crate) fn observe(
+    selectors: &[ObservedSelector],
+    cluster: &Value,
+    config: &Value,
+    existing: &[Value],
+    secrets: bool,
+) -> Vec<ObservedObject> {
+    let mut seen = Vec::new();
+    for selector in selectors {
+        let wanted = named(selector, cluster, config);
+        if wanted.is_none() && !matches!(selector.from, Selection::Owned) {
+            continue;
+        }
+        for object in existing.iter().filter(|object| is_meant(object, selector, wanted.as_ref(), cluster)) {
+            let mut shown = mask(object, &selector.fields);
+            if selector.kind.kind == "Secret" && !secrets {
+                hide_values(&mut shown);
+            }
+            seen.push(ObservedObject {
+                selector: selector.id.clone(),
+                identity: identity(object),
+                object: shown.to_string(),
+            });
+        }
+    }
+    seen
+}
+
+fn is_meant(object: &Value, selector: &ObservedSelector, wanted: Option<&Wanted>, cluster: &Value) -> bool {
+    let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    if object.get("kind").and_then(Value::as_str) != Some(&selector.kind.kind)
+        || object.get("apiVersion").and_then(Value::as_str) != Some(&selector.kind.api_version)
+    {
+        return false;
+    }
+    let own = text(cluster, "/metadata/namespace");
+    let namespace = text(object, "/metadata/namespace");
+    match wanted {
+        // The host offers only the cluster's own objects and those that `named` asked for.
+        None => namespace == own && !is_named_elsewhere(object),
+        Some(wanted) => {
+            object.pointer("/metadata/name").and_then(Value::as_str) == Some(&wanted.name)
+                && namespace == wanted.namespace.clone().or(own)
+        }
+    }
+}
+
+/// The host marks objects that it observes by name only, so that they are not taken for the cluster's own.
+pub const NAMED_ONLY: &str = "pgloom.dev/observed-by-name";
+
+fn is_named_elsewhere(object: &Value) -> bool {
+    object.pointer("/metadata/annotations").and_then(|annotations| annotations.get(NAMED_ONLY)).is_some()
+}
+
+fn identity(object: &Value) -> ObjectRef {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    ObjectRef { api_version: text("/apiVersion"), kind: text("/kind"), name: text("/metadata/name") }
+}
+
+/// The object with nothing but the given fields, and with what identifies it.
+fn mask(object: &Value, fields: &[String]) -> Value {
+    if fields.is_empty() {
+        return object.clone();
+    }
+    let mut shown = Value::Object(Map::new());
+    let always = ["apiVersion", "kind", "metadata.name", "metadata.namespace"];
+    for path in always.into_iter().chain(fields.iter().map(String::as_str)) {
+        let names: Vec<&str> = path.split('.').collect();
+        if let Some(value) = names.iter().try_fold(object, |value, name| value.get(name)) {
+            insert(&mut shown, &names, value.clone());
+        }
+    }
+    shown
+}
+
+fn insert(into: &mut Value, path: &[&str], value: Value) {
+    let Value::Object(map) = into else { return };
+    match path {
+        [] => {}
+        [last] => {
+            map.insert((*last).to_owned(), value);
+        }
+        [first, rest @ ..] => insert(map.entry(*first).or_insert_with(|| Value::Object(Map::new())), rest, value),
+    }
+}
+
+/// Replaces a Secret's values by their hashes: a plugin may notice that one changed, and no more.
+fn hide_values(secret: &mut Value) {
+    for field in ["data", "stringData"] {
+        let Some(Value::Object(values)) = secret.get_mut(field) else { continue };
+        for value in values.values_mut().filter(|value| !is_hash(value)) {
+            let digest = Sha256::digest(value.as_str().unwrap_or_default());
+            let text: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+            *value = Value::String(format!("sha256:{text}"));
+        }
+    }
+}
+
+fn is_hash(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with("sha256:"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::contract::ObjectKind;
+
+    fn selector(kind: &str, from: Selection, fields: &[&str]) -> ObservedSelector {
+        ObservedSelector {
+            id: "it".to_owned(),
+            kind: ObjectKind { api_version: "v1".to_owned(), kind: kind.to_owned() },
+            from,
+            fields: fields.iter().map(|&field| field.to_owned()).collect(),
+        }
+    }
+
+    fn cluster() -> Value {
+        json!({"metadata": {"name": "acid-orders", "namespace": "shop"}, "spec": {"tls": {"secretName": "pg-tls"}, "off": false, "section": {}}})
+    }
+
+    #[test]
+    fn a_plugin_without_triggers_is_always_called() {
+        assert!(is_relevant(&[], &cluster(), &json!({})));
+    }
+
+    #[test]
+    fn a_section_that_is_absent_or_false_calls_nobody_and_an_empty_section_does() {
+        let at = |pointer: &str| is_relevant(&[Trigger::Manifest(pointer.to_owned())], &cluster(), &json!({}));
+        assert!(at("/spec/tls"));
+        assert!(at("/spec/section"));
+        assert!(!at("/spec/off"));
+        assert!(!at("/spec/standby"));
+    }
+
+    #[test]
+    fn a_key_of_the_configuration_calls_a_plugin_unless_it_is_empty() {
+        let with = |config: Value| is_relevant(&[Trigger::Config("sidecars".to_owned())], &cluster(), &config);
+        assert!(with(json!({"sidecars": [{"name": "exporter"}]})));
+        assert!(!with(json!({"sidecars": []})));
+        assert!(!with(json!({})));
+    }
+
+    #[test]
+    fn a_secret_arrives_as_hashes_unless_the_step_may_read_it() {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pg-tls", "namespace": "shop"}, "data": {"tls.key": "aHVzaA=="}});
+        let selectors = [selector("Secret", Selection::Manifest("/spec/tls/secretName".to_owned()), &[])];
+        let see = |secrets| observe(&selectors, &cluster(), &json!({}), std::slice::from_ref(&secret), secrets);
+        assert!(!see(false)[0].object.contains("aHVzaA=="));
+        assert!(see(false)[0].object.contains("sha256:"));
+        assert!(see(true)[0].object.contains("aHVzaA=="));
+    }
+
+    #[test]
+    fn a_selector_by_name_finds_that_object_and_no_other() {
+        let object = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}});
+        let selectors = [selector("ConfigMap", Selection::Config("pod_environment_configmap".to_owned()), &[])];
+        let config = json!({"pod_environment_configmap": "shop/settings"});
+        let seen = observe(&selectors, &cluster(), &config, &[object("settings"), object("other")], false);
+        assert_eq!(seen.iter().map(|seen| seen.identity.name.as_str()).collect::<Vec<_>>(), ["settings"]);
+    }
+
+    #[test]
+    fn a_mask_shows_the_asked_fields_and_the_identity() {
+        let object = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "pgdata-0", "namespace": "shop", "labels": {"a": "b"}}, "spec": {"resources": {"requests": {"storage": "1Gi"}}, "volumeName": "v"}, "status": {"phase": "Bound"}});
+        let shown = mask(&object, &["spec.resources".to_owned(), "status".to_owned()]);
+        assert_eq!(
+            shown,
+            json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "pgdata-0", "namespace": "shop"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}, "status": {"phase": "Bound"}})
+        );
+    }
+}

@@ -1,0 +1,119 @@
+//! What a plugin says of itself, put together field by field.
+
+use schemars::schema_for;
+
+use crate::bindings::contract::{
+    self, ActionKind, ObjectKind, ObservedSelector, Requirement, Selection, Trigger, WriteClaim,
+};
+use crate::plugin::{OperatorConfig, Plugin};
+
+/// An object's kind, as in `kind("apps/v1", "StatefulSet")`.
+pub fn kind(api_version: &str, kind: &str) -> ObjectKind {
+    ObjectKind { api_version: api_version.to_owned(), kind: kind.to_owned() }
+}
+
+/// A plugin's description; what can be derived from its types is.
+pub struct Description(contract::Description);
+
+impl Description {
+    /// Starts with what the types say: the configuration's schema and example, and the operator configuration's keys.
+    pub fn of<P: Plugin>(name: &str, version: &str, summary: &str) -> Self {
+        let schema = schema_for!(P::Settings);
+        let mut config_keys: Vec<String> = P::Config::keys().into_iter().map(str::to_owned).collect();
+        config_keys.sort();
+        config_keys.dedup();
+        Self(contract::Description {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            summary: summary.to_owned(),
+            config_schema: serde_json::to_string(&schema).unwrap_or_default(),
+            config_example: serde_json::to_string(&P::Settings::default()).unwrap_or_default(),
+            config_keys,
+            relevant: Vec::new(),
+            desired: Vec::new(),
+            observed: Vec::new(),
+            writes: Vec::new(),
+            actions: Vec::new(),
+            requires: Vec::new(),
+        })
+    }
+
+    /// Shows another step configuration than the default one as the example.
+    pub fn example(mut self, example: &serde_json::Value) -> Self {
+        self.0.config_example = example.to_string();
+        self
+    }
+
+    /// Call it if the manifest has a value there.
+    pub fn when_manifest(mut self, pointer: &str) -> Self {
+        self.0.relevant.push(Trigger::Manifest(pointer.to_owned()));
+        self
+    }
+
+    /// Call it if the operator configuration has a value for the key.
+    pub fn when_config(mut self, key: &str) -> Self {
+        self.0.relevant.push(Trigger::Config(key.to_owned()));
+        self
+    }
+
+    /// It reads what earlier steps want of this kind.
+    pub fn reads_desired(mut self, kind: ObjectKind) -> Self {
+        self.0.desired.push(kind);
+        self
+    }
+
+    /// It reads existing objects of this kind that carry the cluster's labels; `fields` empty means all.
+    pub fn observes_owned(self, id: &str, kind: ObjectKind, fields: &[&str]) -> Self {
+        self.observes(id, kind, Selection::Owned, fields)
+    }
+
+    /// It reads the existing object whose name the manifest gives.
+    pub fn observes_named(self, id: &str, kind: ObjectKind, pointer: &str, fields: &[&str]) -> Self {
+        self.observes(id, kind, Selection::Manifest(pointer.to_owned()), fields)
+    }
+
+    /// It reads the existing object whose name a key of the operator configuration gives.
+    pub fn observes_configured(self, id: &str, kind: ObjectKind, key: &str, fields: &[&str]) -> Self {
+        self.observes(id, kind, Selection::Config(key.to_owned()), fields)
+    }
+
+    fn observes(mut self, id: &str, kind: ObjectKind, from: Selection, fields: &[&str]) -> Self {
+        self.0.observed.push(ObservedSelector {
+            id: id.to_owned(),
+            kind,
+            from,
+            fields: fields.iter().map(|&field| field.to_owned()).collect(),
+        });
+        self
+    }
+
+    /// It creates objects of this kind, and sets any field of those.
+    pub fn creates(mut self, kind: ObjectKind) -> Self {
+        self.0.writes.push(WriteClaim { kind, creates: true, paths: Vec::new() });
+        self
+    }
+
+    /// It sets these fields of objects that earlier steps created.
+    pub fn writes(mut self, kind: ObjectKind, paths: &[&str]) -> Self {
+        let paths = paths.iter().map(|&path| path.to_owned()).collect();
+        self.0.writes.push(WriteClaim { kind, creates: false, paths });
+        self
+    }
+
+    /// It asks the host for this kind of action.
+    pub fn acts(mut self, action: ActionKind) -> Self {
+        self.0.actions.push(action);
+        self
+    }
+
+    /// Another plugin has to come earlier; `version` is a semver requirement.
+    pub fn requires(mut self, plugin: &str, version: &str) -> Self {
+        self.0.requires.push(Requirement { plugin: plugin.to_owned(), version: version.to_owned() });
+        self
+    }
+
+    /// The contract's type.
+    pub fn build(self) -> contract::Description {
+        self.0
+    }
+}

@@ -1,0 +1,90 @@
+//! Calls a plugin natively, as the host would call its component.
+
+use serde_json::{Value, json};
+
+use crate::bindings::contract::{self, Contribution, Guest, ObjectRef};
+use crate::{Component, Failure, Plugin};
+
+/// One call, put together piece by piece.
+pub struct Call {
+    request: contract::Request,
+}
+
+/// What a plugin answered, with objects as JSON values.
+#[derive(Debug, PartialEq)]
+pub struct Answer {
+    /// The partial objects, in order.
+    pub objects: Vec<Value>,
+    /// The whole response, as the contract has it.
+    pub response: contract::Response,
+}
+
+impl Call {
+    /// A call for a manifest: the whole `postgresql` object.
+    pub fn new(manifest: &Value) -> Self {
+        Self {
+            request: contract::Request {
+                cluster: manifest.to_string(),
+                operator_config: json!({}).to_string(),
+                config: json!({}).to_string(),
+                desired: Vec::new(),
+                observed: Vec::new(),
+                actions: Vec::new(),
+            },
+        }
+    }
+
+    /// With this operator configuration: flat, canonical keys, defaults filled in.
+    pub fn operator_config(mut self, config: &Value) -> Self {
+        self.request.operator_config = config.to_string();
+        self
+    }
+
+    /// With this step configuration.
+    pub fn settings(mut self, settings: &Value) -> Self {
+        self.request.config = settings.to_string();
+        self
+    }
+
+    /// With an object that earlier steps want.
+    pub fn desired(mut self, object: &Value) -> Self {
+        let identity = identity(object);
+        self.request.desired.push(contract::DesiredObject { identity, object: object.to_string() });
+        self
+    }
+
+    /// With an object that exists, found by a selector.
+    pub fn observed(mut self, selector: &str, object: &Value) -> Self {
+        let (selector, identity) = (selector.to_owned(), identity(object));
+        self.request.observed.push(contract::ObservedObject { selector, identity, object: object.to_string() });
+        self
+    }
+
+    /// With the state of an action that the plugin asked for before.
+    pub fn action(mut self, key: &str, phase: contract::ActionPhase, message: &str) -> Self {
+        self.request.actions.push(contract::ActionState { key: key.to_owned(), phase, message: message.to_owned() });
+        self
+    }
+
+    /// Calls `P` natively.
+    ///
+    /// # Errors
+    /// As `P` fails.
+    pub fn mutate<P: Plugin>(self) -> Result<Answer, Failure> {
+        let response = <Component<P> as Guest>::mutate(self.request)?;
+        let objects = response
+            .contributions
+            .iter()
+            .filter_map(|contribution| match contribution {
+                Contribution::Apply(json) => serde_json::from_str(json).ok(),
+                Contribution::Remove(_) => None,
+            })
+            .collect();
+        Ok(Answer { objects, response })
+    }
+}
+
+fn identity(object: &Value) -> ObjectRef {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    ObjectRef { api_version: text("/apiVersion"), kind: text("/kind"), name: text("/metadata/name") }
+}
