@@ -1,0 +1,279 @@
+"""From the pod's environment (the Spilo contract) to Patroni's configuration; values in, values out."""
+
+import json
+import os
+import shlex
+
+# A file of this image; Patroni runs some of them.
+HERE = "/pgloom"
+# Where a certificate is made when none is mounted.
+OWN_CERTIFICATE = "/run/certs/server.crt"
+OWN_KEY = "/run/certs/server.key"
+VERSIONS = "/usr/lib/postgresql"
+
+NO_WAL_ARCHIVE = "this image has neither WAL-G nor WAL-E"
+
+
+class Refused(Exception):
+    """The environment asks for something that this image cannot give; the message is one line for the log."""
+
+
+def configuration(env):
+    """The whole of Patroni's configuration: defaults, overlaid with SPILO_CONFIGURATION."""
+    for name in ("SCOPE", "POD_IP", "HOSTNAME"):
+        if not env.get(name):
+            raise Refused(f"{name} is not set")
+    if not is_true(env.get("DCS_ENABLE_KUBERNETES_API")):
+        raise Refused("DCS_ENABLE_KUBERNETES_API is not true: this image keeps its state in Kubernetes only")
+
+    wanted = parse("SPILO_CONFIGURATION", env.get("SPILO_CONFIGURATION"))
+    config = merge(defaults(env, wanted), wanted)
+    config["postgresql"]["pg_hba"] = with_patroni_let_in(config["postgresql"]["pg_hba"], env)
+    return config
+
+
+def defaults(env, wanted):
+    """What Patroni is told where SPILO_CONFIGURATION says nothing."""
+    host = f"[{env['POD_IP']}]" if ":" in env["POD_IP"] else env["POD_IP"]
+    return {
+        "scope": env["SCOPE"],
+        "name": env["HOSTNAME"],
+        "kubernetes": kubernetes(env),
+        "restapi": {"listen": ":8008", "connect_address": f"{host}:8008"},
+        "bootstrap": bootstrap(env),
+        "postgresql": {
+            "listen": "*:5432",
+            "connect_address": f"{host}:5432",
+            "data_dir": data_dir(env),
+            "bin_dir": f"{VERSIONS}/{version(env, wanted)}/bin",
+            "pgpass": "/run/postgresql/pgpass",
+            "use_unix_socket": True,
+            "use_unix_socket_repl": True,
+            "authentication": {
+                "superuser": {"username": superuser(env), "password": env.get("PGPASSWORD_SUPERUSER", "")},
+                "replication": {"username": standby(env), "password": env.get("PGPASSWORD_STANDBY", "")},
+            },
+            "parameters": parameters(env),
+            "pg_hba": pg_hba(env, wanted),
+            "create_replica_methods": ["basebackup"],
+            "basebackup": {"checkpoint": "fast"},
+            "standby_with_wale": refusal("a standby cluster cannot follow a WAL archive"),
+        },
+    }
+
+
+def kubernetes(env):
+    """How Patroni keeps its state: in Endpoints, which makes the leader's address the master Service's too, or in ConfigMaps."""
+    section = {
+        "namespace": env.get("POD_NAMESPACE", "default"),
+        "labels": labels(env.get("KUBERNETES_LABELS")),
+        "scope_label": env.get("KUBERNETES_SCOPE_LABEL", "version"),
+        "role_label": env.get("KUBERNETES_ROLE_LABEL", "spilo-role"),
+        # Patroni 3 says so by itself; from 4 on its own word is `primary`.
+        "leader_label_value": "master",
+        "standby_leader_label_value": "master",
+        "pod_ip": env["POD_IP"],
+        "bypass_api_service": is_true(env.get("KUBERNETES_BYPASS_API_SERVICE")),
+    }
+    if not is_true(env.get("KUBERNETES_USE_CONFIGMAPS")):
+        section |= {"use_endpoints": True, "ports": [{"name": "postgresql", "port": 5432}]}
+    return section
+
+
+def bootstrap(env):
+    """How the first member makes the database cluster, and the dynamic configuration that it starts with."""
+    human_role = shlex.quote("human_role=" + human(env))
+    section = {
+        # Patroni adds the connection string, which psql takes for the database.
+        "post_init": f"psql --no-psqlrc --quiet --variable {human_role} --file {HERE}/roles.sql",
+        "initdb": [{"encoding": "UTF8"}, {"locale": "en_US.UTF-8"}, "data-checksums"],
+        "dcs": {
+            "ttl": 30,
+            "loop_wait": 10,
+            "retry_timeout": 10,
+            "maximum_lag_on_failover": 33554432,
+            "postgresql": {
+                "use_pg_rewind": True,
+                "use_slots": True,
+                "parameters": {
+                    "archive_mode": "on",
+                    "archive_timeout": "1800s",
+                    "autovacuum_analyze_scale_factor": 0.02,
+                    "autovacuum_max_workers": 5,
+                    "autovacuum_vacuum_scale_factor": 0.05,
+                    "checkpoint_completion_target": 0.9,
+                    "hot_standby": "on",
+                    "max_connections": 100,
+                    "max_replication_slots": 10,
+                    "max_wal_senders": 10,
+                    "tcp_keepalives_idle": 900,
+                    "tcp_keepalives_interval": 100,
+                    "track_functions": "all",
+                    "wal_level": "replica",
+                    "wal_log_hints": "on",
+                },
+            },
+        },
+    }
+    if env.get("PGPASSWORD_ADMIN"):
+        admin = {"password": env["PGPASSWORD_ADMIN"], "options": ["CREATEROLE", "CREATEDB"]}
+        section["users"] = {env.get("PGUSER_ADMIN", "admin"): admin}
+    # The same order as upstream: who is told to clone clones, whatever is said about a standby.
+    match env.get("CLONE_METHOD"):
+        case "CLONE_WITH_BASEBACKUP":
+            section |= {"method": "clone", "clone": {"command": f"/usr/bin/python3 {HERE}/clone.py"}}
+        case "CLONE_WITH_WALE":
+            section |= {"method": "clone", "clone": refusal("a cluster cannot be cloned from a WAL archive")}
+        case None | "":
+            if follows := standby_cluster(env):
+                section["dcs"]["standby_cluster"] = follows
+        case other:
+            raise Refused(f"CLONE_METHOD is {other}; CLONE_WITH_BASEBACKUP is what this image can do")
+    return section
+
+
+def standby_cluster(env):
+    """The cluster to follow, by its address or by its WAL archive; None for a cluster that stands on its own."""
+    if host := env.get("STANDBY_HOST"):
+        section = {"create_replica_methods": ["basebackup"], "host": host, "port": int(env.get("STANDBY_PORT") or 5432)}
+        if slot := env.get("STANDBY_PRIMARY_SLOT_NAME"):
+            section["primary_slot_name"] = slot
+        return section
+    if env.get("STANDBY_METHOD") == "STANDBY_WITH_WALE":
+        return {"create_replica_methods": ["standby_with_wale"], "restore_command": "false"}
+    return None
+
+
+def parameters(env):
+    """PostgreSQL's parameters that belong to this pod; those of the whole cluster are in bootstrap.dcs."""
+    settings = {
+        # What is archived goes nowhere.
+        "archive_command": "/bin/true",
+        "log_line_prefix": "%t [%p]: [%l-1] %c %x %d %u %a %h ",
+        "password_encryption": "scram-sha-256",
+        "shared_preload_libraries": "pg_stat_statements",
+        "ssl": "on",
+        "ssl_cert_file": env.get("SSL_CERTIFICATE_FILE") or OWN_CERTIFICATE,
+        "ssl_key_file": env.get("SSL_PRIVATE_KEY_FILE") or OWN_KEY,
+    }
+    if env.get("SSL_CA_FILE"):
+        settings["ssl_ca_file"] = env["SSL_CA_FILE"]
+    if env.get("SSL_CRL_FILE"):
+        settings["ssl_crl_file"] = env["SSL_CRL_FILE"]
+    return settings
+
+
+def pg_hba(env, wanted):
+    """Who gets in: everyone from inside the pod, everyone else over TLS only."""
+    # The method md5 lets in hashes of both kinds, scram-sha-256 only its own: needed where passwords are still hashed with md5.
+    method = "md5" if password_encryption(wanted) == "md5" else "scram-sha-256"
+    return [
+        "local all all trust",
+        f"local replication {standby(env)} trust",
+        f"host all all 127.0.0.1/32 {method}",
+        f"host all all ::1/128 {method}",
+        f"hostssl replication {standby(env)} all {method}",
+        "hostnossl all all all reject",
+        # PAM in the published image: a token instead of a password.
+        f"hostssl all +{human(env)} all {method}",
+        f"hostssl all all all {method}",
+    ]
+
+
+def with_patroni_let_in(lines, env):
+    """The lines, and before them those without which Patroni could not manage this pod or its replicas."""
+    entries = [line.split() for line in lines]
+    needed = []
+    if not any(entry[:1] == ["local"] for entry in entries):
+        needed += [f"local all {superuser(env)} trust", f"local replication {standby(env)} trust"]
+    if not any("replication" in entry[1:2] and entry[0] != "local" for entry in entries):
+        needed += [f"hostssl replication {standby(env)} all scram-sha-256"]
+    return needed + lines
+
+
+def password_encryption(wanted):
+    """The parameter where it is set, for this pod or for the whole cluster."""
+    for section in (wanted, wanted.get("bootstrap", {}).get("dcs", {})):
+        value = section.get("postgresql", {}).get("parameters", {}).get("password_encryption")
+        if value:
+            return value
+    return "scram-sha-256"
+
+
+def version(env, wanted):
+    """The major version asked for: PGVERSION, or by the path of the programs as older operators do."""
+    if env.get("PGVERSION"):
+        return env["PGVERSION"]
+    bin_dir = wanted.get("postgresql", {}).get("bin_dir", "")
+    if bin_dir.startswith(VERSIONS + "/"):
+        return bin_dir.removeprefix(VERSIONS + "/").partition("/")[0]
+    return "15"
+
+
+def data_dir(env):
+    return os.path.join(env.get("PGROOT") or "/home/postgres/pgdata/pgroot", "data")
+
+
+def superuser(env):
+    return env.get("PGUSER_SUPERUSER", "postgres")
+
+
+def standby(env):
+    return env.get("PGUSER_STANDBY", "standby")
+
+
+def human(env):
+    return env.get("HUMAN_ROLE") or "zalandos"
+
+
+def remarks(env):
+    """What was asked for and is accepted without effect, a line each for the log."""
+    if any(env.get(name) for name in ("WAL_S3_BUCKET", "WAL_GS_BUCKET", "WALE_S3_PREFIX", "WALG_AZ_PREFIX")):
+        yield f"WAL is not archived: {NO_WAL_ARCHIVE}; archive_command does nothing"
+    if env.get("LOG_S3_BUCKET"):
+        yield "logs are not uploaded: PostgreSQL logs to the container's output"
+    if env.get("PAM_OAUTH2"):
+        yield f"PAM_OAUTH2 is not supported: members of {human(env)} log in with a password"
+
+
+def refusal(what):
+    """A command for Patroni that fails and tells why."""
+    message = shlex.quote(f"refused: {what}: {NO_WAL_ARCHIVE}")
+    return {"command": f"sh -c {shlex.quote(f'echo {message} >&2; exit 1')}"}
+
+
+def parse(name, text):
+    """A variable's JSON (or, as Spilo takes it too, YAML) object."""
+    if not text:
+        return {}
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        import yaml  # with Patroni in the image, and there only for this
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise Refused(f"{name} is neither JSON nor YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(value, dict):
+        raise Refused(f"{name} is not an object")
+    return value
+
+
+def labels(text):
+    """Labels as a JSON object or as k=v,k=v."""
+    if not text:
+        return {"application": "spilo"}
+    if text.lstrip().startswith("{"):
+        return parse("KUBERNETES_LABELS", text)
+    return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
+
+
+def merge(default, wanted):
+    """Objects are merged, for everything else what is wanted counts."""
+    if isinstance(default, dict) and isinstance(wanted, dict):
+        return default | {key: merge(default.get(key), value) for key, value in wanted.items()}
+    return default if wanted is None else wanted
+
+
+def is_true(text):
+    return (text or "").lower() in ("true", "1", "on", "yes")

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Process 1 of a database pod: prepares the folders, tells Patroni what the environment says, and looks after it."""
+
+import json
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import bootstrap_labels
+import certificates
+from configuration import Refused, VERSIONS, configuration, data_dir, remarks
+from log import log
+
+ACCOUNT = "postgres"
+CONFIG = "/home/postgres/postgres.yml"
+
+
+def main():
+    env = dict(os.environ)
+    env.setdefault("HOSTNAME", socket.gethostname())
+    try:
+        config = configuration(env)
+        check_version(config["postgresql"]["bin_dir"])
+        for remark in remarks(env):
+            log(remark)
+        prepare_folders(env)
+        certificates.prepare(config["postgresql"]["parameters"], own_by_account)
+    except Refused as refused:
+        log(f"refused: {refused}")
+        return 1
+    write_config(config)
+
+    background(certificates.reload_when_changed, env, config)
+    background(bootstrap_labels.put_on_pod, env, config)
+    env |= {"PGDATA": data_dir(env), "HOME": pwd.getpwnam(ACCOUNT).pw_dir}
+    return supervise(["/usr/bin/patroni", CONFIG], env)
+
+
+def check_version(bin_dir):
+    """PostgreSQL is there in the version asked for; else a line that names those that are."""
+    if not os.access(os.path.join(bin_dir, "postgres"), os.X_OK):
+        there = ", ".join(sorted(os.listdir(VERSIONS)))
+        raise Refused(f"no PostgreSQL in {bin_dir}; the versions in this image: {there}")
+
+
+def prepare_folders(env):
+    """The volume comes empty and owned by root; what lies below the root of PostgreSQL is its own."""
+    data = data_dir(env)
+    root = os.path.dirname(data)
+    os.makedirs(data, mode=0o700, exist_ok=True)
+    for path in (root, data, "/run/postgresql"):
+        own_by_account(path)
+    # A pod's fsGroup opens every file of its volumes to the group, which PostgreSQL does not accept here.
+    os.chmod(data, 0o700)
+
+
+def write_config(config):
+    """JSON is YAML; only postgres and root may read it, as it holds passwords."""
+    descriptor = os.open(CONFIG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w") as file:
+        json.dump(config, file, indent=2)
+    own_by_account(CONFIG)
+
+
+def own_by_account(path):
+    """Gives the file to postgres; a pod that runs as postgres from the start owns what it makes."""
+    if os.geteuid() == 0:
+        account = pwd.getpwnam(ACCOUNT)
+        os.chown(path, account.pw_uid, account.pw_gid)
+
+
+def background(function, *arguments):
+    threading.Thread(target=function, args=arguments, daemon=True).start()
+
+
+def supervise(command, env):
+    """Runs the command as postgres until it ends, passes signals on to it, and buries every orphan on the way."""
+    account = {}
+    if os.geteuid() == 0:
+        entry = pwd.getpwnam(ACCOUNT)
+        account = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": [entry.pw_gid]}
+    # Blocked until the handlers are there, so that an early SIGTERM is not lost; the child starts without the block.
+    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    child = subprocess.Popen(
+        command, env=env, **account, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+    ).pid
+    for number in signals:
+        signal.signal(number, lambda received, _: os.kill(child, received))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            code = os.waitstatus_to_exitcode(status)
+            log(f"Patroni ended: {code}")
+            return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
