@@ -1,0 +1,10 @@
+# Waiting for another service of the node; read by the scripts in services/. Spares the slow start of a component that would only fail.
+# shellcheck shell=bash
+
+wait_for_port() {
+	until (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; do sleep 0.1; done
+}
+
+wait_for_socket() {
+	until [[ -S $1 ]]; do sleep 0.1; done
+}

@@ -1,0 +1,48 @@
+// The fixture's own small tools around the node; a program apart from the big one, so that it starts in no time and stays small in memory.
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+const usage = `usage:
+  keeper keep SERVICES LOGS                    be the node's first process: run every script in SERVICES, and again when it ends
+  keeper forward LISTEN TARGET NAMESPACE       pass TCP connections from LISTEN, here, to TARGET in a network namespace (a path)
+  keeper pki FOLDER NODE NODE_IP SERVICE_IP PORT   make the certificates and kubeconfigs that are missing
+  keeper image NAME ROOT ARCHIVE ENTRYPOINT…   pack the folder ROOT as a one-layer image, an OCI archive
+  keeper names ARCHIVE                         print the names that an OCI archive gives its images without containerd understanding them
+  keeper port                                  print a free TCP port of the loopback address
+`
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintf(os.Stderr, "keeper: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) > 0 {
+		name, rest := args[0], args[1:]
+		switch {
+		case name == "keep" && len(rest) == 2:
+			return keep(rest[0], rest[1])
+		case name == "forward" && len(rest) == 3:
+			return forward(rest[0], rest[1], rest[2])
+		case name == "forward-accepting" && len(rest) == 1: // what forward becomes; not for people
+			return accept(rest[0])
+		case name == "pki" && len(rest) == 5:
+			return pki(rest[0], rest[1], rest[2], rest[3], rest[4])
+		case name == "image" && len(rest) >= 4:
+			return writeImage(rest[0], rest[1], rest[2], rest[3:])
+		case name == "names" && len(rest) == 1:
+			return printNames(rest[0])
+		case name == "port" && len(rest) == 0:
+			return printFreePort()
+		}
+	}
+	fmt.Fprint(os.Stderr, usage)
+	os.Exit(2)
+	return nil
+}

@@ -1,0 +1,271 @@
+// The storage of the fixture: stands for a cloud's disk driver, with a folder for a disk.
+//
+// It plays the parts of three programs that a cluster has beside its driver: the provisioner, which makes a volume for a claim; the
+// resizer, which makes it larger, volume first and claim after; and the deleter. As with a cloud's disks, a claim that shrinks is
+// refused (by the API server) and a volume waits for its pod where the class says so. Unlike them, a folder has no limit: its
+// capacity is what the API says, and nothing stops a pod from writing more.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	core "k8s.io/api/core/v1"
+	storage "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	storagelisters "k8s.io/client-go/listers/storage/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/ptr"
+)
+
+const (
+	// The provisioner field of the storage classes this program serves.
+	provisionerName = "pgloom.dev/folder"
+	// Written by the volume controller on a claim: whose turn it is.
+	provisionerAnnotation = "volume.kubernetes.io/storage-provisioner"
+	// Written by the scheduler on a claim whose class waits for the first consumer.
+	selectedNodeAnnotation = "volume.kubernetes.io/selected-node"
+	// Written by provisioners on a volume; the volume controller leaves the deletion to them.
+	provisionedByAnnotation = "pv.kubernetes.io/provisioned-by"
+
+	// After a failure the world is looked at again, even if nothing in it changed.
+	retryDelay = 2 * time.Second
+)
+
+type folderStorage struct {
+	client  kubernetes.Interface
+	folder  string
+	claims  corelisters.PersistentVolumeClaimLister
+	volumes corelisters.PersistentVolumeLister
+	classes storagelisters.StorageClassLister
+}
+
+func runStorage() error {
+	flags := flag.NewFlagSet("storage", flag.ExitOnError)
+	kubeconfig := flags.String("kubeconfig", "", "how to reach the API server")
+	folder := flags.String("folder", "", "where the volumes lie")
+	_ = flags.Parse(os.Args[1:])
+	if *kubeconfig == "" || !filepath.IsAbs(*folder) {
+		return errors.New("--kubeconfig and an absolute --folder are needed")
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
+	if err != nil {
+		return err
+	}
+	config.QPS, config.Burst = 50, 100 // the default of 5 a second makes a test with many claims wait for nothing
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	factory := informers.NewSharedInformerFactory(client, 0)
+	s := &folderStorage{
+		client:  client,
+		folder:  *folder,
+		claims:  factory.Core().V1().PersistentVolumeClaims().Lister(),
+		volumes: factory.Core().V1().PersistentVolumes().Lister(),
+		classes: factory.Storage().V1().StorageClasses().Lister(),
+	}
+	// Any change is a reason to look at everything: a test cluster has few claims, and one loop is easy to follow.
+	changed := make(chan struct{}, 1)
+	notice := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	handler := cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { notice() },
+		UpdateFunc: func(any, any) { notice() },
+		DeleteFunc: func(any) { notice() },
+	}
+	for _, informer := range []cache.SharedIndexInformer{
+		factory.Core().V1().PersistentVolumeClaims().Informer(),
+		factory.Core().V1().PersistentVolumes().Informer(),
+		factory.Storage().V1().StorageClasses().Informer(),
+	} {
+		if _, err := informer.AddEventHandler(handler); err != nil {
+			return err
+		}
+	}
+	factory.Start(ctx.Done())
+	factory.WaitForCacheSync(ctx.Done())
+
+	for {
+		if err := s.reconcile(ctx); err != nil {
+			klog.ErrorS(err, "Some claims or volumes are not as they should be")
+			time.AfterFunc(retryDelay, notice)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+func (s *folderStorage) reconcile(ctx context.Context) error {
+	claims, err := s.claims.List(labels.Everything())
+	if err != nil {
+		return err
+	}
+	volumes, err := s.volumes.List(labels.Everything())
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, claim := range claims {
+		if err := s.serve(ctx, claim); err != nil {
+			failures = append(failures, fmt.Errorf("claim %s/%s: %w", claim.Namespace, claim.Name, err))
+		}
+	}
+	for _, volume := range volumes {
+		if err := s.reclaim(ctx, volume); err != nil {
+			failures = append(failures, fmt.Errorf("volume %s: %w", volume.Name, err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func (s *folderStorage) serve(ctx context.Context, claim *core.PersistentVolumeClaim) error {
+	if claim.DeletionTimestamp != nil {
+		return nil
+	}
+	if claim.Spec.VolumeName != "" {
+		return s.expand(ctx, claim)
+	}
+	if claim.Annotations[provisionerAnnotation] != provisionerName {
+		return nil
+	}
+	class, err := s.classes.Get(ptr.Deref(claim.Spec.StorageClassName, ""))
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if ptr.Deref(class.VolumeBindingMode, storage.VolumeBindingImmediate) == storage.VolumeBindingWaitForFirstConsumer &&
+		claim.Annotations[selectedNodeAnnotation] == "" {
+		return nil
+	}
+	return s.provision(ctx, claim, class)
+}
+
+func (s *folderStorage) provision(ctx context.Context, claim *core.PersistentVolumeClaim, class *storage.StorageClass) error {
+	if mode := ptr.Deref(claim.Spec.VolumeMode, core.PersistentVolumeFilesystem); mode != core.PersistentVolumeFilesystem {
+		return fmt.Errorf("volume mode %s: a folder is no block device", mode)
+	}
+	name := "pvc-" + string(claim.UID)
+	if _, err := s.volumes.Get(name); err == nil {
+		return nil // made already; the volume controller has yet to bind it
+	}
+	path := filepath.Join(s.folder, claim.Namespace+"_"+claim.Name+"_"+name)
+	if err := os.MkdirAll(path, 0o777); err != nil {
+		return err
+	}
+	// Open to all, against the umask: fsGroup does not reach hostPath volumes, so whoever a pod runs as has to be able to begin here.
+	// A database then makes a folder of its own inside and closes that.
+	if err := os.Chmod(path, 0o777); err != nil {
+		return err
+	}
+	_, err := s.client.CoreV1().PersistentVolumes().Create(ctx, &core.PersistentVolume{
+		ObjectMeta: meta.ObjectMeta{Name: name, Annotations: map[string]string{provisionedByAnnotation: provisionerName}},
+		Spec: core.PersistentVolumeSpec{
+			StorageClassName:              class.Name,
+			PersistentVolumeReclaimPolicy: ptr.Deref(class.ReclaimPolicy, core.PersistentVolumeReclaimDelete),
+			AccessModes:                   claim.Spec.AccessModes,
+			Capacity:                      core.ResourceList{core.ResourceStorage: claim.Spec.Resources.Requests[core.ResourceStorage]},
+			ClaimRef: &core.ObjectReference{
+				APIVersion: "v1", Kind: "PersistentVolumeClaim",
+				Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID, ResourceVersion: claim.ResourceVersion,
+			},
+			PersistentVolumeSource: core.PersistentVolumeSource{
+				HostPath: &core.HostPathVolumeSource{Path: path, Type: ptr.To(core.HostPathDirectory)},
+			},
+		},
+	}, meta.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	if err == nil {
+		klog.InfoS("Provisioned", "claim", klog.KObj(claim), "volume", name)
+	}
+	return err
+}
+
+// expand gives a claim the size it asks for: the volume's capacity first and the claim's status after, for whoever sees the claim
+// grown may rely on the volume.
+func (s *folderStorage) expand(ctx context.Context, claim *core.PersistentVolumeClaim) error {
+	wanted, actual := claim.Spec.Resources.Requests[core.ResourceStorage], claim.Status.Capacity[core.ResourceStorage]
+	if claim.Status.Phase != core.ClaimBound || wanted.Cmp(actual) <= 0 {
+		return nil
+	}
+	volume, err := s.volumes.Get(claim.Spec.VolumeName)
+	if err != nil || volume.Annotations[provisionedByAnnotation] != provisionerName {
+		return err
+	}
+	capacity := map[string]any{"capacity": map[string]string{"storage": wanted.String()}}
+	if has := volume.Spec.Capacity[core.ResourceStorage]; wanted.Cmp(has) > 0 {
+		patch, err := json.Marshal(map[string]any{"spec": capacity})
+		if err != nil {
+			return err
+		}
+		if _, err := s.client.CoreV1().PersistentVolumes().Patch(ctx, volume.Name, types.MergePatchType, patch, meta.PatchOptions{}); err != nil {
+			return err
+		}
+	}
+	patch, err := json.Marshal(map[string]any{"status": capacity})
+	if err != nil {
+		return err
+	}
+	claims := s.client.CoreV1().PersistentVolumeClaims(claim.Namespace)
+	if _, err := claims.Patch(ctx, claim.Name, types.MergePatchType, patch, meta.PatchOptions{}, "status"); err != nil {
+		return err
+	}
+	klog.InfoS("Expanded", "claim", klog.KObj(claim), "from", actual.String(), "to", wanted.String())
+	return nil
+}
+
+// reclaim deletes a volume whose claim is gone, where its policy says so: the folder first, so that no folder is left without a volume.
+func (s *folderStorage) reclaim(ctx context.Context, volume *core.PersistentVolume) error {
+	if volume.Annotations[provisionedByAnnotation] != provisionerName ||
+		volume.Status.Phase != core.VolumeReleased ||
+		volume.Spec.PersistentVolumeReclaimPolicy != core.PersistentVolumeReclaimDelete ||
+		volume.Spec.HostPath == nil {
+		return nil
+	}
+	// Anybody who may write volumes may write any path into one.
+	if path := volume.Spec.HostPath.Path; filepath.Dir(filepath.Clean(path)) != s.folder || !strings.HasSuffix(path, volume.Name) {
+		return fmt.Errorf("%s is no folder of this program's making", path)
+	}
+	if err := os.RemoveAll(volume.Spec.HostPath.Path); err != nil {
+		return err
+	}
+	err := s.client.CoreV1().PersistentVolumes().Delete(ctx, volume.Name, meta.DeleteOptions{})
+	if err == nil {
+		klog.InfoS("Deleted", "volume", volume.Name)
+	}
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
