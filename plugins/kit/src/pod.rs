@@ -1,0 +1,147 @@
+//! What every pod of a cluster gets alike: annotations, tolerations, nodes, service account, time to stop.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::metadata::Map;
+use crate::{Result, duration};
+
+const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+
+crate::operator_config! {
+    /// The operator configuration's keys about pods.
+    pub struct Pods {
+        /// Annotations of every pod.
+        pub custom_pod_annotations: Map,
+        /// Labels that a node has to carry before pods are put on it.
+        pub node_readiness_label: Map,
+        /// How these labels join the manifest's own node affinity: `OR` or `AND`.
+        pub node_readiness_label_merge: String,
+        /// The service account of pods.
+        pub pod_service_account_name: String,
+        /// How long a pod may take to stop, as in `5m`.
+        pub pod_terminate_grace_period: String,
+        /// The toleration of pods whose manifest has none: `key`, `operator`, `value`, `effect`.
+        pub toleration: Map,
+    }
+}
+
+impl Pods {
+    /// A pod's annotations: the configured ones, over them the manifest's, over them the inherited ones.
+    pub fn annotations(&self, manifest: &Map, inherited: Map) -> Map {
+        let mut annotations = self.custom_pod_annotations.clone();
+        annotations.extend(manifest.clone());
+        annotations.extend(inherited);
+        annotations
+    }
+
+    /// The manifest's tolerations, or the configured one.
+    pub fn tolerations(&self, manifest: &[Value]) -> Vec<Value> {
+        if !manifest.is_empty() {
+            return manifest.to_vec();
+        }
+        let fields: BTreeMap<&str, &str> = ["key", "operator", "value", "effect"]
+            .into_iter()
+            .filter_map(|field| Some((field, self.toleration.get(field)?.as_str())))
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
+        if fields.is_empty() { Vec::new() } else { vec![json!(fields)] }
+    }
+
+    /// The node affinity: the manifest's own, joined with the labels that nodes have to carry.
+    pub fn node_affinity(&self, manifest: Option<&Value>) -> Option<Value> {
+        let manifest = manifest.and_then(Value::as_object);
+        if self.node_readiness_label.is_empty() {
+            return manifest.map(|affinity| json!(affinity));
+        }
+        let mut affinity = manifest.cloned().unwrap_or_default();
+        let terms = affinity.get(REQUIRED).and_then(|required| required.get("nodeSelectorTerms"));
+        let terms = self.joined(terms.and_then(Value::as_array).cloned().unwrap_or_default());
+        affinity.insert(REQUIRED.to_owned(), json!({"nodeSelectorTerms": terms}));
+        Some(Value::Object(affinity))
+    }
+
+    /// The terms and the labels that nodes have to carry; of several terms one has to hold.
+    fn joined(&self, mut terms: Vec<Value>) -> Vec<Value> {
+        let ready: Vec<Value> = self
+            .node_readiness_label
+            .iter()
+            .map(|(key, value)| json!({"key": key, "operator": "In", "values": [value]}))
+            .collect();
+        if terms.is_empty() || self.node_readiness_label_merge != "AND" {
+            terms.push(json!({"matchExpressions": ready}));
+            return terms;
+        }
+        for term in terms.iter_mut().filter_map(Value::as_object_mut) {
+            let expressions = term.entry("matchExpressions").or_insert_with(|| json!([]));
+            if let Some(expressions) = expressions.as_array_mut() {
+                expressions.extend_from_slice(&ready);
+            }
+        }
+        terms
+    }
+
+    /// How many seconds a pod may take to stop.
+    ///
+    /// # Errors
+    /// If the configured text is no duration.
+    pub fn grace_seconds(&self) -> Result<u64> {
+        duration::seconds("pod_terminate_grace_period", &self.pod_terminate_grace_period)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OperatorConfig;
+
+    fn pods(change: Value) -> Pods {
+        let mut config = json!({
+            "custom_pod_annotations": {}, "node_readiness_label": {}, "node_readiness_label_merge": "OR",
+            "pod_service_account_name": "postgres-pod", "pod_terminate_grace_period": "5m", "toleration": {},
+        });
+        for (key, value) in change.as_object().unwrap() {
+            config[key] = value.clone();
+        }
+        Pods::read(&config.to_string()).unwrap()
+    }
+
+    fn map(value: Value) -> Map {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn the_manifests_annotations_win_over_the_configured_ones() {
+        let pods = pods(json!({"custom_pod_annotations": {"a": "config", "b": "config", "c": "config"}}));
+        let annotations = pods.annotations(&map(json!({"b": "own", "c": "own"})), map(json!({"c": "inherited"})));
+        assert_eq!(json!(annotations), json!({"a": "config", "b": "own", "c": "inherited"}));
+    }
+
+    #[test]
+    fn the_manifests_tolerations_replace_the_configured_one() {
+        let pods = pods(json!({"toleration": {"key": "db-only", "operator": "Exists", "value": ""}}));
+        assert_eq!(pods.tolerations(&[]), [json!({"key": "db-only", "operator": "Exists"})]);
+        assert_eq!(pods.tolerations(&[json!({"key": "own"})]), [json!({"key": "own"})]);
+        assert!(super::tests::pods(json!({})).tolerations(&[]).is_empty());
+    }
+
+    #[test]
+    fn nodes_have_to_be_ready_or_also_what_the_manifest_asks_for() {
+        let ready = json!({"key": "status", "operator": "In", "values": ["ready"]});
+        let zone = json!({"key": "zone", "operator": "Exists"});
+        let own = json!({REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [zone]}]}});
+        let label = json!({"status": "ready"});
+        for (merge, manifest, terms) in [
+            ("OR", None, json!([{"matchExpressions": [ready]}])),
+            ("OR", Some(&own), json!([{"matchExpressions": [zone]}, {"matchExpressions": [ready]}])),
+            ("AND", Some(&own), json!([{"matchExpressions": [zone, ready]}])),
+        ] {
+            let pods = pods(json!({"node_readiness_label": label, "node_readiness_label_merge": merge}));
+            let expected = json!({REQUIRED: {"nodeSelectorTerms": terms}});
+            assert_eq!(pods.node_affinity(manifest), Some(expected), "{merge}");
+        }
+        assert_eq!(pods(json!({})).node_affinity(Some(&own)), Some(own));
+        assert_eq!(pods(json!({})).node_affinity(None), None);
+    }
+}

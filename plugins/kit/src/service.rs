@@ -1,0 +1,166 @@
+//! How Services are reached from outside, and what they are annotated with.
+
+use pgloom_common::name;
+use serde_json::{Value, json};
+
+use crate::metadata::{Map, Role};
+use crate::Cluster;
+
+/// The annotation by which external-dns makes a name.
+const DNS_ANNOTATION: &str = "external-dns.alpha.kubernetes.io/hostname";
+/// A load balancer whose manifest names no ranges is closed.
+const NOBODY: &str = "127.0.0.1/32";
+
+crate::operator_config! {
+    /// The operator configuration's keys about Services.
+    pub struct Services {
+        /// Annotations of every Service.
+        pub custom_service_annotations: Map,
+        /// The DNS zone of Services that are reached from outside.
+        pub db_hosted_zone: String,
+        /// `Cluster` or `Local`.
+        pub external_traffic_policy: String,
+        /// The DNS name of a leader's Service.
+        pub master_dns_name_format: String,
+        /// The DNS name of the replicas' Service.
+        pub replica_dns_name_format: String,
+    }
+}
+
+/// From where a Service is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    /// From inside the Kubernetes cluster.
+    Inside,
+    /// By a port of every node, a given one or one that Kubernetes picks.
+    NodePort(Option<u16>),
+    /// By a load balancer, behind a given port of every node or one that Kubernetes picks.
+    LoadBalancer(Option<u16>),
+}
+
+impl Exposure {
+    /// A load balancer wins over a node port, because it has one too; `port` counts where node ports are wanted.
+    pub fn of(load_balancer: bool, node_port: bool, port: Option<u16>) -> Self {
+        let port = port.filter(|_| node_port);
+        match (load_balancer, node_port) {
+            (true, _) => Self::LoadBalancer(port),
+            (false, true) => Self::NodePort(port),
+            (false, false) => Self::Inside,
+        }
+    }
+
+    fn port(self) -> Option<u16> {
+        match self {
+            Self::Inside => None,
+            Self::NodePort(port) | Self::LoadBalancer(port) => port,
+        }
+    }
+}
+
+impl Services {
+    /// The `spec` of a Service of PostgreSQL's port, without a selector.
+    pub fn spec(&self, exposure: Exposure, port_name: &str, ranges: &[String]) -> Value {
+        let mut port = json!({"name": port_name, "port": 5432, "protocol": "TCP", "targetPort": 5432});
+        if let Some(number) = exposure.port() {
+            port["nodePort"] = json!(number);
+        }
+        let mut spec = json!({"ports": [port]});
+        spec["type"] = match exposure {
+            Exposure::Inside => json!("ClusterIP"),
+            Exposure::NodePort(_) => json!("NodePort"),
+            Exposure::LoadBalancer(_) => json!("LoadBalancer"),
+        };
+        if exposure != Exposure::Inside {
+            spec["externalTrafficPolicy"] = json!(self.external_traffic_policy);
+        }
+        if matches!(exposure, Exposure::LoadBalancer(_)) {
+            let nobody = [NOBODY.to_owned()];
+            spec["loadBalancerSourceRanges"] = json!(if ranges.is_empty() { &nobody } else { ranges });
+        }
+        spec
+    }
+
+    /// A Service's annotations: the configured ones, over them those of each of `manifest` in turn, over them the DNS
+    /// name of what is reached from outside, over them the inherited ones.
+    pub fn annotations(&self, manifest: &[&Map], exposure: Exposure, dns_name: String, inherited: Map) -> Map {
+        let mut annotations = self.custom_service_annotations.clone();
+        for own in manifest {
+            annotations.extend((*own).clone());
+        }
+        if exposure != Exposure::Inside {
+            annotations.insert(DNS_ANNOTATION.to_owned(), dns_name);
+        }
+        annotations.extend(inherited);
+        annotations
+    }
+
+    /// The DNS name of the Service of a role; `name` stands for `{cluster}`.
+    pub fn dns_name<S>(&self, cluster: &Cluster<S>, role: Role, name: &str) -> String {
+        let format = match role {
+            Role::Master => &self.master_dns_name_format,
+            Role::Replica => &self.replica_dns_name_format,
+        };
+        name::dns_name(format, name, &cluster.team, &cluster.namespace, &self.db_hosted_zone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OperatorConfig;
+
+    fn services() -> Services {
+        Services::read(
+            &json!({
+                "custom_service_annotations": {"a": "config", "b": "config", "c": "config"},
+                "db_hosted_zone": "db.example.com",
+                "external_traffic_policy": "Local",
+                "master_dns_name_format": "{cluster}.{namespace}.{hostedzone}",
+                "replica_dns_name_format": "{cluster}-repl.{namespace}.{hostedzone}",
+            })
+            .to_string(),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_load_balancer_without_ranges_is_closed() {
+        let spec = services().spec(Exposure::LoadBalancer(None), "postgresql", &[]);
+        assert_eq!(spec["loadBalancerSourceRanges"], json!(["127.0.0.1/32"]));
+        assert_eq!(spec["externalTrafficPolicy"], "Local");
+        let spec = services().spec(Exposure::LoadBalancer(Some(30_000)), "postgresql", &["10.0.0.0/8".to_owned()]);
+        assert_eq!(spec["loadBalancerSourceRanges"], json!(["10.0.0.0/8"]));
+        assert_eq!(spec["ports"][0]["nodePort"], 30_000);
+    }
+
+    #[test]
+    fn a_service_that_nobody_exposes_stays_inside() {
+        let spec = services().spec(Exposure::Inside, "postgresql", &["10.0.0.0/8".to_owned()]);
+        assert_eq!(
+            spec,
+            json!({
+                "ports": [{"name": "postgresql", "port": 5432, "protocol": "TCP", "targetPort": 5432}],
+                "type": "ClusterIP",
+            })
+        );
+    }
+
+    #[test]
+    fn a_load_balancer_wins_over_a_node_port_and_a_port_needs_its_switch() {
+        assert_eq!(Exposure::of(true, true, Some(30_000)), Exposure::LoadBalancer(Some(30_000)));
+        assert_eq!(Exposure::of(true, false, Some(30_000)), Exposure::LoadBalancer(None));
+        assert_eq!(Exposure::of(false, true, None), Exposure::NodePort(None));
+        assert_eq!(Exposure::of(false, false, Some(30_000)), Exposure::Inside);
+    }
+
+    #[test]
+    fn the_dns_name_cannot_be_overridden() {
+        let own = Map::from([("b".to_owned(), "own".to_owned()), (DNS_ANNOTATION.to_owned(), "mine".to_owned())]);
+        let role = Map::from([("c".to_owned(), "role".to_owned())]);
+        let annotations =
+            services().annotations(&[&own, &role], Exposure::NodePort(None), "name".to_owned(), Map::new());
+        assert_eq!(json!(annotations), json!({"a": "config", "b": "own", "c": "role", DNS_ANNOTATION: "name"}));
+        let inside = services().annotations(&[], Exposure::Inside, "name".to_owned(), Map::new());
+        assert_eq!(json!(inside), json!({"a": "config", "b": "config", "c": "config"}));
+    }
+}
