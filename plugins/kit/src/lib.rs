@@ -48,6 +48,8 @@
 //!
 //! The pure parts are ordinary Rust and are tested natively; see [`testing`].
 
+extern crate self as pgloom_kit;
+
 #[allow(missing_docs, reason = "generated; the words are in wit/")]
 pub mod bindings {
     //! The contract's types, generated from `wit/`.
@@ -70,7 +72,12 @@ mod request;
 mod response;
 
 pub mod container;
+pub mod duration;
 pub mod metadata;
+pub mod nullable;
+pub mod pod;
+pub mod resources;
+pub mod service;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
@@ -82,7 +89,7 @@ pub use description::{Description, kind};
 pub use failure::{Result, internal, invalid, invalid_config};
 pub use plugin::{Component, NoSettings, OperatorConfig, Plugin};
 pub use request::{Cluster, Request};
-pub use response::Response;
+pub use response::{Notes, Response};
 
 pub use pgloom_common as common;
 pub use schemars;

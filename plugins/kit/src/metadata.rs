@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
+
 use crate::Cluster;
 
 /// Labels or annotations.
@@ -26,28 +28,19 @@ impl Role {
     }
 }
 
-/// The operator configuration's keys about labels and annotations.
-#[derive(serde::Deserialize)]
-pub struct Metadata {
-    /// Labels of every object of a cluster; part of the selectors.
-    pub cluster_labels: Map,
-    /// The key of the label that holds the cluster's name.
-    pub cluster_name_label: String,
-    /// Keys of the manifest's labels that its objects carry too.
-    pub inherited_labels: Vec<String>,
-    /// Keys of the manifest's annotations that its objects carry too.
-    pub inherited_annotations: Vec<String>,
-    /// The key of the label that holds a pod's role.
-    pub pod_role_label: String,
-}
-
-impl crate::OperatorConfig for Metadata {
-    fn keys() -> Vec<&'static str> {
-        vec!["cluster_labels", "cluster_name_label", "inherited_labels", "inherited_annotations", "pod_role_label"]
-    }
-
-    fn read(json: &str) -> serde_json::Result<Self> {
-        serde_json::from_str(json)
+crate::operator_config! {
+    /// The operator configuration's keys about labels and annotations.
+    pub struct Metadata {
+        /// Labels of every object of a cluster; part of the selectors.
+        pub cluster_labels: Map,
+        /// The key of the label that holds the cluster's name.
+        pub cluster_name_label: String,
+        /// Keys of the manifest's labels that its objects carry too.
+        pub inherited_labels: Vec<String>,
+        /// Keys of the manifest's annotations that its objects carry too.
+        pub inherited_annotations: Vec<String>,
+        /// The key of the label that holds a pod's role.
+        pub pod_role_label: String,
     }
 }
 
@@ -66,11 +59,11 @@ impl Metadata {
         labels
     }
 
-    /// What objects carry: the selector's labels, the team, and what they inherit. The selector's labels win, because an
-    /// object that its own selector does not match is refused by the API server.
+    /// What objects carry: the team, what they inherit, and the selector's labels. The last word is the selector's, because
+    /// a StatefulSet whose selector does not match its own pods is refused by the API server.
     pub fn labels<S>(&self, cluster: &Cluster<S>) -> Map {
-        let mut labels: Map = pick(&cluster.labels, &self.inherited_labels);
-        labels.insert("team".to_owned(), cluster.team.clone());
+        let mut labels = Map::from([("team".to_owned(), cluster.team.clone())]);
+        labels.extend(pick(&cluster.labels, &self.inherited_labels));
         labels.extend(self.selector(cluster));
         labels
     }
@@ -88,6 +81,73 @@ impl Metadata {
     }
 }
 
+/// An object's `metadata`; `annotations` are left out if there are none.
+pub fn object_meta(name: &str, labels: Map, annotations: Map) -> Value {
+    let mut metadata = json!({"name": name, "labels": labels});
+    if !annotations.is_empty() {
+        metadata["annotations"] = json!(annotations);
+    }
+    metadata
+}
+
 fn pick(from: &Map, keys: &[String]) -> Map {
     keys.iter().filter_map(|key| Some((key.clone(), from.get(key)?.clone()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(entries: &[(&str, &str)]) -> Map {
+        entries.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    fn metadata() -> Metadata {
+        Metadata {
+            cluster_labels: map(&[("application", "spilo")]),
+            cluster_name_label: "cluster-name".to_owned(),
+            inherited_labels: ["application", "environment", "team"].map(str::to_owned).to_vec(),
+            inherited_annotations: vec!["owned-by".to_owned()],
+            pod_role_label: "spilo-role".to_owned(),
+        }
+    }
+
+    fn cluster(labels: &[(&str, &str)], annotations: &[(&str, &str)]) -> Cluster<()> {
+        Cluster {
+            name: "acid-orders".to_owned(),
+            namespace: "shop".to_owned(),
+            uid: String::new(),
+            labels: map(labels),
+            annotations: map(annotations),
+            team: "acid".to_owned(),
+            spec: (),
+        }
+    }
+
+    #[test]
+    fn objects_carry_the_configured_labels_the_name_and_the_team() {
+        let expected = map(&[("application", "spilo"), ("cluster-name", "acid-orders"), ("team", "acid")]);
+        assert_eq!(metadata().labels(&cluster(&[], &[])), expected);
+    }
+
+    #[test]
+    fn an_inherited_label_wins_over_the_team_but_never_over_the_selector() {
+        let cluster = cluster(&[("application", "shop"), ("environment", "demo"), ("team", "b"), ("other", "x")], &[]);
+        let expected =
+            map(&[("application", "spilo"), ("cluster-name", "acid-orders"), ("environment", "demo"), ("team", "b")]);
+        assert_eq!(metadata().labels(&cluster), expected);
+    }
+
+    #[test]
+    fn only_the_named_annotations_are_inherited() {
+        let cluster = cluster(&[], &[("owned-by", "acid"), ("other", "x")]);
+        assert_eq!(metadata().annotations(&cluster), map(&[("owned-by", "acid")]));
+    }
+
+    #[test]
+    fn selectors_of_a_role_name_neither_team_nor_inherited_labels() {
+        let cluster = cluster(&[("environment", "demo")], &[]);
+        let expected = map(&[("application", "spilo"), ("cluster-name", "acid-orders"), ("spilo-role", "replica")]);
+        assert_eq!(metadata().role_selector(&cluster, Role::Replica), expected);
+    }
 }

@@ -6,6 +6,21 @@ use crate::bindings::contract::{
     self, Action, ActionRequest, Condition, ConditionStatus, Contribution, Finding, ObjectRef, Removal, Severity,
 };
 
+/// Findings that come up along the way, for [`Response::with`].
+#[derive(Default)]
+pub struct Notes(Vec<Finding>);
+
+impl Notes {
+    /// Something about a field of the manifest that people should act on sooner or later, and what they can do.
+    pub fn warn(&mut self, path: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) {
+        self.0.push(finding(Severity::Warning, path.into(), message.into(), remedy.into()));
+    }
+}
+
+fn finding(severity: Severity, path: String, message: String, remedy: String) -> Finding {
+    Finding { severity, message, path: Some(path), object: None, remedy: Some(remedy) }
+}
+
 /// What a plugin wants. An empty response means: nothing to add.
 pub struct Response(contract::Response);
 
@@ -35,13 +50,13 @@ impl Response {
 
     /// Tells people something about a field of the manifest, and what they can do.
     pub fn find(mut self, severity: Severity, path: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        self.0.findings.push(Finding {
-            severity,
-            message: message.into(),
-            path: Some(path.to_owned()),
-            object: None,
-            remedy: Some(remedy.into()),
-        });
+        self.0.findings.push(finding(severity, path.to_owned(), message.into(), remedy.into()));
+        self
+    }
+
+    /// Tells people all of these.
+    pub fn with(mut self, notes: Notes) -> Self {
+        self.0.findings.extend(notes.0);
         self
     }
 

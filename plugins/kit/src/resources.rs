@@ -1,0 +1,273 @@
+//! How much of a node a container asks for and may take: what the manifest says, defaults, and the bounds of the platform.
+
+use std::collections::BTreeMap;
+
+use pgloom_common::quantity::Quantity;
+use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
+use serde_json::{Value, json};
+
+use crate::{Notes, Result, invalid, invalid_config};
+
+/// What containers ask for, in Kubernetes' words.
+pub const CPU: &str = "cpu";
+/// What containers ask for, in Kubernetes' words.
+pub const MEMORY: &str = "memory";
+
+/// `resources` of a manifest: amounts by the name of the resource, as in `cpu`, `memory`, `hugepages-2Mi`.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+pub struct Resources {
+    /// What the node has to have left.
+    pub requests: Option<BTreeMap<String, Amount>>,
+    /// What the container never gets more of.
+    pub limits: Option<BTreeMap<String, Amount>>,
+    /// Dynamic resource allocation, as it is.
+    pub claims: Option<Value>,
+}
+
+/// A quantity as it was written: text, or a whole number.
+pub struct Amount(pub String);
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl Visitor<'_> for Written {
+            type Value = Amount;
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a quantity")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Amount, E> {
+                Ok(Amount(text.to_owned()))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Amount, E> {
+                Ok(Amount(number.to_string()))
+            }
+            fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Amount, E> {
+                Err(E::custom("a quantity is not less than nothing"))
+            }
+            fn visit_unit<E>(self) -> Result<Amount, E> {
+                Ok(Amount(String::new()))
+            }
+        }
+        deserializer.deserialize_any(Written).map_err(D::Error::custom)
+    }
+}
+
+/// What a container gets where the manifest says nothing. An empty text, `0` or `null` means: nothing there either.
+#[derive(Clone, Copy, Default)]
+pub struct Defaults<'a> {
+    /// Requested CPU.
+    pub cpu_request: &'a str,
+    /// Requested memory.
+    pub memory_request: &'a str,
+    /// Most CPU.
+    pub cpu_limit: &'a str,
+    /// Most memory.
+    pub memory_limit: &'a str,
+}
+
+crate::operator_config! {
+    /// The operator configuration's keys about the resources of database pods.
+    pub struct PodResources {
+        /// Requested CPU where the manifest says nothing.
+        pub default_cpu_request: String,
+        /// Requested memory where the manifest says nothing.
+        pub default_memory_request: String,
+        /// Most CPU where the manifest says nothing.
+        pub default_cpu_limit: String,
+        /// Most memory where the manifest says nothing.
+        pub default_memory_limit: String,
+        /// Whether memory is requested as much as it is limited.
+        pub set_memory_request_to_limit: bool,
+    }
+}
+
+impl PodResources {
+    /// The defaults.
+    pub fn defaults(&self) -> Defaults<'_> {
+        Defaults {
+            cpu_request: &self.default_cpu_request,
+            memory_request: &self.default_memory_request,
+            cpu_limit: &self.default_cpu_limit,
+            memory_limit: &self.default_memory_limit,
+        }
+    }
+}
+
+/// What the platform allows the database's container. An empty text means: no bound.
+#[derive(Clone, Copy, Default)]
+pub struct Bounds<'a> {
+    /// Least CPU limit.
+    pub min_cpu_limit: &'a str,
+    /// Least memory limit.
+    pub min_memory_limit: &'a str,
+    /// Most requested CPU.
+    pub max_cpu_request: &'a str,
+    /// Most requested memory.
+    pub max_memory_request: &'a str,
+}
+
+/// How the amounts of one container are worked out.
+pub struct Rules<'a> {
+    /// Where the manifest says `resources`, as in `spec.sidecars[0].resources`.
+    pub path: &'a str,
+    /// For what it leaves out.
+    pub defaults: Defaults<'a>,
+    /// What is allowed.
+    pub bounds: Bounds<'a>,
+    /// Whether memory is requested as much as it is limited.
+    pub memory_request_to_limit: bool,
+}
+
+/// One resource of a container, while it is worked out.
+struct Share {
+    name: &'static str,
+    request: Option<Quantity>,
+    limit: Option<Quantity>,
+    /// Whether the manifest says so, and not a default.
+    own_request: bool,
+    own_limit: bool,
+}
+
+impl Rules<'_> {
+    /// The container's `resources`, in canonical quantities: first what the manifest says or else the defaults, then the least
+    /// limits, then no request above its limit, then the memory request at its limit, then the most requests.
+    ///
+    /// # Errors
+    /// If an amount cannot be read, or a request of the manifest is above its own limit.
+    pub fn requirements(&self, given: &Resources, notes: &mut Notes) -> Result<Value> {
+        let Defaults { cpu_request, memory_request, cpu_limit, memory_limit } = self.defaults;
+        let Bounds { min_cpu_limit, min_memory_limit, max_cpu_request, max_memory_request } = self.bounds;
+        let mut cpu = self.share(CPU, given, cpu_request, cpu_limit)?;
+        let mut memory = self.share(MEMORY, given, memory_request, memory_limit)?;
+        self.raise(&mut cpu, min_cpu_limit, notes)?;
+        self.raise(&mut memory, min_memory_limit, notes)?;
+        self.reconcile(&mut cpu)?;
+        self.reconcile(&mut memory)?;
+        if self.memory_request_to_limit && memory.limit.is_some() {
+            memory.request.clone_from(&memory.limit);
+        }
+        self.cap(&mut cpu, max_cpu_request, notes)?;
+        self.cap(&mut memory, max_memory_request, notes)?;
+
+        let mut requests = self.others("requests", given.requests.as_ref())?;
+        let mut limits = self.others("limits", given.limits.as_ref())?;
+        for share in [cpu, memory] {
+            requests.extend(share.request.map(|amount| (share.name.to_owned(), amount.canonical())));
+            limits.extend(share.limit.map(|amount| (share.name.to_owned(), amount.canonical())));
+        }
+        let mut result = json!({});
+        if !requests.is_empty() {
+            result["requests"] = json!(requests);
+        }
+        if !limits.is_empty() {
+            result["limits"] = json!(limits);
+        }
+        if let Some(claims) = &given.claims {
+            result["claims"] = claims.clone();
+        }
+        Ok(result)
+    }
+
+    fn share(&self, name: &'static str, given: &Resources, default_request: &str, default_limit: &str) -> Result<Share> {
+        let (request, own_request) = self.amount("requests", given.requests.as_ref(), name, default_request)?;
+        let (limit, own_limit) = self.amount("limits", given.limits.as_ref(), name, default_limit)?;
+        Ok(Share { name, request, limit, own_request, own_limit })
+    }
+
+    /// What the manifest says, and true, or the default.
+    fn amount(
+        &self,
+        side: &str,
+        given: Option<&BTreeMap<String, Amount>>,
+        name: &str,
+        default: &str,
+    ) -> Result<(Option<Quantity>, bool)> {
+        match given.and_then(|amounts| amounts.get(name)).filter(|amount| says_something(&amount.0)) {
+            Some(Amount(text)) => Ok((Some(self.parse(side, name, text)?), true)),
+            None => Ok((configured(default)?, false)),
+        }
+    }
+
+    fn parse(&self, side: &str, name: &str, text: &str) -> Result<Quantity> {
+        Quantity::parse(text).ok().filter(|amount| !amount.is_negative()).ok_or_else(|| {
+            invalid(
+                [self.path, ".", side, ".", name].concat(),
+                ["\"", text, "\" is no amount of ", name].concat(),
+                "write a Kubernetes quantity, as in 250m, 0.5, 500Mi or 1Gi",
+            )
+        })
+    }
+
+    /// Everything but CPU and memory: it has no defaults and no bounds.
+    fn others(&self, side: &str, given: Option<&BTreeMap<String, Amount>>) -> Result<BTreeMap<String, String>> {
+        given
+            .into_iter()
+            .flatten()
+            .filter(|(name, amount)| *name != CPU && *name != MEMORY && says_something(&amount.0))
+            .map(|(name, amount)| Ok((name.clone(), self.parse(side, name, &amount.0)?.canonical())))
+            .collect()
+    }
+
+    fn raise(&self, share: &mut Share, floor: &str, notes: &mut Notes) -> Result<()> {
+        let (Some(limit), Some(floor)) = (&share.limit, configured(floor)?) else { return Ok(()) };
+        if *limit < floor {
+            notes.warn(
+                [self.path, ".limits.", share.name].concat(),
+                ["the limit of ", limit.text(), " ", share.name, " is raised to the configured minimum of ", floor.text()].concat(),
+                ["set a limit of at least ", floor.text()].concat(),
+            );
+            share.limit = Some(floor);
+        }
+        Ok(())
+    }
+
+    /// A request above its limit is refused by the API server. The manifest's word beats a default; two words of the manifest
+    /// that contradict each other are for its author to settle.
+    fn reconcile(&self, share: &mut Share) -> Result<()> {
+        let (Some(request), Some(limit)) = (&share.request, &share.limit) else { return Ok(()) };
+        if request <= limit {
+            return Ok(());
+        }
+        match (share.own_request, share.own_limit) {
+            (true, true) => Err(invalid(
+                [self.path, ".requests.", share.name].concat(),
+                ["the request of ", request.text(), " ", share.name, " is above the limit of ", limit.text()].concat(),
+                "lower the request or raise the limit",
+            )),
+            (true, false) => {
+                share.limit.clone_from(&share.request);
+                Ok(())
+            }
+            (false, _) => {
+                share.request.clone_from(&share.limit);
+                Ok(())
+            }
+        }
+    }
+
+    fn cap(&self, share: &mut Share, ceiling: &str, notes: &mut Notes) -> Result<()> {
+        let (Some(request), Some(ceiling)) = (&share.request, configured(ceiling)?) else { return Ok(()) };
+        if *request > ceiling {
+            notes.warn(
+                [self.path, ".requests.", share.name].concat(),
+                ["the request of ", request.text(), " ", share.name, " is lowered to the configured maximum of ", ceiling.text()].concat(),
+                ["request at most ", ceiling.text()].concat(),
+            );
+            share.request = Some(ceiling);
+        }
+        Ok(())
+    }
+}
+
+fn configured(text: &str) -> Result<Option<Quantity>> {
+    if !says_something(text) {
+        return Ok(None);
+    }
+    let amount = Quantity::parse(text);
+    amount.map(Some).map_err(|_| invalid_config(["\"", text, "\" is no quantity; write it as in 250m or 500Mi"].concat()))
+}
+
+fn says_something(text: &str) -> bool {
+    !matches!(text, "" | "0" | "null")
+}
