@@ -75,6 +75,7 @@ pub mod container;
 pub mod duration;
 pub mod metadata;
 pub mod nullable;
+pub mod pattern;
 pub mod pod;
 pub mod resources;
 pub mod service;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::Cluster;
+use crate::pattern::Pattern;
+use crate::{Cluster, Result};
 
 /// Labels or annotations.
 pub type Map = BTreeMap<String, String>;
@@ -79,6 +80,20 @@ impl Metadata {
     pub fn annotations<S>(&self, cluster: &Cluster<S>) -> Map {
         pick(&cluster.annotations, &self.inherited_annotations)
     }
+
+    /// The annotations of workloads: the inherited ones, and those whose keys match one of `downscaler_annotations`.
+    ///
+    /// # Errors
+    /// If a pattern cannot be read.
+    pub fn workload_annotations<S>(&self, cluster: &Cluster<S>, patterns: &[String]) -> Result<Map> {
+        let mut annotations = self.annotations(cluster);
+        for pattern in patterns {
+            let pattern = Pattern::parse("downscaler_annotations", pattern)?;
+            let matching = cluster.annotations.iter().filter(|(key, _)| pattern.is_match(key));
+            annotations.extend(matching.map(|(key, value)| (key.clone(), value.clone())));
+        }
+        Ok(annotations)
+    }
 }
 
 /// An object's `metadata`; `annotations` are left out if there are none.
@@ -142,6 +157,14 @@ mod tests {
     fn only_the_named_annotations_are_inherited() {
         let cluster = cluster(&[], &[("owned-by", "acid"), ("other", "x")]);
         assert_eq!(metadata().annotations(&cluster), map(&[("owned-by", "acid")]));
+    }
+
+    #[test]
+    fn workloads_carry_what_downscalers_look_for() {
+        let cluster = cluster(&[], &[("owned-by", "acid"), ("downscaler/uptime", "x"), ("other", "x")]);
+        let patterns = ["deployment-time", "downscaler/*"].map(str::to_owned);
+        let expected = map(&[("downscaler/uptime", "x"), ("owned-by", "acid")]);
+        assert_eq!(metadata().workload_annotations(&cluster, &patterns), Ok(expected));
     }
 
     #[test]
