@@ -1,0 +1,15 @@
+//! The Pipeline document: which plugins run, in which order, and what each may do.
+//!
+//! [`Pipeline`] is the document as it is typed, a file and a Kubernetes object alike; [`Document`] is what the engine needs:
+//! units parsed, names checked, defaults filled in.
+
+mod document;
+mod spec;
+
+pub use document::{
+    Action, Digest, Document, Grants, KindPaths, Limits, Match, OnFailure, SecretsGrant, Source, Step, WriteGrant,
+};
+pub use spec::{
+    GrantsSpec, KindPathsSpec, LabelRequirement, LimitsSpec, MatchSpec, OnFailureSpec, Pipeline, PipelineSpec,
+    PipelineStatus, Selector, SourceSpec, StepSpec, WriteGrantSpec,
+};

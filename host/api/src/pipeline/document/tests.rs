@@ -1,0 +1,150 @@
+use serde_json::json;
+
+use super::*;
+
+fn pipeline(steps: Value) -> Value {
+    json!({"apiVersion": "pgloom.dev/v1alpha1", "kind": "Pipeline", "spec": {"steps": steps}})
+}
+
+fn refused(steps: Value) -> Vec<String> {
+    Document::read(&pipeline(steps)).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_short_document_gets_its_defaults() {
+    let document = Document::read(&pipeline(json!([{"name": "tls", "source": {"file": "tls.wasm"}}]))).unwrap();
+    assert_eq!(document.name, "pipeline");
+    let step = &document.steps[0];
+    assert_eq!(step.source, Source::File("tls.wasm".into()));
+    assert_eq!(step.limits, Limits { memory: 64 << 20, deadline: Duration::from_secs(1) });
+    assert_eq!((step.on_failure, &step.grants), (OnFailure::Hold, &Grants::default()));
+    assert!(step.matches.covers("anywhere", &BTreeMap::new()));
+}
+
+#[test]
+fn a_full_document_is_read_to_the_last_field() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let mut document = pipeline(json!([{
+        "name": "pooler",
+        "source": {"oci": "ghcr.io/example/pooler:0.1.0", "digest": digest},
+        "digest": digest,
+        "config": {"replicas": 3},
+        "grants": {
+            "writes": [{"apiVersion": "apps/v1", "kind": "Deployment", "creates": true}],
+            "overrides": [{"apiVersion": "v1", "kind": "Service", "paths": ["spec.type"]}],
+            "removes": [{"apiVersion": "v1", "kind": "Service", "paths": ["metadata.annotations"]}],
+            "actions": ["pooler-access", "credential"],
+            "secrets": ["tls"]
+        },
+        "onFailure": "keepLast",
+        "limits": {"memory": "1.5Mi", "deadline": "500ms"},
+        "match": {"namespaces": ["prod"], "selector": {"matchLabels": {"tier": "gold"}, "matchExpressions": [{"key": "old", "operator": "DoesNotExist"}]}}
+    }]));
+    document["metadata"] = json!({"name": "platform"});
+    let document = Document::read(&document).unwrap();
+    assert_eq!(document.name, "platform");
+    let step = &document.steps[0];
+    assert_eq!(
+        step.source,
+        Source::Oci { reference: "ghcr.io/example/pooler:0.1.0".into(), digest: Digest(digest.clone()) }
+    );
+    assert_eq!(step.digest.as_ref().map(Digest::as_str), Some(digest.as_str()));
+    assert_eq!(step.config["replicas"], 3);
+    assert!(step.grants.writes.as_ref().unwrap()[0].creates);
+    assert_eq!(step.grants.overrides[0].paths, ["spec.type"]);
+    assert_eq!(step.grants.removes[0].paths, ["metadata.annotations"]);
+    assert_eq!(step.grants.actions, Some(BTreeSet::from([Action::Credential, Action::PoolerAccess])));
+    assert_eq!(step.grants.secrets, SecretsGrant::Selectors(BTreeSet::from(["tls".to_owned()])));
+    assert_eq!(step.on_failure, OnFailure::KeepLast);
+    assert_eq!(step.limits, Limits { memory: 3 << 19, deadline: Duration::from_millis(500) });
+    let labels =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    assert!(step.matches.covers("prod", &labels(&[("tier", "gold")])));
+    assert!(!step.matches.covers("test", &labels(&[("tier", "gold")])));
+    assert!(!step.matches.covers("prod", &labels(&[("tier", "gold"), ("old", "")])));
+}
+
+#[test]
+fn an_unknown_field_names_the_nearest() {
+    assert_eq!(
+        refused(
+            json!([{"name": "tls", "source": {"file": "tls.wasm"}, "onfailure": "hold", "grants": {"override": []}}])
+        ),
+        [
+            "spec.steps[0].grants.override: this field does not exist; did you mean overrides?",
+            "spec.steps[0].onfailure: this field does not exist; did you mean onFailure?",
+        ]
+    );
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_its_place() {
+    let step = |extra: Value| {
+        let mut step = json!({"name": "tls", "source": {"file": "tls.wasm"}});
+        step.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        step
+    };
+    for (steps, expected) in [
+        (json!([]), "spec.steps: is empty; give it at least 1 entry"),
+        (json!([{"source": {"file": "x"}}]), "spec.steps[0].name: is missing; add it, as in logical-backup"),
+        (
+            json!([step(json!({})), step(json!({}))]),
+            "spec.steps[1].name: \"tls\" is the name of an earlier step; give each step a name of its own",
+        ),
+        (
+            json!([step(json!({"name": "TLS"}))]),
+            "spec.steps[0].name: \"TLS\" is not of the form that is allowed here; write it as in logical-backup",
+        ),
+        (
+            json!([step(json!({"source": {}}))]),
+            "spec.steps[0].source: names not exactly one source; give either file, or oci with digest",
+        ),
+        (
+            json!([step(json!({"source": {"oci": "x"}}))]),
+            "spec.steps[0].source.digest: is missing; a tag can move; give the digest of the artifact's manifest",
+        ),
+        (
+            json!([step(json!({"limits": {"memory": "1Ki"}}))]),
+            "spec.steps[0].limits.memory: \"1Ki\" is less than one page of memory; give at least 64Ki, as in 64Mi",
+        ),
+        (
+            json!([step(json!({"limits": {"deadline": "0s"}}))]),
+            "spec.steps[0].limits.deadline: is zero; give the calls some time, as in 1s",
+        ),
+        (
+            json!([step(json!({"limits": {"deadline": "soon"}}))]),
+            "spec.steps[0].limits.deadline: \"soon\" is not of the form that is allowed here; write it as in 500ms",
+        ),
+        (
+            json!([step(json!({"onFailure": "holt"}))]),
+            "spec.steps[0].onFailure: \"holt\" is not allowed; did you mean hold?",
+        ),
+        (
+            json!([step(json!({"grants": {"actions": ["promot"]}}))]),
+            "spec.steps[0].grants.actions[0]: \"promot\" is not allowed; did you mean promote?",
+        ),
+        (
+            json!([step(json!({"grants": {"secrets": "tls"}}))]),
+            "spec.steps[0].grants.secrets: is neither true, false, nor a list of ids; name the plugin's selectors, as in [tls]",
+        ),
+        (
+            json!([step(json!({"match": {"selector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}}))]),
+            "spec.steps[0].match.selector.matchExpressions[0]: has no values to compare with; In and NotIn have values, Exists and DoesNotExist have none",
+        ),
+    ] {
+        assert_eq!(refused(steps), [expected]);
+    }
+}
+
+#[test]
+fn another_kind_is_refused() {
+    let problems = Document::read(&json!({"apiVersion": "v1", "kind": "Pod"})).unwrap_err();
+    let said: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "apiVersion: is not pgloom.dev/v1alpha1; write apiVersion: pgloom.dev/v1alpha1",
+            "kind: is not Pipeline; write kind: Pipeline"
+        ]
+    );
+}

@@ -1,0 +1,243 @@
+//! The Pipeline document as it is typed.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Which plugins run for every cluster, and in which order.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "pgloom.dev",
+    version = "v1alpha1",
+    kind = "Pipeline",
+    plural = "pipelines",
+    namespaced,
+    status = "PipelineStatus",
+    derive = "PartialEq",
+    doc = "The plugins that decide what is made for every postgresql object, in order, and what each of them may do.",
+    printcolumn(
+        name = "Steps",
+        type_ = "string",
+        json_path = ".spec.steps[*].name",
+        description = "The steps, in order"
+    ),
+    printcolumn(
+        name = "Loaded",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Loaded\")].status",
+        description = "Whether this pipeline runs"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineSpec {
+    /// The plugins, in the order in which they run. A later step sees what earlier ones want. Names are unique.
+    #[schemars(length(min = 1, max = 64))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub steps: Vec<StepSpec>,
+}
+
+/// One plugin in the pipeline.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StepSpec {
+    /// What findings, conditions and errors call this step: lower case letters, digits and hyphens. Example: `logical-backup`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Where the component comes from.
+    pub source: SourceSpec,
+    /// What the component's bytes hash to. A component with another digest is refused before it is compiled.
+    /// Default: not checked. Example: `sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub digest: Option<String>,
+    /// The plugin's own settings. They are checked against the schema that the plugin states. Default: `{}`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schemars(schema_with = "anything")]
+    pub config: Map<String, Value>,
+    /// What the step may do. Default: what the plugin's description claims, no overrides, no removals, no Secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grants: Option<GrantsSpec>,
+    /// What happens to a cluster if this step fails. Default: `hold`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailureSpec>,
+    /// What one call may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsSpec>,
+    /// Which clusters the step is for. Default: all.
+    #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
+    pub matches: Option<MatchSpec>,
+}
+
+/// Where a component comes from: `file`, or `oci` with its digest.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "has(self.file) != has(self.oci)", "message": "give either file or oci"},
+    {"rule": "has(self.oci) == has(self.digest)", "message": "a component from a registry needs its digest, and only such a one has it here"}
+]))]
+pub struct SourceSpec {
+    /// A file, relative to the folder of the pipeline document or of the plugins. Example: `tls.wasm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub file: Option<String>,
+    /// An artifact in a registry. Example: `ghcr.io/example/tls:0.1.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub oci: Option<String>,
+    /// The digest of the artifact's manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub digest: Option<String>,
+}
+
+/// What a step may do. What is left out is what the plugin's description claims, or nothing where it says so.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantsSpec {
+    /// The fields that it may write. Default: what the plugin's description claims; a grant never widens that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes: Option<Vec<WriteGrantSpec>>,
+    /// The fields that it may set although an earlier step has set them to another value. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<KindPathsSpec>,
+    /// The fields and list entries that it may take out again. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removes: Vec<KindPathsSpec>,
+    /// The actions that it may ask for. Default: what the plugin's description names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "actions")]
+    pub actions: Option<Vec<String>>,
+    /// Whether it may read the values of Secrets that it observes: `true`, or the ids of its selectors. Default: `false`,
+    /// then it sees a hash of each value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "flag_or_list")]
+    pub secrets: Option<Value>,
+}
+
+/// Fields of one kind that a step may write.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WriteGrantSpec {
+    /// Example: `apps/v1`.
+    #[schemars(length(min = 1, max = 317))]
+    pub api_version: String,
+    /// Example: `StatefulSet`.
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: String,
+    /// The fields. Default: all. Example: `spec.template.spec.containers[*].env`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// Whether it may add objects of the kind. Default: `false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub creates: bool,
+}
+
+/// Fields of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KindPathsSpec {
+    /// Example: `apps/v1`.
+    #[schemars(length(min = 1, max = 317))]
+    pub api_version: String,
+    /// Example: `StatefulSet`.
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: String,
+    /// The fields; a path covers all below it. Example: `spec.template.spec.containers[name=postgres].image`.
+    #[schemars(length(min = 1))]
+    pub paths: Vec<String>,
+}
+
+/// What happens to a cluster if a step fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OnFailureSpec {
+    /// Nothing is written; the cluster stays as it is.
+    Hold,
+    /// What the step wanted when it last succeeded is used again.
+    KeepLast,
+    /// The cluster is made without the step.
+    Ignore,
+}
+
+/// What one call may use.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsSpec {
+    /// Memory of one call. Default: `64Mi`. Example: `128Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+)?([kMG]|[KMG]i)?$"))]
+    pub memory: Option<String>,
+    /// Time of one call. Default: `1s`. Example: `500ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^([0-9]+(\.[0-9]+)?(us|ms|s|m|h))+$"))]
+    pub deadline: Option<String>,
+}
+
+/// Which clusters a step is for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MatchSpec {
+    /// The namespaces. Default: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<String>,
+    /// The labels of the `postgresql` objects. Default: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<Selector>,
+}
+
+/// A label selector, as everywhere in Kubernetes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Selector {
+    /// Labels and the values that they have to have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub match_labels: BTreeMap<String, String>,
+    /// Conditions that all have to hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_expressions: Vec<LabelRequirement>,
+}
+
+/// A condition for one label.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LabelRequirement {
+    /// The label. Example: `environment`.
+    pub key: String,
+    /// How it is compared: `In`, `NotIn`, `Exists` or `DoesNotExist`.
+    #[schemars(extend("enum" = ["In", "NotIn", "Exists", "DoesNotExist"]))]
+    pub operator: String,
+    /// What it is compared with; empty for `Exists` and `DoesNotExist`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+/// How the operator sees the pipeline.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PipelineStatus {
+    /// The `metadata.generation` that the conditions speak of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Loaded`: whether every step has passed all loading phases and the pipeline runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+fn anything(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
+fn actions(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let names: Vec<_> = super::Action::ALL.iter().map(|action| action.name()).collect();
+    schemars::json_schema!({"type": "array", "items": {"type": "string", "enum": names}})
+}
+
+fn flag_or_list(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"x-kubernetes-preserve-unknown-fields": true})
+}

@@ -1,0 +1,57 @@
+//! The `postgresql` object: one PostgreSQL cluster, as the Zalando operator's users write it.
+
+mod bootstrap;
+mod database;
+mod kubernetes;
+mod patroni;
+pub mod pattern;
+mod pooler;
+mod resource;
+mod spec;
+mod status;
+mod storage;
+mod stream;
+
+use std::sync::OnceLock;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::{Value, json};
+
+pub use bootstrap::{Clone, Standby};
+pub use database::{PreparedDatabase, PreparedSchema};
+pub use patroni::Patroni;
+pub use pooler::ConnectionPooler;
+pub use resource::{ResourceAmounts, Resources};
+pub use spec::{PostgresqlParams, PostgresqlSpec, Postgresql, Tls};
+pub use status::{ActionStatus, ClusterStatus, MemberStatus, PostgresqlStatus};
+pub use storage::{AdditionalVolume, Volume};
+pub use stream::{Stream, StreamTable};
+
+use crate::schema;
+
+/// `apiVersion` of the object.
+pub const API_VERSION: &str = "acid.zalan.do/v1";
+/// `kind` of the object; the API's only kind in lower case.
+pub const KIND: &str = "postgresql";
+
+/// The definition of `postgresqls.acid.zalan.do`.
+pub fn definition() -> Result<CustomResourceDefinition, serde_json::Error> {
+    let mut value = serde_json::to_value(schema::finished(Postgresql::crd())?)?;
+    if let Some(schema) = value.pointer_mut("/spec/versions/0/schema/openAPIV3Schema") {
+        schema["x-kubernetes-validations"] = json!([
+            {"rule": "self.metadata.name.size() <= 58", "message": "name cannot be longer than 58 characters"},
+            {
+                "rule": format!("self.metadata.name.matches('{}')", pattern::DNS1035),
+                "message": format!("name must confirm to DNS-1035, regex used for validation is \"{}\"", pattern::DNS1035)
+            },
+        ]);
+    }
+    serde_json::from_value(value)
+}
+
+/// The schema of a whole object, for checks without an API server.
+pub(crate) fn object_schema() -> &'static Value {
+    static SCHEMA: OnceLock<Value> = OnceLock::new();
+    SCHEMA.get_or_init(|| schema::object_schema(Postgresql::crd()))
+}
