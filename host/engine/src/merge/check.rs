@@ -1,0 +1,197 @@
+//! Finds out whether a step may merge a partial object: claims first, then conflicts. Changes nothing.
+
+use super::{
+    combine::{positions, same},
+    error::{Conflict, Error, show},
+    node::{List, Node},
+};
+use crate::{
+    claim::{Cover, Missing, Rights},
+    contract::{ObjectKind, ObjectRef},
+    path::{FieldPath, Key, Segment},
+};
+
+/// What a check needs to know beside the trees.
+pub(crate) struct Check<'a> {
+    pub(crate) step: &'a str,
+    pub(crate) rights: &'a Rights,
+    pub(crate) kind: &'a ObjectKind,
+    pub(crate) object: &'a ObjectRef,
+    /// The steps that wrote so far: names, and whether their values are confidential.
+    pub(crate) steps: &'a [super::Step],
+    trail: Vec<Place<'a>>,
+}
+
+/// A segment of the path to the place that is being looked at.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Field(&'a str),
+    Entry(&'a Key),
+}
+
+impl<'a> Check<'a> {
+    pub(crate) fn new(
+        step: &'a str,
+        rights: &'a Rights,
+        kind: &'a ObjectKind,
+        object: &'a ObjectRef,
+        steps: &'a [super::Step],
+    ) -> Self {
+        Self { step, rights, kind, object, steps, trail: Vec::with_capacity(12) }
+    }
+
+    /// Looks at a whole partial object. What says which object it is needs no claim.
+    pub(crate) fn object(&mut self, cover: &Cover<'_>, before: Option<&'a Node>, after: &'a Node) -> Result<(), Error> {
+        let Node::Map(fields, _) = after else { return Ok(()) };
+        for (name, after) in fields {
+            let before = before.and_then(|before| before.field(name));
+            match name.as_str() {
+                "apiVersion" | "kind" => {}
+                "metadata" => self.metadata(cover, before, after)?,
+                _ => self.field(cover, name, before, after)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn metadata(&mut self, cover: &Cover<'_>, before: Option<&'a Node>, after: &'a Node) -> Result<(), Error> {
+        let Node::Map(fields, _) = after else { return Ok(()) };
+        self.trail.push(Place::Field("metadata"));
+        let cover = cover.field("metadata");
+        for (name, after) in fields {
+            if name != "name" && name != "namespace" {
+                self.field(&cover, name, before.and_then(|before| before.field(name)), after)?;
+            }
+        }
+        self.trail.pop();
+        Ok(())
+    }
+
+    /// Looks at one place: `before` is what is there, `after` what the step says.
+    pub(crate) fn node(&mut self, cover: &Cover<'_>, before: Option<&'a Node>, after: &'a Node) -> Result<(), Error> {
+        if before.is_some_and(|before| after.is_idle(before)) {
+            return Ok(());
+        }
+        if !after.has_parts() {
+            if let Some(missing) = cover.missing() {
+                return Err(self.unclaimed(missing));
+            }
+            return self.leaf(before, after);
+        }
+        // Null is nothing; anything else without parts is a leaf in the place of a map or list.
+        let before = before.filter(|before| !before.is_null());
+        match (before, after) {
+            (None | Some(Node::Map(..)), Node::Map(fields, _)) => {
+                for (name, after) in fields {
+                    self.field(cover, name, before.and_then(|before| before.field(name)), after)?;
+                }
+                Ok(())
+            }
+            (None, Node::List(list)) => self.entries(cover, &[], list),
+            (Some(Node::List(before)), Node::List(list)) => self.entries(cover, &before.entries, list),
+            _ => match cover.missing() {
+                Some(missing) => Err(self.unclaimed(missing)),
+                None => self.leaf(before, after),
+            },
+        }
+    }
+
+    fn field(
+        &mut self,
+        cover: &Cover<'_>,
+        name: &'a str,
+        before: Option<&'a Node>,
+        after: &'a Node,
+    ) -> Result<(), Error> {
+        self.trail.push(Place::Field(name));
+        if cover.is_all() {
+            self.node(cover, before, after)?;
+        } else {
+            self.node(&cover.field(name), before, after)?;
+        }
+        self.trail.pop();
+        Ok(())
+    }
+
+    fn entries(&mut self, cover: &Cover<'_>, before: &'a [(Key, Node)], list: &'a List) -> Result<(), Error> {
+        for ((key, after), place) in list.entries.iter().zip(positions(before, &list.entries)) {
+            let before = place.and_then(|place| before.get(place)).map(|(_, node)| node);
+            self.trail.push(Place::Entry(key));
+            let below;
+            let cover = if cover.is_all() {
+                cover
+            } else {
+                below = cover.entry(key);
+                &below
+            };
+            self.entry(cover, before, after, list)?;
+            self.trail.pop();
+        }
+        Ok(())
+    }
+
+    /// An entry that exists already may be named by everyone: its keys say where the rest belongs. To add one is a claim of
+    /// its own.
+    fn entry(
+        &mut self,
+        cover: &Cover<'_>,
+        before: Option<&'a Node>,
+        after: &'a Node,
+        list: &List,
+    ) -> Result<(), Error> {
+        match (before, after) {
+            (Some(Node::Leaf(before, _)), Node::Leaf(after, _)) if same(before, after) => Ok(()),
+            (_, Node::Map(fields, _)) => {
+                for (name, after) in fields {
+                    let is_key = list.keys.iter().any(|key| key.name == name);
+                    if is_key && before.is_some() {
+                        continue;
+                    }
+                    if is_key && let Some(missing) = cover.field(name).missing() {
+                        return Err(self.unclaimed(missing));
+                    }
+                    self.field(cover, name, before.and_then(|before| before.field(name)), after)?;
+                }
+                Ok(())
+            }
+            _ => self.node(cover, before, after),
+        }
+    }
+
+    fn leaf(&self, before: Option<&Node>, after: &Node) -> Result<(), Error> {
+        let Some(before) = before else { return Ok(()) };
+        let equal = match (before, after) {
+            (Node::Leaf(before, _), Node::Leaf(after, _)) => same(before, after),
+            // An empty list says nothing, so nobody can disagree with it.
+            (Node::List(list), _) => list.entries.is_empty(),
+            _ => false,
+        };
+        let owner = self.steps.get(usize::from(before.step()));
+        let foreign = owner.filter(|owner| owner.name != self.step);
+        let Some(owner) = foreign.filter(|_| !equal) else { return Ok(()) };
+        let path = self.path();
+        if self.rights.may_override(self.kind, &path) {
+            return Ok(());
+        }
+        Err(Error::Conflict(Box::new(Conflict {
+            step: self.step.to_owned(),
+            owner: owner.name.clone(),
+            object: self.object.clone(),
+            path,
+            value: show(after, self.rights.is_confidential()),
+            owned: show(before, owner.confidential),
+        })))
+    }
+
+    fn unclaimed(&self, missing: Missing) -> Error {
+        Error::Claim { step: self.step.to_owned(), object: self.object.clone(), path: self.path(), missing }
+    }
+
+    fn path(&self) -> FieldPath {
+        let segments = self.trail.iter().map(|place| match place {
+            Place::Field(name) => Segment::Field((*name).to_owned()),
+            Place::Entry(key) => Segment::Entry((*key).clone()),
+        });
+        FieldPath::new(segments.collect())
+    }
+}

@@ -1,0 +1,235 @@
+//! A desired object, or a part of one, as a tree: every leaf with its value and the step that set it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{
+    Serialize,
+    ser::{SerializeMap, SerializeSeq, Serializer},
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    path::{Key, Segment},
+    schema::{MergeKey, Schema, Type, TypeId},
+};
+
+/// A step, by its place in the list of steps that wrote something.
+pub(crate) type StepId = u16;
+
+/// One value of the tree. It may hold what only a step that reads Secrets knows, so it cannot be printed.
+#[derive(Clone)]
+pub(crate) enum Node {
+    /// A scalar, an atomic list or map, or null.
+    Leaf(Value, StepId),
+    /// A struct or map, with who set it first; while it is empty it is a leaf itself.
+    Map(BTreeMap<String, Node>, StepId),
+    /// A list whose entries are known by keys.
+    List(List),
+}
+
+/// A set, or a list with merge keys.
+#[derive(Clone)]
+pub(crate) struct List {
+    /// The merge keys; none: it is a set.
+    pub(crate) keys: &'static [MergeKey],
+    pub(crate) entries: Vec<(Key, Node)>,
+    pub(crate) step: StepId,
+}
+
+/// Where and why a value does not have the shape of its type.
+pub(crate) struct Misfit {
+    /// From the place upwards.
+    path: Vec<Segment>,
+    pub(crate) problem: String,
+}
+
+impl Misfit {
+    fn new(problem: impl Into<String>) -> Self {
+        Self { path: Vec::new(), problem: problem.into() }
+    }
+
+    fn below(mut self, segment: Segment) -> Self {
+        self.path.push(segment);
+        self
+    }
+
+    /// From the root down.
+    pub(crate) fn path(mut self) -> Vec<Segment> {
+        self.path.reverse();
+        self.path
+    }
+}
+
+impl Node {
+    /// The tree of a value of the type, all of it set by one step.
+    pub(crate) fn shape(schema: &'static Schema, id: TypeId, value: Value, step: StepId) -> Result<Self, Misfit> {
+        match (schema.get(id), value) {
+            (_, Value::Null) => Ok(Self::Leaf(Value::Null, step)),
+            (known @ (Type::Struct(_) | Type::Map(_) | Type::Any), Value::Object(fields)) => {
+                Self::shape_fields(schema, known, fields, step)
+            }
+            (Type::Set, Value::Array(items)) => shape_entries(
+                items,
+                step,
+                |item| {
+                    if item.is_object() || item.is_array() || item.is_null() {
+                        return Err(Misfit::new("an item of a set has to be a scalar"));
+                    }
+                    let key = Key::new([("", &item)]);
+                    Ok((key, Self::Leaf(item, step)))
+                },
+                &[],
+            ),
+            (Type::Keyed(keys, element), Value::Array(items)) => shape_entries(
+                items,
+                step,
+                |item| {
+                    let key = entry_key(keys, &item)?;
+                    match Self::shape(schema, *element, item, step) {
+                        Ok(node) => Ok((key, node)),
+                        Err(misfit) => Err(misfit.below(Segment::Entry(key))),
+                    }
+                },
+                keys,
+            ),
+            (Type::Struct(_) | Type::Map(_) | Type::AtomicMap, other) if !other.is_object() => {
+                Err(misfit("a map", &other))
+            }
+            (Type::Set | Type::Keyed(..) | Type::AtomicList, other) if !other.is_array() => {
+                Err(misfit("a list", &other))
+            }
+            (Type::Scalar, other) if other.is_object() || other.is_array() => Err(misfit("a scalar", &other)),
+            (_, leaf) => Ok(Self::Leaf(leaf, step)),
+        }
+    }
+
+    fn shape_fields(
+        schema: &'static Schema,
+        known: &'static Type,
+        fields: Map<String, Value>,
+        step: StepId,
+    ) -> Result<Self, Misfit> {
+        let mut nodes = BTreeMap::new();
+        for (name, value) in fields {
+            match Self::shape(schema, known.field(&name), value, step) {
+                Ok(node) => nodes.insert(name, node),
+                Err(misfit) => return Err(misfit.below(Segment::Field(name))),
+            };
+        }
+        Ok(Self::Map(nodes, step))
+    }
+
+    /// A field of a map.
+    pub(crate) fn field(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Map(fields, _) => fields.get(name),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self, Self::Leaf(Value::Null, _))
+    }
+
+    /// Whether it is a map or list of single fields or entries, and has some.
+    pub(crate) fn has_parts(&self) -> bool {
+        match self {
+            Self::Leaf(..) => false,
+            Self::Map(fields, _) => !fields.is_empty(),
+            Self::List(list) => !list.entries.is_empty(),
+        }
+    }
+
+    /// The step that set it first; of a map or list, the one that set its first leaf.
+    pub(crate) fn step(&self) -> StepId {
+        match self {
+            Self::Leaf(_, step) => *step,
+            Self::Map(fields, step) => fields.values().next().map_or(*step, Self::step),
+            Self::List(list) => list.entries.first().map_or(list.step, |(_, node)| node.step()),
+        }
+    }
+
+    /// The value, without what is null.
+    pub(crate) fn into_value(self) -> Value {
+        match self {
+            Self::Leaf(value, _) => value,
+            Self::Map(fields, _) => {
+                let fields = fields.into_iter().filter(|(_, node)| !node.is_null());
+                Value::Object(fields.map(|(name, node)| (name, node.into_value())).collect())
+            }
+            Self::List(list) => Value::Array(list.entries.into_iter().map(|(_, node)| node.into_value()).collect()),
+        }
+    }
+}
+
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Leaf(value, _) => value.serialize(serializer),
+            Self::Map(fields, _) => {
+                let mut map = serializer.serialize_map(None)?;
+                for (name, node) in fields.iter().filter(|(_, node)| !node.is_null()) {
+                    map.serialize_entry(name, node)?;
+                }
+                map.end()
+            }
+            Self::List(list) => {
+                let mut seq = serializer.serialize_seq(Some(list.entries.len()))?;
+                for (_, node) in &list.entries {
+                    seq.serialize_element(node)?;
+                }
+                seq.end()
+            }
+        }
+    }
+}
+
+fn shape_entries(
+    items: Vec<Value>,
+    step: StepId,
+    shape: impl Fn(Value) -> Result<(Key, Node), Misfit>,
+    keys: &'static [MergeKey],
+) -> Result<Node, Misfit> {
+    let entries = items.into_iter().map(shape).collect::<Result<Vec<_>, _>>()?;
+    let mut seen = BTreeSet::new();
+    if let Some((twice, _)) = entries.iter().find(|(key, _)| !seen.insert(key)) {
+        return Err(Misfit::new("it is there twice in one partial object").below(Segment::Entry(twice.clone())));
+    }
+    Ok(Node::List(List { keys, entries, step }))
+}
+
+/// What an entry is known by: its merge keys, with the defaults of those that it leaves out.
+fn entry_key(keys: &'static [MergeKey], entry: &Value) -> Result<Key, Misfit> {
+    let Value::Object(fields) = entry else {
+        return Err(misfit("a map with the merge keys of the list", entry));
+    };
+    let mut found = Vec::with_capacity(keys.len());
+    for key in keys {
+        match fields.get(key.name).filter(|value| !value.is_null()) {
+            Some(Value::Object(_) | Value::Array(_)) => {
+                return Err(Misfit::new(format!("the merge key `{}` has to be a scalar", key.name)));
+            }
+            Some(value) => found.push((key.name, value)),
+            None if key.required => {
+                return Err(Misfit::new(format!("an entry lacks the merge key `{}`", key.name)));
+            }
+            None => found.extend(key.default.as_ref().map(|default| (key.name, default))),
+        }
+    }
+    if found.is_empty() {
+        return Err(Misfit::new("an entry has none of the list's merge keys"));
+    }
+    Ok(Key::new(found))
+}
+
+fn misfit(expected: &str, found: &Value) -> Misfit {
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    };
+    Misfit::new(format!("it has to be {expected} and is {found}"))
+}
