@@ -39,6 +39,7 @@ def defaults(env, wanted):
         "scope": env["SCOPE"],
         "name": env["HOSTNAME"],
         "kubernetes": kubernetes(env),
+        "watchdog": {"mode": "off"},
         "restapi": {"listen": ":8008", "connect_address": f"{host}:8008"},
         "bootstrap": bootstrap(env),
         "postgresql": {
@@ -57,7 +58,8 @@ def defaults(env, wanted):
             "pg_hba": pg_hba(env, wanted),
             "create_replica_methods": ["basebackup"],
             "basebackup": {"checkpoint": "fast"},
-            "standby_with_wale": refusal("a standby cluster cannot follow a WAL archive"),
+            # Patroni asks for this one only, as there is no leader to copy from.
+            "standby_with_wale": refusal("a standby cluster cannot follow a WAL archive") | {"no_leader": True},
         },
     }
 
@@ -238,8 +240,7 @@ def remarks(env):
 
 def refusal(what):
     """A command for Patroni that fails and tells why."""
-    message = shlex.quote(f"refused: {what}: {NO_WAL_ARCHIVE}")
-    return {"command": f"sh -c {shlex.quote(f'echo {message} >&2; exit 1')}"}
+    return {"command": f"sh -c 'echo refused: {what}: {NO_WAL_ARCHIVE} >&2; exit 1'"}
 
 
 def parse(name, text):
