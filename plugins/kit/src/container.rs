@@ -79,10 +79,16 @@ pub fn mount_folder(volume: &str, path: &str, folder: Option<&str>, expression: 
     mount
 }
 
-/// The fields of `spec.volume` that say how the data volume is mounted, in the database's container and in sidecars.
+/// `spec.volume`: the data volume, in the claim template, in the database's container and in sidecars.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVolume {
+    /// A quantity, as in `10Gi`.
+    pub size: Option<String>,
+    /// The storage class; none means the Kubernetes cluster's default.
+    pub storage_class: Option<String>,
+    /// Which existing volumes may be claimed, a label selector.
+    pub selector: Option<Value>,
     sub_path: Option<String>,
     is_sub_path_expr: Option<bool>,
 }
@@ -173,7 +179,10 @@ mod tests {
     fn the_data_volume_may_be_mounted_by_a_folder() {
         let volume = |json: Value| serde_json::from_value::<DataVolume>(json).unwrap().mount();
         assert_eq!(volume(json!({})), json!({"name": "pgdata", "mountPath": DATA_MOUNT}));
-        assert_eq!(volume(json!({"subPath": "sub"})), json!({"name": "pgdata", "mountPath": DATA_MOUNT, "subPath": "sub"}));
+        assert_eq!(
+            volume(json!({"subPath": "sub"})),
+            json!({"name": "pgdata", "mountPath": DATA_MOUNT, "subPath": "sub"})
+        );
         assert_eq!(
             volume(json!({"subPath": "$(POD_NAME)", "isSubPathExpr": true})),
             json!({"name": "pgdata", "mountPath": DATA_MOUNT, "subPathExpr": "$(POD_NAME)"})

@@ -7,7 +7,9 @@ use crate::{Result, invalid_config};
 /// # Errors
 /// If the text is no duration; `key` names it.
 pub fn seconds(key: &str, text: &str) -> Result<u64> {
-    parse(text).ok_or_else(|| invalid_config([key, ": \"", text, "\" is no duration; write it as in 90s, 5m or 1h30m"].concat()))
+    parse(text).ok_or_else(|| {
+        invalid_config([key, ": \"", text, "\" is no duration; write it as in 90s, 5m or 1h30m"].concat())
+    })
 }
 
 fn parse(text: &str) -> Option<u64> {

@@ -15,7 +15,10 @@ struct Piece {
 
 enum What {
     /// One byte of a range, or of none of them.
-    Byte { ranges: Vec<(u8, u8)>, negated: bool },
+    Byte {
+        ranges: Vec<(u8, u8)>,
+        negated: bool,
+    },
     Start,
     End,
     Group(Vec<Vec<Piece>>),
@@ -30,8 +33,13 @@ impl Pattern {
         let mut parser = Parser { rest: text.as_bytes() };
         parser.alternatives().filter(|_| parser.rest.is_empty()).map(Self).ok_or_else(|| {
             invalid_config(
-                [key, ": \"", text, "\" is no pattern; use letters, ., *, +, ?, |, ( ), [ ], ^ and $, or \\ before a sign"]
-                    .concat(),
+                [
+                    key,
+                    ": \"",
+                    text,
+                    "\" is no pattern; use letters, ., *, +, ?, |, ( ), [ ], ^ and $, or \\ before a sign",
+                ]
+                .concat(),
             )
         })
     }

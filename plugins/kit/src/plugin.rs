@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::bindings::contract;
 use crate::{Description, Request, Response, Result};
@@ -33,16 +34,28 @@ pub trait OperatorConfig: Sized {
     /// The keys, for the description.
     fn keys() -> Vec<&'static str>;
 
-    /// Reads the keys from the flat object that the host sends.
+    /// Takes the keys from the flat object that the host sends.
     ///
     /// # Errors
     /// If a key is missing or has another type; the host fills in defaults, so that is a mistake of the plugin.
-    fn read(json: &str) -> serde_json::Result<Self>;
+    fn pick(config: &Value) -> serde_json::Result<Self>;
+
+    /// Reads the keys from the text of that object.
+    ///
+    /// # Errors
+    /// As [`pick`](Self::pick), or if it is no JSON.
+    fn read(json: &str) -> serde_json::Result<Self> {
+        Self::pick(&serde_json::from_str(json)?)
+    }
 }
 
 impl OperatorConfig for () {
     fn keys() -> Vec<&'static str> {
         Vec::new()
+    }
+
+    fn pick(_config: &Value) -> serde_json::Result<Self> {
+        Ok(())
     }
 
     fn read(_json: &str) -> serde_json::Result<Self> {
@@ -53,27 +66,22 @@ impl OperatorConfig for () {
 /// Two groups of keys, as in `(Config, Metadata)`.
 impl<A: OperatorConfig, B: OperatorConfig> OperatorConfig for (A, B) {
     fn keys() -> Vec<&'static str> {
-        let mut keys = A::keys();
-        keys.extend(B::keys());
-        keys
+        [A::keys(), B::keys()].concat()
     }
 
-    fn read(json: &str) -> serde_json::Result<Self> {
-        Ok((A::read(json)?, B::read(json)?))
+    fn pick(config: &Value) -> serde_json::Result<Self> {
+        Ok((A::pick(config)?, B::pick(config)?))
     }
 }
 
 /// Three groups of keys.
 impl<A: OperatorConfig, B: OperatorConfig, C: OperatorConfig> OperatorConfig for (A, B, C) {
     fn keys() -> Vec<&'static str> {
-        let mut keys = A::keys();
-        keys.extend(B::keys());
-        keys.extend(C::keys());
-        keys
+        [A::keys(), B::keys(), C::keys()].concat()
     }
 
-    fn read(json: &str) -> serde_json::Result<Self> {
-        Ok((A::read(json)?, B::read(json)?, C::read(json)?))
+    fn pick(config: &Value) -> serde_json::Result<Self> {
+        Ok((A::pick(config)?, B::pick(config)?, C::pick(config)?))
     }
 }
 
@@ -98,8 +106,38 @@ macro_rules! operator_config {
                 vec![$( stringify!($field) ),*]
             }
 
+            fn pick(config: &$crate::Value) -> $crate::serde_json::Result<Self> {
+                <Self as $crate::serde::Deserialize>::deserialize(config)
+            }
+
             fn read(json: &str) -> $crate::serde_json::Result<Self> {
                 $crate::serde_json::from_str(json)
+            }
+        }
+    };
+}
+
+/// Defines a struct of groups of operator configuration keys, each made by [`operator_config!`](crate::operator_config).
+#[macro_export]
+macro_rules! operator_config_groups {
+    (
+        $(#[$outer:meta])*
+        $visibility:vis struct $name:ident {
+            $( $(#[$inner:meta])* $field_visibility:vis $field:ident : $type:ty ),* $(,)?
+        }
+    ) => {
+        $(#[$outer])*
+        $visibility struct $name {
+            $( $(#[$inner])* $field_visibility $field: $type, )*
+        }
+
+        impl $crate::OperatorConfig for $name {
+            fn keys() -> Vec<&'static str> {
+                [$( <$type as $crate::OperatorConfig>::keys() ),*].concat()
+            }
+
+            fn pick(config: &$crate::Value) -> $crate::serde_json::Result<Self> {
+                Ok(Self { $( $field: <$type as $crate::OperatorConfig>::pick(config)?, )* })
             }
         }
     };
@@ -133,7 +171,7 @@ macro_rules! register {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Registered = $crate::Component<$plugin>;
-            $crate::bindings::export_plugin!(Registered with_types_in $crate::bindings);
+    $crate::bindings::export_plugin!(Registered with_types_in $crate::bindings);
         };
     };
 }

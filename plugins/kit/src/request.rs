@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::bindings::contract::{self, ActionState};
 use crate::failure::{Result, internal, invalid, invalid_config};
@@ -123,8 +122,13 @@ impl<P: Plugin> Request<P> {
 
 impl<S: DeserializeOwned> Cluster<S> {
     fn read(json: &str) -> Result<Self> {
-        let Manifest { metadata, spec } = serde_json::from_str::<Manifest<S>>(json)
-            .map_err(|error| invalid("spec", format!("the manifest cannot be read: {error}"), "give the field the type that its documentation says"))?;
+        let Manifest { metadata, spec } = serde_json::from_str::<Manifest<S>>(json).map_err(|error| {
+            invalid(
+                "spec",
+                format!("the manifest cannot be read: {error}"),
+                "give the field the type that its documentation says",
+            )
+        })?;
         let OnlyTeam { spec: Team { team } } = read(json)?;
         Ok(Self {
             name: metadata.name,
@@ -141,6 +145,3 @@ impl<S: DeserializeOwned> Cluster<S> {
 fn read<T: DeserializeOwned>(json: &str) -> Result<T> {
     serde_json::from_str(json).map_err(|error| internal(format!("the host sent what cannot be read: {error}")))
 }
-
-/// Any JSON, for plugins that pass on what they do not understand.
-pub type Json = Value;

@@ -169,7 +169,13 @@ impl Rules<'_> {
         Ok(result)
     }
 
-    fn share(&self, name: &'static str, given: &Resources, default_request: &str, default_limit: &str) -> Result<Share> {
+    fn share(
+        &self,
+        name: &'static str,
+        given: &Resources,
+        default_request: &str,
+        default_limit: &str,
+    ) -> Result<Share> {
         let (request, own_request) = self.amount("requests", given.requests.as_ref(), name, default_request)?;
         let (limit, own_limit) = self.amount("limits", given.limits.as_ref(), name, default_limit)?;
         Ok(Share { name, request, limit, own_request, own_limit })
@@ -214,7 +220,15 @@ impl Rules<'_> {
         if *limit < floor {
             notes.warn(
                 [self.path, ".limits.", share.name].concat(),
-                ["the limit of ", limit.text(), " ", share.name, " is raised to the configured minimum of ", floor.text()].concat(),
+                [
+                    "the limit of ",
+                    limit.text(),
+                    " ",
+                    share.name,
+                    " is raised to the configured minimum of ",
+                    floor.text(),
+                ]
+                .concat(),
                 ["set a limit of at least ", floor.text()].concat(),
             );
             share.limit = Some(floor);
@@ -251,7 +265,15 @@ impl Rules<'_> {
         if *request > ceiling {
             notes.warn(
                 [self.path, ".requests.", share.name].concat(),
-                ["the request of ", request.text(), " ", share.name, " is lowered to the configured maximum of ", ceiling.text()].concat(),
+                [
+                    "the request of ",
+                    request.text(),
+                    " ",
+                    share.name,
+                    " is lowered to the configured maximum of ",
+                    ceiling.text(),
+                ]
+                .concat(),
                 ["request at most ", ceiling.text()].concat(),
             );
             share.request = Some(ceiling);
@@ -265,7 +287,9 @@ fn configured(text: &str) -> Result<Option<Quantity>> {
         return Ok(None);
     }
     let amount = Quantity::parse(text);
-    amount.map(Some).map_err(|_| invalid_config(["\"", text, "\" is no quantity; write it as in 250m or 500Mi"].concat()))
+    amount
+        .map(Some)
+        .map_err(|_| invalid_config(["\"", text, "\" is no quantity; write it as in 250m or 500Mi"].concat()))
 }
 
 fn says_something(text: &str) -> bool {

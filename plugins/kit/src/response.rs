@@ -27,7 +27,12 @@ pub struct Response(contract::Response);
 impl Response {
     /// Wants nothing yet.
     pub fn new() -> Self {
-        Self(contract::Response { contributions: Vec::new(), actions: Vec::new(), findings: Vec::new(), conditions: Vec::new() })
+        Self(contract::Response {
+            contributions: Vec::new(),
+            actions: Vec::new(),
+            findings: Vec::new(),
+            conditions: Vec::new(),
+        })
     }
 
     /// Wants these fields: `apiVersion`, `kind`, `metadata.name`, and whatever the plugin has an opinion on.
@@ -49,7 +54,13 @@ impl Response {
     }
 
     /// Tells people something about a field of the manifest, and what they can do.
-    pub fn find(mut self, severity: Severity, path: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub fn find(
+        mut self,
+        severity: Severity,
+        path: &str,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         self.0.findings.push(finding(severity, path.to_owned(), message.into(), remedy.into()));
         self
     }
@@ -66,7 +77,13 @@ impl Response {
     }
 
     /// Sets a condition of the status.
-    pub fn condition(mut self, type_name: &str, status: ConditionStatus, reason: &str, message: impl Into<String>) -> Self {
+    pub fn condition(
+        mut self,
+        type_name: &str,
+        status: ConditionStatus,
+        reason: &str,
+        message: impl Into<String>,
+    ) -> Self {
         self.0.conditions.push(Condition {
             type_name: type_name.to_owned(),
             status,

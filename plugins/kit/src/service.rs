@@ -3,8 +3,8 @@
 use pgloom_common::name;
 use serde_json::{Value, json};
 
-use crate::metadata::{Map, Role};
 use crate::Cluster;
+use crate::metadata::{Map, Role};
 
 /// The annotation by which external-dns makes a name.
 const DNS_ANNOTATION: &str = "external-dns.alpha.kubernetes.io/hostname";

@@ -1,7 +1,10 @@
 //! Calls a plugin natively, as the host would call its component.
 
+mod config;
+
 use serde_json::{Value, json};
 
+pub use self::config::{operator_config, operator_config_of};
 use crate::bindings::contract::{self, Contribution, Guest, ObjectRef};
 use crate::{Component, Failure, Plugin};
 
@@ -17,6 +20,29 @@ pub struct Answer {
     pub objects: Vec<Value>,
     /// The whole response, as the contract has it.
     pub response: contract::Response,
+}
+
+impl Answer {
+    /// The partial object of this kind and name.
+    pub fn object(&self, kind: &str, name: &str) -> Option<&Value> {
+        self.objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name)
+    }
+
+    /// The messages of the findings, in order.
+    pub fn messages(&self) -> Vec<&str> {
+        self.response.findings.iter().map(|finding| finding.message.as_str()).collect()
+    }
+}
+
+/// What a failed call says: the message of a configuration error, or of the first finding with its path in front.
+pub fn reason(failure: &Failure) -> String {
+    match failure {
+        Failure::InvalidManifest(findings) => findings
+            .first()
+            .map(|finding| format!("{}: {}", finding.path.as_deref().unwrap_or_default(), finding.message))
+            .unwrap_or_default(),
+        Failure::InvalidConfig(message) | Failure::Internal(message) => message.clone(),
+    }
 }
 
 impl Call {

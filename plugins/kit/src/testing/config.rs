@@ -1,0 +1,56 @@
+//! An operator configuration for tests: flat, typed, every key at its default unless the test says otherwise.
+
+use serde_json::{Value, json};
+
+/// The defaults, with `changes` to them.
+///
+/// # Panics
+/// If a change names a key that no plugin reads.
+#[expect(clippy::panic, reason = "a test that misspells a key should say so")]
+pub fn operator_config(changes: &Value) -> Value {
+    let mut config = defaults();
+    for (key, value) in changes.as_object().into_iter().flatten() {
+        match config.get_mut(key) {
+            Some(place) => *place = value.clone(),
+            None => panic!("no plugin reads the key {key}"),
+        }
+    }
+    config
+}
+
+/// The configuration that a ConfigMap or an OperatorConfiguration of these texts or values means: each is read as the type of
+/// its default. Keys that no plugin reads are left out.
+pub fn operator_config_of(entries: &Value) -> Value {
+    let mut config = defaults();
+    let mut rest = vec![entries];
+    while let Some(entries) = rest.pop() {
+        for (key, value) in entries.as_object().into_iter().flatten() {
+            match (config.get(key), value) {
+                (Some(default), Value::String(text)) => config[key] = typed(text, default),
+                (Some(_), value) => config[key] = value.clone(),
+                // A section of an OperatorConfiguration.
+                (None, Value::Object(_)) => rest.push(value),
+                (None, _) => {}
+            }
+        }
+    }
+    config
+}
+
+fn typed(text: &str, default: &Value) -> Value {
+    match default {
+        Value::Bool(_) => json!(text == "true"),
+        Value::Number(_) | Value::Null => text.parse::<i64>().map_or(Value::Null, Value::from),
+        Value::Array(_) => text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect(),
+        Value::Object(_) => text
+            .split(',')
+            .filter_map(|pair| pair.split_once(':'))
+            .map(|(key, value)| (key.trim().to_owned(), json!(value.trim())))
+            .collect(),
+        Value::String(_) => json!(text),
+    }
+}
+
+fn defaults() -> Value {
+    serde_json::from_str(include_str!("config.json")).unwrap_or_default()
+}

@@ -1,0 +1,151 @@
+//! The environment of the database's container, which is how Spilo is configured. Its order never changes: another order is
+//! another pod template, and that restarts the database.
+
+use std::collections::BTreeMap;
+
+use pgloom_kit::common::name::secret_name;
+use pgloom_kit::container::{Env, env, env_from_field, env_from_secret, name_of};
+use pgloom_kit::{Notes, Result, Value, invalid_config};
+use serde::Deserialize;
+
+use crate::config::{Access, Archive};
+use crate::{Cluster, Request, patroni};
+
+/// The selector of the ConfigMap that `pod_environment_configmap` names.
+pub const CONFIG_MAP: &str = "pod-environment-configmap";
+/// The selector of the Secret that `pod_environment_secret` names.
+pub const SECRET: &str = "pod-environment-secret";
+
+/// All variables: first those that make the cluster, which nobody overrides, then those of the manifest, of the platform's
+/// Secret and ConfigMap, and at last the archive's. Of two definitions the first stays.
+pub fn variables(request: &Request, version: &str, notes: &mut Notes) -> Result<Vec<Value>> {
+    let (cluster, config) = (&request.cluster, &request.config);
+    let mut variables = Env::of(own(request, version)?);
+    for (index, entry) in cluster.spec.env.iter().enumerate() {
+        let name = name_of(entry);
+        if !variables.add(entry.clone()) {
+            notes.warn(
+                ["spec.env[", &index.to_string(), "].name"].concat(),
+                [
+                    "the variable ",
+                    name,
+                    " is already set by the operator or by an earlier entry; this value is not used",
+                ]
+                .concat(),
+                "remove the entry or give it another name",
+            );
+        }
+    }
+    for entry in secret(request)?.into_iter().chain(config_map(request)?) {
+        variables.add(entry);
+    }
+    for entry in archive(&config.archive, &cluster.uid) {
+        variables.add(entry);
+    }
+    Ok(variables.into_entries())
+}
+
+/// What makes the cluster.
+fn own(request: &Request, version: &str) -> Result<Vec<Value>> {
+    let (cluster, config) = (&request.cluster, &request.config);
+    let (access, metadata) = (&config.access, &config.metadata);
+    let mut variables = vec![
+        env("SCOPE", &cluster.name),
+        env("PGROOT", "/home/postgres/pgdata/pgroot"),
+        env_from_field("POD_IP", "status.podIP"),
+        env_from_field("POD_NAMESPACE", "metadata.namespace"),
+        env("PGUSER_SUPERUSER", &access.super_username),
+        env("KUBERNETES_SCOPE_LABEL", &metadata.cluster_name_label),
+        env("KUBERNETES_ROLE_LABEL", &metadata.pod_role_label),
+        password("PGPASSWORD_SUPERUSER", &access.super_username, cluster, access),
+        env("PGUSER_STANDBY", &access.replication_username),
+        password("PGPASSWORD_STANDBY", &access.replication_username, cluster, access),
+        env("PAM_OAUTH2", &access.pam_configuration),
+        env("HUMAN_ROLE", &access.pam_role_name),
+    ];
+    if access.enable_spilo_wal_path_compat {
+        variables.push(env("ENABLE_WAL_PATH_COMPAT", "true"));
+    }
+    if access.enable_pgversion_env_var {
+        variables.push(env("PGVERSION", version));
+    }
+    variables.push(env("KUBERNETES_LABELS", patroni::write(&metadata.cluster_labels)?));
+    variables.push(env("SPILO_CONFIGURATION", patroni::configuration(&cluster.spec, version, access)?));
+    if access.etcd_host.is_empty() {
+        variables.push(env("DCS_ENABLE_KUBERNETES_API", "true"));
+    } else {
+        variables.push(env("ETCD_HOST", &access.etcd_host));
+    }
+    variables.push(env("KUBERNETES_BOOTSTRAP_LABELS", r#"{"critical-operation":"true"}"#));
+    if access.kubernetes_use_configmaps {
+        variables.push(env("KUBERNETES_USE_CONFIGMAPS", "true"));
+    }
+    Ok(variables)
+}
+
+fn password(variable: &str, username: &str, cluster: &Cluster, access: &Access) -> Value {
+    let secret = secret_name(&access.secret_name_template, username, &cluster.name, &cluster.team);
+    env_from_secret(variable, &secret, "password")
+}
+
+/// The keys of an object. Those of a Secret are all that is read of it; the values are hashes anyway.
+#[derive(Deserialize)]
+struct Data<V> {
+    #[serde(default = "BTreeMap::new")]
+    data: BTreeMap<String, V>,
+}
+
+/// The platform's Secret: each key becomes a variable that refers to it.
+fn secret(request: &Request) -> Result<Vec<Value>> {
+    let name = &request.config.pod.pod_environment_secret;
+    if name.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some((name, Data { data })) = request.observed::<Data<serde::de::IgnoredAny>>(SECRET)?.into_iter().next()
+    else {
+        return Err(missing("pod_environment_secret", "Secret", name));
+    };
+    Ok(data.keys().map(|key| env_from_secret(key, &name, key)).collect())
+}
+
+/// The platform's ConfigMap: each key becomes a variable with its value, because a pod cannot refer to another namespace.
+fn config_map(request: &Request) -> Result<Vec<Value>> {
+    let name = &request.config.pod.pod_environment_configmap;
+    if name.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some((_, Data { data })) = request.observed::<Data<String>>(CONFIG_MAP)?.into_iter().next() else {
+        return Err(missing("pod_environment_configmap", "ConfigMap", name));
+    };
+    Ok(data.into_iter().map(|(key, value)| env(&key, value)).collect())
+}
+
+fn missing(key: &str, kind: &str, name: &str) -> pgloom_kit::Failure {
+    invalid_config([key, ": there is no ", kind, " ", name, "; create it or empty the key"].concat())
+}
+
+/// Where write-ahead logs and server logs are kept, each cluster under its own uid.
+fn archive(archive: &Archive, uid: &str) -> Vec<Value> {
+    let suffix = if uid.is_empty() { String::new() } else { ["/", uid].concat() };
+    let mut variables = Vec::new();
+    for (name, value) in [
+        ("WAL_S3_BUCKET", &archive.wal_s3_bucket),
+        ("WAL_GS_BUCKET", &archive.wal_gs_bucket),
+        ("AZURE_STORAGE_ACCOUNT", &archive.wal_az_storage_account),
+    ] {
+        if !value.is_empty() {
+            variables.push(env(name, value));
+            variables.push(env("WAL_BUCKET_SCOPE_SUFFIX", &suffix));
+            variables.push(env("WAL_BUCKET_SCOPE_PREFIX", ""));
+        }
+    }
+    if !archive.gcp_credentials.is_empty() {
+        variables.push(env("GOOGLE_APPLICATION_CREDENTIALS", &archive.gcp_credentials));
+    }
+    if !archive.log_s3_bucket.is_empty() {
+        variables.push(env("LOG_S3_BUCKET", &archive.log_s3_bucket));
+        variables.push(env("LOG_BUCKET_SCOPE_SUFFIX", &suffix));
+        variables.push(env("LOG_BUCKET_SCOPE_PREFIX", ""));
+    }
+    variables
+}
