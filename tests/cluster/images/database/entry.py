@@ -51,7 +51,10 @@ def prepare_folders(env):
     """The volume comes empty and owned by root; what lies below the root of PostgreSQL is its own."""
     data = data_dir(env)
     root = os.path.dirname(data)
-    os.makedirs(data, mode=0o700, exist_ok=True)
+    try:
+        os.makedirs(data, mode=0o700, exist_ok=True)
+    except PermissionError:
+        raise Refused(f"{data} cannot be made by user {os.geteuid()}; does the pod's fsGroup let it write to the volume?") from None
     for path in (root, data, "/run/postgresql"):
         own_by_account(path)
     # A pod's fsGroup opens every file of its volumes to the group, which PostgreSQL does not accept here.

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import contextmanager
 from datetime import datetime, timezone
 
 from plan import Refused
@@ -35,15 +36,30 @@ class Bucket:
 
     def put(self, key, file):
         """In parts; when the reading breaks, the parts are thrown away."""
-        self._client.upload_fileobj(file, self._name, key, ExtraArgs=self._extra)
+        with in_one_line():
+            self._client.upload_fileobj(file, self._name, key, ExtraArgs=self._extra)
 
     def list(self, prefix):
-        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix):
-            for entry in page.get("Contents", ()):
-                yield entry["Key"], entry["LastModified"]
+        with in_one_line():
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix):
+                for entry in page.get("Contents", ()):
+                    yield entry["Key"], entry["LastModified"]
 
     def delete(self, key):
-        self._client.delete_object(Bucket=self._name, Key=key)
+        with in_one_line():
+            self._client.delete_object(Bucket=self._name, Key=key)
+
+
+@contextmanager
+def in_one_line():
+    """What S3 refuses is told in its words, without the way there."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (Boto3Error, BotoCoreError, ClientError) as error:
+        raise Refused(f"S3: {error}") from error
 
 
 class Folder:
