@@ -4,6 +4,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -153,7 +154,10 @@ func printNames(archive string) error {
 		return err
 	}
 	defer file.Close()
-	in := tar.NewReader(file)
+	in, err := openTar(file)
+	if err != nil {
+		return err
+	}
 	for {
 		header, err := in.Next()
 		if errors.Is(err, io.EOF) {
@@ -177,4 +181,23 @@ func printNames(archive string) error {
 		}
 		return nil
 	}
+}
+
+// openTar reads an archive with or without gzip; without, it seeks over what it need not read.
+func openTar(file *os.File) (*tar.Reader, error) {
+	magic := make([]byte, 2)
+	if _, err := io.ReadFull(file, magic); err != nil {
+		return nil, err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		return tar.NewReader(file), nil
+	}
+	unzipped, err := gzip.NewReader(file)
+	if err != nil {
+		return nil, err
+	}
+	return tar.NewReader(unzipped), nil
 }

@@ -24,11 +24,6 @@ func keep(services, logs string) error {
 	if err != nil {
 		return err
 	}
-	// Everything the starter left open is for this process alone: its lock lives exactly as long as the node.
-	for fd := 3; fd < 64; fd++ {
-		syscall.CloseOnExec(fd)
-	}
-
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGCHLD)
 	due := make(chan string, len(scripts))
