@@ -31,6 +31,11 @@ plugins: setup ## dist/plugins/NAME.wasm
 	@cargo xtask components $(TARGET_DIR)/wasm32-unknown-unknown/plugin dist/plugins
 	@cp manifests/pipeline.yaml dist/plugins/pipeline.yaml
 
+.PHONY: guests
+guests: setup ## dist/guests: plugins that misbehave, for the conformance tests
+	@cargo build --profile plugin --target wasm32-unknown-unknown --package conformance-guests --examples
+	@cargo xtask components $(TARGET_DIR)/wasm32-unknown-unknown/plugin/examples dist/guests
+
 .PHONY: image
 image: build ## dist/pgloom.tar: the operator's image
 	@hack/image

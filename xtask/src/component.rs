@@ -19,6 +19,10 @@ pub fn build_all(from: &Path, to: &Path) -> Result<()> {
     modules.sort();
     for module in modules {
         let stem = module.file_stem().unwrap_or_default().to_string_lossy();
+        // Cargo leaves a second copy of an example, with a hash in its name.
+        if stem.contains('-') {
+            continue;
+        }
         let Some(name) = stem.strip_prefix("plugin_").or_else(|| stem.strip_prefix("guest_")) else { continue };
         let target = to.join(format!("{}.wasm", name.replace('_', "-")));
         let component = build(&module).with_context(|| format!("make a component of {}", module.display()))?;

@@ -63,7 +63,9 @@ impl Cache {
         // and lies in a folder that only our own user may write (checked in `open`).
         #[allow(unsafe_code, reason = "the only way to load code that was compiled before")]
         let component = unsafe { Component::deserialize(engine, code) };
-        component.inspect_err(|error| tracing::warn!(%digest, %error, "Compiled code cannot be used, compiling anew")).ok()
+        component
+            .inspect_err(|error| tracing::warn!(%digest, %error, "Compiled code cannot be used, compiling anew"))
+            .ok()
     }
 
     /// Keeps a compiled component. Failing is no harm: the next start compiles again.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::contract::{Action, ConditionStatus, ObjectRef, Severity};
+use crate::contract::{Action, ConditionStatus, ObjectRef, Response, Severity};
 
 /// What is desired for one cluster. The same input gives the same decision, byte for byte.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,8 @@ pub struct Decision {
     pub findings: Vec<Finding>,
     /// Conditions for the status.
     pub conditions: Vec<Condition>,
+    /// What steps with `onFailure: keepLast` want, to be given to the next run.
+    pub last: BTreeMap<String, Response>,
 }
 
 /// One desired object.

@@ -1,8 +1,10 @@
 //! What a run of the pipeline depends on.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-use crate::contract::ActionPhase;
+use crate::contract::{ActionPhase, Response};
 
 /// All that a run depends on. Credentials in it are sealed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,6 +17,8 @@ pub struct Input {
     pub observed: Vec<Value>,
     /// What became of earlier actions.
     pub actions: Vec<ActionRecord>,
+    /// What steps with `onFailure: keepLast` wanted when they last succeeded for this cluster, by the step's name.
+    pub last: BTreeMap<String, Response>,
 }
 
 /// What became of an action that a step asked for.

@@ -17,7 +17,6 @@ pub(crate) fn owners(root: &Node, steps: &[Step]) -> BTreeMap<String, String> {
 fn collect(node: &Node, steps: &[Step], path: &mut String, owners: &mut BTreeMap<String, String>) {
     let length = path.len();
     match node {
-        node if node.is_null() => {}
         Node::Map(fields, _) if node.has_parts() => {
             for (name, node) in fields {
                 push_field(path, name);

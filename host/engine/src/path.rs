@@ -350,3 +350,6 @@ fn quoted(rest: &mut Rest<'_>) -> Result<String, &'static str> {
     }
     Err("a closing quote is missing")
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,9 @@ enum Body {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It is not what the pipeline pinned.
-    #[error("the component has digest {actual}, the pipeline wants {wanted}; pin the new digest if the change is meant")]
+    #[error(
+        "the component has digest {actual}, the pipeline wants {wanted}; pin the new digest if the change is meant"
+    )]
     VerifyDigest {
         /// What the file has.
         actual: String,
@@ -49,7 +51,9 @@ pub enum Error {
     #[error("the file is a core module, not a component; make a component of it with `pgloom plugin build`")]
     VerifyLayer,
     /// It speaks another version of the contract.
-    #[error("the component exports `{actual}`, this host speaks `{EXPORT}`; build it against that version of the contract")]
+    #[error(
+        "the component exports `{actual}`, this host speaks `{EXPORT}`; build it against that version of the contract"
+    )]
     VerifyWorld {
         /// The export or import of another version.
         actual: String,
@@ -166,8 +170,8 @@ fn compile(engine: &Engine, bytes: &[u8], digest: &str) -> Result<Component, Err
         check_world(&component)?;
         return Ok(component);
     }
-    let component =
-        Component::from_binary(&engine.wasm, bytes).map_err(|error| Error::Compile(format!("{:#}", error.root_cause())))?;
+    let component = Component::from_binary(&engine.wasm, bytes)
+        .map_err(|error| Error::Compile(format!("{:#}", error.root_cause())))?;
     check_world(&component)?;
     if let Some(cache) = &engine.cache {
         cache.put(digest, &component);
@@ -201,10 +205,15 @@ fn check_description(description: &Description) -> Result<(), Error> {
     }
     for requirement in &description.requires {
         if let Err(error) = semver::VersionReq::parse(&requirement.version) {
-            return wrong(format!("the version required of {} is not a semver requirement: {error}", requirement.plugin));
+            return wrong(format!(
+                "the version required of {} is not a semver requirement: {error}",
+                requirement.plugin
+            ));
         }
     }
-    for (what, text) in [("configuration schema", &description.config_schema), ("configuration example", &description.config_example)] {
+    for (what, text) in
+        [("configuration schema", &description.config_schema), ("configuration example", &description.config_example)]
+    {
         if let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
             return wrong(format!("the {what} is not JSON: {error}"));
         }

@@ -62,7 +62,7 @@ pub(crate) fn observe(
     cluster: &Value,
     config: &Value,
     existing: &[Value],
-    secrets: bool,
+    reads_secrets: impl Fn(&str) -> bool,
 ) -> Vec<ObservedObject> {
     let mut seen = Vec::new();
     for selector in selectors {
@@ -72,7 +72,7 @@ pub(crate) fn observe(
         }
         for object in existing.iter().filter(|object| is_meant(object, selector, wanted.as_ref(), cluster)) {
             let mut shown = mask(object, &selector.fields);
-            if selector.kind.kind == "Secret" && !secrets {
+            if selector.kind.kind == "Secret" && !reads_secrets(&selector.id) {
                 hide_values(&mut shown);
             }
             seen.push(ObservedObject {
@@ -205,7 +205,7 @@ mod tests {
     fn a_secret_arrives_as_hashes_unless_the_step_may_read_it() {
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pg-tls", "namespace": "shop"}, "data": {"tls.key": "aHVzaA=="}});
         let selectors = [selector("Secret", Selection::Manifest("/spec/tls/secretName".to_owned()), &[])];
-        let see = |secrets| observe(&selectors, &cluster(), &json!({}), std::slice::from_ref(&secret), secrets);
+        let see = |secrets| observe(&selectors, &cluster(), &json!({}), std::slice::from_ref(&secret), |_| secrets);
         assert!(!see(false)[0].object.contains("aHVzaA=="));
         assert!(see(false)[0].object.contains("sha256:"));
         assert!(see(true)[0].object.contains("aHVzaA=="));
@@ -216,7 +216,7 @@ mod tests {
         let object = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}});
         let selectors = [selector("ConfigMap", Selection::Config("pod_environment_configmap".to_owned()), &[])];
         let config = json!({"pod_environment_configmap": "shop/settings"});
-        let seen = observe(&selectors, &cluster(), &config, &[object("settings"), object("other")], false);
+        let seen = observe(&selectors, &cluster(), &config, &[object("settings"), object("other")], |_| false);
         assert_eq!(seen.iter().map(|seen| seen.identity.name.as_str()).collect::<Vec<_>>(), ["settings"]);
     }
 

@@ -56,7 +56,12 @@ fn define(
 /// The most random bytes that one call gives; the memory cap stops what asks for more often.
 const MOST_BYTES: u64 = 64 << 10;
 
-fn answer(function: &str, ty: &Type, arguments: &[Val], store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<Val> {
+fn answer(
+    function: &str,
+    ty: &Type,
+    arguments: &[Val],
+    store: &mut StoreContextMut<'_, State>,
+) -> wasmtime::Result<Val> {
     match (function, arguments) {
         ("get-random-bytes" | "get-insecure-random-bytes", [Val::U64(length)]) => {
             let length = usize::try_from((*length).min(MOST_BYTES))?;

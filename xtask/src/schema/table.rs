@@ -21,8 +21,10 @@ use serde_json::{Map, Value, json};
 
 /// Where definitions live in an OpenAPI v3 document.
 const REF: &str = "#/components/schemas/";
-/// All names of built-in definitions start with it; others come from custom resources.
+/// All names of definitions of Kubernetes itself start with it.
 const PREFIX: &str = "io.k8s.";
+/// What the names of built-in kinds go on with; other kinds are custom resources, which no table of ours can know.
+const BUILT_IN: [&str; 3] = ["api.", "apiextensions-apiserver.", "kube-aggregator."];
 /// The content type of server-side apply.
 const APPLY: &str = "application/apply-patch+yaml";
 
@@ -37,7 +39,7 @@ pub fn build(documents: &[Value]) -> Result<String> {
                 continue;
             };
             // Only the object itself, no subresource; only built-in kinds.
-            if !path.ends_with("/{name}") || !definition.starts_with(PREFIX) {
+            if !path.ends_with("/{name}") || !is_built_in(&definition) {
                 continue;
             }
             if !path.contains("/namespaces/{namespace}/") {
@@ -62,6 +64,11 @@ pub fn build(documents: &[Value]) -> Result<String> {
     }
     let structs = reachable(structs.done, &roots);
     Ok(render(&kinds, &cluster, &structs))
+}
+
+fn is_built_in(definition: &str) -> bool {
+    let rest = definition.strip_prefix(PREFIX);
+    rest.is_some_and(|rest| BUILT_IN.iter().any(|start| rest.starts_with(start)))
 }
 
 /// The definitions of all documents by name. A definition says the same wherever it appears.

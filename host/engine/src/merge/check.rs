@@ -78,8 +78,6 @@ impl<'a> Check<'a> {
             }
             return self.leaf(before, after);
         }
-        // Null is nothing; anything else without parts is a leaf in the place of a map or list.
-        let before = before.filter(|before| !before.is_null());
         match (before, after) {
             (None | Some(Node::Map(..)), Node::Map(fields, _)) => {
                 for (name, after) in fields {

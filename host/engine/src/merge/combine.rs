@@ -24,10 +24,10 @@ impl Node {
         }
     }
 
-    /// Whether it changes nothing: null and empty maps and lists do not clear what others put there.
+    /// Whether it changes nothing: empty maps and lists do not clear what others put there.
     pub(crate) fn is_idle(&self, before: &Self) -> bool {
         match self {
-            Self::Leaf(value, _) => value.is_null() && before.has_parts(),
+            Self::Leaf(..) => false,
             Self::Map(fields, _) => fields.is_empty() && matches!(before, Self::Map(..)),
             Self::List(list) => list.entries.is_empty() && matches!(before, Self::List(_)),
         }

@@ -19,7 +19,7 @@ pub(crate) type StepId = u16;
 /// One value of the tree. It may hold what only a step that reads Secrets knows, so it cannot be printed.
 #[derive(Clone)]
 pub(crate) enum Node {
-    /// A scalar, an atomic list or map, or null.
+    /// A scalar, or an atomic list or map; never null.
     Leaf(Value, StepId),
     /// A struct or map, with who set it first; while it is empty it is a leaf itself.
     Map(BTreeMap<String, Node>, StepId),
@@ -61,10 +61,10 @@ impl Misfit {
 }
 
 impl Node {
-    /// The tree of a value of the type, all of it set by one step.
+    /// The tree of a value of the type, all of it set by one step. Null says nothing, as if the field were left out: what
+    /// the server makes of it hangs on the field's default and on how it keeps the object.
     pub(crate) fn shape(schema: &'static Schema, id: TypeId, value: Value, step: StepId) -> Result<Self, Misfit> {
         match (schema.get(id), value) {
-            (_, Value::Null) => Ok(Self::Leaf(Value::Null, step)),
             (known @ (Type::Struct(_) | Type::Map(_) | Type::Any), Value::Object(fields)) => {
                 Self::shape_fields(schema, known, fields, step)
             }
@@ -99,7 +99,10 @@ impl Node {
                 Err(misfit("a list", &other))
             }
             (Type::Scalar, other) if other.is_object() || other.is_array() => Err(misfit("a scalar", &other)),
-            (_, leaf) => Ok(Self::Leaf(leaf, step)),
+            (_, mut leaf) => {
+                drop_nulls(&mut leaf);
+                Ok(Self::Leaf(leaf, step))
+            }
         }
     }
 
@@ -110,7 +113,7 @@ impl Node {
         step: StepId,
     ) -> Result<Self, Misfit> {
         let mut nodes = BTreeMap::new();
-        for (name, value) in fields {
+        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {
             match Self::shape(schema, known.field(&name), value, step) {
                 Ok(node) => nodes.insert(name, node),
                 Err(misfit) => return Err(misfit.below(Segment::Field(name))),
@@ -125,10 +128,6 @@ impl Node {
             Self::Map(fields, _) => fields.get(name),
             _ => None,
         }
-    }
-
-    pub(crate) fn is_null(&self) -> bool {
-        matches!(self, Self::Leaf(Value::Null, _))
     }
 
     /// Whether it is a map or list of single fields or entries, and has some.
@@ -149,13 +148,12 @@ impl Node {
         }
     }
 
-    /// The value, without what is null.
+    /// The value.
     pub(crate) fn into_value(self) -> Value {
         match self {
             Self::Leaf(value, _) => value,
             Self::Map(fields, _) => {
-                let fields = fields.into_iter().filter(|(_, node)| !node.is_null());
-                Value::Object(fields.map(|(name, node)| (name, node.into_value())).collect())
+                Value::Object(fields.into_iter().map(|(name, node)| (name, node.into_value())).collect())
             }
             Self::List(list) => Value::Array(list.entries.into_iter().map(|(_, node)| node.into_value()).collect()),
         }
@@ -167,8 +165,8 @@ impl Serialize for Node {
         match self {
             Self::Leaf(value, _) => value.serialize(serializer),
             Self::Map(fields, _) => {
-                let mut map = serializer.serialize_map(None)?;
-                for (name, node) in fields.iter().filter(|(_, node)| !node.is_null()) {
+                let mut map = serializer.serialize_map(Some(fields.len()))?;
+                for (name, node) in fields {
                     map.serialize_entry(name, node)?;
                 }
                 map.end()
@@ -220,6 +218,17 @@ fn entry_key(keys: &'static [MergeKey], entry: &Value) -> Result<Key, Misfit> {
         return Err(Misfit::new("an entry has none of the list's merge keys"));
     }
     Ok(Key::new(found))
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.retain(|_, value| {
+            drop_nulls(value);
+            !value.is_null()
+        }),
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
 }
 
 fn misfit(expected: &str, found: &Value) -> Misfit {

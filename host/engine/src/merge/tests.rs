@@ -1,1 +1,310 @@
+//! What the merge promises; the rules of who may write what are in `rights`, those that hold for all input in `laws`.
 
+use serde_json::json;
+
+use super::*;
+use crate::claim::{Claim, Grant};
+
+mod laws;
+mod removal;
+mod rights;
+
+const NAMESPACE: &str = "db";
+
+fn kind(of: &Value) -> ObjectKind {
+    let text = |field: &str| of[field].as_str().unwrap_or_default().to_owned();
+    ObjectKind { api_version: text("apiVersion"), kind: text("kind") }
+}
+
+/// The right to write everything of a kind.
+fn everything(kind: ObjectKind) -> Rights {
+    Rights::new(&[Claim { kind, creates: true, paths: vec!["*".parse().unwrap()] }])
+}
+
+fn overriding(path: &str) -> Vec<Grant> {
+    vec![Grant { kind: None, paths: vec![path.parse().unwrap()] }]
+}
+
+/// Fragments by their steps, each with the right to write everything.
+fn merge(fragments: &[(&str, Value)]) -> Result<Merger, Error> {
+    let mut merger = Merger::new(NAMESPACE).unwrap();
+    for (step, fragment) in fragments {
+        let rights = everything(kind(fragment));
+        merger.apply(&Writer { step, rights: &rights }, fragment.clone())?;
+    }
+    Ok(merger)
+}
+
+/// The only object that comes of these fragments.
+#[track_caller]
+fn merged(fragments: &[(&str, Value)]) -> Desired {
+    let mut objects = merge(fragments).unwrap().finish();
+    assert_eq!(objects.len(), 1);
+    objects.remove(0)
+}
+
+#[track_caller]
+fn refused(fragments: &[(&str, Value)]) -> Error {
+    merge(fragments).err().expect("a refusal")
+}
+
+fn stateful_set(spec: Value) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "orders"}, "spec": spec})
+}
+
+fn pod(spec: Value) -> Value {
+    stateful_set(json!({"template": {"spec": spec}}))
+}
+
+fn env(variables: Value) -> Value {
+    pod(json!({"containers": [{"name": "postgres", "env": variables}]}))
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap()).collect()
+}
+
+fn containers(of: &Desired) -> &Value {
+    &of.object["spec"]["template"]["spec"]["containers"]
+}
+
+#[test]
+fn entries_of_a_list_meet_by_their_merge_keys() {
+    let object = merged(&[
+        ("spilo", pod(json!({"containers": [{"name": "postgres", "image": "spilo"}]}))),
+        ("tls", pod(json!({"containers": [{"name": "postgres", "volumeMounts": [{"mountPath": "/tls", "name": "tls"}]}]}))),
+        ("sidecars", pod(json!({"containers": [{"name": "exporter", "image": "exporter"}]}))),
+    ]);
+    assert_eq!(
+        *containers(&object),
+        json!([
+            {"name": "postgres", "image": "spilo", "volumeMounts": [{"mountPath": "/tls", "name": "tls"}]},
+            {"name": "exporter", "image": "exporter"},
+        ])
+    );
+}
+
+#[test]
+fn an_entry_of_its_keys_alone_gives_the_entries_around_it_their_place() {
+    let object = merged(&[
+        ("spilo", env(json!([{"name": "A", "value": "1"}, {"name": "B", "value": "2"}, {"name": "C", "value": "3"}]))),
+        ("clone", env(json!([{"name": "A"}, {"name": "CLONE", "value": "x"}, {"name": "B"}]))),
+    ]);
+    assert_eq!(names(&containers(&object)[0]["env"]), ["A", "CLONE", "B", "C"]);
+    assert_eq!(containers(&object)[0]["env"][0], json!({"name": "A", "value": "1"}));
+}
+
+#[test]
+fn without_a_place_new_entries_come_last() {
+    let object = merged(&[
+        ("spilo", env(json!([{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]))),
+        ("clone", env(json!([{"name": "CLONE", "value": "x"}]))),
+        ("standby", env(json!([{"name": "STANDBY", "value": "y"}]))),
+    ]);
+    assert_eq!(names(&containers(&object)[0]["env"]), ["A", "B", "CLONE", "STANDBY"]);
+}
+
+#[test]
+fn a_merge_key_that_is_left_out_means_its_default() {
+    let ports = |ports: Value| pod(json!({"containers": [{"name": "postgres", "ports": ports}]}));
+    let object = merged(&[
+        ("spilo", ports(json!([{"containerPort": 5432, "protocol": "TCP"}]))),
+        ("names", ports(json!([{"containerPort": 5432, "name": "postgresql"}, {"containerPort": 5432, "protocol": "UDP"}]))),
+    ]);
+    assert_eq!(
+        containers(&object)[0]["ports"],
+        json!([{"containerPort": 5432, "name": "postgresql", "protocol": "TCP"}, {"containerPort": 5432, "protocol": "UDP"}])
+    );
+}
+
+#[test]
+fn two_steps_that_disagree_conflict_and_the_error_says_all_about_it() {
+    let error = refused(&[
+        ("spilo", env(json!([{"name": "SCOPE", "value": "orders"}]))),
+        ("clone", env(json!([{"name": "SCOPE", "value": "other"}]))),
+    ]);
+    assert_eq!(
+        error.to_string(),
+        "steps spilo and clone set `spec.template.spec.containers[name=postgres].env[name=SCOPE].value` of apps/v1 StatefulSet \
+         orders to different values: \"orders\" and \"other\"; grant clone to override it, or let only one of them set it"
+    );
+}
+
+#[test]
+fn steps_that_agree_share_a_field_and_the_first_is_named() {
+    let object = merged(&[("spilo", stateful_set(json!({"replicas": 2}))), ("scale", stateful_set(json!({"replicas": 2})))]);
+    assert_eq!(object.owners["spec.replicas"], "spilo");
+    assert!(matches!(
+        refused(&[
+            ("spilo", stateful_set(json!({"replicas": 2}))),
+            ("scale", stateful_set(json!({"replicas": 2}))),
+            ("scale", stateful_set(json!({"replicas": 3}))),
+        ]),
+        Error::Conflict(_)
+    ));
+}
+
+#[test]
+fn a_step_may_change_its_own_mind() {
+    let object = merged(&[("spilo", stateful_set(json!({"replicas": 2}))), ("spilo", stateful_set(json!({"replicas": 3})))]);
+    assert_eq!(object.object["spec"]["replicas"], 3);
+}
+
+#[test]
+fn an_atomic_list_is_one_value() {
+    let error = refused(&[
+        ("spilo", pod(json!({"tolerations": [{"key": "a"}]}))),
+        ("extra", pod(json!({"tolerations": [{"key": "b"}]}))),
+    ]);
+    let Error::Conflict(conflict) = error else { panic!("{error}") };
+    assert_eq!(conflict.path.to_string(), "spec.template.spec.tolerations");
+    assert_eq!((conflict.owned.as_str(), conflict.value.as_str()), (r#"[{"key":"a"}]"#, r#"[{"key":"b"}]"#));
+}
+
+#[test]
+fn what_is_refused_leaves_no_trace() {
+    let mut merger = merge(&[("spilo", env(json!([{"name": "A", "value": "1"}])))]).unwrap();
+    let rights = everything(kind(&env(json!([]))));
+    let bad = pod(json!({"containers": [
+        {"name": "new", "image": "x"},
+        {"name": "postgres", "env": [{"name": "A", "value": "2"}, {"name": "B", "value": "3"}]},
+    ]}));
+    let before = merger.clone().finish().remove(0).object;
+    merger.apply(&Writer { step: "bad", rights: &rights }, bad).unwrap_err();
+    assert_eq!(merger.finish().remove(0).object, before);
+}
+
+#[test]
+fn null_says_nothing() {
+    let object = merged(&[
+        ("spilo", pod(json!({"hostname": "a", "tolerations": [{"key": "a", "value": null}], "volumes": [{"name": "data"}]}))),
+        ("silent", pod(json!({"hostname": null, "tolerations": null, "volumes": null, "subdomain": null}))),
+    ]);
+    assert_eq!(
+        object.object["spec"]["template"]["spec"],
+        json!({"hostname": "a", "tolerations": [{"key": "a"}], "volumes": [{"name": "data"}]})
+    );
+}
+
+#[test]
+fn an_empty_map_or_list_clears_nothing_and_stays_where_nothing_is() {
+    let object = merged(&[
+        ("spilo", pod(json!({"volumes": [{"name": "data", "emptyDir": {}}], "securityContext": {"fsGroup": 103}}))),
+        ("empty", pod(json!({"volumes": [], "securityContext": {}, "initContainers": []}))),
+        ("memory", pod(json!({"volumes": [{"name": "data", "emptyDir": {"medium": "Memory"}}]}))),
+    ]);
+    assert_eq!(
+        object.object["spec"]["template"]["spec"],
+        json!({
+            "volumes": [{"name": "data", "emptyDir": {"medium": "Memory"}}],
+            "securityContext": {"fsGroup": 103},
+            "initContainers": [],
+        })
+    );
+}
+
+#[test]
+fn a_kind_that_nobody_knows_is_merged_deeply_and_its_lists_as_a_whole() {
+    let monitor = |spec: Value| json!({"apiVersion": "example.com/v1", "kind": "Monitor", "metadata": {"name": "orders"}, "spec": spec});
+    let object = merged(&[("a", monitor(json!({"x": {"y": 1}}))), ("b", monitor(json!({"x": {"z": [1, 2]}})))]);
+    assert_eq!(object.object["spec"], json!({"x": {"y": 1, "z": [1, 2]}}));
+    assert_eq!(object.owners["spec.x.z"], "b");
+    for clash in [json!({"x": {"z": [3]}}), json!({"x": 1}), json!({"x": {"y": {"deep": 1}}})] {
+        let fragments = [("a", monitor(json!({"x": {"y": 1, "z": [1]}}))), ("b", monitor(clash))];
+        assert!(matches!(refused(&fragments), Error::Conflict(_)));
+    }
+}
+
+#[test]
+fn a_value_of_the_wrong_shape_is_refused_with_its_place() {
+    for (spec, message) in [
+        (json!({"containers": {"name": "a"}}), "`spec.template.spec.containers` of apps/v1 StatefulSet orders cannot be merged: it has to be a list and is a map"),
+        (json!({"containers": [{"image": "x"}]}), "an entry lacks the merge key `name`"),
+        (json!({"containers": [{"name": "a"}, {"name": "a"}]}), "containers[name=a]` of apps/v1 StatefulSet orders cannot be merged: it is there twice"),
+        (json!({"containers": [{"name": "a", "env": [{"name": "B", "value": {"x": 1}}]}]}), "containers[name=a].env[name=B].value` of"),
+        (json!({"containers": ["a"]}), "a map with the merge keys of the list"),
+        (json!({"securityContext": 3}), "it has to be a map and is a number"),
+        (json!({"nodeSelector": []}), "it has to be a map and is a list"),
+        (json!({"tolerations": "all"}), "it has to be a list and is a string"),
+    ] {
+        let error = refused(&[("bad", pod(spec))]);
+        assert!(matches!(error, Error::Shape { .. }) && error.to_string().contains(message), "{error}");
+    }
+}
+
+#[test]
+fn a_contribution_has_to_say_which_object_it_is_part_of() {
+    for (fragment, field) in [
+        (json!([]), "apiVersion"),
+        (json!({"kind": "ConfigMap", "metadata": {"name": "a"}}), "apiVersion"),
+        (json!({"apiVersion": "v1", "metadata": {"name": "a"}}), "kind"),
+        (json!({"apiVersion": "v1", "kind": "ConfigMap"}), "metadata.name"),
+        (json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "../a"}}), "metadata.name"),
+    ] {
+        let error = refused(&[("bad", fragment)]);
+        assert!(matches!(error, Error::Identify { field: found, .. } if found == field), "{error}");
+    }
+    let budget = |version: &str| json!({"apiVersion": version, "kind": "PodDisruptionBudget", "metadata": {"name": "a"}});
+    let error = refused(&[("a", budget("policy/v1")), ("b", budget("policy/v1beta1"))]);
+    assert!(error.to_string().contains("was created as policy/v1, not policy/v1beta1"), "{error}");
+}
+
+#[test]
+fn an_object_lives_in_the_namespace_of_its_cluster() {
+    let in_namespace = |namespace: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": namespace}});
+    assert_eq!(merged(&[("a", stateful_set(json!({})))]).object["metadata"]["namespace"], NAMESPACE);
+    assert_eq!(merged(&[("a", in_namespace(NAMESPACE))]).object["metadata"]["namespace"], NAMESPACE);
+    assert!(matches!(refused(&[("a", in_namespace("kube-system"))]), Error::Forbid { .. }));
+}
+
+#[test]
+fn the_step_of_every_leaf_is_known() {
+    let object = merged(&[
+        ("spilo", pod(json!({"containers": [{"name": "postgres", "ports": [{"containerPort": 5432}], "resources": {}}]}))),
+        ("notes", json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "orders", "annotations": {"a.b/c": "d"}}})),
+    ]);
+    let owners: Vec<(&str, &str)> = object.owners.iter().map(|(path, step)| (path.as_str(), step.as_str())).collect();
+    assert_eq!(
+        owners,
+        [
+            ("apiVersion", "spilo"),
+            ("kind", "spilo"),
+            ("metadata.annotations[\"a.b/c\"]", "notes"),
+            ("metadata.name", "spilo"),
+            ("metadata.namespace", "spilo"),
+            ("spec.template.spec.containers[name=postgres].name", "spilo"),
+            ("spec.template.spec.containers[name=postgres].ports[containerPort=5432,protocol=TCP].containerPort", "spilo"),
+            ("spec.template.spec.containers[name=postgres].resources", "spilo"),
+        ]
+    );
+    assert_eq!(object.step, "spilo");
+}
+
+#[test]
+fn objects_come_in_the_order_of_their_creation_and_steps_see_the_kinds_they_ask_for() {
+    let config_map = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"b": "1", "a": "2"}});
+    let merger = merge(&[("z", config_map("z")), ("s", stateful_set(json!({"replicas": 1}))), ("a", config_map("a")), ("z", config_map("z"))]).unwrap();
+    let wanted = [kind(&config_map(""))];
+    let seen: Vec<(&str, String)> = merger.desired(&wanted).map(|(object, json)| (object.name.as_str(), json)).collect();
+    let text = |name: &str| format!(r#"{{"apiVersion":"v1","data":{{"a":"2","b":"1"}},"kind":"ConfigMap","metadata":{{"name":"{name}","namespace":"db"}}}}"#);
+    assert_eq!(seen, [("z", text("z")), ("a", text("a"))]);
+    let order: Vec<String> = merger.finish().iter().map(|object| object.object["metadata"]["name"].to_string()).collect();
+    assert_eq!(order, [r#""z""#, r#""orders""#, r#""a""#]);
+}
+
+#[test]
+fn a_conflict_shows_no_credential_and_no_book() {
+    let shown = |first: Value, second: Value| match refused(&[("a", env(json!([{"name": "X", "value": first}]))), ("b", env(json!([{"name": "X", "value": second}])))]) {
+        Error::Conflict(conflict) => (conflict.owned, conflict.value),
+        other => panic!("{other}"),
+    };
+    assert_eq!(shown(json!("pgloom-sealed:config:scalyr_api_key"), json!("mine")), ("(sealed)".into(), "\"mine\"".into()));
+    let (_, long) = shown(json!("x"), json!("ä".repeat(500)));
+    assert_eq!(long.chars().count(), 81);
+
+    let mut merger = merge(&[("a", stateful_set(json!({"replicas": 1})))]).unwrap();
+    let rights = everything(kind(&stateful_set(json!({})))).confidential();
+    let error = merger.apply(&Writer { step: "reader", rights: &rights }, stateful_set(json!({"replicas": 2}))).unwrap_err();
+    let Error::Conflict(conflict) = error else { panic!("{error}") };
+    assert_eq!((conflict.owned.as_str(), conflict.value.as_str()), ("1", "(confidential)"));
+}

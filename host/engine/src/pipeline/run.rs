@@ -1,0 +1,286 @@
+//! From an input to a decision: each relevant step is called and what it contributes is merged.
+
+use std::collections::BTreeMap;
+
+use pgloom_api::pipeline::{OnFailure, SecretsGrant};
+use serde_json::{Map, Value};
+
+use super::{Pipeline, Step, action_name};
+use crate::call;
+use crate::contract::{
+    self, Action, ActionKind, ActionState, Contribution, DesiredObject, Request, Response, Severity,
+};
+use crate::decision::{Condition, Decision, Finding, RequestedAction};
+use crate::input::Input;
+use crate::merge::{self, Merger, Writer};
+use crate::select;
+
+/// Why there is no decision. The cluster is held as it is.
+#[derive(Debug, thiserror::Error)]
+#[error("step {step} ({plugin} {version}): {phase} failed: {source}")]
+pub struct Error {
+    /// The step's name in the pipeline.
+    pub step: String,
+    /// The plugin's name.
+    pub plugin: String,
+    /// The plugin's version.
+    pub version: String,
+    /// `call`, `answer` or `merge`.
+    pub phase: &'static str,
+    /// What is the matter.
+    pub source: Failure,
+}
+
+/// What is the matter with a step.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The call gave no answer.
+    #[error(transparent)]
+    Call(#[from] call::Error),
+    /// The answer breaks the contract.
+    #[error("the answer is not what the contract says: {0}")]
+    Answer(String),
+    /// What the step contributes cannot be merged.
+    #[error(transparent)]
+    Merge(#[from] merge::Error),
+}
+
+impl Error {
+    /// A stable word for metrics and conditions.
+    pub fn category(&self) -> &'static str {
+        match &self.source {
+            Failure::Call(error) => error.category(),
+            Failure::Answer(_) => "BrokenAnswer",
+            Failure::Merge(merge::Error::Conflict(_)) => "Conflict",
+            Failure::Merge(_) => "ContributionRefused",
+        }
+    }
+
+    /// The findings of a plugin that refused the manifest.
+    pub fn findings(&self) -> &[contract::Finding] {
+        match &self.source {
+            Failure::Call(call::Error::Refuse(contract::Failure::InvalidManifest(findings))) => findings,
+            _ => &[],
+        }
+    }
+}
+
+impl Pipeline {
+    /// Decides what is desired for one cluster. Pure: no client, no clock, no random.
+    ///
+    /// # Errors
+    /// If a step fails whose document says `onFailure: hold`, or that has nothing to fall back to.
+    pub fn run(&self, input: &Input) -> Result<Decision, Error> {
+        let shared = Shared::of(input);
+        let mut merger = Merger::new(&shared.namespace).map_err(|error| self.broken(error))?;
+        let mut decision = Decision::default();
+        for step in self.steps.iter().filter(|step| step.concerns(input, &shared)) {
+            step.run(input, &shared, &mut merger, &mut decision)?;
+        }
+        decision.objects = merger.finish();
+        Ok(decision)
+    }
+}
+
+impl Pipeline {
+    /// The merge table is part of the program, so this is a broken build; it is told like any other failure.
+    fn broken(&self, error: merge::Error) -> Error {
+        let source = Failure::Merge(error);
+        Error {
+            step: self.name.clone(),
+            plugin: "pgloom".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            phase: "merge",
+            source,
+        }
+    }
+}
+
+/// What every step's request shares.
+struct Shared {
+    cluster: String,
+    namespace: String,
+    labels: BTreeMap<String, String>,
+}
+
+impl Shared {
+    fn of(input: &Input) -> Self {
+        let labels = input.cluster.pointer("/metadata/labels").and_then(Value::as_object);
+        let pairs = labels.into_iter().flatten();
+        Self {
+            cluster: input.cluster.to_string(),
+            namespace: input
+                .cluster
+                .pointer("/metadata/namespace")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
+            labels: pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect(),
+        }
+    }
+}
+
+impl Step {
+    fn concerns(&self, input: &Input, shared: &Shared) -> bool {
+        self.matches.covers(&shared.namespace, &shared.labels)
+            && select::is_relevant(&self.plugin.description.relevant, &input.cluster, &input.config)
+    }
+
+    fn run(&self, input: &Input, shared: &Shared, merger: &mut Merger, decision: &mut Decision) -> Result<(), Error> {
+        // A step that fails half way must leave nothing behind, so what may be dropped is merged into a copy.
+        let spare = (self.on_failure != OnFailure::Hold).then(|| merger.clone());
+        let failed = match self.call(input, shared, merger) {
+            Ok(response) => match self.merge(&response, merger) {
+                Ok(()) => return self.record(response, decision),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        let Some(spare) = spare else { return Err(failed) };
+        *merger = spare;
+        decision.findings.push(self.excuse(&failed));
+        match (self.on_failure, input.last.get(&self.name)) {
+            (OnFailure::KeepLast, Some(last)) => {
+                self.merge(last, merger)?;
+                self.record(last.clone(), decision)
+            }
+            (OnFailure::KeepLast, None) => Err(failed),
+            _ => Ok(()),
+        }
+    }
+
+    fn call(&self, input: &Input, shared: &Shared, merger: &Merger) -> Result<Response, Error> {
+        let request = self.request(input, shared, merger);
+        let span = tracing::info_span!("plugin", step = %self.name, version = %self.plugin.description.version);
+        let _entered = span.enter();
+        self.plugin.mutate(&request, &self.limits).map_err(|error| self.error("call", error.into()))
+    }
+
+    fn request(&self, input: &Input, shared: &Shared, merger: &Merger) -> Request {
+        let description = &self.plugin.description;
+        let keys = description.config_keys.iter();
+        let config: Map<String, Value> =
+            keys.filter_map(|key| Some((key.clone(), input.config.get(key)?.clone()))).collect();
+        let desired = merger
+            .desired(&description.desired)
+            .map(|(identity, object)| DesiredObject { identity: identity.clone(), object });
+        let reads = |id: &str| match &self.secrets {
+            SecretsGrant::None => false,
+            SecretsGrant::All => true,
+            SecretsGrant::Selectors(ids) => ids.contains(id),
+        };
+        let actions = input.actions.iter().filter(|record| record.step == self.name);
+        Request {
+            cluster: shared.cluster.clone(),
+            operator_config: Value::Object(config).to_string(),
+            config: self.config.clone(),
+            desired: desired.collect(),
+            observed: select::observe(&description.observed, &input.cluster, &input.config, &input.observed, reads),
+            actions: actions
+                .map(|record| ActionState {
+                    key: record.key.clone(),
+                    phase: record.phase,
+                    message: record.message.clone(),
+                })
+                .collect(),
+        }
+    }
+
+    fn merge(&self, response: &Response, merger: &mut Merger) -> Result<(), Error> {
+        let writer = Writer { step: &self.name, rights: &self.rights };
+        for contribution in &response.contributions {
+            match contribution {
+                Contribution::Apply(json) => {
+                    let fragment = serde_json::from_str(json).map_err(|error| {
+                        self.error("answer", Failure::Answer(format!("a contribution is not JSON: {error}")))
+                    })?;
+                    merger.apply(&writer, fragment).map_err(|error| self.error("merge", error.into()))?;
+                }
+                Contribution::Remove(removal) => {
+                    merger
+                        .remove(&writer, &removal.object, &removal.path)
+                        .map_err(|error| self.error("merge", error.into()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&self, response: Response, decision: &mut Decision) -> Result<(), Error> {
+        if self.on_failure == OnFailure::KeepLast {
+            decision.last.insert(self.name.clone(), response.clone());
+        }
+        let Response { contributions: _, actions, findings, conditions } = response;
+        for request in actions {
+            let name = action_name(kind_of(&request.action));
+            let claimed = self.plugin.description.actions.iter().any(|&kind| action_name(kind) == name);
+            if !claimed {
+                let message = format!("action {} of kind {name} is not in the plugin's description", request.key);
+                return Err(self.error("answer", Failure::Answer(message)));
+            }
+            let granted = self.actions.contains(name);
+            decision.actions.push(RequestedAction {
+                step: self.name.clone(),
+                key: request.key,
+                action: request.action,
+                granted,
+            });
+        }
+        decision.findings.extend(findings.into_iter().map(|finding| Finding {
+            step: self.name.clone(),
+            severity: finding.severity,
+            message: finding.message,
+            path: finding.path,
+            object: finding.object,
+            remedy: finding.remedy,
+        }));
+        decision.conditions.extend(conditions.into_iter().map(|condition| Condition {
+            type_name: condition.type_name,
+            status: condition.status,
+            reason: condition.reason,
+            message: condition.message,
+        }));
+        Ok(())
+    }
+
+    fn excuse(&self, error: &Error) -> Finding {
+        let (message, remedy) = match self.on_failure {
+            OnFailure::KeepLast => {
+                (format!("{error}; what the step wanted last is used"), "mend the plugin or its configuration")
+            }
+            _ => (format!("{error}; the cluster is made without the step"), "mend the plugin or its configuration"),
+        };
+        Finding {
+            step: self.name.clone(),
+            severity: Severity::Warning,
+            message,
+            path: None,
+            object: None,
+            remedy: Some(remedy.to_owned()),
+        }
+    }
+
+    fn error(&self, phase: &'static str, source: Failure) -> Error {
+        let description = &self.plugin.description;
+        Error {
+            step: self.name.clone(),
+            plugin: description.name.clone(),
+            version: description.version.clone(),
+            phase,
+            source,
+        }
+    }
+}
+
+fn kind_of(action: &Action) -> ActionKind {
+    match action {
+        Action::Credential(_) => ActionKind::Credential,
+        Action::UserList(_) => ActionKind::UserList,
+        Action::PoolerAccess(_) => ActionKind::PoolerAccess,
+        Action::ConfigurePatroni(_) => ActionKind::ConfigurePatroni,
+        Action::Promote => ActionKind::Promote,
+        Action::ExpandClaim(_) => ActionKind::ExpandClaim,
+        Action::ModifyVolume(_) => ActionKind::ModifyVolume,
+        Action::GrowFilesystem(_) => ActionKind::GrowFilesystem,
+    }
+}

@@ -1,0 +1,124 @@
+//! One case, played on both sides.
+
+use pgloom_engine::{
+    ObjectKind,
+    claim::{Claim, Grant, Rights},
+    merge::{Error, Merger, Writer},
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    cluster::{Answer, Cluster},
+    generate::{Case, Fragment},
+};
+
+/// How often what happened.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub merged: u32,
+    pub conflicts: u32,
+    pub forced: u32,
+    pub invalid: u32,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: Self) {
+        self.merged += other.merged;
+        self.conflicts += other.conflicts;
+        self.forced += other.forced;
+        self.invalid += other.invalid;
+    }
+}
+
+/// Plays the fragments of a case, and compares what the objects come to. An error says what differs.
+pub fn compare(cluster: &Cluster, case: &Case) -> Result<Tally, String> {
+    let name = format!("case-{}", unique());
+    let mut merger = Merger::new(&cluster.namespace).map_err(|error| error.to_string())?;
+    let mut tally = Tally::default();
+    let mut live = Value::Null;
+    for (index, fragment) in case.fragments.iter().enumerate() {
+        let object = case.object(fragment, &name);
+        let manager = format!("step-{index}");
+        let before = merger.clone();
+        let ours = apply(&mut merger, &manager, fragment, &object);
+        match (cluster.apply(&object, &manager, fragment.force), ours) {
+            (Answer::Merged(object), Ok(())) => {
+                live = object;
+                tally.merged += 1;
+                tally.forced += u32::from(fragment.force);
+            }
+            (Answer::Conflict(_), Err(Error::Conflict(_))) => tally.conflicts += 1,
+            // A combination that is no valid object: both sides go on without it.
+            (Answer::Invalid(_), Ok(())) if index > 0 => {
+                merger = before;
+                tally.invalid += 1;
+            }
+            (Answer::Merged(_), Err(ours)) => return Err(format!("{manager}: only we refuse it: {ours}")),
+            (Answer::Conflict(theirs), ours) => return Err(format!("{manager}: {theirs}; we: {ours:?}")),
+            (Answer::Invalid(theirs), ours) => return Err(format!("{manager}: invalid: {theirs}; we: {ours:?}")),
+        }
+    }
+    let mut merged = merger.finish().pop().ok_or("there is no object")?.object;
+    merged["metadata"]["name"] = json!(format!("{name}-merged"));
+    match cluster.apply(&merged, "pgloom", false) {
+        Answer::Merged(object) if comparable(&object) == comparable(&live) => Ok(tally),
+        Answer::Merged(object) => Err(difference(&comparable(&object), &comparable(&live), "")),
+        Answer::Conflict(message) | Answer::Invalid(message) => Err(format!("the merged object is refused: {message}")),
+    }
+}
+
+fn apply(merger: &mut Merger, step: &str, fragment: &Fragment, object: &Value) -> Result<(), Error> {
+    let text = |field: &str| object[field].as_str().expect("text").to_owned();
+    let kind = ObjectKind { api_version: text("apiVersion"), kind: text("kind") };
+    let all = || vec!["*".parse().expect("a pattern")];
+    let mut rights = Rights::new(&[Claim { kind, creates: true, paths: all() }]);
+    if fragment.force {
+        rights = rights.overrides(vec![Grant { kind: None, paths: all() }]);
+    }
+    merger.apply(&Writer { step, rights: &rights }, object.clone())
+}
+
+/// What a person wanted, without what the server adds of its own.
+fn comparable(object: &Value) -> Value {
+    let mut rest: Map<String, Value> = object.as_object().cloned().unwrap_or_default();
+    rest.remove("status");
+    let metadata = rest.remove("metadata").unwrap_or_default();
+    let mut annotations = metadata["annotations"].clone();
+    if let Some(annotations) = annotations.as_object_mut() {
+        annotations.remove("deployment.kubernetes.io/revision");
+    }
+    if let Some(spec) = rest.get_mut("spec").and_then(Value::as_object_mut) {
+        // Handed out anew for every Service.
+        for allocated in ["clusterIP", "clusterIPs", "healthCheckNodePort"] {
+            spec.remove(allocated);
+        }
+        for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+            port.as_object_mut().map(|port| port.remove("nodePort"));
+        }
+    }
+    rest.insert("labels".to_owned(), metadata["labels"].clone());
+    rest.insert("annotations".to_owned(), annotations);
+    Value::Object(rest)
+}
+
+/// The first place where two values differ.
+fn difference(ours: &Value, theirs: &Value, path: &str) -> String {
+    match (ours, theirs) {
+        (Value::Object(left), Value::Object(right)) => {
+            let names = left.keys().chain(right.keys());
+            let differs = |name: &&String| left.get(*name) != right.get(*name);
+            let name = names.into_iter().find(differs).map(String::as_str).unwrap_or_default();
+            difference(&ours[name], &theirs[name], &format!("{path}.{name}"))
+        }
+        (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
+            let index = left.iter().zip(right).position(|(left, right)| left != right).unwrap_or_default();
+            difference(&left[index], &right[index], &format!("{path}[{index}]"))
+        }
+        _ => format!("{path}: we make {ours}, the server {theirs}"),
+    }
+}
+
+fn unique() -> u32 {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}

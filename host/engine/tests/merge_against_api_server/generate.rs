@@ -1,0 +1,120 @@
+//! Generated cases: an object that one manager creates, and what others have to say about it.
+//!
+//! Values come from small vocabularies, the first word mostly, so that managers meet on the same fields and often agree.
+//! What the server answers by accident is left out: null (it depends on the field's default), empty atomic lists and maps
+//! (on whether the server keeps them) and quantities that are not canonical (it writes them anew).
+
+use std::fmt;
+
+use proptest::{
+    prelude::*,
+    sample::{select, subsequence},
+    strategy::BoxedStrategy,
+};
+use serde_json::{Map, Value, json};
+
+mod kinds;
+mod pod;
+
+/// An object, piece by piece.
+#[derive(Clone)]
+pub struct Case {
+    pub api_version: &'static str,
+    pub kind: &'static str,
+    /// The first creates the object.
+    pub fragments: Vec<Fragment>,
+}
+
+/// What one manager has to say.
+#[derive(Clone)]
+pub struct Fragment {
+    /// The partial object without its identity.
+    pub part: Value,
+    /// Whether it wins over what others said.
+    pub force: bool,
+}
+
+impl Case {
+    /// The partial object as it is sent.
+    pub fn object(&self, fragment: &Fragment, name: &str) -> Value {
+        let mut object = fragment.part.clone();
+        object["apiVersion"] = json!(self.api_version);
+        object["kind"] = json!(self.kind);
+        object["metadata"]["name"] = json!(name);
+        object
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.api_version, self.kind)?;
+        for (index, fragment) in self.fragments.iter().enumerate() {
+            write!(f, "\nstep-{index}{}: {}", if fragment.force { " (force)" } else { "" }, fragment.part)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A case of any kind.
+pub fn case() -> impl Strategy<Value = Case> {
+    select(kinds::all()).prop_flat_map(|kind| {
+        let first = Just(Fragment { part: kind.base.clone(), force: false });
+        let later = (kind.part.clone(), prop::bool::weighted(0.25)).prop_map(|(part, force)| Fragment { part, force });
+        (first, prop::collection::vec(later, 1..5)).prop_map(move |(first, later)| Case {
+            api_version: kind.api_version,
+            kind: kind.kind,
+            fragments: std::iter::once(first).chain(later).collect(),
+        })
+    })
+}
+
+type Values = BoxedStrategy<Value>;
+
+/// One of the values, mostly the first.
+fn word<T: Into<Value>>(words: impl IntoIterator<Item = T>) -> Values {
+    let weighted =
+        words.into_iter().enumerate().map(|(index, word)| (if index == 0 { 4 } else { 1 }, Just(word.into())));
+    prop::strategy::Union::new_weighted(weighted.collect()).boxed()
+}
+
+/// A map with some of the fields.
+fn some<const N: usize>(fields: [(&'static str, Values); N]) -> Values {
+    with(json!({}), fields)
+}
+
+/// A map with all of `fixed` and some of the other fields.
+fn with<const N: usize>(fixed: Value, fields: [(&'static str, Values); N]) -> Values {
+    let (names, values): (Vec<_>, Vec<_>) = fields.into_iter().unzip();
+    // A fragment has an opinion on a few fields only.
+    let count = names.len();
+    (values, subsequence((0..count).collect::<Vec<_>>(), 0..=count.min(4)))
+        .prop_map(move |(values, chosen)| {
+            let mut map: Map<String, Value> = fixed.as_object().cloned().unwrap_or_default();
+            map.extend(chosen.into_iter().map(|index| (names[index].to_owned(), values[index].clone())));
+            Value::Object(map)
+        })
+        .boxed()
+}
+
+/// A list of some of the entries, in any order.
+fn list<const N: usize>(entries: [Values; N]) -> Values {
+    (Vec::from(entries), subsequence((0..N).collect::<Vec<_>>(), 0..=N).prop_shuffle())
+        .prop_map(|(values, chosen)| chosen.into_iter().map(|index| values[index].clone()).collect::<Value>())
+        .boxed()
+}
+
+/// Labels or annotations.
+fn marks() -> Values {
+    some([
+        ("team", word(["acid", "other"])),
+        ("example.com/a.b", word(["1", "2"])),
+        ("note", word(["x", "y"])),
+        ("cluster-name", word(["minimal"])),
+    ])
+}

@@ -1,0 +1,238 @@
+//! The kinds that pgloom's plugins write, each with an object to start from and what managers may say about it.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{Values, list, marks, pod, some, word};
+
+#[derive(Clone, Debug)]
+pub struct Kind {
+    pub api_version: &'static str,
+    pub kind: &'static str,
+    /// A valid object; without any pods, so that the cluster stays quiet.
+    pub base: Value,
+    /// What others say.
+    pub part: Values,
+}
+
+pub fn all() -> Vec<Kind> {
+    // Workloads have the most to merge.
+    vec![
+        stateful_set(),
+        deployment(),
+        stateful_set(),
+        deployment(),
+        cron_job(),
+        service(),
+        service(),
+        disruption_budget(),
+        config_map(),
+        endpoints(),
+    ]
+}
+
+/// A partial object: some labels and annotations, and something of its own.
+fn object(name: &'static str, own: Values) -> Values {
+    some([
+        (name, own.clone()),
+        (name, own.clone()),
+        (name, own),
+        ("metadata", some([("labels", marks()), ("annotations", marks())])),
+    ])
+}
+
+fn metadata() -> Value {
+    json!({"labels": {"application": "spilo"}, "annotations": {"first": "1"}})
+}
+
+fn template() -> Value {
+    json!({
+        "metadata": metadata(),
+        "spec": {
+            "containers": [
+                {"name": "postgres", "image": "localhost/image:1", "env": [
+                    {"name": "SCOPE", "value": "a"},
+                    {"name": "PGROOT", "value": "a"},
+                    {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+                ]},
+                {"name": "sidecar", "image": "localhost/image:1"},
+            ],
+            "volumes": [{"name": "data", "emptyDir": {}}, {"name": "scratch", "emptyDir": {}}],
+        },
+    })
+}
+
+fn stateful_set() -> Kind {
+    Kind {
+        api_version: "apps/v1",
+        kind: "StatefulSet",
+        base: json!({"metadata": metadata(), "spec": {
+            "replicas": 0, "serviceName": "minimal", "template": template(),
+            "selector": {"matchLabels": {"application": "spilo"}},
+        }}),
+        part: object(
+            "spec",
+            some([
+                ("template", pod::template()),
+                ("template", pod::template()),
+                ("template", pod::template()),
+                ("updateStrategy", word([json!({"type": "OnDelete"}), json!({"type": "RollingUpdate"})])),
+                (
+                    "persistentVolumeClaimRetentionPolicy",
+                    some([("whenDeleted", word(["Retain", "Delete"])), ("whenScaled", word(["Retain", "Delete"]))]),
+                ),
+                ("minReadySeconds", word([10, 20])),
+            ]),
+        ),
+    }
+}
+
+fn deployment() -> Kind {
+    Kind {
+        api_version: "apps/v1",
+        kind: "Deployment",
+        base: json!({"metadata": metadata(), "spec": {
+            "replicas": 0, "template": template(), "selector": {"matchLabels": {"application": "spilo"}},
+        }}),
+        part: object(
+            "spec",
+            some([
+                ("template", pod::template()),
+                ("template", pod::template()),
+                ("template", pod::template()),
+                (
+                    "strategy",
+                    some([(
+                        "rollingUpdate",
+                        some([("maxSurge", word([json!(1), json!("25%")])), ("maxUnavailable", word([1]))]),
+                    )]),
+                ),
+                ("revisionHistoryLimit", word([2, 3])),
+            ]),
+        ),
+    }
+}
+
+fn cron_job() -> Kind {
+    let mut template = template();
+    template["spec"]["restartPolicy"] = json!("Never");
+    Kind {
+        api_version: "batch/v1",
+        kind: "CronJob",
+        base: json!({"metadata": metadata(), "spec": {
+            "schedule": "0 1 * * *", "suspend": true, "jobTemplate": {"spec": {"template": template}},
+        }}),
+        part: object(
+            "spec",
+            some([
+                (
+                    "jobTemplate",
+                    some([
+                        ("metadata", some([("labels", marks()), ("annotations", marks())])),
+                        (
+                            "spec",
+                            some([
+                                ("template", pod::template()),
+                                ("template", pod::template()),
+                                ("backoffLimit", word([1, 2])),
+                            ]),
+                        ),
+                    ]),
+                ),
+                ("schedule", word(["0 1 * * *", "0 2 * * *"])),
+                ("concurrencyPolicy", word(["Forbid", "Replace"])),
+            ]),
+        ),
+    }
+}
+
+fn service() -> Kind {
+    let port = |port: u16, protocol: &str, name: &str| {
+        let keys = json!({"port": port, "protocol": protocol, "name": name});
+        let plain = json!({"port": port, "name": name});
+        let key_only = json!({"port": port, "protocol": protocol});
+        let keys = if protocol == "TCP" { vec![plain, keys, key_only] } else { vec![keys.clone(), keys, key_only] };
+        described(keys)
+    };
+    Kind {
+        api_version: "v1",
+        kind: "Service",
+        base: json!({"metadata": metadata(), "spec": {
+            "ports": [{"name": "postgresql", "port": 5432, "targetPort": 5432}], "selector": {"application": "spilo"},
+        }}),
+        part: object(
+            "spec",
+            some([
+                (
+                    "ports",
+                    list([
+                        port(5432, "TCP", "postgresql"),
+                        port(8008, "TCP", "patroni"),
+                        port(5432, "UDP", "odd"),
+                        port(80, "TCP", "metrics"),
+                    ]),
+                ),
+                (
+                    "ports",
+                    list([port(5432, "TCP", "postgresql"), port(8008, "TCP", "rest"), port(80, "TCP", "metrics")]),
+                ),
+                ("type", word(["LoadBalancer", "ClusterIP"])),
+                ("loadBalancerSourceRanges", word([json!(["127.0.0.1/32"]), json!(["10.0.0.0/8"])])),
+                ("sessionAffinity", word(["ClientIP", "None"])),
+                ("publishNotReadyAddresses", word([true, false])),
+            ]),
+        ),
+    }
+}
+
+/// One of these entries, with some more said of it.
+fn described(entries: Vec<Value>) -> Values {
+    (word(entries), some([("targetPort", word([json!(8008), json!("http"), json!(5432)]))]))
+        .prop_map(|(mut entry, more)| {
+            entry.as_object_mut().zip(more.as_object()).map(|(entry, more)| entry.extend(more.clone()));
+            entry
+        })
+        .boxed()
+}
+
+fn disruption_budget() -> Kind {
+    Kind {
+        api_version: "policy/v1",
+        kind: "PodDisruptionBudget",
+        base: json!({"metadata": metadata(), "spec": {"selector": {"matchLabels": {"application": "spilo"}}}}),
+        part: object(
+            "spec",
+            some([
+                ("minAvailable", word([json!(1), json!("50%"), json!(0)])),
+                ("unhealthyPodEvictionPolicy", word(["AlwaysAllow", "IfHealthyBudget"])),
+            ]),
+        ),
+    }
+}
+
+fn config_map() -> Kind {
+    Kind {
+        api_version: "v1",
+        kind: "ConfigMap",
+        base: json!({"metadata": metadata(), "data": {"first": "1"}}),
+        part: object(
+            "data",
+            some([
+                ("pgbouncer.ini", word(["[pgbouncer]\nx = 1\n", "[pgbouncer]\n"])),
+                ("first", word(["1", "2"])),
+                ("second", word(["", "1"])),
+                ("third", word(["3"])),
+            ]),
+        ),
+    }
+}
+
+fn endpoints() -> Kind {
+    let subset = |ip: &str| json!([{"addresses": [{"ip": ip}], "ports": [{"name": "postgresql", "port": 5432, "protocol": "TCP"}]}]);
+    Kind {
+        api_version: "v1",
+        kind: "Endpoints",
+        base: json!({"metadata": metadata()}),
+        part: object("subsets", word([subset("10.9.9.1"), subset("10.9.9.2")])),
+    }
+}

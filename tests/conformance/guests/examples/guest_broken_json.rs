@@ -1,0 +1,12 @@
+//! Contributes what is not JSON.
+#![allow(missing_docs, dead_code, clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a guest that misbehaves")]
+
+use pgloom_kit::bindings::contract::{Contribution, Failure, Request, Response};
+
+conformance_guests::guest!("broken-json", mutate);
+
+fn mutate(request: Request) -> Result<Response, Failure> {
+    let _ = request;
+    let contributions = vec![Contribution::Apply("{\"apiVersion\": \"v1\", ".to_owned())];
+    Ok(Response { contributions, ..conformance_guests::nothing() })
+}

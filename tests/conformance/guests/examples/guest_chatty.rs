@@ -1,0 +1,13 @@
+//! Logs without end, then answers.
+#![allow(missing_docs, dead_code, clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a guest that misbehaves")]
+
+use pgloom_kit::bindings::contract::{Failure, Request, Response};
+
+conformance_guests::guest!("chatty", mutate);
+
+fn mutate(request: Request) -> Result<Response, Failure> {
+    for line in 0..100_000 {
+        pgloom_kit::log::log(pgloom_kit::log::Level::Info, &format!("line {line} of {}", request.cluster.len()));
+    }
+    Ok(conformance_guests::nothing())
+}

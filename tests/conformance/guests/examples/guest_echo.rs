@@ -1,0 +1,16 @@
+//! Keeps a ConfigMap with what it was asked.
+#![allow(missing_docs, dead_code, clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a guest that misbehaves")]
+
+use pgloom_kit::bindings::contract::{Contribution, Failure, Request, Response};
+
+conformance_guests::guest!("echo", mutate);
+
+fn mutate(request: Request) -> Result<Response, Failure> {
+    let object = pgloom_kit::json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "echo"},
+        "data": {"cluster": request.cluster, "config": request.config, "operator-config": request.operator_config},
+    });
+    Ok(Response { contributions: vec![Contribution::Apply(object.to_string())], ..conformance_guests::nothing() })
+}

@@ -1,0 +1,29 @@
+//! Imports more than the world offers.
+#![allow(missing_docs, dead_code, reason = "a guest that misbehaves")]
+
+wit_bindgen::generate!({
+    inline: r#"
+        package pgloom:plugin@0.1.0;
+        interface secrets {
+            get: func(name: string) -> string;
+        }
+        interface mutate-resources {
+            describe: func() -> string;
+        }
+        world plugin {
+            import secrets;
+            export mutate-resources;
+        }
+    "#,
+});
+
+struct Guest;
+
+impl exports::pgloom::plugin::mutate_resources::Guest for Guest {
+    fn describe() -> String {
+        pgloom::plugin::secrets::get("postgres")
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+export!(Guest);

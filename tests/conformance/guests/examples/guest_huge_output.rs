@@ -1,0 +1,13 @@
+//! Answers with a hundred megabytes: one text, many times.
+#![allow(missing_docs, dead_code, clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a guest that misbehaves")]
+
+use pgloom_kit::bindings::contract::{Contribution, Failure, Request, Response};
+
+conformance_guests::guest!("huge-output", mutate);
+
+fn mutate(request: Request) -> Result<Response, Failure> {
+    let _ = request;
+    let text = "x".repeat(10 << 20);
+    let contributions = (0..10).map(|_| Contribution::Apply(text.clone())).collect();
+    Ok(Response { contributions, ..conformance_guests::nothing() })
+}

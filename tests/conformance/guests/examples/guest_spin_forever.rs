@@ -1,0 +1,13 @@
+//! Never answers.
+#![allow(missing_docs, dead_code, clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a guest that misbehaves")]
+
+use pgloom_kit::bindings::contract::{Failure, Request, Response};
+
+conformance_guests::guest!("spin-forever", mutate);
+
+fn mutate(request: Request) -> Result<Response, Failure> {
+    let mut count: u64 = request.cluster.len() as u64;
+    loop {
+        count = std::hint::black_box(count.wrapping_add(1));
+    }
+}

@@ -1,0 +1,25 @@
+//! Speaks another version of the contract.
+#![allow(missing_docs, dead_code, reason = "a guest that misbehaves")]
+
+wit_bindgen::generate!({
+    inline: r#"
+        package pgloom:plugin@0.9.0;
+        interface mutate-resources {
+            describe: func() -> string;
+        }
+        world plugin {
+            export mutate-resources;
+        }
+    "#,
+});
+
+struct Guest;
+
+impl exports::pgloom::plugin::mutate_resources::Guest for Guest {
+    fn describe() -> String {
+        "from the future".to_owned()
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+export!(Guest);

@@ -1,0 +1,54 @@
+//! What the guests share: a description that claims one ConfigMap.
+
+use pgloom_kit::bindings::contract::{Description, ObjectKind, Response, WriteClaim};
+
+/// A description that is in order.
+pub fn description(name: &str) -> Description {
+    Description {
+        name: name.to_owned(),
+        version: "0.1.0".to_owned(),
+        summary: "A guest of the conformance tests.".to_owned(),
+        config_schema: r#"{"type":"object","properties":{"greeting":{"type":"string","default":"hello"}},"additionalProperties":false}"#
+            .to_owned(),
+        config_example: r#"{"greeting":"hello"}"#.to_owned(),
+        config_keys: Vec::new(),
+        relevant: Vec::new(),
+        desired: Vec::new(),
+        observed: Vec::new(),
+        writes: vec![WriteClaim {
+            kind: ObjectKind { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned() },
+            creates: true,
+            paths: Vec::new(),
+        }],
+        actions: Vec::new(),
+        requires: Vec::new(),
+    }
+}
+
+/// An answer that wants nothing.
+pub fn nothing() -> Response {
+    Response { contributions: Vec::new(), actions: Vec::new(), findings: Vec::new(), conditions: Vec::new() }
+}
+
+/// Registers a guest whose `mutate` is the given function.
+#[macro_export]
+macro_rules! guest {
+    ($name:literal, $mutate:expr) => {
+        struct Guest;
+
+        impl pgloom_kit::bindings::contract::Guest for Guest {
+            fn describe() -> pgloom_kit::bindings::contract::Description {
+                $crate::description($name)
+            }
+
+            fn mutate(
+                request: pgloom_kit::bindings::contract::Request,
+            ) -> Result<pgloom_kit::bindings::contract::Response, pgloom_kit::bindings::contract::Failure> {
+                $mutate(request)
+            }
+        }
+
+        #[cfg(target_arch = "wasm32")]
+        pgloom_kit::bindings::export_plugin!(Guest with_types_in pgloom_kit::bindings);
+    };
+}

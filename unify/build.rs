@@ -1,0 +1,3 @@
+//! Nothing: it is here so that the build dependencies count.
+
+fn main() {}
