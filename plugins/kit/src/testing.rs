@@ -1,6 +1,7 @@
 //! Calls a plugin natively, as the host would call its component.
 
 mod config;
+pub mod upstream;
 
 use serde_json::{Value, json};
 

@@ -1,0 +1,129 @@
+//! What the Zalando operator was recorded to do, for tests that compare a plugin with it.
+//!
+//! The recordings are not part of the repository: `PGLOOM_UPSTREAM` names their folder, the one with `newest/` in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Call, operator_config_of};
+
+/// One recorded cluster.
+pub struct Case {
+    /// The folder's name.
+    pub name: String,
+    /// The manifest as it was applied, with namespace and a uid that stands for the recorded one.
+    pub manifest: Value,
+    /// The operator configuration.
+    pub config: Value,
+    /// The bodies of the requests that created objects, in order.
+    pub created: Vec<Value>,
+}
+
+/// The cases of the newest release, by name; none where the recordings are not at hand, which `test` says aloud.
+///
+/// # Panics
+/// If a recording cannot be read.
+#[expect(clippy::expect_used, reason = "a test without its data should say so")]
+pub fn cases(test: &str) -> Vec<Case> {
+    let Some(folder) = std::env::var_os("PGLOOM_UPSTREAM").map(|folder| PathBuf::from(folder).join("newest")) else {
+        eprintln!("SKIPPED {test}: PGLOOM_UPSTREAM is not set");
+        return Vec::new();
+    };
+    let entries = fs::read_dir(&folder).expect("the folder that PGLOOM_UPSTREAM names has a folder newest/");
+    let mut folders: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    folders.retain(|folder| folder.join("requests.yaml").exists());
+    folders.sort();
+    folders.iter().map(|folder| case(folder)).collect()
+}
+
+fn case(folder: &Path) -> Case {
+    let requests = document(&folder.join("requests.yaml"));
+    let mut manifest = document(&folder.join("manifest.yaml"));
+    manifest["metadata"]["namespace"] = requests["namespace"].clone();
+    manifest["metadata"]["uid"] = json!("CLUSTER-UID");
+    let config = document(&folder.join("config.yaml"));
+    let entries = if config["kind"] == "ConfigMap" { &config["data"] } else { &config["configuration"] };
+    let writes = requests["writes"].as_array().cloned().unwrap_or_default();
+    Case {
+        name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        manifest,
+        config: operator_config_of(entries),
+        created: writes.iter().filter(|write| write["verb"] == "create").map(|write| write["body"].clone()).collect(),
+    }
+}
+
+fn document(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    serde_yaml_ng::Deserializer::from_str(&text)
+        .next()
+        .and_then(|document| Value::deserialize(document).ok())
+        .unwrap_or_default()
+}
+
+impl Case {
+    /// A call with the case's manifest and configuration.
+    pub fn call(&self) -> Call {
+        Call::new(&self.manifest).operator_config(&self.config)
+    }
+
+    /// The objects of a kind that were created, whose names `is_wanted`.
+    pub fn created(&self, kind: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<&Value> {
+        let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        self.created.iter().filter(|object| object["kind"] == kind && is_wanted(&name(object))).collect()
+    }
+}
+
+/// The first place where a plugin made something else than was recorded. What is only in the recording counts unless the
+/// API server fills it in, and an empty text counts as none.
+pub fn difference(made: &Value, recorded: &Value) -> Option<String> {
+    differs("", made, recorded)
+}
+
+/// What the API server fills in, wherever it stands.
+const FILLED: [&str; 17] = [
+    "allocateLoadBalancerNodePorts",
+    "defaultMode",
+    "dnsPolicy",
+    "failureThreshold",
+    "internalTrafficPolicy",
+    "ownerReferences",
+    "periodSeconds",
+    "progressDeadlineSeconds",
+    "revisionHistoryLimit",
+    "schedulerName",
+    "serviceAccount",
+    "sessionAffinity",
+    "strategy",
+    "successThreshold",
+    "terminationMessagePath",
+    "terminationMessagePolicy",
+    "timeoutSeconds",
+];
+
+fn differs(path: &str, made: &Value, recorded: &Value) -> Option<String> {
+    match (made, recorded) {
+        (Value::Object(made), Value::Object(recorded)) => made.keys().chain(recorded.keys()).find_map(|key| {
+            let (made, recorded) = (made.get(key), recorded.get(key));
+            let is_filled = key == "namespace" && path == "/metadata";
+            if made.is_none() && (is_filled || FILLED.contains(&key.as_str()) || recorded.is_some_and(is_default)) {
+                return None;
+            }
+            differs(&format!("{path}/{key}"), made.unwrap_or(&Value::Null), recorded.unwrap_or(&Value::Null))
+        }),
+        (Value::Array(made), Value::Array(recorded)) if made.len() == recorded.len() => made
+            .iter()
+            .zip(recorded)
+            .enumerate()
+            .find_map(|(index, (made, recorded))| differs(&format!("{path}/{index}"), made, recorded)),
+        (Value::String(made), Value::Null) if made.is_empty() => None,
+        _ => (made != recorded).then(|| format!("{path}: made {made}, recorded {recorded}")),
+    }
+}
+
+/// A value that the API server fills in although nobody asked for it.
+fn is_default(value: &Value) -> bool {
+    *value == json!({}) || *value == json!("Always") || *value == json!(false)
+}

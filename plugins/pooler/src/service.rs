@@ -1,0 +1,29 @@
+//! The pooler's Service.
+
+use pgloom_kit::metadata::object_meta;
+use pgloom_kit::{Cluster, Value, json};
+
+use crate::config::Config;
+use crate::spec::Spec;
+use crate::target::{POOLER, Target};
+
+/// Builds it. The replicas' pooler has the suffix of its DNS name from the template.
+pub fn build(cluster: &Cluster<Spec>, config: &Config, target: &Target) -> Value {
+    let Config { services, .. } = config;
+    let spec = &cluster.spec;
+    let exposure = spec.exposure(target.role, &config.pooler);
+    let mut service = services.spec(exposure, &target.name, &spec.allowed_source_ranges);
+    service["selector"] = json!({POOLER: target.name});
+    let annotations = services.annotations(
+        &[&spec.service_annotations, spec.role_service_annotations(target.role)],
+        exposure,
+        services.dns_name(cluster, target.role, &[cluster.name.as_str(), "-pooler"].concat()),
+        config.metadata.annotations(cluster),
+    );
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": object_meta(&target.name, target.selector.clone(), annotations),
+        "spec": service,
+    })
+}
