@@ -72,7 +72,10 @@ fn containers(of: &Desired) -> &Value {
 fn entries_of_a_list_meet_by_their_merge_keys() {
     let object = merged(&[
         ("spilo", pod(json!({"containers": [{"name": "postgres", "image": "spilo"}]}))),
-        ("tls", pod(json!({"containers": [{"name": "postgres", "volumeMounts": [{"mountPath": "/tls", "name": "tls"}]}]}))),
+        (
+            "tls",
+            pod(json!({"containers": [{"name": "postgres", "volumeMounts": [{"mountPath": "/tls", "name": "tls"}]}]})),
+        ),
         ("sidecars", pod(json!({"containers": [{"name": "exporter", "image": "exporter"}]}))),
     ]);
     assert_eq!(
@@ -109,7 +112,10 @@ fn a_merge_key_that_is_left_out_means_its_default() {
     let ports = |ports: Value| pod(json!({"containers": [{"name": "postgres", "ports": ports}]}));
     let object = merged(&[
         ("spilo", ports(json!([{"containerPort": 5432, "protocol": "TCP"}]))),
-        ("names", ports(json!([{"containerPort": 5432, "name": "postgresql"}, {"containerPort": 5432, "protocol": "UDP"}]))),
+        (
+            "names",
+            ports(json!([{"containerPort": 5432, "name": "postgresql"}, {"containerPort": 5432, "protocol": "UDP"}])),
+        ),
     ]);
     assert_eq!(
         containers(&object)[0]["ports"],
@@ -132,7 +138,8 @@ fn two_steps_that_disagree_conflict_and_the_error_says_all_about_it() {
 
 #[test]
 fn steps_that_agree_share_a_field_and_the_first_is_named() {
-    let object = merged(&[("spilo", stateful_set(json!({"replicas": 2}))), ("scale", stateful_set(json!({"replicas": 2})))]);
+    let object =
+        merged(&[("spilo", stateful_set(json!({"replicas": 2}))), ("scale", stateful_set(json!({"replicas": 2})))]);
     assert_eq!(object.owners["spec.replicas"], "spilo");
     assert!(matches!(
         refused(&[
@@ -146,7 +153,8 @@ fn steps_that_agree_share_a_field_and_the_first_is_named() {
 
 #[test]
 fn a_step_may_change_its_own_mind() {
-    let object = merged(&[("spilo", stateful_set(json!({"replicas": 2}))), ("spilo", stateful_set(json!({"replicas": 3})))]);
+    let object =
+        merged(&[("spilo", stateful_set(json!({"replicas": 2}))), ("spilo", stateful_set(json!({"replicas": 3})))]);
     assert_eq!(object.object["spec"]["replicas"], 3);
 }
 
@@ -177,7 +185,10 @@ fn what_is_refused_leaves_no_trace() {
 #[test]
 fn null_says_nothing() {
     let object = merged(&[
-        ("spilo", pod(json!({"hostname": "a", "tolerations": [{"key": "a", "value": null}], "volumes": [{"name": "data"}]}))),
+        (
+            "spilo",
+            pod(json!({"hostname": "a", "tolerations": [{"key": "a", "value": null}], "volumes": [{"name": "data"}]})),
+        ),
         ("silent", pod(json!({"hostname": null, "tolerations": null, "volumes": null, "subdomain": null}))),
     ]);
     assert_eq!(
@@ -218,10 +229,19 @@ fn a_kind_that_nobody_knows_is_merged_deeply_and_its_lists_as_a_whole() {
 #[test]
 fn a_value_of_the_wrong_shape_is_refused_with_its_place() {
     for (spec, message) in [
-        (json!({"containers": {"name": "a"}}), "`spec.template.spec.containers` of apps/v1 StatefulSet orders cannot be merged: it has to be a list and is a map"),
+        (
+            json!({"containers": {"name": "a"}}),
+            "`spec.template.spec.containers` of apps/v1 StatefulSet orders cannot be merged: it has to be a list and is a map",
+        ),
         (json!({"containers": [{"image": "x"}]}), "an entry lacks the merge key `name`"),
-        (json!({"containers": [{"name": "a"}, {"name": "a"}]}), "containers[name=a]` of apps/v1 StatefulSet orders cannot be merged: it is there twice"),
-        (json!({"containers": [{"name": "a", "env": [{"name": "B", "value": {"x": 1}}]}]}), "containers[name=a].env[name=B].value` of"),
+        (
+            json!({"containers": [{"name": "a"}, {"name": "a"}]}),
+            "containers[name=a]` of apps/v1 StatefulSet orders cannot be merged: it is there twice",
+        ),
+        (
+            json!({"containers": [{"name": "a", "env": [{"name": "B", "value": {"x": 1}}]}]}),
+            "containers[name=a].env[name=B].value` of",
+        ),
         (json!({"containers": ["a"]}), "a map with the merge keys of the list"),
         (json!({"securityContext": 3}), "it has to be a map and is a number"),
         (json!({"nodeSelector": []}), "it has to be a map and is a list"),
@@ -244,7 +264,8 @@ fn a_contribution_has_to_say_which_object_it_is_part_of() {
         let error = refused(&[("bad", fragment)]);
         assert!(matches!(error, Error::Identify { field: found, .. } if found == field), "{error}");
     }
-    let budget = |version: &str| json!({"apiVersion": version, "kind": "PodDisruptionBudget", "metadata": {"name": "a"}});
+    let budget =
+        |version: &str| json!({"apiVersion": version, "kind": "PodDisruptionBudget", "metadata": {"name": "a"}});
     let error = refused(&[("a", budget("policy/v1")), ("b", budget("policy/v1beta1"))]);
     assert!(error.to_string().contains("was created as policy/v1, not policy/v1beta1"), "{error}");
 }
@@ -260,8 +281,14 @@ fn an_object_lives_in_the_namespace_of_its_cluster() {
 #[test]
 fn the_step_of_every_leaf_is_known() {
     let object = merged(&[
-        ("spilo", pod(json!({"containers": [{"name": "postgres", "ports": [{"containerPort": 5432}], "resources": {}}]}))),
-        ("notes", json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "orders", "annotations": {"a.b/c": "d"}}})),
+        (
+            "spilo",
+            pod(json!({"containers": [{"name": "postgres", "ports": [{"containerPort": 5432}], "resources": {}}]})),
+        ),
+        (
+            "notes",
+            json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "orders", "annotations": {"a.b/c": "d"}}}),
+        ),
     ]);
     let owners: Vec<(&str, &str)> = object.owners.iter().map(|(path, step)| (path.as_str(), step.as_str())).collect();
     assert_eq!(
@@ -273,7 +300,10 @@ fn the_step_of_every_leaf_is_known() {
             ("metadata.name", "spilo"),
             ("metadata.namespace", "spilo"),
             ("spec.template.spec.containers[name=postgres].name", "spilo"),
-            ("spec.template.spec.containers[name=postgres].ports[containerPort=5432,protocol=TCP].containerPort", "spilo"),
+            (
+                "spec.template.spec.containers[name=postgres].ports[containerPort=5432,protocol=TCP].containerPort",
+                "spilo"
+            ),
             ("spec.template.spec.containers[name=postgres].resources", "spilo"),
         ]
     );
@@ -283,28 +313,47 @@ fn the_step_of_every_leaf_is_known() {
 #[test]
 fn objects_come_in_the_order_of_their_creation_and_steps_see_the_kinds_they_ask_for() {
     let config_map = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"b": "1", "a": "2"}});
-    let merger = merge(&[("z", config_map("z")), ("s", stateful_set(json!({"replicas": 1}))), ("a", config_map("a")), ("z", config_map("z"))]).unwrap();
+    let merger = merge(&[
+        ("z", config_map("z")),
+        ("s", stateful_set(json!({"replicas": 1}))),
+        ("a", config_map("a")),
+        ("z", config_map("z")),
+    ])
+    .unwrap();
     let wanted = [kind(&config_map(""))];
-    let seen: Vec<(&str, String)> = merger.desired(&wanted).map(|(object, json)| (object.name.as_str(), json)).collect();
-    let text = |name: &str| format!(r#"{{"apiVersion":"v1","data":{{"a":"2","b":"1"}},"kind":"ConfigMap","metadata":{{"name":"{name}","namespace":"db"}}}}"#);
+    let seen: Vec<(&str, String)> =
+        merger.desired(&wanted).map(|(object, json)| (object.name.as_str(), json)).collect();
+    let text = |name: &str| {
+        format!(
+            r#"{{"apiVersion":"v1","data":{{"a":"2","b":"1"}},"kind":"ConfigMap","metadata":{{"name":"{name}","namespace":"db"}}}}"#
+        )
+    };
     assert_eq!(seen, [("z", text("z")), ("a", text("a"))]);
-    let order: Vec<String> = merger.finish().iter().map(|object| object.object["metadata"]["name"].to_string()).collect();
+    let order: Vec<String> =
+        merger.finish().iter().map(|object| object.object["metadata"]["name"].to_string()).collect();
     assert_eq!(order, [r#""z""#, r#""orders""#, r#""a""#]);
 }
 
 #[test]
 fn a_conflict_shows_no_credential_and_no_book() {
-    let shown = |first: Value, second: Value| match refused(&[("a", env(json!([{"name": "X", "value": first}]))), ("b", env(json!([{"name": "X", "value": second}])))]) {
+    let shown = |first: Value, second: Value| match refused(&[
+        ("a", env(json!([{"name": "X", "value": first}]))),
+        ("b", env(json!([{"name": "X", "value": second}]))),
+    ]) {
         Error::Conflict(conflict) => (conflict.owned, conflict.value),
         other => panic!("{other}"),
     };
-    assert_eq!(shown(json!("pgloom-sealed:config:scalyr_api_key"), json!("mine")), ("(sealed)".into(), "\"mine\"".into()));
+    assert_eq!(
+        shown(json!("pgloom-sealed:config:scalyr_api_key"), json!("mine")),
+        ("(sealed)".into(), "\"mine\"".into())
+    );
     let (_, long) = shown(json!("x"), json!("ä".repeat(500)));
     assert_eq!(long.chars().count(), 81);
 
     let mut merger = merge(&[("a", stateful_set(json!({"replicas": 1})))]).unwrap();
     let rights = everything(kind(&stateful_set(json!({})))).confidential();
-    let error = merger.apply(&Writer { step: "reader", rights: &rights }, stateful_set(json!({"replicas": 2}))).unwrap_err();
+    let error =
+        merger.apply(&Writer { step: "reader", rights: &rights }, stateful_set(json!({"replicas": 2}))).unwrap_err();
     let Error::Conflict(conflict) = error else { panic!("{error}") };
     assert_eq!((conflict.owned.as_str(), conflict.value.as_str()), ("1", "(confidential)"));
 }
