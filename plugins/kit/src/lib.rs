@@ -71,10 +71,13 @@ mod plugin;
 mod request;
 mod response;
 
+pub mod bootstrap;
 pub mod container;
 pub mod duration;
+pub mod field;
 pub mod metadata;
 pub mod nullable;
+pub mod object;
 pub mod pattern;
 pub mod pod;
 pub mod resources;
@@ -83,7 +86,7 @@ pub mod service;
 pub mod testing;
 
 pub use bindings::contract::{
-    Action, ActionKind, ActionPhase, ConditionStatus, Credential, ExpandClaim, Failure, GrowFilesystem, ModifyVolume,
+    Action, ActionKind, ActionPhase, ActionState, ConditionStatus, Credential, ExpandClaim, Failure, GrowFilesystem, ModifyVolume,
     ObjectKind, ObjectRef, PoolerAccess, Severity, UserList,
 };
 pub use description::{Description, kind};

@@ -78,8 +78,7 @@ impl<P: Plugin> Request<P> {
     pub fn read(request: contract::Request) -> Result<Self> {
         let settings = serde_json::from_str(&request.config)
             .map_err(|error| invalid_config(format!("the step's configuration cannot be read: {error}")))?;
-        let config = P::Config::read(&request.operator_config)
-            .map_err(|error| invalid_config(format!("the operator configuration cannot be read: {error}")))?;
+        let config = P::Config::read(&request.operator_config)?;
         Ok(Self {
             cluster: Cluster::read(&request.cluster)?,
             config,
@@ -112,6 +111,11 @@ impl<P: Plugin> Request<P> {
             .filter(|observed| observed.selector == selector)
             .map(|observed| Ok((observed.identity.name.clone(), read(&observed.object)?)))
             .collect()
+    }
+
+    /// What became of every action that the plugin asked for before.
+    pub fn actions(&self) -> &[ActionState] {
+        &self.actions
     }
 
     /// What became of the action with this key.

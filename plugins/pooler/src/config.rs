@@ -67,7 +67,6 @@ operator_config! {
         /// Whether memory is requested as much as it is limited.
         pub set_memory_request_to_limit: bool,
         /// The group that owns a pod's volumes.
-        #[serde(default)]
         pub spilo_fsgroup: Option<i64>,
         /// The superuser.
         pub super_username: String,

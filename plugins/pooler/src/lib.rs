@@ -33,6 +33,11 @@ impl Plugin for Plug {
             env!("CARGO_PKG_VERSION"),
             "Puts a PgBouncer in front of every cluster that asks for one.",
         )
+        .when_manifest("/spec/enableConnectionPooler")
+        .when_manifest("/spec/enableConnectionPool")
+        .when_manifest("/spec/enableReplicaConnectionPooler")
+        .when_manifest("/spec/connectionPooler")
+        .when_manifest("/spec/connectionPool")
         .creates(kind("apps/v1", "Deployment"))
         .creates(kind("v1", "Service"))
         .acts(ActionKind::Credential)

@@ -1,0 +1,79 @@
+//! A clone from the source's archive, up to a moment.
+
+use pgloom_kit::container::env;
+use pgloom_kit::{Notes, Result, Value, invalid};
+
+use crate::Config;
+use crate::source::Source;
+use crate::timestamp::has_zone;
+
+/// The variables. Credentials are copied as they came, sealed.
+pub fn variables(source: &Source, config: &Config, notes: &mut Notes) -> Result<Vec<Value>> {
+    check(source)?;
+    let mut variables = vec![env("CLONE_SCOPE", &source.cluster)];
+    if source.s3_wal_path.is_empty() {
+        variables.extend(bucket(config, notes));
+        let suffix = if source.uid.is_empty() { String::new() } else { ["/", &source.uid].concat() };
+        variables.push(env("CLONE_WAL_BUCKET_SCOPE_SUFFIX", suffix));
+    } else {
+        variables.push(env("CLONE_WALE_S3_PREFIX", &source.s3_wal_path));
+    }
+    variables.push(env("CLONE_METHOD", "CLONE_WITH_WALE"));
+    variables.push(env("CLONE_TARGET_TIME", &source.timestamp));
+    variables.push(env("CLONE_WAL_BUCKET_SCOPE_PREFIX", ""));
+    for (name, value) in [
+        ("CLONE_AWS_ENDPOINT", &source.s3_endpoint),
+        ("CLONE_WALE_S3_ENDPOINT", &source.s3_endpoint),
+        ("CLONE_AWS_ACCESS_KEY_ID", &source.s3_access_key_id),
+        ("CLONE_AWS_SECRET_ACCESS_KEY", &source.s3_secret_access_key),
+    ] {
+        if !value.is_empty() {
+            variables.push(env(name, value));
+        }
+    }
+    if let Some(path_style) = source.s3_force_path_style {
+        variables.push(env("CLONE_AWS_S3_FORCE_PATH_STYLE", if path_style { "1" } else { "0" }));
+    }
+    Ok(variables)
+}
+
+/// Where the platform keeps archives: the first that is configured.
+fn bucket(config: &Config, notes: &mut Notes) -> Vec<Value> {
+    if !config.wal_s3_bucket.is_empty() {
+        return vec![env("CLONE_WAL_S3_BUCKET", &config.wal_s3_bucket)];
+    }
+    if !config.wal_gs_bucket.is_empty() {
+        let mut variables = vec![env("CLONE_WAL_GS_BUCKET", &config.wal_gs_bucket)];
+        if !config.gcp_credentials.is_empty() {
+            variables.push(env("CLONE_GOOGLE_APPLICATION_CREDENTIALS", &config.gcp_credentials));
+        }
+        return variables;
+    }
+    if !config.wal_az_storage_account.is_empty() {
+        return vec![env("CLONE_AZURE_STORAGE_ACCOUNT", &config.wal_az_storage_account)];
+    }
+    notes.warn(
+        "spec.clone",
+        "the operator configuration names no archive, so the image has to know the bucket by itself",
+        "set spec.clone.s3_wal_path, or wal_s3_bucket, wal_gs_bucket or wal_az_storage_account",
+    );
+    Vec::new()
+}
+
+fn check(source: &Source) -> Result<()> {
+    if source.uid.is_empty() && source.s3_wal_path.is_empty() {
+        return Err(invalid(
+            "spec.clone.uid",
+            "the archive of a cluster is found by its uid, and there is none",
+            "copy metadata.uid of the source, or give the whole path in spec.clone.s3_wal_path",
+        ));
+    }
+    if !has_zone(&source.timestamp) {
+        return Err(invalid(
+            "spec.clone.timestamp",
+            ["\"", &source.timestamp, "\" is no moment with a time zone"].concat(),
+            "write it as in 2017-12-19T12:40:33+01:00",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! What the plugin promises.
+
+use pgloom_kit::container::env;
+use pgloom_kit::testing::upstream::cases;
+use pgloom_kit::testing::{Answer, Call, operator_config, reason};
+use pgloom_kit::{Failure, Value, json};
+
+use crate::Plug;
+
+const BASE: [&str; 3] = ["SCOPE", "DCS_ENABLE_KUBERNETES_API", "KUBERNETES_BOOTSTRAP_LABELS"];
+
+fn statefulset(variables: &[Value]) -> Value {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "acid-clone"},
+        "spec": {"template": {"spec": {"containers": [{"name": "postgres", "env": variables}, {"name": "sidecar"}]}}},
+    })
+}
+
+fn call(clone: Value, config: Value) -> Result<Answer, Failure> {
+    let base: Vec<Value> = BASE.iter().map(|name| env(name, "x")).collect();
+    Call::new(&json!({
+        "apiVersion": "acid.zalan.do/v1",
+        "kind": "postgresql",
+        "metadata": {"name": "acid-clone", "namespace": "shop"},
+        "spec": {"teamId": "acid", "clone": clone},
+    }))
+    .operator_config(&operator_config(&config))
+    .desired(&statefulset(&base))
+    .mutate::<Plug>()
+}
+
+fn variables(answer: &Answer) -> Vec<Value> {
+    let list = answer.objects[0].pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
+    let [anchor, rest @ ..] = &list[..] else { panic!("nothing") };
+    assert_eq!(*anchor, json!({"name": "KUBERNETES_BOOTSTRAP_LABELS"}));
+    rest.to_vec()
+}
+
+fn from_archive(changes: Value) -> Value {
+    let mut clone = json!({"cluster": "acid-batman", "uid": "efd12e58", "timestamp": "2017-12-19T12:40:33+01:00"});
+    for (key, value) in changes.as_object().unwrap() {
+        clone[key] = value.clone();
+    }
+    clone
+}
+
+#[test]
+fn the_recorded_clones_are_made_as_they_were() {
+    for case in cases("the_recorded_clones_are_made_as_they_were") {
+        let Some(recorded) = case.created("StatefulSet", |_| true).first().copied() else { continue };
+        let list = recorded.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
+        let is_ours = |entry: &&Value| entry["name"].as_str().unwrap().starts_with("CLONE_");
+        let ours: Vec<&Value> = list.iter().filter(is_ours).collect();
+        if ours.is_empty() {
+            continue;
+        }
+        let others: Vec<Value> = list.iter().filter(|entry| !is_ours(entry)).cloned().collect();
+        let first = list.iter().position(|entry| is_ours(&entry)).unwrap();
+        let mut desired = recorded.clone();
+        *desired.pointer_mut("/spec/template/spec/containers/0/env").unwrap() = json!(others);
+        let answer = case.call().desired(&desired).mutate::<Plug>().unwrap();
+
+        let mut expected = vec![json!({"name": list[first - 1]["name"]})];
+        expected.extend(ours.into_iter().map(|entry| {
+            let mut entry = entry.clone();
+            if entry.get("valueFrom").is_none() && entry.get("value").is_none() {
+                entry["value"] = json!("");
+            }
+            entry
+        }));
+        expected.extend(others.get(first).map(|next| json!({"name": next["name"]})));
+        assert_eq!(
+            answer.objects[0]["spec"]["template"]["spec"]["containers"][0]["env"],
+            json!(expected),
+            "{}",
+            case.name
+        );
+    }
+}
+
+#[test]
+fn without_a_timestamp_the_running_leader_is_cloned() {
+    let answer = call(json!({"cluster": "acid-batman"}), json!({"replication_username": "repl_user"})).unwrap();
+    let secret = "repl-user.acid-batman.credentials.postgresql.acid.zalan.do";
+    assert_eq!(
+        variables(&answer),
+        [
+            env("CLONE_SCOPE", "acid-batman"),
+            env("CLONE_METHOD", "CLONE_WITH_BASEBACKUP"),
+            env("CLONE_HOST", "acid-batman"),
+            env("CLONE_PORT", "5432"),
+            env("CLONE_USER", "repl_user"),
+            json!({"name": "CLONE_PASSWORD", "valueFrom": {"secretKeyRef": {"name": secret, "key": "password"}}}),
+        ]
+    );
+}
+
+#[test]
+fn with_a_timestamp_the_archive_is_cloned() {
+    let answer = call(from_archive(json!({})), json!({"wal_s3_bucket": "wale-bucket"})).unwrap();
+    assert_eq!(
+        variables(&answer),
+        [
+            env("CLONE_SCOPE", "acid-batman"),
+            env("CLONE_WAL_S3_BUCKET", "wale-bucket"),
+            env("CLONE_WAL_BUCKET_SCOPE_SUFFIX", "/efd12e58"),
+            env("CLONE_METHOD", "CLONE_WITH_WALE"),
+            env("CLONE_TARGET_TIME", "2017-12-19T12:40:33+01:00"),
+            env("CLONE_WAL_BUCKET_SCOPE_PREFIX", ""),
+        ]
+    );
+}
+
+#[test]
+fn the_archive_may_be_at_a_path_of_its_own() {
+    let clone = from_archive(json!({"uid": "", "s3_wal_path": "s3://some/path/"}));
+    let answer = call(clone, json!({"wal_s3_bucket": "wale-bucket"})).unwrap();
+    assert_eq!(variables(&answer)[1], env("CLONE_WALE_S3_PREFIX", "s3://some/path/"));
+    assert_eq!(variables(&answer)[2], env("CLONE_METHOD", "CLONE_WITH_WALE"));
+    assert!(answer.messages().is_empty());
+}
+
+#[test]
+fn another_service_than_amazons_has_its_url_its_keys_and_its_style() {
+    let clone = from_archive(json!({
+        "s3_endpoint": "https://s3.acme.org",
+        "s3_access_key_id": "pgloom-sealed:manifest:/spec/clone/s3_access_key_id",
+        "s3_secret_access_key": "pgloom-sealed:manifest:/spec/clone/s3_secret_access_key",
+        "s3_force_path_style": true,
+    }));
+    let answer = call(clone, json!({"wal_s3_bucket": "b"})).unwrap();
+    assert_eq!(
+        variables(&answer)[6..],
+        [
+            env("CLONE_AWS_ENDPOINT", "https://s3.acme.org"),
+            env("CLONE_WALE_S3_ENDPOINT", "https://s3.acme.org"),
+            env("CLONE_AWS_ACCESS_KEY_ID", "pgloom-sealed:manifest:/spec/clone/s3_access_key_id"),
+            env("CLONE_AWS_SECRET_ACCESS_KEY", "pgloom-sealed:manifest:/spec/clone/s3_secret_access_key"),
+            env("CLONE_AWS_S3_FORCE_PATH_STYLE", "1"),
+        ]
+    );
+    let clone = from_archive(json!({"s3_force_path_style": false}));
+    let answer = call(clone, json!({"wal_s3_bucket": "b"})).unwrap();
+    assert_eq!(variables(&answer)[6..], [env("CLONE_AWS_S3_FORCE_PATH_STYLE", "0")]);
+}
+
+#[test]
+fn the_platforms_archive_may_be_googles_or_azures() {
+    for (config, expected) in [
+        (
+            json!({"wal_gs_bucket": "gs", "gcp_credentials": "/meta/gcp.json"}),
+            vec![env("CLONE_WAL_GS_BUCKET", "gs"), env("CLONE_GOOGLE_APPLICATION_CREDENTIALS", "/meta/gcp.json")],
+        ),
+        (json!({"wal_gs_bucket": "gs"}), vec![env("CLONE_WAL_GS_BUCKET", "gs")]),
+        (json!({"wal_az_storage_account": "az"}), vec![env("CLONE_AZURE_STORAGE_ACCOUNT", "az")]),
+        (json!({"wal_s3_bucket": "s3", "wal_gs_bucket": "gs"}), vec![env("CLONE_WAL_S3_BUCKET", "s3")]),
+    ] {
+        let answer = call(from_archive(json!({})), config.clone()).unwrap();
+        assert_eq!(variables(&answer)[1..=expected.len()], expected, "{config}");
+    }
+}
+
+#[test]
+fn a_platform_without_an_archive_is_told() {
+    let answer = call(from_archive(json!({})), json!({})).unwrap();
+    assert_eq!(variables(&answer)[1], env("CLONE_WAL_BUCKET_SCOPE_SUFFIX", "/efd12e58"));
+    assert_eq!(answer.messages().len(), 1);
+}
+
+#[test]
+fn what_cannot_be_cloned_is_refused_with_its_field() {
+    for (clone, expected) in [
+        (json!({"cluster": "foo+bar"}), "spec.clone.cluster: clone cluster name must confirm to DNS-1035"),
+        (
+            json!({"cluster": "a".repeat(64)}),
+            "spec.clone.cluster: clone cluster name must be no longer than 63 characters",
+        ),
+        (from_archive(json!({"uid": null})), "spec.clone.uid: the archive of a cluster is found by its uid"),
+        (from_archive(json!({"timestamp": "2017-12-19T12:40:33"})), "spec.clone.timestamp: \"2017-12-19T12:40:33\""),
+    ] {
+        let failure = call(clone, json!({})).unwrap_err();
+        assert!(reason(&failure).starts_with(expected), "{failure:?}");
+    }
+    // An archive's cluster may have any name.
+    let answer = call(from_archive(json!({"cluster": "foo+bar"})), json!({"wal_s3_bucket": "b"})).unwrap();
+    assert_eq!(variables(&answer)[0], env("CLONE_SCOPE", "foo+bar"));
+}
+
+#[test]
+fn a_section_that_names_nobody_clones_nothing() {
+    for clone in [json!({}), json!({"cluster": ""}), json!({"cluster": null, "uid": "x"})] {
+        let answer = call(clone, json!({})).unwrap();
+        assert!(answer.objects.is_empty());
+        assert_eq!(answer.messages(), ["nothing is cloned, because no cluster is named"]);
+    }
+}
