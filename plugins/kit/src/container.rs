@@ -1,7 +1,8 @@
 //! Pieces of containers that several plugins build alike.
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use crate::object::{object, text, unless_empty};
 
 /// The volume of the database's files, made from the claim template, and where it is mounted.
 pub const DATA_VOLUME: &str = "pgdata";
@@ -16,17 +17,19 @@ pub const DATABASE: &str = "postgres";
 
 /// A variable with a literal value.
 pub fn env(name: &str, value: impl Into<String>) -> Value {
-    json!({"name": name, "value": value.into()})
+    object([("name", text(name)), ("value", Value::String(value.into()))])
 }
 
 /// A variable that takes a field of the pod.
 pub fn env_from_field(name: &str, path: &str) -> Value {
-    json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}})
+    let field = object([("apiVersion", text("v1")), ("fieldPath", text(path))]);
+    object([("name", text(name)), ("valueFrom", object([("fieldRef", field)]))])
 }
 
 /// A variable that takes a key of a Secret.
 pub fn env_from_secret(name: &str, secret: &str, key: &str) -> Value {
-    json!({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
+    let key = object([("name", text(secret)), ("key", text(key))]);
+    object([("name", text(name)), ("valueFrom", object([("secretKeyRef", key)]))])
 }
 
 /// The name of an entry of a list of named entries; empty if it has none.
@@ -65,38 +68,46 @@ impl Env {
     }
 }
 
+/// A volume in memory.
+pub fn memory_volume(name: &str) -> Value {
+    object([("name", text(name)), ("emptyDir", object([("medium", text("Memory"))]))])
+}
+
 /// Mounts a volume.
 pub fn mount(volume: &str, path: &str) -> Value {
-    json!({"name": volume, "mountPath": path})
+    mount_folder(volume, path, "", false)
 }
 
-/// Mounts a volume, or a folder of it. With `expression` the folder's name may hold variables as in `$(POD_NAME)`.
-pub fn mount_folder(volume: &str, path: &str, folder: Option<&str>, expression: bool) -> Value {
-    let mut mount = mount(volume, path);
-    if let Some(folder) = folder.filter(|folder| !folder.is_empty()) {
-        mount[if expression { "subPathExpr" } else { "subPath" }] = folder.into();
+/// Mounts a folder of a volume; an empty one means all of it. With `expression` the folder's name may hold variables, as in
+/// `$(POD_NAME)`.
+pub fn mount_folder(volume: &str, path: &str, folder: &str, expression: bool) -> Value {
+    let key = if expression { "subPathExpr" } else { "subPath" };
+    object([("name", text(volume)), ("mountPath", text(path)), (key, unless_empty(text(folder)))])
+}
+
+crate::fields! {
+    /// `spec.volume`: the data volume, in the claim template, in the database's container and in sidecars.
+    pub struct DataVolume {
+        /// A quantity, as in `10Gi`.
+        pub size: Option<String> = "size",
+        /// The storage class; none means the Kubernetes cluster's default.
+        pub storage_class: Option<String> = "storageClass",
+        /// Which existing volumes may be claimed, a label selector; null means any.
+        pub selector: Value = "selector",
+        sub_path: Option<String> = "subPath",
+        is_sub_path_expr: Option<bool> = "isSubPathExpr",
     }
-    mount
-}
-
-/// `spec.volume`: the data volume, in the claim template, in the database's container and in sidecars.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct DataVolume {
-    /// A quantity, as in `10Gi`.
-    pub size: Option<String>,
-    /// The storage class; none means the Kubernetes cluster's default.
-    pub storage_class: Option<String>,
-    /// Which existing volumes may be claimed, a label selector.
-    pub selector: Option<Value>,
-    sub_path: Option<String>,
-    is_sub_path_expr: Option<bool>,
 }
 
 impl DataVolume {
     /// Mounts the data volume.
     pub fn mount(&self) -> Value {
-        mount_folder(DATA_VOLUME, DATA_MOUNT, self.sub_path.as_deref(), self.is_sub_path_expr.unwrap_or_default())
+        mount_folder(
+            DATA_VOLUME,
+            DATA_MOUNT,
+            self.sub_path.as_deref().unwrap_or_default(),
+            self.is_sub_path_expr.unwrap_or_default(),
+        )
     }
 }
 
@@ -117,11 +128,12 @@ impl Shared {
     pub fn volumes(&self) -> Vec<Value> {
         let mut volumes = Vec::new();
         if self.share_pgsocket_with_sidecars {
-            volumes.push(json!({"name": RUN_VOLUME, "emptyDir": {"medium": "Memory"}}));
+            volumes.push(memory_volume(RUN_VOLUME));
         }
         let secret = &self.additional_secret_mount;
         if !secret.is_empty() {
-            volumes.push(json!({"name": secret, "secret": {"secretName": secret}}));
+            let source = object([("secretName", text(secret))]);
+            volumes.push(object([("name", text(secret)), ("secret", source)]));
         }
         volumes
     }
@@ -141,7 +153,7 @@ impl Shared {
 
 /// An entry that says nothing but its name: it leaves its place as it is and gives the entries around it theirs.
 pub fn anchor(name: &str) -> Value {
-    json!({"name": name})
+    object([("name", text(name))])
 }
 
 /// Puts `entries` right behind the entry named `after` of an existing list of named entries: the result is what a plugin
@@ -157,6 +169,7 @@ pub fn insert_behind(existing: &[String], after: &str, entries: Vec<Value>) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn the_first_definition_of_a_variable_stays_whatever_its_case() {

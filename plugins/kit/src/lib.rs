@@ -86,8 +86,8 @@ pub mod service;
 pub mod testing;
 
 pub use bindings::contract::{
-    Action, ActionKind, ActionPhase, ActionState, ConditionStatus, Credential, ExpandClaim, Failure, GrowFilesystem, ModifyVolume,
-    ObjectKind, ObjectRef, PoolerAccess, Severity, UserList,
+    Action, ActionKind, ActionPhase, ActionState, ConditionStatus, Credential, ExpandClaim, Failure, GrowFilesystem,
+    ModifyVolume, ObjectKind, ObjectRef, PoolerAccess, Severity, UserList,
 };
 pub use description::{Description, kind};
 pub use failure::{Result, internal, invalid, invalid_config};

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::object::{self, object, text, unless_empty};
 use crate::pattern::Pattern;
 use crate::{Cluster, Result};
 
@@ -63,7 +64,8 @@ impl Metadata {
     /// What objects carry: the team, what they inherit, and the selector's labels. The last word is the selector's, because
     /// a StatefulSet whose selector does not match its own pods is refused by the API server.
     pub fn labels<S>(&self, cluster: &Cluster<S>) -> Map {
-        let mut labels = Map::from([("team".to_owned(), cluster.team.clone())]);
+        let mut labels = Map::new();
+        labels.insert("team".to_owned(), cluster.team.clone());
         labels.extend(pick(&cluster.labels, &self.inherited_labels));
         labels.extend(self.selector(cluster));
         labels
@@ -96,17 +98,23 @@ impl Metadata {
     }
 }
 
-/// An object's `metadata`; `annotations` are left out if there are none.
+/// An object's `metadata`; an empty name and empty annotations are left out.
 pub fn object_meta(name: &str, labels: Map, annotations: Map) -> Value {
-    let mut metadata = json!({"name": name, "labels": labels});
-    if !annotations.is_empty() {
-        metadata["annotations"] = json!(annotations);
-    }
-    metadata
+    object([
+        ("name", unless_empty(text(name))),
+        ("labels", object::map(labels)),
+        ("annotations", unless_empty(object::map(annotations))),
+    ])
 }
 
 fn pick(from: &Map, keys: &[String]) -> Map {
-    keys.iter().filter_map(|key| Some((key.clone(), from.get(key)?.clone()))).collect()
+    let mut picked = Map::new();
+    for key in keys {
+        if let Some(value) = from.get(key) {
+            picked.insert(key.clone(), value.clone());
+        }
+    }
+    picked
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::bindings::contract;
-use crate::{Description, Request, Response, Result};
+use crate::field::Wrong;
+use crate::{Description, Request, Response, Result, invalid_config};
 
 /// A plugin: constant facts about itself, and a pure function from a request to a response.
 pub trait Plugin: Sized {
@@ -38,14 +39,17 @@ pub trait OperatorConfig: Sized {
     ///
     /// # Errors
     /// If a key is missing or has another type; the host fills in defaults, so that is a mistake of the plugin.
-    fn pick(config: &Value) -> serde_json::Result<Self>;
+    fn pick(config: &Value) -> Result<Self, Wrong>;
 
     /// Reads the keys from the text of that object.
     ///
     /// # Errors
     /// As [`pick`](Self::pick), or if it is no JSON.
-    fn read(json: &str) -> serde_json::Result<Self> {
-        Self::pick(&serde_json::from_str(json)?)
+    fn read(json: &str) -> Result<Self> {
+        let config =
+            serde_json::from_str(json).map_err(|_| invalid_config("the operator configuration is not JSON"))?;
+        Self::pick(&config)
+            .map_err(|wrong| invalid_config(["the operator configuration: ", &wrong.to_string()].concat()))
     }
 }
 
@@ -54,11 +58,11 @@ impl OperatorConfig for () {
         Vec::new()
     }
 
-    fn pick(_config: &Value) -> serde_json::Result<Self> {
+    fn pick(_config: &Value) -> Result<Self, Wrong> {
         Ok(())
     }
 
-    fn read(_json: &str) -> serde_json::Result<Self> {
+    fn read(_json: &str) -> Result<Self> {
         Ok(())
     }
 }
@@ -69,23 +73,13 @@ impl<A: OperatorConfig, B: OperatorConfig> OperatorConfig for (A, B) {
         [A::keys(), B::keys()].concat()
     }
 
-    fn pick(config: &Value) -> serde_json::Result<Self> {
+    fn pick(config: &Value) -> Result<Self, Wrong> {
         Ok((A::pick(config)?, B::pick(config)?))
     }
 }
 
-/// Three groups of keys.
-impl<A: OperatorConfig, B: OperatorConfig, C: OperatorConfig> OperatorConfig for (A, B, C) {
-    fn keys() -> Vec<&'static str> {
-        [A::keys(), B::keys(), C::keys()].concat()
-    }
-
-    fn pick(config: &Value) -> serde_json::Result<Self> {
-        Ok((A::pick(config)?, B::pick(config)?, C::pick(config)?))
-    }
-}
-
-/// Defines a struct of operator configuration keys: the field's name is the key.
+/// Defines a struct of operator configuration keys: the field's name is the key. A key without a default in the operator
+/// configuration has an optional type.
 #[macro_export]
 macro_rules! operator_config {
     (
@@ -94,11 +88,11 @@ macro_rules! operator_config {
             $( $(#[$inner:meta])* $field_visibility:vis $field:ident : $type:ty ),* $(,)?
         }
     ) => {
-        $(#[$outer])*
-        #[derive($crate::serde::Deserialize)]
-        #[serde(crate = "pgloom_kit::serde")]
-        $visibility struct $name {
-            $( $(#[$inner])* $field_visibility $field: $type, )*
+        $crate::fields! {
+            $(#[$outer])*
+            $visibility struct $name {
+                $( $(#[$inner])* $field_visibility $field: $type = stringify!($field), )*
+            }
         }
 
         impl $crate::OperatorConfig for $name {
@@ -106,12 +100,8 @@ macro_rules! operator_config {
                 vec![$( stringify!($field) ),*]
             }
 
-            fn pick(config: &$crate::Value) -> $crate::serde_json::Result<Self> {
-                <Self as $crate::serde::Deserialize>::deserialize(config)
-            }
-
-            fn read(json: &str) -> $crate::serde_json::Result<Self> {
-                $crate::serde_json::from_str(json)
+            fn pick(config: &$crate::Value) -> ::std::result::Result<Self, $crate::field::Wrong> {
+                <Self as $crate::field::Field>::take(config)
             }
         }
     };
@@ -136,7 +126,7 @@ macro_rules! operator_config_groups {
                 [$( <$type as $crate::OperatorConfig>::keys() ),*].concat()
             }
 
-            fn pick(config: &$crate::Value) -> $crate::serde_json::Result<Self> {
+            fn pick(config: &$crate::Value) -> ::std::result::Result<Self, $crate::field::Wrong> {
                 Ok(Self { $( $field: <$type as $crate::OperatorConfig>::pick(config)?, )* })
             }
         }

@@ -1,10 +1,9 @@
 //! What every pod of a cluster gets alike: annotations, tolerations, nodes, service account, time to stop.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::metadata::Map;
+use crate::object::{list, object, text, unless_empty};
 use crate::{Result, duration};
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
@@ -41,42 +40,44 @@ impl Pods {
         if !manifest.is_empty() {
             return manifest.to_vec();
         }
-        let fields: BTreeMap<&str, &str> = ["key", "operator", "value", "effect"]
-            .into_iter()
-            .filter_map(|field| Some((field, self.toleration.get(field)?.as_str())))
-            .filter(|(_, value)| !value.is_empty())
-            .collect();
-        if fields.is_empty() { Vec::new() } else { vec![json!(fields)] }
+        let field = |key: &str| unless_empty(text(self.toleration.get(key).map(String::as_str).unwrap_or_default()));
+        let toleration = object([
+            ("key", field("key")),
+            ("operator", field("operator")),
+            ("value", field("value")),
+            ("effect", field("effect")),
+        ]);
+        if unless_empty(toleration.clone()).is_null() { Vec::new() } else { vec![toleration] }
     }
 
     /// The node affinity: the manifest's own, joined with the labels that nodes have to carry.
     pub fn node_affinity(&self, manifest: Option<&Value>) -> Option<Value> {
         let manifest = manifest.and_then(Value::as_object);
         if self.node_readiness_label.is_empty() {
-            return manifest.map(|affinity| json!(affinity));
+            return manifest.map(|affinity| Value::Object(affinity.clone()));
         }
         let mut affinity = manifest.cloned().unwrap_or_default();
         let terms = affinity.get(REQUIRED).and_then(|required| required.get("nodeSelectorTerms"));
         let terms = self.joined(terms.and_then(Value::as_array).cloned().unwrap_or_default());
-        affinity.insert(REQUIRED.to_owned(), json!({"nodeSelectorTerms": terms}));
+        affinity.insert(REQUIRED.to_owned(), object([("nodeSelectorTerms", Value::Array(terms))]));
         Some(Value::Object(affinity))
     }
 
     /// The terms and the labels that nodes have to carry; of several terms one has to hold.
     fn joined(&self, mut terms: Vec<Value>) -> Vec<Value> {
-        let ready: Vec<Value> = self
-            .node_readiness_label
-            .iter()
-            .map(|(key, value)| json!({"key": key, "operator": "In", "values": [value]}))
-            .collect();
+        let mut ready = Vec::new();
+        for (key, value) in &self.node_readiness_label {
+            ready.push(object([("key", text(key)), ("operator", text("In")), ("values", list([text(value)]))]));
+        }
         if terms.is_empty() || self.node_readiness_label_merge != "AND" {
-            terms.push(json!({"matchExpressions": ready}));
+            terms.push(object([("matchExpressions", Value::Array(ready))]));
             return terms;
         }
         for term in terms.iter_mut().filter_map(Value::as_object_mut) {
-            let expressions = term.entry("matchExpressions").or_insert_with(|| json!([]));
-            if let Some(expressions) = expressions.as_array_mut() {
-                expressions.extend_from_slice(&ready);
+            let expressions = term.entry("matchExpressions").or_insert(Value::Null);
+            match expressions.as_array_mut() {
+                Some(expressions) => expressions.extend_from_slice(&ready),
+                None => *expressions = Value::Array(ready.clone()),
             }
         }
         terms
@@ -95,6 +96,7 @@ impl Pods {
 mod tests {
     use super::*;
     use crate::OperatorConfig;
+    use serde_json::json;
 
     fn pods(change: Value) -> Pods {
         let mut config = json!({

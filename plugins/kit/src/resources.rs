@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use pgloom_common::quantity::Quantity;
-use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::field::{Field, Wrong};
+use crate::object::{self, object, unless_empty};
 use crate::{Notes, Result, invalid, invalid_config};
 
 /// What containers ask for, in Kubernetes' words.
@@ -13,43 +14,32 @@ pub const CPU: &str = "cpu";
 /// What containers ask for, in Kubernetes' words.
 pub const MEMORY: &str = "memory";
 
-/// `resources` of a manifest: amounts by the name of the resource, as in `cpu`, `memory`, `hugepages-2Mi`.
-#[derive(Default, serde::Deserialize)]
-#[serde(default)]
-pub struct Resources {
-    /// What the node has to have left.
-    pub requests: Option<BTreeMap<String, Amount>>,
-    /// What the container never gets more of.
-    pub limits: Option<BTreeMap<String, Amount>>,
-    /// Dynamic resource allocation, as it is.
-    pub claims: Option<Value>,
+crate::fields! {
+    /// `resources` of a manifest: amounts by the name of the resource, as in `cpu`, `memory`, `hugepages-2Mi`.
+    pub struct Resources {
+        /// What the node has to have left.
+        pub requests: BTreeMap<String, Amount> = "requests",
+        /// What the container never gets more of.
+        pub limits: BTreeMap<String, Amount> = "limits",
+        /// Dynamic resource allocation, as it is.
+        pub claims: Value = "claims",
+    }
 }
 
 /// A quantity as it was written: text, or a whole number.
+#[derive(Default)]
 pub struct Amount(pub String);
 
-impl<'de> Deserialize<'de> for Amount {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Written;
-        impl Visitor<'_> for Written {
-            type Value = Amount;
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("a quantity")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Amount, E> {
-                Ok(Amount(text.to_owned()))
-            }
-            fn visit_u64<E>(self, number: u64) -> Result<Amount, E> {
-                Ok(Amount(number.to_string()))
-            }
-            fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Amount, E> {
-                Err(E::custom("a quantity is not less than nothing"))
-            }
-            fn visit_unit<E>(self) -> Result<Amount, E> {
-                Ok(Amount(String::new()))
-            }
+impl Field for Amount {
+    const WANTED: &'static str = "a quantity, as in 250m, 0.5, 500Mi or 1Gi";
+
+    fn take(value: &Value) -> Result<Self, Wrong> {
+        match value {
+            Value::String(text) => Ok(Self(text.clone())),
+            Value::Number(number) => Ok(Self(number.to_string())),
+            Value::Null => Ok(Self::default()),
+            _ => Err(Wrong { path: String::new(), wanted: Self::WANTED }),
         }
-        deserializer.deserialize_any(Written).map_err(D::Error::custom)
     }
 }
 
@@ -150,23 +140,21 @@ impl Rules<'_> {
         self.cap(&mut cpu, max_cpu_request, notes)?;
         self.cap(&mut memory, max_memory_request, notes)?;
 
-        let mut requests = self.others("requests", given.requests.as_ref())?;
-        let mut limits = self.others("limits", given.limits.as_ref())?;
-        for share in [cpu, memory] {
-            requests.extend(share.request.map(|amount| (share.name.to_owned(), amount.canonical())));
-            limits.extend(share.limit.map(|amount| (share.name.to_owned(), amount.canonical())));
+        let mut requests = self.others("requests", &given.requests)?;
+        let mut limits = self.others("limits", &given.limits)?;
+        for Share { name, request, limit, .. } in [cpu, memory] {
+            if let Some(request) = request {
+                requests.insert(name.to_owned(), request.canonical());
+            }
+            if let Some(limit) = limit {
+                limits.insert(name.to_owned(), limit.canonical());
+            }
         }
-        let mut result = json!({});
-        if !requests.is_empty() {
-            result["requests"] = json!(requests);
-        }
-        if !limits.is_empty() {
-            result["limits"] = json!(limits);
-        }
-        if let Some(claims) = &given.claims {
-            result["claims"] = claims.clone();
-        }
-        Ok(result)
+        Ok(object([
+            ("requests", unless_empty(object::map(requests))),
+            ("limits", unless_empty(object::map(limits))),
+            ("claims", given.claims.clone()),
+        ]))
     }
 
     fn share(
@@ -176,8 +164,8 @@ impl Rules<'_> {
         default_request: &str,
         default_limit: &str,
     ) -> Result<Share> {
-        let (request, own_request) = self.amount("requests", given.requests.as_ref(), name, default_request)?;
-        let (limit, own_limit) = self.amount("limits", given.limits.as_ref(), name, default_limit)?;
+        let (request, own_request) = self.amount("requests", &given.requests, name, default_request)?;
+        let (limit, own_limit) = self.amount("limits", &given.limits, name, default_limit)?;
         Ok(Share { name, request, limit, own_request, own_limit })
     }
 
@@ -185,11 +173,11 @@ impl Rules<'_> {
     fn amount(
         &self,
         side: &str,
-        given: Option<&BTreeMap<String, Amount>>,
+        given: &BTreeMap<String, Amount>,
         name: &str,
         default: &str,
     ) -> Result<(Option<Quantity>, bool)> {
-        match given.and_then(|amounts| amounts.get(name)).filter(|amount| says_something(&amount.0)) {
+        match given.get(name).filter(|amount| says_something(&amount.0)) {
             Some(Amount(text)) => Ok((Some(self.parse(side, name, text)?), true)),
             None => Ok((configured(default)?, false)),
         }
@@ -206,13 +194,14 @@ impl Rules<'_> {
     }
 
     /// Everything but CPU and memory: it has no defaults and no bounds.
-    fn others(&self, side: &str, given: Option<&BTreeMap<String, Amount>>) -> Result<BTreeMap<String, String>> {
-        given
-            .into_iter()
-            .flatten()
-            .filter(|(name, amount)| *name != CPU && *name != MEMORY && says_something(&amount.0))
-            .map(|(name, amount)| Ok((name.clone(), self.parse(side, name, &amount.0)?.canonical())))
-            .collect()
+    fn others(&self, side: &str, given: &BTreeMap<String, Amount>) -> Result<BTreeMap<String, String>> {
+        let mut others = BTreeMap::new();
+        for (name, Amount(text)) in given {
+            if name != CPU && name != MEMORY && says_something(text) {
+                others.insert(name.clone(), self.parse(side, name, text)?.canonical());
+            }
+        }
+        Ok(others)
     }
 
     fn raise(&self, share: &mut Share, floor: &str, notes: &mut Notes) -> Result<()> {

@@ -1,10 +1,11 @@
 //! How Services are reached from outside, and what they are annotated with.
 
 use pgloom_common::name;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Cluster;
 use crate::metadata::{Map, Role};
+use crate::object::{list, object, text, texts, unless_empty};
 
 /// The annotation by which external-dns makes a name.
 const DNS_ANNOTATION: &str = "external-dns.alpha.kubernetes.io/hostname";
@@ -60,24 +61,27 @@ impl Exposure {
 impl Services {
     /// The `spec` of a Service of PostgreSQL's port, without a selector.
     pub fn spec(&self, exposure: Exposure, port_name: &str, ranges: &[String]) -> Value {
-        let mut port = json!({"name": port_name, "port": 5432, "protocol": "TCP", "targetPort": 5432});
-        if let Some(number) = exposure.port() {
-            port["nodePort"] = json!(number);
-        }
-        let mut spec = json!({"ports": [port]});
-        spec["type"] = match exposure {
-            Exposure::Inside => json!("ClusterIP"),
-            Exposure::NodePort(_) => json!("NodePort"),
-            Exposure::LoadBalancer(_) => json!("LoadBalancer"),
+        let port = object([
+            ("name", text(port_name)),
+            ("port", 5432.into()),
+            ("protocol", text("TCP")),
+            ("targetPort", 5432.into()),
+            ("nodePort", exposure.port().into()),
+        ]);
+        let (kind, policy, ranges) = match exposure {
+            Exposure::Inside => ("ClusterIP", "", Value::Null),
+            Exposure::NodePort(_) => ("NodePort", self.external_traffic_policy.as_str(), Value::Null),
+            Exposure::LoadBalancer(_) => {
+                let ranges = if ranges.is_empty() { list([text(NOBODY)]) } else { texts(ranges) };
+                ("LoadBalancer", self.external_traffic_policy.as_str(), ranges)
+            }
         };
-        if exposure != Exposure::Inside {
-            spec["externalTrafficPolicy"] = json!(self.external_traffic_policy);
-        }
-        if matches!(exposure, Exposure::LoadBalancer(_)) {
-            let nobody = [NOBODY.to_owned()];
-            spec["loadBalancerSourceRanges"] = json!(if ranges.is_empty() { &nobody } else { ranges });
-        }
-        spec
+        object([
+            ("ports", list([port])),
+            ("type", text(kind)),
+            ("externalTrafficPolicy", unless_empty(text(policy))),
+            ("loadBalancerSourceRanges", ranges),
+        ])
     }
 
     /// A Service's annotations: the configured ones, over them those of each of `manifest` in turn, over them the DNS
@@ -108,6 +112,7 @@ impl Services {
 mod tests {
     use super::*;
     use crate::OperatorConfig;
+    use serde_json::json;
 
     fn services() -> Services {
         Services::read(

@@ -1,12 +1,9 @@
 //! The environment of the database's container, which is how Spilo is configured. Its order never changes: another order is
 //! another pod template, and that restarts the database.
 
-use std::collections::BTreeMap;
-
 use pgloom_kit::common::name::secret_name;
 use pgloom_kit::container::{Env, env, env_from_field, env_from_secret, name_of};
-use pgloom_kit::{Notes, Result, Value, invalid_config};
-use serde::Deserialize;
+use pgloom_kit::{Notes, Result, Value, invalid_config, serde_json};
 
 use crate::config::{Access, Archive};
 use crate::{Cluster, Request, patroni};
@@ -20,7 +17,7 @@ pub const SECRET: &str = "pod-environment-secret";
 /// Secret and ConfigMap, and at last the archive's. Of two definitions the first stays.
 pub fn variables(request: &Request, version: &str, notes: &mut Notes) -> Result<Vec<Value>> {
     let (cluster, config) = (&request.cluster, &request.config);
-    let mut variables = Env::of(own(request, version)?);
+    let mut variables = Env::of(own(request, version));
     for (index, entry) in cluster.spec.env.iter().enumerate() {
         let name = name_of(entry);
         if !variables.add(entry.clone()) {
@@ -46,7 +43,7 @@ pub fn variables(request: &Request, version: &str, notes: &mut Notes) -> Result<
 }
 
 /// What makes the cluster.
-fn own(request: &Request, version: &str) -> Result<Vec<Value>> {
+fn own(request: &Request, version: &str) -> Vec<Value> {
     let (cluster, config) = (&request.cluster, &request.config);
     let (access, metadata) = (&config.access, &config.metadata);
     let mut variables = vec![
@@ -69,8 +66,8 @@ fn own(request: &Request, version: &str) -> Result<Vec<Value>> {
     if access.enable_pgversion_env_var {
         variables.push(env("PGVERSION", version));
     }
-    variables.push(env("KUBERNETES_LABELS", patroni::write(&metadata.cluster_labels)?));
-    variables.push(env("SPILO_CONFIGURATION", patroni::configuration(&cluster.spec, version, access)?));
+    variables.push(env("KUBERNETES_LABELS", patroni::labels(&metadata.cluster_labels)));
+    variables.push(env("SPILO_CONFIGURATION", patroni::configuration(&cluster.spec, version, access)));
     if access.etcd_host.is_empty() {
         variables.push(env("DCS_ENABLE_KUBERNETES_API", "true"));
     } else {
@@ -80,7 +77,7 @@ fn own(request: &Request, version: &str) -> Result<Vec<Value>> {
     if access.kubernetes_use_configmaps {
         variables.push(env("KUBERNETES_USE_CONFIGMAPS", "true"));
     }
-    Ok(variables)
+    variables
 }
 
 fn password(variable: &str, username: &str, cluster: &Cluster, access: &Access) -> Value {
@@ -88,40 +85,42 @@ fn password(variable: &str, username: &str, cluster: &Cluster, access: &Access) 
     env_from_secret(variable, &secret, "password")
 }
 
-/// The keys of an object. Those of a Secret are all that is read of it; the values are hashes anyway.
-#[derive(Deserialize)]
-struct Data<V> {
-    #[serde(default = "BTreeMap::new")]
-    data: BTreeMap<String, V>,
-}
-
 /// The platform's Secret: each key becomes a variable that refers to it.
 fn secret(request: &Request) -> Result<Vec<Value>> {
-    let name = &request.config.pod.pod_environment_secret;
-    if name.is_empty() {
+    let Some((name, data)) = data(request, SECRET, "Secret", &request.config.pod.pod_environment_secret)? else {
         return Ok(Vec::new());
-    }
-    let Some((name, Data { data })) = request.observed::<Data<serde::de::IgnoredAny>>(SECRET)?.into_iter().next()
-    else {
-        return Err(missing("pod_environment_secret", "Secret", name));
     };
     Ok(data.keys().map(|key| env_from_secret(key, &name, key)).collect())
 }
 
 /// The platform's ConfigMap: each key becomes a variable with its value, because a pod cannot refer to another namespace.
 fn config_map(request: &Request) -> Result<Vec<Value>> {
-    let name = &request.config.pod.pod_environment_configmap;
-    if name.is_empty() {
+    let Some((_, data)) = data(request, CONFIG_MAP, "ConfigMap", &request.config.pod.pod_environment_configmap)? else {
         return Ok(Vec::new());
-    }
-    let Some((_, Data { data })) = request.observed::<Data<String>>(CONFIG_MAP)?.into_iter().next() else {
-        return Err(missing("pod_environment_configmap", "ConfigMap", name));
     };
-    Ok(data.into_iter().map(|(key, value)| env(&key, value)).collect())
+    Ok(data.iter().map(|(key, value)| env(key, value.as_str().unwrap_or_default())).collect())
 }
 
-fn missing(key: &str, kind: &str, name: &str) -> pgloom_kit::Failure {
-    invalid_config([key, ": there is no ", kind, " ", name, "; create it or empty the key"].concat())
+/// The name and the entries, sorted, of the object that a selector found; nothing if the operator configuration names none.
+fn data(
+    request: &Request,
+    selector: &str,
+    kind: &str,
+    configured: &str,
+) -> Result<Option<(String, serde_json::Map<String, Value>)>> {
+    if configured.is_empty() {
+        return Ok(None);
+    }
+    let Some((name, mut object)) = request.observed::<Value>(selector)?.into_iter().next() else {
+        let key = selector.replace('-', "_");
+        return Err(invalid_config(
+            [&key, ": there is no ", kind, " ", configured, "; create it or empty the key"].concat(),
+        ));
+    };
+    match object.get_mut("data").map(Value::take) {
+        Some(Value::Object(data)) => Ok(Some((name, data))),
+        _ => Ok(Some((name, serde_json::Map::new()))),
+    }
 }
 
 /// Where write-ahead logs and server logs are kept, each cluster under its own uid.

@@ -8,7 +8,7 @@ use crate::config::Scale;
 /// The number of pods. A standby cluster of one stays alone, whatever the bounds say.
 pub fn number(cluster: &Cluster, scale: &Scale, notes: &mut Notes) -> i64 {
     let wanted = cluster.spec.number_of_instances;
-    if cluster.spec.standby.is_some() {
+    if !cluster.spec.standby.is_null() {
         if wanted == 1 {
             return wanted;
         }

@@ -55,7 +55,7 @@ impl Plugin for Spilo {
             .apply(budget::leader(request))
             .apply(budget::critical_operation(request))
             .apply(statefulset::build(request, &mut notes)?)
-            .act("patroni", Action::ConfigurePatroni(patroni::dynamic(&request.cluster.spec, &request.config.access)?))
+            .act("patroni", Action::ConfigurePatroni(patroni::dynamic(&request.cluster.spec, &request.config.access)))
             .with(notes))
     }
 }

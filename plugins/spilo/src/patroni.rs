@@ -1,13 +1,11 @@
 //! What Patroni is told: when a cluster starts for the first time, and while it runs.
 
-use std::collections::BTreeMap;
-
 use pgloom_kit::metadata::Map;
-use pgloom_kit::{Result, internal, serde_json};
-use serde::{Serialize, Serializer};
+use pgloom_kit::object::{map, texts, unless_empty};
+use pgloom_kit::{Value, serde_json};
 
 use crate::config::Access;
-use crate::spec::{Patroni, Spec};
+use crate::spec::Spec;
 
 /// Parameters that belong to a member, not to the cluster: Patroni takes them from its own file, not from what the members share.
 const LOCAL: [&str; 20] = [
@@ -36,32 +34,39 @@ const LOCAL: [&str; 20] = [
 /// Options of initdb that take no value: `true` switches them on.
 const FLAGS: [&str; 6] = ["data-checksums", "debug", "no-locale", "noclean", "nosync", "sync-only"];
 
-/// The text of `SPILO_CONFIGURATION`. A byte that changes restarts the database, so the order of the keys is part of it: it is
-/// that of the fields below.
-pub fn configuration(spec: &Spec, version: &str, access: &Access) -> Result<String> {
+/// The text of `SPILO_CONFIGURATION`. A byte that changes restarts the database, so the order of the keys is part of it.
+pub fn configuration(spec: &Spec, version: &str, access: &Access) -> String {
     let (local, shared) = split(&spec.postgresql.parameters);
-    let bin_dir = (!access.enable_pgversion_env_var).then(|| ["/usr/lib/postgresql/", version, "/bin"].concat());
-    let configuration = Configuration {
-        postgresql: Local { bin_dir, parameters: local, pg_hba: &spec.patroni.pg_hba },
-        bootstrap: Bootstrap { initdb: initdb(&spec.patroni.initdb), dcs: dcs(&spec.patroni, shared, access) },
+    let bin_dir = if access.enable_pgversion_env_var {
+        String::new()
+    } else {
+        json(Value::String(["/usr/lib/postgresql/", version, "/bin"].concat()))
     };
-    write(&configuration)
+    let postgresql = ordered(&[
+        ("bin_dir", bin_dir),
+        ("parameters", json(map(local))),
+        ("pg_hba", json(texts(&spec.patroni.pg_hba))),
+    ]);
+    let dcs = dcs(spec, shared, access, |switch| switch.filter(|&on| on));
+    let bootstrap = ordered(&[("initdb", initdb(&spec.patroni.initdb)), ("dcs", dcs)]);
+    escaped(ordered(&[("postgresql", postgresql), ("bootstrap", bootstrap)]))
 }
 
 /// What the members of a running cluster should share, as JSON text: the same as at its start, and what is switched off.
-pub fn dynamic(spec: &Spec, access: &Access) -> Result<String> {
+pub fn dynamic(spec: &Spec, access: &Access) -> String {
     let (_, shared) = split(&spec.postgresql.parameters);
-    let mut dcs = dcs(&spec.patroni, shared, access);
-    dcs.synchronous_mode.get_or_insert_default();
-    dcs.synchronous_mode_strict.get_or_insert_default();
-    write(&dcs)
+    dcs(spec, shared, access, |switch| Some(switch.unwrap_or_default()))
 }
 
-/// Writes JSON as Go does, which escapes what HTML would take for markup.
-pub fn write(value: &impl Serialize) -> Result<String> {
-    let text = serde_json::to_string(value).map_err(|error| internal(error.to_string()))?;
+/// The text of `KUBERNETES_LABELS`.
+pub fn labels(labels: &Map) -> String {
+    escaped(map(labels.clone()).to_string())
+}
+
+/// JSON as Go writes it: it escapes what HTML would take for markup.
+fn escaped(text: String) -> String {
     if !text.contains(['&', '<', '>', '\u{2028}', '\u{2029}']) {
-        return Ok(text);
+        return text;
     }
     let mut escaped = String::with_capacity(text.len() + 32);
     for character in text.chars() {
@@ -74,137 +79,94 @@ pub fn write(value: &impl Serialize) -> Result<String> {
             other => escaped.push(other),
         }
     }
-    Ok(escaped)
+    escaped
 }
 
-#[derive(Serialize)]
-struct Configuration<'a> {
-    postgresql: Local<'a>,
-    bootstrap: Bootstrap<'a>,
-}
-
-#[derive(Serialize)]
-struct Local<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bin_dir: Option<String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    parameters: Parameters<'a>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    pg_hba: &'a [String],
-}
-
-#[derive(Serialize)]
-struct Bootstrap<'a> {
-    initdb: Vec<InitdbOption<'a>>,
-    dcs: Dcs<'a>,
-}
-
-#[derive(Serialize)]
-struct Dcs<'a> {
-    #[serde(skip_serializing_if = "is_zero")]
-    ttl: u32,
-    #[serde(skip_serializing_if = "is_zero")]
-    loop_wait: u32,
-    #[serde(skip_serializing_if = "is_zero")]
-    retry_timeout: u32,
-    #[serde(skip_serializing_if = "is_nothing", serialize_with = "shortest")]
-    maximum_lag_on_failover: f32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    synchronous_mode: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    synchronous_mode_strict: Option<bool>,
-    #[serde(skip_serializing_if = "is_zero")]
-    synchronous_node_count: u32,
-    #[serde(skip_serializing_if = "Shared::is_empty")]
-    postgresql: Shared<'a>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    slots: &'a BTreeMap<String, Map>,
-    failsafe_mode: bool,
-}
-
-#[derive(Serialize)]
-struct Shared<'a> {
-    parameters: Parameters<'a>,
-}
-
-impl Shared<'_> {
-    fn is_empty(&self) -> bool {
-        self.parameters.is_empty()
-    }
-}
-
-type Parameters<'a> = BTreeMap<&'a str, &'a str>;
-
-/// An option of initdb: a bare word, or a name with a value.
-enum InitdbOption<'a> {
-    Flag(&'a str),
-    Value(&'a str, &'a str),
-}
-
-impl Serialize for InitdbOption<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match *self {
-            Self::Flag(name) => serializer.serialize_str(name),
-            Self::Value(name, value) => serializer.collect_map([(name, value)]),
+/// An object whose fields keep their order: keys that need no escapes, and JSON texts; what is empty is left out.
+fn ordered(fields: &[(&str, String)]) -> String {
+    let mut text = String::from("{");
+    for (key, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+        if text.len() > 1 {
+            text.push(',');
         }
+        text.push('"');
+        text.push_str(key);
+        text.push_str("\":");
+        text.push_str(value);
+    }
+    text.push('}');
+    text
+}
+
+/// JSON text; empty for an empty list or map.
+fn json(value: Value) -> String {
+    match unless_empty(value) {
+        Value::Null => String::new(),
+        value => value.to_string(),
     }
 }
 
 /// The member's parameters, and the cluster's.
-fn split(parameters: &Map) -> (Parameters<'_>, Parameters<'_>) {
-    parameters
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .partition(|(name, _)| LOCAL.binary_search(name).is_ok())
+fn split(parameters: &Map) -> (Map, Map) {
+    let (mut local, mut shared) = (Map::new(), Map::new());
+    for (name, value) in parameters {
+        let side = if LOCAL.contains(&name.as_str()) { &mut local } else { &mut shared };
+        side.insert(name.clone(), value.clone());
+    }
+    (local, shared)
 }
 
 /// The authentication methods, which the manifest may replace, and the manifest's options by name.
-fn initdb(options: &Map) -> Vec<InitdbOption<'_>> {
+fn initdb(options: &Map) -> String {
+    let option = |name: &str, value: &str| map(Map::from([(name.to_owned(), value.to_owned())]));
     let mut list = Vec::with_capacity(options.len() + 2);
     for (name, default) in [("auth-host", "scram-sha-256"), ("auth-local", "trust")] {
-        list.push(InitdbOption::Value(name, options.get(name).map_or(default, String::as_str)));
+        list.push(option(name, options.get(name).map_or(default, String::as_str)));
     }
     for (name, value) in options {
         match name.as_str() {
             "auth-host" | "auth-local" => {}
-            flag if value == "true" && FLAGS.contains(&flag) => list.push(InitdbOption::Flag(flag)),
-            name => list.push(InitdbOption::Value(name, value)),
+            flag if value == "true" && FLAGS.contains(&flag) => list.push(flag.into()),
+            name => list.push(option(name, value)),
         }
     }
-    list
+    json(Value::Array(list))
 }
 
-fn dcs<'a>(patroni: &'a Patroni, parameters: Parameters<'a>, access: &Access) -> Dcs<'a> {
-    Dcs {
-        ttl: patroni.ttl,
-        loop_wait: patroni.loop_wait,
-        retry_timeout: patroni.retry_timeout,
-        maximum_lag_on_failover: patroni.maximum_lag_on_failover,
-        synchronous_mode: patroni.synchronous_mode.then_some(true),
-        synchronous_mode_strict: patroni.synchronous_mode_strict.then_some(true),
-        synchronous_node_count: patroni.synchronous_node_count,
-        postgresql: Shared { parameters },
-        slots: &patroni.slots,
-        failsafe_mode: patroni.failsafe_mode.unwrap_or(access.enable_patroni_failsafe_mode),
+/// What the members share. `shown` says of a switch whether it is written, and how.
+fn dcs(spec: &Spec, parameters: Map, access: &Access, shown: fn(Option<bool>) -> Option<bool>) -> String {
+    let patroni = &spec.patroni;
+    let number = |number: Option<i64>| match number {
+        None | Some(0) => String::new(),
+        Some(number) => number.to_string(),
+    };
+    let switch = |on: Option<bool>| json(shown(on).into());
+    let mut slots = serde_json::Map::new();
+    for (name, slot) in &patroni.slots {
+        slots.insert(name.clone(), map(slot.clone()));
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_nothing(number: &f32) -> bool {
-    *number == 0.0
+    let parameters = ordered(&[("parameters", json(map(parameters)))]);
+    ordered(&[
+        ("ttl", number(patroni.ttl)),
+        ("loop_wait", number(patroni.loop_wait)),
+        ("retry_timeout", number(patroni.retry_timeout)),
+        ("maximum_lag_on_failover", lag(&patroni.maximum_lag_on_failover)),
+        ("synchronous_mode", switch(patroni.synchronous_mode)),
+        ("synchronous_mode_strict", switch(patroni.synchronous_mode_strict)),
+        ("synchronous_node_count", number(patroni.synchronous_node_count)),
+        ("postgresql", if parameters == "{}" { String::new() } else { parameters }),
+        ("slots", json(Value::Object(slots))),
+        ("failsafe_mode", patroni.failsafe_mode.unwrap_or(access.enable_patroni_failsafe_mode).to_string()),
+    ])
 }
 
 /// The lag has the precision of 32 bits: of the numbers that are the same lag, the shortest is written.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn shortest<S: Serializer>(number: &f32, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = serde_json::to_string(number).unwrap_or_default();
-    match text.strip_suffix(".0").and_then(|whole| whole.parse::<i64>().ok()) {
-        Some(whole) => serializer.serialize_i64(whole),
-        None => serializer.serialize_f32(*number),
+fn lag(number: &Value) -> String {
+    #[expect(clippy::cast_possible_truncation, reason = "the precision that it has")]
+    let number = number.as_f64().unwrap_or_default() as f32;
+    if number == 0.0 {
+        return String::new();
     }
+    let text = serde_json::to_string(&number).unwrap_or_default();
+    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
 }

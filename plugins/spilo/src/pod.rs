@@ -1,9 +1,10 @@
 //! The pod of a member: the database's container, what it shares with other containers, and where it may run.
 
-use pgloom_kit::container::{DATABASE, mount};
-use pgloom_kit::metadata::{Map, object_meta};
+use pgloom_kit::container::{DATABASE, memory_volume, mount};
+use pgloom_kit::metadata::Map;
+use pgloom_kit::object::{list, map, object, text, texts, unless_empty};
 use pgloom_kit::resources::Rules;
-use pgloom_kit::{Notes, Result, Value, json};
+use pgloom_kit::{Notes, Result, Value};
 
 use crate::{Request, env};
 
@@ -11,46 +12,29 @@ use crate::{Request, env};
 pub fn template(request: &Request, version: &str, notes: &mut Notes) -> Result<Value> {
     let (cluster, config) = (&request.cluster, &request.config);
     let labels = config.metadata.labels(cluster);
-    let mut pod = json!({
-        "serviceAccountName": config.pods.pod_service_account_name,
-        "terminationGracePeriodSeconds": config.pods.grace_seconds()?,
-        "containers": [container(request, version, notes)?],
-    });
-    put(&mut pod, "volumes", volumes(request));
-    put(&mut pod, "securityContext", security(request));
-    put(&mut pod, "affinity", affinity(request, &labels));
-    put(&mut pod, "tolerations", Value::Array(config.pods.tolerations(&cluster.spec.tolerations)));
-    put(&mut pod, "topologySpreadConstraints", spread(&cluster.spec.topology_spread_constraints, &labels));
-    put(&mut pod, "priorityClassName", json!(priority_class(request)));
-    put(&mut pod, "schedulerName", json!(cluster.spec.scheduler_name.as_deref().unwrap_or_default()));
-
     let mut annotations = config.pods.annotations(&cluster.spec.pod_annotations, config.metadata.annotations(cluster));
     if !config.pod.kube_iam_role.is_empty() {
         annotations.insert("iam.amazonaws.com/role".to_owned(), config.pod.kube_iam_role.clone());
     }
-    let mut metadata = object_meta("", labels, annotations);
-    if let Some(metadata) = metadata.as_object_mut() {
-        // A template has no name; its namespace says nothing new, but what runs has it, and another template restarts it.
-        metadata.remove("name");
-        if !cluster.namespace.is_empty() {
-            metadata.insert("namespace".to_owned(), json!(cluster.namespace));
-        }
-    }
-    Ok(json!({"metadata": metadata, "spec": pod}))
-}
-
-/// Sets a field unless the value is empty.
-fn put(object: &mut Value, field: &str, value: Value) {
-    let is_empty = match &value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
-    };
-    if !is_empty {
-        object[field] = value;
-    }
+    let spec = object([
+        ("containers", list([container(request, version, notes)?])),
+        ("volumes", unless_empty(volumes(request))),
+        ("securityContext", unless_empty(security(request))),
+        ("affinity", unless_empty(affinity(request, &labels))),
+        ("tolerations", unless_empty(Value::Array(config.pods.tolerations(&cluster.spec.tolerations)))),
+        ("topologySpreadConstraints", unless_empty(spread(&cluster.spec.topology_spread_constraints, &labels))),
+        ("priorityClassName", unless_empty(text(priority_class(request)))),
+        ("schedulerName", unless_empty(text(cluster.spec.scheduler_name.as_deref().unwrap_or_default()))),
+        ("serviceAccountName", text(&config.pods.pod_service_account_name)),
+        ("terminationGracePeriodSeconds", config.pods.grace_seconds()?.into()),
+    ]);
+    let metadata = object([
+        ("labels", map(labels)),
+        ("annotations", unless_empty(map(annotations))),
+        // It says nothing new, but what runs has it, and another template restarts the database.
+        ("namespace", unless_empty(text(&cluster.namespace))),
+    ]);
+    Ok(object([("metadata", metadata), ("spec", spec)]))
 }
 
 fn container(request: &Request, version: &str, notes: &mut Notes) -> Result<Value> {
@@ -68,59 +52,56 @@ fn container(request: &Request, version: &str, notes: &mut Notes) -> Result<Valu
         mounts.push(mount("dshm", "/dev/shm"));
     }
     mounts.extend(config.shared.mounts());
-    let mut container = json!({
-        "name": DATABASE,
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "ports": [port(8008), port(5432), port(8080)],
-        "env": env::variables(request, version, notes)?,
-        "volumeMounts": mounts,
-        "securityContext": container_security(request),
-    });
-    put(&mut container, "resources", resources.requirements(&spec.resources, notes)?);
-    put(&mut container, "envFrom", Value::Array(spec.env_from.clone()));
-    put(&mut container, "livenessProbe", spec.liveness_probe.clone().unwrap_or_default());
-    if config.pod.enable_readiness_probe {
-        container["readinessProbe"] = json!({
-            "httpGet": {"path": "/readiness", "port": 8008, "scheme": "HTTP"},
-            "initialDelaySeconds": 6,
-            "periodSeconds": 10,
-            "timeoutSeconds": 5,
-            "successThreshold": 1,
-            "failureThreshold": 3,
-        });
-    }
-    Ok(container)
+    Ok(object([
+        ("name", text(DATABASE)),
+        ("image", text(image)),
+        ("imagePullPolicy", text("IfNotPresent")),
+        ("ports", list([port(8008), port(5432), port(8080)])),
+        ("env", Value::Array(env::variables(request, version, notes)?)),
+        ("envFrom", unless_empty(Value::Array(spec.env_from.clone()))),
+        ("resources", unless_empty(resources.requirements(&spec.resources, notes)?)),
+        ("volumeMounts", Value::Array(mounts)),
+        ("securityContext", container_security(request)),
+        ("readinessProbe", if config.pod.enable_readiness_probe { readiness() } else { Value::Null }),
+        ("livenessProbe", spec.liveness_probe.clone()),
+    ]))
 }
 
 fn port(number: u16) -> Value {
-    json!({"containerPort": number, "protocol": "TCP"})
+    object([("containerPort", number.into()), ("protocol", text("TCP"))])
+}
+
+/// Ready is who Patroni says takes connections.
+fn readiness() -> Value {
+    let request = object([("path", text("/readiness")), ("port", 8008.into()), ("scheme", text("HTTP"))]);
+    object([
+        ("httpGet", request),
+        ("initialDelaySeconds", 6.into()),
+        ("periodSeconds", 10.into()),
+        ("timeoutSeconds", 5.into()),
+        ("successThreshold", 1.into()),
+        ("failureThreshold", 3.into()),
+    ])
 }
 
 fn container_security(request: &Request) -> Value {
     let pod = &request.config.pod;
-    let mut security = json!({
-        "allowPrivilegeEscalation": pod.spilo_allow_privilege_escalation,
-        "privileged": pod.spilo_privileged,
-        "readOnlyRootFilesystem": false,
-    });
-    if !pod.additional_pod_capabilities.is_empty() {
-        security["capabilities"] = json!({"add": pod.additional_pod_capabilities});
-    }
-    security
+    let added = object([("add", unless_empty(texts(&pod.additional_pod_capabilities)))]);
+    object([
+        ("allowPrivilegeEscalation", pod.spilo_allow_privilege_escalation.into()),
+        ("privileged", pod.spilo_privileged.into()),
+        ("readOnlyRootFilesystem", false.into()),
+        ("capabilities", unless_empty(added)),
+    ])
 }
 
 fn security(request: &Request) -> Value {
     let (spec, pod) = (&request.cluster.spec, &request.config.pod);
-    let mut security = json!({});
-    for (field, value) in [
-        ("runAsUser", spec.spilo_run_as_user.or(pod.spilo_runasuser)),
-        ("runAsGroup", spec.spilo_run_as_group.or(pod.spilo_runasgroup)),
-        ("fsGroup", spec.spilo_fs_group.or(pod.spilo_fsgroup)),
-    ] {
-        put(&mut security, field, json!(value));
-    }
-    security
+    object([
+        ("runAsUser", spec.spilo_run_as_user.or(pod.spilo_runasuser).into()),
+        ("runAsGroup", spec.spilo_run_as_group.or(pod.spilo_runasgroup).into()),
+        ("fsGroup", spec.spilo_fs_group.or(pod.spilo_fsgroup).into()),
+    ])
 }
 
 /// Whether shared memory gets a volume of its own, without the container runtime's limit of 64 MB.
@@ -131,7 +112,7 @@ fn has_shm(request: &Request) -> bool {
 fn volumes(request: &Request) -> Value {
     let mut volumes = Vec::new();
     if has_shm(request) {
-        volumes.push(json!({"name": "dshm", "emptyDir": {"medium": "Memory"}}));
+        volumes.push(memory_volume("dshm"));
     }
     volumes.extend(request.config.shared.volumes());
     Value::Array(volumes)
@@ -149,20 +130,25 @@ fn priority_class(request: &Request) -> &str {
 /// Nodes that are ready and asked for; and no two members on one node, if the platform wants that.
 fn affinity(request: &Request, labels: &Map) -> Value {
     let (cluster, config) = (&request.cluster, &request.config);
-    let mut affinity = json!({});
-    put(&mut affinity, "nodeAffinity", json!(config.pods.node_affinity(cluster.spec.node_affinity.as_ref())));
-    if config.pod.enable_pod_antiaffinity {
-        let term = json!({
-            "labelSelector": {"matchLabels": labels},
-            "topologyKey": config.pod.pod_antiaffinity_topology_key,
-        });
-        affinity["podAntiAffinity"] = if config.pod.pod_antiaffinity_preferred_during_scheduling {
-            json!({"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": term}]})
-        } else {
-            json!({"requiredDuringSchedulingIgnoredDuringExecution": [term]})
-        };
+    let apart = if config.pod.enable_pod_antiaffinity { apart(request, labels) } else { Value::Null };
+    object([
+        ("nodeAffinity", config.pods.node_affinity(cluster.spec.node_affinity.as_ref()).unwrap_or_default()),
+        ("podAntiAffinity", apart),
+    ])
+}
+
+fn apart(request: &Request, labels: &Map) -> Value {
+    let pod = &request.config.pod;
+    let term = object([
+        ("labelSelector", object([("matchLabels", map(labels.clone()))])),
+        ("topologyKey", text(&pod.pod_antiaffinity_topology_key)),
+    ]);
+    if pod.pod_antiaffinity_preferred_during_scheduling {
+        let preference = object([("weight", 1.into()), ("podAffinityTerm", term)]);
+        object([("preferredDuringSchedulingIgnoredDuringExecution", list([preference]))])
+    } else {
+        object([("requiredDuringSchedulingIgnoredDuringExecution", list([term]))])
     }
-    affinity
 }
 
 /// The manifest's constraints; one without a selector means the cluster's own pods.
@@ -171,7 +157,7 @@ fn spread(constraints: &[Value], labels: &Map) -> Value {
     for constraint in constraints.iter_mut().filter_map(Value::as_object_mut) {
         let selector = constraint.entry("labelSelector").or_insert(Value::Null);
         if selector.is_null() {
-            *selector = json!({"matchLabels": labels});
+            *selector = object([("matchLabels", map(labels.clone()))]);
         }
     }
     Value::Array(constraints)

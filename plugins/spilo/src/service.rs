@@ -1,9 +1,10 @@
 //! The Services by which the leader and the replicas are reached, and the leader's Endpoints.
 
+use pgloom_kit::Value;
 use pgloom_kit::common::name::{dns_name, internal_name};
 use pgloom_kit::metadata::{Role, object_meta};
+use pgloom_kit::object::{map, object, text};
 use pgloom_kit::service::Exposure;
-use pgloom_kit::{Value, json};
 
 use crate::Request;
 use crate::spec::Spec;
@@ -16,7 +17,7 @@ pub fn service(request: &Request, role: Role) -> Value {
     let mut body = config.services.spec(exposure, "postgresql", &spec.allowed_source_ranges);
     // The leader's endpoint is written by Patroni, unless it keeps its leader lock in a ConfigMap.
     if role == Role::Replica || config.access.kubernetes_use_configmaps {
-        body["selector"] = json!(config.metadata.role_selector(cluster, role));
+        body["selector"] = map(config.metadata.role_selector(cluster, role));
     }
     let own = match role {
         Role::Master => &spec.master_service_annotations,
@@ -28,12 +29,12 @@ pub fn service(request: &Request, role: Role) -> Value {
         host_names(request, role),
         config.metadata.annotations(cluster),
     );
-    json!({
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": object_meta(&name(request, role), config.metadata.role_labels(cluster, role), annotations),
-        "spec": body,
-    })
+    object([
+        ("apiVersion", text("v1")),
+        ("kind", text("Service")),
+        ("metadata", object_meta(&name(request, role), config.metadata.role_labels(cluster, role), annotations)),
+        ("spec", body),
+    ])
 }
 
 /// The Endpoints behind the leader's Service, for Patroni to keep its leader lock in. Nothing of them but the labels is ever
@@ -41,11 +42,11 @@ pub fn service(request: &Request, role: Role) -> Value {
 pub fn endpoints(request: &Request) -> Value {
     let (cluster, metadata) = (&request.cluster, &request.config.metadata);
     let labels = metadata.role_labels(cluster, Role::Master);
-    json!({
-        "apiVersion": "v1",
-        "kind": "Endpoints",
-        "metadata": object_meta(&cluster.name, labels, metadata.annotations(cluster)),
-    })
+    object([
+        ("apiVersion", text("v1")),
+        ("kind", text("Endpoints")),
+        ("metadata", object_meta(&cluster.name, labels, metadata.annotations(cluster))),
+    ])
 }
 
 fn name(request: &Request, role: Role) -> String {

@@ -3,7 +3,8 @@
 use pgloom_kit::common::quantity::Quantity;
 use pgloom_kit::container::DATA_VOLUME;
 use pgloom_kit::metadata::{Map, object_meta};
-use pgloom_kit::{Notes, Result, Value, invalid, invalid_config, json};
+use pgloom_kit::object::{list, map, object, text, unless_empty};
+use pgloom_kit::{Notes, Result, Value, invalid, invalid_config};
 
 use crate::{Request, instances, pod, version};
 
@@ -12,21 +13,22 @@ pub fn build(request: &Request, notes: &mut Notes) -> Result<Value> {
     let (cluster, config) = (&request.cluster, &request.config);
     let version = version::effective(request, notes)?;
     let annotations = config.metadata.workload_annotations(cluster, &config.scale.downscaler_annotations)?;
-    Ok(json!({
-        "apiVersion": "apps/v1",
-        "kind": "StatefulSet",
-        "metadata": object_meta(&cluster.name, config.metadata.labels(cluster), annotations),
-        "spec": {
-            "replicas": instances::number(cluster, &config.scale, notes),
-            "serviceName": cluster.name,
-            "podManagementPolicy": management_policy(&config.scale.pod_management_policy)?,
-            "updateStrategy": {"type": "OnDelete"},
-            "persistentVolumeClaimRetentionPolicy": retention(&config.scale.persistent_volume_claim_retention_policy),
-            "selector": {"matchLabels": config.metadata.selector(cluster)},
-            "template": pod::template(request, &version, notes)?,
-            "volumeClaimTemplates": [claim_template(request)?],
-        },
-    }))
+    let spec = object([
+        ("replicas", instances::number(cluster, &config.scale, notes).into()),
+        ("serviceName", text(&cluster.name)),
+        ("podManagementPolicy", text(management_policy(&config.scale.pod_management_policy)?)),
+        ("updateStrategy", object([("type", text("OnDelete"))])),
+        ("persistentVolumeClaimRetentionPolicy", retention(&config.scale.persistent_volume_claim_retention_policy)),
+        ("selector", object([("matchLabels", map(config.metadata.selector(cluster)))])),
+        ("template", pod::template(request, &version, notes)?),
+        ("volumeClaimTemplates", list([claim_template(request)?])),
+    ]);
+    Ok(object([
+        ("apiVersion", text("apps/v1")),
+        ("kind", text("StatefulSet")),
+        ("metadata", object_meta(&cluster.name, config.metadata.labels(cluster), annotations)),
+        ("spec", spec),
+    ]))
 }
 
 fn management_policy(policy: &str) -> Result<&'static str> {
@@ -41,28 +43,25 @@ fn management_policy(policy: &str) -> Result<&'static str> {
 
 fn retention(policy: &Map) -> Value {
     let what = |when: &str| match policy.get(when).map(String::as_str) {
-        Some("delete") => "Delete",
-        _ => "Retain",
+        Some("delete") => text("Delete"),
+        _ => text("Retain"),
     };
-    json!({"whenDeleted": what("when_deleted"), "whenScaled": what("when_scaled")})
+    object([("whenDeleted", what("when_deleted")), ("whenScaled", what("when_scaled"))])
 }
 
 fn claim_template(request: &Request) -> Result<Value> {
     let (cluster, metadata) = (&request.cluster, &request.config.metadata);
     let volume = &cluster.spec.volume;
-    let mut spec = json!({
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": size(volume.size.as_deref())?}},
-        "volumeMode": "Filesystem",
-    });
-    if let Some(class) = volume.storage_class.as_deref().filter(|class| !class.is_empty()) {
-        spec["storageClassName"] = json!(class);
-    }
-    if let Some(selector) = &volume.selector {
-        spec["selector"] = selector.clone();
-    }
+    let storage = object([("storage", text(&size(volume.size.as_deref())?))]);
+    let spec = object([
+        ("accessModes", list([text("ReadWriteOnce")])),
+        ("resources", object([("requests", storage)])),
+        ("selector", volume.selector.clone()),
+        ("storageClassName", unless_empty(text(volume.storage_class.as_deref().unwrap_or_default()))),
+        ("volumeMode", text("Filesystem")),
+    ]);
     let metadata = object_meta(DATA_VOLUME, metadata.labels(cluster), metadata.annotations(cluster));
-    Ok(json!({"metadata": metadata, "spec": spec}))
+    Ok(object([("metadata", metadata), ("spec", spec)]))
 }
 
 fn size(text: Option<&str>) -> Result<String> {

@@ -1,8 +1,7 @@
 //! Which version of PostgreSQL the members run: that of the data, once there is data.
 
-use pgloom_kit::container::DATABASE;
-use pgloom_kit::{Notes, Result, serde_json};
-use serde::Deserialize;
+use pgloom_kit::container::{DATABASE, name_of};
+use pgloom_kit::{Notes, Result, Value};
 
 use crate::Request;
 
@@ -22,63 +21,23 @@ pub fn effective(request: &Request, notes: &mut Notes) -> Result<String> {
     Ok(running)
 }
 
-#[derive(Deserialize)]
-struct StatefulSet {
-    spec: Workload,
-}
-
-#[derive(Deserialize)]
-struct Workload {
-    template: Template,
-}
-
-#[derive(Deserialize)]
-struct Template {
-    spec: Pod,
-}
-
-#[derive(Deserialize)]
-struct Pod {
-    containers: Vec<Container>,
-}
-
-#[derive(Deserialize)]
-struct Container {
-    name: String,
-    #[serde(default)]
-    env: Vec<Variable>,
-}
-
-#[derive(Deserialize)]
-struct Variable {
-    name: String,
-    #[serde(default)]
-    value: String,
-}
-
 fn running(request: &Request) -> Result<Option<String>> {
-    let found = request.observed::<StatefulSet>(RUNNING)?;
-    let Some((_, workload)) = found.into_iter().find(|(name, _)| *name == request.cluster.name) else {
-        return Ok(None);
+    let found = request.observed::<Value>(RUNNING)?;
+    let workload = found.iter().find(|(name, _)| *name == request.cluster.name);
+    let containers = workload.and_then(|(_, workload)| workload.pointer("/spec/template/spec/containers")?.as_array());
+    let database = containers.into_iter().flatten().find(|container| name_of(container) == DATABASE);
+    let variables = database.and_then(|database| database.get("env")?.as_array());
+    let value = |name: &str| {
+        let mut entries = variables.into_iter().flatten();
+        entries.find(|entry| name_of(entry) == name)?.get("value")?.as_str()
     };
-    let containers = workload.spec.template.spec.containers;
-    let Some(database) = containers.into_iter().find(|container| container.name == DATABASE) else { return Ok(None) };
-    let value =
-        |name: &str| database.env.iter().find(|variable| variable.name == name).map(|variable| variable.value.as_str());
     Ok(value("PGVERSION").or_else(|| value("SPILO_CONFIGURATION").and_then(in_bin_dir)).map(str::to_owned))
 }
 
-/// The version of the folder of programs that earlier releases wrote into the configuration.
+/// The version of the folder of programs, as in `"bin_dir":"/usr/lib/postgresql/12/bin"`, that earlier releases wrote into the
+/// configuration.
 fn in_bin_dir(configuration: &str) -> Option<&str> {
-    #[derive(Deserialize)]
-    struct Configuration<'a> {
-        #[serde(borrow)]
-        postgresql: Programs<'a>,
-    }
-    #[derive(Deserialize)]
-    struct Programs<'a> {
-        bin_dir: &'a str,
-    }
-    let Configuration { postgresql: Programs { bin_dir } } = serde_json::from_str(configuration).ok()?;
-    bin_dir.strip_suffix("/bin")?.rsplit_once('/').map(|(_, version)| version)
+    let (_, rest) = configuration.split_once(r#""bin_dir":""#)?;
+    let (folder, _) = rest.split_once('"')?;
+    folder.strip_suffix("/bin")?.rsplit_once('/').map(|(_, version)| version)
 }
