@@ -1,56 +1,21 @@
 //! Variables that tell the image where a new cluster's data comes from, put where they always were: behind the variables that
 //! make the cluster and those of the manifest, before those of the platform.
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::container::{DATABASE, anchor, name_of};
+use crate::object::{list, object, text};
 use crate::{Cluster, Notes, Plugin, Request, Result, internal};
 
 /// The variables of which the last one ends those that make a cluster.
 const LAST: [&str; 4] =
     ["DCS_ENABLE_KUBERNETES_API", "ETCD_HOST", "KUBERNETES_BOOTSTRAP_LABELS", "KUBERNETES_USE_CONFIGMAPS"];
 
-#[derive(Deserialize)]
-struct StatefulSet {
-    spec: StatefulSetSpec,
-}
-
-#[derive(Deserialize)]
-struct StatefulSetSpec {
-    template: Template,
-}
-
-#[derive(Deserialize)]
-struct Template {
-    spec: Pod,
-}
-
-#[derive(Deserialize)]
-struct Pod {
-    containers: Vec<Container>,
-}
-
-#[derive(Deserialize)]
-struct Container {
-    name: String,
-    #[serde(default)]
-    env: Vec<Value>,
-}
-
-/// The database container's variables in a StatefulSet, as far as it has any.
-fn variables(statefulset: StatefulSet) -> Vec<Value> {
-    let mut containers = statefulset.spec.template.spec.containers.into_iter();
-    containers.find(|container| container.name == DATABASE).map(|container| container.env).unwrap_or_default()
-}
-
-/// The database container's variables in the existing StatefulSet that the selector found.
-///
-/// # Errors
-/// If the host sent something that is no StatefulSet.
-pub fn existing_variables<P: Plugin>(request: &Request<P>, selector: &str) -> Result<Option<Vec<Value>>> {
-    let found = request.observed::<StatefulSet>(selector)?;
-    Ok(found.into_iter().find(|(name, _)| *name == request.cluster.name).map(|(_, found)| variables(found)))
+/// The variables of a StatefulSet's database container, as far as it has any.
+pub fn variables(statefulset: &Value) -> &[Value] {
+    let containers = statefulset["spec"]["template"]["spec"]["containers"].as_array();
+    let database = containers.into_iter().flatten().find(|container| name_of(container) == DATABASE);
+    database.and_then(|container| container["env"].as_array()).map_or(&[], Vec::as_slice)
 }
 
 /// What a plugin contributes to have `entries` among the variables of the database's container; `own` are the manifest's
@@ -65,16 +30,18 @@ pub fn contribution<P: Plugin>(
     notes: &mut Notes,
 ) -> Result<Value> {
     let Cluster { name, .. } = &request.cluster;
-    let Some(statefulset) = request.desired::<StatefulSet>("StatefulSet", name)? else {
+    let Some(statefulset) = request.desired::<Value>("StatefulSet", name)? else {
         return Err(internal("no earlier step makes the cluster's StatefulSet; put this step behind that of spilo"));
     };
-    let list = placed(&variables(statefulset), own, entries, notes);
-    Ok(json!({
-        "apiVersion": "apps/v1",
-        "kind": "StatefulSet",
-        "metadata": {"name": name},
-        "spec": {"template": {"spec": {"containers": [{"name": DATABASE, "env": list}]}}},
-    }))
+    let variables = placed(variables(&statefulset), own, entries, notes);
+    let container = object([("name", text(DATABASE)), ("env", Value::Array(variables))]);
+    let pod = object([("containers", list([container]))]);
+    Ok(object([
+        ("apiVersion", text("apps/v1")),
+        ("kind", text("StatefulSet")),
+        ("metadata", object([("name", text(name))])),
+        ("spec", object([("template", object([("spec", pod)]))])),
+    ]))
 }
 
 fn placed(existing: &[Value], own: &[Value], entries: Vec<Value>, notes: &mut Notes) -> Vec<Value> {

@@ -1,0 +1,72 @@
+//! Standby: makes a cluster follow another one, and promotes it when the section is removed.
+
+use pgloom_kit::{ActionKind, ConditionStatus, Description, NoSettings, Plugin, Response, Result, Value, kind};
+use pgloom_kit::{fields, register};
+
+mod follow;
+mod promote;
+mod source;
+
+use source::Source;
+
+/// The plugin.
+pub struct Plug;
+
+type Request = pgloom_kit::Request<Plug>;
+
+/// The condition that says whether the cluster follows another one.
+const CONDITION: &str = "Standby";
+/// The selector of the cluster's existing StatefulSet.
+const STATEFULSET: &str = "statefulset";
+
+fields! {
+    /// `spec` of the manifest.
+    pub struct Spec {
+        standby: Option<Source> = "standby",
+        clone: Option<Clone> = "clone",
+        env: Vec<Value> = "env",
+        instances: Option<i64> = "numberOfInstances",
+    }
+}
+
+fields! {
+    /// `spec.clone`.
+    struct Clone {
+        cluster: Option<String> = "cluster",
+    }
+}
+
+impl Plugin for Plug {
+    type Spec = Spec;
+    type Config = ();
+    type Settings = NoSettings;
+
+    // Without triggers: what was a standby cluster shows in the StatefulSet only, once the section is gone.
+    fn describe() -> Description {
+        let summary = "Makes a cluster follow another one, and promotes it when the section is removed.";
+        let fields = ["metadata.uid", "metadata.generation", "spec.template.spec.containers"];
+        Description::of::<Self>("standby", env!("CARGO_PKG_VERSION"), summary)
+            .reads_desired(kind("apps/v1", "StatefulSet"))
+            .observes_owned(STATEFULSET, kind("apps/v1", "StatefulSet"), &fields)
+            .writes(kind("apps/v1", "StatefulSet"), &["spec.template.spec.containers[name=postgres].env"])
+            .acts(ActionKind::Promote)
+            .requires("spilo", "^0.1")
+    }
+
+    fn mutate(request: &Request) -> Result<Response> {
+        match &request.cluster.spec.standby {
+            Some(source) => follow::follow(request, source),
+            None => promote::promote(request),
+        }
+    }
+}
+
+/// Says whether the cluster follows another one.
+fn report(response: Response, status: ConditionStatus, reason: &str, message: &str) -> Response {
+    response.condition(CONDITION, status, reason, message)
+}
+
+register!(Plug);
+
+#[cfg(test)]
+mod tests;

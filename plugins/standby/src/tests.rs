@@ -1,0 +1,198 @@
+//! What the plugin promises.
+
+use pgloom_kit::bindings::contract::Condition;
+use pgloom_kit::container::env;
+use pgloom_kit::testing::upstream::cases;
+use pgloom_kit::testing::{Answer, Call, reason};
+use pgloom_kit::{Action, ActionPhase, ConditionStatus, Value, json};
+
+use crate::Plug;
+
+fn call(spec: Value) -> Call {
+    let mut manifest = json!({
+        "apiVersion": "acid.zalan.do/v1",
+        "kind": "postgresql",
+        "metadata": {"name": "acid-follower", "namespace": "shop"},
+        "spec": {"teamId": "acid", "numberOfInstances": 1},
+    });
+    manifest["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    Call::new(&manifest).desired(&statefulset(&["SCOPE", "KUBERNETES_BOOTSTRAP_LABELS"], 1))
+}
+
+fn statefulset(variables: &[&str], generation: i64) -> Value {
+    let variables: Vec<Value> = variables.iter().map(|name| env(name, "x")).collect();
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "acid-follower", "uid": "2f6a", "generation": generation},
+        "spec": {"template": {"spec": {"containers": [{"name": "postgres", "env": variables}]}}},
+    })
+}
+
+fn variables(answer: &Answer) -> &[Value] {
+    let list = answer.objects[0].pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
+    assert_eq!(list[0], json!({"name": "KUBERNETES_BOOTSTRAP_LABELS"}));
+    &list[1..]
+}
+
+fn condition(answer: &Answer) -> (&str, ConditionStatus, &str, &str) {
+    let [Condition { type_name, status, reason, message }] = &answer.response.conditions[..] else {
+        panic!("{:?}", answer.response.conditions)
+    };
+    (type_name, *status, reason, message)
+}
+
+#[test]
+fn the_recorded_standbys_are_made_as_they_were() {
+    for case in cases("the_recorded_standbys_are_made_as_they_were") {
+        if case.manifest["spec"]["standby"].is_null() {
+            continue;
+        }
+        let recorded = case.created("StatefulSet", |_| true)[0];
+        let list = recorded.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
+        let first = list.iter().position(|entry| entry["name"].as_str().unwrap().starts_with("STANDBY_")).unwrap();
+        let mut desired = recorded.clone();
+        *desired.pointer_mut("/spec/template/spec/containers/0/env").unwrap() = json!(list[..first]);
+        let answer = case.call().desired(&desired).mutate::<Plug>().unwrap();
+        let made = answer.objects[0].pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
+        assert_eq!(made[0], json!({"name": list[first - 1]["name"]}), "{}", case.name);
+        let texts = |list: &[Value]| -> Vec<(Value, String)> {
+            list.iter()
+                .map(|entry| (entry["name"].clone(), entry["value"].as_str().unwrap_or_default().to_owned()))
+                .collect()
+        };
+        assert_eq!(texts(&made[1..]), texts(&list[first..]), "{}", case.name);
+    }
+}
+
+#[test]
+fn a_cluster_follows_by_an_archive_by_its_leader_or_by_both() {
+    let method = [env("STANDBY_METHOD", "STANDBY_WITH_WALE"), env("STANDBY_WAL_BUCKET_SCOPE_PREFIX", "")];
+    for (standby, expected) in [
+        (json!({"s3_wal_path": "s3://a/"}), [&[env("STANDBY_WALE_S3_PREFIX", "s3://a/")], &method[..]].concat()),
+        (json!({"gs_wal_path": "gs://a/"}), [&[env("STANDBY_WALE_GS_PREFIX", "gs://a/")], &method[..]].concat()),
+        (json!({"standby_host": "primary"}), vec![env("STANDBY_HOST", "primary")]),
+        (
+            json!({"standby_host": "primary", "standby_port": "5433", "standby_primary_slot_name": "slot"}),
+            vec![env("STANDBY_HOST", "primary"), env("STANDBY_PORT", "5433"), env("STANDBY_PRIMARY_SLOT_NAME", "slot")],
+        ),
+        (
+            json!({"standby_host": "primary", "s3_wal_path": "s3://a/"}),
+            [&[env("STANDBY_HOST", "primary"), env("STANDBY_WALE_S3_PREFIX", "s3://a/")], &method[..]].concat(),
+        ),
+    ] {
+        let answer = call(json!({"standby": standby})).mutate::<Plug>().unwrap();
+        assert_eq!(variables(&answer), expected, "{standby}");
+        assert_eq!(condition(&answer).1, ConditionStatus::Yes);
+        assert!(answer.messages().is_empty());
+    }
+}
+
+#[test]
+fn what_cannot_be_followed_is_refused_before_anything_is_made() {
+    for (spec, expected) in [
+        (json!({"standby": {}}), "spec.standby: s3_wal_path is empty for standby cluster"),
+        (json!({"standby": {"s3_wal_path": ""}}), "spec.standby: s3_wal_path is empty for standby cluster"),
+        (
+            json!({"standby": {"s3_wal_path": "s3://a/", "gs_wal_path": "gs://a/"}}),
+            "spec.standby.gs_wal_path: a cluster reads one archive, and there is s3_wal_path too",
+        ),
+        (
+            json!({"standby": {"standby_host": "h", "standby_port": "many"}}),
+            "spec.standby.standby_port: \"many\" is no port",
+        ),
+        (
+            json!({"standby": {"standby_host": "h"}, "clone": {"cluster": "acid-batman"}}),
+            "spec.standby: a cluster is either a clone or a standby, and there is spec.clone too",
+        ),
+    ] {
+        let failure = call(spec).mutate::<Plug>().unwrap_err();
+        assert_eq!(reason(&failure), expected);
+    }
+}
+
+#[test]
+fn fields_that_do_nothing_and_further_pods_are_told() {
+    let standby = json!({"s3_wal_path": "s3://a/", "standby_port": "5432", "standby_primary_slot_name": "slot"});
+    let answer = call(json!({"standby": standby, "numberOfInstances": 2, "clone": {}})).mutate::<Plug>().unwrap();
+    let paths: Vec<&str> = answer.response.findings.iter().filter_map(|finding| finding.path.as_deref()).collect();
+    assert_eq!(
+        paths,
+        ["spec.standby.standby_port", "spec.standby.standby_primary_slot_name", "spec.numberOfInstances"]
+    );
+}
+
+#[test]
+fn a_cluster_with_data_of_its_own_does_not_become_a_standby() {
+    let answer = call(json!({"standby": {"standby_host": "primary"}}))
+        .observed("statefulset", &statefulset(&["SCOPE"], 3))
+        .mutate::<Plug>()
+        .unwrap();
+    assert_eq!(variables(&answer), [env("STANDBY_HOST", "primary")]);
+    assert_eq!(answer.messages(), ["the cluster has data of its own, so it does not become a standby"]);
+    assert_eq!(condition(&answer).1, ConditionStatus::No);
+
+    let known = call(json!({"standby": {"standby_host": "primary"}}))
+        .observed("statefulset", &statefulset(&["SCOPE", "STANDBY_HOST"], 3))
+        .mutate::<Plug>()
+        .unwrap();
+    assert!(known.messages().is_empty());
+    assert_eq!(condition(&known).2, "Following");
+}
+
+#[test]
+fn a_cluster_that_never_followed_is_left_alone() {
+    let answer = call(json!({})).observed("statefulset", &statefulset(&["SCOPE"], 3)).mutate::<Plug>().unwrap();
+    assert_eq!(answer.objects.len() + answer.response.actions.len() + answer.response.conditions.len(), 0);
+    assert!(call(json!({})).mutate::<Plug>().unwrap().response.actions.is_empty());
+}
+
+#[test]
+fn removing_the_section_promotes_once() {
+    let was = statefulset(&["SCOPE", "STANDBY_HOST"], 3);
+    let is = statefulset(&["SCOPE"], 4);
+    let key = "promote/2f6a/3";
+
+    // The StatefulSet still makes a standby.
+    let asked = call(json!({})).observed("statefulset", &was).mutate::<Plug>().unwrap();
+    assert_eq!(asked.response.actions[0].key, key);
+    assert_eq!(asked.response.actions[0].action, Action::Promote);
+    assert_eq!(condition(&asked), ("Standby", ConditionStatus::Yes, "Promoting", "the cluster is being promoted"));
+
+    // It was applied, and the promotion is not done.
+    for (phase, reason) in [
+        (ActionPhase::Pending, "Promoting"),
+        (ActionPhase::Running, "Promoting"),
+        (ActionPhase::Failed, "PromotionFailed"),
+        (ActionPhase::Refused, "PromotionRefused"),
+    ] {
+        let again =
+            call(json!({})).observed("statefulset", &is).action(key, phase, "no leader").mutate::<Plug>().unwrap();
+        assert_eq!(again.response.actions[0].key, key, "{phase:?}");
+        assert_eq!((condition(&again).1, condition(&again).2), (ConditionStatus::Yes, reason));
+    }
+
+    // It is done, whether or not the StatefulSet was applied.
+    let done =
+        call(json!({})).observed("statefulset", &was).action(key, ActionPhase::Done, "").mutate::<Plug>().unwrap();
+    assert_eq!((condition(&done).1, condition(&done).2), (ConditionStatus::No, "Promoted"));
+    let over =
+        call(json!({})).observed("statefulset", &is).action(key, ActionPhase::Done, "").mutate::<Plug>().unwrap();
+    assert!(over.response.actions.is_empty());
+}
+
+#[test]
+fn a_cluster_that_followed_again_is_promoted_again() {
+    let answer = call(json!({}))
+        .observed("statefulset", &statefulset(&["SCOPE", "STANDBY_HOST"], 9))
+        .action("promote/2f6a/3", ActionPhase::Done, "")
+        .mutate::<Plug>()
+        .unwrap();
+    assert_eq!(answer.response.actions[0].key, "promote/2f6a/9");
+}
+
+#[test]
+fn a_failed_promotion_tells_why() {
+    let answer = call(json!({})).action("promote/2f6a/3", ActionPhase::Failed, "no leader").mutate::<Plug>().unwrap();
+    assert_eq!(condition(&answer).3, "the cluster is not promoted yet: no leader");
+}
