@@ -1,0 +1,93 @@
+//! A password that never shows, and how one is made.
+
+use std::fmt;
+
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+
+/// How many characters a generated password has.
+const LENGTH: usize = 64;
+const ALPHABET: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
+/// Why no password could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    Random(#[source] rand::rngs::SysError),
+}
+
+/// A password. `Debug` and `Display` print `(secret)`, so that it cannot end up in a log or a message by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// Wraps a plain text.
+    #[must_use]
+    pub fn new(plain: impl Into<String>) -> Self {
+        Self(plain.into())
+    }
+
+    /// The plain text, for the places that need it: a Secret's data, a log-in, a verifier.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+impl fmt::Display for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// A new password: 64 letters and digits from the operating system's randomness.
+///
+/// # Errors
+/// If the operating system gives none.
+pub fn generate() -> Result<Password, Error> {
+    // The largest multiple of the alphabet that fits a byte: what lies above would favour the first letters.
+    const FAIR: u8 = (256 / ALPHABET.len() * ALPHABET.len()) as u8;
+    let mut plain = String::with_capacity(LENGTH);
+    let mut bytes = [0; 2 * LENGTH];
+    while plain.len() < LENGTH {
+        SysRng.try_fill_bytes(&mut bytes).map_err(Error::Random)?;
+        let fair = bytes.iter().filter(|byte| **byte < FAIR);
+        let letters = fair.map(|byte| ALPHABET[usize::from(*byte) % ALPHABET.len()] as char);
+        plain.extend(letters.take(LENGTH - plain.len()));
+    }
+    Ok(Password(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_never_shows() {
+        let password = Password::new("tops3cret");
+        assert_eq!(format!("{password} {password:?} {:#?}", [&password]), "(secret) (secret) [\n    (secret),\n]");
+    }
+
+    #[test]
+    fn generated_passwords_are_64_letters_and_digits_and_differ() {
+        let (one, two) = (generate().unwrap(), generate().unwrap());
+        assert_eq!(one.reveal().len(), 64);
+        assert!(one.reveal().bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        assert_ne!(one, two);
+    }
+
+    #[test]
+    fn every_letter_and_digit_is_used() {
+        let many: String = (0..40).map(|_| generate().unwrap().reveal().to_string()).collect();
+        for letter in ALPHABET {
+            assert!(many.contains(*letter as char), "{}", *letter as char);
+        }
+    }
+}

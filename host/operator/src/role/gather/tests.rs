@@ -1,0 +1,340 @@
+//! Promises about which roles a cluster has.
+
+use super::*;
+use crate::credential::Password;
+use crate::role::{PreparedDatabase, Settings, Severity};
+
+fn sources() -> Sources {
+    Sources { cluster: "acid-test".into(), namespace: "prod".into(), ..Sources::default() }
+}
+
+fn users(given: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
+    given.iter().map(|(name, flags)| ((*name).into(), flags.iter().map(|flag| (*flag).into()).collect())).collect()
+}
+
+fn infrastructure(name: &str, flags: &[&str]) -> InfrastructureRole {
+    InfrastructureRole {
+        name: name.into(),
+        password: Password::new("given"),
+        flags: Flags::parse(flags).unwrap(),
+        member_of: BTreeSet::new(),
+        admin: None,
+        parameters: BTreeMap::new(),
+    }
+}
+
+/// `name: FLAGS in groups admin x +secret`, for every role that is not a system user.
+fn lines(roles: &Roles) -> Vec<String> {
+    roles.roles.values().filter(|role| role.is_kept()).map(line).collect()
+}
+
+fn line(role: &Role) -> String {
+    let mut line = format!("{}: {}", role.name, role.flags);
+    if !role.member_of.is_empty() {
+        let groups: Vec<_> = role.member_of.iter().cloned().collect();
+        line += &format!(" in {}", groups.join(","));
+    }
+    if let Some(admin) = &role.admin {
+        line += &format!(" admin {admin}");
+    }
+    if role.secret.is_some() {
+        line += " +secret";
+    }
+    line
+}
+
+fn messages(roles: &Roles) -> Vec<String> {
+    roles
+        .findings
+        .iter()
+        .map(|finding| match finding.severity {
+            Severity::Error => format!("error: {}", finding.message),
+            Severity::Warning => finding.message.clone(),
+        })
+        .collect()
+}
+
+#[test]
+fn the_guides_users_log_in_and_have_secrets() {
+    let roles = gather(&Sources {
+        users: users(&[("zalando", &["superuser", "createdb"]), ("foo_user", &[])]),
+        databases: [("foo".into(), "zalando".into())].into(),
+        ..sources()
+    });
+    assert_eq!(
+        lines(&roles),
+        ["foo_user: LOGIN admin admin +secret", "zalando: CREATEDB LOGIN SUPERUSER admin admin +secret"]
+    );
+    assert_eq!(roles.databases["foo"], "zalando");
+    let system: Vec<_> = roles.roles.values().filter(|role| !role.is_kept()).map(line).collect();
+    assert_eq!(system, ["postgres:  +secret", "standby:  +secret"]);
+    assert!(roles.findings.is_empty(), "{:?}", roles.findings);
+}
+
+#[test]
+fn a_role_that_may_not_log_in_has_no_secret() {
+    let roles = gather(&Sources {
+        users: users(&[("group", &["nologin"])]),
+        infrastructure: vec![infrastructure("ops", &["nologin"])],
+        ..sources()
+    });
+    assert_eq!(lines(&roles), ["group:  admin admin", "ops: "]);
+}
+
+#[test]
+fn an_infrastructure_role_replaces_the_manifests() {
+    let roles = gather(&Sources {
+        users: users(&[("foo", &["superuser", "createdb"])]),
+        infrastructure: vec![infrastructure("foo", &["createrole"])],
+        ..sources()
+    });
+    assert_eq!(lines(&roles), ["foo: CREATEROLE LOGIN +secret"]);
+    assert_eq!(roles.roles["foo"].password, PasswordSource::Given(Password::new("given")));
+    assert_eq!(
+        messages(&roles),
+        ["role \"foo\" is defined twice: the infrastructure roles replace the manifest's users"]
+    );
+    assert_eq!(roles.findings[0].path.as_deref(), Some("spec.users.foo"));
+}
+
+#[test]
+fn names_and_options_that_cannot_be_used_are_errors() {
+    for (name, flags, expected) in [
+        ("!fooBar", &[][..], "error: invalid username: \"!fooBar\""),
+        (
+            "foobar",
+            &["!superuser"],
+            "error: invalid flags for user \"foobar\": user flag \"!superuser\" is not alphanumeric",
+        ),
+        ("foobar", &["superuser1"], "error: invalid flags for user \"foobar\": user flag \"SUPERUSER1\" is not valid"),
+        (
+            "foobar",
+            &["inherit", "noinherit"],
+            "error: invalid flags for user \"foobar\": conflicting user flags: \"NOINHERIT\" and \"INHERIT\"",
+        ),
+    ] {
+        let roles = gather(&Sources { users: users(&[(name, flags)]), ..sources() });
+        assert_eq!(messages(&roles), [expected]);
+        assert!(lines(&roles).is_empty());
+    }
+}
+
+#[test]
+fn protected_and_system_names_are_left_out_everywhere() {
+    let roles = gather(&Sources {
+        users: users(&[("admin", &["superuser"]), ("postgres", &[])]),
+        infrastructure: vec![infrastructure("standby", &[])],
+        teams: vec![Team { name: "acid".into(), members: vec!["admin".into(), "postgres".into()], superusers: false }],
+        credentials: vec![CredentialRequest { username: "cron_admin".into(), ..CredentialRequest::default() }],
+        ..sources()
+    });
+    assert!(lines(&roles).is_empty());
+    assert_eq!(
+        messages(&roles),
+        [
+            "role \"standby\" of the infrastructure roles is left out: the name belongs to a system user",
+            "role \"admin\" of the manifest's users is left out: the name is protected by protected_role_names",
+            "role \"postgres\" of the manifest's users is left out: the name belongs to a system user",
+            "role \"admin\" of the Teams API is left out: the name is protected by protected_role_names",
+            "role \"postgres\" of the Teams API is left out: the name belongs to a system user",
+            "role \"cron_admin\" of a plugin's credential is left out: the name is protected by protected_role_names",
+        ]
+    );
+    assert_eq!(roles.roles["postgres"].origin, Origin::System);
+}
+
+#[test]
+fn a_name_that_postgres_would_cut_is_left_out() {
+    let long = "a".repeat(64);
+    let roles = gather(&Sources { users: users(&[(&long, &[])]), ..sources() });
+    assert!(lines(&roles).is_empty());
+    assert!(messages(&roles)[0].ends_with("longer than the 63 bytes that PostgreSQL keeps"));
+}
+
+#[test]
+fn a_team_member_replaces_an_infrastructure_role_and_has_no_password() {
+    let roles = gather(&Sources {
+        infrastructure: vec![infrastructure("elephant", &["createdb"])],
+        teams: vec![Team { name: "acid".into(), members: vec!["elephant".into(), "mouse".into()], superusers: false }],
+        ..sources()
+    });
+    assert_eq!(lines(&roles), ["elephant: LOGIN in admin,zalandos", "mouse: LOGIN in admin,zalandos"]);
+    assert_eq!(roles.roles["mouse"].parameters["log_statement"], "all");
+    assert_eq!(roles.roles["mouse"].password, PasswordSource::None);
+}
+
+#[test]
+fn members_of_superuser_teams_are_superusers_of_the_group_alone() {
+    let superusers = Team { name: "dba".into(), members: vec!["root".into()], superusers: true };
+    let owners = Team { name: "acid".into(), members: vec!["mouse".into()], superusers: false };
+    let teams = vec![superusers, owners];
+    let roles = gather(&Sources { teams: teams.clone(), ..sources() });
+    assert_eq!(lines(&roles), ["mouse: LOGIN in admin,zalandos", "root: LOGIN SUPERUSER in zalandos"]);
+    let roles =
+        gather(&Sources { teams, settings: Settings { team_superuser: true, ..Settings::default() }, ..sources() });
+    assert_eq!(lines(&roles), ["mouse: LOGIN SUPERUSER in zalandos", "root: LOGIN SUPERUSER in zalandos"]);
+}
+
+#[test]
+fn a_plugins_credential_is_a_login_role_with_its_labels() {
+    let roles = gather(&Sources {
+        credentials: vec![CredentialRequest {
+            username: "pooler".into(),
+            labels: [("application".into(), "db-connection-pooler".into())].into(),
+        }],
+        ..sources()
+    });
+    assert_eq!(lines(&roles), ["pooler: LOGIN +secret"]);
+    let place = roles.roles["pooler"].secret.clone().unwrap();
+    assert_eq!(place.namespace, "prod");
+    assert_eq!(place.labels["application"], "db-connection-pooler");
+}
+
+#[test]
+fn an_empty_prepared_section_means_one_database_named_like_the_cluster() {
+    let roles = gather(&Sources { prepared: Some(BTreeMap::new()), ..sources() });
+    assert_eq!(
+        lines(&roles),
+        [
+            "acid_test_data_owner:  admin acid_test_owner",
+            "acid_test_data_reader:  admin acid_test_data_owner",
+            "acid_test_data_writer:  in acid_test_data_reader admin acid_test_data_owner",
+            "acid_test_owner:  admin admin",
+            "acid_test_reader:  admin acid_test_owner",
+            "acid_test_writer:  in acid_test_reader admin acid_test_owner",
+        ]
+    );
+    assert_eq!(roles.databases["acid_test"], "acid_test_owner");
+}
+
+fn prepared(json: serde_json::Value) -> Option<BTreeMap<String, Option<PreparedDatabase>>> {
+    Some(serde_json::from_value(json).unwrap())
+}
+
+#[test]
+fn default_users_are_login_roles_of_the_prepared_ones() {
+    let roles = gather(&Sources {
+        prepared: prepared(serde_json::json!({"foo": {
+            "defaultUsers": true,
+            "extensions": {"pgcrypto": null, "pg_partman": "parts"},
+            "schemas": {"bar": {"defaultUsers": true}, "plain": {"defaultRoles": false, "defaultUsers": true}, "null": null},
+        }})),
+        ..sources()
+    });
+    assert_eq!(
+        lines(&roles),
+        [
+            "foo_bar_owner:  admin foo_owner",
+            "foo_bar_owner_user: LOGIN in foo_bar_owner admin foo_owner +secret",
+            "foo_bar_reader:  admin foo_bar_owner",
+            "foo_bar_reader_user: LOGIN in foo_bar_reader admin foo_bar_owner +secret",
+            "foo_bar_writer:  in foo_bar_reader admin foo_bar_owner",
+            "foo_bar_writer_user: LOGIN in foo_bar_writer admin foo_bar_owner +secret",
+            "foo_null_owner:  admin foo_owner",
+            "foo_null_reader:  admin foo_null_owner",
+            "foo_null_writer:  in foo_null_reader admin foo_null_owner",
+            "foo_owner:  admin admin",
+            "foo_owner_user: LOGIN in foo_owner admin admin +secret",
+            "foo_reader:  admin foo_owner",
+            "foo_reader_user: LOGIN in foo_reader admin foo_owner +secret",
+            "foo_writer:  in foo_reader admin foo_owner",
+            "foo_writer_user: LOGIN in foo_writer admin foo_owner +secret",
+        ]
+    );
+    let search_path = |name: &str| roles.roles[name].parameters["search_path"].clone();
+    assert_eq!(search_path("foo_owner_user"), "\"$user\", bar, null, plain");
+    assert_eq!(search_path("foo_bar_reader"), "\"$user\", bar");
+    let extensions = &roles.prepared[0].extensions;
+    assert_eq!((&*extensions["pgcrypto"], &*extensions["pg_partman"]), ("public", "parts"));
+    let own: Vec<_> = roles.prepared[0].schemas.iter().map(|schema| schema.own_roles).collect();
+    assert_eq!(own, [true, true, false]);
+}
+
+#[test]
+fn a_prepared_database_with_a_bad_name_is_left_out() {
+    let roles = gather(&Sources {
+        prepared: prepared(serde_json::json!({"foo-bar": null, "ok": {"schemas": {"a-b": {}, "c": {}}}})),
+        ..sources()
+    });
+    assert_eq!(
+        messages(&roles),
+        [
+            "database \"foo-bar\" is left out: its name cannot be used",
+            "schema \"a-b\" is left out: its name cannot be used"
+        ]
+    );
+    assert_eq!(roles.prepared.len(), 1);
+}
+
+#[test]
+fn secrets_go_to_another_namespace_only_if_the_operator_allows_it() {
+    let mut given = Sources {
+        users: users(&[("app.db_user", &[])]),
+        prepared: prepared(serde_json::json!({"foo": {"defaultUsers": true, "secretNamespace": "team"}})),
+        ..sources()
+    };
+    let namespaces = |roles: &Roles| {
+        ["app.db_user", "foo_reader_user"].map(|name| roles.roles[name].secret.clone().unwrap().namespace)
+    };
+    let roles = gather(&given);
+    assert_eq!(namespaces(&roles), ["prod", "prod"]);
+    assert_eq!(roles.findings[0].path.as_deref(), Some("spec.preparedDatabases.foo.secretNamespace"));
+    given.settings.cross_namespace_secrets = true;
+    assert_eq!(namespaces(&gather(&given)), ["app", "team"]);
+}
+
+#[test]
+fn database_owners_are_members_of_the_additional_owner_roles() {
+    let roles = gather(&Sources {
+        users: users(&[("zalando", &[]), ("foo_user", &[])]),
+        databases: [("foo".into(), "zalando".into())].into(),
+        prepared: prepared(serde_json::json!({"bar": {}})),
+        settings: Settings {
+            additional_owner_roles: ["cron_admin".into()].into(),
+            admin_for_users: false,
+            ..Settings::default()
+        },
+        ..sources()
+    });
+    let with: Vec<_> = lines(&roles).into_iter().filter(|line| line.contains("cron_admin")).collect();
+    assert_eq!(with, ["bar_owner:  in cron_admin admin admin", "zalando: LOGIN in cron_admin +secret"]);
+}
+
+#[test]
+fn databases_without_a_known_owner_or_with_two_are_named() {
+    let roles = gather(&Sources {
+        users: users(&[("zalando", &[])]),
+        databases: [
+            ("lost".into(), "nobody".into()),
+            ("a-b".into(), "zalando".into()),
+            ("bar".into(), "zalando".into()),
+            ("system".into(), "postgres".into()),
+        ]
+        .into(),
+        prepared: prepared(serde_json::json!({"bar": {}})),
+        ..sources()
+    });
+    assert_eq!(
+        messages(&roles),
+        [
+            "database \"a-b\" is left out: its name cannot be used",
+            "database \"bar\" is also a prepared database and stays with its owner \"bar_owner\"",
+            "database \"lost\" is left out: its owner \"nobody\" is not a role of this cluster",
+        ]
+    );
+    let kept: Vec<_> = roles.databases.iter().map(|(name, owner)| format!("{name} {owner}")).collect();
+    assert_eq!(kept, ["bar bar_owner", "system postgres"]);
+}
+
+#[test]
+fn two_sources_of_one_name_are_decided_the_same_way_every_time() {
+    let given = Sources {
+        users: users(&[("pooler", &["superuser"])]),
+        credentials: vec![CredentialRequest { username: "pooler".into(), ..CredentialRequest::default() }],
+        ..sources()
+    };
+    let once = gather(&given);
+    assert_eq!(lines(&once), ["pooler: LOGIN +secret"]);
+    let again = gather(&given);
+    assert_eq!((once.roles, once.findings), (again.roles, again.findings));
+}

@@ -1,0 +1,153 @@
+//! The service account of the database pods, and its role binding: one of each in every namespace that has a cluster.
+//!
+//! Both are created where they are missing and never updated or removed: they belong to the namespace, not to a cluster.
+
+use serde_json::{Value, json};
+
+/// What the operator configuration says about the pods' service account.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `pod_service_account_name`.
+    pub name: String,
+    /// `pod_service_account_definition`: JSON or YAML, or empty for the built-in one.
+    pub account: String,
+    /// `pod_service_account_role_binding_definition`: JSON or YAML, or empty for the built-in one.
+    pub binding: String,
+}
+
+/// Why a definition cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Neither JSON nor YAML, or no object.
+    #[error("{key} cannot be read: write one object as JSON or YAML")]
+    Read {
+        /// The key of the operator configuration.
+        key: &'static str,
+        /// What the parser says; `None` if the text is no object.
+        #[source]
+        source: Option<serde_yaml_ng::Error>,
+    },
+    /// Another kind of object.
+    #[error("{key} defines a {found}: define a {expected}")]
+    Kind {
+        /// The key of the operator configuration.
+        key: &'static str,
+        /// The kind that it has to define.
+        expected: &'static str,
+        /// The kind that it defines.
+        found: String,
+    },
+}
+
+/// The service account and the role binding for one namespace, in order of creation.
+///
+/// # Errors
+/// For a definition that cannot be read or is of another kind.
+pub fn objects(namespace: &str, settings: &Settings) -> Result<[Value; 2], Error> {
+    let mut account = match settings.account.trim() {
+        "" => json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {}}),
+        text => read(text, "pod_service_account_definition", "ServiceAccount")?,
+    };
+    let mut binding = match settings.binding.trim() {
+        "" => built_in_binding(&settings.name),
+        text => read(text, "pod_service_account_role_binding_definition", "RoleBinding")?,
+    };
+    // The pods name the account as the operator configuration does; a definition that says otherwise would not be found.
+    account["metadata"]["name"] = settings.name.clone().into();
+    if binding["metadata"]["name"].is_null() {
+        binding["metadata"]["name"] = settings.name.clone().into();
+    }
+    for object in [&mut account, &mut binding] {
+        object["metadata"]["namespace"] = namespace.into();
+    }
+    Ok([account, binding])
+}
+
+fn built_in_binding(name: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name}],
+    })
+}
+
+fn read(text: &str, key: &'static str, expected: &'static str) -> Result<Value, Error> {
+    // JSON is YAML, so one parser reads both.
+    let mut object: Value = serde_yaml_ng::from_str(text).map_err(|error| Error::Read { key, source: Some(error) })?;
+    let Some(fields) = object.as_object_mut() else {
+        return Err(Error::Read { key, source: None });
+    };
+    let kind = fields.get("kind").and_then(Value::as_str).unwrap_or("thing without a kind");
+    if kind != expected {
+        return Err(Error::Kind { key, expected, found: kind.into() });
+    }
+    if !fields.get("metadata").is_some_and(Value::is_object) {
+        fields.insert("metadata".into(), json!({}));
+    }
+    Ok(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(account: &str, binding: &str) -> Settings {
+        Settings { name: "postgres-pod".into(), account: account.into(), binding: binding.into() }
+    }
+
+    #[test]
+    fn a_namespace_gets_an_account_bound_to_the_cluster_role_of_its_name() {
+        let [account, binding] = objects("prod", &settings("", "")).unwrap();
+        assert_eq!(
+            account,
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "postgres-pod", "namespace": "prod"}})
+        );
+        assert_eq!(
+            binding,
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": "postgres-pod", "namespace": "prod"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "postgres-pod"},
+                "subjects": [{"kind": "ServiceAccount", "name": "postgres-pod"}],
+            })
+        );
+    }
+
+    #[test]
+    fn custom_definitions_are_json_or_yaml() {
+        let [account, binding] = objects(
+            "prod",
+            &settings(
+                r#"{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "other", "namespace": "x", "annotations": {"a": "b"}}}"#,
+                "kind: RoleBinding\nmetadata:\n  name: mine\nroleRef: {kind: ClusterRole, name: r}\n",
+            ),
+        )
+        .unwrap();
+        assert_eq!(
+            account["metadata"],
+            json!({"name": "postgres-pod", "namespace": "prod", "annotations": {"a": "b"}})
+        );
+        assert_eq!(binding["metadata"], json!({"name": "mine", "namespace": "prod"}));
+        assert_eq!(binding["roleRef"]["name"], "r");
+    }
+
+    #[test]
+    fn a_definition_that_cannot_be_used_names_its_key() {
+        for (account, binding, expected) in [
+            ("kind: Pod", "", "pod_service_account_definition defines a Pod: define a ServiceAccount"),
+            (
+                "",
+                "{}",
+                "pod_service_account_role_binding_definition defines a thing without a kind: define a RoleBinding",
+            ),
+            ("nonsense", "", "pod_service_account_definition cannot be read: write one object as JSON or YAML"),
+            ("{", "", "pod_service_account_definition cannot be read: write one object as JSON or YAML"),
+        ] {
+            let error = objects("prod", &settings(account, binding)).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+}
