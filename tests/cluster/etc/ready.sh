@@ -18,7 +18,7 @@ says_ok() {
 
 waiting=()
 answers 2379 || waiting+=(etcd)
-answers 6443 || waiting+=(kube-apiserver)
+answers "$(</run/pgloom/port)" || waiting+=(kube-apiserver)
 answers 10257 || waiting+=(kube-controller-manager)
 answers 10259 || waiting+=(kube-scheduler)
 [[ -S /run/containerd/containerd.sock ]] || waiting+=(containerd)

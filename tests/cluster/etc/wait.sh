@@ -8,3 +8,8 @@ wait_for_port() {
 wait_for_socket() {
 	until [[ -S $1 ]]; do sleep 0.1; done
 }
+
+# Until it is ready, not until it listens: before its rights are in place it refuses the components, and some of them give up then.
+wait_for_apiserver() {
+	keeper wait "https://127.0.0.1:$(</run/pgloom/port)/readyz" /run/pgloom/pki/ca.crt
+}

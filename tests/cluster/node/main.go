@@ -26,6 +26,8 @@ import (
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
+
+	"pgloom.dev/tests/cluster/node/storage"
 )
 
 // programs maps the first argument to what runs; each finds its own arguments in os.Args, as if it had been called by its name.
@@ -37,7 +39,7 @@ var programs = map[string]func() error{
 	"kube-proxy":              component(proxy.NewProxyCommand),
 	"kubectl":                 runKubectl,
 	"etcd":                    runEtcd,
-	"storage":                 runStorage,
+	"storage":                 storage.Run,
 }
 
 func main() {

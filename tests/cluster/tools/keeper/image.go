@@ -46,7 +46,7 @@ func writeImage(name, root, archive string, entrypoint []string) error {
 	defer file.Close()
 	out := tar.NewWriter(file)
 
-	layerBlob, err := writeBlob(out, "application/vnd.oci.image.layer.v1.tar", layer)
+	layerBlob, err := writeBlob(out, "application/vnd.oci.image.layer.v1.tar", layer.Bytes())
 	if err != nil {
 		return err
 	}
@@ -81,9 +81,9 @@ func writeImage(name, root, archive string, entrypoint []string) error {
 	return os.Rename(archive+".new", archive)
 }
 
-func packFolder(root string) ([]byte, error) {
-	var layer bytes.Buffer
-	out := tar.NewWriter(&layer)
+func packFolder(root string) (*bytes.Buffer, error) {
+	layer := &bytes.Buffer{}
+	out := tar.NewWriter(layer)
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || path == root {
 			return err
@@ -119,7 +119,7 @@ func packFolder(root string) ([]byte, error) {
 		_, err = io.Copy(out, file)
 		return err
 	})
-	return layer.Bytes(), errors.Join(err, out.Close())
+	return layer, errors.Join(err, out.Close())
 }
 
 func writeJSONBlob(out *tar.Writer, mediaType string, value any) (descriptor, error) {
@@ -145,41 +145,51 @@ func writeEntry(out *tar.Writer, name string, content []byte) error {
 	return err
 }
 
-// printNames prints the names that tools other than containerd's own give in an OCI archive: containerd takes the standard's
-// annotation for a tag and would call the image "import-DATE:NAME". An archive of Docker's kind, or one that containerd
-// understands, prints nothing.
+// printNames prints the misread names of an archive, one a line.
 func printNames(archive string) error {
+	names, err := misreadNames(archive)
+	for _, name := range names {
+		fmt.Println(name)
+	}
+	return err
+}
+
+// misreadNames finds the names that tools other than containerd's own give in an OCI archive: containerd takes the standard's
+// annotation for a tag, and would call the image "import-DATE:NAME". There are none in an archive of Docker's kind, nor in one that
+// containerd understands.
+func misreadNames(archive string) ([]string, error) {
 	file, err := os.Open(archive)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer file.Close()
 	in, err := openTar(file)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for {
 		header, err := in.Next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return nil, nil
 		}
 		if err != nil {
-			return fmt.Errorf("%s is no image archive: %w", archive, err)
+			return nil, fmt.Errorf("%s is no image archive: %w", archive, err)
 		}
 		if filepath.Clean(header.Name) != "index.json" {
 			continue
 		}
 		var index struct{ Manifests []descriptor }
 		if err := json.NewDecoder(in).Decode(&index); err != nil {
-			return fmt.Errorf("%s: index.json: %w", archive, err)
+			return nil, fmt.Errorf("%s: index.json: %w", archive, err)
 		}
+		var names []string
 		for _, manifest := range index.Manifests {
 			name := manifest.Annotations[refNameAnnotation]
 			if manifest.Annotations[fullNameAnnotation] == "" && strings.Contains(name, "/") {
-				fmt.Println(name)
+				names = append(names, name)
 			}
 		}
-		return nil
+		return names, nil
 	}
 }
 

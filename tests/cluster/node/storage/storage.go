@@ -4,7 +4,7 @@
 // resizer, which makes it larger, volume first and claim after; and the deleter. As with a cloud's disks, a claim that shrinks is
 // refused (by the API server) and a volume waits for its pod where the class says so. Unlike them, a folder has no limit: its
 // capacity is what the API says, and nothing stops a pod from writing more.
-package main
+package storage
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 	"time"
 
 	core "k8s.io/api/core/v1"
-	storage "k8s.io/api/storage/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -57,7 +57,18 @@ type folderStorage struct {
 	classes storagelisters.StorageClassLister
 }
 
-func runStorage() error {
+func newFolderStorage(client kubernetes.Interface, factory informers.SharedInformerFactory, folder string) *folderStorage {
+	return &folderStorage{
+		client:  client,
+		folder:  folder,
+		claims:  factory.Core().V1().PersistentVolumeClaims().Lister(),
+		volumes: factory.Core().V1().PersistentVolumes().Lister(),
+		classes: factory.Storage().V1().StorageClasses().Lister(),
+	}
+}
+
+// Run serves claims until it is told to stop.
+func Run() error {
 	flags := flag.NewFlagSet("storage", flag.ExitOnError)
 	kubeconfig := flags.String("kubeconfig", "", "how to reach the API server")
 	folder := flags.String("folder", "", "where the volumes lie")
@@ -78,13 +89,7 @@ func runStorage() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	factory := informers.NewSharedInformerFactory(client, 0)
-	s := &folderStorage{
-		client:  client,
-		folder:  *folder,
-		claims:  factory.Core().V1().PersistentVolumeClaims().Lister(),
-		volumes: factory.Core().V1().PersistentVolumes().Lister(),
-		classes: factory.Storage().V1().StorageClasses().Lister(),
-	}
+	s := newFolderStorage(client, factory, *folder)
 	// Any change is a reason to look at everything: a test cluster has few claims, and one loop is easy to follow.
 	changed := make(chan struct{}, 1)
 	notice := func() {
@@ -163,14 +168,14 @@ func (s *folderStorage) serve(ctx context.Context, claim *core.PersistentVolumeC
 	if err != nil {
 		return err
 	}
-	if ptr.Deref(class.VolumeBindingMode, storage.VolumeBindingImmediate) == storage.VolumeBindingWaitForFirstConsumer &&
+	if ptr.Deref(class.VolumeBindingMode, storagev1.VolumeBindingImmediate) == storagev1.VolumeBindingWaitForFirstConsumer &&
 		claim.Annotations[selectedNodeAnnotation] == "" {
 		return nil
 	}
 	return s.provision(ctx, claim, class)
 }
 
-func (s *folderStorage) provision(ctx context.Context, claim *core.PersistentVolumeClaim, class *storage.StorageClass) error {
+func (s *folderStorage) provision(ctx context.Context, claim *core.PersistentVolumeClaim, class *storagev1.StorageClass) error {
 	if mode := ptr.Deref(claim.Spec.VolumeMode, core.PersistentVolumeFilesystem); mode != core.PersistentVolumeFilesystem {
 		return fmt.Errorf("volume mode %s: a folder is no block device", mode)
 	}

@@ -12,6 +12,7 @@ const usage = `usage:
   keeper pki FOLDER NODE NODE_IP SERVICE_IP PORT   make the certificates and kubeconfigs that are missing
   keeper image NAME ROOT ARCHIVE ENTRYPOINT…   pack the folder ROOT as a one-layer image, an OCI archive
   keeper names ARCHIVE                         print the names that an OCI archive gives its images without containerd understanding them
+  keeper wait URL AUTHORITY                    wait until a server, known by the certificate file AUTHORITY, answers 200
   keeper port                                  print a free TCP port of the loopback address
 `
 
@@ -38,6 +39,8 @@ func run(args []string) error {
 			return writeImage(rest[0], rest[1], rest[2], rest[3:])
 		case name == "names" && len(rest) == 1:
 			return printNames(rest[0])
+		case name == "wait" && len(rest) == 2:
+			return wait(rest[0], rest[1])
 		case name == "port" && len(rest) == 0:
 			return printFreePort()
 		}

@@ -78,12 +78,11 @@ func pki(folder, node, nodeIP, serviceIP, port string) error {
 		if err := ca.issue(folder, name, client); err != nil {
 			return err
 		}
-		if err := kubeconfig(folder, name, name, "127.0.0.1:6443"); err != nil {
+		if err := kubeconfig(folder, name, net.JoinHostPort("127.0.0.1", port)); err != nil {
 			return err
 		}
 	}
-	// The one for the host, where the forwarder listens.
-	return kubeconfig(folder, "host", "admin", net.JoinHostPort("127.0.0.1", port))
+	return nil
 }
 
 type certificateAuthority struct {
@@ -177,7 +176,7 @@ func serviceAccountKey(folder string) error {
 }
 
 // kubeconfig carries its certificates inside, so that the file can be used from anywhere.
-func kubeconfig(folder, name, identity, server string) error {
+func kubeconfig(folder, identity, server string) error {
 	encoded := map[string]string{}
 	for _, file := range []string{"ca.crt", identity + ".crt", identity + ".key"} {
 		content, err := os.ReadFile(filepath.Join(folder, file))
@@ -186,7 +185,7 @@ func kubeconfig(folder, name, identity, server string) error {
 		}
 		encoded[file] = base64.StdEncoding.EncodeToString(content)
 	}
-	return writeFile(filepath.Join(folder, name+".kubeconfig"), fmt.Appendf(nil, `apiVersion: v1
+	return writeFile(filepath.Join(folder, identity+".kubeconfig"), fmt.Appendf(nil, `apiVersion: v1
 kind: Config
 current-context: pgloom
 clusters:

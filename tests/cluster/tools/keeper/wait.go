@@ -1,0 +1,39 @@
+// Waiting until a server says that it is well.
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"os"
+	"time"
+)
+
+const waitPace = 100 * time.Millisecond
+
+// wait asks until the answer is 200; how long is for the caller to say, who can end the process.
+func wait(url, authority string) error {
+	certificate, err := os.ReadFile(authority)
+	if err != nil {
+		return err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(certificate) {
+		return errors.New(authority + " holds no certificate")
+	}
+	client := &http.Client{
+		Timeout:   5 * time.Second,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}},
+	}
+	for ; ; time.Sleep(waitPace) {
+		answer, err := client.Get(url)
+		if err != nil {
+			continue
+		}
+		answer.Body.Close()
+		if answer.StatusCode == http.StatusOK {
+			return nil
+		}
+	}
+}
