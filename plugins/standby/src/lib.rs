@@ -1,7 +1,7 @@
 //! Standby: makes a cluster follow another one, and promotes it when the section is removed.
 
 use pgloom_kit::{ActionKind, ConditionStatus, Description, NoSettings, Plugin, Response, Result, Value, kind};
-use pgloom_kit::{fields, register};
+use pgloom_kit::{fields, register, spec};
 
 mod follow;
 mod promote;
@@ -19,7 +19,7 @@ const CONDITION: &str = "Standby";
 /// The selector of the cluster's existing StatefulSet.
 const STATEFULSET: &str = "statefulset";
 
-fields! {
+spec! {
     /// `spec` of the manifest.
     pub struct Spec {
         standby: Option<Source> = "standby",

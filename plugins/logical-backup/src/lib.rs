@@ -1,0 +1,66 @@
+//! Logical backup: dumps every database of a cluster on a schedule, by a CronJob.
+
+use pgloom_kit::metadata::Map;
+use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, kind};
+use pgloom_kit::{fields, register, spec};
+
+mod config;
+mod cronjob;
+mod env;
+mod pod;
+mod resources;
+mod schedule;
+
+use config::Config;
+
+/// The plugin.
+pub struct Plug;
+
+type Request = pgloom_kit::Request<Plug>;
+
+spec! {
+    /// `spec` of the manifest. Empty texts count as left out.
+    pub struct Spec {
+        enabled: Option<bool> = "enableLogicalBackup",
+        schedule: Option<String> = "logicalBackupSchedule",
+        retention: Option<String> = "logicalBackupRetention",
+        postgresql: Postgresql = "postgresql",
+        pod_annotations: Map = "podAnnotations",
+        tolerations: Vec<Value> = "tolerations",
+    }
+}
+
+fields! {
+    /// `spec.postgresql`.
+    struct Postgresql {
+        version: String = "version",
+    }
+}
+
+impl Plugin for Plug {
+    type Spec = Spec;
+    type Config = Config;
+    type Settings = NoSettings;
+
+    fn describe() -> Description {
+        let summary = "Dumps every database of a cluster on a schedule.";
+        let secret = "logical_backup_cronjob_environment_secret";
+        Description::of::<Self>("logical-backup", env!("CARGO_PKG_VERSION"), summary)
+            .when_manifest("/spec/enableLogicalBackup")
+            .observes_configured(env::SECRET, kind("v1", "Secret"), secret, &["data"])
+            .creates(kind("batch/v1", "CronJob"))
+    }
+
+    fn mutate(request: &Request) -> Result<Response> {
+        match request.cluster.spec.enabled {
+            Some(true) => Ok(Response::new().apply(cronjob::build(request)?)),
+            // What nobody wants any longer is pruned by the host.
+            _ => Ok(Response::new()),
+        }
+    }
+}
+
+register!(Plug);
+
+#[cfg(test)]
+mod tests;
