@@ -65,7 +65,7 @@ pub fn dns_name(
             ("hostedzone", hosted_zone),
         ],
     )
-    .to_lowercase()
+    .to_ascii_lowercase()
 }
 
 /// A cluster's name without its team: `test` of `acid-test`. The whole name if it does not start with the team.

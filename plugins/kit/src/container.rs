@@ -99,6 +99,8 @@ crate::fields! {
     }
 }
 
+crate::field::by_serde!(DataVolume);
+
 impl DataVolume {
     /// Mounts the data volume.
     pub fn mount(&self) -> Value {

@@ -1,11 +1,10 @@
 //! What a plugin says of itself, put together field by field.
 
-use schemars::schema_for;
-
 use crate::bindings::contract::{
     self, ActionKind, ObjectKind, ObservedSelector, Requirement, Selection, Trigger, WriteClaim,
 };
-use crate::plugin::{OperatorConfig, Plugin};
+use crate::object::json;
+use crate::plugin::{OperatorConfig, Plugin, Settings};
 
 /// An object's kind, as in `kind("apps/v1", "StatefulSet")`.
 pub fn kind(api_version: &str, kind: &str) -> ObjectKind {
@@ -18,16 +17,18 @@ pub struct Description(contract::Description);
 impl Description {
     /// Starts with what the types say: the configuration's schema and example, and the operator configuration's keys.
     pub fn of<P: Plugin>(name: &str, version: &str, summary: &str) -> Self {
-        let schema = schema_for!(P::Settings);
-        let mut config_keys: Vec<String> = P::Config::keys().into_iter().map(str::to_owned).collect();
-        config_keys.sort();
-        config_keys.dedup();
+        let mut config_keys: Vec<String> = Vec::new();
+        for key in P::Config::keys() {
+            if let Err(place) = config_keys.binary_search_by(|known| known.as_str().cmp(key)) {
+                config_keys.insert(place, key.to_owned());
+            }
+        }
         Self(contract::Description {
             name: name.to_owned(),
             version: version.to_owned(),
             summary: summary.to_owned(),
-            config_schema: serde_json::to_string(&schema).unwrap_or_default(),
-            config_example: serde_json::to_string(&P::Settings::default()).unwrap_or_default(),
+            config_schema: P::Settings::schema(),
+            config_example: P::Settings::example(),
             config_keys,
             relevant: Vec::new(),
             desired: Vec::new(),
@@ -40,7 +41,7 @@ impl Description {
 
     /// Shows another step configuration than the default one as the example.
     pub fn example(mut self, example: &serde_json::Value) -> Self {
-        self.0.config_example = example.to_string();
+        self.0.config_example = json(example);
         self
     }
 

@@ -3,8 +3,10 @@
 //! A type derives nothing: [`fields!`](crate::fields) names each field's key, and null is the same as no key, because a YAML
 //! key without a value is null.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// What a field has instead of a value of its type.
@@ -13,14 +15,14 @@ pub struct Wrong {
     /// The keys that lead there, joined by dots.
     pub path: String,
     /// What is wanted there.
-    pub wanted: &'static str,
+    pub wanted: Cow<'static, str>,
 }
 
 impl std::fmt::Display for Wrong {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.path)?;
         formatter.write_str(" is not ")?;
-        formatter.write_str(self.wanted)
+        formatter.write_str(&self.wanted)
     }
 }
 
@@ -51,16 +53,27 @@ impl<'a> Reader<'a> {
     /// The field with this key.
     #[inline(never)]
     pub fn take<T: Field>(&mut self, key: &str) -> T {
-        let value = self.object.and_then(|object| object.get(key)).filter(|value| !value.is_null());
-        let taken = match value {
-            Some(value) => T::take(value),
-            None if T::REQUIRED => Err(wrong(T::WANTED)),
-            None => Ok(T::default()),
+        let problem = match self.value(key) {
+            Some(value) => match T::take(value) {
+                Ok(taken) => return taken,
+                Err(wrong) => wrong,
+            },
+            None if T::REQUIRED => wrong(T::WANTED),
+            None => return T::default(),
         };
-        taken.unwrap_or_else(|wrong| {
-            self.wrong.get_or_insert(under(key, wrong));
-            T::default()
-        })
+        self.note(key, problem);
+        T::default()
+    }
+
+    fn value(&self, key: &str) -> Option<&'a Value> {
+        self.object?.get(key).filter(|value| !value.is_null())
+    }
+
+    #[cold]
+    fn note(&mut self, key: &str, problem: Wrong) {
+        if self.wrong.is_none() {
+            self.wrong = Some(under(key, problem));
+        }
     }
 
     /// The whole, if nothing was wrong.
@@ -68,12 +81,16 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// With the first field that was wrong.
     pub fn finish<T>(self, whole: T) -> Result<T, Wrong> {
-        self.wrong.map_or(Ok(whole), Err)
+        match self.wrong {
+            None => Ok(whole),
+            Some(wrong) => Err(wrong),
+        }
     }
 }
 
+#[cold]
 fn wrong(wanted: &'static str) -> Wrong {
-    Wrong { path: String::new(), wanted }
+    Wrong { path: String::new(), wanted: Cow::Borrowed(wanted) }
 }
 
 #[cold]
@@ -161,7 +178,25 @@ impl<T: Field> Field for BTreeMap<String, T> {
     }
 }
 
-/// Defines a struct of fields of a JSON object: each names its key. It implements [`Field`] and `serde::Deserialize`.
+/// The fields of a manifest's `spec` that a plugin reads: made by [`spec!`](crate::spec), or any type that serde reads.
+pub trait Spec: Sized {
+    /// Reads the fields.
+    ///
+    /// # Errors
+    /// With the first field that is not of its type.
+    fn read(spec: &Value) -> Result<Self, Wrong>;
+}
+
+impl<T: DeserializeOwned> Spec for T {
+    fn read(spec: &Value) -> Result<Self, Wrong> {
+        Self::deserialize(spec).map_err(|error| Wrong {
+            path: String::new(),
+            wanted: Cow::Owned(["as its documentation says: ", &error.to_string()].concat()),
+        })
+    }
+}
+
+/// Defines a struct of fields of a JSON object: each names its key. It implements [`Field`].
 #[macro_export]
 macro_rules! fields {
     (
@@ -186,15 +221,35 @@ macro_rules! fields {
                 reader.finish(whole)
             }
         }
+    };
+}
 
-        impl<'de> $crate::serde::Deserialize<'de> for $name {
-            fn deserialize<D: $crate::serde::Deserializer<'de>>(deserializer: D) -> ::std::result::Result<Self, D::Error> {
-                let value = <$crate::Value as $crate::serde::Deserialize>::deserialize(deserializer)?;
-                <Self as $crate::field::Field>::take(&value).map_err($crate::serde::de::Error::custom)
+/// Defines the struct of the fields of `spec` that a plugin reads, as [`fields!`](crate::fields) does.
+#[macro_export]
+macro_rules! spec {
+    ($(#[$outer:meta])* $visibility:vis struct $name:ident $fields:tt) => {
+        $crate::fields! { $(#[$outer])* $visibility struct $name $fields }
+
+        impl $crate::field::Spec for $name {
+            fn read(spec: &$crate::Value) -> ::std::result::Result<Self, $crate::field::Wrong> {
+                <Self as $crate::field::Field>::take(spec)
             }
         }
     };
 }
+
+/// Lets serde read what [`fields!`](crate::fields) defined, so that it can stand in a type that serde reads.
+macro_rules! by_serde {
+    ($name:ident) => {
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> ::std::result::Result<Self, D::Error> {
+                let value = <serde_json::Value as serde::Deserialize>::deserialize(deserializer)?;
+                <Self as $crate::field::Field>::take(&value).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use by_serde;
 
 #[cfg(test)]
 mod tests {

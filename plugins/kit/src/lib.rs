@@ -91,7 +91,7 @@ pub use bindings::contract::{
 };
 pub use description::{Description, kind};
 pub use failure::{Result, internal, invalid, invalid_config};
-pub use plugin::{Component, NoSettings, OperatorConfig, Plugin};
+pub use plugin::{Component, NoSettings, OperatorConfig, Plugin, Settings};
 pub use request::{Cluster, Request};
 pub use response::{Notes, Response};
 

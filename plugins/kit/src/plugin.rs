@@ -3,22 +3,23 @@
 use std::marker::PhantomData;
 
 use schemars::JsonSchema;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::bindings::contract;
-use crate::field::Wrong;
+use crate::field::{Spec, Wrong};
 use crate::{Description, Request, Response, Result, invalid_config};
 
 /// A plugin: constant facts about itself, and a pure function from a request to a response.
 pub trait Plugin: Sized {
-    /// The fields of the manifest's `spec` that it reads. Fields it does not name are ignored.
-    type Spec: DeserializeOwned;
+    /// The fields of the manifest's `spec` that it reads; made by [`spec!`](crate::spec), or any type that serde reads. Fields
+    /// that it does not name are ignored.
+    type Spec: Spec;
     /// The keys of the operator configuration that it reads; made by [`operator_config!`](crate::operator_config), or a pair of such.
     type Config: OperatorConfig;
     /// The step's configuration. Its JSON Schema and its defaults are derived from the type.
-    type Settings: DeserializeOwned + Serialize + JsonSchema + Default;
+    type Settings: Settings;
 
     /// What it is and asks for. Constant.
     fn describe() -> Description;
@@ -133,10 +134,53 @@ macro_rules! operator_config_groups {
     };
 }
 
-/// For a plugin whose step has nothing to configure.
-#[derive(Default, Deserialize, JsonSchema, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct NoSettings {}
+/// A step's configuration: any type that serde reads and writes, that has a JSON Schema and defaults; or [`NoSettings`].
+pub trait Settings: Sized {
+    /// Reads what the host sends: defaults filled in, valid by the schema.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn read(json: &str) -> Result<Self>;
+
+    /// The JSON Schema.
+    fn schema() -> String;
+
+    /// A configuration that the schema accepts: the defaults.
+    fn example() -> String;
+}
+
+impl<T: DeserializeOwned + Serialize + JsonSchema + Default> Settings for T {
+    fn read(json: &str) -> Result<Self> {
+        serde_json::from_str(json)
+            .map_err(|error| invalid_config(["the step's configuration cannot be read: ", &error.to_string()].concat()))
+    }
+
+    fn schema() -> String {
+        serde_json::to_string(&schemars::schema_for!(T)).unwrap_or_default()
+    }
+
+    fn example() -> String {
+        serde_json::to_string(&T::default()).unwrap_or_default()
+    }
+}
+
+/// For a plugin whose step has nothing to configure. It does without a schema generator, which would be most of a small plugin.
+pub struct NoSettings;
+
+impl Settings for NoSettings {
+    fn read(_json: &str) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn schema() -> String {
+        r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false}"#
+            .to_owned()
+    }
+
+    fn example() -> String {
+        "{}".to_owned()
+    }
+}
 
 /// Makes a plugin speak the contract. Use it through [`register!`](crate::register).
 pub struct Component<P>(PhantomData<P>);

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use crate::Failure;
 use crate::bindings::contract::{self, ActionState};
-use crate::failure::{Result, internal, invalid, invalid_config};
-use crate::plugin::{OperatorConfig, Plugin};
+use crate::failure::{Result, internal, invalid};
+use crate::field::{Reader, Spec, Wrong};
+use crate::plugin::{OperatorConfig, Plugin, Settings};
 
 /// All that a call of `P` may depend on.
 pub struct Request<P: Plugin> {
@@ -40,34 +42,14 @@ pub struct Cluster<S> {
     pub spec: S,
 }
 
-#[derive(Deserialize)]
-struct Manifest<S> {
-    metadata: ObjectMeta,
-    spec: S,
-}
-
-#[derive(Deserialize)]
-struct ObjectMeta {
-    name: String,
-    #[serde(default)]
-    namespace: String,
-    #[serde(default)]
-    uid: String,
-    #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Deserialize)]
-struct OnlyTeam {
-    spec: Team,
-}
-
-#[derive(Deserialize)]
-struct Team {
-    #[serde(rename = "teamId", default)]
-    team: String,
+crate::fields! {
+    struct ObjectMeta {
+        name: String = "name",
+        namespace: Option<String> = "namespace",
+        uid: Option<String> = "uid",
+        labels: BTreeMap<String, String> = "labels",
+        annotations: BTreeMap<String, String> = "annotations",
+    }
 }
 
 impl<P: Plugin> Request<P> {
@@ -76,8 +58,7 @@ impl<P: Plugin> Request<P> {
     /// # Errors
     /// If a field of the manifest or of a configuration has another type than `P` says.
     pub fn read(request: contract::Request) -> Result<Self> {
-        let settings = serde_json::from_str(&request.config)
-            .map_err(|error| invalid_config(format!("the step's configuration cannot be read: {error}")))?;
+        let settings = P::Settings::read(&request.config)?;
         let config = P::Config::read(&request.operator_config)?;
         Ok(Self {
             cluster: Cluster::read(&request.cluster)?,
@@ -124,28 +105,37 @@ impl<P: Plugin> Request<P> {
     }
 }
 
-impl<S: DeserializeOwned> Cluster<S> {
+impl<S: Spec> Cluster<S> {
     fn read(json: &str) -> Result<Self> {
-        let Manifest { metadata, spec } = serde_json::from_str::<Manifest<S>>(json).map_err(|error| {
-            invalid(
-                "spec",
-                format!("the manifest cannot be read: {error}"),
-                "give the field the type that its documentation says",
-            )
-        })?;
-        let OnlyTeam { spec: Team { team } } = read(json)?;
+        let manifest: Value = read(json)?;
+        let mut reader = Reader::of(&manifest);
+        let metadata: ObjectMeta = reader.take("metadata");
+        let ObjectMeta { name, namespace, uid, labels, annotations } =
+            reader.finish(metadata).map_err(|wrong| malformed("", &wrong))?;
+        let spec = manifest.get("spec").unwrap_or(&Value::Null);
+        let mut reader = Reader::of(spec);
+        let team: Option<String> = reader.take("teamId");
+        let team = reader.finish(team).map_err(|wrong| malformed("spec.", &wrong))?;
         Ok(Self {
-            name: metadata.name,
-            namespace: metadata.namespace,
-            uid: metadata.uid,
-            labels: metadata.labels.unwrap_or_default(),
-            annotations: metadata.annotations.unwrap_or_default(),
-            team,
-            spec,
+            name,
+            namespace: namespace.unwrap_or_default(),
+            uid: uid.unwrap_or_default(),
+            labels,
+            annotations,
+            team: team.unwrap_or_default(),
+            spec: S::read(spec).map_err(|wrong| malformed("spec.", &wrong))?,
         })
     }
 }
 
+#[cold]
+fn malformed(under: &str, wrong: &Wrong) -> Failure {
+    let path = [under, &wrong.path].concat();
+    let message = [path.trim_end_matches('.'), " is not ", &wrong.wanted].concat();
+    invalid(path, message, "give the field the type that its documentation says")
+}
+
 fn read<T: DeserializeOwned>(json: &str) -> Result<T> {
-    serde_json::from_str(json).map_err(|error| internal(format!("the host sent what cannot be read: {error}")))
+    serde_json::from_str(json)
+        .map_err(|error| internal(["the host sent what cannot be read: ", &error.to_string()].concat()))
 }

@@ -18,28 +18,36 @@ crate::fields! {
     /// `resources` of a manifest: amounts by the name of the resource, as in `cpu`, `memory`, `hugepages-2Mi`.
     pub struct Resources {
         /// What the node has to have left.
-        pub requests: BTreeMap<String, Amount> = "requests",
+        pub requests: Amounts = "requests",
         /// What the container never gets more of.
-        pub limits: BTreeMap<String, Amount> = "limits",
+        pub limits: Amounts = "limits",
         /// Dynamic resource allocation, as it is.
         pub claims: Value = "claims",
     }
 }
 
-/// A quantity as it was written: text, or a whole number.
-#[derive(Default)]
-pub struct Amount(pub String);
+crate::field::by_serde!(Resources);
 
-impl Field for Amount {
-    const WANTED: &'static str = "a quantity, as in 250m, 0.5, 500Mi or 1Gi";
+/// Quantities by the name of the resource, each as it was written: text, or a whole number.
+#[derive(Default)]
+pub struct Amounts(BTreeMap<String, String>);
+
+impl Field for Amounts {
+    const WANTED: &'static str = "a map of quantities, as in cpu: 250m";
 
     fn take(value: &Value) -> Result<Self, Wrong> {
-        match value {
-            Value::String(text) => Ok(Self(text.clone())),
-            Value::Number(number) => Ok(Self(number.to_string())),
-            Value::Null => Ok(Self::default()),
-            _ => Err(Wrong { path: String::new(), wanted: Self::WANTED }),
+        let wrong = || Wrong { path: String::new(), wanted: Self::WANTED.into() };
+        let mut amounts = BTreeMap::new();
+        for (name, amount) in value.as_object().ok_or_else(wrong)? {
+            let amount = match amount {
+                Value::String(text) => text.clone(),
+                Value::Number(number) => number.as_u64().ok_or_else(wrong)?.to_string(),
+                Value::Null => continue,
+                _ => return Err(wrong()),
+            };
+            amounts.insert(name.clone(), amount);
         }
+        Ok(Self(amounts))
     }
 }
 
@@ -170,15 +178,9 @@ impl Rules<'_> {
     }
 
     /// What the manifest says, and true, or the default.
-    fn amount(
-        &self,
-        side: &str,
-        given: &BTreeMap<String, Amount>,
-        name: &str,
-        default: &str,
-    ) -> Result<(Option<Quantity>, bool)> {
-        match given.get(name).filter(|amount| says_something(&amount.0)) {
-            Some(Amount(text)) => Ok((Some(self.parse(side, name, text)?), true)),
+    fn amount(&self, side: &str, given: &Amounts, name: &str, default: &str) -> Result<(Option<Quantity>, bool)> {
+        match given.0.get(name).filter(|amount| says_something(amount)) {
+            Some(text) => Ok((Some(self.parse(side, name, text)?), true)),
             None => Ok((configured(default)?, false)),
         }
     }
@@ -194,9 +196,9 @@ impl Rules<'_> {
     }
 
     /// Everything but CPU and memory: it has no defaults and no bounds.
-    fn others(&self, side: &str, given: &BTreeMap<String, Amount>) -> Result<BTreeMap<String, String>> {
+    fn others(&self, side: &str, given: &Amounts) -> Result<BTreeMap<String, String>> {
         let mut others = BTreeMap::new();
-        for (name, Amount(text)) in given {
+        for (name, text) in &given.0 {
             if name != CPU && name != MEMORY && says_something(text) {
                 others.insert(name.clone(), self.parse(side, name, text)?.canonical());
             }

@@ -87,7 +87,9 @@ fn password(variable: &str, username: &str, cluster: &Cluster, access: &Access) 
 
 /// The platform's Secret: each key becomes a variable that refers to it.
 fn secret(request: &Request) -> Result<Vec<Value>> {
-    let Some((name, data)) = data(request, SECRET, "Secret", &request.config.pod.pod_environment_secret)? else {
+    let Some((name, data)) =
+        data(request, SECRET, "Secret", ("pod_environment_secret", &request.config.pod.pod_environment_secret))?
+    else {
         return Ok(Vec::new());
     };
     Ok(data.keys().map(|key| env_from_secret(key, &name, key)).collect())
@@ -95,7 +97,13 @@ fn secret(request: &Request) -> Result<Vec<Value>> {
 
 /// The platform's ConfigMap: each key becomes a variable with its value, because a pod cannot refer to another namespace.
 fn config_map(request: &Request) -> Result<Vec<Value>> {
-    let Some((_, data)) = data(request, CONFIG_MAP, "ConfigMap", &request.config.pod.pod_environment_configmap)? else {
+    let Some((_, data)) = data(
+        request,
+        CONFIG_MAP,
+        "ConfigMap",
+        ("pod_environment_configmap", &request.config.pod.pod_environment_configmap),
+    )?
+    else {
         return Ok(Vec::new());
     };
     Ok(data.iter().map(|(key, value)| env(key, value.as_str().unwrap_or_default())).collect())
@@ -106,15 +114,14 @@ fn data(
     request: &Request,
     selector: &str,
     kind: &str,
-    configured: &str,
+    (key, configured): (&str, &str),
 ) -> Result<Option<(String, serde_json::Map<String, Value>)>> {
     if configured.is_empty() {
         return Ok(None);
     }
     let Some((name, mut object)) = request.observed::<Value>(selector)?.into_iter().next() else {
-        let key = selector.replace('-', "_");
         return Err(invalid_config(
-            [&key, ": there is no ", kind, " ", configured, "; create it or empty the key"].concat(),
+            [key, ": there is no ", kind, " ", configured, "; create it or empty the key"].concat(),
         ));
     };
     match object.get_mut("data").map(Value::take) {

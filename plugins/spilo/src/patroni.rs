@@ -1,7 +1,7 @@
 //! What Patroni is told: when a cluster starts for the first time, and while it runs.
 
 use pgloom_kit::metadata::Map;
-use pgloom_kit::object::{map, texts, unless_empty};
+use pgloom_kit::object::{self, map, object, text, texts, unless_empty};
 use pgloom_kit::{Value, serde_json};
 
 use crate::config::Access;
@@ -60,7 +60,7 @@ pub fn dynamic(spec: &Spec, access: &Access) -> String {
 
 /// The text of `KUBERNETES_LABELS`.
 pub fn labels(labels: &Map) -> String {
-    escaped(map(labels.clone()).to_string())
+    escaped(json(map(labels.clone())))
 }
 
 /// JSON as Go writes it: it escapes what HTML would take for markup.
@@ -102,7 +102,7 @@ fn ordered(fields: &[(&str, String)]) -> String {
 fn json(value: Value) -> String {
     match unless_empty(value) {
         Value::Null => String::new(),
-        value => value.to_string(),
+        value => object::json(&value),
     }
 }
 
@@ -118,7 +118,7 @@ fn split(parameters: &Map) -> (Map, Map) {
 
 /// The authentication methods, which the manifest may replace, and the manifest's options by name.
 fn initdb(options: &Map) -> String {
-    let option = |name: &str, value: &str| map(Map::from([(name.to_owned(), value.to_owned())]));
+    let option = |name: &str, value: &str| object([(name, text(value))]);
     let mut list = Vec::with_capacity(options.len() + 2);
     for (name, default) in [("auth-host", "scram-sha-256"), ("auth-local", "trust")] {
         list.push(option(name, options.get(name).map_or(default, String::as_str)));
@@ -141,10 +141,6 @@ fn dcs(spec: &Spec, parameters: Map, access: &Access, shown: fn(Option<bool>) ->
         Some(number) => number.to_string(),
     };
     let switch = |on: Option<bool>| json(shown(on).into());
-    let mut slots = serde_json::Map::new();
-    for (name, slot) in &patroni.slots {
-        slots.insert(name.clone(), map(slot.clone()));
-    }
     let parameters = ordered(&[("parameters", json(map(parameters)))]);
     ordered(&[
         ("ttl", number(patroni.ttl)),
@@ -155,7 +151,7 @@ fn dcs(spec: &Spec, parameters: Map, access: &Access, shown: fn(Option<bool>) ->
         ("synchronous_mode_strict", switch(patroni.synchronous_mode_strict)),
         ("synchronous_node_count", number(patroni.synchronous_node_count)),
         ("postgresql", if parameters == "{}" { String::new() } else { parameters }),
-        ("slots", json(Value::Object(slots))),
+        ("slots", json(patroni.slots.clone())),
         ("failsafe_mode", patroni.failsafe_mode.unwrap_or(access.enable_patroni_failsafe_mode).to_string()),
     ])
 }

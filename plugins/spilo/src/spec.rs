@@ -1,13 +1,11 @@
 //! What the plugin reads of the manifest.
 
-use std::collections::BTreeMap;
-
 use pgloom_kit::container::DataVolume;
 use pgloom_kit::metadata::Map;
 use pgloom_kit::resources::Resources;
-use pgloom_kit::{Value, fields};
+use pgloom_kit::{Value, fields, spec};
 
-fields! {
+spec! {
     /// `spec`.
     pub struct Spec {
         pub number_of_instances: i64 = "numberOfInstances",
@@ -66,7 +64,7 @@ fields! {
         pub loop_wait: Option<i64> = "loop_wait",
         pub retry_timeout: Option<i64> = "retry_timeout",
         pub maximum_lag_on_failover: Value = "maximum_lag_on_failover",
-        pub slots: BTreeMap<String, Map> = "slots",
+        pub slots: Value = "slots",
         pub synchronous_mode: Option<bool> = "synchronous_mode",
         pub synchronous_mode_strict: Option<bool> = "synchronous_mode_strict",
         pub synchronous_node_count: Option<i64> = "synchronous_node_count",
