@@ -1,2 +1,64 @@
-//! The `pgloom` binary.
-fn main() {}
+//! The `pgloom` binary: the operator, and the same decisions offline.
+//!
+//! Exit codes: 0 done; 1 the input or the cluster refuses, told on standard error; 2 the command line cannot be read.
+
+mod crd;
+mod document;
+mod log;
+mod render;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Fragmentation is what kills long-running allocators; this one gives memory back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A Kubernetes operator for PostgreSQL whose every feature is a WebAssembly component
+#[derive(Parser)]
+#[command(name = "pgloom", version, propagate_version = true)]
+struct Arguments {
+    #[command(flatten)]
+    log: log::Arguments,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the operator
+    Run(Box<pgloom_operator::config::Args>),
+    /// Print the objects that the operator would apply, offline
+    Render(render::Arguments),
+    /// Print the CustomResourceDefinitions
+    Crd,
+}
+
+fn main() -> ExitCode {
+    let Arguments { log, command } = Arguments::parse();
+    let result = match command {
+        Command::Run(arguments) => {
+            log.start("info");
+            run(*arguments)
+        }
+        Command::Render(arguments) => {
+            log.start("warn");
+            render::render(&arguments)
+        }
+        Command::Crd => crd::print(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: pgloom_operator::config::Args) -> anyhow::Result<()> {
+    let config = arguments.try_into()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(runtime.block_on(pgloom_operator::run(config))?)
+}

@@ -22,7 +22,7 @@ mod wasi;
 pub use contract::*;
 pub use decision::{Condition, Decision, Desired, Finding, RequestedAction};
 pub use input::{ActionRecord, Input};
-pub use pipeline::Pipeline;
+pub use pipeline::{LoadError, Pipeline, RunError};
 pub use plugin::Plugin;
 pub use runtime::{Engine, Error, MEMORY_CEILING, Settings};
 pub use select::{NAMED_ONLY, Wanted};

@@ -124,7 +124,9 @@ fn mask(object: &Value, fields: &[String]) -> Value {
     let mut shown = Value::Object(Map::new());
     let always = ["apiVersion", "kind", "metadata.name", "metadata.namespace"];
     for path in always.into_iter().chain(fields.iter().map(String::as_str)) {
-        let names: Vec<&str> = path.split('.').collect();
+        // A list is shown whole: what a path says of its entries would save little.
+        let whole = path.split_once('[').map_or(path, |(list, _)| list);
+        let names: Vec<&str> = whole.split('.').collect();
         if let Some(value) = names.iter().try_fold(object, |value, name| value.get(name)) {
             insert(&mut shown, &names, value.clone());
         }

@@ -1,0 +1,153 @@
+//! `pgloom render`: what the operator would apply, through the very same `decide`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, ValueEnum};
+use pgloom_api::config::Config;
+use pgloom_api::pipeline::Document;
+use pgloom_engine::{Engine, Finding, Pipeline, Settings, Severity};
+use pgloom_operator::decide::{decide, sentence};
+use pgloom_operator::observed::Observed;
+use serde_json::{Value, json};
+
+use crate::document::{read_all, read_one};
+
+/// The flags of `pgloom render`.
+#[derive(Args)]
+pub struct Arguments {
+    /// The operator configuration: a ConfigMap or an OperatorConfiguration
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The pipeline; without it the one beside the shipped plugins
+    #[arg(long, env = "PGLOOM_PIPELINE", value_name = "FILE")]
+    pipeline: Option<PathBuf>,
+    /// The folder that `source.file` of the pipeline is relative to; without it the pipeline's own
+    #[arg(long, env = "PGLOOM_PLUGINS", value_name = "FOLDER")]
+    plugins: Option<PathBuf>,
+    /// Objects that exist already
+    #[arg(long, value_name = "FILE")]
+    observed: Option<PathBuf>,
+    /// The namespace of manifests that name none
+    #[arg(long, short, value_name = "NAME", default_value = "default")]
+    namespace: String,
+    /// How the objects are printed
+    #[arg(long, short, value_name = "FORMAT", default_value = "yaml")]
+    output: Format,
+    /// Manifests of kind postgresql; `-` is standard input
+    #[arg(required = true, value_name = "MANIFEST")]
+    manifests: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// A YAML stream
+    Yaml,
+    /// A JSON list
+    Json,
+}
+
+/// Prints the desired objects of all manifests, or nothing and every reason why not.
+pub fn render(arguments: &Arguments) -> Result<()> {
+    let config = arguments.config.as_deref().map_or_else(|| Ok(Config::defaults()), read_config)?;
+    let pipeline = load_pipeline(arguments)?;
+    let existing = arguments.observed.as_deref().map_or_else(|| Ok(Vec::new()), read_all)?;
+    let (mut objects, mut problems) = (Vec::new(), Vec::new());
+    for path in &arguments.manifests {
+        let manifests = read_all(path)?;
+        if manifests.is_empty() {
+            bail!("{}: the file is empty; give a manifest of kind postgresql", path.display());
+        }
+        for mut manifest in manifests {
+            complete(&mut manifest, &arguments.namespace);
+            match decide(&manifest, &config, &observed(&existing, &manifest), &pipeline) {
+                Ok(plan) => {
+                    plan.findings.iter().for_each(|finding| eprintln!("{}", line(path, finding)));
+                    objects.extend(plan.documents());
+                }
+                Err(error) => problems.extend(error.to_string().lines().map(|text| format!("{}: {text}", path.display()))),
+            }
+        }
+    }
+    if !problems.is_empty() {
+        bail!("{}", problems.join("\nerror: "));
+    }
+    print(&objects, arguments.output)
+}
+
+fn read_config(path: &Path) -> Result<Config> {
+    let read = Config::read(&read_one(path)?).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(|problem| format!("{}: {problem}", path.display())).collect();
+        anyhow!("{}", lines.join("\nerror: "))
+    })?;
+    read.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", path.display()));
+    Ok(read.config)
+}
+
+fn load_pipeline(arguments: &Arguments) -> Result<Pipeline> {
+    let path = match &arguments.pipeline {
+        Some(path) => path.clone(),
+        None => shipped_pipeline()?,
+    };
+    let document = Document::read(&read_one(&path)?).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(|problem| format!("{}: {problem}", path.display())).collect();
+        anyhow!("{}", lines.join("\nerror: "))
+    })?;
+    let beside = path.parent().map(Path::to_owned).unwrap_or_default();
+    let folder = arguments.plugins.clone().unwrap_or(beside);
+    let engine = Arc::new(Engine::new(&Settings { cache: code_cache(), concurrency: 1 })?);
+    Pipeline::load(&engine, &document, &folder, None).with_context(|| path.display().to_string())
+}
+
+/// The pipeline that lies beside the plugins: with the binary, or where the image has it.
+fn shipped_pipeline() -> Result<PathBuf> {
+    let beside = std::env::current_exe().ok().and_then(|binary| Some(binary.parent()?.join("plugins/pipeline.yaml")));
+    let candidates = beside.into_iter().chain([PathBuf::from("/plugins/pipeline.yaml")]);
+    let found = candidates.into_iter().find(|path| path.exists());
+    found.context("no pipeline beside the binary; give one with --pipeline, or run `make build`")
+}
+
+/// Compiled plugins are kept between runs where the user keeps caches.
+fn code_cache() -> Option<PathBuf> {
+    let caches = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let folder = caches.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+    let folder = folder.join("pgloom/code");
+    // Rendering goes on without: it is slower then.
+    Engine::new(&Settings { cache: Some(folder.clone()), concurrency: 1 }).is_ok().then_some(folder)
+}
+
+fn complete(manifest: &mut Value, namespace: &str) {
+    if let Some(Value::Object(metadata)) = manifest.get_mut("metadata") {
+        metadata.entry("namespace").or_insert_with(|| json!(namespace));
+    }
+}
+
+/// The existing objects of the manifest's namespace.
+fn observed(existing: &[Value], manifest: &Value) -> Observed {
+    let namespace = &manifest["metadata"]["namespace"];
+    let near = existing.iter().filter(|object| object["metadata"]["namespace"] == *namespace);
+    Observed::of(near.cloned().collect())
+}
+
+fn line(path: &Path, finding: &Finding) -> String {
+    let severity = match finding.severity {
+        Severity::Info => "info",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    };
+    format!("{severity}: {}: {}", path.display(), sentence(finding))
+}
+
+fn print(objects: &[Value], format: Format) -> Result<()> {
+    let text = match format {
+        Format::Json => serde_json::to_string_pretty(objects)? + "\n",
+        Format::Yaml => {
+            let documents: Result<Vec<String>, _> = objects.iter().map(serde_yaml_ng::to_string).collect();
+            format!("---\n{}", documents?.join("---\n"))
+        }
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}

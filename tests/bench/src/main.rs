@@ -1,0 +1,102 @@
+//! Prints what a decision costs: in components with a fresh instance a call, and the same logic natively, in one run.
+
+mod native;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use clap::Parser;
+use pgloom_api::config::Config;
+use pgloom_api::pipeline::Document;
+use pgloom_engine::{Engine, Pipeline, Settings};
+use pgloom_operator::decide::decide;
+use pgloom_operator::observed::Observed;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[derive(Parser)]
+struct Arguments {
+    /// The folder with the components and the pipeline
+    #[arg(long, default_value = "dist/plugins")]
+    plugins: PathBuf,
+    /// How often each decision is made
+    #[arg(long, default_value_t = 2000)]
+    rounds: usize,
+    /// Manifests
+    #[arg(default_values = ["manifests/examples/minimal.yaml", "manifests/examples/complete.yaml"])]
+    manifests: Vec<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let engine = Arc::new(Engine::new(&Settings::default())?);
+    let base = [step("spilo"), step("sidecars")];
+    let components = load(&engine, &json!(base), &arguments.plugins)?;
+    let native = natively(&components)?;
+    let shipped = Pipeline::load(&engine, &read_pipeline(&arguments.plugins)?, &arguments.plugins, None)?;
+    println!("{:<44} {:>14} {:>14} {:>8}", "decide, median of one call", "components", "native", "ratio");
+    for path in &arguments.manifests {
+        let manifest = read(path)?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let (guest, host) = (measure(&manifest, &components, arguments.rounds)?, measure(&manifest, &native, arguments.rounds)?);
+        let ratio = guest.as_secs_f64() / host.as_secs_f64();
+        println!("{:<44} {:>14} {:>14} {ratio:>8.2}", format!("spilo + sidecars, {name}"), micros(guest), micros(host));
+        let all = measure(&manifest, &shipped, arguments.rounds)?;
+        println!("{:<44} {:>14}", format!("shipped pipeline ({} steps), {name}", shipped.steps().len()), micros(all));
+    }
+    Ok(())
+}
+
+fn step(name: &str) -> Value {
+    json!({"name": name, "source": {"file": format!("{name}.wasm")}})
+}
+
+fn load(engine: &Arc<Engine>, steps: &Value, folder: &Path) -> Result<Pipeline> {
+    let document = json!({"apiVersion": "pgloom.dev/v1alpha1", "kind": "Pipeline", "spec": {"steps": steps}});
+    let document = Document::read(&document).map_err(|problems| anyhow!("{problems:?}"))?;
+    Ok(Pipeline::load(engine, &document, folder, None)?)
+}
+
+fn natively(components: &Pipeline) -> Result<Pipeline> {
+    let description = |name: &str| {
+        let step = components.steps().iter().find(|step| step.name == name).context("no such step")?;
+        Ok::<_, anyhow::Error>(step.plugin.description.clone())
+    };
+    let spilo = native::plugin::<plugin_spilo::Spilo>(description("spilo")?);
+    let sidecars = native::plugin::<plugin_sidecars::Sidecars>(description("sidecars")?);
+    Ok(Pipeline::of(vec![Arc::new(spilo), Arc::new(sidecars)])?)
+}
+
+fn read_pipeline(folder: &Path) -> Result<Document> {
+    Document::read(&read(&folder.join("pipeline.yaml"))?).map_err(|problems| anyhow!("{problems:?}"))
+}
+
+fn read(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let mut value = serde_json::to_value(serde_yaml_ng::Value::deserialize(serde_yaml_ng::Deserializer::from_str(&text))?)?;
+    value["metadata"]["namespace"] = json!("default");
+    Ok(value)
+}
+
+fn measure(manifest: &Value, pipeline: &Pipeline, rounds: usize) -> Result<Duration> {
+    let (config, observed) = (Config::defaults(), Observed::default());
+    let once = || -> Result<Duration> {
+        let start = Instant::now();
+        let plan = decide(manifest, &config, &observed, pipeline)?;
+        let elapsed = start.elapsed();
+        std::hint::black_box(plan);
+        Ok(elapsed)
+    };
+    for _ in 0..rounds / 10 {
+        once()?;
+    }
+    let mut times = (0..rounds).map(|_| once()).collect::<Result<Vec<_>>>()?;
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().context("no round was run")
+}
+
+fn micros(time: Duration) -> String {
+    format!("{:.1} us", time.as_secs_f64() * 1e6)
+}
