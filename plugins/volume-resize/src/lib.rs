@@ -1,0 +1,63 @@
+//! Volume resize: grows the volumes of running members to the size of the manifest, by claims, by the cloud, or by both.
+
+use pgloom_kit::{ActionKind, Description, NoSettings, Notes, Plugin, Response, Result, kind};
+use pgloom_kit::{operator_config, register};
+
+mod member;
+mod plan;
+mod report;
+mod target;
+
+use target::{Spec, Target};
+
+/// The plugin.
+pub struct Plug;
+
+type Request = pgloom_kit::Request<Plug>;
+
+operator_config! {
+    /// What the plugin reads of the operator configuration.
+    pub struct Config {
+        /// `pvc`, `ebs`, `mixed` or `off`.
+        storage_resize_mode: String,
+    }
+}
+
+impl Plugin for Plug {
+    type Spec = Spec;
+    type Config = Config;
+    type Settings = NoSettings;
+
+    fn describe() -> Description {
+        let summary = "Grows the volumes of running members to the size of the manifest.";
+        Description::of::<Self>("volume-resize", env!("CARGO_PKG_VERSION"), summary)
+            .when_manifest("/spec/volume")
+            .observes_owned(member::CLAIMS, kind("v1", "PersistentVolumeClaim"), &["spec.resources", "status"])
+            .observes_owned(member::PODS, kind("v1", "Pod"), &["metadata.name"])
+            .acts(ActionKind::ExpandClaim)
+            .acts(ActionKind::ModifyVolume)
+            .acts(ActionKind::GrowFilesystem)
+    }
+
+    fn mutate(request: &Request) -> Result<Response> {
+        let mut notes = Notes::default();
+        let Some(target) = Target::of(&request.cluster.spec, &request.config.storage_resize_mode, &mut notes)? else {
+            return Ok(Response::new());
+        };
+        let members = member::members(request)?;
+        let plans: Vec<plan::Plan> =
+            members.iter().map(|member| plan::plan(&target, member, |key| request.action(key))).collect();
+        let mut response = report::report(&target, &members, &plans, &mut notes);
+        for plan in plans {
+            for (key, action) in plan.actions {
+                response = response.act(key, action);
+            }
+        }
+        Ok(response.with(notes))
+    }
+}
+
+register!(Plug);
+
+#[cfg(test)]
+mod tests;
