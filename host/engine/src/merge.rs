@@ -16,7 +16,10 @@ mod remove;
 pub use error::{Conflict, Error, SEAL};
 pub(crate) use node::Node;
 
-use self::{check::Check, node::StepId};
+use self::{
+    check::Check,
+    node::{StepId, tidy},
+};
 use crate::{
     claim::{self, Rights},
     contract::{ObjectKind, ObjectRef},
@@ -71,7 +74,8 @@ impl Merger {
     }
 
     /// Merges a partial object. What is refused changes nothing.
-    pub fn apply(&mut self, writer: &Writer<'_>, fragment: Value) -> Result<(), Error> {
+    pub fn apply(&mut self, writer: &Writer<'_>, mut fragment: Value) -> Result<(), Error> {
+        tidy(&mut fragment);
         let (object, mut fields) = identify(writer.step, fragment)?;
         let kind = ObjectKind { api_version: object.api_version.clone(), kind: object.kind.clone() };
         let known = self.schema.kind(&kind.api_version, &kind.kind);

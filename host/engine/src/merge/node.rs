@@ -61,37 +61,20 @@ impl Misfit {
 }
 
 impl Node {
-    /// The tree of a value of the type, all of it set by one step. Null says nothing, as if the field were left out: what
-    /// the server makes of it hangs on the field's default and on how it keeps the object.
+    /// The tree of a tidy value of the type, all of it set by one step.
     pub(crate) fn shape(schema: &'static Schema, id: TypeId, value: Value, step: StepId) -> Result<Self, Misfit> {
         match (schema.get(id), value) {
             (known @ (Type::Struct(_) | Type::Map(_) | Type::Any), Value::Object(fields)) => {
                 Self::shape_fields(schema, known, fields, step)
             }
-            (Type::Set, Value::Array(items)) => shape_entries(
-                items,
-                step,
-                |item| {
-                    if item.is_object() || item.is_array() || item.is_null() {
-                        return Err(Misfit::new("an item of a set has to be a scalar"));
-                    }
-                    let key = Key::new([("", &item)]);
-                    Ok((key, Self::Leaf(item, step)))
-                },
-                &[],
-            ),
-            (Type::Keyed(keys, element), Value::Array(items)) => shape_entries(
-                items,
-                step,
-                |item| {
-                    let key = entry_key(keys, &item)?;
-                    match Self::shape(schema, *element, item, step) {
-                        Ok(node) => Ok((key, node)),
-                        Err(misfit) => Err(misfit.below(Segment::Entry(key))),
-                    }
-                },
-                keys,
-            ),
+            (Type::Set, Value::Array(items)) => shape_entries(&[], items, step, |item| shape_item(item, step)),
+            (Type::Keyed(keys, element), Value::Array(items)) => shape_entries(keys, items, step, |item| {
+                let key = entry_key(keys, &item)?;
+                match Self::shape(schema, *element, item, step) {
+                    Ok(node) => Ok((key, node)),
+                    Err(misfit) => Err(misfit.below(Segment::Entry(key))),
+                }
+            }),
             (Type::Struct(_) | Type::Map(_) | Type::AtomicMap, other) if !other.is_object() => {
                 Err(misfit("a map", &other))
             }
@@ -99,10 +82,7 @@ impl Node {
                 Err(misfit("a list", &other))
             }
             (Type::Scalar, other) if other.is_object() || other.is_array() => Err(misfit("a scalar", &other)),
-            (_, mut leaf) => {
-                drop_nulls(&mut leaf);
-                Ok(Self::Leaf(leaf, step))
-            }
+            (_, leaf) => Ok(Self::Leaf(leaf, step)),
         }
     }
 
@@ -113,7 +93,7 @@ impl Node {
         step: StepId,
     ) -> Result<Self, Misfit> {
         let mut nodes = BTreeMap::new();
-        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {
+        for (name, value) in fields {
             match Self::shape(schema, known.field(&name), value, step) {
                 Ok(node) => nodes.insert(name, node),
                 Err(misfit) => return Err(misfit.below(Segment::Field(name))),
@@ -182,11 +162,18 @@ impl Serialize for Node {
     }
 }
 
+fn shape_item(item: Value, step: StepId) -> Result<(Key, Node), Misfit> {
+    if item.is_object() || item.is_array() || item.is_null() {
+        return Err(misfit("a scalar, as all items of a set", &item));
+    }
+    Ok((Key::new([("", &item)]), Node::Leaf(item, step)))
+}
+
 fn shape_entries(
+    keys: &'static [MergeKey],
     items: Vec<Value>,
     step: StepId,
     shape: impl Fn(Value) -> Result<(Key, Node), Misfit>,
-    keys: &'static [MergeKey],
 ) -> Result<Node, Misfit> {
     let entries = items.into_iter().map(shape).collect::<Result<Vec<_>, _>>()?;
     let mut seen = BTreeSet::new();
@@ -203,7 +190,7 @@ fn entry_key(keys: &'static [MergeKey], entry: &Value) -> Result<Key, Misfit> {
     };
     let mut found = Vec::with_capacity(keys.len());
     for key in keys {
-        match fields.get(key.name).filter(|value| !value.is_null()) {
+        match fields.get(key.name) {
             Some(Value::Object(_) | Value::Array(_)) => {
                 return Err(Misfit::new(format!("the merge key `{}` has to be a scalar", key.name)));
             }
@@ -220,16 +207,28 @@ fn entry_key(keys: &'static [MergeKey], entry: &Value) -> Result<Key, Misfit> {
     Ok(Key::new(found))
 }
 
-fn drop_nulls(value: &mut Value) {
+/// Makes one value of those that mean the same. Null says nothing, as if the field were left out: what the API server makes
+/// of it hangs on the field's default and on how it keeps the object. A whole number is written without a fraction.
+pub(crate) fn tidy(value: &mut Value) {
     match value {
         Value::Object(fields) => fields.retain(|_, value| {
-            drop_nulls(value);
+            tidy(value);
             !value.is_null()
         }),
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        Value::Number(number) if number.is_f64() => {
+            let whole = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < WHOLE);
+            // Below the bound the conversion is exact.
+            if let Some(whole) = whole {
+                *value = Value::from(whole as i64);
+            }
+        }
         _ => {}
     }
 }
+
+/// Up to here every whole number has a floating point number of its own.
+const WHOLE: f64 = 9_007_199_254_740_992.0;
 
 fn misfit(expected: &str, found: &Value) -> Misfit {
     let found = match found {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Error, Merger, Node, Writer};
+use super::{Error, Merger, Node, Writer, node::List};
 use crate::{
     claim,
     contract::{ObjectKind, ObjectRef},
-    path::{FieldPath, Segment},
+    path::{FieldPath, Key, Segment},
 };
 
 impl Merger {
@@ -58,7 +58,9 @@ fn look(node: &Node, path: &[Segment]) -> Found {
             fields.get(name).map_or(Found::Nothing, |node| look(node, rest))
         }
         (Node::List(list), Segment::Entry(key)) => {
-            let Some((_, entry)) = list.entries.iter().find(|(entry, _)| entry == key) else { return Found::Nothing };
+            let Some((_, entry)) = entry(list, key).and_then(|index| list.entries.get(index)) else {
+                return Found::Nothing;
+            };
             match rest {
                 [Segment::Field(name)] if list.keys.iter().any(|key| key.name == name) => Found::Key,
                 _ => look(entry, rest),
@@ -67,6 +69,16 @@ fn look(node: &Node, path: &[Segment]) -> Found {
         (Node::Leaf(value, _), _) if value.is_object() || value.is_array() => Found::Inside,
         _ => Found::Nothing,
     }
+}
+
+/// The entry that a key means: the one with that very key, or the only one with those of its merge keys that are given.
+fn entry(list: &List, key: &Key) -> Option<usize> {
+    let exact = list.entries.iter().position(|(entry, _)| entry == key);
+    exact.or_else(|| {
+        let mut meant =
+            list.entries.iter().enumerate().filter(|(_, (entry, _))| key.means(entry)).map(|(index, _)| index);
+        meant.next().filter(|_| meant.next().is_none())
+    })
 }
 
 /// Takes out what `look` found.
@@ -84,7 +96,7 @@ fn cut(node: &mut Node, path: &[Segment]) -> bool {
             fields.remove(name).is_some()
         }
         (Node::List(list), Segment::Entry(key)) => {
-            let Some(index) = list.entries.iter().position(|(entry, _)| entry == key) else { return false };
+            let Some(index) = entry(list, key) else { return false };
             if rest.is_empty() {
                 list.entries.remove(index);
                 return true;

@@ -198,6 +198,13 @@ fn null_says_nothing() {
 }
 
 #[test]
+fn a_whole_number_is_the_same_with_and_without_a_fraction() {
+    let ports = |port: Value| pod(json!({"containers": [{"name": "postgres", "ports": [{"containerPort": port}]}]}));
+    let object = merged(&[("rust", ports(json!(5432))), ("python", ports(json!(5432.0)))]);
+    assert_eq!(containers(&object)[0]["ports"].to_string(), r#"[{"containerPort":5432}]"#);
+}
+
+#[test]
 fn an_empty_map_or_list_clears_nothing_and_stays_where_nothing_is() {
     let object = merged(&[
         ("spilo", pod(json!({"volumes": [{"name": "data", "emptyDir": {}}], "securityContext": {"fsGroup": 103}}))),

@@ -40,6 +40,7 @@ fn a_removed_field_takes_an_empty_map_or_list_with_it() {
     assert_eq!(pod("spec.template.spec.securityContext.fsGroup").get("securityContext"), None);
     let ports = pod("spec.template.spec.containers[name=exporter].ports[containerPort=9187,protocol=TCP]");
     assert_eq!(ports["containers"][1], json!({"name": "exporter", "image": "exporter"}));
+    assert_eq!(pod("spec.template.spec.containers[name=exporter].ports[containerPort=9187]"), ports);
     let env = pod("spec.template.spec.containers[name=postgres].env[name=A].value");
     assert_eq!(env["containers"][0]["env"], json!([{"name": "A"}, {"name": "B", "value": "2"}]));
     assert_eq!(pod("spec.template.spec.tolerations").get("tolerations"), None);
