@@ -23,7 +23,7 @@ pub use database::{PreparedDatabase, PreparedSchema};
 pub use patroni::Patroni;
 pub use pooler::ConnectionPooler;
 pub use resource::{ResourceAmounts, Resources};
-pub use spec::{PostgresqlParams, PostgresqlSpec, Postgresql, Tls};
+pub use spec::{Postgresql, PostgresqlParams, PostgresqlSpec, Tls};
 pub use status::{ActionStatus, ClusterStatus, MemberStatus, PostgresqlStatus};
 pub use storage::{AdditionalVolume, Volume};
 pub use stream::{Stream, StreamTable};
@@ -47,11 +47,16 @@ pub fn definition() -> Result<CustomResourceDefinition, serde_json::Error> {
             },
         ]);
     }
+    // The one null that means something: a user without options.
+    let users = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/users/additionalProperties";
+    if let Some(flags) = value.pointer_mut(users) {
+        flags["nullable"] = json!(true);
+    }
     serde_json::from_value(value)
 }
 
 /// The schema of a whole object, for checks without an API server.
 pub(crate) fn object_schema() -> &'static Value {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
-    SCHEMA.get_or_init(|| schema::object_schema(Postgresql::crd()))
+    SCHEMA.get_or_init(|| definition().map(schema::object_schema).unwrap_or_default())
 }

@@ -3,5 +3,5 @@
 mod check;
 mod finish;
 
-pub use check::check;
-pub use finish::{NULL_COUNTS, embedded, finished, object_schema};
+pub use check::{Fault, Rule, check};
+pub use finish::{embedded, finished, object_schema};

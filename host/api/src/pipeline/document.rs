@@ -167,7 +167,7 @@ impl Document {
         let mut document = document.clone();
         let mut problems = kind_problems(&document);
         if problems.is_empty() {
-            problems = schema::check(schema(), &mut document, "", &[]);
+            problems = schema::check(schema(), &mut document, "").into_iter().map(|fault| fault.problem).collect();
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -193,7 +193,7 @@ impl Document {
 /// The schema of a whole Pipeline object.
 fn schema() -> &'static Value {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
-    SCHEMA.get_or_init(|| schema::object_schema(Pipeline::crd()))
+    SCHEMA.get_or_init(|| schema::finished(Pipeline::crd()).map(schema::object_schema).unwrap_or_default())
 }
 
 fn kind_problems(document: &Value) -> Vec<Problem> {

@@ -8,15 +8,20 @@ use serde_json::{Value, json};
 use crate::schema::embedded;
 
 pub fn sidecars(_: &mut SchemaGenerator) -> Schema {
-    let mut container = embedded::<core::Container>("pod.spec.containers", "A container with any field of a Kubernetes container.").to_value();
+    let mut container =
+        embedded::<core::Container>("pod.spec.containers", "A container with any field of a Kubernetes container.")
+            .to_value();
     container["required"] = json!(["image"]);
     container["properties"]["name"] = json!({"type": "string", "description": "Its name in the pod. Default: `sidecar-` and its place in the list. Example: `exporter`."});
-    container["properties"]["image"] = json!({"type": "string", "description": "Its image. Example: `quay.io/exporter:1`."});
+    container["properties"]["image"] =
+        json!({"type": "string", "description": "Its image. Example: `quay.io/exporter:1`."});
     list(container)
 }
 
 pub fn init_containers(_: &mut SchemaGenerator) -> Schema {
-    let mut container = embedded::<core::Container>("pod.spec.initContainers", "A container with any field of a Kubernetes container.").to_value();
+    let mut container =
+        embedded::<core::Container>("pod.spec.initContainers", "A container with any field of a Kubernetes container.")
+            .to_value();
     container["required"] = json!(["name", "image"]);
     container["properties"]["name"] = json!({"type": "string", "description": "Its name in the pod. Example: `date`."});
     container["properties"]["image"] = json!({"type": "string", "description": "Its image. Example: `busybox`."});
@@ -48,7 +53,10 @@ pub fn tolerations(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub fn topology_spread_constraints(_: &mut SchemaGenerator) -> Schema {
-    list_of::<core::TopologySpreadConstraint>("pod.spec.topologySpreadConstraints", "How pods spread over one kind of place.")
+    list_of::<core::TopologySpreadConstraint>(
+        "pod.spec.topologySpreadConstraints",
+        "How pods spread over one kind of place.",
+    )
 }
 
 pub fn node_affinity(_: &mut SchemaGenerator) -> Schema {

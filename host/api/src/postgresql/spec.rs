@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::kubernetes as of_kubernetes;
 use super::{
-    AdditionalVolume, Clone as CloneSource, ConnectionPooler, Patroni, PostgresqlStatus, PreparedDatabase, Resources, Standby, Stream, Volume, pattern,
+    AdditionalVolume, Clone as CloneSource, ConnectionPooler, Patroni, PostgresqlStatus, PreparedDatabase, Resources,
+    Standby, Stream, Volume, pattern,
 };
 
 /// What a user asks of a cluster. Names of older releases are accepted beside the current ones.
@@ -27,15 +28,59 @@ use super::{
     status = "PostgresqlStatus",
     derive = "PartialEq",
     doc = "A PostgreSQL cluster with high availability: its size, its roles and databases, and what runs beside it.",
-    scale(spec_replicas_path = ".spec.numberOfInstances", status_replicas_path = ".status.numberOfInstances", label_selector_path = ".status.labelSelector"),
-    printcolumn(name = "Team", type_ = "string", json_path = ".spec.teamId", description = "The team that owns the cluster"),
-    printcolumn(name = "Version", type_ = "string", json_path = ".spec.postgresql.version", description = "The PostgreSQL version that is asked for"),
-    printcolumn(name = "Pods", type_ = "integer", json_path = ".spec.numberOfInstances", description = "How many pods are asked for"),
-    printcolumn(name = "Volume", type_ = "string", json_path = ".spec.volume.size", description = "The size of each pod's volume"),
-    printcolumn(name = "CPU-Request", type_ = "string", json_path = ".spec.resources.requests.cpu", description = "CPU that each database container requests"),
-    printcolumn(name = "Memory-Request", type_ = "string", json_path = ".spec.resources.requests.memory", description = "Memory that each database container requests"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "How long the cluster has existed"),
-    printcolumn(name = "Status", type_ = "string", json_path = ".status.PostgresClusterStatus", description = "How the last reconciliation went")
+    scale(
+        spec_replicas_path = ".spec.numberOfInstances",
+        status_replicas_path = ".status.numberOfInstances",
+        label_selector_path = ".status.labelSelector"
+    ),
+    printcolumn(
+        name = "Team",
+        type_ = "string",
+        json_path = ".spec.teamId",
+        description = "The team that owns the cluster"
+    ),
+    printcolumn(
+        name = "Version",
+        type_ = "string",
+        json_path = ".spec.postgresql.version",
+        description = "The PostgreSQL version that is asked for"
+    ),
+    printcolumn(
+        name = "Pods",
+        type_ = "integer",
+        json_path = ".spec.numberOfInstances",
+        description = "How many pods are asked for"
+    ),
+    printcolumn(
+        name = "Volume",
+        type_ = "string",
+        json_path = ".spec.volume.size",
+        description = "The size of each pod's volume"
+    ),
+    printcolumn(
+        name = "CPU-Request",
+        type_ = "string",
+        json_path = ".spec.resources.requests.cpu",
+        description = "CPU that each database container requests"
+    ),
+    printcolumn(
+        name = "Memory-Request",
+        type_ = "string",
+        json_path = ".spec.resources.requests.memory",
+        description = "Memory that each database container requests"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "How long the cluster has existed"
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = ".status.PostgresClusterStatus",
+        description = "How the last reconciliation went"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
@@ -56,10 +101,10 @@ pub struct PostgresqlSpec {
     #[schemars(range(min = 0))]
     pub number_of_instances: i32,
 
-    /// Which PostgreSQL runs, and how.
+    /// Which PostgreSQL runs, and how. Example: `{version: "17"}`.
     pub postgresql: PostgresqlParams,
 
-    /// The volume of each pod.
+    /// The volume of each pod. Example: `{size: 5Gi}`.
     pub volume: Volume,
 
     /// Roles of this cluster and their options: `superuser`, `inherit`, `login`, `nologin`, `createrole`, `createdb`,
@@ -366,12 +411,17 @@ fn users(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let flags: Vec<_> = with_no.flat_map(|name| [name.clone(), name.to_uppercase()]).collect();
     schemars::json_schema!({
         "type": "object",
-        "additionalProperties": {"type": "array", "x-null-counts": true, "items": {"type": "string", "enum": flags}},
+        "additionalProperties": {"type": "array", "items": {"type": "string", "enum": flags}},
     })
 }
 
 fn ranges(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": "array", "items": {"type": "string", "maxLength": 64, "pattern": pattern::CIDR}})
+    schemars::json_schema!({"type": "array", "items": {
+        "type": "string",
+        "maxLength": 64,
+        "pattern": pattern::CIDR,
+        "description": "Addresses with the length of their common start. Example: `10.0.0.0/8`.",
+    }})
 }
 
 fn windows(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -18,7 +18,7 @@ pub struct PostgresqlStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// What holds: `Ready`, `Reconciled`, and what plugins say.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// The pod that leads.
@@ -34,11 +34,11 @@ pub struct PostgresqlStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_selector: Option<String>,
     /// The pods, and what Patroni says of each.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub members: Vec<MemberStatus>,
     /// What plugins have asked the operator to do, beside objects.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["step", "key"]))]
     pub actions: Vec<ActionStatus>,
 }
@@ -138,7 +138,15 @@ impl ClusterStatus {
     /// The status of that word; an unknown word says nothing.
     #[must_use]
     pub fn from_word(word: &str) -> Self {
-        let all = [Self::Creating, Self::Updating, Self::Running, Self::CreateFailed, Self::UpdateFailed, Self::SyncFailed, Self::Invalid];
+        let all = [
+            Self::Creating,
+            Self::Updating,
+            Self::Running,
+            Self::CreateFailed,
+            Self::UpdateFailed,
+            Self::SyncFailed,
+            Self::Invalid,
+        ];
         all.into_iter().find(|status| status.as_str() == word).unwrap_or_default()
     }
 }
@@ -220,8 +228,15 @@ mod tests {
     #[test]
     fn an_untouched_status_is_written_as_nothing_and_a_set_one_keeps_its_zalando_name() {
         assert_eq!(serde_json::to_value(PostgresqlStatus::default()).unwrap(), json!({}));
-        let status = PostgresqlStatus { cluster_status: ClusterStatus::CreateFailed, leader: Some("acid-a-0".into()), ..Default::default() };
-        assert_eq!(serde_json::to_value(&status).unwrap(), json!({"PostgresClusterStatus": "CreateFailed", "leader": "acid-a-0"}));
+        let status = PostgresqlStatus {
+            cluster_status: ClusterStatus::CreateFailed,
+            leader: Some("acid-a-0".into()),
+            ..Default::default()
+        };
+        assert_eq!(
+            serde_json::to_value(&status).unwrap(),
+            json!({"PostgresClusterStatus": "CreateFailed", "leader": "acid-a-0"})
+        );
         assert!(status.cluster_status.has_failed() && !ClusterStatus::Invalid.has_failed());
     }
 }

@@ -1,142 +1,156 @@
 //! A document checked against its schema, as the API server would do it, in words that say what to do.
 
+use std::collections::BTreeMap;
+use std::sync::RwLock;
+
+use regex::Regex;
 use serde_json::{Map, Value};
 
 use crate::problem::{Problem, entry, instead, member};
 
+/// A way in which a document does not fit its schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which rule of the schema is broken.
+    pub rule: Rule,
+    /// What to tell the person.
+    pub problem: Problem,
+}
+
+/// The rules of a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// The field exists.
+    Known,
+    /// The value has the type.
+    Type,
+    /// The field is there.
+    Required,
+    /// The value is one of those that are allowed.
+    Form,
+}
+
 /// Checks `value` against an OpenAPI schema and removes the nulls that the API server would drop.
-///
-/// `silent` names the patterns whose values somebody else checks and explains; a mismatch with one is not reported.
-pub fn check(schema: &Value, value: &mut Value, path: &str, silent: &[&str]) -> Vec<Problem> {
-    let mut walk = Walk { problems: Vec::new(), silent };
-    walk.value(schema, value, path);
-    walk.problems
+pub fn check(schema: &Value, value: &mut Value, path: &str) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    any(schema, value, path, &mut faults);
+    faults
 }
 
-struct Walk<'a> {
-    problems: Vec<Problem>,
-    silent: &'a [&'a str],
+fn any(schema: &Value, value: &mut Value, path: &str, faults: &mut Vec<Fault>) {
+    if value.is_null() && schema["nullable"] == true {
+        return;
+    }
+    if let Some(problem) = type_problem(schema, value, path) {
+        faults.push(Fault { rule: Rule::Type, problem });
+        return;
+    }
+    match value {
+        Value::Object(fields) => object(schema, fields, path, faults),
+        Value::Array(entries) => {
+            for (index, value) in entries.iter_mut().enumerate() {
+                any(&schema["items"], value, &entry(path, index), faults);
+            }
+            count(schema, ("minItems", "maxItems"), entries.len(), ("entry", "entries"), path, faults);
+        }
+        Value::String(text) => {
+            count(schema, ("minLength", "maxLength"), text.chars().count(), ("character", "characters"), path, faults);
+            form(choice(schema, text, path).or_else(|| pattern(schema, text, path)), faults);
+        }
+        scalar => form(bounds(schema, scalar, path), faults),
+    }
 }
 
-impl Walk<'_> {
-    fn value(&mut self, schema: &Value, value: &mut Value, path: &str) {
-        if value.is_null() && schema["nullable"] == true {
-            return;
-        }
-        if let Some(problem) = type_problem(schema, value, path) {
-            self.problems.push(problem);
-            return;
-        }
-        match value {
-            Value::Object(fields) => self.object(schema, fields, path),
-            Value::Array(entries) => self.array(schema, entries, path),
-            scalar => self.scalar(schema, scalar, path),
+fn form(problem: Option<Problem>, faults: &mut Vec<Fault>) {
+    faults.extend(problem.map(|problem| Fault { rule: Rule::Form, problem }));
+}
+
+fn object(schema: &Value, fields: &mut Map<String, Value>, path: &str, faults: &mut Vec<Fault>) {
+    let properties = schema["properties"].as_object();
+    fields.retain(|name, value| !(value.is_null() && drops_null(schema, name)));
+    for (name, value) in fields.iter_mut() {
+        let path = member(path, name);
+        if let Some(property) = properties.and_then(|properties| properties.get(name)) {
+            any(property, value, &path, faults);
+        } else if schema["additionalProperties"].is_object() {
+            any(&schema["additionalProperties"], value, &path, faults);
+        } else if is_closed(schema) {
+            let known: Vec<_> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+            let problem = Problem::error(path, "this field does not exist").remedy(instead(name, known));
+            faults.push(Fault { rule: Rule::Known, problem });
         }
     }
-
-    fn object(&mut self, schema: &Value, fields: &mut Map<String, Value>, path: &str) {
-        let properties = schema["properties"].as_object();
-        fields.retain(|name, value| !(value.is_null() && drops_null(schema, name)));
-        for (name, value) in fields.iter_mut() {
-            let path = member(path, name);
-            if let Some(property) = properties.and_then(|properties| properties.get(name)) {
-                self.value(property, value, &path);
-            } else if schema["additionalProperties"].is_object() {
-                self.value(&schema["additionalProperties"], value, &path);
-            } else if is_closed(schema) {
-                let known = properties
-                    .map(|properties| properties.keys().map(String::as_str).collect::<Vec<_>>())
-                    .unwrap_or_default();
-                self.problems.push(Problem::error(path, "this field does not exist").remedy(instead(name, known)));
-            }
-        }
-        self.missing(schema, fields, path);
-        self.length(schema, "minProperties", "maxProperties", fields.len(), "entry", "entries", path);
-    }
-
-    fn missing(&mut self, schema: &Value, fields: &Map<String, Value>, path: &str) {
-        for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            if !fields.contains_key(name) {
-                let remedy = match example(&schema["properties"][name]) {
-                    Some(example) => format!("add it, as in {example}"),
-                    None => "add it".to_owned(),
-                };
-                self.problems.push(Problem::error(member(path, name), "is missing").remedy(remedy));
-            }
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if !fields.contains_key(name) {
+            let remedy = match example(&schema["properties"][name]) {
+                Some(example) => format!("add it, as in {example}"),
+                None => "add it".to_owned(),
+            };
+            let problem = Problem::error(member(path, name), "is missing").remedy(remedy);
+            faults.push(Fault { rule: Rule::Required, problem });
         }
     }
+    count(schema, ("minProperties", "maxProperties"), fields.len(), ("entry", "entries"), path, faults);
+}
 
-    fn array(&mut self, schema: &Value, entries: &mut [Value], path: &str) {
-        for (index, value) in entries.iter_mut().enumerate() {
-            self.value(&schema["items"], value, &entry(path, index));
-        }
-        self.length(schema, "minItems", "maxItems", entries.len(), "entry", "entries", path);
+fn choice(schema: &Value, text: &str, path: &str) -> Option<Problem> {
+    let allowed = schema["enum"].as_array()?;
+    let known: Vec<_> = allowed.iter().filter_map(Value::as_str).collect();
+    (!known.contains(&text))
+        .then(|| Problem::error(path, format!("{text:?} is not allowed")).remedy(instead(text, known)))
+}
+
+fn pattern(schema: &Value, text: &str, path: &str) -> Option<Problem> {
+    let pattern = schema["pattern"].as_str()?;
+    if compiled(pattern).is_none_or(|regex| regex.is_match(text)) {
+        return None;
     }
+    let remedy = match example(schema) {
+        Some(example) => format!("write it as in {example}"),
+        None => format!("it has to match {pattern}"),
+    };
+    Some(Problem::error(path, format!("{text:?} is not of the form that is allowed here")).remedy(remedy))
+}
 
-    fn scalar(&mut self, schema: &Value, value: &Value, path: &str) {
-        if let Some(allowed) = schema["enum"].as_array()
-            && !allowed.contains(value)
-        {
-            let known: Vec<_> = allowed.iter().filter_map(Value::as_str).collect();
-            let name = value.as_str().unwrap_or_default();
-            self.problems.push(Problem::error(path, format!("{value} is not allowed")).remedy(instead(name, known)));
-        }
-        self.number(schema, value, path);
-        if let Value::String(text) = value {
-            self.length(schema, "minLength", "maxLength", text.chars().count(), "character", "characters", path);
-            self.pattern(schema, text, path);
-        }
+/// The patterns of a schema are few and constant; each is compiled once.
+fn compiled(pattern: &str) -> Option<Regex> {
+    static COMPILED: RwLock<BTreeMap<String, Option<Regex>>> = RwLock::new(BTreeMap::new());
+    if let Some(regex) = COMPILED.read().ok()?.get(pattern) {
+        return regex.clone();
     }
+    let regex = Regex::new(pattern).ok();
+    COMPILED.write().ok()?.insert(pattern.to_owned(), regex.clone());
+    regex
+}
 
-    fn number(&mut self, schema: &Value, value: &Value, path: &str) {
-        let Some(number) = value.as_f64() else { return };
-        if let Some(minimum) = schema["minimum"].as_f64()
-            && number < minimum
-        {
-            self.problems.push(
-                Problem::error(path, format!("{value} is less than {minimum}"))
-                    .remedy(format!("use {minimum} or more")),
-            );
-        }
-        if let Some(maximum) = schema["maximum"].as_f64()
-            && number > maximum
-        {
-            self.problems.push(
-                Problem::error(path, format!("{value} is more than {maximum}"))
-                    .remedy(format!("use {maximum} or less")),
-            );
-        }
+fn bounds(schema: &Value, value: &Value, path: &str) -> Option<Problem> {
+    let number = value.as_f64()?;
+    let bound = |key: &str| schema[key].as_f64();
+    if let Some(minimum) = bound("minimum").filter(|minimum| number < *minimum) {
+        let problem = Problem::error(path, format!("{value} is less than {minimum}"));
+        return Some(problem.remedy(format!("use {minimum} or more")));
     }
+    let maximum = bound("maximum").filter(|maximum| number > *maximum)?;
+    Some(Problem::error(path, format!("{value} is more than {maximum}")).remedy(format!("use {maximum} or less")))
+}
 
-    fn pattern(&mut self, schema: &Value, text: &str, path: &str) {
-        let Some(pattern) = schema["pattern"].as_str() else { return };
-        if self.silent.contains(&pattern) || regex::Regex::new(pattern).is_ok_and(|regex| regex.is_match(text)) {
-            return;
-        }
-        let problem = Problem::error(path, format!("{text:?} is not of the form that is allowed here"));
-        self.problems.push(match example(schema) {
-            Some(example) => problem.remedy(format!("write it as in {example}")),
-            None => problem.remedy(format!("it has to match {pattern}")),
-        });
+fn count(
+    schema: &Value,
+    (least, most): (&str, &str),
+    found: usize,
+    (one, many): (&str, &str),
+    path: &str,
+    faults: &mut Vec<Fault>,
+) {
+    let found = found as u64;
+    let noun = |count: u64| format!("{count} {}", if count == 1 { one } else { many });
+    let problem = |message| Problem::error(path, message);
+    if let Some(limit) = schema[least].as_u64().filter(|limit| found < *limit) {
+        let message = if found == 0 { "is empty".to_owned() } else { format!("has {}", noun(found)) };
+        form(Some(problem(message).remedy(format!("give it at least {}", noun(limit)))), faults);
     }
-
-    #[allow(clippy::too_many_arguments, reason = "two bounds and two words for one rule")]
-    fn length(&mut self, schema: &Value, least: &str, most: &str, count: usize, one: &str, many: &str, path: &str) {
-        let noun = |limit: u64| if limit == 1 { one.to_owned() } else { many.to_owned() };
-        if let Some(limit) = schema[least].as_u64()
-            && (count as u64) < limit
-        {
-            let message =
-                if count == 0 { "is empty".to_owned() } else { format!("has {count} {}", noun(count as u64)) };
-            self.problems
-                .push(Problem::error(path, message).remedy(format!("give it at least {limit} {}", noun(limit))));
-        }
-        if let Some(limit) = schema[most].as_u64()
-            && (count as u64) > limit
-        {
-            let message = format!("has {count} {}", noun(count as u64));
-            self.problems.push(Problem::error(path, message).remedy(format!("at most {limit} are allowed")));
-        }
+    if let Some(limit) = schema[most].as_u64().filter(|limit| found > *limit) {
+        form(Some(problem(format!("has {}", noun(found))).remedy(format!("at most {limit} are allowed"))), faults);
     }
 }
 
@@ -202,6 +216,7 @@ fn wrong(expected: &str, value: &Value, path: &str) -> Problem {
         ("true or false", Value::String(text)) if text == "true" || text == "false" => {
             problem.remedy(format!("write it without quotes: {text}"))
         }
+        ("true or false", _) => problem.remedy("write true or false"),
         ("a list", Value::String(_) | Value::Number(_) | Value::Bool(_)) => {
             problem.remedy("start the line of each entry with a hyphen")
         }
@@ -223,7 +238,7 @@ mod tests {
     use super::*;
 
     fn said(schema: &Value, mut value: Value) -> Vec<String> {
-        check(schema, &mut value, "spec", &[]).iter().map(ToString::to_string).collect()
+        check(schema, &mut value, "spec").iter().map(|fault| fault.problem.to_string()).collect()
     }
 
     #[test]
@@ -266,7 +281,7 @@ mod tests {
     fn a_null_is_dropped_where_it_means_nothing_and_kept_where_it_counts() {
         let schema = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "object", "additionalProperties": {"type": "array", "nullable": true, "items": {"type": "string"}}}}});
         let mut value = json!({"a": null, "b": {"x": null}});
-        assert_eq!(check(&schema, &mut value, "", &[]), []);
+        assert_eq!(check(&schema, &mut value, ""), []);
         assert_eq!(value, json!({"b": {"x": null}}));
     }
 

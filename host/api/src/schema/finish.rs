@@ -5,10 +5,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-/// Marks a schema whose null means something. Elsewhere the API server drops a null, so that it means "not given".
-pub const NULL_COUNTS: &str = "x-null-counts";
-
-/// The definition with every schema tidied: optional is not nullable, except where [`NULL_COUNTS`] says so.
+/// The definition with every schema tidied: optional is not nullable, so that the API server drops a null.
 pub fn finished(definition: CustomResourceDefinition) -> Result<CustomResourceDefinition, serde_json::Error> {
     let mut value = serde_json::to_value(definition)?;
     if let Some(versions) = value.pointer_mut("/spec/versions").and_then(Value::as_array_mut) {
@@ -21,9 +18,9 @@ pub fn finished(definition: CustomResourceDefinition) -> Result<CustomResourceDe
     serde_json::from_value(value)
 }
 
-/// The schema of a whole object of the definition's first version, with the fields that every object has.
+/// The schema of a whole object of a finished definition's first version, with the fields that every object has.
 pub fn object_schema(definition: CustomResourceDefinition) -> Value {
-    let value = finished(definition).and_then(serde_json::to_value).unwrap_or_default();
+    let value = serde_json::to_value(definition).unwrap_or_default();
     let mut schema = value.pointer("/spec/versions/0/schema/openAPIV3Schema").cloned().unwrap_or_default();
     schema["properties"]["apiVersion"] = json!({"type": "string"});
     schema["properties"]["kind"] = json!({"type": "string"});
@@ -39,9 +36,9 @@ pub fn object_schema(definition: CustomResourceDefinition) -> Value {
 /// Removes what schemars adds and a CustomResourceDefinition does not need.
 fn tidy(schema: &mut Value) {
     let Value::Object(fields) = schema else { return };
-    if fields.get("default").is_some_and(Value::is_null) {
-        fields.remove("default");
-    }
+    // A default would be written into what the user has stored; ours are in the descriptions.
+    fields.remove("default");
+    fields.remove("title");
     if fields.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
         fields.remove("format");
     }
@@ -49,7 +46,7 @@ fn tidy(schema: &mut Value) {
         one_line(description);
     }
     for nested in children(fields) {
-        settle_null(nested);
+        drop_nullable(nested);
         tidy(nested);
     }
 }
@@ -62,12 +59,9 @@ fn one_line(description: &mut Value) {
     }
 }
 
-fn settle_null(schema: &mut Value) {
+fn drop_nullable(schema: &mut Value) {
     if let Value::Object(fields) = schema {
         fields.remove("nullable");
-        if fields.remove(NULL_COUNTS).is_some() {
-            fields.insert("nullable".to_owned(), json!(true));
-        }
     }
 }
 

@@ -1,0 +1,319 @@
+//! The operator configuration, in both forms, as one flat object of typed values.
+
+mod check;
+mod crd;
+mod grammar;
+mod key;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+pub use crd::{KIND, definition};
+pub use grammar::pairs;
+pub use key::{Key, Kind, Section};
+pub use table::KEYS;
+
+use crate::duration;
+use crate::problem::{Problem, instead, member};
+use crate::validate::Rules;
+
+/// The operator configuration: every key with its value, defaults filled in.
+///
+/// In JSON a value is what its [`Kind`] says: a flag, a number, a text (durations and amounts too), a list or a map; an
+/// optional number that is not given is null.
+#[derive(Clone, PartialEq)]
+pub struct Config {
+    values: Value,
+}
+
+/// A configuration that was read, and what its author should know.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Unknown keys, keys that are not honoured.
+    pub warnings: Vec<Problem>,
+}
+
+/// Which namespaces' clusters are looked after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// That of the operator.
+    Own,
+    /// These.
+    These(BTreeSet<String>),
+    /// All.
+    All,
+}
+
+impl Config {
+    /// What holds if nothing is configured.
+    #[must_use]
+    pub fn defaults() -> Self {
+        static DEFAULTS: OnceLock<Config> = OnceLock::new();
+        DEFAULTS
+            .get_or_init(|| {
+                let value = |key: &Key| (key.name.to_owned(), grammar::read(key.kind, key.default).unwrap_or_default());
+                Self { values: Value::Object(KEYS.iter().map(value).collect()) }
+            })
+            .clone()
+    }
+
+    /// Reads a ConfigMap or an OperatorConfiguration and names all that is wrong with it.
+    pub fn read(document: &Value) -> Result<Loaded, Vec<Problem>> {
+        match (document["apiVersion"].as_str(), document["kind"].as_str()) {
+            (Some("v1"), Some("ConfigMap")) => Self::from_config_map(document),
+            (Some("acid.zalan.do/v1"), Some(KIND)) => Self::from_object(document),
+            _ => {
+                Err(vec![Problem::error("kind", "is no operator configuration").remedy(
+                    "give a ConfigMap (apiVersion v1) or an OperatorConfiguration (apiVersion acid.zalan.do/v1)",
+                )])
+            }
+        }
+    }
+
+    /// Reads a ConfigMap: an empty value is that of nothing, an absent key has its default.
+    pub fn from_config_map(document: &Value) -> Result<Loaded, Vec<Problem>> {
+        let mut reading = Reading::default();
+        for (name, value) in document["data"].as_object().into_iter().flatten() {
+            let path = member("data", name);
+            let Some(key) = reading.known(name, &path) else { continue };
+            match value.as_str() {
+                Some(text) => reading.set(key, &path, grammar::read(key.kind, text)),
+                None => reading.problems.push(
+                    Problem::error(path, "expected a string")
+                        .remedy("write it in quotes, as all values of a ConfigMap"),
+                ),
+            }
+        }
+        reading.finish()
+    }
+
+    /// Reads an OperatorConfiguration: keys in their sections, an absent one has its default.
+    pub fn from_object(document: &Value) -> Result<Loaded, Vec<Problem>> {
+        let mut reading = Reading::default();
+        let configuration = &document["configuration"];
+        if !configuration.is_object() {
+            let problem = Problem::error("configuration", "is missing");
+            return Err(vec![problem.remedy("an OperatorConfiguration holds its keys below configuration")]);
+        }
+        for (name, value) in configuration.as_object().into_iter().flatten() {
+            let path = member("configuration", name);
+            let section =
+                Section::ALL.into_iter().find(|section| section.name() == Some(name) || section.was() == Some(name));
+            match section {
+                Some(section) => reading.section(section, value, &path),
+                None => reading.typed(Section::Top, name, value, &path),
+            }
+        }
+        reading.finish()
+    }
+
+    /// All values as one flat object. Credentials are in it: seal it before it goes anywhere.
+    #[must_use]
+    pub fn values(&self) -> &Value {
+        &self.values
+    }
+
+    /// A switch.
+    #[must_use]
+    pub fn flag(&self, key: &str) -> bool {
+        self.value(key).as_bool().unwrap_or_default()
+    }
+
+    /// A number; nothing if none is given.
+    #[must_use]
+    pub fn integer(&self, key: &str) -> Option<i64> {
+        self.value(key).as_i64()
+    }
+
+    /// A text; empty if none is given.
+    #[must_use]
+    pub fn text(&self, key: &str) -> &str {
+        self.value(key).as_str().unwrap_or_default()
+    }
+
+    /// A list of texts.
+    #[must_use]
+    pub fn list(&self, key: &str) -> Vec<&str> {
+        self.value(key).as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    /// Texts by name.
+    #[must_use]
+    pub fn map(&self, key: &str) -> BTreeMap<&str, &str> {
+        let fields = self.value(key).as_object().into_iter().flatten();
+        fields.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect()
+    }
+
+    /// A duration.
+    #[must_use]
+    pub fn duration(&self, key: &str) -> Duration {
+        duration::parse(self.text(key)).unwrap_or_default()
+    }
+
+    /// The name of an object and its namespace, `own` where none is given; nothing if the key is empty.
+    #[must_use]
+    pub fn reference(&self, key: &str, own: &str) -> Option<(String, String)> {
+        grammar::reference(self.text(key))
+            .map(|(namespace, name)| (namespace.unwrap_or(own).to_owned(), name.to_owned()))
+    }
+
+    /// `watched_namespace`.
+    #[must_use]
+    pub fn watched(&self) -> Watched {
+        watched(self.text("watched_namespace"))
+    }
+
+    /// The rules for manifests. What depends on the cluster, not on the configuration, stays as by default.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        let roles_elsewhere = self.flag("enable_teams_api")
+            || !self.text("infrastructure_roles_secret_name").is_empty()
+            || self.value("infrastructure_roles_secrets").as_array().is_some_and(|sources| !sources.is_empty());
+        Rules {
+            team_prefix: self.flag("enable_team_id_clustername_prefix"),
+            sidecars: self.flag("enable_sidecars"),
+            init_containers: self.flag("enable_init_containers"),
+            super_username: self.text("super_username").to_owned(),
+            replication_username: self.text("replication_username").to_owned(),
+            protected_roles: self.list("protected_role_names").into_iter().map(str::to_owned).collect(),
+            other_roles: (!roles_elsewhere).then(BTreeSet::new),
+            running: false,
+        }
+    }
+
+    fn value(&self, key: &str) -> &Value {
+        debug_assert!(self.values.get(key).is_some(), "{key} is no key");
+        &self.values[key]
+    }
+}
+
+impl fmt::Debug for Config {
+    /// What differs from the defaults, credentials hidden.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let defaults = Self::defaults();
+        let mut map = f.debug_map();
+        for key in KEYS.iter().filter(|key| self.values[key.name] != defaults.values[key.name]) {
+            if key.kind == Kind::Credential {
+                map.entry(&key.name, &"(hidden)");
+            } else {
+                map.entry(&key.name, &self.values[key.name]);
+            }
+        }
+        map.finish()
+    }
+}
+
+/// The namespaces that a text names: `*`, a list with commas, or nothing.
+#[must_use]
+pub fn watched(text: &str) -> Watched {
+    let names: BTreeSet<_> =
+        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    if names.is_empty() {
+        Watched::Own
+    } else if names.contains("*") {
+        Watched::All
+    } else {
+        Watched::These(names)
+    }
+}
+
+/// A configuration that is being read.
+#[derive(Default)]
+struct Reading {
+    values: Map<String, Value>,
+    problems: Vec<Problem>,
+}
+
+impl Reading {
+    /// The key of that name, of today or of an older release.
+    fn known(&mut self, name: &str, path: &str) -> Option<&'static Key> {
+        let key = KEYS.iter().find(|key| key.name == name || key.was == Some(name));
+        if key.is_none() {
+            let remedy = instead(name, KEYS.iter().map(|key| key.name));
+            let remedy = if remedy.starts_with("did you") { remedy } else { "remove it".to_owned() };
+            self.problems.push(Problem::warning(path, "this key does not exist; it is ignored").remedy(remedy));
+        }
+        key
+    }
+
+    fn section(&mut self, section: Section, value: &Value, path: &str) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    self.typed(section, name, value, &member(path, name));
+                }
+            }
+            Value::Null => {}
+            _ => self.problems.push(Problem::error(path, "expected a map").remedy("it is a section that holds keys")),
+        }
+    }
+
+    fn typed(&mut self, section: Section, name: &str, value: &Value, path: &str) {
+        let Some(key) = self.known(name, path) else { return };
+        if key.section != section {
+            let problem = Problem::warning(path, "this key belongs elsewhere; it is ignored here");
+            self.problems.push(problem.remedy(format!("move it to {}", key.path())));
+        } else if !value.is_null() {
+            self.set(key, path, grammar::typed(key.kind, value));
+        }
+    }
+
+    fn set(&mut self, key: &'static Key, path: &str, value: Result<Value, grammar::Error>) {
+        match value {
+            Ok(_) if self.values.contains_key(key.name) => {
+                let problem = Problem::error(path, format!("{} is given by its older name, too", key.name));
+                self.problems.push(problem.remedy("remove one of them"));
+            }
+            Ok(value) => drop(self.values.insert(key.name.to_owned(), value)),
+            Err(error) => self.problems.push(Problem::error(path, error.message).remedy(error.remedy)),
+        }
+    }
+
+    fn finish(self) -> Result<Loaded, Vec<Problem>> {
+        let Self { values, mut problems } = self;
+        let mut config = Config::defaults();
+        for key in KEYS.iter().filter(|key| !key.honoured) {
+            if values.get(key.name).is_some_and(|value| *value != config.values[key.name]) {
+                let problem = Problem::warning(key.name, "pgloom does not honour this key");
+                problems.push(problem.remedy(format!("it always does as with {}", shown(&config.values[key.name]))));
+            }
+        }
+        if let Value::Object(all) = &mut config.values {
+            all.extend(values);
+        }
+        problems.extend(check::problems(&config));
+        if problems.iter().any(Problem::is_error) { Err(problems) } else { Ok(Loaded { config, warnings: problems }) }
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.is_empty() => "no value".to_owned(),
+        Value::Array(entries) if entries.is_empty() => "no value".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::defaults()
+    }
+}
+
+/// The configuration as a ConfigMap would say it, for examples: a name and the default of every key.
+#[must_use]
+pub fn example() -> Value {
+    let data: Map<_, _> = KEYS.iter().map(|key| (key.name.to_owned(), json!(key.default))).collect();
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "postgres-operator"}, "data": data})
+}
+
+#[cfg(test)]
+mod tests;

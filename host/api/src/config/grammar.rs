@@ -1,0 +1,200 @@
+//! Values of the operator configuration: from the text of a ConfigMap, and from the JSON of an OperatorConfiguration.
+
+use pgloom_common::quantity::Quantity;
+use serde_json::{Map, Value, json};
+
+use super::Kind;
+use crate::duration;
+use crate::problem::instead;
+use crate::validate::cron;
+
+/// Why a value cannot be used, and what would do. Never repeats a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    pub message: String,
+    pub remedy: String,
+}
+
+fn error<T>(message: impl Into<String>, remedy: impl Into<String>) -> Result<T, Error> {
+    Err(Error { message: message.into(), remedy: remedy.into() })
+}
+
+/// Reads the text of a ConfigMap. An empty text is the value of nothing.
+pub fn read(kind: Kind, text: &str) -> Result<Value, Error> {
+    let text = text.trim();
+    match kind {
+        Kind::Flag => match text {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(json!(true)),
+            "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(json!(false)),
+            _ => error(format!("{text:?} is neither true nor false"), "write \"true\" or \"false\""),
+        },
+        Kind::Integer if text.is_empty() => Ok(json!(0)),
+        Kind::OptionalInteger if text.is_empty() => Ok(Value::Null),
+        Kind::Integer | Kind::OptionalInteger => match text.parse::<i64>() {
+            Ok(number) => Ok(json!(number)),
+            Err(_) => error(format!("{text:?} is not a whole number"), "write digits, as in \"8\""),
+        },
+        Kind::List => Ok(text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect()),
+        Kind::Map => map(text),
+        Kind::Containers | Kind::Probe => yaml(kind, text),
+        Kind::RoleSources => role_sources(text),
+        _ => typed(kind, &json!(text)),
+    }
+}
+
+/// Checks a value of an OperatorConfiguration.
+pub fn typed(kind: Kind, value: &Value) -> Result<Value, Error> {
+    let kept = || Ok(value.clone());
+    match (kind, value) {
+        (Kind::Flag, Value::Bool(_)) | (Kind::Containers, Value::Array(_)) | (Kind::Probe, Value::Object(_)) => kept(),
+        (Kind::Integer | Kind::OptionalInteger, Value::Number(number)) if number.is_i64() => kept(),
+        (Kind::Text | Kind::Credential, Value::String(_)) => kept(),
+        (Kind::List, Value::Array(entries)) if entries.iter().all(Value::is_string) => kept(),
+        (Kind::Map, Value::Object(fields)) if fields.values().all(Value::is_string) => kept(),
+        (Kind::RoleSources, Value::Array(entries)) if entries.iter().all(Value::is_object) => kept(),
+        (Kind::Choice(choices), Value::String(text)) => choice(choices, text),
+        (Kind::Amount, Value::String(text)) => amount(text),
+        (Kind::Duration, Value::String(text)) => span(text),
+        (Kind::Schedule, Value::String(text)) => schedule(text),
+        (Kind::Reference, Value::String(text)) => named(text),
+        _ => error(format!("expected {}", noun(kind)), example(kind)),
+    }
+}
+
+fn noun(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Flag => "true or false",
+        Kind::Integer | Kind::OptionalInteger => "a whole number",
+        Kind::List => "a list of strings",
+        Kind::Map => "a map of strings",
+        Kind::Containers => "a list of containers",
+        Kind::Probe => "a probe",
+        Kind::RoleSources => "a list of maps",
+        _ => "a string",
+    }
+}
+
+fn example(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Flag => "write it without quotes",
+        Kind::Integer | Kind::OptionalInteger => "write digits without quotes, as in 8",
+        Kind::List => "write it as in [a, b]",
+        Kind::Map => "write it as in {a: \"1\"}, values in quotes",
+        Kind::Containers => "write it as in [{name: exporter, image: \"quay.io/exporter:1\"}]",
+        Kind::Probe => "write it as in {httpGet: {path: /liveness, port: 8008}}",
+        Kind::RoleSources => "write it as in [{secretname: roles, userkey: user, passwordkey: password}]",
+        _ => "write it in quotes",
+    }
+}
+
+fn choice(choices: &[&str], text: &str) -> Result<Value, Error> {
+    match choices.iter().find(|choice| choice.eq_ignore_ascii_case(text)) {
+        Some(choice) => Ok(json!(choice)),
+        None => error(format!("{text:?} is not allowed"), instead(text, choices.iter().copied())),
+    }
+}
+
+fn amount(text: &str) -> Result<Value, Error> {
+    if text.is_empty() {
+        return Ok(json!(""));
+    }
+    match Quantity::parse(text) {
+        Ok(amount) if amount.is_negative() => error(format!("{text:?} is less than nothing"), "use 0 or more"),
+        Ok(_) => Ok(json!(text)),
+        Err(reason) => error(reason.to_string(), "write it as in 500m or 1Gi"),
+    }
+}
+
+fn span(text: &str) -> Result<Value, Error> {
+    match if text.is_empty() { Ok(()) } else { duration::parse(text).map(|_| ()) } {
+        Ok(()) => Ok(json!(if text.is_empty() { "0s" } else { text })),
+        Err(_) => error(format!("{text:?} is not a duration"), "write it as in 30s, 5m, 1h30m"),
+    }
+}
+
+fn schedule(text: &str) -> Result<Value, Error> {
+    match cron::check(text) {
+        Ok(()) => Ok(json!(text)),
+        Err(reason) => error(reason.to_string(), "write five fields, as in 30 00 * * *"),
+    }
+}
+
+fn named(text: &str) -> Result<Value, Error> {
+    if text.is_empty() || reference(text).is_some() {
+        return Ok(json!(text));
+    }
+    error(format!("{text:?} names no object"), "write name, or namespace/name")
+}
+
+/// Namespace and name of `namespace/name`, `/name` or `name`.
+pub fn reference(text: &str) -> Option<(Option<&str>, &str)> {
+    let (namespace, name) = match text.split_once('/') {
+        Some((namespace, name)) => (Some(namespace).filter(|namespace| !namespace.is_empty()), name),
+        None => (None, text),
+    };
+    (!name.is_empty() && !name.contains('/')).then_some((namespace, name))
+}
+
+fn map(text: &str) -> Result<Value, Error> {
+    let mut fields = Map::new();
+    for pair in pairs(text).map_err(|message| Error { message, remedy: "close the quote".to_owned() })? {
+        if pair.is_empty() {
+            continue;
+        }
+        let Some((name, value)) = pair.split_once(':') else {
+            return error(format!("{pair:?} has no colon"), "write pairs of key and value, as in a:1,b:2");
+        };
+        fields.insert(name.trim().to_owned(), json!(value.trim()));
+    }
+    Ok(Value::Object(fields))
+}
+
+/// The parts between commas that no quote protects, trimmed; quotes stay. An open quote is named by its place.
+pub fn pairs(text: &str) -> Result<Vec<String>, String> {
+    let mut pairs = vec![String::new()];
+    let mut open: Option<(char, usize)> = None;
+    for (index, c) in text.chars().enumerate() {
+        match (c, open) {
+            ('"' | '\'', None) => open = Some((c, index + 1)),
+            (_, Some((quote, _))) if c == quote => open = None,
+            (',', None) => {
+                pairs.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(last) = pairs.last_mut() {
+            last.push(c);
+        }
+    }
+    match open {
+        Some((_, position)) => Err(format!("unmatched quote starting at position {position}")),
+        None => Ok(pairs.iter().map(|pair| pair.trim().to_owned()).collect()),
+    }
+}
+
+/// What a ConfigMap can only hold as text.
+fn yaml(kind: Kind, text: &str) -> Result<Value, Error> {
+    match (kind, text.is_empty()) {
+        (Kind::Containers, true) => Ok(json!([])),
+        (_, true) => Ok(Value::Null),
+        _ => match serde_yaml_ng::from_str::<Value>(text) {
+            Ok(value) => typed(kind, &value),
+            Err(_) => error("is not YAML", example(kind)),
+        },
+    }
+}
+
+/// Definitions separated by `|`, each of pairs as in a map.
+fn role_sources(text: &str) -> Result<Value, Error> {
+    let mut sources = Vec::new();
+    for definition in text.split('|').map(str::trim).filter(|definition| !definition.is_empty()) {
+        let mut source = map(definition)?;
+        match source["template"].as_str().map(|flag| read(Kind::Flag, flag)) {
+            Some(flag) => source["template"] = flag?,
+            None => drop(source.as_object_mut().map(|fields| fields.remove("template"))),
+        }
+        sources.push(source);
+    }
+    Ok(Value::Array(sources))
+}

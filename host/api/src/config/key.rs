@@ -1,0 +1,158 @@
+//! What a key of the operator configuration is.
+
+/// One key of the operator configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its name, in both forms.
+    pub name: &'static str,
+    /// Its section in an OperatorConfiguration.
+    pub section: Section,
+    /// What its value is.
+    pub kind: Kind,
+    /// What holds if it is absent, as a ConfigMap would say it.
+    pub default: &'static str,
+    /// What it means, in a sentence.
+    pub doc: &'static str,
+    /// Its name in older releases.
+    pub was: Option<&'static str>,
+    /// Whether pgloom acts on it. If not, its default is what pgloom does.
+    pub honoured: bool,
+}
+
+/// A section of an OperatorConfiguration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Section {
+    Top,
+    Users,
+    MajorVersionUpgrade,
+    Kubernetes,
+    PostgresPodResources,
+    Timeouts,
+    LoadBalancer,
+    AwsOrGcp,
+    LogicalBackup,
+    Debug,
+    TeamsApi,
+    LoggingRestApi,
+    Scalyr,
+    ConnectionPooler,
+    Patroni,
+}
+
+/// What the value of a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Flag,
+    /// A whole number.
+    Integer,
+    /// A whole number or nothing.
+    OptionalInteger,
+    /// Any text.
+    Text,
+    /// A text that is never shown.
+    Credential,
+    /// One of some words.
+    Choice(&'static [&'static str]),
+    /// A Kubernetes quantity, or nothing.
+    Amount,
+    /// A Go duration.
+    Duration,
+    /// A schedule of a CronJob.
+    Schedule,
+    /// The name of an object, perhaps with its namespace before a slash.
+    Reference,
+    /// Texts.
+    List,
+    /// Texts by name.
+    Map,
+    /// Containers, as in a pod; a ConfigMap holds them as YAML.
+    Containers,
+    /// A probe, as in a pod; a ConfigMap holds it as YAML.
+    Probe,
+    /// Where infrastructure roles are described.
+    RoleSources,
+}
+
+impl Section {
+    /// Every section, in the order of the documentation.
+    pub const ALL: [Self; 15] = [
+        Self::Top,
+        Self::Users,
+        Self::MajorVersionUpgrade,
+        Self::Kubernetes,
+        Self::PostgresPodResources,
+        Self::Timeouts,
+        Self::LoadBalancer,
+        Self::AwsOrGcp,
+        Self::LogicalBackup,
+        Self::Debug,
+        Self::TeamsApi,
+        Self::LoggingRestApi,
+        Self::Scalyr,
+        Self::ConnectionPooler,
+        Self::Patroni,
+    ];
+
+    /// Its name below `configuration`; nothing for keys that stand there themselves.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Top => return None,
+            Self::Users => "users",
+            Self::MajorVersionUpgrade => "major_version_upgrade",
+            Self::Kubernetes => "kubernetes",
+            Self::PostgresPodResources => "postgres_pod_resources",
+            Self::Timeouts => "timeouts",
+            Self::LoadBalancer => "load_balancer",
+            Self::AwsOrGcp => "aws_or_gcp",
+            Self::LogicalBackup => "logical_backup",
+            Self::Debug => "debug",
+            Self::TeamsApi => "teams_api",
+            Self::LoggingRestApi => "logging_rest_api",
+            Self::Scalyr => "scalyr",
+            Self::ConnectionPooler => "connection_pooler",
+            Self::Patroni => "patroni",
+        })
+    }
+
+    /// Its name in older releases.
+    #[must_use]
+    pub fn was(self) -> Option<&'static str> {
+        (self == Self::ConnectionPooler).then_some("connection_pool")
+    }
+
+    /// What its keys are about.
+    #[must_use]
+    pub fn doc(self) -> &'static str {
+        match self {
+            Self::Top => "The operator and its clusters in general.",
+            Self::Users => "Roles that every cluster has.",
+            Self::MajorVersionUpgrade => "Upgrades to another major version of PostgreSQL.",
+            Self::Kubernetes => "Names, labels and settings of the objects in Kubernetes.",
+            Self::PostgresPodResources => "Resources of the database containers.",
+            Self::Timeouts => "How long the operator waits for what.",
+            Self::LoadBalancer => "Load balancers, node ports and DNS names.",
+            Self::AwsOrGcp => "Archives and rights in a cloud.",
+            Self::LogicalBackup => "Regular dumps of all databases.",
+            Self::Debug => "What helps to find a mistake.",
+            Self::TeamsApi => "Roles of people, and the API that names them.",
+            Self::LoggingRestApi => "The API that tells what the operator did.",
+            Self::Scalyr => "The sidecar that ships logs to Scalyr.",
+            Self::ConnectionPooler => "The connection poolers.",
+            Self::Patroni => "Patroni.",
+        }
+    }
+}
+
+impl Key {
+    /// Where the key is in an OperatorConfiguration, as in `configuration.kubernetes.pod_role_label`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self.section.name() {
+            Some(section) => format!("configuration.{section}.{}", self.name),
+            None => format!("configuration.{}", self.name),
+        }
+    }
+}

@@ -1,0 +1,297 @@
+use std::path::Path;
+
+use super::*;
+
+fn config_map(data: Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": data})
+}
+
+fn object(configuration: Value) -> Value {
+    json!({"apiVersion": "acid.zalan.do/v1", "kind": "OperatorConfiguration", "configuration": configuration})
+}
+
+fn said(result: Result<Loaded, Vec<Problem>>) -> Vec<String> {
+    let problems = match result {
+        Ok(loaded) => loaded.warnings,
+        Err(problems) => problems,
+    };
+    let word = |problem: &Problem| if problem.is_error() { "error" } else { "warning" };
+    problems.iter().map(|problem| format!("{}: {problem}", word(problem))).collect()
+}
+
+#[test]
+fn every_key_has_a_default_that_its_kind_accepts_and_a_name_of_its_own() {
+    let mut names = BTreeSet::new();
+    for key in KEYS {
+        assert!(grammar::read(key.kind, key.default).is_ok(), "{}", key.name);
+        assert!(names.insert(key.name), "{} is there twice", key.name);
+        assert!(key.was.is_none_or(|was| names.insert(was)), "{:?} is there twice", key.was);
+        assert!(key.doc.ends_with('.') && key.doc.is_ascii(), "{}: {}", key.name, key.doc);
+    }
+    assert_eq!(Config::defaults().values().as_object().unwrap().len(), KEYS.len());
+    assert_eq!(said(Config::read(&config_map(json!({})))), Vec::<String>::new());
+}
+
+#[test]
+fn both_forms_give_one_configuration() {
+    let text = config_map(json!({
+        "workers": "4", "docker_image": "spilo:1", "enable_sidecars": "false", "cluster_labels": "application:spilo,env:test",
+        "protected_role_names": "admin, cron_admin", "spilo_fsgroup": "103", "pod_terminate_grace_period": "1m30s",
+        "infrastructure_roles_secrets": "secretname:roles,userkey:user,template:true | secretname:more",
+    }));
+    let typed = object(json!({
+        "workers": 4, "docker_image": "spilo:1",
+        "kubernetes": {
+            "enable_sidecars": false, "cluster_labels": {"application": "spilo", "env": "test"}, "spilo_fsgroup": 103,
+            "pod_terminate_grace_period": "1m30s",
+            "infrastructure_roles_secrets": [{"secretname": "roles", "userkey": "user", "template": true}, {"secretname": "more"}],
+        },
+        "teams_api": {"protected_role_names": ["admin", "cron_admin"]},
+    }));
+    let [text, typed] = [text, typed].map(|document| Config::read(&document).unwrap());
+    assert_eq!(text.config, typed.config);
+    assert!(text.warnings.is_empty() && typed.warnings.is_empty());
+    let config = text.config;
+    assert_eq!(
+        (config.integer("workers"), config.flag("enable_sidecars"), config.integer("spilo_fsgroup")),
+        (Some(4), false, Some(103))
+    );
+    assert_eq!(config.map("cluster_labels")["env"], "test");
+    assert_eq!(config.list("protected_role_names"), ["admin", "cron_admin"]);
+    assert_eq!(config.duration("pod_terminate_grace_period"), Duration::from_secs(90));
+}
+
+#[test]
+fn an_empty_value_is_that_of_nothing_and_an_absent_key_has_its_default() {
+    let loaded = Config::read(&config_map(json!({
+        "spilo_fsgroup": "", "cluster_labels": "", "protected_role_names": "", "enable_shm_volume": "", "default_cpu_limit": "",
+    })));
+    let config = loaded.unwrap().config;
+    assert_eq!(config.values()["spilo_fsgroup"], Value::Null);
+    assert_eq!(config.values()["cluster_labels"], json!({}));
+    assert_eq!(config.values()["protected_role_names"], json!([]));
+    assert_eq!(config.values()["enable_shm_volume"], json!(false));
+    assert_eq!(config.text("default_cpu_limit"), "");
+    assert_eq!(config.text("default_memory_limit"), "500Mi");
+}
+
+#[test]
+fn pairs_are_split_where_no_quote_protects_a_comma() {
+    for (text, expected) in [
+        ("log_statement:all, work_mem:'4GB'", Ok(vec!["log_statement:all", "work_mem:'4GB'"])),
+        (
+            "log_statement:none, search_path:'\"$user\", public'",
+            Ok(vec!["log_statement:none", "search_path:'\"$user\", public'"]),
+        ),
+        ("search_path:'\"$user\"", Err("unmatched quote starting at position 13")),
+        ("", Ok(vec![""])),
+        (",,log_statement:all\t,", Ok(vec!["", "", "log_statement:all", ""])),
+    ] {
+        let expected = expected.map(|pairs| pairs.into_iter().map(str::to_owned).collect()).map_err(str::to_owned);
+        assert_eq!(pairs(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn references_name_an_object_and_perhaps_its_namespace() {
+    for (text, expected) in [
+        ("acid/cluster", Some(("acid", "cluster"))),
+        ("/name", Some(("own", "name"))),
+        ("test", Some(("own", "test"))),
+        ("test/", None),
+        ("/", None),
+        ("", None),
+        ("//", None),
+    ] {
+        let document = config_map(json!({"pod_environment_configmap": text}));
+        let found =
+            Config::read(&document).ok().and_then(|loaded| loaded.config.reference("pod_environment_configmap", "own"));
+        assert_eq!(found, expected.map(|(namespace, name)| (namespace.to_owned(), name.to_owned())), "{text}");
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_used_is_named_with_its_key_and_a_remedy() {
+    for (data, expected) in [
+        (json!({"workers": "four"}), "error: data.workers: \"four\" is not a whole number; write digits, as in \"8\""),
+        (
+            json!({"workers": 4}),
+            "error: data.workers: expected a string; write it in quotes, as all values of a ConfigMap",
+        ),
+        (json!({"workers": "0"}), "error: workers: 0 is less than 1; use 1 or more"),
+        (
+            json!({"enable_sidecars": "yes"}),
+            "error: data.enable_sidecars: \"yes\" is neither true nor false; write \"true\" or \"false\"",
+        ),
+        (
+            json!({"resync_period": "30"}),
+            "error: data.resync_period: \"30\" is not a duration; write it as in 30s, 5m, 1h30m",
+        ),
+        (json!({"repair_period": ""}), "error: repair_period: is zero; give it some time, as in 5m"),
+        (
+            json!({"default_cpu_limit": "lots"}),
+            "error: data.default_cpu_limit: \"lots\" is not a quantity; it starts with a number, as in 500m, 1Gi; write it as in 500m or 1Gi",
+        ),
+        (
+            json!({"default_cpu_limit": "50m"}),
+            "error: default_cpu_limit: the limit 50m is below default_cpu_request, 100m; raise the limit, or lower the request",
+        ),
+        (
+            json!({"cluster_labels": "application"}),
+            "error: data.cluster_labels: \"application\" has no colon; write pairs of key and value, as in a:1,b:2",
+        ),
+        (
+            json!({"team_api_role_configuration": "a:'b"}),
+            "error: data.team_api_role_configuration: unmatched quote starting at position 3; close the quote",
+        ),
+        (
+            json!({"storage_resize_mode": "pcv"}),
+            "error: data.storage_resize_mode: \"pcv\" is not allowed; did you mean pvc?",
+        ),
+        (
+            json!({"pod_management_policy": "random"}),
+            "error: data.pod_management_policy: \"random\" is not allowed; known here: ordered_ready, parallel",
+        ),
+        (
+            json!({"min_instances": "3", "max_instances": "2"}),
+            "error: min_instances: 3 is more than max_instances, 2; lower it, or raise max_instances",
+        ),
+        (
+            json!({"connection_pooler_user": "postgres"}),
+            "error: connection_pooler_user: \"postgres\" is the superuser; give poolers a role of their own, as in pooler",
+        ),
+        (
+            json!({"connection_pooler_number_of_instances": "0"}),
+            "error: connection_pooler_number_of_instances: 0 is less than 1; use 1 or more",
+        ),
+        (
+            json!({"secret_name_template": "{user}.{username}"}),
+            "error: secret_name_template: {user} is no placeholder; known here: {username}, {cluster}, {team}, {namespace}, {tprkind}, {tprgroup}",
+        ),
+        (
+            json!({"secret_name_template": "{cluster}"}),
+            "error: secret_name_template: \"{cluster}\" gives several objects one name; use {username} in it",
+        ),
+        (
+            json!({"toleration": "key:a,effect:Never"}),
+            "error: toleration: \"Never\" is no effect; use NoSchedule, PreferNoSchedule, NoExecute",
+        ),
+        (
+            json!({"logical_backup_schedule": "1 2 3"}),
+            "error: data.logical_backup_schedule: expected exactly 5 fields, found 3: minute, hour, day of the month, month, day of the week; write five fields, as in 30 00 * * *",
+        ),
+        (
+            json!({"infrastructure_roles_secret_name": "a/b/c"}),
+            "error: data.infrastructure_roles_secret_name: \"a/b/c\" names no object; write name, or namespace/name",
+        ),
+        (
+            json!({"docker_imag": "x"}),
+            "warning: data.docker_imag: this key does not exist; it is ignored; did you mean docker_image?",
+        ),
+        (
+            json!({"enable_teams_api": "true"}),
+            "warning: enable_teams_api: pgloom does not honour this key; it always does as with false",
+        ),
+    ] {
+        assert_eq!(said(Config::read(&config_map(data))), [expected]);
+    }
+}
+
+#[test]
+fn an_object_says_where_a_key_belongs_and_what_its_type_is() {
+    for (configuration, expected) in [
+        (
+            json!({"kubernetes": {"docker_image": "x"}}),
+            "warning: configuration.kubernetes.docker_image: this key belongs elsewhere; it is ignored here; move it to configuration.docker_image",
+        ),
+        (
+            json!({"workers": "8"}),
+            "error: configuration.workers: expected a whole number; write digits without quotes, as in 8",
+        ),
+        (
+            json!({"kubernetes": {"cluster_labels": {"a": 1}}}),
+            "error: configuration.kubernetes.cluster_labels: expected a map of strings; write it as in {a: \"1\"}, values in quotes",
+        ),
+        (json!({"debug": true}), "error: configuration.debug: expected a map; it is a section that holds keys"),
+        (
+            json!({"logical_backup": {"logical_backup_s3_secret_access_key": 12345}}),
+            "error: configuration.logical_backup.logical_backup_s3_secret_access_key: expected a string; write it in quotes",
+        ),
+    ] {
+        assert_eq!(said(Config::read(&object(configuration))), [expected]);
+    }
+    assert_eq!(
+        said(Config::read(&json!({"apiVersion": "acid.zalan.do/v1", "kind": "OperatorConfiguration", "spec": {}}))),
+        ["error: configuration: is missing; an OperatorConfiguration holds its keys below configuration"]
+    );
+    assert!(said(Config::read(&json!({"kind": "Pod"})))[0].contains("is no operator configuration"));
+}
+
+#[test]
+fn names_of_older_releases_mean_the_same() {
+    let old = Config::read(&config_map(
+        json!({"connection_pool_mode": "session", "connection_pool_number_of_instances": "3"}),
+    ))
+    .unwrap();
+    assert_eq!(
+        (old.config.text("connection_pooler_mode"), old.config.integer("connection_pooler_number_of_instances")),
+        ("session", Some(3))
+    );
+    let section = Config::read(&object(json!({"connection_pool": {"connection_pool_mode": "session"}}))).unwrap();
+    assert_eq!(section.config.text("connection_pooler_mode"), "session");
+    assert!(section.warnings.is_empty());
+    let both = config_map(json!({"connection_pool_mode": "session", "connection_pooler_mode": "session"}));
+    assert_eq!(
+        said(Config::read(&both)),
+        [
+            "error: data.connection_pooler_mode: connection_pooler_mode is given by its older name, too; remove one of them"
+        ]
+    );
+}
+
+#[test]
+fn namespaces_are_one_some_or_all() {
+    let watched = |text: &str| Config::read(&config_map(json!({"watched_namespace": text}))).unwrap().config.watched();
+    assert_eq!(watched(""), Watched::Own);
+    assert_eq!(watched("*"), Watched::All);
+    assert_eq!(watched("a, b"), Watched::These(BTreeSet::from(["a".to_owned(), "b".to_owned()])));
+}
+
+#[test]
+fn the_rules_for_manifests_follow_the_configuration() {
+    assert_eq!(Config::defaults().rules(), Rules::default());
+    let config = Config::read(&config_map(json!({
+        "enable_team_id_clustername_prefix": "false", "enable_sidecars": "false", "super_username": "root", "infrastructure_roles_secret_name": "roles",
+    })));
+    let rules = config.unwrap().config.rules();
+    assert!(!rules.team_prefix && !rules.sidecars && rules.super_username == "root" && rules.other_roles.is_none());
+}
+
+#[test]
+fn a_credential_is_in_no_debug_output() {
+    let config = Config::read(&config_map(json!({"scalyr_api_key": "hush", "docker_image": "x"}))).unwrap();
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("hush") && shown.contains("scalyr_api_key") && shown.contains("docker_image"), "{shown}");
+}
+
+#[test]
+fn every_recorded_configuration_is_read_and_only_what_is_not_honoured_is_said() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/upstream");
+    if !folder.exists() {
+        eprintln!("skipped: {} is not there", folder.display());
+        return;
+    }
+    let mut count = 0;
+    for release in ["newest", "v1.5.0"] {
+        for case in std::fs::read_dir(folder.join(release)).unwrap() {
+            let file = case.unwrap().path().join("config.yaml");
+            let document: Value = serde_yaml_ng::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+            let loaded = Config::read(&document).unwrap_or_else(|problems| panic!("{}: {problems:?}", file.display()));
+            for warning in &loaded.warnings {
+                assert_eq!(warning.message, "pgloom does not honour this key", "{}: {warning}", file.display());
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 30, "{count} configurations");
+}

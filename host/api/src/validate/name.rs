@@ -1,0 +1,97 @@
+//! The rules for a cluster's name, in upstream's order and words.
+
+use pgloom_common::name::{MAX_CLUSTER_NAME, internal_name, is_dns1035};
+
+use crate::postgresql::pattern::DNS1035;
+use crate::problem::Problem;
+
+/// Checks a cluster's name. With `prefix` it has to start with the team and a hyphen, in any case.
+pub fn check(name: &str, team: &str, prefix: bool) -> Option<Problem> {
+    if prefix && let Some(problem) = prefix_problem(name, team) {
+        return Some(problem);
+    }
+    if name.len() > MAX_CLUSTER_NAME {
+        let problem = problem(format!("name cannot be longer than {MAX_CLUSTER_NAME} characters"));
+        return Some(problem.remedy(format!("shorten it by {}", name.len() - MAX_CLUSTER_NAME)));
+    }
+    if !is_dns1035(name) {
+        let problem = problem(format!("name must confirm to DNS-1035, regex used for validation is {DNS1035:?}"));
+        return Some(problem.remedy("use lower case letters, digits and hyphens, first a letter, last no hyphen"));
+    }
+    None
+}
+
+fn prefix_problem(name: &str, team: &str) -> Option<Problem> {
+    if name.len() < team.len() + 2 {
+        let message =
+            format!("cluster name must match {{TEAM}}-{{NAME}} format. Got cluster name '{name}', team name '{team}'");
+        return Some(problem(message).remedy(rename(name, team)));
+    }
+    if team.is_empty() {
+        return Some(Problem::error("spec.teamId", "team name is empty").remedy("name the team that owns the cluster"));
+    }
+    let starts = name
+        .get(..=team.len())
+        .is_some_and(|start| start.strip_suffix('-').is_some_and(|start| start.to_lowercase() == team.to_lowercase()));
+    (!starts).then(|| problem("name must match {TEAM}-{NAME} format").remedy(rename(name, team)))
+}
+
+fn problem(message: impl Into<String>) -> Problem {
+    Problem::error("metadata.name", message)
+}
+
+fn rename(name: &str, team: &str) -> String {
+    let own = match internal_name(name, team) {
+        "" => "cluster",
+        own => own,
+    };
+    let switch = "or set enable_team_id_clustername_prefix of the operator configuration to false";
+    if team.is_empty() { switch.to_owned() } else { format!("call it {team}-{own}, {switch}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_judged_as_upstream_judges_them() {
+        let dns = "name must confirm to DNS-1035, regex used for validation is \"^[a-z]([-a-z0-9]*[a-z0-9])?$\"";
+        let format = "name must match {TEAM}-{NAME} format";
+        let long = format!("fooobar-{}", "fooobar".repeat(9));
+        for (name, team, expected) in [
+            ("acid-test", "acid", None),
+            ("test-my-name", "test", None),
+            ("my-team-another-test", "my-team", None),
+            ("acid-test", "ACID", None),
+            ("------strange-team-cluster", "-----", Some(dns)),
+            ("acid-test", "test", Some(format)),
+            ("-test", "", Some("team name is empty")),
+            ("-test", "-", Some(format)),
+            ("", "-", Some("cluster name must match {TEAM}-{NAME} format. Got cluster name '', team name '-'")),
+            ("-", "-", Some("cluster name must match {TEAM}-{NAME} format. Got cluster name '-', team name '-'")),
+            (
+                "foo-bar",
+                "qwerty",
+                Some("cluster name must match {TEAM}-{NAME} format. Got cluster name 'foo-bar', team name 'qwerty'"),
+            ),
+            (&long, "fooobar", Some("name cannot be longer than 58 characters")),
+        ] {
+            let problem = check(name, team, true);
+            assert_eq!(problem.as_ref().map(|problem| problem.message.as_str()), expected, "{name} of {team}");
+            assert!(problem.is_none_or(|problem| problem.remedy.is_some()));
+        }
+    }
+
+    #[test]
+    fn without_the_prefix_rule_length_and_form_still_count() {
+        assert_eq!(check("orders", "acid", false), None);
+        assert!(check("Orders", "acid", false).is_some());
+        assert!(check(&"a".repeat(59), "acid", false).is_some());
+    }
+
+    #[test]
+    fn the_remedy_proposes_a_name() {
+        let remedy = check("orders-db", "acid", true).unwrap().remedy.unwrap();
+        assert!(remedy.starts_with("call it acid-orders-db, "), "{remedy}");
+    }
+}

@@ -1,0 +1,47 @@
+//! What the rules for a manifest depend on, beside the manifest.
+
+use std::collections::BTreeSet;
+
+/// What the rules for a manifest depend on, beside the manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// `enable_team_id_clustername_prefix`: names start with the team and a hyphen.
+    pub team_prefix: bool,
+    /// `enable_sidecars`.
+    pub sidecars: bool,
+    /// `enable_init_containers`.
+    pub init_containers: bool,
+    /// `super_username`.
+    pub super_username: String,
+    /// `replication_username`.
+    pub replication_username: String,
+    /// `protected_role_names`.
+    pub protected_roles: BTreeSet<String>,
+    /// The infrastructure roles; nothing if there may be some that were not read, or if roles come from a teams API.
+    pub other_roles: Option<BTreeSet<String>>,
+    /// Whether the cluster runs already: then a switched-off feature is left out with a warning, instead of nothing being made.
+    pub running: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            team_prefix: true,
+            sidecars: true,
+            init_containers: true,
+            super_username: "postgres".to_owned(),
+            replication_username: "standby".to_owned(),
+            protected_roles: ["admin", "cron_admin"].map(str::to_owned).into(),
+            other_roles: Some(BTreeSet::new()),
+            running: false,
+        }
+    }
+}
+
+impl Rules {
+    /// Whether a role belongs to the system or is protected, so that no manifest may define it.
+    #[must_use]
+    pub fn reserves(&self, role: &str) -> bool {
+        role == self.super_username || role == self.replication_username || self.protected_roles.contains(role)
+    }
+}

@@ -1,0 +1,228 @@
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+const MINIMAL: &str = r#"
+apiVersion: "acid.zalan.do/v1"
+kind: postgresql
+metadata:
+  name: acid-minimal-cluster
+spec:
+  teamId: "acid"
+  volume:
+    size: 1Gi
+  numberOfInstances: 2
+  users:
+    zalando:
+    - superuser
+    - createdb
+    foo_user: # or 'foo_user: []'
+  databases:
+    foo: zalando
+  postgresql:
+    version: "12"
+"#;
+
+fn yaml(text: &str) -> Value {
+    serde_yaml_ng::from_str(text).unwrap()
+}
+
+/// The minimal manifest with changes, a null removing.
+fn minimal_with(changes: &Value) -> Value {
+    let mut manifest = yaml(MINIMAL);
+    merge(&mut manifest, changes);
+    manifest
+}
+
+fn merge(into: &mut Value, changes: &Value) {
+    for (key, change) in changes.as_object().unwrap() {
+        match change {
+            Value::Null => drop(into.as_object_mut().unwrap().remove(key)),
+            Value::Object(_) if into[key].is_object() => merge(&mut into[key], change),
+            other => into[key] = other.clone(),
+        }
+    }
+}
+
+fn said(result: Result<Validated, Vec<Problem>>) -> String {
+    let problems = match &result {
+        Ok(validated) => validated.warnings(),
+        Err(problems) => problems,
+    };
+    let word = |problem: &Problem| if problem.is_error() { "error" } else { "warning" };
+    problems.iter().map(|problem| format!("  {}: {problem}\n", word(problem))).collect()
+}
+
+#[test]
+fn every_rule_has_its_message() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/validate");
+    let cases: serde_yaml_ng::Mapping =
+        serde_yaml_ng::from_str(&std::fs::read_to_string(folder.join("cases.yaml")).unwrap()).unwrap();
+    let mut messages = String::new();
+    for (name, changes) in cases {
+        let manifest = minimal_with(&serde_json::to_value(changes).unwrap());
+        let said = said(validate(&manifest, &Rules::default()));
+        assert!(!said.is_empty(), "{name:?} breaks no rule");
+        messages += &format!("{}:\n{said}", name.as_str().unwrap());
+    }
+    let golden = folder.join("messages.txt");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&golden, &messages).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(golden).unwrap_or_default(), messages);
+}
+
+#[test]
+fn the_guides_minimal_manifest_is_read_as_the_guide_says() {
+    let validated = validate(&yaml(MINIMAL), &Rules::default()).unwrap();
+    assert_eq!(validated.warnings(), []);
+    let cluster = validated.cluster();
+    assert_eq!(
+        (cluster.name.as_str(), cluster.namespace.as_str(), cluster.team.as_str()),
+        ("acid-minimal-cluster", "default", "acid")
+    );
+    assert_eq!((cluster.instances, cluster.version.as_str()), (2, "12"));
+    let flags = |name: &str| cluster.users[name].iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(flags("zalando"), ["CREATEDB", "SUPERUSER", "LOGIN"]);
+    assert_eq!(flags("foo_user"), ["LOGIN"]);
+    assert_eq!(cluster.databases["foo"], "zalando");
+    assert!(!cluster.standby && !cluster.pooler && cluster.clone_of.is_none() && cluster.prepared_databases.is_empty());
+}
+
+#[test]
+fn plugins_see_the_manifest_as_written_without_nulls_and_without_what_is_not_theirs() {
+    let manifest = minimal_with(&yaml(
+        r#"{metadata: {uid: u, generation: 3, resourceVersion: "7", labels: {a: b}, annotations: {kept: x, kubectl.kubernetes.io/last-applied-configuration: secret}, managedFields: []}, status: {PostgresClusterStatus: Running}, spec: {sidecars: []}}"#,
+    ));
+    let mut manifest = manifest;
+    manifest["spec"]["tls"] = Value::Null;
+    let validated = validate(&manifest, &Rules::default()).unwrap();
+    assert_eq!(
+        validated.object(),
+        &yaml(
+            r#"
+apiVersion: acid.zalan.do/v1
+kind: postgresql
+metadata: {name: acid-minimal-cluster, namespace: default, uid: u, labels: {a: b}, annotations: {kept: x}}
+spec:
+  teamId: acid
+  volume: {size: 1Gi}
+  numberOfInstances: 2
+  users: {zalando: [superuser, createdb], foo_user: []}
+  databases: {foo: zalando}
+  postgresql: {version: "12"}
+  sidecars: []
+"#
+        )
+    );
+    assert_eq!(validated.cluster().generation, Some(3));
+}
+
+#[test]
+fn both_spellings_of_the_pooler_mean_one_thing() {
+    for (changes, expected) in [
+        ("{spec: {}}", false),
+        ("{spec: {enableConnectionPool: true}}", true),
+        ("{spec: {enableConnectionPooler: true}}", true),
+        ("{spec: {connectionPool: {number_of_instances: 2}}}", true),
+        ("{spec: {connectionPooler: {}}}", true),
+        ("{spec: {connectionPool: {}, enableConnectionPooler: false}}", false),
+        ("{spec: {connectionPooler: {}, enableConnectionPool: false}}", false),
+    ] {
+        let validated = validate(&minimal_with(&yaml(changes)), &Rules::default()).unwrap();
+        assert_eq!(validated.cluster().pooler, expected, "{changes}");
+    }
+}
+
+#[test]
+fn what_is_switched_off_stops_a_new_cluster_and_warns_a_running_one() {
+    let manifest =
+        minimal_with(&yaml("{spec: {sidecars: [{name: a, image: b}], initContainers: [{name: a, image: b}]}}"));
+    let rules = Rules { sidecars: false, init_containers: false, ..Rules::default() };
+    let expected = [
+        "  error: spec.sidecars: sidecar containers specified but disabled in configuration; set enable_sidecars of the operator configuration to true, or remove them\n",
+        "  error: spec.initContainers: initContainers specified but disabled in configuration; set enable_init_containers of the operator configuration to true, or remove them\n",
+    ]
+    .concat();
+    assert_eq!(said(validate(&manifest, &rules)), expected);
+    let running = Rules { running: true, ..rules };
+    assert_eq!(said(validate(&manifest, &running)), expected.replace("error", "warning"));
+}
+
+#[test]
+fn an_owner_may_be_a_role_of_any_origin() {
+    let manifest = minimal_with(&yaml(
+        "{spec: {databases: {a: dbuser, b: postgres, c: bar_owner, d: bar_data_reader, e: admin}, preparedDatabases: {bar: {}}}}",
+    ));
+    let rules = Rules { other_roles: Some(["dbuser".to_owned()].into()), ..Rules::default() };
+    assert_eq!(said(validate(&manifest, &rules)), "");
+    let unread = Rules { other_roles: None, ..Rules::default() };
+    assert_eq!(
+        said(validate(&manifest, &unread)),
+        "  warning: spec.databases.a: the owner \"dbuser\" of database \"a\" is defined nowhere; add dbuser to spec.users\n"
+    );
+}
+
+#[test]
+fn a_clone_to_a_point_in_time_takes_any_name_and_either_zone_form() {
+    for timestamp in ["2017-12-19T12:40:33+01:00", "2017-12-19T12:40:33Z", "2017-12-19t12:40:33.5-08:00"] {
+        let changes = json!({"spec": {"clone": {"cluster": "foo+bar", "uid": "x", "timestamp": timestamp}}});
+        assert_eq!(said(validate(&minimal_with(&changes), &Rules::default())), "", "{timestamp}");
+    }
+    let empty = yaml("{spec: {clone: {cluster: ''}, tls: {secretName: ''}}}");
+    assert_eq!(validate(&minimal_with(&empty), &Rules::default()).unwrap().cluster().clone_of, None);
+}
+
+#[test]
+fn a_standby_may_stream_with_an_archive_behind_it() {
+    let changes =
+        yaml("{spec: {standby: {standby_host: acid-a.default, standby_port: '5432', s3_wal_path: 's3://b/w'}}}");
+    let validated = validate(&minimal_with(&changes), &Rules::default()).unwrap();
+    assert!(validated.cluster().standby && validated.warnings().is_empty());
+}
+
+#[test]
+fn a_volume_source_is_read_in_any_case_as_upstream_does() {
+    let changes = yaml(
+        "{spec: {additionalVolumes: [{name: a, mountPath: /a, volumeSource: {PersistentVolumeClaim: {claimName: c}}}]}}",
+    );
+    let validated = validate(&minimal_with(&changes), &Rules::default()).unwrap();
+    assert_eq!(
+        validated.object()["spec"]["additionalVolumes"][0]["volumeSource"],
+        json!({"persistentVolumeClaim": {"claimName": "c"}})
+    );
+}
+
+#[test]
+fn a_credential_is_in_no_debug_output_and_no_message() {
+    let changes = yaml("{spec: {clone: {cluster: acid-b, s3_secret_access_key: hush, s3_access_key_id: quiet}}}");
+    let validated = validate(&minimal_with(&changes), &Rules::default()).unwrap();
+    let spec: PostgresqlSpec = serde_json::from_value(validated.object()["spec"].clone()).unwrap();
+    let shown = format!("{validated:?} {spec:?}");
+    assert!(!shown.contains("hush") && !shown.contains("quiet"), "{shown}");
+}
+
+#[test]
+fn every_recorded_manifest_is_valid() {
+    let Some(folder) = recorded() else { return };
+    let mut count = 0;
+    for release in ["newest", "v1.5.0"] {
+        for case in std::fs::read_dir(folder.join(release)).unwrap() {
+            let file = case.unwrap().path().join("manifest.yaml");
+            let manifest = yaml(&std::fs::read_to_string(&file).unwrap());
+            let result = validate(&manifest, &Rules::default());
+            assert!(result.is_ok(), "{}: {result:?}", file.display());
+            count += 1;
+        }
+    }
+    assert!(count > 30, "{count} manifests");
+}
+
+/// The folder of recorded objects, where it lies beside the checkout.
+fn recorded() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/upstream");
+    if !folder.exists() {
+        eprintln!("skipped: {} is not there", folder.display());
+    }
+    folder.exists().then_some(folder)
+}
