@@ -1,0 +1,100 @@
+//! Compares the databases that a cluster wants with those that exist.
+
+use std::collections::BTreeMap;
+
+use super::statement::{Statement, name};
+use super::{Error, Session};
+
+/// A database that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Existing {
+    pub name: String,
+    pub owner: String,
+    /// Whether it is a template, which new databases are copied from.
+    pub template: bool,
+    /// Whether it lets anybody in.
+    pub connectable: bool,
+}
+
+impl Existing {
+    /// Whether it may be looked into.
+    pub fn is_open(&self) -> bool {
+        self.connectable && !self.template
+    }
+}
+
+/// The databases that exist, by name.
+pub(super) async fn read(session: &Session) -> Result<Vec<Existing>, Error> {
+    let sql = "SELECT datname::text, pg_get_userbyid(datdba)::text, datistemplate, datallowconn \
+        FROM pg_database ORDER BY datname";
+    let rows = session.query("read the databases", sql, &[]).await?;
+    let existing = rows.iter().map(|row| Existing {
+        name: row.get(0),
+        owner: row.get(1),
+        template: row.get(2),
+        connectable: row.get(3),
+    });
+    Ok(existing.collect())
+}
+
+/// The changes that give every wanted database its owner. Nothing is dropped.
+pub(super) fn plan(wanted: &BTreeMap<String, String>, existing: &[Existing]) -> Vec<Statement> {
+    let owners: BTreeMap<_, _> = existing.iter().map(|one| (&one.name, &one.owner)).collect();
+    let change = |(database, owner): (&String, &String)| {
+        let (database_sql, owner_sql) = (name(database), name(owner));
+        match owners.get(database) {
+            Some(current) if *current == owner => None,
+            Some(_) => Some(Statement::new(
+                format!("alter database {database}: owner {owner}"),
+                format!("ALTER DATABASE {database_sql} OWNER TO {owner_sql}"),
+            )),
+            None => {
+                let what = format!("create database {database}");
+                let sql = format!("CREATE DATABASE {database_sql} OWNER {owner_sql}");
+                Some(Statement::new(what, sql).alone())
+            }
+        }
+    };
+    wanted.iter().filter_map(change).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn there(name: &str, owner: &str) -> Existing {
+        Existing {
+            name: name.into(),
+            owner: owner.into(),
+            template: name.starts_with("template"),
+            connectable: name != "template0",
+        }
+    }
+
+    #[test]
+    fn missing_databases_are_created_and_owners_corrected() {
+        let wanted = [("foo", "zalando"), ("bar", "bar_owner"), ("same", "zalando")];
+        let wanted = wanted.map(|(name, owner)| (name.into(), owner.into())).into();
+        let existing = [there("postgres", "postgres"), there("bar", "postgres"), there("same", "zalando")];
+        let planned: Vec<_> = plan(&wanted, &existing).iter().map(|one| format!("{one:?}")).collect();
+        assert_eq!(
+            planned,
+            [
+                "alter database bar: owner bar_owner: ALTER DATABASE \"bar\" OWNER TO \"bar_owner\"",
+                "create database foo: CREATE DATABASE \"foo\" OWNER \"zalando\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn templates_and_closed_databases_are_not_looked_into() {
+        let mut closed = there("closed", "x");
+        closed.connectable = false;
+        let open: Vec<_> = [there("foo", "x"), there("template0", "x"), there("template1", "x"), closed]
+            .into_iter()
+            .filter(Existing::is_open)
+            .map(|one| one.name)
+            .collect();
+        assert_eq!(open, ["foo"]);
+    }
+}
