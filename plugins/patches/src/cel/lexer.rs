@@ -1,0 +1,171 @@
+//! From text to tokens.
+
+use super::Wrong;
+
+/// A token with its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Token {
+    /// In characters from 0.
+    pub at: usize,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a token is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// A name, `true`, `null` and `in` among them.
+    Name(String),
+    /// A whole number.
+    Int(i64),
+    /// A number with a fraction or an exponent.
+    Double(f64),
+    /// A text.
+    Text(String),
+    /// A sign, as in `&&`.
+    Sign(&'static str),
+    /// The end.
+    End,
+}
+
+/// Longer signs first, so that `<=` is not `<`.
+const SIGNS: [&str; 26] = [
+    "&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "?", ":", ".", ",", "(", ")", "[", "]", "{", "}", "+", "-", "*",
+    "/", "%", "=", "&",
+];
+
+/// Cuts a text into tokens.
+pub fn tokens(text: &str) -> Result<Vec<Token>, Wrong> {
+    let mut lexer = Lexer { rest: text, at: 0 };
+    let mut tokens = Vec::new();
+    loop {
+        let token = lexer.next()?;
+        let is_end = token.kind == Kind::End;
+        tokens.push(token);
+        if is_end {
+            return Ok(tokens);
+        }
+    }
+}
+
+struct Lexer<'a> {
+    rest: &'a str,
+    at: usize,
+}
+
+impl<'a> Lexer<'a> {
+    fn next(&mut self) -> Result<Token, Wrong> {
+        while self.rest.starts_with(char::is_whitespace) || self.rest.starts_with("//") {
+            let space = self.rest.find(|c: char| !c.is_whitespace()).unwrap_or(self.rest.len());
+            let comment = self.rest.find('\n').unwrap_or(self.rest.len());
+            self.take(if self.rest.starts_with("//") { comment } else { space });
+        }
+        let at = self.at;
+        let kind = match self.rest.chars().next() {
+            None => Kind::End,
+            Some('"' | '\'') => self.text(false)?,
+            Some('r' | 'R') if self.rest[1..].starts_with(['"', '\'']) => {
+                self.take(1);
+                self.text(true)?
+            }
+            Some(first) if first.is_ascii_digit() => self.number()?,
+            Some(first) if first.is_ascii_alphabetic() || first == '_' => {
+                let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(self.rest.len());
+                Kind::Name(self.take(end).to_owned())
+            }
+            Some(first) => {
+                let sign = SIGNS.into_iter().find(|sign| self.rest.starts_with(sign) && !["=", "&"].contains(sign));
+                let Some(sign) = sign else {
+                    let message = ["\"", &first.to_string(), "\" is no sign of the language"].concat();
+                    return Err(Wrong::new(at, message, "use ==, != and &&, || for comparison and logic"));
+                };
+                self.take(sign.len());
+                Kind::Sign(sign)
+            }
+        };
+        Ok(Token { at, kind })
+    }
+
+    fn take(&mut self, bytes: usize) -> &'a str {
+        let (taken, rest) = self.rest.split_at(bytes);
+        self.at += taken.chars().count();
+        self.rest = rest;
+        taken
+    }
+
+    fn number(&mut self) -> Result<Kind, Wrong> {
+        let at = self.at;
+        let wrong = |text: &str| {
+            Wrong::new(at, ["\"", text, "\" is no number"].concat(), "write it as in 12, 0x1f, 1.5 or 1e6")
+        };
+        if self.rest.starts_with("0x") || self.rest.starts_with("0X") {
+            let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(self.rest.len());
+            let text = self.take(end);
+            return i64::from_str_radix(&text[2..], 16).map(Kind::Int).map_err(|_| wrong(text));
+        }
+        let mut end = 0;
+        let bytes = self.rest.as_bytes();
+        while let Some(&byte) = bytes.get(end) {
+            let is_fraction = byte == b'.' && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
+            let is_sign = matches!(byte, b'+' | b'-') && matches!(bytes[end - 1], b'e' | b'E');
+            if !byte.is_ascii_alphanumeric() && !is_fraction && !is_sign {
+                break;
+            }
+            end += 1;
+        }
+        let text = self.take(end);
+        match text.parse() {
+            Ok(number) => Ok(Kind::Int(number)),
+            Err(_) if text.contains(['.', 'e', 'E']) => text.parse().map(Kind::Double).map_err(|_| wrong(text)),
+            Err(_) => Err(wrong(text)),
+        }
+    }
+
+    fn text(&mut self, is_raw: bool) -> Result<Kind, Wrong> {
+        const REMEDY: &str = "close it with the sign that opens it";
+        let start = self.at;
+        let quote = self.take(1);
+        if self.rest.starts_with(&quote.repeat(2)) {
+            return Err(Wrong::new(
+                start,
+                "a text in three quotes is not known here",
+                "use one quote, and \\n for a new line",
+            ));
+        }
+        let mut text = String::new();
+        loop {
+            let at = self.at;
+            let Some(next) = self.rest.chars().next() else {
+                return Err(Wrong::new(start, "a text does not end", REMEDY));
+            };
+            self.take(next.len_utf8());
+            match next {
+                _ if quote.starts_with(next) => return Ok(Kind::Text(text)),
+                '\n' => return Err(Wrong::new(start, "a text does not end in its line", REMEDY)),
+                '\\' if !is_raw => text.push(self.escape(at)?),
+                _ => text.push(next),
+            }
+        }
+    }
+
+    fn escape(&mut self, at: usize) -> Result<char, Wrong> {
+        let wrong =
+            || Wrong::new(at, "this escape is not known", "use \\n, \\r, \\t, \\\\, \\\", \\', \\x41 or \\u0041");
+        let next = self.rest.chars().next().ok_or_else(wrong)?;
+        self.take(next.len_utf8());
+        let digits = match next {
+            'n' => return Ok('\n'),
+            'r' => return Ok('\r'),
+            't' => return Ok('\t'),
+            '\\' | '"' | '\'' | '`' | '?' => return Ok(next),
+            'x' | 'X' => 2,
+            'u' => 4,
+            'U' => 8,
+            _ => return Err(wrong()),
+        };
+        let code = self.rest.get(..digits).ok_or_else(wrong)?;
+        let code = u32::from_str_radix(code, 16).ok().and_then(char::from_u32).ok_or_else(wrong)?;
+        self.take(digits);
+        Ok(code)
+    }
+}

@@ -1,0 +1,56 @@
+//! Placeholders in texts, and the manifest as expressions see it.
+
+use pgloom_kit::object::{self, object, text};
+use pgloom_kit::{Cluster, Value};
+
+use crate::settings::Partial;
+
+/// The `postgresql` object.
+pub fn manifest(cluster: &Cluster<Value>) -> Value {
+    object([
+        ("apiVersion", text("acid.zalan.do/v1")),
+        ("kind", text("postgresql")),
+        (
+            "metadata",
+            object([
+                ("name", text(&cluster.name)),
+                ("namespace", text(&cluster.namespace)),
+                ("uid", text(&cluster.uid)),
+                ("labels", object::map(cluster.labels.clone())),
+                ("annotations", object::map(cluster.annotations.clone())),
+            ]),
+        ),
+        ("spec", cluster.spec.clone()),
+    ])
+}
+
+/// The partial object with the cluster's own name, namespace and team in the place of what stands for them.
+pub fn placeholders(partial: &Partial, cluster: &Cluster<Value>) -> Value {
+    let mut object = partial.0.clone();
+    fill(&mut object, &[("{cluster}", &cluster.name), ("{namespace}", &cluster.namespace), ("{team}", &cluster.team)]);
+    object
+}
+
+fn fill(value: &mut Value, names: &[(&str, &str)]) {
+    match value {
+        Value::String(text) => *text = filled(text, names),
+        Value::Array(items) => items.iter_mut().for_each(|item| fill(item, names)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| fill(field, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// In one pass, so that a name is never taken for a placeholder.
+fn filled(text: &str, names: &[(&str, &str)]) -> String {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some(open) = rest.find('{') {
+        filled.push_str(&rest[..open]);
+        rest = &rest[open..];
+        let (known, name) = names.iter().find(|(known, _)| rest.starts_with(known)).copied().unwrap_or(("{", "{"));
+        filled.push_str(name);
+        rest = &rest[known.len()..];
+    }
+    filled.push_str(rest);
+    filled
+}

@@ -1,0 +1,68 @@
+//! Patches: a plugin without code. Its configuration adds fields to objects where an expression over the manifest holds.
+
+use pgloom_kit::{Description, Plugin, Response, Result, Value, invalid_config, kind, register};
+
+mod cel;
+mod fill;
+mod settings;
+
+use settings::{Patch, Settings};
+
+/// The plugin.
+pub struct Plug;
+
+type Request = pgloom_kit::Request<Plug>;
+
+/// The kinds that patches may be about. A pipeline's grants narrow them to what its patches say.
+const KINDS: [(&str, &str); 8] = [
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "StatefulSet"),
+    ("batch/v1", "CronJob"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("policy/v1", "PodDisruptionBudget"),
+    ("v1", "ConfigMap"),
+    ("v1", "Endpoints"),
+    ("v1", "Service"),
+];
+/// Any field.
+const ANY: &[&str] = &["*"];
+
+impl Plugin for Plug {
+    /// Patches may ask for any field.
+    type Spec = Value;
+    type Config = ();
+    type Settings = Settings;
+
+    fn describe() -> Description {
+        let summary = "Adds fields to objects where an expression over the manifest holds.";
+        KINDS.into_iter().fold(
+            Description::of::<Self>("patches", env!("CARGO_PKG_VERSION"), summary),
+            |description, (api_version, name)| {
+                description.creates(kind(api_version, name)).writes(kind(api_version, name), ANY)
+            },
+        )
+    }
+
+    fn mutate(request: &Request) -> Result<Response> {
+        let manifest = fill::manifest(&request.cluster);
+        let mut response = Response::new();
+        for (index, patch) in request.settings.patches.iter().enumerate() {
+            if holds(index, patch, &manifest)? {
+                response = response.apply(fill::placeholders(&patch.apply, &request.cluster));
+            }
+        }
+        Ok(response)
+    }
+}
+
+fn holds(index: usize, patch: &Patch, manifest: &Value) -> Result<bool> {
+    let Some(when) = &patch.when else { return Ok(true) };
+    cel::holds(when, manifest).map_err(|wrong| {
+        invalid_config(["patches[", &index.to_string(), "].when: ", when, ": ", &wrong.sentence()].concat())
+    })
+}
+
+register!(Plug);
+
+#[cfg(test)]
+mod tests;

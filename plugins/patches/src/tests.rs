@@ -1,0 +1,80 @@
+//! What the plugin promises.
+
+use pgloom_kit::testing::{Answer, Call, reason};
+use pgloom_kit::{Failure, Plugin, Settings, Value, json, serde_json};
+
+use crate::Plug;
+
+fn call(patches: Value) -> Result<Answer, Failure> {
+    Call::new(&json!({
+        "apiVersion": "acid.zalan.do/v1",
+        "kind": "postgresql",
+        "metadata": {"name": "acid-orders", "namespace": "shop", "labels": {"environment": "prod"}},
+        "spec": {"teamId": "acid", "numberOfInstances": 2},
+    }))
+    .settings(&json!({"patches": patches}))
+    .mutate::<Plug>()
+}
+
+fn statefulset(fields: Value) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "{cluster}"}, "spec": fields})
+}
+
+#[test]
+fn fields_are_added_where_the_condition_holds() {
+    let answer = call(json!([
+        {"when": "cluster.metadata.labels['environment'] == 'prod'", "apply": statefulset(json!({"a": 1}))},
+        {"when": "cluster.spec.numberOfInstances > 2", "apply": statefulset(json!({"b": 1}))},
+        {"apply": statefulset(json!({"c": 1}))},
+    ]))
+    .unwrap();
+    let specs: Vec<&Value> = answer.objects.iter().map(|object| &object["spec"]).collect();
+    assert_eq!(specs, [&json!({"a": 1}), &json!({"c": 1})]);
+}
+
+#[test]
+fn names_stand_where_placeholders_stood() {
+    let fields = json!({"text": ["{cluster}.{namespace}.{team} {other} {", {"{cluster}": "{{cluster}}"}], "number": 1});
+    let answer = call(json!([{"apply": statefulset(fields)}])).unwrap();
+    assert_eq!(answer.objects[0]["metadata"]["name"], "acid-orders");
+    assert_eq!(
+        answer.objects[0]["spec"],
+        json!({"text": ["acid-orders.shop.acid {other} {", {"{cluster}": "{acid-orders}"}], "number": 1})
+    );
+}
+
+#[test]
+fn without_patches_nothing_is_wanted() {
+    assert!(call(json!([])).unwrap().objects.is_empty());
+    assert!(call(json!(null)).unwrap().objects.is_empty());
+}
+
+#[test]
+fn a_bad_condition_is_told_with_the_patch_and_the_place() {
+    let failure = call(json!([
+        {"apply": statefulset(json!({}))},
+        {"when": "cluster.spec.tls.caFile == 'x'", "apply": statefulset(json!({}))},
+    ]))
+    .unwrap_err();
+    let expected = "patches[1].when: cluster.spec.tls.caFile == 'x': at character 14: there is no field tls; test for it with has(";
+    assert!(reason(&failure).starts_with(expected), "{failure:?}");
+    assert!(matches!(failure, Failure::InvalidConfig(_)));
+}
+
+#[test]
+fn a_patch_that_is_about_nothing_is_refused() {
+    for apply in [json!(null), json!({"kind": "StatefulSet"}), json!({"apiVersion": "v1", "kind": "X", "metadata": {}})]
+    {
+        let failure = call(json!([{"apply": apply}])).unwrap_err();
+        assert!(reason(&failure).contains("a partial object with apiVersion, kind and metadata.name"), "{failure:?}");
+    }
+}
+
+#[test]
+fn the_example_is_read_and_the_schema_is_json() {
+    let example: Value = serde_json::from_str(&<Plug as Plugin>::Settings::example()).unwrap();
+    let answer = call(example["patches"].clone()).unwrap();
+    assert_eq!(answer.objects[0]["metadata"]["annotations"], json!({"example.org/owner": "acid"}));
+    let schema: Value = serde_json::from_str(&<Plug as Plugin>::Settings::schema()).unwrap();
+    assert_eq!(schema["properties"]["patches"]["items"]["required"], json!(["apply"]));
+}
