@@ -10,22 +10,23 @@ use crate::timestamp::has_zone;
 /// The variables. Credentials are copied as they came, sealed.
 pub fn variables(source: &Source, config: &Config, notes: &mut Notes) -> Result<Vec<Value>> {
     check(source)?;
-    let mut variables = vec![env("CLONE_SCOPE", &source.cluster)];
-    if source.s3_wal_path.is_empty() {
+    let mut variables = vec![env("CLONE_SCOPE", source.cluster())];
+    if source.s3_wal_path().is_empty() {
         variables.extend(bucket(config, notes));
-        let suffix = if source.uid.is_empty() { String::new() } else { ["/", &source.uid].concat() };
+        let suffix = if source.uid().is_empty() { String::new() } else { ["/", source.uid()].concat() };
         variables.push(env("CLONE_WAL_BUCKET_SCOPE_SUFFIX", suffix));
     } else {
-        variables.push(env("CLONE_WALE_S3_PREFIX", &source.s3_wal_path));
+        variables.push(env("CLONE_WALE_S3_PREFIX", source.s3_wal_path()));
     }
     variables.push(env("CLONE_METHOD", "CLONE_WITH_WALE"));
-    variables.push(env("CLONE_TARGET_TIME", &source.timestamp));
+    variables.push(env("CLONE_TARGET_TIME", source.timestamp()));
     variables.push(env("CLONE_WAL_BUCKET_SCOPE_PREFIX", ""));
+    let [endpoint, key_id, key] = source.service();
     for (name, value) in [
-        ("CLONE_AWS_ENDPOINT", &source.s3_endpoint),
-        ("CLONE_WALE_S3_ENDPOINT", &source.s3_endpoint),
-        ("CLONE_AWS_ACCESS_KEY_ID", &source.s3_access_key_id),
-        ("CLONE_AWS_SECRET_ACCESS_KEY", &source.s3_secret_access_key),
+        ("CLONE_AWS_ENDPOINT", endpoint),
+        ("CLONE_WALE_S3_ENDPOINT", endpoint),
+        ("CLONE_AWS_ACCESS_KEY_ID", key_id),
+        ("CLONE_AWS_SECRET_ACCESS_KEY", key),
     ] {
         if !value.is_empty() {
             variables.push(env(name, value));
@@ -40,17 +41,17 @@ pub fn variables(source: &Source, config: &Config, notes: &mut Notes) -> Result<
 /// Where the platform keeps archives: the first that is configured.
 fn bucket(config: &Config, notes: &mut Notes) -> Vec<Value> {
     if !config.wal_s3_bucket.is_empty() {
-        return vec![env("CLONE_WAL_S3_BUCKET", &config.wal_s3_bucket)];
+        return vec![env("CLONE_WAL_S3_BUCKET", config.wal_s3_bucket.as_str())];
     }
     if !config.wal_gs_bucket.is_empty() {
-        let mut variables = vec![env("CLONE_WAL_GS_BUCKET", &config.wal_gs_bucket)];
+        let mut variables = vec![env("CLONE_WAL_GS_BUCKET", config.wal_gs_bucket.as_str())];
         if !config.gcp_credentials.is_empty() {
-            variables.push(env("CLONE_GOOGLE_APPLICATION_CREDENTIALS", &config.gcp_credentials));
+            variables.push(env("CLONE_GOOGLE_APPLICATION_CREDENTIALS", config.gcp_credentials.as_str()));
         }
         return variables;
     }
     if !config.wal_az_storage_account.is_empty() {
-        return vec![env("CLONE_AZURE_STORAGE_ACCOUNT", &config.wal_az_storage_account)];
+        return vec![env("CLONE_AZURE_STORAGE_ACCOUNT", config.wal_az_storage_account.as_str())];
     }
     notes.warn(
         "spec.clone",
@@ -61,17 +62,17 @@ fn bucket(config: &Config, notes: &mut Notes) -> Vec<Value> {
 }
 
 fn check(source: &Source) -> Result<()> {
-    if source.uid.is_empty() && source.s3_wal_path.is_empty() {
+    if source.uid().is_empty() && source.s3_wal_path().is_empty() {
         return Err(invalid(
             "spec.clone.uid",
             "the archive of a cluster is found by its uid, and there is none",
             "copy metadata.uid of the source, or give the whole path in spec.clone.s3_wal_path",
         ));
     }
-    if !has_zone(&source.timestamp) {
+    if !has_zone(source.timestamp()) {
         return Err(invalid(
             "spec.clone.timestamp",
-            ["\"", &source.timestamp, "\" is no moment with a time zone"].concat(),
+            ["\"", source.timestamp(), "\" is no moment with a time zone"].concat(),
             "write it as in 2017-12-19T12:40:33+01:00",
         ));
     }

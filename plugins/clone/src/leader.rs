@@ -11,15 +11,16 @@ const MAX_NAME: usize = 63;
 
 /// The variables. The source's Service has its name, and the password is that of its own replication role.
 pub fn variables(source: &Source, cluster: &Cluster<Spec>, config: &Config) -> Result<Vec<Value>> {
-    check(&source.cluster)?;
+    let name = source.cluster();
+    check(name)?;
     let user = &config.replication_username;
-    let secret = secret_name(&config.secret_name_template, user, &source.cluster, &cluster.team);
+    let secret = secret_name(&config.secret_name_template, user, name, &cluster.team);
     Ok(vec![
-        env("CLONE_SCOPE", &source.cluster),
+        env("CLONE_SCOPE", name),
         env("CLONE_METHOD", "CLONE_WITH_BASEBACKUP"),
-        env("CLONE_HOST", &source.cluster),
+        env("CLONE_HOST", name),
         env("CLONE_PORT", "5432"),
-        env("CLONE_USER", user),
+        env("CLONE_USER", user.as_str()),
         env_from_secret("CLONE_PASSWORD", &secret, "password"),
     ])
 }

@@ -1,9 +1,7 @@
 //! Clone: starts a cluster with the data of another one, from its archive up to a moment, or from its running leader.
 
-use pgloom_kit::nullable::or_default;
 use pgloom_kit::{Description, NoSettings, Notes, Plugin, Request, Response, Result, Value, bootstrap, kind};
-use pgloom_kit::{operator_config, register};
-use serde::Deserialize;
+use pgloom_kit::{operator_config, register, spec};
 
 mod archive;
 mod leader;
@@ -15,13 +13,12 @@ use source::Source;
 /// The plugin.
 pub struct Plug;
 
-/// `spec` of the manifest.
-#[derive(Deserialize)]
-pub struct Spec {
-    #[serde(default, deserialize_with = "or_default")]
-    clone: Source,
-    #[serde(default, deserialize_with = "or_default")]
-    env: Vec<Value>,
+spec! {
+    /// `spec` of the manifest.
+    pub struct Spec {
+        clone: Source = "clone",
+        env: Vec<Value> = "env",
+    }
 }
 
 operator_config! {
@@ -53,7 +50,7 @@ impl Plugin for Plug {
         let Request { cluster, config, .. } = request;
         let source = &cluster.spec.clone;
         let mut notes = Notes::default();
-        if source.cluster.is_empty() {
+        if source.cluster().is_empty() {
             notes.warn(
                 "spec.clone.cluster",
                 "nothing is cloned, because no cluster is named",
@@ -61,7 +58,7 @@ impl Plugin for Plug {
             );
             return Ok(Response::new().with(notes));
         }
-        let variables = match source.timestamp.is_empty() {
+        let variables = match source.timestamp().is_empty() {
             true => leader::variables(source, cluster, config)?,
             false => archive::variables(source, config, &mut notes)?,
         };

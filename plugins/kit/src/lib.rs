@@ -76,7 +76,6 @@ pub mod container;
 pub mod duration;
 pub mod field;
 pub mod metadata;
-pub mod nullable;
 pub mod object;
 pub mod pattern;
 pub mod pod;

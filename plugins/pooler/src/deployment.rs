@@ -2,7 +2,8 @@
 
 use pgloom_kit::container::{env, env_from_secret};
 use pgloom_kit::metadata::object_meta;
-use pgloom_kit::{Cluster, Result, Value, common, json};
+use pgloom_kit::object::{self, list, object, text, unless_empty};
+use pgloom_kit::{Cluster, Result, Value, common};
 
 use crate::config::Config;
 use crate::section::Pooler;
@@ -17,7 +18,6 @@ const USER: i64 = 100;
 const GROUP: i64 = 101;
 /// The group that may read a mounted key if nobody says otherwise, as in the database's pods.
 const KEY_GROUP: i64 = 103;
-const USER_LIST: &str = "userlist.txt";
 
 /// Builds it.
 ///
@@ -25,73 +25,69 @@ const USER_LIST: &str = "userlist.txt";
 /// If the operator configuration cannot be used.
 pub fn build(cluster: &Cluster<Spec>, config: &Config, pooler: &Pooler, target: &Target) -> Result<Value> {
     let annotations = config.metadata.workload_annotations(cluster, &config.pooler.downscaler_annotations)?;
-    Ok(json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": object_meta(&target.name, target.labels.clone(), annotations),
-        "spec": {
-            "replicas": pooler.instances,
-            "selector": {"matchLabels": target.selector},
-            "template": template(cluster, config, pooler, target)?,
-        },
-    }))
+    let spec = object([
+        ("replicas", pooler.instances.into()),
+        ("selector", object([("matchLabels", object::map(target.selector.clone()))])),
+        ("template", template(cluster, config, pooler, target)?),
+    ]);
+    Ok(object([
+        ("apiVersion", text("apps/v1")),
+        ("kind", text("Deployment")),
+        ("metadata", object_meta(&target.name, target.labels.clone(), annotations)),
+        ("spec", spec),
+    ]))
 }
 
 fn template(cluster: &Cluster<Spec>, config: &Config, pooler: &Pooler, target: &Target) -> Result<Value> {
     let Config { pods, .. } = config;
     let tls = tls::Parts::of(&cluster.spec.tls);
     let has_key = !tls.volumes.is_empty();
+    let list_of_users = text(&target.user_list);
     let mut volumes = tls.volumes;
-    volumes.push(json!({"name": target.user_list, "secret": {"secretName": target.user_list}}));
+    let source = object([("secretName", list_of_users.clone())]);
+    volumes.push(object([("name", list_of_users.clone()), ("secret", source)]));
     let mut mounts = tls.mounts;
-    mounts.push(json!({
-        "name": target.user_list,
-        "mountPath": "/etc/pgbouncer/userlist.txt",
-        "subPath": USER_LIST,
-        "readOnly": true,
-    }));
+    mounts.push(object([
+        ("name", list_of_users),
+        ("mountPath", text("/etc/pgbouncer/userlist.txt")),
+        ("subPath", text("userlist.txt")),
+        ("readOnly", true.into()),
+    ]));
     let mut variables = variables(cluster, &config.pooler.secret_name_template, pooler, target);
     variables.extend(tls.env);
 
-    let mut spec = json!({
-        "containers": [container(pooler, &variables, &mounts)],
-        "securityContext": {"runAsGroup": GROUP, "runAsUser": USER},
-        "serviceAccountName": pods.pod_service_account_name,
-        "terminationGracePeriodSeconds": pods.grace_seconds()?,
-        "volumes": volumes,
-    });
     let group = cluster.spec.fs_group.or(config.pooler.spilo_fsgroup).or(has_key.then_some(KEY_GROUP));
-    if let Some(group) = group {
-        spec["securityContext"]["fsGroup"] = json!(group);
-    }
-    let tolerations = pods.tolerations(&cluster.spec.tolerations);
-    if !tolerations.is_empty() {
-        spec["tolerations"] = json!(tolerations);
-    }
-    if let Some(affinity) = affinity(cluster, config, target) {
-        spec["affinity"] = affinity;
-    }
-
-    let mut meta = json!({"labels": target.labels, "namespace": cluster.namespace});
+    let security = object([("fsGroup", group.into()), ("runAsGroup", GROUP.into()), ("runAsUser", USER.into())]);
+    let spec = object([
+        ("affinity", unless_empty(affinity(cluster, config, target))),
+        ("containers", list([container(pooler, variables, mounts)])),
+        ("securityContext", security),
+        ("serviceAccountName", text(&pods.pod_service_account_name)),
+        ("terminationGracePeriodSeconds", pods.grace_seconds()?.into()),
+        ("tolerations", unless_empty(Value::Array(pods.tolerations(&cluster.spec.tolerations)))),
+        ("volumes", Value::Array(volumes)),
+    ]);
     let annotations = pods.annotations(&cluster.spec.pod_annotations, config.metadata.annotations(cluster));
-    if !annotations.is_empty() {
-        meta["annotations"] = json!(annotations);
-    }
-    Ok(json!({"metadata": meta, "spec": spec}))
+    let meta = object([
+        ("labels", object::map(target.labels.clone())),
+        ("annotations", unless_empty(object::map(annotations))),
+        ("namespace", unless_empty(text(&cluster.namespace))),
+    ]);
+    Ok(object([("metadata", meta), ("spec", spec)]))
 }
 
-fn container(pooler: &Pooler, variables: &[Value], mounts: &[Value]) -> Value {
-    json!({
-        "name": "connection-pooler",
-        "image": pooler.image,
-        "imagePullPolicy": "IfNotPresent",
-        "ports": [{"containerPort": 5432, "protocol": "TCP"}],
-        "env": variables,
-        "readinessProbe": {"tcpSocket": {"port": 5432}},
-        "resources": pooler.resources,
-        "securityContext": {"allowPrivilegeEscalation": false},
-        "volumeMounts": mounts,
-    })
+fn container(pooler: &Pooler, variables: Vec<Value>, mounts: Vec<Value>) -> Value {
+    object([
+        ("name", text("connection-pooler")),
+        ("image", text(&pooler.image)),
+        ("imagePullPolicy", text("IfNotPresent")),
+        ("ports", list([object([("containerPort", 5432.into()), ("protocol", text("TCP"))])])),
+        ("env", Value::Array(variables)),
+        ("readinessProbe", object([("tcpSocket", object([("port", 5432.into())]))])),
+        ("resources", pooler.resources.clone()),
+        ("securityContext", object([("allowPrivilegeEscalation", false.into())])),
+        ("volumeMounts", Value::Array(mounts)),
+    ])
 }
 
 fn variables(cluster: &Cluster<Spec>, template: &str, pooler: &Pooler, target: &Target) -> Vec<Value> {
@@ -114,27 +110,22 @@ fn variables(cluster: &Cluster<Spec>, template: &str, pooler: &Pooler, target: &
 }
 
 /// Instances on different nodes if the platform wants so, and on nodes that are ready.
-fn affinity(cluster: &Cluster<Spec>, config: &Config, target: &Target) -> Option<Value> {
-    let nodes = config.pods.node_affinity(cluster.spec.node_affinity.as_ref());
+fn affinity(cluster: &Cluster<Spec>, config: &Config, target: &Target) -> Value {
+    let nodes = config.pods.node_affinity(Some(&cluster.spec.node_affinity)).unwrap_or_default();
     let Config { pooler: config, .. } = config;
-    let apart = config.enable_pod_antiaffinity.then(|| {
-        let term = json!({
-            "labelSelector": {"matchLabels": target.selector},
-            "topologyKey": config.pod_antiaffinity_topology_key,
-        });
-        match config.pod_antiaffinity_preferred_during_scheduling {
-            true => json!({
-                "preferredDuringSchedulingIgnoredDuringExecution": [{"podAffinityTerm": term, "weight": 1}],
-            }),
-            false => json!({"requiredDuringSchedulingIgnoredDuringExecution": [term]}),
+    if !config.enable_pod_antiaffinity {
+        return object([("nodeAffinity", nodes)]);
+    }
+    let term = object([
+        ("labelSelector", object([("matchLabels", object::map(target.selector.clone()))])),
+        ("topologyKey", text(&config.pod_antiaffinity_topology_key)),
+    ]);
+    let apart = match config.pod_antiaffinity_preferred_during_scheduling {
+        true => {
+            let term = list([object([("podAffinityTerm", term), ("weight", 1.into())])]);
+            object([("preferredDuringSchedulingIgnoredDuringExecution", term)])
         }
-    });
-    let mut affinity = json!({});
-    if let Some(nodes) = nodes {
-        affinity["nodeAffinity"] = nodes;
-    }
-    if let Some(apart) = apart {
-        affinity["podAntiAffinity"] = apart;
-    }
-    affinity.as_object().is_some_and(|rules| !rules.is_empty()).then_some(affinity)
+        false => object([("requiredDuringSchedulingIgnoredDuringExecution", list([term]))]),
+    };
+    object([("nodeAffinity", nodes), ("podAntiAffinity", apart)])
 }

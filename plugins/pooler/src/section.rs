@@ -51,8 +51,8 @@ impl Pooler {
     }
 }
 
-fn either(own: &str, configured: &str) -> String {
-    if own.is_empty() { configured } else { own }.to_owned()
+fn either(own: &Option<String>, configured: &str) -> String {
+    own.as_deref().filter(|own| !own.is_empty()).unwrap_or(configured).to_owned()
 }
 
 /// The role, decided once: what is not fit for a pooler is replaced by the configured role wherever it is named.
@@ -68,15 +68,15 @@ fn user(section: &Section, path: &str, config: &Poolers, notes: &mut Notes) -> R
             .concat(),
         ));
     }
-    let requested = &section.user;
+    let requested = either(&section.user, configured);
     let reason = match () {
-        () if is_system(requested, config) => "a system role",
-        () if config.protected_role_names.contains(requested) => "a protected role",
-        () => return Ok(either(requested, configured)),
+        () if is_system(&requested, config) => "a system role",
+        () if section.user.is_some() && config.protected_role_names.contains(&requested) => "a protected role",
+        () => return Ok(requested),
     };
     notes.warn(
         [path, ".user"].concat(),
-        ["the pooler cannot be ", requested, ", which is ", reason, "; it is ", configured].concat(),
+        ["the pooler cannot be ", &requested, ", which is ", reason, "; it is ", configured].concat(),
         "name a role of its own, or leave the field out",
     );
     Ok(configured.clone())
@@ -90,7 +90,7 @@ fn mode(section: &Section, path: &str, config: &Poolers) -> Result<String> {
     let mode = either(&section.mode, &config.connection_pooler_mode);
     match mode.as_str() {
         "transaction" | "session" => Ok(mode),
-        _ if section.mode.is_empty() => Err(invalid_config(
+        _ if section.mode.as_ref().is_none_or(String::is_empty) => Err(invalid_config(
             ["connection_pooler_mode is \"", &mode, "\"; set it to transaction or session"].concat(),
         )),
         _ => Err(invalid(

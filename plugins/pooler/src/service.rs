@@ -1,7 +1,8 @@
 //! The pooler's Service.
 
 use pgloom_kit::metadata::object_meta;
-use pgloom_kit::{Cluster, Value, json};
+use pgloom_kit::object::{object, text};
+use pgloom_kit::{Cluster, Value};
 
 use crate::config::Config;
 use crate::spec::Spec;
@@ -13,17 +14,17 @@ pub fn build(cluster: &Cluster<Spec>, config: &Config, target: &Target) -> Value
     let spec = &cluster.spec;
     let exposure = spec.exposure(target.role, &config.pooler);
     let mut service = services.spec(exposure, &target.name, &spec.allowed_source_ranges);
-    service["selector"] = json!({POOLER: target.name});
+    service["selector"] = object([(POOLER, text(&target.name))]);
     let annotations = services.annotations(
         &[&spec.service_annotations, spec.role_service_annotations(target.role)],
         exposure,
         services.dns_name(cluster, target.role, &[cluster.name.as_str(), "-pooler"].concat()),
         config.metadata.annotations(cluster),
     );
-    json!({
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": object_meta(&target.name, target.selector.clone(), annotations),
-        "spec": service,
-    })
+    object([
+        ("apiVersion", text("v1")),
+        ("kind", text("Service")),
+        ("metadata", object_meta(&target.name, target.selector.clone(), annotations)),
+        ("spec", service),
+    ])
 }

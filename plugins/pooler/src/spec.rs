@@ -1,103 +1,65 @@
 //! The fields of the manifest that the plugin reads, in every spelling that there ever was.
 
 use pgloom_kit::metadata::{Map, Role};
-use pgloom_kit::nullable::or_default;
 use pgloom_kit::resources::Resources;
 use pgloom_kit::service::Exposure;
-use pgloom_kit::{Notes, Value};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use pgloom_kit::{Notes, Value, fields, spec};
 
 use crate::config::Poolers;
+use crate::tls::Tls;
 
-/// `spec` of the manifest.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Spec {
-    enable_connection_pooler: Option<bool>,
-    enable_connection_pool: Option<bool>,
-    enable_replica_connection_pooler: Option<bool>,
-    connection_pooler: Option<Section>,
-    connection_pool: Option<Section>,
-    enable_master_pooler_load_balancer: Option<bool>,
-    enable_replica_pooler_load_balancer: Option<bool>,
-    enable_master_pooler_node_port: Option<bool>,
-    enable_replica_pooler_node_port: Option<bool>,
-    master_pooler_node_port: Option<u16>,
-    replica_pooler_node_port: Option<u16>,
-    standby: Option<IgnoredAny>,
-    /// Networks that reach a load balancer.
-    #[serde(default, deserialize_with = "or_default")]
-    pub allowed_source_ranges: Vec<String>,
-    /// Annotations of every Service.
-    #[serde(default, deserialize_with = "or_default")]
-    pub service_annotations: Map,
-    #[serde(default, deserialize_with = "or_default")]
-    master_service_annotations: Map,
-    #[serde(default, deserialize_with = "or_default")]
-    replica_service_annotations: Map,
-    /// Annotations of every pod.
-    #[serde(default, deserialize_with = "or_default")]
-    pub pod_annotations: Map,
-    /// Which taints of nodes pods bear.
-    #[serde(default, deserialize_with = "or_default")]
-    pub tolerations: Vec<Value>,
-    /// On which nodes pods are put.
-    pub node_affinity: Option<Value>,
-    /// The group that owns a pod's volumes.
-    #[serde(rename = "spiloFSGroup")]
-    pub fs_group: Option<i64>,
-    /// The cluster's own certificate.
-    #[serde(default, deserialize_with = "or_default")]
-    pub tls: Tls,
+spec! {
+    /// `spec` of the manifest.
+    pub struct Spec {
+        enabled: Option<bool> = "enableConnectionPooler",
+        enabled_old: Option<bool> = "enableConnectionPool",
+        enabled_replica: Option<bool> = "enableReplicaConnectionPooler",
+        section: Option<Section> = "connectionPooler",
+        section_old: Option<Section> = "connectionPool",
+        master_load_balancer: Option<bool> = "enableMasterPoolerLoadBalancer",
+        replica_load_balancer: Option<bool> = "enableReplicaPoolerLoadBalancer",
+        master_node_port: Option<bool> = "enableMasterPoolerNodePort",
+        replica_node_port: Option<bool> = "enableReplicaPoolerNodePort",
+        master_port: Option<u16> = "masterPoolerNodePort",
+        replica_port: Option<u16> = "replicaPoolerNodePort",
+        standby: Value = "standby",
+        /// Networks that reach a load balancer.
+        pub allowed_source_ranges: Vec<String> = "allowedSourceRanges",
+        /// Annotations of every Service.
+        pub service_annotations: Map = "serviceAnnotations",
+        master_service_annotations: Map = "masterServiceAnnotations",
+        replica_service_annotations: Map = "replicaServiceAnnotations",
+        /// Annotations of every pod.
+        pub pod_annotations: Map = "podAnnotations",
+        /// Which taints of nodes pods bear.
+        pub tolerations: Vec<Value> = "tolerations",
+        /// On which nodes pods are put.
+        pub node_affinity: Value = "nodeAffinity",
+        /// The group that owns a pod's volumes.
+        pub fs_group: Option<i64> = "spiloFSGroup",
+        /// The cluster's own certificate.
+        pub tls: Tls = "tls",
+    }
 }
 
-/// `spec.connectionPooler`. Empty texts count as left out.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Section {
-    number_of_instances: Option<i64>,
-    #[serde(rename = "number_of_instances")]
-    number_of_instances_guide: Option<i64>,
-    /// The role that looks passwords up.
-    #[serde(default, deserialize_with = "or_default")]
-    pub user: String,
-    /// The schema of the look-up function.
-    #[serde(default, deserialize_with = "or_default")]
-    pub schema: String,
-    /// `transaction` or `session`.
-    #[serde(default, deserialize_with = "or_default")]
-    pub mode: String,
-    /// The image.
-    #[serde(default, deserialize_with = "or_default")]
-    pub docker_image: String,
-    /// Connections to one database, of all instances together.
-    #[serde(rename = "maxDBConnections")]
-    pub max_db_connections: Option<i64>,
-    /// What each instance may take.
-    #[serde(default, deserialize_with = "or_default")]
-    pub resources: Resources,
-}
-
-/// `spec.tls`.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Tls {
-    /// The Secret of certificate and key; without it there is no own certificate.
-    #[serde(deserialize_with = "or_default")]
-    pub secret_name: String,
-    /// The certificate's file.
-    #[serde(deserialize_with = "or_default")]
-    pub certificate_file: String,
-    /// The key's file.
-    #[serde(deserialize_with = "or_default")]
-    pub private_key_file: String,
-    /// The certificate authority's file.
-    #[serde(deserialize_with = "or_default")]
-    pub ca_file: String,
-    /// The Secret of that file, if it is another.
-    #[serde(deserialize_with = "or_default")]
-    pub ca_secret_name: String,
+fields! {
+    /// `spec.connectionPooler`. Empty texts count as left out.
+    pub struct Section {
+        number_of_instances: Option<i64> = "numberOfInstances",
+        number_of_instances_guide: Option<i64> = "number_of_instances",
+        /// The role that looks passwords up.
+        pub user: Option<String> = "user",
+        /// The schema of the look-up function.
+        pub schema: Option<String> = "schema",
+        /// `transaction` or `session`.
+        pub mode: Option<String> = "mode",
+        /// The image.
+        pub docker_image: Option<String> = "dockerImage",
+        /// Connections to one database, of all instances together.
+        pub max_db_connections: Option<i64> = "maxDBConnections",
+        /// What each instance may take.
+        pub resources: Resources = "resources",
+    }
 }
 
 const SECTION: &str = "spec.connectionPooler";
@@ -107,17 +69,16 @@ impl Spec {
     /// In front of whom there is a pooler: for the leader the flag decides, or without one the presence of the section; for
     /// the replicas a flag of their own.
     pub fn roles(&self, notes: &mut Notes) -> Vec<Role> {
-        let flag = self.enable_connection_pooler.or(self.enable_connection_pool);
-        if self.enable_connection_pooler.is_some_and(|flag| self.enable_connection_pool.is_some_and(|old| old != flag))
-        {
+        let flag = self.enabled.or(self.enabled_old);
+        if self.enabled.is_some_and(|flag| self.enabled_old.is_some_and(|old| old != flag)) {
             notes.warn(
                 "spec.enableConnectionPool",
                 "enableConnectionPool and enableConnectionPooler contradict each other; the latter counts",
                 "keep enableConnectionPooler only",
             );
         }
-        let master = flag.unwrap_or(self.connection_pooler.is_some() || self.connection_pool.is_some());
-        let replica = self.enable_replica_connection_pooler.unwrap_or_default();
+        let master = flag.unwrap_or(self.section.is_some() || self.section_old.is_some());
+        let replica = self.enabled_replica.unwrap_or_default();
         [(Role::Master, master), (Role::Replica, replica)]
             .into_iter()
             .filter(|(_, on)| *on)
@@ -127,7 +88,7 @@ impl Spec {
 
     /// The section, and how the manifest spells it; the current spelling counts if there are both.
     pub fn section(&self, notes: &mut Notes) -> (Option<&Section>, &'static str) {
-        match (&self.connection_pooler, &self.connection_pool) {
+        match (&self.section, &self.section_old) {
             (Some(section), old) => {
                 if old.is_some() {
                     notes.warn(
@@ -147,14 +108,14 @@ impl Spec {
     pub fn exposure(&self, role: Role, config: &Poolers) -> Exposure {
         match role {
             Role::Master => Exposure::of(
-                self.enable_master_pooler_load_balancer.unwrap_or(config.enable_master_pooler_load_balancer),
-                self.enable_master_pooler_node_port.unwrap_or(config.enable_master_pooler_node_port),
-                self.master_pooler_node_port,
+                self.master_load_balancer.unwrap_or(config.enable_master_pooler_load_balancer),
+                self.master_node_port.unwrap_or(config.enable_master_pooler_node_port),
+                self.master_port,
             ),
             Role::Replica => Exposure::of(
-                self.enable_replica_pooler_load_balancer.unwrap_or(config.enable_replica_pooler_load_balancer),
-                self.enable_replica_pooler_node_port.unwrap_or(config.enable_replica_pooler_node_port),
-                self.replica_pooler_node_port,
+                self.replica_load_balancer.unwrap_or(config.enable_replica_pooler_load_balancer),
+                self.replica_node_port.unwrap_or(config.enable_replica_pooler_node_port),
+                self.replica_port,
             ),
         }
     }
@@ -169,7 +130,7 @@ impl Spec {
 
     /// Whether the cluster follows another one.
     pub fn is_standby(&self) -> bool {
-        self.standby.is_some()
+        !self.standby.is_null()
     }
 }
 

@@ -1,9 +1,23 @@
 //! The cluster's own certificate, as the pooler shows it to clients.
 
 use pgloom_kit::container::{env, mount};
-use pgloom_kit::{Value, json};
+use pgloom_kit::object::{object, text};
+use pgloom_kit::{Value, fields};
 
-use crate::spec::Tls;
+fields! {
+    /// `spec.tls`. Without a Secret there is no own certificate.
+    pub struct Tls {
+        secret: Option<String> = "secretName",
+        certificate_file: Option<String> = "certificateFile",
+        private_key_file: Option<String> = "privateKeyFile",
+        ca_file: Option<String> = "caFile",
+        ca_secret: Option<String> = "caSecretName",
+    }
+}
+
+fn given(text: &Option<String>) -> &str {
+    text.as_deref().unwrap_or_default()
+}
 
 /// Where the certificate and its key are mounted.
 const PATH: &str = "/tls";
@@ -25,25 +39,26 @@ impl Parts {
     /// Nothing if the cluster has no certificate of its own.
     pub fn of(tls: &Tls) -> Self {
         let mut parts = Self::default();
-        if tls.secret_name.is_empty() {
+        let [secret, ca_file, ca_secret] = [&tls.secret, &tls.ca_file, &tls.ca_secret].map(given);
+        if secret.is_empty() {
             return parts;
         }
-        parts.secret(&tls.secret_name, PATH);
-        parts.file("CONNECTION_POOLER_CLIENT_TLS_CRT", PATH, &tls.certificate_file, "tls.crt");
-        parts.file("CONNECTION_POOLER_CLIENT_TLS_KEY", PATH, &tls.private_key_file, "tls.key");
-        if tls.ca_file.is_empty() {
+        parts.secret(secret, PATH);
+        parts.file("CONNECTION_POOLER_CLIENT_TLS_CRT", PATH, given(&tls.certificate_file), "tls.crt");
+        parts.file("CONNECTION_POOLER_CLIENT_TLS_KEY", PATH, given(&tls.private_key_file), "tls.key");
+        if ca_file.is_empty() {
             return parts;
         }
-        let has_own_secret = !tls.ca_secret_name.is_empty();
-        parts.file("CONNECTION_POOLER_CLIENT_CA_FILE", if has_own_secret { CA_PATH } else { PATH }, &tls.ca_file, "");
-        if has_own_secret {
-            parts.secret(&tls.ca_secret_name, CA_PATH);
+        parts.file("CONNECTION_POOLER_CLIENT_CA_FILE", if ca_secret.is_empty() { PATH } else { CA_PATH }, ca_file, "");
+        if !ca_secret.is_empty() {
+            parts.secret(ca_secret, CA_PATH);
         }
         parts
     }
 
     fn secret(&mut self, name: &str, path: &str) {
-        self.volumes.push(json!({"name": name, "secret": {"secretName": name, "defaultMode": 0o640}}));
+        let source = object([("secretName", text(name)), ("defaultMode", 0o640.into())]);
+        self.volumes.push(object([("name", text(name)), ("secret", source)]));
         self.mounts.push(mount(name, path));
     }
 
