@@ -1,8 +1,8 @@
 //! How much of a node a dump may take: the job's own keys, and where they are silent those of the database's container.
 
-use std::collections::BTreeMap;
-
-use pgloom_kit::resources::{Amount, Bounds, CPU, MEMORY, Resources, Rules};
+use pgloom_kit::field::Field;
+use pgloom_kit::object::{object, text};
+use pgloom_kit::resources::{Bounds, CPU, MEMORY, Resources, Rules};
 use pgloom_kit::{Failure, Notes, Result, Value, invalid_config};
 
 use crate::config::Config;
@@ -13,17 +13,12 @@ use crate::config::Config;
 /// If an amount cannot be used.
 pub fn resources(config: &Config) -> Result<Value> {
     let job = &config.job;
-    let amounts = |cpu: &str, memory: &str| {
-        let mut amounts = BTreeMap::new();
-        amounts.insert(CPU.to_owned(), Amount(cpu.to_owned()));
-        amounts.insert(MEMORY.to_owned(), Amount(memory.to_owned()));
-        amounts
-    };
-    let own = Resources {
-        requests: amounts(&job.logical_backup_cpu_request, &job.logical_backup_memory_request),
-        limits: amounts(&job.logical_backup_cpu_limit, &job.logical_backup_memory_limit),
-        claims: Value::Null,
-    };
+    let amounts = |cpu: &str, memory: &str| object([(CPU, text(cpu)), (MEMORY, text(memory))]);
+    let own = object([
+        ("requests", amounts(&job.logical_backup_cpu_request, &job.logical_backup_memory_request)),
+        ("limits", amounts(&job.logical_backup_cpu_limit, &job.logical_backup_memory_limit)),
+    ]);
+    let own = Resources::take(&own).unwrap_or_default();
     let rules = Rules {
         path: "logical_backup",
         defaults: config.resources.defaults(),
