@@ -1,0 +1,102 @@
+use super::*;
+use crate::store::Feed;
+use crate::wire::Wire;
+use kube::runtime::watcher::Event;
+use serde_json::json;
+
+const SERVICE: &str = "/api/v1/namespaces/ns/services/c";
+const STATEFUL_SET: &str = "/apis/apps/v1/namespaces/ns/statefulsets/c";
+
+fn key() -> ClusterKey {
+    ClusterKey::new("ns", "c")
+}
+
+fn writer(wire: &Wire, existing: Vec<Value>) -> Writer {
+    let store = Store::default();
+    for kind in [Kind::new("v1", "Service"), Kind::new("apps/v1", "StatefulSet")] {
+        let feed = store.open(Feed { kind: kind.clone(), namespace: None, label: Some("cluster-name".into()), whole: false });
+        for object in existing.iter().filter(|object| Kind::of(object).as_ref() == Some(&kind)) {
+            store.take(feed, Event::Apply(object.clone()));
+        }
+    }
+    Writer { client: wire.client(), store: Arc::new(store), memory: Arc::default(), metrics: Metrics::new() }
+}
+
+fn service(port: u32) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "c", "namespace": "ns", "labels": {"cluster-name": "c"}},
+        "spec": {"ports": [{"port": port}]}
+    })
+}
+
+#[tokio::test]
+async fn what_is_missing_is_created_under_our_name_and_without_force() {
+    let wire = Wire::new();
+    let applied = writer(&wire, vec![]).apply(&key(), &[service(5432)]).await.unwrap();
+    let writes = wire.writes();
+    assert_eq!(wire.written(), [format!("PATCH {SERVICE}")]);
+    assert_eq!(writes[0].query, "&fieldManager=pgloom");
+    assert_eq!(applied.written.len(), 1);
+}
+
+#[tokio::test]
+async fn the_same_again_costs_no_write() {
+    let wire = Wire::new();
+    let writer = writer(&wire, vec![]);
+    for _ in 0..3 {
+        writer.apply(&key(), &[service(5432)]).await.unwrap();
+    }
+    assert_eq!(wire.writes().len(), 1);
+}
+
+#[tokio::test]
+async fn a_hand_edit_is_repaired_with_force() {
+    let wire = Wire::new();
+    let writer = writer(&wire, vec![]);
+    writer.apply(&key(), &[service(5432)]).await.unwrap();
+    writer.store.wrote(&key(), service(6543));
+    writer.apply(&key(), &[service(5432)]).await.unwrap();
+    assert_eq!(wire.writes()[1].query, "&force=true&fieldManager=pgloom");
+}
+
+#[tokio::test]
+async fn an_object_of_somebody_else_is_not_touched() {
+    let mut foreign = service(80);
+    foreign["metadata"]["labels"] = json!({"app": "theirs"});
+    let wire = Wire::new().with(SERVICE, foreign).refusing(SERVICE, 409);
+    let error = writer(&wire, vec![]).apply(&key(), &[service(5432)]).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Service c exists already and is not of this cluster; delete it, or choose another name for the cluster"
+    );
+    assert_eq!(wire.writes().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stateful_set_that_has_to_be_replaced_leaves_its_pods_and_is_made_anew_once_it_is_gone() {
+    let set = |size: &str| {
+        json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet",
+            "metadata": {"name": "c", "namespace": "ns", "labels": {"cluster-name": "c"}},
+            "spec": {"volumeClaimTemplates": [{"spec": {"resources": {"requests": {"storage": size}}}}]}
+        })
+    };
+    let wire = Wire::new().with(STATEFUL_SET, set("1Gi"));
+    let writer = writer(&wire, vec![set("1Gi")]);
+    let applied = writer.apply(&key(), &[set("2Gi")]).await.unwrap();
+    assert_eq!(wire.written(), [format!("DELETE {STATEFUL_SET}")]);
+    assert_eq!(wire.writes()[0].body["propagationPolicy"], "Orphan");
+    assert_eq!(applied.waiting.as_deref(), Some("StatefulSet c is being replaced; its pods stay"));
+}
+
+#[tokio::test]
+async fn what_nobody_desires_is_deleted_if_the_operator_applied_it() {
+    let mut ours = service(5432);
+    ours["metadata"]["uid"] = json!("u");
+    ours["metadata"]["managedFields"] = json!([{"manager": "pgloom", "operation": "Apply", "fieldsV1": {}}]);
+    let wire = Wire::new().with(SERVICE, ours.clone());
+    let pruned = writer(&wire, vec![ours]).prune(&key(), |_, _| false).await.unwrap();
+    assert_eq!(pruned, [(Kind::new("v1", "Service"), "c".to_owned())]);
+    assert_eq!(wire.writes()[0].body["preconditions"]["uid"], "u");
+}

@@ -1,0 +1,202 @@
+//! Decides what one cluster is to be: values in, values out, no client, no clock, no random.
+//!
+//! The operator, `pgloom render` and every test ask through [`decide`].
+
+mod finding;
+mod roles;
+
+use std::collections::BTreeMap;
+
+use pgloom_api::Problem;
+use pgloom_api::config::Config;
+use pgloom_api::validate::{Cluster, Rules, Validated, validate};
+use pgloom_engine::{Condition, Decision, Desired, Finding, Input, Pipeline, RequestedAction, Response, RunError, Severity};
+use serde_json::{Value, json};
+
+pub use finding::{role_sentence, sentence};
+
+use crate::apply::in_order;
+use crate::credential::{self, Wanted};
+use crate::observed::Observed;
+use crate::role::Roles;
+use crate::seal::{Seals, forged};
+use crate::service_account;
+
+/// What one cluster is to be.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What the host needs to know of the manifest.
+    pub cluster: Cluster,
+    /// The service account and its role binding, made where they are missing.
+    pub accounts: Vec<Value>,
+    /// The objects that the pipeline wants, in the order of applying. Credentials in them are sealed.
+    pub objects: Vec<Desired>,
+    /// What opens the seals.
+    pub seals: Seals,
+    /// The Secrets with credentials.
+    pub secrets: Vec<Wanted>,
+    /// The roles and databases.
+    pub roles: Roles,
+    /// What the host shall do beside.
+    pub actions: Vec<RequestedAction>,
+    /// What people should know.
+    pub findings: Vec<Finding>,
+    /// Conditions for the status.
+    pub conditions: Vec<Condition>,
+    /// What steps that keep their last answer answered, for the next time.
+    pub last: BTreeMap<String, Response>,
+}
+
+impl Plan {
+    /// All objects in the order of applying, as `pgloom render` prints them: seals closed, Secrets without their passwords.
+    pub fn documents(&self) -> Vec<Value> {
+        let objects = self.objects.iter().map(|desired| desired.object.clone());
+        let secrets = self.secrets.iter().map(Wanted::object);
+        let all = self.accounts.iter().cloned().chain(objects).chain(secrets).collect();
+        in_order(all, |object: &Value| object["kind"].as_str().unwrap_or_default())
+    }
+
+    /// Whether an object is desired.
+    pub fn wants(&self, kind: &str, name: &str) -> bool {
+        let secret = kind == "Secret" && self.secrets.iter().any(|secret| secret.name == name);
+        secret || self.objects.iter().any(|desired| desired.object["kind"] == kind && desired.object["metadata"]["name"] == name)
+    }
+}
+
+/// Why there is no plan. The cluster is held as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The manifest cannot be used.
+    #[error("{}", finding::joined(.0))]
+    Manifest(Vec<Finding>),
+    /// The operator configuration cannot be used.
+    #[error("the operator configuration cannot be used: {0}")]
+    Configuration(#[from] service_account::Error),
+    /// A step of the pipeline gave no answer that could be used.
+    #[error("{0}")]
+    Pipeline(Box<RunError>),
+}
+
+impl Error {
+    /// A stable word for metrics and conditions.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Manifest(_) => "InvalidManifest",
+            Self::Configuration(_) => "InvalidConfiguration",
+            Self::Pipeline(error) => error.category(),
+        }
+    }
+}
+
+/// Decides what one cluster is to be. `manifest` is the `postgresql` object, `config` the operator configuration.
+///
+/// # Errors
+/// If the manifest or the configuration cannot be used, or a step fails that may not be left out.
+pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: &Pipeline) -> Result<Plan, Error> {
+    let validated = validated(manifest, config, observed)?;
+    let cluster = validated.cluster().clone();
+    let mut findings: Vec<Finding> = validated.warnings().iter().map(finding::of_problem).collect();
+
+    let (mut sealed, mut shown) = (validated.object().clone(), config.values().clone());
+    let seals = Seals::seal(&mut sealed, &mut shown);
+    let input = Input {
+        cluster: sealed,
+        config: shown,
+        observed: observed.objects.clone(),
+        actions: observed.actions.clone(),
+        last: observed.last.clone(),
+    };
+    let Decision { objects, actions, findings: found, conditions, last } =
+        pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
+    findings.extend(found);
+
+    let roles = roles::gather(manifest, config, observed, &actions);
+    findings.extend(roles.findings.iter().map(finding::of_role));
+    let naming = naming(&cluster, config, manifest);
+    let (secrets, clashes) = credential::wanted(&roles, &roles::user_lists(&actions), &naming);
+    findings.extend(clashes.iter().map(finding::of_role));
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(Error::Manifest(findings));
+    }
+
+    let accounts = service_account::objects(&cluster.namespace, &account_settings(config))?;
+    let mut objects = in_order(objects, |desired: &Desired| desired.object["kind"].as_str().unwrap_or_default());
+    for desired in &mut objects {
+        complete(&mut desired.object, &cluster, naming.owner.as_ref());
+    }
+    Ok(Plan { cluster, accounts: accounts.into(), objects, seals, secrets, roles, actions, findings, conditions, last })
+}
+
+fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<Validated, Error> {
+    if let Some(pointer) = forged(&manifest["spec"]) {
+        let problem = Problem::error(format!("spec{}", pointer.replace('/', ".")), "begins like a sealed credential");
+        return Err(Error::Manifest(vec![finding::of_problem(&problem.remedy("write the value itself"))]));
+    }
+    let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
+    let rules = Rules { running: observed.find("StatefulSet", name).is_some(), ..config.rules() };
+    validate(manifest, &rules).map_err(|problems| Error::Manifest(problems.iter().map(finding::of_problem).collect()))
+}
+
+/// A plugin that refuses the manifest does not fail: its findings are what the user has to read.
+fn refusal(error: RunError, findings: &[Finding]) -> Error {
+    let refused = error.findings();
+    if refused.is_empty() {
+        return Error::Pipeline(Box::new(error));
+    }
+    let of_step = refused.iter().map(|found| Finding {
+        step: error.step.clone(),
+        severity: found.severity,
+        message: found.message.clone(),
+        path: found.path.clone(),
+        object: found.object.clone(),
+        remedy: found.remedy.clone(),
+    });
+    Error::Manifest(findings.iter().cloned().chain(of_step).collect())
+}
+
+/// What identifies an object is the host's to say.
+fn complete(object: &mut Value, cluster: &Cluster, owner: Option<&Value>) {
+    object["metadata"]["namespace"] = json!(cluster.namespace);
+    if let Some(owner) = owner {
+        object["metadata"]["ownerReferences"] = json!([owner]);
+    }
+}
+
+fn account_settings(config: &Config) -> service_account::Settings {
+    service_account::Settings {
+        name: config.text("pod_service_account_name").to_owned(),
+        account: config.text("pod_service_account_definition").to_owned(),
+        binding: config.text("pod_service_account_role_binding_definition").to_owned(),
+    }
+}
+
+fn naming(cluster: &Cluster, config: &Config, manifest: &Value) -> credential::Naming {
+    let pick = |from: &BTreeMap<String, String>, keys: &str| -> BTreeMap<String, String> {
+        config.list(keys).into_iter().filter_map(|key| Some((key.to_owned(), from.get(key)?.clone()))).collect()
+    };
+    let mut labels = BTreeMap::from([("team".to_owned(), cluster.team.clone())]);
+    labels.extend(pick(&cluster.labels, "inherited_labels"));
+    labels.extend(owned(config.map("cluster_labels")));
+    labels.insert(config.text("cluster_name_label").to_owned(), cluster.name.clone());
+    credential::Naming {
+        template: config.text("secret_name_template").to_owned(),
+        cluster: cluster.name.clone(),
+        team: cluster.team.clone(),
+        namespace: cluster.namespace.clone(),
+        labels,
+        annotations: pick(&cluster.annotations, "inherited_annotations"),
+        owner: config.flag("enable_owner_references").then(|| owner(manifest)),
+    }
+}
+
+/// Texts that live on their own.
+fn owned(texts: BTreeMap<&str, &str>) -> BTreeMap<String, String> {
+    texts.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+fn owner(manifest: &Value) -> Value {
+    json!({
+        "apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "controller": true,
+        "name": manifest["metadata"]["name"], "uid": manifest["metadata"]["uid"],
+    })
+}

@@ -1,0 +1,63 @@
+//! Findings of every origin in one form, and the sentences that people read.
+
+use std::fmt::Write as _;
+
+use pgloom_api::Problem;
+use pgloom_engine::{Finding, Severity};
+
+use crate::role;
+
+/// The name under which the host's own findings go, beside those of steps.
+const HOST: &str = "pgloom";
+
+pub fn of_problem(problem: &Problem) -> Finding {
+    Finding {
+        step: HOST.to_owned(),
+        severity: if problem.is_error() { Severity::Error } else { Severity::Warning },
+        message: problem.message.clone(),
+        path: Some(problem.path.clone()).filter(|path| !path.is_empty()),
+        object: None,
+        remedy: problem.remedy.clone(),
+    }
+}
+
+pub fn of_role(found: &role::Finding) -> Finding {
+    Finding {
+        step: HOST.to_owned(),
+        severity: match found.severity {
+            role::Severity::Warning => Severity::Warning,
+            role::Severity::Error => Severity::Error,
+        },
+        message: found.message.clone(),
+        path: found.path.clone(),
+        object: None,
+        remedy: found.remedy.clone(),
+    }
+}
+
+/// A finding as one sentence: the field, the message, the remedy.
+pub fn sentence(finding: &Finding) -> String {
+    let mut text = String::new();
+    if let Some(object) = &finding.object {
+        _ = write!(text, "{} {} ", object.kind, object.name);
+    }
+    if let Some(path) = &finding.path {
+        _ = write!(text, "{path}: ");
+    }
+    text.push_str(&finding.message);
+    if let Some(remedy) = &finding.remedy {
+        _ = write!(text, "; {remedy}");
+    }
+    text
+}
+
+/// A finding about roles or credentials as one sentence.
+pub fn role_sentence(found: &role::Finding) -> String {
+    sentence(&of_role(found))
+}
+
+/// The errors among findings, one sentence a line.
+pub fn joined(findings: &[Finding]) -> String {
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    errors.map(sentence).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,73 @@
+//! What exists for one cluster, as far as a decision may rest on it.
+
+use std::collections::BTreeMap;
+
+use pgloom_engine::{ActionRecord, NAMED_ONLY, Response};
+use serde_json::{Value, json};
+
+use crate::kind::Kind;
+use crate::role::{InfrastructureRole, Team};
+use crate::trim::{hash_secret, trim};
+
+/// What exists for one cluster. There are no secret values in it but those of infrastructure roles, which print as nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// The cluster's own objects and those that steps name; a Secret's values are hashes.
+    pub objects: Vec<Value>,
+    /// What became of earlier actions.
+    pub actions: Vec<ActionRecord>,
+    /// What steps that keep their last answer answered last.
+    pub last: BTreeMap<String, Response>,
+    /// The roles that every cluster gets.
+    pub infrastructure: Vec<InfrastructureRole>,
+    /// Teams whose members get roles.
+    pub teams: Vec<Team>,
+}
+
+impl Observed {
+    /// What a file of existing objects shows.
+    pub fn of(objects: Vec<Value>) -> Self {
+        let trimmed = objects.into_iter().filter_map(|object| Some(trim(&Kind::of(&object)?, object, true).object));
+        Self { objects: trimmed.collect(), ..Self::default() }
+    }
+
+    /// Adds an object that is not the cluster's own and that a step names.
+    pub fn add_named(&mut self, mut object: Value) {
+        hash_secret(&mut object);
+        let metadata = &object["metadata"];
+        let known = |other: &Value| {
+            let same = |pointer: &str| other.pointer(pointer) == object.pointer(pointer);
+            same("/kind") && same("/metadata/name") && same("/metadata/namespace")
+        };
+        if metadata.is_object() && !self.objects.iter().any(known) {
+            object["metadata"]["annotations"][NAMED_ONLY] = json!("true");
+            self.objects.push(object);
+        }
+    }
+
+    /// An object by kind and name.
+    pub fn find(&self, kind: &str, name: &str) -> Option<&Value> {
+        self.objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_a_file_of_objects_come_as_hashes() {
+        let observed = Observed::of(vec![json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "aGVsbG8="}})]);
+        assert!(observed.find("Secret", "s").unwrap()["data"]["k"].as_str().unwrap().starts_with("sha256:"));
+    }
+
+    #[test]
+    fn an_object_that_a_step_names_is_not_taken_for_the_clusters_own() {
+        let mut observed = Observed::default();
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "namespace": "ns"}});
+        observed.add_named(map.clone());
+        observed.add_named(map);
+        assert_eq!(observed.objects.len(), 1);
+        assert_eq!(observed.objects[0]["metadata"]["annotations"][NAMED_ONLY], "true");
+    }
+}

@@ -1,0 +1,95 @@
+//! Keeping the Secrets with credentials: generated once, never overwritten.
+
+use std::collections::HashMap;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+
+use super::{Error, Progress, Turn};
+use crate::background::fingerprint;
+use crate::credential::{self, Act, Content, Data, Wanted, Write};
+use crate::decide::{Plan, role_sentence};
+use crate::event::Announcement;
+use crate::kind::Kind;
+use crate::trim::MANAGER;
+
+impl Turn<'_> {
+    /// Creates the Secrets that are missing, and lets those of infrastructure roles follow. Where nothing has changed since
+    /// the last look nothing is read.
+    pub async fn keep_credentials(&self, plan: &Plan, progress: &mut Progress) -> Result<(), Error> {
+        let seen = self.sight_of(&plan.secrets);
+        if self.context.recall(self.key).credentials == Some(seen) {
+            return Ok(());
+        }
+        let planned = read(&self.context.client, &plan.secrets).await?;
+        let mut created = false;
+        for write in &planned.writes {
+            self.write_secret(write).await?;
+            created |= write.act == Act::Create;
+        }
+        if created {
+            self.context.announcer.happened(&self.about, &Announcement::normal("Secrets", "Secrets created")).await;
+        }
+        let in_order = planned.findings.is_empty();
+        progress.warnings.extend(planned.findings.iter().map(|finding| Announcement::warning("Secrets", role_sentence(finding))));
+        // A warning is told again as long as it stands, so what it is about is read again.
+        let seen = in_order.then(|| self.sight_of(&plan.secrets));
+        self.context.remember(self.key, |recollection| recollection.credentials = seen);
+        Ok(())
+    }
+
+    async fn write_secret(&self, write: &Write) -> Result<(), Error> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.context.client.clone(), &write.namespace, &Kind::new("v1", "Secret").resource());
+        let manager = Some(MANAGER.to_owned());
+        let answer = match write.act {
+            Act::Create => {
+                let Ok(body) = serde_json::from_value(write.body().clone()) else { return Ok(()) };
+                api.create(&PostParams { field_manager: manager, ..PostParams::default() }, &body).await
+            }
+            Act::Patch => {
+                let params = PatchParams { field_manager: manager, ..PatchParams::default() };
+                api.patch(&write.name, &params, &Patch::Merge(write.body())).await
+            }
+        };
+        let object = answer.map_err(|source| failed(&write.name, source))?;
+        self.context.metrics.wrote("Secret", if write.act == Act::Create { "create" } else { "apply" });
+        if let Ok(object) = serde_json::to_value(object) {
+            self.context.store.wrote(self.key, object);
+        }
+        Ok(())
+    }
+
+    /// A hash of the wanted Secrets and of those that exist.
+    pub fn sight_of(&self, wanted: &[Wanted]) -> u64 {
+        let objects = self.context.store.objects(self.key);
+        let existing = objects.iter().filter(|kept| kept.kind.is("Secret")).map(|kept| (kept.name.clone(), kept.content));
+        let wanted = wanted.iter().map(|secret| {
+            let (username, given) = match &secret.content {
+                Content::Credential { username, given } => (username, given.as_ref().map(|password| fingerprint(&password.reveal()))),
+                Content::UserList { username } => (username, None),
+            };
+            (&secret.namespace, &secret.name, username, given)
+        });
+        fingerprint(&(existing.collect::<Vec<_>>(), wanted.collect::<Vec<_>>()))
+    }
+}
+
+/// What the wanted Secrets hold, and what has to be written so that they do.
+pub async fn read(client: &Client, wanted: &[Wanted]) -> Result<credential::Plan, Error> {
+    let mut existing: HashMap<(&str, &str), Data> = HashMap::new();
+    for secret in wanted {
+        let api: Api<Secret> = Api::namespaced(client.clone(), &secret.namespace);
+        let found = api.get_opt(&secret.name).await.map_err(|source| failed(&secret.name, source))?;
+        if let Some(found) = found {
+            existing.insert((&secret.namespace, &secret.name), Data::from(&found));
+        }
+    }
+    let existing = |namespace: &str, name: &str| existing.get(&(namespace, name)).cloned();
+    credential::plan(wanted, existing, credential::generate).map_err(Error::Password)
+}
+
+fn failed(name: &str, source: kube::Error) -> Error {
+    Error::Secret { name: name.to_owned(), source: Box::new(source) }
+}

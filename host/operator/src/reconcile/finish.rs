@@ -1,0 +1,147 @@
+//! The end of a turn: status, events, and when to look again.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::Unit;
+use kube::runtime::controller::Action;
+use pgloom_engine::ConditionStatus;
+use tracing::warn;
+
+use super::{Error, Progress, Turn, policy};
+use crate::decide;
+use crate::event::Announcement;
+use crate::report::{self, Condition, Found, Outcome, Phase};
+
+/// When to look again at what is under way, should no watch tell of it.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+impl Turn<'_> {
+    /// Reports what was found and says when to look again.
+    pub async fn finish(&self, mut progress: Progress, result: Result<(), Error>) -> Result<Action, Error> {
+        let outcome = outcome(&progress, &result);
+        if let Err(error) = &result {
+            blame(&mut progress, error, &self.manifest["status"]);
+        }
+        self.conditions_of_plugins(&mut progress);
+        let wanted = progress.plan.as_ref().map(|_| self.wanted());
+        progress.conditions.push(progress.members.condition(wanted));
+        let before = self.context.store.manifest(self.key).map(|kept| kept.object()["status"].clone()).unwrap_or_default();
+        let found = self.found(&progress, outcome);
+        let now = Timestamp::now().round(Unit::Second).unwrap_or_default().to_string();
+        let after = report::status(&before, &found, &now);
+        self.context.count(self.key, report::phase_of(&after).map(|phase| phase.to_string()));
+        if let Some(patch) = report::patch(&before, &after)
+            && let Err(error) = self.write_status(&patch).await
+        {
+            // A status that cannot be written must not keep the cluster from being looked after.
+            warn!(error = %policy::chain(&error), "the status was not written");
+        }
+        if report::phase_of(&before) == Some(Phase::Creating) && report::phase_of(&after) == Some(Phase::Running) {
+            self.context.announcer.happened(&self.about, &Announcement::normal("StatefulSet", "the pods serve")).await;
+        }
+        self.stands(progress.warnings.clone()).await;
+        self.again(&progress, result)
+    }
+
+    fn again(&self, progress: &Progress, result: Result<(), Error>) -> Result<Action, Error> {
+        let failed = result.is_err();
+        self.context.remember(self.key, |recollection| {
+            recollection.failures = if failed { recollection.failures.saturating_add(1) } else { 0 };
+        });
+        result?;
+        match progress.underway {
+            Some(_) => Ok(Action::requeue(LOOK_AGAIN)),
+            None => Ok(Action::requeue(spread(self.settings.resync(), self.key))),
+        }
+    }
+
+    fn found(&self, progress: &Progress, outcome: Outcome) -> Found {
+        let config = &self.settings.config;
+        let labels = config.map("cluster_labels").into_iter().map(|(key, value)| format!("{key}={value}"));
+        let name = format!("{}={}", config.text("cluster_name_label"), self.key.name);
+        Found {
+            generation: self.manifest["metadata"]["generation"].as_i64().unwrap_or_default(),
+            outcome,
+            conditions: progress.conditions.clone(),
+            dropped: self.dropped(progress),
+            leader: progress.members.leader().map(|(member, _)| member.pod.clone()),
+            members: progress.members.status(),
+            ready: progress.members.ready(),
+            selector: labels.chain([name]).collect::<Vec<_>>().join(","),
+            actions: progress.actions.clone(),
+        }
+    }
+
+    fn conditions_of_plugins(&self, progress: &mut Progress) {
+        let Some(plan) = progress.plan.clone() else { return };
+        progress.conditions.extend(plan.conditions.iter().map(|condition| Condition {
+            type_name: condition.type_name.clone(),
+            status: match condition.status {
+                ConditionStatus::Yes => "True",
+                ConditionStatus::No => "False",
+                ConditionStatus::Unknown => "Unknown",
+            },
+            reason: condition.reason.clone(),
+            message: condition.message.clone(),
+        }));
+    }
+
+    /// Conditions of plugins that say nothing any more.
+    fn dropped(&self, progress: &Progress) -> Vec<String> {
+        if progress.plan.is_none() {
+            return Vec::new();
+        }
+        let before = self.manifest["status"]["conditions"].as_array().into_iter().flatten();
+        let types = before.filter_map(|condition| condition["type"].as_str());
+        types.filter(|type_name| !report::OWN.contains(type_name)).map(str::to_owned).collect()
+    }
+}
+
+fn outcome(progress: &Progress, result: &Result<(), Error>) -> Outcome {
+    match (result, &progress.underway) {
+        (Err(Error::Decide(decide::Error::Manifest(_))), _) => Outcome::Invalid,
+        (Err(_), _) => Outcome::Failed,
+        (Ok(()), _) if progress.failed => Outcome::Failed,
+        (Ok(()), Some((_, changing))) => Outcome::Underway { changing: *changing },
+        (Ok(()), None) => Outcome::Done,
+    }
+}
+
+/// Tells what went wrong by a condition and a warning.
+fn blame(progress: &mut Progress, error: &Error, before: &serde_json::Value) {
+    let (type_name, message) = match error {
+        Error::Decide(decide::Error::Manifest(_)) => ("Valid", policy::root(error)),
+        _ => ("Applied", policy::chain(error)),
+    };
+    progress.conditions.retain(|condition| condition.type_name != type_name);
+    progress.conditions.push(Condition::fails(type_name, error.category(), message.clone()));
+    let created = report::phase_of(before).is_some_and(|phase| !matches!(phase, Phase::Creating | Phase::CreateFailed));
+    progress.warnings.push(Announcement::warning(if created { "Sync" } else { "Create" }, message));
+}
+
+/// Spreads the looks at many clusters over time: up to a tenth less than the period.
+fn spread(period: Duration, key: &crate::store::ClusterKey) -> Duration {
+    let part = u32::try_from(crate::background::fingerprint(key) % 100).unwrap_or_default();
+    period.saturating_sub(period / 1000 * part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ClusterKey;
+
+    #[test]
+    fn looks_at_many_clusters_are_spread_over_the_last_tenth_of_the_period() {
+        let hour = Duration::from_secs(3600);
+        let after: Vec<Duration> = (0..50).map(|number| spread(hour, &ClusterKey::new("ns", &format!("c{number}")))).collect();
+        assert!(after.iter().all(|after| *after <= hour && *after >= hour / 10 * 9));
+        assert!(after.iter().max() != after.iter().min());
+    }
+
+    #[test]
+    fn a_database_that_could_not_be_kept_is_a_failure_although_the_objects_are_as_desired() {
+        let progress = Progress { failed: true, ..Progress::default() };
+        assert_eq!(outcome(&progress, &Ok(())), Outcome::Failed);
+    }
+}

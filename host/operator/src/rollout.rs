@@ -1,0 +1,294 @@
+//! The next step of a rolling update: replicas first, one at a time, then a switchover, the old leader last.
+//!
+//! The StatefulSet is `OnDelete`: a pod takes up a changed template when it is deleted. One step is decided per reconcile
+//! from what exists then; nothing is remembered between steps but how often a switchover failed.
+
+mod template;
+
+use std::cmp::Reverse;
+
+use serde_json::Value;
+
+pub use template::difference;
+
+use crate::patroni::Status;
+
+/// How often a switchover may fail before the leader is replaced without one; its graceful end hands the lock over too.
+const SWITCHOVERS: u32 = 3;
+
+/// A pod of the cluster, as far as a rolling update goes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Member {
+    /// The pod's name.
+    pub pod: String,
+    /// Whether it runs another template than the StatefulSet's.
+    pub outdated: bool,
+    /// The value of its role label.
+    pub role: Option<Role>,
+    /// Whether it passes its readiness check.
+    pub ready: bool,
+    /// Whether it is being deleted.
+    pub ending: bool,
+    /// Why its containers cannot start, as in `ImagePullBackOff`.
+    pub stuck: Option<String>,
+    /// What Patroni says of itself.
+    pub state: State,
+}
+
+impl Member {
+    /// Whether its database cannot come up by itself; a sidecar that fails beside a running database does not count.
+    fn cannot_start(&self) -> bool {
+        self.stuck.is_some() && self.state != State::Running
+    }
+}
+
+/// The role of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The leader, of a standby cluster too.
+    Master,
+    /// All others.
+    Replica,
+}
+
+/// What Patroni says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// It answers and PostgreSQL runs.
+    Running,
+    /// It copies the leader's data.
+    CreatingReplica,
+    /// It does not answer, and why.
+    #[default]
+    Silent,
+    /// Anything else, in Patroni's words.
+    Other(String),
+}
+
+impl From<Status> for State {
+    fn from(status: Status) -> Self {
+        match status {
+            status if status.is_creating_replica() => Self::CreatingReplica,
+            status if status.is_running() => Self::Running,
+            status => Self::Other(status.state),
+        }
+    }
+}
+
+/// The next step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Every pod runs the template.
+    Done,
+    /// Not now, and why.
+    Wait(String),
+    /// Delete this pod.
+    Replace(String),
+    /// Move the leadership.
+    Switchover {
+        /// The leader.
+        from: String,
+        /// The replicas that run the template.
+        among: Vec<String>,
+    },
+}
+
+/// The next step for a cluster of `wanted` members of which `members` have pods. `failed` switchovers have been tried.
+pub fn next(wanted: usize, members: &[Member], failed: u32) -> Next {
+    if !members.iter().any(|member| member.outdated) {
+        return Next::Done;
+    }
+    if let Some(reason) = obstacle(wanted, members) {
+        return Next::Wait(reason);
+    }
+    if let Some(stuck) = last(members.iter().filter(|member| member.outdated && member.cannot_start())) {
+        return Next::Replace(stuck.pod.clone());
+    }
+    if let Some(reason) = unrest(members) {
+        return Next::Wait(reason);
+    }
+    if let Some(replica) = last(members.iter().filter(|member| member.outdated && member.role == Some(Role::Replica))) {
+        return Next::Replace(replica.pod.clone());
+    }
+    leader_step(members, failed)
+}
+
+/// What has to pass before any pod may be touched.
+fn obstacle(wanted: usize, members: &[Member]) -> Option<String> {
+    if let Some(member) = members.iter().find(|member| member.ending) {
+        return Some(format!("pod {} is ending", member.pod));
+    }
+    if let Some(member) = members.iter().find(|member| !member.outdated && member.cannot_start()) {
+        let reason = member.stuck.as_deref().unwrap_or_default();
+        return Some(format!("pod {} runs the new template and cannot start: {reason}", member.pod));
+    }
+    let stuck = members.iter().any(Member::cannot_start);
+    (members.len() < wanted && !stuck).then(|| format!("{} of {wanted} pods exist", members.len()))
+}
+
+/// What has to pass before a working pod may be touched.
+fn unrest(members: &[Member]) -> Option<String> {
+    members.iter().find_map(|member| {
+        let pod = &member.pod;
+        match &member.state {
+            State::CreatingReplica => Some(format!("pod {pod} is creating its replica")),
+            State::Silent => Some(format!("Patroni of pod {pod} does not answer")),
+            State::Other(state) => Some(format!("pod {pod} is {state}")),
+            State::Running if member.role.is_none() => Some(format!("pod {pod} has no role yet")),
+            State::Running if !member.ready => Some(format!("pod {pod} is not ready")),
+            State::Running => None,
+        }
+    })
+}
+
+fn leader_step(members: &[Member], failed: u32) -> Next {
+    let leaders: Vec<&Member> = members.iter().filter(|member| member.role == Some(Role::Master)).collect();
+    let [leader] = leaders[..] else {
+        return Next::Wait(format!("{} pods are labelled as leader", leaders.len()));
+    };
+    let heirs = members.iter().filter(|member| member.role == Some(Role::Replica) && !member.outdated);
+    let among: Vec<String> = heirs.map(|member| member.pod.clone()).collect();
+    if among.is_empty() || failed >= SWITCHOVERS {
+        return Next::Replace(leader.pod.clone());
+    }
+    Next::Switchover { from: leader.pod.clone(), among }
+}
+
+/// The member with the highest ordinal.
+fn last<'a>(members: impl Iterator<Item = &'a Member>) -> Option<&'a Member> {
+    members.min_by_key(|member| Reverse(ordinal(&member.pod)))
+}
+
+/// The number at the end of a pod's name.
+pub fn ordinal(pod: &str) -> Option<u32> {
+    pod.rsplit_once('-')?.1.parse().ok()
+}
+
+/// What the pods themselves show; Patroni has not been asked.
+pub fn member(pod: &Value, role_label: &str) -> Member {
+    let metadata = &pod["metadata"];
+    let role = match metadata["labels"][role_label].as_str() {
+        Some("master" | "primary" | "standby_leader") => Some(Role::Master),
+        Some("replica") => Some(Role::Replica),
+        _ => None,
+    };
+    let status = &pod["status"];
+    let ready = list(&status["conditions"]).iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
+    let waiting = list(&status["containerStatuses"]).iter().filter_map(|container| container["state"]["waiting"]["reason"].as_str());
+    let stuck = waiting.into_iter().find(|reason| !matches!(*reason, "ContainerCreating" | "PodInitializing")).map(str::to_owned);
+    Member {
+        pod: metadata["name"].as_str().unwrap_or_default().to_owned(),
+        role,
+        ready,
+        ending: metadata["deletionTimestamp"].is_string(),
+        stuck,
+        ..Member::default()
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn running(pod: &str, role: Role, outdated: bool) -> Member {
+        Member { pod: pod.into(), outdated, role: Some(role), ready: true, state: State::Running, ..Member::default() }
+    }
+
+    fn leader(outdated: bool) -> Member {
+        running("c-0", Role::Master, outdated)
+    }
+
+    fn replica(ordinal: u32, outdated: bool) -> Member {
+        running(&format!("c-{ordinal}"), Role::Replica, outdated)
+    }
+
+    #[test]
+    fn a_cluster_whose_pods_run_the_template_is_done() {
+        assert_eq!(next(2, &[leader(false), replica(1, false)], 0), Next::Done);
+    }
+
+    #[test]
+    fn replicas_are_replaced_before_the_leader_and_the_leader_after_a_switchover() {
+        let mut members = [leader(true), replica(1, true), replica(2, true)];
+        let mut steps = Vec::new();
+        for _ in 0..5 {
+            let step = next(3, &members, 0);
+            match &step {
+                Next::Replace(pod) => members.iter_mut().find(|member| member.pod == *pod).unwrap().outdated = false,
+                Next::Switchover { from, among } => {
+                    for member in &mut members {
+                        match member {
+                            member if member.pod == *from => member.role = Some(Role::Replica),
+                            member if member.pod == among[0] => member.role = Some(Role::Master),
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
+            }
+            steps.push(step);
+        }
+        let switchover = Next::Switchover { from: "c-0".into(), among: vec!["c-1".into(), "c-2".into()] };
+        let replace = |pod: &str| Next::Replace(pod.into());
+        assert_eq!(steps, [replace("c-2"), replace("c-1"), switchover, replace("c-0"), Next::Done]);
+    }
+
+    #[test]
+    fn a_single_member_is_replaced_without_a_switchover() {
+        assert_eq!(next(1, &[leader(true)], 0), Next::Replace("c-0".into()));
+    }
+
+    #[test]
+    fn nothing_is_touched_while_a_member_is_creating_its_replica_silent_ending_or_missing() {
+        for state in [State::CreatingReplica, State::Silent, State::Other("starting".into())] {
+            let members = [leader(true), Member { state, ..replica(1, false) }];
+            assert!(matches!(next(2, &members, 0), Next::Wait(_)), "{members:?}");
+        }
+        let ending = Member { ending: true, ..replica(1, false) };
+        assert_eq!(next(2, &[leader(true), ending], 0), Next::Wait("pod c-1 is ending".into()));
+        assert_eq!(next(2, &[leader(true)], 0), Next::Wait("1 of 2 pods exist".into()));
+        let unready = Member { ready: false, ..replica(1, false) };
+        assert_eq!(next(2, &[leader(true), unready], 0), Next::Wait("pod c-1 is not ready".into()));
+    }
+
+    #[test]
+    fn a_pod_that_cannot_start_is_replaced_once_the_template_is_mended_and_stops_the_update_until_then() {
+        let stuck = |outdated| Member {
+            stuck: Some("ImagePullBackOff".into()),
+            state: State::Silent,
+            ready: false,
+            role: None,
+            ..replica(1, outdated)
+        };
+        assert_eq!(next(2, &[leader(true), stuck(true)], 0), Next::Replace("c-1".into()));
+        assert!(matches!(next(2, &[leader(true), stuck(false)], 0), Next::Wait(_)));
+    }
+
+    #[test]
+    fn a_leader_with_a_failing_sidecar_is_still_replaced_last() {
+        let failing = Member { stuck: Some("CrashLoopBackOff".into()), ready: false, ..leader(true) };
+        assert_eq!(next(2, &[failing, replica(1, true)], 0), Next::Wait("pod c-0 is not ready".into()));
+    }
+
+    #[test]
+    fn a_switchover_that_keeps_failing_ends_in_a_graceful_end_of_the_leader() {
+        let members = [leader(true), replica(1, false)];
+        assert!(matches!(next(2, &members, 2), Next::Switchover { .. }));
+        assert_eq!(next(2, &members, 3), Next::Replace("c-0".into()));
+    }
+
+    #[test]
+    fn a_member_is_read_from_its_pod() {
+        let pod = json!({
+            "metadata": {"name": "c-1", "labels": {"spilo-role": "replica"}},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": []}
+        });
+        let member = member(&pod, "spilo-role");
+        assert_eq!((member.pod.as_str(), member.role, member.ready), ("c-1", Some(Role::Replica), true));
+    }
+}

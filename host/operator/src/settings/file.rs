@@ -1,0 +1,88 @@
+//! A file as a source of the pipeline. Files in a mounted volume change without a sign, so they are looked at.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use serde_json::Value;
+use tracing::error;
+
+use super::Error;
+use super::source::Found;
+
+/// The time between two looks.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// What a look at the files sees: the document's bytes, and each plugin file's size and time of change.
+type Sight = (Vec<u8>, Vec<(PathBuf, u64, Option<SystemTime>)>);
+
+/// Reads a document.
+pub fn read(path: &Path) -> Result<Found, Error> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|source| Error::File(name.clone(), source))?;
+    let document: Value = serde_yaml_ng::from_str(&text).map_err(|source| Error::Syntax(name.clone(), source))?;
+    Ok(Found { name, document })
+}
+
+/// The document whenever it or a file in the plugins' folder changes.
+pub fn follow(path: PathBuf, plugins: PathBuf) -> BoxStream<'static, Found> {
+    let first = look(&path, &plugins);
+    futures::stream::unfold((path, plugins, first), |(path, plugins, mut seen)| async move {
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            let now = look(&path, &plugins);
+            if now == seen {
+                continue;
+            }
+            seen = now;
+            match read(&path) {
+                Ok(found) => return Some((found, (path, plugins, seen))),
+                Err(problem) => error!(error = %crate::reconcile::chain(&problem), "the pipeline that runs stays in use"),
+            }
+        }
+    })
+    .boxed()
+}
+
+fn look(path: &Path, plugins: &Path) -> Sight {
+    let document = std::fs::read(path).unwrap_or_default();
+    let entries = std::fs::read_dir(plugins).into_iter().flatten().flatten();
+    let components = entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "wasm"));
+    let mut files: Vec<_> = components
+        .filter_map(|entry| {
+            let metadata = std::fs::metadata(entry.path()).ok()?;
+            Some((entry.path(), metadata.len(), metadata.modified().ok()))
+        })
+        .collect();
+    files.sort();
+    (document, files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_plugin_is_seen_as_well_as_a_changed_document() {
+        let folder = tempfile::tempdir().unwrap();
+        let (document, plugin) = (folder.path().join("pipeline.yaml"), folder.path().join("a.wasm"));
+        std::fs::write(&document, "kind: Pipeline").unwrap();
+        let before = look(&document, folder.path());
+        assert_eq!(before, look(&document, folder.path()));
+        std::fs::write(&plugin, "component").unwrap();
+        let with_plugin = look(&document, folder.path());
+        assert_ne!(before, with_plugin);
+        std::fs::write(&document, "kind: Other").unwrap();
+        assert_ne!(with_plugin, look(&document, folder.path()));
+    }
+
+    #[test]
+    fn a_document_that_is_not_there_or_not_yaml_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipeline.yaml");
+        assert!(read(&path).unwrap_err().to_string().starts_with("failed to read "));
+        std::fs::write(&path, "a: [").unwrap();
+        assert!(read(&path).unwrap_err().to_string().ends_with("is not YAML"));
+    }
+}

@@ -1,0 +1,126 @@
+//! An object of the API server as a source of settings.
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use kube::Client;
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::watch_object;
+use serde_json::{Value, json};
+use tracing::warn;
+
+use super::{Error, news};
+use crate::config::Named;
+use crate::kind::Kind;
+use crate::trim::MANAGER;
+
+/// A document and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// As in `ConfigMap pgloom-system/pgloom`.
+    pub name: String,
+    /// The document.
+    pub document: Value,
+}
+
+impl Found {
+    /// The document without what changes by itself.
+    pub fn content(&self) -> Value {
+        let mut content = self.document.clone();
+        if let Some(content) = content.as_object_mut() {
+            content.remove("metadata");
+            content.remove("status");
+        }
+        content
+    }
+}
+
+/// One object.
+pub struct Object {
+    kind: Kind,
+    namespace: String,
+    name: String,
+}
+
+/// A ConfigMap with the operator configuration.
+pub fn config_map(named: &Named, own: &str) -> Object {
+    object(Kind::new("v1", "ConfigMap"), named, own)
+}
+
+/// An OperatorConfiguration.
+pub fn configuration(named: &Named, own: &str) -> Object {
+    object(Kind::new("acid.zalan.do/v1", "OperatorConfiguration"), named, own)
+}
+
+/// A Pipeline.
+pub fn pipeline(named: &Named, own: &str) -> Object {
+    object(Kind::new("pgloom.dev/v1alpha1", "Pipeline"), named, own)
+}
+
+fn object(kind: Kind, named: &Named, own: &str) -> Object {
+    Object { kind, namespace: named.namespace.clone().unwrap_or_else(|| own.to_owned()), name: named.name.clone() }
+}
+
+impl Object {
+    /// Reads it once.
+    pub async fn get(&self, client: &Client) -> Result<Found, Error> {
+        let found = self.api(client).get_opt(&self.name).await.map_err(|error| Error::Read(self.title(), Box::new(error)))?;
+        found.and_then(|object| self.found(object)).ok_or_else(|| Error::Missing(self.title()))
+    }
+
+    /// Its content, now and whenever it changes. While it is missing there is nothing new.
+    pub fn follow(self, client: Client) -> BoxStream<'static, Found> {
+        let objects = watch_object(self.api(&client), &self.name).default_backoff();
+        let found = objects.filter_map(move |object| {
+            let found = match object {
+                Ok(Some(object)) => self.found(object),
+                Ok(None) => {
+                    warn!(source = %self.title(), "it is gone; what it said stays in use");
+                    None
+                }
+                Err(error) => {
+                    warn!(source = %self.title(), %error, "the watch broke off and is tried again");
+                    None
+                }
+            };
+            futures::future::ready(found)
+        });
+        news(found)
+    }
+
+    /// Writes whether it is in use as the condition `Loaded`.
+    pub async fn report(&self, client: &Client, document: &Value, error: Option<&Error>) -> Result<(), kube::Error> {
+        let (status, reason, message) = match error {
+            None => ("True", "Loaded", "the pipeline is in use".to_owned()),
+            Some(error) => ("False", "Rejected", crate::reconcile::chain(error)),
+        };
+        let before = &document["status"]["conditions"][0];
+        let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string();
+        let since = if before["status"] == status { before["lastTransitionTime"].clone() } else { json!(now) };
+        let condition = json!({
+            "type": "Loaded", "status": status, "reason": reason, "message": message, "lastTransitionTime": since,
+            "observedGeneration": document["metadata"]["generation"],
+        });
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        let patch = Patch::Merge(json!({"status": {"conditions": [condition]}}));
+        self.api(client).patch_status(&self.name, &params, &patch).await.map(|_| ())
+    }
+
+    fn api(&self, client: &Client) -> Api<DynamicObject> {
+        Api::namespaced_with(client.clone(), &self.namespace, &self.kind.resource())
+    }
+
+    fn found(&self, object: DynamicObject) -> Option<Found> {
+        let mut document = serde_json::to_value(object).ok()?;
+        document["apiVersion"] = json!(&*self.kind.api_version);
+        document["kind"] = json!(&*self.kind.kind);
+        if let Some(metadata) = document["metadata"].as_object_mut() {
+            metadata.remove("managedFields");
+        }
+        Some(Found { name: self.title(), document })
+    }
+
+    fn title(&self) -> String {
+        format!("{} {}/{}", self.kind.kind, self.namespace, self.name)
+    }
+}

@@ -1,0 +1,351 @@
+//! The objects that exist, of all clusters, as compact text and found by cluster.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use kube::runtime::watcher::Event;
+use serde_json::Value;
+
+use crate::kind::Kind;
+use crate::trim::{Trimmed, trim};
+
+/// Which cluster: the namespace and name of a `postgresql` object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterKey {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// The name.
+    pub name: Arc<str>,
+}
+
+impl ClusterKey {
+    /// A key by its two parts.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for ClusterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// An object that exists.
+#[derive(Clone)]
+pub struct Kept {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Arc<str>,
+    text: Box<str>,
+    fields: Option<Box<str>>,
+    /// The resource version.
+    pub version: u64,
+    /// A hash of all but the status and the resource version.
+    pub content: u64,
+    /// Whether the operator that came before is still on record as a writer.
+    pub inherited: bool,
+    feed: usize,
+    round: u32,
+}
+
+impl Kept {
+    /// The object; `null` if its text was not JSON, which cannot be.
+    pub fn object(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_default()
+    }
+
+    /// What the operator applied, in the API server's notation of fields; `None` if it never applied the object.
+    pub fn fields(&self) -> Option<Value> {
+        self.fields.as_deref().and_then(|text| serde_json::from_str(text).ok())
+    }
+
+    /// Whether the operator applied the object.
+    pub fn applied(&self) -> bool {
+        self.fields.is_some()
+    }
+
+    fn new(kind: &Kind, name: &str, trimmed: Trimmed, feed: usize, round: u32) -> Self {
+        let Trimmed { object, version, fields, inherited } = trimmed;
+        Self {
+            kind: kind.clone(),
+            name: name.into(),
+            content: content(&object),
+            text: object.to_string().into(),
+            fields: fields.map(|fields| fields.to_string().into()),
+            version,
+            inherited,
+            feed,
+            round,
+        }
+    }
+
+    /// Whether nothing that decisions rest on differs.
+    fn same_as(&self, other: &Self) -> bool {
+        self.text == other.text && self.fields == other.fields && self.inherited == other.inherited
+    }
+}
+
+/// A hash of an object without its status.
+fn content(object: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for (key, value) in object.as_object().into_iter().flatten() {
+        if key != "status" {
+            key.hash(&mut hasher);
+            value.to_string().hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
+/// One watch: a kind in a scope, and how its objects belong to clusters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feed {
+    /// What is watched.
+    pub kind: Kind,
+    /// One namespace, or all.
+    pub namespace: Option<String>,
+    /// The label that carries the cluster's name; `None` for the `postgresql` objects themselves.
+    pub label: Option<String>,
+    /// Whether pods keep their specification.
+    pub whole: bool,
+}
+
+/// The objects of all clusters.
+#[derive(Default)]
+pub struct Store {
+    inner: RwLock<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    clusters: HashMap<ClusterKey, BTreeMap<(Kind, Arc<str>), Arc<Kept>>>,
+    feeds: Vec<Option<(Feed, u32)>>,
+    synced: HashSet<usize>,
+}
+
+impl Store {
+    /// Adds a feed; events of that feed are given with the number that is returned.
+    pub fn open(&self, feed: Feed) -> usize {
+        let mut inner = self.write();
+        inner.feeds.push(Some((feed, 0)));
+        inner.feeds.len() - 1
+    }
+
+    /// Forgets a feed and all that it brought.
+    pub fn close(&self, feed: usize) {
+        let mut inner = self.write();
+        inner.synced.remove(&feed);
+        if let Some(slot) = inner.feeds.get_mut(feed) {
+            *slot = None;
+        }
+        for objects in inner.clusters.values_mut() {
+            objects.retain(|_, kept| kept.feed != feed);
+        }
+        inner.clusters.retain(|_, objects| !objects.is_empty());
+    }
+
+    /// Whether every feed has been listed once.
+    pub fn synced(&self) -> bool {
+        let inner = self.read();
+        inner.feeds.iter().enumerate().all(|(number, feed)| feed.is_none() || inner.synced.contains(&number))
+    }
+
+    /// Takes an event of a feed and says which clusters have to be looked at.
+    pub fn take(&self, feed: usize, event: Event<Value>) -> Vec<ClusterKey> {
+        let mut inner = self.write();
+        match event {
+            Event::Init => {
+                inner.next_round(feed);
+                Vec::new()
+            }
+            Event::InitApply(object) | Event::Apply(object) => inner.put(feed, object, false).into_iter().collect(),
+            Event::InitDone => {
+                inner.synced.insert(feed);
+                inner.drop_unseen(feed)
+            }
+            Event::Delete(object) => inner.remove(feed, &object).into_iter().collect(),
+        }
+    }
+
+    /// Keeps the answer of a write, so that the next decision need not wait for the watch.
+    pub fn wrote(&self, key: &ClusterKey, object: Value) {
+        let mut inner = self.write();
+        let Some(kind) = Kind::of(&object) else { return };
+        let number = inner.feeds.iter().position(|slot| {
+            slot.as_ref().is_some_and(|(feed, _)| {
+                feed.kind == kind && feed.namespace.as_deref().is_none_or(|namespace| namespace == &*key.namespace)
+            })
+        });
+        if let Some(number) = number {
+            inner.put(number, object, true);
+        }
+    }
+
+    /// The manifest of a cluster.
+    pub fn manifest(&self, key: &ClusterKey) -> Option<Arc<Kept>> {
+        self.read().clusters.get(key)?.get(&(Kind::cluster(), key.name.clone())).cloned()
+    }
+
+    /// The objects of a cluster, its manifest aside, sorted by kind and name.
+    pub fn objects(&self, key: &ClusterKey) -> Vec<Arc<Kept>> {
+        let inner = self.read();
+        let all = inner.clusters.get(key).into_iter().flat_map(BTreeMap::values);
+        all.filter(|kept| kept.kind != Kind::cluster()).cloned().collect()
+    }
+
+    /// The clusters that have a manifest.
+    pub fn clusters(&self) -> Vec<ClusterKey> {
+        let inner = self.read();
+        let with_manifest = inner.clusters.iter().filter(|(key, objects)| objects.contains_key(&(Kind::cluster(), key.name.clone())));
+        with_manifest.map(|(key, _)| key.clone()).collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn next_round(&mut self, feed: usize) {
+        if let Some(Some((_, round))) = self.feeds.get_mut(feed) {
+            *round += 1;
+        }
+    }
+
+    /// Keeps an object and says which cluster it changed. An older one than what is kept is passed over where it answers a write.
+    fn put(&mut self, number: usize, object: Value, answer: bool) -> Option<ClusterKey> {
+        let (feed, round) = self.feeds.get(number)?.clone()?;
+        let (key, name) = place(&feed, &object)?;
+        let kept = Kept::new(&feed.kind, &name, trim(&feed.kind, object, feed.whole), number, round);
+        let slot = (feed.kind.clone(), kept.name.clone());
+        let objects = self.clusters.entry(key.clone()).or_default();
+        let before = objects.get(&slot);
+        if before.is_some_and(|before| before.version > kept.version && (answer || before.feed == number)) {
+            if let Some(newer) = objects.get(&slot) {
+                let seen = Kept { round, ..Kept::clone(newer) };
+                objects.insert(slot, Arc::new(seen));
+            }
+            return None;
+        }
+        // A manifest's status is the operator's own word.
+        let same = |before: &Arc<Kept>| if feed.label.is_some() { before.same_as(&kept) } else { before.content == kept.content };
+        let changed = before.is_none_or(|before| !same(before));
+        objects.insert(slot, Arc::new(kept));
+        changed.then_some(key)
+    }
+
+    fn remove(&mut self, number: usize, object: &Value) -> Option<ClusterKey> {
+        let (feed, _) = self.feeds.get(number)?.clone()?;
+        let (key, name) = place(&feed, object)?;
+        let objects = self.clusters.get_mut(&key)?;
+        let gone = objects.remove(&(feed.kind, name.into()));
+        if objects.is_empty() {
+            self.clusters.remove(&key);
+        }
+        gone.map(|_| key)
+    }
+
+    /// Forgets what a new listing of the feed no longer brought.
+    fn drop_unseen(&mut self, number: usize) -> Vec<ClusterKey> {
+        let Some(Some((_, round))) = self.feeds.get(number) else { return Vec::new() };
+        let round = *round;
+        let mut changed = Vec::new();
+        for (key, objects) in &mut self.clusters {
+            let before = objects.len();
+            objects.retain(|_, kept| kept.feed != number || kept.round == round);
+            if objects.len() != before {
+                changed.push(key.clone());
+            }
+        }
+        self.clusters.retain(|_, objects| !objects.is_empty());
+        changed
+    }
+}
+
+/// The cluster that an object belongs to, and the object's name.
+fn place(feed: &Feed, object: &Value) -> Option<(ClusterKey, String)> {
+    let metadata = object.get("metadata")?;
+    let name = metadata.get("name")?.as_str()?;
+    let namespace = metadata.get("namespace")?.as_str()?;
+    let cluster = match &feed.label {
+        Some(label) => metadata.get("labels")?.get(label)?.as_str()?,
+        None => name,
+    };
+    Some((ClusterKey::new(namespace, cluster), name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn services() -> Feed {
+        Feed { kind: Kind::new("v1", "Service"), namespace: None, label: Some("cluster-name".into()), whole: false }
+    }
+
+    fn service(name: &str, version: u32, port: u32) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": name, "namespace": "ns", "labels": {"cluster-name": "c"}, "resourceVersion": version.to_string()},
+            "spec": {"port": port}
+        })
+    }
+
+    fn names(store: &Store) -> Vec<String> {
+        store.objects(&ClusterKey::new("ns", "c")).iter().map(|kept| kept.name.to_string()).collect()
+    }
+
+    #[test]
+    fn a_cluster_is_looked_at_when_an_object_of_it_changes_and_only_then() {
+        let store = Store::default();
+        let feed = store.open(services());
+        assert_eq!(store.take(feed, Event::Apply(service("a", 1, 1))), [ClusterKey::new("ns", "c")]);
+        assert!(store.take(feed, Event::Apply(service("a", 2, 1))).is_empty());
+        assert_eq!(store.take(feed, Event::Apply(service("a", 3, 2))).len(), 1);
+    }
+
+    #[test]
+    fn what_a_new_listing_does_not_bring_is_gone() {
+        let store = Store::default();
+        let feed = store.open(services());
+        for name in ["a", "b"] {
+            store.take(feed, Event::Apply(service(name, 1, 1)));
+        }
+        assert!(!store.synced());
+        store.take(feed, Event::Init);
+        store.take(feed, Event::InitApply(service("b", 1, 1)));
+        assert_eq!(store.take(feed, Event::InitDone), [ClusterKey::new("ns", "c")]);
+        assert_eq!(names(&store), ["b"]);
+        assert!(store.synced());
+    }
+
+    #[test]
+    fn the_answer_of_a_write_is_not_undone_by_an_older_event() {
+        let store = Store::default();
+        let feed = store.open(services());
+        store.take(feed, Event::Apply(service("a", 1, 1)));
+        store.wrote(&ClusterKey::new("ns", "c"), service("a", 5, 2));
+        assert!(store.take(feed, Event::Apply(service("a", 4, 1))).is_empty());
+        assert_eq!(store.objects(&ClusterKey::new("ns", "c"))[0].object()["spec"]["port"], 2);
+        store.take(feed, Event::Delete(service("a", 6, 2)));
+        assert!(names(&store).is_empty());
+    }
+
+    #[test]
+    fn a_closed_feed_takes_its_objects_along() {
+        let store = Store::default();
+        let feed = store.open(services());
+        store.take(feed, Event::Apply(service("a", 1, 1)));
+        store.close(feed);
+        assert!(names(&store).is_empty());
+        assert!(store.synced());
+    }
+}

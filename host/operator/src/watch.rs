@@ -1,0 +1,134 @@
+//! Keeps the store in step with the API server: one watch per kind and namespace, started and stopped as they are needed.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::channel::mpsc::UnboundedSender;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch};
+use kube::Client;
+use serde_json::Value;
+use tokio::task::AbortHandle;
+use tracing::{debug, info, warn};
+
+use crate::kind::{Kind, of_every_cluster};
+use crate::metrics::{KindLabel, Metrics};
+use crate::store::{ClusterKey, Feed, Store};
+
+/// Objects per page of the first listing.
+const PAGE: u32 = 250;
+
+/// The running watches.
+pub struct Watches {
+    client: Client,
+    store: Arc<Store>,
+    changed: UnboundedSender<ClusterKey>,
+    metrics: Metrics,
+    running: Vec<Running>,
+}
+
+struct Running {
+    feed: Feed,
+    number: usize,
+    task: AbortHandle,
+}
+
+impl Watches {
+    /// No watch runs yet; the clusters that have to be looked at are sent to `changed`.
+    pub fn new(client: Client, store: Arc<Store>, changed: UnboundedSender<ClusterKey>, metrics: Metrics) -> Self {
+        Self { client, store, changed, metrics, running: Vec::new() }
+    }
+
+    /// Starts and stops watches until exactly the wanted ones run.
+    pub async fn run_exactly(&mut self, wanted: Vec<Feed>) {
+        let store = self.store.clone();
+        self.running.retain(|running| {
+            let stays = wanted.contains(&running.feed);
+            if !stays {
+                running.task.abort();
+                store.close(running.number);
+            }
+            stays
+        });
+        for feed in wanted {
+            if !self.running.iter().any(|running| running.feed == feed) {
+                self.start(feed).await;
+            }
+        }
+    }
+
+    async fn start(&mut self, feed: Feed) {
+        let number = self.store.open(feed.clone());
+        let resource = resource(&self.client, &feed.kind).await;
+        let api: Api<DynamicObject> = match &feed.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        let follow = follow(api, feed.clone(), number, self.store.clone(), self.changed.clone(), self.metrics.clone());
+        let task = tokio::spawn(follow).abort_handle();
+        self.running.push(Running { feed, number, task });
+    }
+}
+
+impl Drop for Watches {
+    fn drop(&mut self) {
+        for running in &self.running {
+            running.task.abort();
+        }
+    }
+}
+
+/// Where a kind's API lives. Kinds that are not Kubernetes' own are looked up, as their plural may be anything.
+pub async fn resource(client: &Client, kind: &Kind) -> ApiResource {
+    if *kind == Kind::cluster() || of_every_cluster().contains(kind) {
+        return kind.resource();
+    }
+    match kube::discovery::pinned_kind(client, &kind.gvk()).await {
+        Ok((resource, _)) => resource,
+        Err(error) => {
+            debug!(%kind, %error, "the API server does not list the kind; its plural is guessed");
+            kind.resource()
+        }
+    }
+}
+
+async fn follow(api: Api<DynamicObject>, feed: Feed, number: usize, store: Arc<Store>, changed: UnboundedSender<ClusterKey>, metrics: Metrics) {
+    let mut config = watcher::Config::default().page_size(PAGE);
+    if let Some(label) = &feed.label {
+        config = config.labels(label);
+    }
+    let mut events = pin!(watch(api, config).default_backoff());
+    while let Some(event) = events.next().await {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                warn!(kind = %feed.kind, %error, "the watch broke off and is tried again");
+                metrics.watch_failures.get_or_create(&KindLabel { kind: feed.kind.kind.to_string() }).inc();
+                continue;
+            }
+        };
+        let listed = matches!(event, Event::InitDone);
+        let Some(event) = as_value(event) else { continue };
+        for key in store.take(number, event) {
+            if changed.unbounded_send(key).is_err() {
+                return;
+            }
+        }
+        if listed {
+            info!(kind = %feed.kind, namespace = feed.namespace.as_deref().unwrap_or("*"), "listed");
+        }
+    }
+}
+
+fn as_value(event: Event<DynamicObject>) -> Option<Event<Value>> {
+    let value = |object: DynamicObject| serde_json::to_value(object).ok();
+    Some(match event {
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+        Event::InitApply(object) => Event::InitApply(value(object)?),
+        Event::Apply(object) => Event::Apply(value(object)?),
+        Event::Delete(object) => Event::Delete(value(object)?),
+    })
+}
