@@ -2,26 +2,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-const MINIMAL: &str = r#"
-apiVersion: "acid.zalan.do/v1"
-kind: postgresql
-metadata:
-  name: acid-minimal-cluster
-spec:
-  teamId: "acid"
-  volume:
-    size: 1Gi
-  numberOfInstances: 2
-  users:
-    zalando:
-    - superuser
-    - createdb
-    foo_user: # or 'foo_user: []'
-  databases:
-    foo: zalando
-  postgresql:
-    version: "12"
-"#;
+const MINIMAL: &str = include_str!("../../golden/validate/minimal.yaml");
 
 fn yaml(text: &str) -> Value {
     serde_yaml_ng::from_str(text).unwrap()
@@ -218,11 +199,11 @@ fn every_recorded_manifest_is_valid() {
     assert!(count > 30, "{count} manifests");
 }
 
-/// The folder of recorded objects, where it lies beside the checkout.
+/// The folder of recorded objects, where it is at hand.
 fn recorded() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/upstream");
-    if !folder.exists() {
-        eprintln!("skipped: {} is not there", folder.display());
+    let folder = std::env::var_os("PGLOOM_UPSTREAM").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("SKIPPED every_recorded_manifest_is_valid: PGLOOM_UPSTREAM is not set");
     }
-    folder.exists().then_some(folder)
+    folder
 }

@@ -1,0 +1,169 @@
+//! The schema and the rules of the `postgresql` definition, as a real API server applies them to the bad manifests.
+//!
+//! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster to run against; without it nothing is tested, and that is said.
+//! What the server says is in `golden/validate/server.txt`; `UPDATE=1` rewrites it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config, Discovery};
+use pgloom_api::crd;
+use pgloom_api::validate::{Rules, validate};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+const VARIABLE: &str = "PGLOOM_TEST_KUBECONFIG";
+
+/// An API server that has our definitions.
+struct Server {
+    runtime: Runtime,
+    client: Client,
+}
+
+impl Server {
+    fn of_the_environment() -> Option<Self> {
+        let Some(path) = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()) else {
+            eprintln!("SKIPPED rules_against_api_server: {VARIABLE} names no cluster (`make test` sets it)");
+            return None;
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let client = runtime.block_on(async {
+            let kubeconfig = Kubeconfig::read_from(&path).unwrap();
+            let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+            let client = Client::try_from(config).unwrap();
+            install(&client).await;
+            client
+        });
+        Some(Self { runtime, client })
+    }
+
+    /// What the server says to a manifest, without keeping it: nothing if it takes it.
+    fn says(&self, manifest: &Value) -> Vec<String> {
+        let text = |field: &str| manifest[field].as_str().unwrap_or_default();
+        let path = match text("kind") {
+            "postgresql" => format!("/apis/{}/namespaces/default/postgresqls", text("apiVersion")),
+            other => return vec![format!("(not sent: {other:?} has a path of its own)")],
+        };
+        let request = http_post(&format!("{path}?dryRun=All&fieldValidation=Strict&fieldManager=test"), manifest);
+        match self.runtime.block_on(self.client.request::<Value>(request)) {
+            Ok(_) => Vec::new(),
+            Err(kube::Error::Api(status)) => {
+                let causes = status.details.iter().flat_map(|details| &details.causes);
+                let mut causes: Vec<_> = causes.map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+                causes.sort();
+                if causes.is_empty() { vec![status.message] } else { causes }
+            }
+            Err(error) => panic!("the server does not answer: {error}"),
+        }
+    }
+}
+
+fn http_post(path: &str, body: &Value) -> hyper::Request<Vec<u8>> {
+    let request = hyper::Request::post(path).header("content-type", "application/json");
+    request.body(serde_json::to_vec(body).unwrap()).unwrap()
+}
+
+async fn install(client: &Client) {
+    for definition in crd::all().unwrap() {
+        let name = definition.metadata.name.clone().unwrap();
+        let body = serde_json::to_value(definition).unwrap();
+        let resource = kube::api::ApiResource::erase::<
+            k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+        >(&());
+        let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
+        api.patch(&name, &PatchParams::apply("pgloom-test").force(), &Patch::Apply(&body)).await.unwrap();
+    }
+    for _ in 0..100 {
+        let discovery = Discovery::new(client.clone()).filter(&["acid.zalan.do", "pgloom.dev"]).run().await;
+        if discovery.is_ok_and(|found| found.groups().count() == 2) {
+            // Served is not yet validated by the newest schema: give the server the moment it takes.
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("the server does not serve the definitions");
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/validate").join(name)
+}
+
+fn yaml(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).unwrap();
+    let value: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text).unwrap();
+    serde_json::to_value(value).unwrap()
+}
+
+/// The minimal manifest with changes, a null removing.
+fn merge(into: &mut Value, changes: &Value) {
+    for (key, change) in changes.as_object().unwrap() {
+        match change {
+            Value::Null => drop(into.as_object_mut().unwrap().remove(key)),
+            Value::Object(_) if into[key].is_object() => merge(&mut into[key], change),
+            other => into[key] = other.clone(),
+        }
+    }
+}
+
+#[test]
+fn the_api_server_refuses_what_its_schema_and_rules_can_tell() {
+    let Some(server) = Server::of_the_environment() else { return };
+    let cases: serde_yaml_ng::Mapping =
+        serde_yaml_ng::from_str(&std::fs::read_to_string(golden("cases.yaml")).unwrap()).unwrap();
+    let mut said = String::new();
+    for (name, changes) in cases {
+        let mut manifest = yaml(&golden("minimal.yaml"));
+        merge(&mut manifest, &serde_json::to_value(changes).unwrap());
+        let answers = server.says(&manifest);
+        // Whatever pgloom uses, though with a warning, the server has to take as well.
+        assert!(validate(&manifest, &Rules::default()).is_err() || answers.is_empty(), "{name:?}: {answers:?}");
+        let answers = if answers.is_empty() { vec!["(taken: the operator tells)".to_owned()] } else { answers };
+        said += &format!(
+            "{}:\n{}",
+            name.as_str().unwrap(),
+            answers.iter().map(|answer| format!("  {answer}\n")).collect::<String>()
+        );
+    }
+    let file = golden("server.txt");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, &said).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(file).unwrap_or_default(), said);
+}
+
+#[test]
+fn the_api_server_takes_every_recorded_manifest_and_configuration() {
+    let Some(server) = Server::of_the_environment() else { return };
+    let Some(folder) = std::env::var_os("PGLOOM_UPSTREAM").map(PathBuf::from) else {
+        eprintln!("SKIPPED the_api_server_takes_every_recorded_manifest_and_configuration: PGLOOM_UPSTREAM is not set");
+        return;
+    };
+    for release in ["newest", "v1.5.0"] {
+        for case in std::fs::read_dir(folder.join(release)).unwrap() {
+            let case = case.unwrap().path();
+            let mut manifest = yaml(&case.join("manifest.yaml"));
+            manifest["metadata"].as_object_mut().unwrap().remove("namespace");
+            assert_eq!(server.says(&manifest), Vec::<String>::new(), "{}", case.display());
+            let config = yaml(&case.join("config.yaml"));
+            if config["kind"] == "OperatorConfiguration" {
+                let mut config = config;
+                config["metadata"] = json!({"name": "recorded"});
+                let path = "/apis/acid.zalan.do/v1/namespaces/default/operatorconfigurations?dryRun=All&fieldValidation=Strict";
+                server.runtime.block_on(server.client.request::<Value>(http_post(path, &config))).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn the_api_server_knows_a_null_user_and_keeps_what_it_was_given() {
+    let Some(server) = Server::of_the_environment() else { return };
+    let manifest = yaml(&golden("minimal.yaml"));
+    let path = "/apis/acid.zalan.do/v1/namespaces/default/postgresqls?dryRun=All";
+    let stored = server.runtime.block_on(server.client.request::<Value>(http_post(path, &manifest))).unwrap();
+    assert_eq!(stored["spec"], manifest["spec"]);
+    assert!(manifest["spec"]["users"].as_object().unwrap()["foo_user"].is_null());
+}
