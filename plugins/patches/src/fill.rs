@@ -3,10 +3,11 @@
 use pgloom_kit::object::{self, object, text};
 use pgloom_kit::{Cluster, Value};
 
+use crate::Whole;
 use crate::settings::Partial;
 
 /// The `postgresql` object.
-pub fn manifest(cluster: &Cluster<Value>) -> Value {
+pub fn manifest(cluster: &Cluster<Whole>) -> Value {
     object([
         ("apiVersion", text("acid.zalan.do/v1")),
         ("kind", text("postgresql")),
@@ -20,12 +21,12 @@ pub fn manifest(cluster: &Cluster<Value>) -> Value {
                 ("annotations", object::map(cluster.annotations.clone())),
             ]),
         ),
-        ("spec", cluster.spec.clone()),
+        ("spec", cluster.spec.0.clone()),
     ])
 }
 
 /// The partial object with the cluster's own name, namespace and team in the place of what stands for them.
-pub fn placeholders(partial: &Partial, cluster: &Cluster<Value>) -> Value {
+pub fn placeholders(partial: &Partial, cluster: &Cluster<Whole>) -> Value {
     let mut object = partial.0.clone();
     fill(&mut object, &[("{cluster}", &cluster.name), ("{namespace}", &cluster.namespace), ("{team}", &cluster.team)]);
     object

@@ -1,6 +1,6 @@
 //! Patches: a plugin without code. Its configuration adds fields to objects where an expression over the manifest holds.
 
-use pgloom_kit::{Description, Plugin, Response, Result, Value, invalid_config, kind, register};
+use pgloom_kit::{Description, Plugin, Response, Result, Value, field, invalid_config, kind, register};
 
 mod cel;
 mod fill;
@@ -12,6 +12,15 @@ use settings::{Patch, Settings};
 pub struct Plug;
 
 type Request = pgloom_kit::Request<Plug>;
+
+/// `spec` of the manifest as it is: a condition may ask for any field.
+pub struct Whole(Value);
+
+impl field::Spec for Whole {
+    fn read(spec: &Value) -> Result<Self, field::Wrong> {
+        Ok(Self(spec.clone()))
+    }
+}
 
 /// The kinds that patches may be about. A pipeline's grants narrow them to what its patches say.
 const KINDS: [(&str, &str); 8] = [
@@ -28,8 +37,7 @@ const KINDS: [(&str, &str); 8] = [
 const ANY: &[&str] = &["*"];
 
 impl Plugin for Plug {
-    /// Patches may ask for any field.
-    type Spec = Value;
+    type Spec = Whole;
     type Config = ();
     type Settings = Settings;
 

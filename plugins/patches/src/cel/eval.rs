@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use pgloom_kit::Value;
+use pgloom_kit::object::json;
 use pgloom_kit::serde_json::{Map, Number};
 
 use super::parser::{Expression, Node};
@@ -143,7 +144,7 @@ fn element<'a>(at: usize, target: Cow<'a, Value>, index: &Value) -> Result<'a> {
         }
     };
     let remedy = "test with size() or in that the element is there";
-    found.map(Cow::Owned).ok_or_else(|| Wrong::new(at, ["there is no element ", &index.to_string()].concat(), remedy))
+    found.map(Cow::Owned).ok_or_else(|| Wrong::new(at, ["there is no element ", &json(index)].concat(), remedy))
 }
 
 fn function<'a>(at: usize, name: &str, values: &'a [Node], scope: &'a Scope<'a>) -> Result<'a> {

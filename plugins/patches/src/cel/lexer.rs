@@ -1,5 +1,7 @@
 //! From text to tokens.
 
+use pgloom_kit::{Value, serde_json};
+
 use super::Wrong;
 
 /// A token with its place.
@@ -16,10 +18,8 @@ pub struct Token {
 pub enum Kind {
     /// A name, `true`, `null` and `in` among them.
     Name(String),
-    /// A whole number.
-    Int(i64),
-    /// A number with a fraction or an exponent.
-    Double(f64),
+    /// A number.
+    Number(Value),
     /// A text.
     Text(String),
     /// A sign, as in `&&`.
@@ -101,7 +101,9 @@ impl<'a> Lexer<'a> {
         if self.rest.starts_with("0x") || self.rest.starts_with("0X") {
             let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(self.rest.len());
             let text = self.take(end);
-            return i64::from_str_radix(&text[2..], 16).map(Kind::Int).map_err(|_| wrong(text));
+            return i64::from_str_radix(&text[2..], 16)
+                .map(|number| Kind::Number(number.into()))
+                .map_err(|_| wrong(text));
         }
         let mut end = 0;
         let bytes = self.rest.as_bytes();
@@ -114,10 +116,10 @@ impl<'a> Lexer<'a> {
             end += 1;
         }
         let text = self.take(end);
-        match text.parse() {
-            Ok(number) => Ok(Kind::Int(number)),
-            Err(_) if text.contains(['.', 'e', 'E']) => text.parse().map(Kind::Double).map_err(|_| wrong(text)),
-            Err(_) => Err(wrong(text)),
+        // What JSON takes for a number and an int64 can hold is one here.
+        match serde_json::from_str::<Value>(text) {
+            Ok(Value::Number(number)) if number.is_i64() || number.is_f64() => Ok(Kind::Number(number.into())),
+            _ => Err(wrong(text)),
         }
     }
 

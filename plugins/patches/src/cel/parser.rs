@@ -80,7 +80,7 @@ fn unexpected(token: &Token) -> Wrong {
         Kind::End => "the expression ends too early".to_owned(),
         Kind::Name(name) => ["\"", name, "\" is not expected here"].concat(),
         Kind::Sign(sign) => ["\"", sign, "\" is not expected here"].concat(),
-        Kind::Int(_) | Kind::Double(_) | Kind::Text(_) => "a value is not expected here".to_owned(),
+        Kind::Number(_) | Kind::Text(_) => "a value is not expected here".to_owned(),
     };
     Wrong::new(token.at, what, "put an operator between two values, and close every bracket")
 }
@@ -199,8 +199,7 @@ impl Parser {
         let token = self.take();
         let at = token.at;
         let kind = match token.kind {
-            Kind::Int(number) => Expression::Literal(number.into()),
-            Kind::Double(number) => Expression::Literal(number.into()),
+            Kind::Number(number) => Expression::Literal(number),
             Kind::Text(text) => Expression::Literal(text.into()),
             Kind::Name(name) => return self.name(at, name),
             Kind::Sign("(") => {
