@@ -15,6 +15,7 @@ mod statement;
 mod verifier;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::{info, warn};
@@ -185,8 +186,8 @@ impl Error {
 /// # Errors
 /// If the leader cannot be reached, lets nobody in, is no leader or takes longer than `deadline`. A single thing that cannot
 /// be done is a [`Failure`] in the report instead.
-pub async fn synchronize(server: &Server, wanted: &Wanted, deadline: Instant) -> Result<Report, Error> {
-    let mut work = Work { server, wanted, report: Report::default() };
+pub async fn synchronize(server: Server, wanted: Arc<Wanted>, deadline: Instant) -> Result<Report, Error> {
+    let mut work = Work { server: &server, wanted: &wanted, report: Report::default() };
     match tokio::time::timeout_at(deadline.into(), work.run()).await {
         Ok(result) => result.map(|()| work.report),
         Err(_) => Err(Error::Deadline(server.host().into())),

@@ -1,7 +1,9 @@
 //! Ways to the database: a stream to its port, and TLS over it.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -14,7 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -27,8 +29,39 @@ const PORT: u16 = 5432;
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// A stream of any kind.
-pub type BoxStream = Box<dyn Stream>;
+/// A stream of any kind. A type of its own, because a bare box would keep the futures around it from being `Send`.
+pub struct BoxStream(Box<dyn Stream>);
+
+impl BoxStream {
+    /// Takes a stream in.
+    pub fn new(stream: impl Stream + 'static) -> Self {
+        Self(Box::new(stream))
+    }
+}
+
+impl AsyncRead for BoxStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for BoxStream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
 
 /// A way to a database's port. Called once for every database that is looked into.
 pub trait Connect: Send + Sync {
@@ -58,7 +91,7 @@ impl Connect for Tcp {
         async {
             let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
             stream.set_nodelay(true)?;
-            Ok(Box::new(stream) as BoxStream)
+            Ok(BoxStream::new(stream))
         }
         .boxed()
     }
@@ -79,7 +112,7 @@ impl Connect for PortForward {
             let forward = self.pods.portforward(&self.pod, &[PORT]).await;
             let stream = forward.map_err(io::Error::other)?.take_stream(PORT);
             let stream = stream.ok_or_else(|| io::Error::other("the API server opened no port"))?;
-            Ok(Box::new(stream) as BoxStream)
+            Ok(BoxStream::new(stream))
         }
         .boxed()
     }

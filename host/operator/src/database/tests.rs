@@ -1,6 +1,7 @@
-//! Promises about a real server, named by `PGLOOM_TEST_POSTGRES=host:port`; its superuser's password is
-//! `PGLOOM_TEST_POSTGRES_PASSWORD`, and `PGLOOM_TEST_POSTGRES_CA` may name the file of its certificate authority, and
-//! `PGLOOM_TEST_POSTGRES_REPLICA` a replica. Roles and databases that start with `pgloom_test_` are dropped there. Without the variable the tests say that they are skipped.
+//! Promises about a real server, named by `PGLOOM_TEST_POSTGRES=host:port`, with its superuser's password in
+//! `PGLOOM_TEST_POSTGRES_PASSWORD`. `PGLOOM_TEST_POSTGRES_CA` may name the file of its certificate authority, and
+//! `PGLOOM_TEST_POSTGRES_REPLICA` a replica of it. Roles and databases that start with `pgloom_test_` are dropped there.
+//! Without the variables the tests say that they are skipped.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -77,7 +78,7 @@ impl Database {
     }
 
     async fn synchronize(&self, wanted: &Wanted) -> Report {
-        synchronize(&self.server, wanted, in_a_minute()).await.unwrap()
+        synchronize(self.server.clone(), Arc::new(wanted.clone()), in_a_minute()).await.unwrap()
     }
 }
 
@@ -377,14 +378,14 @@ async fn a_server_that_cannot_be_used_is_an_error_of_its_kind() {
     let mut wanted = database.wanted(&guide(), &GUIDE_PASSWORDS);
     let nobody = Tcp { host: "127.0.0.1".into(), port: 1 };
     let server = Server::new("127.0.0.1", Arc::new(nobody), Tls::new(None).unwrap());
-    let error = synchronize(&server, &wanted, in_a_minute()).await.unwrap_err();
+    let error = synchronize(server, Arc::new(wanted.clone()), in_a_minute()).await.unwrap_err();
     assert_eq!((error.category(), error.is_passing()), ("connect", true));
 
-    let error = synchronize(&database.server, &wanted, Instant::now()).await.unwrap_err();
+    let error = synchronize(database.server.clone(), Arc::new(wanted.clone()), Instant::now()).await.unwrap_err();
     assert_eq!((error.category(), error.is_passing()), ("deadline", true));
 
     wanted.password = Password::new("t0psecret");
-    let error = synchronize(&database.server, &wanted, in_a_minute()).await.unwrap_err();
+    let error = synchronize(database.server.clone(), Arc::new(wanted.clone()), in_a_minute()).await.unwrap_err();
     assert_eq!((error.category(), error.is_passing()), ("refused", false));
     assert!(error.to_string().contains("refused role \"postgres\""), "{error}");
     assert!(!format!("{error:?} {error}").contains("t0psecret"));
@@ -400,7 +401,7 @@ async fn a_replica_is_left_alone() {
     let (host, port) = place.rsplit_once(':').unwrap();
     let way = Tcp { host: host.into(), port: port.parse().unwrap() };
     let server = Server::new(host, Arc::new(way), Tls::new(None).unwrap());
-    let error = synchronize(&server, &database.wanted(&guide(), &[]), in_a_minute()).await.unwrap_err();
+    let error = synchronize(server, Arc::new(database.wanted(&guide(), &[])), in_a_minute()).await.unwrap_err();
     assert_eq!((error.category(), error.is_passing()), ("replica", true));
 }
 
@@ -419,6 +420,18 @@ async fn a_certificate_is_verified_if_there_is_an_authority() {
     with(&std::fs::read(file).unwrap()).await.unwrap();
     let error = with(OTHER_AUTHORITY.as_bytes()).await.unwrap_err();
     assert_eq!(error.category(), "connect");
+}
+
+#[tokio::test]
+async fn a_synchronisation_runs_on_any_thread() {
+    let mut sources = guide();
+    sources.users.clear();
+    let passwords = [("postgres".to_string(), Password::new("x"))].into();
+    let wanted = Wanted::new(&gather(&sources), &passwords, "postgres", vec![]).unwrap();
+    let way = Tcp { host: "127.0.0.1".into(), port: 1 };
+    let server = Server::new("127.0.0.1", Arc::new(way), Tls::new(None).unwrap());
+    let task = tokio::spawn(synchronize(server, Arc::new(wanted), in_a_minute()));
+    assert_eq!(task.await.unwrap().unwrap_err().category(), "connect");
 }
 
 #[test]

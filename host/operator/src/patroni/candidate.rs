@@ -1,0 +1,159 @@
+//! Which member leads next, and which one is restarted next.
+
+use std::collections::BTreeSet;
+
+use super::{Cluster, Member, Role};
+
+/// Why no member may lead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoCandidate {
+    /// There are no replicas.
+    #[error("there is no replica to lead")]
+    NoReplica,
+    /// None of them is fit.
+    #[error("no replica is fit to lead: {0}")]
+    NoneFit(String),
+}
+
+/// The replica that is best fit to lead: one that the leader waits for, then the one that is least behind. `among` are the
+/// members that may; `None` means any.
+///
+/// # Errors
+/// If there is none, with the reason for each.
+pub fn candidate<'a>(cluster: &'a Cluster, among: Option<&BTreeSet<String>>) -> Result<&'a Member, NoCandidate> {
+    let timeline = cluster.leader().and_then(|leader| leader.timeline);
+    let replicas: Vec<_> = cluster.members.iter().filter(|member| !member.role.leads()).collect();
+    let mut fit = Vec::new();
+    let mut reasons = Vec::new();
+    for replica in &replicas {
+        match unfit(replica, timeline, among) {
+            None => fit.push(*replica),
+            Some(reason) => reasons.push(format!("{} {reason}", replica.name)),
+        }
+    }
+    let rank = |member: &&Member| {
+        let waited_for = member.role == Role::SyncStandby;
+        (!waited_for, member.lag.unwrap_or(u64::MAX), member.name.clone())
+    };
+    match fit.into_iter().min_by_key(rank) {
+        Some(member) => Ok(member),
+        None if replicas.is_empty() => Err(NoCandidate::NoReplica),
+        None => Err(NoCandidate::NoneFit(reasons.join(", "))),
+    }
+}
+
+fn unfit(member: &Member, timeline: Option<u64>, among: Option<&BTreeSet<String>>) -> Option<String> {
+    if among.is_some_and(|among| !among.contains(&member.name)) {
+        return Some("is not to be chosen".into());
+    }
+    if !matches!(member.role, Role::Replica | Role::SyncStandby) {
+        return Some("is no replica".into());
+    }
+    if !member.is_running() {
+        return Some(format!("is {}", member.state));
+    }
+    if member.tags.nofailover {
+        return Some("is told not to lead".into());
+    }
+    if member.timeline != timeline && member.timeline.is_some() && timeline.is_some() {
+        return Some("is on another timeline".into());
+    }
+    None
+}
+
+/// The next member whose configuration waits for a restart: replicas before the leader, or the leader before the replicas if
+/// a limit is lowered, because a replica must never have lower ones than the leader.
+#[must_use]
+pub fn restart_next(cluster: &Cluster, leader_first: bool) -> Option<&Member> {
+    let waiting = cluster.members.iter().filter(|member| member.pending_restart);
+    waiting.min_by_key(|member| (member.role.leads() != leader_first, member.name.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn cluster(members: serde_json::Value) -> Cluster {
+        serde_json::from_value(json!({ "members": members })).unwrap()
+    }
+
+    fn leader() -> serde_json::Value {
+        json!({"name": "c-0", "role": "leader", "state": "running", "timeline": 2})
+    }
+
+    fn chosen(members: serde_json::Value) -> Result<String, String> {
+        candidate(&cluster(members), None).map(|member| member.name.clone()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_replica_that_the_leader_waits_for_comes_first() {
+        let members = json!([
+            leader(),
+            {"name": "c-1", "role": "replica", "state": "streaming", "timeline": 2, "lag": 0},
+            {"name": "c-2", "role": "sync_standby", "state": "streaming", "timeline": 2, "lag": 10},
+        ]);
+        assert_eq!(chosen(members).as_deref(), Ok("c-2"));
+    }
+
+    #[test]
+    fn then_the_one_that_is_least_behind() {
+        let members = json!([
+            leader(),
+            {"name": "c-1", "role": "replica", "state": "running", "timeline": 2, "lag": "unknown"},
+            {"name": "c-2", "role": "replica", "state": "running", "timeline": 2, "lag": 20},
+            {"name": "c-3", "role": "replica", "state": "running", "timeline": 2, "lag": 10},
+            {"name": "c-4", "role": "replica", "state": "running", "timeline": 2, "lag": 10},
+        ]);
+        assert_eq!(chosen(members).as_deref(), Ok("c-3"));
+    }
+
+    #[test]
+    fn replicas_that_are_unfit_are_told_with_the_reason() {
+        let members = json!([
+            leader(),
+            {"name": "c-1", "role": "replica", "state": "starting"},
+            {"name": "c-2", "role": "replica", "state": "running", "timeline": 1},
+            {"name": "c-3", "role": "replica", "state": "running", "timeline": 2, "tags": {"nofailover": true}},
+            {"name": "c-4", "role": "uninitialized", "state": "running"},
+        ]);
+        assert_eq!(
+            chosen(members),
+            Err("no replica is fit to lead: c-1 is starting, c-2 is on another timeline, c-3 is told not to lead, c-4 is no replica".into())
+        );
+        assert_eq!(chosen(json!([leader()])), Err("there is no replica to lead".into()));
+    }
+
+    #[test]
+    fn only_the_members_that_may_are_chosen() {
+        let members = json!([
+            leader(),
+            {"name": "c-1", "role": "replica", "state": "running", "lag": 0},
+            {"name": "c-2", "role": "replica", "state": "running", "lag": 5},
+        ]);
+        let among = BTreeSet::from(["c-2".to_string()]);
+        assert_eq!(candidate(&cluster(members), Some(&among)).unwrap().name, "c-2");
+    }
+
+    #[test]
+    fn the_leader_of_a_standby_cluster_leads() {
+        let members = json!([
+            {"name": "c-0", "role": "standby_leader", "state": "running"},
+            {"name": "c-1", "role": "replica", "state": "running"},
+        ]);
+        assert_eq!(cluster(members.clone()).leader().unwrap().name, "c-0");
+        assert_eq!(chosen(members).as_deref(), Ok("c-1"));
+    }
+
+    #[test]
+    fn replicas_are_restarted_before_the_leader_unless_a_limit_is_lowered() {
+        let cluster = cluster(json!([
+            {"name": "c-0", "role": "leader", "pending_restart": true},
+            {"name": "c-1", "role": "replica", "pending_restart": true},
+            {"name": "c-2", "role": "replica"},
+        ]));
+        assert_eq!(restart_next(&cluster, false).unwrap().name, "c-1");
+        assert_eq!(restart_next(&cluster, true).unwrap().name, "c-0");
+        assert!(restart_next(&Cluster::default(), false).is_none());
+    }
+}
