@@ -53,7 +53,7 @@ fn template() -> Value {
                 {"name": "postgres", "image": "localhost/image:1", "env": [
                     {"name": "SCOPE", "value": "a"},
                     {"name": "PGROOT", "value": "a"},
-                    {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+                    {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}},
                 ]},
                 {"name": "sidecar", "image": "localhost/image:1"},
             ],
@@ -63,11 +63,13 @@ fn template() -> Value {
 }
 
 fn stateful_set() -> Kind {
+    // What is defaulted by what else is there depends on an object's history, not on the merge; so it is said.
+    let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}});
     Kind {
         api_version: "apps/v1",
         kind: "StatefulSet",
         base: json!({"metadata": metadata(), "spec": {
-            "replicas": 0, "serviceName": "minimal", "template": template(),
+            "replicas": 0, "serviceName": "minimal", "template": template(), "updateStrategy": strategy,
             "selector": {"matchLabels": {"application": "spilo"}},
         }}),
         part: object(
@@ -76,7 +78,7 @@ fn stateful_set() -> Kind {
                 ("template", pod::template()),
                 ("template", pod::template()),
                 ("template", pod::template()),
-                ("updateStrategy", word([json!({"type": "OnDelete"}), json!({"type": "RollingUpdate"})])),
+                ("updateStrategy", some([("rollingUpdate", some([("partition", word([0, 1]))]))])),
                 (
                     "persistentVolumeClaimRetentionPolicy",
                     some([("whenDeleted", word(["Retain", "Delete"])), ("whenScaled", word(["Retain", "Delete"]))]),

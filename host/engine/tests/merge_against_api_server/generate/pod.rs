@@ -117,7 +117,7 @@ fn env() -> Values {
         variable("CLONE"),
         variable("WAL"),
         word([
-            json!({"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}),
+            json!({"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}}),
             json!({"name": "POD_IP"}),
         ]),
         word([

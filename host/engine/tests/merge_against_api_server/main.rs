@@ -1,0 +1,73 @@
+//! The merge equals server-side apply: the same fragments, applied by different managers on a real API server, give the
+//! object that our merge makes of them and one manager applies; and what conflicts there conflicts here.
+//!
+//! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster to run against; without it nothing is tested, and that is said.
+//! `PGLOOM_MERGE_CASES` sets the number of cases, `PROPTEST_RNG_SEED` repeats a run.
+
+use std::env;
+
+use pgloom_engine::schema::Schema;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
+
+mod cluster;
+mod compare;
+mod generate;
+/// The generator of the merge table; it belongs to xtask, and this is the test that its result is still what a server says.
+#[path = "../../../../xtask/src/schema/table.rs"]
+mod table;
+
+use cluster::Cluster;
+
+const CASES: u32 = 150;
+
+#[test]
+fn fragments_merge_as_the_api_server_merges_those_of_different_managers() {
+    let Some(cluster) = Cluster::of_the_environment("merge") else { return };
+    let cases =
+        env::var("PGLOOM_MERGE_CASES").ok().map_or(CASES, |text| text.parse().expect("PGLOOM_MERGE_CASES is a number"));
+    let seed = match Config::default().rng_seed {
+        RngSeed::Fixed(seed) => seed,
+        RngSeed::Random => {
+            u64::from(std::process::id()) << 32 | u64::from(std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos())
+        }
+    };
+    let config = Config {
+        cases,
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..Config::default()
+    };
+    let tally = std::cell::RefCell::new(compare::Tally::default());
+    let outcome = TestRunner::new(config).run(&generate::case(), |case| {
+        tally.borrow_mut().add(compare::compare(&cluster, &case).map_err(TestCaseError::fail)?);
+        Ok(())
+    });
+    let tally = tally.into_inner();
+    println!("{cases} cases of seed {seed}: {tally:?}");
+    drop(cluster);
+    if let Err(TestError::Fail(reason, case)) = outcome {
+        panic!("PROPTEST_RNG_SEED={seed}: {reason}\nsmallest case: {case}");
+    }
+    // The generator has to reach what it is for.
+    assert!(tally.merged > cases && tally.conflicts > cases / 10 && tally.forced > cases / 10, "{tally:?}");
+    assert!(tally.invalid < tally.merged / 3, "too many fragments that the server refuses: {tally:?}");
+}
+
+#[test]
+fn the_merge_table_is_what_the_api_server_publishes() {
+    let Some(cluster) = Cluster::of_the_environment("schema") else { return };
+    let index = cluster.get("/openapi/v3");
+    let paths = index["paths"].as_object().expect("a list of documents").keys();
+    let documents: Vec<_> = paths
+        .filter(|name| name.starts_with("api/") || name.starts_with("apis/"))
+        .map(|name| cluster.get(&format!("/openapi/v3/{name}")))
+        .collect();
+    let published = table::build(&documents).expect("a table");
+    let committed = include_str!("../../src/schema/table.json");
+    assert!(
+        published == committed,
+        "the server publishes another merge table; write it anew with `cargo xtask schema`"
+    );
+    Schema::embedded().expect("a table that can be read");
+}
