@@ -11,10 +11,9 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 pub use crd::{KIND, definition};
-pub use grammar::pairs;
 pub use key::{Key, Kind, Section};
 pub use table::KEYS;
 
@@ -282,7 +281,7 @@ impl Reading {
         for key in KEYS.iter().filter(|key| !key.honoured) {
             if values.get(key.name).is_some_and(|value| *value != config.values[key.name]) {
                 let problem = Problem::warning(key.name, "pgloom does not honour this key");
-                problems.push(problem.remedy(format!("it always does as with {}", shown(&config.values[key.name]))));
+                problems.push(problem.remedy("remove it, or know that it changes nothing"));
             }
         }
         if let Value::Object(all) = &mut config.values {
@@ -293,26 +292,10 @@ impl Reading {
     }
 }
 
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) if text.is_empty() => "no value".to_owned(),
-        Value::Array(entries) if entries.is_empty() => "no value".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self::defaults()
     }
-}
-
-/// The configuration as a ConfigMap would say it, for examples: a name and the default of every key.
-#[must_use]
-pub fn example() -> Value {
-    let data: Map<_, _> = KEYS.iter().map(|key| (key.name.to_owned(), json!(key.default))).collect();
-    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "postgres-operator"}, "data": data})
 }
 
 #[cfg(test)]

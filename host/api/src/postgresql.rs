@@ -7,10 +7,12 @@ mod patroni;
 pub mod pattern;
 mod pooler;
 mod resource;
+mod server;
 mod spec;
 mod status;
 mod storage;
 mod stream;
+mod tls;
 
 use std::sync::OnceLock;
 
@@ -23,10 +25,12 @@ pub use database::{PreparedDatabase, PreparedSchema};
 pub use patroni::Patroni;
 pub use pooler::ConnectionPooler;
 pub use resource::{ResourceAmounts, Resources};
-pub use spec::{Postgresql, PostgresqlParams, PostgresqlSpec, Tls};
+pub use server::PostgresqlParams;
+pub use spec::{Postgresql, PostgresqlSpec};
 pub use status::{ActionStatus, ClusterStatus, MemberStatus, PostgresqlStatus};
 pub use storage::{AdditionalVolume, Volume};
 pub use stream::{Stream, StreamTable};
+pub use tls::Tls;
 
 use crate::schema;
 

@@ -3,5 +3,5 @@
 mod check;
 mod finish;
 
-pub use check::{Fault, Rule, check};
+pub use check::{Fault, Rule, check, matches};
 pub use finish::{embedded, finished, object_schema};

@@ -126,7 +126,8 @@ pub fn validate(object: &Value, rules: &Rules) -> Result<Validated, Vec<Problem>
     let name = metadata["name"].as_str().unwrap_or_default().to_owned();
     let spec = object["spec"].clone();
     if let Some(team) = spec["teamId"].as_str().filter(|_| !name.is_empty()) {
-        problems.extend(name::check(&name, team, rules.team_prefix));
+        let problem = name::check(&name, team, rules.team_prefix);
+        problems.extend(problem.or_else(|| name::check_team(team)));
     }
     source::check(&spec, &name, &mut problems);
     let maintenance_windows = windows(&spec, &mut problems);

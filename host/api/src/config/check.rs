@@ -81,7 +81,7 @@ fn amounts(config: &Config, problems: &mut Vec<Problem>) {
 fn templates(config: &Config, problems: &mut Vec<Problem>) {
     const DNS: &[&str] = &["cluster", "team", "namespace", "hostedzone"];
     let templates: [(&str, &[&str], &str); 6] = [
-        ("secret_name_template", &["username", "cluster", "team", "namespace", "tprkind", "tprgroup"], "{username}"),
+        ("secret_name_template", &["username", "cluster", "team", "tprkind", "tprgroup"], "{username}"),
         ("pdb_name_format", &["cluster"], "{cluster}"),
         ("master_dns_name_format", DNS, ""),
         ("replica_dns_name_format", DNS, ""),

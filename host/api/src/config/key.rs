@@ -15,7 +15,7 @@ pub struct Key {
     pub doc: &'static str,
     /// Its name in older releases.
     pub was: Option<&'static str>,
-    /// Whether pgloom acts on it. If not, its default is what pgloom does.
+    /// Whether pgloom acts on it.
     pub honoured: bool,
 }
 

@@ -1,7 +1,6 @@
 //! Every key of the operator configuration, stated once.
 //!
-//! A key that pgloom does not act on is marked `ignored`; its default is then what pgloom does, so that another value can be
-//! named in a warning.
+//! A key that pgloom does not act on is marked `ignored`; another value than its default is then named in a warning.
 
 use super::key::{Key, Kind, Section};
 
@@ -42,7 +41,7 @@ pub const KEYS: &[Key] = keys! {
         max_instances Integer = "-1": "The largest number of pods of a cluster. `-1`: no bound.";
         ignore_instance_limits_annotation_key Text = "": "An annotation that frees a cluster from `min_instances` and `max_instances`.";
         ignore_resources_limits_annotation_key Text = "": "An annotation that frees a cluster from the bounds of resources.";
-        workers Integer = "8": "How many clusters are reconciled at the same time.";
+        workers Integer = "8": "How many clusters are reconciled at the same time." ignored;
         resync_period Duration = "30m": "How often every cluster is reconciled though nothing has changed.";
         repair_period Duration = "5m": "How soon a cluster is tried again that could not be reconciled.";
         enable_maintenance_windows Flag = "false": "Whether pods are only restarted in the maintenance windows." ignored;
@@ -75,7 +74,7 @@ pub const KEYS: &[Key] = keys! {
         inherited_labels List = "": "Labels of a `postgresql` object that its objects get as well.";
         inherited_annotations List = "": "Annotations of a `postgresql` object that its objects get as well.";
         downscaler_annotations List = "": "Patterns for annotations of a `postgresql` object that its StatefulSet gets as well.";
-        ignored_annotations List = "": "Annotations of objects that others may set without being undone.";
+        ignored_annotations List = "": "Annotations of objects that others may set without being undone." ignored;
         custom_pod_annotations Map = "": "Annotations of all pods.";
         secret_name_template Text = "{username}.{cluster}.credentials.{tprkind}.{tprgroup}": "The name of a role's Secret. Placeholders: `{username}`, `{cluster}`, `{team}`, `{tprkind}`, `{tprgroup}`.";
         enable_cross_namespace_secret Flag = "false": "Whether a user `namespace.name` gets its Secret in that namespace.";
@@ -108,7 +107,7 @@ pub const KEYS: &[Key] = keys! {
         enable_sidecars Flag = "true": "Whether manifests may have sidecars.";
         share_pgsocket_with_sidecars Flag = "false": "Whether sidecars reach PostgreSQL by its Unix socket.";
         enable_readiness_probe Flag = "false": "Whether a pod is only ready while Patroni says so.";
-        liveness_probe Probe = "": "When Kubernetes restarts the database container, unless a manifest says so.";
+        liveness_probe Probe = "": "When Kubernetes restarts the database container, unless a manifest says so." ignored;
         spilo_privileged Flag = "false": "Whether the database container is privileged.";
         spilo_allow_privilege_escalation Flag = "true": "Whether its processes may get more rights than their parent.";
         spilo_runasuser OptionalInteger = "": "The user id that it runs as. Empty: the image's.";
@@ -131,8 +130,8 @@ pub const KEYS: &[Key] = keys! {
         max_memory_request Amount = "": "A larger memory request in a manifest is lowered to this. Empty: no bound.";
     }
     Timeouts {
-        patroni_api_check_interval Duration = "1s": "How often Patroni is asked again while it does not answer.";
-        patroni_api_check_timeout Duration = "5s": "How long it is asked.";
+        patroni_api_check_interval Duration = "1s": "How often Patroni is asked again while it does not answer." ignored;
+        patroni_api_check_timeout Duration = "5s": "How long it is asked." ignored;
         resource_check_interval Duration = "3s": "How often an object is looked at while it is waited for." ignored;
         resource_check_timeout Duration = "10m": "How long an object is waited for." ignored;
         pod_label_wait_timeout Duration = "10m": "How long a pod's role is waited for." ignored;
@@ -165,7 +164,7 @@ pub const KEYS: &[Key] = keys! {
         wal_az_storage_account Text = "": "The Azure storage account for base backups and WAL.";
         kube_iam_role Text = "": "The AWS role of the pods, by annotation.";
         irsa_role_arn Text = "": "The AWS role of the pods, by their service account." ignored;
-        aws_region Text = "eu-central-1": "The region of the volumes and buckets in AWS.";
+        aws_region Text = "eu-central-1": "The region of the volumes and buckets in AWS." ignored;
         additional_secret_mount Text = "": "A Secret that every container of the pods gets as a folder.";
         additional_secret_mount_path Text = "/meta/credentials": "That folder.";
         enable_ebs_gp3_migration Flag = "false": "Whether EBS volumes of type gp2 become gp3." ignored;

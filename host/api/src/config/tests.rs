@@ -1,5 +1,8 @@
 use std::path::PathBuf;
 
+use serde_json::json;
+
+use super::grammar::pairs;
 use super::*;
 
 fn config_map(data: Value) -> Value {
@@ -35,25 +38,30 @@ fn every_key_has_a_default_that_its_kind_accepts_and_a_name_of_its_own() {
 #[test]
 fn both_forms_give_one_configuration() {
     let text = config_map(json!({
-        "workers": "4", "docker_image": "spilo:1", "enable_sidecars": "false", "cluster_labels": "application:spilo,env:test",
+        "connection_pooler_max_db_connections": "4", "docker_image": "spilo:1", "enable_sidecars": "false", "cluster_labels": "application:spilo,env:test",
         "protected_role_names": "admin, cron_admin", "spilo_fsgroup": "103", "pod_terminate_grace_period": "1m30s",
         "infrastructure_roles_secrets": "secretname:roles,userkey:user,template:true | secretname:more",
     }));
     let typed = object(json!({
-        "workers": 4, "docker_image": "spilo:1",
+        "docker_image": "spilo:1",
         "kubernetes": {
             "enable_sidecars": false, "cluster_labels": {"application": "spilo", "env": "test"}, "spilo_fsgroup": 103,
             "pod_terminate_grace_period": "1m30s",
             "infrastructure_roles_secrets": [{"secretname": "roles", "userkey": "user", "template": true}, {"secretname": "more"}],
         },
         "teams_api": {"protected_role_names": ["admin", "cron_admin"]},
+        "connection_pooler": {"connection_pooler_max_db_connections": 4},
     }));
     let [text, typed] = [text, typed].map(|document| Config::read(&document).unwrap());
     assert_eq!(text.config, typed.config);
     assert!(text.warnings.is_empty() && typed.warnings.is_empty());
     let config = text.config;
     assert_eq!(
-        (config.integer("workers"), config.flag("enable_sidecars"), config.integer("spilo_fsgroup")),
+        (
+            config.integer("connection_pooler_max_db_connections"),
+            config.flag("enable_sidecars"),
+            config.integer("spilo_fsgroup")
+        ),
         (Some(4), false, Some(103))
     );
     assert_eq!(config.map("cluster_labels")["env"], "test");
@@ -118,7 +126,10 @@ fn a_value_that_cannot_be_used_is_named_with_its_key_and_a_remedy() {
             json!({"workers": 4}),
             "error: data.workers: expected a string; write it in quotes, as all values of a ConfigMap",
         ),
-        (json!({"workers": "0"}), "error: workers: 0 is less than 1; use 1 or more"),
+        (
+            json!({"connection_pooler_max_db_connections": "0"}),
+            "error: connection_pooler_max_db_connections: 0 is less than 1; use 1 or more",
+        ),
         (
             json!({"enable_sidecars": "yes"}),
             "error: data.enable_sidecars: \"yes\" is neither true nor false; write \"true\" or \"false\"",
@@ -166,7 +177,7 @@ fn a_value_that_cannot_be_used_is_named_with_its_key_and_a_remedy() {
         ),
         (
             json!({"secret_name_template": "{user}.{username}"}),
-            "error: secret_name_template: {user} is no placeholder; known here: {username}, {cluster}, {team}, {namespace}, {tprkind}, {tprgroup}",
+            "error: secret_name_template: {user} is no placeholder; known here: {username}, {cluster}, {team}, {tprkind}, {tprgroup}",
         ),
         (
             json!({"secret_name_template": "{cluster}"}),
@@ -190,7 +201,7 @@ fn a_value_that_cannot_be_used_is_named_with_its_key_and_a_remedy() {
         ),
         (
             json!({"enable_teams_api": "true"}),
-            "warning: enable_teams_api: pgloom does not honour this key; it always does as with false",
+            "warning: enable_teams_api: pgloom does not honour this key; remove it, or know that it changes nothing",
         ),
     ] {
         assert_eq!(said(Config::read(&config_map(data))), [expected]);
@@ -293,4 +304,14 @@ fn every_recorded_configuration_is_read_and_only_what_is_not_honoured_is_said() 
         }
     }
     assert!(count > 30, "{count} configurations");
+}
+
+#[test]
+fn the_kit_tests_plugins_with_our_defaults() {
+    let text = include_str!("../../../../plugins/kit/src/testing/config.json");
+    let shown: Value = serde_json::from_str(text).unwrap();
+    let defaults = Config::defaults();
+    for (key, value) in shown.as_object().unwrap() {
+        assert_eq!(defaults.values().get(key), Some(value), "{key}");
+    }
 }

@@ -3,16 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use kube::CustomResourceExt;
-use pgloom_common::quantity::Quantity;
 use serde_json::{Map, Value};
 
-use super::spec::{KindPathsSpec, LabelRequirement, MatchSpec, OnFailureSpec, Pipeline, SourceSpec, StepSpec};
-use crate::problem::{Problem, entry, member};
-use crate::{duration, schema};
+use super::spec::{KindPathsSpec, LabelRequirement};
 
 /// Memory of one call where the document says nothing.
 pub const DEFAULT_MEMORY: u64 = 64 << 20;
@@ -161,193 +156,6 @@ pub struct Match {
     expressions: Vec<LabelRequirement>,
 }
 
-impl Document {
-    /// Reads a Pipeline, a file's or an object's, and names all that is wrong with it.
-    pub fn read(document: &Value) -> Result<Self, Vec<Problem>> {
-        let mut document = document.clone();
-        let mut problems = kind_problems(&document);
-        if problems.is_empty() {
-            problems = schema::check(schema(), &mut document, "").into_iter().map(|fault| fault.problem).collect();
-        }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        // The schema has accepted it: what serde still refuses is a slip of ours, said in its words.
-        let pipeline: Pipeline =
-            serde_json::from_value(with_name(document)).map_err(|error| vec![Problem::error("", error.to_string())])?;
-        let name = pipeline.metadata.name.unwrap_or_default();
-        let mut steps = Vec::new();
-        for (index, step) in pipeline.spec.steps.into_iter().enumerate() {
-            let path = entry("spec.steps", index);
-            if steps.iter().any(|earlier: &Step| earlier.name == step.name) {
-                let message = format!("{:?} is the name of an earlier step", step.name);
-                problems
-                    .push(Problem::error(member(&path, "name"), message).remedy("give each step a name of its own"));
-            }
-            steps.extend(read_step(step, &path, &mut problems));
-        }
-        if problems.is_empty() { Ok(Self { name, steps }) } else { Err(problems) }
-    }
-}
-
-/// The schema of a whole Pipeline object.
-fn schema() -> &'static Value {
-    static SCHEMA: OnceLock<Value> = OnceLock::new();
-    SCHEMA.get_or_init(|| schema::finished(Pipeline::crd()).map(schema::object_schema).unwrap_or_default())
-}
-
-fn kind_problems(document: &Value) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (field, expected) in [("apiVersion", "pgloom.dev/v1alpha1"), ("kind", "Pipeline")] {
-        if document[field] != expected {
-            problems
-                .push(Problem::error(field, format!("is not {expected}")).remedy(format!("write {field}: {expected}")));
-        }
-    }
-    problems
-}
-
-fn with_name(mut document: Value) -> Value {
-    if document.pointer("/metadata/name").is_none() {
-        document["metadata"] = serde_json::json!({"name": "pipeline"});
-    }
-    document
-}
-
-fn read_step(step: StepSpec, path: &str, problems: &mut Vec<Problem>) -> Option<Step> {
-    let source = read_source(step.source, &member(path, "source"), problems);
-    let limits = step.limits.unwrap_or_default();
-    let memory = limits
-        .memory
-        .map_or(Some(DEFAULT_MEMORY), |text| read_memory(&text, &format!("{path}.limits.memory"), problems));
-    let deadline = limits
-        .deadline
-        .map_or(Some(DEFAULT_DEADLINE), |text| read_deadline(&text, &format!("{path}.limits.deadline"), problems));
-    let grants = step.grants.unwrap_or_default();
-    let secrets = read_secrets(grants.secrets.as_ref(), &format!("{path}.grants.secrets"), problems);
-    let matches = read_match(step.matches.unwrap_or_default(), &member(path, "match"), problems);
-    Some(Step {
-        name: step.name,
-        source: source?,
-        digest: step.digest.map(Digest),
-        config: step.config,
-        grants: Grants {
-            writes: grants.writes.map(|writes| {
-                let grant = |write: super::WriteGrantSpec| WriteGrant {
-                    api_version: write.api_version,
-                    kind: write.kind,
-                    paths: write.paths,
-                    creates: write.creates,
-                };
-                writes.into_iter().map(grant).collect()
-            }),
-            overrides: grants.overrides.into_iter().map(KindPaths::from).collect(),
-            removes: grants.removes.into_iter().map(KindPaths::from).collect(),
-            actions: grants.actions.map(|names| names.iter().filter_map(|name| Action::from_name(name)).collect()),
-            secrets: secrets?,
-        },
-        on_failure: match step.on_failure {
-            None | Some(OnFailureSpec::Hold) => OnFailure::Hold,
-            Some(OnFailureSpec::KeepLast) => OnFailure::KeepLast,
-            Some(OnFailureSpec::Ignore) => OnFailure::Ignore,
-        },
-        limits: Limits { memory: memory?, deadline: deadline? },
-        matches: matches?,
-    })
-}
-
-fn read_source(source: SourceSpec, path: &str, problems: &mut Vec<Problem>) -> Option<Source> {
-    match (source.file, source.oci, source.digest) {
-        (Some(file), None, None) => Some(Source::File(file.into())),
-        (None, Some(reference), Some(digest)) => Some(Source::Oci { reference, digest: Digest(digest) }),
-        (Some(_), None, Some(_)) => {
-            let problem = Problem::error(member(path, "digest"), "belongs to oci");
-            problems.push(problem.remedy("pin a file with the step's own digest, beside source"));
-            None
-        }
-        (None, Some(_), None) => {
-            let problem = Problem::error(member(path, "digest"), "is missing");
-            problems.push(problem.remedy("a tag can move; give the digest of the artifact's manifest"));
-            None
-        }
-        _ => {
-            problems.push(
-                Problem::error(path, "names not exactly one source").remedy("give either file, or oci with digest"),
-            );
-            None
-        }
-    }
-}
-
-fn read_memory(text: &str, path: &str, problems: &mut Vec<Problem>) -> Option<u64> {
-    match Quantity::parse(text) {
-        Ok(size) if size >= Quantity::binary(64 << 10) => u64::try_from(size.units()).ok(),
-        Ok(_) => {
-            problems.push(
-                Problem::error(path, format!("{text:?} is less than one page of memory"))
-                    .remedy("give at least 64Ki, as in 64Mi"),
-            );
-            None
-        }
-        Err(error) => {
-            problems.push(Problem::error(path, error.to_string()));
-            None
-        }
-    }
-}
-
-fn read_deadline(text: &str, path: &str, problems: &mut Vec<Problem>) -> Option<Duration> {
-    match duration::parse(text) {
-        Ok(deadline) if !deadline.is_zero() => Some(deadline),
-        Ok(_) => {
-            problems.push(Problem::error(path, "is zero").remedy("give the calls some time, as in 1s"));
-            None
-        }
-        Err(error) => {
-            problems.push(Problem::error(path, error.to_string()));
-            None
-        }
-    }
-}
-
-fn read_secrets(value: Option<&Value>, path: &str, problems: &mut Vec<Problem>) -> Option<SecretsGrant> {
-    let ids =
-        |entries: &[Value]| entries.iter().map(|id| id.as_str().map(str::to_owned)).collect::<Option<BTreeSet<_>>>();
-    match value {
-        None | Some(Value::Bool(false)) => Some(SecretsGrant::None),
-        Some(Value::Bool(true)) => Some(SecretsGrant::All),
-        Some(Value::Array(entries)) if ids(entries).is_some() => ids(entries).map(SecretsGrant::Selectors),
-        Some(_) => {
-            problems.push(
-                Problem::error(path, "is neither true, false, nor a list of ids")
-                    .remedy("name the plugin's selectors, as in [tls]"),
-            );
-            None
-        }
-    }
-}
-
-fn read_match(matches: MatchSpec, path: &str, problems: &mut Vec<Problem>) -> Option<Match> {
-    let selector = matches.selector.unwrap_or_default();
-    let before = problems.len();
-    for (index, requirement) in selector.match_expressions.iter().enumerate() {
-        let needs_values = matches!(requirement.operator.as_str(), "In" | "NotIn");
-        if needs_values == requirement.values.is_empty() {
-            let message =
-                if needs_values { "has no values to compare with" } else { "compares with nothing, but has values" };
-            let path = entry(&format!("{path}.selector.matchExpressions"), index);
-            problems.push(
-                Problem::error(path, message).remedy("In and NotIn have values, Exists and DoesNotExist have none"),
-            );
-        }
-    }
-    (problems.len() == before).then(|| Match {
-        namespaces: matches.namespaces.into_iter().collect(),
-        labels: selector.match_labels,
-        expressions: selector.match_expressions,
-    })
-}
-
 impl Match {
     /// Whether the step is for a cluster of this namespace with these labels.
     #[must_use]
@@ -432,5 +240,6 @@ impl From<KindPathsSpec> for KindPaths {
     }
 }
 
+mod read;
 #[cfg(test)]
 mod tests;

@@ -9,10 +9,13 @@ use super::pattern;
 #[derive(std::clone::Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "!has(self.timestamp) || self.timestamp == '' || (has(self.uid) && self.uid != '') || (has(self.s3_wal_path) && self.s3_wal_path != '')",
-     "message": "a clone to a point in time needs the source's uid, or s3_wal_path, to find its archive"}
+     "message": "a clone to a point in time needs the source's uid, or s3_wal_path, to find its archive"},
+    {"rule": "self.cluster == '' || (has(self.timestamp) && self.timestamp != '') || (self.cluster.size() <= 63 && self.cluster.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))",
+     "message": "clone cluster name must confirm to DNS-1035, regex used for validation is \"^[a-z]([-a-z0-9]*[a-z0-9])?$\", and be no longer than 63 characters"}
 ]))]
 pub struct Clone {
     /// The source cluster's name. Empty means that the section counts as not given. Example: `acid-batman`.
+    #[schemars(length(max = 253))]
     pub cluster: String,
     /// The source object's `metadata.uid`, which is part of the archive's path. Needed with `timestamp`, unless `s3_wal_path`
     /// is given. Example: `efd12e58-5786-11e8-b5a7-06148230260c`.

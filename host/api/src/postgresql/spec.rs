@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::kubernetes as of_kubernetes;
 use super::{
-    AdditionalVolume, Clone as CloneSource, ConnectionPooler, Patroni, PostgresqlStatus, PreparedDatabase, Resources,
-    Standby, Stream, Volume, pattern,
+    AdditionalVolume, Clone as CloneSource, ConnectionPooler, Patroni, PostgresqlParams, PostgresqlStatus,
+    PreparedDatabase, Resources, Standby, Stream, Tls, Volume, pattern,
 };
 
 /// What a user asks of a cluster. Names of older releases are accepted beside the current ones.
@@ -372,37 +372,6 @@ pub struct PostgresqlSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "of_kubernetes::liveness_probe")]
     pub liveness_probe: Option<Value>,
-}
-
-/// Which PostgreSQL runs, and how.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PostgresqlParams {
-    /// The major version, in quotes. The image decides which versions it can run. Example: `"17"`.
-    #[schemars(regex(pattern = pattern::VERSION))]
-    pub version: String,
-    /// Settings of PostgreSQL, values in quotes. Default: those of the image. Example: `max_connections: "100"`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub parameters: BTreeMap<String, String>,
-}
-
-/// A certificate for client connections, from a Secret of the cluster's namespace. It is read again when it changes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Tls {
-    /// The Secret. Empty means that the section counts as not given. Example: `pg-tls`.
-    pub secret_name: String,
-    /// The certificate in the Secret, or an absolute path in the container. Default: `tls.crt`. Example: `tls.crt`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate_file: Option<String>,
-    /// The private key in the Secret, or an absolute path in the container. Default: `tls.key`. Example: `tls.key`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub private_key_file: Option<String>,
-    /// The certificate of the authority in the Secret, or an absolute path in the container. Default: none. Example: `ca.crt`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_file: Option<String>,
-    /// Another Secret that holds `caFile`. Default: `secretName`. Example: `pg-tls-ca`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_secret_name: Option<String>,
 }
 
 fn users(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

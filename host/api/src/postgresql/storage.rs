@@ -11,7 +11,9 @@ use super::{kubernetes, pattern};
 #[serde(rename_all = "camelCase")]
 pub struct Volume {
     /// The size. It can grow later, never shrink. Example: `5Gi`.
-    #[schemars(length(max = 32), regex(pattern = pattern::QUANTITY))]
+    #[schemars(length(max = 32), regex(pattern = pattern::QUANTITY), extend("x-kubernetes-validations" = [
+        {"rule": "!isQuantity(self) || quantity(self).isGreaterThan(quantity('0'))", "message": "a volume needs some room, as in 5Gi"}
+    ]))]
     pub size: String,
     /// The storage class. Default: that of the Kubernetes cluster. Example: `fast`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! A document checked against its schema, as the API server would do it, in words that say what to do.
 
 use std::collections::BTreeMap;
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 
 use regex::Regex;
 use serde_json::{Map, Value};
@@ -102,7 +102,7 @@ fn choice(schema: &Value, text: &str, path: &str) -> Option<Problem> {
 
 fn pattern(schema: &Value, text: &str, path: &str) -> Option<Problem> {
     let pattern = schema["pattern"].as_str()?;
-    if compiled(pattern).is_none_or(|regex| regex.is_match(text)) {
+    if matches(pattern, text) {
         return None;
     }
     let remedy = match example(schema) {
@@ -112,13 +112,19 @@ fn pattern(schema: &Value, text: &str, path: &str) -> Option<Problem> {
     Some(Problem::error(path, format!("{text:?} is not of the form that is allowed here")).remedy(remedy))
 }
 
-/// The patterns of a schema are few and constant; each is compiled once.
-fn compiled(pattern: &str) -> Option<Regex> {
-    static COMPILED: RwLock<BTreeMap<String, Option<Regex>>> = RwLock::new(BTreeMap::new());
+/// Whether a text is of the form of a pattern.
+pub fn matches(pattern: &str, text: &str) -> bool {
+    compiled(pattern).is_none_or(|regex| regex.is_match(text))
+}
+
+/// The patterns are few and constant; each is compiled once.
+fn compiled(pattern: &str) -> Option<Arc<Regex>> {
+    // Shared, not copied: a copy of a pattern starts with a cold cache of its own.
+    static COMPILED: RwLock<BTreeMap<String, Option<Arc<Regex>>>> = RwLock::new(BTreeMap::new());
     if let Some(regex) = COMPILED.read().ok()?.get(pattern) {
         return regex.clone();
     }
-    let regex = Regex::new(pattern).ok();
+    let regex = Regex::new(pattern).ok().map(Arc::new);
     COMPILED.write().ok()?.insert(pattern.to_owned(), regex.clone());
     regex
 }

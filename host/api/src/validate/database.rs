@@ -26,6 +26,8 @@ pub struct PreparedRole {
 
 /// The schema of a prepared database that names none.
 const DEFAULT_SCHEMA: &str = "data";
+/// PostgreSQL cuts longer names off.
+const MAX_IDENTIFIER: usize = 63;
 /// The role that may grant the owner of a prepared database.
 const ADMIN: &str = "admin";
 
@@ -37,6 +39,10 @@ pub fn users(spec: &Value, rules: &Rules, problems: &mut Vec<Problem>) -> BTreeM
             let problem = Problem::error(path, format!("invalid username: {name:?}"));
             problems
                 .push(problem.remedy("use lower case letters, digits, - and _, first and last a letter or a digit"));
+            continue;
+        }
+        if name.len() > MAX_IDENTIFIER {
+            problems.push(cut(path, name));
             continue;
         }
         if rules.reserves(name) {
@@ -79,6 +85,10 @@ pub fn databases(
             problems.push(skipped(path, "database", name));
             continue;
         }
+        if name.len() > MAX_IDENTIFIER {
+            problems.push(cut(path, name));
+            continue;
+        }
         if !known.contains(owner) {
             let message = format!("the owner {owner:?} of database {name:?} is defined nowhere");
             let remedy = did_you_mean(owner, known.iter().copied(), &format!("add {owner} to spec.users"));
@@ -111,6 +121,9 @@ pub fn prepared(spec: &Value, cluster: &str, problems: &mut Vec<Problem>) -> BTr
         database.schemas.retain(|schema, _| is_identifier(schema));
         databases.insert(name.clone(), database);
     }
+    for role in prepared_roles(&databases).iter().filter(|role| role.name.len() > MAX_IDENTIFIER) {
+        problems.push(cut("spec.preparedDatabases".to_owned(), &role.name));
+    }
     databases
 }
 
@@ -119,6 +132,12 @@ fn with_schema(mut database: PreparedDatabase) -> PreparedDatabase {
         database.schemas.insert(DEFAULT_SCHEMA.to_owned(), PreparedSchema::default());
     }
     database
+}
+
+fn cut(path: String, name: &str) -> Problem {
+    let over = name.len() - MAX_IDENTIFIER;
+    Problem::error(path, format!("{name:?} is longer than {MAX_IDENTIFIER} bytes, which PostgreSQL would cut off"))
+        .remedy(format!("shorten it by {over}"))
 }
 
 /// Upstream leaves such a name out silently; a running cluster is not stopped for it, but its user is told.

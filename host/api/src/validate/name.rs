@@ -21,6 +21,18 @@ pub fn check(name: &str, team: &str, prefix: bool) -> Option<Problem> {
     None
 }
 
+/// Every object carries the team as a label.
+pub fn check_team(team: &str) -> Option<Problem> {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let outer = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
+    let bytes = team.as_bytes();
+    let fits = bytes.len() <= 63 && bytes.iter().copied().all(inner) && outer(bytes.first()) && outer(bytes.last());
+    (!fits).then(|| {
+        let problem = Problem::error("spec.teamId", format!("{team:?} cannot be the value of a label"));
+        problem.remedy("use at most 63 letters, digits, -, _ and ., first and last a letter or a digit")
+    })
+}
+
 fn prefix_problem(name: &str, team: &str) -> Option<Problem> {
     if name.len() < team.len() + 2 {
         let message =

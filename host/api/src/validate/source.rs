@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::filled;
 use crate::postgresql::pattern::{DNS1035, TIMESTAMP};
 use crate::problem::Problem;
+use crate::schema::matches;
 
 pub fn check(spec: &Value, name: &str, problems: &mut Vec<Problem>) {
     let clone = &spec["clone"];
@@ -55,11 +56,11 @@ fn check_direct(source: &str, name: &str, problems: &mut Vec<Problem>) {
 }
 
 fn check_timestamp(timestamp: &str, problems: &mut Vec<Problem>) {
-    if regex::Regex::new(TIMESTAMP).is_ok_and(|regex| regex.is_match(timestamp)) {
+    if matches(TIMESTAMP, timestamp) {
         return;
     }
     let with_zone = format!("{timestamp}+00:00");
-    let lacks_zone = regex::Regex::new(TIMESTAMP).is_ok_and(|regex| regex.is_match(&with_zone));
+    let lacks_zone = matches(TIMESTAMP, &with_zone);
     let (message, remedy) = if lacks_zone {
         (format!("{timestamp:?} has no time zone"), format!("add it, as in {with_zone} for UTC"))
     } else {
