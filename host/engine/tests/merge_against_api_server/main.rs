@@ -18,7 +18,8 @@ mod table;
 
 use cluster::Cluster;
 
-const CASES: u32 = 150;
+/// About half a minute.
+const CASES: u32 = 200;
 
 #[test]
 fn fragments_merge_as_the_api_server_merges_those_of_different_managers() {
@@ -35,7 +36,7 @@ fn fragments_merge_as_the_api_server_merges_those_of_different_managers() {
         cases,
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: None,
-        max_shrink_iters: 200,
+        max_shrink_iters: 400,
         ..Config::default()
     };
     let tally = std::cell::RefCell::new(compare::Tally::default());

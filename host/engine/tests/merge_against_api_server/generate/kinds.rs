@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Values, list, marks, pod, some, word};
+use super::{MOSTLY, OFTEN, SELDOM, SOMETIMES, Values, list, marks, pod, some, word};
 
 #[derive(Clone, Debug)]
 pub struct Kind {
@@ -31,14 +31,10 @@ pub fn all() -> Vec<Kind> {
     ]
 }
 
-/// A partial object: some labels and annotations, and something of its own.
+/// A partial object: something of its own, and perhaps labels and annotations.
 fn object(name: &'static str, own: Values) -> Values {
-    some([
-        (name, own.clone()),
-        (name, own.clone()),
-        (name, own),
-        ("metadata", some([("labels", marks()), ("annotations", marks())])),
-    ])
+    let metadata = some([("labels", OFTEN, marks()), ("annotations", OFTEN, marks())]);
+    some([(name, MOSTLY, own), ("metadata", SOMETIMES, metadata)])
 }
 
 fn metadata() -> Value {
@@ -75,15 +71,21 @@ fn stateful_set() -> Kind {
         part: object(
             "spec",
             some([
-                ("template", pod::template()),
-                ("template", pod::template()),
-                ("template", pod::template()),
-                ("updateStrategy", some([("rollingUpdate", some([("partition", word([0, 1]))]))])),
+                ("template", MOSTLY, pod::template()),
+                (
+                    "updateStrategy",
+                    SOMETIMES,
+                    some([("rollingUpdate", OFTEN, some([("partition", OFTEN, word([0, 1]))]))]),
+                ),
                 (
                     "persistentVolumeClaimRetentionPolicy",
-                    some([("whenDeleted", word(["Retain", "Delete"])), ("whenScaled", word(["Retain", "Delete"]))]),
+                    SELDOM,
+                    some([
+                        ("whenDeleted", OFTEN, word(["Retain", "Delete"])),
+                        ("whenScaled", OFTEN, word(["Retain", "Delete"])),
+                    ]),
                 ),
-                ("minReadySeconds", word([10, 20])),
+                ("minReadySeconds", SELDOM, word([10, 20])),
             ]),
         ),
     }
@@ -99,17 +101,20 @@ fn deployment() -> Kind {
         part: object(
             "spec",
             some([
-                ("template", pod::template()),
-                ("template", pod::template()),
-                ("template", pod::template()),
+                ("template", MOSTLY, pod::template()),
                 (
                     "strategy",
+                    SOMETIMES,
                     some([(
                         "rollingUpdate",
-                        some([("maxSurge", word([json!(1), json!("25%")])), ("maxUnavailable", word([1]))]),
+                        OFTEN,
+                        some([
+                            ("maxSurge", OFTEN, word([json!(1), json!("25%")])),
+                            ("maxUnavailable", OFTEN, word([1])),
+                        ]),
                     )]),
                 ),
-                ("revisionHistoryLimit", word([2, 3])),
+                ("revisionHistoryLimit", SELDOM, word([2, 3])),
             ]),
         ),
     }
@@ -129,20 +134,22 @@ fn cron_job() -> Kind {
             some([
                 (
                     "jobTemplate",
+                    MOSTLY,
                     some([
-                        ("metadata", some([("labels", marks()), ("annotations", marks())])),
+                        (
+                            "metadata",
+                            SOMETIMES,
+                            some([("labels", SOMETIMES, marks()), ("annotations", SOMETIMES, marks())]),
+                        ),
                         (
                             "spec",
-                            some([
-                                ("template", pod::template()),
-                                ("template", pod::template()),
-                                ("backoffLimit", word([1, 2])),
-                            ]),
+                            OFTEN,
+                            some([("template", MOSTLY, pod::template()), ("backoffLimit", SOMETIMES, word([1, 2]))]),
                         ),
                     ]),
                 ),
-                ("schedule", word(["0 1 * * *", "0 2 * * *"])),
-                ("concurrencyPolicy", word(["Forbid", "Replace"])),
+                ("schedule", SELDOM, word(["0 1 * * *", "0 2 * * *"])),
+                ("concurrencyPolicy", SELDOM, word(["Forbid", "Replace"])),
             ]),
         ),
     }
@@ -167,6 +174,7 @@ fn service() -> Kind {
             some([
                 (
                     "ports",
+                    OFTEN,
                     list([
                         port(5432, "TCP", "postgresql"),
                         port(8008, "TCP", "patroni"),
@@ -174,14 +182,10 @@ fn service() -> Kind {
                         port(80, "TCP", "metrics"),
                     ]),
                 ),
-                (
-                    "ports",
-                    list([port(5432, "TCP", "postgresql"), port(8008, "TCP", "rest"), port(80, "TCP", "metrics")]),
-                ),
-                ("type", word(["LoadBalancer", "ClusterIP"])),
-                ("loadBalancerSourceRanges", word([json!(["127.0.0.1/32"]), json!(["10.0.0.0/8"])])),
-                ("sessionAffinity", word(["ClientIP", "None"])),
-                ("publishNotReadyAddresses", word([true, false])),
+                ("type", SOMETIMES, word(["LoadBalancer", "ClusterIP"])),
+                ("loadBalancerSourceRanges", SELDOM, word([json!(["127.0.0.1/32"]), json!(["10.0.0.0/8"])])),
+                ("sessionAffinity", SELDOM, word(["ClientIP", "None"])),
+                ("publishNotReadyAddresses", SELDOM, word([true, false])),
             ]),
         ),
     }
@@ -189,7 +193,7 @@ fn service() -> Kind {
 
 /// One of these entries, with some more said of it.
 fn described(entries: Vec<Value>) -> Values {
-    (word(entries), some([("targetPort", word([json!(8008), json!("http"), json!(5432)]))]))
+    (word(entries), some([("targetPort", SOMETIMES, word([json!(8008), json!("http"), json!(5432)]))]))
         .prop_map(|(mut entry, more)| {
             entry.as_object_mut().zip(more.as_object()).map(|(entry, more)| entry.extend(more.clone()));
             entry
@@ -205,8 +209,8 @@ fn disruption_budget() -> Kind {
         part: object(
             "spec",
             some([
-                ("minAvailable", word([json!(1), json!("50%"), json!(0)])),
-                ("unhealthyPodEvictionPolicy", word(["AlwaysAllow", "IfHealthyBudget"])),
+                ("minAvailable", OFTEN, word([json!(1), json!("50%"), json!(0)])),
+                ("unhealthyPodEvictionPolicy", SELDOM, word(["AlwaysAllow", "IfHealthyBudget"])),
             ]),
         ),
     }
@@ -220,10 +224,10 @@ fn config_map() -> Kind {
         part: object(
             "data",
             some([
-                ("pgbouncer.ini", word(["[pgbouncer]\nx = 1\n", "[pgbouncer]\n"])),
-                ("first", word(["1", "2"])),
-                ("second", word(["", "1"])),
-                ("third", word(["3"])),
+                ("pgbouncer.ini", SOMETIMES, word(["[pgbouncer]\nx = 1\n", "[pgbouncer]\n"])),
+                ("first", SOMETIMES, word(["1", "2"])),
+                ("second", SOMETIMES, word(["", "1"])),
+                ("third", SOMETIMES, word(["3"])),
             ]),
         ),
     }

@@ -2,54 +2,52 @@
 
 use serde_json::json;
 
-use super::{Values, list, marks, some, with, word};
+use super::{MOSTLY, OFTEN, SELDOM, SOMETIMES, Values, list, marks, some, with, word};
 
 /// A partial pod template.
 pub fn template() -> Values {
-    some([
-        ("metadata", some([("labels", marks()), ("annotations", marks())])),
-        ("spec", spec()),
-        // Twice as likely as the rest, for a pod has most of the lists.
-        ("spec", spec()),
-    ])
+    let metadata = some([("labels", OFTEN, marks()), ("annotations", OFTEN, marks())]);
+    some([("metadata", SOMETIMES, metadata), ("spec", MOSTLY, spec())])
 }
 
 fn spec() -> Values {
     some([
-        ("containers", containers()),
-        ("containers", containers()),
-        ("containers", containers()),
-        ("initContainers", list([container("prepare"), container("migrate")])),
-        ("volumes", volumes()),
+        ("containers", OFTEN, containers()),
+        ("initContainers", SOMETIMES, list([container("prepare"), container("migrate")])),
+        ("volumes", SOMETIMES, volumes()),
         (
             "tolerations",
+            SELDOM,
             word([json!([{"key": "a", "operator": "Exists"}]), json!([{"key": "b", "operator": "Exists"}])]),
         ),
-        ("nodeSelector", word([json!({"disk": "ssd"}), json!({"disk": "ssd", "zone": "a"})])),
-        ("affinity", affinity()),
+        ("nodeSelector", SELDOM, word([json!({"disk": "ssd"}), json!({"disk": "ssd", "zone": "a"})])),
+        ("affinity", SELDOM, affinity()),
         (
             "topologySpreadConstraints",
+            SOMETIMES,
             list([spread("zone", "DoNotSchedule"), spread("host", "ScheduleAnyway"), spread("zone", "ScheduleAnyway")]),
         ),
         (
             "securityContext",
+            SELDOM,
             some([
-                ("fsGroup", word([103, 104])),
-                ("runAsUser", word([101])),
-                ("supplementalGroups", word([json!([1]), json!([1, 2])])),
+                ("fsGroup", OFTEN, word([103, 104])),
+                ("runAsUser", OFTEN, word([101])),
+                ("supplementalGroups", OFTEN, word([json!([1]), json!([1, 2])])),
             ]),
         ),
-        ("imagePullSecrets", list([word([json!({"name": "one"})]), word([json!({"name": "two"})])])),
-        ("hostAliases", list([alias("10.1.0.1"), alias("10.1.0.2")])),
-        ("terminationGracePeriodSeconds", word([300, 60])),
-        ("serviceAccountName", word(["postgres-pod", "default"])),
-        ("priorityClassName", word(["database", "batch"])),
-        ("shareProcessNamespace", word([true, false])),
+        ("imagePullSecrets", SELDOM, list([word([json!({"name": "one"})]), word([json!({"name": "two"})])])),
+        ("hostAliases", SELDOM, list([alias("10.1.0.1"), alias("10.1.0.2")])),
+        ("terminationGracePeriodSeconds", SELDOM, word([300, 60])),
+        ("serviceAccountName", SELDOM, word(["postgres-pod", "default"])),
+        ("priorityClassName", SELDOM, word(["database", "batch"])),
+        ("shareProcessNamespace", SELDOM, word([true, false])),
         (
             "dnsConfig",
+            SELDOM,
             some([
-                ("searches", word([json!(["a.example"]), json!(["b.example"])])),
-                ("nameservers", word([json!(["10.0.0.1"])])),
+                ("searches", OFTEN, word([json!(["a.example"]), json!(["b.example"])])),
+                ("nameservers", OFTEN, word([json!(["10.0.0.1"])])),
             ]),
         ),
     ])
@@ -64,47 +62,63 @@ fn container(name: &'static str) -> Values {
         // An image that all agree on, so that whoever comes first makes a valid container.
         json!({"name": name, "image": "localhost/image:1"}),
         [
-            ("env", env()),
-            ("env", env()),
-            ("ports", ports()),
-            ("volumeMounts", list([mount("/one", "data"), mount("/two", "data"), mount("/three", "scratch")])),
+            ("env", OFTEN, env()),
+            ("ports", SOMETIMES, ports()),
+            (
+                "volumeMounts",
+                SOMETIMES,
+                list([mount("/one", "data"), mount("/two", "data"), mount("/three", "scratch")]),
+            ),
             (
                 "resources",
-                some([("limits", quantities(["2", "4"], "2Gi")), ("requests", quantities(["1", "500m"], "1Gi"))]),
+                SOMETIMES,
+                some([
+                    ("limits", OFTEN, quantities(["2", "4"], "2Gi")),
+                    ("requests", OFTEN, quantities(["1", "500m"], "1Gi")),
+                ]),
             ),
-            ("args", word([json!(["a"]), json!(["a", "b"])])),
-            ("command", word([json!(["run"]), json!(["stay"])])),
-            ("imagePullPolicy", word(["IfNotPresent", "Always"])),
+            ("args", SELDOM, word([json!(["a"]), json!(["a", "b"])])),
+            ("command", SELDOM, word([json!(["run"]), json!(["stay"])])),
+            ("imagePullPolicy", SELDOM, word(["IfNotPresent", "Always"])),
             (
                 "securityContext",
+                SELDOM,
                 some([
-                    ("allowPrivilegeEscalation", word([false, true])),
-                    ("readOnlyRootFilesystem", word([true, false])),
+                    ("allowPrivilegeEscalation", OFTEN, word([false, true])),
+                    ("readOnlyRootFilesystem", OFTEN, word([true, false])),
                     (
                         "capabilities",
+                        OFTEN,
                         some([
-                            ("add", word([json!(["SYS_NICE"]), json!(["NET_ADMIN"])])),
-                            ("drop", word([json!(["ALL"])])),
+                            ("add", OFTEN, word([json!(["SYS_NICE"]), json!(["NET_ADMIN"])])),
+                            ("drop", OFTEN, word([json!(["ALL"])])),
                         ]),
                     ),
                 ]),
             ),
             (
                 "readinessProbe",
+                SELDOM,
                 with(
                     json!({"httpGet": {"path": "/readiness", "port": 8008}}),
-                    [("periodSeconds", word([5, 10])), ("initialDelaySeconds", word([6]))],
+                    [("periodSeconds", OFTEN, word([5, 10])), ("initialDelaySeconds", OFTEN, word([6]))],
                 ),
             ),
             (
                 "lifecycle",
+                SELDOM,
                 some([(
                     "preStop",
+                    OFTEN,
                     word([json!({"exec": {"command": ["stop"]}}), json!({"exec": {"command": ["halt"]}})]),
                 )]),
             ),
-            ("envFrom", word([json!([{"secretRef": {"name": "pod"}}]), json!([{"configMapRef": {"name": "pod"}}])])),
-            ("workingDir", word(["/home", "/"])),
+            (
+                "envFrom",
+                SELDOM,
+                word([json!([{"secretRef": {"name": "pod"}}]), json!([{"configMapRef": {"name": "pod"}}])]),
+            ),
+            ("workingDir", SELDOM, word(["/home", "/"])),
         ],
     )
 }
@@ -152,12 +166,12 @@ fn ports() -> Values {
 fn mount(path: &str, volume: &str) -> Values {
     with(
         json!({"mountPath": path, "name": volume}),
-        [("readOnly", word([true, false])), ("subPath", word(["pgdata", "other"]))],
+        [("readOnly", SOMETIMES, word([true, false])), ("subPath", SOMETIMES, word(["pgdata", "other"]))],
     )
 }
 
 fn quantities(cpu: [&'static str; 2], memory: &'static str) -> Values {
-    some([("cpu", word(cpu)), ("memory", word([memory]))])
+    some([("cpu", OFTEN, word(cpu)), ("memory", OFTEN, word([memory]))])
 }
 
 fn volumes() -> Values {
@@ -171,11 +185,16 @@ fn volumes() -> Values {
             json!({"name": "certificates"}),
             [(
                 "secret",
+                OFTEN,
                 with(
                     json!({"secretName": "tls"}),
                     [
-                        ("defaultMode", word([416, 288])),
-                        ("items", word([json!([{"key": "a", "path": "a"}]), json!([{"key": "b", "path": "b"}])])),
+                        ("defaultMode", SOMETIMES, word([416, 288])),
+                        (
+                            "items",
+                            SOMETIMES,
+                            word([json!([{"key": "a", "path": "a"}]), json!([{"key": "b", "path": "b"}])]),
+                        ),
                     ],
                 ),
             )],
@@ -184,7 +203,11 @@ fn volumes() -> Values {
             json!({"name": "scripts"}),
             [(
                 "configMap",
-                with(json!({"name": "scripts"}), [("defaultMode", word([493])), ("optional", word([true]))]),
+                OFTEN,
+                with(
+                    json!({"name": "scripts"}),
+                    [("defaultMode", SOMETIMES, word([493])), ("optional", SOMETIMES, word([true]))],
+                ),
             )],
         ),
         word([json!({"name": "data", "emptyDir": {}}), json!({"name": "data"})]),
@@ -195,10 +218,15 @@ fn affinity() -> Values {
     let term = |zone: &str| json!({"nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": [zone]}]}]});
     let pods = |host: &str| json!([{"labelSelector": {"matchLabels": {"team": "acid"}}, "topologyKey": host}]);
     some([
-        ("nodeAffinity", some([("requiredDuringSchedulingIgnoredDuringExecution", word([term("a"), term("b")]))])),
+        (
+            "nodeAffinity",
+            OFTEN,
+            some([("requiredDuringSchedulingIgnoredDuringExecution", OFTEN, word([term("a"), term("b")]))]),
+        ),
         (
             "podAntiAffinity",
-            some([("requiredDuringSchedulingIgnoredDuringExecution", word([pods("host"), pods("zone")]))]),
+            OFTEN,
+            some([("requiredDuringSchedulingIgnoredDuringExecution", OFTEN, word([pods("host"), pods("zone")]))]),
         ),
     ])
 }
@@ -208,11 +236,12 @@ fn spread(key: &str, when: &str) -> Values {
         json!({"topologyKey": key, "whenUnsatisfiable": when, "maxSkew": 1}),
         [(
             "labelSelector",
+            OFTEN,
             word([json!({"matchLabels": {"team": "acid"}}), json!({"matchLabels": {"team": "other"}})]),
         )],
     )
 }
 
 fn alias(ip: &str) -> Values {
-    with(json!({"ip": ip}), [("hostnames", word([json!(["a"]), json!(["b"])]))])
+    with(json!({"ip": ip}), [("hostnames", OFTEN, word([json!(["a"]), json!(["b"])]))])
 }
