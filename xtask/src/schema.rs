@@ -80,3 +80,6 @@ fn get(command: &str, path: &str) -> Result<Value> {
     }
     serde_json::from_slice(&output.stdout).with_context(|| format!("{path} is not JSON"))
 }
+
+#[cfg(test)]
+mod tests;
