@@ -13,7 +13,7 @@ mod error;
 mod node;
 mod remove;
 
-pub use error::{Conflict, Error, SEAL};
+pub use error::{Conflict, Error};
 pub(crate) use node::Node;
 
 use self::{

@@ -68,7 +68,7 @@ pub enum Error {
     #[error("the component does not compile, it may be truncated: {0}")]
     Compile(String),
     /// It could not be described.
-    #[error("the component could not describe itself: {0}")]
+    #[error("the component could not describe itself")]
     Describe(#[source] call::Error),
     /// Its description breaks a rule of the contract.
     #[error("the component's description is wrong: {0}")]

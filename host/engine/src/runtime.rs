@@ -45,7 +45,7 @@ pub enum Error {
     #[error("failed to start the clock that stops calls: {0}")]
     Clock(std::io::Error),
     /// The folder for compiled code cannot be used.
-    #[error("failed to use the code cache: {0}")]
+    #[error("failed to use the code cache")]
     Cache(#[from] crate::cache::Error),
 }
 

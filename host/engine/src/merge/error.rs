@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 
+use pgloom_api::seal;
 use serde_json::Value;
 
 use super::node::Node;
@@ -14,8 +15,6 @@ use crate::{
 
 /// How many characters of a value an error shows.
 const SHOWN: usize = 80;
-/// How a sealed credential starts, in the manifest and in the operator configuration that plugins see.
-pub const SEAL: &str = "pgloom-sealed:";
 
 /// Why a contribution was refused. Nothing of it was merged.
 #[derive(Debug, thiserror::Error)]
@@ -172,7 +171,7 @@ pub(crate) fn show(node: &Node, confidential: bool) -> String {
 
 fn is_sealed(value: &Value) -> bool {
     match value {
-        Value::String(text) => text.contains(SEAL),
+        Value::String(text) => text.contains(seal::PREFIX),
         Value::Array(items) => items.iter().any(is_sealed),
         Value::Object(fields) => fields.values().any(is_sealed),
         _ => false,

@@ -17,7 +17,7 @@ use crate::select;
 
 /// Why there is no decision. The cluster is held as it is.
 #[derive(Debug, thiserror::Error)]
-#[error("step {step} ({plugin} {version}): {phase} failed: {source}")]
+#[error("step {step} ({plugin} {version}): {phase} failed: {failure}")]
 pub struct Error {
     /// The step's name in the pipeline.
     pub step: String,
@@ -28,7 +28,7 @@ pub struct Error {
     /// `call`, `answer` or `merge`.
     pub phase: &'static str,
     /// What is the matter.
-    pub source: Failure,
+    pub failure: Failure,
 }
 
 /// What is the matter with a step.
@@ -48,7 +48,7 @@ pub enum Failure {
 impl Error {
     /// A stable word for metrics and conditions.
     pub fn category(&self) -> &'static str {
-        match &self.source {
+        match &self.failure {
             Failure::Call(error) => error.category(),
             Failure::Answer(_) => "BrokenAnswer",
             Failure::Merge(merge::Error::Conflict(_)) => "Conflict",
@@ -58,7 +58,7 @@ impl Error {
 
     /// The findings of a plugin that refused the manifest.
     pub fn findings(&self) -> &[contract::Finding] {
-        match &self.source {
+        match &self.failure {
             Failure::Call(call::Error::Refuse(contract::Failure::InvalidManifest(findings))) => findings,
             _ => &[],
         }
@@ -85,7 +85,7 @@ impl Pipeline {
 impl Pipeline {
     /// The merge table is part of the program, so this is a broken build; it is told like any other failure.
     fn broken(&self, error: merge::Error) -> Error {
-        let source = Failure::Merge(error);
+        let failure = Failure::Merge(error);
         Error {
             step: self.name.clone(),
             plugin: "pgloom".to_owned(),
@@ -260,14 +260,14 @@ impl Step {
         }
     }
 
-    fn error(&self, phase: &'static str, source: Failure) -> Error {
+    fn error(&self, phase: &'static str, failure: Failure) -> Error {
         let description = &self.plugin.description;
         Error {
             step: self.name.clone(),
             plugin: description.name.clone(),
             version: description.version.clone(),
             phase,
-            source,
+            failure,
         }
     }
 }
