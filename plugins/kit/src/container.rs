@@ -153,6 +153,16 @@ impl Shared {
     }
 }
 
+/// What a plugin contributes to the pod template of the cluster's StatefulSet.
+pub fn to_pod(cluster: &str, pod: Value) -> Value {
+    object([
+        ("apiVersion", text("apps/v1")),
+        ("kind", text("StatefulSet")),
+        ("metadata", object([("name", text(cluster))])),
+        ("spec", object([("template", object([("spec", pod)]))])),
+    ])
+}
+
 /// An entry that says nothing but its name: it leaves its place as it is and gives the entries around it theirs.
 pub fn anchor(name: &str) -> Value {
     object([("name", text(name))])

@@ -75,6 +75,8 @@ pub mod bootstrap;
 pub mod container;
 pub mod duration;
 pub mod field;
+#[cfg(target_arch = "wasm32")]
+pub mod heap;
 pub mod metadata;
 pub mod object;
 pub mod pattern;

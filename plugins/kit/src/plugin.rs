@@ -205,6 +205,8 @@ macro_rules! register {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Registered = $crate::Component<$plugin>;
+            #[global_allocator]
+            static HEAP: $crate::heap::Heap = $crate::heap::Heap::new();
     $crate::bindings::export_plugin!(Registered with_types_in $crate::bindings);
         };
     };

@@ -16,6 +16,13 @@ impl Notes {
     pub fn warn(&mut self, path: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) {
         self.0.push(finding(Severity::Warning, path.into(), message.into(), remedy.into()));
     }
+
+    /// Something about the platform's configuration, which the manifest's author cannot change.
+    pub fn warn_platform(&mut self, message: impl Into<String>, remedy: impl Into<String>) {
+        let mut finding = finding(Severity::Warning, String::new(), message.into(), remedy.into());
+        finding.path = None;
+        self.0.push(finding);
+    }
 }
 
 fn finding(severity: Severity, path: String, message: String, remedy: String) -> Finding {

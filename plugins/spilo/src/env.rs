@@ -6,7 +6,7 @@ use pgloom_kit::container::{Env, env, env_from_field, env_from_secret, name_of};
 use pgloom_kit::{Notes, Result, Value, invalid_config, serde_json};
 
 use crate::config::{Access, Archive};
-use crate::{Cluster, Request, patroni};
+use crate::{Cluster, Request, bootstrap, patroni};
 
 /// The selector of the ConfigMap that `pod_environment_configmap` names.
 pub const CONFIG_MAP: &str = "pod-environment-configmap";
@@ -33,8 +33,11 @@ pub fn variables(request: &Request, version: &str, notes: &mut Notes) -> Result<
             );
         }
     }
+    let claimed = bootstrap::variables(&cluster.spec, &config.archive);
     for entry in secret(request)?.into_iter().chain(config_map(request)?) {
-        variables.add(entry);
+        if !claimed.iter().any(|name| name.eq_ignore_ascii_case(name_of(&entry))) {
+            variables.add(entry);
+        }
     }
     for entry in archive(&config.archive, &cluster.uid) {
         variables.add(entry);

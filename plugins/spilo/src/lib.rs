@@ -6,6 +6,7 @@ use pgloom_kit::{Action, ActionKind, Description, NoSettings, Notes, Plugin, Res
 mod config;
 mod spec;
 
+mod bootstrap;
 mod budget;
 mod env;
 mod instances;

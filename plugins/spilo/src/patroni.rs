@@ -1,8 +1,8 @@
 //! What Patroni is told: when a cluster starts for the first time, and while it runs.
 
+use pgloom_kit::Value;
 use pgloom_kit::metadata::Map;
 use pgloom_kit::object::{self, map, object, text, texts, unless_empty};
-use pgloom_kit::{Value, serde_json};
 
 use crate::config::Access;
 use crate::spec::Spec;
@@ -156,13 +156,23 @@ fn dcs(spec: &Spec, parameters: Map, access: &Access, shown: fn(Option<bool>) ->
     ])
 }
 
-/// The lag has the precision of 32 bits: of the numbers that are the same lag, the shortest is written.
+/// The lag has the precision of 32 bits, and of the numbers that are the same lag the one with the fewest digits is written.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the precision that it has")]
 fn lag(number: &Value) -> String {
-    #[expect(clippy::cast_possible_truncation, reason = "the precision that it has")]
-    let number = number.as_f64().unwrap_or_default() as f32;
-    if number == 0.0 {
+    let wanted = number.as_f64().unwrap_or_default() as f32;
+    if wanted == 0.0 {
         return String::new();
     }
-    let text = serde_json::to_string(&number).unwrap_or_default();
-    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
+    let exact = wanted as i64;
+    let mut round = 1_i64;
+    let mut shortest = exact;
+    while round < exact {
+        round *= 10;
+        let candidate = (exact + round / 2) / round * round;
+        if candidate as f32 != wanted {
+            break;
+        }
+        shortest = candidate;
+    }
+    shortest.to_string()
 }

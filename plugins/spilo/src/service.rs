@@ -93,11 +93,12 @@ fn host_names(request: &Request, role: Role) -> String {
         Role::Replica => (&config.services.replica_dns_name_format, &config.exposure.replica_legacy_dns_name_format),
     };
     let short = internal_name(&cluster.name, &cluster.team);
-    let name = if format.contains("{team}") { short } else { &cluster.name };
+    let names_team = format.as_bytes().windows(6).any(|part| part == b"{team}");
+    let name = if names_team { short } else { &cluster.name };
     let current = config.services.dns_name(cluster, role, name);
     if short == cluster.name || legacy.is_empty() {
         return current;
     }
     let old = dns_name(legacy, short, &cluster.team, &cluster.namespace, &config.services.db_hosted_zone);
-    if old == current { current } else { [current, old].join(",") }
+    if old == current { current } else { [&*current, ",", &old].concat() }
 }

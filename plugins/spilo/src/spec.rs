@@ -43,6 +43,7 @@ spec! {
 
         pub env: Vec<Value> = "env",
         pub env_from: Vec<Value> = "envFrom",
+        pub clone: Value = "clone",
         pub standby: Value = "standby",
     }
 }

@@ -1,7 +1,7 @@
 //! Which version of PostgreSQL the members run: that of the data, once there is data.
 
 use pgloom_kit::container::{DATABASE, name_of};
-use pgloom_kit::{Notes, Result, Value};
+use pgloom_kit::{Notes, Result, Value, serde_json};
 
 use crate::Request;
 
@@ -24,20 +24,20 @@ pub fn effective(request: &Request, notes: &mut Notes) -> Result<String> {
 fn running(request: &Request) -> Result<Option<String>> {
     let found = request.observed::<Value>(RUNNING)?;
     let workload = found.iter().find(|(name, _)| *name == request.cluster.name);
-    let containers = workload.and_then(|(_, workload)| workload.pointer("/spec/template/spec/containers")?.as_array());
+    let containers = workload
+        .and_then(|(_, workload)| workload.get("spec")?.get("template")?.get("spec")?.get("containers")?.as_array());
     let database = containers.into_iter().flatten().find(|container| name_of(container) == DATABASE);
     let variables = database.and_then(|database| database.get("env")?.as_array());
     let value = |name: &str| {
         let mut entries = variables.into_iter().flatten();
         entries.find(|entry| name_of(entry) == name)?.get("value")?.as_str()
     };
-    Ok(value("PGVERSION").or_else(|| value("SPILO_CONFIGURATION").and_then(in_bin_dir)).map(str::to_owned))
+    Ok(value("PGVERSION").map(str::to_owned).or_else(|| value("SPILO_CONFIGURATION").and_then(in_bin_dir)))
 }
 
-/// The version of the folder of programs, as in `"bin_dir":"/usr/lib/postgresql/12/bin"`, that earlier releases wrote into the
-/// configuration.
-fn in_bin_dir(configuration: &str) -> Option<&str> {
-    let (_, rest) = configuration.split_once(r#""bin_dir":""#)?;
-    let (folder, _) = rest.split_once('"')?;
-    folder.strip_suffix("/bin")?.rsplit_once('/').map(|(_, version)| version)
+/// The version of the folder of programs, as in `/usr/lib/postgresql/12/bin`, that earlier releases wrote into the configuration.
+fn in_bin_dir(configuration: &str) -> Option<String> {
+    let configuration: Value = serde_json::from_str(configuration).ok()?;
+    let folder = configuration.get("postgresql")?.get("bin_dir")?.as_str()?;
+    folder.strip_suffix("/bin")?.rsplit_once('/').map(|(_, version)| version.to_owned())
 }

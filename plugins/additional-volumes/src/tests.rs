@@ -1,0 +1,173 @@
+//! What the plugin promises.
+
+use pgloom_kit::testing::upstream::{cases, difference};
+use pgloom_kit::testing::{Answer, Call, reason};
+use pgloom_kit::{Failure, Value, json};
+
+use crate::AdditionalVolumes;
+
+fn workload(name: &str, containers: &[&str]) -> Value {
+    let containers: Vec<Value> = containers.iter().map(|name| json!({"name": name})).collect();
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": name},
+        "spec": {"template": {"spec": {"containers": containers}}},
+    })
+}
+
+fn call(volumes: Value) -> Result<Answer, Failure> {
+    let manifest = json!({"metadata": {"name": "acid-orders"}, "spec": {"additionalVolumes": volumes}});
+    Call::new(&manifest)
+        .desired(&workload("acid-orders", &["postgres", "exporter", "shipper"]))
+        .mutate::<AdditionalVolumes>()
+}
+
+fn answer(volumes: Value) -> Answer {
+    call(volumes).unwrap()
+}
+
+fn pod(answer: &Answer) -> &Value {
+    &answer.object("StatefulSet", "acid-orders").unwrap()["spec"]["template"]["spec"]
+}
+
+/// As in `postgres: data at /data`.
+fn mounts(answer: &Answer) -> Vec<String> {
+    let mut mounts = Vec::new();
+    for container in pod(answer)["containers"].as_array().unwrap() {
+        for mount in container["volumeMounts"].as_array().unwrap() {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            mounts.push(
+                [&text(&container["name"]), ": ", &text(&mount["name"]), " at ", &text(&mount["mountPath"])].concat(),
+            );
+        }
+    }
+    mounts
+}
+
+#[test]
+fn the_recorded_volumes_are_mounted_as_they_were() {
+    for case in cases("the_recorded_volumes_are_mounted_as_they_were") {
+        let Some(volumes) = case.manifest["spec"]["additionalVolumes"].as_array() else { continue };
+        let name = case.manifest["metadata"]["name"].as_str().unwrap();
+        let recorded = &case.created("StatefulSet", |made| made == name)[0]["spec"]["template"]["spec"];
+        let containers = recorded["containers"].as_array().unwrap();
+        let names: Vec<&str> = containers.iter().map(|container| container["name"].as_str().unwrap()).collect();
+        let answer = case.call().desired(&workload(name, &names)).mutate::<AdditionalVolumes>().unwrap();
+        let made = &answer.object("StatefulSet", name).unwrap()["spec"]["template"]["spec"];
+
+        let own = |list: &Value| -> Vec<Value> {
+            let is_own = |entry: &&Value| volumes.iter().any(|volume| volume["name"] == entry["name"]);
+            list.as_array().unwrap().iter().filter(is_own).cloned().collect()
+        };
+        let mut expected_volumes = own(&recorded["volumes"]);
+        for volume in &mut expected_volumes {
+            // Written in the manifest, and left out by the recorded release because it is the default.
+            if volume["name"] == "data" {
+                volume["persistentVolumeClaim"]["readOnly"] = json!(false);
+            }
+        }
+        let expected: Vec<Value> = containers
+            .iter()
+            .map(|container| json!({"name": container["name"], "volumeMounts": own(&container["volumeMounts"])}))
+            .collect();
+        let expected = json!({"containers": expected, "volumes": expected_volumes});
+        assert_eq!(difference(made, &expected), None, "{}", case.name);
+    }
+}
+
+#[test]
+fn a_volume_without_targets_is_the_databases_and_all_means_every_container() {
+    let answer = answer(json!([
+        {"name": "a", "mountPath": "/a", "volumeSource": {"emptyDir": {}}},
+        {"name": "b", "mountPath": "/b", "targetContainers": [], "volumeSource": {"emptyDir": {}}},
+        {"name": "c", "mountPath": "/c", "targetContainers": ["all"], "volumeSource": {"emptyDir": {}}},
+        {"name": "d", "mountPath": "/d", "targetContainers": ["shipper"], "volumeSource": {"emptyDir": {}}},
+    ]));
+    let expected = [
+        "postgres: a at /a",
+        "postgres: b at /b",
+        "postgres: c at /c",
+        "exporter: c at /c",
+        "shipper: c at /c",
+        "shipper: d at /d",
+    ];
+    assert_eq!(mounts(&answer), expected);
+    assert_eq!(pod(&answer)["volumes"][0], json!({"name": "a", "emptyDir": {}}));
+}
+
+#[test]
+fn a_folder_of_a_volume_may_be_named_or_made_of_variables() {
+    let source = json!({"persistentVolumeClaim": {"claimName": "data"}});
+    let answer = answer(json!([
+        {"name": "a", "mountPath": "/a", "subPath": "x", "volumeSource": source},
+        {"name": "a", "mountPath": "/b", "subPath": "$(POD_NAME)", "isSubPathExpr": true, "volumeSource": source},
+    ]));
+    let expected = json!([
+        {"name": "a", "mountPath": "/a", "subPath": "x"},
+        {"name": "a", "mountPath": "/b", "subPathExpr": "$(POD_NAME)"},
+    ]);
+    assert_eq!(pod(&answer)["containers"][0]["volumeMounts"], expected);
+    assert_eq!(pod(&answer)["volumes"].as_array().unwrap().len(), 1, "one volume, mounted twice");
+}
+
+#[test]
+fn what_cannot_be_mounted_is_left_out_with_its_volume() {
+    for (entry, path, message) in [
+        (
+            json!({"name": "bad", "mountPath": "/a", "volumeSource": {"emptyDir": {}}}),
+            "spec.additionalVolumes[1].mountPath",
+            "the volume good is already mounted there; bad is left out",
+        ),
+        (
+            json!({"name": "bad", "mountPath": "/home/postgres/pgdata", "volumeSource": {"emptyDir": {}}}),
+            "spec.additionalVolumes[1].mountPath",
+            "the database's files are there; bad is left out",
+        ),
+        (
+            json!({"name": "bad", "mountPath": "/b", "targetContainers": ["all", "exporter"], "volumeSource": {"emptyDir": {}}}),
+            "spec.additionalVolumes[1].targetContainers",
+            "\"all\" stands alone or not at all; bad is left out",
+        ),
+    ] {
+        let answer = answer(json!([{"name": "good", "mountPath": "/a", "volumeSource": {"emptyDir": {}}}, entry]));
+        assert_eq!(mounts(&answer), ["postgres: good at /a"]);
+        assert_eq!(pod(&answer)["volumes"].as_array().unwrap().len(), 1);
+        assert_eq!(answer.messages(), [message]);
+        assert_eq!(answer.response.findings[0].path.as_deref(), Some(path));
+    }
+}
+
+#[test]
+fn a_target_that_does_not_exist_is_told() {
+    let volume =
+        json!({"name": "a", "mountPath": "/a", "targetContainers": ["typo"], "volumeSource": {"emptyDir": {}}});
+    let answer = answer(json!([volume]));
+    assert!(mounts(&answer).is_empty());
+    assert_eq!(answer.messages(), ["there is no container typo to mount a in"]);
+}
+
+#[test]
+fn a_bad_entry_is_refused_with_its_path() {
+    let source = json!({"emptyDir": {}});
+    for (volumes, expected) in [
+        (
+            json!([{"name": "", "mountPath": "/a", "volumeSource": source}]),
+            "spec.additionalVolumes[0].name: the volume has no name",
+        ),
+        (
+            json!([{"name": "a", "mountPath": "", "volumeSource": source}]),
+            "spec.additionalVolumes[0].mountPath: the volume has no mountPath",
+        ),
+        (
+            json!([{"name": "a", "mountPath": "/a", "volumeSource": {}}]),
+            "spec.additionalVolumes[0].volumeSource: the volume has no source",
+        ),
+        (
+            json!([{"name": "a", "mountPath": "/a", "volumeSource": source}, {"name": "a", "mountPath": "/b", "volumeSource": {"secret": {}}}]),
+            "spec.additionalVolumes[1].name: there is an earlier volume a with another source",
+        ),
+    ] {
+        assert_eq!(reason(&call(volumes).unwrap_err()), expected);
+    }
+}

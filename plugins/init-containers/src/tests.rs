@@ -1,0 +1,102 @@
+//! What the plugin promises.
+
+use pgloom_kit::testing::upstream::{cases, difference};
+use pgloom_kit::testing::{Answer, Call, operator_config, reason};
+use pgloom_kit::{Failure, Value, json};
+
+use crate::InitContainers;
+
+fn manifest(spec: &Value) -> Value {
+    let mut manifest = json!({
+        "apiVersion": "acid.zalan.do/v1",
+        "kind": "postgresql",
+        "metadata": {"name": "acid-orders", "namespace": "shop"},
+        "spec": {"teamId": "acid"},
+    });
+    manifest["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    manifest
+}
+
+fn call(spec: Value) -> Result<Answer, Failure> {
+    Call::new(&manifest(&spec)).operator_config(&operator_config(&json!({}))).mutate::<InitContainers>()
+}
+
+fn containers(answer: &Answer, cluster: &str) -> Value {
+    let made = answer.object("StatefulSet", cluster);
+    made.map_or(Value::Null, |made| made["spec"]["template"]["spec"]["initContainers"].clone())
+}
+
+#[test]
+fn the_recorded_init_containers_are_made_as_they_were() {
+    for case in cases("the_recorded_init_containers_are_made_as_they_were") {
+        let answer = case.call().mutate::<InitContainers>().unwrap();
+        let name = case.manifest["metadata"]["name"].as_str().unwrap();
+        let mut recorded = case.created("StatefulSet", |made| made == name)[0]["spec"]["template"]["spec"]
+            .get("initContainers")
+            .cloned()
+            .unwrap_or_default();
+        for container in recorded.as_array_mut().into_iter().flatten() {
+            container.as_object_mut().unwrap().retain(|field, _| field != "imagePullPolicy");
+        }
+        assert_eq!(difference(&containers(&answer, name), &recorded), None, "{}", case.name);
+    }
+}
+
+#[test]
+fn a_container_is_passed_on_as_it_is() {
+    let container = json!({
+        "name": "date",
+        "image": "busybox",
+        "command": ["/bin/date"],
+        "env": [{"name": "A", "value": "b"}],
+        "resources": {"limits": {"cpu": "1"}},
+        "securityContext": {"runAsUser": 0},
+        "volumeMounts": [{"name": "pgdata", "mountPath": "/data"}],
+    });
+    let answer = call(json!({"initContainers": [container]})).unwrap();
+    assert_eq!(containers(&answer, "acid-orders"), json!([container]));
+}
+
+#[test]
+fn of_both_spellings_the_current_one_counts() {
+    let (current, old) = (json!([{"name": "a", "image": "i"}]), json!([{"name": "b", "image": "i"}]));
+    let answer = call(json!({"init_containers": old})).unwrap();
+    assert_eq!(containers(&answer, "acid-orders"), old);
+    assert!(answer.response.findings.is_empty());
+
+    let answer = call(json!({"init_containers": old, "initContainers": current})).unwrap();
+    assert_eq!(containers(&answer, "acid-orders"), current);
+    assert_eq!(answer.response.findings[0].path.as_deref(), Some("spec.init_containers"));
+
+    let answer = call(json!({"init_containers": old, "initContainers": null})).unwrap();
+    assert_eq!(containers(&answer, "acid-orders"), old);
+}
+
+#[test]
+fn a_new_cluster_is_refused_if_they_are_switched_off_and_a_running_one_goes_on_without() {
+    let off = || {
+        let manifest = manifest(&json!({"initContainers": [{"name": "a", "image": "i"}]}));
+        Call::new(&manifest).operator_config(&operator_config(&json!({"enable_init_containers": false})))
+    };
+    let failure = off().mutate::<InitContainers>().unwrap_err();
+    assert_eq!(reason(&failure), "spec.initContainers: initContainers specified but disabled in configuration");
+
+    let running = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "acid-orders"}});
+    let answer = off().observed("running", &running).mutate::<InitContainers>().unwrap();
+    assert!(answer.objects.is_empty());
+    assert_eq!(answer.messages(), ["initContainers specified but disabled in configuration"]);
+}
+
+#[test]
+fn a_bad_entry_is_refused_with_its_path() {
+    for (list, expected) in [
+        (json!([{"image": "i"}]), "spec.initContainers[0].name: the init container has no name"),
+        (json!([{"name": "a"}]), "spec.initContainers[0].image: the init container has no image"),
+        (
+            json!([{"name": "a", "image": "i"}, {"name": "a", "image": "j"}]),
+            "spec.initContainers[1].name: there is an earlier init container a",
+        ),
+    ] {
+        assert_eq!(reason(&call(json!({"initContainers": list})).unwrap_err()), expected);
+    }
+}

@@ -1,0 +1,71 @@
+//! Which variables the sections `clone` and `standby` stand for. The steps of that name set them; they win over the platform's, so
+//! these have to leave room.
+
+use pgloom_kit::Value;
+
+use crate::config::Archive;
+use crate::spec::Spec;
+
+/// Fields of `clone` and the variables that they set.
+const CLONE: [(&str, &[&str]); 7] = [
+    ("cluster", &["CLONE_SCOPE", "CLONE_METHOD"]),
+    ("timestamp", &["CLONE_TARGET_TIME", "CLONE_WAL_BUCKET_SCOPE_PREFIX"]),
+    ("s3_wal_path", &["CLONE_WALE_S3_PREFIX"]),
+    ("s3_endpoint", &["CLONE_AWS_ENDPOINT", "CLONE_WALE_S3_ENDPOINT"]),
+    ("s3_access_key_id", &["CLONE_AWS_ACCESS_KEY_ID"]),
+    ("s3_secret_access_key", &["CLONE_AWS_SECRET_ACCESS_KEY"]),
+    ("s3_force_path_style", &["CLONE_AWS_S3_FORCE_PATH_STYLE"]),
+];
+/// What a copy of a running leader takes.
+const LEADER: [&str; 4] = ["CLONE_HOST", "CLONE_PORT", "CLONE_USER", "CLONE_PASSWORD"];
+/// Fields of `standby` and the variables that they set.
+const STANDBY: [(&str, &[&str]); 5] = [
+    ("s3_wal_path", &["STANDBY_WALE_S3_PREFIX", "STANDBY_METHOD", "STANDBY_WAL_BUCKET_SCOPE_PREFIX"]),
+    ("gs_wal_path", &["STANDBY_WALE_GS_PREFIX", "STANDBY_METHOD", "STANDBY_WAL_BUCKET_SCOPE_PREFIX"]),
+    ("standby_host", &["STANDBY_HOST"]),
+    ("standby_port", &["STANDBY_PORT"]),
+    ("standby_primary_slot_name", &["STANDBY_PRIMARY_SLOT_NAME"]),
+];
+
+/// Their names.
+pub fn variables(spec: &Spec, archive: &Archive) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    if is_given(&spec.clone, "cluster") {
+        of(&spec.clone, &CLONE, &mut names);
+        match (is_given(&spec.clone, "timestamp"), is_given(&spec.clone, "s3_wal_path")) {
+            (false, _) => names.extend(LEADER),
+            (true, false) => names.extend(bucket(archive)),
+            (true, true) => {}
+        }
+    }
+    of(&spec.standby, &STANDBY, &mut names);
+    names
+}
+
+fn of(section: &Value, fields: &[(&str, &[&'static str])], names: &mut Vec<&'static str>) {
+    for (field, variables) in fields {
+        if is_given(section, field) {
+            names.extend_from_slice(variables);
+        }
+    }
+}
+
+/// The source's archive in the platform's own bucket.
+fn bucket(archive: &Archive) -> [&'static str; 2] {
+    let bucket = if !archive.wal_s3_bucket.is_empty() {
+        "CLONE_WAL_S3_BUCKET"
+    } else if !archive.wal_gs_bucket.is_empty() {
+        "CLONE_WAL_GS_BUCKET"
+    } else {
+        "CLONE_AZURE_STORAGE_ACCOUNT"
+    };
+    [bucket, "CLONE_WAL_BUCKET_SCOPE_SUFFIX"]
+}
+
+fn is_given(section: &Value, field: &str) -> bool {
+    match section.get(field) {
+        None | Some(Value::Null) => false,
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(_) => true,
+    }
+}
