@@ -56,7 +56,7 @@ fn a_bad_condition_is_told_with_the_patch_and_the_place() {
         {"when": "cluster.spec.tls.caFile == 'x'", "apply": statefulset(json!({}))},
     ]))
     .unwrap_err();
-    let expected = "patches[1].when: cluster.spec.tls.caFile == 'x': at character 14: there is no field tls; test for it with has(";
+    let expected = "patches[1].when: cluster.spec.tls.caFile == 'x': at character 14: there is no field tls; ask has() for it first, ";
     assert!(reason(&failure).starts_with(expected), "{failure:?}");
     assert!(matches!(failure, Failure::InvalidConfig(_)));
 }

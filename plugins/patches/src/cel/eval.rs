@@ -103,11 +103,9 @@ fn map<'a>(entries: &'a [(Node, Node)], scope: &'a Scope<'a>) -> Result<'a> {
 
 fn field<'a>(at: usize, target: Cow<'a, Value>, name: &str) -> Result<'a> {
     let missing = |target: &Value| match target {
-        Value::Object(_) => Wrong::new(
-            at,
-            ["there is no field ", name].concat(),
-            ["test for it with has(", "….", name, ") && in front"].concat(),
-        ),
+        Value::Object(_) => {
+            Wrong::new(at, ["there is no field ", name].concat(), "ask has() for it first, joined by &&")
+        }
         other => Wrong::new(
             at,
             [kind(other), " has no field ", name].concat(),

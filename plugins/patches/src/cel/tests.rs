@@ -79,7 +79,7 @@ fn what_is_wrong_is_told_with_its_place_and_a_remedy() {
         ("cluster.spec.teamId = 'acid'", "at character 21: \"=\" is no sign of the language; use ==, "),
         ("cluster.spec.teamId & true", "at character 21: \"&\" is no sign"),
         ("team == 'acid'", "at character 1: there is no variable team; start with cluster, "),
-        ("cluster.spec.clone.cluster == 'x'", "at character 14: there is no field clone; test for it with has("),
+        ("cluster.spec.clone.cluster == 'x'", "at character 14: there is no field clone; ask has() for it first, "),
         ("has(cluster.spec.tls.caFile)", "at character 1: has() asks null for the field caFile; "),
         ("cluster.spec.teamId.name", "at character 21: a text has no field name; "),
         ("cluster.spec.sidecars[2] == 1", "at character 22: there is no element 2; "),
