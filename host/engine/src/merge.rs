@@ -103,7 +103,7 @@ impl Merger {
             return Err(Error::Forbid { step: writer.step.to_owned(), object, path, reason });
         }
         let cover = writer.rights.cover(&kind, own);
-        Check::new(writer.step, writer.rights, &kind, &object, &self.steps).object(
+        Check::new((writer.step, step), writer.rights, &kind, &object, &self.steps).object(
             &cover,
             before.map(|before| &before.root),
             &root,

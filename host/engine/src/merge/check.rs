@@ -1,9 +1,10 @@
 //! Finds out whether a step may merge a partial object: claims first, then conflicts. Changes nothing.
 
 use super::{
+    Step,
     combine::{positions, same},
     error::{Conflict, Error, show},
-    node::{List, Node},
+    node::{List, Node, StepId},
 };
 use crate::{
     claim::{Cover, Missing, Rights},
@@ -13,12 +14,13 @@ use crate::{
 
 /// What a check needs to know beside the trees.
 pub(crate) struct Check<'a> {
-    pub(crate) step: &'a str,
-    pub(crate) rights: &'a Rights,
-    pub(crate) kind: &'a ObjectKind,
-    pub(crate) object: &'a ObjectRef,
+    step: &'a str,
+    id: StepId,
+    rights: &'a Rights,
+    kind: &'a ObjectKind,
+    object: &'a ObjectRef,
     /// The steps that wrote so far: names, and whether their values are confidential.
-    pub(crate) steps: &'a [super::Step],
+    steps: &'a [Step],
     trail: Vec<Place<'a>>,
 }
 
@@ -31,13 +33,14 @@ enum Place<'a> {
 
 impl<'a> Check<'a> {
     pub(crate) fn new(
-        step: &'a str,
+        step: (&'a str, StepId),
         rights: &'a Rights,
         kind: &'a ObjectKind,
         object: &'a ObjectRef,
-        steps: &'a [super::Step],
+        steps: &'a [Step],
     ) -> Self {
-        Self { step, rights, kind, object, steps, trail: Vec::with_capacity(12) }
+        let (step, id) = step;
+        Self { step, id, rights, kind, object, steps, trail: Vec::with_capacity(12) }
     }
 
     /// Looks at a whole partial object. What says which object it is needs no claim.
@@ -112,7 +115,11 @@ impl<'a> Check<'a> {
     }
 
     fn entries(&mut self, cover: &Cover<'_>, before: &'a [(Key, Node)], list: &'a List) -> Result<(), Error> {
-        for ((key, after), place) in list.entries.iter().zip(positions(before, &list.entries)) {
+        let places = positions(before, &list.entries);
+        if !cover.is_all() && !places.iter().flatten().is_sorted() {
+            return Err(self.reordered());
+        }
+        for ((key, after), place) in list.entries.iter().zip(places) {
             let before = place.and_then(|place| before.get(place)).map(|(_, node)| node);
             self.trail.push(Place::Entry(key));
             let below;
@@ -128,8 +135,8 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// An entry that exists already may be named by everyone: its keys say where the rest belongs. To add one is a claim of
-    /// its own.
+    /// An entry that exists already may be named by everyone: its keys say where the rest belongs. To add one, or to change
+    /// the order of those that are there, takes a claim on the entry, or on the list.
     fn entry(
         &mut self,
         cover: &Cover<'_>,
@@ -164,9 +171,8 @@ impl<'a> Check<'a> {
             (Node::List(list), _) => list.entries.is_empty(),
             _ => false,
         };
-        let owner = self.steps.get(usize::from(before.step()));
-        let foreign = owner.filter(|owner| owner.name != self.step);
-        let Some(owner) = foreign.filter(|_| !equal) else { return Ok(()) };
+        let foreign = before.foreign(self.id).filter(|_| !equal);
+        let Some(owner) = foreign.and_then(|id| self.steps.get(usize::from(id))) else { return Ok(()) };
         let path = self.path();
         if self.rights.may_override(self.kind, &path) {
             return Ok(());
@@ -183,6 +189,15 @@ impl<'a> Check<'a> {
 
     fn unclaimed(&self, missing: Missing) -> Error {
         Error::Claim { step: self.step.to_owned(), object: self.object.clone(), path: self.path(), missing }
+    }
+
+    fn reordered(&self) -> Error {
+        Error::Forbid {
+            step: self.step.to_owned(),
+            object: self.object.clone(),
+            path: self.path(),
+            reason: "it would change the order of entries that are there; that takes a claim on the whole list",
+        }
     }
 
     fn path(&self) -> FieldPath {

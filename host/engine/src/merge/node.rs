@@ -119,12 +119,20 @@ impl Node {
         }
     }
 
-    /// The step that set it first; of a map or list, the one that set its first leaf.
+    /// The step that set the leaf; of a map or list, the one that made it.
     pub(crate) fn step(&self) -> StepId {
         match self {
-            Self::Leaf(_, step) => *step,
-            Self::Map(fields, step) => fields.values().next().map_or(*step, Self::step),
-            Self::List(list) => list.entries.first().map_or(list.step, |(_, node)| node.step()),
+            Self::Leaf(_, step) | Self::Map(_, step) => *step,
+            Self::List(list) => list.step,
+        }
+    }
+
+    /// The first other step that set a leaf of it.
+    pub(crate) fn foreign(&self, step: StepId) -> Option<StepId> {
+        match self {
+            Self::Map(fields, _) if self.has_parts() => fields.values().find_map(|node| node.foreign(step)),
+            Self::List(list) if self.has_parts() => list.entries.iter().find_map(|(_, node)| node.foreign(step)),
+            leaf => Some(leaf.step()).filter(|owner| *owner != step),
         }
     }
 

@@ -227,10 +227,13 @@ fn a_kind_that_nobody_knows_is_merged_deeply_and_its_lists_as_a_whole() {
     let object = merged(&[("a", monitor(json!({"x": {"y": 1}}))), ("b", monitor(json!({"x": {"z": [1, 2]}})))]);
     assert_eq!(object.object["spec"], json!({"x": {"y": 1, "z": [1, 2]}}));
     assert_eq!(object.owners["spec.x.z"], "b");
+    let first = ("a", monitor(json!({"x": {"y": 1, "z": [1]}})));
     for clash in [json!({"x": {"z": [3]}}), json!({"x": 1}), json!({"x": {"y": {"deep": 1}}})] {
-        let fragments = [("a", monitor(json!({"x": {"y": 1, "z": [1]}}))), ("b", monitor(clash))];
-        assert!(matches!(refused(&fragments), Error::Conflict(_)));
+        assert!(matches!(refused(&[first.clone(), ("b", monitor(clash))]), Error::Conflict(_)));
     }
+    // Its own part of a map is no right to the rest.
+    let own = ("b", monitor(json!({"x": {"a": 1}})));
+    assert!(matches!(refused(&[first, own, ("b", monitor(json!({"x": 1})))]), Error::Conflict(_)));
 }
 
 #[test]

@@ -72,6 +72,27 @@ fn to_name_an_entry_that_is_there_needs_no_claim() {
 }
 
 #[test]
+fn the_order_of_what_is_there_changes_only_who_claims_the_whole_list() {
+    let reversed =
+        || pod(json!({"containers": [{"name": "postgres", "env": [{"name": "SCOPE"}, {"name": "PGROOT"}]}]}));
+    let first = env(json!([{"name": "PGROOT", "value": "x"}, {"name": "SCOPE", "value": "orders"}]));
+    let reorder = |rights: Rights| {
+        let mut merger = merge(&[("spilo", first.clone())]).unwrap();
+        merger.apply(&Writer { step: "sidecar", rights: &rights }, reversed())?;
+        Ok::<_, Error>(merger.finish().remove(0))
+    };
+    let error = reorder(writes(&["spec.template.spec.containers[*].env[name=TLS]"])).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("containers[name=postgres].env` of apps/v1 StatefulSet orders: it would change the order"),
+        "{error}"
+    );
+    let object = reorder(writes(&["spec.template.spec.containers[*].env"])).unwrap();
+    assert_eq!(names(&containers(&object)[0]["env"]), ["SCOPE", "PGROOT"]);
+}
+
+#[test]
 fn a_grant_narrows_a_claim_and_the_error_says_which_of_them_is_missing() {
     let narrowed =
         |grants: &[&str]| writes(&["spec.template"]).granted(&[claim(&stateful_set(json!({})), false, grants)]);
