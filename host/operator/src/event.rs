@@ -1,6 +1,7 @@
 //! Events of a `postgresql` object: each standing warning is told once, not at every resync.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -59,7 +60,7 @@ impl Announcer {
             type_: if announcement.warning { EventType::Warning } else { EventType::Normal },
             reason: announcement.reason.clone(),
             note: Some(cut(&announcement.note)),
-            action: announcement.reason.clone(),
+            action: action(announcement),
             secondary: None,
         };
         if let Err(error) = self.recorder.publish(&event, about).await {
@@ -82,6 +83,13 @@ impl Announcer {
     pub async fn forget(&self, key: &ClusterKey) {
         self.standing.lock().await.remove(key);
     }
+}
+
+/// The recorder counts events of the same action as one and keeps the first one's note. So another note is another action.
+fn action(announcement: &Announcement) -> String {
+    let mut hasher = DefaultHasher::new();
+    announcement.note.hash(&mut hasher);
+    format!("{}-{:08x}", announcement.reason, hasher.finish() & 0xffff_ffff)
 }
 
 /// What an event of an object refers to.
@@ -120,7 +128,8 @@ mod tests {
     async fn a_standing_warning_is_told_once_and_again_after_it_was_gone() {
         let wire = Wire::new();
         let announcer = Announcer::new(wire.client(), "");
-        let (key, about) = (ClusterKey::new("ns", "c"), reference(&json!({"metadata": {"name": "c", "namespace": "ns"}})));
+        let (key, about) =
+            (ClusterKey::new("ns", "c"), reference(&json!({"metadata": {"name": "c", "namespace": "ns"}})));
         let warning = Announcement::warning("Sync", "no version");
         for warnings in [vec![warning.clone()], vec![warning.clone()], vec![], vec![warning]] {
             announcer.stands(&key, &about, warnings).await;

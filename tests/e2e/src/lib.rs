@@ -1,0 +1,220 @@
+//! The vocabulary of the end-to-end tests: a namespace of one's own, objects, SQL, and waiting for what shall come true.
+//!
+//! They need the local cluster with pgloom in it; `make test` brings both up. Without `PGLOOM_TEST_KUBECONFIG` each says
+//! that it is skipped.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "here a panic is the report of a test")]
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use serde_json::{Value, json};
+
+/// How long anything may take on two busy cores.
+pub const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A namespace of its own, gone with the value.
+pub struct Namespace {
+    /// Its name.
+    pub name: String,
+}
+
+/// Whether there is a cluster to test on; says loudly if not.
+pub fn has_cluster(test: &str) -> bool {
+    let found = std::env::var_os("PGLOOM_TEST_KUBECONFIG").is_some();
+    if !found {
+        println!("SKIPPED: {test}: PGLOOM_TEST_KUBECONFIG names no cluster; run `make test`");
+    }
+    found
+}
+
+/// Makes a namespace; any that an earlier run left is replaced.
+pub fn namespace(name: &str) -> Namespace {
+    let name = format!("e2e-{name}");
+    let _ = kubectl(&["delete", "namespace", &name, "--ignore-not-found", "--wait"]);
+    kubectl(&["create", "namespace", &name]).unwrap();
+    Namespace { name }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.kubectl(&["get", "postgresql,pods,events"]).unwrap_or_default());
+            eprintln!("{}", self.kubectl(&["get", "postgresql", "-o", "yaml"]).unwrap_or_default());
+        }
+        // The manifests first: their finalizers need the operator, and the namespace would wait for them.
+        let _ = self.kubectl(&["delete", "postgresql", "--all", "--wait", "--timeout=120s"]);
+        let _ = kubectl(&["delete", "namespace", &self.name, "--wait=false"]);
+    }
+}
+
+/// Runs kubectl against the test cluster and gives what it printed.
+///
+/// # Errors
+/// With what it said, if it failed.
+pub fn kubectl(arguments: &[&str]) -> Result<String, String> {
+    kubectl_with(arguments, "")
+}
+
+fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster/cluster");
+    let mut child = Command::new(script)
+        .arg("kubectl")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the cluster's script runs");
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).map_err(|error| error.to_string())?;
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() { Ok(text) } else { Err(format!("{text}{}", String::from_utf8_lossy(&output.stderr))) }
+}
+
+/// Waits until `check` gives a value; panics with what it said last.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    loop {
+        match check() {
+            Ok(value) => return value,
+            Err(reason) if start.elapsed() > PATIENCE => panic!("{what}: not within {PATIENCE:?}: {reason}"),
+            Err(_) => std::thread::sleep(Duration::from_secs(1)),
+        }
+    }
+}
+
+/// `Ok` if it holds.
+///
+/// # Errors
+/// With what was seen, if not.
+pub fn ensure(holds: bool, seen: impl std::fmt::Display) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(seen.to_string()) }
+}
+
+impl Namespace {
+    /// kubectl in this namespace.
+    ///
+    /// # Errors
+    /// With what it said, if it failed.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        kubectl(&[&["--namespace", &self.name], arguments].concat())
+    }
+
+    /// Applies an object.
+    pub fn apply(&self, object: &Value) {
+        self.try_apply(object).unwrap();
+    }
+
+    /// Applies an object that may be refused.
+    ///
+    /// # Errors
+    /// With the refusal.
+    pub fn try_apply(&self, object: &Value) -> Result<String, String> {
+        kubectl_with(&["--namespace", &self.name, "apply", "--filename", "-"], &object.to_string())
+    }
+
+    /// An object.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn get(&self, kind: &str, name: &str) -> Result<Value, String> {
+        let text = self.kubectl(&["get", kind, name, "--output", "json"])?;
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    }
+
+    /// The names of the objects of a kind that carry a cluster's label.
+    pub fn names(&self, kind: &str, cluster: &str) -> Vec<String> {
+        let selector = format!("cluster-name={cluster}");
+        let text = self.kubectl(&["get", kind, "--selector", &selector, "--output", "name"]).unwrap();
+        text.lines().map(|line| line.rsplit('/').next().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// Merges a change into an object.
+    pub fn patch(&self, kind: &str, name: &str, change: &Value) {
+        self.kubectl(&["patch", kind, name, "--type", "merge", "--patch", &change.to_string()]).unwrap();
+    }
+
+    /// Waits until a cluster is `Running` with all of its members ready, and gives its status.
+    #[track_caller]
+    pub fn running(&self, cluster: &str) -> Value {
+        eventually(&format!("{cluster} runs"), || {
+            let object = self.get("postgresql", cluster)?;
+            let status = &object["status"];
+            let whole = status["readyInstances"] == object["spec"]["numberOfInstances"]
+                && status["observedGeneration"] == object["metadata"]["generation"];
+            ensure(status["PostgresClusterStatus"] == "Running" && whole, status)?;
+            Ok(status.clone())
+        })
+    }
+
+    /// The pod that leads, as its label says.
+    ///
+    /// # Errors
+    /// If there is not exactly one.
+    pub fn leader(&self, cluster: &str) -> Result<String, String> {
+        let selector = format!("cluster-name={cluster},spilo-role=master");
+        let text = self.kubectl(&["get", "pods", "--selector", &selector, "--output", "name"])?;
+        let names: Vec<&str> = text.lines().collect();
+        match names[..] {
+            [name] => Ok(name.trim_start_matches("pod/").to_owned()),
+            _ => Err(format!("leaders: {names:?}")),
+        }
+    }
+
+    /// The password that a user's Secret holds.
+    pub fn password(&self, cluster: &str, user: &str) -> String {
+        let name = format!("{}.{cluster}.credentials", user.replace('_', "-"));
+        let secret = self.get("secret", &name).unwrap();
+        assert_eq!(decode(&secret["data"]["username"]), user);
+        decode(&secret["data"]["password"])
+    }
+
+    /// What a statement answers, run by psql in a member's pod over the network, with the Secret's password.
+    ///
+    /// # Errors
+    /// With what psql said, if it failed.
+    pub fn sql(&self, cluster: &str, connection: &Connection, statement: &str) -> Result<String, String> {
+        let Connection { user, database, host, mode } = connection;
+        let password = self.password(cluster, user);
+        let pod = self.names("pods", cluster).first().cloned().ok_or("no pod")?;
+        let target = format!("host={host} user={user} dbname={database} sslmode={mode} connect_timeout=10");
+        let password = format!("PGPASSWORD={password}");
+        let arguments =
+            ["exec", &pod, "--container", "postgres", "--", "env", &password, "psql", &target, "-AtX", "-c", statement];
+        self.kubectl(&arguments).map(|text| text.trim().to_owned())
+    }
+}
+
+/// Who connects where.
+pub struct Connection<'a> {
+    /// The role.
+    pub user: &'a str,
+    /// The database.
+    pub database: &'a str,
+    /// The Service.
+    pub host: &'a str,
+    /// libpq's `sslmode`.
+    pub mode: &'a str,
+}
+
+fn decode(value: &Value) -> String {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_str().unwrap_or_default()).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// The minimal manifest under another name and with as many members.
+pub fn minimal(name: &str, members: u32) -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../manifests/examples/minimal.yaml");
+    let mut manifest = example(path);
+    manifest["metadata"]["name"] = json!(name);
+    manifest["spec"]["numberOfInstances"] = json!(members);
+    manifest
+}
+
+fn example(path: &str) -> Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    serde_yaml_ng::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}

@@ -1,0 +1,51 @@
+//! A bad manifest is told by field and remedy, and touches nothing that runs.
+
+use e2e::{ensure, eventually, has_cluster, minimal, namespace};
+use serde_json::{Value, json};
+
+#[test]
+fn a_manifest_that_the_api_server_can_judge_is_refused_there() {
+    if !has_cluster("refused") {
+        return;
+    }
+    let namespace = namespace("refused");
+    let refused = |change: &dyn Fn(&mut Value)| {
+        let mut manifest = minimal("acid-bad", 1);
+        change(&mut manifest);
+        namespace.try_apply(&manifest).unwrap_err()
+    };
+    assert!(refused(&|manifest| manifest["spec"]["volume"] = json!({"size": "a lot"})).contains("spec.volume.size"));
+    assert!(refused(&|manifest| manifest["spec"]["tlss"] = json!({"secretName": "x"})).contains("spec.tlss"));
+    assert!(refused(&|manifest| manifest["spec"]["postgresql"] = json!({})).contains("version"));
+}
+
+#[test]
+fn a_manifest_that_only_the_operator_can_judge_gets_a_condition_and_an_event_and_changes_nothing() {
+    if !has_cluster("invalid") {
+        return;
+    }
+    let namespace = namespace("invalid");
+    namespace.apply(&minimal("acid-good", 1));
+    namespace.running("acid-good");
+    let before = namespace.get("statefulset", "acid-good").unwrap()["metadata"]["generation"].clone();
+
+    namespace.patch("postgresql", "acid-good", &json!({"spec": {"users": {"zalando": ["superuser", "nosuperuser"]}, "numberOfInstances": 3}}));
+    let condition = eventually("the condition tells", || {
+        let object = namespace.get("postgresql", "acid-good")?;
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let valid = conditions.into_iter().find(|condition| condition["type"] == "Valid").unwrap_or_default();
+        ensure(valid["status"] == "False", &valid)?;
+        Ok(valid)
+    });
+    let message = condition["message"].as_str().unwrap();
+    assert!(message.contains("conflicting user flags"), "{message}");
+    eventually("an event tells", || {
+        let events = namespace.kubectl(&["get", "events", "--field-selector", "type=Warning", "--output", "json"])?;
+        ensure(events.contains("conflicting user flags"), "no such event")
+    });
+    let after = namespace.get("statefulset", "acid-good").unwrap()["metadata"]["generation"].clone();
+    assert_eq!(before, after, "a bad manifest touches the StatefulSet");
+
+    namespace.patch("postgresql", "acid-good", &json!({"spec": {"users": {"zalando": ["superuser"]}, "numberOfInstances": 1}}));
+    namespace.running("acid-good");
+}
