@@ -2,6 +2,10 @@
 //!
 //! A contribution goes through three stages: its shape is found by the kind's schema, it is checked against the step's
 //! rights and the values of earlier steps, and only then is it put in. So what is refused leaves no trace.
+//!
+//! The server's merge depends on how it stores objects; where that shows, ours goes by what was said. Null is the same as
+//! silence, and equal values agree even if the server would have added defaults to the first. A claim on some entries of a
+//! list is no right to reorder the others.
 
 use std::sync::Arc;
 
@@ -26,7 +30,7 @@ use crate::{
     decision::Desired,
     ownership::owners,
     path::{FieldPath, Segment},
-    schema::Schema,
+    schema::{Kind, Schema},
 };
 
 /// A step that contributes.
@@ -79,40 +83,55 @@ impl Merger {
         let (object, mut fields) = identify(writer.step, fragment)?;
         let kind = ObjectKind { api_version: object.api_version.clone(), kind: object.kind.clone() };
         let known = self.schema.kind(&kind.api_version, &kind.kind);
-        if let Some(reason) = claim::host_kind(&kind).or(known.cluster_scoped.then_some(claim::CLUSTER_SCOPED)) {
-            return Err(Error::Kind { step: writer.step.to_owned(), object, reason });
-        }
+        let index = self.admit(writer, &object, &kind, known)?;
         self.place(writer.step, &object, &mut fields)?;
-        let index = self.find(writer.step, &object)?;
-        if index.is_none()
-            && let Err(missing) = writer.rights.may_create(&kind)
-        {
-            return Err(Error::Create { step: writer.step.to_owned(), object, missing });
-        }
         let step = self.step(writer);
-        let root =
-            Node::shape(self.schema, known.root, Value::Object(fields), step).map_err(|misfit| Error::Shape {
-                step: writer.step.to_owned(),
-                object: object.clone(),
-                problem: misfit.problem.clone(),
-                path: FieldPath::new(misfit.path()),
-            })?;
-        let before = index.and_then(|index| self.objects.get(index));
-        let own = before.is_none_or(|before| before.creator == step);
-        if let Some((path, reason)) = claim::forbidden(&root, own) {
-            return Err(Error::Forbid { step: writer.step.to_owned(), object, path, reason });
-        }
-        let cover = writer.rights.cover(&kind, own);
-        Check::new((writer.step, step), writer.rights, &kind, &object, &self.steps).object(
-            &cover,
-            before.map(|before| &before.root),
-            &root,
-        )?;
+        let root = Node::shape(self.schema, known.root, Value::Object(fields), step);
+        let root = root.map_err(|misfit| misfit.error(writer.step, &object))?;
+        self.check((writer, step), &object, &kind, index, &root)?;
         match index.and_then(|index| self.objects.get_mut(index)) {
             Some(before) => Arc::make_mut(before).root.combine(root),
             None => self.objects.push(Arc::new(Object { identity: object, creator: step, root })),
         }
         Ok(())
+    }
+
+    /// Whether the step may contribute to such an object at all; and where the object is, if it was created.
+    fn admit(
+        &self,
+        writer: &Writer<'_>,
+        object: &ObjectRef,
+        kind: &ObjectKind,
+        known: Kind,
+    ) -> Result<Option<usize>, Error> {
+        let (step, boxed) = (|| writer.step.to_owned(), || Box::new(object.clone()));
+        if let Some(reason) = claim::host_kind(kind).or(known.cluster_scoped.then_some(claim::CLUSTER_SCOPED)) {
+            return Err(Error::Kind { step: step(), object: boxed(), reason });
+        }
+        let index = self.find(writer.step, object)?;
+        match writer.rights.may_create(kind) {
+            Err(missing) if index.is_none() => Err(Error::Create { step: step(), object: boxed(), missing }),
+            _ => Ok(index),
+        }
+    }
+
+    /// Whether the step may say this about the object.
+    fn check(
+        &self,
+        (writer, step): (&Writer<'_>, StepId),
+        object: &ObjectRef,
+        kind: &ObjectKind,
+        index: Option<usize>,
+        root: &Node,
+    ) -> Result<(), Error> {
+        let before = index.and_then(|index| self.objects.get(index));
+        let own = before.is_none_or(|before| before.creator == step);
+        if let Some((path, reason)) = claim::forbidden(root, own) {
+            return Err(Error::Forbid { step: writer.step.to_owned(), object: Box::new(object.clone()), path, reason });
+        }
+        let cover = writer.rights.cover(kind, own);
+        let mut check = Check::new((writer.step, step), writer.rights, kind, object, &self.steps);
+        check.object(&cover, before.map(|before| &before.root), root)
     }
 
     /// The objects of these kinds as JSON text, in order of creation.
@@ -177,7 +196,7 @@ impl Merger {
         match metadata.get("namespace") {
             Some(Value::String(namespace)) if *namespace != self.namespace => Err(Error::Forbid {
                 step: step.to_owned(),
-                object: object.clone(),
+                object: Box::new(object.clone()),
                 path: FieldPath::new(vec![
                     Segment::Field("metadata".to_owned()),
                     Segment::Field("namespace".to_owned()),

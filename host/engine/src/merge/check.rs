@@ -188,13 +188,13 @@ impl<'a> Check<'a> {
     }
 
     fn unclaimed(&self, missing: Missing) -> Error {
-        Error::Claim { step: self.step.to_owned(), object: self.object.clone(), path: self.path(), missing }
+        Error::Claim { step: self.step.to_owned(), object: Box::new(self.object.clone()), path: self.path(), missing }
     }
 
     fn reordered(&self) -> Error {
         Error::Forbid {
             step: self.step.to_owned(),
-            object: self.object.clone(),
+            object: Box::new(self.object.clone()),
             path: self.path(),
             reason: "it would change the order of entries that are there; that takes a claim on the whole list",
         }

@@ -38,7 +38,7 @@ pub enum Error {
         /// The step that contributed it.
         step: String,
         /// The object.
-        object: ObjectRef,
+        object: Box<ObjectRef>,
         /// Why plugins do not make it, and who does.
         reason: &'static str,
     },
@@ -48,7 +48,7 @@ pub enum Error {
         /// The step that contributed it.
         step: String,
         /// The object.
-        object: ObjectRef,
+        object: Box<ObjectRef>,
         /// What would allow it.
         missing: Missing,
     },
@@ -58,7 +58,7 @@ pub enum Error {
         /// The step that wrote it.
         step: String,
         /// The object.
-        object: ObjectRef,
+        object: Box<ObjectRef>,
         /// The field, or the entry that would be added.
         path: FieldPath,
         /// What would allow it.
@@ -70,7 +70,7 @@ pub enum Error {
         /// The step that wrote it.
         step: String,
         /// The object.
-        object: ObjectRef,
+        object: Box<ObjectRef>,
         /// The field.
         path: FieldPath,
         /// Why.
@@ -82,7 +82,7 @@ pub enum Error {
         /// The step that contributed it.
         step: String,
         /// The object.
-        object: ObjectRef,
+        object: Box<ObjectRef>,
         /// The field.
         path: FieldPath,
         /// What is wrong with the value.
@@ -97,7 +97,7 @@ pub enum Error {
         /// The step that wants it removed.
         step: String,
         /// The object.
-        object: ObjectRef,
+        object: Box<ObjectRef>,
         /// The field or entry.
         path: FieldPath,
         /// Why, and what would allow it.
@@ -109,7 +109,7 @@ pub enum Error {
         /// The step that wants it removed.
         step: String,
         /// The object.
-        object: ObjectRef,
+        object: Box<ObjectRef>,
         /// What is wrong with the path.
         #[source]
         source: path::Error,

@@ -8,8 +8,10 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
+use super::Error;
 use crate::{
-    path::{Key, Segment},
+    contract::ObjectRef,
+    path::{FieldPath, Key, Segment},
     schema::{MergeKey, Schema, Type, TypeId},
 };
 
@@ -40,7 +42,7 @@ pub(crate) struct List {
 pub(crate) struct Misfit {
     /// From the place upwards.
     path: Vec<Segment>,
-    pub(crate) problem: String,
+    problem: String,
 }
 
 impl Misfit {
@@ -53,10 +55,15 @@ impl Misfit {
         self
     }
 
-    /// From the root down.
-    pub(crate) fn path(mut self) -> Vec<Segment> {
+    /// The error of the step that contributed the value.
+    pub(crate) fn error(mut self, step: &str, object: &ObjectRef) -> Error {
         self.path.reverse();
-        self.path
+        Error::Shape {
+            step: step.to_owned(),
+            object: Box::new(object.clone()),
+            path: FieldPath::new(self.path),
+            problem: self.problem,
+        }
     }
 }
 

@@ -15,11 +15,15 @@ impl Merger {
     pub fn remove(&mut self, writer: &Writer<'_>, object: &ObjectRef, path: &str) -> Result<bool, Error> {
         let path: FieldPath = path.parse().map_err(|source| Error::Path {
             step: writer.step.to_owned(),
-            object: object.clone(),
+            object: Box::new(object.clone()),
             source,
         })?;
-        let refuse =
-            |reason| Error::Remove { step: writer.step.to_owned(), object: object.clone(), path: path.clone(), reason };
+        let refuse = |reason| Error::Remove {
+            step: writer.step.to_owned(),
+            object: Box::new(object.clone()),
+            path: path.clone(),
+            reason,
+        };
         let kind = ObjectKind { api_version: object.api_version.clone(), kind: object.kind.clone() };
         let index = self.find(writer.step, object)?;
         let step = self.step(writer);
