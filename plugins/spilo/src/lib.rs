@@ -62,3 +62,6 @@ impl Plugin for Spilo {
 }
 
 pgloom_kit::register!(Spilo);
+
+#[cfg(test)]
+mod tests;

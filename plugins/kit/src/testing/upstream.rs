@@ -18,6 +18,8 @@ pub struct Case {
     pub manifest: Value,
     /// The operator configuration.
     pub config: Value,
+    /// The Secrets and ConfigMaps that existed before, with the texts of a Secret as its data.
+    pub prerequisites: Vec<Value>,
     /// The bodies of the requests that created objects, in order.
     pub created: Vec<Value>,
 }
@@ -51,16 +53,31 @@ fn case(folder: &Path) -> Case {
         name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         manifest,
         config: operator_config_of(entries),
+        prerequisites: prerequisites(&folder.join("prerequisites.yaml")),
         created: writes.iter().filter(|write| write["verb"] == "create").map(|write| write["body"].clone()).collect(),
     }
 }
 
+fn prerequisites(path: &Path) -> Vec<Value> {
+    let mut objects = documents(path);
+    for object in objects.iter_mut().filter_map(Value::as_object_mut) {
+        if let Some(data) = object.remove("stringData") {
+            object.insert("data".to_owned(), data);
+        }
+    }
+    objects
+}
+
 fn document(path: &Path) -> Value {
+    documents(path).into_iter().next().unwrap_or_default()
+}
+
+fn documents(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
     serde_yaml_ng::Deserializer::from_str(&text)
-        .next()
-        .and_then(|document| Value::deserialize(document).ok())
-        .unwrap_or_default()
+        .filter_map(|document| Value::deserialize(document).ok())
+        .filter(Value::is_object)
+        .collect()
 }
 
 impl Case {

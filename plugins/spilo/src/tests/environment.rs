@@ -1,0 +1,134 @@
+//! The environment of the database's container.
+
+use super::*;
+use pgloom_kit::testing::reason;
+
+const OWN: [&str; 17] = [
+    "SCOPE",
+    "PGROOT",
+    "POD_IP",
+    "POD_NAMESPACE",
+    "PGUSER_SUPERUSER",
+    "KUBERNETES_SCOPE_LABEL",
+    "KUBERNETES_ROLE_LABEL",
+    "PGPASSWORD_SUPERUSER",
+    "PGUSER_STANDBY",
+    "PGPASSWORD_STANDBY",
+    "PAM_OAUTH2",
+    "HUMAN_ROLE",
+    "PGVERSION",
+    "KUBERNETES_LABELS",
+    "SPILO_CONFIGURATION",
+    "DCS_ENABLE_KUBERNETES_API",
+    "KUBERNETES_BOOTSTRAP_LABELS",
+];
+
+#[test]
+fn what_makes_the_cluster_comes_first_in_an_order_that_never_changes() {
+    let answer = answer(json!({}), json!({}));
+    assert_eq!(variables(&answer), OWN);
+    assert_eq!(value(&answer, "SCOPE"), "acid-test");
+    assert_eq!(value(&answer, "KUBERNETES_LABELS"), r#"{"application":"spilo"}"#);
+    let secret = &variable(&answer, "PGPASSWORD_STANDBY")["valueFrom"]["secretKeyRef"];
+    assert_eq!(*secret, json!({"name": "standby.acid-test.credentials.postgresql.acid.zalan.do", "key": "password"}));
+}
+
+#[test]
+fn switches_put_theirs_where_they_always_were() {
+    let config = json!({
+        "enable_spilo_wal_path_compat": true,
+        "enable_pgversion_env_var": false,
+        "kubernetes_use_configmaps": true,
+        "etcd_host": "etcd:2379",
+    });
+    let answer = answer(json!({}), config);
+    let mut expected = OWN.to_vec();
+    expected[12] = "ENABLE_WAL_PATH_COMPAT";
+    expected[15] = "ETCD_HOST";
+    expected.push("KUBERNETES_USE_CONFIGMAPS");
+    assert_eq!(variables(&answer), expected);
+    assert_eq!(value(&answer, "ETCD_HOST"), "etcd:2379");
+}
+
+#[test]
+fn names_of_roles_secrets_and_labels_are_the_platforms() {
+    let config = json!({
+        "super_username": "pgadmin",
+        "replication_username": "copy_user",
+        "secret_name_template": "{username}.{cluster}.credentials",
+        "cluster_labels": {"app": "pg", "tier": "a&b"},
+        "cluster_name_label": "cluster",
+        "pod_role_label": "role",
+    });
+    let answer = answer(json!({}), config);
+    assert_eq!(value(&answer, "PGUSER_SUPERUSER"), "pgadmin");
+    let secret = &variable(&answer, "PGPASSWORD_STANDBY")["valueFrom"]["secretKeyRef"]["name"];
+    assert_eq!(secret, "copy-user.acid-test.credentials");
+    assert_eq!(value(&answer, "KUBERNETES_LABELS"), r#"{"app":"pg","tier":"a\u0026b"}"#);
+    assert_eq!(value(&answer, "KUBERNETES_SCOPE_LABEL"), "cluster");
+    assert_eq!(value(&answer, "KUBERNETES_ROLE_LABEL"), "role");
+}
+
+#[test]
+fn the_manifests_variables_follow_and_win_over_the_platforms() {
+    let env = json!([{"name": "wal_s3_bucket", "value": "mine"}, {"name": "FROM", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]);
+    let answer = answer(json!({"env": env}), json!({"wal_s3_bucket": "theirs"}));
+    assert_eq!(
+        variables(&answer)[17..],
+        ["wal_s3_bucket", "FROM", "WAL_BUCKET_SCOPE_SUFFIX", "WAL_BUCKET_SCOPE_PREFIX"]
+    );
+    assert_eq!(container(&answer)["env"][18], env[1]);
+    assert!(answer.messages().is_empty());
+}
+
+#[test]
+fn nobody_overrides_what_makes_the_cluster() {
+    let answer = answer(json!({"env": [{"name": "X", "value": "1"}, {"name": "scope", "value": "other"}]}), json!({}));
+    assert_eq!(variables(&answer)[17..], ["X"]);
+    assert_eq!(answer.response.findings[0].path.as_deref(), Some("spec.env[1].name"));
+}
+
+#[test]
+fn whole_objects_may_be_taken_as_variables() {
+    let from = json!([{"secretRef": {"name": "settings"}}]);
+    assert_eq!(container(&answer(json!({"envFrom": from}), json!({})))["envFrom"], from);
+    assert_eq!(container(&answer(json!({"envFrom": []}), json!({}))).get("envFrom"), None);
+}
+
+fn platform(spec: Value) -> Call {
+    let config = json!({"pod_environment_secret": "keys", "pod_environment_configmap": "default/settings"});
+    let secret =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "data": {"B": "#", "A": "#"}});
+    let settings = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"},
+        "data": {"CLONE_METHOD": "CLONE_WITH_WALE", "CLONE_USE_WALG_RESTORE": "true", "b": "text", "SCOPE": "x"},
+    });
+    let call = prepared(spec, config);
+    call.observed("pod-environment-secret", &secret).observed("pod-environment-configmap", &settings)
+}
+
+#[test]
+fn the_platforms_secret_is_referred_to_and_its_config_map_copied() {
+    let answer = platform(json!({})).mutate::<Spilo>().unwrap();
+    assert_eq!(variables(&answer)[17..], ["A", "B", "CLONE_METHOD", "CLONE_USE_WALG_RESTORE"]);
+    assert_eq!(variable(&answer, "A")["valueFrom"], json!({"secretKeyRef": {"name": "keys", "key": "A"}}));
+    assert_eq!(value(&answer, "CLONE_METHOD"), "CLONE_WITH_WALE");
+}
+
+#[test]
+fn the_platform_leaves_room_for_what_clone_and_standby_set() {
+    let answer = platform(json!({"clone": {"cluster": "acid-source"}})).mutate::<Spilo>().unwrap();
+    assert_eq!(variables(&answer)[17..], ["A", "B", "CLONE_USE_WALG_RESTORE"]);
+    let answer = platform(json!({"clone": {"cluster": ""}})).mutate::<Spilo>().unwrap();
+    assert!(variables(&answer).contains(&"CLONE_METHOD"));
+}
+
+#[test]
+fn what_the_platform_names_has_to_exist() {
+    for (key, expected) in [
+        ("pod_environment_secret", "pod_environment_secret: there is no Secret x; create it or empty the key"),
+        ("pod_environment_configmap", "pod_environment_configmap: there is no ConfigMap x; create it or empty the key"),
+    ] {
+        assert_eq!(reason(&call(json!({}), json!({key: "x"})).unwrap_err()), expected);
+    }
+}

@@ -1,0 +1,154 @@
+//! What Patroni is told.
+
+use super::*;
+use pgloom_kit::Action;
+
+fn configuration(spec: Value, config: Value) -> String {
+    value(&answer(spec, config), "SPILO_CONFIGURATION").to_owned()
+}
+
+fn dynamic(spec: Value) -> Value {
+    let answer = answer(spec, json!({}));
+    match &answer.response.actions[0].action {
+        Action::ConfigurePatroni(json) => pgloom_kit::serde_json::from_str(json).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_cluster_without_settings_says_next_to_nothing() {
+    let expected = r#"{"postgresql":{},"bootstrap":{"initdb":[{"auth-host":"scram-sha-256"},{"auth-local":"trust"}],"dcs":{"failsafe_mode":false}}}"#;
+    assert_eq!(configuration(json!({}), json!({})), expected);
+}
+
+#[test]
+fn the_folder_of_programs_is_named_where_the_version_is_no_variable() {
+    let made = configuration(json!({}), json!({"enable_pgversion_env_var": false}));
+    assert!(made.starts_with(r#"{"postgresql":{"bin_dir":"/usr/lib/postgresql/17/bin"},"bootstrap""#), "{made}");
+}
+
+#[test]
+fn settings_keep_the_order_of_the_recorded_release() {
+    let spec = json!({
+        "postgresql": {"version": "17", "parameters": {"shared_buffers": "32MB", "max_connections": "10", "log_statement": "all"}},
+        "patroni": {
+            "initdb": {"encoding": "UTF8", "locale": "en_US.UTF-8", "data-checksums": "true"},
+            "pg_hba": ["hostssl all all 0.0.0.0/0 md5", "host    all all 0.0.0.0/0 md5"],
+            "ttl": 30, "loop_wait": 10, "retry_timeout": 10, "maximum_lag_on_failover": 33_554_432,
+            "synchronous_mode": true, "synchronous_mode_strict": true, "synchronous_node_count": 2,
+            "slots": {"permanent_logical_1": {"type": "logical", "database": "foo", "plugin": "pgoutput"}},
+            "failsafe_mode": true,
+        },
+    });
+    let expected = concat!(
+        r#"{"postgresql":{"parameters":{"shared_buffers":"32MB"},"#,
+        r#""pg_hba":["hostssl all all 0.0.0.0/0 md5","host    all all 0.0.0.0/0 md5"]},"#,
+        r#""bootstrap":{"initdb":[{"auth-host":"scram-sha-256"},{"auth-local":"trust"},"data-checksums","#,
+        r#"{"encoding":"UTF8"},{"locale":"en_US.UTF-8"}],"dcs":{"ttl":30,"loop_wait":10,"retry_timeout":10,"#,
+        r#""maximum_lag_on_failover":33554432,"synchronous_mode":true,"synchronous_mode_strict":true,"#,
+        r#""synchronous_node_count":2,"postgresql":{"parameters":{"log_statement":"all","max_connections":"10"}},"#,
+        r#""slots":{"permanent_logical_1":{"database":"foo","plugin":"pgoutput","type":"logical"}},"failsafe_mode":true}}}"#,
+    );
+    assert_eq!(configuration(spec, json!({})), expected);
+}
+
+#[test]
+fn the_manifest_replaces_authentication_methods_and_only_known_words_stand_without_a_value() {
+    let patroni = json!({"initdb": {"auth-local": "peer", "nosync": "true", "no-locale": "false", "wal-segsize": "64", "x": "true"}});
+    let made = configuration(json!({"patroni": patroni}), json!({}));
+    let expected = r#""initdb":[{"auth-host":"scram-sha-256"},{"auth-local":"peer"},{"no-locale":"false"},"nosync",{"wal-segsize":"64"},{"x":"true"}]"#;
+    assert!(made.contains(expected), "{made}");
+}
+
+#[test]
+fn a_members_own_parameters_are_not_the_clusters() {
+    let parameters = json!({
+        "archive_command": "cp %p /a && true", "bg_mon.listen_address": "0.0.0.0", "log_filename": "x", "ssl": "on",
+        "shared_preload_libraries": "bg_mon", "archive_mode": "off", "work_mem": "4MB",
+    });
+    let made = configuration(json!({"postgresql": {"version": "17", "parameters": parameters}}), json!({}));
+    let local = r#"{"parameters":{"archive_command":"cp %p /a \u0026\u0026 true","bg_mon.listen_address":"0.0.0.0","log_filename":"x","shared_preload_libraries":"bg_mon","ssl":"on"}}"#;
+    assert!(made.starts_with(&[r#"{"postgresql":"#, local].concat()), "{made}");
+    assert!(made.contains(r#""dcs":{"postgresql":{"parameters":{"archive_mode":"off","work_mem":"4MB"}},"#), "{made}");
+}
+
+#[test]
+fn a_number_of_nothing_is_left_to_patroni_and_the_platform_decides_on_failsafe() {
+    let made = configuration(
+        json!({"patroni": {"ttl": 0, "maximum_lag_on_failover": 0, "slots": {}, "synchronous_mode": false}}),
+        json!({"enable_patroni_failsafe_mode": true}),
+    );
+    assert!(made.ends_with(r#""dcs":{"failsafe_mode":true}}}"#), "{made}");
+    let made =
+        configuration(json!({"patroni": {"failsafe_mode": false}}), json!({"enable_patroni_failsafe_mode": true}));
+    assert!(made.ends_with(r#""dcs":{"failsafe_mode":false}}}"#), "{made}");
+}
+
+#[test]
+fn the_lag_has_the_precision_that_it_always_had() {
+    for (lag, expected) in [
+        (1_048_576_i64, "1048576"),
+        (16_777_217, "16777216"),
+        (123_456_789, "123456790"),
+        (99_999_999, "100000000"),
+        (1_073_741_824, "1073741800"),
+        (10_737_418_240, "10737418000"),
+        (7, "7"),
+    ] {
+        let made = configuration(json!({"patroni": {"maximum_lag_on_failover": lag}}), json!({}));
+        let expected = [r#""maximum_lag_on_failover":"#, expected, ","].concat();
+        assert!(made.contains(&expected), "{lag}: {made}");
+    }
+}
+
+#[test]
+fn a_running_cluster_is_told_the_same_and_what_is_switched_off() {
+    let spec = json!({
+        "postgresql": {"version": "17", "parameters": {"shared_buffers": "32MB", "max_connections": "10"}},
+        "patroni": {"ttl": 30, "synchronous_mode": true},
+    });
+    let expected = json!({
+        "ttl": 30,
+        "synchronous_mode": true,
+        "synchronous_mode_strict": false,
+        "postgresql": {"parameters": {"max_connections": "10"}},
+        "failsafe_mode": false,
+    });
+    assert_eq!(dynamic(spec), expected);
+    let expected = json!({"synchronous_mode": false, "synchronous_mode_strict": false, "failsafe_mode": false});
+    assert_eq!(dynamic(json!({})), expected);
+}
+
+fn running(name: &str, env: Value) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name},
+        "spec": {"template": {"spec": {"containers": [{"name": "postgres", "env": env}]}}},
+    })
+}
+
+#[test]
+fn a_running_cluster_keeps_the_version_of_its_data() {
+    let old = |version: &str| {
+        let text = [r#"{"postgresql":{"bin_dir":"/usr/lib/postgresql/"#, version, r#"/bin"},"bootstrap":{}}"#].concat();
+        json!([{"name": "SPILO_CONFIGURATION", "value": text}])
+    };
+    for (env, wanted, expected) in [
+        (json!([{"name": "PGVERSION", "value": "16"}]), "17", "16"),
+        (old("9.6"), "12", "9.6"),
+        (old("11"), "12", "11"),
+        (old("12"), "11", "12"),
+        (old("12"), "12", "12"),
+        (json!([]), "17", "17"),
+    ] {
+        let answer = prepared(json!({"postgresql": {"version": wanted}}), json!({}))
+            .observed("running", &running("acid-test", env))
+            .observed("running", &running("acid-test-other", json!([{"name": "PGVERSION", "value": "1"}])))
+            .mutate::<Spilo>()
+            .unwrap();
+        assert_eq!(value(&answer, "PGVERSION"), expected);
+        assert_eq!(answer.messages().is_empty(), wanted == expected);
+        if wanted != expected {
+            assert_eq!(answer.response.findings[0].path.as_deref(), Some("spec.postgresql.version"));
+        }
+    }
+}

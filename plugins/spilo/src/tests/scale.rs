@@ -1,0 +1,122 @@
+//! How many members there are, how they come and go, and where their data is.
+
+use super::*;
+use pgloom_kit::testing::reason;
+
+fn replicas(spec: Value, config: Value) -> Value {
+    statefulset(&answer(spec, config))["spec"]["replicas"].clone()
+}
+
+#[test]
+fn the_number_of_instances_stays_within_the_platforms_bounds() {
+    for (wanted, min, max, expected) in
+        [(2, -1, -1, 2), (1, 2, -1, 2), (5, -1, 3, 3), (0, -1, -1, 0), (2, 3, 1, 3), (5, 0, 5, 5)]
+    {
+        let config = json!({"min_instances": min, "max_instances": max});
+        let answer = answer(json!({"numberOfInstances": wanted}), config);
+        assert_eq!(statefulset(&answer)["spec"]["replicas"], expected, "{wanted} within {min} and {max}");
+        assert_eq!(answer.messages().is_empty(), wanted == expected);
+    }
+}
+
+#[test]
+fn an_annotation_frees_a_cluster_of_the_bounds() {
+    let config = json!({"max_instances": 2, "ignore_instance_limits_annotation_key": "free"});
+    for (annotation, expected) in [("true", 5), ("false", 2)] {
+        let mut manifest = manifest(&json!({"numberOfInstances": 5}));
+        manifest["metadata"]["annotations"] = json!({"free": annotation});
+        let answer = Call::new(&manifest).operator_config(&operator_config(&config)).mutate::<Spilo>().unwrap();
+        assert_eq!(statefulset(&answer)["spec"]["replicas"], expected);
+    }
+}
+
+#[test]
+fn a_standby_cluster_of_one_stays_alone() {
+    let standby = json!({"s3_wal_path": "s3://x"});
+    let bounds = json!({"min_instances": 2});
+    assert_eq!(replicas(json!({"numberOfInstances": 1, "standby": standby}), bounds.clone()), 1);
+    let answer = answer(json!({"numberOfInstances": 3, "standby": standby}), bounds);
+    assert_eq!(statefulset(&answer)["spec"]["replicas"], 3);
+    assert_eq!(answer.response.findings[0].path.as_deref(), Some("spec.numberOfInstances"));
+}
+
+#[test]
+fn the_statefulset_is_called_like_its_cluster_and_never_rolls_by_itself() {
+    let answer = answer(json!({}), json!({}));
+    let made = &statefulset(&answer)["spec"];
+    assert_eq!(made["serviceName"], "acid-test");
+    assert_eq!(made["updateStrategy"], json!({"type": "OnDelete"}));
+    assert_eq!(made["podManagementPolicy"], "OrderedReady");
+    assert_eq!(made["selector"], json!({"matchLabels": {"application": "spilo", "cluster-name": "acid-test"}}));
+    assert_eq!(made["persistentVolumeClaimRetentionPolicy"], json!({"whenDeleted": "Retain", "whenScaled": "Retain"}));
+}
+
+#[test]
+fn members_may_come_and_go_at_once_and_leave_no_claims() {
+    let policy = json!({"when_deleted": "delete", "when_scaled": "delete"});
+    let config = json!({"pod_management_policy": "parallel", "persistent_volume_claim_retention_policy": policy});
+    let answer = answer(json!({}), config);
+    let made = &statefulset(&answer)["spec"];
+    assert_eq!(made["podManagementPolicy"], "Parallel");
+    assert_eq!(made["persistentVolumeClaimRetentionPolicy"], json!({"whenDeleted": "Delete", "whenScaled": "Delete"}));
+    let failure = call(json!({}), json!({"pod_management_policy": "x"})).unwrap_err();
+    assert_eq!(reason(&failure), "pod_management_policy: there is no policy \"x\"; write ordered_ready or parallel");
+}
+
+#[test]
+fn the_claim_asks_for_what_the_manifest_says() {
+    let selector = json!({"matchLabels": {"disk": "fast"}});
+    let volume = json!({"size": "1024Mi", "storageClass": "my-sc", "selector": selector, "subPath": "sub"});
+    let answer = answer(json!({"volume": volume}), json!({}));
+    let expected = json!([{
+        "metadata": {"name": "pgdata", "labels": {"application": "spilo", "cluster-name": "acid-test", "team": "acid"}},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "selector": selector,
+            "storageClassName": "my-sc",
+            "volumeMode": "Filesystem",
+        },
+    }]);
+    assert_eq!(statefulset(&answer)["spec"]["volumeClaimTemplates"], expected);
+    assert_eq!(container(&answer)["volumeMounts"][0]["subPath"], "sub");
+}
+
+#[test]
+fn a_volume_needs_a_size() {
+    for (volume, expected) in [
+        (json!(null), "spec.volume.size: the volume has no size"),
+        (json!({"size": ""}), "spec.volume.size: the volume has no size"),
+        (json!({"size": "big"}), "spec.volume.size: \"big\" is no size"),
+        (json!({"size": "0"}), "spec.volume.size: \"0\" is no size"),
+        (json!({"size": 1}), "spec.volume.size: spec.volume.size is not a text"),
+    ] {
+        assert_eq!(reason(&call(json!({"volume": volume}), json!({})).unwrap_err()), expected);
+    }
+}
+
+#[test]
+fn labels_and_annotations_are_inherited_by_everything_but_the_selectors() {
+    let mut manifest = manifest(&json!({}));
+    manifest["metadata"]["labels"] = json!({"environment": "demo", "application": "other", "x": "y"});
+    manifest["metadata"]["annotations"] = json!({"owned-by": "acid", "downscaler/uptime": "always", "x": "y"});
+    let config = json!({
+        "inherited_labels": ["environment", "application"],
+        "inherited_annotations": ["owned-by"],
+        "downscaler_annotations": ["downscaler/*"],
+    });
+    let answer = Call::new(&manifest).operator_config(&operator_config(&config)).mutate::<Spilo>().unwrap();
+    let labels = json!({"application": "spilo", "cluster-name": "acid-test", "environment": "demo", "team": "acid"});
+    let made = statefulset(&answer);
+    assert_eq!(made["metadata"]["labels"], labels);
+    assert_eq!(made["metadata"]["annotations"], json!({"owned-by": "acid", "downscaler/uptime": "always"}));
+    assert_eq!(made["spec"]["selector"]["matchLabels"], json!({"application": "spilo", "cluster-name": "acid-test"}));
+    for inheriting in [&made["spec"]["template"]["metadata"], &made["spec"]["volumeClaimTemplates"][0]["metadata"]] {
+        assert_eq!(inheriting["labels"], labels);
+        assert_eq!(inheriting["annotations"], json!({"owned-by": "acid"}));
+    }
+    for object in &answer.objects {
+        assert_eq!(object["metadata"]["labels"]["environment"], "demo", "{}", object["kind"]);
+        assert_eq!(object["metadata"]["annotations"]["owned-by"], "acid", "{}", object["kind"]);
+    }
+}
