@@ -35,7 +35,9 @@ pub enum Error {
         reason: String,
     },
     /// Another owner has an object of that name.
-    #[error("{kind} {name} exists already and is not of this cluster; delete it, or choose another name for the cluster")]
+    #[error(
+        "{kind} {name} exists already and is not of this cluster; delete it, or choose another name for the cluster"
+    )]
     Foreign {
         /// As in `Service`.
         kind: String,
@@ -112,7 +114,9 @@ impl Writer {
                 continue;
             }
             let step = step::step(desired, found.map(Arc::as_ref));
-            if step == Step::Skip || found.is_some_and(|kept| step == Step::Apply && self.memory.knows(key, desired, kept)) {
+            if step == Step::Skip
+                || found.is_some_and(|kept| step == Step::Apply && self.memory.knows(key, desired, kept))
+            {
                 continue;
             }
             self.take_step(key, &kind, name, desired, step).await?;
@@ -125,7 +129,11 @@ impl Writer {
     }
 
     /// Deletes what the operator applied and nobody desires any more.
-    pub async fn prune(&self, key: &ClusterKey, desired: impl Fn(&Kind, &str) -> bool) -> Result<Vec<(Kind, String)>, Error> {
+    pub async fn prune(
+        &self,
+        key: &ClusterKey,
+        desired: impl Fn(&Kind, &str) -> bool,
+    ) -> Result<Vec<(Kind, String)>, Error> {
         let mut pruned = Vec::new();
         for kept in self.store.objects(key) {
             if step::is_superfluous(&kept, &desired) && is_ending(&kept).is_none() {
@@ -137,9 +145,19 @@ impl Writer {
     }
 
     /// Deletes an object; one that is gone already is fine. With `seen` only if it is still the same object.
-    pub async fn delete(&self, key: &ClusterKey, kind: &Kind, name: &str, seen: Option<&Value>, how: &DeleteParams) -> Result<(), Error> {
+    pub async fn delete(
+        &self,
+        key: &ClusterKey,
+        kind: &Kind,
+        name: &str,
+        seen: Option<&Value>,
+        how: &DeleteParams,
+    ) -> Result<(), Error> {
         let uid = seen.and_then(|object| object["metadata"]["uid"].as_str()).map(str::to_owned);
-        let how = DeleteParams { preconditions: uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None }), ..how.clone() };
+        let how = DeleteParams {
+            preconditions: uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None }),
+            ..how.clone()
+        };
         match self.api(key, kind).await.delete(name, &how).await {
             Ok(_) => {
                 self.metrics.wrote(&kind.kind, "delete");
@@ -151,7 +169,14 @@ impl Writer {
         }
     }
 
-    async fn take_step(&self, key: &ClusterKey, kind: &Kind, name: &str, desired: &Value, step: Step) -> Result<(), Error> {
+    async fn take_step(
+        &self,
+        key: &ClusterKey,
+        kind: &Kind,
+        name: &str,
+        desired: &Value,
+        step: Step,
+    ) -> Result<(), Error> {
         match step {
             Step::Skip => Ok(()),
             Step::Create => self.create(key, kind, name, desired).await,
@@ -192,14 +217,23 @@ impl Writer {
         let api = self.api(key, kind).await;
         let Some(object) = api.get_opt(name).await.map_err(|error| failure(kind, name, error))? else { return Ok(()) };
         let object = serde_json::to_value(object).unwrap_or_default();
-        let Some(patch) = takeover::patch(&object).and_then(|patch| serde_json::from_value(patch).ok()) else { return Ok(()) };
+        let Some(patch) = takeover::patch(&object).and_then(|patch| serde_json::from_value(patch).ok()) else {
+            return Ok(());
+        };
         let answer = api.patch(name, &PatchParams::default(), &Patch::<()>::Json(patch)).await;
         answer.map_err(|error| failure(kind, name, error))?;
         debug!(kind = %kind.kind, name, "taken over from the operator that came before");
         Ok(())
     }
 
-    fn note(&self, key: &ClusterKey, kind: &Kind, verb: &'static str, desired: &Value, answer: DynamicObject) -> Result<(), Error> {
+    fn note(
+        &self,
+        key: &ClusterKey,
+        kind: &Kind,
+        verb: &'static str,
+        desired: &Value,
+        answer: DynamicObject,
+    ) -> Result<(), Error> {
         self.metrics.wrote(&kind.kind, verb);
         info!(kind = %kind.kind, name = %answer.name_any(), verb, "applied");
         if let Ok(object) = serde_json::to_value(answer) {
@@ -235,7 +269,9 @@ fn failure(kind: &Kind, name: &str, error: kube::Error) -> Error {
     let (kind, name) = (kind.kind.to_string(), name.to_owned());
     match error {
         kube::Error::Api(status) if status.code == 403 => Error::Forbidden { kind, name, reason: status.message },
-        kube::Error::Api(status) if matches!(status.code, 400 | 422) => Error::Refused { kind, name, reason: status.message },
+        kube::Error::Api(status) if matches!(status.code, 400 | 422) => {
+            Error::Refused { kind, name, reason: status.message }
+        }
         source => Error::Write { kind, name, source: Box::new(source) },
     }
 }

@@ -73,7 +73,10 @@ impl<T: Clone + Send + 'static> Background<T> {
         let task = tokio::spawn(self.clone().finish(key.clone(), work())).abort_handle();
         // A repetition does not make what was done undone.
         let standing = before.filter(|before| matches!(before, Standing::Done(_))).unwrap_or(Standing::Running);
-        pieces.insert(key.clone(), Piece { wanted, standing: standing.clone(), since: Instant::now(), failures, task: Some(task) });
+        pieces.insert(
+            key.clone(),
+            Piece { wanted, standing: standing.clone(), since: Instant::now(), failures, task: Some(task) },
+        );
         standing
     }
 

@@ -169,7 +169,8 @@ impl TryFrom<Args> for Config {
 
 /// Reads a list of namespaces as `watched_namespace` gives it: `*`, or names separated by commas. `None` if it names none.
 pub fn namespaces(text: &str) -> Option<Namespaces> {
-    let names: Vec<String> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let names: Vec<String> =
+        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
     match &names[..] {
         [] => None,
         names if names.iter().any(|name| name == "*") => Some(Namespaces::All),

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::apply::Writer;
 use crate::background::Background;
 use crate::event::Announcer;
+use crate::infrastructure::Infrastructure;
 use crate::metrics::Metrics;
 use crate::patroni::Transport;
 use crate::store::{ClusterKey, Store};
@@ -81,6 +82,8 @@ pub struct Context {
     pub slots: Semaphore,
     /// The databases' synchronisation.
     pub databases: Background<Outcome>,
+    /// The changes of Patroni's configuration.
+    pub patronis: Background<()>,
     /// From where the databases are reached.
     pub reach: Reach,
     /// The way to Patroni.
@@ -89,6 +92,8 @@ pub struct Context {
     pub changed: UnboundedSender<ClusterKey>,
     /// What is remembered of each cluster from one reconcile to the next.
     pub recollections: Mutex<HashMap<ClusterKey, Recollection>>,
+    /// The roles that every cluster gets.
+    pub infrastructure: Infrastructure,
     /// When the service account of a namespace was last seen.
     pub accounts: Mutex<HashMap<String, Instant>>,
 }
@@ -127,9 +132,16 @@ impl Context {
         change(recollections.entry(key.clone()).or_default());
     }
 
+    /// Ends what runs in the background.
+    pub fn stop(&self) {
+        self.databases.stop();
+        self.patronis.stop();
+    }
+
     /// Forgets a cluster that is gone.
     pub async fn forget(&self, key: &ClusterKey) {
         self.databases.forget(key);
+        self.patronis.forget(key);
         self.writer.memory.forget(key);
         self.announcer.forget(key).await;
         self.count(key, None);

@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use pgloom_api::Problem;
 use pgloom_api::config::Config;
 use pgloom_api::validate::{Cluster, Rules, Validated, validate};
-use pgloom_engine::{Condition, Decision, Desired, Finding, Input, Pipeline, RequestedAction, Response, RunError, Severity};
+use pgloom_engine::{
+    Condition, Decision, Desired, Finding, Input, Pipeline, RequestedAction, Response, RunError, Severity,
+};
 use serde_json::{Value, json};
 
 pub use finding::{role_sentence, sentence};
@@ -59,7 +61,11 @@ impl Plan {
     /// Whether an object is desired.
     pub fn wants(&self, kind: &str, name: &str) -> bool {
         let secret = kind == "Secret" && self.secrets.iter().any(|secret| secret.name == name);
-        secret || self.objects.iter().any(|desired| desired.object["kind"] == kind && desired.object["metadata"]["name"] == name)
+        secret
+            || self
+                .objects
+                .iter()
+                .any(|desired| desired.object["kind"] == kind && desired.object["metadata"]["name"] == name)
     }
 }
 
@@ -110,6 +116,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
     findings.extend(found);
 
+    findings.extend(observed.infrastructure_findings.iter().map(finding::of_role));
     let roles = roles::gather(manifest, config, observed, &actions);
     findings.extend(roles.findings.iter().map(finding::of_role));
     let naming = naming(&cluster, config, manifest);
@@ -200,3 +207,6 @@ fn owner(manifest: &Value) -> Value {
         "name": manifest["metadata"]["name"], "uid": manifest["metadata"]["uid"],
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,7 +102,15 @@ pub async fn advance(writer: &Writer, key: &ClusterKey, keep: Keep) -> Result<bo
 pub async fn sweep(writer: &Writer, key: &ClusterKey) -> Result<(), Error> {
     for suffix in SUFFIXES {
         for kind in ["Endpoints", "Service", "ConfigMap"] {
-            writer.delete(key, &Kind::new("v1", kind), &format!("{}-{suffix}", key.name), None, &DeleteParams::background()).await?;
+            writer
+                .delete(
+                    key,
+                    &Kind::new("v1", kind),
+                    &format!("{}-{suffix}", key.name),
+                    None,
+                    &DeleteParams::background(),
+                )
+                .await?;
         }
     }
     Ok(())
@@ -116,7 +124,10 @@ mod tests {
     const NOTHING: Keep = Keep { claims: false, secrets: false };
 
     fn object(kind: &str, name: &str) -> Remains {
-        let kind = crate::kind::of_every_cluster().into_iter().find(|known| known.is(kind)).unwrap_or_else(|| Kind::new("v1", kind));
+        let kind = crate::kind::of_every_cluster()
+            .into_iter()
+            .find(|known| known.is(kind))
+            .unwrap_or_else(|| Kind::new("v1", kind));
         Remains { kind, name: name.into(), applied: false, ending: false }
     }
 

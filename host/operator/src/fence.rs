@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures::future::{Either, Ready, ready};
 use axum::http::{Method, Request};
+use futures::future::{Either, Ready, ready};
 use tower::{BoxError, Layer, Service};
 
 /// Until when writing is allowed. Cloning shares it.

@@ -17,6 +17,7 @@ mod election;
 mod event;
 mod fence;
 mod http;
+mod infrastructure;
 mod kind;
 mod metrics;
 mod observe;
@@ -31,6 +32,7 @@ mod service_account;
 mod settings;
 mod store;
 mod trim;
+mod volume;
 mod watch;
 #[cfg(test)]
 mod wire;

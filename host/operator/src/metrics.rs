@@ -111,12 +111,34 @@ impl Metrics {
 
     fn register(&self, registry: &mut Registry) {
         registry.register("reconciles", "Reconciles that ended, by result", self.reconciles.clone());
-        registry.register_with_unit("reconcile_duration", "How long reconciles took", Unit::Seconds, self.reconcile_seconds.clone());
+        registry.register_with_unit(
+            "reconcile_duration",
+            "How long reconciles took",
+            Unit::Seconds,
+            self.reconcile_seconds.clone(),
+        );
         registry.register("reconciles_running", "Reconciles that run at the moment", self.reconciles_running.clone());
-        registry.register("plugin_failures", "Plugin calls that failed, by step and reason", self.plugin_failures.clone());
-        registry.register_with_unit("decide_duration", "How long decisions took", Unit::Seconds, self.decide_seconds.clone());
-        registry.register("pipeline_generation", "How often a pipeline was taken into use", self.pipeline_generation.clone());
-        registry.register("pipeline_rejected", "1 if the newest pipeline could not be loaded", self.pipeline_rejected.clone());
+        registry.register(
+            "plugin_failures",
+            "Plugin calls that failed, by step and reason",
+            self.plugin_failures.clone(),
+        );
+        registry.register_with_unit(
+            "decide_duration",
+            "How long decisions took",
+            Unit::Seconds,
+            self.decide_seconds.clone(),
+        );
+        registry.register(
+            "pipeline_generation",
+            "How often a pipeline was taken into use",
+            self.pipeline_generation.clone(),
+        );
+        registry.register(
+            "pipeline_rejected",
+            "1 if the newest pipeline could not be loaded",
+            self.pipeline_rejected.clone(),
+        );
         registry.register(
             "configuration_rejected",
             "1 if the newest operator configuration could not be used",
@@ -125,7 +147,11 @@ impl Metrics {
         registry.register("clusters", "Clusters by status", self.clusters.clone());
         registry.register("object_writes", "Objects written, by kind and verb", self.writes.clone());
         registry.register("watch_failures", "Watches that broke off, by kind", self.watch_failures.clone());
-        registry.register("database_syncs", "Database synchronisations that ended, by result", self.database_syncs.clone());
+        registry.register(
+            "database_syncs",
+            "Database synchronisations that ended, by result",
+            self.database_syncs.clone(),
+        );
         registry.register("leading", "1 if this operator is the one that writes", self.leading.clone());
     }
 

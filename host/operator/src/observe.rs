@@ -37,7 +37,8 @@ pub async fn observe(
     config: &Config,
     pipeline: &Pipeline,
 ) -> Result<Observed, Error> {
-    let mut observed = Observed { objects: store.objects(key).iter().map(|kept| kept.object()).collect(), ..Observed::default() };
+    let mut observed =
+        Observed { objects: store.objects(key).iter().map(|kept| kept.object()).collect(), ..Observed::default() };
     let named: BTreeSet<Wanted> = pipeline.named(manifest, config.values());
     for wanted in named {
         if let Some(object) = fetch(client, key, &wanted).await? {

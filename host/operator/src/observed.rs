@@ -6,7 +6,7 @@ use pgloom_engine::{ActionRecord, NAMED_ONLY, Response};
 use serde_json::{Value, json};
 
 use crate::kind::Kind;
-use crate::role::{InfrastructureRole, Team};
+use crate::role::{Finding, InfrastructureRole, Team};
 use crate::trim::{hash_secret, trim};
 
 /// What exists for one cluster. There are no secret values in it but those of infrastructure roles, which print as nothing.
@@ -20,6 +20,8 @@ pub struct Observed {
     pub last: BTreeMap<String, Response>,
     /// The roles that every cluster gets.
     pub infrastructure: Vec<InfrastructureRole>,
+    /// What is wrong with them.
+    pub infrastructure_findings: Vec<Finding>,
     /// Teams whose members get roles.
     pub teams: Vec<Team>,
 }
@@ -57,7 +59,9 @@ mod tests {
 
     #[test]
     fn secrets_of_a_file_of_objects_come_as_hashes() {
-        let observed = Observed::of(vec![json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "aGVsbG8="}})]);
+        let observed = Observed::of(vec![
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "aGVsbG8="}}),
+        ]);
         assert!(observed.find("Secret", "s").unwrap()["data"]["k"].as_str().unwrap().starts_with("sha256:"));
     }
 

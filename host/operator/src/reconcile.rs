@@ -3,6 +3,7 @@
 //! Nothing here sleeps: what takes time is looked at again when the API server tells of it, or when a piece of background
 //! work ends.
 
+mod act;
 mod begin;
 mod credentials;
 mod delete;
@@ -23,6 +24,7 @@ use kube::runtime::controller::Action;
 use serde_json::Value;
 use tracing::{Instrument, info_span, warn};
 
+pub use act::DEADLINE as PATRONI_DEADLINE;
 pub use policy::{Error, chain};
 pub use work::DEADLINE as DATABASE_DEADLINE;
 
@@ -61,6 +63,8 @@ struct Progress {
     actions: Option<Vec<Value>>,
     /// Whether something failed that did not keep the turn from going on.
     failed: bool,
+    /// The leader that has to hand over before the cluster gets smaller, and the members that may take over.
+    handover: Option<(String, Vec<String>)>,
     /// What is under way, and whether it changes what runs.
     underway: Option<(String, bool)>,
 }
@@ -123,7 +127,7 @@ impl Turn<'_> {
         self.apply(&plan, progress).await?;
         drop(slot);
         self.roll(progress).await?;
-        self.work(&plan, progress).await?;
+        self.work(&plan, progress).await;
         self.prune(&plan, progress).await
     }
 

@@ -269,7 +269,8 @@ mod tests {
 
     #[test]
     fn a_condition_that_was_not_looked_at_stays() {
-        let before = json!({"conditions": [{"type": "DatabaseSynced", "status": "True", "lastTransitionTime": "monday"}]});
+        let before =
+            json!({"conditions": [{"type": "DatabaseSynced", "status": "True", "lastTransitionTime": "monday"}]});
         let after = status(&before, &found(Outcome::Invalid), "tuesday");
         assert_eq!(after["conditions"][0], before["conditions"][0]);
         assert_eq!(after["conditions"][1]["type"], "Ready");

@@ -113,6 +113,15 @@ pub fn next(wanted: usize, members: &[Member], failed: u32) -> Next {
     leader_step(members, failed)
 }
 
+/// The leader that would go if only `wanted` members were left, and the replicas that would stay; `None` if it stays.
+pub fn doomed_leader(wanted: usize, members: &[Member]) -> Option<(String, Vec<String>)> {
+    let goes = |member: &Member| ordinal(&member.pod).is_some_and(|ordinal| ordinal as usize >= wanted);
+    let leader = members.iter().find(|member| member.role == Some(Role::Master) && goes(member))?;
+    let heirs = members.iter().filter(|member| member.role == Some(Role::Replica) && member.ready && !goes(member));
+    let among: Vec<String> = heirs.map(|member| member.pod.clone()).collect();
+    (!among.is_empty()).then(|| (leader.pod.clone(), among))
+}
+
 /// What has to pass before any pod may be touched.
 fn obstacle(wanted: usize, members: &[Member]) -> Option<String> {
     if let Some(member) = members.iter().find(|member| member.ending) {
@@ -173,9 +182,16 @@ pub fn member(pod: &Value, role_label: &str) -> Member {
         _ => None,
     };
     let status = &pod["status"];
-    let ready = list(&status["conditions"]).iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
-    let waiting = list(&status["containerStatuses"]).iter().filter_map(|container| container["state"]["waiting"]["reason"].as_str());
-    let stuck = waiting.into_iter().find(|reason| !matches!(*reason, "ContainerCreating" | "PodInitializing")).map(str::to_owned);
+    let ready = list(&status["conditions"])
+        .iter()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
+    let waiting = list(&status["containerStatuses"])
+        .iter()
+        .filter_map(|container| container["state"]["waiting"]["reason"].as_str());
+    let stuck = waiting
+        .into_iter()
+        .find(|reason| !matches!(*reason, "ContainerCreating" | "PodInitializing"))
+        .map(str::to_owned);
     Member {
         pod: metadata["name"].as_str().unwrap_or_default().to_owned(),
         role,
@@ -280,6 +296,18 @@ mod tests {
         let members = [leader(true), replica(1, false)];
         assert!(matches!(next(2, &members, 2), Next::Switchover { .. }));
         assert_eq!(next(2, &members, 3), Next::Replace("c-0".into()));
+    }
+
+    #[test]
+    fn a_leader_that_a_smaller_cluster_would_lose_hands_over_first() {
+        let members = [
+            running("c-0", Role::Replica, false),
+            running("c-1", Role::Replica, false),
+            running("c-2", Role::Master, false),
+        ];
+        assert_eq!(doomed_leader(2, &members), Some(("c-2".into(), vec!["c-0".into(), "c-1".into()])));
+        assert_eq!(doomed_leader(3, &members), None);
+        assert_eq!(doomed_leader(0, &members), None, "nobody is left to lead");
     }
 
     #[test]

@@ -28,14 +28,14 @@ use crate::election::Election;
 use crate::event::Announcer;
 use crate::fence::Fence;
 use crate::http;
+use crate::infrastructure::Infrastructure;
 use crate::kind::{Kind, of_every_cluster};
 use crate::metrics::Metrics;
 use crate::patroni;
-use crate::reconcile::{self, DATABASE_DEADLINE, reconcile};
+use crate::reconcile::{self, DATABASE_DEADLINE, PATRONI_DEADLINE, reconcile};
 use crate::settings::{self, Loader};
 use crate::store::{ClusterKey, Feed, Store};
 use crate::watch::Watches;
-
 
 /// How many clusters are observed and written at the same time. What waits for a database or for Patroni does not count.
 const SLOTS: usize = 32;
@@ -109,9 +109,21 @@ async fn operate(config: Config, metrics: Metrics, stop: impl Future<Output = ()
     let watches = Watches::new(client.clone(), objects.clone(), changed.clone(), metrics.clone());
     let _followers = Tasks(vec![
         tokio::spawn(loader.follow(sender, objects.clone(), changed.clone())),
-        tokio::spawn(keep_watching(watches, settings.clone(), config.namespaces.clone(), namespace.clone(), objects.clone(), metrics.clone())),
+        tokio::spawn(keep_watching(
+            watches,
+            settings.clone(),
+            config.namespaces.clone(),
+            namespace.clone(),
+            objects.clone(),
+            metrics.clone(),
+        )),
     ]);
-    let writer = Writer { client: client.clone(), store: objects.clone(), memory: Arc::new(Memory::default()), metrics: metrics.clone() };
+    let writer = Writer {
+        client: client.clone(),
+        store: objects.clone(),
+        memory: Arc::new(Memory::default()),
+        metrics: metrics.clone(),
+    };
     let context = Arc::new(Context {
         client: client.clone(),
         store: objects,
@@ -123,16 +135,19 @@ async fn operate(config: Config, metrics: Metrics, stop: impl Future<Output = ()
         deciding: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
         slots: Semaphore::new(SLOTS),
         databases: Background::new(changed.clone(), DATABASE_DEADLINE),
+        patronis: Background::new(changed.clone(), PATRONI_DEADLINE),
         reach,
         transport: match reach {
             Reach::Inside => Arc::new(patroni::Direct::default()),
-            Reach::Outside => Arc::new(patroni::ApiServer { client }),
+            Reach::Outside => Arc::new(patroni::ApiServer { client: client.clone() }),
         },
         changed,
         recollections: Mutex::new(HashMap::new()),
+        infrastructure: Infrastructure::new(client, &namespace),
         accounts: Mutex::new(HashMap::new()),
     });
-    let election = config.lease.as_deref().map(|lease| Election::new(clients.free, &namespace, lease, &identity(), fence));
+    let election =
+        config.lease.as_deref().map(|lease| Election::new(clients.free, &namespace, lease, &identity(), fence));
     lead(election, context, triggers, stop).await
 }
 
@@ -150,7 +165,7 @@ async fn lead(
             () = reconcile_all(context.clone(), triggers) => {}
             () = stop => {}
         }
-        context.databases.stop();
+        context.stop();
         return Ok(());
     };
     tokio::select! {
@@ -166,7 +181,7 @@ async fn lead(
         () = stop => Ok(()),
     };
     metrics.leading.set(0);
-    context.databases.stop();
+    context.stop();
     if result.is_ok() {
         election.release().await;
     }
@@ -197,7 +212,9 @@ async fn reconcile_all(context: Arc<Context>, triggers: UnboundedReceiver<Cluste
         known.lock().unwrap_or_else(PoisonError::into_inner).apply_watcher_event(&Event::Apply(object));
         Ok::<_, std::convert::Infallible>(request)
     });
-    let look = |object: Arc<DynamicObject>, context: Arc<Context>| -> Pin<Box<dyn Future<Output = Result<Action, reconcile::Error>> + Send>> {
+    let look = |object: Arc<DynamicObject>,
+                context: Arc<Context>|
+     -> Pin<Box<dyn Future<Output = Result<Action, reconcile::Error>> + Send>> {
         Box::pin(async move {
             let key = ClusterKey::new(&object.namespace().unwrap_or_default(), &object.name_any());
             reconcile(&context, &key).await
@@ -266,7 +283,12 @@ fn feeds(settings: &Settings, namespaces: Option<&Namespaces>, own: &str) -> Vec
     for namespace in scopes {
         feeds.push(Feed { kind: Kind::cluster(), namespace: namespace.clone(), label: None, whole: false });
         for kind in &kinds {
-            feeds.push(Feed { kind: kind.clone(), namespace: namespace.clone(), label: Some(label.clone()), whole: false });
+            feeds.push(Feed {
+                kind: kind.clone(),
+                namespace: namespace.clone(),
+                label: Some(label.clone()),
+                whole: false,
+            });
         }
     }
     feeds
@@ -277,7 +299,8 @@ fn kinds_of(pipeline: &Pipeline) -> Vec<Kind> {
     let descriptions = pipeline.steps().iter().map(|step| &step.plugin.description);
     let kinds = descriptions.flat_map(|description| {
         let written = description.writes.iter().filter(|claim| claim.creates).map(|claim| &claim.kind);
-        let observed = description.observed.iter().filter(|selector| matches!(selector.from, pgloom_engine::Selection::Owned));
+        let observed =
+            description.observed.iter().filter(|selector| matches!(selector.from, pgloom_engine::Selection::Owned));
         written.chain(observed.map(|selector| &selector.kind))
     });
     kinds.map(|kind| Kind::new(&kind.api_version, &kind.kind)).collect()
@@ -299,7 +322,9 @@ async fn connect(kubernetes: &Kubernetes, fence: &Fence) -> Result<(Clients, Str
             let kubeconfig = Kubeconfig::read_from(path).map_err(|error| failed(error.into()))?;
             kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| failed(error.into()))?
         }
-        None if kubernetes.context.is_some() => kube::Config::from_kubeconfig(&options).await.map_err(|error| failed(error.into()))?,
+        None if kubernetes.context.is_some() => {
+            kube::Config::from_kubeconfig(&options).await.map_err(|error| failed(error.into()))?
+        }
         None => kube::Config::infer().await.map_err(|error| failed(error.into()))?,
     };
     let inside = kubernetes.kubeconfig.is_none() && kube::Config::incluster().is_ok();

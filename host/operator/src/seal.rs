@@ -65,7 +65,9 @@ fn close(seals: &mut BTreeMap<String, String>, value: Option<&mut Value>, seal: 
 pub fn forged(document: &Value) -> Option<String> {
     match document {
         Value::String(text) => text.starts_with(PREFIX).then(String::new),
-        Value::Array(list) => list.iter().enumerate().find_map(|(index, value)| Some(format!("/{index}{}", forged(value)?))),
+        Value::Array(list) => {
+            list.iter().enumerate().find_map(|(index, value)| Some(format!("/{index}{}", forged(value)?)))
+        }
         Value::Object(map) => map.iter().find_map(|(key, value)| Some(format!("/{key}{}", forged(value)?))),
         _ => None,
     }

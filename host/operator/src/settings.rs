@@ -97,7 +97,12 @@ impl Loader {
     }
 
     /// Follows changes for ever. When new settings are in use every cluster is looked at.
-    pub async fn follow(self, settings: watch::Sender<Settings>, store: Arc<Store>, changed: UnboundedSender<ClusterKey>) {
+    pub async fn follow(
+        self,
+        settings: watch::Sender<Settings>,
+        store: Arc<Store>,
+        changed: UnboundedSender<ClusterKey>,
+    ) {
         let mut configurations = self.configurations();
         let mut pipelines = self.pipelines();
         loop {
@@ -150,7 +155,8 @@ impl Loader {
     }
 
     fn configuration(&self, found: &Found) -> Result<Config, Error> {
-        let loaded = Config::read(&found.document).map_err(|problems| Error::Content { name: found.name.clone(), problems })?;
+        let loaded =
+            Config::read(&found.document).map_err(|problems| Error::Content { name: found.name.clone(), problems })?;
         for warning in &loaded.warnings {
             warn!(source = %found.name, "{warning}");
         }
@@ -158,7 +164,8 @@ impl Loader {
     }
 
     async fn pipeline(&self, found: &Found, running: Option<Arc<Pipeline>>) -> Result<Pipeline, Error> {
-        let document = Document::read(&found.document).map_err(|problems| Error::Content { name: found.name.clone(), problems })?;
+        let document = Document::read(&found.document)
+            .map_err(|problems| Error::Content { name: found.name.clone(), problems })?;
         let (engine, folder, name) = (self.engine.clone(), self.config.plugins.clone(), found.name.clone());
         let loading = move || Pipeline::load(&engine, &document, &folder, running.as_deref());
         let loaded = tokio::task::spawn_blocking(loading).await.map_err(Error::Interrupted)?;
@@ -179,7 +186,8 @@ impl Loader {
     async fn report(&self, found: &Found, error: Option<&Error>) {
         if self.metrics.leading.get() == 1
             && let PipelineSource::Object(named) = &self.config.pipeline
-            && let Err(error) = source::pipeline(named, &self.namespace).report(&self.client, &found.document, error).await
+            && let Err(error) =
+                source::pipeline(named, &self.namespace).report(&self.client, &found.document, error).await
         {
             warn!(%error, "the status of the pipeline was not written");
         }

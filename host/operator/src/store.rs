@@ -200,7 +200,8 @@ impl Store {
     /// The clusters that have a manifest.
     pub fn clusters(&self) -> Vec<ClusterKey> {
         let inner = self.read();
-        let with_manifest = inner.clusters.iter().filter(|(key, objects)| objects.contains_key(&(Kind::cluster(), key.name.clone())));
+        let with_manifest =
+            inner.clusters.iter().filter(|(key, objects)| objects.contains_key(&(Kind::cluster(), key.name.clone())));
         with_manifest.map(|(key, _)| key.clone()).collect()
     }
 
@@ -236,7 +237,9 @@ impl Inner {
             return None;
         }
         // A manifest's status is the operator's own word.
-        let same = |before: &Arc<Kept>| if feed.label.is_some() { before.same_as(&kept) } else { before.content == kept.content };
+        let same = |before: &Arc<Kept>| {
+            if feed.label.is_some() { before.same_as(&kept) } else { before.content == kept.content }
+        };
         let changed = before.is_none_or(|before| !same(before));
         objects.insert(slot, Arc::new(kept));
         changed.then_some(key)

@@ -46,7 +46,9 @@ pub fn trim(kind: &Kind, mut object: Value, whole: bool) -> Trimmed {
 fn applied_fields(managers: &[Value]) -> Option<Value> {
     managers
         .iter()
-        .find(|entry| entry["manager"] == MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none())
+        .find(|entry| {
+            entry["manager"] == MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none()
+        })
         .and_then(|entry| entry.get("fieldsV1").cloned())
 }
 
@@ -162,10 +164,7 @@ mod tests {
     fn the_values_of_a_secret_are_kept_as_hashes_only() {
         let secret = json!({"metadata": {"name": "s"}, "data": {"password": "aGVsbG8="}});
         let kept = trim(&Kind::new("v1", "Secret"), secret, false).object;
-        assert_eq!(
-            kept["data"]["password"],
-            "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
-        );
+        assert_eq!(kept["data"]["password"], "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
         assert_eq!(hash_plain(b"hello"), kept["data"]["password"]);
     }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
+use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
-use kube::Client;
 use serde_json::Value;
 use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
@@ -94,7 +94,14 @@ pub async fn resource(client: &Client, kind: &Kind) -> ApiResource {
     }
 }
 
-async fn follow(api: Api<DynamicObject>, feed: Feed, number: usize, store: Arc<Store>, changed: UnboundedSender<ClusterKey>, metrics: Metrics) {
+async fn follow(
+    api: Api<DynamicObject>,
+    feed: Feed,
+    number: usize,
+    store: Arc<Store>,
+    changed: UnboundedSender<ClusterKey>,
+    metrics: Metrics,
+) {
     let mut config = watcher::Config::default().page_size(PAGE);
     if let Some(label) = &feed.label {
         config = config.labels(label);

@@ -30,6 +30,7 @@ struct Inner {
     objects: HashMap<String, Value>,
     refused: HashMap<String, u16>,
     writes: Vec<Write>,
+    reads: usize,
 }
 
 impl Wire {
@@ -53,6 +54,11 @@ impl Wire {
         self.inner.lock().unwrap().writes.clone()
     }
 
+    /// How often something was read.
+    pub fn reads(&self) -> usize {
+        self.inner.lock().unwrap().reads
+    }
+
     /// The writes as `METHOD path`, for a look at their order.
     pub fn written(&self) -> Vec<String> {
         self.writes().iter().map(|write| format!("{} {}", write.method, write.path)).collect()
@@ -65,12 +71,18 @@ impl Wire {
     fn answer(&self, method: &str, path: &str, query: &str, body: Value) -> (u16, Value) {
         let mut inner = self.inner.lock().unwrap();
         if method == "GET" {
+            inner.reads += 1;
             return match inner.objects.get(path) {
                 Some(object) => (200, object.clone()),
                 None => (404, failure(404, "NotFound")),
             };
         }
-        inner.writes.push(Write { method: method.to_owned(), path: path.to_owned(), query: query.to_owned(), body: body.clone() });
+        inner.writes.push(Write {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            body: body.clone(),
+        });
         if let Some(code) = inner.refused.get(path) {
             return (*code, failure(*code, "Refused"));
         }
@@ -82,7 +94,8 @@ impl Wire {
             _ => {
                 let name = body["metadata"]["name"].as_str().unwrap_or_default();
                 let at = if method == "POST" { format!("{path}/{name}") } else { path.to_owned() };
-                let object = if body.is_object() { body } else { inner.objects.get(path).cloned().unwrap_or(json!({})) };
+                let object =
+                    if body.is_object() { body } else { inner.objects.get(path).cloned().unwrap_or(json!({})) };
                 inner.objects.insert(at, object.clone());
                 (200, object)
             }
@@ -111,7 +124,8 @@ impl tower::Service<axum::http::Request<Body>> for Wire {
             let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
             let (code, object) =
                 wire.answer(parts.method.as_str(), parts.uri.path(), parts.uri.query().unwrap_or_default(), body);
-            let response = axum::http::Response::builder().status(code).body(Body::from(object.to_string().into_bytes()));
+            let response =
+                axum::http::Response::builder().status(code).body(Body::from(object.to_string().into_bytes()));
             Ok(response.unwrap())
         })
     }

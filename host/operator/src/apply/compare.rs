@@ -86,7 +86,8 @@ fn matches_stated(key: &Map<String, Value>, entry: &Value) -> bool {
 fn set(desired: &[Value], applied: &Map<String, Value>, live: &Value) -> bool {
     let stated = applied.keys().filter(|key| key.starts_with("v:")).count();
     let live = live.as_array().map(Vec::as_slice).unwrap_or_default();
-    stated == desired.len() && desired.iter().all(|value| live.contains(value) && applied.contains_key(&format!("v:{value}")))
+    stated == desired.len()
+        && desired.iter().all(|value| live.contains(value) && applied.contains_key(&format!("v:{value}")))
 }
 
 /// Whether a structure that is applied as a whole exists as stated, the API server's defaults aside.
@@ -94,7 +95,9 @@ pub fn covers(desired: &Value, live: &Value, amount: bool) -> bool {
     match (desired, live) {
         (desired, live) if is_empty(desired) && is_empty(live) => true,
         (Value::Object(desired), Value::Object(live)) => {
-            let stated = desired.iter().all(|(key, value)| covers(value, live.get(key).unwrap_or(&Value::Null), amount || is_amount(key)));
+            let stated = desired
+                .iter()
+                .all(|(key, value)| covers(value, live.get(key).unwrap_or(&Value::Null), amount || is_amount(key)));
             let rest = live.iter().filter(|(key, _)| is_absent(desired.get(*key)));
             stated && rest.into_iter().all(|(key, value)| is_filled_in(key, value))
         }
@@ -119,7 +122,9 @@ fn is_empty(value: &Value) -> bool {
 }
 
 fn is_filled_in(key: &str, value: &Value) -> bool {
-    key == "status" || is_empty(value) || FILLED_IN.iter().any(|(name, text)| *name == key && value.to_string() == *text)
+    key == "status"
+        || is_empty(value)
+        || FILLED_IN.iter().any(|(name, text)| *name == key && value.to_string() == *text)
 }
 
 /// Whether the values below a field are quantities.
@@ -223,7 +228,10 @@ mod tests {
     #[test]
     fn an_entry_that_somebody_added_between_is_none() {
         assert!(after(|_, _, live| {
-            live["spec"]["containers"][0]["env"].as_array_mut().unwrap().insert(1, json!({"name": "THEIRS", "value": "x"}));
+            live["spec"]["containers"][0]["env"]
+                .as_array_mut()
+                .unwrap()
+                .insert(1, json!({"name": "THEIRS", "value": "x"}));
         }));
     }
 

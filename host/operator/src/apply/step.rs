@@ -82,7 +82,10 @@ pub fn in_order<T>(mut objects: Vec<T>, kind: impl Fn(&T) -> &str) -> Vec<T> {
 /// Whether an object that exists has become superfluous: the operator applied it, nobody desires it, and its kind is not
 /// kept for the user's sake. `desired` says whether a kind and name is.
 pub fn is_superfluous(existing: &Kept, desired: impl Fn(&Kind, &str) -> bool) -> bool {
-    let kept_for_the_user = matches!(&*existing.kind.kind, "PersistentVolumeClaim" | "Pod" | "Endpoints" | "ServiceAccount" | "RoleBinding");
+    let kept_for_the_user = matches!(
+        &*existing.kind.kind,
+        "PersistentVolumeClaim" | "Pod" | "Endpoints" | "ServiceAccount" | "RoleBinding"
+    );
     existing.applied() && !kept_for_the_user && !desired(&existing.kind, &existing.name)
 }
 
@@ -119,7 +122,8 @@ mod tests {
     fn what_is_missing_is_created_and_what_is_as_desired_is_left_alone() {
         assert_eq!(step(&stateful_set("1Gi"), None), Step::Create);
         let mut live = stateful_set("1Gi");
-        live["metadata"]["managedFields"] = managed_by_us(json!({"f:spec": {"f:replicas": {}, "f:volumeClaimTemplates": {}}}));
+        live["metadata"]["managedFields"] =
+            managed_by_us(json!({"f:spec": {"f:replicas": {}, "f:volumeClaimTemplates": {}}}));
         assert_eq!(step(&stateful_set("1Gi"), Some(&kept(live))), Step::Skip);
     }
 
@@ -139,13 +143,23 @@ mod tests {
     #[test]
     fn what_the_operator_that_came_before_wrote_is_taken_over() {
         let mut live = stateful_set("1Gi");
-        live["metadata"]["managedFields"] = json!([{"manager": "postgres-operator", "operation": "Update", "fieldsV1": {}}]);
+        live["metadata"]["managedFields"] =
+            json!([{"manager": "postgres-operator", "operation": "Update", "fieldsV1": {}}]);
         assert_eq!(step(&stateful_set("1Gi"), Some(&kept(live))), Step::TakeOver);
     }
 
     #[test]
     fn objects_are_applied_in_an_order_in_which_each_finds_what_it_needs() {
-        let kinds = ["Deployment", "StatefulSet", "Service", "PodDisruptionBudget", "Endpoints", "CronJob", "ConfigMap", "Service"];
+        let kinds = [
+            "Deployment",
+            "StatefulSet",
+            "Service",
+            "PodDisruptionBudget",
+            "Endpoints",
+            "CronJob",
+            "ConfigMap",
+            "Service",
+        ];
         let ordered = in_order(kinds.into_iter().zip(0..).collect(), |(kind, _)| kind);
         assert_eq!(
             ordered,
@@ -165,7 +179,9 @@ mod tests {
     #[test]
     fn only_what_the_operator_applied_and_nobody_desires_is_superfluous() {
         let job = |managed: Value| {
-            kept(json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "b", "managedFields": managed}}))
+            kept(
+                json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "b", "managedFields": managed}}),
+            )
         };
         let ours = job(managed_by_us(json!({"f:spec": {}})));
         assert!(is_superfluous(&ours, |_, _| false));

@@ -17,7 +17,9 @@ pub fn patch(object: &Value) -> Option<Value> {
     for entry in &theirs {
         merge(&mut fields, entry.get("fieldsV1").and_then(Value::as_object)?);
     }
-    let is_ours = |entry: &Value| entry["manager"] == MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none();
+    let is_ours = |entry: &Value| {
+        entry["manager"] == MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none()
+    };
     match rest.iter_mut().find(|entry| is_ours(entry)) {
         Some(ours) => {
             if let Some(own) = ours.get_mut("fieldsV1").and_then(Value::as_object_mut) {
@@ -74,7 +76,8 @@ mod tests {
 
     #[test]
     fn where_the_predecessor_wrote_nothing_there_is_nothing_to_take_over() {
-        let object = json!({"metadata": {"resourceVersion": "5", "managedFields": [entry("kubectl", "Update", json!({}))]}});
+        let object =
+            json!({"metadata": {"resourceVersion": "5", "managedFields": [entry("kubectl", "Update", json!({}))]}});
         assert_eq!(patch(&object), None);
     }
 }

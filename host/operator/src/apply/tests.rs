@@ -14,7 +14,8 @@ fn key() -> ClusterKey {
 fn writer(wire: &Wire, existing: Vec<Value>) -> Writer {
     let store = Store::default();
     for kind in [Kind::new("v1", "Service"), Kind::new("apps/v1", "StatefulSet")] {
-        let feed = store.open(Feed { kind: kind.clone(), namespace: None, label: Some("cluster-name".into()), whole: false });
+        let feed =
+            store.open(Feed { kind: kind.clone(), namespace: None, label: Some("cluster-name".into()), whole: false });
         for object in existing.iter().filter(|object| Kind::of(object).as_ref() == Some(&kind)) {
             store.take(feed, Event::Apply(object.clone()));
         }

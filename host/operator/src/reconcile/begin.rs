@@ -21,7 +21,14 @@ impl Turn<'_> {
     /// Writes the list of finalizers, unless the manifest has changed since it was read.
     pub async fn set_finalizers(&self, finalizers: Vec<Value>) -> Result<(), Error> {
         let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": self.version.to_string()}});
-        let answer = self.manifests().patch(&self.key.name, &PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() }, &Patch::Merge(patch)).await;
+        let answer = self
+            .manifests()
+            .patch(
+                &self.key.name,
+                &PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() },
+                &Patch::Merge(patch),
+            )
+            .await;
         match answer {
             Ok(object) => {
                 if let Ok(object) = serde_json::to_value(object) {

@@ -32,7 +32,9 @@ impl Turn<'_> {
             self.context.announcer.happened(&self.about, &Announcement::normal("Secrets", "Secrets created")).await;
         }
         let in_order = planned.findings.is_empty();
-        progress.warnings.extend(planned.findings.iter().map(|finding| Announcement::warning("Secrets", role_sentence(finding))));
+        progress
+            .warnings
+            .extend(planned.findings.iter().map(|finding| Announcement::warning("Secrets", role_sentence(finding))));
         // A warning is told again as long as it stands, so what it is about is read again.
         let seen = in_order.then(|| self.sight_of(&plan.secrets));
         self.context.remember(self.key, |recollection| recollection.credentials = seen);
@@ -64,10 +66,13 @@ impl Turn<'_> {
     /// A hash of the wanted Secrets and of those that exist.
     pub fn sight_of(&self, wanted: &[Wanted]) -> u64 {
         let objects = self.context.store.objects(self.key);
-        let existing = objects.iter().filter(|kept| kept.kind.is("Secret")).map(|kept| (kept.name.clone(), kept.content));
+        let existing =
+            objects.iter().filter(|kept| kept.kind.is("Secret")).map(|kept| (kept.name.clone(), kept.content));
         let wanted = wanted.iter().map(|secret| {
             let (username, given) = match &secret.content {
-                Content::Credential { username, given } => (username, given.as_ref().map(|password| fingerprint(&password.reveal()))),
+                Content::Credential { username, given } => {
+                    (username, given.as_ref().map(|password| fingerprint(&password.reveal())))
+                }
                 Content::UserList { username } => (username, None),
             };
             (&secret.namespace, &secret.name, username, given)

@@ -26,9 +26,13 @@ impl Turn<'_> {
             return Ok(Action::requeue(self.settings.repair()));
         }
         self.context.databases.forget(self.key);
+        self.context.patronis.forget(self.key);
         if !self.context.recall(self.key).deleting {
             self.context.remember(self.key, |recollection| recollection.deleting = true);
-            self.context.announcer.happened(&self.about, &Announcement::normal("Delete", "removing the objects of the cluster")).await;
+            self.context
+                .announcer
+                .happened(&self.about, &Announcement::normal("Delete", "removing the objects of the cluster"))
+                .await;
         }
         match self.take_down(finalizers).await {
             Ok(action) => {
@@ -56,13 +60,17 @@ impl Turn<'_> {
 
     fn keep(&self) -> Keep {
         let config = &self.settings.config;
-        Keep { claims: !config.flag("enable_persistent_volume_claim_deletion"), secrets: !config.flag("enable_secrets_deletion") }
+        Keep {
+            claims: !config.flag("enable_persistent_volume_claim_deletion"),
+            secrets: !config.flag("enable_secrets_deletion"),
+        }
     }
 
     fn guard(&self) -> Option<String> {
         let config = &self.settings.config;
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date().to_string();
-        let (date_key, name_key) = (config.text("delete_annotation_date_key"), config.text("delete_annotation_name_key"));
+        let (date_key, name_key) =
+            (config.text("delete_annotation_date_key"), config.text("delete_annotation_name_key"));
         guard(&self.manifest["metadata"]["annotations"], &self.key.name, date_key, name_key, &today)
     }
 

@@ -26,7 +26,8 @@ impl Turn<'_> {
         self.conditions_of_plugins(&mut progress);
         let wanted = progress.plan.as_ref().map(|_| self.wanted());
         progress.conditions.push(progress.members.condition(wanted));
-        let before = self.context.store.manifest(self.key).map(|kept| kept.object()["status"].clone()).unwrap_or_default();
+        let before =
+            self.context.store.manifest(self.key).map(|kept| kept.object()["status"].clone()).unwrap_or_default();
         let found = self.found(&progress, outcome);
         let now = Timestamp::now().round(Unit::Second).unwrap_or_default().to_string();
         let after = report::status(&before, &found, &now);
@@ -134,7 +135,8 @@ mod tests {
     #[test]
     fn looks_at_many_clusters_are_spread_over_the_last_tenth_of_the_period() {
         let hour = Duration::from_secs(3600);
-        let after: Vec<Duration> = (0..50).map(|number| spread(hour, &ClusterKey::new("ns", &format!("c{number}")))).collect();
+        let after: Vec<Duration> =
+            (0..50).map(|number| spread(hour, &ClusterKey::new("ns", &format!("c{number}")))).collect();
         assert!(after.iter().all(|after| *after <= hour && *after >= hour / 10 * 9));
         assert!(after.iter().max() != after.iter().min());
     }

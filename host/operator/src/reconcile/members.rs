@@ -33,7 +33,8 @@ impl Members {
 
     /// The pod that leads, if there is exactly one.
     pub fn leader(&self) -> Option<(&Member, &Value)> {
-        let mut leaders = self.all.iter().zip(&self.pods).filter(|(member, _)| member.role == Some(Role::Master) && !member.ending);
+        let mut leaders =
+            self.all.iter().zip(&self.pods).filter(|(member, _)| member.role == Some(Role::Master) && !member.ending);
         let leader = leaders.next();
         leader.filter(|_| leaders.next().is_none())
     }
@@ -47,7 +48,11 @@ impl Members {
             return Some(format!("{} of {wanted} pods exist", self.all.len()));
         }
         if let Some(member) = self.all.iter().find(|member| member.role.is_none() || !member.ready) {
-            let why = member.stuck.as_deref().unwrap_or(if member.role.is_none() { "it has no role yet" } else { "it is not ready" });
+            let why = member.stuck.as_deref().unwrap_or(if member.role.is_none() {
+                "it has no role yet"
+            } else {
+                "it is not ready"
+            });
             return Some(format!("pod {} does not serve: {why}", member.pod));
         }
         self.leader().is_none().then(|| "no pod leads".to_owned())
@@ -57,8 +62,12 @@ impl Members {
     pub fn condition(&self, wanted: Option<usize>) -> Condition {
         match self.leader() {
             _ if wanted == Some(0) => Condition::fails("Ready", "NoInstances", "the manifest asks for no instance"),
-            Some((leader, _)) if leader.ready => Condition::holds("Ready", "LeaderReady", format!("{} leads", leader.pod)),
-            Some((leader, _)) => Condition::fails("Ready", "LeaderNotReady", format!("{} leads and is not ready", leader.pod)),
+            Some((leader, _)) if leader.ready => {
+                Condition::holds("Ready", "LeaderReady", format!("{} leads", leader.pod))
+            }
+            Some((leader, _)) => {
+                Condition::fails("Ready", "LeaderNotReady", format!("{} leads and is not ready", leader.pod))
+            }
             None => Condition::fails("Ready", "NoLeader", self.missing(1).unwrap_or_else(|| "no pod leads".to_owned())),
         }
     }
@@ -92,8 +101,16 @@ mod tests {
     use super::*;
 
     fn members(pods: &[(&str, Option<Role>, bool)]) -> Members {
-        let all = pods.iter().map(|(pod, role, ready)| Member { pod: (*pod).into(), role: *role, ready: *ready, ..Member::default() });
-        Members { all: all.collect(), pods: pods.iter().map(|(pod, _, _)| json!({"metadata": {"name": pod}})).collect() }
+        let all = pods.iter().map(|(pod, role, ready)| Member {
+            pod: (*pod).into(),
+            role: *role,
+            ready: *ready,
+            ..Member::default()
+        });
+        Members {
+            all: all.collect(),
+            pods: pods.iter().map(|(pod, _, _)| json!({"metadata": {"name": pod}})).collect(),
+        }
     }
 
     #[test]

@@ -18,8 +18,12 @@ impl Turn<'_> {
     pub async fn decide(&self, progress: &mut Progress) -> Result<Arc<Plan>, Error> {
         let context = self.context;
         let (config, pipeline) = (self.settings.config.clone(), self.settings.pipeline.clone());
-        let mut observed =
-            observe(&context.client, &context.store, self.key, &self.manifest, &config, &pipeline).await.map_err(Error::Observe)?;
+        let mut observed = observe(&context.client, &context.store, self.key, &self.manifest, &config, &pipeline)
+            .await
+            .map_err(Error::Observe)?;
+        let infrastructure = context.infrastructure.roles(&config).await.map_err(Error::Infrastructure)?;
+        observed.infrastructure.clone_from(&infrastructure.roles);
+        observed.infrastructure_findings.clone_from(&infrastructure.findings);
         observed.actions = actions(&self.manifest["status"]["actions"]);
         observed.last = context.recall(self.key).last;
         let manifest = self.manifest.clone();
@@ -96,7 +100,12 @@ mod tests {
     #[test]
     fn what_became_of_actions_is_read_from_the_status() {
         let records = actions(&json!([{"step": "pooler", "key": "access", "phase": "failed", "message": "no"}]));
-        let wanted = ActionRecord { step: "pooler".into(), key: "access".into(), phase: ActionPhase::Failed, message: "no".into() };
+        let wanted = ActionRecord {
+            step: "pooler".into(),
+            key: "access".into(),
+            phase: ActionPhase::Failed,
+            message: "no".into(),
+        };
         assert_eq!(records, [wanted]);
     }
 

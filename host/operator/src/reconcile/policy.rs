@@ -12,6 +12,9 @@ pub enum Error {
     /// Something that the manifest names could not be looked at.
     #[error("failed to observe the cluster")]
     Observe(#[source] observe::Error),
+    /// The infrastructure roles could not be read.
+    #[error("failed to read the infrastructure roles")]
+    Infrastructure(#[source] kube::Error),
     /// There is no plan.
     #[error("there is nothing to apply")]
     Decide(#[source] decide::Error),
@@ -80,7 +83,7 @@ impl Error {
     /// A stable word for metrics, conditions and events.
     pub fn category(&self) -> &'static str {
         match self {
-            Self::Observe(_) => "ObserveFailed",
+            Self::Observe(_) | Self::Infrastructure(_) => "ObserveFailed",
             Self::Decide(error) => error.category(),
             Self::Interrupted(_) => "Interrupted",
             Self::Apply(error) | Self::Delete(error) => match error {
@@ -152,7 +155,8 @@ mod tests {
 
     #[test]
     fn what_the_operator_may_not_do_is_tried_again_seldom() {
-        let error = Error::Apply(apply::Error::Forbidden { kind: "Service".into(), name: "c".into(), reason: "no".into() });
+        let error =
+            Error::Apply(apply::Error::Forbidden { kind: "Service".into(), name: "c".into(), reason: "no".into() });
         assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
     }
 

@@ -33,6 +33,9 @@ impl Turn<'_> {
         if let Some(missing) = progress.members.missing(self.wanted()) {
             progress.wait(missing, false);
         }
+        if let Some((leader, among)) = progress.handover.take() {
+            return self.switch_over(&leader, &among.into_iter().collect(), progress).await;
+        }
         let revision = status["updateRevision"].as_str().unwrap_or_default();
         self.mark_outdated(&set, revision, progress).await?;
         if progress.members.all.iter().any(|member| member.outdated) {
@@ -93,7 +96,9 @@ impl Turn<'_> {
                 progress.conditions.push(Condition::holds("RolledOut", "UpToDate", "every pod runs the template"));
                 return Ok(());
             }
-            Next::Wait(reason) => self.rolling(progress, "Waiting", format!("the rolling update waits: {reason}")).await,
+            Next::Wait(reason) => {
+                self.rolling(progress, "Waiting", format!("the rolling update waits: {reason}")).await
+            }
             Next::Replace(pod) => {
                 self.rolling(progress, "RollingUpdate", format!("pod {pod} is being replaced")).await;
                 self.replace(&pod, progress).await?;
@@ -119,7 +124,10 @@ impl Turn<'_> {
     async fn replace(&self, name: &str, progress: &Progress) -> Result<(), Error> {
         let pod = progress.members.pods.iter().find(|pod| pod["metadata"]["name"] == name);
         let uid = pod.and_then(|pod| pod["metadata"]["uid"].as_str()).map(str::to_owned);
-        let how = DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..DeleteParams::default() };
+        let how = DeleteParams {
+            preconditions: Some(Preconditions { uid, resource_version: None }),
+            ..DeleteParams::default()
+        };
         match self.pods().delete(name, &how).await {
             Ok(_) => {
                 self.context.metrics.wrote("Pod", "delete");
@@ -147,7 +155,8 @@ impl Turn<'_> {
         let moved = async {
             let cluster = patroni.cluster().await.map_err(Switchover::Patroni)?;
             let to = candidate(&cluster, Some(among)).map_err(Switchover::Candidate)?.name.clone();
-            self.happened(Announcement::normal("Switchover", format!("moving the leadership from {from} to {to}"))).await;
+            self.happened(Announcement::normal("Switchover", format!("moving the leadership from {from} to {to}")))
+                .await;
             patroni.switchover(from, &to).await.map_err(Switchover::Patroni)?;
             Ok(to)
         };

@@ -1,13 +1,12 @@
-//! What is done beside objects: the roles and databases, and the actions that plugins asked for.
+//! What is done beside objects: first of all the roles and databases, over a connection to the leader.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pgloom_engine::{Action, RequestedAction};
-use serde_json::{Value, json};
 
 use super::credentials::read;
-use super::{Error, Progress, Turn};
+use super::{Progress, Turn};
 use crate::background::{Again, Standing, fingerprint};
 use crate::context::{Outcome, Reach};
 use crate::database::{self, PoolerAccess, PortForward, Server, Tcp, Tls};
@@ -21,83 +20,48 @@ pub const DEADLINE: Duration = Duration::from_secs(120);
 /// When a synchronisation that failed is tried again first.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// How an action stands, in the words of the status.
-type Phase = (&'static str, String);
-
 impl Turn<'_> {
-    /// Keeps the database and the actions, and notes how each action stands.
-    pub async fn work(&self, plan: &Arc<Plan>, progress: &mut Progress) -> Result<(), Error> {
-        let database = self.keep_database(plan, progress)?;
-        let mut records = Vec::new();
-        for requested in &plan.actions {
-            let phase = match requested.granted {
-                true => self.act(requested, database.as_ref(), progress).await,
-                false => ("refused", format!("the pipeline does not grant {} to the step", kind(&requested.action))),
-            };
-            if matches!(phase.0, "refused" | "failed") {
-                progress.warnings.push(Announcement::warning("Action", format!("{}: {}: {}", requested.step, requested.key, phase.1)));
-            }
-            records.push(self.record(requested, phase));
-        }
-        progress.actions = Some(records);
-        Ok(())
-    }
-
-    async fn act(&self, requested: &RequestedAction, database: Option<&Standing<Outcome>>, _progress: &mut Progress) -> Phase {
-        match &requested.action {
-            Action::Credential(_) | Action::UserList(_) => ("done", String::new()),
-            Action::PoolerAccess(_) => match database {
-                Some(Standing::Done(_)) => ("done", String::new()),
-                Some(Standing::Running) => ("running", "the database is being looked at".to_owned()),
-                Some(Standing::Failed(reason)) => ("failed", reason.clone()),
-                None => ("pending", "the database is not kept at the moment".to_owned()),
-            },
-            other => ("refused", format!("this operator does not know how to {} yet", kind(other))),
-        }
-    }
-
-    fn record(&self, requested: &RequestedAction, (phase, message): Phase) -> Value {
-        let recorded = self.manifest["status"]["actions"].as_array().into_iter().flatten();
-        let before = recorded.into_iter().find(|record| record["step"] == requested.step.as_str() && record["key"] == requested.key.as_str());
-        let since = before.filter(|before| before["phase"] == phase).map(|before| before["since"].clone());
-        let now = || json!(jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string());
-        json!({
-            "step": requested.step, "key": requested.key, "phase": phase, "message": message,
-            "since": since.filter(Value::is_string).unwrap_or_else(now),
-        })
+    /// Keeps the database and the actions, and notes how each stands.
+    pub async fn work(&self, plan: &Arc<Plan>, progress: &mut Progress) {
+        let database = self.keep_database(plan, progress);
+        self.act(plan, database.as_ref(), progress).await;
     }
 
     /// Sees to it that roles and databases are kept; `None` where they are not the operator's to keep.
-    fn keep_database(&self, plan: &Arc<Plan>, progress: &mut Progress) -> Result<Option<Standing<Outcome>>, Error> {
+    fn keep_database(&self, plan: &Arc<Plan>, progress: &mut Progress) -> Option<Standing<Outcome>> {
         let off = |reason: &str, message: &str| Condition::unknown("DatabaseSynced", reason, message);
         if !self.settings.config.flag("enable_database_access") {
             progress.conditions.push(off("Disabled", "enable_database_access of the operator configuration is false"));
-            return Ok(None);
+            return None;
         }
         if plan.cluster.standby {
             progress.conditions.push(off("Standby", "a standby cluster has the roles and databases of its source"));
-            return Ok(None);
+            return None;
         }
         if self.wanted() == 0 {
             progress.conditions.push(off("NoInstances", "the manifest asks for no instance"));
-            return Ok(None);
+            return None;
         }
-        let Some(leader) = progress.members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone()) else {
+        let Some(leader) =
+            progress.members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())
+        else {
             progress.conditions.push(off("NoLeader", "no pod leads"));
-            return Ok(None);
+            return None;
         };
         let standing = self.start(plan, &leader);
         tell(&standing, progress);
-        Ok(Some(standing))
+        Some(standing)
     }
 
     fn start(&self, plan: &Arc<Plan>, leader: &str) -> Standing<Outcome> {
-        let again = Again { after_success: self.settings.resync(), after_failure: RETRY, at_most: self.settings.repair() };
+        let again =
+            Again { after_success: self.settings.resync(), after_failure: RETRY, at_most: self.settings.repair() };
         let poolers = poolers(&plan.actions);
         let roles = (format!("{:?}", plan.roles), format!("{poolers:?}"));
         let wanted = fingerprint(&(roles, self.sight_of(&plan.secrets), leader));
         let (client, plan, reach) = (self.context.client.clone(), plan.clone(), self.context.reach);
-        let (metrics, superuser) = (self.context.metrics.clone(), self.settings.config.text("super_username").to_owned());
+        let (metrics, superuser) =
+            (self.context.metrics.clone(), self.settings.config.text("super_username").to_owned());
         let server = self.server(reach, leader);
         self.context.databases.keep(self.key, wanted, again, || async move {
             let result = synchronize(client, plan, server, superuser, poolers).await;
@@ -173,22 +137,10 @@ fn tell(standing: &Standing<Outcome>, progress: &mut Progress) {
 fn poolers(actions: &[RequestedAction]) -> Vec<PoolerAccess> {
     let granted = actions.iter().filter(|requested| requested.granted);
     let access = granted.filter_map(|requested| match &requested.action {
-        Action::PoolerAccess(access) => Some(PoolerAccess { username: access.username.clone(), schema: access.schema.clone() }),
+        Action::PoolerAccess(access) => {
+            Some(PoolerAccess { username: access.username.clone(), schema: access.schema.clone() })
+        }
         _ => None,
     });
     access.collect()
-}
-
-/// The catalogue's name of an action.
-fn kind(action: &Action) -> &'static str {
-    match action {
-        Action::Credential(_) => "credential",
-        Action::UserList(_) => "user-list",
-        Action::PoolerAccess(_) => "pooler-access",
-        Action::ConfigurePatroni(_) => "configure-patroni",
-        Action::Promote => "promote",
-        Action::ExpandClaim(_) => "expand-claim",
-        Action::ModifyVolume(_) => "modify-volume",
-        Action::GrowFilesystem(_) => "grow-filesystem",
-    }
 }

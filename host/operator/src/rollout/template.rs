@@ -6,10 +6,12 @@
 use serde_json::Value;
 
 /// Labels that the StatefulSet controller adds.
-const ADDED_LABELS: [&str; 3] = ["controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"];
+const ADDED_LABELS: [&str; 3] =
+    ["controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"];
 
 /// Fields that are of the pod alone or that an admission controller fills in.
-const OF_THE_TEMPLATE_ONLY_IF_STATED: [&str; 5] = ["affinity", "initContainers", "topologySpreadConstraints", "hostAliases", "dnsConfig"];
+const OF_THE_TEMPLATE_ONLY_IF_STATED: [&str; 5] =
+    ["affinity", "initContainers", "topologySpreadConstraints", "hostAliases", "dnsConfig"];
 
 /// Where every pod finds its service account's token.
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -17,7 +19,9 @@ const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The first difference between a pod and a template, both as the API server completes them, as in `containers[postgres].image`;
 /// `None` if the pod runs the template. With `lazy` another image of the first container is no difference.
 pub fn difference(template: &Value, pod: &Value, role_label: &str, lazy: bool) -> Option<String> {
-    labels(template, pod, role_label).or_else(|| annotations(template, pod)).or_else(|| spec(&template["spec"], &pod["spec"], lazy))
+    labels(template, pod, role_label)
+        .or_else(|| annotations(template, pod))
+        .or_else(|| spec(&template["spec"], &pod["spec"], lazy))
 }
 
 fn labels(template: &Value, pod: &Value, role_label: &str) -> Option<String> {
@@ -45,7 +49,8 @@ fn spec(template: &Value, pod: &Value, lazy: bool) -> Option<String> {
         }
     });
     stated.or_else(|| {
-        let dropped = OF_THE_TEMPLATE_ONLY_IF_STATED.into_iter().find(|key| template[key].is_null() && !pod[key].is_null());
+        let dropped =
+            OF_THE_TEMPLATE_ONLY_IF_STATED.into_iter().find(|key| template[key].is_null() && !pod[key].is_null());
         dropped.map(str::to_owned)
     })
 }
@@ -81,7 +86,8 @@ fn tolerations(wanted: &Value, found: &Value) -> Option<String> {
     let wanted = list(wanted);
     let is_added = |toleration: &Value| {
         let key = toleration["key"].as_str().unwrap_or_default();
-        matches!(key, "node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable") && toleration["effect"] == "NoExecute"
+        matches!(key, "node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable")
+            && toleration["effect"] == "NoExecute"
     };
     let missing = wanted.iter().any(|toleration| !list(found).contains(toleration));
     let added = list(found).iter().any(|toleration| !wanted.contains(toleration) && !is_added(toleration));
@@ -167,7 +173,10 @@ mod tests {
 
     #[test]
     fn what_the_template_no_longer_states_is_a_difference() {
-        assert_eq!(after(|_, pod| pod["spec"]["affinity"] = json!({"nodeAffinity": {}}), false).as_deref(), Some("affinity"));
+        assert_eq!(
+            after(|_, pod| pod["spec"]["affinity"] = json!({"nodeAffinity": {}}), false).as_deref(),
+            Some("affinity")
+        );
         assert_eq!(
             after(|_, pod| pod["spec"]["containers"][0]["env"] = json!([{"name": "OLD"}]), false).as_deref(),
             Some("containers[postgres].env")

@@ -38,7 +38,9 @@ pub fn follow(path: PathBuf, plugins: PathBuf) -> BoxStream<'static, Found> {
             seen = now;
             match read(&path) {
                 Ok(found) => return Some((found, (path, plugins, seen))),
-                Err(problem) => error!(error = %crate::reconcile::chain(&problem), "the pipeline that runs stays in use"),
+                Err(problem) => {
+                    error!(error = %crate::reconcile::chain(&problem), "the pipeline that runs stays in use")
+                }
             }
         }
     })

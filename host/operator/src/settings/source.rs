@@ -64,7 +64,8 @@ fn object(kind: Kind, named: &Named, own: &str) -> Object {
 impl Object {
     /// Reads it once.
     pub async fn get(&self, client: &Client) -> Result<Found, Error> {
-        let found = self.api(client).get_opt(&self.name).await.map_err(|error| Error::Read(self.title(), Box::new(error)))?;
+        let found =
+            self.api(client).get_opt(&self.name).await.map_err(|error| Error::Read(self.title(), Box::new(error)))?;
         found.and_then(|object| self.found(object)).ok_or_else(|| Error::Missing(self.title()))
     }
 

@@ -1,0 +1,97 @@
+use super::*;
+
+/// A pipeline without a step: what is left is the host's own.
+fn pipeline() -> Pipeline {
+    Pipeline::of(Vec::new()).unwrap()
+}
+
+fn config(data: Value) -> Config {
+    Config::read(&json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data})).unwrap().config
+}
+
+fn manifest() -> Value {
+    json!({
+        "apiVersion": "acid.zalan.do/v1", "kind": "postgresql",
+        "metadata": {"name": "acid-orders", "namespace": "shop", "uid": "u", "labels": {"env": "test", "other": "x"}},
+        "spec": {
+            "teamId": "acid", "numberOfInstances": 2, "volume": {"size": "1Gi"}, "postgresql": {"version": "17"},
+            "users": {"foo_user": []}, "databases": {"foo": "foo_user"},
+        }
+    })
+}
+
+fn plan(manifest: &Value, config: &Config) -> Result<Plan, Error> {
+    decide(manifest, config, &Observed::default(), &pipeline())
+}
+
+fn refusal(manifest: &Value) -> String {
+    plan(manifest, &Config::defaults()).unwrap_err().to_string()
+}
+
+#[test]
+fn every_role_that_logs_in_gets_a_secret_with_the_clusters_labels_and_what_they_inherit() {
+    let config = config(json!({"inherited_labels": "env", "secret_name_template": "{username}.{cluster}.credentials"}));
+    let plan = plan(&manifest(), &config).unwrap();
+    let names: Vec<&str> = plan.secrets.iter().map(|secret| secret.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["foo-user.acid-orders.credentials", "postgres.acid-orders.credentials", "standby.acid-orders.credentials"]
+    );
+    let labels = serde_json::to_value(&plan.secrets[0].labels).unwrap();
+    assert_eq!(labels, json!({"application": "spilo", "cluster-name": "acid-orders", "env": "test", "team": "acid"}));
+}
+
+#[test]
+fn documents_come_in_the_order_of_applying_and_without_passwords() {
+    let documents = plan(&manifest(), &Config::defaults()).unwrap().documents();
+    let kinds: Vec<&str> = documents.iter().map(|document| document["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["ServiceAccount", "RoleBinding", "Secret", "Secret", "Secret"]);
+    assert!(documents.iter().all(|document| document["data"].get("password").is_none()));
+}
+
+#[test]
+fn owner_references_are_set_where_the_configuration_says_so() {
+    let of = |config: &Config| plan(&manifest(), config).unwrap().secrets[0].owner.clone();
+    assert_eq!(of(&Config::defaults()), None);
+    let owner = of(&config(json!({"enable_owner_references": "true"}))).unwrap();
+    assert_eq!((&owner["kind"], &owner["uid"]), (&json!("postgresql"), &json!("u")));
+}
+
+#[test]
+fn a_manifest_that_cannot_be_used_is_refused_with_its_field_and_the_remedy() {
+    let mut manifest = manifest();
+    manifest["spec"]["volume"]["size"] = json!("large");
+    let error = plan(&manifest, &Config::defaults()).unwrap_err();
+    assert_eq!(error.category(), "InvalidManifest");
+    assert!(error.to_string().starts_with("spec.volume.size: "), "{error}");
+}
+
+#[test]
+fn nobody_reads_a_credential_of_the_operator_by_writing_its_seal() {
+    let mut manifest = manifest();
+    manifest["spec"]["sidecars"] = json!([{"name": "s", "image": "i", "env": [{"name": "E", "value": "pgloom-sealed:config:scalyr_api_key"}]}]);
+    assert_eq!(
+        refusal(&manifest),
+        "spec.sidecars.0.env.0.value: begins like a sealed credential; write the value itself"
+    );
+}
+
+#[test]
+fn a_credential_of_the_manifest_is_in_no_document_and_opens_when_applied() {
+    let mut manifest = manifest();
+    manifest["spec"]["clone"] = json!({
+        "cluster": "acid-batman", "uid": "efd12e58-5786-11e8-b5a7-06148230260c", "timestamp": "2017-12-19T12:40:33+01:00",
+        "s3_access_key_id": "AKIA", "s3_secret_access_key": "hunter2",
+    });
+    let plan = plan(&manifest, &Config::defaults()).unwrap();
+    assert!(!format!("{plan:?}").contains("hunter2"));
+    let mut object = json!({"value": "pgloom-sealed:manifest:/spec/clone/s3_secret_access_key"});
+    plan.seals.open(&mut object);
+    assert_eq!(object["value"], "hunter2");
+}
+
+#[test]
+fn the_same_input_gives_the_same_plan_byte_for_byte() {
+    let of = || format!("{:?}", plan(&manifest(), &Config::defaults()).unwrap().documents());
+    assert_eq!(of(), of());
+}

@@ -1,0 +1,193 @@
+//! The actions that plugins asked for: each is done or kept, and how it stands is recorded in the status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::Api;
+use pgloom_engine::{Action, RequestedAction};
+use serde_json::{Value, json};
+
+use super::{Progress, Turn};
+use crate::background::{Again, Standing, fingerprint};
+use crate::context::Outcome;
+use crate::decide::Plan;
+use crate::event::Announcement;
+use crate::patroni::{Patroni, difference, lowers_a_limit, restart_next};
+use crate::volume;
+
+/// When a change of Patroni's configuration that failed is tried again first.
+const RETRY: Duration = Duration::from_secs(5);
+/// How long a change of Patroni's configuration may take, restarts included.
+pub const DEADLINE: Duration = Duration::from_secs(600);
+/// How often members are asked whether they wait for a restart, and for how long after a change. Patroni looks every ten
+/// seconds.
+const LOOK: Duration = Duration::from_secs(2);
+const LOOKS: u32 = 8;
+
+/// How an action stands, in the words of the status.
+type Phase = (&'static str, String);
+
+impl Turn<'_> {
+    /// Does and keeps the actions, and notes how each stands.
+    pub async fn act(&self, plan: &Arc<Plan>, database: Option<&Standing<Outcome>>, progress: &mut Progress) {
+        let patroni = self.keep_patroni(plan, progress);
+        let mut records = Vec::new();
+        for requested in &plan.actions {
+            let phase = match requested.granted {
+                true => self.act_once(requested, database, patroni.as_ref()).await,
+                false => ("refused", format!("the pipeline does not grant {} to the step", kind(&requested.action))),
+            };
+            if matches!(phase.0, "refused" | "failed") {
+                let note = format!("{}: {}: {}", requested.step, requested.key, phase.1);
+                progress.warnings.push(Announcement::warning("Action", note));
+            }
+            records.push(self.record(requested, phase));
+        }
+        progress.actions = Some(records);
+    }
+
+    async fn act_once(
+        &self,
+        requested: &RequestedAction,
+        database: Option<&Standing<Outcome>>,
+        patroni: Option<&Standing<()>>,
+    ) -> Phase {
+        match &requested.action {
+            Action::Credential(_) | Action::UserList(_) => ("done", String::new()),
+            Action::PoolerAccess(_) => phase_of(database, "the database"),
+            Action::Promote if self.recorded(requested)["phase"] == "done" => ("done", String::new()),
+            Action::ConfigurePatroni(_) | Action::Promote => phase_of(patroni, "Patroni"),
+            Action::ExpandClaim(claim) => {
+                let claims: Api<PersistentVolumeClaim> =
+                    Api::namespaced(self.context.client.clone(), &self.key.namespace);
+                volume_phase(volume::expand(&claims, &claim.claim, &claim.size).await)
+            }
+            other @ (Action::ModifyVolume(_) | Action::GrowFilesystem(_)) => volume_phase(volume::refused(kind(other))),
+        }
+    }
+
+    /// Sees to it that Patroni's dynamic configuration says what the plugins want, on the leader and away from the turn.
+    fn keep_patroni(&self, plan: &Plan, progress: &Progress) -> Option<Standing<()>> {
+        let granted = || plan.actions.iter().filter(|requested| requested.granted);
+        let wanted = granted().filter_map(|requested| match &requested.action {
+            Action::ConfigurePatroni(text) => serde_json::from_str(text).ok(),
+            _ => None,
+        });
+        let wanted: Vec<Value> = wanted.collect();
+        let promote = granted()
+            .any(|requested| requested.action == Action::Promote && self.recorded(requested)["phase"] != "done");
+        if wanted.is_empty() && !promote {
+            return None;
+        }
+        let leader =
+            progress.members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())?;
+        let again =
+            Again { after_success: self.settings.resync(), after_failure: RETRY, at_most: self.settings.repair() };
+        let print = fingerprint(&(json!(wanted).to_string(), promote, &leader));
+        let patroni = self.patroni(&leader, progress);
+        let members =
+            progress.members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, progress)));
+        let members: Vec<(String, Patroni)> = members.collect();
+        let standing = self.context.patronis.keep(self.key, print, again, || async move {
+            configure(&patroni, &members, &wanted, promote).await.map_err(|error| super::policy::chain(&error))
+        });
+        Some(standing)
+    }
+
+    /// What the status tells of an action; `null` if nothing.
+    fn recorded(&self, requested: &RequestedAction) -> &Value {
+        let recorded = self.manifest["status"]["actions"].as_array().into_iter().flatten();
+        let same =
+            |record: &&Value| record["step"] == requested.step.as_str() && record["key"] == requested.key.as_str();
+        recorded.into_iter().find(same).unwrap_or(&Value::Null)
+    }
+
+    fn record(&self, requested: &RequestedAction, (phase, message): Phase) -> Value {
+        let before = self.recorded(requested);
+        let since = Some(&before["since"]).filter(|since| before["phase"] == phase && since.is_string()).cloned();
+        let now = || json!(jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string());
+        json!({
+            "step": requested.step, "key": requested.key, "phase": phase, "message": message,
+            "since": since.unwrap_or_else(now),
+        })
+    }
+}
+
+/// Makes Patroni's configuration say what is wanted, and restarts the members that wait for it. A change that needs no
+/// restart is left to Patroni.
+async fn configure(
+    leader: &Patroni,
+    members: &[(String, Patroni)],
+    wanted: &[Value],
+    promote: bool,
+) -> Result<(), crate::patroni::Error> {
+    if promote {
+        leader.promote().await?;
+    }
+    for wanted in wanted {
+        let current = leader.configuration().await?;
+        if let Some(patch) = difference(&current, wanted) {
+            leader.configure(&patch).await?;
+            restart(leader, members, lowers_a_limit(&current, wanted)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Restarts, one after the other, the members that wait for it.
+async fn restart(
+    leader: &Patroni,
+    members: &[(String, Patroni)],
+    leader_first: bool,
+) -> Result<(), crate::patroni::Error> {
+    let mut looks = 0;
+    while looks < LOOKS {
+        let cluster = leader.cluster().await?;
+        let waiting =
+            restart_next(&cluster, leader_first).and_then(|next| members.iter().find(|(pod, _)| *pod == next.name));
+        match waiting {
+            Some((_, member)) => {
+                member.restart().await?;
+                looks = looks.max(LOOKS / 2);
+            }
+            None => looks += 1,
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+fn phase_of<T>(standing: Option<&Standing<T>>, whose: &str) -> Phase {
+    match standing {
+        Some(Standing::Done(_)) => ("done", String::new()),
+        Some(Standing::Running) => ("running", format!("{whose} is being looked at")),
+        Some(Standing::Failed(reason)) => ("failed", reason.clone()),
+        None => ("pending", format!("{whose} is not kept at the moment")),
+    }
+}
+
+fn volume_phase(progress: volume::Progress) -> Phase {
+    let word = match progress.phase {
+        volume::Phase::Pending => "pending",
+        volume::Phase::Running => "running",
+        volume::Phase::Done => "done",
+        volume::Phase::Failed => "failed",
+        volume::Phase::Refused => "refused",
+    };
+    (word, progress.message)
+}
+
+/// The catalogue's name of an action.
+fn kind(action: &Action) -> &'static str {
+    match action {
+        Action::Credential(_) => "credential",
+        Action::UserList(_) => "user-list",
+        Action::PoolerAccess(_) => "pooler-access",
+        Action::ConfigurePatroni(_) => "configure-patroni",
+        Action::Promote => "promote",
+        Action::ExpandClaim(_) => "expand-claim",
+        Action::ModifyVolume(_) => "modify-volume",
+        Action::GrowFilesystem(_) => "grow-filesystem",
+    }
+}
