@@ -51,16 +51,35 @@ pub fn definition() -> Result<CustomResourceDefinition, serde_json::Error> {
             },
         ]);
     }
-    // The one null that means something: a user without options.
-    let users = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/users/additionalProperties";
-    if let Some(flags) = value.pointer_mut(users) {
-        flags["nullable"] = json!(true);
+    if let Some(spec) = value.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec") {
+        keep_null_users(spec);
     }
     serde_json::from_value(value)
+}
+
+/// The one null that means something: a user without options.
+fn keep_null_users(spec: &mut Value) {
+    if let Some(flags) = spec.pointer_mut("/properties/users/additionalProperties") {
+        flags["nullable"] = json!(true);
+    }
 }
 
 /// The schema of a whole object, for checks without an API server.
 pub(crate) fn object_schema() -> &'static Value {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
-    SCHEMA.get_or_init(|| definition().map(schema::object_schema).unwrap_or_default())
+    SCHEMA.get_or_init(|| {
+        let mut schema = schema::object_schema::<PostgresqlSpec>();
+        keep_null_users(&mut schema["properties"]["spec"]);
+        schema
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_is_checked_by_the_schema_that_the_api_server_gets() {
+        schema::assert_same::<PostgresqlSpec>(object_schema(), definition().unwrap());
+    }
 }

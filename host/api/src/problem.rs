@@ -74,6 +74,27 @@ pub fn member(path: &str, name: &str) -> String {
     }
 }
 
+/// A place in a document that is only spelled out if something is wrong there.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// Where the walk began.
+    Start(&'a str),
+    /// A member of a map.
+    Member(&'a Place<'a>, &'a str),
+    /// An entry of a list.
+    Entry(&'a Place<'a>, usize),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(path) => f.write_str(path),
+            Self::Member(place, name) => f.write_str(&member(&place.to_string(), name)),
+            Self::Entry(place, index) => write!(f, "{place}[{index}]"),
+        }
+    }
+}
+
 /// The path of an entry of a list.
 #[must_use]
 pub fn entry(path: &str, index: usize) -> String {
@@ -137,6 +158,8 @@ mod tests {
         assert_eq!(member("", "spec"), "spec");
         assert_eq!(member("spec.users", "a.b"), r#"spec.users["a.b"]"#);
         assert_eq!(entry("spec.sidecars", 2), "spec.sidecars[2]");
+        let (spec, name) = (Place::Start("spec"), "a.b");
+        assert_eq!(Place::Entry(&Place::Member(&spec, name), 1).to_string(), r#"spec["a.b"][1]"#);
     }
 
     #[test]

@@ -4,4 +4,6 @@ mod check;
 mod finish;
 
 pub use check::{Fault, Rule, check, matches};
+#[cfg(test)]
+pub use finish::assert_same;
 pub use finish::{embedded, finished, object_schema};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::config::{KEYS, Kind};
-use crate::problem::{entry, member};
+use crate::problem::Place;
 
 /// What every seal starts with.
 pub const PREFIX: &str = "pgloom-sealed:";
@@ -67,41 +67,44 @@ pub fn seal_config(values: &Value) -> (Value, Secrets) {
 
 /// Puts the credentials back, in place. On an error the object is not to be used.
 pub fn open(object: &mut Value, secrets: &Secrets) -> Result<(), Error> {
-    open_at(object, "", secrets)
+    open_at(object, &Place::Start(""), secrets)
 }
 
-fn open_at(value: &mut Value, path: &str, secrets: &Secrets) -> Result<(), Error> {
+fn open_at(value: &mut Value, place: &Place<'_>, secrets: &Secrets) -> Result<(), Error> {
     match value {
         Value::String(text) if text.contains(PREFIX) => {
-            *text = secrets.opened(text, path)?;
+            *text = secrets.opened(text, place)?;
             Ok(())
         }
         Value::Array(entries) => {
-            entries.iter_mut().enumerate().try_for_each(|(index, value)| open_at(value, &entry(path, index), secrets))
+            let mut entries = entries.iter_mut().enumerate();
+            entries.try_for_each(|(index, value)| open_at(value, &Place::Entry(place, index), secrets))
         }
         Value::Object(fields) => {
-            fields.iter_mut().try_for_each(|(name, value)| open_at(value, &member(path, name), secrets))
+            let mut fields = fields.iter_mut();
+            fields.try_for_each(|(name, value)| open_at(value, &Place::Member(place, name), secrets))
         }
         _ => Ok(()),
     }
 }
 
-/// The first field, key or text, that holds what looks like a seal. Whatever a user may write has to be asked: else a user
+/// The first field, name or text, that holds what looks like a seal. Whatever a user may write has to be asked: else a user
 /// could have a credential of the operator opened by naming its seal.
 #[must_use]
 pub fn forged(value: &Value) -> Option<String> {
-    forged_at(value, "")
+    forged_at(value, &Place::Start(""))
 }
 
-fn forged_at(value: &Value, path: &str) -> Option<String> {
+fn forged_at(value: &Value, place: &Place<'_>) -> Option<String> {
     match value {
-        Value::String(text) => text.contains(PREFIX).then(|| path.to_owned()),
+        Value::String(text) => text.contains(PREFIX).then(|| place.to_string()),
         Value::Array(entries) => {
-            entries.iter().enumerate().find_map(|(index, value)| forged_at(value, &entry(path, index)))
+            let mut entries = entries.iter().enumerate();
+            entries.find_map(|(index, value)| forged_at(value, &Place::Entry(place, index)))
         }
         Value::Object(fields) => fields.iter().find_map(|(name, value)| {
-            let path = member(path, name);
-            if name.contains(PREFIX) { Some(path) } else { forged_at(value, &path) }
+            let place = Place::Member(place, name);
+            if name.contains(PREFIX) { Some(place.to_string()) } else { forged_at(value, &place) }
         }),
         _ => None,
     }
@@ -121,11 +124,11 @@ impl Secrets {
         }
     }
 
-    fn opened(&self, text: &str, path: &str) -> Result<String, Error> {
+    fn opened(&self, text: &str, place: &Place<'_>) -> Result<String, Error> {
         match self.0.get(text) {
             Some(secret) => Ok(secret.clone()),
-            None if text.starts_with(PREFIX) => Err(Error::Unknown { path: path.to_owned(), seal: text.to_owned() }),
-            None => Err(Error::Inside { path: path.to_owned() }),
+            None if text.starts_with(PREFIX) => Err(Error::Unknown { path: place.to_string(), seal: text.to_owned() }),
+            None => Err(Error::Inside { path: place.to_string() }),
         }
     }
 }

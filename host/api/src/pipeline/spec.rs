@@ -62,8 +62,10 @@ pub struct StepSpec {
     /// What the step may do. Default: what the plugin's description claims, no overrides, no removals, no Secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grants: Option<GrantsSpec>,
-    /// What happens to a cluster if this step fails. Default: `hold`.
+    /// What happens to a cluster if this step fails: `hold` leaves it as it is, `keepLast` uses what the step last wanted,
+    /// `ignore` makes it without the step. Default: `hold`. Example: `ignore`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("enum" = ["hold", "keepLast", "ignore"]))]
     pub on_failure: Option<OnFailureSpec>,
     /// What one call may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -153,7 +155,7 @@ pub struct KindPathsSpec {
 }
 
 /// What happens to a cluster if a step fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OnFailureSpec {
     /// Nothing is written; the cluster stays as it is.

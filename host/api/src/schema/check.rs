@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use crate::problem::{Problem, entry, instead, member};
+use crate::problem::{Place, Problem, instead};
 
 /// A way in which a document does not fit its schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,31 +33,32 @@ pub enum Rule {
 /// Checks `value` against an OpenAPI schema and removes the nulls that the API server would drop.
 pub fn check(schema: &Value, value: &mut Value, path: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
-    any(schema, value, path, &mut faults);
+    any(schema, value, &Place::Start(path), &mut faults);
     faults
 }
 
-fn any(schema: &Value, value: &mut Value, path: &str, faults: &mut Vec<Fault>) {
+fn any(schema: &Value, value: &mut Value, place: &Place<'_>, faults: &mut Vec<Fault>) {
     if value.is_null() && schema["nullable"] == true {
         return;
     }
-    if let Some(problem) = type_problem(schema, value, path) {
+    if let Some(problem) = type_problem(schema, value, place) {
         faults.push(Fault { rule: Rule::Type, problem });
         return;
     }
     match value {
-        Value::Object(fields) => object(schema, fields, path, faults),
+        Value::Object(fields) => object(schema, fields, place, faults),
         Value::Array(entries) => {
             for (index, value) in entries.iter_mut().enumerate() {
-                any(&schema["items"], value, &entry(path, index), faults);
+                any(&schema["items"], value, &Place::Entry(place, index), faults);
             }
-            count(schema, ("minItems", "maxItems"), entries.len(), ("entry", "entries"), path, faults);
+            count(schema, ("minItems", "maxItems"), entries.len(), ("entry", "entries"), place, faults);
         }
         Value::String(text) => {
-            count(schema, ("minLength", "maxLength"), text.chars().count(), ("character", "characters"), path, faults);
-            form(choice(schema, text, path).or_else(|| pattern(schema, text, path)), faults);
+            let words = ("character", "characters");
+            count(schema, ("minLength", "maxLength"), text.chars().count(), words, place, faults);
+            form(choice(schema, text, place).or_else(|| pattern(schema, text, place)), faults);
         }
-        scalar => form(bounds(schema, scalar, path), faults),
+        scalar => form(bounds(schema, scalar, place), faults),
     }
 }
 
@@ -65,18 +66,18 @@ fn form(problem: Option<Problem>, faults: &mut Vec<Fault>) {
     faults.extend(problem.map(|problem| Fault { rule: Rule::Form, problem }));
 }
 
-fn object(schema: &Value, fields: &mut Map<String, Value>, path: &str, faults: &mut Vec<Fault>) {
+fn object(schema: &Value, fields: &mut Map<String, Value>, place: &Place<'_>, faults: &mut Vec<Fault>) {
     let properties = schema["properties"].as_object();
     fields.retain(|name, value| !(value.is_null() && drops_null(schema, name)));
     for (name, value) in fields.iter_mut() {
-        let path = member(path, name);
+        let place = Place::Member(place, name);
         if let Some(property) = properties.and_then(|properties| properties.get(name)) {
-            any(property, value, &path, faults);
+            any(property, value, &place, faults);
         } else if schema["additionalProperties"].is_object() {
-            any(&schema["additionalProperties"], value, &path, faults);
+            any(&schema["additionalProperties"], value, &place, faults);
         } else if is_closed(schema) {
             let known: Vec<_> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
-            let problem = Problem::error(path, "this field does not exist").remedy(instead(name, known));
+            let problem = Problem::error(place.to_string(), "this field does not exist").remedy(instead(name, known));
             faults.push(Fault { rule: Rule::Known, problem });
         }
     }
@@ -86,21 +87,21 @@ fn object(schema: &Value, fields: &mut Map<String, Value>, path: &str, faults: &
                 Some(example) => format!("add it, as in {example}"),
                 None => "add it".to_owned(),
             };
-            let problem = Problem::error(member(path, name), "is missing").remedy(remedy);
+            let problem = Problem::error(Place::Member(place, name).to_string(), "is missing").remedy(remedy);
             faults.push(Fault { rule: Rule::Required, problem });
         }
     }
-    count(schema, ("minProperties", "maxProperties"), fields.len(), ("entry", "entries"), path, faults);
+    count(schema, ("minProperties", "maxProperties"), fields.len(), ("entry", "entries"), place, faults);
 }
 
-fn choice(schema: &Value, text: &str, path: &str) -> Option<Problem> {
+fn choice(schema: &Value, text: &str, place: &Place<'_>) -> Option<Problem> {
     let allowed = schema["enum"].as_array()?;
     let known: Vec<_> = allowed.iter().filter_map(Value::as_str).collect();
     (!known.contains(&text))
-        .then(|| Problem::error(path, format!("{text:?} is not allowed")).remedy(instead(text, known)))
+        .then(|| Problem::error(place.to_string(), format!("{text:?} is not allowed")).remedy(instead(text, known)))
 }
 
-fn pattern(schema: &Value, text: &str, path: &str) -> Option<Problem> {
+fn pattern(schema: &Value, text: &str, place: &Place<'_>) -> Option<Problem> {
     let pattern = schema["pattern"].as_str()?;
     if matches(pattern, text) {
         return None;
@@ -109,7 +110,7 @@ fn pattern(schema: &Value, text: &str, path: &str) -> Option<Problem> {
         Some(example) => format!("write it as in {example}"),
         None => format!("it has to match {pattern}"),
     };
-    Some(Problem::error(path, format!("{text:?} is not of the form that is allowed here")).remedy(remedy))
+    Some(Problem::error(place.to_string(), format!("{text:?} is not of the form that is allowed here")).remedy(remedy))
 }
 
 /// Whether a text is of the form of a pattern.
@@ -129,15 +130,18 @@ fn compiled(pattern: &str) -> Option<Arc<Regex>> {
     regex
 }
 
-fn bounds(schema: &Value, value: &Value, path: &str) -> Option<Problem> {
+fn bounds(schema: &Value, value: &Value, place: &Place<'_>) -> Option<Problem> {
     let number = value.as_f64()?;
     let bound = |key: &str| schema[key].as_f64();
     if let Some(minimum) = bound("minimum").filter(|minimum| number < *minimum) {
-        let problem = Problem::error(path, format!("{value} is less than {minimum}"));
+        let problem = Problem::error(place.to_string(), format!("{value} is less than {minimum}"));
         return Some(problem.remedy(format!("use {minimum} or more")));
     }
     let maximum = bound("maximum").filter(|maximum| number > *maximum)?;
-    Some(Problem::error(path, format!("{value} is more than {maximum}")).remedy(format!("use {maximum} or less")))
+    Some(
+        Problem::error(place.to_string(), format!("{value} is more than {maximum}"))
+            .remedy(format!("use {maximum} or less")),
+    )
 }
 
 fn count(
@@ -145,12 +149,12 @@ fn count(
     (least, most): (&str, &str),
     found: usize,
     (one, many): (&str, &str),
-    path: &str,
+    place: &Place<'_>,
     faults: &mut Vec<Fault>,
 ) {
     let found = found as u64;
     let noun = |count: u64| format!("{count} {}", if count == 1 { one } else { many });
-    let problem = |message| Problem::error(path, message);
+    let problem = |message| Problem::error(place.to_string(), message);
     if let Some(limit) = schema[least].as_u64().filter(|limit| found < *limit) {
         let message = if found == 0 { "is empty".to_owned() } else { format!("has {}", noun(found)) };
         form(Some(problem(message).remedy(format!("give it at least {}", noun(limit)))), faults);
@@ -173,10 +177,10 @@ fn drops_null(schema: &Value, name: &str) -> bool {
     field.is_object() && field["nullable"] != true
 }
 
-fn type_problem(schema: &Value, value: &Value, path: &str) -> Option<Problem> {
+fn type_problem(schema: &Value, value: &Value, place: &Place<'_>) -> Option<Problem> {
     if schema["x-kubernetes-int-or-string"] == true {
         let fits = value.is_string() || value.is_i64() || value.is_u64();
-        return (!fits).then(|| wrong("a string or an integer", value, path));
+        return (!fits).then(|| wrong("a string or an integer", value, place));
     }
     // A credential's value is not repeated.
     let hidden = schema["format"] == "password";
@@ -199,12 +203,14 @@ fn type_problem(schema: &Value, value: &Value, path: &str) -> Option<Problem> {
     };
     match (fits, hidden) {
         (true, _) => None,
-        (false, false) => Some(wrong(noun, value, path)),
-        (false, true) => Some(Problem::error(path, format!("expected {noun}")).remedy("write it in quotes")),
+        (false, false) => Some(wrong(noun, value, place)),
+        (false, true) => {
+            Some(Problem::error(place.to_string(), format!("expected {noun}")).remedy("write it in quotes"))
+        }
     }
 }
 
-fn wrong(expected: &str, value: &Value, path: &str) -> Problem {
+fn wrong(expected: &str, value: &Value, place: &Place<'_>) -> Problem {
     let found = match value {
         Value::Null => "nothing".to_owned(),
         Value::Bool(flag) => flag.to_string(),
@@ -213,7 +219,7 @@ fn wrong(expected: &str, value: &Value, path: &str) -> Problem {
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "a map".to_owned(),
     };
-    let problem = Problem::error(path, format!("expected {expected}, found {found}"));
+    let problem = Problem::error(place.to_string(), format!("expected {expected}, found {found}"));
     match (expected, value) {
         ("a string", Value::Number(_) | Value::Bool(_)) => problem.remedy(format!("write it in quotes: \"{value}\"")),
         ("an integer" | "a number", Value::String(text)) if text.parse::<f64>().is_ok() => {

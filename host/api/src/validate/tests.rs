@@ -207,17 +207,3 @@ fn recorded() -> Option<PathBuf> {
     }
     folder
 }
-
-#[test]
-#[ignore = "a measurement, not a promise"]
-fn how_long_validation_takes() {
-    let Some(folder) = recorded() else { return };
-    let text = std::fs::read_to_string(folder.join("newest/complete/manifest.yaml")).unwrap();
-    let manifest = yaml(&text);
-    let rules = Rules::default();
-    let start = std::time::Instant::now();
-    for _ in 0..1000 {
-        assert!(validate(&manifest, &rules).is_ok());
-    }
-    eprintln!("{:?} a call", start.elapsed() / 1000);
-}

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use kube::CustomResourceExt;
 use pgloom_common::quantity::Quantity;
 use serde_json::Value;
 
-use super::super::spec::{MatchSpec, OnFailureSpec, Pipeline, SourceSpec, StepSpec, WriteGrantSpec};
+use super::super::spec::{MatchSpec, OnFailureSpec, Pipeline, PipelineSpec, SourceSpec, StepSpec, WriteGrantSpec};
 use super::{
     Action, DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, KindPaths, Limits, Match, OnFailure,
     SecretsGrant, Source, Step, WriteGrant,
@@ -48,7 +47,7 @@ impl Document {
 /// The schema of a whole Pipeline object.
 fn schema() -> &'static Value {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
-    SCHEMA.get_or_init(|| schema::finished(Pipeline::crd()).map(schema::object_schema).unwrap_or_default())
+    SCHEMA.get_or_init(schema::object_schema::<PipelineSpec>)
 }
 
 fn kind_problems(document: &Value) -> Vec<Problem> {

@@ -148,3 +148,12 @@ fn another_kind_is_refused() {
         ]
     );
 }
+
+#[test]
+fn a_document_is_checked_by_the_schema_that_the_api_server_gets() {
+    use kube::CustomResourceExt;
+
+    let definition = crate::schema::finished(crate::pipeline::Pipeline::crd()).unwrap();
+    let checked = crate::schema::object_schema::<crate::pipeline::PipelineSpec>();
+    crate::schema::assert_same::<crate::pipeline::PipelineSpec>(&checked, definition);
+}
