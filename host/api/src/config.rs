@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-pub use crd::{KIND, definition};
+use crd::KIND;
+pub use crd::definition;
 pub use key::{Key, Kind, Section};
 pub use table::KEYS;
 
@@ -77,7 +78,7 @@ impl Config {
     }
 
     /// Reads a ConfigMap: an empty value is that of nothing, an absent key has its default.
-    pub fn from_config_map(document: &Value) -> Result<Loaded, Vec<Problem>> {
+    fn from_config_map(document: &Value) -> Result<Loaded, Vec<Problem>> {
         let mut reading = Reading::default();
         for (name, value) in document["data"].as_object().into_iter().flatten() {
             let path = member("data", name);
@@ -94,7 +95,7 @@ impl Config {
     }
 
     /// Reads an OperatorConfiguration: keys in their sections, an absent one has its default.
-    pub fn from_object(document: &Value) -> Result<Loaded, Vec<Problem>> {
+    fn from_object(document: &Value) -> Result<Loaded, Vec<Problem>> {
         let mut reading = Reading::default();
         let configuration = &document["configuration"];
         if !configuration.is_object() {
@@ -210,8 +211,7 @@ impl fmt::Debug for Config {
 }
 
 /// The namespaces that a text names: `*`, a list with commas, or nothing.
-#[must_use]
-pub fn watched(text: &str) -> Watched {
+fn watched(text: &str) -> Watched {
     let names: BTreeSet<_> =
         text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
     if names.is_empty() {

@@ -6,4 +6,4 @@ mod finish;
 pub use check::{Fault, Rule, check, matches};
 #[cfg(test)]
 pub use finish::assert_same;
-pub use finish::{embedded, finished, object_schema};
+pub use finish::{conditions, embedded, finished, object_schema};

@@ -19,7 +19,6 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-pub use database::{PreparedRole, prepared_roles};
 pub use rules::Rules;
 
 use crate::postgresql::{API_VERSION, KIND, PostgresqlSpec, PreparedDatabase, object_schema};
@@ -30,7 +29,7 @@ use role::Flag;
 use window::MaintenanceWindow;
 
 /// The namespace of a manifest that names none, as kubectl has it.
-pub const DEFAULT_NAMESPACE: &str = "default";
+const DEFAULT_NAMESPACE: &str = "default";
 
 /// A manifest that keeps every rule. Only [`validate`] makes one.
 #[derive(Clone)]

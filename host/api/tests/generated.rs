@@ -1,5 +1,7 @@
 //! What is generated and committed is what the types say. `UPDATE=1` rewrites it.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
 use std::path::PathBuf;
 
 use pgloom_api::crd;

@@ -3,6 +3,8 @@
 //! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster to run against; without it nothing is tested, and that is said.
 //! What the server says is in `golden/validate/server.txt`; `UPDATE=1` rewrites it.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

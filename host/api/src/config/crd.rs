@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{KEYS, Key, Kind, Section};
 use crate::postgresql::pattern;
+use crate::schema;
 
 /// `kind` of the object.
 pub const KIND: &str = "OperatorConfiguration";
@@ -54,7 +55,8 @@ pub fn definition() -> Result<CustomResourceDefinition, serde_json::Error> {
                         "configuration": configuration,
                         "status": {
                             "type": "object",
-                            "description": "Nothing is written here today.",
+                            "description": "Whether the operator works by this configuration.",
+                            "properties": {"conditions": schema::conditions()},
                             "x-kubernetes-preserve-unknown-fields": true,
                         },
                     },

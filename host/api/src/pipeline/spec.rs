@@ -1,4 +1,5 @@
 //! The Pipeline document as it is typed.
+#![allow(clippy::duplicated_attributes, reason = "two columns of one type are no duplicates")]
 
 use std::collections::BTreeMap;
 
@@ -227,7 +228,7 @@ pub struct PipelineStatus {
     pub observed_generation: Option<i64>,
     /// `Loaded`: whether every step has passed all loading phases and the pipeline runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
 }
 
@@ -242,4 +243,8 @@ fn actions(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 
 fn flag_or_list(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"x-kubernetes-preserve-unknown-fields": true})
+}
+
+fn conditions(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::Schema::try_from(crate::schema::conditions()).unwrap_or_default()
 }

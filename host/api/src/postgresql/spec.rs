@@ -1,4 +1,5 @@
 //! What a user asks of a cluster.
+#![allow(clippy::duplicated_attributes, reason = "two columns of one type are no duplicates")]
 
 use std::collections::BTreeMap;
 

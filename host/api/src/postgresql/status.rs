@@ -19,7 +19,7 @@ pub struct PostgresqlStatus {
     pub observed_generation: Option<i64>,
     /// What holds: `Ready`, `Reconciled`, and what plugins say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
     /// The pod that leads.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,6 +155,10 @@ impl fmt::Display for ClusterStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+fn conditions(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::Schema::try_from(crate::schema::conditions()).unwrap_or_default()
 }
 
 /// The object as it is stored; a field of another shape than ours says nothing.

@@ -1,6 +1,7 @@
 //! From a derived schema to one that a CustomResourceDefinition can carry.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -114,6 +115,18 @@ pub fn embedded<T: JsonSchema>(place: &str, description: &str) -> Schema {
         fields.insert("description".to_owned(), json!(description));
     }
     Schema::try_from(schema).unwrap_or_default()
+}
+
+/// The schema of a status's conditions, one of each type.
+pub fn conditions() -> Value {
+    let condition =
+        embedded::<Condition>("service.status.conditions", "Something that holds, does not, or is not known.");
+    json!({
+        "type": "array",
+        "items": condition,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+    })
 }
 
 /// Replaces the descriptions below a Kubernetes type.

@@ -9,27 +9,10 @@ use super::{Rules, did_you_mean, members};
 use crate::postgresql::{PreparedDatabase, PreparedSchema};
 use crate::problem::{Problem, member};
 
-/// A role of a prepared database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PreparedRole {
-    /// Its name, as in `foo_data_owner_user`.
-    pub name: String,
-    /// Whether it may log in, with a password and a Secret.
-    pub login: bool,
-    /// The role that it is a member of.
-    pub member_of: Option<String>,
-    /// The role that is its member, with the right to grant it.
-    pub admin: String,
-    /// The namespace of its Secret, if not the cluster's.
-    pub secret_namespace: Option<String>,
-}
-
 /// The schema of a prepared database that names none.
 const DEFAULT_SCHEMA: &str = "data";
 /// PostgreSQL cuts longer names off.
 const MAX_IDENTIFIER: usize = 63;
-/// The role that may grant the owner of a prepared database.
-const ADMIN: &str = "admin";
 
 pub fn users(spec: &Value, rules: &Rules, problems: &mut Vec<Problem>) -> BTreeMap<String, Vec<Flag>> {
     let mut users = BTreeMap::new();
@@ -72,8 +55,8 @@ pub fn databases(
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<String, String> {
     let mut known: BTreeSet<&str> = users.keys().map(String::as_str).collect();
-    let prepared_names: Vec<_> = prepared_roles(prepared).into_iter().map(|role| role.name).collect();
-    known.extend(prepared_names.iter().map(String::as_str));
+    let prepared_roles = prepared_roles(prepared);
+    known.extend(prepared_roles.iter().map(String::as_str));
     known.extend(rules.protected_roles.iter().chain(rules.other_roles.iter().flatten()).map(String::as_str));
     known.extend([rules.super_username.as_str(), rules.replication_username.as_str()]);
 
@@ -121,8 +104,8 @@ pub fn prepared(spec: &Value, cluster: &str, problems: &mut Vec<Problem>) -> BTr
         database.schemas.retain(|schema, _| is_identifier(schema));
         databases.insert(name.clone(), database);
     }
-    for role in prepared_roles(&databases).iter().filter(|role| role.name.len() > MAX_IDENTIFIER) {
-        problems.push(cut("spec.preparedDatabases".to_owned(), &role.name));
+    for role in prepared_roles(&databases).iter().filter(|role| role.len() > MAX_IDENTIFIER) {
+        problems.push(cut("spec.preparedDatabases".to_owned(), role));
     }
     databases
 }
@@ -146,58 +129,24 @@ fn skipped(path: String, what: &str, name: &str) -> Problem {
         .remedy("use letters, digits and _, first no digit")
 }
 
-/// The roles that prepared databases bring: owner, reader and writer of each database and schema, and their users.
-#[must_use]
-pub fn prepared_roles(databases: &BTreeMap<String, PreparedDatabase>) -> Vec<PreparedRole> {
+/// The names of the roles that prepared databases bring: owner, reader and writer of each database and schema, and their users.
+fn prepared_roles(databases: &BTreeMap<String, PreparedDatabase>) -> Vec<String> {
     let mut roles = Vec::new();
+    let mut add = |prefix: &str, users: bool| {
+        for kind in ["owner", "reader", "writer"] {
+            roles.push(format!("{prefix}_{kind}"));
+            roles.extend(users.then(|| format!("{prefix}_{kind}_user")));
+        }
+    };
     for (name, database) in databases {
-        let owner = format!("{name}_owner");
-        let mut trio = Trio { prefix: name, owner_admin: ADMIN, admin: &owner, users: database.default_users };
-        trio.add(database, &mut roles);
+        add(name, database.default_users);
         for (schema, settings) in &database.schemas {
             if settings.default_roles != Some(false) {
-                let prefix = format!("{name}_{schema}");
-                let schema_owner = format!("{prefix}_owner");
-                trio =
-                    Trio { prefix: &prefix, owner_admin: &owner, admin: &schema_owner, users: settings.default_users };
-                trio.add(database, &mut roles);
+                add(&format!("{name}_{schema}"), settings.default_users);
             }
         }
     }
     roles
-}
-
-/// Owner, reader and writer of a database or a schema.
-struct Trio<'a> {
-    prefix: &'a str,
-    owner_admin: &'a str,
-    admin: &'a str,
-    users: bool,
-}
-
-impl Trio<'_> {
-    fn add(&self, database: &PreparedDatabase, roles: &mut Vec<PreparedRole>) {
-        let kinds =
-            [("owner", self.owner_admin, None), ("reader", self.admin, None), ("writer", self.admin, Some("reader"))];
-        for (kind, admin, member_of) in kinds {
-            roles.push(PreparedRole {
-                name: format!("{}_{kind}", self.prefix),
-                login: false,
-                member_of: member_of.map(|role| format!("{}_{role}", self.prefix)),
-                admin: admin.to_owned(),
-                secret_namespace: None,
-            });
-        }
-        for (kind, admin, _) in kinds.iter().filter(|_| self.users) {
-            roles.push(PreparedRole {
-                name: format!("{}_{kind}_user", self.prefix),
-                login: true,
-                member_of: Some(format!("{}_{kind}", self.prefix)),
-                admin: (*admin).to_owned(),
-                secret_namespace: database.secret_namespace.clone(),
-            });
-        }
-    }
 }
 
 #[cfg(test)]
@@ -210,12 +159,7 @@ mod tests {
         let mut problems = Vec::new();
         let databases = prepared(&json!({"preparedDatabases": section}), cluster, &mut problems);
         assert_eq!(problems, []);
-        let line = |role: PreparedRole| {
-            let login = if role.login { " login" } else { "" };
-            let member_of = role.member_of.map(|role| format!(" in {role}")).unwrap_or_default();
-            format!("{}{login}{member_of} admin {}", role.name, role.admin)
-        };
-        prepared_roles(&databases).into_iter().map(line).collect()
+        prepared_roles(&databases)
     }
 
     #[test]
@@ -223,38 +167,34 @@ mod tests {
         assert_eq!(
             roles(json!({}), "acid-test"),
             [
-                "acid_test_owner admin admin",
-                "acid_test_reader admin acid_test_owner",
-                "acid_test_writer in acid_test_reader admin acid_test_owner",
-                "acid_test_data_owner admin acid_test_owner",
-                "acid_test_data_reader admin acid_test_data_owner",
-                "acid_test_data_writer in acid_test_data_reader admin acid_test_data_owner",
+                "acid_test_owner",
+                "acid_test_reader",
+                "acid_test_writer",
+                "acid_test_data_owner",
+                "acid_test_data_reader",
+                "acid_test_data_writer"
             ]
         );
     }
 
     #[test]
     fn users_come_where_they_are_asked_for() {
+        let schemas = json!({"bar": {"defaultUsers": true}, "baz": {"defaultRoles": false, "defaultUsers": true}});
         assert_eq!(
-            roles(
-                json!({"foo": {"defaultUsers": true, "schemas": {"bar": {"defaultUsers": true}, "baz": {"defaultRoles": false, "defaultUsers": true}}}}),
-                "acid-x"
-            ),
+            roles(json!({"foo": {"schemas": schemas}}), "acid-x"),
             [
-                "foo_owner admin admin",
-                "foo_reader admin foo_owner",
-                "foo_writer in foo_reader admin foo_owner",
-                "foo_owner_user login in foo_owner admin admin",
-                "foo_reader_user login in foo_reader admin foo_owner",
-                "foo_writer_user login in foo_writer admin foo_owner",
-                "foo_bar_owner admin foo_owner",
-                "foo_bar_reader admin foo_bar_owner",
-                "foo_bar_writer in foo_bar_reader admin foo_bar_owner",
-                "foo_bar_owner_user login in foo_bar_owner admin foo_owner",
-                "foo_bar_reader_user login in foo_bar_reader admin foo_bar_owner",
-                "foo_bar_writer_user login in foo_bar_writer admin foo_bar_owner",
+                "foo_owner",
+                "foo_reader",
+                "foo_writer",
+                "foo_bar_owner",
+                "foo_bar_owner_user",
+                "foo_bar_reader",
+                "foo_bar_reader_user",
+                "foo_bar_writer",
+                "foo_bar_writer_user",
             ]
         );
+        assert!(roles(json!({"foo": {"defaultUsers": true}}), "acid-x").contains(&"foo_reader_user".to_owned()));
     }
 
     #[test]
