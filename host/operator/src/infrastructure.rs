@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
 use pgloom_api::config::Config;
+use serde::Deserialize as _;
+use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::credential::Data;
+use crate::observed::Observed;
 use crate::role::{Definition, Finding, InfrastructureRole, Source, read_infrastructure};
 
 /// How long what was read is used, so that a new password finds its way and a thousand clusters ask once.
@@ -72,6 +75,29 @@ impl Infrastructure {
             secret: secrets.get_opt(name).await?.map(|secret| Data::from(&secret).0),
             details: maps.get_opt(name).await?.and_then(|map| map.data),
         })
+    }
+}
+
+impl Observed {
+    /// Takes the infrastructure roles from existing objects, as `pgloom render` and tests have them; `own` is the operator's
+    /// namespace.
+    pub fn read_infrastructure(&mut self, config: &Config, own: &str, existing: &[Value]) {
+        let source = |definition: Definition| {
+            let (namespace, name) = definition.secret.split_once('/').unwrap_or((own, &definition.secret));
+            let find = |kind: &str| {
+                existing.iter().find(|object| {
+                    object["kind"] == kind
+                        && object["metadata"]["name"] == name
+                        && object["metadata"]["namespace"] == namespace
+                })
+            };
+            let secret = find("Secret").and_then(|object| Secret::deserialize(object).ok());
+            let map = find("ConfigMap").and_then(|object| ConfigMap::deserialize(object).ok());
+            let (secret, details) = (secret.map(|secret| Data::from(&secret).0), map.and_then(|map| map.data));
+            Source { definition, secret, details }
+        };
+        let sources: Vec<Source> = definitions(config).into_iter().map(source).collect();
+        (self.infrastructure, self.infrastructure_findings) = read_infrastructure(&sources);
     }
 }
 
