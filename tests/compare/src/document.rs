@@ -1,0 +1,38 @@
+//! The part of `docs/compatibility.md` that is made from the list of deviations.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::deviation::Deviation;
+
+const BEGIN: &str = "<!-- made from tests/compare/deviations.yaml by `UPDATE=1 cargo test --release -p compare` -->\n";
+const END: &str = "<!-- end -->\n";
+
+/// Where the document lies.
+pub fn file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compatibility.md")
+}
+
+/// A document with its table as the list says.
+///
+/// # Errors
+/// If the document has no place for the table.
+pub fn with_table(document: &str, deviations: &[Deviation]) -> Result<String> {
+    let missing = || format!("the document lacks the lines {BEGIN}{END}");
+    let (before, rest) = document.split_once(BEGIN).with_context(missing)?;
+    let (_, after) = rest.split_once(END).with_context(missing)?;
+    Ok(format!("{before}{BEGIN}{}{END}{after}", table(deviations)))
+}
+
+fn table(deviations: &[Deviation]) -> String {
+    let mut text = "| Object | Field | Why |\n|---|---|---|\n".to_owned();
+    for deviation in deviations {
+        let field =
+            if deviation.field.is_empty() { "(the object)".to_owned() } else { format!("`{}`", deviation.field) };
+        let limited = if deviation.case == "*" { String::new() } else { format!(" (case `{}`)", deviation.case) };
+        _ = writeln!(text, "| `{}`{limited} | {field} | {} |", deviation.object, deviation.reason.trim());
+    }
+    text
+}

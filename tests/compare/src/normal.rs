@@ -1,0 +1,319 @@
+//! One form for an object, whoever wrote it: with the API server's defaults, quantities by value, nothing that is empty.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use pgloom_common::quantity::Quantity;
+use serde_json::{Map, Value, json};
+
+/// Defaults of the API server by kind: what stands at a place where its parent does and nothing is said. `[]` is every entry.
+const DEFAULTS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "StatefulSet",
+        &[
+            ("spec.podManagementPolicy", "OrderedReady"),
+            ("spec.replicas", "1"),
+            ("spec.revisionHistoryLimit", "10"),
+            ("spec.updateStrategy.type", "RollingUpdate"),
+            ("spec.persistentVolumeClaimRetentionPolicy.whenDeleted", "Retain"),
+            ("spec.persistentVolumeClaimRetentionPolicy.whenScaled", "Retain"),
+            ("spec.volumeClaimTemplates[].apiVersion", "v1"),
+            ("spec.volumeClaimTemplates[].kind", "PersistentVolumeClaim"),
+            ("spec.volumeClaimTemplates[].spec.volumeMode", "Filesystem"),
+            ("spec.volumeClaimTemplates[].status", r#"{"phase": "Pending"}"#),
+        ],
+    ),
+    (
+        "Deployment",
+        &[
+            ("spec.progressDeadlineSeconds", "600"),
+            ("spec.replicas", "1"),
+            ("spec.revisionHistoryLimit", "10"),
+            (
+                "spec.strategy",
+                r#"{"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}, "type": "RollingUpdate"}"#,
+            ),
+        ],
+    ),
+    (
+        "CronJob",
+        &[
+            ("spec.concurrencyPolicy", "Allow"),
+            ("spec.failedJobsHistoryLimit", "1"),
+            ("spec.successfulJobsHistoryLimit", "3"),
+            ("spec.suspend", "false"),
+        ],
+    ),
+    (
+        "Service",
+        &[
+            ("spec.internalTrafficPolicy", "Cluster"),
+            ("spec.ports[].protocol", "TCP"),
+            ("spec.sessionAffinity", "None"),
+            ("spec.type", "ClusterIP"),
+        ],
+    ),
+    ("Secret", &[("type", "Opaque")]),
+    ("RoleBinding", &[("roleRef.apiGroup", "rbac.authorization.k8s.io")]),
+];
+
+/// Defaults of a pod's specification.
+const POD: &[(&str, &str)] = &[
+    ("dnsPolicy", "ClusterFirst"),
+    ("restartPolicy", "Always"),
+    ("schedulerName", "default-scheduler"),
+    ("terminationGracePeriodSeconds", "30"),
+    ("volumes[].configMap.defaultMode", "420"),
+    ("volumes[].downwardAPI.defaultMode", "420"),
+    ("volumes[].projected.defaultMode", "420"),
+    ("volumes[].secret.defaultMode", "420"),
+];
+
+/// Defaults of a container.
+const CONTAINER: &[(&str, &str)] = &[
+    ("env[].valueFrom.fieldRef.apiVersion", "v1"),
+    ("ports[].protocol", "TCP"),
+    ("terminationMessagePath", "/dev/termination-log"),
+    ("terminationMessagePolicy", "File"),
+];
+
+/// Defaults of a container's probe.
+const PROBE: &[(&str, &str)] = &[
+    ("failureThreshold", "3"),
+    ("httpGet.scheme", "HTTP"),
+    ("periodSeconds", "10"),
+    ("successThreshold", "1"),
+    ("timeoutSeconds", "1"),
+];
+
+/// What stands for a password.
+const HIDDEN: &str = "hidden";
+
+/// Brings an object into the one form.
+pub fn object(mut object: Value) -> Value {
+    let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+    if let Some((_, defaults)) = DEFAULTS.iter().find(|(name, _)| *name == kind) {
+        fill_all(&mut object, defaults);
+    }
+    if kind == "Service" {
+        complete_service(&mut object["spec"]);
+    }
+    for pointer in ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"] {
+        object.pointer_mut(pointer).into_iter().for_each(complete_pod);
+    }
+    if kind == "Secret" {
+        hide_passwords(&mut object);
+    }
+    if let Some(Value::Array(owners)) = object.pointer_mut("/metadata/ownerReferences") {
+        owners.iter_mut().for_each(|owner| owner["uid"] = json!("REDACTED"));
+    }
+    quantities(&mut object);
+    prune(&mut object);
+    object
+}
+
+fn complete_service(spec: &mut Value) {
+    for port in spec["ports"].as_array_mut().into_iter().flatten() {
+        if port["targetPort"].is_null() {
+            port["targetPort"] = port["port"].clone();
+        }
+    }
+    if spec["type"] == "LoadBalancer" || spec["type"] == "NodePort" {
+        fill(spec, "externalTrafficPolicy", "Cluster");
+    }
+    if spec["type"] == "LoadBalancer" {
+        fill(spec, "allocateLoadBalancerNodePorts", "true");
+    }
+}
+
+fn complete_pod(pod: &mut Value) {
+    fill_all(pod, POD);
+    if pod["serviceAccount"].is_null() {
+        pod["serviceAccount"] = pod["serviceAccountName"].clone();
+    }
+    for list in ["containers", "initContainers"] {
+        if let Some(Value::Array(containers)) = pod.get_mut(list) {
+            containers.iter_mut().for_each(complete_container);
+        }
+    }
+}
+
+fn complete_container(container: &mut Value) {
+    fill_all(container, CONTAINER);
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        if container[probe].is_object() {
+            fill_all(&mut container[probe], PROBE);
+        }
+    }
+    if container["imagePullPolicy"].is_null() {
+        container["imagePullPolicy"] = json!(pull_policy(container["image"].as_str().unwrap_or_default()));
+    }
+    // A limit without a request is the request as well.
+    for (name, limit) in container["resources"]["limits"].as_object().cloned().unwrap_or_default() {
+        if container["resources"]["requests"][&name].is_null() {
+            container["resources"]["requests"][&name] = limit;
+        }
+    }
+}
+
+fn pull_policy(image: &str) -> &'static str {
+    let name = image.rsplit('/').next().unwrap_or_default();
+    match name.split_once(':') {
+        _ if name.contains('@') => "IfNotPresent",
+        None | Some((_, "latest")) => "Always",
+        Some(_) => "IfNotPresent",
+    }
+}
+
+fn fill_all(value: &mut Value, defaults: &[(&str, &str)]) {
+    defaults.iter().for_each(|(path, default)| fill(value, path, default));
+}
+
+/// Writes a default where nothing stands. Only the first step of a path may be missing.
+fn fill(value: &mut Value, path: &str, default: &str) {
+    let (step, rest) = path.split_once('.').map_or((path, None), |(step, rest)| (step, Some(rest)));
+    let (step, each) = step.strip_suffix("[]").map_or((step, false), |step| (step, true));
+    let Some(map) = value.as_object_mut() else { return };
+    match (rest, map.get_mut(step)) {
+        (Some(rest), Some(Value::Array(entries))) if each => {
+            entries.iter_mut().for_each(|entry| fill(entry, rest, default));
+        }
+        (Some(rest), Some(child)) if !each => fill(child, rest, default),
+        // The policies of a StatefulSet exist even if nobody wrote them.
+        (Some(rest), None) if step.ends_with("Policy") || step == "updateStrategy" => {
+            let mut child = json!({});
+            fill(&mut child, rest, default);
+            map.insert(step.to_owned(), child);
+        }
+        (None, None | Some(Value::Null)) => {
+            map.insert(step.to_owned(), serde_json::from_str(default).unwrap_or_else(|_| json!(default)));
+        }
+        _ => {}
+    }
+}
+
+/// Passwords are generated: what can be compared of a Secret is its keys and the name of the user.
+fn hide_passwords(secret: &mut Value) {
+    let Some(Value::Object(data)) = secret.get_mut("data") else {
+        // A list of users, as `render` prints it.
+        secret["data"] = json!({"userlist.txt": HIDDEN});
+        return;
+    };
+    if data.contains_key("username") {
+        data.insert("password".to_owned(), json!(HIDDEN));
+    }
+    for (key, value) in data {
+        let text = value.as_str().unwrap_or_default();
+        let plain = text.strip_prefix("PLAIN:").map(str::to_owned);
+        *value = if key == "username" { json!(plain.unwrap_or_else(|| decode(text))) } else { json!(HIDDEN) };
+    }
+}
+
+/// A text out of its base64.
+fn decode(text: &str) -> String {
+    let bytes = STANDARD.decode(text).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Quantities by value: those of resources, of claims and of memory-backed volumes.
+fn quantities(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, child) in map {
+                match key.as_str() {
+                    "requests" | "limits" => child.as_object_mut().into_iter().for_each(by_value),
+                    "sizeLimit" => quantity(child),
+                    _ => quantities(child),
+                }
+            }
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(quantities),
+        _ => {}
+    }
+}
+
+fn by_value(amounts: &mut Map<String, Value>) {
+    amounts.values_mut().for_each(quantity);
+}
+
+fn quantity(value: &mut Value) {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    if let Ok(parsed) = Quantity::parse(&text) {
+        *value = json!(parsed.canonical());
+    }
+}
+
+/// Switches that the API server does not keep when they are off.
+const OFF: &[&str] = &["hostIPC", "hostNetwork", "hostPID", "readOnly", "stdin", "stdinOnce", "tty"];
+
+/// Removes what is null or empty, or a switch that is off; an empty `emptyDir` is a choice.
+fn prune(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.values_mut().for_each(prune);
+            map.retain(|key, child| key == "emptyDir" || !(is_empty(child) || is_off(key, child)));
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(prune),
+        _ => {}
+    }
+}
+
+fn is_off(key: &str, value: &Value) -> bool {
+    OFF.contains(&key) && value == &Value::Bool(false)
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(entries) => entries.is_empty(),
+        // `value: ""` of an environment variable is the same as none.
+        Value::String(text) => text.is_empty(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(container: &Value) -> Value {
+        json!({"kind": "Deployment", "spec": {"template": {"spec": {"containers": [container]}}}})
+    }
+
+    fn container(written: &Value) -> Value {
+        object(pod(written))["spec"]["template"]["spec"]["containers"][0].take()
+    }
+
+    #[test]
+    fn what_the_api_server_adds_makes_no_difference() {
+        let short = json!({"name": "c", "image": "i:1", "ports": [{"containerPort": 1}], "env": [
+            {"name": "E", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]});
+        let long = json!({"name": "c", "image": "i:1", "imagePullPolicy": "IfNotPresent", "resources": {},
+            "ports": [{"containerPort": 1, "protocol": "TCP"}],
+            "env": [{"name": "E", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}}],
+            "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"});
+        assert_eq!(container(&short), container(&long));
+    }
+
+    #[test]
+    fn an_image_without_a_version_is_always_pulled() {
+        let policy = |image: &str| container(&json!({"image": image}))["imagePullPolicy"].clone();
+        let policies = ["busybox", "host:5000/busybox", "busybox:latest", "busybox:1", "busybox@sha256:0"].map(policy);
+        assert_eq!(policies, ["Always", "Always", "Always", "IfNotPresent", "IfNotPresent"]);
+    }
+
+    #[test]
+    fn a_limit_is_the_request_and_quantities_are_compared_by_value() {
+        let with = |resources: Value| container(&json!({"image": "i", "resources": resources}))["resources"].clone();
+        let said = with(json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1000m"}}));
+        assert_eq!(with(json!({"limits": {"cpu": "1000m"}})), said);
+    }
+
+    #[test]
+    fn of_a_secret_its_keys_and_its_user_remain() {
+        let recorded = json!({"kind": "Secret", "data": {"password": "REDACTED", "username": "PLAIN:foo_user"}});
+        let decided = json!({"kind": "Secret", "type": "Opaque", "data": {"username": "Zm9vX3VzZXI="}});
+        assert_eq!(object(recorded)["data"], json!({"password": "hidden", "username": "foo_user"}));
+        assert_eq!(object(decided)["data"], json!({"password": "hidden", "username": "foo_user"}));
+    }
+}

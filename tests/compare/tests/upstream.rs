@@ -1,0 +1,112 @@
+//! Every recorded case, decided by pgloom and compared field by field; without the recorded cases it says that it is skipped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use compare::case::{FOLDER, identity, read_all, release};
+use compare::decided::{objects, plan, shipped};
+use compare::deviation::{self, Deviation};
+use compare::difference::{Difference, between};
+use compare::{document, normal};
+use pgloom_engine::Pipeline;
+use serde_json::Value;
+
+/// Says by name that there is nothing to compare with.
+fn skip(test: &str, name: &str) {
+    println!("SKIPPED: {test}: {FOLDER} names no folder with recorded cases of {name}");
+}
+
+/// The shipped pipeline, compiled once for all tests.
+fn pipeline() -> &'static Pipeline {
+    static SHIPPED: OnceLock<Pipeline> = OnceLock::new();
+    SHIPPED.get_or_init(|| shipped(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("code")).unwrap())
+}
+
+fn by_identity(objects: Vec<Value>) -> BTreeMap<String, Value> {
+    objects.into_iter().map(|object| (identity(&object), normal::object(object))).collect()
+}
+
+/// The differences of a case, each with its object.
+fn differences(made: Vec<Value>, decided: Vec<Value>) -> Vec<(String, Difference)> {
+    let (made, decided) = (by_identity(made), by_identity(decided));
+    let names: BTreeSet<&String> = made.keys().chain(decided.keys()).collect();
+    let mut found = Vec::new();
+    for name in names {
+        match (made.get(name), decided.get(name)) {
+            (Some(theirs), Some(ours)) => {
+                found.extend(between(theirs, ours).into_iter().map(|difference| (name.clone(), difference)));
+            }
+            (theirs, ours) => {
+                let only = |side: Option<&Value>| side.map(|object| object["kind"].clone());
+                let whole = Difference { path: String::new(), theirs: only(theirs), ours: only(ours) };
+                found.push((name.clone(), whole));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_recorded_case_is_decided_as_it_was_made_but_for_the_listed_deviations() {
+    let Some(folder) = release("newest") else {
+        return skip("every_recorded_case_is_decided_as_it_was_made_but_for_the_listed_deviations", "newest");
+    };
+    let (pipeline, deviations) = (pipeline(), deviation::read().unwrap());
+    let mut needed = vec![false; deviations.len()];
+    let (mut report, mut compared) = (String::new(), 0);
+    for case in read_all(&folder).unwrap() {
+        if let Some(resource) = &case.refused {
+            println!("{}: nothing is compared: the API server refused {resource}", case.name);
+            continue;
+        }
+        compared += 1;
+        let plan = match plan(&case, pipeline) {
+            Ok(plan) => plan,
+            Err(error) => {
+                _ = writeln!(report, "{}: refused: {error:#}", case.name);
+                continue;
+            }
+        };
+        for (object, difference) in differences(case.made, objects(&plan)) {
+            let covers = |deviation: &Deviation| deviation.covers(&case.name, &object, &difference.path);
+            let covering: Vec<usize> = (0..deviations.len()).filter(|index| covers(&deviations[*index])).collect();
+            covering.iter().for_each(|index| needed[*index] = true);
+            if covering.is_empty() {
+                _ = writeln!(report, "{}: {object} {difference}", case.name);
+            }
+        }
+    }
+    for (deviation, _) in deviations.iter().zip(needed).filter(|(_, needed)| !needed) {
+        _ = writeln!(report, "no case needs this deviation, remove it: {deviation:?}");
+    }
+    assert!(compared > 0, "no case in {}", folder.display());
+    assert!(report.is_empty(), "{report}");
+}
+
+#[test]
+fn every_manifest_of_the_guides_release_is_decided() {
+    let Some(folder) = release("v1.5.0") else {
+        return skip("every_manifest_of_the_guides_release_is_decided", "v1.5.0");
+    };
+    let pipeline = pipeline();
+    let cases = read_all(&folder).unwrap();
+    let refused = cases.iter().filter_map(|case| Some(format!("{}: {:#}", case.name, plan(case, pipeline).err()?)));
+    assert_eq!(refused.collect::<Vec<_>>(), Vec::<String>::new());
+    assert!(!cases.is_empty(), "no case in {}", folder.display());
+}
+
+#[test]
+fn the_document_tells_the_deviations_that_the_comparison_allows() {
+    let written = std::fs::read_to_string(document::file()).unwrap();
+    let expected = document::with_table(&written, &deviation::read().unwrap()).unwrap();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(document::file(), expected).unwrap();
+        return;
+    }
+    assert!(
+        written == expected,
+        "docs/compatibility.md is out of date: run `UPDATE=1 cargo test --release -p compare`"
+    );
+}
