@@ -22,13 +22,7 @@ pub fn secret_name(template: &str, username: &str, cluster: &str, team: &str) ->
     let username = username.replace('_', "-");
     filled(
         template,
-        &[
-            ("username", &username),
-            ("cluster", cluster),
-            ("team", team),
-            ("tprkind", KIND),
-            ("tprgroup", GROUP),
-        ],
+        &[("username", &username), ("cluster", cluster), ("team", team), ("tprkind", KIND), ("tprgroup", GROUP)],
     )
 }
 
@@ -49,33 +43,18 @@ pub fn pdb_name(template: &str, cluster: &str) -> String {
 /// assert_eq!(name, "test-repl.acid.db.example.com");
 /// ```
 #[must_use]
-pub fn dns_name(
-    template: &str,
-    cluster: &str,
-    team: &str,
-    namespace: &str,
-    hosted_zone: &str,
-) -> String {
-    filled(
-        template,
-        &[
-            ("cluster", cluster),
-            ("team", team),
-            ("namespace", namespace),
-            ("hostedzone", hosted_zone),
-        ],
-    )
-    .to_ascii_lowercase()
+pub fn dns_name(template: &str, cluster: &str, team: &str, namespace: &str, hosted_zone: &str) -> String {
+    filled(template, &[("cluster", cluster), ("team", team), ("namespace", namespace), ("hostedzone", hosted_zone)])
+        .to_ascii_lowercase()
 }
 
 /// A cluster's name without its team: `test` of `acid-test`. The whole name if it does not start with the team.
 #[must_use]
 pub fn internal_name<'a>(cluster: &'a str, team: &str) -> &'a str {
     match cluster.get(..team.len()) {
-        Some(prefix) if prefix.eq_ignore_ascii_case(team) => cluster[team.len()..]
-            .strip_prefix('-')
-            .filter(|rest| !rest.is_empty())
-            .unwrap_or(cluster),
+        Some(prefix) if prefix.eq_ignore_ascii_case(team) => {
+            cluster[team.len()..].strip_prefix('-').filter(|rest| !rest.is_empty()).unwrap_or(cluster)
+        }
         _ => cluster,
     }
 }
@@ -89,10 +68,7 @@ fn filled(template: &str, values: &[(&str, &str)]) -> String {
         rest = &rest[open..];
         let hit = rest.find('}').and_then(|close| {
             let name = &rest[1..close];
-            values
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (close, *value))
+            values.iter().find(|(key, _)| *key == name).map(|(_, value)| (close, *value))
         });
         match hit {
             Some((close, value)) => {
@@ -149,52 +125,26 @@ mod tests {
             "postgres.acid-minimal-cluster.credentials.postgresql.acid.zalan.do"
         );
         assert_eq!(
-            secret_name(
-                "{username}.{cluster}.credentials",
-                "foo_user",
-                "acid-a",
-                "acid"
-            ),
+            secret_name("{username}.{cluster}.credentials", "foo_user", "acid-a", "acid"),
             "foo-user.acid-a.credentials"
         );
-        assert_eq!(
-            secret_name("{team}/{username}", "a_b", "acid-a", "acid"),
-            "acid/a-b"
-        );
+        assert_eq!(secret_name("{team}/{username}", "a_b", "acid-a", "acid"), "acid/a-b");
     }
 
     #[test]
     fn a_value_is_never_taken_for_a_placeholder() {
-        assert_eq!(
-            secret_name("{username}.{cluster}", "{cluster}", "x", "t"),
-            "{cluster}.x"
-        );
-        assert_eq!(
-            secret_name("{nobody}.{cluster", "u", "x", "t"),
-            "{nobody}.{cluster"
-        );
+        assert_eq!(secret_name("{username}.{cluster}", "{cluster}", "x", "t"), "{cluster}.x");
+        assert_eq!(secret_name("{nobody}.{cluster", "u", "x", "t"), "{nobody}.{cluster");
     }
 
     #[test]
     fn dns_names_are_lower_case() {
         assert_eq!(
-            dns_name(
-                "{cluster}.{namespace}.{hostedzone}",
-                "ACID-a",
-                "acid",
-                "prod",
-                "Db.example.com"
-            ),
+            dns_name("{cluster}.{namespace}.{hostedzone}", "ACID-a", "acid", "prod", "Db.example.com"),
             "acid-a.prod.db.example.com"
         );
         assert_eq!(
-            dns_name(
-                "{cluster}.{team}.{hostedzone}",
-                internal_name("acid-test", "ACID"),
-                "ACID",
-                "x",
-                "db"
-            ),
+            dns_name("{cluster}.{team}.{hostedzone}", internal_name("acid-test", "ACID"), "ACID", "x", "db"),
             "test.acid.db"
         );
     }
@@ -209,20 +159,13 @@ mod tests {
             ("acid-", "acid", "acid-"),
             ("a", "acid", "a"),
         ] {
-            assert_eq!(
-                internal_name(cluster, team),
-                expected,
-                "{cluster} of {team}"
-            );
+            assert_eq!(internal_name(cluster, team), expected, "{cluster} of {team}");
         }
     }
 
     #[test]
     fn the_budgets_name_follows_its_format() {
-        assert_eq!(
-            pdb_name("postgres-{cluster}-databass-budget", "acid-a"),
-            "postgres-acid-a-databass-budget"
-        );
+        assert_eq!(pdb_name("postgres-{cluster}-databass-budget", "acid-a"), "postgres-acid-a-databass-budget");
     }
 
     #[test]

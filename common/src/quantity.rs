@@ -56,10 +56,7 @@ impl Quantity {
     /// Reads a quantity as the Kubernetes API does: a signed decimal number with one of the suffixes `n u m k M G T P E`,
     /// `Ki Mi Gi Ti Pi Ei`, or an exponent as in `1e9`. What is finer than a billionth is rounded up.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let fail = |reason| Error {
-            text: text.to_owned(),
-            reason,
-        };
+        let fail = |reason| Error { text: text.to_owned(), reason };
         if text.is_empty() {
             return Err(fail(Reason::Empty));
         }
@@ -68,9 +65,7 @@ impl Quantity {
             b'+' => (false, &text[1..]),
             _ => (false, text),
         };
-        let end = unsigned
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(unsigned.len());
+        let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
         let (number, suffix) = unsigned.split_at(end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if fraction.contains('.') || (whole.is_empty() && fraction.is_empty()) {
@@ -78,11 +73,7 @@ impl Quantity {
         }
         let (scale, format) = scale(suffix).map_err(fail)?;
         let magnitude = magnitude(whole, fraction, &scale).ok_or_else(|| fail(Reason::TooLong))?;
-        Ok(Self {
-            text: text.to_owned(),
-            nano: if negative { -magnitude } else { magnitude },
-            format,
-        })
+        Ok(Self { text: text.to_owned(), nano: if negative { -magnitude } else { magnitude }, format })
     }
 
     /// This many whole units, as in bytes or cores, in the largest binary suffix that shows them exactly.
@@ -91,18 +82,8 @@ impl Quantity {
         Self::of(i128::from(units) * NANO, Format::Binary)
     }
 
-    /// This many thousandths, as in `250m` of a core.
-    #[must_use]
-    pub fn milli(thousandths: i64) -> Self {
-        Self::of(i128::from(thousandths) * 1_000_000, Format::Decimal)
-    }
-
     fn of(nano: i128, format: Format) -> Self {
-        let mut quantity = Self {
-            text: String::new(),
-            nano: nano.clamp(-CAP, CAP),
-            format,
-        };
+        let mut quantity = Self { text: String::new(), nano: nano.clamp(-CAP, CAP), format };
         quantity.text = quantity.canonical();
         quantity
     }
@@ -119,12 +100,6 @@ impl Quantity {
         round_up(self.nano, NANO)
     }
 
-    /// Thousandths, rounded up: millicores of a CPU amount.
-    #[must_use]
-    pub fn thousandths(&self) -> i64 {
-        round_up(self.nano, NANO / 1000)
-    }
-
     /// Whether it is nothing.
     #[must_use]
     pub fn is_zero(&self) -> bool {
@@ -135,24 +110,6 @@ impl Quantity {
     #[must_use]
     pub fn is_negative(&self) -> bool {
         self.nano < 0
-    }
-
-    /// The larger of both, `self` if they are equal: raises an amount to a floor and keeps its text where nothing is raised.
-    #[must_use]
-    pub fn at_least(self, floor: Self) -> Self {
-        if floor > self { floor } else { self }
-    }
-
-    /// The smaller of both, `self` if they are equal: lowers an amount to a ceiling.
-    #[must_use]
-    pub fn at_most(self, ceiling: Self) -> Self {
-        if ceiling < self { ceiling } else { self }
-    }
-
-    /// The sum, in the suffixes of `self`.
-    #[must_use]
-    pub fn plus(&self, other: &Self) -> Self {
-        Self::of(self.nano + other.nano, self.format)
     }
 
     /// The text that the Kubernetes API stores for it: `1024Mi` becomes `1Gi`, `1000m` becomes `1`, `0.7Gi` becomes `751619276800m`.
@@ -210,9 +167,7 @@ fn exponent(suffix: &str) -> Result<(Scale, Format), Reason> {
     let Some(digits) = suffix.strip_prefix(['e', 'E']) else {
         return Err(Reason::Suffix(suffix.to_owned()));
     };
-    let exponent: i32 = digits
-        .parse()
-        .map_err(|_| Reason::Suffix(suffix.to_owned()))?;
+    let exponent: i32 = digits.parse().map_err(|_| Reason::Suffix(suffix.to_owned()))?;
     if !(-18..=18).contains(&exponent) {
         return Err(Reason::Exponent);
     }
@@ -227,11 +182,7 @@ fn magnitude(whole: &str, fraction: &str, scale: &Scale) -> Option<i128> {
     if digits.len() > MAX_DIGITS {
         return None;
     }
-    let digits = if digits.is_empty() {
-        0
-    } else {
-        digits.parse::<i128>().ok()?
-    };
+    let digits = if digits.is_empty() { 0 } else { digits.parse::<i128>().ok()? };
     let shift = NANO_DIGITS - i32::try_from(fraction.len()).ok()?;
     let scaled = match scale {
         Scale::Decimal(exponent) => shifted(digits, shift + exponent),
@@ -263,10 +214,7 @@ fn binary_text(mut units: i128) -> String {
 
 fn decimal_text(nano: i128) -> String {
     let (number, thousands) = thousands(nano);
-    format!(
-        "{number}{}",
-        ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"][thousands]
-    )
+    format!("{number}{}", ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"][thousands])
 }
 
 fn exponent_text(nano: i128) -> String {
@@ -324,13 +272,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = &self.text;
         match &self.reason {
-            Reason::Empty => {
-                f.write_str("a quantity is empty; write a number with a unit, as in 500m, 1Gi")
-            }
-            Reason::NoNumber => write!(
-                f,
-                "{text:?} is not a quantity; it starts with a number, as in 500m, 1Gi"
-            ),
+            Reason::Empty => f.write_str("a quantity is empty; write a number with a unit, as in 500m, 1Gi"),
+            Reason::NoNumber => write!(f, "{text:?} is not a quantity; it starts with a number, as in 500m, 1Gi"),
             Reason::Suffix(suffix) => {
                 write!(
                     f,
@@ -338,10 +281,7 @@ impl fmt::Display for Error {
                 )
             }
             Reason::Exponent => write!(f, "{text:?} is not a quantity; the exponent is beyond 18"),
-            Reason::TooLong => write!(
-                f,
-                "{text:?} is not a quantity; it has more than {MAX_DIGITS} digits"
-            ),
+            Reason::TooLong => write!(f, "{text:?} is not a quantity; it has more than {MAX_DIGITS} digits"),
         }
     }
 }
@@ -358,14 +298,9 @@ mod tests {
 
     #[test]
     fn amounts_are_compared_by_value_not_by_text() {
-        for (smaller, larger) in [
-            ("1G", "2G"),
-            ("1G", "1Gi"),
-            ("1023m", "1.1"),
-            ("-1", "0"),
-            ("999n", "1u"),
-            ("0.7Gi", "1Gi"),
-        ] {
+        for (smaller, larger) in
+            [("1G", "2G"), ("1G", "1Gi"), ("1023m", "1.1"), ("-1", "0"), ("999n", "1u"), ("0.7Gi", "1Gi")]
+        {
             assert!(quantity(smaller) < quantity(larger), "{smaller} < {larger}");
         }
         for (left, right) in [
@@ -418,22 +353,11 @@ mod tests {
     }
 
     #[test]
-    fn floors_and_ceilings_keep_the_text_of_what_wins() {
-        assert_eq!(quantity("200m").at_least(quantity("250m")).text(), "250m");
-        assert_eq!(quantity("1000m").at_least(quantity("1")).text(), "1000m");
-        assert_eq!(quantity("2Gi").at_most(quantity("1024Mi")).text(), "1024Mi");
-        assert_eq!(quantity("500Mi").plus(&quantity("524Mi")).text(), "1Gi");
-        assert_eq!(quantity("500m").plus(&quantity("1")).text(), "1500m");
-    }
-
-    #[test]
-    fn numbers_come_out_in_whole_units_and_thousandths() {
+    fn numbers_come_out_in_whole_units() {
         assert_eq!(quantity("1.5Gi").units(), 1_610_612_736);
         assert_eq!(quantity("100m").units(), 1);
-        assert_eq!(quantity("250m").thousandths(), 250);
         assert_eq!(quantity("-1500m").units(), -2);
         assert_eq!(Quantity::binary(1_610_612_736).text(), "1536Mi");
-        assert_eq!(Quantity::milli(2000).text(), "2");
     }
 
     #[test]
