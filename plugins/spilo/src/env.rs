@@ -127,10 +127,14 @@ fn data(
             [key, ": there is no ", kind, " ", configured, "; create it or empty the key"].concat(),
         ));
     };
-    match object.get_mut("data").map(Value::take) {
-        Some(Value::Object(data)) => Ok(Some((name, data))),
-        _ => Ok(Some((name, serde_json::Map::new()))),
+    let mut entries = serde_json::Map::new();
+    // A Secret from a file may have texts that the API server would turn into data.
+    for field in ["data", "stringData"] {
+        if let Some(Value::Object(more)) = object.get_mut(field).map(Value::take) {
+            entries.extend(more);
+        }
     }
+    Ok(Some((name, entries)))
 }
 
 /// Where write-ahead logs and server logs are kept, each cluster under its own uid.

@@ -36,7 +36,7 @@ impl Plugin for Spilo {
                 &["spec.template.spec.containers[name=postgres].env"],
             )
             .observes_configured(env::CONFIG_MAP, kind("v1", "ConfigMap"), "pod_environment_configmap", &["data"])
-            .observes_configured(env::SECRET, kind("v1", "Secret"), "pod_environment_secret", &["data"])
+            .observes_configured(env::SECRET, kind("v1", "Secret"), "pod_environment_secret", &["data", "stringData"])
             .creates(kind("v1", "Endpoints"))
             .creates(kind("v1", "Service"))
             .creates(kind("policy/v1", "PodDisruptionBudget"))

@@ -97,8 +97,7 @@ fn whole_objects_may_be_taken_as_variables() {
 
 fn platform(spec: Value) -> Call {
     let config = json!({"pod_environment_secret": "keys", "pod_environment_configmap": "default/settings"});
-    let secret =
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "data": {"B": "#", "A": "#"}});
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "data": {"B": "#"}, "stringData": {"A": "#"}});
     let settings = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"},
         "data": {"CLONE_METHOD": "CLONE_WITH_WALE", "CLONE_USE_WALG_RESTORE": "true", "b": "text", "SCOPE": "x"},
