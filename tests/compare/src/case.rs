@@ -73,7 +73,7 @@ fn read(folder: &Path) -> Result<Case> {
             .iter()
             .find(|write| write["code"].as_u64() >= Some(400))
             .map(|write| write["resource"].to_string()),
-        made: made(&writes),
+        made: made(&writes, &recorded["namespace"]),
     })
 }
 
@@ -87,8 +87,9 @@ fn stored(mut object: Value) -> Value {
     object
 }
 
-/// The last body of every object that was created; the `postgresql` itself is the user's.
-fn made(writes: &[Value]) -> Vec<Value> {
+/// The last body of every object that was created; the `postgresql` itself is the user's. A body may leave its namespace to
+/// the request.
+fn made(writes: &[Value], namespace: &Value) -> Vec<Value> {
     let mut made: Vec<Value> = Vec::new();
     for write in writes {
         let (verb, body) = (write["verb"].as_str().unwrap_or_default(), &write["body"]);
@@ -96,7 +97,11 @@ fn made(writes: &[Value]) -> Vec<Value> {
             continue;
         }
         made.retain(|object| identity(object) != identity(body));
-        made.push(body.clone());
+        let mut object = body.clone();
+        if object["metadata"]["namespace"].is_null() {
+            object["metadata"]["namespace"] = namespace.clone();
+        }
+        made.push(object);
     }
     made
 }

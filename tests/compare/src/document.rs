@@ -27,6 +27,9 @@ pub fn with_table(document: &str, deviations: &[Deviation]) -> Result<String> {
 }
 
 fn table(deviations: &[Deviation]) -> String {
+    if deviations.is_empty() {
+        return "In the recorded cases no field of any object differs.\n".to_owned();
+    }
     let mut text = "| Object | Field | Why |\n|---|---|---|\n".to_owned();
     for deviation in deviations {
         let field =

@@ -168,7 +168,7 @@ fn fill_all(value: &mut Value, defaults: &[(&str, &str)]) {
     defaults.iter().for_each(|(path, default)| fill(value, path, default));
 }
 
-/// Writes a default where nothing stands. Only the first step of a path may be missing.
+/// Writes a default where nothing stands and its parent does.
 fn fill(value: &mut Value, path: &str, default: &str) {
     let (step, rest) = path.split_once('.').map_or((path, None), |(step, rest)| (step, Some(rest)));
     let (step, each) = step.strip_suffix("[]").map_or((step, false), |step| (step, true));
@@ -257,8 +257,9 @@ fn prune(value: &mut Value) {
     }
 }
 
+/// A switch that is off, or an environment variable that says in words that it is empty.
 fn is_off(key: &str, value: &Value) -> bool {
-    OFF.contains(&key) && value == &Value::Bool(false)
+    OFF.contains(&key) && value == &Value::Bool(false) || key == "value" && value == ""
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -266,8 +267,6 @@ fn is_empty(value: &Value) -> bool {
         Value::Null => true,
         Value::Object(map) => map.is_empty(),
         Value::Array(entries) => entries.is_empty(),
-        // `value: ""` of an environment variable is the same as none.
-        Value::String(text) => text.is_empty(),
         _ => false,
     }
 }
