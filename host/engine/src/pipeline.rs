@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::call::Limits;
 use crate::claim::Rights;
-use crate::contract::ActionKind;
+use crate::contract::{ActionKind, ObjectKind};
 use crate::plugin::Plugin;
 use crate::select::{self, Wanted};
 
@@ -36,6 +36,7 @@ pub struct Step {
     /// The step's configuration as JSON text, defaults filled in.
     config: String,
     rights: Rights,
+    creates: Vec<ObjectKind>,
     actions: BTreeSet<&'static str>,
     secrets: SecretsGrant,
     on_failure: OnFailure,
@@ -58,6 +59,13 @@ impl Pipeline {
     /// The keys of the operator configuration that some step reads.
     pub fn config_keys(&self) -> BTreeSet<&str> {
         self.steps.iter().flat_map(|step| &step.plugin.description.config_keys).map(String::as_str).collect()
+    }
+}
+
+impl Step {
+    /// The kinds of objects that the step may create: what its plugin claims and the pipeline grants.
+    pub fn creates(&self) -> &[ObjectKind] {
+        &self.creates
     }
 }
 

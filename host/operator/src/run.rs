@@ -294,14 +294,12 @@ fn feeds(settings: &Settings, namespaces: Option<&Namespaces>, own: &str) -> Vec
     feeds
 }
 
-/// The kinds that the pipeline's plugins write or observe of the clusters' own.
+/// The kinds that the pipeline's steps may create or observe of the clusters' own.
 fn kinds_of(pipeline: &Pipeline) -> Vec<Kind> {
-    let descriptions = pipeline.steps().iter().map(|step| &step.plugin.description);
-    let kinds = descriptions.flat_map(|description| {
-        let written = description.writes.iter().filter(|claim| claim.creates).map(|claim| &claim.kind);
-        let observed =
-            description.observed.iter().filter(|selector| matches!(selector.from, pgloom_engine::Selection::Owned));
-        written.chain(observed.map(|selector| &selector.kind))
+    let kinds = pipeline.steps().iter().flat_map(|step| {
+        let observed = step.plugin.description.observed.iter();
+        let owned = observed.filter(|selector| matches!(selector.from, pgloom_engine::Selection::Owned));
+        step.creates().iter().chain(owned.map(|selector| &selector.kind))
     });
     kinds.map(|kind| Kind::new(&kind.api_version, &kind.kind)).collect()
 }

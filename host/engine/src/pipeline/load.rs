@@ -168,6 +168,14 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
         None => claimed.collect(),
         Some(granted) => claimed.filter(|name| granted.iter().any(|action| action.name() == *name)).collect(),
     };
+    let granted = |kind: &ObjectKind| match &step.grants.writes {
+        None => true,
+        Some(writes) => writes
+            .iter()
+            .any(|grant| grant.creates && grant.api_version == kind.api_version && grant.kind == kind.kind),
+    };
+    let creates = claims.iter().filter(|claim| claim.creates && granted(&claim.kind));
+    let creates = creates.map(|claim| claim.kind.clone()).collect();
     let memory = usize::try_from(step.limits.memory).unwrap_or(usize::MAX);
     if memory > crate::runtime::MEMORY_CEILING {
         return Err(format!(
@@ -180,6 +188,7 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
         plugin,
         config,
         rights,
+        creates,
         actions,
         secrets: step.grants.secrets.clone(),
         on_failure: step.on_failure,

@@ -91,7 +91,7 @@ impl Pipeline {
             plugin: "pgloom".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             phase: "merge",
-            source,
+            failure,
         }
     }
 }
