@@ -16,8 +16,8 @@ pub fn read_all(path: &Path) -> Result<Vec<Value>> {
     let mut documents = Vec::new();
     for document in serde_yaml_ng::Deserializer::from_str(&text) {
         // Into YAML's own type first: it refuses what stands twice.
-        let value = serde_yaml_ng::Value::deserialize(document)
-            .with_context(|| format!("{}: not YAML", path.display()))?;
+        let value =
+            serde_yaml_ng::Value::deserialize(document).with_context(|| format!("{}: not YAML", path.display()))?;
         if value.is_null() {
             continue;
         }

@@ -10,7 +10,14 @@ pub struct Arguments {
     #[arg(long, env = "PGLOOM_LOG", global = true, value_name = "FILTER", hide_env_values = true)]
     log: Option<String>,
     /// How lines look
-    #[arg(long, env = "PGLOOM_LOG_FORMAT", global = true, value_name = "FORMAT", default_value = "text", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "PGLOOM_LOG_FORMAT",
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_env_values = true
+    )]
     log_format: Format,
 }
 

@@ -67,7 +67,9 @@ pub fn render(arguments: &Arguments) -> Result<()> {
                     plan.findings.iter().for_each(|finding| eprintln!("{}", line(path, finding)));
                     objects.extend(plan.documents());
                 }
-                Err(error) => problems.extend(error.to_string().lines().map(|text| format!("{}: {text}", path.display()))),
+                Err(error) => {
+                    problems.extend(error.to_string().lines().map(|text| format!("{}: {text}", path.display())))
+                }
             }
         }
     }

@@ -156,8 +156,8 @@ impl Context {
         };
         self.remember(key, |recollection| {
             if recollection.counted != status {
-                recollection.counted.iter().for_each(|before| drop(gauge(before).dec()));
-                status.iter().for_each(|now| drop(gauge(now).inc()));
+                recollection.counted.iter().for_each(|before| _ = gauge(before).dec());
+                status.iter().for_each(|now| _ = gauge(now).inc());
                 recollection.counted = status;
             }
         });

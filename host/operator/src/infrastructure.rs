@@ -26,12 +26,15 @@ pub struct Roles {
     pub findings: Vec<Finding>,
 }
 
+/// When the roles were read, from what, and which they are.
+type Last = (Instant, Vec<Definition>, Arc<Roles>);
+
 /// The infrastructure roles as they were read last.
 pub struct Infrastructure {
     client: Client,
     /// The operator's own namespace.
     namespace: String,
-    last: Mutex<Option<(Instant, Vec<Definition>, Arc<Roles>)>>,
+    last: Mutex<Option<Last>>,
 }
 
 impl Infrastructure {

@@ -16,7 +16,7 @@ pub(crate) use flag::word;
 pub use flag::{Attribute, FlagError, Flags};
 pub use gather::gather;
 pub use infrastructure::{Definition, InfrastructureRole, Source, read as read_infrastructure};
-pub use prepared::{Prepared, PreparedDatabase, PreparedSchema, Schema, owner_of, reader_of, writer_of};
+pub use prepared::{Prepared, PreparedDatabase, Schema, owner_of, reader_of, writer_of};
 
 /// The longest name that PostgreSQL keeps; it cuts longer ones silently.
 const MAX_IDENTIFIER: usize = 63;

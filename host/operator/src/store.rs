@@ -120,9 +120,12 @@ pub struct Store {
     inner: RwLock<Inner>,
 }
 
+/// A cluster's objects, by kind and name.
+type Objects = BTreeMap<(Kind, Arc<str>), Arc<Kept>>;
+
 #[derive(Default)]
 struct Inner {
-    clusters: HashMap<ClusterKey, BTreeMap<(Kind, Arc<str>), Arc<Kept>>>,
+    clusters: HashMap<ClusterKey, Objects>,
     feeds: Vec<Option<(Feed, u32)>>,
     synced: HashSet<usize>,
 }

@@ -1,4 +1,5 @@
 //! What the plugin makes equals what the newest recorded release asked the API server for.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use pgloom_kit::testing::Answer;
 use pgloom_kit::testing::upstream::{Case, cases, difference};

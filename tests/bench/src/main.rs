@@ -40,7 +40,8 @@ fn main() -> Result<()> {
     for path in &arguments.manifests {
         let manifest = read(path)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let (guest, host) = (measure(&manifest, &components, arguments.rounds)?, measure(&manifest, &native, arguments.rounds)?);
+        let (guest, host) =
+            (measure(&manifest, &components, arguments.rounds)?, measure(&manifest, &native, arguments.rounds)?);
         let ratio = guest.as_secs_f64() / host.as_secs_f64();
         println!("{:<44} {:>14} {:>14} {ratio:>8.2}", format!("spilo + sidecars, {name}"), micros(guest), micros(host));
         let all = measure(&manifest, &shipped, arguments.rounds)?;
@@ -75,7 +76,8 @@ fn read_pipeline(folder: &Path) -> Result<Document> {
 
 fn read(path: &Path) -> Result<Value> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let mut value = serde_json::to_value(serde_yaml_ng::Value::deserialize(serde_yaml_ng::Deserializer::from_str(&text))?)?;
+    let mut value =
+        serde_json::to_value(serde_yaml_ng::Value::deserialize(serde_yaml_ng::Deserializer::from_str(&text))?)?;
     value["metadata"]["namespace"] = json!("default");
     Ok(value)
 }

@@ -1,4 +1,5 @@
 //! Every recorded case, decided by pgloom and compared field by field; without the recorded cases it says that it is skipped.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

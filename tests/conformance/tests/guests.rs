@@ -1,4 +1,5 @@
 //! A plugin can be wrong in many ways; each is that plugin's failure, told by step, phase and remedy, and never the host's.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,13 +39,15 @@ fn a_step_configuration_gets_the_schemas_defaults() {
 
 #[test]
 fn a_step_configuration_that_the_schema_refuses_names_the_field() {
-    let error = load(&json!({"name": "guest", "source": {"file": "echo.wasm"}, "config": {"greeting": 1}})).unwrap_err();
+    let error =
+        load(&json!({"name": "guest", "source": {"file": "echo.wasm"}, "config": {"greeting": 1}})).unwrap_err();
     assert!(error.starts_with("step guest: configure failed: config.greeting:"), "{error}");
 }
 
 #[test]
 fn the_same_input_gives_the_same_bytes() {
-    let texts = |_| run("echo.wasm").unwrap().objects.iter().map(|desired| desired.object.to_string()).collect::<Vec<_>>();
+    let texts =
+        |_| run("echo.wasm").unwrap().objects.iter().map(|desired| desired.object.to_string()).collect::<Vec<_>>();
     let runs: Vec<Vec<String>> = (0..5).map(texts).collect();
     assert!(runs.iter().all(|run| *run == runs[0]));
 }
@@ -67,7 +70,8 @@ fn a_plugin_that_never_answers_is_stopped_at_its_deadline() {
 
 #[test]
 fn a_plugin_that_wants_too_much_memory_is_refused() {
-    let error = load(&json!({"name": "guest", "source": {"file": "greedy-memory.wasm"}})).unwrap().run(&input()).unwrap_err();
+    let error =
+        load(&json!({"name": "guest", "source": {"file": "greedy-memory.wasm"}})).unwrap().run(&input()).unwrap_err();
     assert_eq!(error.category(), "MemoryExceeded");
 }
 
@@ -75,7 +79,10 @@ fn a_plugin_that_wants_too_much_memory_is_refused() {
 fn an_answer_of_a_hundred_megabytes_is_refused() {
     // With the memory to hold it, so that nothing but the answer is too large.
     let limits = json!({"memory": "256Mi", "deadline": "20s"});
-    let error = load(&json!({"name": "guest", "source": {"file": "huge-output.wasm"}, "limits": limits})).unwrap().run(&input()).unwrap_err();
+    let error = load(&json!({"name": "guest", "source": {"file": "huge-output.wasm"}, "limits": limits}))
+        .unwrap()
+        .run(&input())
+        .unwrap_err();
     assert_eq!(error.category(), "OutputTooLarge", "{error}");
 }
 
@@ -162,7 +169,8 @@ fn compiled_code_is_kept_and_damage_is_noticed() {
     let bytes = guest("echo.wasm");
     let load = || Plugin::load(&Arc::new(pgloom_engine::Engine::new(&settings).unwrap()), &bytes, None).unwrap().digest;
     let digest = load();
-    let kept: Vec<_> = std::fs::read_dir(folder.path().join("code")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let kept: Vec<_> =
+        std::fs::read_dir(folder.path().join("code")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(kept.len(), 1);
     let mut code = std::fs::read(&kept[0]).unwrap();
     let last = code.len() - 1;

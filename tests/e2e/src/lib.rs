@@ -67,8 +67,9 @@ fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the cluster's script runs");
-    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).map_err(|error| error.to_string())?;
+    let written = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
     let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    written.map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() { Ok(text) } else { Err(format!("{text}{}", String::from_utf8_lossy(&output.stderr))) }
 }

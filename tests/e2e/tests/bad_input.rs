@@ -1,4 +1,5 @@
 //! A bad manifest is told by field and remedy, and touches nothing that runs.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use e2e::{ensure, eventually, has_cluster, minimal, namespace};
 use serde_json::{Value, json};
@@ -29,7 +30,11 @@ fn a_manifest_that_only_the_operator_can_judge_gets_a_condition_and_an_event_and
     namespace.running("acid-good");
     let before = namespace.get("statefulset", "acid-good").unwrap()["metadata"]["generation"].clone();
 
-    namespace.patch("postgresql", "acid-good", &json!({"spec": {"users": {"zalando": ["superuser", "nosuperuser"]}, "numberOfInstances": 3}}));
+    namespace.patch(
+        "postgresql",
+        "acid-good",
+        &json!({"spec": {"users": {"zalando": ["superuser", "nosuperuser"]}, "numberOfInstances": 3}}),
+    );
     let condition = eventually("the condition tells", || {
         let object = namespace.get("postgresql", "acid-good")?;
         let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
@@ -46,6 +51,10 @@ fn a_manifest_that_only_the_operator_can_judge_gets_a_condition_and_an_event_and
     let after = namespace.get("statefulset", "acid-good").unwrap()["metadata"]["generation"].clone();
     assert_eq!(before, after, "a bad manifest touches the StatefulSet");
 
-    namespace.patch("postgresql", "acid-good", &json!({"spec": {"users": {"zalando": ["superuser"]}, "numberOfInstances": 1}}));
+    namespace.patch(
+        "postgresql",
+        "acid-good",
+        &json!({"spec": {"users": {"zalando": ["superuser"]}, "numberOfInstances": 1}}),
+    );
     namespace.running("acid-good");
 }

@@ -1,4 +1,5 @@
 //! From the minimal manifest to a database that answers, that is repaired, and that goes when its manifest goes.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use e2e::{Connection, ensure, eventually, has_cluster, minimal, namespace};
 use serde_json::json;
@@ -31,7 +32,11 @@ fn the_minimal_manifest_becomes_a_database_that_answers_and_leaves_nothing_behin
     let flags = "SELECT rolsuper, rolcreatedb, rolcanlogin FROM pg_roles WHERE rolname = ";
     assert_eq!(ask(&format!("{flags}'zalando'")).unwrap(), "t|t|t");
     assert_eq!(ask(&format!("{flags}'foo_user'")).unwrap(), "f|f|t");
-    assert!(ask("SELECT left(rolpassword, 14) FROM pg_authid WHERE rolname = 'foo_user'").unwrap().starts_with("SCRAM-SHA-256$"));
+    assert!(
+        ask("SELECT left(rolpassword, 14) FROM pg_authid WHERE rolname = 'foo_user'")
+            .unwrap()
+            .starts_with("SCRAM-SHA-256$")
+    );
 
     // What is damaged by hand is repaired.
     namespace.patch("service", CLUSTER, &json!({"spec": {"ports": [{"name": "postgresql", "port": 1234}]}}));
@@ -74,7 +79,18 @@ fn a_killed_leader_is_succeeded_and_the_status_follows() {
     namespace.running(CLUSTER);
     let old = namespace.leader(CLUSTER).unwrap();
     // Patroni itself is stopped, so that it cannot come back before its lock has run out.
-    namespace.kubectl(&["exec", &old, "--container", "postgres", "--", "sh", "-c", "pkill -STOP -f bin/patroni; pkill -KILL postgres"]).unwrap();
+    namespace
+        .kubectl(&[
+            "exec",
+            &old,
+            "--container",
+            "postgres",
+            "--",
+            "sh",
+            "-c",
+            "pkill -STOP -f bin/patroni; pkill -KILL postgres",
+        ])
+        .unwrap();
     let new = eventually("another member leads", || {
         let leader = namespace.leader(CLUSTER)?;
         ensure(leader != old, &leader)?;

@@ -1,4 +1,5 @@
 //! Two operators run, and one writes.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use e2e::{ensure, eventually, has_cluster, kubectl};
 use serde_json::Value;
@@ -16,7 +17,15 @@ fn another_operator_takes_over_when_the_one_that_leads_goes() {
     if !has_cluster("operators") {
         return;
     }
-    let ready = kubectl(&["--namespace", SYSTEM, "get", "deployment", "pgloom", "--output", "jsonpath={.status.readyReplicas}"]);
+    let ready = kubectl(&[
+        "--namespace",
+        SYSTEM,
+        "get",
+        "deployment",
+        "pgloom",
+        "--output",
+        "jsonpath={.status.readyReplicas}",
+    ]);
     assert_eq!(ready.unwrap(), "2");
     let old = eventually("one operator leads", holder);
     let pod = old.split('_').next().unwrap().to_owned();

@@ -33,7 +33,8 @@ pub fn account(decision: &Result<Plan, Error>) -> Value {
         ("databases", json!(plan.roles.databases)),
         ("objects", json!(plan.documents())),
     ];
-    let empty = |part: &Value| part.as_array().is_some_and(Vec::is_empty) || part.as_object().is_some_and(Map::is_empty);
+    let empty =
+        |part: &Value| part.as_array().is_some_and(Vec::is_empty) || part.as_object().is_some_and(Map::is_empty);
     parts.into_iter().filter(|(_, part)| !empty(part)).map(|(name, part)| (name.to_owned(), part)).collect()
 }
 
@@ -69,7 +70,9 @@ fn action(requested: &RequestedAction) -> String {
         Action::ConfigurePatroni(json) => format!("configure Patroni with {json}"),
         Action::Promote => "promote the standby cluster".to_owned(),
         Action::ExpandClaim(it) => format!("expand claim {} to {}", it.claim, it.size),
-        Action::ModifyVolume(it) => format!("modify the volume of claim {} to {}", it.claim, it.size.as_deref().unwrap_or("-")),
+        Action::ModifyVolume(it) => {
+            format!("modify the volume of claim {} to {}", it.claim, it.size.as_deref().unwrap_or("-"))
+        }
         Action::GrowFilesystem(it) => format!("grow the filesystem of claim {} in pod {}", it.claim, it.pod),
     };
     let refused = if requested.granted { "" } else { " (not granted)" };

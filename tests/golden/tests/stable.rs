@@ -1,4 +1,5 @@
 //! The same input gives the same bytes: twice, with its maps in another order, with free steps in another order.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use golden::{config, config_of, decided, entries, load, pipeline, read, repository, shipped, shuffled, yaml};
 use serde_json::{Value, json};
@@ -30,7 +31,8 @@ fn the_order_of_keys_in_a_manifest_gives_the_same_bytes() {
 
 #[test]
 fn the_order_of_keys_in_the_configuration_gives_the_same_bytes() {
-    let keys = json!({"custom_pod_annotations": "a:b,c:d", "inherited_labels": "environment,x", "wal_s3_bucket": "wal"});
+    let keys =
+        json!({"custom_pod_annotations": "a:b,c:d", "inherited_labels": "environment,x", "wal_s3_bucket": "wal"});
     let other: Value = serde_yaml_ng::from_str(&shuffled(&keys)).unwrap();
     for manifest in examples() {
         let bytes = |keys: &Value| yaml(&decided(manifest.clone(), &config_of(keys), Vec::new(), pipeline()));

@@ -170,9 +170,9 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
     };
     let granted = |kind: &ObjectKind| match &step.grants.writes {
         None => true,
-        Some(writes) => writes
-            .iter()
-            .any(|grant| grant.creates && grant.api_version == kind.api_version && grant.kind == kind.kind),
+        Some(writes) => {
+            writes.iter().any(|grant| grant.creates && grant.api_version == kind.api_version && grant.kind == kind.kind)
+        }
     };
     let creates = claims.iter().filter(|claim| claim.creates && granted(&claim.kind));
     let creates = creates.map(|claim| claim.kind.clone()).collect();

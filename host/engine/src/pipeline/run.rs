@@ -28,7 +28,7 @@ pub struct Error {
     /// `call`, `answer` or `merge`.
     pub phase: &'static str,
     /// What is the matter.
-    pub failure: Failure,
+    pub failure: Box<Failure>,
 }
 
 /// What is the matter with a step.
@@ -48,7 +48,7 @@ pub enum Failure {
 impl Error {
     /// A stable word for metrics and conditions.
     pub fn category(&self) -> &'static str {
-        match &self.failure {
+        match &*self.failure {
             Failure::Call(error) => error.category(),
             Failure::Answer(_) => "BrokenAnswer",
             Failure::Merge(merge::Error::Conflict(_)) => "Conflict",
@@ -58,7 +58,7 @@ impl Error {
 
     /// The findings of a plugin that refused the manifest.
     pub fn findings(&self) -> &[contract::Finding] {
-        match &self.failure {
+        match &*self.failure {
             Failure::Call(call::Error::Refuse(contract::Failure::InvalidManifest(findings))) => findings,
             _ => &[],
         }
@@ -91,7 +91,7 @@ impl Pipeline {
             plugin: "pgloom".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             phase: "merge",
-            failure,
+            failure: Box::new(failure),
         }
     }
 }
@@ -267,7 +267,7 @@ impl Step {
             plugin: description.name.clone(),
             version: description.version.clone(),
             phase,
-            failure,
+            failure: Box::new(failure),
         }
     }
 }

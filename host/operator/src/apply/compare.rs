@@ -124,7 +124,9 @@ fn is_empty(value: &Value) -> bool {
 fn is_filled_in(key: &str, value: &Value) -> bool {
     key == "status"
         || is_empty(value)
-        || FILLED_IN.iter().any(|(name, text)| *name == key && value.to_string() == *text)
+        || FILLED_IN.iter().any(|(name, text)| {
+            *name == key && serde_json::from_str::<Value>(text).is_ok_and(|filled| filled == *value)
+        })
 }
 
 /// Whether the values below a field are quantities.

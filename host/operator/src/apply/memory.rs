@@ -9,10 +9,13 @@ use serde_json::Value;
 use crate::kind::Kind;
 use crate::store::{ClusterKey, Kept};
 
+/// The hashes of one cluster's objects: what was applied, and what came back.
+type Hashes = HashMap<(Kind, String), (u64, u64)>;
+
 /// The hashes of what was applied last and of what came back, by object.
 #[derive(Default)]
 pub struct Memory {
-    last: Mutex<HashMap<ClusterKey, HashMap<(Kind, String), (u64, u64)>>>,
+    last: Mutex<HashMap<ClusterKey, Hashes>>,
 }
 
 impl Memory {

@@ -45,6 +45,7 @@ impl Server {
 
     /// The same with another way to speak TLS.
     #[must_use]
+    #[cfg_attr(not(test), allow(dead_code, reason = "so far only tests tell them apart"))]
     pub fn with_tls(self, tls: Tls) -> Self {
         Self { tls, ..self }
     }

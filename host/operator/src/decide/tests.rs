@@ -69,7 +69,8 @@ fn a_manifest_that_cannot_be_used_is_refused_with_its_field_and_the_remedy() {
 #[test]
 fn nobody_reads_a_credential_of_the_operator_by_writing_its_seal() {
     let mut manifest = manifest();
-    manifest["spec"]["sidecars"] = json!([{"name": "s", "image": "i", "env": [{"name": "E", "value": "pgloom-sealed:config:scalyr_api_key"}]}]);
+    manifest["spec"]["sidecars"] =
+        json!([{"name": "s", "image": "i", "env": [{"name": "E", "value": "pgloom-sealed:config:scalyr_api_key"}]}]);
     assert_eq!(
         refusal(&manifest),
         "spec.sidecars.0.env.0.value: begins like a sealed credential; write the value itself"

@@ -15,7 +15,7 @@ const LIMITS: [&str; 5] = [
 /// `wanted` takes a key away; what `wanted` does not mention stays.
 #[must_use]
 pub fn difference(current: &Value, wanted: &Value) -> Option<Value> {
-    let Some(wanted) = wanted.as_object() else { return None };
+    let wanted = wanted.as_object()?;
     let empty = Map::new();
     let current = current.as_object().unwrap_or(&empty);
     let mut patch = Map::new();
