@@ -71,10 +71,10 @@ fn a_removal_needs_a_grant_and_a_path_that_can_be_removed() {
         ("*", "spec.template.spec.containers[name=postgres].name", "merge key"),
         ("*", "spec.template.spec.tolerations[key=a]", "merged as a whole"),
     ] {
-        let error = remove(granted, path).err().expect(path);
+        let error = remove(granted, path).expect_err(path);
         assert!(matches!(error, Error::Remove { .. }) && error.to_string().contains(reason), "{path}: {error}");
     }
-    let error = remove("*", "spec.template.spec.containers[0]").err().expect("a refusal");
+    let error = remove("*", "spec.template.spec.containers[0]").expect_err("a refusal");
     assert!(matches!(error, Error::Path { .. }), "{error}");
 }
 

@@ -54,7 +54,7 @@ fn what_a_step_does_not_claim_is_refused_with_the_path() {
         (pod(json!({"containers": [{"name": "new", "env": []}]})), "spec.template.spec.containers[name=new]"),
         (pod(json!({"imagePullSecrets": [{"name": "other"}]})), "spec.template.spec.imagePullSecrets[name=other]"),
     ] {
-        let error = second(&rights, fragment).err().expect(path);
+        let error = second(&rights, fragment).expect_err(path);
         let Error::Claim { path: found, missing: Missing::Claim, .. } = &error else { panic!("{error}") };
         assert_eq!(found.to_string(), path);
     }

@@ -195,7 +195,9 @@ fn service() -> Kind {
 fn described(entries: Vec<Value>) -> Values {
     (word(entries), some([("targetPort", SOMETIMES, word([json!(8008), json!("http"), json!(5432)]))]))
         .prop_map(|(mut entry, more)| {
-            entry.as_object_mut().zip(more.as_object()).map(|(entry, more)| entry.extend(more.clone()));
+            if let (Some(entry), Value::Object(more)) = (entry.as_object_mut(), more) {
+                entry.extend(more);
+            }
             entry
         })
         .boxed()
