@@ -67,6 +67,13 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the object cannot be changed to what is desired, and could be made anew.
+    fn is_for_good(&self) -> bool {
+        matches!(self, Self::Refused { reason, .. } if reason.contains("immutable"))
+    }
+}
+
 /// What an apply did.
 #[derive(Debug, Default)]
 pub struct Applied {
@@ -119,7 +126,14 @@ impl Writer {
             {
                 continue;
             }
-            self.take_step(key, &kind, name, desired, step).await?;
+            let step = match self.take_step(key, &kind, name, desired, step).await {
+                Err(error) if error.is_for_good() && step::may_be_replaced(&kind) => {
+                    self.delete(key, &kind, name, None, &DeleteParams::background()).await?;
+                    applied.waiting = Some(format!("{} {name} is being replaced", kind.kind));
+                    Step::Replace
+                }
+                result => result.map(|()| step)?,
+            };
             if step == Step::ReplaceAndOrphan {
                 applied.waiting = Some(format!("{} {name} is being replaced; its pods stay", kind.kind));
             }
@@ -178,7 +192,7 @@ impl Writer {
         step: Step,
     ) -> Result<(), Error> {
         match step {
-            Step::Skip => Ok(()),
+            Step::Skip | Step::Replace => Ok(()),
             Step::Create => self.create(key, kind, name, desired).await,
             Step::Apply => self.force(key, kind, name, desired).await,
             Step::TakeOver => {

@@ -28,7 +28,7 @@ pub struct Wire {
 #[derive(Default)]
 struct Inner {
     objects: HashMap<String, Value>,
-    refused: HashMap<String, u16>,
+    refused: HashMap<String, (u16, String)>,
     writes: Vec<Write>,
     reads: usize,
 }
@@ -44,9 +44,14 @@ impl Wire {
         self
     }
 
-    /// Refuses writes to a path with a status code.
+    /// Refuses writes to a path, deletions aside, with a status code.
     pub fn refusing(self, path: &str, code: u16) -> Self {
-        self.inner.lock().unwrap().refused.insert(path.to_owned(), code);
+        self.refusing_because(path, code, "Refused")
+    }
+
+    /// The same with a message.
+    pub fn refusing_because(self, path: &str, code: u16, message: &str) -> Self {
+        self.inner.lock().unwrap().refused.insert(path.to_owned(), (code, message.to_owned()));
         self
     }
 
@@ -83,8 +88,8 @@ impl Wire {
             query: query.to_owned(),
             body: body.clone(),
         });
-        if let Some(code) = inner.refused.get(path) {
-            return (*code, failure(*code, "Refused"));
+        if let Some((code, message)) = inner.refused.get(path).filter(|_| method != "DELETE") {
+            return (*code, failure(*code, message));
         }
         match method {
             "DELETE" => match inner.objects.remove(path) {
@@ -103,8 +108,14 @@ impl Wire {
     }
 }
 
-fn failure(code: u16, reason: &str) -> Value {
-    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": reason, "reason": reason, "code": code})
+fn failure(code: u16, message: &str) -> Value {
+    let reason = match code {
+        404 => "NotFound",
+        409 => "Conflict",
+        422 => "Invalid",
+        _ => "Unknown",
+    };
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": code})
 }
 
 impl tower::Service<axum::http::Request<Body>> for Wire {

@@ -171,7 +171,7 @@ impl<T: Field> Field for BTreeMap<String, T> {
     fn take(value: &Value) -> Result<Self, Wrong> {
         let entries = value.as_object().ok_or_else(|| wrong(Self::WANTED))?;
         let mut map = Self::new();
-        for (key, entry) in entries {
+        for (key, entry) in entries.iter().filter(|(_, entry)| !entry.is_null()) {
             map.insert(key.clone(), T::take(entry).map_err(|wrong| under(key, wrong))?);
         }
         Ok(map)
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn null_is_the_same_as_no_key() {
-        let outer = read(json!({"count": 2, "inner": null, "labels": null, "other": 1})).unwrap();
+        let outer = read(json!({"count": 2, "inner": null, "labels": {"k": null}, "other": 1})).unwrap();
         assert_eq!((outer.count, outer.inner.is_none(), outer.labels.len()), (2, true, 0));
         let outer = read(json!({"count": 2, "inner": {"name": "a", "tags": ["b"]}, "labels": {"k": "v"}})).unwrap();
         let inner = outer.inner.unwrap();

@@ -3,23 +3,26 @@
 use pgloom_kit::common::name::secret_name;
 use pgloom_kit::container::{Env, env, env_from_field, env_from_secret, name_of};
 use pgloom_kit::object::{list, text};
-use pgloom_kit::{Notes, Value};
+use pgloom_kit::{Notes, Result, Value, invalid};
 
 use crate::{Request, join::Sidecars};
 
 /// The sidecars with it. The variables come first, and nobody overrides them; the mounts come behind the container's own.
-pub fn grant(request: &Request, sidecars: Sidecars, notes: &mut Notes) -> Vec<Value> {
+///
+/// # Errors
+/// If a variable of the manifest has no name.
+pub fn grant(request: &Request, sidecars: Sidecars, notes: &mut Notes) -> Result<Vec<Value>> {
     let mut mounts = vec![request.cluster.spec.volume.mount()];
     mounts.extend(request.config.shared.mounts());
     let variables = variables(request);
     let mut containers = Vec::with_capacity(sidecars.0.len());
     for (path, mut container) in sidecars.0 {
         let own = container.get_mut("env").map(Value::take);
-        container["env"] = Value::Array(joined(&path, &variables, own, notes));
+        container["env"] = Value::Array(joined(&path, &variables, own, notes)?);
         mount(&mut container, &mounts);
         containers.push(container);
     }
-    containers
+    Ok(containers)
 }
 
 fn variables(request: &Request) -> Vec<Value> {
@@ -33,20 +36,21 @@ fn variables(request: &Request) -> Vec<Value> {
     ]
 }
 
-fn joined(path: &str, variables: &[Value], own: Option<Value>, notes: &mut Notes) -> Vec<Value> {
+fn joined(path: &str, variables: &[Value], own: Option<Value>, notes: &mut Notes) -> Result<Vec<Value>> {
     let mut joined = Env::of(variables.to_vec());
-    let Some(Value::Array(own)) = own else { return joined.into_entries() };
+    let Some(Value::Array(own)) = own else { return Ok(joined.into_entries()) };
     for (index, entry) in own.into_iter().enumerate() {
         let name = name_of(&entry).to_owned();
+        let at = [path, ".env[", &index.to_string(), "].name"].concat();
+        if name.is_empty() && !path.is_empty() {
+            return Err(invalid(at, "the variable has no name", "write it"));
+        }
         if !joined.add(entry) && !path.is_empty() {
-            notes.warn(
-                [path, ".env[", &index.to_string(), "].name"].concat(),
-                ["the variable ", &name, " is already set; this value is not used"].concat(),
-                "remove the entry or give it another name",
-            );
+            let message = ["the variable ", &name, " is already set; this value is not used"].concat();
+            notes.warn(at, message, "remove the entry or give it another name");
         }
     }
-    joined.into_entries()
+    Ok(joined.into_entries())
 }
 
 /// Mounts each where the container mounts nothing itself.

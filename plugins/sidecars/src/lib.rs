@@ -92,7 +92,7 @@ impl Plugin for Sidecars {
         for sidecar in platform::sidecars(request, &mut notes)? {
             sidecars.add("", sidecar, &mut notes)?;
         }
-        let containers = access::grant(request, sidecars, &mut notes);
+        let containers = access::grant(request, sidecars, &mut notes)?;
         if containers.is_empty() {
             return Ok(Response::new().with(notes));
         }

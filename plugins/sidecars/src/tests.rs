@@ -239,6 +239,7 @@ fn a_bad_entry_is_refused_with_its_path() {
         (json!({"name": "a"}), "spec.sidecars[0].image: the sidecar has no image"),
         (json!({"name": "a", "image": ""}), "spec.sidecars[0].image: the sidecar has no image"),
         (json!({"name": "postgres", "image": "i"}), "spec.sidecars[0].name: the name postgres is the database's own"),
+        (json!({"image": "i", "env": [{"value": "x"}]}), "spec.sidecars[0].env[0].name: the variable has no name"),
         (
             json!({"image": "i", "resources": {"limits": {"cpu": "much"}}}),
             "spec.sidecars[0].resources.limits.cpu: \"much\" is no amount of cpu",

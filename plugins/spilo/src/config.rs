@@ -122,6 +122,13 @@ operator_config! {
     }
 }
 
+impl Access {
+    /// Whether the leader lock is in a ConfigMap: then nobody but Kubernetes writes the leader's endpoints.
+    pub fn uses_config_maps(&self) -> bool {
+        self.etcd_host.is_empty() && self.kubernetes_use_configmaps
+    }
+}
+
 operator_config! {
     /// Where write-ahead logs and server logs are kept.
     pub struct Archive {

@@ -3,7 +3,7 @@
 
 use pgloom_kit::common::name::secret_name;
 use pgloom_kit::container::{Env, env, env_from_field, env_from_secret, name_of};
-use pgloom_kit::{Notes, Result, Value, invalid_config, serde_json};
+use pgloom_kit::{Notes, Result, Value, invalid, invalid_config, serde_json};
 
 use crate::config::{Access, Archive};
 use crate::{Cluster, Request, bootstrap, patroni};
@@ -20,9 +20,13 @@ pub fn variables(request: &Request, version: &str, notes: &mut Notes) -> Result<
     let mut variables = Env::of(own(request, version));
     for (index, entry) in cluster.spec.env.iter().enumerate() {
         let name = name_of(entry);
+        let path = ["spec.env[", &index.to_string(), "].name"].concat();
+        if name.is_empty() {
+            return Err(invalid(path, "the variable has no name", "write it"));
+        }
         if !variables.add(entry.clone()) {
             notes.warn(
-                ["spec.env[", &index.to_string(), "].name"].concat(),
+                path,
                 [
                     "the variable ",
                     name,
@@ -77,7 +81,7 @@ fn own(request: &Request, version: &str) -> Vec<Value> {
         variables.push(env("ETCD_HOST", &access.etcd_host));
     }
     variables.push(env("KUBERNETES_BOOTSTRAP_LABELS", r#"{"critical-operation":"true"}"#));
-    if access.kubernetes_use_configmaps {
+    if access.uses_config_maps() {
         variables.push(env("KUBERNETES_USE_CONFIGMAPS", "true"));
     }
     variables

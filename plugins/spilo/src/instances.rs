@@ -8,19 +8,8 @@ use crate::config::Scale;
 /// The number of pods. A standby cluster of one stays alone, whatever the bounds say.
 pub fn number(cluster: &Cluster, scale: &Scale, notes: &mut Notes) -> i64 {
     let wanted = cluster.spec.number_of_instances;
-    if !cluster.spec.standby.is_null() {
-        if wanted == 1 {
-            return wanted;
-        }
-        if wanted > 1 {
-            notes.warn(
-                "spec.numberOfInstances",
-                "a standby cluster streams to one pod; further pods need the credentials of the source cluster",
-                "set numberOfInstances to 1 until the standby section is removed",
-            );
-        }
-    }
-    if !scale.is_bounded(&cluster.annotations) {
+    let is_alone = wanted == 1 && !cluster.spec.standby.is_null();
+    if is_alone || !scale.is_bounded(&cluster.annotations) {
         return wanted;
     }
     let mut number = wanted;

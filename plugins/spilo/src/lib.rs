@@ -47,7 +47,7 @@ impl Plugin for Spilo {
     fn mutate(request: &Request) -> Result<Response> {
         let mut notes = Notes::default();
         let mut response = Response::new();
-        if !request.config.access.kubernetes_use_configmaps {
+        if !request.config.access.uses_config_maps() {
             response = response.apply(service::endpoints(request));
         }
         Ok(response

@@ -16,7 +16,7 @@ pub fn service(request: &Request, role: Role) -> Value {
     let exposure = exposure(request, role);
     let mut body = config.services.spec(exposure, "postgresql", &spec.allowed_source_ranges);
     // The leader's endpoint is written by Patroni, unless it keeps its leader lock in a ConfigMap.
-    if role == Role::Replica || config.access.kubernetes_use_configmaps {
+    if role == Role::Replica || config.access.uses_config_maps() {
         body["selector"] = map(config.metadata.role_selector(cluster, role));
     }
     let own = match role {

@@ -13,6 +13,7 @@ mod placement;
 mod pod;
 mod resources;
 mod scale;
+mod upstream;
 
 /// The smallest manifest, with changes to its `spec`.
 fn manifest(spec: &Value) -> Value {

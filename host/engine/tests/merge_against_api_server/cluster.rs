@@ -34,7 +34,9 @@ impl Cluster {
             return None;
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let namespace = format!("pgloom-{purpose}-{}", std::process::id());
+        // A namespace of an earlier run may still be going.
+        let instant = std::time::UNIX_EPOCH.elapsed().expect("a clock").subsec_micros();
+        let namespace = format!("pgloom-{purpose}-{}-{instant}", std::process::id());
         let client = runtime.block_on(async {
             let kubeconfig = Kubeconfig::read_from(&path).expect("the kubeconfig can be read");
             let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;

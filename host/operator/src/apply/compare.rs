@@ -26,6 +26,9 @@ pub fn unchanged(desired: &Value, applied: &Value, live: &Value) -> bool {
     if let Some(metadata) = without_identity.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("name");
         metadata.remove("namespace");
+        if metadata.is_empty() {
+            without_identity.remove("metadata");
+        }
     }
     object(&without_identity, applied, live, false)
 }

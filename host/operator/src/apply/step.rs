@@ -17,8 +17,15 @@ pub enum Step {
     Apply,
     /// It was written by the operator that came before: take over what that wrote, then apply.
     TakeOver,
+    /// The API server says that a field cannot be changed: it was deleted, and is created when it is gone.
+    Replace,
     /// A field that cannot be changed differs: delete it without its pods, and create it when it is gone.
     ReplaceAndOrphan,
+}
+
+/// Kinds that may be deleted and made anew without harm when a field of theirs cannot be changed.
+pub fn may_be_replaced(kind: &Kind) -> bool {
+    matches!(&*kind.kind, "CronJob" | "Deployment" | "PodDisruptionBudget")
 }
 
 /// Fields of a StatefulSet that the API server refuses to change.

@@ -101,3 +101,20 @@ async fn what_nobody_desires_is_deleted_if_the_operator_applied_it() {
     assert_eq!(pruned, [(Kind::new("v1", "Service"), "c".to_owned())]);
     assert_eq!(wire.writes()[0].body["preconditions"]["uid"], "u");
 }
+
+#[tokio::test]
+async fn an_object_whose_field_is_immutable_is_made_anew_where_that_does_no_harm() {
+    const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/ns/deployments/c-pooler";
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "c-pooler", "namespace": "ns", "labels": {"cluster-name": "c"}},
+    });
+    let wire = Wire::new().with(DEPLOYMENT, deployment.clone()).refusing_because(
+        DEPLOYMENT,
+        422,
+        "spec.selector: field is immutable",
+    );
+    let applied = writer(&wire, vec![]).apply(&key(), &[deployment]).await.unwrap();
+    assert_eq!(wire.written(), [format!("PATCH {DEPLOYMENT}"), format!("DELETE {DEPLOYMENT}")]);
+    assert_eq!(applied.waiting.as_deref(), Some("Deployment c-pooler is being replaced"));
+}

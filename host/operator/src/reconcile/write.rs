@@ -84,6 +84,6 @@ fn announcement(key: &crate::store::ClusterKey, written: &Written) -> Option<Ann
             reason,
             format!("{} {}/{name} is replaced, its pods stay", kind.kind, key.namespace),
         )),
-        Step::Skip | Step::Apply | Step::TakeOver => None,
+        Step::Skip | Step::Apply | Step::TakeOver | Step::Replace => None,
     }
 }

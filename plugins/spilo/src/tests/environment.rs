@@ -39,15 +39,19 @@ fn switches_put_theirs_where_they_always_were() {
         "enable_spilo_wal_path_compat": true,
         "enable_pgversion_env_var": false,
         "kubernetes_use_configmaps": true,
-        "etcd_host": "etcd:2379",
     });
-    let answer = answer(json!({}), config);
+    let made = answer(json!({}), config);
     let mut expected = OWN.to_vec();
     expected[12] = "ENABLE_WAL_PATH_COMPAT";
-    expected[15] = "ETCD_HOST";
     expected.push("KUBERNETES_USE_CONFIGMAPS");
-    assert_eq!(variables(&answer), expected);
-    assert_eq!(value(&answer, "ETCD_HOST"), "etcd:2379");
+    assert_eq!(variables(&made), expected);
+
+    let made = answer(json!({}), json!({"kubernetes_use_configmaps": true, "etcd_host": "etcd:2379"}));
+    let mut expected = OWN.to_vec();
+    expected[15] = "ETCD_HOST";
+    assert_eq!(variables(&made), expected);
+    assert_eq!(value(&made, "ETCD_HOST"), "etcd:2379");
+    assert!(made.object("Endpoints", "acid-test").is_some(), "ConfigMaps are for a leader lock in Kubernetes");
 }
 
 #[test]
@@ -86,6 +90,12 @@ fn nobody_overrides_what_makes_the_cluster() {
     let answer = answer(json!({"env": [{"name": "X", "value": "1"}, {"name": "scope", "value": "other"}]}), json!({}));
     assert_eq!(variables(&answer)[17..], ["X"]);
     assert_eq!(answer.response.findings[0].path.as_deref(), Some("spec.env[1].name"));
+}
+
+#[test]
+fn a_variable_needs_a_name() {
+    let failure = call(json!({"env": [{"value": "x"}]}), json!({})).unwrap_err();
+    assert_eq!(reason(&failure), "spec.env[0].name: the variable has no name");
 }
 
 #[test]

@@ -195,8 +195,8 @@ fn service() -> Kind {
 fn described(entries: Vec<Value>) -> Values {
     (word(entries), some([("targetPort", SOMETIMES, word([json!(8008), json!("http"), json!(5432)]))]))
         .prop_map(|(mut entry, more)| {
-            if let (Some(entry), Some(more)) = (entry.as_object_mut(), more.as_object()) {
-                entry.extend(more.clone());
+            if let (Some(entry), Value::Object(more)) = (entry.as_object_mut(), more) {
+                entry.extend(more);
             }
             entry
         })

@@ -1,10 +1,10 @@
 //! What the plugin makes equals what the newest recorded release asked the API server for.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+use crate::Spilo;
 use pgloom_kit::testing::Answer;
 use pgloom_kit::testing::upstream::{Case, cases, difference};
 use pgloom_kit::{Value, json};
-use plugin_spilo::Spilo;
 
 /// Kinds that the plugin makes.
 const KINDS: [&str; 4] = ["Endpoints", "Service", "PodDisruptionBudget", "StatefulSet"];
