@@ -4,7 +4,6 @@
 //! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster to run against; without it nothing is tested, and that is said.
 //! `PGLOOM_MERGE_CASES` sets the number of cases, `PROPTEST_RNG_SEED` repeats a run.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::env;
 
