@@ -74,7 +74,7 @@ generated: setup ## Generated files are up to date
 	@cargo test --release --package pgloom-api --test generated
 
 .PHONY: test
-test: check build ## Everything: checks, unit, golden, conformance, merge, end to end
+test: check build guests ## Everything: checks, unit, golden, conformance, merge, end to end
 	@hack/test
 
 .PHONY: bench
