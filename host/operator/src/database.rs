@@ -26,7 +26,6 @@ use crate::role::{Finding, Prepared, Role, Roles};
 pub use connect::{BoxStream, Connect, PortForward, Tcp, Tls};
 pub use session::Server;
 pub use statement::Statement;
-pub use verifier::Encryption;
 
 use session::Session;
 
@@ -50,8 +49,6 @@ pub struct Wanted {
     pub prepared: Vec<Prepared>,
     /// The poolers that look users up.
     pub poolers: Vec<PoolerAccess>,
-    /// How new passwords are stored.
-    pub encryption: Encryption,
 }
 
 impl Wanted {
@@ -71,7 +68,6 @@ impl Wanted {
             databases: roles.databases.clone(),
             prepared: roles.prepared.clone(),
             poolers,
-            encryption: Encryption::default(),
         })
     }
 }
@@ -229,9 +225,9 @@ impl Work<'_> {
     }
 
     async fn roles(&mut self, session: &mut Session) -> Result<(), Error> {
-        let Wanted { roles, passwords, encryption, .. } = self.wanted;
+        let Wanted { roles, passwords, .. } = self.wanted;
         let existing = roles::read(session).await?;
-        let encryption = encryption.at(session.version().await?);
+        let encryption = verifier::encryption(session).await?;
         let hash = |name: &str, password: &Password| verifier::make(encryption, name, password);
         let (statements, findings) = roles::plan(roles, passwords, &existing, hash);
         self.report.findings.extend(findings);

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use postgres_protocol::password::{md5, scram_sha_256};
 use ring::{digest, hmac, pbkdf2};
 
+use super::{Error, Session};
 use crate::credential::Password;
 
 /// The first release that knows SCRAM.
@@ -17,20 +18,28 @@ const KEY: usize = digest::SHA256_OUTPUT_LEN;
 const MAX_ITERATIONS: u32 = 1_000_000;
 
 /// How a new password is stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Encryption {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encryption {
     /// `scram-sha-256`, from PostgreSQL 10 on.
-    #[default]
     Scram,
     /// `md5`, for clients that know nothing better.
     Md5,
 }
 
 impl Encryption {
-    /// What the server of this version can do.
-    pub(super) fn at(self, version: i32) -> Self {
-        if version < FIRST_WITH_SCRAM { Self::Md5 } else { self }
+    /// What suits a server of this version; `asked` is what its configuration asks for, beyond the default.
+    fn at(version: i32, asked: Option<&str>) -> Self {
+        if version < FIRST_WITH_SCRAM || asked == Some("md5") { Self::Md5 } else { Self::Scram }
     }
+}
+
+/// How this server stores new passwords: by SCRAM, unless it cannot or somebody configured otherwise. The default of old
+/// servers is md5 and asks for nothing.
+pub(super) async fn encryption(session: &Session) -> Result<Encryption, Error> {
+    let sql = "SELECT setting FROM pg_settings WHERE name = 'password_encryption' AND source <> 'default'";
+    let asked = session.query("ask how passwords are stored", sql, &[]).await?;
+    let asked: Option<String> = asked.first().map(|row| row.get(0));
+    Ok(Encryption::at(session.version().await?, asked.as_deref()))
 }
 
 /// A verifier for a role's password. A password that is a verifier already is taken as it is.
@@ -157,10 +166,11 @@ mod tests {
     }
 
     #[test]
-    fn old_servers_get_what_they_know() {
-        assert_eq!(Encryption::Scram.at(90_624), Encryption::Md5);
-        assert_eq!(Encryption::Scram.at(100_000), Encryption::Scram);
-        assert_eq!(Encryption::Md5.at(180_000), Encryption::Md5);
+    fn scram_is_used_unless_the_server_cannot_or_shall_not() {
+        assert_eq!(Encryption::at(90_624, None), Encryption::Md5);
+        assert_eq!(Encryption::at(100_000, None), Encryption::Scram);
+        assert_eq!(Encryption::at(180_000, Some("scram-sha-256")), Encryption::Scram);
+        assert_eq!(Encryption::at(180_000, Some("md5")), Encryption::Md5);
     }
 
     const SERVER_MADE: &str = "SCRAM-SHA-256$4096:Cb1/7q8p11TFsuAycUSJlw==$d6tvGq3532Prp2Sv0pcFveJFzWPtJaLZm5h6oSo1hko=:d47sTlAXYbcUjr9Q9I/Ja/hbm0XDDGCAliNXQH2S9vo=";
