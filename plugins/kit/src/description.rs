@@ -3,7 +3,7 @@
 use crate::bindings::contract::{
     self, ActionKind, ObjectKind, ObservedSelector, Requirement, Selection, Trigger, WriteClaim,
 };
-use crate::object::json;
+use crate::json;
 use crate::plugin::{OperatorConfig, Plugin, Settings};
 
 /// An object's kind, as in `kind("apps/v1", "StatefulSet")`.
@@ -41,7 +41,7 @@ impl Description {
 
     /// Shows another step configuration than the default one as the example.
     pub fn example(mut self, example: &serde_json::Value) -> Self {
-        self.0.config_example = json(example);
+        self.0.config_example = json::write(example);
         self
     }
 

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::json;
+
 /// What a field has instead of a value of its type.
 #[derive(Debug, PartialEq)]
 pub struct Wrong {
@@ -35,38 +37,83 @@ pub trait Field: Default {
 
     /// Takes the value; none if it is of another type.
     fn take(value: &Value) -> Result<Self, Wrong>;
+
+    /// Takes a value that nobody else needs.
+    fn take_all(value: Value) -> Result<Self, Wrong> {
+        Self::take(&value)
+    }
+
+    /// Reads the text of a value.
+    fn read(text: &str) -> Result<Self, Wrong> {
+        json::parse(text).ok_or_else(|| wrong("JSON")).and_then(Self::take_all)
+    }
 }
 
 /// Reads an object field by field and remembers the first that is wrong.
 pub struct Reader<'a> {
-    object: Option<&'a Map<String, Value>>,
+    source: Source<'a>,
     wrong: Option<Wrong>,
+}
+
+/// An object: a value, or the text of each field.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Nothing,
+    Value(&'a Map<String, Value>),
+    Text(&'a [(&'a str, &'a str)]),
+}
+
+/// The text of an object, taken apart into the texts of its fields.
+pub struct Text<'a>(Option<Vec<(&'a str, &'a str)>>);
+
+impl<'a> Text<'a> {
+    /// Takes an object apart; anything else is wrong.
+    pub fn of(text: &'a str) -> Self {
+        Self(json::fields(text))
+    }
 }
 
 impl<'a> Reader<'a> {
     /// Starts with an object; anything else is wrong.
     pub fn of(value: &'a Value) -> Self {
-        let object = value.as_object();
-        Self { object, wrong: object.is_none().then(|| wrong("an object")) }
+        match value.as_object() {
+            Some(object) => Self { source: Source::Value(object), wrong: None },
+            None => Self { source: Source::Nothing, wrong: Some(wrong("an object")) },
+        }
+    }
+
+    /// Starts with the texts of an object's fields.
+    pub fn of_text(text: &'a Text<'a>) -> Self {
+        match &text.0 {
+            Some(fields) => Self { source: Source::Text(fields), wrong: None },
+            None => Self { source: Source::Nothing, wrong: Some(wrong("an object")) },
+        }
+    }
+
+    /// The text of a field's value, if the object is text.
+    pub fn text(&self, key: &str) -> Option<&'a str> {
+        let Source::Text(fields) = self.source else { return None };
+        // Most keys differ in length, which is cheaper to see than that their letters do.
+        let (_, text) = fields.iter().find(|(name, _)| name.len() == key.len() && *name == key)?;
+        (*text != "null").then_some(text)
     }
 
     /// The field with this key.
     #[inline(never)]
     pub fn take<T: Field>(&mut self, key: &str) -> T {
-        let problem = match self.value(key) {
-            Some(value) => match T::take(value) {
-                Ok(taken) => return taken,
-                Err(wrong) => wrong,
-            },
+        let taken = match self.source {
+            Source::Value(object) => object.get(key).filter(|value| !value.is_null()).map(T::take),
+            Source::Text(_) => self.text(key).map(T::read),
+            Source::Nothing => return T::default(),
+        };
+        let problem = match taken {
+            Some(Ok(taken)) => return taken,
+            Some(Err(problem)) => problem,
             None if T::REQUIRED => wrong(T::WANTED),
             None => return T::default(),
         };
         self.note(key, problem);
         T::default()
-    }
-
-    fn value(&self, key: &str) -> Option<&'a Value> {
-        self.object?.get(key).filter(|value| !value.is_null())
     }
 
     #[cold]
@@ -106,6 +153,21 @@ impl Field for String {
     fn take(value: &Value) -> Result<Self, Wrong> {
         value.as_str().map(str::to_owned).ok_or_else(|| wrong(Self::WANTED))
     }
+
+    fn take_all(value: Value) -> Result<Self, Wrong> {
+        match value {
+            Value::String(text) => Ok(text),
+            _ => Err(wrong(Self::WANTED)),
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, Wrong> {
+        let plain = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        match plain.filter(|plain| !plain.as_bytes().contains(&b'\\')) {
+            Some(plain) => Ok(plain.to_owned()),
+            None => json::parse(text).ok_or_else(|| wrong("JSON")).and_then(Self::take_all),
+        }
+    }
 }
 
 impl Field for bool {
@@ -114,6 +176,14 @@ impl Field for bool {
 
     fn take(value: &Value) -> Result<Self, Wrong> {
         value.as_bool().ok_or_else(|| wrong(Self::WANTED))
+    }
+
+    fn read(text: &str) -> Result<Self, Wrong> {
+        match text {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(wrong(Self::WANTED)),
+        }
     }
 }
 
@@ -142,6 +212,10 @@ impl Field for Value {
     fn take(value: &Value) -> Result<Self, Wrong> {
         Ok(value.clone())
     }
+
+    fn take_all(value: Value) -> Result<Self, Wrong> {
+        Ok(value)
+    }
 }
 
 impl<T: Field> Field for Option<T> {
@@ -149,6 +223,14 @@ impl<T: Field> Field for Option<T> {
 
     fn take(value: &Value) -> Result<Self, Wrong> {
         T::take(value).map(Some)
+    }
+
+    fn take_all(value: Value) -> Result<Self, Wrong> {
+        T::take_all(value).map(Some)
+    }
+
+    fn read(text: &str) -> Result<Self, Wrong> {
+        T::read(text).map(Some)
     }
 }
 
@@ -163,16 +245,32 @@ impl<T: Field> Field for Vec<T> {
         }
         Ok(list)
     }
+
+    fn take_all(value: Value) -> Result<Self, Wrong> {
+        let Value::Array(items) = value else { return Err(wrong(Self::WANTED)) };
+        let mut list = Self::with_capacity(items.len());
+        for item in items {
+            list.push(T::take_all(item)?);
+        }
+        Ok(list)
+    }
 }
 
 impl<T: Field> Field for BTreeMap<String, T> {
     const WANTED: &'static str = "a map";
 
     fn take(value: &Value) -> Result<Self, Wrong> {
-        let entries = value.as_object().ok_or_else(|| wrong(Self::WANTED))?;
+        Self::take_all(value.clone())
+    }
+
+    fn take_all(value: Value) -> Result<Self, Wrong> {
+        let Value::Object(entries) = value else { return Err(wrong(Self::WANTED)) };
         let mut map = Self::new();
-        for (key, entry) in entries.iter().filter(|(_, entry)| !entry.is_null()) {
-            map.insert(key.clone(), T::take(entry).map_err(|wrong| under(key, wrong))?);
+        for (key, entry) in entries {
+            if !entry.is_null() {
+                let entry = T::take_all(entry).map_err(|wrong| under(&key, wrong))?;
+                map.insert(key, entry);
+            }
         }
         Ok(map)
     }
@@ -180,16 +278,16 @@ impl<T: Field> Field for BTreeMap<String, T> {
 
 /// The fields of a manifest's `spec` that a plugin reads: made by [`spec!`](crate::spec), or any type that serde reads.
 pub trait Spec: Sized {
-    /// Reads the fields.
+    /// Reads the fields: of the whole text, or of that text taken apart.
     ///
     /// # Errors
     /// With the first field that is not of its type.
-    fn read(spec: &Value) -> Result<Self, Wrong>;
+    fn read(whole: &str, fields: &Text<'_>) -> Result<Self, Wrong>;
 }
 
 impl<T: DeserializeOwned> Spec for T {
-    fn read(spec: &Value) -> Result<Self, Wrong> {
-        Self::deserialize(spec).map_err(|error| Wrong {
+    fn read(whole: &str, _fields: &Text<'_>) -> Result<Self, Wrong> {
+        serde_json::from_str(whole).map_err(|error| Wrong {
             path: String::new(),
             wanted: Cow::Owned(["as its documentation says: ", &error.to_string()].concat()),
         })
@@ -211,14 +309,24 @@ macro_rules! fields {
             $( $(#[$inner])* $field_visibility $field: $type, )*
         }
 
+        impl $name {
+            #[doc(hidden)]
+            #[allow(unused_mut, reason = "a struct may have no fields")]
+            pub fn take_fields(mut reader: $crate::field::Reader<'_>) -> ::std::result::Result<Self, $crate::field::Wrong> {
+                let whole = Self { $( $field: reader.take($key), )* };
+                reader.finish(whole)
+            }
+        }
+
         impl $crate::field::Field for $name {
             const WANTED: &'static str = "an object";
 
             fn take(value: &$crate::Value) -> ::std::result::Result<Self, $crate::field::Wrong> {
-                #[allow(unused_mut, reason = "a struct may have no fields")]
-                let mut reader = $crate::field::Reader::of(value);
-                let whole = Self { $( $field: reader.take($key), )* };
-                reader.finish(whole)
+                Self::take_fields($crate::field::Reader::of(value))
+            }
+
+            fn read(text: &str) -> ::std::result::Result<Self, $crate::field::Wrong> {
+                Self::take_fields($crate::field::Reader::of_text(&$crate::field::Text::of(text)))
             }
         }
     };
@@ -231,8 +339,8 @@ macro_rules! spec {
         $crate::fields! { $(#[$outer])* $visibility struct $name $fields }
 
         impl $crate::field::Spec for $name {
-            fn read(spec: &$crate::Value) -> ::std::result::Result<Self, $crate::field::Wrong> {
-                <Self as $crate::field::Field>::take(spec)
+            fn read(_whole: &str, fields: &$crate::field::Text<'_>) -> ::std::result::Result<Self, $crate::field::Wrong> {
+                Self::take_fields($crate::field::Reader::of_text(fields))
             }
         }
     };

@@ -10,9 +10,9 @@ const PAGE: usize = 64 << 10;
 
 /// The allocator of a component; [`register!`](crate::register) installs it.
 pub struct Heap {
-    /// Where the next piece may start; 0 before the first one.
+    /// Where the next piece may start.
     next: Cell<usize>,
-    /// The first address that is not memory.
+    /// The first address that is not memory; 0 before the first piece.
     end: Cell<usize>,
 }
 
@@ -26,36 +26,49 @@ impl Heap {
         Self { next: Cell::new(0), end: Cell::new(0) }
     }
 
-    /// Hands out what lies from `start` on, and more memory if need be.
+    /// Hands out `size` bytes from `start` on.
+    #[inline]
     fn claim(&self, start: usize, size: usize) -> *mut u8 {
-        let Some(next) = start.checked_add(size) else { return ptr::null_mut() };
-        if next > self.end.get() && !self.grow(next) {
-            return ptr::null_mut();
+        let next = start.wrapping_add(size);
+        if next > self.end.get() || next < start {
+            return self.claim_more(start, size);
         }
         self.next.set(next);
         ptr::with_exposed_provenance_mut(start)
     }
 
+    /// The same where memory has to grow first, or was never handed out.
     #[cold]
-    fn grow(&self, next: usize) -> bool {
-        let pages = (next - self.end.get()).div_ceil(PAGE);
-        let grown = core::arch::wasm32::memory_grow::<0>(pages) != usize::MAX;
-        if grown {
-            self.end.set(self.end.get() + pages * PAGE);
+    #[inline(never)]
+    fn claim_more(&self, start: usize, size: usize) -> *mut u8 {
+        if self.end.get() == 0 {
+            return self.claim(self.begin(), size);
         }
-        grown
+        let Some(next) = start.checked_add(size) else { return ptr::null_mut() };
+        let pages = (next - self.end.get()).div_ceil(PAGE);
+        if core::arch::wasm32::memory_grow::<0>(pages) == usize::MAX {
+            return ptr::null_mut();
+        }
+        self.end.set(self.end.get() + pages * PAGE);
+        self.next.set(next);
+        ptr::with_exposed_provenance_mut(start)
     }
 
     /// The memory that the linker laid out ends with what is free.
-    #[cold]
-    fn start(&self) {
+    fn begin(&self) -> usize {
         unsafe extern "C" {
             static __heap_base: u8;
         }
-        self.next.set((&raw const __heap_base).expose_provenance());
         self.end.set(core::arch::wasm32::memory_size::<0>() * PAGE);
+        (&raw const __heap_base).expose_provenance().next_multiple_of(16)
     }
 
+    #[inline]
+    fn place(&self, align: usize) -> usize {
+        (self.next.get() + (align - 1)) & !(align - 1)
+    }
+
+    #[inline]
     fn is_last(&self, piece: *mut u8, size: usize) -> bool {
         piece.addr() + size == self.next.get()
     }
@@ -63,13 +76,12 @@ impl Heap {
 
 // SAFETY: pieces do not overlap, because `next` only goes back to the start of a piece that its owner gives up.
 unsafe impl GlobalAlloc for Heap {
+    #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if self.next.get() == 0 {
-            self.start();
-        }
-        self.claim(self.next.get().next_multiple_of(layout.align()), layout.size())
+        self.claim(self.place(layout.align()), layout.size())
     }
 
+    #[inline]
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
         if self.is_last(piece, layout.size()) {
             self.next.set(piece.addr());
@@ -83,7 +95,7 @@ unsafe impl GlobalAlloc for Heap {
         if size <= layout.size() {
             return piece;
         }
-        let moved = self.claim(self.next.get().next_multiple_of(layout.align()), size);
+        let moved = self.claim(self.place(layout.align()), size);
         if !moved.is_null() {
             // SAFETY: the new piece is larger than the old one and lies behind it.
             unsafe { ptr::copy_nonoverlapping(piece, moved, layout.size()) };

@@ -77,6 +77,7 @@ pub mod duration;
 pub mod field;
 #[cfg(target_arch = "wasm32")]
 pub mod heap;
+pub mod json;
 pub mod metadata;
 pub mod object;
 pub mod pattern;

@@ -38,12 +38,6 @@ pub fn map(entries: BTreeMap<String, String>) -> Value {
     Value::Object(object)
 }
 
-/// The object as JSON text.
-pub fn json(value: &Value) -> String {
-    // A value can always be written.
-    serde_json::to_string(value).unwrap_or_default()
-}
-
 /// A list of texts.
 pub fn texts(items: &[String]) -> Value {
     let mut list = Vec::with_capacity(items.len());

@@ -5,10 +5,9 @@ use std::marker::PhantomData;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::bindings::contract;
-use crate::field::{Spec, Wrong};
+use crate::field::{Spec, Text, Wrong};
 use crate::{Description, Request, Response, Result, invalid_config};
 
 /// A plugin: constant facts about itself, and a pure function from a request to a response.
@@ -40,16 +39,14 @@ pub trait OperatorConfig: Sized {
     ///
     /// # Errors
     /// If a key is missing or has another type; the host fills in defaults, so that is a mistake of the plugin.
-    fn pick(config: &Value) -> Result<Self, Wrong>;
+    fn pick(config: &Text<'_>) -> Result<Self, Wrong>;
 
     /// Reads the keys from the text of that object.
     ///
     /// # Errors
     /// As [`pick`](Self::pick), or if it is no JSON.
     fn read(json: &str) -> Result<Self> {
-        let config =
-            serde_json::from_str(json).map_err(|_| invalid_config("the operator configuration is not JSON"))?;
-        Self::pick(&config)
+        Self::pick(&Text::of(json))
             .map_err(|wrong| invalid_config(["the operator configuration: ", &wrong.to_string()].concat()))
     }
 }
@@ -59,7 +56,7 @@ impl OperatorConfig for () {
         Vec::new()
     }
 
-    fn pick(_config: &Value) -> Result<Self, Wrong> {
+    fn pick(_config: &Text<'_>) -> Result<Self, Wrong> {
         Ok(())
     }
 
@@ -74,7 +71,7 @@ impl<A: OperatorConfig, B: OperatorConfig> OperatorConfig for (A, B) {
         [A::keys(), B::keys()].concat()
     }
 
-    fn pick(config: &Value) -> Result<Self, Wrong> {
+    fn pick(config: &Text<'_>) -> Result<Self, Wrong> {
         Ok((A::pick(config)?, B::pick(config)?))
     }
 }
@@ -101,8 +98,8 @@ macro_rules! operator_config {
                 vec![$( stringify!($field) ),*]
             }
 
-            fn pick(config: &$crate::Value) -> ::std::result::Result<Self, $crate::field::Wrong> {
-                <Self as $crate::field::Field>::take(config)
+            fn pick(config: &$crate::field::Text<'_>) -> ::std::result::Result<Self, $crate::field::Wrong> {
+                Self::take_fields($crate::field::Reader::of_text(config))
             }
         }
     };
@@ -127,7 +124,7 @@ macro_rules! operator_config_groups {
                 [$( <$type as $crate::OperatorConfig>::keys() ),*].concat()
             }
 
-            fn pick(config: &$crate::Value) -> ::std::result::Result<Self, $crate::field::Wrong> {
+            fn pick(config: &$crate::field::Text<'_>) -> ::std::result::Result<Self, $crate::field::Wrong> {
                 Ok(Self { $( $field: <$type as $crate::OperatorConfig>::pick(config)?, )* })
             }
         }

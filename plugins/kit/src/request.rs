@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-
 use crate::Failure;
 use crate::bindings::contract::{self, ActionState};
 use crate::failure::{Result, internal, invalid};
-use crate::field::{Reader, Spec, Wrong};
+use crate::field::{Field, Reader, Spec, Text, Wrong};
 use crate::plugin::{OperatorConfig, Plugin, Settings};
 
 /// All that a call of `P` may depend on.
@@ -73,8 +70,8 @@ impl<P: Plugin> Request<P> {
     /// The object of that kind and name that earlier steps want, if its kind is one that the description reads.
     ///
     /// # Errors
-    /// If the host sent something that is not JSON.
-    pub fn desired<T: DeserializeOwned>(&self, kind: &str, name: &str) -> Result<Option<T>> {
+    /// If the host sent something that is not JSON, or not a `T`.
+    pub fn desired<T: Field>(&self, kind: &str, name: &str) -> Result<Option<T>> {
         self.desired
             .iter()
             .find(|desired| desired.identity.kind == kind && desired.identity.name == name)
@@ -85,8 +82,8 @@ impl<P: Plugin> Request<P> {
     /// The existing objects that the selector with this id found, by name.
     ///
     /// # Errors
-    /// If the host sent something that is not JSON.
-    pub fn observed<T: DeserializeOwned>(&self, selector: &str) -> Result<Vec<(String, T)>> {
+    /// If the host sent something that is not JSON, or not a `T`.
+    pub fn observed<T: Field>(&self, selector: &str) -> Result<Vec<(String, T)>> {
         self.observed
             .iter()
             .filter(|observed| observed.selector == selector)
@@ -107,13 +104,14 @@ impl<P: Plugin> Request<P> {
 
 impl<S: Spec> Cluster<S> {
     fn read(json: &str) -> Result<Self> {
-        let manifest: Value = read(json)?;
-        let mut reader = Reader::of(&manifest);
-        let metadata: ObjectMeta = reader.take("metadata");
+        let text = Text::of(json);
+        let mut manifest = Reader::of_text(&text);
+        let spec = manifest.text("spec").unwrap_or("{}");
+        let metadata: ObjectMeta = manifest.take("metadata");
         let ObjectMeta { name, namespace, uid, labels, annotations } =
-            reader.finish(metadata).map_err(|wrong| malformed("", &wrong))?;
-        let spec = manifest.get("spec").unwrap_or(&Value::Null);
-        let mut reader = Reader::of(spec);
+            manifest.finish(metadata).map_err(|wrong| malformed("", &wrong))?;
+        let fields = Text::of(spec);
+        let mut reader = Reader::of_text(&fields);
         let team: Option<String> = reader.take("teamId");
         let team = reader.finish(team).map_err(|wrong| malformed("spec.", &wrong))?;
         Ok(Self {
@@ -123,7 +121,7 @@ impl<S: Spec> Cluster<S> {
             labels,
             annotations,
             team: team.unwrap_or_default(),
-            spec: S::read(spec).map_err(|wrong| malformed("spec.", &wrong))?,
+            spec: S::read(spec, &fields).map_err(|wrong| malformed("spec.", &wrong))?,
         })
     }
 }
@@ -135,7 +133,6 @@ fn malformed(under: &str, wrong: &Wrong) -> Failure {
     invalid(path, message, "give the field the type that its documentation says")
 }
 
-fn read<T: DeserializeOwned>(json: &str) -> Result<T> {
-    serde_json::from_str(json)
-        .map_err(|error| internal(["the host sent what cannot be read: ", &error.to_string()].concat()))
+fn read<T: Field>(text: &str) -> Result<T> {
+    T::read(text).map_err(|wrong| internal(["the host sent an object whose ", &wrong.to_string()].concat()))
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::bindings::contract::{
     self, Action, ActionRequest, Condition, ConditionStatus, Contribution, Finding, ObjectRef, Removal, Severity,
 };
-use crate::object::json;
+use crate::json;
 
 /// Findings that come up along the way, for [`Response::with`].
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl Response {
 
     /// Wants these fields: `apiVersion`, `kind`, `metadata.name`, and whatever the plugin has an opinion on.
     pub fn apply(mut self, object: Value) -> Self {
-        self.0.contributions.push(Contribution::Apply(json(&object)));
+        self.0.contributions.push(Contribution::Apply(json::write(&object)));
         self
     }
 

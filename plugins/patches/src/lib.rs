@@ -17,8 +17,8 @@ type Request = pgloom_kit::Request<Plug>;
 pub struct Whole(Value);
 
 impl field::Spec for Whole {
-    fn read(spec: &Value) -> Result<Self, field::Wrong> {
-        Ok(Self(spec.clone()))
+    fn read(whole: &str, _fields: &field::Text<'_>) -> Result<Self, field::Wrong> {
+        <Value as field::Field>::read(whole).map(Self)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The step's configuration.
 
 use pgloom_kit::field::{Field, Wrong};
-use pgloom_kit::{Result, Value, fields, invalid_config, serde_json};
+use pgloom_kit::{Result, Value, fields, invalid_config, json};
 
 fields! {
     /// The patches.
@@ -39,8 +39,8 @@ impl Field for Partial {
 }
 
 impl pgloom_kit::Settings for Settings {
-    fn read(json: &str) -> Result<Self> {
-        let value: Value = serde_json::from_str(json).unwrap_or_default();
+    fn read(text: &str) -> Result<Self> {
+        let value = json::parse(text).unwrap_or_default();
         Self::take(&value).map_err(|wrong| invalid_config(["the step's configuration: ", &wrong.to_string()].concat()))
     }
 

@@ -1,8 +1,8 @@
 //! What Patroni is told: when a cluster starts for the first time, and while it runs.
 
-use pgloom_kit::Value;
 use pgloom_kit::metadata::Map;
-use pgloom_kit::object::{self, map, object, text, texts, unless_empty};
+use pgloom_kit::object::{map, object, text, texts, unless_empty};
+use pgloom_kit::{Value, json};
 
 use crate::config::Access;
 use crate::spec::Spec;
@@ -40,12 +40,12 @@ pub fn configuration(spec: &Spec, version: &str, access: &Access) -> String {
     let bin_dir = if access.enable_pgversion_env_var {
         String::new()
     } else {
-        json(Value::String(["/usr/lib/postgresql/", version, "/bin"].concat()))
+        written(Value::String(["/usr/lib/postgresql/", version, "/bin"].concat()))
     };
     let postgresql = ordered(&[
         ("bin_dir", bin_dir),
-        ("parameters", json(map(local))),
-        ("pg_hba", json(texts(&spec.patroni.pg_hba))),
+        ("parameters", written(map(local))),
+        ("pg_hba", written(texts(&spec.patroni.pg_hba))),
     ]);
     let dcs = dcs(spec, shared, access, |switch| switch.filter(|&on| on));
     let bootstrap = ordered(&[("initdb", initdb(&spec.patroni.initdb)), ("dcs", dcs)]);
@@ -60,7 +60,7 @@ pub fn dynamic(spec: &Spec, access: &Access) -> String {
 
 /// The text of `KUBERNETES_LABELS`.
 pub fn labels(labels: &Map) -> String {
-    escaped(json(map(labels.clone())))
+    escaped(written(map(labels.clone())))
 }
 
 /// JSON as Go writes it: it escapes what HTML would take for markup.
@@ -99,10 +99,10 @@ fn ordered(fields: &[(&str, String)]) -> String {
 }
 
 /// JSON text; empty for an empty list or map.
-fn json(value: Value) -> String {
+fn written(value: Value) -> String {
     match unless_empty(value) {
         Value::Null => String::new(),
-        value => object::json(&value),
+        value => json::write(&value),
     }
 }
 
@@ -130,7 +130,7 @@ fn initdb(options: &Map) -> String {
             name => list.push(option(name, value)),
         }
     }
-    json(Value::Array(list))
+    written(Value::Array(list))
 }
 
 /// What the members share. `shown` says of a switch whether it is written, and how.
@@ -140,8 +140,8 @@ fn dcs(spec: &Spec, parameters: Map, access: &Access, shown: fn(Option<bool>) ->
         None | Some(0) => String::new(),
         Some(number) => number.to_string(),
     };
-    let switch = |on: Option<bool>| json(shown(on).into());
-    let parameters = ordered(&[("parameters", json(map(parameters)))]);
+    let switch = |on: Option<bool>| written(shown(on).into());
+    let parameters = ordered(&[("parameters", written(map(parameters)))]);
     ordered(&[
         ("ttl", number(patroni.ttl)),
         ("loop_wait", number(patroni.loop_wait)),
@@ -151,7 +151,7 @@ fn dcs(spec: &Spec, parameters: Map, access: &Access, shown: fn(Option<bool>) ->
         ("synchronous_mode_strict", switch(patroni.synchronous_mode_strict)),
         ("synchronous_node_count", number(patroni.synchronous_node_count)),
         ("postgresql", if parameters == "{}" { String::new() } else { parameters }),
-        ("slots", json(patroni.slots.clone())),
+        ("slots", written(patroni.slots.clone())),
         ("failsafe_mode", patroni.failsafe_mode.unwrap_or(access.enable_patroni_failsafe_mode).to_string()),
     ])
 }

@@ -1,7 +1,7 @@
 //! Which version of PostgreSQL the members run: that of the data, once there is data.
 
 use pgloom_kit::container::{DATABASE, name_of};
-use pgloom_kit::{Notes, Result, Value, serde_json};
+use pgloom_kit::{Notes, Result, Value, json};
 
 use crate::Request;
 
@@ -37,7 +37,7 @@ fn running(request: &Request) -> Result<Option<String>> {
 
 /// The version of the folder of programs, as in `/usr/lib/postgresql/12/bin`, that earlier releases wrote into the configuration.
 fn in_bin_dir(configuration: &str) -> Option<String> {
-    let configuration: Value = serde_json::from_str(configuration).ok()?;
+    let configuration = json::parse(configuration)?;
     let folder = configuration.get("postgresql")?.get("bin_dir")?.as_str()?;
     folder.strip_suffix("/bin")?.rsplit_once('/').map(|(_, version)| version.to_owned())
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use pgloom_kit::Value;
-use pgloom_kit::object::json;
+use pgloom_kit::json::write as json;
 use pgloom_kit::serde_json::{Map, Number};
 
 use super::parser::{Expression, Node};
