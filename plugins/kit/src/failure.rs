@@ -7,13 +7,13 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// The manifest cannot be satisfied: the field, what is the matter, and what the person can do.
 pub fn invalid(path: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Failure {
-    Failure::InvalidManifest(vec![Finding {
-        severity: Severity::Error,
-        message: message.into(),
-        path: Some(path.into()),
-        object: None,
-        remedy: Some(remedy.into()),
-    }])
+    refuse(path.into(), message.into(), remedy.into())
+}
+
+#[cold]
+fn refuse(path: String, message: String, remedy: String) -> Failure {
+    let (path, remedy) = (Some(path), Some(remedy));
+    Failure::InvalidManifest(vec![Finding { severity: Severity::Error, message, path, object: None, remedy }])
 }
 
 /// The operator configuration or the step's configuration cannot be used.

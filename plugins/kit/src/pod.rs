@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::metadata::Map;
-use crate::object::{list, object, text, unless_empty};
+use crate::object::{self, list, object, text};
 use crate::{Result, duration};
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
@@ -40,14 +40,13 @@ impl Pods {
         if !manifest.is_empty() {
             return manifest.to_vec();
         }
-        let field = |key: &str| unless_empty(text(self.toleration.get(key).map(String::as_str).unwrap_or_default()));
-        let toleration = object([
-            ("key", field("key")),
-            ("operator", field("operator")),
-            ("value", field("value")),
-            ("effect", field("effect")),
-        ]);
-        if unless_empty(toleration.clone()).is_null() { Vec::new() } else { vec![toleration] }
+        let mut toleration = Map::new();
+        for field in ["key", "operator", "value", "effect"] {
+            if let Some(value) = self.toleration.get(field).filter(|value| !value.is_empty()) {
+                toleration.insert(field.to_owned(), value.clone());
+            }
+        }
+        if toleration.is_empty() { Vec::new() } else { vec![object::map(toleration)] }
     }
 
     /// The node affinity: the manifest's own, joined with the labels that nodes have to carry.

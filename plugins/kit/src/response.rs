@@ -14,19 +14,22 @@ pub struct Notes(Vec<Finding>);
 impl Notes {
     /// Something about a field of the manifest that people should act on sooner or later, and what they can do.
     pub fn warn(&mut self, path: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) {
-        self.0.push(finding(Severity::Warning, path.into(), message.into(), remedy.into()));
+        self.note(Some(path.into()), message.into(), remedy.into());
     }
 
     /// Something about the platform's configuration, which the manifest's author cannot change.
     pub fn warn_platform(&mut self, message: impl Into<String>, remedy: impl Into<String>) {
-        let mut finding = finding(Severity::Warning, String::new(), message.into(), remedy.into());
-        finding.path = None;
-        self.0.push(finding);
+        self.note(None, message.into(), remedy.into());
+    }
+
+    #[cold]
+    fn note(&mut self, path: Option<String>, message: String, remedy: String) {
+        self.0.push(finding(Severity::Warning, path, message, remedy));
     }
 }
 
-fn finding(severity: Severity, path: String, message: String, remedy: String) -> Finding {
-    Finding { severity, message, path: Some(path), object: None, remedy: Some(remedy) }
+fn finding(severity: Severity, path: Option<String>, message: String, remedy: String) -> Finding {
+    Finding { severity, message, path, object: None, remedy: Some(remedy) }
 }
 
 /// What a plugin wants. An empty response means: nothing to add.
@@ -69,7 +72,7 @@ impl Response {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        self.0.findings.push(finding(severity, path.to_owned(), message.into(), remedy.into()));
+        self.0.findings.push(finding(severity, Some(path.to_owned()), message.into(), remedy.into()));
         self
     }
 
