@@ -10,15 +10,16 @@ use std::sync::Arc;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::{Client, ResourceExt};
 use serde_json::Value;
-use tracing::{debug, info};
+use tracing::info;
 
 pub use memory::Memory;
 pub use step::{Step, in_order, rank};
+use takeover::is_editor;
 
 use crate::kind::Kind;
 use crate::metrics::Metrics;
 use crate::store::{ClusterKey, Kept, Store};
-use crate::trim::MANAGER;
+use crate::trim::{MANAGER, is_predecessor};
 use crate::watch;
 
 /// Why an object was not written.
@@ -196,7 +197,7 @@ impl Writer {
             Step::Create => self.create(key, kind, name, desired).await,
             Step::Apply => self.force(key, kind, name, desired).await,
             Step::TakeOver => {
-                self.take_over(key, kind, name).await?;
+                self.take_over(key, kind, name, is_predecessor).await?;
                 self.force(key, kind, name, desired).await
             }
             Step::ReplaceAndOrphan => self.delete(key, kind, name, None, &DeleteParams::orphan()).await,
@@ -220,24 +221,41 @@ impl Writer {
         }
     }
 
+    /// Applies with force. What is refused may be in conflict with an entry that an editor has left: that is taken over, so
+    /// that it goes, and the apply is tried once more.
     async fn force(&self, key: &ClusterKey, kind: &Kind, name: &str, desired: &Value) -> Result<(), Error> {
         let api = self.api(key, kind).await;
-        let answer = api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(desired)).await;
+        let how = PatchParams::apply(MANAGER).force();
+        let answer = match api.patch(name, &how, &Patch::Apply(desired)).await {
+            Err(kube::Error::Api(status))
+                if status.code == 422 && self.take_over(key, kind, name, is_editor).await? =>
+            {
+                api.patch(name, &how, &Patch::Apply(desired)).await
+            }
+            answer => answer,
+        };
         let object = answer.map_err(|error| failure(kind, name, error))?;
         self.note(key, kind, "apply", desired, object)
     }
 
-    async fn take_over(&self, key: &ClusterKey, kind: &Kind, name: &str) -> Result<(), Error> {
+    /// Makes what others wrote the operator's own; whether there was anything.
+    async fn take_over(
+        &self,
+        key: &ClusterKey,
+        kind: &Kind,
+        name: &str,
+        whose: fn(&Value) -> bool,
+    ) -> Result<bool, Error> {
         let api = self.api(key, kind).await;
-        let Some(object) = api.get_opt(name).await.map_err(|error| failure(kind, name, error))? else { return Ok(()) };
-        let object = serde_json::to_value(object).unwrap_or_default();
-        let Some(patch) = takeover::patch(&object).and_then(|patch| serde_json::from_value(patch).ok()) else {
-            return Ok(());
+        let found = api.get_opt(name).await.map_err(|error| failure(kind, name, error))?;
+        let object = found.and_then(|found| serde_json::to_value(found).ok()).unwrap_or_default();
+        let Some(patch) = takeover::patch(&object, whose).and_then(|patch| serde_json::from_value(patch).ok()) else {
+            return Ok(false);
         };
         let answer = api.patch(name, &PatchParams::default(), &Patch::<()>::Json(patch)).await;
         answer.map_err(|error| failure(kind, name, error))?;
-        debug!(kind = %kind.kind, name, "taken over from the operator that came before");
-        Ok(())
+        info!(kind = %kind.kind, name, "took over what others wrote");
+        Ok(true)
     }
 
     fn note(

@@ -20,8 +20,40 @@ pub enum Standing<T> {
     /// It ended well, as far as it was last done.
     Done(T),
     /// It failed, and is tried again after a while.
-    Failed(String),
+    Failed(Failure),
 }
+
+/// Why a piece of work failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// For people.
+    pub reason: String,
+    /// Whether it may well pass by itself, as while a database starts.
+    pub passing: bool,
+    /// How often it failed in a row.
+    pub times: u32,
+}
+
+impl Failure {
+    /// A failure that somebody has to look at.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), ..Self::default() }
+    }
+
+    /// A failure that may well pass by itself.
+    pub fn passing(reason: impl Into<String>) -> Self {
+        Self { passing: true, ..Self::new(reason) }
+    }
+
+    /// Whether it is too early to speak of a failure.
+    pub fn is_early(&self) -> bool {
+        self.passing && self.times <= PATIENCE
+    }
+}
+
+/// How often something that passes by itself may fail before people are told: about a minute, as the time between two
+/// attempts doubles from one second.
+const PATIENCE: u32 = 6;
 
 /// The pieces of work of all clusters. What they yield is `T`.
 #[derive(Clone)]
@@ -51,6 +83,13 @@ pub struct Again {
     pub at_most: Duration,
 }
 
+impl Again {
+    /// The time to the next attempt after so many failures in a row.
+    pub fn delay(self, failures: u32) -> Duration {
+        self.after_failure.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.at_most)
+    }
+}
+
 impl<T: Clone + Send + 'static> Background<T> {
     /// No work yet; a cluster whose work ended is sent to `changed`.
     pub fn new(changed: UnboundedSender<ClusterKey>, deadline: Duration) -> Self {
@@ -60,7 +99,7 @@ impl<T: Clone + Send + 'static> Background<T> {
     /// How the work for a cluster stands. It is started if it was never done for what is `wanted`, or if it is due again.
     pub fn keep<F>(&self, key: &ClusterKey, wanted: u64, again: Again, work: impl FnOnce() -> F) -> Standing<T>
     where
-        F: Future<Output = Result<T, String>> + Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
         let mut pieces = self.lock();
         let failures = match pieces.get(key) {
@@ -69,10 +108,10 @@ impl<T: Clone + Send + 'static> Background<T> {
             Some(piece) if piece.wanted == wanted => piece.failures,
             _ => 0,
         };
-        let before = pieces.get(key).filter(|piece| piece.wanted == wanted).map(|piece| piece.standing.clone());
         let task = tokio::spawn(self.clone().finish(key.clone(), work())).abort_handle();
-        // A repetition does not make what was done undone.
-        let standing = before.filter(|before| matches!(before, Standing::Done(_))).unwrap_or(Standing::Running);
+        // A repetition neither makes what was done undone nor what failed forgotten.
+        let before = pieces.get(key).filter(|piece| piece.wanted == wanted).map(|piece| piece.standing.clone());
+        let standing = before.unwrap_or(Standing::Running);
         pieces.insert(
             key.clone(),
             Piece { wanted, standing: standing.clone(), since: Instant::now(), failures, task: Some(task) },
@@ -96,14 +135,16 @@ impl<T: Clone + Send + 'static> Background<T> {
         }
     }
 
-    async fn finish(self, key: ClusterKey, work: impl Future<Output = Result<T, String>> + Send) {
+    async fn finish(self, key: ClusterKey, work: impl Future<Output = Result<T, Failure>> + Send) {
         let result = match tokio::time::timeout(self.deadline, work).await {
             Ok(result) => result,
-            Err(_) => Err(format!("no answer within {} seconds", self.deadline.as_secs())),
+            Err(_) => Err(Failure::new(format!("no answer within {} seconds", self.deadline.as_secs()))),
         };
         if let Some(piece) = self.lock().get_mut(&key) {
             piece.failures = if result.is_ok() { 0 } else { piece.failures.saturating_add(1) };
-            piece.standing = result.map_or_else(Standing::Failed, Standing::Done);
+            let times = piece.failures;
+            piece.standing =
+                result.map_or_else(|failure| Standing::Failed(Failure { times, ..failure }), Standing::Done);
             piece.since = Instant::now();
             piece.task = None;
         }
@@ -125,10 +166,7 @@ impl<T> Piece<T> {
         match &self.standing {
             Standing::Running => false,
             Standing::Done(_) => waited >= again.after_success,
-            Standing::Failed(_) => {
-                let doubled = again.after_failure.saturating_mul(1 << self.failures.saturating_sub(1).min(16));
-                waited >= doubled.min(again.at_most)
-            }
+            Standing::Failed(_) => waited >= again.delay(self.failures),
         }
     }
 }
@@ -160,7 +198,14 @@ mod tests {
         ClusterKey::new("ns", name)
     }
 
-    async fn answer(result: Result<u32, String>) -> Result<u32, String> {
+    fn reason(standing: Standing<u32>) -> String {
+        match standing {
+            Standing::Failed(failure) => failure.reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn answer(result: Result<u32, Failure>) -> Result<u32, Failure> {
         result
     }
 
@@ -181,16 +226,27 @@ mod tests {
         assert_eq!(ended.next().await, Some(key("b")));
         assert_eq!(ended.next().await, Some(key("a")));
         let standing = background.keep(&key("a"), 1, LATER, std::future::pending);
-        assert_eq!(standing, Standing::Failed("no answer within 0 seconds".into()));
+        assert_eq!(reason(standing), "no answer within 0 seconds");
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_not_told_at_once() {
+        let failed = |times| Failure { times, ..Failure::passing("refused") }.is_early();
+        assert!(failed(1) && !failed(7));
+        assert!(!Failure { times: 1, ..Failure::new("wrong password") }.is_early());
     }
 
     #[tokio::test]
     async fn what_failed_is_tried_again_when_it_is_due() {
         let (background, mut ended) = background();
-        background.keep(&key("a"), 1, AT_ONCE, || answer(Err("refused".into())));
+        background.keep(&key("a"), 1, AT_ONCE, || answer(Err(Failure::new("refused"))));
         ended.next().await;
-        assert_eq!(background.keep(&key("a"), 1, LATER, || answer(Ok(1))), Standing::Failed("refused".into()));
-        assert_eq!(background.keep(&key("a"), 1, AT_ONCE, || answer(Ok(1))), Standing::Running);
+        assert_eq!(reason(background.keep(&key("a"), 1, LATER, || answer(Ok(1)))), "refused");
+        assert_eq!(
+            reason(background.keep(&key("a"), 1, AT_ONCE, || answer(Ok(1)))),
+            "refused",
+            "it is not forgotten while it is tried again"
+        );
         ended.next().await;
         assert_eq!(background.keep(&key("a"), 1, AT_ONCE, || answer(Ok(2))), Standing::Done(1));
     }

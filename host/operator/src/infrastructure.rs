@@ -1,4 +1,5 @@
-//! The infrastructure roles: read from operator-wide Secrets and ConfigMaps, for all clusters together and not for each.
+//! Roles that come from beyond the manifest: the infrastructure roles, read from operator-wide Secrets and ConfigMaps for all
+//! clusters together and not for each, and the members of teams.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,8 @@ use tokio::sync::Mutex;
 
 use crate::credential::Data;
 use crate::observed::Observed;
-use crate::role::{Definition, Finding, InfrastructureRole, Source, read_infrastructure};
+use crate::role::{Definition, Finding, InfrastructureRole, Source, Team, read_infrastructure};
+use crate::team::{self, Teams};
 
 /// How long what was read is used, so that a new password finds its way and a thousand clusters ask once.
 const AGE: Duration = Duration::from_secs(30);
@@ -35,12 +37,13 @@ pub struct Infrastructure {
     /// The operator's own namespace.
     namespace: String,
     last: Mutex<Option<Last>>,
+    teams: Teams,
 }
 
 impl Infrastructure {
     /// Nothing is read yet.
     pub fn new(client: Client, namespace: &str) -> Self {
-        Self { client, namespace: namespace.to_owned(), last: Mutex::default() }
+        Self { client, namespace: namespace.to_owned(), last: Mutex::default(), teams: Teams::default() }
     }
 
     /// The roles that the configuration names.
@@ -67,6 +70,30 @@ impl Infrastructure {
         let roles = Arc::new(Roles { roles, findings });
         *last = Some((Instant::now(), definitions, roles.clone()));
         Ok(roles)
+    }
+
+    /// The teams whose members get roles on the clusters of `owner`, and what of them is not known.
+    ///
+    /// # Errors
+    /// If the API server cannot be asked for the token. A Teams API that does not answer is a finding.
+    pub async fn teams(&self, config: &Config, owner: &str) -> Result<(Vec<Team>, Vec<Finding>), kube::Error> {
+        if !config.flag("enable_teams_api") {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let name = config.text("oauth_token_secret_name");
+        let (namespace, name) = name.split_once('/').unwrap_or((&self.namespace, name));
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let secret = secrets.get_opt(name).await?.map(|secret| Data::from(&secret));
+        let token = match team::token(secret.as_ref()) {
+            Ok(token) => token,
+            Err(finding) => return Ok((Vec::new(), vec![finding])),
+        };
+        let settings = team::Settings {
+            url: config.text("teams_api_url").to_owned(),
+            superuser_teams: config.list("postgres_superuser_teams").into_iter().map(str::to_owned).collect(),
+            owner: owner.to_owned(),
+        };
+        Ok(self.teams.of(&settings, token.as_ref()).await)
     }
 
     async fn source(&self, definition: &Definition) -> Result<Source, kube::Error> {

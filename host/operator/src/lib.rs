@@ -31,6 +31,7 @@ mod seal;
 mod service_account;
 mod settings;
 mod store;
+mod team;
 mod trim;
 mod volume;
 mod watch;

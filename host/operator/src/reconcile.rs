@@ -65,11 +65,18 @@ struct Progress {
     failed: bool,
     /// The leader that has to hand over before the cluster gets smaller, and the members that may take over.
     handover: Option<(String, Vec<String>)>,
+    /// When to look again at the latest.
+    look_again: Option<Duration>,
     /// What is under way, and whether it changes what runs.
     underway: Option<(String, bool)>,
 }
 
 impl Progress {
+    /// Asks to look again after a time.
+    fn look_after(&mut self, time: Duration) {
+        self.look_again = Some(self.look_again.map_or(time, |before| before.min(time)));
+    }
+
     /// Notes that something is under way.
     fn wait(&mut self, why: impl Into<String>, changing: bool) {
         let changing = changing || self.underway.as_ref().is_some_and(|(_, changing)| *changing);
@@ -145,16 +152,4 @@ fn is_ours(manifest: &Value, controller_id: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_manifest_belongs_to_the_operator_whose_id_it_carries() {
-        let manifest = |annotations: Value| json!({"metadata": {"annotations": annotations}});
-        assert!(is_ours(&manifest(json!({})), ""));
-        assert!(is_ours(&manifest(json!({"acid.zalan.do/controller": "two"})), "two"));
-        assert!(!is_ours(&manifest(json!({"acid.zalan.do/controller": "two"})), ""));
-        assert!(!is_ours(&manifest(json!({})), "two"));
-    }
-}
+mod tests;

@@ -39,6 +39,8 @@ use crate::watch::Watches;
 
 /// How many clusters are observed and written at the same time. What waits for a database or for Patroni does not count.
 const SLOTS: usize = 32;
+/// How long what is under way may go on after the signal to stop.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is checked whether everything has been listed.
 const SYNC_PERIOD: Duration = Duration::from_millis(100);
 
@@ -162,8 +164,8 @@ async fn lead(
     let Some(election) = election else {
         metrics.leading.set(1);
         tokio::select! {
-            () = reconcile_all(context.clone(), triggers) => {}
-            () = stop => {}
+            () = reconcile_all(context.clone(), triggers, stop.clone()) => {}
+            () = patience(stop) => {}
         }
         context.stop();
         return Ok(());
@@ -177,8 +179,8 @@ async fn lead(
     // Whoever comes first drops the others: with the leadership all reconciles end where they are.
     let result = tokio::select! {
         () = election.hold() => Err(Error::LeadershipLost),
-        () = reconcile_all(context.clone(), triggers) => Ok(()),
-        () = stop => Ok(()),
+        () = reconcile_all(context.clone(), triggers, stop.clone()) => Ok(()),
+        () = patience(stop) => Ok(()),
     };
     metrics.leading.set(0);
     context.stop();
@@ -188,8 +190,14 @@ async fn lead(
     result
 }
 
-/// Reconciles every cluster that is asked for, each by itself, until the triggers end.
-async fn reconcile_all(context: Arc<Context>, triggers: UnboundedReceiver<ClusterKey>) {
+/// Ends a while after the signal: the looks that are under way may come to their end.
+async fn patience(stop: impl Future<Output = ()>) {
+    stop.await;
+    tokio::time::sleep(PATIENCE).await;
+}
+
+/// Reconciles every cluster that is asked for, each by itself, until it is told to stop and what is under way has ended.
+async fn reconcile_all(context: Arc<Context>, triggers: UnboundedReceiver<ClusterKey>, stop: impl Future<Output = ()>) {
     while !context.metrics.is_ready() {
         tokio::time::sleep(SYNC_PERIOD).await;
     }
@@ -206,7 +214,7 @@ async fn reconcile_all(context: Arc<Context>, triggers: UnboundedReceiver<Cluste
     writer.apply_watcher_event(&Event::Init);
     writer.apply_watcher_event(&Event::InitDone);
     let known = Arc::new(Mutex::new(writer));
-    let queue = triggers.map(move |key| {
+    let queue = triggers.take_until(stop).map(move |key| {
         let object = DynamicObject::new(&key.name, &resource).within(&key.namespace);
         let request = ReconcileRequest::from(ObjectRef::from_obj_with(&object, resource.clone()));
         known.lock().unwrap_or_else(PoisonError::into_inner).apply_watcher_event(&Event::Apply(object));
@@ -279,6 +287,7 @@ fn feeds(settings: &Settings, namespaces: Option<&Namespaces>, own: &str) -> Vec
             kinds.push(kind);
         }
     }
+    let whole_pods = observes_whole_pods(&settings.pipeline);
     let mut feeds = Vec::new();
     for namespace in scopes {
         feeds.push(Feed { kind: Kind::cluster(), namespace: namespace.clone(), label: None, whole: false });
@@ -287,11 +296,18 @@ fn feeds(settings: &Settings, namespaces: Option<&Namespaces>, own: &str) -> Vec
                 kind: kind.clone(),
                 namespace: namespace.clone(),
                 label: Some(label.clone()),
-                whole: false,
+                whole: whole_pods && kind.is("Pod"),
             });
         }
     }
     feeds
+}
+
+/// Whether a plugin looks into the specification of the clusters' pods.
+fn observes_whole_pods(pipeline: &Pipeline) -> bool {
+    let selectors = pipeline.steps().iter().flat_map(|step| &step.plugin.description.observed);
+    let mut of_pods = selectors.filter(|selector| selector.kind.kind == "Pod");
+    of_pods.any(|selector| selector.fields.is_empty() || selector.fields.iter().any(|field| field.starts_with("spec")))
 }
 
 /// The kinds that the pipeline's steps may create or observe of the clusters' own.

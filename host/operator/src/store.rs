@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use kube::runtime::watcher::Event;
 use serde_json::Value;
 
-use crate::kind::Kind;
+use crate::kind::{Kind, of_every_cluster};
 use crate::trim::{Trimmed, trim};
 
 /// Which cluster: the namespace and name of a `postgresql` object.
@@ -114,6 +114,14 @@ pub struct Feed {
     pub whole: bool,
 }
 
+impl Feed {
+    /// Whether no decision may be made before it was listed. What a plugin adds may be forbidden to the operator, and must
+    /// not hold every cluster then.
+    fn is_essential(&self) -> bool {
+        self.label.is_none() || of_every_cluster().contains(&self.kind)
+    }
+}
+
 /// The objects of all clusters.
 #[derive(Default)]
 pub struct Store {
@@ -151,10 +159,11 @@ impl Store {
         inner.clusters.retain(|_, objects| !objects.is_empty());
     }
 
-    /// Whether every feed has been listed once.
+    /// Whether every feed that decisions rest on has been listed once.
     pub fn synced(&self) -> bool {
         let inner = self.read();
-        inner.feeds.iter().enumerate().all(|(number, feed)| feed.is_none() || inner.synced.contains(&number))
+        let unlisted = inner.feeds.iter().enumerate().filter(|(number, _)| !inner.synced.contains(number));
+        unlisted.into_iter().all(|(_, slot)| slot.as_ref().is_none_or(|(feed, _)| !feed.is_essential()))
     }
 
     /// Takes an event of a feed and says which clusters have to be looked at.
@@ -343,6 +352,15 @@ mod tests {
         assert_eq!(store.objects(&ClusterKey::new("ns", "c"))[0].object()["spec"]["port"], 2);
         store.take(feed, Event::Delete(service("a", 6, 2)));
         assert!(names(&store).is_empty());
+    }
+
+    #[test]
+    fn a_kind_that_a_plugin_adds_holds_nobody_up_while_it_cannot_be_listed() {
+        let store = Store::default();
+        store.open(Feed { kind: Kind::new("networking.k8s.io/v1", "NetworkPolicy"), ..services() });
+        assert!(store.synced());
+        store.open(services());
+        assert!(!store.synced());
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub struct Wire {
 struct Inner {
     objects: HashMap<String, Value>,
     refused: HashMap<String, (u16, String)>,
+    refused_once: HashMap<String, (u16, String)>,
     writes: Vec<Write>,
     reads: usize,
 }
@@ -52,6 +53,12 @@ impl Wire {
     /// The same with a message.
     pub fn refusing_because(self, path: &str, code: u16, message: &str) -> Self {
         self.inner.lock().unwrap().refused.insert(path.to_owned(), (code, message.to_owned()));
+        self
+    }
+
+    /// The same for the next write alone.
+    pub fn refusing_once(self, path: &str, code: u16, message: &str) -> Self {
+        self.inner.lock().unwrap().refused_once.insert(path.to_owned(), (code, message.to_owned()));
         self
     }
 
@@ -88,6 +95,9 @@ impl Wire {
             query: query.to_owned(),
             body: body.clone(),
         });
+        if let Some((code, message)) = inner.refused_once.remove(path) {
+            return (code, failure(code, &message));
+        }
         if let Some((code, message)) = inner.refused.get(path).filter(|_| method != "DELETE") {
             return (*code, failure(*code, message));
         }

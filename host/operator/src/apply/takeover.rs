@@ -1,17 +1,27 @@
-//! Taking over what the operator that came before wrote: its entries among the managed fields become the operator's own.
+//! Taking over what others wrote: their entries among the managed fields become the operator's own.
 //!
-//! An apply alone would leave both as owners, and a field that is no longer desired could then never be removed.
+//! An apply alone would leave both as owners, and a field that is no longer desired could then never be removed. That is done
+//! for what the operator that came before wrote, and for a hand edit that stands in the way of what is desired: one that
+//! changes the key of a list's entry, as a Service's port, leaves an entry of the editor's beside ours.
 
 use serde_json::{Map, Value, json};
 
-use crate::trim::{MANAGER, is_predecessor};
+use crate::trim::MANAGER;
 
-/// The JSON patch that hands the predecessor's entries over; `None` if it has none. `object` is as the API server gave it,
-/// and the patch fails where it has changed since.
-pub fn patch(object: &Value) -> Option<Value> {
+/// Whether an entry is that of a person or a tool, and not of one of Kubernetes' or Patroni's own writers.
+pub fn is_editor(entry: &Value) -> bool {
+    let manager = entry["manager"].as_str().unwrap_or_default();
+    let own =
+        manager == "kubelet" || manager == "Patroni" || manager.ends_with("controller-manager") || manager == MANAGER;
+    entry["operation"] == "Update" && entry.get("subresource").is_none() && !own
+}
+
+/// The JSON patch that hands over the entries that are meant; `None` if there are none. `object` is as the API server gave
+/// it, and the patch fails where it has changed since.
+pub fn patch(object: &Value, is_meant: impl Fn(&Value) -> bool) -> Option<Value> {
     let metadata = object.get("metadata")?;
     let entries = metadata.get("managedFields")?.as_array()?;
-    let (theirs, mut rest): (Vec<Value>, Vec<Value>) = entries.iter().cloned().partition(is_predecessor);
+    let (theirs, mut rest): (Vec<Value>, Vec<Value>) = entries.iter().cloned().partition(is_meant);
     let newest = theirs.last()?.clone();
     let mut fields = Map::new();
     for entry in &theirs {
@@ -53,6 +63,7 @@ fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trim::is_predecessor;
 
     fn entry(manager: &str, operation: &str, fields: Value) -> Value {
         json!({"manager": manager, "operation": operation, "apiVersion": "v1", "time": "t", "fieldsType": "FieldsV1", "fieldsV1": fields})
@@ -66,7 +77,7 @@ mod tests {
             entry("pgloom", "Apply", json!({"f:spec": {"f:ports": {}}})),
             status,
         ]}});
-        let patch = patch(&object).unwrap();
+        let patch = patch(&object, is_predecessor).unwrap();
         assert_eq!(patch[0], json!({"op": "test", "path": "/metadata/resourceVersion", "value": "5"}));
         assert_eq!(
             patch[1]["value"],
@@ -78,6 +89,15 @@ mod tests {
     fn where_the_predecessor_wrote_nothing_there_is_nothing_to_take_over() {
         let object =
             json!({"metadata": {"resourceVersion": "5", "managedFields": [entry("kubectl", "Update", json!({}))]}});
-        assert_eq!(patch(&object), None);
+        assert_eq!(patch(&object, is_predecessor), None);
+    }
+
+    #[test]
+    fn an_editor_is_whoever_is_no_part_of_the_machinery() {
+        assert!(is_editor(&entry("kubectl-edit", "Update", json!({}))));
+        for manager in ["kube-controller-manager", "aws-cloud-controller-manager", "Patroni", "kubelet", "pgloom"] {
+            assert!(!is_editor(&entry(manager, "Update", json!({}))), "{manager}");
+        }
+        assert!(!is_editor(&entry("argocd", "Apply", json!({}))));
     }
 }

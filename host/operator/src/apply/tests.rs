@@ -118,3 +118,17 @@ async fn an_object_whose_field_is_immutable_is_made_anew_where_that_does_no_harm
     assert_eq!(wire.written(), [format!("PATCH {DEPLOYMENT}"), format!("DELETE {DEPLOYMENT}")]);
     assert_eq!(applied.waiting.as_deref(), Some("Deployment c-pooler is being replaced"));
 }
+
+#[tokio::test]
+async fn a_hand_edit_that_stands_in_the_way_is_taken_over_and_the_apply_tried_again() {
+    let mut edited = service(6543);
+    edited["metadata"]["resourceVersion"] = json!("7");
+    edited["metadata"]["managedFields"] =
+        json!([{"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:spec": {}}}]);
+    let wire = Wire::new().with(SERVICE, edited.clone()).refusing_once(SERVICE, 422, "Duplicate value");
+    writer(&wire, vec![edited]).apply(&key(), &[service(5432)]).await.unwrap();
+    let writes = wire.writes();
+    assert_eq!(writes.len(), 3);
+    assert_eq!(writes[1].body[1]["value"][0]["manager"], "pgloom");
+    assert_eq!(writes[2].body["spec"]["ports"][0]["port"], 5432);
+}

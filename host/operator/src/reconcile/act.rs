@@ -9,15 +9,15 @@ use pgloom_engine::{Action, RequestedAction};
 use serde_json::{Value, json};
 
 use super::{Progress, Turn};
-use crate::background::{Again, Standing, fingerprint};
+use crate::background::{Failure, Standing, fingerprint};
 use crate::context::Outcome;
 use crate::decide::Plan;
 use crate::event::Announcement;
-use crate::patroni::{Patroni, difference, lowers_a_limit, restart_next};
+use crate::patroni::{self, Patroni, difference, lowers_a_limit, restart_next};
 use crate::volume;
 
 /// When a change of Patroni's configuration that failed is tried again first.
-const RETRY: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(1);
 /// How long a change of Patroni's configuration may take, restarts included.
 pub const DEADLINE: Duration = Duration::from_secs(600);
 /// How often members are asked whether they wait for a restart, and for how long after a change. Patroni looks every ten
@@ -68,7 +68,7 @@ impl Turn<'_> {
     }
 
     /// Sees to it that Patroni's dynamic configuration says what the plugins want, on the leader and away from the turn.
-    fn keep_patroni(&self, plan: &Plan, progress: &Progress) -> Option<Standing<()>> {
+    fn keep_patroni(&self, plan: &Plan, progress: &mut Progress) -> Option<Standing<()>> {
         let granted = || plan.actions.iter().filter(|requested| requested.granted);
         let wanted = granted().filter_map(|requested| match &requested.action {
             Action::ConfigurePatroni(text) => serde_json::from_str(text).ok(),
@@ -82,16 +82,20 @@ impl Turn<'_> {
         }
         let leader =
             progress.members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())?;
-        let again =
-            Again { after_success: self.settings.resync(), after_failure: RETRY, at_most: self.settings.repair() };
+        let again = self.again_after(RETRY);
         let print = fingerprint(&(json!(wanted).to_string(), promote, &leader));
         let patroni = self.patroni(&leader, progress);
         let members =
             progress.members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, progress)));
         let members: Vec<(String, Patroni)> = members.collect();
         let standing = self.context.patronis.keep(self.key, print, again, || async move {
-            configure(&patroni, &members, &wanted, promote).await.map_err(|error| super::policy::chain(&error))
+            let result = configure(&patroni, &members, &wanted, promote).await;
+            result
+                .map_err(|error| Failure { passing: is_passing(&error), ..Failure::new(super::policy::chain(&error)) })
         });
+        if let Standing::Failed(failure) = &standing {
+            progress.look_after(again.delay(failure.times));
+        }
         Some(standing)
     }
 
@@ -114,6 +118,11 @@ impl Turn<'_> {
     }
 }
 
+/// Whether Patroni only could not be reached.
+fn is_passing(error: &patroni::Error) -> bool {
+    matches!(error, patroni::Error::Address(_) | patroni::Error::Reach { .. })
+}
+
 /// Makes Patroni's configuration say what is wanted, and restarts the members that wait for it. A change that needs no
 /// restart is left to Patroni.
 async fn configure(
@@ -121,7 +130,7 @@ async fn configure(
     members: &[(String, Patroni)],
     wanted: &[Value],
     promote: bool,
-) -> Result<(), crate::patroni::Error> {
+) -> Result<(), patroni::Error> {
     if promote {
         leader.promote().await?;
     }
@@ -136,11 +145,7 @@ async fn configure(
 }
 
 /// Restarts, one after the other, the members that wait for it.
-async fn restart(
-    leader: &Patroni,
-    members: &[(String, Patroni)],
-    leader_first: bool,
-) -> Result<(), crate::patroni::Error> {
+async fn restart(leader: &Patroni, members: &[(String, Patroni)], leader_first: bool) -> Result<(), patroni::Error> {
     let mut looks = 0;
     while looks < LOOKS {
         let cluster = leader.cluster().await?;
@@ -162,7 +167,8 @@ fn phase_of<T>(standing: Option<&Standing<T>>, whose: &str) -> Phase {
     match standing {
         Some(Standing::Done(_)) => ("done", String::new()),
         Some(Standing::Running) => ("running", format!("{whose} is being looked at")),
-        Some(Standing::Failed(reason)) => ("failed", reason.clone()),
+        Some(Standing::Failed(failure)) if failure.is_early() => ("running", failure.reason.clone()),
+        Some(Standing::Failed(failure)) => ("failed", failure.reason.clone()),
         None => ("pending", format!("{whose} is not kept at the moment")),
     }
 }

@@ -51,10 +51,11 @@ impl Turn<'_> {
             recollection.failures = if failed { recollection.failures.saturating_add(1) } else { 0 };
         });
         result?;
-        match progress.underway {
-            Some(_) => Ok(Action::requeue(LOOK_AGAIN)),
-            None => Ok(Action::requeue(spread(self.settings.resync(), self.key))),
-        }
+        let period = match progress.underway {
+            Some(_) => LOOK_AGAIN,
+            None => spread(self.settings.resync(), self.key),
+        };
+        Ok(Action::requeue(progress.look_again.map_or(period, |time| time.min(period))))
     }
 
     fn found(&self, progress: &Progress, outcome: Outcome) -> Found {

@@ -24,6 +24,10 @@ impl Turn<'_> {
         let infrastructure = context.infrastructure.roles(&config).await.map_err(Error::Infrastructure)?;
         observed.infrastructure.clone_from(&infrastructure.roles);
         observed.infrastructure_findings.clone_from(&infrastructure.findings);
+        let owner = self.manifest["spec"]["teamId"].as_str().unwrap_or_default();
+        let (teams, unknown) = context.infrastructure.teams(&config, owner).await.map_err(Error::Infrastructure)?;
+        observed.teams = teams;
+        observed.infrastructure_findings.extend(unknown);
         observed.actions = actions(&self.manifest["status"]["actions"]);
         observed.last = context.recall(self.key).last;
         let manifest = self.manifest.clone();

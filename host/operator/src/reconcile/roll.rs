@@ -6,7 +6,7 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Preconditions};
 use serde_json::Value;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::policy::Switchover;
 use super::{Error, Progress, Turn};
@@ -71,7 +71,7 @@ impl Turn<'_> {
         let lazy = config.flag("enable_lazy_spilo_upgrade");
         match rollout::difference(&set["spec"]["template"], &whole, config.text("pod_role_label"), lazy) {
             Some(field) => {
-                info!(pod = name, field, "the pod runs another template");
+                debug!(pod = name, field, "the pod runs another template");
                 Ok(true)
             }
             None => {

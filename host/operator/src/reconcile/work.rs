@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use pgloom_engine::{Action, RequestedAction};
 
 use super::credentials::read;
+use super::policy::chain;
 use super::{Progress, Turn};
-use crate::background::{Again, Standing, fingerprint};
+use crate::background::{Again, Failure, Standing, fingerprint};
 use crate::context::{Outcome, Reach};
 use crate::database::{self, PoolerAccess, PortForward, Server, Tcp, Tls};
 use crate::decide::{Plan, role_sentence};
@@ -18,7 +19,7 @@ use crate::report::Condition;
 /// How long a synchronisation of roles and databases may take.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 /// When a synchronisation that failed is tried again first.
-const RETRY: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(1);
 
 impl Turn<'_> {
     /// Keeps the database and the actions, and notes how each stands.
@@ -48,14 +49,21 @@ impl Turn<'_> {
             progress.conditions.push(off("NoLeader", "no pod leads"));
             return None;
         };
-        let standing = self.start(plan, &leader);
+        let again = self.again_after(RETRY);
+        let standing = self.start(plan, &leader, again);
+        if let Standing::Failed(failure) = &standing {
+            progress.look_after(again.delay(failure.times));
+        }
         tell(&standing, progress);
         Some(standing)
     }
 
-    fn start(&self, plan: &Arc<Plan>, leader: &str) -> Standing<Outcome> {
-        let again =
-            Again { after_success: self.settings.resync(), after_failure: RETRY, at_most: self.settings.repair() };
+    /// When background work is done again.
+    pub fn again_after(&self, failure: Duration) -> Again {
+        Again { after_success: self.settings.resync(), after_failure: failure, at_most: self.settings.repair() }
+    }
+
+    fn start(&self, plan: &Arc<Plan>, leader: &str, again: Again) -> Standing<Outcome> {
         let poolers = poolers(&plan.actions);
         let roles = (format!("{:?}", plan.roles), format!("{poolers:?}"));
         let wanted = fingerprint(&(roles, self.sight_of(&plan.secrets), leader));
@@ -99,17 +107,17 @@ async fn synchronize(
     server: Result<Server, String>,
     superuser: String,
     poolers: Vec<PoolerAccess>,
-) -> Result<Outcome, String> {
-    let credentials = read(&client, &plan.secrets).await.map_err(|error| super::policy::chain(&error))?;
+) -> Result<Outcome, Failure> {
+    let credentials = read(&client, &plan.secrets).await.map_err(|error| Failure::passing(chain(&error)))?;
     let Some(wanted) = database::Wanted::new(&plan.roles, &credentials.passwords, &superuser, poolers) else {
-        return Err(format!("the Secret of the superuser {superuser} holds no password"));
+        return Err(Failure::new(format!("the Secret of the superuser {superuser} holds no password")));
     };
-    let server = server?;
+    let server = server.map_err(Failure::new)?;
     let report = database::synchronize(server, Arc::new(wanted), Instant::now() + DEADLINE).await;
-    let report = report.map_err(|error| super::policy::chain(&error))?;
+    let report = report.map_err(|error| Failure { passing: error.is_passing(), ..Failure::new(chain(&error)) })?;
     if !report.is_complete() {
         let failures = report.failures.iter().map(|failure| format!("could not {}: {}", failure.what, failure.message));
-        return Err(failures.collect::<Vec<_>>().join("; "));
+        return Err(Failure::new(failures.collect::<Vec<_>>().join("; ")));
     }
     Ok(Outcome { warnings: report.findings.iter().map(role_sentence).collect() })
 }
@@ -124,7 +132,11 @@ fn tell(standing: &Standing<Outcome>, progress: &mut Progress) {
             progress.wait("roles and databases are being looked at", false);
             Condition::unknown("DatabaseSynced", "Running", "roles and databases are being looked at")
         }
-        Standing::Failed(reason) => {
+        Standing::Failed(failure) if failure.is_early() => {
+            progress.wait(&failure.reason, false);
+            Condition::unknown("DatabaseSynced", "Waiting", &failure.reason)
+        }
+        Standing::Failed(Failure { reason, .. }) => {
             progress.failed = true;
             progress.wait("roles and databases are tried again", false);
             progress.warnings.push(Announcement::warning("Sync", reason));

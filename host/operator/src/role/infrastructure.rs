@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::{Finding, FlagError, Flags, is_username};
@@ -34,6 +34,7 @@ pub struct Definition {
     /// Options, memberships and settings as YAML, as in the ConfigMap.
     pub details: String,
     /// Whether the keys are numbered, as in `user1`, `user2`.
+    #[serde(deserialize_with = "flag")]
     pub template: bool,
 }
 
@@ -256,6 +257,12 @@ impl Reader<'_> {
             "use the options of the manifest's users",
         );
     }
+}
+
+/// A flag, or its text, as the ConfigMap's form of the configuration has it.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(value == true || value == "true")
 }
 
 /// A setting as PostgreSQL reads it.

@@ -158,3 +158,12 @@ fn a_description_that_is_no_yaml_leaves_the_role_out() {
         "{warnings:?}"
     );
 }
+
+#[test]
+fn a_definition_is_read_from_either_form_of_the_configuration() {
+    let text = serde_json::json!({"secretname": "a", "userkey": "user", "passwordkey": "password", "template": "true"});
+    let typed = serde_json::json!({"secretname": "a", "userkey": "user", "passwordkey": "password", "template": true});
+    let [text, typed] = [text, typed].map(|value| serde_json::from_value::<Definition>(value).unwrap());
+    assert_eq!(text, typed);
+    assert!(typed.template);
+}
