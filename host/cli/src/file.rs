@@ -11,7 +11,8 @@ pub fn read_all(path: &Path) -> Result<Vec<Value>> {
     let text = if path == Path::new("-") {
         std::io::read_to_string(std::io::stdin()).context("standard input")?
     } else {
-        std::fs::read_to_string(path).with_context(|| path.display().to_string())?
+        let failed = || format!("{}: cannot be read; check the path and what it holds", path.display());
+        std::fs::read_to_string(path).with_context(failed)?
     };
     document::read(&text).with_context(|| path.display().to_string())
 }

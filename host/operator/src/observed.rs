@@ -91,6 +91,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_step_names_comes_as_it_is_but_for_the_values_of_secrets() {
+        let mut observed = Observed::default();
+        let object = |kind: &str, data: Value, plain: Value| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "env"}, "data": data, "stringData": plain});
+        observed.add_named(object("ConfigMap", json!({"K": "4"}), Value::Null));
+        observed.add_named(object("Secret", json!({"K": "NA=="}), json!({"L": "4"})));
+        assert_eq!(observed.find("ConfigMap", "env").unwrap()["data"], json!({"K": "4"}));
+        let secret = observed.find("Secret", "env").unwrap();
+        assert_eq!(secret["data"]["K"], secret["data"]["L"]);
+        assert!(secret["data"]["K"].as_str().unwrap().starts_with("sha256:"));
+        assert!(secret.get("stringData").is_none());
+    }
+
+    #[test]
     fn of_files_a_cluster_sees_its_own_objects_and_the_infrastructure_roles() {
         let config = Config::read(&json!({
             "apiVersion": "v1", "kind": "ConfigMap", "data": {
