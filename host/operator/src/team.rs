@@ -68,7 +68,9 @@ pub enum Error {
     #[error("\"{0}\" is no address: set teams_api_url to an http or https URL")]
     Url(String),
     /// There is no certificate authority to verify the API by.
-    #[error("there are no certificate authorities to verify the team API by")]
+    #[error(
+        "there are no certificate authorities to verify the team API by: mount a bundle of them into the operator's pod, and name the file in its variable SSL_CERT_FILE"
+    )]
     Authorities(#[source] Arc<std::io::Error>),
     /// No answer.
     #[error("the team API does not answer: {0}")]
@@ -91,7 +93,7 @@ pub enum Error {
     Answer,
 }
 
-type Agent = Client<HttpsConnector<HttpConnector>, Body>;
+type Agent<Connector> = Client<Connector, Body>;
 type Answer = Result<Vec<String>, Error>;
 
 /// The Teams API, with its latest answers.
@@ -99,7 +101,8 @@ type Answer = Result<Vec<String>, Error>;
 pub struct Teams {
     client: kube::Client,
     changed: UnboundedSender<ClusterKey>,
-    agent: Arc<OnceLock<Result<Agent, Error>>>,
+    plain: Agent<HttpConnector>,
+    by_tls: Arc<OnceLock<Result<Agent<HttpsConnector<HttpConnector>>, Error>>>,
     questions: Arc<Mutex<HashMap<Question, Standing>>>,
 }
 
@@ -123,7 +126,8 @@ struct Standing {
 impl Teams {
     /// Nothing is asked yet. Clusters that an answer concerns are sent to `changed`.
     pub fn new(client: kube::Client, changed: UnboundedSender<ClusterKey>) -> Self {
-        Self { client, changed, agent: Arc::default(), questions: Arc::default() }
+        let plain = Client::builder(TokioExecutor::new()).build_http();
+        Self { client, changed, plain, by_tls: Arc::default(), questions: Arc::default() }
     }
 
     /// What is known of the teams whose members get roles on a cluster. Asks, and does not wait for the answer.
@@ -192,14 +196,17 @@ impl Teams {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let secret = secrets.get_opt(name).await.map_err(|error| Error::Reach(cause(&error)))?;
         let token = token(secret.as_ref().map(Data::from).as_ref())?;
-        let agent = self.agent.get_or_init(agent).as_ref().map_err(Clone::clone)?;
         let mut request = Request::get(question.address.clone());
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));
         }
         // Neither message holds the token.
         let request = request.body(Body::empty()).map_err(|_| Error::Reach("the token is no header's value".into()))?;
-        let response = agent.request(request).await.map_err(|error| Error::Reach(cause(&error)))?;
+        let response = match question.address.scheme_str() {
+            Some("https") => self.by_tls.get_or_init(by_tls).as_ref().map_err(Clone::clone)?.request(request),
+            _ => self.plain.request(request),
+        };
+        let response = response.await.map_err(|error| Error::Reach(cause(&error)))?;
         let (parts, body) = response.into_parts();
         let body = body::to_bytes(Body::new(body), MAX_ANSWER).await.map_err(|error| Error::Reach(cause(&error)))?;
         read(parts.status, &body)
@@ -220,10 +227,11 @@ fn token(secret: Option<&Data>) -> Result<Option<Password>, Error> {
     }
 }
 
-fn agent() -> Result<Agent, Error> {
+/// By TLS, with the authorities of the image or those that `SSL_CERT_FILE` names. An image from scratch has none.
+fn by_tls() -> Result<Agent<HttpsConnector<HttpConnector>>, Error> {
     let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(ring::default_provider());
     let builder = builder.map_err(|error| Error::Authorities(Arc::new(error)))?;
-    Ok(Client::builder(TokioExecutor::new()).build(builder.https_or_http().enable_http1().build()))
+    Ok(Client::builder(TokioExecutor::new()).build(builder.https_only().enable_http1().build()))
 }
 
 fn read(status: StatusCode, body: &[u8]) -> Answer {

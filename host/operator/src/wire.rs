@@ -1,5 +1,7 @@
 //! A stand-in for the API server on the wire: answers from memory and notes what is written. For tests only.
 
+mod rights;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -86,6 +88,7 @@ impl Wire {
     }
 
     fn answer(&self, method: &str, path: &str, query: &str, body: Value) -> (u16, Value) {
+        assert_eq!(rights::refusal(method, path, query), None, "{method} {path}");
         let mut inner = self.inner.lock().unwrap();
         if method == "GET" {
             inner.reads += 1;
