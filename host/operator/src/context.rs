@@ -14,6 +14,7 @@ use crate::apply::Writer;
 use crate::background::Background;
 use crate::event::Announcer;
 use crate::infrastructure::Infrastructure;
+use crate::memo::Memos;
 use crate::metrics::Metrics;
 use crate::patroni::Transport;
 use crate::store::{ClusterKey, Store};
@@ -92,6 +93,8 @@ pub struct Context {
     pub changed: UnboundedSender<ClusterKey>,
     /// What is remembered of each cluster from one reconcile to the next.
     pub recollections: Mutex<HashMap<ClusterKey, Recollection>>,
+    /// The plans of the clusters that were looked at last.
+    pub memos: Memos<ClusterKey>,
     /// The roles that every cluster gets.
     pub infrastructure: Infrastructure,
     /// When the service account of a namespace was last seen.
@@ -143,6 +146,7 @@ impl Context {
         self.databases.forget(key);
         self.patronis.forget(key);
         self.writer.memory.forget(key);
+        self.memos.forget(key);
         self.announcer.forget(key).await;
         self.count(key, None);
         self.recollections.lock().unwrap_or_else(PoisonError::into_inner).remove(key);

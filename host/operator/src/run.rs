@@ -30,6 +30,7 @@ use crate::fence::Fence;
 use crate::http;
 use crate::infrastructure::Infrastructure;
 use crate::kind::{Kind, of_every_cluster};
+use crate::memo::Memos;
 use crate::metrics::Metrics;
 use crate::patroni;
 use crate::reconcile::{self, DATABASE_DEADLINE, PATRONI_DEADLINE, reconcile};
@@ -144,6 +145,7 @@ async fn operate(config: Config, metrics: Metrics, stop: impl Future<Output = ()
             Reach::Outside => Arc::new(patroni::ApiServer { client: client.clone() }),
         },
         changed,
+        memos: Memos::default(),
         recollections: Mutex::new(HashMap::new()),
         infrastructure: Infrastructure::new(client, &namespace),
         accounts: Mutex::new(HashMap::new()),

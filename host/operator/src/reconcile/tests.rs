@@ -16,6 +16,7 @@ use crate::deletion::FINALIZER;
 use crate::event::Announcer;
 use crate::infrastructure::Infrastructure;
 use crate::kind::of_every_cluster;
+use crate::memo::Memos;
 use crate::metrics::Metrics;
 use crate::patroni::Direct;
 use crate::store::{Feed, Store};
@@ -69,6 +70,7 @@ fn operator(wire: &Wire, existing: &[Value]) -> Context {
         reach: Reach::Inside,
         transport: Arc::new(Direct::default()),
         changed,
+        memos: Memos::default(),
         recollections: Mutex::new(HashMap::new()),
         infrastructure: Infrastructure::new(client, "ns"),
         accounts: Mutex::new(HashMap::new()),
