@@ -133,6 +133,16 @@ impl Namespace {
         text.lines().map(|line| line.rsplit('/').next().unwrap_or_default().to_owned()).collect()
     }
 
+    /// The names of all objects in the namespace, apart from events.
+    pub fn everything(&self) -> Vec<String> {
+        let kinds = kubectl(&["api-resources", "--namespaced", "--verbs", "list", "--output", "name"]).unwrap();
+        let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
+        let names = self.kubectl(&["get", &kinds.join(","), "--output", "name"]).unwrap();
+        let mut names: Vec<String> = names.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
     /// Merges a change into an object.
     pub fn patch(&self, kind: &str, name: &str, change: &Value) {
         self.kubectl(&["patch", kind, name, "--type", "merge", "--patch", &change.to_string()]).unwrap();
