@@ -80,7 +80,10 @@ pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -
     let start = Instant::now();
     loop {
         match check() {
-            Ok(value) => return value,
+            Ok(value) => {
+                println!("{:5.1} s until {what}", start.elapsed().as_secs_f64());
+                return value;
+            }
             Err(reason) if start.elapsed() > PATIENCE => panic!("{what}: not within {PATIENCE:?}: {reason}"),
             Err(_) => std::thread::sleep(Duration::from_secs(1)),
         }
@@ -176,11 +179,14 @@ impl Namespace {
     }
 
     /// The password that a user's Secret holds.
-    pub fn password(&self, cluster: &str, user: &str) -> String {
+    ///
+    /// # Errors
+    /// If there is no such Secret.
+    pub fn password(&self, cluster: &str, user: &str) -> Result<String, String> {
         let name = format!("{}.{cluster}.credentials", user.replace('_', "-"));
-        let secret = self.get("secret", &name).unwrap();
+        let secret = self.get("secret", &name)?;
         assert_eq!(decode(&secret["data"]["username"]), user);
-        decode(&secret["data"]["password"])
+        Ok(decode(&secret["data"]["password"]))
     }
 
     /// What a statement answers, run by psql in a member's pod over the network, with the Secret's password.
@@ -189,7 +195,7 @@ impl Namespace {
     /// With what psql said, if it failed.
     pub fn sql(&self, cluster: &str, connection: &Connection, statement: &str) -> Result<String, String> {
         let Connection { user, database, host, mode } = connection;
-        let password = self.password(cluster, user);
+        let password = self.password(cluster, user)?;
         let pod = self.names("pods", cluster).first().cloned().ok_or("no pod")?;
         let target = format!("host={host} user={user} dbname={database} sslmode={mode} connect_timeout=10");
         let password = format!("PGPASSWORD={password}");
