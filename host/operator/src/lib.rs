@@ -28,7 +28,6 @@ mod report;
 mod role;
 mod rollout;
 mod run;
-mod seal;
 mod service_account;
 mod settings;
 mod store;

@@ -70,7 +70,7 @@ fn every_recorded_case_is_decided_as_it_was_made_but_for_the_listed_deviations()
                 continue;
             }
         };
-        for (object, difference) in differences(case.made, objects(&plan)) {
+        for (object, difference) in differences(case.made, objects(&plan).unwrap()) {
             let covers = |deviation: &Deviation| deviation.covers(&case.name, &object, &difference.path);
             let covering: Vec<usize> = (0..deviations.len()).filter(|index| covers(&deviations[*index])).collect();
             covering.iter().for_each(|index| needed[*index] = true);
