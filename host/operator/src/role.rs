@@ -94,14 +94,6 @@ pub struct Role {
     pub secret: Option<SecretPlace>,
 }
 
-impl Role {
-    /// Whether the operator keeps it in the database. The image keeps the system users itself.
-    #[must_use]
-    pub fn is_kept(&self) -> bool {
-        self.origin != Origin::System
-    }
-}
-
 /// The roles of a cluster and what they own.
 #[derive(Clone, Debug, Default)]
 pub struct Roles {

@@ -144,11 +144,12 @@ async fn operate(config: Config, metrics: Metrics, stop: impl Future<Output = ()
             Reach::Inside => Arc::new(patroni::Direct::default()),
             Reach::Outside => Arc::new(patroni::ApiServer { client: client.clone() }),
         },
-        changed,
         memos: Memos::default(),
         recollections: Mutex::new(HashMap::new()),
-        infrastructure: Infrastructure::new(client, &namespace),
+        passwords: Mutex::new(HashMap::new()),
+        infrastructure: Infrastructure::new(client, &namespace, changed.clone()),
         accounts: Mutex::new(HashMap::new()),
+        changed,
     });
     let election =
         config.lease.as_deref().map(|lease| Election::new(clients.free, &namespace, lease, &identity(), fence));

@@ -62,6 +62,11 @@ impl Wire {
         self
     }
 
+    /// Takes an object away, as somebody else would.
+    pub fn remove(&self, path: &str) {
+        self.inner.lock().unwrap().objects.remove(path);
+    }
+
     pub fn writes(&self) -> Vec<Write> {
         self.inner.lock().unwrap().writes.clone()
     }

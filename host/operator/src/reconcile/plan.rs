@@ -13,10 +13,17 @@ use crate::memo::{Basis, Memo};
 use crate::metrics::PluginLabels;
 use crate::observe::observe;
 use crate::report::Condition;
+use crate::team::Known;
 
 impl Turn<'_> {
+    /// What is known of the cluster's teams.
+    pub fn teams(&self) -> Known {
+        let owner = self.manifest["spec"]["teamId"].as_str().unwrap_or_default();
+        self.context.infrastructure.teams(self.key, &self.settings.config, owner)
+    }
+
     /// What the cluster is to be.
-    pub async fn decide(&self, progress: &mut Progress) -> Result<Arc<Plan>, Error> {
+    pub async fn decide(&self, teams: Known, progress: &mut Progress) -> Result<Arc<Plan>, Error> {
         let context = self.context;
         let (config, pipeline) = (self.settings.config.clone(), self.settings.pipeline.clone());
         let mut observed = observe(&context.client, &context.store, self.key, &self.manifest, &config, &pipeline)
@@ -25,10 +32,8 @@ impl Turn<'_> {
         let infrastructure = context.infrastructure.roles(&config).await.map_err(Error::Infrastructure)?;
         observed.infrastructure.clone_from(&infrastructure.roles);
         observed.infrastructure_findings.clone_from(&infrastructure.findings);
-        let owner = self.manifest["spec"]["teamId"].as_str().unwrap_or_default();
-        let (teams, unknown) = context.infrastructure.teams(&config, owner).await.map_err(Error::Infrastructure)?;
-        observed.teams = teams;
-        observed.infrastructure_findings.extend(unknown);
+        observed.teams = teams.teams;
+        observed.infrastructure_findings.extend(teams.findings);
         observed.actions = actions(&self.manifest["status"]["actions"]);
         observed.last = context.recall(self.key).last;
         let basis = Basis::of(&self.manifest, &observed);
