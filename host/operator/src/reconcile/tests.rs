@@ -69,11 +69,7 @@ fn operator(wire: &Wire, existing: &[Value]) -> Context {
         patronis: Background::new(changed.clone(), PATRONI_DEADLINE),
         reach: Reach::Inside,
         transport: Arc::new(Direct::default()),
-<<<<<<< HEAD
-        changed,
         memos: Memos::default(),
-=======
->>>>>>> refs/heads/operator
         recollections: Mutex::new(HashMap::new()),
         passwords: Mutex::new(HashMap::new()),
         infrastructure: Infrastructure::new(client, "ns", changed.clone()),
