@@ -126,7 +126,7 @@ async fn look(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
 impl Turn<'_> {
     async fn run(&self, progress: &mut Progress) -> Result<(), Error> {
         let slot = self.context.slots.acquire().await;
-        progress.members = Members::of(&self.context.store.objects(self.key), &self.settings);
+        progress.members = Members::of(&self.key.name, &self.context.store.objects(self.key), &self.settings);
         self.hold().await?;
         let plan = self.decide(progress).await?;
         self.begin(&plan).await?;
