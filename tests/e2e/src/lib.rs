@@ -189,6 +189,24 @@ impl Namespace {
         Ok(decode(&secret["data"]["password"]))
     }
 
+    /// What a script of the shell prints, run in a pod's database container.
+    ///
+    /// # Errors
+    /// With what it said, if it failed.
+    pub fn run(&self, pod: &str, script: &str) -> Result<String, String> {
+        self.kubectl(&["exec", pod, "--container", "postgres", "--", "sh", "-c", script])
+    }
+
+    /// Writes a file into a pod's database container, and gives its path.
+    pub fn file(&self, pod: &str, name: &str, content: &str) -> String {
+        let path = format!("/tmp/{name}");
+        let write = format!("cat > {path}");
+        let namespace = ["--namespace", &self.name];
+        let arguments = ["exec", "--stdin", pod, "--container", "postgres", "--", "sh", "-c", &write];
+        kubectl_with(&[&namespace, &arguments[..]].concat(), content).unwrap();
+        path
+    }
+
     /// What a statement answers, run by psql in a member's pod over the network, with the Secret's password.
     ///
     /// # Errors
