@@ -15,6 +15,7 @@ use crate::background::Background;
 use crate::credential::Password;
 use crate::event::Announcer;
 use crate::infrastructure::Infrastructure;
+use crate::memo::Memos;
 use crate::metrics::Metrics;
 use crate::patroni::Transport;
 use crate::store::{ClusterKey, Store};
@@ -93,6 +94,8 @@ pub struct Context {
     pub changed: UnboundedSender<ClusterKey>,
     /// What is remembered of each cluster from one reconcile to the next.
     pub recollections: Mutex<HashMap<ClusterKey, Recollection>>,
+    /// The plans of the clusters that were looked at last.
+    pub memos: Memos<ClusterKey>,
     /// The passwords of each cluster's system users, which the database alone would know if their Secrets went.
     pub passwords: Mutex<HashMap<ClusterKey, BTreeMap<String, Password>>>,
     /// The roles that every cluster gets.
@@ -146,6 +149,7 @@ impl Context {
         self.databases.forget(key);
         self.patronis.forget(key);
         self.writer.memory.forget(key);
+        self.memos.forget(key);
         self.announcer.forget(key).await;
         self.count(key, None);
         self.recollections.lock().unwrap_or_else(PoisonError::into_inner).remove(key);

@@ -44,6 +44,8 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// Conditions for the status.
     pub conditions: Vec<Condition>,
+    /// Whether a step's answer is missing or of an earlier time, as the pipeline allows; another try may get it.
+    pub degraded: bool,
     /// What steps that keep their last answer answered, for the next time.
     pub last: BTreeMap<String, Response>,
 }
@@ -137,7 +139,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         actions: observed.actions.clone(),
         last: observed.last.clone(),
     };
-    let Decision { objects, actions, findings: found, conditions, last } =
+    let Decision { objects, actions, findings: found, conditions, degraded, last } =
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
     findings.extend(found);
 
@@ -157,7 +159,19 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         seal::check(&desired.object, &seals).map_err(|source| broken(&desired.object, source))?;
         complete(&mut desired.object, &cluster, naming.owner.as_ref());
     }
-    Ok(Plan { cluster, accounts: accounts.into(), objects, seals, secrets, roles, actions, findings, conditions, last })
+    Ok(Plan {
+        cluster,
+        accounts: accounts.into(),
+        objects,
+        seals,
+        secrets,
+        roles,
+        actions,
+        findings,
+        conditions,
+        degraded,
+        last,
+    })
 }
 
 fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<Validated, Error> {

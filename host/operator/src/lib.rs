@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod decide;
+pub mod memo;
 pub mod observed;
 
 mod apply;

@@ -134,8 +134,8 @@ async fn look(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
 
 impl Turn<'_> {
     async fn run(&self, teams: Known, progress: &mut Progress) -> Result<(), Error> {
-        progress.members = Members::of(&self.context.store.objects(self.key), &self.settings);
         let slot = self.context.slots.acquire().await;
+        progress.members = Members::of(&self.key.name, &self.context.store.objects(self.key), &self.settings);
         self.hold().await?;
         let plan = self.decide(teams, progress).await?;
         self.begin(&plan).await?;

@@ -30,6 +30,7 @@ use crate::fence::Fence;
 use crate::http;
 use crate::infrastructure::Infrastructure;
 use crate::kind::{Kind, of_every_cluster};
+use crate::memo::Memos;
 use crate::metrics::Metrics;
 use crate::patroni;
 use crate::reconcile::{self, DATABASE_DEADLINE, PATRONI_DEADLINE, reconcile};
@@ -143,6 +144,7 @@ async fn operate(config: Config, metrics: Metrics, stop: impl Future<Output = ()
             Reach::Inside => Arc::new(patroni::Direct::default()),
             Reach::Outside => Arc::new(patroni::ApiServer { client: client.clone() }),
         },
+        memos: Memos::default(),
         recollections: Mutex::new(HashMap::new()),
         passwords: Mutex::new(HashMap::new()),
         infrastructure: Infrastructure::new(client, &namespace, changed.clone()),

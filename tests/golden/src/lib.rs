@@ -45,19 +45,23 @@ pub fn shipped() -> Value {
     read(&repository("manifests/pipeline.yaml"))
 }
 
-/// Loads a pipeline of shipped plugins.
+/// Loads a pipeline of shipped plugins. What the shipped pipeline has compiled is not compiled again.
 pub fn load(document: &Value) -> Pipeline {
+    load_beside(document, Some(pipeline()))
+}
+
+fn load_beside(document: &Value, running: Option<&Pipeline>) -> Pipeline {
     static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
     let engine = ENGINE.get_or_init(|| Arc::new(Engine::new(&Settings::default()).expect("an engine")));
     let document = Document::read(document).unwrap_or_else(|problems| panic!("the pipeline: {problems:?}"));
-    Pipeline::load(engine, &document, &repository("dist/plugins"), None)
+    Pipeline::load(engine, &document, &repository("dist/plugins"), running)
         .unwrap_or_else(|error| panic!("{error}; build the plugins: make plugins"))
 }
 
 /// The shipped pipeline, loaded once.
 pub fn pipeline() -> &'static Pipeline {
     static PIPELINE: OnceLock<Pipeline> = OnceLock::new();
-    PIPELINE.get_or_init(|| load(&shipped()))
+    PIPELINE.get_or_init(|| load_beside(&shipped(), None))
 }
 
 /// The operator configuration of a document, or the defaults.

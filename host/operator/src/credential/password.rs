@@ -21,7 +21,7 @@ pub enum Error {
 }
 
 /// A password. `Debug` and `Display` print `(secret)`, so that it cannot end up in a log or a message by accident.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Password(String);
 
 impl Password {

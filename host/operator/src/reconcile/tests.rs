@@ -16,6 +16,7 @@ use crate::deletion::FINALIZER;
 use crate::event::Announcer;
 use crate::infrastructure::Infrastructure;
 use crate::kind::of_every_cluster;
+use crate::memo::Memos;
 use crate::metrics::Metrics;
 use crate::patroni::Direct;
 use crate::store::{Feed, Store};
@@ -68,6 +69,7 @@ fn operator(wire: &Wire, existing: &[Value]) -> Context {
         patronis: Background::new(changed.clone(), PATRONI_DEADLINE),
         reach: Reach::Inside,
         transport: Arc::new(Direct::default()),
+        memos: Memos::default(),
         recollections: Mutex::new(HashMap::new()),
         passwords: Mutex::new(HashMap::new()),
         infrastructure: Infrastructure::new(client, "ns", changed.clone()),
