@@ -1,0 +1,194 @@
+//! Promises about `pgloom render`: what it prints, and that what cannot be used ends with 1, nothing on standard output, and a
+//! sentence that names the place and the remedy.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "here a panic is the report of a test")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+const MINIMAL: &str = include_str!("../../../manifests/examples/minimal.yaml");
+
+/// A folder with files, and the plugins of the repository.
+struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// A pipeline with one step, and the component `it.wasm` beside it.
+    fn pipeline(&self, component: Option<&[u8]>, more: &str) -> PathBuf {
+        if let Some(component) = component {
+            self.file("it.wasm", component);
+        }
+        let step = format!("{{name: it, source: {{file: it.wasm}}{more}}}");
+        let document = format!(
+            "apiVersion: pgloom.dev/v1alpha1\nkind: Pipeline\nmetadata: {{name: it}}\nspec: {{steps: [{step}]}}\n"
+        );
+        self.file("pipeline.yaml", document)
+    }
+
+    fn render(&self, arguments: &[&Path]) -> Output {
+        let shipped = plugins().join("pipeline.yaml");
+        let own = arguments.iter().any(|argument| *argument == Path::new("--pipeline"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgloom"));
+        command.arg("render").env("XDG_CACHE_HOME", self.folder.path());
+        if !own {
+            command.arg("--pipeline").arg(shipped);
+        }
+        command.args(arguments).output().unwrap()
+    }
+
+    /// What is said of input that cannot be used.
+    fn refused(&self, arguments: &[&Path]) -> String {
+        let output = self.render(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{said}");
+        said
+    }
+}
+
+fn plugins() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist/plugins");
+    assert!(folder.join("spilo.wasm").exists(), "there are no plugins; build them: make plugins");
+    folder
+}
+
+fn flag(text: &str) -> &Path {
+    Path::new(text)
+}
+
+#[test]
+fn a_manifest_that_cannot_be_used_is_named_with_its_field_and_the_remedy() {
+    let bench = Bench::new();
+    for (change, to, expected) in [
+        (
+            "acid-minimal-cluster",
+            "other-cluster",
+            "metadata.name: name must match {TEAM}-{NAME} format; call it acid-other-cluster",
+        ),
+        (
+            "numberOfInstances",
+            "numberOfInstance",
+            "spec.numberOfInstance: this field does not exist; did you mean numberOfInstances?",
+        ),
+        ("    version: \"15\"\n", "    parameters: {}\n", "spec.postgresql.version: is missing; add it"),
+        ("size: 1Gi", "size: 1Gx", "spec.volume.size: \"1Gx\" is not a quantity"),
+        ("kind: postgresql", "kind: Pod", "kind: is \"Pod\", not postgresql; write kind: postgresql"),
+        ("- createdb", "- createdbs", "user flag \"CREATEDBS\" is not valid; use superuser"),
+        ("- createdb", "- nosuperuser", "conflicting user flags"),
+        ("spec:", "spec:\n  sidecars: [{name: a}]", "spec.sidecars[0].image: container 'a': image is required"),
+    ] {
+        assert!(MINIMAL.contains(change), "{change}");
+        let said = bench.refused(&[&bench.file("manifest.yaml", MINIMAL.replace(change, to))]);
+        assert!(said.contains("manifest.yaml: ") && said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn what_is_no_manifest_at_all_is_named_with_its_file() {
+    let bench = Bench::new();
+    for (content, expected) in [
+        (&b"a: [1, 2\nb: }"[..], "manifest.yaml: line 2, column 2: is not YAML"),
+        (b"# nothing\n", "manifest.yaml: holds no document; give at least one object"),
+        (b"hello\n", "manifest.yaml: is not a Kubernetes object; start it with apiVersion"),
+        (b"\xff\xfe", "manifest.yaml: cannot be read; check the path and what it holds"),
+    ] {
+        let said = bench.refused(&[&bench.file("manifest.yaml", content)]);
+        assert!(said.contains(expected), "{said}");
+    }
+    let said = bench.refused(&[&bench.folder.path().join("nowhere.yaml")]);
+    assert!(said.contains("nowhere.yaml: cannot be read; check the path"), "{said}");
+}
+
+#[test]
+fn one_bad_manifest_of_many_prints_nothing_of_the_others() {
+    let bench = Bench::new();
+    let (good, bad) = (bench.file("good.yaml", MINIMAL), bench.file("bad.yaml", MINIMAL.replace("1Gi", "large")));
+    assert!(bench.refused(&[&good, &bad]).contains("bad.yaml: spec.volume.size"));
+}
+
+#[test]
+fn a_plugin_that_cannot_be_loaded_is_named_with_its_step_and_the_phase() {
+    let bench = Bench::new();
+    let manifest = bench.file("manifest.yaml", MINIMAL);
+    let spilo = std::fs::read(plugins().join("spilo.wasm")).unwrap();
+    let pinned = format!(", digest: \"sha256:{}\"", "0".repeat(64));
+    for (component, more, expected) in [
+        (None, "", "step it: fetch failed: "),
+        (
+            Some(&spilo[..spilo.len() / 2]),
+            "",
+            "step it: compile failed: the component does not compile, it may be truncated",
+        ),
+        (Some(&b"\0asm\x01\0\0\0"[..]), "", "step it: verify failed: the file is a core module, not a component"),
+        (Some(&b""[..]), "", "step it: verify failed: the file is not WebAssembly"),
+        (Some(&spilo[..]), &pinned[..], "step it: verify failed: the component has digest sha256:"),
+        (Some(&spilo[..]), ", confg: {}", "spec.steps[0].confg: this field does not exist; did you mean config?"),
+    ] {
+        let pipeline = bench.pipeline(component, more);
+        let said = bench.refused(&[flag("--pipeline"), &pipeline, &manifest]);
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn what_the_configuration_forbids_is_refused_and_what_is_wrong_with_it_is_named() {
+    let bench = Bench::new();
+    let config = |data: &str| bench.file("config.yaml", format!("apiVersion: v1\nkind: ConfigMap\ndata: {data}\n"));
+    let sidecar = bench.file("manifest.yaml", MINIMAL.replace("spec:", "spec:\n  sidecars: [{name: a, image: b}]"));
+    let said = bench.refused(&[flag("--config"), &config("{enable_sidecars: \"false\"}"), &sidecar]);
+    assert!(said.contains("sidecar containers specified but disabled in configuration; set enable_sidecars"), "{said}");
+    let said = bench.refused(&[flag("--config"), &config("{workers: four}"), &sidecar]);
+    assert!(said.contains("config.yaml: data.workers: "), "{said}");
+}
+
+#[test]
+fn existing_objects_bring_infrastructure_roles_and_no_password_is_printed() {
+    let bench = Bench::new();
+    let config = bench.file(
+        "config.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: it, namespace: own}\ndata: {infrastructure_roles_secret_name: roles}\n",
+    );
+    let observed = bench.file(
+        "observed.yaml",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: roles, namespace: own}\nstringData: {user1: ada, password1: hunter2}\n",
+    );
+    let manifest = bench.file("manifest.yaml", MINIMAL);
+    let output = bench.render(&[flag("--config"), &config, flag("--observed"), &observed, &manifest]);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("name: ada.acid-minimal-cluster.credentials"), "{printed}");
+    assert!(!printed.contains("hunter2") && !printed.contains("aHVudGVyMg=="));
+    let elsewhere = bench.render(&[flag("--observed"), &observed, &manifest]);
+    assert!(!String::from_utf8(elsewhere.stdout).unwrap().contains("name: ada."));
+}
+
+#[test]
+fn a_credential_of_the_operator_is_not_opened_by_an_existing_object() {
+    let bench = Bench::new();
+    let config = bench.file(
+        "config.yaml",
+        "apiVersion: v1\nkind: ConfigMap\ndata: {pod_environment_configmap: env, scalyr_api_key: hunter2}\n",
+    );
+    let observed = bench.file(
+        "observed.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: env}\ndata: {KEY: \"pgloom-sealed:config:scalyr_api_key\"}\n",
+    );
+    let said = bench.refused(&[
+        flag("--config"),
+        &config,
+        flag("--observed"),
+        &observed,
+        &bench.file("manifest.yaml", MINIMAL),
+    ]);
+    assert!(said.contains("ConfigMap env data.KEY: ") && !said.contains("hunter2"), "{said}");
+}

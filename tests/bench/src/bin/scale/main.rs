@@ -1,0 +1,137 @@
+//! Prints what the operator needs: the time from its start until it is ready, and its memory, with no cluster and with many.
+//!
+//! The operator is the built binary, in a process of its own. The API server is a stand-in ([`api`]) that keeps objects in memory
+//! and speaks the protocol, watches included; controllers and databases are stand-ins too: a StatefulSet has its pods at once,
+//! and no database is connected to. So the figures are the operator's alone.
+
+mod api;
+mod process;
+mod store;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use api::Api;
+use process::Operator;
+
+/// The namespace of everything.
+const NAMESPACE: &str = "default";
+/// How long nothing may be written for the operator to be done.
+const QUIET: Duration = Duration::from_secs(4);
+/// How long it may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+#[derive(Parser)]
+struct Arguments {
+    /// The operator
+    #[arg(long, default_value = "dist/pgloom")]
+    operator: PathBuf,
+    /// The folder with the components and the pipeline
+    #[arg(long, default_value = "dist/plugins")]
+    plugins: PathBuf,
+    /// The manifest that every cluster has
+    #[arg(long, default_value = "manifests/examples/minimal.yaml")]
+    manifest: PathBuf,
+    /// How many clusters are many
+    #[arg(long, default_value_t = 1000)]
+    clusters: usize,
+    /// How often the start is measured
+    #[arg(long, default_value_t = 7)]
+    starts: usize,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let api = Api::serve().await?;
+    api.put(configuration());
+    let folder = std::env::temp_dir().join(format!("pgloom-scale-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let measured = measure(&arguments, &api, &folder).await;
+    std::fs::remove_dir_all(&folder)?;
+    measured
+}
+
+async fn measure(arguments: &Arguments, api: &Api, folder: &std::path::Path) -> Result<()> {
+    let start = || Operator::start(&arguments.operator, &arguments.plugins, folder, api.address());
+    println!("{:<44} {:>14}", "start to ready, cold code cache", millis(start()?.ready().await?));
+    let mut times = Vec::new();
+    for _ in 0..arguments.starts {
+        times.push(start()?.ready().await?);
+    }
+    times.sort_unstable();
+    let median = times.get(times.len() / 2).context("no start was measured")?;
+    println!("{:<44} {:>14}", "start to ready, warm code cache, median", millis(*median));
+
+    let operator = start()?;
+    operator.ready().await?;
+    settle(api).await?;
+    println!("{:<44} {:>14}", "resident memory, no cluster", operator.memory()?);
+
+    let begun = Instant::now();
+    let manifest = read(&arguments.manifest)?;
+    for number in 0..arguments.clusters {
+        api.put(named(&manifest, number));
+    }
+    let quiet = settle(api).await?;
+    let (running, all) = (api.running(), arguments.clusters);
+    if running != all {
+        bail!("{running} of {all} clusters run; the operator's log is above");
+    }
+    println!("{:<44} {:>14}", format!("from {all} manifests to {all} clusters"), seconds(quiet - begun));
+    println!("{:<44} {:>14}", format!("resident memory, {all} clusters"), operator.memory()?);
+    drop(operator);
+
+    let operator = start()?;
+    println!("{:<44} {:>14}", format!("start to ready, {all} clusters exist"), millis(operator.ready().await?));
+    settle(api).await?;
+    println!("{:<44} {:>14}", format!("resident memory, {all} clusters exist"), operator.memory()?);
+    Ok(())
+}
+
+/// Waits until nothing was written for a while; when the last write was.
+async fn settle(api: &Api) -> Result<Instant> {
+    let begun = Instant::now();
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let last = api.last_write().unwrap_or(begun).max(begun);
+        if last.elapsed() >= QUIET {
+            return Ok(last);
+        }
+        if begun.elapsed() >= PATIENCE {
+            bail!("the operator writes and writes");
+        }
+    }
+}
+
+fn configuration() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "pgloom", "namespace": NAMESPACE},
+        "data": {"enable_database_access": "false"},
+    })
+}
+
+fn read(path: &std::path::Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Ok(Value::deserialize(serde_yaml_ng::Deserializer::from_str(&text))?)
+}
+
+fn named(manifest: &Value, number: usize) -> Value {
+    let mut manifest = manifest.clone();
+    manifest["metadata"]["name"] = json!(format!("acid-cluster-{number:05}"));
+    manifest["metadata"]["namespace"] = json!(NAMESPACE);
+    manifest
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.0} ms", time.as_secs_f64() * 1e3)
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
