@@ -21,6 +21,7 @@ pub use table::KEYS;
 use crate::duration;
 use crate::problem::{Problem, instead, member};
 use crate::validate::Rules;
+use crate::validate::window::MaintenanceWindow;
 
 /// The operator configuration: every key with its value, defaults filled in.
 ///
@@ -168,6 +169,19 @@ impl Config {
     #[must_use]
     pub fn watched(&self) -> Watched {
         watched(self.text("watched_namespace"))
+    }
+
+    /// `maintenance_windows`; nothing while `enable_maintenance_windows` is off. `of_manifest` come before them.
+    #[must_use]
+    pub fn maintenance_windows(&self, of_manifest: &[MaintenanceWindow]) -> Vec<MaintenanceWindow> {
+        if !self.flag("enable_maintenance_windows") {
+            return Vec::new();
+        }
+        if !of_manifest.is_empty() {
+            return of_manifest.to_vec();
+        }
+        // What cannot be read was refused when the configuration was.
+        self.list("maintenance_windows").into_iter().filter_map(|text| MaintenanceWindow::parse(text).ok()).collect()
     }
 
     /// The rules for manifests. What depends on the cluster, not on the configuration, stays as by default.

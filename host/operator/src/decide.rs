@@ -158,6 +158,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     for desired in &mut objects {
         seal::check(&desired.object, &seals).map_err(|source| broken(&desired.object, source))?;
         complete(&mut desired.object, &cluster, naming.owner.as_ref());
+        leave_annotations(&mut desired.object, observed, &config.list("ignored_annotations"));
     }
     Ok(Plan {
         cluster,
@@ -208,6 +209,24 @@ fn complete(object: &mut Value, cluster: &Cluster, owner: Option<&Value>) {
     }
 }
 
+/// Leaves out annotations that others have changed and may.
+fn leave_annotations(object: &mut Value, observed: &Observed, ignored: &[&str]) {
+    const PLACES: [&str; 2] = ["/metadata/annotations", "/spec/template/metadata/annotations"];
+    if ignored.is_empty() {
+        return;
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
+    let Some(existing) = observed.find(&kind, &name) else { return };
+    for place in PLACES {
+        let Some(Value::Object(annotations)) = object.pointer_mut(place) else { continue };
+        let changed = |key: &str, value: &Value| {
+            existing.pointer(place).and_then(|existing| existing.get(key)).is_some_and(|existing| existing != value)
+        };
+        annotations.retain(|key, value| !(ignored.contains(&key.as_str()) && changed(key, value)));
+    }
+}
+
 fn broken(object: &Value, source: seal::Error) -> Error {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     Error::Seal { kind: text(&object["kind"]), name: text(&object["metadata"]["name"]), source }
@@ -218,6 +237,7 @@ fn account_settings(config: &Config) -> service_account::Settings {
         name: config.text("pod_service_account_name").to_owned(),
         account: config.text("pod_service_account_definition").to_owned(),
         binding: config.text("pod_service_account_role_binding_definition").to_owned(),
+        role: config.text("irsa_role_arn").to_owned(),
     }
 }
 

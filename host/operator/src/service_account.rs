@@ -13,7 +13,12 @@ pub struct Settings {
     pub account: String,
     /// `pod_service_account_role_binding_definition`: JSON or YAML, or empty for the built-in one.
     pub binding: String,
+    /// `irsa_role_arn`: the AWS role, or empty for none.
+    pub role: String,
 }
+
+/// The annotation by which AWS knows the role of a service account's pods.
+const ROLE: &str = "eks.amazonaws.com/role-arn";
 
 /// Why a definition cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +62,9 @@ pub fn objects(namespace: &str, settings: &Settings) -> Result<[Value; 2], Error
     if binding["metadata"]["name"].is_null() {
         binding["metadata"]["name"] = settings.name.clone().into();
     }
+    if !settings.role.is_empty() {
+        account["metadata"]["annotations"][ROLE] = settings.role.clone().into();
+    }
     for object in [&mut account, &mut binding] {
         object["metadata"]["namespace"] = namespace.into();
     }
@@ -94,7 +102,7 @@ mod tests {
     use super::*;
 
     fn settings(account: &str, binding: &str) -> Settings {
-        Settings { name: "postgres-pod".into(), account: account.into(), binding: binding.into() }
+        Settings { name: "postgres-pod".into(), account: account.into(), binding: binding.into(), role: String::new() }
     }
 
     #[test]
@@ -114,6 +122,14 @@ mod tests {
                 "subjects": [{"kind": "ServiceAccount", "name": "postgres-pod"}],
             })
         );
+    }
+
+    #[test]
+    fn the_account_carries_the_role_of_its_pods() {
+        let role = "arn:aws:iam::1:role/postgres";
+        let custom = "kind: ServiceAccount\nmetadata: {annotations: {a: b}}";
+        let [account, _] = objects("prod", &Settings { role: role.into(), ..settings(custom, "") }).unwrap();
+        assert_eq!(account["metadata"]["annotations"], json!({"a": "b", "eks.amazonaws.com/role-arn": role}));
     }
 
     #[test]

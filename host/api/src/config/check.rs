@@ -5,6 +5,7 @@ use pgloom_common::quantity::Quantity;
 
 use super::{Config, KEYS, Kind};
 use crate::problem::Problem;
+use crate::validate::window::MaintenanceWindow;
 
 pub fn problems(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -13,6 +14,7 @@ pub fn problems(config: &Config) -> Vec<Problem> {
     amounts(config, &mut problems);
     templates(config, &mut problems);
     taints(config, &mut problems);
+    windows(config, &mut problems);
     for key in KEYS.iter().filter(|key| key.kind == Kind::Duration && key.honoured) {
         if config.duration(key.name).is_zero() {
             problems
@@ -97,6 +99,15 @@ fn templates(config: &Config, problems: &mut Vec<Problem>) {
         if !template.contains(needed) {
             let problem = Problem::error(key, format!("{template:?} gives several objects one name"));
             problems.push(problem.remedy(format!("use {needed} in it")));
+        }
+    }
+}
+
+fn windows(config: &Config, problems: &mut Vec<Problem>) {
+    for text in config.list("maintenance_windows") {
+        if let Err(error) = MaintenanceWindow::parse(text) {
+            let problem = Problem::error("maintenance_windows", format!("{text:?}: {error}"));
+            problems.push(problem.remedy("write it as in 01:00-06:00 or Sat:00:00-04:00, in UTC"));
         }
     }
 }

@@ -51,6 +51,9 @@ fn other(key: &Key) -> (String, Value) {
         Kind::Duration => text("1h30m7s"),
         Kind::Schedule => text("7 7 7 7 *"),
         Kind::Reference => text("elsewhere/thing"),
+        Kind::List if key.name == "maintenance_windows" => {
+            ("01:00-06:00,Sat:00:00-04:00".to_owned(), json!(["01:00-06:00", "Sat:00:00-04:00"]))
+        }
         Kind::List => ("a, b".to_owned(), json!(["a", "b"])),
         Kind::Map => match key.name {
             "toleration" => ("key:'a,b'".to_owned(), json!({"key": "a,b"})),
@@ -277,6 +280,10 @@ fn a_value_that_cannot_be_used_is_named_with_its_key_and_a_remedy() {
             "error: secret_name_template: \"{cluster}\" gives several objects one name; use {username} in it",
         ),
         (
+            json!({"maintenance_windows": "Sam:00:00-04:00"}),
+            "error: maintenance_windows: \"Sam:00:00-04:00\": could not parse weekday: incorrect weekday; write it as in 01:00-06:00 or Sat:00:00-04:00, in UTC",
+        ),
+        (
             json!({"toleration": "key:a,effect:Never"}),
             "error: toleration: \"Never\" is no effect; use NoSchedule, PreferNoSchedule, NoExecute",
         ),
@@ -359,6 +366,18 @@ fn namespaces_are_one_some_or_all() {
     assert_eq!(watched(""), Watched::Own);
     assert_eq!(watched("*"), Watched::All);
     assert_eq!(watched("a, b"), Watched::These(BTreeSet::from(["a".to_owned(), "b".to_owned()])));
+}
+
+#[test]
+fn a_manifests_maintenance_windows_come_before_the_platforms_and_count_only_where_switched_on() {
+    let window = |text: &str| MaintenanceWindow::parse(text).unwrap();
+    let of = |data: Value, manifest: &[MaintenanceWindow]| {
+        Config::read(&config_map(data)).unwrap().config.maintenance_windows(manifest)
+    };
+    let on = json!({"enable_maintenance_windows": "true", "maintenance_windows": "01:00-06:00"});
+    assert_eq!(of(on.clone(), &[]), [window("01:00-06:00")]);
+    assert_eq!(of(on, &[window("Sat:00:00-04:00")]), [window("Sat:00:00-04:00")]);
+    assert_eq!(of(json!({"maintenance_windows": "01:00-06:00"}), &[window("Sat:00:00-04:00")]), []);
 }
 
 #[test]

@@ -59,6 +59,12 @@ impl MaintenanceWindow {
         let to = time(without_day(end, weekday)).map_err(Error::End)?;
         if from > to { Err(Error::Order) } else { Ok(Self { weekday, from, to }) }
     }
+
+    /// Whether a minute of a day lies in it, the last one included.
+    #[must_use]
+    pub fn contains(&self, weekday: Weekday, minute: u16) -> bool {
+        self.weekday.is_none_or(|day| day == weekday) && (self.from..=self.to).contains(&minute)
+    }
 }
 
 /// `04:00` of `Sat:04:00` in a window that starts on a Saturday.
@@ -89,6 +95,12 @@ fn time(text: &str) -> Result<u16, String> {
 impl Weekday {
     const ALL: [Self; 7] =
         [Self::Sunday, Self::Monday, Self::Tuesday, Self::Wednesday, Self::Thursday, Self::Friday, Self::Saturday];
+
+    /// The day so many days after a Sunday.
+    #[must_use]
+    pub fn after_sunday(days: usize) -> Self {
+        Self::ALL.into_iter().cycle().nth(days % 7).unwrap_or(Self::Sunday)
+    }
 
     /// The day of that name, as in `Mon`.
     pub fn parse(text: &str) -> Result<Self, Error> {
@@ -157,6 +169,22 @@ mod tests {
             ("", format),
         ] {
             assert_eq!(MaintenanceWindow::parse(text).unwrap_err().to_string(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_window_holds_its_minutes_every_day_or_on_its_day() {
+        let window = |text: &str| MaintenanceWindow::parse(text).unwrap();
+        let saturday = Weekday::after_sunday(6);
+        assert_eq!(saturday, Weekday::Saturday);
+        for (text, minute, expected) in [
+            ("01:00-04:30", 59, false),
+            ("01:00-04:30", 60, true),
+            ("Sat:01:00-04:30", 270, true),
+            ("Sat:01:00-04:30", 271, false),
+            ("Sun:01:00-04:30", 60, false),
+        ] {
+            assert_eq!(window(text).contains(saturday, minute), expected, "{text} {minute}");
         }
     }
 

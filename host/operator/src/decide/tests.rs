@@ -156,3 +156,21 @@ fn the_same_input_gives_the_same_plan_byte_for_byte() {
     let of = || format!("{:?}", plan(&manifest(), &Config::defaults()).unwrap().documents());
     assert_eq!(of(), of());
 }
+
+#[test]
+fn an_annotation_that_others_may_change_is_left_out_once_they_have() {
+    let annotated = |value: &str| json!({"metadata": {"name": "c", "annotations": {"theirs": value, "ours": value}}, "kind": "Service"});
+    let left = |existing: &str, ignored: &[&str]| {
+        let mut object = annotated("desired");
+        object["spec"]["template"]["metadata"]["annotations"] = json!({"theirs": "desired"});
+        let mut existing = annotated(existing);
+        existing["spec"]["template"]["metadata"]["annotations"] = existing["metadata"]["annotations"].clone();
+        let observed = Observed { objects: vec![existing], ..Observed::default() };
+        leave_annotations(&mut object, &observed, ignored);
+        (object["metadata"]["annotations"].clone(), object["spec"]["template"]["metadata"]["annotations"].clone())
+    };
+    assert_eq!(left("changed", &["theirs"]), (json!({"ours": "desired"}), json!({})));
+    let all = json!({"theirs": "desired", "ours": "desired"});
+    assert_eq!(left("changed", &[]).0, all);
+    assert_eq!(left("desired", &["theirs"]).0, all);
+}

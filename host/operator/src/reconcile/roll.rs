@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Preconditions};
+use pgloom_api::validate::window::{MaintenanceWindow, Weekday};
 use serde_json::Value;
 use tracing::{debug, info};
 
@@ -43,7 +46,24 @@ impl Turn<'_> {
         }
         let failed = self.context.recall(self.key).switchovers;
         let step = next(self.wanted(), &progress.members.all, failed);
+        if matches!(step, Next::Replace(_) | Next::Switchover { .. })
+            && let Some(windows) = self.closed(progress)
+        {
+            let message = format!("the rolling update waits for a maintenance window: {windows} (UTC)");
+            progress.conditions.push(Condition::fails("RolledOut", "MaintenanceWindow", message));
+            progress.look_after(self.settings.repair());
+            return Ok(());
+        }
         self.take(step, progress).await
+    }
+
+    /// The maintenance windows, if there are any and none is open.
+    fn closed(&self, progress: &Progress) -> Option<String> {
+        let of_manifest = progress.plan.as_ref().map(|plan| plan.cluster.maintenance_windows.clone());
+        let windows = self.settings.config.maintenance_windows(&of_manifest.unwrap_or_default());
+        let now = Timestamp::now().to_zoned(TimeZone::UTC);
+        (!windows.is_empty() && !is_open(&windows, &now))
+            .then(|| windows.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
     }
 
     /// Marks the members whose pods run another template.
@@ -190,6 +210,29 @@ impl Turn<'_> {
     }
 }
 
+/// Whether one of the windows holds this minute.
+fn is_open(windows: &[MaintenanceWindow], now: &Zoned) -> bool {
+    let weekday = usize::try_from(now.weekday().to_sunday_zero_offset()).map(Weekday::after_sunday);
+    let minute = u16::try_from(i32::from(now.hour()) * 60 + i32::from(now.minute()));
+    let (Ok(weekday), Ok(minute)) = (weekday, minute) else { return false };
+    windows.iter().any(|window| window.contains(weekday, minute))
+}
+
 fn failed(pod: &str, source: kube::Error) -> Error {
     Error::Roll { pod: pod.to_owned(), source: Box::new(source) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_open_on_its_day_and_in_its_minutes() {
+        let windows = ["Sat:01:00-04:00", "12:00-12:30"].map(|text| MaintenanceWindow::parse(text).unwrap());
+        let open = |text: &str| is_open(&windows, &text.parse::<Timestamp>().unwrap().to_zoned(TimeZone::UTC));
+        // A Saturday and the Sunday after it.
+        assert!(open("2031-05-17T01:00:00Z") && open("2031-05-17T04:00:59Z") && !open("2031-05-17T04:01:00Z"));
+        assert!(!open("2031-05-18T01:00:00Z") && open("2031-05-18T12:15:00Z"));
+        assert!(!is_open(&[], &Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC)));
+    }
 }
