@@ -6,6 +6,7 @@
 //! neither logged here nor by the server.
 
 mod access;
+mod admission;
 mod connect;
 mod databases;
 mod prepared;
@@ -200,7 +201,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     async fn run(&mut self) -> Result<(), Error> {
-        let mut session = self.open(MAINTENANCE).await?;
+        let mut session = self.enter().await?;
         if session.is_replica().await? {
             return Err(Error::Replica(self.server.host().into()));
         }

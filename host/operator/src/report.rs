@@ -20,7 +20,10 @@ pub enum Outcome {
 }
 
 /// The types of the operator's own conditions; all others are plugins'.
-pub const OWN: [&str; 5] = ["Applied", "DatabaseSynced", "Ready", "RolledOut", "Valid"];
+pub const OWN: [&str; 6] = [ACTIONS, "Applied", "DatabaseSynced", "Ready", "RolledOut", "Valid"];
+
+/// The condition that tells how the actions of plugins stand.
+pub const ACTIONS: &str = "ActionsDone";
 
 /// A condition.
 #[derive(Clone, Debug, PartialEq, Eq)]

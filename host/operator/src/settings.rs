@@ -9,9 +9,9 @@ use std::sync::Arc;
 use futures::channel::mpsc::UnboundedSender;
 use futures::{Stream, StreamExt};
 use kube::Client;
-use pgloom_api::Problem;
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
+use pgloom_api::{Problem, document};
 use pgloom_engine::pipeline::LoadError;
 use pgloom_engine::{Engine, Pipeline};
 use serde_json::Value;
@@ -38,8 +38,11 @@ pub enum Error {
     #[error("failed to read {0}; give another file with --pipeline")]
     File(String, #[source] std::io::Error),
     /// It is not YAML.
-    #[error("{0} is not YAML")]
-    Syntax(String, #[source] serde_yaml_ng::Error),
+    #[error("{0} cannot be read")]
+    Syntax(String, #[source] document::Error),
+    /// It is not one document.
+    #[error("{0} holds several documents; one is wanted")]
+    Several(String),
     /// Its content cannot be used.
     #[error("{name} cannot be used: {}", joined(.problems))]
     Content {
@@ -112,8 +115,7 @@ impl Loader {
                 else => return,
             };
             if in_use {
-                // The receiver is gone only when the operator stops.
-                store.clusters().into_iter().for_each(|key| _ = changed.unbounded_send(key));
+                look_at_all(&store, &changed);
             }
         }
     }
@@ -216,6 +218,11 @@ impl Loader {
     }
 }
 
+fn look_at_all(store: &Store, changed: &UnboundedSender<ClusterKey>) {
+    // The receiver is gone only when the operator stops.
+    store.clusters().into_iter().for_each(|key| _ = changed.unbounded_send(key));
+}
+
 /// A document that is the same as the one before is no news.
 fn news(documents: impl Stream<Item = Found> + Send + 'static) -> futures::stream::BoxStream<'static, Found> {
     let mut before: Option<Value> = None;
@@ -227,3 +234,6 @@ fn news(documents: impl Stream<Item = Found> + Send + 'static) -> futures::strea
         })
         .boxed()
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,6 +163,42 @@ async fn what_is_changed_by_hand_is_repaired_and_what_is_added_stays() {
 }
 
 #[tokio::test]
+async fn a_superuser_whose_secret_was_made_anew_is_let_in_by_another_one() {
+    let Some(database) = Database::clean("the admission of the superuser").await else { return };
+    let wanted = database.wanted(&guide(), &GUIDE_PASSWORDS);
+    database.synchronize(&wanted).await;
+    let anew = Wanted { password: Password::new("made anew"), ..wanted.clone() };
+    let report = database.synchronize(&anew).await;
+    assert_eq!(report.done, ["alter role postgres: password"]);
+    assert!(report.findings.iter().any(|finding| finding.message.contains("by way of \"pgloom_test_zalando\"")));
+    // As it was, for the tests that follow.
+    let back = Wanted { passwords: anew.passwords.clone(), ..wanted };
+    assert_eq!(database.synchronize(&back).await.failures, []);
+}
+
+#[tokio::test]
+async fn a_superuser_that_nobody_can_let_in_is_refused() {
+    let Some(database) = Database::clean("the refusal of the superuser").await else { return };
+    let sources = Sources { users: BTreeMap::new(), databases: BTreeMap::new(), ..guide() };
+    let wanted = Wanted { password: Password::new("wrong"), ..database.wanted(&sources, &[]) };
+    let error = synchronize(database.server.clone(), Arc::new(wanted), in_a_minute()).await.unwrap_err();
+    assert_eq!(error.category(), "refused");
+}
+
+#[tokio::test]
+async fn the_replication_user_follows_its_secret() {
+    let Some(database) = Database::clean("the replication user").await else { return };
+    let settings = Settings { replication: "pgloom_test_standby".into(), ..Settings::default() };
+    let sources = Sources { settings, ..guide() };
+    database.run(MAINTENANCE, "CREATE ROLE pgloom_test_standby LOGIN REPLICATION PASSWORD 'old'").await;
+    let passwords = [GUIDE_PASSWORDS[0], GUIDE_PASSWORDS[1], ("pgloom_test_standby", "new")];
+    let report = database.synchronize(&database.wanted(&sources, &passwords)).await;
+    assert!(report.done.contains(&"alter role pgloom_test_standby: password".into()), "{:?}", report.done);
+    let session = Session::open(&database.server, MAINTENANCE, "pgloom_test_standby", &Password::new("new")).await;
+    assert!(session.is_ok());
+}
+
+#[tokio::test]
 async fn a_verifier_that_the_server_made_is_kept() {
     let Some(database) = Database::clean("verifiers").await else { return };
     let wanted = database.wanted(&guide(), &[("pgloom_test_zalando", "пароль"), ("pgloom_test_foo_user", "f1")]);

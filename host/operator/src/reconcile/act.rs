@@ -14,6 +14,7 @@ use crate::context::Outcome;
 use crate::decide::Plan;
 use crate::event::Announcement;
 use crate::patroni::{self, Patroni, difference, lowers_a_limit, restart_next};
+use crate::report::{ACTIONS, Condition};
 use crate::volume;
 
 /// When a change of Patroni's configuration that failed is tried again first.
@@ -42,8 +43,13 @@ impl Turn<'_> {
                 let note = format!("{}: {}: {}", requested.step, requested.key, phase.1);
                 progress.warnings.push(Announcement::warning("Action", note));
             }
+            if matches!(requested.action, Action::ExpandClaim(_)) && phase.0 != "done" {
+                // Not everything that a claim waits for is told by its watch.
+                progress.look_after(self.settings.repair());
+            }
             records.push(self.record(requested, phase));
         }
+        progress.conditions.extend(condition(&records));
         progress.actions = Some(records);
     }
 
@@ -57,6 +63,9 @@ impl Turn<'_> {
             Action::Credential(_) | Action::UserList(_) => ("done", String::new()),
             Action::PoolerAccess(_) => phase_of(database, "the database"),
             Action::Promote if self.recorded(requested)["phase"] == "done" => ("done", String::new()),
+            Action::ConfigurePatroni(text) if configuration(text).is_none() => {
+                ("failed", "what Patroni shall be configured with is no JSON object".to_owned())
+            }
             Action::ConfigurePatroni(_) | Action::Promote => phase_of(patroni, "Patroni"),
             Action::ExpandClaim(claim) => {
                 let claims: Api<PersistentVolumeClaim> =
@@ -71,7 +80,7 @@ impl Turn<'_> {
     fn keep_patroni(&self, plan: &Plan, progress: &mut Progress) -> Option<Standing<()>> {
         let granted = || plan.actions.iter().filter(|requested| requested.granted);
         let wanted = granted().filter_map(|requested| match &requested.action {
-            Action::ConfigurePatroni(text) => serde_json::from_str(text).ok(),
+            Action::ConfigurePatroni(text) => configuration(text),
             _ => None,
         });
         let wanted: Vec<Value> = wanted.collect();
@@ -116,6 +125,38 @@ impl Turn<'_> {
             "since": since.unwrap_or_else(now),
         })
     }
+}
+
+/// What an action wants of Patroni's configuration, if it can be read.
+fn configuration(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok().filter(Value::is_object)
+}
+
+/// The condition that tells how the actions stand, the worst first; `None` without actions.
+fn condition(records: &[Value]) -> Option<Condition> {
+    let of = |phase: &str| -> Vec<String> {
+        let those = records.iter().filter(|record| record["phase"] == phase);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let line = |record: &Value| {
+            let message = text(&record["message"]);
+            format!("{} of {}: {message}", text(&record["key"]), text(&record["step"]))
+        };
+        those.map(line).collect()
+    };
+    if records.is_empty() {
+        return None;
+    }
+    for (phase, reason) in [("failed", "Failed"), ("refused", "Refused")] {
+        let lines = of(phase);
+        if !lines.is_empty() {
+            return Some(Condition::fails(ACTIONS, reason, lines.join("; ")));
+        }
+    }
+    let lines: Vec<String> = [of("running"), of("pending")].concat();
+    Some(match lines.is_empty() {
+        true => Condition::holds(ACTIONS, "Done", "what plugins asked for is done"),
+        false => Condition::unknown(ACTIONS, "Running", lines.join("; ")),
+    })
 }
 
 /// Whether Patroni only could not be reached.
@@ -195,5 +236,30 @@ fn kind(action: &Action) -> &'static str {
         Action::ExpandClaim(_) => "expand-claim",
         Action::ModifyVolume(_) => "modify-volume",
         Action::GrowFilesystem(_) => "grow-filesystem",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(key: &str, phase: &str, message: &str) -> Value {
+        json!({"step": "volume-resize", "key": key, "phase": phase, "message": message})
+    }
+
+    #[test]
+    fn a_condition_names_every_action_that_is_not_done_and_the_worst_alone() {
+        let (done, waits) = (record("a", "done", ""), record("b", "pending", "no volume yet"));
+        let (failed, refused) = (record("c", "failed", "no such claim"), record("d", "refused", "not executed"));
+        let of = |records: &[&Value]| {
+            let records: Vec<Value> = records.iter().map(|record| (*record).clone()).collect();
+            condition(&records).map(|condition| (condition.status, condition.reason, condition.message))
+        };
+        let told = |status, reason: &str, message: &str| Some((status, reason.to_owned(), message.to_owned()));
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[&done]), told("True", "Done", "what plugins asked for is done"));
+        assert_eq!(of(&[&done, &waits]), told("Unknown", "Running", "b of volume-resize: no volume yet"));
+        assert_eq!(of(&[&waits, &refused]), told("False", "Refused", "d of volume-resize: not executed"));
+        assert_eq!(of(&[&refused, &failed]), told("False", "Failed", "c of volume-resize: no such claim"));
     }
 }

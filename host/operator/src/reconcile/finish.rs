@@ -99,7 +99,9 @@ impl Turn<'_> {
         }
         let before = self.manifest["status"]["conditions"].as_array().into_iter().flatten();
         let types = before.filter_map(|condition| condition["type"].as_str());
-        types.filter(|type_name| !report::OWN.contains(type_name)).map(str::to_owned).collect()
+        let idle = progress.actions.as_ref().is_some_and(Vec::is_empty);
+        let stays = |type_name: &&str| report::OWN.contains(type_name) && !(idle && *type_name == report::ACTIONS);
+        types.filter(|type_name| !stays(type_name)).map(str::to_owned).collect()
     }
 }
 

@@ -269,3 +269,91 @@ async fn a_cluster_whose_teams_are_not_known_yet_is_left_for_later_and_nobody_wa
     assert!(begun.elapsed() < Duration::from_secs(2));
     assert_eq!(written(&wire), [] as [&str; 0]);
 }
+
+/// A pipeline whose only step asks for these actions.
+fn asks_for(actions: &[(&str, pgloom_engine::Action)]) -> Arc<Pipeline> {
+    use pgloom_engine::{ActionKind, ActionRequest, Description, Plugin, Response};
+    let description = Description {
+        name: "asking".into(),
+        version: "0.1.0".into(),
+        summary: "Asks".into(),
+        config_schema: "{}".into(),
+        config_example: "{}".into(),
+        config_keys: vec![],
+        relevant: vec![],
+        desired: vec![],
+        observed: vec![],
+        writes: vec![],
+        actions: vec![
+            ActionKind::ConfigurePatroni,
+            ActionKind::ExpandClaim,
+            ActionKind::ModifyVolume,
+            ActionKind::GrowFilesystem,
+            ActionKind::PoolerAccess,
+            ActionKind::Promote,
+        ],
+        requires: vec![],
+    };
+    let request =
+        |(key, action): &(&str, pgloom_engine::Action)| ActionRequest { key: (*key).into(), action: action.clone() };
+    let response = Response {
+        contributions: vec![],
+        actions: actions.iter().map(request).collect(),
+        findings: vec![],
+        conditions: vec![],
+    };
+    Arc::new(Pipeline::of(vec![Arc::new(Plugin::native(description, move |_| Ok(response.clone())))]).unwrap())
+}
+
+#[tokio::test]
+async fn every_action_is_done_kept_or_refused_by_name() {
+    use pgloom_engine::{Action as Asked, ExpandClaim, GrowFilesystem, ModifyVolume, PoolerAccess};
+    let claim = "pgdata-acid-orders-0".to_owned();
+    let pipeline = asks_for(&[
+        ("expand", Asked::ExpandClaim(ExpandClaim { claim: claim.clone(), size: "2Gi".into() })),
+        (
+            "modify",
+            Asked::ModifyVolume(ModifyVolume {
+                claim: claim.clone(),
+                size: None,
+                iops: None,
+                throughput: None,
+                volume_type: None,
+            }),
+        ),
+        ("grow", Asked::GrowFilesystem(GrowFilesystem { claim, pod: "acid-orders-0".into() })),
+        ("patroni", Asked::ConfigurePatroni("{".into())),
+        ("promote", Asked::Promote),
+        ("access", Asked::PoolerAccess(PoolerAccess { username: "pooler".into(), schema: "pooler".into() })),
+    ]);
+    let wire = Wire::new().with(MANIFEST, manifest());
+    let mut operator = operator(&wire, &[manifest()]);
+    let config = operator.settings.borrow().config.clone();
+    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    let after = reconcile(&operator, &key()).await.unwrap();
+    assert!(after != Action::await_change());
+    let status = last_status(&wire);
+    let told: Vec<String> = status["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| {
+            let text = |key: &str| record[key].as_str().unwrap();
+            format!("{} {}: {}", text("key"), text("phase"), text("message").split(':').next().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "expand failed: there is no claim pgdata-acid-orders-0",
+            "modify refused: modify-volume is not executed by this operator",
+            "grow refused: grow-filesystem is not executed by this operator",
+            "patroni failed: what Patroni shall be configured with is no JSON object",
+            "promote pending: Patroni is not kept at the moment",
+            "access pending: the database is not kept at the moment",
+        ]
+    );
+    let conditions = status["conditions"].as_array().unwrap();
+    let condition = conditions.iter().find(|condition| condition["type"] == "ActionsDone").unwrap();
+    assert_eq!((&condition["status"], &condition["reason"]), (&json!("False"), &json!("Failed")));
+}

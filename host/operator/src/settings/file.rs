@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use serde_json::Value;
+use pgloom_api::document;
 use tracing::error;
 
 use super::Error;
@@ -21,8 +21,11 @@ type Sight = (Vec<u8>, Vec<(PathBuf, u64, Option<SystemTime>)>);
 pub fn read(path: &Path) -> Result<Found, Error> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|source| Error::File(name.clone(), source))?;
-    let document: Value = serde_yaml_ng::from_str(&text).map_err(|source| Error::Syntax(name.clone(), source))?;
-    Ok(Found { name, document })
+    let mut documents = document::read(&text).map_err(|source| Error::Syntax(name.clone(), source))?;
+    match (documents.pop(), documents.is_empty()) {
+        (Some(document), true) => Ok(Found { name, document }),
+        _ => Err(Error::Several(name)),
+    }
 }
 
 /// The document whenever it or a file in the plugins' folder changes.
@@ -85,6 +88,9 @@ mod tests {
         let path = folder.path().join("pipeline.yaml");
         assert!(read(&path).unwrap_err().to_string().starts_with("failed to read "));
         std::fs::write(&path, "a: [").unwrap();
-        assert!(read(&path).unwrap_err().to_string().ends_with("is not YAML"));
+        let error = crate::reconcile::chain(&read(&path).unwrap_err());
+        assert!(error.contains("pipeline.yaml cannot be read") && error.contains("is not YAML"), "{error}");
+        std::fs::write(&path, "kind: Pipeline\n---\nkind: Pipeline\n").unwrap();
+        assert!(read(&path).unwrap_err().to_string().ends_with("holds several documents; one is wanted"));
     }
 }

@@ -1,0 +1,79 @@
+//! Promises about settings that change while the operator runs.
+
+use futures::channel::mpsc::unbounded;
+use serde_json::json;
+
+use super::*;
+use crate::config::{Kubernetes, Named};
+use crate::kind::Kind;
+use crate::store::Feed;
+use crate::wire::Wire;
+
+fn loader(wire: &Wire) -> Loader {
+    let named = Named { namespace: None, name: "pgloom".into() };
+    let config = config::Config {
+        kubernetes: Kubernetes { kubeconfig: None, context: None },
+        namespaces: None,
+        operator_namespace: None,
+        configuration: Source::ConfigMap(named),
+        pipeline: PipelineSource::File("pipeline.yaml".into()),
+        plugins: ".".into(),
+        cache: None,
+        controller_id: String::new(),
+        listen: ([127, 0, 0, 1], 0).into(),
+        lease: None,
+    };
+    Loader {
+        client: wire.client(),
+        engine: Arc::new(Engine::new(&pgloom_engine::Settings::default()).unwrap()),
+        config,
+        namespace: "ns".into(),
+        announcer: Announcer::new(wire.client(), ""),
+        metrics: Metrics::new(),
+    }
+}
+
+fn found(data: Value) -> Found {
+    let metadata = json!({"name": "pgloom", "namespace": "ns", "uid": "u"});
+    let document = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data});
+    Found { name: "ConfigMap ns/pgloom".into(), document }
+}
+
+fn in_use() -> watch::Sender<Settings> {
+    let pipeline = Arc::new(Pipeline::of(vec![]).unwrap());
+    watch::channel(Settings { config: Arc::new(Config::defaults()), pipeline }).0
+}
+
+#[tokio::test]
+async fn a_new_configuration_is_used_while_running_and_one_that_cannot_be_is_told_and_left() {
+    let wire = Wire::new();
+    let (loader, settings) = (loader(&wire), in_use());
+    loader.metrics.leading.set(1);
+    let image = || settings.borrow().config.text("docker_image").to_owned();
+    assert!(loader.take_configuration(&found(json!({"docker_image": "spilo:1"})), &settings).await);
+    assert_eq!(image(), "spilo:1");
+    assert!(!loader.take_configuration(&found(json!({"docker_image": "spilo:1"})), &settings).await, "it is no news");
+    assert!(!loader.take_configuration(&found(json!({"docker_image": "spilo:2", "workers": "four"})), &settings).await);
+    assert_eq!((image().as_str(), loader.metrics.configuration_rejected.get()), ("spilo:1", 1));
+    let notes: Vec<String> = wire.writes().iter().map(|write| write.body["note"].to_string()).collect();
+    assert!(notes[0].contains("what runs stays in use") && notes[0].contains("data.workers"), "{notes:?}");
+    assert!(loader.take_configuration(&found(json!({})), &settings).await);
+    assert_eq!(loader.metrics.configuration_rejected.get(), 0);
+}
+
+#[tokio::test]
+async fn when_settings_change_every_cluster_is_looked_at() {
+    let (sent, received) = unbounded();
+    let documents =
+        futures::stream::iter([found(json!({"docker_image": "spilo:1"})), found(json!({"docker_image": "spilo:1"}))]);
+    let news: Vec<Found> = news(documents).collect().await;
+    assert_eq!(news.len(), 1, "what is the same is no news");
+    let store = Store::default();
+    store.open(Feed { kind: Kind::cluster(), namespace: None, label: None, whole: false });
+    store.wrote(&ClusterKey::new("ns", "acid-a"), json!({
+        "apiVersion": "acid.zalan.do/v1", "kind": "postgresql", "metadata": {"name": "acid-a", "namespace": "ns", "resourceVersion": "1"}
+    }));
+    look_at_all(&store, &sent);
+    drop(sent);
+    assert_eq!(received.collect::<Vec<_>>().await, [ClusterKey::new("ns", "acid-a")]);
+}
