@@ -57,7 +57,11 @@ pub fn kubectl(arguments: &[&str]) -> Result<String, String> {
     kubectl_with(arguments, "")
 }
 
-fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
+/// Runs kubectl with an input.
+///
+/// # Errors
+/// With what it said, if it failed.
+pub fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster/cluster");
     let mut child = Command::new(script)
         .arg("kubectl")
