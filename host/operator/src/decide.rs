@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use pgloom_api::Problem;
 use pgloom_api::config::Config;
-use pgloom_api::validate::{Cluster, Rules, Validated, validate};
+use pgloom_api::validate::{Cluster, Validated, validate};
 use pgloom_engine::{
     Condition, Decision, Desired, Finding, Input, Pipeline, RequestedAction, Response, RunError, Severity,
 };
@@ -99,7 +99,7 @@ impl Error {
 /// # Errors
 /// If the manifest or the configuration cannot be used, or a step fails that may not be left out.
 pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: &Pipeline) -> Result<Plan, Error> {
-    let validated = validated(manifest, config, observed)?;
+    let validated = validated(manifest, config)?;
     let cluster = validated.cluster().clone();
     let mut findings: Vec<Finding> = validated.warnings().iter().map(finding::of_problem).collect();
 
@@ -134,14 +134,13 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     Ok(Plan { cluster, accounts: accounts.into(), objects, seals, secrets, roles, actions, findings, conditions, last })
 }
 
-fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<Validated, Error> {
+fn validated(manifest: &Value, config: &Config) -> Result<Validated, Error> {
     if let Some(pointer) = forged(&manifest["spec"]) {
         let problem = Problem::error(format!("spec{}", pointer.replace('/', ".")), "begins like a sealed credential");
         return Err(Error::Manifest(vec![finding::of_problem(&problem.remedy("write the value itself"))]));
     }
-    let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
-    let rules = Rules { running: observed.find("StatefulSet", name).is_some(), ..config.rules() };
-    validate(manifest, &rules).map_err(|problems| Error::Manifest(problems.iter().map(finding::of_problem).collect()))
+    validate(manifest, &config.rules())
+        .map_err(|problems| Error::Manifest(problems.iter().map(finding::of_problem).collect()))
 }
 
 /// A plugin that refuses the manifest does not fail: its findings are what the user has to read.

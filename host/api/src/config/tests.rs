@@ -200,8 +200,8 @@ fn a_value_that_cannot_be_used_is_named_with_its_key_and_a_remedy() {
             "warning: data.docker_imag: this key does not exist; it is ignored; did you mean docker_image?",
         ),
         (
-            json!({"enable_teams_api": "true"}),
-            "warning: enable_teams_api: pgloom does not honour this key; remove it, or know that it changes nothing",
+            json!({"enable_postgres_team_crd": "true"}),
+            "warning: enable_postgres_team_crd: pgloom does not honour this key; remove it, or know that it changes nothing",
         ),
     ] {
         assert_eq!(said(Config::read(&config_map(data))), [expected]);
@@ -272,10 +272,10 @@ fn namespaces_are_one_some_or_all() {
 fn the_rules_for_manifests_follow_the_configuration() {
     assert_eq!(Config::defaults().rules(), Rules::default());
     let config = Config::read(&config_map(json!({
-        "enable_team_id_clustername_prefix": "false", "enable_sidecars": "false", "super_username": "root", "infrastructure_roles_secret_name": "roles",
+        "enable_team_id_clustername_prefix": "false", "super_username": "root", "infrastructure_roles_secret_name": "roles",
     })));
     let rules = config.unwrap().config.rules();
-    assert!(!rules.team_prefix && !rules.sidecars && rules.super_username == "root" && rules.other_roles.is_none());
+    assert!(!rules.team_prefix && rules.super_username == "root" && rules.other_roles.is_none());
 }
 
 #[test]
