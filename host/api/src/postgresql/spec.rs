@@ -166,7 +166,7 @@ pub struct PostgresqlSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_replica_connection_pooler: Option<bool>,
 
-    /// The connection pooler. Default for each of its fields: `connection_pooler_*` of the operator configuration.
+    /// The connection pooler. Default: none; for each of its fields `connection_pooler_*` of the operator configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_pooler: Option<ConnectionPooler>,
 
@@ -355,7 +355,8 @@ pub struct PostgresqlSpec {
     #[schemars(length(max = 64))]
     pub additional_volumes: Vec<AdditionalVolume>,
 
-    /// Event streams made of tables. Default: none.
+    /// Event streams made of tables; nothing acts on them. Default: none.
+    /// Example: `[{applicationId: app, database: foo, tables: {data.orders: {eventType: order}}}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<Stream>,
 
