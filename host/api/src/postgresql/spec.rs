@@ -382,7 +382,16 @@ fn users(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let flags: Vec<_> = with_no.flat_map(|name| [name.clone(), name.to_uppercase()]).collect();
     schemars::json_schema!({
         "type": "object",
-        "additionalProperties": {"type": "array", "items": {"type": "string", "enum": flags}},
+        "maxProperties": 1024,
+        "additionalProperties": {
+            "type": "array",
+            "maxItems": 16,
+            "items": {"type": "string", "maxLength": 16, "enum": flags},
+            "x-kubernetes-validations": [{
+                "rule": "!self.exists(option, self.exists(other, other.lowerAscii() == 'no' + option.lowerAscii()))",
+                "message": "conflicting user flags: an option is given together with its opposite; remove one of them"
+            }],
+        },
     })
 }
 
