@@ -20,7 +20,7 @@ impl Operator {
         let file = File::create(&log).unwrap();
         let process = Command::new(dist.join("pgloom"))
             .args(["run", "--no-leader-election", "--listen", "127.0.0.1:0"])
-            .args(["--kubeconfig".as_ref(), std::env::var_os("PGLOOM_TEST_KUBECONFIG").unwrap().as_os_str()])
+            .args(["--kubeconfig".as_ref(), std::env::var_os(e2e::KUBECONFIG).unwrap().as_os_str()])
             .args(["--namespaces", namespace, "--operator-namespace", namespace, "--controller-id", id])
             .args(config)
             .args(["--pipeline".as_ref(), dist.join("plugins/pipeline.yaml").as_os_str()])
