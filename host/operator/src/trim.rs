@@ -14,6 +14,9 @@ pub const PREDECESSOR: &str = "postgres-operator";
 /// The annotation in which `kubectl apply` repeats the whole object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// The annotation of a cluster's Endpoints in which Patroni names the member that holds the leader's lock.
+pub const LOCK_HOLDER: &str = "leader";
+
 /// What is kept of an object.
 #[derive(Debug, PartialEq)]
 pub struct Trimmed {
@@ -116,19 +119,28 @@ fn entries(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 
-/// The leader renews its lock in the annotations every few seconds; the operator only cares that the object is there.
+/// The leader renews its lock in the annotations every few seconds; the operator only cares who holds it.
 fn endpoints(object: &mut Value) {
     if let Some(object) = object.as_object_mut() {
         object.remove("subsets");
     }
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("annotations");
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+        && let Some(annotations) = metadata.remove("annotations")
+        && annotations[LOCK_HOLDER].is_string()
+    {
+        metadata.insert("annotations".into(), json!({LOCK_HOLDER: annotations[LOCK_HOLDER]}));
     }
 }
 
-/// Replaces every value of a Secret by its hash, as in `sha256:2cf24d…`.
+/// Replaces every value of a Secret by its hash, as in `sha256:2cf24d…`; leaves any other object as it is.
 pub fn hash_secret(object: &mut Value) {
-    if let Some(data) = object.get_mut("data").and_then(Value::as_object_mut) {
+    if object["kind"] != "Secret" {
+        return;
+    }
+    let Some(secret) = object.as_object_mut() else { return };
+    // Only files have it: the API server turns it into data.
+    let plain = secret.remove("stringData");
+    if let Some(data) = secret.get_mut("data").and_then(Value::as_object_mut) {
         for value in data.values_mut() {
             let text = value.as_str().unwrap_or_default();
             if !text.starts_with(HASHED) {
@@ -136,8 +148,8 @@ pub fn hash_secret(object: &mut Value) {
             }
         }
     }
-    if let Some(object) = object.as_object_mut() {
-        object.remove("stringData");
+    for (name, value) in plain.as_ref().and_then(Value::as_object).into_iter().flatten() {
+        object["data"][name] = json!(hash_plain(value.as_str().unwrap_or_default().as_bytes()));
     }
 }
 

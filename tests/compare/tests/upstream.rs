@@ -74,7 +74,7 @@ fn compare(test: &str, name: &str, list: &str) {
                 continue;
             }
         };
-        for (object, difference) in differences(case.made, objects(&plan)) {
+        for (object, difference) in differences(case.made, objects(&plan).unwrap()) {
             let covers = |deviation: &Deviation| deviation.covers(&case.name, &object, &difference.path);
             let covering: Vec<usize> = (0..deviations.len()).filter(|index| covers(&deviations[*index])).collect();
             covering.iter().for_each(|index| needed[*index] = true);

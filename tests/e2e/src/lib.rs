@@ -57,7 +57,11 @@ pub fn kubectl(arguments: &[&str]) -> Result<String, String> {
     kubectl_with(arguments, "")
 }
 
-fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
+/// Runs kubectl with an input.
+///
+/// # Errors
+/// With what it said, if it failed.
+pub fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster/cluster");
     let mut child = Command::new(script)
         .arg("kubectl")
@@ -80,7 +84,10 @@ pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -
     let start = Instant::now();
     loop {
         match check() {
-            Ok(value) => return value,
+            Ok(value) => {
+                println!("{:5.1} s until {what}", start.elapsed().as_secs_f64());
+                return value;
+            }
             Err(reason) if start.elapsed() > PATIENCE => panic!("{what}: not within {PATIENCE:?}: {reason}"),
             Err(_) => std::thread::sleep(Duration::from_secs(1)),
         }
@@ -133,6 +140,16 @@ impl Namespace {
         text.lines().map(|line| line.rsplit('/').next().unwrap_or_default().to_owned()).collect()
     }
 
+    /// The names of all objects in the namespace, apart from events.
+    pub fn everything(&self) -> Vec<String> {
+        let kinds = kubectl(&["api-resources", "--namespaced", "--verbs", "list", "--output", "name"]).unwrap();
+        let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
+        let names = self.kubectl(&["get", &kinds.join(","), "--output", "name"]).unwrap();
+        let mut names: Vec<String> = names.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
     /// Merges a change into an object.
     pub fn patch(&self, kind: &str, name: &str, change: &Value) {
         self.kubectl(&["patch", kind, name, "--type", "merge", "--patch", &change.to_string()]).unwrap();
@@ -166,11 +183,32 @@ impl Namespace {
     }
 
     /// The password that a user's Secret holds.
-    pub fn password(&self, cluster: &str, user: &str) -> String {
+    ///
+    /// # Errors
+    /// If there is no such Secret.
+    pub fn password(&self, cluster: &str, user: &str) -> Result<String, String> {
         let name = format!("{}.{cluster}.credentials", user.replace('_', "-"));
-        let secret = self.get("secret", &name).unwrap();
+        let secret = self.get("secret", &name)?;
         assert_eq!(decode(&secret["data"]["username"]), user);
-        decode(&secret["data"]["password"])
+        Ok(decode(&secret["data"]["password"]))
+    }
+
+    /// What a script of the shell prints, run in a pod's database container.
+    ///
+    /// # Errors
+    /// With what it said, if it failed.
+    pub fn run(&self, pod: &str, script: &str) -> Result<String, String> {
+        self.kubectl(&["exec", pod, "--container", "postgres", "--", "sh", "-c", script])
+    }
+
+    /// Writes a file into a pod's database container, and gives its path.
+    pub fn file(&self, pod: &str, name: &str, content: &str) -> String {
+        let path = format!("/tmp/{name}");
+        let write = format!("cat > {path}");
+        let namespace = ["--namespace", &self.name];
+        let arguments = ["exec", "--stdin", pod, "--container", "postgres", "--", "sh", "-c", &write];
+        kubectl_with(&[&namespace, &arguments[..]].concat(), content).unwrap();
+        path
     }
 
     /// What a statement answers, run by psql in a member's pod over the network, with the Secret's password.
@@ -179,7 +217,7 @@ impl Namespace {
     /// With what psql said, if it failed.
     pub fn sql(&self, cluster: &str, connection: &Connection, statement: &str) -> Result<String, String> {
         let Connection { user, database, host, mode } = connection;
-        let password = self.password(cluster, user);
+        let password = self.password(cluster, user)?;
         let pod = self.names("pods", cluster).first().cloned().ok_or("no pod")?;
         let target = format!("host={host} user={user} dbname={database} sslmode={mode} connect_timeout=10");
         let password = format!("PGPASSWORD={password}");

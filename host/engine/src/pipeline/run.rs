@@ -139,6 +139,7 @@ impl Step {
         let Some(spare) = spare else { return Err(failed) };
         *merger = spare;
         decision.findings.push(self.excuse(&failed));
+        decision.degraded = true;
         match (self.on_failure, input.last.get(&self.name)) {
             (OnFailure::KeepLast, Some(last)) => {
                 self.merge(last, merger)?;

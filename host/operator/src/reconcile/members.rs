@@ -8,6 +8,7 @@ use crate::context::Settings;
 use crate::report::Condition;
 use crate::rollout::{self, Member, Role, ordinal};
 use crate::store::Kept;
+use crate::trim::LOCK_HOLDER;
 
 /// The members of a cluster, by their ordinals.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +20,8 @@ pub struct Members {
 }
 
 impl Members {
-    /// The database pods among a cluster's objects.
-    pub fn of(objects: &[Arc<Kept>], settings: &Settings) -> Self {
+    /// The database pods among the objects of the cluster `name`.
+    pub fn of(name: &str, objects: &[Arc<Kept>], settings: &Settings) -> Self {
         let config = &settings.config;
         let labels = config.map("cluster_labels");
         let is_database = |pod: &Value| labels.iter().all(|(key, value)| pod["metadata"]["labels"][*key] == *value);
@@ -28,7 +29,12 @@ impl Members {
         let mut pods: Vec<Value> = pods.filter(is_database).collect();
         pods.sort_by_key(|pod| pod["metadata"]["name"].as_str().and_then(ordinal));
         let role_label = config.text("pod_role_label");
-        Self { all: pods.iter().map(|pod| rollout::member(pod, role_label)).collect(), pods }
+        let mut all: Vec<Member> = pods.iter().map(|pod| rollout::member(pod, role_label)).collect();
+        let lock = objects.iter().find(|kept| kept.kind.is("Endpoints") && *kept.name == *name);
+        if let Some(holder) = lock.and_then(|lock| holder(&lock.object())) {
+            demote(&mut all, &holder);
+        }
+        Self { all, pods }
     }
 
     /// The pod that leads, if there is exactly one.
@@ -96,6 +102,20 @@ impl Members {
     }
 }
 
+/// Who holds the leader's lock.
+fn holder(lock: &Value) -> Option<String> {
+    lock["metadata"]["annotations"][LOCK_HOLDER].as_str().map(str::to_owned)
+}
+
+/// A member writes its role onto its own pod, so one that hangs still claims to lead when another has taken over. Where
+/// the holder of the lock leads, nobody else does.
+fn demote(members: &mut [Member], holder: &str) {
+    if members.iter().any(|member| member.pod == holder && member.role == Some(Role::Master)) {
+        let others = members.iter_mut().filter(|member| member.pod != holder);
+        others.filter(|member| member.role == Some(Role::Master)).for_each(|member| member.role = None);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +144,18 @@ mod tests {
     #[test]
     fn two_pods_that_say_they_lead_are_no_leader() {
         assert!(members(&[("c-0", Some(Role::Master), true), ("c-1", Some(Role::Master), true)]).leader().is_none());
+    }
+
+    #[test]
+    fn of_two_pods_that_say_they_lead_the_one_that_holds_the_lock_does() {
+        let mut both = members(&[("c-0", Some(Role::Master), true), ("c-1", Some(Role::Master), true)]);
+        demote(&mut both.all, "c-1");
+        assert_eq!(both.condition(None).message, "c-1 leads");
+        assert_eq!(both.missing(2).as_deref(), Some("pod c-0 does not serve: it has no role yet"));
+
+        let mut before = members(&[("c-0", Some(Role::Master), true), ("c-1", Some(Role::Replica), true)]);
+        demote(&mut before.all, "c-1");
+        assert_eq!(before.condition(None).message, "c-0 leads");
     }
 
     #[test]

@@ -1,21 +1,18 @@
-// Images without a registry or a builder: a folder becomes a one-layer OCI archive; and the names inside an archive are told.
+// Images without a registry or a builder: a folder becomes a one-layer OCI archive.
 package main
 
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 )
 
 const (
@@ -143,71 +140,4 @@ func writeEntry(out *tar.Writer, name string, content []byte) error {
 	}
 	_, err := out.Write(content)
 	return err
-}
-
-// printNames prints the misread names of an archive, one a line.
-func printNames(archive string) error {
-	names, err := misreadNames(archive)
-	for _, name := range names {
-		fmt.Println(name)
-	}
-	return err
-}
-
-// misreadNames finds the names that tools other than containerd's own give in an OCI archive: containerd takes the standard's
-// annotation for a tag, and would call the image "import-DATE:NAME". There are none in an archive of Docker's kind, nor in one that
-// containerd understands.
-func misreadNames(archive string) ([]string, error) {
-	file, err := os.Open(archive)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	in, err := openTar(file)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		header, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s is no image archive: %w", archive, err)
-		}
-		if filepath.Clean(header.Name) != "index.json" {
-			continue
-		}
-		var index struct{ Manifests []descriptor }
-		if err := json.NewDecoder(in).Decode(&index); err != nil {
-			return nil, fmt.Errorf("%s: index.json: %w", archive, err)
-		}
-		var names []string
-		for _, manifest := range index.Manifests {
-			name := manifest.Annotations[refNameAnnotation]
-			if manifest.Annotations[fullNameAnnotation] == "" && strings.Contains(name, "/") {
-				names = append(names, name)
-			}
-		}
-		return names, nil
-	}
-}
-
-// openTar reads an archive with or without gzip; without, it seeks over what it need not read.
-func openTar(file *os.File) (*tar.Reader, error) {
-	magic := make([]byte, 2)
-	if _, err := io.ReadFull(file, magic); err != nil {
-		return nil, err
-	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		return tar.NewReader(file), nil
-	}
-	unzipped, err := gzip.NewReader(file)
-	if err != nil {
-		return nil, err
-	}
-	return tar.NewReader(unzipped), nil
 }

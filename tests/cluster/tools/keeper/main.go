@@ -11,7 +11,6 @@ const usage = `usage:
   keeper forward LISTEN TARGET NAMESPACE       pass TCP connections from LISTEN, here, to TARGET in a network namespace (a path)
   keeper pki FOLDER NODE NODE_IP SERVICE_IP PORT   make the certificates and kubeconfigs that are missing
   keeper image NAME ROOT ARCHIVE ENTRYPOINT…   pack the folder ROOT as a one-layer image, an OCI archive
-  keeper names ARCHIVE                         print the names that an OCI archive gives its images without containerd understanding them
   keeper wait URL AUTHORITY                    wait until a server, known by the certificate file AUTHORITY, answers 200
   keeper port                                  print a free TCP port of the loopback address
 `
@@ -37,8 +36,6 @@ func run(args []string) error {
 			return pki(rest[0], rest[1], rest[2], rest[3], rest[4])
 		case name == "image" && len(rest) >= 4:
 			return writeImage(rest[0], rest[1], rest[2], rest[3:])
-		case name == "names" && len(rest) == 1:
-			return printNames(rest[0])
 		case name == "wait" && len(rest) == 2:
 			return wait(rest[0], rest[1])
 		case name == "port" && len(rest) == 0:

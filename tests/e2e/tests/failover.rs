@@ -1,0 +1,55 @@
+//! When the leader fails another member leads, the status tells so, and the failed one comes back as a replica.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace};
+use serde_json::json;
+
+const CLUSTER: &str = "acid-failover";
+
+#[test]
+fn a_leader_that_fails_is_followed_by_another() {
+    if !has_cluster("failover") {
+        return;
+    }
+    let namespace = namespace("failover");
+    namespace.apply(&minimal(CLUSTER, 2));
+    namespace.running(CLUSTER);
+    write(&namespace, "create table kept as select 1 as value");
+    let old = namespace.leader(CLUSTER).unwrap();
+    let new = format!("{CLUSTER}-{}", if old.ends_with("-0") { 1 } else { 0 });
+    eventually("the replica follows", || streams(&namespace, &old));
+
+    // Patroni hangs and PostgreSQL is gone: nobody gives the lock back, it has to run out.
+    namespace.run(&old, "pkill -STOP -f '[b]in/patroni'; pkill -KILL -x postgres").unwrap();
+    eventually("the other member leads and the status says so", || {
+        let status = namespace.get("postgresql", CLUSTER)?["status"].clone();
+        ensure(status["leader"] == json!(new), &status)
+    });
+    eventually("the database answers at its Service, with what was written", || {
+        let answer = namespace.sql(CLUSTER, &connection(), "select value, pg_is_in_recovery() from kept")?;
+        ensure(answer == "1|f", answer)
+    });
+    write(&namespace, "insert into kept values (2)");
+
+    namespace.run(&old, "pkill -CONT -f '[b]in/patroni'").unwrap();
+    eventually("the one that failed follows", || streams(&namespace, &new));
+    let status = namespace.running(CLUSTER);
+    assert_eq!(status["leader"], json!(new));
+    assert_eq!(namespace.leader(CLUSTER).unwrap(), new);
+}
+
+/// Whether the only replica streams from the leader and has all that it wrote.
+fn streams(namespace: &Namespace, leader: &str) -> Result<(), String> {
+    let statement = "select state, sent_lsn = replay_lsn from pg_stat_replication";
+    let command = format!("psql -U postgres -h /run/postgresql -AtXc '{statement}'");
+    let answer = namespace.run(leader, &format!("su postgres -c \"{command}\""))?;
+    ensure(answer.trim() == "streaming|t", answer)
+}
+
+fn write(namespace: &Namespace, statement: &str) {
+    namespace.sql(CLUSTER, &connection(), statement).unwrap();
+}
+
+fn connection() -> Connection<'static> {
+    Connection { user: "zalando", database: "foo", host: CLUSTER, mode: "require" }
+}
