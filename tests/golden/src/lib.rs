@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "here a panic is the report of a test")]
 
 mod account;
+mod input;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use pgloom_operator::observed::Observed;
 use serde_json::{Value, json};
 
 pub use account::account;
+pub use input::{Input, cases, examples};
 pub use text::{read, read_all, shuffled, yaml};
 
 /// A file of the repository.
