@@ -29,12 +29,9 @@ pub fn has_cluster(test: &str) -> bool {
     found
 }
 
-/// Makes a namespace; any that an earlier run left is replaced.
-pub fn namespace(name: &str) -> Namespace {
-    let name = format!("e2e-{name}");
-    let _ = kubectl(&["delete", "namespace", &name, "--ignore-not-found", "--wait"]);
-    kubectl(&["create", "namespace", &name]).unwrap();
-    Namespace { name }
+/// Makes a namespace for a test; any that an earlier run left is replaced.
+pub fn namespace(test: &str) -> Namespace {
+    Namespace::named(&format!("e2e-{test}"))
 }
 
 impl Drop for Namespace {
@@ -103,12 +100,26 @@ pub fn ensure(holds: bool, seen: impl std::fmt::Display) -> Result<(), String> {
 }
 
 impl Namespace {
+    /// Makes the namespace of this name; any that an earlier run left is replaced.
+    pub fn named(name: &str) -> Self {
+        let _ = kubectl(&["delete", "namespace", name, "--ignore-not-found", "--wait"]);
+        kubectl(&["create", "namespace", name]).unwrap();
+        Self { name: name.to_owned() }
+    }
+
     /// kubectl in this namespace.
     ///
     /// # Errors
     /// With what it said, if it failed.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         kubectl(&[&["--namespace", &self.name], arguments].concat())
+    }
+
+    /// Creates objects under the name of a field manager.
+    pub fn create_as(&self, manager: &str, objects: Vec<Value>) {
+        let manager = format!("--field-manager={manager}");
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        kubectl_with(&["--namespace", &self.name, "create", &manager, "--filename", "-"], &list.to_string()).unwrap();
     }
 
     /// Applies an object.
