@@ -11,7 +11,7 @@ use compare::case::{FOLDER, identity, read_all, release};
 use compare::decided::{objects, plan, shipped};
 use compare::deviation::{self, Deviation};
 use compare::difference::{Difference, between};
-use compare::{document, normal};
+use compare::{document, life, normal};
 use pgloom_engine::Pipeline;
 use serde_json::Value;
 
@@ -93,6 +93,38 @@ fn compare(test: &str, name: &str, list: &str) {
 #[test]
 fn every_recorded_case_is_decided_as_it_was_made_but_for_the_listed_deviations() {
     compare("every_recorded_case_is_decided_as_it_was_made_but_for_the_listed_deviations", "newest", deviation::NEWEST);
+}
+
+#[test]
+fn a_recorded_life_is_followed_change_by_change() {
+    let Some(folder) = release("newest").filter(|folder| folder.join(life::FOLDER).is_dir()) else {
+        return skip("a_recorded_life_is_followed_change_by_change", "newest");
+    };
+    let (mut report, mut compared) = (String::new(), 0);
+    for step in life::read(&folder).unwrap() {
+        let decided = by_identity(objects(&plan(&step.case, pipeline()).unwrap()).unwrap());
+        for gone in step.deleted.iter().filter(|gone| decided.contains_key(*gone)) {
+            _ = writeln!(report, "{}: {gone} is still wanted", step.case.name);
+        }
+        for mut object in step.made {
+            let name = identity(&object);
+            let Some(ours) = decided.get(&name) else {
+                _ = writeln!(report, "{}: {name} is not wanted", step.case.name);
+                continue;
+            };
+            compared += 1;
+            // A patch has no metadata, and a body may leave its namespace to the request.
+            if object["metadata"]["labels"].is_null() {
+                object["metadata"] = ours["metadata"].clone();
+            }
+            object["metadata"]["namespace"] = ours["metadata"]["namespace"].clone();
+            for difference in between(&normal::object(object), ours) {
+                _ = writeln!(report, "{}: {name} {difference}", step.case.name);
+            }
+        }
+    }
+    assert!(compared > 20, "{compared} objects");
+    assert!(report.is_empty(), "{report}");
 }
 
 #[test]

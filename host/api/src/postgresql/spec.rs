@@ -239,20 +239,20 @@ pub struct PostgresqlSpec {
     #[schemars(schema_with = "ranges")]
     pub allowed_source_ranges: Vec<String>,
 
-    /// Roles whose password changes regularly, with a new role each time. Default: none. Example: `[foo_user]`.
+    /// Roles whose password changes regularly, with a new role each time; nothing acts on it. Default: none. Example: `[foo_user]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_with_secret_rotation: Vec<String>,
 
-    /// Roles whose password changes regularly, the role staying the same. Default: none. Example: `[flyway]`.
+    /// Roles whose password changes regularly, the role staying the same; nothing acts on it. Default: none. Example: `[flyway]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_with_in_place_secret_rotation: Vec<String>,
 
-    /// Roles whose password never changes. Default: none. Example: `[bar_user]`.
+    /// Roles whose password never changes; nothing acts on it. Default: none. Example: `[bar_user]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_ignoring_secret_rotation: Vec<String>,
 
     /// When the operator may restart pods and upgrade, in UTC: `HH:MM-HH:MM` every day or `Sat:HH:MM-Sat:HH:MM`.
-    /// Default: `maintenance_windows` of the operator configuration, else any time. Example: `["01:00-06:00", "Sat:00:00-04:00"]`.
+    /// It is checked; nothing acts on it. Default: any time. Example: `["01:00-06:00", "Sat:00:00-04:00"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "windows")]
     pub maintenance_windows: Vec<String>,
