@@ -30,8 +30,6 @@ pub struct Desired {
     pub object: Value,
     /// The step that created it.
     pub step: String,
-    /// Which step set each leaf, by field path.
-    pub owners: BTreeMap<String, String>,
 }
 
 /// An action that a step asks for.

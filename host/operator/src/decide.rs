@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use pgloom_api::config::Config;
 use pgloom_api::seal::{self, Secrets};
-use pgloom_api::validate::{Cluster, Rules, Validated, validate};
+use pgloom_api::validate::{Cluster, Validated, validate};
 use pgloom_engine::{
     Condition, Decision, Desired, Finding, Input, Pipeline, RequestedAction, Response, RunError, Severity,
 };
@@ -179,9 +179,8 @@ fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<V
     if let Some(finding) = observed.objects.iter().find_map(finding::of_forgery) {
         return Err(Error::Manifest(vec![finding]));
     }
-    let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
-    let rules = Rules { running: observed.find("StatefulSet", name).is_some(), ..config.rules() };
-    validate(manifest, &rules).map_err(|problems| Error::Manifest(problems.iter().map(finding::of_problem).collect()))
+    validate(manifest, &config.rules())
+        .map_err(|problems| Error::Manifest(problems.iter().map(finding::of_problem).collect()))
 }
 
 /// A plugin that refuses the manifest does not fail: its findings are what the user has to read.

@@ -5,11 +5,15 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "here a panic is the report of a test")]
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use serde_json::{Value, json};
+
+/// Names the kubeconfig of the local cluster, as `tests/cluster/cluster kubeconfig` prints it.
+pub const KUBECONFIG: &str = "PGLOOM_TEST_KUBECONFIG";
 
 /// How long anything may take on two busy cores.
 pub const PATIENCE: Duration = Duration::from_secs(240);
@@ -22,19 +26,16 @@ pub struct Namespace {
 
 /// Whether there is a cluster to test on; says loudly if not.
 pub fn has_cluster(test: &str) -> bool {
-    let found = std::env::var_os("PGLOOM_TEST_KUBECONFIG").is_some();
+    let found = std::env::var_os(KUBECONFIG).is_some();
     if !found {
-        println!("SKIPPED: {test}: PGLOOM_TEST_KUBECONFIG names no cluster; run `make test`");
+        println!("SKIPPED: {test}: {KUBECONFIG} names no cluster; run `make test`");
     }
     found
 }
 
-/// Makes a namespace; any that an earlier run left is replaced.
-pub fn namespace(name: &str) -> Namespace {
-    let name = format!("e2e-{name}");
-    let _ = kubectl(&["delete", "namespace", &name, "--ignore-not-found", "--wait"]);
-    kubectl(&["create", "namespace", &name]).unwrap();
-    Namespace { name }
+/// Makes a namespace for a test; any that an earlier run left is replaced.
+pub fn namespace(test: &str) -> Namespace {
+    Namespace::named(&format!("e2e-{test}"))
 }
 
 impl Drop for Namespace {
@@ -57,16 +58,24 @@ pub fn kubectl(arguments: &[&str]) -> Result<String, String> {
     kubectl_with(arguments, "")
 }
 
-fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster/cluster");
-    let mut child = Command::new(script)
-        .arg("kubectl")
+/// Runs kubectl with an input.
+///
+/// # Errors
+/// With what it said, if it failed.
+pub fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
+    // The cluster's own, and not by way of its script, which looks at the whole machine first: the tests call often.
+    let kubeconfig = std::env::var_os(KUBECONFIG).map(PathBuf::from).expect("has_cluster was asked");
+    let mut child = Command::new(kubeconfig.with_file_name("bin").join("kubectl"))
+        .arg("--kubeconfig")
+        .arg(&kubeconfig)
+        .arg("--cache-dir")
+        .arg(kubeconfig.with_file_name("kubectl-cache"))
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("the cluster's script runs");
+        .expect("the local cluster has a kubectl");
     let written = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
     let output = child.wait_with_output().map_err(|error| error.to_string())?;
     written.map_err(|error| error.to_string())?;
@@ -99,12 +108,26 @@ pub fn ensure(holds: bool, seen: impl std::fmt::Display) -> Result<(), String> {
 }
 
 impl Namespace {
+    /// Makes the namespace of this name; any that an earlier run left is replaced.
+    pub fn named(name: &str) -> Self {
+        let _ = kubectl(&["delete", "namespace", name, "--ignore-not-found", "--wait"]);
+        kubectl(&["create", "namespace", name]).unwrap();
+        Self { name: name.to_owned() }
+    }
+
     /// kubectl in this namespace.
     ///
     /// # Errors
     /// With what it said, if it failed.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         kubectl(&[&["--namespace", &self.name], arguments].concat())
+    }
+
+    /// Creates objects under the name of a field manager.
+    pub fn create_as(&self, manager: &str, objects: Vec<Value>) {
+        let manager = format!("--field-manager={manager}");
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        kubectl_with(&["--namespace", &self.name, "create", &manager, "--filename", "-"], &list.to_string()).unwrap();
     }
 
     /// Applies an object.

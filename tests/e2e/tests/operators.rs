@@ -17,16 +17,11 @@ fn another_operator_takes_over_when_the_one_that_leads_goes() {
     if !has_cluster("operators") {
         return;
     }
-    let ready = kubectl(&[
-        "--namespace",
-        SYSTEM,
-        "get",
-        "deployment",
-        "pgloom",
-        "--output",
-        "jsonpath={.status.readyReplicas}",
-    ]);
-    assert_eq!(ready.unwrap(), "2");
+    eventually("two operators are ready", || {
+        let field = "jsonpath={.status.readyReplicas}";
+        let ready = kubectl(&["--namespace", SYSTEM, "get", "deployment", "pgloom", "--output", field])?;
+        ensure(ready == "2", ready)
+    });
     let old = eventually("one operator leads", holder);
     let pod = old.split('_').next().unwrap().to_owned();
     kubectl(&["--namespace", SYSTEM, "delete", "pod", &pod, "--wait=false"]).unwrap();

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "here a panic is the report of a test")]
 
 mod account;
+mod input;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use pgloom_operator::observed::Observed;
 use serde_json::{Value, json};
 
 pub use account::account;
+pub use input::{Input, cases, examples};
 pub use text::{read, read_all, shuffled, yaml};
 
 /// A file of the repository.
@@ -74,12 +76,17 @@ pub fn config_of(keys: &Value) -> Config {
     config(Some(&json!({"apiVersion": "v1", "kind": "ConfigMap", "data": keys})))
 }
 
-/// What a pipeline decides, as a document.
+/// The namespace of the operator.
+const OPERATOR: &str = "pgloom-system";
+
+/// What a pipeline decides, as a document. What is observed in the operator's namespace may describe infrastructure roles.
 pub fn decided(mut manifest: Value, config: &Config, observed: Vec<Value>, pipeline: &Pipeline) -> Value {
     if let Some(metadata) = manifest["metadata"].as_object_mut() {
         metadata.entry("namespace").or_insert_with(|| json!("default"));
     }
-    account(&decide(&manifest, config, &Observed::of(observed), pipeline))
+    let mut seen = Observed::of(observed.clone());
+    seen.read_infrastructure(config, OPERATOR, &observed);
+    account(&decide(&manifest, config, &seen, pipeline))
 }
 
 /// Compares with a committed file; `UPDATE=1` rewrites it. Gives what differs, for a test that goes on with others.

@@ -300,10 +300,10 @@ fn a_manifests_maintenance_windows_come_before_the_platforms_and_count_only_wher
 fn the_rules_for_manifests_follow_the_configuration() {
     assert_eq!(Config::defaults().rules(), Rules::default());
     let config = Config::read(&config_map(json!({
-        "enable_team_id_clustername_prefix": "false", "enable_sidecars": "false", "super_username": "root", "infrastructure_roles_secret_name": "roles",
+        "enable_team_id_clustername_prefix": "false", "super_username": "root", "infrastructure_roles_secret_name": "roles",
     })));
     let rules = config.unwrap().config.rules();
-    assert!(!rules.team_prefix && !rules.sidecars && rules.super_username == "root" && rules.other_roles.is_none());
+    assert!(!rules.team_prefix && rules.super_username == "root" && rules.other_roles.is_none());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::Rules;
 use crate::problem::{Problem, nearest};
 
 /// Names of one field, the older one first; giving both is a contradiction.
@@ -16,7 +17,7 @@ const DEPRECATED: [(&str, &str); 2] =
 const WITHOUT_EFFECT: [&str; 4] =
     ["streams", "usersWithSecretRotation", "usersWithInPlaceSecretRotation", "usersIgnoringSecretRotation"];
 
-pub fn check(spec: &Value, problems: &mut Vec<Problem>) {
+pub fn check(spec: &Value, rules: &Rules, problems: &mut Vec<Problem>) {
     let given = |field: &str| spec.get(field).is_some();
     for (old, new) in TWINS {
         if given(old) && given(new) {
@@ -55,8 +56,12 @@ pub fn check(spec: &Value, problems: &mut Vec<Problem>) {
             problems.push(Problem::warning(format!("spec.{old}"), message).remedy(format!("use {new}")));
         }
     }
-    for field in WITHOUT_EFFECT.into_iter().filter(|field| spec[*field].as_array().is_some_and(|list| !list.is_empty()))
-    {
+    let says = |field: &str| spec[field].as_array().is_some_and(|list| !list.is_empty());
+    if says("maintenanceWindows") && !rules.maintenance_windows {
+        let message = "has no effect: enable_maintenance_windows of the operator configuration is off";
+        problems.push(Problem::warning("spec.maintenanceWindows", message).remedy("switch it on, or remove the field"));
+    }
+    for field in WITHOUT_EFFECT.into_iter().filter(|field| says(field)) {
         problems.push(
             Problem::warning(format!("spec.{field}"), "has no effect: pgloom does not do this").remedy("remove it"),
         );

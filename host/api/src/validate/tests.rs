@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::*;
@@ -116,18 +117,17 @@ fn both_spellings_of_the_pooler_mean_one_thing() {
 }
 
 #[test]
-fn what_is_switched_off_stops_a_new_cluster_and_warns_a_running_one() {
-    let manifest =
-        minimal_with(&yaml("{spec: {sidecars: [{name: a, image: b}], initContainers: [{name: a, image: b}]}}"));
-    let rules = Rules { sidecars: false, init_containers: false, ..Rules::default() };
-    let expected = [
-        "  error: spec.sidecars: sidecar containers specified but disabled in configuration; set enable_sidecars of the operator configuration to true, or remove them\n",
-        "  error: spec.initContainers: initContainers specified but disabled in configuration; set enable_init_containers of the operator configuration to true, or remove them\n",
-    ]
-    .concat();
-    assert_eq!(said(validate(&manifest, &rules)), expected);
-    let running = Rules { running: true, ..rules };
-    assert_eq!(said(validate(&manifest, &running)), expected.replace("error", "warning"));
+fn maintenance_windows_have_an_effect_where_they_are_switched_on() {
+    let manifest = json!({
+        "apiVersion": "acid.zalan.do/v1", "kind": "postgresql", "metadata": {"name": "acid-a", "namespace": "ns"},
+        "spec": {"teamId": "acid", "numberOfInstances": 1, "volume": {"size": "1Gi"}, "postgresql": {"version": "17"},
+            "maintenanceWindows": ["Sat:00:00-04:00"]},
+    });
+    let told = |maintenance_windows| {
+        let rules = Rules { maintenance_windows, ..Rules::default() };
+        validate(&manifest, &rules).unwrap().warnings().len()
+    };
+    assert_eq!((told(false), told(true)), (1, 0));
 }
 
 #[test]
@@ -138,9 +138,11 @@ fn an_owner_may_be_a_role_of_any_origin() {
     let rules = Rules { other_roles: Some(["dbuser".to_owned()].into()), ..Rules::default() };
     assert_eq!(said(validate(&manifest, &rules)), "");
     let unread = Rules { other_roles: None, ..Rules::default() };
+    assert_eq!(said(validate(&manifest, &unread)), "");
+    let known = Rules { other_roles: Some(BTreeSet::new()), ..Rules::default() };
     assert_eq!(
-        said(validate(&manifest, &unread)),
-        "  warning: spec.databases.a: the owner \"dbuser\" of database \"a\" is defined nowhere; add dbuser to spec.users\n"
+        said(validate(&manifest, &known)),
+        "  error: spec.databases.a: the owner \"dbuser\" of database \"a\" is defined nowhere; add dbuser to spec.users\n"
     );
 }
 

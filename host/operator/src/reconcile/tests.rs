@@ -122,9 +122,23 @@ async fn a_new_cluster_is_held_announced_and_given_what_is_the_hosts_own() {
 }
 
 #[tokio::test]
-async fn a_second_look_writes_nothing() {
+async fn a_namespace_that_was_made_anew_gets_its_service_account_again() {
     let wire = Wire::new().with(MANIFEST, manifest());
     let operator = operator(&wire, &[manifest()]);
+    operator.accounts.lock().unwrap().insert("ns".into(), std::time::Instant::now());
+    reconcile(&operator, &key()).await.unwrap();
+    assert!(written(&wire).contains(&"POST serviceaccounts".to_owned()));
+}
+
+#[tokio::test]
+async fn a_second_look_writes_nothing() {
+    let wire = Wire::new().with(MANIFEST, manifest());
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet",
+        "metadata": {"name": "acid-orders", "namespace": "ns", "labels": {"cluster-name": "acid-orders"}},
+        "spec": {"replicas": 1}, "status": {"replicas": 1},
+    });
+    let operator = operator(&wire, &[manifest(), set]);
     reconcile(&operator, &key()).await.unwrap();
     let after_the_first = wire.writes().len();
     // What the API server would tell of the writes.

@@ -1,0 +1,182 @@
+//! A cluster that the Zalando operator made is taken over where it stands: nothing restarts, and its objects become pgloom's.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod operator;
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use compare::case::{Case, FOLDER, identity, read_all, release};
+use e2e::{Namespace, ensure, eventually, has_cluster};
+use operator::Operator;
+use serde_json::{Value, json};
+
+/// The field manager of the Zalando operator.
+const PREDECESSOR: &str = "postgres-operator";
+/// Which pgloom looks after the cluster: the one of this test, not the one in the cluster.
+const ID: &str = "adoption";
+const KINDS: &str = "statefulset,service,poddisruptionbudget,deployment,cronjob,endpoints,secret,pod,pvc";
+/// What is made once and never written again has nothing to take over.
+const NEVER_WRITTEN: [&str; 2] = ["Endpoints", "Secret"];
+
+/// Objects by kind and name.
+type Objects = BTreeMap<String, Value>;
+
+#[test]
+fn a_recorded_cluster_is_taken_over_without_a_restart() {
+    if !has_cluster("adoption") {
+        return;
+    }
+    let Some(folder) = release("newest") else {
+        println!("SKIPPED: adoption: {FOLDER} names no folder with recorded cases");
+        return;
+    };
+    let cases = read_all(&folder).unwrap();
+    assert!(!cases.is_empty());
+    // Most of the time is spent waiting.
+    let faults: Vec<String> = std::thread::scope(|scope| {
+        let halves = cases.chunks(cases.len().div_ceil(2));
+        let halves: Vec<_> =
+            halves.map(|half| scope.spawn(|| half.iter().flat_map(judge).collect::<Vec<_>>())).collect();
+        halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
+    });
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+fn judge(case: &Case) -> Vec<String> {
+    match &case.refused {
+        Some(what) => {
+            println!("SKIPPED: adoption: {}: the API server refused {what} of the Zalando operator", case.name);
+            Vec::new()
+        }
+        None => adopt(case).into_iter().map(|fault| format!("{}: {fault}", case.name)).collect(),
+    }
+}
+
+/// Lets the recorded objects be taken over; gives what should not have happened.
+fn adopt(case: &Case) -> Vec<String> {
+    let name = case.manifest["metadata"]["name"].as_str().unwrap();
+    let namespace = Namespace::named(case.manifest["metadata"]["namespace"].as_str().unwrap());
+    stand_as_recorded(case, &namespace, name);
+    let before = objects(&namespace);
+    assert!(managers(&before[&format!("StatefulSet/{name}")]).contains(&PREDECESSOR));
+    let operator = Operator::start(ID, &namespace.name, configuration(case, &namespace));
+    eventually(&format!("{} is taken over", case.name), || {
+        let manifest = namespace.get("postgresql", name)?;
+        let status = &manifest["status"];
+        let applied = status["conditions"].as_array().into_iter().flatten().find(|entry| entry["type"] == "Applied");
+        ensure(applied.is_some_and(|applied| applied["status"] == "True"), format!("{status}\n{}", operator.log()))
+    });
+    let after = objects(&namespace);
+    drop(operator);
+    namespace.patch("postgresql", name, &json!({"metadata": {"finalizers": null}}));
+    faults(&before, &after)
+}
+
+/// What a takeover must not do to objects, or has left undone.
+fn faults(before: &Objects, after: &Objects) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (identity, before) in before {
+        let Some(after) = after.get(identity) else {
+            faults.push(format!("{identity} is gone"));
+            continue;
+        };
+        let places = ["/metadata/uid", "/metadata/labels", "/metadata/annotations", "/metadata/generation", "/spec"];
+        // The scheduler fills in a pod's specification; another pod has another uid.
+        for place in if before["kind"] == "Pod" { &places[..1] } else { &places } {
+            let (before, after) = (before.pointer(place), after.pointer(place));
+            if before != after {
+                faults.push(format!("{identity}: {place}: {before:?} became {after:?}"));
+            }
+        }
+        if before.pointer("/status/updateRevision") != after.pointer("/status/updateRevision") {
+            faults.push(format!("{identity} has another revision of its template"));
+        }
+        if !NEVER_WRITTEN.contains(&after["kind"].as_str().unwrap()) && managers(after).contains(&PREDECESSOR) {
+            faults.push(format!("{identity} is still owned by {PREDECESSOR}"));
+        }
+    }
+    faults.extend(after.keys().filter(|identity| !before.contains_key(*identity)).map(|new| format!("{new} is new")));
+    faults
+}
+
+/// Who owns fields, apart from those of the status.
+fn managers(object: &Value) -> Vec<&str> {
+    let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
+    entries.filter(|entry| entry.get("subresource").is_none()).filter_map(|entry| entry["manager"].as_str()).collect()
+}
+
+/// Makes everything that was there when pgloom came. Its images are out of reach, so no volume is given to its pods, and
+/// they stand without running.
+fn stand_as_recorded(case: &Case, namespace: &Namespace, name: &str) {
+    namespace.create_as("the test", [case.prerequisites.clone(), case.made.iter().flat_map(claims).collect()].concat());
+    let mut manifest = case.manifest.clone();
+    manifest["metadata"]["annotations"]["acid.zalan.do/controller"] = json!(ID);
+    manifest["metadata"].as_object_mut().unwrap().remove("uid");
+    namespace.apply(&manifest);
+    let uid = namespace.get("postgresql", name).unwrap()["metadata"]["uid"].clone();
+    let uid = uid.as_str().unwrap();
+    namespace.create_as(PREDECESSOR, case.made.iter().map(|object| revived(object, uid)).collect());
+    for object in case.made.iter().filter(|object| object["kind"] == "StatefulSet") {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        // The others wait for the first to be ready.
+        eventually(&format!("a pod of {name} exists"), || {
+            let status = &namespace.get("statefulset", name)?["status"];
+            ensure(status["replicas"].as_u64() >= Some(1), status)
+        });
+    }
+}
+
+/// An object as it was before its recording: with a password, and with the uid of the manifest.
+fn revived(object: &Value, uid: &str) -> Value {
+    let mut object: Value = serde_json::from_str(&object.to_string().replace("CLUSTER-UID", uid)).unwrap();
+    for owner in object.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut).into_iter().flatten() {
+        owner["uid"] = json!(uid);
+    }
+    for value in object.get_mut("data").and_then(Value::as_object_mut).into_iter().flat_map(serde_json::Map::values_mut)
+    {
+        let text = value.as_str().unwrap();
+        match text.strip_prefix("PLAIN:") {
+            Some(plain) => *value = json!(STANDARD.encode(plain)),
+            None if text == "REDACTED" => *value = json!(STANDARD.encode("x".repeat(64))),
+            None => {}
+        }
+    }
+    object
+}
+
+/// The claims of a StatefulSet's members, of a class that no storage serves.
+fn claims(set: &Value) -> Vec<Value> {
+    let members = set["spec"]["replicas"].as_u64().unwrap_or_default();
+    let templates = set["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten();
+    let claim = |template: &Value, member: u64| {
+        let set = set["metadata"]["name"].as_str().unwrap();
+        let mut claim = template.clone();
+        claim["apiVersion"] = json!("v1");
+        claim["kind"] = json!("PersistentVolumeClaim");
+        let name = format!("{}-{set}-{member}", template["metadata"]["name"].as_str().unwrap());
+        claim["metadata"]["name"] = json!(name);
+        claim["spec"]["storageClassName"] = json!("out-of-reach");
+        claim.as_object_mut().unwrap().remove("status");
+        claim
+    };
+    templates.flat_map(|template| (0..members).map(move |member| claim(template, member))).collect()
+}
+
+/// Applies the operator configuration of a case; gives the flag for it and its name.
+fn configuration(case: &Case, namespace: &Namespace) -> [&'static str; 2] {
+    let mut config = case.config.clone();
+    config["metadata"] = json!({"name": "recorded"});
+    namespace.apply(&config);
+    [if config["kind"] == "ConfigMap" { "--config-map" } else { "--config-object" }, "recorded"]
+}
+
+fn objects(namespace: &Namespace) -> Objects {
+    let text = namespace.kubectl(&["get", KINDS, "--show-managed-fields", "--output", "json"]).unwrap();
+    let list: Value = serde_json::from_str(&text).unwrap();
+    // What Kubernetes keeps by itself goes its own way.
+    let is_kept = |object: &&Value| object["metadata"]["labels"]["endpoints.kubernetes.io/managed-by"].is_string();
+    let items = list["items"].as_array().unwrap().iter().filter(|object| !is_kept(object));
+    items.map(|object| (identity(object), object.clone())).collect()
+}

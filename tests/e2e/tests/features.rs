@@ -1,0 +1,135 @@
+//! What a manifest can ask for beside members, users and databases, in one cluster that asks for all of it.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod authority;
+
+use authority::Authority;
+use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace};
+use serde_json::{Value, json};
+
+const CLUSTER: &str = "acid-features";
+const POOLER: &str = "acid-features-pooler";
+const POD: &str = "acid-features-0";
+const BACKUP: &str = "logical-backup-acid-features";
+
+#[test]
+fn a_cluster_with_every_feature_has_them() {
+    if !has_cluster("features") {
+        return;
+    }
+    let namespace = namespace("features");
+    let authority = Authority::new("authority");
+    namespace.apply(&authority.secret("pg-tls", &[CLUSTER, POOLER]));
+    namespace.apply(&manifest());
+    namespace.running(CLUSTER);
+
+    an_init_container_ran_before_the_database(&namespace);
+    a_sidecar_runs_beside_the_database_and_logs_in_as_the_superuser(&namespace);
+    the_certificate_of_the_secret_is_served(&namespace, &authority);
+    a_client_logs_in_through_the_pooler(&namespace);
+    a_backup_of_the_cron_job_runs_to_its_end(&namespace);
+    a_claim_grows_while_the_pod_runs(&namespace);
+}
+
+fn manifest() -> Value {
+    let mut manifest = minimal(CLUSTER, 1);
+    let image = "localhost/pgloom/database:15";
+    let resources = json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "500m", "memory": "100Mi"}});
+    let features = json!({
+        "initContainers": [{
+            "name": "before", "image": image, "command": ["sh", "-c", "echo \"$GREETING\" > /home/postgres/pgdata/greeting"],
+            "env": [{"name": "GREETING", "value": "made before the database"}],
+            "volumeMounts": [{"name": "pgdata", "mountPath": "/home/postgres/pgdata"}],
+        }],
+        "sidecars": [{
+            "name": "beside", "image": image, "resources": resources,
+            "command": ["sh", "-c", "trap exit TERM; export PGPASSWORD=$POSTGRES_PASSWORD; \
+                cat /home/postgres/pgdata/greeting; until psql \"host=localhost user=$POSTGRES_USER sslmode=require\" -AtXc \
+                \"select '$POD_NAMESPACE/$POD_NAME: ' || usename from pg_user where usesuper and usename = current_user\"; \
+                do sleep 1; done; sleep infinity & wait"],
+        }],
+        "tls": {"secretName": "pg-tls", "caFile": "ca.crt"},
+        "enableConnectionPooler": true,
+        "connectionPooler": {"numberOfInstances": 1, "resources": resources},
+        "enableLogicalBackup": true,
+        // Once a year: what runs in the test is the test's own doing.
+        "logicalBackupSchedule": "0 3 1 1 *",
+    });
+    manifest["spec"].as_object_mut().unwrap().extend(features.as_object().unwrap().clone());
+    manifest
+}
+
+fn an_init_container_ran_before_the_database(namespace: &Namespace) {
+    assert_eq!(namespace.run(POD, "cat /home/postgres/pgdata/greeting").unwrap(), "made before the database\n");
+}
+
+fn a_sidecar_runs_beside_the_database_and_logs_in_as_the_superuser(namespace: &Namespace) {
+    let answer = format!("{}/{POD}: postgres\n", namespace.name);
+    eventually("the sidecar has logged in", || {
+        let log = namespace.kubectl(&["logs", POD, "--container", "beside"])?;
+        ensure(log.starts_with("made before the database\n") && log.ends_with(&answer), log)
+    });
+}
+
+fn the_certificate_of_the_secret_is_served(namespace: &Namespace, authority: &Authority) {
+    let trusted = namespace.file(POD, "ca.crt", &authority.certificate());
+    let mode = format!("verify-full sslrootcert={trusted}");
+    assert_eq!(who(namespace, CLUSTER, &mode).unwrap(), "foo_user");
+    assert_eq!(who(namespace, POOLER, &mode).unwrap(), "foo_user");
+
+    let stranger = namespace.file(POD, "stranger.crt", &Authority::new("stranger").certificate());
+    let refusal = who(namespace, CLUSTER, &format!("verify-full sslrootcert={stranger}")).unwrap_err();
+    assert!(refusal.contains("certificate verify failed"), "{refusal}");
+    let other_name = format!("{CLUSTER}.{}", namespace.name);
+    let refusal = who(namespace, &other_name, &mode).unwrap_err();
+    assert!(refusal.contains("does not match host name"), "{refusal}");
+}
+
+fn a_client_logs_in_through_the_pooler(namespace: &Namespace) {
+    eventually("the pooler is ready", || {
+        let ready = namespace.get("deployment", POOLER)?["status"]["readyReplicas"].clone();
+        ensure(ready == 1, ready)
+    });
+    let text = namespace.kubectl(&["get", "pods", "--selector", "connection-pooler", "--output", "json"]).unwrap();
+    let pods: Value = serde_json::from_str(&text).unwrap();
+    let address = pods["items"][0]["status"]["podIP"].as_str().unwrap();
+    let connection = Connection { user: "foo_user", database: "foo", host: POOLER, mode: "require" };
+    let answer = namespace.sql(CLUSTER, &connection, "select current_user, host(inet_client_addr())").unwrap();
+    assert_eq!(answer, format!("foo_user|{address}"), "the database is reached by way of the pooler");
+}
+
+fn a_backup_of_the_cron_job_runs_to_its_end(namespace: &Namespace) {
+    namespace.kubectl(&["create", "job", "backup-now", &format!("--from=cronjob/{BACKUP}")]).unwrap();
+    eventually("the backup is made", || {
+        let status = &namespace.get("job", "backup-now")?["status"];
+        ensure(status["succeeded"] == 1, status)
+    });
+    let log = namespace.kubectl(&["logs", "job/backup-now"]).unwrap();
+    let stored = log.lines().find_map(|line| line.strip_prefix("stored ")?.strip_suffix(" bytes")?.parse::<u64>().ok());
+    assert!(stored.is_some_and(|bytes| bytes > 1000), "{log}");
+}
+
+fn a_claim_grows_while_the_pod_runs(namespace: &Namespace) {
+    let pod = || namespace.get("pod", POD).unwrap()["metadata"]["uid"].clone();
+    let before = pod();
+    namespace.patch("postgresql", CLUSTER, &json!({"spec": {"volume": {"size": "2Gi"}}}));
+    eventually("the volume has grown", || {
+        let claim = namespace.get("pvc", &format!("pgdata-{POD}"))?;
+        ensure(claim["status"]["capacity"]["storage"] == "2Gi", &claim)
+    });
+    eventually("further members get as much", || {
+        let set = namespace.get("statefulset", CLUSTER)?;
+        let size = &set["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"];
+        ensure(size == "2Gi", size)
+    });
+    let status = namespace.running(CLUSTER);
+    let conditions = status["conditions"].as_array().unwrap();
+    let grown = conditions.iter().find(|condition| condition["type"] == "VolumeResized").unwrap();
+    assert_eq!(grown["status"], "True", "{grown}");
+    assert_eq!(pod(), before, "a claim that grows costs no pod");
+}
+
+fn who(namespace: &Namespace, host: &str, mode: &str) -> Result<String, String> {
+    let connection = Connection { user: "foo_user", database: "foo", host, mode };
+    namespace.sql(CLUSTER, &connection, "select current_user")
+}
