@@ -178,13 +178,10 @@ impl Config {
             || self.value("infrastructure_roles_secrets").as_array().is_some_and(|sources| !sources.is_empty());
         Rules {
             team_prefix: self.flag("enable_team_id_clustername_prefix"),
-            sidecars: self.flag("enable_sidecars"),
-            init_containers: self.flag("enable_init_containers"),
             super_username: self.text("super_username").to_owned(),
             replication_username: self.text("replication_username").to_owned(),
             protected_roles: self.list("protected_role_names").into_iter().map(str::to_owned).collect(),
             other_roles: (!roles_elsewhere).then(BTreeSet::new),
-            running: false,
         }
     }
 

@@ -46,6 +46,11 @@ pub fn definition() -> Result<CustomResourceDefinition, serde_json::Error> {
         schema["x-kubernetes-validations"] = json!([
             {"rule": "self.metadata.name.size() <= 58", "message": "name cannot be longer than 58 characters"},
             {
+                "rule": "!has(self.spec.clone) || self.spec.clone.cluster != self.metadata.name || (has(self.spec.clone.timestamp) && self.spec.clone.timestamp != '')",
+                "message": "a cluster cannot be copied from itself while it does not exist; name another cluster, or give timestamp and uid to restore from the archive",
+                "fieldPath": ".spec.clone.cluster"
+            },
+            {
                 "rule": format!("self.metadata.name.matches('{}')", pattern::DNS1035),
                 "message": format!("name must confirm to DNS-1035, regex used for validation is \"{}\"", pattern::DNS1035)
             },

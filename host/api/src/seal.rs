@@ -4,6 +4,7 @@
 //! whole; only the host, which holds the [`Secrets`], can open it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -17,8 +18,14 @@ pub const PREFIX: &str = "pgloom-sealed:";
 const MANIFEST: [&str; 2] = ["/spec/clone/s3_access_key_id", "/spec/clone/s3_secret_access_key"];
 
 /// The credentials behind seals. Shows none of them.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Secrets(BTreeMap<String, String>);
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 /// Why an object cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +90,25 @@ fn open_at(value: &mut Value, place: &Place<'_>, secrets: &Secrets) -> Result<()
         Value::Object(fields) => {
             let mut fields = fields.iter_mut();
             fields.try_for_each(|(name, value)| open_at(value, &Place::Member(place, name), secrets))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether [`open`] would open every seal; changes nothing.
+pub fn check(object: &Value, secrets: &Secrets) -> Result<(), Error> {
+    check_at(object, &Place::Start(""), secrets)
+}
+
+fn check_at(value: &Value, place: &Place<'_>, secrets: &Secrets) -> Result<(), Error> {
+    match value {
+        Value::String(text) if text.contains(PREFIX) => secrets.opened(text, place).map(drop),
+        Value::Array(entries) => {
+            let mut entries = entries.iter().enumerate();
+            entries.try_for_each(|(index, value)| check_at(value, &Place::Entry(place, index), secrets))
+        }
+        Value::Object(fields) => {
+            fields.iter().try_for_each(|(name, value)| check_at(value, &Place::Member(place, name), secrets))
         }
         _ => Ok(()),
     }
@@ -168,6 +194,24 @@ mod tests {
             object,
             json!({"env": [{"name": "A", "value": "hush"}, {"name": "B", "value": "quiet"}, {"name": "C", "value": "plain"}]})
         );
+    }
+
+    #[test]
+    fn what_is_sealed_is_never_printed() {
+        let (_, secrets) = seal_config(&json!({"scalyr_api_key": "hunter2"}));
+        assert_eq!(format!("{secrets:?}"), r#"{"pgloom-sealed:config:scalyr_api_key"}"#);
+    }
+
+    #[test]
+    fn a_check_says_what_opening_would_say() {
+        let (sealed, secrets) = seal_config(&json!({"scalyr_api_key": "hunter2"}));
+        let objects =
+            [sealed, json!({"a": ["pgloom-sealed:config:nothing"]}), json!({"a": "x pgloom-sealed:config:b"})];
+        let results = objects.map(|object| (check(&object, &secrets), open(&mut object.clone(), &secrets)));
+        assert!(results[0].0.is_ok() && results[1].0.is_err() && results[2].0.is_err());
+        for (checked, opened) in results {
+            assert_eq!(checked, opened);
+        }
     }
 
     #[test]

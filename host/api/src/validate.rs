@@ -134,9 +134,8 @@ pub fn validate(object: &Value, rules: &Rules) -> Result<Validated, Vec<Problem>
     let users = database::users(&spec, rules, &mut problems);
     let prepared_databases = database::prepared(&spec, &name, &mut problems);
     let databases = database::databases(&spec, &users, &prepared_databases, rules, &mut problems);
-    pooler_user(&spec, rules, &mut problems);
     resource::check(&spec, &mut problems);
-    container::check(&spec, rules, &mut problems);
+    container::check(&spec, &mut problems);
     volume::check(&spec, &mut problems);
     schedule(&spec, &mut problems);
     if problems.iter().any(Problem::is_error) {
@@ -243,20 +242,6 @@ fn schedule(spec: &Value, problems: &mut Vec<Problem>) {
     {
         let problem = Problem::error("spec.logicalBackupSchedule", error.to_string());
         problems.push(problem.remedy("write five fields, as in 30 00 * * *"));
-    }
-}
-
-fn pooler_user(spec: &Value, rules: &Rules, problems: &mut Vec<Problem>) {
-    for section in ["connectionPooler", "connectionPool"] {
-        if let Some(user) = spec[section]["user"].as_str()
-            && rules.reserves(user)
-        {
-            let problem =
-                Problem::warning(format!("spec.{section}.user"), format!("{user:?} is a system role or protected"));
-            problems.push(
-                problem.remedy("the pooler logs in with the operator configuration's connection_pooler_user instead"),
-            );
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Exit codes: 0 done; 1 the input or the cluster refuses, told on standard error; 2 the command line cannot be read.
 
 mod crd;
-mod document;
+mod file;
 mod log;
 mod render;
 

@@ -13,7 +13,7 @@ use pgloom_operator::decide::{decide, sentence};
 use pgloom_operator::observed::Observed;
 use serde_json::{Value, json};
 
-use crate::document::{read_all, read_one};
+use crate::file::{read_all, read_one};
 
 /// The flags of `pgloom render`.
 #[derive(Args)]
@@ -33,6 +33,9 @@ pub struct Arguments {
     /// The namespace of manifests that name none
     #[arg(long, short, value_name = "NAME", default_value = "default")]
     namespace: String,
+    /// The operator's own namespace, where operator-wide Secrets lie; without it that of the configuration
+    #[arg(long, value_name = "NAME")]
+    operator_namespace: Option<String>,
     /// How the objects are printed
     #[arg(long, short, value_name = "FORMAT", default_value = "yaml")]
     output: Format,
@@ -51,18 +54,21 @@ enum Format {
 
 /// Prints the desired objects of all manifests, or nothing and every reason why not.
 pub fn render(arguments: &Arguments) -> Result<()> {
-    let config = arguments.config.as_deref().map_or_else(|| Ok(Config::defaults()), read_config)?;
+    let document = arguments.config.as_deref().map(read_one).transpose()?;
+    let config = match (&document, &arguments.config) {
+        (Some(document), Some(path)) => read_config(document, path)?,
+        _ => Config::defaults(),
+    };
+    let own = operator_namespace(arguments, document.as_ref());
     let pipeline = load_pipeline(arguments)?;
-    let existing = arguments.observed.as_deref().map_or_else(|| Ok(Vec::new()), read_all)?;
+    let mut existing = arguments.observed.as_deref().map_or_else(|| Ok(Vec::new()), read_all)?;
+    existing.iter_mut().for_each(|object| complete(object, &arguments.namespace));
     let (mut objects, mut problems) = (Vec::new(), Vec::new());
     for path in &arguments.manifests {
-        let manifests = read_all(path)?;
-        if manifests.is_empty() {
-            bail!("{}: the file is empty; give a manifest of kind postgresql", path.display());
-        }
-        for mut manifest in manifests {
+        for mut manifest in read_all(path)? {
             complete(&mut manifest, &arguments.namespace);
-            match decide(&manifest, &config, &observed(&existing, &manifest), &pipeline) {
+            let observed = Observed::in_files(&existing, &manifest, &config, &pipeline, &own);
+            match decide(&manifest, &config, &observed, &pipeline) {
                 Ok(plan) => {
                     plan.findings.iter().for_each(|finding| eprintln!("{}", line(path, finding)));
                     objects.extend(plan.documents());
@@ -79,8 +85,15 @@ pub fn render(arguments: &Arguments) -> Result<()> {
     print(&objects, arguments.output)
 }
 
-fn read_config(path: &Path) -> Result<Config> {
-    let read = Config::read(&read_one(path)?).map_err(|problems| {
+/// The namespace of operator-wide Secrets: told, or that of the configuration, or that of the manifests.
+fn operator_namespace(arguments: &Arguments, configuration: Option<&Value>) -> String {
+    let of_configuration = configuration.and_then(|document| document["metadata"]["namespace"].as_str());
+    let told = arguments.operator_namespace.as_deref().or(of_configuration);
+    told.unwrap_or(&arguments.namespace).to_owned()
+}
+
+fn read_config(document: &Value, path: &Path) -> Result<Config> {
+    let read = Config::read(document).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(|problem| format!("{}: {problem}", path.display())).collect();
         anyhow!("{}", lines.join("\nerror: "))
     })?;
@@ -124,13 +137,6 @@ fn complete(manifest: &mut Value, namespace: &str) {
     if let Some(Value::Object(metadata)) = manifest.get_mut("metadata") {
         metadata.entry("namespace").or_insert_with(|| json!(namespace));
     }
-}
-
-/// The existing objects of the manifest's namespace.
-fn observed(existing: &[Value], manifest: &Value) -> Observed {
-    let namespace = &manifest["metadata"]["namespace"];
-    let near = existing.iter().filter(|object| object["metadata"]["namespace"] == *namespace);
-    Observed::of(near.cloned().collect())
 }
 
 fn line(path: &Path, finding: &Finding) -> String {

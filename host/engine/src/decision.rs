@@ -17,6 +17,8 @@ pub struct Decision {
     pub findings: Vec<Finding>,
     /// Conditions for the status.
     pub conditions: Vec<Condition>,
+    /// Whether the answer of a step is missing or not of this run, as its `onFailure` allows; another run may get it.
+    pub degraded: bool,
     /// What steps with `onFailure: keepLast` want, to be given to the next run.
     pub last: BTreeMap<String, Response>,
 }
@@ -28,8 +30,6 @@ pub struct Desired {
     pub object: Value,
     /// The step that created it.
     pub step: String,
-    /// Which step set each leaf, by field path.
-    pub owners: BTreeMap<String, String>,
 }
 
 /// An action that a step asks for.

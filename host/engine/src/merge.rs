@@ -7,6 +7,7 @@
 //! silence, and equal values agree even if the server would have added defaults to the first. A claim on some entries of a
 //! list is no right to reorder the others.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -151,11 +152,15 @@ impl Merger {
     pub fn finish(self) -> Vec<Desired> {
         let Self { steps, objects, .. } = self;
         let desired = objects.into_iter().map(|object| {
-            let owners = owners(&object.root, &steps);
             let step = steps.get(usize::from(object.creator)).map(|step| step.name.clone()).unwrap_or_default();
-            Desired { object: Arc::unwrap_or_clone(object).root.into_value(), step, owners }
+            Desired { object: Arc::unwrap_or_clone(object).root.into_value(), step }
         });
         desired.collect()
+    }
+
+    /// Which step set each leaf, by field path, of the objects in order of creation.
+    pub fn owners(&self) -> Vec<BTreeMap<String, String>> {
+        self.objects.iter().map(|object| owners(&object.root, &self.steps)).collect()
     }
 
     /// The number of a step, which is new unless it contributed before.

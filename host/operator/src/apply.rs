@@ -14,12 +14,12 @@ use tracing::info;
 
 pub use memory::Memory;
 pub use step::{Step, in_order, rank};
-use takeover::is_editor;
+use takeover::Whose;
 
 use crate::kind::Kind;
 use crate::metrics::Metrics;
 use crate::store::{ClusterKey, Kept, Store};
-use crate::trim::{MANAGER, is_predecessor};
+use crate::trim::MANAGER;
 use crate::watch;
 
 /// Why an object was not written.
@@ -197,7 +197,7 @@ impl Writer {
             Step::Create => self.create(key, kind, name, desired).await,
             Step::Apply => self.force(key, kind, name, desired).await,
             Step::TakeOver => {
-                self.take_over(key, kind, name, is_predecessor).await?;
+                self.take_over(key, kind, name, Whose::Predecessor).await?;
                 self.force(key, kind, name, desired).await
             }
             Step::ReplaceAndOrphan => self.delete(key, kind, name, None, &DeleteParams::orphan()).await,
@@ -228,7 +228,7 @@ impl Writer {
         let how = PatchParams::apply(MANAGER).force();
         let answer = match api.patch(name, &how, &Patch::Apply(desired)).await {
             Err(kube::Error::Api(status))
-                if status.code == 422 && self.take_over(key, kind, name, is_editor).await? =>
+                if status.code == 422 && self.take_over(key, kind, name, Whose::Editors).await? =>
             {
                 api.patch(name, &how, &Patch::Apply(desired)).await
             }
@@ -239,13 +239,7 @@ impl Writer {
     }
 
     /// Makes what others wrote the operator's own; whether there was anything.
-    async fn take_over(
-        &self,
-        key: &ClusterKey,
-        kind: &Kind,
-        name: &str,
-        whose: fn(&Value) -> bool,
-    ) -> Result<bool, Error> {
+    async fn take_over(&self, key: &ClusterKey, kind: &Kind, name: &str, whose: Whose) -> Result<bool, Error> {
         let api = self.api(key, kind).await;
         let found = api.get_opt(name).await.map_err(|error| failure(kind, name, error))?;
         let object = found.and_then(|found| serde_json::to_value(found).ok()).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! What all reconciles share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,10 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::apply::Writer;
 use crate::background::Background;
+use crate::credential::Password;
 use crate::event::Announcer;
 use crate::infrastructure::Infrastructure;
+use crate::memo::Memos;
 use crate::metrics::Metrics;
 use crate::patroni::Transport;
 use crate::store::{ClusterKey, Store};
@@ -92,6 +94,10 @@ pub struct Context {
     pub changed: UnboundedSender<ClusterKey>,
     /// What is remembered of each cluster from one reconcile to the next.
     pub recollections: Mutex<HashMap<ClusterKey, Recollection>>,
+    /// The plans of the clusters that were looked at last.
+    pub memos: Memos<ClusterKey>,
+    /// The passwords of each cluster's system users, which the database alone would know if their Secrets went.
+    pub passwords: Mutex<HashMap<ClusterKey, BTreeMap<String, Password>>>,
     /// The roles that every cluster gets.
     pub infrastructure: Infrastructure,
     /// When the service account of a namespace was last seen.
@@ -108,7 +114,7 @@ pub struct Recollection {
     /// The credentials as they were last found to be in order.
     pub credentials: Option<u64>,
     /// What steps that keep their last answer answered last.
-    pub last: std::collections::BTreeMap<String, Response>,
+    pub last: BTreeMap<String, Response>,
     /// Whether the deletion was told.
     pub deleting: bool,
     /// Whether a rolling update was told.
@@ -143,9 +149,11 @@ impl Context {
         self.databases.forget(key);
         self.patronis.forget(key);
         self.writer.memory.forget(key);
+        self.memos.forget(key);
         self.announcer.forget(key).await;
         self.count(key, None);
         self.recollections.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.passwords.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     /// Counts a cluster under its status; `None` if it is gone.

@@ -39,7 +39,7 @@ pub struct Wanted {
     pub superuser: String,
     /// Its password.
     pub password: Password,
-    /// The roles to keep, those of the system aside.
+    /// The roles to keep, and the replication user, which has to know its password.
     pub roles: Vec<Role>,
     /// The passwords of the roles that have one. A role that is not in it keeps the password it has.
     pub passwords: BTreeMap<String, Password>,
@@ -63,7 +63,7 @@ impl Wanted {
         Some(Self {
             superuser: superuser.into(),
             password: passwords.get(superuser)?.clone(),
-            roles: roles.roles.values().filter(|role| role.is_kept()).cloned().collect(),
+            roles: roles.roles.values().filter(|role| role.name != superuser).cloned().collect(),
             passwords: passwords.clone(),
             databases: roles.databases.clone(),
             prepared: roles.prepared.clone(),

@@ -7,9 +7,9 @@ mod roles;
 
 use std::collections::BTreeMap;
 
-use pgloom_api::Problem;
 use pgloom_api::config::Config;
-use pgloom_api::validate::{Cluster, Rules, Validated, validate};
+use pgloom_api::seal::{self, Secrets};
+use pgloom_api::validate::{Cluster, Validated, validate};
 use pgloom_engine::{
     Condition, Decision, Desired, Finding, Input, Pipeline, RequestedAction, Response, RunError, Severity,
 };
@@ -21,7 +21,6 @@ use crate::apply::in_order;
 use crate::credential::{self, Wanted};
 use crate::observed::Observed;
 use crate::role::Roles;
-use crate::seal::{Seals, forged};
 use crate::service_account;
 
 /// What one cluster is to be.
@@ -34,7 +33,7 @@ pub struct Plan {
     /// The objects that the pipeline wants, in the order of applying. Credentials in them are sealed.
     pub objects: Vec<Desired>,
     /// What opens the seals.
-    pub seals: Seals,
+    pub seals: Secrets,
     /// The Secrets with credentials.
     pub secrets: Vec<Wanted>,
     /// The roles and databases.
@@ -45,6 +44,8 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// Conditions for the status.
     pub conditions: Vec<Condition>,
+    /// Whether a step's answer is missing or of an earlier time, as the pipeline allows; another try may get it.
+    pub degraded: bool,
     /// What steps that keep their last answer answered, for the next time.
     pub last: BTreeMap<String, Response>,
 }
@@ -56,6 +57,19 @@ impl Plan {
         let secrets = self.secrets.iter().map(Wanted::object);
         let all = self.accounts.iter().cloned().chain(objects).chain(secrets).collect();
         in_order(all, |object: &Value| object["kind"].as_str().unwrap_or_default())
+    }
+
+    /// The pipeline's objects with their seals opened, in the order of applying: for the API server only.
+    ///
+    /// # Errors
+    /// If a seal cannot be opened, which [`decide`] has ruled out.
+    pub fn opened(&self) -> Result<Vec<Value>, Error> {
+        let open = |desired: &Desired| {
+            let mut object = desired.object.clone();
+            seal::open(&mut object, &self.seals).map_err(|source| broken(&desired.object, source))?;
+            Ok(object)
+        };
+        self.objects.iter().map(open).collect()
     }
 
     /// Whether an object is desired.
@@ -81,6 +95,17 @@ pub enum Error {
     /// A step of the pipeline gave no answer that could be used.
     #[error("{0}")]
     Pipeline(Box<RunError>),
+    /// A step wrote a seal that cannot be opened.
+    #[error("{kind} {name} cannot be applied: {source}")]
+    Seal {
+        /// The object's kind.
+        kind: String,
+        /// The object's name.
+        name: String,
+        /// What is wrong with the seal.
+        #[source]
+        source: seal::Error,
+    },
 }
 
 impl Error {
@@ -90,6 +115,7 @@ impl Error {
             Self::Manifest(_) => "InvalidManifest",
             Self::Configuration(_) => "InvalidConfiguration",
             Self::Pipeline(error) => error.category(),
+            Self::Seal { .. } => "SealBroken",
         }
     }
 }
@@ -103,8 +129,9 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let cluster = validated.cluster().clone();
     let mut findings: Vec<Finding> = validated.warnings().iter().map(finding::of_problem).collect();
 
-    let (mut sealed, mut shown) = (validated.object().clone(), config.values().clone());
-    let seals = Seals::seal(&mut sealed, &mut shown);
+    let (sealed, mut seals) = seal::seal_manifest(validated.object());
+    let (shown, of_config) = seal::seal_config(config.values());
+    seals.extend(of_config);
     let input = Input {
         cluster: sealed,
         config: shown,
@@ -112,7 +139,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         actions: observed.actions.clone(),
         last: observed.last.clone(),
     };
-    let Decision { objects, actions, findings: found, conditions, last } =
+    let Decision { objects, actions, findings: found, conditions, degraded, last } =
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
     findings.extend(found);
 
@@ -129,19 +156,30 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let accounts = service_account::objects(&cluster.namespace, &account_settings(config))?;
     let mut objects = in_order(objects, |desired: &Desired| desired.object["kind"].as_str().unwrap_or_default());
     for desired in &mut objects {
+        seal::check(&desired.object, &seals).map_err(|source| broken(&desired.object, source))?;
         complete(&mut desired.object, &cluster, naming.owner.as_ref());
     }
-    Ok(Plan { cluster, accounts: accounts.into(), objects, seals, secrets, roles, actions, findings, conditions, last })
+    Ok(Plan {
+        cluster,
+        accounts: accounts.into(),
+        objects,
+        seals,
+        secrets,
+        roles,
+        actions,
+        findings,
+        conditions,
+        degraded,
+        last,
+    })
 }
 
 fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<Validated, Error> {
-    if let Some(pointer) = forged(&manifest["spec"]) {
-        let problem = Problem::error(format!("spec{}", pointer.replace('/', ".")), "begins like a sealed credential");
-        return Err(Error::Manifest(vec![finding::of_problem(&problem.remedy("write the value itself"))]));
+    if let Some(finding) = observed.objects.iter().find_map(finding::of_forgery) {
+        return Err(Error::Manifest(vec![finding]));
     }
-    let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
-    let rules = Rules { running: observed.find("StatefulSet", name).is_some(), ..config.rules() };
-    validate(manifest, &rules).map_err(|problems| Error::Manifest(problems.iter().map(finding::of_problem).collect()))
+    validate(manifest, &config.rules())
+        .map_err(|problems| Error::Manifest(problems.iter().map(finding::of_problem).collect()))
 }
 
 /// A plugin that refuses the manifest does not fail: its findings are what the user has to read.
@@ -167,6 +205,11 @@ fn complete(object: &mut Value, cluster: &Cluster, owner: Option<&Value>) {
     if let Some(owner) = owner {
         object["metadata"]["ownerReferences"] = json!([owner]);
     }
+}
+
+fn broken(object: &Value, source: seal::Error) -> Error {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Error::Seal { kind: text(&object["kind"]), name: text(&object["metadata"]["name"]), source }
 }
 
 fn account_settings(config: &Config) -> service_account::Settings {

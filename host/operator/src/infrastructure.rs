@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
 use pgloom_api::config::Config;
@@ -13,8 +14,9 @@ use tokio::sync::Mutex;
 
 use crate::credential::Data;
 use crate::observed::Observed;
-use crate::role::{Definition, Finding, InfrastructureRole, Source, Team, read_infrastructure};
-use crate::team::{self, Teams};
+use crate::role::{Definition, Finding, InfrastructureRole, Source, read_infrastructure};
+use crate::store::ClusterKey;
+use crate::team::{self, Known, Teams};
 
 /// How long what was read is used, so that a new password finds its way and a thousand clusters ask once.
 const AGE: Duration = Duration::from_secs(30);
@@ -42,8 +44,9 @@ pub struct Infrastructure {
 
 impl Infrastructure {
     /// Nothing is read yet.
-    pub fn new(client: Client, namespace: &str) -> Self {
-        Self { client, namespace: namespace.to_owned(), last: Mutex::default(), teams: Teams::default() }
+    pub fn new(client: Client, namespace: &str, changed: UnboundedSender<ClusterKey>) -> Self {
+        let teams = Teams::new(client.clone(), changed);
+        Self { client, namespace: namespace.to_owned(), last: Mutex::default(), teams }
     }
 
     /// The roles that the configuration names.
@@ -72,28 +75,18 @@ impl Infrastructure {
         Ok(roles)
     }
 
-    /// The teams whose members get roles on the clusters of `owner`, and what of them is not known.
-    ///
-    /// # Errors
-    /// If the API server cannot be asked for the token. A Teams API that does not answer is a finding.
-    pub async fn teams(&self, config: &Config, owner: &str) -> Result<(Vec<Team>, Vec<Finding>), kube::Error> {
+    /// What is known of the teams whose members get roles on a cluster that belongs to `owner`.
+    pub fn teams(&self, key: &ClusterKey, config: &Config, owner: &str) -> Known {
         if !config.flag("enable_teams_api") {
-            return Ok((Vec::new(), Vec::new()));
+            return Known::default();
         }
-        let name = config.text("oauth_token_secret_name");
-        let (namespace, name) = name.split_once('/').unwrap_or((&self.namespace, name));
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let secret = secrets.get_opt(name).await?.map(|secret| Data::from(&secret));
-        let token = match team::token(secret.as_ref()) {
-            Ok(token) => token,
-            Err(finding) => return Ok((Vec::new(), vec![finding])),
-        };
         let settings = team::Settings {
             url: config.text("teams_api_url").to_owned(),
+            token: config.reference("oauth_token_secret_name", &self.namespace).unwrap_or_default(),
             superuser_teams: config.list("postgres_superuser_teams").into_iter().map(str::to_owned).collect(),
             owner: owner.to_owned(),
         };
-        Ok(self.teams.of(&settings, token.as_ref()).await)
+        self.teams.of(key, &settings)
     }
 
     async fn source(&self, definition: &Definition) -> Result<Source, kube::Error> {
@@ -143,13 +136,14 @@ fn definitions(config: &Config) -> Vec<Definition> {
 mod tests {
     use super::*;
     use crate::wire::Wire;
+    use futures::channel::mpsc::unbounded;
     use serde_json::json;
 
     #[tokio::test]
     async fn roles_are_read_from_the_named_secret_and_kept_for_a_while() {
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "roles"}, "data": {"user1": "YWRh", "password1": "cHc="}});
         let wire = Wire::new().with("/api/v1/namespaces/ns/secrets/roles", secret);
-        let infrastructure = Infrastructure::new(wire.client(), "ns");
+        let infrastructure = Infrastructure::new(wire.client(), "ns", unbounded().0);
         let document =
             json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"infrastructure_roles_secret_name": "roles"}});
         let config = Config::read(&document).unwrap().config;
@@ -162,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_that_does_not_exist_is_told_and_holds_nobody() {
-        let infrastructure = Infrastructure::new(Wire::new().client(), "ns");
+        let infrastructure = Infrastructure::new(Wire::new().client(), "ns", unbounded().0);
         let document =
             json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"infrastructure_roles_secret_name": "gone"}});
         let roles = infrastructure.roles(&Config::read(&document).unwrap().config).await.unwrap();

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod decide;
+pub mod memo;
 pub mod observed;
 
 mod apply;
@@ -27,7 +28,6 @@ mod report;
 mod role;
 mod rollout;
 mod run;
-mod seal;
 mod service_account;
 mod settings;
 mod store;

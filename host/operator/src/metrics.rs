@@ -22,7 +22,9 @@ pub struct Metrics {
     pub reconciles_running: Gauge,
     /// Plugin calls that failed, by step and phase.
     pub plugin_failures: Family<PluginLabels, Counter>,
-    /// How long a run of the pipeline took, by whether its result was reused.
+    /// Decisions that were reused, as nothing had changed that they rest on.
+    pub decisions_reused: Counter,
+    /// How long a run of the pipeline took.
     pub decide_seconds: Histogram,
     /// How often the pipeline was loaded and taken into use.
     pub pipeline_generation: Gauge,
@@ -92,6 +94,7 @@ impl Metrics {
             reconcile_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 9)),
             reconciles_running: Gauge::default(),
             plugin_failures: Family::default(),
+            decisions_reused: Counter::default(),
             decide_seconds: Histogram::new(exponential_buckets(0.000_1, 4.0, 9)),
             pipeline_generation: Gauge::default(),
             pipeline_rejected: Gauge::default(),
@@ -116,6 +119,11 @@ impl Metrics {
             "How long reconciles took",
             Unit::Seconds,
             self.reconcile_seconds.clone(),
+        );
+        registry.register(
+            "decisions_reused",
+            "Decisions that were reused, as nothing had changed that they rest on",
+            self.decisions_reused.clone(),
         );
         registry.register("reconciles_running", "Reconciles that run at the moment", self.reconciles_running.clone());
         registry.register(

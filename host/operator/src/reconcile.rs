@@ -12,6 +12,7 @@ mod members;
 mod namespace;
 mod plan;
 mod policy;
+mod recover;
 mod roll;
 mod work;
 mod write;
@@ -35,6 +36,7 @@ use crate::kind::Kind;
 use crate::metrics::ResultLabel;
 use crate::report::Condition;
 use crate::store::ClusterKey;
+use crate::team::Known;
 use members::Members;
 
 /// The annotation that says which operator looks after a manifest.
@@ -42,6 +44,9 @@ const CONTROLLER: &str = "acid.zalan.do/controller";
 
 /// When to look again at a cluster while not everything has been listed.
 const UNSYNCED: Duration = Duration::from_secs(1);
+
+/// When to look again at a cluster whose teams are asked for the first time, should nobody tell of the answer.
+const ASKING: Duration = Duration::from_secs(15);
 
 /// One look at one cluster.
 struct Turn<'a> {
@@ -118,17 +123,21 @@ async fn look(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
     if turn.manifest["metadata"]["deletionTimestamp"].is_string() {
         return turn.delete().await;
     }
+    let teams = turn.teams();
+    if teams.asking {
+        return Ok(Action::requeue(ASKING));
+    }
     let mut progress = Progress::default();
-    let result = turn.run(&mut progress).await;
+    let result = turn.run(teams, &mut progress).await;
     turn.finish(progress, result).await
 }
 
 impl Turn<'_> {
-    async fn run(&self, progress: &mut Progress) -> Result<(), Error> {
+    async fn run(&self, teams: Known, progress: &mut Progress) -> Result<(), Error> {
         let slot = self.context.slots.acquire().await;
         progress.members = Members::of(&self.key.name, &self.context.store.objects(self.key), &self.settings);
         self.hold().await?;
-        let plan = self.decide(progress).await?;
+        let plan = self.decide(teams, progress).await?;
         self.begin(&plan).await?;
         self.prepare_namespace(&plan).await;
         self.apply(&plan, progress).await?;

@@ -1,28 +1,7 @@
 //! The status of a `postgresql` object: pure, from what was found and what was there before.
 
-use std::fmt;
-use std::str::FromStr;
-
+use pgloom_api::postgresql::ClusterStatus;
 use serde_json::{Map, Value, json};
-
-/// `PostgresClusterStatus`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Its objects are being made for the first time.
-    Creating,
-    /// A change is under way.
-    Updating,
-    /// All is as desired.
-    Running,
-    /// It could not be made.
-    CreateFailed,
-    /// A change could not be made.
-    UpdateFailed,
-    /// What has been made could not be kept as desired.
-    SyncFailed,
-    /// The manifest cannot be used; what runs is left as it is.
-    Invalid,
-}
 
 /// How a reconcile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,52 +134,33 @@ fn written(before: &Value, condition: &Condition, generation: i64, now: &str) ->
 }
 
 /// The phase of a status; older operators wrote a bare string.
-pub fn phase_of(status: &Value) -> Option<Phase> {
+pub fn phase_of(status: &Value) -> Option<ClusterStatus> {
     let text = status.as_str().or_else(|| status["PostgresClusterStatus"].as_str())?;
-    text.parse().ok()
+    Some(ClusterStatus::from_word(text)).filter(|phase| !phase.is_unknown())
 }
 
-fn phase(before: &Value, found: &Found) -> Phase {
+fn phase(before: &Value, found: &Found) -> ClusterStatus {
     let previous = phase_of(before);
     let observed = before["observedGeneration"].as_i64();
     let edited = observed.is_some_and(|observed| observed != found.generation);
-    let made = matches!(previous, Some(Phase::Running | Phase::Updating | Phase::UpdateFailed | Phase::SyncFailed))
-        || (previous == Some(Phase::Invalid) && !found.members.is_empty());
-    let updating = matches!(previous, Some(Phase::Updating | Phase::UpdateFailed)) || edited;
+    let made = matches!(
+        previous,
+        Some(
+            ClusterStatus::Running | ClusterStatus::Updating | ClusterStatus::UpdateFailed | ClusterStatus::SyncFailed
+        )
+    ) || (previous == Some(ClusterStatus::Invalid) && !found.members.is_empty());
+    let updating = matches!(previous, Some(ClusterStatus::Updating | ClusterStatus::UpdateFailed)) || edited;
     match found.outcome {
-        Outcome::Invalid => Phase::Invalid,
-        Outcome::Done => Phase::Running,
-        Outcome::Failed if !made => Phase::CreateFailed,
-        Outcome::Failed if updating => Phase::UpdateFailed,
-        Outcome::Failed => Phase::SyncFailed,
-        Outcome::Underway { .. } if !made => Phase::Creating,
-        Outcome::Underway { changing } if changing || previous != Some(Phase::Running) => Phase::Updating,
-        Outcome::Underway { .. } => Phase::Running,
-    }
-}
-
-const PHASES: [(Phase, &str); 7] = [
-    (Phase::Creating, "Creating"),
-    (Phase::Updating, "Updating"),
-    (Phase::Running, "Running"),
-    (Phase::CreateFailed, "CreateFailed"),
-    (Phase::UpdateFailed, "UpdateFailed"),
-    (Phase::SyncFailed, "SyncFailed"),
-    (Phase::Invalid, "Invalid"),
-];
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = PHASES.iter().find(|(phase, _)| phase == self).map(|(_, name)| *name);
-        f.write_str(name.unwrap_or_default())
-    }
-}
-
-impl FromStr for Phase {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        PHASES.iter().find(|(_, name)| *name == text).map(|(phase, _)| *phase).ok_or(())
+        Outcome::Invalid => ClusterStatus::Invalid,
+        Outcome::Done => ClusterStatus::Running,
+        Outcome::Failed if !made => ClusterStatus::CreateFailed,
+        Outcome::Failed if updating => ClusterStatus::UpdateFailed,
+        Outcome::Failed => ClusterStatus::SyncFailed,
+        Outcome::Underway { .. } if !made => ClusterStatus::Creating,
+        Outcome::Underway { changing } if changing || previous != Some(ClusterStatus::Running) => {
+            ClusterStatus::Updating
+        }
+        Outcome::Underway { .. } => ClusterStatus::Running,
     }
 }
 

@@ -94,14 +94,6 @@ pub struct Role {
     pub secret: Option<SecretPlace>,
 }
 
-impl Role {
-    /// Whether the operator keeps it in the database. The image keeps the system users itself.
-    #[must_use]
-    pub fn is_kept(&self) -> bool {
-        self.origin != Origin::System
-    }
-}
-
 /// The roles of a cluster and what they own.
 #[derive(Clone, Debug, Default)]
 pub struct Roles {
@@ -116,7 +108,7 @@ pub struct Roles {
 }
 
 /// How grave a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Severity {
     /// The cluster goes on without what is meant.
     Warning,
@@ -125,7 +117,7 @@ pub enum Severity {
 }
 
 /// Something a person should know about roles, credentials or databases. Never holds a secret value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Finding {
     /// How grave it is.
     pub severity: Severity,
@@ -229,7 +221,7 @@ impl Default for Settings {
 }
 
 /// A team and its members.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Team {
     /// The team's name.
     pub name: String,

@@ -30,6 +30,7 @@ use crate::fence::Fence;
 use crate::http;
 use crate::infrastructure::Infrastructure;
 use crate::kind::{Kind, of_every_cluster};
+use crate::memo::Memos;
 use crate::metrics::Metrics;
 use crate::patroni;
 use crate::reconcile::{self, DATABASE_DEADLINE, PATRONI_DEADLINE, reconcile};
@@ -143,10 +144,12 @@ async fn operate(config: Config, metrics: Metrics, stop: impl Future<Output = ()
             Reach::Inside => Arc::new(patroni::Direct::default()),
             Reach::Outside => Arc::new(patroni::ApiServer { client: client.clone() }),
         },
-        changed,
+        memos: Memos::default(),
         recollections: Mutex::new(HashMap::new()),
-        infrastructure: Infrastructure::new(client, &namespace),
+        passwords: Mutex::new(HashMap::new()),
+        infrastructure: Infrastructure::new(client, &namespace, changed.clone()),
         accounts: Mutex::new(HashMap::new()),
+        changed,
     });
     let election =
         config.lease.as_deref().map(|lease| Election::new(clients.free, &namespace, lease, &identity(), fence));

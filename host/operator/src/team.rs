@@ -1,31 +1,36 @@
 //! Teams: who is in a team, by the Teams API.
 //!
 //! The API answers `GET {teams_api_url}/teams/{team}` with a list of login names, or with an object that has them under
-//! `member`. What cannot be had is a warning: the roles that exist stay.
+//! `member`. It is asked beside the looks at clusters, so that no look waits for it; a cluster is looked at when an answer
+//! has come that says something new. What cannot be had is a warning: the roles that exist stay.
 
-use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::{self, Body};
 use axum::http::{Request, StatusCode, Uri, header};
-use futures::future::join_all;
+use futures::channel::mpsc::UnboundedSender;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
 use rustls::crypto::ring;
 use serde_json::Value;
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::credential::{Data, Password};
 use crate::role::{Finding, Team};
+use crate::store::ClusterKey;
 
-/// How long an answer may take.
+/// How long an answer may take, that of the API server for the token included.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long an answer is used, a failure too, so that a thousand clusters of a team ask once.
 const AGE: Duration = Duration::from_secs(60);
+/// How long an answer is kept that nobody asks for again.
+const KEPT: Duration = Duration::from_secs(7200);
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
 /// The keys of the token's Secret.
@@ -37,10 +42,23 @@ const TOKEN: &str = "read-only-token-secret";
 pub struct Settings {
     /// `teams_api_url`.
     pub url: String,
+    /// `oauth_token_secret_name`: the namespace and the name.
+    pub token: (String, String),
     /// `postgres_superuser_teams`.
     pub superuser_teams: Vec<String>,
     /// `spec.teamId`.
     pub owner: String,
+}
+
+/// What is known of the teams of a cluster.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Superuser teams first, then the owner unless it is one of them.
+    pub teams: Vec<Team>,
+    /// What is not known.
+    pub findings: Vec<Finding>,
+    /// Whether the first answer for a team is still to come.
+    pub asking: bool,
 }
 
 /// Why the members of a team are not known.
@@ -50,7 +68,9 @@ pub enum Error {
     #[error("\"{0}\" is no address: set teams_api_url to an http or https URL")]
     Url(String),
     /// There is no certificate authority to verify the API by.
-    #[error("there are no certificate authorities to verify the team API by")]
+    #[error(
+        "there are no certificate authorities to verify the team API by: mount a bundle of them into the operator's pod, and name the file in its variable SSL_CERT_FILE"
+    )]
     Authorities(#[source] Arc<std::io::Error>),
     /// No answer.
     #[error("the team API does not answer: {0}")]
@@ -63,96 +83,155 @@ pub enum Error {
         /// What the API said, as the end of the sentence.
         message: String,
     },
+    /// The Secret with the token cannot be used.
+    #[error(
+        "the Secret of oauth_token_secret_name holds no bearer token: set its key {TOKEN_TYPE} to Bearer and its key {TOKEN} to the token"
+    )]
+    Token,
     /// An answer that cannot be read.
     #[error("could not parse team API response: it is neither a list of names nor an object with the key \"member\"")]
     Answer,
 }
 
-type Agent = Client<HttpsConnector<HttpConnector>, Body>;
+type Agent<Connector> = Client<Connector, Body>;
 type Answer = Result<Vec<String>, Error>;
 
 /// The Teams API, with its latest answers.
-#[derive(Default)]
+#[derive(Clone)]
 pub struct Teams {
-    agent: OnceLock<Result<Agent, Error>>,
-    answers: Mutex<HashMap<Uri, (Instant, Answer)>>,
+    client: kube::Client,
+    changed: UnboundedSender<ClusterKey>,
+    plain: Agent<HttpConnector>,
+    by_tls: Arc<OnceLock<Result<Agent<HttpsConnector<HttpConnector>>, Error>>>,
+    questions: Arc<Mutex<HashMap<Question, Standing>>>,
+}
+
+/// What is asked, and the namespace and name of the token's Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Question {
+    address: Uri,
+    token: (String, String),
+}
+
+/// How a question stands.
+struct Standing {
+    answer: Option<Answer>,
+    /// When it was asked last.
+    asked: Instant,
+    running: bool,
+    /// Whom a new answer concerns.
+    clusters: HashSet<ClusterKey>,
 }
 
 impl Teams {
-    /// The teams whose members get roles on a cluster: superuser teams first, then the owner unless it is one of them.
-    pub async fn of(&self, settings: &Settings, token: Option<&Password>) -> (Vec<Team>, Vec<Finding>) {
+    /// Nothing is asked yet. Clusters that an answer concerns are sent to `changed`.
+    pub fn new(client: kube::Client, changed: UnboundedSender<ClusterKey>) -> Self {
+        let plain = Client::builder(TokioExecutor::new()).build_http();
+        Self { client, changed, plain, by_tls: Arc::default(), questions: Arc::default() }
+    }
+
+    /// What is known of the teams whose members get roles on a cluster. Asks, and does not wait for the answer.
+    pub fn of(&self, key: &ClusterKey, settings: &Settings) -> Known {
         let owner =
             Some(&settings.owner).filter(|owner| !owner.is_empty() && !settings.superuser_teams.contains(owner));
         let names = settings.superuser_teams.iter().map(|name| (name, true)).chain(owner.map(|name| (name, false)));
-        let answers = names.map(|(name, superusers)| async move {
-            (name, superusers, self.members(&settings.url, name, token).await)
-        });
-        let (mut teams, mut findings) = (Vec::new(), Vec::new());
-        for (name, superusers, answer) in join_all(answers).await {
-            match answer {
-                Ok(members) => teams.push(Team { name: name.clone(), members, superusers }),
-                Err(error) => {
-                    findings.push(Finding::warning(format!("the members of team \"{name}\" are not known: {error}")))
+        let mut known = Known::default();
+        for (name, superusers) in names {
+            match self.members(key, settings, name) {
+                Some(Ok(members)) => known.teams.push(Team { name: name.clone(), members, superusers }),
+                Some(Err(error)) => {
+                    let message = format!("the members of team \"{name}\" are not known: {error}");
+                    known.findings.push(Finding::warning(message));
                 }
+                None => known.asking = true,
             }
         }
-        (teams, findings)
+        known
     }
 
-    async fn members(&self, url: &str, team: &str, token: Option<&Password>) -> Answer {
-        let address = format!("{}/teams/{}", url.trim_end_matches('/'), encoded(team));
-        let address: Uri = address.parse().map_err(|_| Error::Url(url.into()))?;
-        if !matches!(address.scheme_str(), Some("http" | "https")) {
-            return Err(Error::Url(url.into()));
+    /// The latest answer, however old; the question is asked again if it is.
+    fn members(&self, key: &ClusterKey, settings: &Settings, team: &str) -> Option<Answer> {
+        let address = format!("{}/teams/{}", settings.url.trim_end_matches('/'), encoded(team));
+        let Some(address) =
+            address.parse().ok().filter(|address: &Uri| matches!(address.scheme_str(), Some("http" | "https")))
+        else {
+            return Some(Err(Error::Url(settings.url.clone())));
+        };
+        let question = Question { address, token: settings.token.clone() };
+        let mut questions = self.lock();
+        questions.retain(|_, standing| standing.running || standing.asked.elapsed() < KEPT);
+        let standing = questions.entry(question.clone()).or_insert_with(|| Standing {
+            answer: None,
+            asked: Instant::now(),
+            running: false,
+            clusters: HashSet::new(),
+        });
+        standing.clusters.insert(key.clone());
+        if !standing.running && (standing.answer.is_none() || standing.asked.elapsed() >= AGE) {
+            (standing.running, standing.asked) = (true, Instant::now());
+            tokio::spawn(self.clone().find_out(question));
         }
-        if let Some((asked, answer)) = self.answers.lock().await.get(&address)
-            && asked.elapsed() < AGE
-        {
-            return answer.clone();
-        }
-        let answer = match timeout(ANSWER, self.ask(address.clone(), token)).await {
+        standing.answer.clone()
+    }
+
+    async fn find_out(self, question: Question) {
+        let answer = match timeout(ANSWER, self.ask(&question)).await {
             Ok(answer) => answer,
             Err(elapsed) => Err(Error::Reach(elapsed.to_string())),
         };
-        let mut answers = self.answers.lock().await;
-        answers.retain(|_, (asked, _)| asked.elapsed() < AGE);
-        answers.insert(address, (Instant::now(), answer.clone()));
-        answer
+        let mut questions = self.lock();
+        let Some(standing) = questions.get_mut(&question) else { return };
+        let told = |answer: &Answer| answer.clone().map_err(|error| error.to_string());
+        let is_news = standing.answer.as_ref().map(told) != Some(told(&answer));
+        (standing.running, standing.answer) = (false, Some(answer));
+        let clusters = std::mem::take(&mut standing.clusters);
+        if is_news {
+            // The receiver is gone only when the operator stops.
+            clusters.into_iter().for_each(|key| _ = self.changed.unbounded_send(key));
+        }
     }
 
-    async fn ask(&self, address: Uri, token: Option<&Password>) -> Answer {
-        let agent = self.agent.get_or_init(agent).as_ref().map_err(Clone::clone)?;
-        let mut request = Request::get(address);
+    async fn ask(&self, question: &Question) -> Answer {
+        let (namespace, name) = &question.token;
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let secret = secrets.get_opt(name).await.map_err(|error| Error::Reach(cause(&error)))?;
+        let token = token(secret.as_ref().map(Data::from).as_ref())?;
+        let mut request = Request::get(question.address.clone());
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));
         }
         // Neither message holds the token.
         let request = request.body(Body::empty()).map_err(|_| Error::Reach("the token is no header's value".into()))?;
-        let response = agent.request(request).await.map_err(|error| Error::Reach(cause(&error)))?;
+        let response = match question.address.scheme_str() {
+            Some("https") => self.by_tls.get_or_init(by_tls).as_ref().map_err(Clone::clone)?.request(request),
+            _ => self.plain.request(request),
+        };
+        let response = response.await.map_err(|error| Error::Reach(cause(&error)))?;
         let (parts, body) = response.into_parts();
         let body = body::to_bytes(Body::new(body), MAX_ANSWER).await.map_err(|error| Error::Reach(cause(&error)))?;
         read(parts.status, &body)
     }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Question, Standing>> {
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The token of the Secret that `oauth_token_secret_name` names. Without a Secret the API is asked without a token.
-///
-/// # Errors
-/// A warning, if the Secret does not hold a bearer token.
-pub fn token(secret: Option<&Data>) -> Result<Option<Password>, Finding> {
+fn token(secret: Option<&Data>) -> Result<Option<Password>, Error> {
     let Some(Data(data)) = secret else { return Ok(None) };
     let text = |key: &str| data.get(key).and_then(|value| std::str::from_utf8(value).ok());
     match (text(TOKEN_TYPE), text(TOKEN)) {
         (Some("Bearer"), Some(token)) if !token.is_empty() => Ok(Some(Password::new(token))),
-        _ => Err(Finding::warning("the Secret of oauth_token_secret_name holds no bearer token")
-            .remedy(format!("set its key {TOKEN_TYPE} to Bearer and its key {TOKEN} to the token"))),
+        _ => Err(Error::Token),
     }
 }
 
-fn agent() -> Result<Agent, Error> {
+/// By TLS, with the authorities of the image or those that `SSL_CERT_FILE` names. An image from scratch has none.
+fn by_tls() -> Result<Agent<HttpsConnector<HttpConnector>>, Error> {
     let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(ring::default_provider());
     let builder = builder.map_err(|error| Error::Authorities(Arc::new(error)))?;
-    Ok(Client::builder(TokioExecutor::new()).build(builder.https_or_http().enable_http1().build()))
+    Ok(Client::builder(TokioExecutor::new()).build(builder.https_only().enable_http1().build()))
 }
 
 fn read(status: StatusCode, body: &[u8]) -> Answer {

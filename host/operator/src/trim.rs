@@ -132,9 +132,15 @@ fn endpoints(object: &mut Value) {
     }
 }
 
-/// Replaces every value of a Secret by its hash, as in `sha256:2cf24d…`.
+/// Replaces every value of a Secret by its hash, as in `sha256:2cf24d…`; leaves any other object as it is.
 pub fn hash_secret(object: &mut Value) {
-    if let Some(data) = object.get_mut("data").and_then(Value::as_object_mut) {
+    if object["kind"] != "Secret" {
+        return;
+    }
+    let Some(secret) = object.as_object_mut() else { return };
+    // Only files have it: the API server turns it into data.
+    let plain = secret.remove("stringData");
+    if let Some(data) = secret.get_mut("data").and_then(Value::as_object_mut) {
         for value in data.values_mut() {
             let text = value.as_str().unwrap_or_default();
             if !text.starts_with(HASHED) {
@@ -142,8 +148,8 @@ pub fn hash_secret(object: &mut Value) {
             }
         }
     }
-    if let Some(object) = object.as_object_mut() {
-        object.remove("stringData");
+    for (name, value) in plain.as_ref().and_then(Value::as_object).into_iter().flatten() {
+        object["data"][name] = json!(hash_plain(value.as_str().unwrap_or_default().as_bytes()));
     }
 }
 

@@ -1,5 +1,7 @@
 //! A stand-in for the API server on the wire: answers from memory and notes what is written. For tests only.
 
+mod rights;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -62,6 +64,11 @@ impl Wire {
         self
     }
 
+    /// Takes an object away, as somebody else would.
+    pub fn remove(&self, path: &str) {
+        self.inner.lock().unwrap().objects.remove(path);
+    }
+
     pub fn writes(&self) -> Vec<Write> {
         self.inner.lock().unwrap().writes.clone()
     }
@@ -81,6 +88,7 @@ impl Wire {
     }
 
     fn answer(&self, method: &str, path: &str, query: &str, body: Value) -> (u16, Value) {
+        assert_eq!(rights::refusal(method, path, query), None, "{method} {path}");
         let mut inner = self.inner.lock().unwrap();
         if method == "GET" {
             inner.reads += 1;

@@ -44,39 +44,34 @@ impl Plugin for InitContainers {
     }
 
     fn mutate(request: &Request) -> Result<Response> {
-        let mut notes = Notes::default();
-        let (path, containers) = given(&request.cluster.spec, &mut notes);
+        let (path, containers) = given(&request.cluster.spec);
         if containers.is_empty() {
-            return Ok(Response::new().with(notes));
+            return Ok(Response::new());
         }
         if !request.config.enable_init_containers {
-            return switched_off(request, path, notes);
+            return switched_off(request, path);
         }
         check(path, containers)?;
         let pod = object([("initContainers", Value::Array(containers.to_vec()))]);
-        Ok(Response::new().apply(to_pod(&request.cluster.name, pod)).with(notes))
+        Ok(Response::new().apply(to_pod(&request.cluster.name, pod)))
     }
 }
 
-/// The containers, and how the manifest spells their list; the current spelling counts if there are both.
-fn given<'a>(spec: &'a Spec, notes: &mut Notes) -> (&'static str, &'a [Value]) {
-    const OLD: &str = "spec.init_containers";
-    if spec.current.is_empty() {
-        return (OLD, &spec.old);
+/// The containers, and how the manifest spells their list; the current spelling counts if there are both, as the host says.
+fn given(spec: &Spec) -> (&'static str, &[Value]) {
+    match spec.current.is_empty() {
+        true => ("spec.init_containers", &spec.old),
+        false => ("spec.initContainers", &spec.current),
     }
-    if !spec.old.is_empty() {
-        let message = "init_containers is ignored, because there is initContainers too";
-        notes.warn(OLD, message, "keep initContainers only");
-    }
-    ("spec.initContainers", &spec.current)
 }
 
 /// A new cluster is not made without what its manifest asks for; one that runs goes on without it.
-fn switched_off(request: &Request, path: &str, mut notes: Notes) -> Result<Response> {
+fn switched_off(request: &Request, path: &str) -> Result<Response> {
     let message = "initContainers specified but disabled in configuration";
-    let remedy = "remove the init containers, or set enable_init_containers in the operator configuration";
+    let remedy = "set enable_init_containers of the operator configuration to true, or remove them";
     let running = request.observed::<Value>(RUNNING)?;
     if running.iter().any(|(name, _)| *name == request.cluster.name) {
+        let mut notes = Notes::default();
         notes.warn(path, message, remedy);
         return Ok(Response::new().with(notes));
     }

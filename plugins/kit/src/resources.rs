@@ -140,8 +140,8 @@ impl Rules<'_> {
         let mut memory = self.share(MEMORY, given, memory_request, memory_limit)?;
         self.raise(&mut cpu, min_cpu_limit, notes)?;
         self.raise(&mut memory, min_memory_limit, notes)?;
-        self.reconcile(&mut cpu)?;
-        self.reconcile(&mut memory)?;
+        self.reconcile(&mut cpu, notes)?;
+        self.reconcile(&mut memory, notes)?;
         if self.memory_request_to_limit && memory.limit.is_some() {
             memory.request.clone_from(&memory.limit);
         }
@@ -227,28 +227,37 @@ impl Rules<'_> {
         Ok(())
     }
 
-    /// A request above its limit is refused by the API server. The manifest's word beats a default; two words of the manifest
-    /// that contradict each other are for its author to settle.
-    fn reconcile(&self, share: &mut Share) -> Result<()> {
+    /// A request above its limit is refused by the API server. Two words of the manifest that contradict each other are for
+    /// its author to settle; where one side is a default, the limit gives way, and the manifest's limit does so aloud.
+    fn reconcile(&self, share: &mut Share, notes: &mut Notes) -> Result<()> {
         let (Some(request), Some(limit)) = (&share.request, &share.limit) else { return Ok(()) };
         if request <= limit {
             return Ok(());
         }
-        match (share.own_request, share.own_limit) {
-            (true, true) => Err(invalid(
+        if share.own_request && share.own_limit {
+            return Err(invalid(
                 [self.path, ".requests.", share.name].concat(),
                 ["the request of ", request.text(), " ", share.name, " is above the limit of ", limit.text()].concat(),
                 "lower the request or raise the limit",
-            )),
-            (true, false) => {
-                share.limit.clone_from(&share.request);
-                Ok(())
-            }
-            (false, _) => {
-                share.request.clone_from(&share.limit);
-                Ok(())
-            }
+            ));
         }
+        if share.own_limit {
+            notes.warn(
+                [self.path, ".limits.", share.name].concat(),
+                [
+                    "the limit of ",
+                    limit.text(),
+                    " ",
+                    share.name,
+                    " is raised to the default request of ",
+                    request.text(),
+                ]
+                .concat(),
+                "write the request, too, at most as large as the limit",
+            );
+        }
+        share.limit.clone_from(&share.request);
+        Ok(())
     }
 
     fn cap(&self, share: &mut Share, ceiling: &str, notes: &mut Notes) -> Result<()> {

@@ -25,7 +25,7 @@ pub fn sidecars(request: &Request, notes: &mut Notes) -> Result<Vec<(String, Val
 /// A new cluster is not made without what its manifest asks for; one that runs goes on without it.
 fn switched_off(request: &Request, notes: &mut Notes) -> Result<Vec<(String, Value)>> {
     let message = "sidecar containers specified but disabled in configuration";
-    let remedy = "remove spec.sidecars, or set enable_sidecars in the operator configuration";
+    let remedy = "set enable_sidecars of the operator configuration to true, or remove them";
     let running = request.observed::<Value>(RUNNING)?;
     if running.iter().any(|(name, _)| *name == request.cluster.name) {
         notes.warn("spec.sidecars", message, remedy);
@@ -47,6 +47,7 @@ fn sidecar(request: &Request, path: &str, index: usize, entry: &Value, notes: &m
     if unless_empty(container.get("name").cloned().unwrap_or_default()).is_null() {
         container.insert("name".to_owned(), text(&["sidecar-", &index.to_string()].concat()));
     }
+    container.entry("imagePullPolicy").or_insert_with(|| text("IfNotPresent"));
     complete(&mut container);
     let resources = container.remove("resources").unwrap_or_default();
     let resources = requirements(request, &[path, ".resources"].concat(), &resources, notes)?;
@@ -56,9 +57,8 @@ fn sidecar(request: &Request, path: &str, index: usize, entry: &Value, notes: &m
     Ok(Value::Object(container))
 }
 
-/// What the API server would fill in too, but not where fields are compared or matched by it.
+/// What the API server would fill in too, but not where entries are matched by it.
 pub fn complete(container: &mut serde_json::Map<String, Value>) {
-    container.entry("imagePullPolicy").or_insert_with(|| text("IfNotPresent"));
     let ports = container.get_mut("ports").and_then(Value::as_array_mut);
     for port in ports.into_iter().flatten().filter_map(Value::as_object_mut) {
         port.entry("protocol").or_insert_with(|| text("TCP"));

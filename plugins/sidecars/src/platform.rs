@@ -74,12 +74,18 @@ fn scalyr(request: &Request, notes: &mut Notes) -> Result<Option<Value>> {
     if !scalyr.scalyr_server_url.is_empty() {
         variables.push(env("SCALYR_SERVER_URL", &scalyr.scalyr_server_url));
     }
+    let usual = request.config.resources.defaults();
     let defaults = Defaults {
-        cpu_request: &scalyr.scalyr_cpu_request,
-        memory_request: &scalyr.scalyr_memory_request,
-        cpu_limit: &scalyr.scalyr_cpu_limit,
-        memory_limit: &scalyr.scalyr_memory_limit,
+        cpu_request: either(&scalyr.scalyr_cpu_request, usual.cpu_request),
+        memory_request: either(&scalyr.scalyr_memory_request, usual.memory_request),
+        cpu_limit: either(&scalyr.scalyr_cpu_limit, usual.cpu_limit),
+        memory_limit: either(&scalyr.scalyr_memory_limit, usual.memory_limit),
     };
     let resources = requirements(request, defaults, notes)?;
     Ok(Some(by_image("scalyr-sidecar", &scalyr.scalyr_image, resources, Value::Array(variables))))
+}
+
+/// Its own amount, or where that is empty the one of every container.
+fn either<'a>(own: &'a str, usual: &'a str) -> &'a str {
+    if own.is_empty() { usual } else { own }
 }

@@ -51,15 +51,19 @@ fn of(section: &Value, fields: &[(&str, &[&'static str])], names: &mut Vec<&'sta
 }
 
 /// The source's archive in the platform's own bucket.
-fn bucket(archive: &Archive) -> [&'static str; 2] {
-    let bucket = if !archive.wal_s3_bucket.is_empty() {
-        "CLONE_WAL_S3_BUCKET"
+fn bucket(archive: &Archive) -> Vec<&'static str> {
+    let mut names = vec!["CLONE_WAL_BUCKET_SCOPE_SUFFIX"];
+    if !archive.wal_s3_bucket.is_empty() {
+        names.push("CLONE_WAL_S3_BUCKET");
     } else if !archive.wal_gs_bucket.is_empty() {
-        "CLONE_WAL_GS_BUCKET"
-    } else {
-        "CLONE_AZURE_STORAGE_ACCOUNT"
-    };
-    [bucket, "CLONE_WAL_BUCKET_SCOPE_SUFFIX"]
+        names.push("CLONE_WAL_GS_BUCKET");
+        if !archive.gcp_credentials.is_empty() {
+            names.push("CLONE_GOOGLE_APPLICATION_CREDENTIALS");
+        }
+    } else if !archive.wal_az_storage_account.is_empty() {
+        names.push("CLONE_AZURE_STORAGE_ACCOUNT");
+    }
+    names
 }
 
 fn is_given(section: &Value, field: &str) -> bool {

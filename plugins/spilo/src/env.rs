@@ -77,10 +77,13 @@ fn own(request: &Request, version: &str) -> Vec<Value> {
     variables.push(env("SPILO_CONFIGURATION", patroni::configuration(&cluster.spec, version, access)));
     if access.etcd_host.is_empty() {
         variables.push(env("DCS_ENABLE_KUBERNETES_API", "true"));
+        // The label is what the second disruption budget looks for.
+        if config.scale.enable_pod_disruption_budget {
+            variables.push(env("KUBERNETES_BOOTSTRAP_LABELS", r#"{"critical-operation":"true"}"#));
+        }
     } else {
         variables.push(env("ETCD_HOST", &access.etcd_host));
     }
-    variables.push(env("KUBERNETES_BOOTSTRAP_LABELS", r#"{"critical-operation":"true"}"#));
     if access.uses_config_maps() {
         variables.push(env("KUBERNETES_USE_CONFIGMAPS", "true"));
     }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 pub const FOLDER: &str = "PGLOOM_UPSTREAM";
 
 /// What stands in recorded strings for the uid of the `postgresql` object.
-const UID: &str = "CLUSTER-UID";
+pub(crate) const UID: &str = "CLUSTER-UID";
 
 /// A recorded case.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn one(path: &Path) -> Result<Value> {
+pub(crate) fn one(path: &Path) -> Result<Value> {
     let first = all(path)?.into_iter().next();
     first.with_context(|| format!("{}: the file is empty", path.display()))
 }

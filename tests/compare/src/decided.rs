@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
+use pgloom_api::seal;
 use pgloom_engine::{Engine, Pipeline, Settings};
 use pgloom_operator::decide::{Plan, decide};
 use pgloom_operator::observed::Observed;
@@ -39,10 +40,13 @@ pub fn plan(case: &Case, pipeline: &Pipeline) -> Result<Plan> {
 }
 
 /// The objects that would be applied: seals opened, Secrets with their keys and without their passwords.
-pub fn objects(plan: &Plan) -> Vec<Value> {
+///
+/// # Errors
+/// If a seal cannot be opened.
+pub fn objects(plan: &Plan) -> Result<Vec<Value>> {
     let mut objects = plan.documents();
-    objects.iter_mut().for_each(|object| plan.seals.open(object));
-    objects
+    objects.iter_mut().try_for_each(|object| seal::open(object, &plan.seals))?;
+    Ok(objects)
 }
 
 fn observed(case: &Case, config: &Config, pipeline: &Pipeline) -> Observed {

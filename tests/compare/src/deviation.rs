@@ -1,6 +1,6 @@
-//! The differences that are meant: one list, each with its reason.
+//! The differences that are meant: a list for each release, each difference with its reason.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -32,18 +32,19 @@ fn every() -> String {
     "*".to_owned()
 }
 
-/// Reads the list.
+/// The list for the newest release.
+pub const NEWEST: &str = "deviations.yaml";
+/// The list for the release of the guide.
+pub const GUIDE: &str = "since-1.5.yaml";
+
+/// Reads a list.
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn read() -> Result<Vec<Deviation>> {
-    let path = file();
+pub fn read(list: &str) -> Result<Vec<Deviation>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(list);
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     serde_yaml_ng::from_str(&text).with_context(|| path.display().to_string())
-}
-
-fn file() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("deviations.yaml")
 }
 
 /// Whether a text is what a pattern says.

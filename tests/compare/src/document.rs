@@ -1,4 +1,4 @@
-//! The part of `docs/compatibility.md` that is made from the list of deviations.
+//! The parts of `docs/compatibility.md` that are made from the lists of deviations.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,6 @@ use anyhow::{Context, Result};
 
 use crate::deviation::Deviation;
 
-const BEGIN: &str = "<!-- made from tests/compare/deviations.yaml by `UPDATE=1 cargo test --release -p compare` -->\n";
 const END: &str = "<!-- end -->\n";
 
 /// Where the document lies.
@@ -15,15 +14,16 @@ pub fn file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compatibility.md")
 }
 
-/// A document with its table as the list says.
+/// A document with the table of a list as the list says.
 ///
 /// # Errors
 /// If the document has no place for the table.
-pub fn with_table(document: &str, deviations: &[Deviation]) -> Result<String> {
-    let missing = || format!("the document lacks the lines {BEGIN}{END}");
-    let (before, rest) = document.split_once(BEGIN).with_context(missing)?;
+pub fn with_table(document: &str, list: &str, deviations: &[Deviation]) -> Result<String> {
+    let begin = format!("<!-- made from tests/compare/{list} by `UPDATE=1 cargo test --release -p compare` -->\n");
+    let missing = || format!("the document lacks the lines {begin}{END}");
+    let (before, rest) = document.split_once(&begin).with_context(missing)?;
     let (_, after) = rest.split_once(END).with_context(missing)?;
-    Ok(format!("{before}{BEGIN}{}{END}{after}", table(deviations)))
+    Ok(format!("{before}{begin}{}{END}{after}", table(deviations)))
 }
 
 fn table(deviations: &[Deviation]) -> String {

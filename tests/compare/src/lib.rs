@@ -8,4 +8,5 @@ pub mod decided;
 pub mod deviation;
 pub mod difference;
 pub mod document;
+pub mod life;
 pub mod normal;

@@ -58,7 +58,11 @@ pub fn kubectl(arguments: &[&str]) -> Result<String, String> {
     kubectl_with(arguments, "")
 }
 
-fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
+/// Runs kubectl with an input.
+///
+/// # Errors
+/// With what it said, if it failed.
+pub fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
     // The cluster's own, and not by way of its script, which looks at the whole machine first: the tests call often.
     let kubeconfig = std::env::var_os(KUBECONFIG).map(PathBuf::from).expect("has_cluster was asked");
     let mut child = Command::new(kubeconfig.with_file_name("bin").join("kubectl"))

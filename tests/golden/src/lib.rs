@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "here a panic is the report of a test")]
 
 mod account;
+mod input;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use pgloom_operator::observed::Observed;
 use serde_json::{Value, json};
 
 pub use account::account;
+pub use input::{Input, cases, examples};
 pub use text::{read, read_all, shuffled, yaml};
 
 /// A file of the repository.
@@ -45,19 +47,23 @@ pub fn shipped() -> Value {
     read(&repository("manifests/pipeline.yaml"))
 }
 
-/// Loads a pipeline of shipped plugins.
+/// Loads a pipeline of shipped plugins. What the shipped pipeline has compiled is not compiled again.
 pub fn load(document: &Value) -> Pipeline {
+    load_beside(document, Some(pipeline()))
+}
+
+fn load_beside(document: &Value, running: Option<&Pipeline>) -> Pipeline {
     static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
     let engine = ENGINE.get_or_init(|| Arc::new(Engine::new(&Settings::default()).expect("an engine")));
     let document = Document::read(document).unwrap_or_else(|problems| panic!("the pipeline: {problems:?}"));
-    Pipeline::load(engine, &document, &repository("dist/plugins"), None)
+    Pipeline::load(engine, &document, &repository("dist/plugins"), running)
         .unwrap_or_else(|error| panic!("{error}; build the plugins: make plugins"))
 }
 
 /// The shipped pipeline, loaded once.
 pub fn pipeline() -> &'static Pipeline {
     static PIPELINE: OnceLock<Pipeline> = OnceLock::new();
-    PIPELINE.get_or_init(|| load(&shipped()))
+    PIPELINE.get_or_init(|| load_beside(&shipped(), None))
 }
 
 /// The operator configuration of a document, or the defaults.
@@ -70,12 +76,17 @@ pub fn config_of(keys: &Value) -> Config {
     config(Some(&json!({"apiVersion": "v1", "kind": "ConfigMap", "data": keys})))
 }
 
-/// What a pipeline decides, as a document.
+/// The namespace of the operator.
+const OPERATOR: &str = "pgloom-system";
+
+/// What a pipeline decides, as a document. What is observed in the operator's namespace may describe infrastructure roles.
 pub fn decided(mut manifest: Value, config: &Config, observed: Vec<Value>, pipeline: &Pipeline) -> Value {
     if let Some(metadata) = manifest["metadata"].as_object_mut() {
         metadata.entry("namespace").or_insert_with(|| json!("default"));
     }
-    account(&decide(&manifest, config, &Observed::of(observed), pipeline))
+    let mut seen = Observed::of(observed.clone());
+    seen.read_infrastructure(config, OPERATOR, &observed);
+    account(&decide(&manifest, config, &seen, pipeline))
 }
 
 /// Compares with a committed file; `UPDATE=1` rewrites it. Gives what differs, for a test that goes on with others.

@@ -1,27 +1,15 @@
 //! What the shipped pipeline decides for every example and every case is what was reviewed. `UPDATE=1` rewrites it.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use std::path::Path;
-
-use golden::{config, decided, differs, entries, here, name, pipeline, read, read_all, report, repository, yaml};
-use serde_json::Value;
-
-/// A file of a case, if it has one.
-fn optional(file: &Path) -> Option<Value> {
-    file.exists().then(|| read(file))
-}
+use golden::{cases, differs, entries, examples, here, pipeline, report, repository, yaml};
 
 #[test]
 fn every_example_gives_the_objects_that_the_guide_promises() {
     let mut differences = Vec::new();
-    for file in entries(&repository("manifests/examples")) {
-        let manifest = read(&file);
-        if manifest["kind"] != "postgresql" {
-            continue;
-        }
-        let decided = decided(manifest, &config(None), Vec::new(), pipeline());
-        assert!(decided["error"].is_null(), "{}: {}", file.display(), decided["error"]);
-        differences.extend(differs(&here(&format!("examples/{}.yaml", name(&file))), &yaml(&decided)));
+    for example in examples() {
+        let decided = example.decided(pipeline());
+        assert!(decided["error"].is_null(), "{}: {}", example.name, decided["error"]);
+        differences.extend(differs(&here(&format!("examples/{}.yaml", example.name)), &yaml(&decided)));
     }
     report(&differences);
 }
@@ -29,12 +17,9 @@ fn every_example_gives_the_objects_that_the_guide_promises() {
 #[test]
 fn every_case_is_decided_as_it_was_reviewed() {
     let mut differences = Vec::new();
-    for case in entries(&here("cases")) {
-        let configuration = optional(&case.join("config.yaml"));
-        let observed = case.join("observed.yaml");
-        let observed = if observed.exists() { read_all(&observed) } else { Vec::new() };
-        let decided = decided(read(&case.join("manifest.yaml")), &config(configuration.as_ref()), observed, pipeline());
-        differences.extend(differs(&case.join("expected.yaml"), &yaml(&decided)));
+    for case in cases() {
+        let file = here(&format!("cases/{}/expected.yaml", case.name));
+        differences.extend(differs(&file, &yaml(&case.decided(pipeline()))));
     }
     report(&differences);
 }

@@ -1,31 +1,38 @@
 //! The same input gives the same bytes: twice, with its maps in another order, with free steps in another order.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use golden::{config, config_of, decided, entries, load, pipeline, read, repository, shipped, shuffled, yaml};
+use golden::{Input, cases, config_of, examples, load, pipeline, shipped, shuffled, yaml};
 use serde_json::{Value, json};
 
-fn examples() -> Vec<Value> {
-    let documents = entries(&repository("manifests/examples")).into_iter().map(|file| read(&file));
-    documents.filter(|document| document["kind"] == "postgresql").collect()
+fn inputs() -> Vec<Input> {
+    let mut inputs = examples();
+    inputs.extend(cases());
+    inputs
+}
+
+/// The same document, read from a text whose maps have their keys in the opposite order.
+fn reordered(document: &Value) -> Value {
+    serde_yaml_ng::from_str(&shuffled(document)).unwrap()
 }
 
 #[test]
 fn a_second_run_gives_the_same_bytes() {
     let again = load(&shipped());
-    for manifest in examples() {
-        let first = yaml(&decided(manifest.clone(), &config(None), Vec::new(), pipeline()));
-        assert_eq!(first, yaml(&decided(manifest, &config(None), Vec::new(), &again)));
+    for input in inputs() {
+        assert_eq!(yaml(&input.decided(pipeline())), yaml(&input.decided(&again)), "{}", input.name);
     }
 }
 
 #[test]
-fn the_order_of_keys_in_a_manifest_gives_the_same_bytes() {
-    for manifest in examples() {
-        let text = shuffled(&manifest);
-        assert_ne!(text, manifest.to_string());
-        let other: Value = serde_yaml_ng::from_str(&text).unwrap();
-        let bytes = |manifest| yaml(&decided(manifest, &config(None), Vec::new(), pipeline()));
-        assert_eq!(bytes(other), bytes(manifest));
+fn the_order_of_keys_in_manifests_and_objects_gives_the_same_bytes() {
+    for input in inputs() {
+        assert_ne!(shuffled(&input.manifest), input.manifest.to_string());
+        let other = Input {
+            manifest: reordered(&input.manifest),
+            observed: input.observed.iter().rev().map(reordered).collect(),
+            ..input.clone()
+        };
+        assert_eq!(yaml(&other.decided(pipeline())), yaml(&input.decided(pipeline())), "{}", input.name);
     }
 }
 
@@ -33,10 +40,9 @@ fn the_order_of_keys_in_a_manifest_gives_the_same_bytes() {
 fn the_order_of_keys_in_the_configuration_gives_the_same_bytes() {
     let keys =
         json!({"custom_pod_annotations": "a:b,c:d", "inherited_labels": "environment,x", "wal_s3_bucket": "wal"});
-    let other: Value = serde_yaml_ng::from_str(&shuffled(&keys)).unwrap();
-    for manifest in examples() {
-        let bytes = |keys: &Value| yaml(&decided(manifest.clone(), &config_of(keys), Vec::new(), pipeline()));
-        assert_eq!(bytes(&other), bytes(&keys));
+    for input in examples() {
+        let bytes = |keys: &Value| yaml(&Input { config: config_of(keys), ..input.clone() }.decided(pipeline()));
+        assert_eq!(bytes(&reordered(&keys)), bytes(&keys), "{}", input.name);
     }
 }
 
@@ -69,9 +75,9 @@ fn steps_whose_order_is_free_give_the_same_objects_in_any() {
     ];
     for (one, other) in free {
         let pipeline_swapped = load(&swapped(one, other));
-        for manifest in examples() {
-            let of = |pipeline| unordered(decided(manifest.clone(), &config(None), Vec::new(), pipeline));
-            assert_eq!(of(&pipeline_swapped), of(pipeline()), "{one} and {other}: {}", manifest["metadata"]["name"]);
+        for input in inputs() {
+            let of = |pipeline| unordered(input.decided(pipeline));
+            assert_eq!(of(&pipeline_swapped), of(pipeline()), "{one} and {other}: {}", input.name);
         }
     }
 }

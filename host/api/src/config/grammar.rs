@@ -144,9 +144,18 @@ fn map(text: &str) -> Result<Value, Error> {
         let Some((name, value)) = pair.split_once(':') else {
             return error(format!("{pair:?} has no colon"), "write pairs of key and value, as in a:1,b:2");
         };
-        fields.insert(name.trim().to_owned(), json!(value.trim()));
+        fields.insert(name.trim().to_owned(), json!(unquoted(value.trim())));
     }
     Ok(Value::Object(fields))
+}
+
+/// A value without the quotes around the whole of it, which only protect its commas.
+fn unquoted(value: &str) -> &str {
+    let inner = ['"', '\''].into_iter().find_map(|quote| {
+        let inner = value.strip_prefix(quote)?.strip_suffix(quote)?;
+        (!inner.contains(quote)).then_some(inner)
+    });
+    inner.unwrap_or(value)
 }
 
 /// The parts between commas that no quote protects, trimmed; quotes stay. An open quote is named by its place.

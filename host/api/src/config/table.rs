@@ -117,7 +117,7 @@ pub const KEYS: &[Key] = keys! {
         storage_resize_mode Choice("pvc", "ebs", "mixed", "off") = "pvc": "How a larger size in a manifest reaches the volumes: by their claims, by the cloud's API, by both, or not at all.";
         infrastructure_roles_secret_name Reference = "": "The Secret that describes roles of every cluster.";
         infrastructure_roles_secrets RoleSources = "": "More Secrets that describe roles of every cluster, each with the names of its keys.";
-        oauth_token_secret_name Reference = "postgresql-operator": "The Secret with the token for the teams API." ignored;
+        oauth_token_secret_name Reference = "postgresql-operator": "The Secret with the token for the teams API.";
     }
     PostgresPodResources {
         default_cpu_request Amount = "100m": "CPU that a database container requests, unless its manifest says so. Empty: none.";
@@ -201,15 +201,15 @@ pub const KEYS: &[Key] = keys! {
         enable_database_access Flag = "true": "Whether the operator connects to databases to create roles and databases.";
     }
     TeamsApi {
-        enable_teams_api Flag = "false": "Whether people of a team get roles, as an API names them." ignored;
-        teams_api_url Text = "https://teams.example.com/api/": "That API." ignored;
-        team_api_role_configuration Map = "log_statement:all": "Settings of the roles of people." ignored;
-        enable_team_superuser Flag = "false": "Whether people are superusers in their team's clusters." ignored;
+        enable_teams_api Flag = "false": "Whether people of a team get roles, as an API names them.";
+        teams_api_url Text = "https://teams.example.com/api/": "That API.";
+        team_api_role_configuration Map = "log_statement:all": "Settings of the roles of people.";
+        enable_team_superuser Flag = "false": "Whether people are superusers in their team's clusters.";
         enable_team_member_deprecation Flag = "false": "Whether roles of people who left are renamed." ignored;
         role_deletion_suffix Text = "_deleted": "What such a role's name ends with." ignored;
         enable_postgres_team_crd Flag = "false": "Whether objects of kind PostgresTeam name more people." ignored;
         enable_postgres_team_crd_superusers Flag = "false": "Whether they name superusers, too." ignored;
-        postgres_superuser_teams List = "": "Teams whose people are superusers in every cluster." ignored;
+        postgres_superuser_teams List = "": "Teams whose people are superusers in every cluster.";
         enable_admin_role_for_users Flag = "true": "Whether the team's admin role may grant the manifest's roles.";
         team_admin_role Text = "admin": "The team's admin role.";
         pam_role_name Text = "zalandos": "The role of all people, who log in by PAM.";

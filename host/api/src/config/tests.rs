@@ -35,6 +35,89 @@ fn every_key_has_a_default_that_its_kind_accepts_and_a_name_of_its_own() {
     assert_eq!(said(Config::read(&config_map(json!({})))), Vec::<String>::new());
 }
 
+/// A value of a kind that is no key's default: as a ConfigMap has it and as an object has it. One that rules between keys
+/// would refuse comes from the key itself.
+fn other(key: &Key) -> (String, Value) {
+    let text = |text: &str| (text.to_owned(), json!(text));
+    match key.kind {
+        Kind::Flag => {
+            let other = key.default != "true";
+            (other.to_string(), json!(other))
+        }
+        Kind::Integer | Kind::OptionalInteger => ("7".to_owned(), json!(7)),
+        Kind::Choice(choices) => text(choices.iter().find(|choice| **choice != key.default).unwrap()),
+        Kind::Amount if key.name.ends_with("limit") => text("7777Mi"),
+        Kind::Amount => text("1m"),
+        Kind::Duration => text("1h30m7s"),
+        Kind::Schedule => text("7 7 7 7 *"),
+        Kind::Reference => text("elsewhere/thing"),
+        Kind::List => ("a, b".to_owned(), json!(["a", "b"])),
+        Kind::Map => match key.name {
+            "toleration" => ("key:'a,b'".to_owned(), json!({"key": "a,b"})),
+            "persistent_volume_claim_retention_policy" => {
+                ("when_deleted:delete".to_owned(), json!({"when_deleted": "delete"}))
+            }
+            _ => ("a:'b,c', d:\"e:f\"".to_owned(), json!({"a": "b,c", "d": "e:f"})),
+        },
+        Kind::Containers => ("[{name: a, image: b}]".to_owned(), json!([{"name": "a", "image": "b"}])),
+        Kind::Probe => ("{httpGet: {port: 8008}}".to_owned(), json!({"httpGet": {"port": 8008}})),
+        Kind::RoleSources => {
+            ("secretname: a, template: true".to_owned(), json!([{"secretname": "a", "template": true}]))
+        }
+        Kind::Text | Kind::Credential => match key.name {
+            "secret_name_template" => text("{username}-{cluster}"),
+            "pdb_name_format" => text("{cluster}-budget"),
+            _ => text("other"),
+        },
+    }
+}
+
+#[test]
+fn every_key_of_upstream_is_read_alike_from_both_forms_and_told_if_it_changes_nothing() {
+    let (mut seen, mut failures) = (BTreeSet::new(), Vec::new());
+    for line in include_str!("../../golden/config/keys.txt").lines().filter(|line| !line.starts_with('#')) {
+        let (name, section) = line.split_once(' ').unwrap();
+        let Some(key) = KEYS.iter().find(|key| key.name == name || key.was == Some(name)) else {
+            failures.push(format!("{name} is not known"));
+            continue;
+        };
+        seen.insert(key.name);
+        let (text, typed) = other(key);
+        let mut documents = vec![config_map(json!({name: text}))];
+        match section {
+            "-" => {}
+            "top" => documents.push(object(json!({name: typed}))),
+            section => documents.push(object(json!({section: {name: typed}}))),
+        }
+        for document in documents {
+            match Config::read(&document) {
+                Ok(loaded) => {
+                    if loaded.config.values()[key.name] == Config::defaults().values()[key.name] {
+                        failures.push(format!("{document} changes nothing"));
+                    }
+                    let same = loaded.config.values()[key.name]
+                        == Config::read(&config_map(json!({key.name: text}))).unwrap().config.values()[key.name];
+                    if !same {
+                        failures.push(format!("{document} is read as {}", loaded.config.values()[key.name]));
+                    }
+                    let expected: &[&str] = if key.honoured { &[] } else { &["pgloom does not honour this key"] };
+                    let told: Vec<_> = loaded.warnings.iter().map(|warning| warning.message.as_str()).collect();
+                    if told != expected || loaded.warnings.iter().any(|warning| warning.path != key.name) {
+                        failures.push(format!("{document} is told as {:?}", loaded.warnings));
+                    }
+                }
+                Err(problems) => failures.push(format!("{document} is refused: {problems:?}")),
+            }
+        }
+    }
+    let unknown: Vec<_> = KEYS.iter().filter(|key| !seen.contains(key.name)).map(|key| key.name).collect();
+    assert_eq!(unknown, OWN, "keys that upstream does not have");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Keys that pgloom adds.
+const OWN: &[&str] = &["liveness_probe"];
+
 #[test]
 fn both_forms_give_one_configuration() {
     let text = config_map(json!({
@@ -98,6 +181,16 @@ fn pairs_are_split_where_no_quote_protects_a_comma() {
         let expected = expected.map(|pairs| pairs.into_iter().map(str::to_owned).collect()).map_err(str::to_owned);
         assert_eq!(pairs(text), expected, "{text}");
     }
+}
+
+#[test]
+fn quotes_around_the_whole_of_a_value_are_no_part_of_it() {
+    let text = "search_path:'\"$user\", public', work_mem:\"4GB\", names:'a' 'b'";
+    let config = Config::read(&config_map(json!({"team_api_role_configuration": text}))).unwrap().config;
+    assert_eq!(
+        config.values()["team_api_role_configuration"],
+        json!({"search_path": "\"$user\", public", "work_mem": "4GB", "names": "'a' 'b'"})
+    );
 }
 
 #[test]
@@ -200,8 +293,8 @@ fn a_value_that_cannot_be_used_is_named_with_its_key_and_a_remedy() {
             "warning: data.docker_imag: this key does not exist; it is ignored; did you mean docker_image?",
         ),
         (
-            json!({"enable_teams_api": "true"}),
-            "warning: enable_teams_api: pgloom does not honour this key; remove it, or know that it changes nothing",
+            json!({"enable_password_rotation": "true"}),
+            "warning: enable_password_rotation: pgloom does not honour this key; remove it, or know that it changes nothing",
         ),
     ] {
         assert_eq!(said(Config::read(&config_map(data))), [expected]);
@@ -272,10 +365,10 @@ fn namespaces_are_one_some_or_all() {
 fn the_rules_for_manifests_follow_the_configuration() {
     assert_eq!(Config::defaults().rules(), Rules::default());
     let config = Config::read(&config_map(json!({
-        "enable_team_id_clustername_prefix": "false", "enable_sidecars": "false", "super_username": "root", "infrastructure_roles_secret_name": "roles",
+        "enable_team_id_clustername_prefix": "false", "super_username": "root", "infrastructure_roles_secret_name": "roles",
     })));
     let rules = config.unwrap().config.rules();
-    assert!(!rules.team_prefix && !rules.sidecars && rules.super_username == "root" && rules.other_roles.is_none());
+    assert!(!rules.team_prefix && rules.super_username == "root" && rules.other_roles.is_none());
 }
 
 #[test]

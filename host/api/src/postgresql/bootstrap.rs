@@ -18,7 +18,7 @@ pub struct Clone {
     #[schemars(length(max = 253))]
     pub cluster: String,
     /// The source object's `metadata.uid`, which is part of the archive's path. Needed with `timestamp`, unless `s3_wal_path`
-    /// is given. Example: `efd12e58-5786-11e8-b5a7-06148230260c`.
+    /// is given. Default: none. Example: `efd12e58-5786-11e8-b5a7-06148230260c`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub uid: Option<String>,
@@ -56,15 +56,15 @@ pub struct Clone {
      "message": "a standby has one archive; give either s3_wal_path or gs_wal_path"}
 ]))]
 pub struct Standby {
-    /// The archive of the source in S3. Example: `s3://bucket/spilo/acid-batman/efd12e58/wal/17`.
+    /// The archive of the source in S3. Default: none. Example: `s3://bucket/spilo/acid-batman/efd12e58/wal/17`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub s3_wal_path: Option<String>,
-    /// The archive of the source in Google Cloud Storage. Example: `gs://bucket/spilo/acid-batman/efd12e58/wal/17`.
+    /// The archive of the source in Google Cloud Storage. Default: none. Example: `gs://bucket/spilo/acid-batman/efd12e58/wal/17`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub gs_wal_path: Option<String>,
-    /// The host of the source's leader. Example: `acid-batman.default`.
+    /// The host of the source's leader. Default: none, then the archive alone is read. Example: `acid-batman.default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub standby_host: Option<String>,

@@ -14,10 +14,10 @@ use super::pattern;
      "message": "the memory limit is below the request; raise limits.memory or lower requests.memory", "fieldPath": ".limits"}
 ]))]
 pub struct Resources {
-    /// What is reserved on the node. Example: `{cpu: 100m, memory: 250Mi}`.
+    /// What is reserved on the node. Default: the operator configuration's, for each resource by itself. Example: `{cpu: 100m, memory: 250Mi}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<ResourceAmounts>,
-    /// What may be used at most. Example: `{cpu: "1", memory: 500Mi}`.
+    /// What may be used at most. Default: the operator configuration's, for each resource by itself. Example: `{cpu: "1", memory: 500Mi}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<ResourceAmounts>,
 }
@@ -25,19 +25,19 @@ pub struct Resources {
 /// Amounts of resources. What is not given is the operator configuration's default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ResourceAmounts {
-    /// CPU, in cores or thousandths of one, as a string. Example: `500m`.
+    /// CPU, in cores or thousandths of one, as a string. Default: the operator configuration's. Example: `500m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = pattern::QUANTITY))]
     pub cpu: Option<String>,
-    /// Memory, in bytes with a unit. Example: `500Mi`.
+    /// Memory, in bytes with a unit. Default: the operator configuration's. Example: `500Mi`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = pattern::QUANTITY))]
     pub memory: Option<String>,
-    /// Memory in pages of 2 MiB. Example: `128Mi`.
+    /// Memory in pages of 2 MiB, in bytes with a unit. Default: none. Example: `128Mi`.
     #[serde(default, rename = "hugepages-2Mi", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = pattern::QUANTITY))]
     pub hugepages_2mi: Option<String>,
-    /// Memory in pages of 1 GiB. Example: `1Gi`.
+    /// Memory in pages of 1 GiB, in bytes with a unit. Default: none. Example: `1Gi`.
     #[serde(default, rename = "hugepages-1Gi", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = pattern::QUANTITY))]
     pub hugepages_1gi: Option<String>,

@@ -166,7 +166,7 @@ pub struct PostgresqlSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_replica_connection_pooler: Option<bool>,
 
-    /// The connection pooler. Default for each of its fields: `connection_pooler_*` of the operator configuration.
+    /// The connection pooler. Default: none; for each of its fields `connection_pooler_*` of the operator configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_pooler: Option<ConnectionPooler>,
 
@@ -239,20 +239,20 @@ pub struct PostgresqlSpec {
     #[schemars(schema_with = "ranges")]
     pub allowed_source_ranges: Vec<String>,
 
-    /// Roles whose password changes regularly, with a new role each time. Default: none. Example: `[foo_user]`.
+    /// Roles whose password changes regularly, with a new role each time; nothing acts on it. Default: none. Example: `[foo_user]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_with_secret_rotation: Vec<String>,
 
-    /// Roles whose password changes regularly, the role staying the same. Default: none. Example: `[flyway]`.
+    /// Roles whose password changes regularly, the role staying the same; nothing acts on it. Default: none. Example: `[flyway]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_with_in_place_secret_rotation: Vec<String>,
 
-    /// Roles whose password never changes. Default: none. Example: `[bar_user]`.
+    /// Roles whose password never changes; nothing acts on it. Default: none. Example: `[bar_user]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_ignoring_secret_rotation: Vec<String>,
 
     /// When the operator may restart pods and upgrade, in UTC: `HH:MM-HH:MM` every day or `Sat:HH:MM-Sat:HH:MM`.
-    /// Default: `maintenance_windows` of the operator configuration, else any time. Example: `["01:00-06:00", "Sat:00:00-04:00"]`.
+    /// It is checked; nothing acts on it. Default: any time. Example: `["01:00-06:00", "Sat:00:00-04:00"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "windows")]
     pub maintenance_windows: Vec<String>,
@@ -355,7 +355,8 @@ pub struct PostgresqlSpec {
     #[schemars(length(max = 64))]
     pub additional_volumes: Vec<AdditionalVolume>,
 
-    /// Event streams made of tables. Default: none.
+    /// Event streams made of tables; nothing acts on them. Default: none.
+    /// Example: `[{applicationId: app, database: foo, tables: {data.orders: {eventType: order}}}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<Stream>,
 
@@ -381,7 +382,16 @@ fn users(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let flags: Vec<_> = with_no.flat_map(|name| [name.clone(), name.to_uppercase()]).collect();
     schemars::json_schema!({
         "type": "object",
-        "additionalProperties": {"type": "array", "items": {"type": "string", "enum": flags}},
+        "maxProperties": 1024,
+        "additionalProperties": {
+            "type": "array",
+            "maxItems": 16,
+            "items": {"type": "string", "maxLength": 16, "enum": flags},
+            "x-kubernetes-validations": [{
+                "rule": "!self.exists(option, self.exists(other, other.lowerAscii() == 'no' + option.lowerAscii()))",
+                "message": "conflicting user flags: an option is given together with its opposite; remove one of them"
+            }],
+        },
     })
 }
 

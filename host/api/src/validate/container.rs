@@ -4,41 +4,21 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Rules, entries, filled};
+use super::{entries, filled};
 use crate::problem::{Problem, entry};
 
 /// The database's own container.
 pub const DATABASE: &str = "postgres";
 
-pub fn check(spec: &Value, rules: &Rules, problems: &mut Vec<Problem>) {
-    let given = |section: &str| entries(&spec[section]).next().is_some();
-    if given("sidecars") && !rules.sidecars {
-        switched_off(
-            "spec.sidecars",
-            "sidecar containers specified but disabled in configuration",
-            "enable_sidecars",
-            rules,
-            problems,
-        );
-    }
+/// Whether containers may be added at all, and which of two with one name runs, is for the steps that add them to say.
+pub fn check(spec: &Value, problems: &mut Vec<Problem>) {
     check_sidecars(&spec["sidecars"], problems);
     for section in ["initContainers", "init_containers"] {
-        let path = format!("spec.{section}");
-        if given(section) && !rules.init_containers {
-            let message = "initContainers specified but disabled in configuration";
-            switched_off(&path, message, "enable_init_containers", rules, problems);
-        }
-        check_init_containers(&spec[section], &path, problems);
+        check_init_containers(&spec[section], &format!("spec.{section}"), problems);
     }
-}
-
-fn switched_off(path: &str, message: &str, key: &str, rules: &Rules, problems: &mut Vec<Problem>) {
-    let problem = if rules.running { Problem::warning(path, message) } else { Problem::error(path, message) };
-    problems.push(problem.remedy(format!("set {key} of the operator configuration to true, or remove them")));
 }
 
 fn check_sidecars(sidecars: &Value, problems: &mut Vec<Problem>) {
-    let mut names = BTreeSet::new();
     for (index, sidecar) in entries(sidecars) {
         let path = entry("spec.sidecars", index);
         let name = sidecar_name(index, sidecar);
@@ -47,12 +27,6 @@ fn check_sidecars(sidecars: &Value, problems: &mut Vec<Problem>) {
         if name == DATABASE {
             let problem = Problem::error(format!("{path}.name"), "postgres is the database's own container");
             problems.push(problem.remedy("choose another name"));
-        } else if !names.insert(name.clone()) {
-            let problem = Problem::warning(
-                format!("{path}.name"),
-                format!("{name:?} is the name of an earlier sidecar; this one is left out"),
-            );
-            problems.push(problem.remedy("give each sidecar a name of its own"));
         }
     }
 }

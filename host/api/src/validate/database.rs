@@ -1,4 +1,4 @@
-//! Roles and databases of a manifest.
+//! Roles and databases of a manifest: what is wrong with them. What is merely left out is told by who gathers the roles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,8 +29,6 @@ pub fn users(spec: &Value, rules: &Rules, problems: &mut Vec<Problem>) -> BTreeM
             continue;
         }
         if rules.reserves(name) {
-            let problem = Problem::warning(path, format!("{name:?} is a system role or protected, and stays as it is"));
-            problems.push(problem.remedy("choose another name, or remove it here"));
             continue;
         }
         let words = flags.as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -65,19 +63,17 @@ pub fn databases(
         let path = member("spec.databases", name);
         let Some(owner) = owner.as_str() else { continue };
         if !is_identifier(name) {
-            problems.push(skipped(path, "database", name));
             continue;
         }
         if name.len() > MAX_IDENTIFIER {
             problems.push(cut(path, name));
             continue;
         }
-        if !known.contains(owner) {
+        // With roles from elsewhere, only who reads them knows.
+        if !known.contains(owner) && rules.other_roles.is_some() {
             let message = format!("the owner {owner:?} of database {name:?} is defined nowhere");
             let remedy = did_you_mean(owner, known.iter().copied(), &format!("add {owner} to spec.users"));
-            let elsewhere = rules.other_roles.is_none();
-            let problem = if elsewhere { Problem::warning(path, message) } else { Problem::error(path, message) };
-            problems.push(problem.remedy(remedy));
+            problems.push(Problem::error(path, message).remedy(remedy));
         }
         databases.insert(name.clone(), owner.to_owned());
     }
@@ -91,14 +87,9 @@ pub fn prepared(spec: &Value, cluster: &str, problems: &mut Vec<Problem>) -> BTr
         databases.insert(cluster.replace('-', "_"), with_schema(PreparedDatabase::default()));
     }
     for (name, value) in section {
-        let path = member("spec.preparedDatabases", name);
         let Ok(mut database) = serde_json::from_value::<PreparedDatabase>(value.clone()) else { continue };
         if !is_identifier(name) {
-            problems.push(skipped(path, "database", name));
             continue;
-        }
-        for schema in database.schemas.keys().filter(|schema| !is_identifier(schema)) {
-            problems.push(skipped(member(&format!("{path}.schemas"), schema), "schema", schema));
         }
         database = with_schema(database);
         database.schemas.retain(|schema, _| is_identifier(schema));
@@ -121,12 +112,6 @@ fn cut(path: String, name: &str) -> Problem {
     let over = name.len() - MAX_IDENTIFIER;
     Problem::error(path, format!("{name:?} is longer than {MAX_IDENTIFIER} bytes, which PostgreSQL would cut off"))
         .remedy(format!("shorten it by {over}"))
-}
-
-/// Upstream leaves such a name out silently; a running cluster is not stopped for it, but its user is told.
-fn skipped(path: String, what: &str, name: &str) -> Problem {
-    Problem::warning(path, format!("{what} {name:?} is left out: its name would need quotes in SQL"))
-        .remedy("use letters, digits and _, first no digit")
 }
 
 /// The names of the roles that prepared databases bring: owner, reader and writer of each database and schema, and their users.
@@ -198,14 +183,12 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_sql_would_quote_is_left_out_and_said() {
+    fn a_name_that_sql_would_quote_is_left_out() {
         let mut problems = Vec::new();
         let spec = json!({"preparedDatabases": {"foo-bar": {}, "ok": {"schemas": {"a-b": {}, "fine": {}}}}});
         let databases = prepared(&spec, "acid-x", &mut problems);
         assert_eq!(databases.keys().collect::<Vec<_>>(), ["ok"]);
         assert_eq!(databases["ok"].schemas.keys().collect::<Vec<_>>(), ["fine"]);
-        let said: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
-        assert_eq!(said, ["spec.preparedDatabases.foo-bar", "spec.preparedDatabases.ok.schemas.a-b"]);
-        assert!(!problems.iter().any(Problem::is_error));
+        assert_eq!(problems, []);
     }
 }

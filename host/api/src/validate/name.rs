@@ -16,7 +16,10 @@ pub fn check(name: &str, team: &str, prefix: bool) -> Option<Problem> {
     }
     if !is_dns1035(name) {
         let problem = problem(format!("name must confirm to DNS-1035, regex used for validation is {DNS1035:?}"));
-        return Some(problem.remedy("use lower case letters, digits and hyphens, first a letter, last no hyphen"));
+        return Some(problem.remedy(match prefix && !can_begin(team) {
+            true => change(team),
+            false => "use lower case letters, digits and hyphens, first a letter, last no hyphen".to_owned(),
+        }));
     }
     None
 }
@@ -57,8 +60,25 @@ fn rename(name: &str, team: &str) -> String {
         "" => "cluster",
         own => own,
     };
-    let switch = "or set enable_team_id_clustername_prefix of the operator configuration to false";
-    if team.is_empty() { switch.to_owned() } else { format!("call it {team}-{own}, {switch}") }
+    let proposed = format!("{}-{own}", team.to_lowercase());
+    match is_dns1035(&proposed) && proposed.len() <= MAX_CLUSTER_NAME {
+        true => format!("call it {proposed}, {SWITCH}"),
+        false if can_begin(team) => format!("begin it with {}-, {SWITCH}", team.to_lowercase()),
+        false => change(team),
+    }
+}
+
+/// The other way out of the rule for teams.
+const SWITCH: &str = "or set enable_team_id_clustername_prefix of the operator configuration to false";
+
+/// Whether there is a name that begins with this team.
+fn can_begin(team: &str) -> bool {
+    is_dns1035(&format!("{}-x", team.to_lowercase()))
+}
+
+fn change(team: &str) -> String {
+    let remedy = format!("no name can begin with the team {team:?}: write spec.teamId in letters, digits and hyphens");
+    format!("{remedy}, first a letter, {SWITCH}")
 }
 
 #[cfg(test)]
@@ -105,5 +125,25 @@ mod tests {
     fn the_remedy_proposes_a_name() {
         let remedy = check("orders-db", "acid", true).unwrap().remedy.unwrap();
         assert!(remedy.starts_with("call it acid-orders-db, "), "{remedy}");
+    }
+
+    #[test]
+    fn the_remedy_proposes_nothing_that_would_be_refused() {
+        let long = "a".repeat(55);
+        for (name, team, expected) in [
+            ("orders-db", "ACID", "call it acid-orders-db, or set "),
+            (
+                "-test",
+                "-",
+                "no name can begin with the team \"-\": write spec.teamId in letters, digits and hyphens, first a letter, or set ",
+            ),
+            ("acid!-x", "acid!", "no name can begin with the team \"acid!\": "),
+            ("acid-Orders", "acid", "use lower case letters, "),
+            ("Orders", "acid", "begin it with acid-, or set "),
+            (&long, "acid", "begin it with acid-, or set "),
+        ] {
+            let remedy = check(name, team, true).unwrap().remedy.unwrap();
+            assert!(remedy.starts_with(expected), "{name} of {team}: {remedy}");
+        }
     }
 }

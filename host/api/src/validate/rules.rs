@@ -7,10 +7,6 @@ use std::collections::BTreeSet;
 pub struct Rules {
     /// `enable_team_id_clustername_prefix`: names start with the team and a hyphen.
     pub team_prefix: bool,
-    /// `enable_sidecars`.
-    pub sidecars: bool,
-    /// `enable_init_containers`.
-    pub init_containers: bool,
     /// `super_username`.
     pub super_username: String,
     /// `replication_username`.
@@ -19,21 +15,16 @@ pub struct Rules {
     pub protected_roles: BTreeSet<String>,
     /// The infrastructure roles; nothing if there may be some that were not read, or if roles come from a teams API.
     pub other_roles: Option<BTreeSet<String>>,
-    /// Whether the cluster runs already: then a switched-off feature is left out with a warning, instead of nothing being made.
-    pub running: bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
         Self {
             team_prefix: true,
-            sidecars: true,
-            init_containers: true,
             super_username: "postgres".to_owned(),
             replication_username: "standby".to_owned(),
             protected_roles: ["admin", "cron_admin"].map(str::to_owned).into(),
             other_roles: Some(BTreeSet::new()),
-            running: false,
         }
     }
 }

@@ -82,10 +82,4 @@ fn check_standby(standby: &Value, problems: &mut Vec<Problem>) {
             Problem::error("spec.standby.gs_wal_path", "a standby has one archive, and s3_wal_path is given too");
         problems.push(problem.remedy("remove one of s3_wal_path and gs_wal_path"));
     }
-    for field in ["standby_port", "standby_primary_slot_name"] {
-        if !host && filled(standby, field).is_some() {
-            let problem = Problem::warning(format!("spec.standby.{field}"), "means nothing without standby_host");
-            problems.push(problem.remedy("give standby_host, or remove it"));
-        }
-    }
 }

@@ -13,8 +13,13 @@ const DEPRECATED: [(&str, &str); 2] =
     [("init_containers", "initContainers"), ("pod_priority_class_name", "podPriorityClassName")];
 
 /// Fields that are accepted, as upstream's users have them, but that nothing acts on.
-const WITHOUT_EFFECT: [&str; 4] =
-    ["streams", "usersWithSecretRotation", "usersWithInPlaceSecretRotation", "usersIgnoringSecretRotation"];
+const WITHOUT_EFFECT: [&str; 5] = [
+    "maintenanceWindows",
+    "streams",
+    "usersWithSecretRotation",
+    "usersWithInPlaceSecretRotation",
+    "usersIgnoringSecretRotation",
+];
 
 pub fn check(spec: &Value, problems: &mut Vec<Problem>) {
     let given = |field: &str| spec.get(field).is_some();

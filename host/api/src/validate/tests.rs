@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::*;
@@ -116,21 +117,6 @@ fn both_spellings_of_the_pooler_mean_one_thing() {
 }
 
 #[test]
-fn what_is_switched_off_stops_a_new_cluster_and_warns_a_running_one() {
-    let manifest =
-        minimal_with(&yaml("{spec: {sidecars: [{name: a, image: b}], initContainers: [{name: a, image: b}]}}"));
-    let rules = Rules { sidecars: false, init_containers: false, ..Rules::default() };
-    let expected = [
-        "  error: spec.sidecars: sidecar containers specified but disabled in configuration; set enable_sidecars of the operator configuration to true, or remove them\n",
-        "  error: spec.initContainers: initContainers specified but disabled in configuration; set enable_init_containers of the operator configuration to true, or remove them\n",
-    ]
-    .concat();
-    assert_eq!(said(validate(&manifest, &rules)), expected);
-    let running = Rules { running: true, ..rules };
-    assert_eq!(said(validate(&manifest, &running)), expected.replace("error", "warning"));
-}
-
-#[test]
 fn an_owner_may_be_a_role_of_any_origin() {
     let manifest = minimal_with(&yaml(
         "{spec: {databases: {a: dbuser, b: postgres, c: bar_owner, d: bar_data_reader, e: admin}, preparedDatabases: {bar: {}}}}",
@@ -138,9 +124,11 @@ fn an_owner_may_be_a_role_of_any_origin() {
     let rules = Rules { other_roles: Some(["dbuser".to_owned()].into()), ..Rules::default() };
     assert_eq!(said(validate(&manifest, &rules)), "");
     let unread = Rules { other_roles: None, ..Rules::default() };
+    assert_eq!(said(validate(&manifest, &unread)), "");
+    let known = Rules { other_roles: Some(BTreeSet::new()), ..Rules::default() };
     assert_eq!(
-        said(validate(&manifest, &unread)),
-        "  warning: spec.databases.a: the owner \"dbuser\" of database \"a\" is defined nowhere; add dbuser to spec.users\n"
+        said(validate(&manifest, &known)),
+        "  error: spec.databases.a: the owner \"dbuser\" of database \"a\" is defined nowhere; add dbuser to spec.users\n"
     );
 }
 

@@ -1,5 +1,7 @@
 //! What the merge promises; the rules of who may write what are in `rights`, those that hold for all input in `laws`.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::*;
@@ -35,12 +37,27 @@ fn merge(fragments: &[(&str, Value)]) -> Result<Merger, Error> {
     Ok(merger)
 }
 
+/// An object, the step that created it, and the step that set each of its leaves.
+#[derive(Debug)]
+struct Made {
+    object: Value,
+    step: String,
+    owners: BTreeMap<String, String>,
+}
+
+/// The first object of a merger.
+fn made(merger: Merger) -> Made {
+    let owners = merger.owners().remove(0);
+    let Desired { object, step } = merger.finish().remove(0);
+    Made { object, step, owners }
+}
+
 /// The only object that comes of these fragments.
 #[track_caller]
-fn merged(fragments: &[(&str, Value)]) -> Desired {
-    let mut objects = merge(fragments).unwrap().finish();
-    assert_eq!(objects.len(), 1);
-    objects.remove(0)
+fn merged(fragments: &[(&str, Value)]) -> Made {
+    let merger = merge(fragments).unwrap();
+    assert_eq!(merger.owners().len(), 1);
+    made(merger)
 }
 
 #[track_caller]
@@ -64,7 +81,7 @@ fn names(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap()).collect()
 }
 
-fn containers(of: &Desired) -> &Value {
+fn containers(of: &Made) -> &Value {
     &of.object["spec"]["template"]["spec"]["containers"]
 }
 

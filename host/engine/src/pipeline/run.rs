@@ -71,18 +71,29 @@ impl Pipeline {
     /// # Errors
     /// If a step fails whose document says `onFailure: hold`, or that has nothing to fall back to.
     pub fn run(&self, input: &Input) -> Result<Decision, Error> {
+        let (merger, mut decision) = self.merged(input)?;
+        decision.objects = merger.finish();
+        Ok(decision)
+    }
+
+    /// Which step set each leaf, by field path, of the objects that [`run`](Self::run) gives, in their order.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub fn owners(&self, input: &Input) -> Result<Vec<BTreeMap<String, String>>, Error> {
+        Ok(self.merged(input)?.0.owners())
+    }
+
+    fn merged(&self, input: &Input) -> Result<(Merger, Decision), Error> {
         let shared = Shared::of(input);
         let mut merger = Merger::new(&shared.namespace).map_err(|error| self.broken(error))?;
         let mut decision = Decision::default();
         for step in self.steps.iter().filter(|step| step.concerns(input, &shared)) {
             step.run(input, &shared, &mut merger, &mut decision)?;
         }
-        decision.objects = merger.finish();
-        Ok(decision)
+        Ok((merger, decision))
     }
-}
 
-impl Pipeline {
     /// The merge table is part of the program, so this is a broken build; it is told like any other failure.
     fn broken(&self, error: merge::Error) -> Error {
         let failure = Failure::Merge(error);
@@ -139,6 +150,7 @@ impl Step {
         let Some(spare) = spare else { return Err(failed) };
         *merger = spare;
         decision.findings.push(self.excuse(&failed));
+        decision.degraded = true;
         match (self.on_failure, input.last.get(&self.name)) {
             (OnFailure::KeepLast, Some(last)) => {
                 self.merge(last, merger)?;

@@ -6,27 +6,62 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::trim::MANAGER;
+use crate::trim::{MANAGER, is_predecessor};
+
+/// Whose entries are taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The operator's that came before, as a whole.
+    Predecessor,
+    /// People's and tools', as far as the specification goes: labels, annotations and finalizers stay theirs.
+    Editors,
+}
+
+impl Whose {
+    fn is_meant(self, entry: &Value) -> bool {
+        match self {
+            Self::Predecessor => is_predecessor(entry),
+            Self::Editors => is_editor(entry),
+        }
+    }
+
+    /// What is taken over of an entry's fields, and what stays.
+    fn split(self, fields: &Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
+        let taken = |key: &str| self == Self::Predecessor || key == "f:spec";
+        fields.clone().into_iter().partition(|(key, _)| taken(key))
+    }
+}
 
 /// Whether an entry is that of a person or a tool, and not of one of Kubernetes' or Patroni's own writers.
-pub fn is_editor(entry: &Value) -> bool {
+fn is_editor(entry: &Value) -> bool {
     let manager = entry["manager"].as_str().unwrap_or_default();
     let own =
         manager == "kubelet" || manager == "Patroni" || manager.ends_with("controller-manager") || manager == MANAGER;
     entry["operation"] == "Update" && entry.get("subresource").is_none() && !own
 }
 
-/// The JSON patch that hands over the entries that are meant; `None` if there are none. `object` is as the API server gave
-/// it, and the patch fails where it has changed since.
-pub fn patch(object: &Value, is_meant: impl Fn(&Value) -> bool) -> Option<Value> {
+/// The JSON patch that hands over what is meant; `None` if there is nothing. `object` is as the API server gave it, and the
+/// patch fails where it has changed since.
+pub fn patch(object: &Value, whose: Whose) -> Option<Value> {
     let metadata = object.get("metadata")?;
-    let entries = metadata.get("managedFields")?.as_array()?;
-    let (theirs, mut rest): (Vec<Value>, Vec<Value>) = entries.iter().cloned().partition(is_meant);
-    let newest = theirs.last()?.clone();
-    let mut fields = Map::new();
-    for entry in &theirs {
-        merge(&mut fields, entry.get("fieldsV1").and_then(Value::as_object)?);
+    let (mut fields, mut rest, mut newest) = (Map::new(), Vec::new(), None);
+    for entry in metadata.get("managedFields")?.as_array()? {
+        if !whose.is_meant(entry) {
+            rest.push(entry.clone());
+            continue;
+        }
+        let (taken, left) = whose.split(entry.get("fieldsV1").and_then(Value::as_object)?);
+        if !taken.is_empty() {
+            merge(&mut fields, &taken);
+            newest = Some(entry);
+        }
+        if !left.is_empty() {
+            let mut entry = entry.clone();
+            entry["fieldsV1"] = Value::Object(left);
+            rest.push(entry);
+        }
     }
+    let newest = newest?;
     let is_ours = |entry: &Value| {
         entry["manager"] == MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none()
     };
@@ -63,7 +98,6 @@ fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trim::is_predecessor;
 
     fn entry(manager: &str, operation: &str, fields: Value) -> Value {
         json!({"manager": manager, "operation": operation, "apiVersion": "v1", "time": "t", "fieldsType": "FieldsV1", "fieldsV1": fields})
@@ -77,7 +111,7 @@ mod tests {
             entry("pgloom", "Apply", json!({"f:spec": {"f:ports": {}}})),
             status,
         ]}});
-        let patch = patch(&object, is_predecessor).unwrap();
+        let patch = patch(&object, Whose::Predecessor).unwrap();
         assert_eq!(patch[0], json!({"op": "test", "path": "/metadata/resourceVersion", "value": "5"}));
         assert_eq!(
             patch[1]["value"],
@@ -89,7 +123,26 @@ mod tests {
     fn where_the_predecessor_wrote_nothing_there_is_nothing_to_take_over() {
         let object =
             json!({"metadata": {"resourceVersion": "5", "managedFields": [entry("kubectl", "Update", json!({}))]}});
-        assert_eq!(patch(&object, is_predecessor), None);
+        assert_eq!(patch(&object, Whose::Predecessor), None);
+    }
+
+    #[test]
+    fn of_an_editors_entry_the_specification_is_taken_over_and_the_rest_stays_theirs() {
+        let of_tool = json!({"f:metadata": {"f:finalizers": {}}, "f:spec": {"f:ports": {"k:{\"port\":1}": {}}}});
+        let object = json!({"metadata": {"resourceVersion": "5", "managedFields": [
+            entry("load-balancer", "Update", of_tool),
+            entry("kubectl-edit", "Update", json!({"f:spec": {"f:type": {}}})),
+            entry("pgloom", "Apply", json!({"f:spec": {"f:ports": {}}})),
+        ]}});
+        assert_eq!(
+            patch(&object, Whose::Editors).unwrap()[1]["value"],
+            json!([
+                entry("load-balancer", "Update", json!({"f:metadata": {"f:finalizers": {}}})),
+                entry("pgloom", "Apply", json!({"f:spec": {"f:ports": {"k:{\"port\":1}": {}}, "f:type": {}}})),
+            ])
+        );
+        let annotated = json!({"metadata": {"resourceVersion": "5", "managedFields": [entry("kubectl", "Update", json!({"f:metadata": {}}))]}});
+        assert_eq!(patch(&annotated, Whose::Editors), None);
     }
 
     #[test]

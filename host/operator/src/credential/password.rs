@@ -15,10 +15,13 @@ pub enum Error {
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
     Random(#[source] rand::rngs::SysError),
+    /// Only what exists is asked for, and it does not exist.
+    #[error("role \"{0}\" has no Secret with a password yet")]
+    Missing(String),
 }
 
 /// A password. `Debug` and `Display` print `(secret)`, so that it cannot end up in a log or a message by accident.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Password(String);
 
 impl Password {

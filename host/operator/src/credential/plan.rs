@@ -17,8 +17,10 @@ pub struct Data(pub BTreeMap<String, Vec<u8>>);
 
 impl From<&Secret> for Data {
     fn from(secret: &Secret) -> Self {
-        let entries = secret.data.iter().flatten();
-        Self(entries.map(|(key, value)| (key.clone(), value.0.clone())).collect())
+        let entries = secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone()));
+        // Only files have it: the API server turns it into data, and lets it win.
+        let plain = secret.string_data.iter().flatten().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
+        Self(entries.chain(plain).collect())
     }
 }
 
@@ -75,14 +77,15 @@ pub struct Plan {
     pub findings: Vec<Finding>,
 }
 
-/// Plans what to write. `existing` gives the data of a Secret by namespace and name; `generate` makes a password.
+/// Plans what to write. `existing` gives the data of a Secret by namespace and name; `generate` makes a password for
+/// a role.
 ///
 /// # Errors
 /// If no password can be made.
 pub fn plan(
     wanted: &[Wanted],
     existing: impl Fn(&str, &str) -> Option<Data>,
-    mut generate: impl FnMut() -> Result<Password, Error>,
+    mut generate: impl FnMut(&str) -> Result<Password, Error>,
 ) -> Result<Plan, Error> {
     let mut plan = Plan::default();
     for secret in wanted {
@@ -104,7 +107,7 @@ impl Plan {
         username: &str,
         given: Option<&Password>,
         data: Option<Data>,
-        generate: &mut impl FnMut() -> Result<Password, Error>,
+        generate: &mut impl FnMut(&str) -> Result<Password, Error>,
     ) -> Result<(), Error> {
         let act = match &data {
             None => Act::Create,
@@ -120,7 +123,7 @@ impl Plan {
             (None, Some(kept)) => kept,
             (Some(given), Some(kept)) if *given == kept => kept,
             (given, _) => {
-                let password = given.cloned().map_or_else(generate, Ok)?;
+                let password = given.cloned().map_or_else(|| generate(username), Ok)?;
                 self.write(secret, act, &[(USERNAME, username), (PASSWORD, password.reveal())]);
                 password
             }

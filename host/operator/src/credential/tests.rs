@@ -66,7 +66,7 @@ fn planned(wanted: &[Wanted], existing: &Secrets) -> Plan {
     plan(
         wanted,
         |_, name| existing.get(name).cloned(),
-        || {
+        |_| {
             count += 1;
             Ok(Password::new(format!("generated{count}")))
         },

@@ -8,7 +8,7 @@ use super::statement::{Statement, name, names};
 use super::verifier;
 use super::{Error, Session};
 use crate::credential::Password;
-use crate::role::{Attribute, Finding, Role, word};
+use crate::role::{Attribute, Finding, Origin, Role, word};
 
 /// Settings whose value is a list of names, which SQL takes one by one.
 const LISTS_OF_NAMES: [&str; 5] = [
@@ -88,8 +88,14 @@ pub(super) fn plan(
         let password = passwords.get(&role.name).filter(|_| role.secret.is_some());
         match existing.get(&role.name) {
             Some(there) => {
-                statements.extend(alter(role, &groups, password, there, &hash));
+                let change = alter(role, &groups, password, there, &hash);
+                if change.is_some() && role.origin == Origin::System {
+                    findings.push(outdated(&role.name));
+                }
+                statements.extend(change);
             }
+            // The image makes it.
+            None if role.origin == Origin::System => {}
             None => {
                 let admin = role.admin.as_ref().filter(|admin| {
                     if known.contains(admin) {
@@ -104,6 +110,13 @@ pub(super) fn plan(
         }
     }
     (statements, findings)
+}
+
+fn outdated(role: &str) -> Finding {
+    Finding::warning(format!(
+        "the password of \"{role}\" in the database was not that of its Secret and is so now; a member that was started before loses its connection sooner or later"
+    ))
+    .remedy("delete the replicas' pods one after the other, so that each starts with the new password")
 }
 
 fn missing(what: String, role: &str) -> Finding {

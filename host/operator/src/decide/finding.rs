@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use pgloom_api::Problem;
-use pgloom_engine::{Finding, Severity};
+use pgloom_api::{Problem, seal};
+use pgloom_engine::{Finding, ObjectRef, Severity};
+use serde_json::Value;
 
 use crate::role;
 
@@ -33,6 +34,25 @@ pub fn of_role(found: &role::Finding) -> Finding {
         object: None,
         remedy: found.remedy.clone(),
     }
+}
+
+/// An existing object that holds what looks like a sealed credential. Whoever wrote it wants a step to copy it to where the
+/// host would open it.
+pub fn of_forgery(object: &Value) -> Option<Finding> {
+    let path = seal::forged(object)?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Some(Finding {
+        step: HOST.to_owned(),
+        severity: Severity::Error,
+        message: format!("{} is the operator's own mark for credentials", seal::PREFIX),
+        path: Some(path),
+        object: Some(ObjectRef {
+            api_version: text(&object["apiVersion"]),
+            kind: text(&object["kind"]),
+            name: text(&object["metadata"]["name"]),
+        }),
+        remedy: Some("write the value itself there".to_owned()),
+    })
 }
 
 /// A finding as one sentence: the field, the message, the remedy.

@@ -1,3 +1,7 @@
+use std::sync::Arc;
+
+use pgloom_engine::{Contribution, Description, ObjectKind, Plugin, WriteClaim};
+
 use super::*;
 
 /// A pipeline without a step: what is left is the host's own.
@@ -73,7 +77,7 @@ fn nobody_reads_a_credential_of_the_operator_by_writing_its_seal() {
         json!([{"name": "s", "image": "i", "env": [{"name": "E", "value": "pgloom-sealed:config:scalyr_api_key"}]}]);
     assert_eq!(
         refusal(&manifest),
-        "spec.sidecars.0.env.0.value: begins like a sealed credential; write the value itself"
+        "spec.sidecars[0].env[0].value: pgloom-sealed: is the operator's own mark for credentials; write something else"
     );
 }
 
@@ -87,8 +91,64 @@ fn a_credential_of_the_manifest_is_in_no_document_and_opens_when_applied() {
     let plan = plan(&manifest, &Config::defaults()).unwrap();
     assert!(!format!("{plan:?}").contains("hunter2"));
     let mut object = json!({"value": "pgloom-sealed:manifest:/spec/clone/s3_secret_access_key"});
-    plan.seals.open(&mut object);
+    seal::open(&mut object, &plan.seals).unwrap();
     assert_eq!(object["value"], "hunter2");
+}
+
+#[test]
+fn nobody_reads_a_credential_of_the_operator_by_writing_its_seal_where_a_step_looks() {
+    let map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "environment", "namespace": "shop"},
+        "data": {"KEY": "pgloom-sealed:config:scalyr_api_key"},
+    });
+    let observed = Observed::of(vec![map]);
+    let error = decide(&manifest(), &Config::defaults(), &observed, &pipeline()).unwrap_err();
+    assert_eq!(error.category(), "InvalidManifest");
+    assert_eq!(
+        error.to_string(),
+        "ConfigMap environment data.KEY: pgloom-sealed: is the operator's own mark for credentials; write the value itself there"
+    );
+}
+
+/// A pipeline whose only step writes one ConfigMap with this text.
+fn writes(text: &'static str) -> Pipeline {
+    let description = Description {
+        name: "writer".into(),
+        version: "0.1.0".into(),
+        config_schema: "{}".into(),
+        config_example: "{}".into(),
+        config_keys: vec!["scalyr_api_key".into()],
+        writes: vec![WriteClaim {
+            kind: ObjectKind { api_version: "v1".into(), kind: "ConfigMap".into() },
+            creates: true,
+            paths: vec![],
+        }],
+        summary: "Writes a ConfigMap".into(),
+        relevant: vec![],
+        desired: vec![],
+        observed: vec![],
+        actions: vec![],
+        requires: vec![],
+    };
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"K": text}});
+    let response = Response {
+        contributions: vec![Contribution::Apply(object.to_string())],
+        actions: vec![],
+        findings: vec![],
+        conditions: vec![],
+    };
+    Pipeline::of(vec![Arc::new(Plugin::native(description, move |_| Ok(response.clone())))]).unwrap()
+}
+
+#[test]
+fn a_step_that_writes_a_seal_that_cannot_be_opened_holds_the_cluster() {
+    let config = config(json!({"scalyr_api_key": "hunter2"}));
+    let of = |text| decide(&manifest(), &config, &Observed::default(), &writes(text));
+    let opened = of("pgloom-sealed:config:scalyr_api_key").unwrap().opened().unwrap();
+    assert_eq!(opened[0]["data"]["K"], "hunter2");
+    let error = of("key=pgloom-sealed:config:scalyr_api_key").unwrap_err();
+    assert_eq!(error.category(), "SealBroken");
+    assert!(error.to_string().starts_with("ConfigMap m cannot be applied: data.K holds a seal inside"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The beginning of a turn: the manifest is kept from vanishing unseen, and a new cluster says that it is being made.
 
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use pgloom_api::postgresql::ClusterStatus;
 use serde_json::{Value, json};
 
 use super::{Error, Turn};
@@ -46,7 +47,7 @@ impl Turn<'_> {
         if report::phase_of(&self.manifest["status"]).is_some() {
             return Ok(());
         }
-        self.write_status(&json!({"status": {"PostgresClusterStatus": report::Phase::Creating.to_string()}})).await?;
+        self.write_status(&json!({"status": {"PostgresClusterStatus": ClusterStatus::Creating.as_str()}})).await?;
         let announcement = Announcement::normal("Create", "creating the objects of the cluster");
         self.context.announcer.happened(&self.about, &announcement).await;
         Ok(())

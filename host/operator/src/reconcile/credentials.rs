@@ -22,7 +22,11 @@ impl Turn<'_> {
         if self.context.recall(self.key).credentials == Some(seen) {
             return Ok(());
         }
-        let planned = read(&self.context.client, &plan.secrets).await?;
+        let existing = Existing::read(&self.context.client, &plan.secrets).await?;
+        let recovered = self.recovered(&existing.lacking(&self.system_users(), &plan.secrets), progress).await;
+        let make = |username: &str| recovered.get(username).cloned().map_or_else(credential::generate, Ok);
+        let planned =
+            credential::plan(&plan.secrets, |ns, name| existing.get(ns, name), make).map_err(Error::Password)?;
         let mut created = false;
         for write in &planned.writes {
             self.write_secret(write).await?;
@@ -31,6 +35,7 @@ impl Turn<'_> {
         if created {
             self.context.announcer.happened(&self.about, &Announcement::normal("Secrets", "Secrets created")).await;
         }
+        self.keep_passwords(&planned);
         let in_order = planned.findings.is_empty();
         progress
             .warnings
@@ -81,18 +86,42 @@ impl Turn<'_> {
     }
 }
 
-/// What the wanted Secrets hold, and what has to be written so that they do.
+/// What the wanted Secrets hold; a role whose Secret holds no password is an error.
 pub async fn read(client: &Client, wanted: &[Wanted]) -> Result<credential::Plan, Error> {
-    let mut existing: HashMap<(&str, &str), Data> = HashMap::new();
-    for secret in wanted {
-        let api: Api<Secret> = Api::namespaced(client.clone(), &secret.namespace);
-        let found = api.get_opt(&secret.name).await.map_err(|source| failed(&secret.name, source))?;
-        if let Some(found) = found {
-            existing.insert((&secret.namespace, &secret.name), Data::from(&found));
+    let existing = Existing::read(client, wanted).await?;
+    let missing = |username: &str| Err(credential::Error::Missing(username.to_owned()));
+    credential::plan(wanted, |ns, name| existing.get(ns, name), missing).map_err(Error::Password)
+}
+
+/// The data of the wanted Secrets that exist, by namespace and name.
+struct Existing(HashMap<(String, String), Data>);
+
+impl Existing {
+    async fn read(client: &Client, wanted: &[Wanted]) -> Result<Self, Error> {
+        let mut existing = HashMap::new();
+        for secret in wanted {
+            let api: Api<Secret> = Api::namespaced(client.clone(), &secret.namespace);
+            let found = api.get_opt(&secret.name).await.map_err(|source| failed(&secret.name, source))?;
+            if let Some(found) = found {
+                existing.insert((secret.namespace.clone(), secret.name.clone()), Data::from(&found));
+            }
         }
+        Ok(Self(existing))
     }
-    let existing = |namespace: &str, name: &str| existing.get(&(namespace, name)).cloned();
-    credential::plan(wanted, existing, credential::generate).map_err(Error::Password)
+
+    fn get(&self, namespace: &str, name: &str) -> Option<Data> {
+        self.0.get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// Which of the users have no Secret.
+    fn lacking(&self, users: &[String; 2], wanted: &[Wanted]) -> Vec<String> {
+        let without = wanted.iter().filter(|secret| self.get(&secret.namespace, &secret.name).is_none());
+        let names = without.filter_map(|secret| match &secret.content {
+            Content::Credential { username, .. } => Some(username),
+            Content::UserList { .. } => None,
+        });
+        names.filter(|name| users.contains(name)).cloned().collect()
+    }
 }
 
 fn failed(name: &str, source: kube::Error) -> Error {

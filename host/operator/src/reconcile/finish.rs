@@ -5,13 +5,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::Unit;
 use kube::runtime::controller::Action;
+use pgloom_api::postgresql::ClusterStatus;
 use pgloom_engine::ConditionStatus;
 use tracing::warn;
 
 use super::{Error, Progress, Turn, policy};
 use crate::decide;
 use crate::event::Announcement;
-use crate::report::{self, Condition, Found, Outcome, Phase};
+use crate::report::{self, Condition, Found, Outcome};
 
 /// When to look again at what is under way, should no watch tell of it.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
@@ -38,7 +39,9 @@ impl Turn<'_> {
             // A status that cannot be written must not keep the cluster from being looked after.
             warn!(error = %policy::chain(&error), "the status was not written");
         }
-        if report::phase_of(&before) == Some(Phase::Creating) && report::phase_of(&after) == Some(Phase::Running) {
+        if report::phase_of(&before) == Some(ClusterStatus::Creating)
+            && report::phase_of(&after) == Some(ClusterStatus::Running)
+        {
             self.context.announcer.happened(&self.about, &Announcement::normal("StatefulSet", "the pods serve")).await;
         }
         self.stands(progress.warnings.clone()).await;
@@ -118,7 +121,8 @@ fn blame(progress: &mut Progress, error: &Error, before: &serde_json::Value) {
     };
     progress.conditions.retain(|condition| condition.type_name != type_name);
     progress.conditions.push(Condition::fails(type_name, error.category(), message.clone()));
-    let created = report::phase_of(before).is_some_and(|phase| !matches!(phase, Phase::Creating | Phase::CreateFailed));
+    let created = report::phase_of(before)
+        .is_some_and(|phase| !matches!(phase, ClusterStatus::Creating | ClusterStatus::CreateFailed));
     progress.warnings.push(Announcement::warning(if created { "Sync" } else { "Create" }, message));
 }
 

@@ -27,7 +27,12 @@ impl Turn<'_> {
         accounts.insert(self.key.namespace.to_string(), Instant::now());
     }
 
+    /// Whether they were seen not long ago. Nobody tells when they go, and no pod can be made without them: as long as pods are
+    /// missing they are asked for at every look.
     fn is_prepared(&self) -> bool {
+        if !self.stateful_set().is_some_and(|set| set["status"]["replicas"] == set["spec"]["replicas"]) {
+            return false;
+        }
         let accounts = self.context.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         accounts.get(&*self.key.namespace).is_some_and(|seen| seen.elapsed() < self.settings.resync())
     }

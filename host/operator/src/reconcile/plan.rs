@@ -9,13 +9,21 @@ use serde_json::Value;
 use super::{Error, Progress, Turn};
 use crate::decide::{self, Plan, decide, sentence};
 use crate::event::Announcement;
+use crate::memo::{Basis, Memo};
 use crate::metrics::PluginLabels;
 use crate::observe::observe;
 use crate::report::Condition;
+use crate::team::Known;
 
 impl Turn<'_> {
+    /// What is known of the cluster's teams.
+    pub fn teams(&self) -> Known {
+        let owner = self.manifest["spec"]["teamId"].as_str().unwrap_or_default();
+        self.context.infrastructure.teams(self.key, &self.settings.config, owner)
+    }
+
     /// What the cluster is to be.
-    pub async fn decide(&self, progress: &mut Progress) -> Result<Arc<Plan>, Error> {
+    pub async fn decide(&self, teams: Known, progress: &mut Progress) -> Result<Arc<Plan>, Error> {
         let context = self.context;
         let (config, pipeline) = (self.settings.config.clone(), self.settings.pipeline.clone());
         let mut observed = observe(&context.client, &context.store, self.key, &self.manifest, &config, &pipeline)
@@ -24,19 +32,28 @@ impl Turn<'_> {
         let infrastructure = context.infrastructure.roles(&config).await.map_err(Error::Infrastructure)?;
         observed.infrastructure.clone_from(&infrastructure.roles);
         observed.infrastructure_findings.clone_from(&infrastructure.findings);
-        let owner = self.manifest["spec"]["teamId"].as_str().unwrap_or_default();
-        let (teams, unknown) = context.infrastructure.teams(&config, owner).await.map_err(Error::Infrastructure)?;
-        observed.teams = teams;
-        observed.infrastructure_findings.extend(unknown);
+        observed.teams = teams.teams;
+        observed.infrastructure_findings.extend(teams.findings);
         observed.actions = actions(&self.manifest["status"]["actions"]);
         observed.last = context.recall(self.key).last;
+        let basis = Basis::of(&self.manifest, &observed);
+        if let Some(plan) = context.memos.find(self.key, &basis, &config, &pipeline) {
+            context.metrics.decisions_reused.inc();
+            return Ok(self.planned(plan, progress));
+        }
         let manifest = self.manifest.clone();
+        let (with_config, with_pipeline) = (config.clone(), pipeline.clone());
         let _permit = context.deciding.acquire().await;
         let begun = Instant::now();
-        let decided = tokio::task::spawn_blocking(move || decide(&manifest, &config, &observed, &pipeline)).await;
+        let decided =
+            tokio::task::spawn_blocking(move || decide(&manifest, &with_config, &observed, &with_pipeline)).await;
         context.metrics.decide_seconds.observe(begun.elapsed().as_secs_f64());
         match decided.map_err(Error::Interrupted)? {
-            Ok(plan) => Ok(self.planned(plan, progress)),
+            Ok(plan) => {
+                let plan = Arc::new(plan);
+                context.memos.keep(self.key, Memo { basis, config, pipeline, plan: plan.clone() });
+                Ok(self.planned(plan, progress))
+            }
             Err(error) => {
                 self.count_failure(&error);
                 Err(Error::Decide(error))
@@ -44,8 +61,7 @@ impl Turn<'_> {
         }
     }
 
-    fn planned(&self, plan: Plan, progress: &mut Progress) -> Arc<Plan> {
-        let plan = Arc::new(plan);
+    fn planned(&self, plan: Arc<Plan>, progress: &mut Progress) -> Arc<Plan> {
         progress.conditions.push(Condition::holds("Valid", "Valid", "the manifest can be used"));
         progress.warnings.extend(plan.findings.iter().map(|finding| {
             let reason = reason(finding.path.as_deref().unwrap_or_default());

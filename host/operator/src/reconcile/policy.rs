@@ -99,11 +99,12 @@ impl Error {
         }
     }
 
-    /// When to try again after so many failures in a row, `repair` at the latest. What only an edit can mend waits for one.
+    /// When to try again after so many failures in a row, `repair` at the latest. What only people can mend is looked at that
+    /// seldom: an edit of the manifest is told by a watch, but not everything that it names is watched.
     pub fn requeue(&self, failures: u32, repair: Duration) -> Action {
         match self {
-            Self::Decide(decide::Error::Manifest(_) | decide::Error::Configuration(_)) => Action::await_change(),
-            Self::Apply(apply::Error::Foreign { .. } | apply::Error::Forbidden { .. }) => Action::requeue(repair),
+            Self::Decide(decide::Error::Manifest(_) | decide::Error::Configuration(_))
+            | Self::Apply(apply::Error::Foreign { .. } | apply::Error::Forbidden { .. }) => Action::requeue(repair),
             _ => Action::requeue(Duration::from_secs(1).saturating_mul(1 << failures.min(16)).min(repair)),
         }
     }
@@ -140,9 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_cannot_be_used_waits_for_an_edit() {
+    fn a_manifest_that_cannot_be_used_is_tried_again_seldom_as_what_it_names_may_have_come() {
         let error = Error::Decide(decide::Error::Manifest(vec![]));
-        assert_eq!(error.requeue(0, REPAIR), Action::await_change());
+        assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
     }
 
     #[test]

@@ -14,8 +14,7 @@ use crate::rollout::doomed_leader;
 impl Turn<'_> {
     /// Applies the objects; credentials come between the Services and what uses them.
     pub async fn apply(&self, plan: &Arc<Plan>, progress: &mut Progress) -> Result<(), Error> {
-        let mut objects: Vec<Value> = plan.objects.iter().map(|desired| desired.object.clone()).collect();
-        objects.iter_mut().for_each(|object| plan.seals.open(object));
+        let mut objects = plan.opened().map_err(Error::Decide)?;
         if let Some(set) = objects
             .iter_mut()
             .find(|object| object["kind"] == "StatefulSet" && object["metadata"]["name"] == *self.key.name)

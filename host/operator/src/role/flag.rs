@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// What an option is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Attribute {
     /// Ignores row-level security.
     BypassRls,
@@ -70,7 +70,7 @@ pub enum FlagError {
 }
 
 /// The options that a role was given. A role may log in unless `NOLOGIN` is said; what is not said is left to the database.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flags(BTreeMap<Attribute, bool>);
 
 impl Flags {

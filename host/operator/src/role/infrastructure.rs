@@ -65,7 +65,7 @@ pub struct Source {
 }
 
 /// A role that every cluster has.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct InfrastructureRole {
     /// Its name.
     pub name: String,

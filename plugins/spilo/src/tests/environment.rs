@@ -48,10 +48,17 @@ fn switches_put_theirs_where_they_always_were() {
 
     let made = answer(json!({}), json!({"kubernetes_use_configmaps": true, "etcd_host": "etcd:2379"}));
     let mut expected = OWN.to_vec();
-    expected[15] = "ETCD_HOST";
+    expected.truncate(15);
+    expected.push("ETCD_HOST");
     assert_eq!(variables(&made), expected);
     assert_eq!(value(&made, "ETCD_HOST"), "etcd:2379");
     assert!(made.object("Endpoints", "acid-test").is_some(), "ConfigMaps are for a leader lock in Kubernetes");
+}
+
+#[test]
+fn pods_are_labelled_while_they_bootstrap_only_where_a_budget_looks_for_it() {
+    let made = answer(json!({}), json!({"enable_pod_disruption_budget": false}));
+    assert_eq!(variables(&made), OWN[..16]);
 }
 
 #[test]

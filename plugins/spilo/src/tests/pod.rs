@@ -78,7 +78,7 @@ fn what_the_container_may_is_the_platforms_word() {
     let config = json!({
         "spilo_privileged": true,
         "spilo_allow_privilege_escalation": false,
-        "additional_pod_capabilities": ["SYS_NICE", "IPC_LOCK"],
+        "additional_pod_capabilities": ["SYS_NICE", "ipc_lock"],
     });
     let expected = json!({
         "allowPrivilegeEscalation": false,

@@ -54,9 +54,10 @@ fn amounts_are_compared_by_value() {
 
 #[test]
 fn a_request_is_never_above_its_limit() {
-    // The manifest's limit lowers a default request; the manifest's request raises a default limit.
-    let made = resources(json!({"limits": {"cpu": "60m"}}), json!({"min_cpu_limit": ""}));
-    assert_eq!(made, of(["60m", "100Mi"], ["60m", "500Mi"]));
+    // The limit gives way to a request, be it a default one, which is told.
+    let answered = answer(json!({"resources": {"limits": {"cpu": "60m"}}}), json!({"min_cpu_limit": ""}));
+    assert_eq!(container(&answered)["resources"], of(["100m", "100Mi"], ["100m", "500Mi"]));
+    assert_eq!(answered.messages(), ["the limit of 60m cpu is raised to the default request of 100m"]);
     let made = resources(json!({"requests": {"memory": "750Mi"}}), json!({}));
     assert_eq!(made, of(["100m", "750Mi"], ["1", "750Mi"]));
     let both = json!({"requests": {"memory": "750Mi"}, "limits": {"memory": "300Mi"}});

@@ -5,7 +5,7 @@ fn object() -> ObjectRef {
 }
 
 /// What a step that may remove `granted` removes from a StatefulSet of step spilo; and whether it was there.
-fn remove(granted: &str, path: &str) -> Result<(bool, Desired), Error> {
+fn remove(granted: &str, path: &str) -> Result<(bool, Made), Error> {
     let mut merger = merge(&[(
         "spilo",
         stateful_set(json!({
@@ -23,7 +23,7 @@ fn remove(granted: &str, path: &str) -> Result<(bool, Desired), Error> {
     .unwrap();
     let rights = Rights::default().removes(overriding(granted));
     let was_there = merger.remove(&Writer { step: "slim", rights: &rights }, &object(), path)?;
-    Ok((was_there, merger.finish().remove(0)))
+    Ok((was_there, made(merger)))
 }
 
 #[test]
@@ -85,5 +85,5 @@ fn what_one_step_removed_a_later_one_may_set() {
     merger.remove(&Writer { step: "slim", rights: &rights }, &object(), "spec.replicas").unwrap();
     let rights = everything(kind(&stateful_set(json!({}))));
     merger.apply(&Writer { step: "scale", rights: &rights }, stateful_set(json!({"replicas": 3}))).unwrap();
-    assert_eq!(merger.finish()[0].owners["spec.replicas"], "scale");
+    assert_eq!(merger.owners()[0]["spec.replicas"], "scale");
 }

@@ -10,7 +10,7 @@ fn writes(paths: &[&str]) -> Rights {
 }
 
 /// What becomes of a StatefulSet of step spilo when step sidecar has something to say about it.
-fn second(rights: &Rights, fragment: Value) -> Result<Desired, Error> {
+fn second(rights: &Rights, fragment: Value) -> Result<Made, Error> {
     let mut merger = merge(&[(
         "spilo",
         stateful_set(json!({
@@ -24,7 +24,7 @@ fn second(rights: &Rights, fragment: Value) -> Result<Desired, Error> {
     )])
     .unwrap();
     merger.apply(&Writer { step: "sidecar", rights }, fragment)?;
-    Ok(merger.finish().remove(0))
+    Ok(made(merger))
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn the_order_of_what_is_there_changes_only_who_claims_the_whole_list() {
     let reorder = |rights: Rights| {
         let mut merger = merge(&[("spilo", first.clone())]).unwrap();
         merger.apply(&Writer { step: "sidecar", rights: &rights }, reversed())?;
-        Ok::<_, Error>(merger.finish().remove(0))
+        Ok::<_, Error>(made(merger))
     };
     let error = reorder(writes(&["spec.template.spec.containers[*].env[name=TLS]"])).unwrap_err();
     assert!(

@@ -69,6 +69,26 @@ fn a_role_without_a_password_is_created_with_none() {
 }
 
 #[test]
+fn the_replication_user_follows_its_secret_and_is_never_created() {
+    let standby = Role {
+        origin: Origin::System,
+        flags: Flags::default(),
+        secret: Some(SecretPlace::default()),
+        ..group("standby")
+    };
+    let wanted = std::slice::from_ref(&standby);
+    assert_eq!(planned(wanted, &[("standby", "x")], &[]), (vec![], vec![]));
+    let known = Existing {
+        verifier: Some(verifier::make(verifier::Encryption::Md5, "standby", &Password::new("x"))),
+        ..there(&[Attribute::Login])
+    };
+    assert_eq!(planned(wanted, &[("standby", "x")], &[("standby", known.clone())]), (vec![], vec![]));
+    let (statements, findings) = planned(wanted, &[("standby", "y")], &[("standby", known)]);
+    assert_eq!(statements, ["alter role standby: password | ALTER ROLE \"standby\" WITH PASSWORD '<standby>'"]);
+    assert!(findings[0].starts_with("the password of \"standby\""), "{findings:?}");
+}
+
+#[test]
 fn roles_that_others_name_are_created_first() {
     let mut owner_user = group("a_owner_user");
     owner_user.member_of = ["owner".into()].into();

@@ -25,7 +25,7 @@ fn infrastructure(name: &str, flags: &[&str]) -> InfrastructureRole {
 
 /// `name: FLAGS in groups admin x +secret`, for every role that is not a system user.
 fn lines(roles: &Roles) -> Vec<String> {
-    roles.roles.values().filter(|role| role.is_kept()).map(line).collect()
+    roles.roles.values().filter(|role| role.origin != Origin::System).map(line).collect()
 }
 
 fn line(role: &Role) -> String {
@@ -66,7 +66,7 @@ fn the_guides_users_log_in_and_have_secrets() {
         ["foo_user: LOGIN admin admin +secret", "zalando: CREATEDB LOGIN SUPERUSER admin admin +secret"]
     );
     assert_eq!(roles.databases["foo"], "zalando");
-    let system: Vec<_> = roles.roles.values().filter(|role| !role.is_kept()).map(line).collect();
+    let system: Vec<_> = roles.roles.values().filter(|role| role.origin == Origin::System).map(line).collect();
     assert_eq!(system, ["postgres:  +secret", "standby:  +secret"]);
     assert!(roles.findings.is_empty(), "{:?}", roles.findings);
 }

@@ -1,0 +1,127 @@
+//! Passwords of the system users whose Secrets were deleted.
+//!
+//! The database knows the superuser by the password that it was made with, and running members replicate by the one they were
+//! started with. So a Secret that is gone comes back with the password that it had: as the operator remembers it, or as a
+//! member that runs was given it, if the operator may look there. Only where nobody knows it any more a new one is made.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::AttachParams;
+use tokio::io::AsyncReadExt as _;
+use tracing::{info, warn};
+
+use super::policy::chain;
+use super::{Progress, Turn};
+use crate::credential::{self, Password};
+use crate::event::Announcement;
+
+/// How long a member may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+/// The container that holds the database.
+const CONTAINER: &str = "postgres";
+/// The longest password that is read, in bytes.
+const MAX_PASSWORD: u64 = 4096;
+
+/// Why a member did not tell.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    /// The operator may not look into pods, or the pod does not run.
+    #[error("could not look into pod {pod}")]
+    Exec {
+        pod: String,
+        #[source]
+        source: kube::Error,
+    },
+    /// The answer broke off.
+    #[error("pod {0} did not answer")]
+    Answer(String),
+    /// The member was given no password.
+    #[error("pod {0} holds no password")]
+    Empty(String),
+}
+
+impl Turn<'_> {
+    /// The superuser and the replication user.
+    pub fn system_users(&self) -> [String; 2] {
+        let config = &self.settings.config;
+        ["super_username", "replication_username"].map(|key| config.text(key).to_owned())
+    }
+
+    /// The passwords of system users whose Secrets are gone, as far as anybody knows them; says what nobody knows.
+    pub async fn recovered(&self, lacking: &[String], progress: &mut Progress) -> BTreeMap<String, Password> {
+        let mut recovered = self.remembered();
+        recovered.retain(|username, _| lacking.contains(username));
+        for username in lacking {
+            if recovered.contains_key(username) || progress.members.all.is_empty() {
+                continue;
+            }
+            match self.told_by_members(username, progress).await {
+                Ok(password) => drop(recovered.insert(username.clone(), password)),
+                Err(error) => {
+                    let note = format!(
+                        "the Secret of \"{username}\" was gone and gets a new password, which the database may not know: {}; \
+                        set the former password in the Secret, or that of the Secret in the database",
+                        chain(&error)
+                    );
+                    warn!(username, error = %chain(&error), "the former password is not known");
+                    progress.warnings.push(Announcement::warning("Secrets", note));
+                }
+            }
+        }
+        for username in recovered.keys() {
+            info!(username, "the Secret was gone and comes back with the password that it had");
+        }
+        recovered
+    }
+
+    /// Keeps the passwords of the system users in mind.
+    pub fn keep_passwords(&self, planned: &credential::Plan) {
+        let users = self.system_users();
+        let known = planned.passwords.iter().filter(|(username, _)| users.contains(username));
+        let known = known.map(|(username, password)| (username.clone(), password.clone())).collect();
+        let mut passwords = self.context.passwords.lock().unwrap_or_else(PoisonError::into_inner);
+        passwords.insert(self.key.clone(), known);
+    }
+
+    fn remembered(&self) -> BTreeMap<String, Password> {
+        let passwords = self.context.passwords.lock().unwrap_or_else(PoisonError::into_inner);
+        passwords.get(self.key).cloned().unwrap_or_default()
+    }
+
+    /// Asks the leader first, then the others.
+    async fn told_by_members(&self, username: &str, progress: &Progress) -> Result<Password, Error> {
+        let [superuser, _] = self.system_users();
+        let variable = if *username == superuser { "PGPASSWORD_SUPERUSER" } else { "PGPASSWORD_STANDBY" };
+        let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &self.key.namespace);
+        let leader = progress.members.leader().map(|(member, _)| &member.pod);
+        let others = progress.members.all.iter().map(|member| &member.pod).filter(|pod| Some(*pod) != leader);
+        let mut result = Err(Error::Empty(self.key.name.to_string()));
+        for pod in leader.into_iter().chain(others) {
+            result = match tokio::time::timeout(ANSWER, variable_of(&pods, pod, variable)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(Error::Answer(pod.clone())),
+            };
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+}
+
+/// A variable of the database container.
+async fn variable_of(pods: &Api<Pod>, pod: &str, variable: &str) -> Result<Password, Error> {
+    let how = AttachParams::default().container(CONTAINER).stdin(false).stderr(false);
+    let attached = pods.exec(pod, ["printenv", variable], &how).await;
+    let mut attached = attached.map_err(|source| Error::Exec { pod: pod.to_owned(), source })?;
+    let mut text = String::new();
+    let output = attached.stdout().ok_or_else(|| Error::Answer(pod.to_owned()))?;
+    let read = output.take(MAX_PASSWORD).read_to_string(&mut text).await;
+    read.map_err(|_| Error::Answer(pod.to_owned()))?;
+    let password = text.trim_end_matches('\n');
+    if password.is_empty() { Err(Error::Empty(pod.to_owned())) } else { Ok(Password::new(password)) }
+}

@@ -1,0 +1,101 @@
+//! What `manifests/rbac.yaml` lets the operator do. Every request of every test is held against it: code that needs a right
+//! that the manifests do not grant fails its test.
+
+use std::sync::OnceLock;
+
+use serde::Deserialize as _;
+use serde_json::Value;
+
+/// The roles of the operator: in every namespace, in its own, and the one that is bound by choice.
+const ROLES: [(&str, &str); 3] = [("ClusterRole", "pgloom"), ("Role", "pgloom"), ("ClusterRole", "pgloom-recover")];
+
+/// What a request is, in the words of a rule.
+#[derive(Debug, PartialEq)]
+struct Ask {
+    group: String,
+    resource: String,
+    verb: &'static str,
+}
+
+/// Why a request is not granted.
+pub fn refusal(method: &str, path: &str, query: &str) -> Option<String> {
+    let ask = ask(method, path, query)?;
+    let has = |list: &Value, word: &str| list.as_array().into_iter().flatten().any(|entry| entry == word);
+    let granted = rules().iter().any(|rule| {
+        has(&rule["apiGroups"], &ask.group) && has(&rule["resources"], &ask.resource) && has(&rule["verbs"], ask.verb)
+    });
+    (!granted).then(|| format!("manifests/rbac.yaml grants nobody to {} {} of {:?}", ask.verb, ask.resource, ask.group))
+}
+
+/// What a request asks for; nothing for the discovery, which everybody may read.
+fn ask(method: &str, path: &str, query: &str) -> Option<Ask> {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let (group, rest) = match parts.as_slice() {
+        ["api", _, rest @ ..] => ("", rest),
+        ["apis", group, _, rest @ ..] => (*group, rest),
+        _ => return None,
+    };
+    let rest = match rest {
+        ["namespaces", _, rest @ ..] if !rest.is_empty() => rest,
+        rest => rest,
+    };
+    let resource = match rest {
+        [] => return None,
+        [resource] | [resource, _] => (*resource).to_owned(),
+        [resource, _, part, ..] => format!("{resource}/{part}"),
+    };
+    let verb = match (method, rest.len()) {
+        ("GET", 1) if query.contains("watch=true") => "watch",
+        ("GET", 1) => "list",
+        ("GET", _) => "get",
+        ("POST", _) => "create",
+        ("PUT", _) => "update",
+        ("PATCH", _) => "patch",
+        ("DELETE", 1) => "deletecollection",
+        _ => "delete",
+    };
+    Some(Ask { group: group.to_owned(), resource, verb })
+}
+
+fn rules() -> &'static [Value] {
+    static RULES: OnceLock<Vec<Value>> = OnceLock::new();
+    RULES.get_or_init(|| {
+        let text = include_str!("../../../../manifests/rbac.yaml");
+        let documents =
+            serde_yaml_ng::Deserializer::from_str(text).map(|document| Value::deserialize(document).unwrap());
+        let ours = |object: &Value| {
+            ROLES.iter().any(|(kind, name)| object["kind"] == *kind && object["metadata"]["name"] == *name)
+        };
+        let rules = documents.filter(ours).flat_map(|role| role["rules"].as_array().cloned().unwrap_or_default());
+        rules.collect()
+    })
+}
+
+#[test]
+fn requests_are_read_in_the_words_of_rules() {
+    let words = |method: &str, path: &str, query: &str| {
+        let ask = ask(method, path, query)?;
+        Some(format!("{} {} {}", ask.verb, ask.group, ask.resource))
+    };
+    for (method, path, query, expected) in [
+        ("GET", "/api/v1/namespaces/ns/secrets/s", "", Some("get  secrets")),
+        ("GET", "/api/v1/secrets", "watch=true", Some("watch  secrets")),
+        (
+            "PATCH",
+            "/apis/acid.zalan.do/v1/namespaces/ns/postgresqls/c/status",
+            "",
+            Some("patch acid.zalan.do postgresqls/status"),
+        ),
+        ("DELETE", "/apis/apps/v1/namespaces/ns/statefulsets/c", "", Some("delete apps statefulsets")),
+        ("GET", "/api/v1/namespaces/ns/pods/c-0/exec", "", Some("get  pods/exec")),
+        ("GET", "/apis/acid.zalan.do/v1", "", None),
+    ] {
+        assert_eq!(words(method, path, query).as_deref(), expected, "{method} {path}");
+    }
+}
+
+#[test]
+fn what_is_not_granted_is_refused() {
+    assert!(refusal("DELETE", "/api/v1/nodes/n", "").is_some());
+    assert!(refusal("GET", "/api/v1/namespaces/ns/secrets/s", "").is_none());
+}

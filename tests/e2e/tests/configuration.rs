@@ -1,0 +1,61 @@
+//! The operator configuration is followed while the operator runs; one that cannot be used is told and changes nothing.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use e2e::{Namespace, ensure, eventually, has_cluster, kubectl, minimal, namespace};
+use serde_json::{Value, json};
+
+const CLUSTER: &str = "acid-configured";
+const SYSTEM: &str = "pgloom-system";
+
+/// Changes the operator configuration until it is dropped.
+struct Changed(Value);
+
+impl Changed {
+    fn to(data: Value) -> Self {
+        patch(&data);
+        Self(data)
+    }
+}
+
+impl Drop for Changed {
+    fn drop(&mut self) {
+        let gone = self.0.as_object().unwrap().keys().map(|key| (key.clone(), Value::Null)).collect();
+        patch(&Value::Object(gone));
+    }
+}
+
+fn patch(data: &Value) {
+    let change = json!({"data": data}).to_string();
+    kubectl(&["--namespace", SYSTEM, "patch", "configmap", "pgloom", "--type", "merge", "--patch", &change]).unwrap();
+}
+
+#[test]
+fn a_new_operator_configuration_reaches_what_runs_and_a_bad_one_changes_nothing() {
+    if !has_cluster("configuration") {
+        return;
+    }
+    let namespace = namespace("configuration");
+    namespace.apply(&minimal(CLUSTER, 1));
+    namespace.running(CLUSTER);
+
+    let changed = Changed::to(json!({"custom_service_annotations": "owner:dba"}));
+    eventually("the Service has the new annotation", || owner(&namespace, &json!("dba")));
+
+    let bad = Changed::to(json!({"custom_service_annotations": "owner:nobody", "resync_period": "often"}));
+    eventually("an event tells what is wrong with the bad one", || {
+        let events = kubectl(&["--namespace", SYSTEM, "get", "events", "--field-selector", "reason=Configuration"])?;
+        ensure(events.contains("data.resync_period: \"often\" is not a duration"), events)
+    });
+    // A look at the cluster that comes after it still goes by the good one.
+    namespace.kubectl(&["annotate", "service", CLUSTER, "owner=me", "--overwrite"]).unwrap();
+    eventually("the good one still holds", || owner(&namespace, &json!("dba")));
+
+    drop(bad);
+    drop(changed);
+    eventually("the annotation goes with the key", || owner(&namespace, &Value::Null));
+}
+
+fn owner(namespace: &Namespace, wanted: &Value) -> Result<(), String> {
+    let service = namespace.get("service", CLUSTER)?;
+    ensure(service["metadata"]["annotations"]["owner"] == *wanted, &service["metadata"]["annotations"])
+}

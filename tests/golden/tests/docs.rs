@@ -1,0 +1,187 @@
+//! docs/features.md and docs/configuration.md say what the plugins and the table of keys say. `UPDATE=1` rewrites them.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use golden::{differs, here, pipeline, read, report, repository};
+use pgloom_api::config::{KEYS, Key, Kind, Section};
+use pgloom_engine::Trigger;
+use serde_json::Value;
+
+/// The rows of features.yaml.
+fn features() -> Vec<Value> {
+    read(&here("features.yaml")).as_array().unwrap().clone()
+}
+
+fn keys_of(feature: &Value) -> Vec<&str> {
+    feature["keys"].as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect()
+}
+
+/// The plugins that read each key of the operator configuration, in the order of the pipeline.
+fn readers() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let mut readers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for step in pipeline().steps() {
+        for key in &step.plugin.description.config_keys {
+            readers.entry(key).or_default().push(&step.plugin.description.name);
+        }
+    }
+    readers
+}
+
+fn code(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn matches(file: &str, text: &str) {
+    report(&differs(&repository(file), text).into_iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn the_table_of_features_is_that_of_the_plugins() {
+    let mut text = std::fs::read_to_string(here("docs/features.md")).unwrap();
+    for feature in features() {
+        let plugin = feature["plugin"].as_str();
+        let example = feature["example"].as_str().map(|name| format!("[{name}](../manifests/examples/{name}.yaml)"));
+        let plugin_cell = plugin.map_or_else(|| "the host".to_owned(), |name| format!("[{name}](#{name})"));
+        let keys = code(&keys_of(&feature));
+        _ = writeln!(
+            text,
+            "| {} | {plugin_cell} | {keys} | {} |",
+            feature["feature"].as_str().unwrap(),
+            example.unwrap_or_default()
+        );
+    }
+    text.push_str("\n## The plugins\n\nIn the order of the shipped pipeline.\n");
+    for step in pipeline().steps() {
+        let description = &step.plugin.description;
+        let keys: Vec<&str> = description.config_keys.iter().map(String::as_str).collect();
+        let keys = if keys.is_empty() { "none".to_owned() } else { code(&keys) };
+        _ = write!(
+            text,
+            "\n### {}\n\n{}\n\n- Called: {}\n- Actions: {}\n- Operator configuration: {keys}\n",
+            description.name,
+            description.summary,
+            occasions(&description.relevant),
+            actions(&description.actions),
+        );
+    }
+    matches("docs/features.md", &text);
+}
+
+fn occasions(triggers: &[Trigger]) -> String {
+    let occasion = |trigger: &Trigger| match trigger {
+        Trigger::Manifest(pointer) => format!("`{}`", pointer.trim_start_matches('/').replace('/', ".")),
+        Trigger::Config(key) => format!("`{key}` of the operator configuration"),
+    };
+    match triggers {
+        [] => "always".to_owned(),
+        _ => format!("with {}", triggers.iter().map(occasion).collect::<Vec<_>>().join(" or ")),
+    }
+}
+
+fn actions(kinds: &[pgloom_engine::ActionKind]) -> String {
+    let names: Vec<&str> = kinds.iter().map(|&kind| pgloom_engine::pipeline::action_name(kind)).collect();
+    if names.is_empty() { "none".to_owned() } else { code(&names) }
+}
+
+#[test]
+fn every_plugin_is_a_feature_whose_keys_hold_what_it_waits_for() {
+    let features = features();
+    for step in pipeline().steps() {
+        let description = &step.plugin.description;
+        let own: Vec<&Value> = features.iter().filter(|feature| feature["plugin"] == description.name).collect();
+        assert!(!own.is_empty(), "{} is no feature", description.name);
+        let keys: BTreeSet<&str> = own.iter().flat_map(|feature| keys_of(feature)).collect();
+        for trigger in &description.relevant {
+            if let Trigger::Manifest(pointer) = trigger {
+                let key = pointer.split('/').nth(2).unwrap();
+                assert!(keys.contains(key), "{} waits for {pointer}", description.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_field_of_a_manifest_belongs_to_a_feature_and_every_feature_has_an_example_that_shows_it() {
+    let definition = read(&repository("manifests/crds/postgresqls.acid.zalan.do.yaml"));
+    let schema = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    let fields: BTreeSet<&str> =
+        definition.pointer(schema).unwrap().as_object().unwrap().keys().map(String::as_str).collect();
+    let features = features();
+    let named: BTreeSet<&str> = features.iter().flat_map(keys_of).collect();
+    assert_eq!(named, fields);
+    for feature in &features {
+        let Some(example) = feature["example"].as_str() else { continue };
+        let manifest = read(&repository(&format!("manifests/examples/{example}.yaml")));
+        let keys = keys_of(feature);
+        let shown = keys.is_empty() || keys.iter().any(|key| !manifest["spec"][key].is_null());
+        assert!(shown, "{example} shows nothing of {}", feature["feature"]);
+    }
+}
+
+#[test]
+fn the_reference_of_the_operator_configuration_is_its_table_of_keys() {
+    let mut text = std::fs::read_to_string(here("docs/configuration.md")).unwrap();
+    let readers = readers();
+    for section in Section::ALL {
+        let name = section.name().map_or_else(|| "No section".to_owned(), |name| format!("`{name}`"));
+        let was = section.was().map(|was| format!(" Older name: `{was}`.")).unwrap_or_default();
+        _ = write!(text, "\n## {name}\n\n{}{was}\n\n", section.doc());
+        text.push_str("| Key | Type | Default | Meaning | Read by |\n|---|---|---|---|---|\n");
+        for key in KEYS.iter().filter(|key| key.section == section) {
+            text.push_str(&row(key, readers.get(key.name)));
+        }
+    }
+    matches("docs/configuration.md", &text);
+}
+
+fn row(key: &Key, readers: Option<&Vec<&str>>) -> String {
+    let read_by = match (key.honoured, readers) {
+        (false, _) => "not honoured".to_owned(),
+        (true, Some(readers)) => readers.join(", "),
+        (true, None) => "the host".to_owned(),
+    };
+    let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
+    let was = key.was.map(|was| format!(" Older name: `{was}`.")).unwrap_or_default();
+    format!("| `{}` | {} | {default} | {}{was} | {read_by} |\n", key.name, kind(key.kind), key.doc.replace('|', "\\|"))
+}
+
+fn kind(kind: Kind) -> String {
+    match kind {
+        Kind::Flag => "switch".to_owned(),
+        Kind::Integer => "number".to_owned(),
+        Kind::OptionalInteger => "number or nothing".to_owned(),
+        Kind::Text => "text".to_owned(),
+        Kind::Credential => "credential".to_owned(),
+        Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
+        Kind::Amount => "quantity".to_owned(),
+        Kind::Duration => "duration".to_owned(),
+        Kind::Schedule => "schedule".to_owned(),
+        Kind::Reference => "name".to_owned(),
+        Kind::List => "list".to_owned(),
+        Kind::Map => "map".to_owned(),
+        Kind::Containers => "containers".to_owned(),
+        Kind::Probe => "probe".to_owned(),
+        Kind::RoleSources => "role sources".to_owned(),
+    }
+}
+
+#[test]
+fn every_key_that_a_plugin_reads_exists_and_is_honoured() {
+    let known: BTreeSet<&str> = KEYS.iter().map(|key| key.name).collect();
+    for (key, plugins) in readers() {
+        assert!(known.contains(key), "{plugins:?} read {key}, which is no key");
+        let honoured = KEYS.iter().any(|one| one.name == key && one.honoured);
+        assert!(honoured, "{plugins:?} read {key}, which the table says nobody acts on");
+    }
+}
+
+#[test]
+fn every_default_image_is_explained() {
+    let text = std::fs::read_to_string(here("docs/configuration.md")).unwrap();
+    for key in KEYS.iter().filter(|key| key.name.ends_with("image") && !key.default.is_empty()) {
+        let row = format!("| `{}` | `{}` |", key.name, key.default);
+        assert!(text.contains(&row), "the table of images has no row that begins with {row}");
+    }
+}
