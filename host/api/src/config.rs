@@ -41,6 +41,10 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
+/// Amounts that are nothing where an OperatorConfiguration leaves them out, while a ConfigMap has a default for them: the
+/// Zalando operator's own object leaves them out, and a limit that is raised restarts the members that are taken over.
+const NONE_IN_OBJECTS: [&str; 2] = ["min_cpu_limit", "min_memory_limit"];
+
 /// Which namespaces' clusters are looked after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Watched {
@@ -95,7 +99,8 @@ impl Config {
         reading.finish()
     }
 
-    /// Reads an OperatorConfiguration: keys in their sections, an absent one has its default.
+    /// Reads an OperatorConfiguration: keys in their sections, an absent one has its default but for those of
+    /// [`NONE_IN_OBJECTS`].
     fn from_object(document: &Value) -> Result<Loaded, Vec<Problem>> {
         let mut reading = Reading::default();
         let configuration = &document["configuration"];
@@ -111,6 +116,9 @@ impl Config {
                 Some(section) => reading.section(section, value, &path),
                 None => reading.typed(Section::Top, name, value, &path),
             }
+        }
+        for key in NONE_IN_OBJECTS {
+            reading.values.entry(key).or_insert_with(|| Value::String(String::new()));
         }
         reading.finish()
     }

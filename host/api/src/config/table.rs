@@ -124,8 +124,8 @@ pub const KEYS: &[Key] = keys! {
         default_memory_request Amount = "100Mi": "Memory that a database container requests, unless its manifest says so. Empty: none.";
         default_cpu_limit Amount = "1": "CPU that a database container may use, unless its manifest says so. Empty: any.";
         default_memory_limit Amount = "500Mi": "Memory that a database container may use, unless its manifest says so. Empty: any.";
-        min_cpu_limit Amount = "250m": "A smaller CPU limit in a manifest is raised to this.";
-        min_memory_limit Amount = "250Mi": "A smaller memory limit in a manifest is raised to this.";
+        min_cpu_limit Amount = "250m": "A smaller CPU limit in a manifest is raised to this. Left out of an `OperatorConfiguration`: none is.";
+        min_memory_limit Amount = "250Mi": "A smaller memory limit in a manifest is raised to this. Left out of an `OperatorConfiguration`: none is.";
         max_cpu_request Amount = "": "A larger CPU request in a manifest is lowered to this. Empty: no bound.";
         max_memory_request Amount = "": "A larger memory request in a manifest is lowered to this. Empty: no bound.";
     }

@@ -53,6 +53,7 @@ fn both_forms_give_one_configuration() {
         },
         "teams_api": {"protected_role_names": ["admin", "cron_admin"]},
         "connection_pooler": {"connection_pooler_max_db_connections": 4},
+        "postgres_pod_resources": {"min_cpu_limit": "250m", "min_memory_limit": "250Mi"},
     }));
     let [text, typed] = [text, typed].map(|document| Config::read(&document).unwrap());
     assert_eq!(text.config, typed.config);
@@ -274,6 +275,14 @@ fn names_of_older_releases_mean_the_same() {
             "error: data.connection_pooler_mode: connection_pooler_mode is given by its older name, too; remove one of them"
         ]
     );
+}
+
+#[test]
+fn least_limits_have_a_default_in_a_config_map_and_none_in_an_object() {
+    let least = |document: &Value| Config::read(document).unwrap().config.text("min_cpu_limit").to_owned();
+    assert_eq!(least(&config_map(json!({}))), "250m");
+    assert_eq!(least(&object(json!({}))), "");
+    assert_eq!(least(&object(json!({"postgres_pod_resources": {"min_cpu_limit": "500m"}}))), "500m");
 }
 
 #[test]
