@@ -8,19 +8,25 @@ const CLUSTER: &str = "acid-configured";
 const SYSTEM: &str = "pgloom-system";
 
 /// Changes the operator configuration until it is dropped.
-struct Changed(Value);
+struct Changed {
+    /// What there was before; null where there was nothing.
+    before: Value,
+}
 
 impl Changed {
-    fn to(data: Value) -> Self {
-        patch(&data);
-        Self(data)
+    fn to(data: &Value) -> Self {
+        let now = kubectl(&["--namespace", SYSTEM, "get", "configmap", "pgloom", "--output", "json"]).unwrap();
+        let now: Value = serde_json::from_str(&now).unwrap();
+        let keys = data.as_object().unwrap().keys();
+        let before = keys.map(|key| (key.clone(), now["data"][key].clone())).collect();
+        patch(data);
+        Self { before: Value::Object(before) }
     }
 }
 
 impl Drop for Changed {
     fn drop(&mut self) {
-        let gone = self.0.as_object().unwrap().keys().map(|key| (key.clone(), Value::Null)).collect();
-        patch(&Value::Object(gone));
+        patch(&self.before);
     }
 }
 
@@ -38,10 +44,10 @@ fn a_new_operator_configuration_reaches_what_runs_and_a_bad_one_changes_nothing(
     namespace.apply(&minimal(CLUSTER, 1));
     namespace.running(CLUSTER);
 
-    let changed = Changed::to(json!({"custom_service_annotations": "owner:dba"}));
+    let changed = Changed::to(&json!({"custom_service_annotations": "owner:dba"}));
     eventually("the Service has the new annotation", || owner(&namespace, &json!("dba")));
 
-    let bad = Changed::to(json!({"custom_service_annotations": "owner:nobody", "resync_period": "often"}));
+    let bad = Changed::to(&json!({"custom_service_annotations": "owner:nobody", "resync_period": "often"}));
     eventually("an event tells what is wrong with the bad one", || {
         let events = kubectl(&["--namespace", SYSTEM, "get", "events", "--field-selector", "reason=Configuration"])?;
         ensure(events.contains("data.resync_period: \"often\" is not a duration"), events)
