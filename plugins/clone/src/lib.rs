@@ -11,7 +11,7 @@ mod timestamp;
 use source::Source;
 
 /// The plugin.
-pub struct Plug;
+pub struct Clones;
 
 spec! {
     /// `spec` of the manifest.
@@ -33,7 +33,7 @@ operator_config! {
     }
 }
 
-impl Plugin for Plug {
+impl Plugin for Clones {
     type Spec = Spec;
     type Config = Config;
     type Settings = NoSettings;
@@ -67,7 +67,7 @@ impl Plugin for Plug {
     }
 }
 
-register!(Plug);
+register!(Clones);
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use pgloom_kit::testing::upstream::cases;
 use pgloom_kit::testing::{Answer, Call, operator_config, reason};
 use pgloom_kit::{Failure, Value, json};
 
-use crate::Plug;
+use crate::Clones;
 
 const BASE: [&str; 3] = ["SCOPE", "DCS_ENABLE_KUBERNETES_API", "KUBERNETES_BOOTSTRAP_LABELS"];
 
@@ -28,7 +28,7 @@ fn call(clone: Value, config: Value) -> Result<Answer, Failure> {
     }))
     .operator_config(&operator_config(&config))
     .desired(&statefulset(&base))
-    .mutate::<Plug>()
+    .mutate::<Clones>()
 }
 
 fn variables(answer: &Answer) -> Vec<Value> {
@@ -60,7 +60,7 @@ fn the_recorded_clones_are_made_as_they_were() {
         let first = list.iter().position(|entry| is_ours(&entry)).unwrap();
         let mut desired = recorded.clone();
         *desired.pointer_mut("/spec/template/spec/containers/0/env").unwrap() = json!(others);
-        let answer = case.call().desired(&desired).mutate::<Plug>().unwrap();
+        let answer = case.call().desired(&desired).mutate::<Clones>().unwrap();
 
         let mut expected = vec![json!({"name": list[first - 1]["name"]})];
         expected.extend(ours.into_iter().map(|entry| {

@@ -14,9 +14,9 @@ mod schedule;
 use config::Config;
 
 /// The plugin.
-pub struct Plug;
+pub struct LogicalBackup;
 
-type Request = pgloom_kit::Request<Plug>;
+type Request = pgloom_kit::Request<LogicalBackup>;
 
 spec! {
     /// `spec` of the manifest. Empty texts count as left out.
@@ -37,7 +37,7 @@ fields! {
     }
 }
 
-impl Plugin for Plug {
+impl Plugin for LogicalBackup {
     type Spec = Spec;
     type Config = Config;
     type Settings = NoSettings;
@@ -60,7 +60,7 @@ impl Plugin for Plug {
     }
 }
 
-register!(Plug);
+register!(LogicalBackup);
 
 #[cfg(test)]
 mod tests;

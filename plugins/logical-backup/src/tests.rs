@@ -4,7 +4,7 @@ use pgloom_kit::testing::upstream::{cases, difference};
 use pgloom_kit::testing::{Answer, Call, operator_config, reason};
 use pgloom_kit::{Failure, Value, json};
 
-use crate::Plug;
+use crate::LogicalBackup;
 
 const SEALED: &str = "pgloom-sealed:config:logical_backup_s3_secret_access_key";
 
@@ -20,7 +20,7 @@ fn call(spec: Value, config: Value) -> Call {
 }
 
 fn answer(spec: Value, config: Value) -> Result<Answer, Failure> {
-    call(spec, config).mutate::<Plug>()
+    call(spec, config).mutate::<LogicalBackup>()
 }
 
 fn pod(answer: &Answer) -> &Value {
@@ -36,7 +36,7 @@ fn variables(answer: &Answer) -> Vec<(&str, &str)> {
 #[test]
 fn the_recorded_backups_are_made_as_they_were() {
     for case in cases("the_recorded_backups_are_made_as_they_were") {
-        let answer = case.call().mutate::<Plug>().unwrap();
+        let answer = case.call().mutate::<LogicalBackup>().unwrap();
         let recorded = case.created("CronJob", |_| true);
         if case.name != "rich-full" {
             assert_eq!(answer.objects.len(), recorded.len(), "{}", case.name);
@@ -180,7 +180,7 @@ fn the_platforms_secret_adds_variables_and_wins() {
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "dump-env"},
         "data": {"B": "sha256:1", "AWS_ACCESS_KEY_ID": "sha256:2"},
     });
-    let answer = call(json!({}), config.clone()).observed("environment", &secret).mutate::<Plug>().unwrap();
+    let answer = call(json!({}), config.clone()).observed("environment", &secret).mutate::<LogicalBackup>().unwrap();
     let env = pod(&answer)["containers"][0]["env"].as_array().unwrap();
     let reference = |key: &str| json!({"name": key, "valueFrom": {"secretKeyRef": {"name": "dump-env", "key": key}}});
     assert_eq!(env[env.len() - 2..], [reference("AWS_ACCESS_KEY_ID"), reference("B")]);
@@ -228,7 +228,7 @@ fn labels_annotations_and_nodes_follow_the_clusters_rules() {
         "inherited_labels": ["environment", "application"], "inherited_annotations": ["owned-by"],
         "custom_pod_annotations": {"a": "x"}, "node_readiness_label": {"status": "ready"},
     }));
-    let answer = Call::new(&manifest).operator_config(&config).mutate::<Plug>().unwrap();
+    let answer = Call::new(&manifest).operator_config(&config).mutate::<LogicalBackup>().unwrap();
     let labels = json!({
         "application": "spilo-logical-backup", "cluster-name": "acid-orders", "environment": "demo", "team": "acid",
     });

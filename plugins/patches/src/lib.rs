@@ -9,9 +9,9 @@ mod settings;
 use settings::{Patch, Settings};
 
 /// The plugin.
-pub struct Plug;
+pub struct Patches;
 
-type Request = pgloom_kit::Request<Plug>;
+type Request = pgloom_kit::Request<Patches>;
 
 /// `spec` of the manifest as it is: a condition may ask for any field.
 pub struct Whole(Value);
@@ -36,7 +36,7 @@ const KINDS: [(&str, &str); 8] = [
 /// Any field.
 const ANY: &[&str] = &["*"];
 
-impl Plugin for Plug {
+impl Plugin for Patches {
     type Spec = Whole;
     type Config = ();
     type Settings = Settings;
@@ -70,7 +70,7 @@ fn holds(index: usize, patch: &Patch, manifest: &Value) -> Result<bool> {
     })
 }
 
-register!(Plug);
+register!(Patches);
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use pgloom_kit::testing::{Answer, Call, reason};
 use pgloom_kit::{Failure, Plugin, Settings, Value, json, serde_json};
 
-use crate::Plug;
+use crate::Patches;
 
 fn call(patches: Value) -> Result<Answer, Failure> {
     Call::new(&json!({
@@ -13,7 +13,7 @@ fn call(patches: Value) -> Result<Answer, Failure> {
         "spec": {"teamId": "acid", "numberOfInstances": 2},
     }))
     .settings(&json!({"patches": patches}))
-    .mutate::<Plug>()
+    .mutate::<Patches>()
 }
 
 fn statefulset(fields: Value) -> Value {
@@ -72,9 +72,9 @@ fn a_patch_that_is_about_nothing_is_refused() {
 
 #[test]
 fn the_example_is_read_and_the_schema_is_json() {
-    let example: Value = serde_json::from_str(&<Plug as Plugin>::Settings::example()).unwrap();
+    let example: Value = serde_json::from_str(&<Patches as Plugin>::Settings::example()).unwrap();
     let answer = call(example["patches"].clone()).unwrap();
     assert_eq!(answer.objects[0]["metadata"]["annotations"], json!({"example.org/owner": "acid"}));
-    let schema: Value = serde_json::from_str(&<Plug as Plugin>::Settings::schema()).unwrap();
+    let schema: Value = serde_json::from_str(&<Patches as Plugin>::Settings::schema()).unwrap();
     assert_eq!(schema["properties"]["patches"]["items"]["required"], json!(["apply"]));
 }

@@ -20,9 +20,9 @@ use spec::Spec;
 use target::Target;
 
 /// The plugin.
-pub struct Plug;
+pub struct ConnectionPooler;
 
-impl Plugin for Plug {
+impl Plugin for ConnectionPooler {
     type Spec = Spec;
     type Config = Config;
     type Settings = NoSettings;
@@ -86,7 +86,7 @@ impl Plugin for Plug {
     }
 }
 
-pgloom_kit::register!(Plug);
+pgloom_kit::register!(ConnectionPooler);
 
 #[cfg(test)]
 mod tests;

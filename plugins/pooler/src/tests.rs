@@ -5,7 +5,7 @@ use pgloom_kit::testing::upstream::{cases, difference};
 use pgloom_kit::testing::{Answer, Call, operator_config, reason};
 use pgloom_kit::{Action, Credential, Failure, PoolerAccess, UserList, Value, json};
 
-use crate::Plug;
+use crate::ConnectionPooler;
 
 fn manifest(spec: Value) -> Value {
     let mut manifest = json!({
@@ -21,7 +21,7 @@ fn manifest(spec: Value) -> Value {
 }
 
 fn call(spec: Value, config: Value) -> Result<Answer, Failure> {
-    Call::new(&manifest(spec)).operator_config(&operator_config(&config)).mutate::<Plug>()
+    Call::new(&manifest(spec)).operator_config(&operator_config(&config)).mutate::<ConnectionPooler>()
 }
 
 fn answer(spec: Value) -> Answer {
@@ -48,7 +48,7 @@ fn variable<'a>(answer: &'a Answer, name: &str) -> &'a Value {
 #[test]
 fn the_recorded_poolers_are_made_as_they_were() {
     for case in cases("the_recorded_poolers_are_made_as_they_were") {
-        let answer = case.call().mutate::<Plug>().unwrap();
+        let answer = case.call().mutate::<ConnectionPooler>().unwrap();
         let mut count = 0;
         for (kind, made) in [("Deployment", "-pooler"), ("Service", "-pooler"), ("Secret", "-pooler-u")] {
             for recorded in case.created(kind, |name| name.ends_with(made) && !name.ends_with("acid-pooler")) {
@@ -163,7 +163,7 @@ fn the_usual_role_has_a_secret_labelled_like_the_pooler_and_no_team() {
     let mut manifest = manifest(json!({"enableConnectionPooler": true}));
     manifest["metadata"]["labels"] = json!({"environment": "demo"});
     let config = operator_config(&json!({"inherited_labels": ["environment"]}));
-    let answer = Call::new(&manifest).operator_config(&config).mutate::<Plug>().unwrap();
+    let answer = Call::new(&manifest).operator_config(&config).mutate::<ConnectionPooler>().unwrap();
     let Action::Credential(credential) = &answer.response.actions[0].action else { panic!("no credential") };
     let labels: Vec<(&str, &str)> =
         credential.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
@@ -314,7 +314,8 @@ fn an_unknown_mode_and_a_bad_amount_are_refused_with_their_field() {
 fn a_name_too_long_for_its_service_is_refused() {
     let mut manifest = manifest(json!({"enableReplicaConnectionPooler": true}));
     manifest["metadata"]["name"] = json!(format!("acid-{}", "a".repeat(47)));
-    let failure = Call::new(&manifest).operator_config(&operator_config(&json!({}))).mutate::<Plug>().unwrap_err();
+    let failure =
+        Call::new(&manifest).operator_config(&operator_config(&json!({}))).mutate::<ConnectionPooler>().unwrap_err();
     assert!(reason(&failure).starts_with("metadata.name: its pooler would be called acid-aaa"), "{failure:?}");
 }
 
@@ -404,7 +405,7 @@ fn downscalers_and_inherited_annotations_reach_the_deployment() {
     let config = operator_config(&json!({
         "downscaler_annotations": ["downscaler/*"], "inherited_annotations": ["owned-by"],
     }));
-    let answer = Call::new(&manifest).operator_config(&config).mutate::<Plug>().unwrap();
+    let answer = Call::new(&manifest).operator_config(&config).mutate::<ConnectionPooler>().unwrap();
     assert_eq!(deployment(&answer)["metadata"]["annotations"], json!({"downscaler/uptime": "x", "owned-by": "acid"}));
     assert_eq!(deployment(&answer)["spec"]["template"]["metadata"]["annotations"], json!({"owned-by": "acid"}));
     let service = answer.object("Service", "acid-orders-pooler").unwrap();

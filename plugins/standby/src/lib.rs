@@ -10,9 +10,9 @@ mod source;
 use source::Source;
 
 /// The plugin.
-pub struct Plug;
+pub struct Standby;
 
-type Request = pgloom_kit::Request<Plug>;
+type Request = pgloom_kit::Request<Standby>;
 
 /// The condition that says whether the cluster follows another one.
 const CONDITION: &str = "Standby";
@@ -36,7 +36,7 @@ fields! {
     }
 }
 
-impl Plugin for Plug {
+impl Plugin for Standby {
     type Spec = Spec;
     type Config = ();
     type Settings = NoSettings;
@@ -66,7 +66,7 @@ fn report(response: Response, status: ConditionStatus, reason: &str, message: &s
     response.condition(CONDITION, status, reason, message)
 }
 
-register!(Plug);
+register!(Standby);
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use pgloom_kit::testing::upstream::cases;
 use pgloom_kit::testing::{Answer, Call, reason};
 use pgloom_kit::{Action, ActionPhase, ConditionStatus, Value, json};
 
-use crate::Plug;
+use crate::Standby;
 
 fn call(spec: Value) -> Call {
     let mut manifest = json!({
@@ -53,7 +53,7 @@ fn the_recorded_standbys_are_made_as_they_were() {
         let first = list.iter().position(|entry| entry["name"].as_str().unwrap().starts_with("STANDBY_")).unwrap();
         let mut desired = recorded.clone();
         *desired.pointer_mut("/spec/template/spec/containers/0/env").unwrap() = json!(list[..first]);
-        let answer = case.call().desired(&desired).mutate::<Plug>().unwrap();
+        let answer = case.call().desired(&desired).mutate::<Standby>().unwrap();
         let made = answer.objects[0].pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
         assert_eq!(made[0], json!({"name": list[first - 1]["name"]}), "{}", case.name);
         let texts = |list: &[Value]| -> Vec<(Value, String)> {
@@ -81,7 +81,7 @@ fn a_cluster_follows_by_an_archive_by_its_leader_or_by_both() {
             [&[env("STANDBY_HOST", "primary"), env("STANDBY_WALE_S3_PREFIX", "s3://a/")], &method[..]].concat(),
         ),
     ] {
-        let answer = call(json!({"standby": standby})).mutate::<Plug>().unwrap();
+        let answer = call(json!({"standby": standby})).mutate::<Standby>().unwrap();
         assert_eq!(variables(&answer), expected, "{standby}");
         assert_eq!(condition(&answer).1, ConditionStatus::Yes);
         assert!(answer.messages().is_empty());
@@ -106,7 +106,7 @@ fn what_cannot_be_followed_is_refused_before_anything_is_made() {
             "spec.standby: a cluster is either a clone or a standby, and there is spec.clone too",
         ),
     ] {
-        let failure = call(spec).mutate::<Plug>().unwrap_err();
+        let failure = call(spec).mutate::<Standby>().unwrap_err();
         assert_eq!(reason(&failure), expected);
     }
 }
@@ -114,7 +114,7 @@ fn what_cannot_be_followed_is_refused_before_anything_is_made() {
 #[test]
 fn fields_that_do_nothing_and_further_pods_are_told() {
     let standby = json!({"s3_wal_path": "s3://a/", "standby_port": "5432", "standby_primary_slot_name": "slot"});
-    let answer = call(json!({"standby": standby, "numberOfInstances": 2, "clone": {}})).mutate::<Plug>().unwrap();
+    let answer = call(json!({"standby": standby, "numberOfInstances": 2, "clone": {}})).mutate::<Standby>().unwrap();
     let paths: Vec<&str> = answer.response.findings.iter().filter_map(|finding| finding.path.as_deref()).collect();
     assert_eq!(
         paths,
@@ -126,7 +126,7 @@ fn fields_that_do_nothing_and_further_pods_are_told() {
 fn a_cluster_with_data_of_its_own_does_not_become_a_standby() {
     let answer = call(json!({"standby": {"standby_host": "primary"}}))
         .observed("statefulset", &statefulset(&["SCOPE"], 3))
-        .mutate::<Plug>()
+        .mutate::<Standby>()
         .unwrap();
     assert_eq!(variables(&answer), [env("STANDBY_HOST", "primary")]);
     assert_eq!(answer.messages(), ["the cluster has data of its own, so it does not become a standby"]);
@@ -134,7 +134,7 @@ fn a_cluster_with_data_of_its_own_does_not_become_a_standby() {
 
     let known = call(json!({"standby": {"standby_host": "primary"}}))
         .observed("statefulset", &statefulset(&["SCOPE", "STANDBY_HOST"], 3))
-        .mutate::<Plug>()
+        .mutate::<Standby>()
         .unwrap();
     assert!(known.messages().is_empty());
     assert_eq!(condition(&known).2, "Following");
@@ -142,9 +142,9 @@ fn a_cluster_with_data_of_its_own_does_not_become_a_standby() {
 
 #[test]
 fn a_cluster_that_never_followed_is_left_alone() {
-    let answer = call(json!({})).observed("statefulset", &statefulset(&["SCOPE"], 3)).mutate::<Plug>().unwrap();
+    let answer = call(json!({})).observed("statefulset", &statefulset(&["SCOPE"], 3)).mutate::<Standby>().unwrap();
     assert_eq!(answer.objects.len() + answer.response.actions.len() + answer.response.conditions.len(), 0);
-    assert!(call(json!({})).mutate::<Plug>().unwrap().response.actions.is_empty());
+    assert!(call(json!({})).mutate::<Standby>().unwrap().response.actions.is_empty());
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn removing_the_section_promotes_once() {
     let key = "promote/2f6a/3";
 
     // The StatefulSet still makes a standby.
-    let asked = call(json!({})).observed("statefulset", &was).mutate::<Plug>().unwrap();
+    let asked = call(json!({})).observed("statefulset", &was).mutate::<Standby>().unwrap();
     assert_eq!(asked.response.actions[0].key, key);
     assert_eq!(asked.response.actions[0].action, Action::Promote);
     assert_eq!(condition(&asked), ("Standby", ConditionStatus::Yes, "Promoting", "the cluster is being promoted"));
@@ -167,17 +167,17 @@ fn removing_the_section_promotes_once() {
         (ActionPhase::Refused, "PromotionRefused"),
     ] {
         let again =
-            call(json!({})).observed("statefulset", &is).action(key, phase, "no leader").mutate::<Plug>().unwrap();
+            call(json!({})).observed("statefulset", &is).action(key, phase, "no leader").mutate::<Standby>().unwrap();
         assert_eq!(again.response.actions[0].key, key, "{phase:?}");
         assert_eq!((condition(&again).1, condition(&again).2), (ConditionStatus::Yes, reason));
     }
 
     // It is done, whether or not the StatefulSet was applied.
     let done =
-        call(json!({})).observed("statefulset", &was).action(key, ActionPhase::Done, "").mutate::<Plug>().unwrap();
+        call(json!({})).observed("statefulset", &was).action(key, ActionPhase::Done, "").mutate::<Standby>().unwrap();
     assert_eq!((condition(&done).1, condition(&done).2), (ConditionStatus::No, "Promoted"));
     let over =
-        call(json!({})).observed("statefulset", &is).action(key, ActionPhase::Done, "").mutate::<Plug>().unwrap();
+        call(json!({})).observed("statefulset", &is).action(key, ActionPhase::Done, "").mutate::<Standby>().unwrap();
     assert!(over.response.actions.is_empty());
 }
 
@@ -186,13 +186,14 @@ fn a_cluster_that_followed_again_is_promoted_again() {
     let answer = call(json!({}))
         .observed("statefulset", &statefulset(&["SCOPE", "STANDBY_HOST"], 9))
         .action("promote/2f6a/3", ActionPhase::Done, "")
-        .mutate::<Plug>()
+        .mutate::<Standby>()
         .unwrap();
     assert_eq!(answer.response.actions[0].key, "promote/2f6a/9");
 }
 
 #[test]
 fn a_failed_promotion_tells_why() {
-    let answer = call(json!({})).action("promote/2f6a/3", ActionPhase::Failed, "no leader").mutate::<Plug>().unwrap();
+    let answer =
+        call(json!({})).action("promote/2f6a/3", ActionPhase::Failed, "no leader").mutate::<Standby>().unwrap();
     assert_eq!(condition(&answer).3, "the cluster is not promoted yet: no leader");
 }

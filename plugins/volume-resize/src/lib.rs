@@ -11,9 +11,9 @@ mod target;
 use target::{Spec, Target};
 
 /// The plugin.
-pub struct Plug;
+pub struct VolumeResize;
 
-type Request = pgloom_kit::Request<Plug>;
+type Request = pgloom_kit::Request<VolumeResize>;
 
 operator_config! {
     /// What the plugin reads of the operator configuration.
@@ -23,7 +23,7 @@ operator_config! {
     }
 }
 
-impl Plugin for Plug {
+impl Plugin for VolumeResize {
     type Spec = Spec;
     type Config = Config;
     type Settings = NoSettings;
@@ -57,7 +57,7 @@ impl Plugin for Plug {
     }
 }
 
-register!(Plug);
+register!(VolumeResize);
 
 #[cfg(test)]
 mod tests;

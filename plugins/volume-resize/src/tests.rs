@@ -4,7 +4,7 @@ use pgloom_kit::bindings::contract::Severity;
 use pgloom_kit::testing::{Answer, Call, operator_config, reason};
 use pgloom_kit::{Action, ActionPhase, ConditionStatus, ExpandClaim, GrowFilesystem, ModifyVolume, Value, json};
 
-use crate::Plug;
+use crate::VolumeResize;
 
 fn call(volume: Value, mode: &str) -> Call {
     Call::new(&json!({
@@ -33,7 +33,7 @@ fn with(call: Call, members: &[(Value, Value)]) -> Call {
 }
 
 fn answer(call: Call) -> Answer {
-    call.mutate::<Plug>().unwrap()
+    call.mutate::<VolumeResize>().unwrap()
 }
 
 fn keys(answer: &Answer) -> Vec<&str> {
@@ -224,14 +224,14 @@ fn switched_off_it_tells_and_does_nothing() {
 fn before_there_are_volumes_there_is_nothing_to_say() {
     let answer = answer(call(size("2Gi"), "pvc"));
     assert!(answer.response.conditions.is_empty() && keys(&answer).is_empty());
-    let without = call(json!({}), "pvc").mutate::<Plug>().unwrap();
+    let without = call(json!({}), "pvc").mutate::<VolumeResize>().unwrap();
     assert!(without.response.conditions.is_empty());
 }
 
 #[test]
 fn a_size_and_a_mode_that_cannot_be_used_are_refused() {
-    let failure = call(size("much"), "pvc").mutate::<Plug>().unwrap_err();
+    let failure = call(size("much"), "pvc").mutate::<VolumeResize>().unwrap_err();
     assert_eq!(reason(&failure), "spec.volume.size: \"much\" is no size");
-    let failure = call(size("1Gi"), "magic").mutate::<Plug>().unwrap_err();
+    let failure = call(size("1Gi"), "magic").mutate::<VolumeResize>().unwrap_err();
     assert_eq!(reason(&failure), "storage_resize_mode: \"magic\"; set it to pvc, ebs, mixed or off");
 }

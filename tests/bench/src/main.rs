@@ -41,6 +41,7 @@ fn main() -> Result<()> {
     let components = load(&engine, &json!(base), &arguments.plugins)?;
     let native = natively(&components)?;
     let shipped = Arc::new(Pipeline::load(&engine, &read_pipeline(&arguments.plugins)?, &arguments.plugins, None)?);
+    let shipped_native = natively(&shipped)?;
     println!("{:<44} {:>14} {:>14} {:>8}", "decide, median of one call", "components", "native", "ratio");
     for path in &arguments.manifests {
         let manifest = read(path)?;
@@ -49,8 +50,11 @@ fn main() -> Result<()> {
             (measure(&manifest, &components, arguments.rounds)?, measure(&manifest, &native, arguments.rounds)?);
         let ratio = guest.as_secs_f64() / host.as_secs_f64();
         println!("{:<44} {:>14} {:>14} {ratio:>8.2}", format!("spilo + sidecars, {name}"), micros(guest), micros(host));
-        let all = measure(&manifest, &shipped, arguments.rounds)?;
-        println!("{:<44} {:>14}", format!("shipped pipeline ({} steps), {name}", shipped.steps().len()), micros(all));
+        let (guest, host) =
+            (measure(&manifest, &shipped, arguments.rounds)?, measure(&manifest, &shipped_native, arguments.rounds)?);
+        let ratio = guest.as_secs_f64() / host.as_secs_f64();
+        let what = format!("shipped pipeline ({} steps), {name}", shipped.steps().len());
+        println!("{what:<44} {:>14} {:>14} {ratio:>8.2}", micros(guest), micros(host));
         let again = measure_unchanged(&manifest, &shipped, arguments.rounds)?;
         println!("{:<44} {:>14}", format!("the same again, nothing changed, {name}"), micros(again));
     }
@@ -67,14 +71,26 @@ fn load(engine: &Arc<Engine>, steps: &Value, folder: &Path) -> Result<Pipeline> 
     Ok(Pipeline::load(engine, &document, folder, None)?)
 }
 
+/// The same steps with the plugins' logic called natively.
 fn natively(components: &Pipeline) -> Result<Pipeline> {
-    let description = |name: &str| {
-        let step = components.steps().iter().find(|step| step.name == name).context("no such step")?;
-        Ok::<_, anyhow::Error>(step.plugin.description.clone())
-    };
-    let spilo = native::plugin::<plugin_spilo::Spilo>(description("spilo")?);
-    let sidecars = native::plugin::<plugin_sidecars::Sidecars>(description("sidecars")?);
-    Ok(Pipeline::of(vec![Arc::new(spilo), Arc::new(sidecars)])?)
+    let plugins = components.steps().iter().map(|step| {
+        let make = match step.name.as_str() {
+            "additional-volumes" => native::plugin::<plugin_additional_volumes::AdditionalVolumes>,
+            "clone" => native::plugin::<plugin_clone::Clones>,
+            "init-containers" => native::plugin::<plugin_init_containers::InitContainers>,
+            "logical-backup" => native::plugin::<plugin_logical_backup::LogicalBackup>,
+            "patches" => native::plugin::<plugin_patches::Patches>,
+            "pooler" => native::plugin::<plugin_pooler::ConnectionPooler>,
+            "sidecars" => native::plugin::<plugin_sidecars::Sidecars>,
+            "spilo" => native::plugin::<plugin_spilo::Spilo>,
+            "standby" => native::plugin::<plugin_standby::Standby>,
+            "tls" => native::plugin::<plugin_tls::Tls>,
+            "volume-resize" => native::plugin::<plugin_volume_resize::VolumeResize>,
+            name => return Err(anyhow!("there is no native {name} to compare with")),
+        };
+        Ok(Arc::new(make(step.plugin.description.clone())))
+    });
+    Ok(Pipeline::of(plugins.collect::<Result<_>>()?)?)
 }
 
 fn read_pipeline(folder: &Path) -> Result<Document> {
