@@ -86,7 +86,7 @@ fn readiness() -> Value {
 
 fn container_security(request: &Request) -> Value {
     let pod = &request.config.pod;
-    let capabilities: Vec<_> = pod.additional_pod_capabilities.iter().map(|name| name.to_uppercase()).collect();
+    let capabilities: Vec<_> = pod.additional_pod_capabilities.iter().map(|name| name.to_ascii_uppercase()).collect();
     let added = object([("add", unless_empty(texts(&capabilities)))]);
     object([
         ("allowPrivilegeEscalation", pod.spilo_allow_privilege_escalation.into()),
