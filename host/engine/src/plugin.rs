@@ -45,10 +45,10 @@ pub enum Error {
         wanted: String,
     },
     /// It is not WebAssembly at all.
-    #[error("the file is not WebAssembly; build a component with `pgloom plugin build`")]
+    #[error("the file is not WebAssembly; name a component, as `cargo xtask components` makes it")]
     VerifyMagic,
     /// It is a core module.
-    #[error("the file is a core module, not a component; make a component of it with `pgloom plugin build`")]
+    #[error("the file is a core module, not a component; make a component of it, as `cargo xtask components` does")]
     VerifyLayer,
     /// It speaks another version of the contract.
     #[error(
