@@ -201,6 +201,17 @@ impl Namespace {
         }
     }
 
+    /// A condition of a cluster's status.
+    ///
+    /// # Errors
+    /// If there is none of that type.
+    pub fn condition(&self, cluster: &str, type_name: &str) -> Result<Value, String> {
+        let object = self.get("postgresql", cluster)?;
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let found = conditions.into_iter().find(|condition| condition["type"] == type_name);
+        found.ok_or_else(|| format!("no condition {type_name}"))
+    }
+
     /// The password that a user's Secret holds.
     ///
     /// # Errors
@@ -261,6 +272,14 @@ pub struct Connection<'a> {
 fn decode(value: &Value) -> String {
     let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_str().unwrap_or_default()).unwrap();
     String::from_utf8(bytes).unwrap()
+}
+
+/// The other pod of a cluster of two.
+pub fn the_other(pod: &str) -> String {
+    match pod.strip_suffix("-0") {
+        Some(cluster) => format!("{cluster}-1"),
+        None => format!("{}-0", pod.trim_end_matches("-1")),
+    }
 }
 
 /// The minimal manifest under another name and with as many members.

@@ -16,9 +16,7 @@ fn a_manifest_that_only_the_operator_can_judge_gets_a_condition_and_an_event_and
 
     namespace.patch("postgresql", "acid-good", &json!({"spec": {"users": {"Zalando": []}, "numberOfInstances": 3}}));
     let condition = eventually("the condition tells", || {
-        let object = namespace.get("postgresql", "acid-good")?;
-        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let valid = conditions.into_iter().find(|condition| condition["type"] == "Valid").unwrap_or_default();
+        let valid = namespace.condition("acid-good", "Valid")?;
         ensure(valid["status"] == "False", &valid)?;
         Ok(valid)
     });

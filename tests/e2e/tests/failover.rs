@@ -1,7 +1,7 @@
 //! When the leader fails another member leads, the status tells so, and the failed one comes back as a replica.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace};
+use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace, the_other};
 use serde_json::json;
 
 const CLUSTER: &str = "acid-failover";
@@ -16,7 +16,7 @@ fn a_leader_that_fails_is_followed_by_another() {
     namespace.running(CLUSTER);
     write(&namespace, "create table kept as select 1 as value");
     let old = namespace.leader(CLUSTER).unwrap();
-    let new = format!("{CLUSTER}-{}", if old.ends_with("-0") { 1 } else { 0 });
+    let new = the_other(&old);
     eventually("the replica follows", || streams(&namespace, &old));
 
     // Patroni hangs and PostgreSQL is gone: nobody gives the lock back, it has to run out.

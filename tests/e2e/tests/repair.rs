@@ -1,7 +1,7 @@
 //! What is deleted or edited by hand comes back as the manifest says.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace};
+use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace, the_other};
 use serde_json::{Value, json};
 
 const CLUSTER: &str = "acid-repair";
@@ -27,7 +27,7 @@ fn what_is_deleted_or_edited_by_hand_comes_back() {
 }
 
 fn a_deleted_pod_comes_back(namespace: &Namespace) {
-    let replica = format!("{CLUSTER}-{}", if namespace.leader(CLUSTER).unwrap().ends_with("-0") { 1 } else { 0 });
+    let replica = the_other(&namespace.leader(CLUSTER).unwrap());
     let before = uid(&namespace.get("pod", &replica).unwrap());
     namespace.kubectl(&["delete", "pod", &replica, "--wait=false"]).unwrap();
     eventually("another pod of that name runs", || {

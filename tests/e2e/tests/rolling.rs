@@ -1,7 +1,7 @@
 //! A changed template reaches the replicas first and the leader last, who hands over before; what needs no restart restarts nobody.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use e2e::{Namespace, ensure, eventually, has_cluster, minimal, namespace};
+use e2e::{Namespace, ensure, eventually, has_cluster, minimal, namespace, the_other};
 use serde_json::{Value, json};
 
 const CLUSTER: &str = "acid-rolling";
@@ -15,7 +15,7 @@ fn a_changed_template_restarts_the_replicas_first_and_the_old_leader_last() {
     namespace.apply(&minimal(CLUSTER, 2));
     namespace.running(CLUSTER);
     let old = namespace.leader(CLUSTER).unwrap();
-    let replica = format!("{CLUSTER}-{}", if old.ends_with("-0") { 1 } else { 0 });
+    let replica = the_other(&old);
     let before = [pod(&namespace, &old), pod(&namespace, &replica)];
 
     namespace.patch("postgresql", CLUSTER, &json!({"spec": {"allowedSourceRanges": ["10.0.0.0/8"]}}));
@@ -24,7 +24,7 @@ fn a_changed_template_restarts_the_replicas_first_and_the_old_leader_last() {
 
     namespace.patch("postgresql", CLUSTER, &json!({"spec": {"resources": {"requests": {"cpu": "20m"}}}}));
     eventually("every pod runs the new template", || {
-        let rolled = condition(&namespace, "RolledOut")?;
+        let rolled = namespace.condition(CLUSTER, "RolledOut")?;
         ensure(rolled["status"] == "True" && rolled["observedGeneration"] == 3, &rolled)?;
         let pods = [pod(&namespace, &old), pod(&namespace, &replica)];
         ensure(pods.iter().all(|pod| pod["requests"] == "20m"), json!(pods))
@@ -43,10 +43,4 @@ fn pod(namespace: &Namespace, name: &str) -> Value {
     let Ok(pod) = namespace.get("pod", name) else { return Value::Null };
     let requests = &pod["spec"]["containers"][0]["resources"]["requests"]["cpu"];
     json!({"uid": pod["metadata"]["uid"], "created": pod["metadata"]["creationTimestamp"], "requests": requests})
-}
-
-fn condition(namespace: &Namespace, name: &str) -> Result<Value, String> {
-    let object = namespace.get("postgresql", CLUSTER)?;
-    let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    conditions.into_iter().find(|condition| condition["type"] == name).ok_or_else(|| format!("no condition {name}"))
 }
