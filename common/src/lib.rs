@@ -1,6 +1,10 @@
-//! Values that host and plugins compute alike: quantities, names.
+//! Grammar that host and plugins share: quantities, names, role attributes, durations, schedules, timestamps.
 //!
-//! Nothing but `core` and `alloc` by way of `std`: the crate also builds for `wasm32-unknown-unknown`.
+//! The crate has no dependencies and also builds for `wasm32-unknown-unknown`: what it holds becomes part of a plugin.
 
+pub mod cron;
+pub mod duration;
 pub mod name;
 pub mod quantity;
+pub mod role;
+pub mod timestamp;

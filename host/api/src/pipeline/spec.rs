@@ -9,6 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::action::ActionKind;
+
 /// Which plugins run for every cluster, and in which order.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -237,7 +239,7 @@ fn anything(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 fn actions(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let names: Vec<_> = super::Action::ALL.iter().map(|action| action.name()).collect();
+    let names: Vec<_> = ActionKind::ALL.iter().map(|kind| kind.name()).collect();
     schemars::json_schema!({"type": "array", "items": {"type": "string", "enum": names}})
 }
 

@@ -53,7 +53,7 @@ fn a_full_document_is_read_to_the_last_field() {
     assert!(step.grants.writes.as_ref().unwrap()[0].creates);
     assert_eq!(step.grants.overrides[0].paths, ["spec.type"]);
     assert_eq!(step.grants.removes[0].paths, ["metadata.annotations"]);
-    assert_eq!(step.grants.actions, Some(BTreeSet::from([Action::Credential, Action::PoolerAccess])));
+    assert_eq!(step.grants.actions, Some(BTreeSet::from([ActionKind::Credential, ActionKind::PoolerAccess])));
     assert_eq!(step.grants.secrets, SecretsGrant::Selectors(BTreeSet::from(["tls".to_owned()])));
     assert_eq!(step.on_failure, OnFailure::KeepLast);
     assert_eq!(step.limits, Limits { memory: 3 << 19, deadline: Duration::from_millis(500) });
@@ -138,8 +138,8 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
 
 #[test]
 fn another_kind_is_refused() {
-    let problems = Document::read(&json!({"apiVersion": "v1", "kind": "Pod"})).unwrap_err();
-    let said: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    let findings = Document::read(&json!({"apiVersion": "v1", "kind": "Pod"})).unwrap_err();
+    let said: Vec<_> = findings.iter().map(ToString::to_string).collect();
     assert_eq!(
         said,
         [
