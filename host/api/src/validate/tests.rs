@@ -44,7 +44,7 @@ fn every_rule_has_its_message() {
     for (name, changes) in cases {
         let manifest = minimal_with(&serde_json::to_value(changes).unwrap());
         let said = said(validate(&manifest, &Rules::default()));
-        assert!(!said.is_empty(), "{name:?} breaks no rule");
+        assert!(!said.is_empty(), "{name:?} breaks no rule of the host");
         messages += &format!("{}:\n{said}", name.as_str().unwrap());
     }
     let golden = folder.join("messages.txt");
@@ -123,7 +123,7 @@ fn an_owner_may_be_a_role_of_any_origin() {
     let known = Rules { other_roles: Some(BTreeSet::new()), ..Rules::default() };
     assert_eq!(
         said(validate(&manifest, &known)),
-        "  error: spec.databases.a: the owner \"dbuser\" of database \"a\" is defined nowhere; add dbuser to spec.users\n"
+        "  error: spec.databases.a: the owner \"dbuser\" of database \"a\" is not defined; add dbuser to spec.users\n"
     );
 }
 
