@@ -45,18 +45,11 @@ pub struct Step {
     pub matches: Match,
 }
 
-/// Where a component comes from.
+/// Where a component comes from. Registries come with a later release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file, relative to the document's folder.
     File(PathBuf),
-    /// An artifact in a registry.
-    Oci {
-        /// Name and tag.
-        reference: String,
-        /// The digest of the artifact's manifest.
-        digest: Digest,
-    },
 }
 
 /// A SHA-256 digest, as in `sha256:9f86…`.

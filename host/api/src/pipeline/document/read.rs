@@ -8,7 +8,9 @@ use pgloom_common::duration;
 use pgloom_common::quantity::Quantity;
 use serde_json::Value;
 
-use super::super::spec::{MatchSpec, OnFailureSpec, Pipeline, PipelineSpec, SourceSpec, StepSpec, WriteGrantSpec};
+use super::super::spec::{
+    MatchSpec, NO_REGISTRY, OnFailureSpec, Pipeline, PipelineSpec, SourceSpec, StepSpec, USE_FILE, WriteGrantSpec,
+};
 use super::{
     DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, KindPaths, Limits, Match, OnFailure, SecretsGrant,
     Source, Step, WriteGrant,
@@ -115,26 +117,16 @@ fn read_step(step: StepSpec, path: &str, findings: &mut Vec<Finding>) -> Option<
 }
 
 fn read_source(source: SourceSpec, path: &str, findings: &mut Vec<Finding>) -> Option<Source> {
-    match (source.file, source.oci, source.digest) {
-        (Some(file), None, None) => Some(Source::File(file.into())),
-        (None, Some(reference), Some(digest)) => Some(Source::Oci { reference, digest: Digest(digest) }),
-        (Some(_), None, Some(_)) => {
-            let finding = Finding::error("belongs to oci").at(member(path, "digest"));
-            findings.push(finding.remedy("pin a file with the step's own digest, beside source"));
-            None
+    let finding = match (source.file, source.oci, source.digest) {
+        (Some(file), None, None) => return Some(Source::File(file.into())),
+        (_, Some(_), _) => Finding::error(NO_REGISTRY).at(member(path, "oci")).remedy(USE_FILE),
+        (_, None, Some(_)) => {
+            Finding::error("belongs to oci").at(member(path, "digest")).remedy("pin a file by the digest of the step")
         }
-        (None, Some(_), None) => {
-            let finding = Finding::error("is missing").at(member(path, "digest"));
-            findings.push(finding.remedy("a tag can move; give the digest of the artifact's manifest"));
-            None
-        }
-        _ => {
-            findings.push(
-                Finding::error("names not exactly one source").at(path).remedy("give either file, or oci with digest"),
-            );
-            None
-        }
-    }
+        (None, None, None) => Finding::error("the component is missing").at(path).remedy("give file, as in tls.wasm"),
+    };
+    findings.push(finding);
+    None
 }
 
 fn read_memory(text: &str, path: &str, findings: &mut Vec<Finding>) -> Option<u64> {
