@@ -8,9 +8,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
+use pgloom_decide::finding::sentence;
+use pgloom_decide::{Observed, decide};
 use pgloom_engine::{Engine, Finding, Pipeline, Settings, Severity};
-use pgloom_operator::decide::{decide, sentence};
-use pgloom_operator::observed::Observed;
 use serde_json::{Value, json};
 
 use crate::file::{read_all, read_one};

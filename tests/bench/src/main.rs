@@ -10,10 +10,9 @@ use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
+use pgloom_decide::plan_cache::{Entry, Key, PlanCache};
+use pgloom_decide::{Observed, decide};
 use pgloom_engine::{Engine, Pipeline, Settings};
-use pgloom_operator::decide::decide;
-use pgloom_operator::memo::{Basis, Memo, Memos};
-use pgloom_operator::observed::Observed;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -107,15 +106,15 @@ fn read(path: &Path) -> Result<Value> {
 
 /// A look at a cluster that nothing happened to: all that was made for it exists, and the plan is found again.
 fn measure_unchanged(manifest: &Value, pipeline: &Arc<Pipeline>, rounds: usize) -> Result<Duration> {
-    let (config, memos) = (Arc::new(Config::defaults()), Memos::default());
+    let (config, plans) = (Arc::new(Config::defaults()), PlanCache::default());
     let made = decide(manifest, &config, &Observed::default(), pipeline)?.documents();
     let observed = Observed::of(made);
     let plan = Arc::new(decide(manifest, &config, &observed, pipeline)?);
-    let basis = Basis::of(manifest, &observed);
-    memos.keep(&(), Memo { basis, config: config.clone(), pipeline: pipeline.clone(), plan });
+    let key = Key::of(manifest, &observed);
+    plans.insert(&(), Entry { key, config: config.clone(), pipeline: pipeline.clone(), plan });
     median(rounds, || {
-        let basis = Basis::of(manifest, &observed);
-        memos.find(&(), &basis, &config, pipeline).context("the plan is not found again")
+        let key = Key::of(manifest, &observed);
+        plans.get(&(), &key, &config, pipeline).context("the plan is not found again")
     })
 }
 

@@ -7,9 +7,8 @@ use anyhow::{Context, Result, anyhow};
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
 use pgloom_api::seal;
+use pgloom_decide::{Observed, Plan, decide};
 use pgloom_engine::{Engine, Pipeline, Settings};
-use pgloom_operator::decide::{Plan, decide};
-use pgloom_operator::observed::Observed;
 use serde_json::{Value, json};
 
 use crate::case::Case;

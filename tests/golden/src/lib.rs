@@ -10,9 +10,8 @@ use std::sync::{Arc, OnceLock};
 
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
+use pgloom_decide::{Observed, decide};
 use pgloom_engine::{Engine, Pipeline, Settings};
-use pgloom_operator::decide::decide;
-use pgloom_operator::observed::Observed;
 use serde_json::{Value, json};
 
 pub use account::account;

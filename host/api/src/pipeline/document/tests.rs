@@ -157,7 +157,7 @@ fn another_kind_is_refused() {
 
 #[test]
 fn a_document_is_checked_by_the_schema_that_the_api_server_gets() {
-    use kube::CustomResourceExt;
+    use kube_core::CustomResourceExt;
 
     let definition = crate::schema::finished(crate::pipeline::Pipeline::crd()).unwrap();
     let checked = crate::schema::object_schema::<crate::pipeline::PipelineSpec>();
