@@ -1,5 +1,6 @@
 //! Promises about what is inside the databases of a real server: schemas, privileges, extensions, the pooler's function.
 
+use pgloom_api::postgresql::with_defaults;
 use std::collections::BTreeSet;
 
 use pgloom_decide::role::CredentialRequest;
@@ -12,11 +13,7 @@ fn prepared() -> Sources {
         "extensions": {"pgcrypto": "data", "hstore": null},
         "schemas": {"data": {"defaultUsers": true}, "history": {"defaultRoles": false}},
     }});
-    Sources {
-        cluster: "acid-test".into(),
-        prepared: Some(serde_json::from_value(databases).unwrap()),
-        ..Sources::default()
-    }
+    Sources { prepared: with_defaults(serde_json::from_value(databases).unwrap(), "acid-test"), ..Sources::default() }
 }
 
 #[tokio::test]
