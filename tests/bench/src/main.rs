@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
-use pgloom_engine::{Engine, Pipeline, Settings};
+use pgloom_engine::{Engine, EngineConfig, Pipeline};
 use pgloom_operator::decide::decide;
 use pgloom_operator::memo::{Basis, Memo, Memos};
 use pgloom_operator::observed::Observed;
@@ -36,7 +36,7 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let engine = Arc::new(Engine::new(&Settings::default())?);
+    let engine = Arc::new(Engine::new(&EngineConfig::default())?);
     let base = [step("spilo"), step("sidecars")];
     let components = load(&engine, &json!(base), &arguments.plugins)?;
     let native = natively(&components)?;

@@ -25,7 +25,7 @@ fn loader(wire: &Wire) -> Loader {
     };
     Loader {
         client: wire.client(),
-        engine: Arc::new(Engine::new(&pgloom_engine::Settings::default()).unwrap()),
+        engine: Arc::new(Engine::new(&pgloom_engine::EngineConfig::default()).unwrap()),
         config,
         namespace: "ns".into(),
         announcer: Announcer::new(wire.client(), ""),
