@@ -1,6 +1,7 @@
-//! Values that host and plugins compute alike: quantities, names.
+//! What host and plugins compute in the same way: quantities, names, the text of errors.
 //!
-//! Nothing but `core` and `alloc` by way of `std`: the crate also builds for `wasm32-unknown-unknown`.
+//! The crate also builds for `wasm32-unknown-unknown`, so it uses nothing of `std` that needs an operating system.
 
+pub mod error;
 pub mod name;
 pub mod quantity;

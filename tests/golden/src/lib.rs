@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
 use pgloom_decide::{Observed, decide};
-use pgloom_engine::{Engine, Pipeline, Settings};
+use pgloom_engine::{Engine, EngineConfig, Pipeline};
 use serde_json::{Value, json};
 
 pub use account::account;
@@ -53,7 +53,7 @@ pub fn load(document: &Value) -> Pipeline {
 
 fn load_beside(document: &Value, running: Option<&Pipeline>) -> Pipeline {
     static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
-    let engine = ENGINE.get_or_init(|| Arc::new(Engine::new(&Settings::default()).expect("an engine")));
+    let engine = ENGINE.get_or_init(|| Arc::new(Engine::new(&EngineConfig::default()).expect("an engine")));
     let document = Document::read(document).unwrap_or_else(|problems| panic!("the pipeline: {problems:?}"));
     Pipeline::load(engine, &document, &repository("dist/plugins"), running)
         .unwrap_or_else(|error| panic!("{error}; build the plugins: make plugins"))
