@@ -1,4 +1,4 @@
-# One word per intention; every job of CI is one of these targets.
+# The targets of development and CI; `make help` lists them.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -82,7 +82,7 @@ test: setup ## Everything, step by step: checks, build, unit, golden, conformanc
 	@hack/test
 
 .PHONY: bench
-bench: build ## The figures: decide, sizes, start-up, memory
+bench: build ## Measurements: decisions, sizes, start-up, memory
 	@hack/bench
 
 .PHONY: clean

@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 /// If the machine cannot run one.
 pub fn engine() -> Arc<Engine> {
     static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
-    #[allow(clippy::expect_used, reason = "a test cannot go on without an engine")]
     let engine = ENGINE.get_or_init(|| Arc::new(Engine::new(&Settings::default()).expect("an engine")));
     Arc::clone(engine)
 }
@@ -29,7 +28,6 @@ pub fn folder() -> PathBuf {
 /// If it was not built.
 pub fn guest(file: &str) -> Vec<u8> {
     let path = folder().join(file);
-    #[allow(clippy::panic, reason = "a test cannot go on without its guest")]
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; build the guests: make guests", path.display()))
 }
 
@@ -39,7 +37,6 @@ pub fn guest(file: &str) -> Vec<u8> {
 /// If the document is not one.
 pub fn document(step: &Value) -> Document {
     let document = json!({"apiVersion": "pgloom.dev/v1alpha1", "kind": "Pipeline", "metadata": {"name": "test"}, "spec": {"steps": [step]}});
-    #[allow(clippy::panic, reason = "a test cannot go on without its document")]
     Document::read(&document).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 

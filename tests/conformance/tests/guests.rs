@@ -1,5 +1,4 @@
 //! A plugin can be wrong in many ways; each is that plugin's failure, told by step, phase and remedy, and never the host's.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

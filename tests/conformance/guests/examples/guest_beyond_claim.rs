@@ -1,12 +1,4 @@
 //! Writes an object of a kind that it does not claim.
-#![allow(
-    missing_docs,
-    dead_code,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::expect_used,
-    reason = "a guest that misbehaves"
-)]
 
 use pgloom_kit::bindings::contract::{Contribution, Failure, Request, Response};
 
