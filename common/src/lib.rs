@@ -1,9 +1,11 @@
-//! Grammar that host and plugins share: quantities, names, role attributes, durations, schedules, timestamps.
+//! What host and plugins compute in the same way: grammar (quantities, names, role attributes, durations, schedules,
+//! timestamps) and the text of errors.
 //!
 //! The crate has no dependencies and also builds for `wasm32-unknown-unknown`: what it holds becomes part of a plugin.
 
 pub mod cron;
 pub mod duration;
+pub mod error;
 pub mod name;
 pub mod quantity;
 pub mod role;

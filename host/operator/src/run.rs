@@ -89,7 +89,8 @@ async fn operate(config: Config, metrics: Metrics, stop: impl Future<Output = ()
     let (clients, namespace, network) = connect(&config.kubernetes, &fence).await?;
     let client = clients.fenced;
     let namespace = config.operator_namespace.clone().unwrap_or(namespace);
-    let engine_settings = pgloom_engine::Settings { cache: config.cache.clone(), ..pgloom_engine::Settings::default() };
+    let engine_settings =
+        pgloom_engine::EngineConfig { cache: config.cache.clone(), ..pgloom_engine::EngineConfig::default() };
     let engine = Arc::new(Engine::new(&engine_settings).map_err(Error::Engine)?);
     let recorder = Recorder::new(client.clone(), &config.controller_id);
     let loader = Loader {

@@ -12,7 +12,7 @@ use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
 use pgloom_decide::plan_cache::{Entry, Key, PlanCache};
 use pgloom_decide::{Observed, decide};
-use pgloom_engine::{Engine, Pipeline, Settings};
+use pgloom_engine::{Engine, EngineConfig, Pipeline};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let engine = Arc::new(Engine::new(&Settings::default())?);
+    let engine = Arc::new(Engine::new(&EngineConfig::default())?);
     let base = [step("spilo"), step("sidecars")];
     let components = load(&engine, &json!(base), &arguments.plugins)?;
     let native = natively(&components)?;
@@ -104,7 +104,7 @@ fn read(path: &Path) -> Result<Value> {
     Ok(value)
 }
 
-/// A look at a cluster that nothing happened to: all that was made for it exists, and the plan is found again.
+/// A reconcile of an unchanged cluster: all its objects exist, and its plan is found in the cache.
 fn measure_unchanged(manifest: &Value, pipeline: &Arc<Pipeline>, rounds: usize) -> Result<Duration> {
     let (config, plans) = (Arc::new(Config::defaults()), PlanCache::default());
     let made = decide(manifest, &config, &Observed::default(), pipeline)?.documents();

@@ -7,7 +7,7 @@ use pgloom_api::config::Config;
 use pgloom_decide::Kind;
 use pgloom_decide::Observed;
 use pgloom_decide::transform::transform;
-use pgloom_engine::{Pipeline, Wanted};
+use pgloom_engine::{NamedObject, Pipeline};
 use serde_json::Value;
 
 use crate::cache::{ClusterKey, Store, discover};
@@ -39,7 +39,7 @@ pub async fn observe(
 ) -> Result<Observed, Error> {
     let mut observed =
         Observed { objects: store.objects(key).iter().map(|kept| kept.object()).collect(), ..Observed::default() };
-    let named: BTreeSet<Wanted> = pipeline.named(manifest, config.values());
+    let named: BTreeSet<NamedObject> = pipeline.named(manifest, config.values());
     for wanted in named {
         if let Some(object) = fetch(client, key, &wanted).await? {
             observed.add_named(object);
@@ -48,7 +48,7 @@ pub async fn observe(
     Ok(observed)
 }
 
-async fn fetch(client: &kube::Client, key: &ClusterKey, wanted: &Wanted) -> Result<Option<Value>, Error> {
+async fn fetch(client: &kube::Client, key: &ClusterKey, wanted: &NamedObject) -> Result<Option<Value>, Error> {
     let kind = Kind::new(&wanted.api_version, &wanted.kind);
     let resource = discover(client, &kind).await;
     let namespace = wanted.namespace.as_deref().unwrap_or(&key.namespace);

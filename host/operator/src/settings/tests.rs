@@ -25,7 +25,7 @@ fn loader(api_server: &FakeApiServer) -> Loader {
     };
     Loader {
         client: api_server.client(),
-        engine: Arc::new(Engine::new(&pgloom_engine::Settings::default()).unwrap()),
+        engine: Arc::new(Engine::new(&pgloom_engine::EngineConfig::default()).unwrap()),
         config,
         namespace: "ns".into(),
         recorder: Recorder::new(api_server.client(), ""),

@@ -1,8 +1,8 @@
 //! Promises about what is inside the databases of a real server: schemas, privileges, extensions, the pooler's function.
 
-use pgloom_api::postgresql::with_defaults;
 use std::collections::BTreeSet;
 
+use pgloom_api::postgresql::with_defaults;
 use pgloom_decide::role::CredentialRequest;
 
 use super::*;
@@ -10,7 +10,7 @@ use super::*;
 fn prepared() -> Sources {
     let databases = serde_json::json!({"pgloom_test_bar": {
         "defaultUsers": true,
-        "extensions": {"pgcrypto": "data", "hstore": null},
+        "extensions": {"pgcrypto": "data", "hstore": ""},
         "schemas": {"data": {"defaultUsers": true}, "history": {"defaultRoles": false}},
     }});
     Sources { prepared: with_defaults(serde_json::from_value(databases).unwrap(), "acid-test"), ..Sources::default() }

@@ -1,4 +1,4 @@
-//! A desired object, or a part of one, as a tree: every leaf with its value and the step that set it.
+//! A desired object, or a part of one, as a tree: every leaf has a value and the step that set it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,102 +8,114 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::Error;
 use crate::{
-    contract::ObjectRef,
     path::{FieldPath, Key, Segment},
     schema::{MergeKey, Schema, Type, TypeId},
 };
 
-/// A step, by its place in the list of steps that wrote something.
+/// A step, as an index into the list of the steps that have contributed.
 pub(crate) type StepId = u16;
 
-/// One value of the tree. It may hold what only a step that reads Secrets knows, so it cannot be printed.
+/// One value of the tree. It has no `Debug`, because it may hold a value from a Secret.
 #[derive(Clone)]
 pub(crate) enum Node {
     /// A scalar, or an atomic list or map; never null.
     Leaf(Value, StepId),
-    /// A struct or map, with who set it first; while it is empty it is a leaf itself.
+    /// A struct or map, and the step that set it first. An empty one is a leaf itself.
     Map(BTreeMap<String, Node>, StepId),
-    /// A list whose entries are known by keys.
+    /// A list whose entries have keys.
     List(List),
 }
 
 /// A set, or a list with merge keys.
 #[derive(Clone)]
 pub(crate) struct List {
-    /// The merge keys; none: it is a set.
+    /// The merge keys; empty for a set.
     pub(crate) keys: &'static [MergeKey],
     pub(crate) entries: Vec<(Key, Node)>,
     pub(crate) step: StepId,
 }
 
-/// Where and why a value does not have the shape of its type.
-pub(crate) struct Misfit {
-    /// From the place upwards.
-    path: Vec<Segment>,
-    problem: String,
+/// A value that is not of the type that the schema gives its field.
+pub(crate) struct TypeMismatch {
+    /// From the place up to the root: each caller adds its own segment while the error is returned.
+    reversed: Vec<Segment>,
+    /// What is wrong with the value.
+    pub(crate) problem: String,
 }
 
-impl Misfit {
+impl TypeMismatch {
     fn new(problem: impl Into<String>) -> Self {
-        Self { path: Vec::new(), problem: problem.into() }
+        Self { reversed: Vec::new(), problem: problem.into() }
+    }
+
+    fn expected(expected: &str, found: &Value) -> Self {
+        let found = match found {
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "a map",
+        };
+        Self::new(format!("expected {expected}, found {found}"))
     }
 
     fn below(mut self, segment: Segment) -> Self {
-        self.path.push(segment);
+        self.reversed.push(segment);
         self
     }
 
-    /// The error of the step that contributed the value.
-    pub(crate) fn error(mut self, step: &str, object: &ObjectRef) -> Error {
-        self.path.reverse();
-        Error::Shape {
-            step: step.to_owned(),
-            object: Box::new(object.clone()),
-            path: FieldPath::new(self.path),
-            problem: self.problem,
-        }
+    /// Where the value is, from the root of the object.
+    pub(crate) fn path(&self) -> FieldPath {
+        FieldPath::new(self.reversed.iter().rev().cloned().collect())
     }
 }
 
 impl Node {
-    /// The tree of a tidy value of the type, all of it set by one step.
-    pub(crate) fn shape(schema: &'static Schema, id: TypeId, value: Value, step: StepId) -> Result<Self, Misfit> {
+    /// Builds the tree of a [normalized](normalize) value, all of it set by one step.
+    pub(crate) fn from_value(
+        schema: &'static Schema,
+        id: TypeId,
+        value: Value,
+        step: StepId,
+    ) -> Result<Self, TypeMismatch> {
         match (schema.get(id), value) {
             (known @ (Type::Struct(_) | Type::Map(_) | Type::Any), Value::Object(fields)) => {
-                Self::shape_fields(schema, known, fields, step)
+                Self::from_fields(schema, known, fields, step)
             }
-            (Type::Set, Value::Array(items)) => shape_entries(&[], items, step, |item| shape_item(item, step)),
-            (Type::Keyed(keys, element), Value::Array(items)) => shape_entries(keys, items, step, |item| {
+            (Type::Set, Value::Array(items)) => list_from_items(&[], items, step, |item| set_entry(item, step)),
+            (Type::Keyed(keys, element), Value::Array(items)) => list_from_items(keys, items, step, |item| {
                 let key = entry_key(keys, &item)?;
-                match Self::shape(schema, *element, item, step) {
+                match Self::from_value(schema, *element, item, step) {
                     Ok(node) => Ok((key, node)),
-                    Err(misfit) => Err(misfit.below(Segment::Entry(key))),
+                    Err(mismatch) => Err(mismatch.below(Segment::Entry(key))),
                 }
             }),
             (Type::Struct(_) | Type::Map(_) | Type::AtomicMap, other) if !other.is_object() => {
-                Err(misfit("a map", &other))
+                Err(TypeMismatch::expected("a map", &other))
             }
             (Type::Set | Type::Keyed(..) | Type::AtomicList, other) if !other.is_array() => {
-                Err(misfit("a list", &other))
+                Err(TypeMismatch::expected("a list", &other))
             }
-            (Type::Scalar, other) if other.is_object() || other.is_array() => Err(misfit("a scalar", &other)),
+            (Type::Scalar, other) if other.is_object() || other.is_array() => {
+                Err(TypeMismatch::expected("a scalar", &other))
+            }
             (_, leaf) => Ok(Self::Leaf(leaf, step)),
         }
     }
 
-    fn shape_fields(
+    fn from_fields(
         schema: &'static Schema,
         known: &'static Type,
         fields: Map<String, Value>,
         step: StepId,
-    ) -> Result<Self, Misfit> {
+    ) -> Result<Self, TypeMismatch> {
         let mut nodes = BTreeMap::new();
         for (name, value) in fields {
-            match Self::shape(schema, known.field(&name), value, step) {
+            match Self::from_value(schema, known.field(&name), value, step) {
                 Ok(node) => nodes.insert(name, node),
-                Err(misfit) => return Err(misfit.below(Segment::Field(name))),
+                Err(mismatch) => return Err(mismatch.below(Segment::Field(name))),
             };
         }
         Ok(Self::Map(nodes, step))
@@ -117,7 +129,7 @@ impl Node {
         }
     }
 
-    /// Whether it is a map or list of single fields or entries, and has some.
+    /// Whether it is a map or list with at least one field or entry.
     pub(crate) fn has_parts(&self) -> bool {
         match self {
             Self::Leaf(..) => false,
@@ -126,7 +138,7 @@ impl Node {
         }
     }
 
-    /// The step that set the leaf; of a map or list, the one that made it.
+    /// The step that set the leaf; for a map or list, the step that created it.
     pub(crate) fn step(&self) -> StepId {
         match self {
             Self::Leaf(_, step) | Self::Map(_, step) => *step,
@@ -134,7 +146,7 @@ impl Node {
         }
     }
 
-    /// The first other step that set a leaf of it.
+    /// The first step other than `step` that set a leaf in it.
     pub(crate) fn foreign(&self, step: StepId) -> Option<StepId> {
         match self {
             Self::Map(fields, _) if self.has_parts() => fields.values().find_map(|node| node.foreign(step)),
@@ -143,7 +155,7 @@ impl Node {
         }
     }
 
-    /// The value.
+    /// The value without the steps.
     pub(crate) fn into_value(self) -> Value {
         match self {
             Self::Leaf(value, _) => value,
@@ -177,60 +189,62 @@ impl Serialize for Node {
     }
 }
 
-fn shape_item(item: Value, step: StepId) -> Result<(Key, Node), Misfit> {
+fn set_entry(item: Value, step: StepId) -> Result<(Key, Node), TypeMismatch> {
     if item.is_object() || item.is_array() || item.is_null() {
-        return Err(misfit("a scalar, as all items of a set", &item));
+        return Err(TypeMismatch::expected("a scalar, as every item of a set is", &item));
     }
     Ok((Key::new([("", &item)]), Node::Leaf(item, step)))
 }
 
-fn shape_entries(
+fn list_from_items(
     keys: &'static [MergeKey],
     items: Vec<Value>,
     step: StepId,
-    shape: impl Fn(Value) -> Result<(Key, Node), Misfit>,
-) -> Result<Node, Misfit> {
-    let entries = items.into_iter().map(shape).collect::<Result<Vec<_>, _>>()?;
+    entry: impl Fn(Value) -> Result<(Key, Node), TypeMismatch>,
+) -> Result<Node, TypeMismatch> {
+    let entries = items.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
     let mut seen = BTreeSet::new();
     if let Some((twice, _)) = entries.iter().find(|(key, _)| !seen.insert(key)) {
-        return Err(Misfit::new("it is there twice in one partial object").below(Segment::Entry(twice.clone())));
+        return Err(TypeMismatch::new("it appears twice in one partial object").below(Segment::Entry(twice.clone())));
     }
     Ok(Node::List(List { keys, entries, step }))
 }
 
-/// What an entry is known by: its merge keys, with the defaults of those that it leaves out.
-fn entry_key(keys: &'static [MergeKey], entry: &Value) -> Result<Key, Misfit> {
+/// The key of an entry: its merge keys, with the defaults of the keys that it leaves out.
+fn entry_key(keys: &'static [MergeKey], entry: &Value) -> Result<Key, TypeMismatch> {
     let Value::Object(fields) = entry else {
-        return Err(misfit("a map with the merge keys of the list", entry));
+        return Err(TypeMismatch::expected("a map with the merge keys of the list", entry));
     };
     let mut found = Vec::with_capacity(keys.len());
     for key in keys {
         match fields.get(key.name) {
             Some(Value::Object(_) | Value::Array(_)) => {
-                return Err(Misfit::new(format!("the merge key `{}` has to be a scalar", key.name)));
+                return Err(TypeMismatch::new(format!("the merge key `{}` must be a scalar", key.name)));
             }
             Some(value) => found.push((key.name, value)),
             None if key.required => {
-                return Err(Misfit::new(format!("an entry lacks the merge key `{}`", key.name)));
+                return Err(TypeMismatch::new(format!("an entry lacks the merge key `{}`", key.name)));
             }
             None => found.extend(key.default.as_ref().map(|default| (key.name, default))),
         }
     }
     if found.is_empty() {
-        return Err(Misfit::new("an entry has none of the list's merge keys"));
+        return Err(TypeMismatch::new("an entry has none of the list's merge keys"));
     }
     Ok(Key::new(found))
 }
 
-/// Makes one value of those that mean the same. Null says nothing, as if the field were left out: what the API server makes
-/// of it hangs on the field's default and on how it keeps the object. A whole number is written without a fraction.
-pub(crate) fn tidy(value: &mut Value) {
+/// Brings values that mean the same into one form.
+///
+/// A null is removed, as if the field were left out: what the API server does with it depends on the field's default
+/// and on how the server stores the object. A whole number loses its fraction: `1.0` becomes `1`.
+pub(crate) fn normalize(value: &mut Value) {
     match value {
         Value::Object(fields) => fields.retain(|_, value| {
-            tidy(value);
+            normalize(value);
             !value.is_null()
         }),
-        Value::Array(items) => items.iter_mut().for_each(tidy),
+        Value::Array(items) => items.iter_mut().for_each(normalize),
         Value::Number(number) if number.is_f64() => {
             let whole = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < WHOLE);
             // Below the bound the conversion is exact.
@@ -242,17 +256,5 @@ pub(crate) fn tidy(value: &mut Value) {
     }
 }
 
-/// Up to here every whole number has a floating point number of its own.
+/// 2^53. Below it every whole number has an exact floating point number.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
-
-fn misfit(expected: &str, found: &Value) -> Misfit {
-    let found = match found {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a map",
-    };
-    Misfit::new(format!("it has to be {expected} and is {found}"))
-}
