@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use pgloom_api::{Problem, seal};
+use pgloom_api::{Finding as Problem, seal};
 use pgloom_engine::{Finding, ObjectRef, Severity};
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ pub(crate) fn of_problem(problem: &Problem) -> Finding {
         step: HOST.to_owned(),
         severity: if problem.is_error() { Severity::Error } else { Severity::Warning },
         message: problem.message.clone(),
-        path: Some(problem.path.clone()).filter(|path| !path.is_empty()),
+        path: problem.path.clone(),
         object: None,
         remedy: problem.remedy.clone(),
     }

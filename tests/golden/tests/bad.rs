@@ -51,6 +51,11 @@ fn every_bad_manifest_is_refused_with_the_field_and_the_remedy() {
 }
 
 #[test]
+fn every_rule_of_a_feature_is_a_rule_of_its_plugin() {
+    compare(&all("bad/features.yaml"), "error", "bad/feature-messages.yaml");
+}
+
+#[test]
 fn what_is_not_used_of_a_manifest_is_told() {
     compare(&all("bad/warnings.yaml"), "findings", "bad/findings.yaml");
 }

@@ -89,9 +89,6 @@ fn fetch(source: &Source, folder: &Path) -> Result<Vec<u8>, String> {
             std::fs::read(&path)
                 .map_err(|error| format!("{}: {error}; check `source.file` and the plugin folder", path.display()))
         }
-        Source::Oci { reference, .. } => Err(format!(
-            "{reference}: this host does not pull from registries; put the component into the plugin folder and use `source.file`"
-        )),
     }
 }
 

@@ -12,7 +12,7 @@ use futures::{Stream, StreamExt};
 use kube::Client;
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
-use pgloom_api::{Problem, document};
+use pgloom_api::{Finding as Problem, document};
 use pgloom_engine::pipeline::LoadError;
 use pgloom_engine::{Engine, Pipeline};
 use serde_json::Value;

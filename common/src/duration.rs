@@ -1,15 +1,29 @@
-//! Durations as Go writes them: `30m`, `1h30m`, `500ms`.
+//! Durations in Go's syntax: `30m`, `1h30m`, `500ms`.
 
+use std::fmt;
 use std::time::Duration;
 
-/// Why a text is no duration.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a duration; write a number with a unit, as in 500ms, 30s, 5m, 1h30m")]
+/// A text that is not a duration.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     text: String,
 }
 
-/// Reads a duration: numbers with the units `ns us ms s m h`, one after the other; `0` needs no unit. Less than nothing is refused.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.text;
+        write!(f, "{text:?} is not a duration; write a number with a unit, as in 500ms, 30s, 5m, 1h30m")
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Parses a duration: numbers with the units `ns us ms s m h`, one after the other; `0` needs no unit.
+///
+/// The syntax is that of Go's [`time.ParseDuration`](https://pkg.go.dev/time#ParseDuration), without a sign.
+///
+/// # Errors
+/// If the text has another form, or is longer than 584 years.
 pub fn parse(text: &str) -> Result<Duration, Error> {
     let fail = || Error { text: text.to_owned() };
     if text == "0" {
@@ -54,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_as_go_reads_them() {
+    fn durations_are_parsed_as_by_go() {
         for (text, millis) in [
             ("30m", 1_800_000),
             ("1h30m", 5_400_000),

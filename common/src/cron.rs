@@ -1,54 +1,74 @@
-//! Schedules of CronJobs, checked as Kubernetes checks them.
+//! Schedules of CronJobs, checked as the Kubernetes API server checks them.
+//!
+//! The syntax is that of [robfig/cron](https://pkg.go.dev/github.com/robfig/cron/v3), which Kubernetes uses.
+
+use std::fmt;
 
 use crate::duration;
 
-/// Why a text is no schedule.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a text is not a schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// Not five fields.
-    #[error("expected exactly 5 fields, found {0}: minute, hour, day of the month, month, day of the week")]
+    /// Another number of fields than five.
     Fields(usize),
-    /// A zone is not Kubernetes's way.
-    #[error("cannot use TZ or CRON_TZ in a schedule")]
+    /// A time zone, which Kubernetes takes from another field of the CronJob.
     Zone,
-    /// Not one of the words.
-    #[error("{0:?} is none of @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly, @every")]
+    /// A word after `@` that does not exist.
     Word(String),
     /// `@every` without a duration.
-    #[error("{0:?} is not a duration")]
     Every(String),
     /// A part of a field.
-    #[error("{part:?} is no {field}: {reason}")]
     Part {
         /// The text.
         part: String,
-        /// What it should be.
+        /// The field, as in `day of the month`.
         field: &'static str,
-        /// What is wrong.
+        /// What is wrong with it.
         reason: String,
     },
 }
 
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fields(found) => write!(
+                f,
+                "expected exactly 5 fields, found {found}: minute, hour, day of the month, month, day of the week"
+            ),
+            Self::Zone => f.write_str("cannot use TZ or CRON_TZ in a schedule"),
+            Self::Word(word) => write!(f, "{word:?} is none of {}, @every", WORDS.join(", ")),
+            Self::Every(text) => write!(f, "{text:?} is not a duration"),
+            Self::Part { part, field, reason } => write!(f, "{part:?} is not a valid {field}: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
 /// One of the five fields.
 struct Field {
     name: &'static str,
-    least: u32,
-    most: u32,
+    min: u32,
+    max: u32,
     names: &'static [&'static str],
 }
 
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const WORDS: [&str; 7] = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 const FIELDS: [Field; 5] = [
-    Field { name: "minute", least: 0, most: 59, names: &[] },
-    Field { name: "hour", least: 0, most: 23, names: &[] },
-    Field { name: "day of the month", least: 1, most: 31, names: &[] },
-    Field { name: "month", least: 1, most: 12, names: &MONTHS },
-    Field { name: "day of the week", least: 0, most: 6, names: &DAYS },
+    Field { name: "minute", min: 0, max: 59, names: &[] },
+    Field { name: "hour", min: 0, max: 23, names: &[] },
+    Field { name: "day of the month", min: 1, max: 31, names: &[] },
+    Field { name: "month", min: 1, max: 12, names: &MONTHS },
+    Field { name: "day of the week", min: 0, max: 6, names: &DAYS },
 ];
 
 /// Checks a schedule: five fields with lists, ranges, steps and names, or a word such as `@daily`.
+///
+/// # Errors
+/// If the API server would refuse it.
 pub fn check(schedule: &str) -> Result<(), Error> {
     if schedule.contains("TZ=") {
         return Err(Error::Zone);
@@ -69,12 +89,12 @@ pub fn check(schedule: &str) -> Result<(), Error> {
 }
 
 fn word(schedule: &str) -> Result<(), Error> {
-    match schedule {
-        "@yearly" | "@annually" | "@monthly" | "@weekly" | "@daily" | "@midnight" | "@hourly" => Ok(()),
-        _ => match schedule.strip_prefix("@every ") {
-            Some(text) => duration::parse(text).map(|_| ()).map_err(|_| Error::Every(text.to_owned())),
-            None => Err(Error::Word(schedule.to_owned())),
-        },
+    if WORDS.contains(&schedule) {
+        return Ok(());
+    }
+    match schedule.strip_prefix("@every ") {
+        Some(text) => duration::parse(text).map(|_| ()).map_err(|_| Error::Every(text.to_owned())),
+        None => Err(Error::Word(schedule.to_owned())),
     }
 }
 
@@ -106,13 +126,13 @@ fn range(field: &Field, part: &str) -> Result<(), String> {
 fn number(field: &Field, text: &str) -> Result<u32, String> {
     let lower = text.to_ascii_lowercase();
     if let Some(index) = field.names.iter().position(|name| *name == lower) {
-        return Ok(field.least + index as u32);
+        return Ok(field.min + index as u32);
     }
     let number: u32 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
-    if (field.least..=field.most).contains(&number) && !text.starts_with('+') {
+    if (field.min..=field.max).contains(&number) && !text.starts_with('+') {
         Ok(number)
     } else {
-        Err(format!("it goes from {} to {}", field.least, field.most))
+        Err(format!("the range is {} to {}", field.min, field.max))
     }
 }
 
@@ -143,11 +163,11 @@ mod tests {
             ("", "found 0"),
             ("* * * *", "found 4"),
             ("* * * * * *", "found 6"),
-            ("60 * * * *", "\"60\" is no minute: it goes from 0 to 59"),
-            ("* 24 * * *", "is no hour"),
-            ("* * 0 * *", "is no day of the month"),
-            ("* * * 13 *", "is no month"),
-            ("* * * * 7", "is no day of the week: it goes from 0 to 6"),
+            ("60 * * * *", "\"60\" is not a valid minute: the range is 0 to 59"),
+            ("* 24 * * *", "is not a valid hour"),
+            ("* * 0 * *", "is not a valid day of the month"),
+            ("* * * 13 *", "is not a valid month"),
+            ("* * * * 7", "is not a valid day of the week: the range is 0 to 6"),
             ("* * * * sunday", "\"sunday\" is not a number"),
             ("5-1 * * * *", "5 comes after 1"),
             ("1-2-3 * * * *", "more than one hyphen"),
