@@ -1,5 +1,5 @@
-//! What host and plugins share: the grammar of quantities, names, role attributes, durations, schedules and timestamps,
-//! and the text of errors.
+//! What host and plugins compute in the same way: grammar (quantities, names, role attributes, durations, schedules,
+//! timestamps) and the text of errors.
 //!
 //! The crate has no dependencies and also builds for `wasm32-unknown-unknown`: what it holds becomes part of a plugin.
 

@@ -104,7 +104,7 @@ fn read(path: &Path) -> Result<Value> {
     Ok(value)
 }
 
-/// A look at a cluster that nothing happened to: all that was made for it exists, and the plan is found again.
+/// A reconcile of an unchanged cluster: all its objects exist, and its plan is found in the cache.
 fn measure_unchanged(manifest: &Value, pipeline: &Arc<Pipeline>, rounds: usize) -> Result<Duration> {
     let (config, plans) = (Arc::new(Config::defaults()), PlanCache::default());
     let made = decide(manifest, &config, &Observed::default(), pipeline)?.documents();

@@ -1,5 +1,4 @@
 //! The vocabulary of the golden tests: the shipped pipeline, a decision as a document, and files that `UPDATE=1` rewrites.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "here a panic is the report of a test")]
 
 mod account;
 mod input;

@@ -1,5 +1,4 @@
 //! Every rule for manifests holds through the shipped pipeline, and says what it says. `UPDATE=1` rewrites the sentences.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -1,5 +1,4 @@
 //! docs/features.md and docs/configuration.md say what the plugins and the table of keys say. `UPDATE=1` rewrites them.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
