@@ -4,17 +4,17 @@ mod roles;
 
 use std::collections::BTreeMap;
 
-use pgloom_api::Finding;
 use pgloom_api::config::Config;
 use pgloom_api::placeholder::{self, Credentials};
 use pgloom_api::validate::{Cluster, Validated, validate};
+use pgloom_api::{Finding, ObjectRef};
 use pgloom_engine::{Condition, Decision, Desired, Input, Pipeline, RequestedAction, Response, RunError};
 use serde_json::{Value, json};
 
 use crate::apply_order::in_order;
 use crate::credential::{self, Wanted};
 use crate::role::Roles;
-use crate::{Error, Observed, finding, service_account};
+use crate::{Error, Observed, service_account};
 
 /// What one cluster is to be.
 #[derive(Clone, Debug)]
@@ -97,7 +97,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     };
     let Decision { objects, actions, findings: found, conditions, degraded, last } =
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
-    findings.extend(found.into_iter().map(finding::of_step));
+    findings.extend(found);
 
     findings.extend_from_slice(&observed.infrastructure_findings);
     let roles = roles::gather(&cluster, config, observed, &actions);
@@ -132,10 +132,23 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
 }
 
 fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<Validated, Error> {
-    if let Some(finding) = observed.objects.iter().find_map(finding::of_forgery) {
+    if let Some(finding) = observed.objects.iter().find_map(forgery) {
         return Err(Error::Manifest(vec![finding]));
     }
     validate(manifest, &config.rules()).map_err(Error::Manifest)
+}
+
+/// The finding about an existing object that holds a placeholder of a credential. Its author wants a step to copy the
+/// placeholder to a place where the host fills it in.
+fn forgery(object: &Value) -> Option<Finding> {
+    let path = placeholder::forged(object)?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let object = ObjectRef {
+        api_version: text(&object["apiVersion"]),
+        kind: text(&object["kind"]),
+        name: text(&object["metadata"]["name"]),
+    };
+    Some(placeholder::forgery().at(path).of(object).remedy("write the value itself there"))
 }
 
 /// A plugin that refuses the manifest does not fail: its findings are what the user has to read.
@@ -144,17 +157,7 @@ fn refusal(error: RunError, findings: &[Finding]) -> Error {
     if refused.is_empty() {
         return Error::Pipeline(Box::new(error));
     }
-    let of_step = refused.iter().map(|found| {
-        finding::of_step(pgloom_engine::Finding {
-            step: error.step.clone(),
-            severity: found.severity,
-            message: found.message.clone(),
-            path: found.path.clone(),
-            object: found.object.clone(),
-            remedy: found.remedy.clone(),
-        })
-    });
-    Error::Manifest(findings.iter().cloned().chain(of_step).collect())
+    Error::Manifest(findings.iter().cloned().chain(refused).collect())
 }
 
 /// What identifies an object is the host's to say.

@@ -7,7 +7,6 @@
 
 pub mod apply_order;
 pub mod credential;
-mod finding;
 pub mod kind;
 pub mod members;
 pub mod patroni;
