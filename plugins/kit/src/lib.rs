@@ -1,7 +1,7 @@
 //! The guest SDK: write a pgloom plugin in Rust.
 //!
-//! A plugin is a type that implements [`Plugin`]: it says what it is ([`Plugin::describe`]) and answers one question
-//! ([`Plugin::mutate`]): given this `postgresql` object, which parts of which Kubernetes objects do you want?
+//! A plugin is a type that implements [`Plugin`]: it describes itself ([`Plugin::describe`]), and returns for a
+//! `postgresql` object the parts of Kubernetes objects that it wants ([`Plugin::mutate`]).
 //!
 //! ```
 //! use pgloom_kit::{Description, NoSettings, Plugin, Request, Response, Result, json, kind, operator_config};
@@ -46,13 +46,13 @@
 //! pgloom_kit::register!(Motto);
 //! ```
 //!
-//! The pure parts are ordinary Rust and are tested natively; see [`testing`].
+//! Plugins are tested natively; see [`testing`].
 
 extern crate self as pgloom_kit;
 
-#[allow(missing_docs, reason = "generated; the words are in wit/")]
+#[allow(missing_docs, reason = "generated; the documentation is in wit/")]
 pub mod bindings {
-    //! The contract's types, generated from `wit/`.
+    //! The types of the contract, generated from `wit/`.
     wit_bindgen::generate!({
         path: "../../wit",
         world: "plugin",
@@ -71,21 +71,20 @@ mod plugin;
 mod request;
 mod response;
 
+#[cfg(target_arch = "wasm32")]
+pub mod allocator;
 pub mod bootstrap;
 pub mod container;
 pub mod duration;
-pub mod field;
-#[cfg(target_arch = "wasm32")]
-pub mod heap;
 pub mod json;
 pub mod metadata;
-pub mod object;
-pub mod pattern;
 pub mod pod;
+pub mod regex;
 pub mod resources;
 pub mod service;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+pub mod tls;
 
 pub use bindings::contract::{
     Action, ActionKind, ActionPhase, ActionState, ConditionStatus, Credential, ExpandClaim, Failure, GrowFilesystem,
@@ -95,7 +94,7 @@ pub use description::{Description, kind};
 pub use failure::{Result, internal, invalid, invalid_config};
 pub use plugin::{Component, NoSettings, OperatorConfig, Plugin, Settings};
 pub use request::{Cluster, Request};
-pub use response::{Notes, Response};
+pub use response::{Response, Warnings};
 
 pub use pgloom_common as common;
 pub use schemars;
