@@ -147,8 +147,8 @@ impl<S: Spec> Cluster<S> {
 #[cold]
 fn malformed(under: &str, error: &Error) -> Failure {
     let path = format!("{under}{}", error.path);
-    let message = format!("{} is not {}", path.trim_end_matches('.'), error.expected);
-    invalid(path, message, "give the field a value of the type that its documentation says")
+    let message = format!("the value is not {}", error.expected);
+    invalid(path.trim_end_matches('.'), message, "give the field a value of the type that its documentation says")
 }
 
 fn read<T: Field>(text: &str) -> Result<T> {

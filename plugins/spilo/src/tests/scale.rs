@@ -87,7 +87,7 @@ fn a_volume_needs_a_size() {
         (json!({"size": ""}), "spec.volume.size: the volume has no size"),
         (json!({"size": "big"}), "spec.volume.size: \"big\" is not a size above zero"),
         (json!({"size": "0"}), "spec.volume.size: \"0\" is not a size above zero"),
-        (json!({"size": 1}), "spec.volume.size: spec.volume.size is not a text"),
+        (json!({"size": 1}), "spec.volume.size: the value is not a string"),
     ] {
         assert_eq!(reason(&call(json!({"volume": volume}), json!({})).unwrap_err()), expected);
     }
