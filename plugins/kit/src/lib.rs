@@ -4,46 +4,49 @@
 //! `postgresql` object the parts of Kubernetes objects that it wants ([`Plugin::mutate`]).
 //!
 //! ```
-//! use pgloom_kit::{Description, NoSettings, Plugin, Request, Response, Result, json, kind, operator_config};
+//! use pgloom_kit::json::{object, text};
+//! use pgloom_kit::{Description, NoSettings, Plugin, Request, Response, Result, kind, operator_config, spec};
 //!
-//! /// Gives every cluster's ConfigMap a line.
-//! struct Motto;
+//! /// Keeps the cluster's DNS zone in a ConfigMap.
+//! struct Zone;
 //!
-//! #[derive(serde::Deserialize)]
-//! struct Spec {
-//!     motto: Option<String>,
-//! }
-//!
-//! operator_config! {
-//!     /// What this plugin reads of the operator configuration.
-//!     struct Config {
-//!         cluster_domain: String,
+//! spec! {
+//!     /// `spec` of the manifest: the fields that the plugin reads.
+//!     struct Spec {
+//!         team: String = "teamId",
 //!     }
 //! }
 //!
-//! impl Plugin for Motto {
+//! operator_config! {
+//!     /// The keys of the operator configuration that the plugin reads.
+//!     struct Config {
+//!         db_hosted_zone: String,
+//!     }
+//! }
+//!
+//! impl Plugin for Zone {
 //!     type Spec = Spec;
 //!     type Config = Config;
 //!     type Settings = NoSettings;
 //!
 //!     fn describe() -> Description {
-//!         Description::of::<Self>("motto", env!("CARGO_PKG_VERSION"), "Keeps the cluster's motto in a ConfigMap.")
-//!             .when_manifest("/spec/motto")
+//!         Description::of::<Self>("zone", env!("CARGO_PKG_VERSION"), "Keeps the DNS zone in a ConfigMap.")
 //!             .creates(kind("v1", "ConfigMap"))
 //!     }
 //!
 //!     fn mutate(request: &Request<Self>) -> Result<Response> {
-//!         let name = &request.cluster.name;
-//!         Ok(Response::new().apply(json!({
-//!             "apiVersion": "v1",
-//!             "kind": "ConfigMap",
-//!             "metadata": {"name": format!("{name}-motto")},
-//!             "data": {"motto": request.cluster.spec.motto, "domain": request.config.cluster_domain},
-//!         })))
+//!         let cluster = &request.cluster;
+//!         let labels = object([("team", text(&cluster.spec.team))]);
+//!         Ok(Response::new().apply(object([
+//!             ("apiVersion", text("v1")),
+//!             ("kind", text("ConfigMap")),
+//!             ("metadata", object([("name", text(&format!("{}-zone", cluster.name))), ("labels", labels)])),
+//!             ("data", object([("zone", text(&request.config.db_hosted_zone))])),
+//!         ])))
 //!     }
 //! }
 //!
-//! pgloom_kit::register!(Motto);
+//! pgloom_kit::register!(Zone);
 //! ```
 //!
 //! Plugins are tested natively; see [`testing`].

@@ -1,5 +1,4 @@
 //! The objects of the plugin are those that the newest recorded release created.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use crate::Spilo;
 use pgloom_kit::testing::Answer;
