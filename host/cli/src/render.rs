@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
+use pgloom_api::Finding;
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
-use pgloom_decide::finding::sentence;
 use pgloom_decide::{Observed, decide};
-use pgloom_engine::{Engine, EngineConfig, Finding, Pipeline, Severity};
+use pgloom_engine::{Engine, EngineConfig, Pipeline};
 use serde_json::{Value, json};
 
 use crate::file::{read_all, read_one};
@@ -140,12 +140,7 @@ fn complete(manifest: &mut Value, namespace: &str) {
 }
 
 fn line(path: &Path, finding: &Finding) -> String {
-    let severity = match finding.severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Error => "error",
-    };
-    format!("{severity}: {}: {}", path.display(), sentence(finding))
+    format!("{}: {}: {finding}", finding.severity, path.display())
 }
 
 fn print(objects: &[Value], format: Format) -> Result<()> {

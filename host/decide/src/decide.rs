@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use pgloom_api::config::Config;
 use pgloom_api::seal::{self, Secrets};
 use pgloom_api::validate::{Cluster, Validated, validate};
-use pgloom_engine::{
-    Condition, Decision, Desired, Finding, Input, Pipeline, RequestedAction, Response, RunError, Severity,
-};
+use pgloom_api::{Finding, Severity};
+use pgloom_engine::{Condition, Decision, Desired, Input, Pipeline, RequestedAction, Response, RunError};
 use serde_json::{Value, json};
 
 use crate::apply_order::in_order;
@@ -84,7 +83,7 @@ impl Plan {
 pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: &Pipeline) -> Result<Plan, Error> {
     let validated = validated(manifest, config, observed)?;
     let cluster = validated.cluster().clone();
-    let mut findings: Vec<Finding> = validated.warnings().iter().map(finding::of_problem).collect();
+    let mut findings: Vec<Finding> = validated.warnings().to_vec();
 
     let (sealed, mut seals) = seal::seal_manifest(validated.object());
     let (shown, of_config) = seal::seal_config(config.values());
@@ -136,8 +135,7 @@ fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<V
     if let Some(finding) = observed.objects.iter().find_map(finding::of_forgery) {
         return Err(Error::Manifest(vec![finding]));
     }
-    validate(manifest, &config.rules())
-        .map_err(|problems| Error::Manifest(problems.iter().map(finding::of_problem).collect()))
+    validate(manifest, &config.rules()).map_err(Error::Manifest)
 }
 
 /// A plugin that refuses the manifest does not fail: its findings are what the user has to read.
@@ -146,15 +144,7 @@ fn refusal(error: RunError, findings: &[Finding]) -> Error {
     if refused.is_empty() {
         return Error::Pipeline(Box::new(error));
     }
-    let of_step = refused.iter().map(|found| Finding {
-        step: error.step.clone(),
-        severity: found.severity,
-        message: found.message.clone(),
-        path: found.path.clone(),
-        object: found.object.clone(),
-        remedy: found.remedy.clone(),
-    });
-    Error::Manifest(findings.iter().cloned().chain(of_step).collect())
+    Error::Manifest(findings.iter().cloned().chain(refused).collect())
 }
 
 /// What identifies an object is the host's to say.

@@ -1,7 +1,7 @@
 //! Why there is no plan.
 
-use pgloom_api::seal;
-use pgloom_engine::{Finding, RunError};
+use pgloom_api::{Finding, seal};
+use pgloom_engine::RunError;
 
 use crate::{finding, service_account};
 

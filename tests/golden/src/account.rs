@@ -1,8 +1,7 @@
 //! A decision as a document that people review: findings and actions as sentences, then the objects.
 
-use pgloom_decide::finding::sentence;
 use pgloom_decide::{Error, Plan};
-use pgloom_engine::{Action, RequestedAction, Severity};
+use pgloom_engine::{Action, RequestedAction};
 use serde_json::{Map, Value, json};
 
 /// What was decided: `findings`, `conditions`, `actions`, `roles`, `databases` and `objects`, each where there are any; or
@@ -18,7 +17,7 @@ pub fn account(decision: &Result<Plan, Error>) -> Value {
     let findings: Vec<String> = plan
         .findings
         .iter()
-        .map(|finding| format!("{} from {}: {}", severity(finding.severity), finding.step, sentence(finding)))
+        .map(|finding| format!("{} from {}: {finding}", finding.severity, finding.source()))
         .collect();
     let conditions: Vec<String> = plan
         .conditions
@@ -37,14 +36,6 @@ pub fn account(decision: &Result<Plan, Error>) -> Value {
     let empty =
         |part: &Value| part.as_array().is_some_and(Vec::is_empty) || part.as_object().is_some_and(Map::is_empty);
     parts.into_iter().filter(|(_, part)| !empty(part)).map(|(name, part)| (name.to_owned(), part)).collect()
-}
-
-fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Error => "error",
-    }
 }
 
 /// Origin, options, memberships and settings by the role's name.

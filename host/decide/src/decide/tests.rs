@@ -77,7 +77,8 @@ fn nobody_reads_a_credential_of_the_operator_by_writing_its_seal() {
         json!([{"name": "s", "image": "i", "env": [{"name": "E", "value": "pgloom-sealed:config:scalyr_api_key"}]}]);
     assert_eq!(
         refusal(&manifest),
-        "spec.sidecars[0].env[0].value: pgloom-sealed: is the operator's own mark for credentials; write something else"
+        "spec.sidecars[0].env[0].value: pgloom-sealed: is reserved for the operator's placeholders of credentials; \
+         write another value"
     );
 }
 
@@ -148,7 +149,10 @@ fn a_step_that_writes_a_seal_that_cannot_be_opened_holds_the_cluster() {
     assert_eq!(opened[0]["data"]["K"], "hunter2");
     let error = of("key=pgloom-sealed:config:scalyr_api_key").unwrap_err();
     assert_eq!(error.category(), "SealBroken");
-    assert!(error.to_string().starts_with("ConfigMap m cannot be applied: data.K holds a seal inside"), "{error}");
+    assert!(
+        error.to_string().starts_with("ConfigMap m cannot be applied: data.K holds a placeholder inside"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pgloom_decide::finding::sentence;
 use pgloom_decide::plan_cache::{Entry, Key};
 use pgloom_decide::status::Condition;
 use pgloom_decide::{Observed, Plan, decide};
@@ -46,7 +45,7 @@ impl Reconciliation<'_> {
         progress.conditions.push(Condition::holds("Valid", "Valid", "the manifest can be used"));
         progress.warnings.extend(plan.findings.iter().map(|finding| {
             let reason = reason(finding.path.as_deref().unwrap_or_default());
-            Event::warning(reason, sentence(finding))
+            Event::warning(reason, finding.to_string())
         }));
         self.context.update_state(self.key, |state| state.last.clone_from(&plan.last));
         progress.plan = Some(plan.clone());
