@@ -1,11 +1,12 @@
-//! Moments, as RFC 3339 writes them: never without a time zone, because the database would take its own.
+//! Points in time, in the syntax of [RFC 3339](https://www.rfc-editor.org/rfc/rfc3339). A time zone is required,
+//! because PostgreSQL would use its own.
 
-/// Whether a text is a moment with a time zone, as in `2017-12-19T12:40:33+01:00`.
+/// Whether a text is a point in time with a time zone, as in `2017-12-19T12:40:33+01:00`.
 pub fn has_zone(text: &str) -> bool {
-    is_moment(text).is_some()
+    parse(text).is_some()
 }
 
-fn is_moment(text: &str) -> Option<()> {
+fn parse(text: &str) -> Option<()> {
     let (date, rest) = text.split_once(['T', 't'])?;
     let [year, month, day] = parts::<3>(date, '-')?;
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -32,7 +33,7 @@ fn is_moment(text: &str) -> Option<()> {
     (zone.len() == 6 && hour < 24 && minute < 60).then_some(())
 }
 
-/// The numbers between the separators: exactly so many.
+/// The numbers between the separators, if there are exactly `COUNT`.
 fn parts<const COUNT: usize>(text: &str, separator: char) -> Option<[u32; COUNT]> {
     let mut numbers = [0; COUNT];
     let mut rest = text.split(separator);
@@ -48,7 +49,7 @@ mod tests {
     use super::has_zone;
 
     #[test]
-    fn a_moment_has_a_zone() {
+    fn a_point_in_time_has_a_time_zone() {
         for good in [
             "2017-12-19T12:40:33+01:00",
             "2017-12-19T12:40:33-11:30",

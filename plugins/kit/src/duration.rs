@@ -1,15 +1,15 @@
-//! Durations of the operator configuration, written as Go writes them: `5m`, `1h30m`, `90s`.
+//! Durations of the operator configuration, in the syntax of Go's
+//! [`ParseDuration`](https://pkg.go.dev/time#ParseDuration): `5m`, `1h30m`, `90s`.
 
 use crate::{Result, invalid_config};
 
-/// Whole seconds of a duration; what is less than a second is dropped.
+/// The seconds of a duration; fractions of a second are dropped.
 ///
 /// # Errors
-/// If the text is no duration; `key` names it.
+/// If the text is not a duration; `key` is its key in the operator configuration.
 pub fn seconds(key: &str, text: &str) -> Result<u64> {
-    parse(text).ok_or_else(|| {
-        invalid_config([key, ": \"", text, "\" is no duration; write it as in 90s, 5m or 1h30m"].concat())
-    })
+    parse(text)
+        .ok_or_else(|| invalid_config(format!("{key}: \"{text}\" is not a duration; write it as in 90s, 5m or 1h30m")))
 }
 
 fn parse(text: &str) -> Option<u64> {
@@ -36,7 +36,7 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn durations_are_read_as_go_reads_them() {
+    fn durations_have_the_syntax_of_go() {
         for (text, expected) in [("5m", 300), ("1h30m", 5400), ("90s", 90), ("1500ms", 1), ("0", 0), ("0s", 0)] {
             assert_eq!(parse(text), Some(expected), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Logical backup: dumps every database of a cluster on a schedule, by a CronJob.
+//! Logical backup: a CronJob that dumps every database of a cluster.
 
 use pgloom_kit::metadata::Map;
 use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, kind};
@@ -13,13 +13,13 @@ mod schedule;
 
 use config::Config;
 
-/// The plugin.
+/// The plugin: a CronJob for each cluster that enables it.
 pub struct LogicalBackup;
 
 type Request = pgloom_kit::Request<LogicalBackup>;
 
 spec! {
-    /// `spec` of the manifest. Empty texts count as left out.
+    /// `spec` of the manifest. An empty string means a missing field.
     pub struct Spec {
         enabled: Option<bool> = "enableLogicalBackup",
         schedule: Option<String> = "logicalBackupSchedule",
@@ -54,7 +54,7 @@ impl Plugin for LogicalBackup {
     fn mutate(request: &Request) -> Result<Response> {
         match request.cluster.spec.enabled {
             Some(true) => Ok(Response::new().apply(cronjob::build(request)?)),
-            // What nobody wants any longer is pruned by the host.
+            // The host deletes a CronJob that is not in the answer any longer.
             _ => Ok(Response::new()),
         }
     }

@@ -1,44 +1,53 @@
-//! Schedules, as Kubernetes reads them: five fields, or a word such as `@daily`.
+//! Schedules in the syntax of
+//! [Kubernetes](https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#schedule-syntax): five fields, or
+//! a word such as `@daily`.
 
-/// A field: its name, its range, and names of its values from the lowest on.
+/// A field: its name, its range, and the names of its values, starting with the lowest.
 struct Field {
     name: &'static str,
-    low: u32,
-    high: u32,
+    min: u32,
+    max: u32,
     names: &'static [&'static str],
 }
 
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 const FIELDS: [Field; 5] = [
-    Field { name: "minute", low: 0, high: 59, names: &[] },
-    Field { name: "hour", low: 0, high: 23, names: &[] },
-    Field { name: "day of month", low: 1, high: 31, names: &[] },
-    Field { name: "month", low: 1, high: 12, names: &MONTHS },
-    Field { name: "day of week", low: 0, high: 6, names: &DAYS },
+    Field { name: "minute", min: 0, max: 59, names: &[] },
+    Field { name: "hour", min: 0, max: 23, names: &[] },
+    Field { name: "day of month", min: 1, max: 31, names: &[] },
+    Field { name: "month", min: 1, max: 12, names: &MONTHS },
+    Field { name: "day of week", min: 0, max: 6, names: &DAYS },
 ];
 const WORDS: [&str; 7] = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
 const EVERY: &str = "@every ";
 
-/// Says what is wrong with a schedule.
+/// Checks a schedule.
+///
+/// # Errors
+/// What is wrong, as the end of a sentence.
 pub fn check(schedule: &str) -> Result<(), String> {
     if schedule.contains("TZ=") {
-        return Err("it names a time zone, which Kubernetes refuses".to_owned());
+        return Err("Kubernetes refuses a time zone in it".to_owned());
     }
     if WORDS.contains(&schedule) || schedule.strip_prefix(EVERY).is_some_and(is_duration) {
         return Ok(());
     }
     if schedule.starts_with('@') {
-        return Err("it is a word that Kubernetes does not know".to_owned());
+        return Err("use @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly or @every with a duration"
+            .to_owned());
     }
     let parts: Vec<&str> = schedule.split_whitespace().collect();
     if parts.len() != FIELDS.len() {
-        return Err(["it has ", &parts.len().to_string(), " fields instead of 5"].concat());
+        return Err(format!("it has {} fields instead of 5", parts.len()));
     }
     for (field, text) in FIELDS.iter().zip(parts) {
         for range in text.split(',') {
             if !field.accepts(range) {
-                return Err(["\"", range, "\" is no ", field.name, ", which is ", &field.bounds()].concat());
+                return Err(format!(
+                    "\"{range}\" is not a valid {}, which is {} to {}",
+                    field.name, field.min, field.max
+                ));
             }
         }
     }
@@ -46,10 +55,6 @@ pub fn check(schedule: &str) -> Result<(), String> {
 }
 
 impl Field {
-    fn bounds(&self) -> String {
-        [&self.low.to_string(), " to ", &self.high.to_string()].concat()
-    }
-
     /// One of `*`, `?`, `5`, `1-5`, each with a step as in `*/15`.
     fn accepts(&self, range: &str) -> bool {
         let (range, step) = range.split_once('/').map_or((range, "1"), |(range, step)| (range, step));
@@ -64,9 +69,9 @@ impl Field {
     }
 
     fn value(&self, text: &str) -> Option<u32> {
-        let named = self.names.iter().zip(self.low..).find(|(name, _)| text.eq_ignore_ascii_case(name));
+        let named = self.names.iter().zip(self.min..).find(|(name, _)| text.eq_ignore_ascii_case(name));
         let value = named.map(|(_, value)| value).or_else(|| number(text))?;
-        (self.low..=self.high).contains(&value).then_some(value)
+        (self.min..=self.max).contains(&value).then_some(value)
     }
 }
 
@@ -83,7 +88,7 @@ mod tests {
     use super::check;
 
     #[test]
-    fn what_kubernetes_accepts_is_accepted() {
+    fn a_schedule_that_kubernetes_accepts_is_accepted() {
         for good in [
             "30 00 * * *",
             "7 7 7 7 *",
@@ -99,30 +104,30 @@ mod tests {
     }
 
     #[test]
-    fn what_kubernetes_refuses_is_refused_with_the_field() {
+    fn a_schedule_that_kubernetes_refuses_is_refused_with_the_field() {
         for (bad, expected) in [
             ("", "0 fields"),
             ("0 0 * *", "4 fields"),
             ("0 0 0 * * *", "6 fields"),
-            ("60 0 * * *", "\"60\" is no minute, which is 0 to 59"),
-            ("0 24 * * *", "\"24\" is no hour"),
-            ("0 0 0 * *", "\"0\" is no day of month"),
-            ("0 0 * 13 *", "\"13\" is no month"),
-            ("0 0 * * 7", "\"7\" is no day of week, which is 0 to 6"),
-            ("0 0 * * xyz", "\"xyz\" is no day of week"),
-            ("*/0 0 * * *", "\"*/0\" is no minute"),
-            ("5-1 0 * * *", "\"5-1\" is no minute"),
-            ("1-2-3 0 * * *", "\"1-2-3\" is no minute"),
-            ("1/2/3 0 * * *", "\"1/2/3\" is no minute"),
-            ("*-5 0 * * *", "\"*-5\" is no minute"),
-            ("1,,2 0 * * *", "\"\" is no minute"),
-            ("+1 0 * * *", "\"+1\" is no minute"),
-            ("@often", "a word"),
-            ("@every soon", "a word"),
+            ("60 0 * * *", "\"60\" is not a valid minute, which is 0 to 59"),
+            ("0 24 * * *", "\"24\" is not a valid hour"),
+            ("0 0 0 * *", "\"0\" is not a valid day of month"),
+            ("0 0 * 13 *", "\"13\" is not a valid month"),
+            ("0 0 * * 7", "\"7\" is not a valid day of week, which is 0 to 6"),
+            ("0 0 * * xyz", "\"xyz\" is not a valid day of week"),
+            ("*/0 0 * * *", "\"*/0\" is not a valid minute"),
+            ("5-1 0 * * *", "\"5-1\" is not a valid minute"),
+            ("1-2-3 0 * * *", "\"1-2-3\" is not a valid minute"),
+            ("1/2/3 0 * * *", "\"1/2/3\" is not a valid minute"),
+            ("*-5 0 * * *", "\"*-5\" is not a valid minute"),
+            ("1,,2 0 * * *", "\"\" is not a valid minute"),
+            ("+1 0 * * *", "\"+1\" is not a valid minute"),
+            ("@often", "use @yearly"),
+            ("@every soon", "use @yearly"),
             ("TZ=UTC 0 0 * * *", "a time zone"),
         ] {
-            let wrong = check(bad).unwrap_err();
-            assert!(wrong.contains(expected), "{bad}: {wrong}");
+            let error = check(bad).unwrap_err();
+            assert!(error.contains(expected), "{bad}: {error}");
         }
     }
 }
