@@ -15,7 +15,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::role::{Finding, PasswordSource, Role, Roles};
+use crate::role::{PasswordSource, Role, Roles};
+use pgloom_api::Finding;
 
 pub use password::Password;
 pub use plan::{Act, Data, Plan, Write, plan};

@@ -7,7 +7,6 @@
 
 pub mod apply_order;
 pub mod credential;
-pub mod finding;
 pub mod kind;
 pub mod members;
 pub mod patroni;

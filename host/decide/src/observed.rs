@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use pgloom_api::Finding;
 use pgloom_api::config::Config;
 use pgloom_engine::{ActionRecord, NAMED_ONLY, Pipeline, Response};
 use serde::Deserialize as _;
@@ -10,9 +11,7 @@ use serde_json::{Value, json};
 
 use crate::credential::Data;
 use crate::kind::Kind;
-use crate::role::{
-    Definition, Finding, InfrastructureRole, Source, Team, infrastructure_definitions, read_infrastructure,
-};
+use crate::role::{Definition, InfrastructureRole, Source, Team, infrastructure_definitions, read_infrastructure};
 use crate::transform::{hash_secret, transform};
 
 /// What exists for one cluster. There are no secret values in it but those of infrastructure roles, which print as nothing.

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use crate::credential::Password;
     use crate::decide;
-    use crate::role::{Flags, InfrastructureRole, Team};
+    use crate::role::{Attributes, InfrastructureRole, Team};
 
     fn manifest() -> Value {
         json!({
@@ -217,7 +217,7 @@ mod tests {
         let role = |password: &str| InfrastructureRole {
             name: "robot".into(),
             password: Password::new(password),
-            flags: Flags::default(),
+            attributes: Attributes::default(),
             member_of: Default::default(),
             admin: None,
             parameters: Default::default(),

@@ -1,5 +1,6 @@
 //! The entries that can be mounted. For the others there is a warning, and neither a volume nor a mount.
 
+use pgloom_kit::common::name::is_dns1123_label;
 use pgloom_kit::container::DATA_MOUNT;
 use pgloom_kit::{Result, Warnings, invalid};
 
@@ -7,6 +8,9 @@ use crate::Volume;
 
 /// The value of `targetContainers` that means every container.
 pub const ALL: &str = "all";
+
+/// The volumes that every pod has: data, and shared memory.
+const RESERVED: [&str; 2] = ["pgdata", "dshm"];
 
 /// The entries that are mounted, each with its index in the list.
 pub fn volumes<'a>(entries: &'a [Volume], warnings: &mut Warnings) -> Result<Vec<(usize, &'a Volume)>> {
@@ -23,9 +27,14 @@ pub fn volumes<'a>(entries: &'a [Volume], warnings: &mut Warnings) -> Result<Vec
         } else if entry.mount_path == DATA_MOUNT {
             let message = format!("the data volume is mounted at this path; {} is not mounted", entry.name);
             warnings.warn(at("mountPath"), message, "choose another path, as in a directory below this one");
-        } else if entry.targets.len() > 1 && entry.targets.iter().any(|target| target == ALL) {
-            let message = format!("\"all\" cannot be combined with names of containers; {} is not mounted", entry.name);
-            warnings.warn(at("targetContainers"), message, "write [all], or the containers by their names");
+        } else if RESERVED.contains(&entry.name.as_str()) {
+            let message = format!("{} is the name of a volume of every pod", entry.name);
+            return Err(invalid(at("name"), message, "choose another name"));
+        } else if !is_dns1123_label(&entry.name) {
+            let message = format!("\"{}\" is not a valid name of a volume", entry.name);
+            let remedy =
+                "use at most 63 lower case letters, digits and hyphens; the first and the last are not a hyphen";
+            return Err(invalid(at("name"), message, remedy));
         } else if chosen.iter().any(|(_, earlier)| earlier.name == entry.name && earlier.source != entry.source) {
             let message = format!("{} is the name of an earlier volume with another source", entry.name);
             return Err(invalid(at("name"), message, "choose another name"));
@@ -41,6 +50,10 @@ fn check(entry: &Volume, at: impl Fn(&str) -> String) -> Result<()> {
         if value.is_empty() {
             return Err(invalid(at(field), format!("the volume has no {field}"), format!("add {field}")));
         }
+    }
+    if entry.targets.len() > 1 && entry.targets.iter().any(|target| target == ALL) {
+        let message = "\"all\" cannot be combined with names of containers";
+        return Err(invalid(at("targetContainers"), message, "write [all], or the containers by their names"));
     }
     if entry.source.as_object().is_none_or(|source| source.is_empty()) {
         let remedy = "add a source, as in configMap: {name: settings}";

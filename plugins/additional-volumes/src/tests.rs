@@ -127,14 +127,6 @@ fn an_entry_that_cannot_be_mounted_has_neither_volume_nor_mount() {
             "spec.additionalVolumes[1].mountPath",
             "the data volume is mounted at this path; bad is not mounted",
         ),
-        (
-            json!({
-                "name": "bad", "mountPath": "/b", "targetContainers": ["all", "exporter"],
-                "volumeSource": {"emptyDir": {}},
-            }),
-            "spec.additionalVolumes[1].targetContainers",
-            "\"all\" cannot be combined with names of containers; bad is not mounted",
-        ),
     ] {
         let answer = answer(json!([{"name": "good", "mountPath": "/a", "volumeSource": {"emptyDir": {}}}, entry]));
         assert_eq!(mounts(&answer), ["postgres: good at /a"]);
@@ -175,6 +167,18 @@ fn an_invalid_entry_is_refused_with_its_path() {
                 {"name": "a", "mountPath": "/b", "volumeSource": {"secret": {}}},
             ]),
             "spec.additionalVolumes[1].name: a is the name of an earlier volume with another source",
+        ),
+        (
+            json!([{"name": "a", "mountPath": "/b", "targetContainers": ["all", "exporter"], "volumeSource": source}]),
+            "spec.additionalVolumes[0].targetContainers: \"all\" cannot be combined with names of containers",
+        ),
+        (
+            json!([{"name": "a_b", "mountPath": "/a", "volumeSource": source}]),
+            "spec.additionalVolumes[0].name: \"a_b\" is not a valid name of a volume",
+        ),
+        (
+            json!([{"name": "pgdata", "mountPath": "/a", "volumeSource": source}]),
+            "spec.additionalVolumes[0].name: pgdata is the name of a volume of every pod",
         ),
     ] {
         assert_eq!(reason(&call(volumes).unwrap_err()), expected);

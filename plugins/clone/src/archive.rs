@@ -1,11 +1,11 @@
 //! A clone from the source's archive, up to a point in time.
 
+use pgloom_kit::common::timestamp;
 use pgloom_kit::container::env;
 use pgloom_kit::{Result, Value, Warnings, invalid};
 
 use crate::Config;
 use crate::source::Source;
-use crate::timestamp::has_zone;
 
 /// The variables of the database's container. Credentials are placeholders, which are copied unchanged.
 pub fn variables(source: &Source, config: &Config, warnings: &mut Warnings) -> Result<Vec<Value>> {
@@ -70,15 +70,15 @@ fn check(source: &Source) -> Result<()> {
         ));
     }
     let timestamp = source.timestamp();
-    if has_zone(timestamp) {
-        return Ok(());
-    }
-    let in_utc = format!("{timestamp}+00:00");
-    let (message, remedy) = if has_zone(&in_utc) {
-        (format!("\"{timestamp}\" has no time zone"), format!("add it, as in {in_utc} for UTC"))
-    } else {
-        let remedy = "write date, time and time zone, as in 2017-12-19T12:40:33+01:00";
-        (format!("\"{timestamp}\" is not a point in time"), remedy.to_owned())
+    let (message, remedy) = match timestamp::check(timestamp) {
+        Ok(()) => return Ok(()),
+        Err(timestamp::Error::NoZone) => {
+            (format!("\"{timestamp}\" has no time zone"), format!("add it, as in {timestamp}+00:00 for UTC"))
+        }
+        Err(timestamp::Error::Malformed) => {
+            let remedy = "write date, time and time zone, as in 2017-12-19T12:40:33+01:00";
+            (format!("\"{timestamp}\" is not a point in time"), remedy.to_owned())
+        }
     };
     Err(invalid("spec.clone.timestamp", message, remedy))
 }

@@ -9,7 +9,6 @@ use pgloom_kit::{operator_config, register, spec};
 mod archive;
 mod leader;
 mod source;
-mod timestamp;
 
 use source::Source;
 

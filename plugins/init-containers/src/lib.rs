@@ -2,6 +2,7 @@
 
 use pgloom_kit::container::{self, name_of, pod_contribution};
 use pgloom_kit::json::object;
+use pgloom_kit::resources;
 use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, invalid, kind};
 use pgloom_kit::{operator_config, register, spec};
 
@@ -75,11 +76,13 @@ fn switched_off(request: &Request, path: &str) -> Result<Response> {
     Err(invalid(path, message, remedy))
 }
 
-/// A container needs a name that no other one has, and an image. The API server checks the other fields.
+/// A container needs a name that no other one has, and an image; its resources have to be consistent. The API server checks
+/// the other fields.
 fn check(path: &str, containers: &[Value]) -> Result<()> {
     for (index, container) in containers.iter().enumerate() {
         let path = format!("{path}[{index}]");
         container::check(&path, container)?;
+        resources::check(&format!("{path}.resources"), &container["resources"])?;
         let name = name_of(container);
         if containers.iter().take(index).any(|earlier| name_of(earlier) == name) {
             let message = format!("{name} is the name of an earlier init container");

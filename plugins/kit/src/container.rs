@@ -1,5 +1,6 @@
 //! Parts of containers: variables, ports, volumes and their mounts.
 
+use pgloom_common::name::is_dns1123_label;
 use serde_json::Value;
 
 use crate::json::{field, is_set, object, text, unless_empty};
@@ -176,7 +177,7 @@ pub fn check(path: &str, container: &Value) -> Result<()> {
     if name.is_empty() {
         return Err(invalid(format!("{path}.name"), "the container has no name", "add a name, as in exporter"));
     }
-    if !is_dns_label(name) {
+    if !is_dns1123_label(name) {
         return Err(invalid(
             format!("{path}.name"),
             format!("\"{name}\" is not a valid name of a container"),
@@ -191,13 +192,6 @@ pub fn check(path: &str, container: &Value) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// Whether a text is a DNS label of [RFC 1123](https://www.rfc-editor.org/rfc/rfc1123), as the name of a container has
-/// to be.
-fn is_dns_label(text: &str) -> bool {
-    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    text.len() <= 63 && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 /// A list entry with its merge key only. It changes nothing of that entry; the entries around it get their place in the

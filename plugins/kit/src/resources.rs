@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::json::field::{Error, Field};
 use crate::json::{self, object, unless_empty};
-use crate::{Result, Warnings, invalid, invalid_config};
+use crate::{Failure, Result, Warnings, invalid, invalid_config};
 
 /// Kubernetes' name of the resource: cores, as in `250m`.
 pub const CPU: &str = "cpu";
@@ -130,6 +130,34 @@ struct Share {
     own_limit: bool,
 }
 
+/// Checks the resources of a container that gets neither defaults nor bounds. `path` is that of its `resources`.
+///
+/// # Errors
+/// If a quantity cannot be read, or a request is above its limit.
+pub fn check(path: &str, given: &Value) -> Result<()> {
+    let rules =
+        Rules { path, defaults: Defaults::default(), bounds: Bounds::default(), memory_request_to_limit: false };
+    rules.requirements(&read(path, given)?, &mut Warnings::default()).map(drop)
+}
+
+/// Reads the resources of a container; null means none. `path` is that of its `resources`.
+///
+/// # Errors
+/// If they have another form.
+pub fn read(path: &str, given: &Value) -> Result<Resources> {
+    if given.is_null() {
+        return Ok(Resources::default());
+    }
+    Resources::take(given).map_err(|error| {
+        let path = if error.path.is_empty() { path.to_owned() } else { format!("{path}.{}", error.path) };
+        invalid(
+            path,
+            format!("the value is not {}", error.expected),
+            "write it as in limits: {cpu: 500m, memory: 500Mi}",
+        )
+    })
+}
+
 impl Rules<'_> {
     /// The container's `resources`, in canonical quantities. In this order: the manifest's values or the defaults;
     /// limits are raised to the lowest ones allowed; limits are raised to their requests; the memory request is set to
@@ -154,6 +182,7 @@ impl Rules<'_> {
 
         let mut requests = self.others("requests", &given.requests)?;
         let mut limits = self.others("limits", &given.limits)?;
+        self.compare_others(given)?;
         for Share { name, request, limit, .. } in [cpu, memory] {
             if let Some(request) = request {
                 requests.insert(name.to_owned(), request.canonical());
@@ -216,6 +245,28 @@ impl Rules<'_> {
         Ok(others)
     }
 
+    /// The API server refuses a request above its limit.
+    fn compare_others(&self, given: &Resources) -> Result<()> {
+        for (name, limit) in &given.limits.0 {
+            let Some(request) = given.requests.0.get(name) else { continue };
+            if name == CPU || name == MEMORY || !is_given(limit) || !is_given(request) {
+                continue;
+            }
+            if self.parse("requests", name, request)? > self.parse("limits", name, limit)? {
+                return Err(self.above(name, request, limit));
+            }
+        }
+        Ok(())
+    }
+
+    fn above(&self, name: &str, request: impl std::fmt::Display, limit: impl std::fmt::Display) -> Failure {
+        invalid(
+            format!("{}.requests.{name}", self.path),
+            format!("the request of {request} {name} is above the limit of {limit}"),
+            "lower the request or raise the limit",
+        )
+    }
+
     fn raise(&self, share: &mut Share, floor: &str, warnings: &mut Warnings) -> Result<()> {
         let (Some(limit), Some(floor)) = (&share.limit, configured(floor)?) else { return Ok(()) };
         if *limit < floor {
@@ -237,11 +288,7 @@ impl Rules<'_> {
             return Ok(());
         }
         if share.own_request && share.own_limit {
-            return Err(invalid(
-                format!("{}.requests.{}", self.path, share.name),
-                format!("the request of {request} {} is above the limit of {limit}", share.name),
-                "lower the request or raise the limit",
-            ));
+            return Err(self.above(share.name, request, limit));
         }
         if share.own_limit {
             warnings.warn(

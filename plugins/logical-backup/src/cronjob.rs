@@ -1,10 +1,11 @@
 //! The CronJob of a cluster's logical backups.
 
+use pgloom_kit::common::cron;
 use pgloom_kit::json::{field, object, text};
 use pgloom_kit::metadata::{object_meta, resource};
 use pgloom_kit::{Result, Value, invalid, invalid_config};
 
-use crate::{Request, pod, schedule};
+use crate::{Request, pod};
 
 /// The longest name of a CronJob, in characters: the names of its Jobs have 11 more.
 const MAX_NAME: usize = 52;
@@ -42,23 +43,33 @@ fn name(prefix: &str, cluster: &str) -> String {
     name
 }
 
+const REMEDY: &str = "write minute, hour, day of month, month and day of week, as in \"30 00 * * *\"";
+
 /// The manifest's schedule or the configured one.
 fn schedule(request: &Request) -> Result<&str> {
-    const REMEDY: &str = "write minute, hour, day of month, month and day of week, as in \"30 00 * * *\"";
-    let own = field::text(&request.cluster.spec.schedule);
-    let configured = request.config.job.logical_backup_schedule.as_str();
-    let schedule = if own.is_empty() { configured } else { own };
-    match schedule::check(schedule) {
-        Ok(()) => Ok(schedule),
-        Err(error) => {
-            let message = format!("\"{schedule}\" is not a schedule: {error}");
-            Err(if own.is_empty() {
-                invalid_config(format!("logical_backup_schedule: {message}; {REMEDY}"))
-            } else {
-                invalid("spec.logicalBackupSchedule", message, REMEDY)
-            })
-        }
+    if let Some(own) = own_schedule(request)? {
+        return Ok(own);
     }
+    let configured = request.config.job.logical_backup_schedule.as_str();
+    cron::check(configured).map_err(|error| {
+        invalid_config(format!("logical_backup_schedule: \"{configured}\" is not a schedule: {error}; {REMEDY}"))
+    })?;
+    Ok(configured)
+}
+
+/// The manifest's schedule.
+///
+/// # Errors
+/// If Kubernetes would refuse it.
+pub fn own_schedule(request: &Request) -> Result<Option<&str>> {
+    let own = field::text(&request.cluster.spec.schedule);
+    if own.is_empty() {
+        return Ok(None);
+    }
+    cron::check(own).map_err(|error| {
+        invalid("spec.logicalBackupSchedule", format!("\"{own}\" is not a schedule: {error}"), REMEDY)
+    })?;
+    Ok(Some(own))
 }
 
 #[cfg(test)]

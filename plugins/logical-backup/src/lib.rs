@@ -9,7 +9,6 @@ mod cronjob;
 mod env;
 mod pod;
 mod resources;
-mod schedule;
 
 use config::Config;
 
@@ -47,6 +46,8 @@ impl Plugin for LogicalBackup {
         let secret = "logical_backup_cronjob_environment_secret";
         Description::of::<Self>("logical-backup", env!("CARGO_PKG_VERSION"), summary)
             .when_manifest("/spec/enableLogicalBackup")
+            // The schedule is checked even if it is not used.
+            .when_manifest("/spec/logicalBackupSchedule")
             .observes_configured(env::SECRET, kind("v1", "Secret"), secret, &["data"])
             .creates(kind("batch/v1", "CronJob"))
     }
@@ -55,7 +56,7 @@ impl Plugin for LogicalBackup {
         match request.cluster.spec.enabled {
             Some(true) => Ok(Response::new().apply(cronjob::build(request)?)),
             // The host deletes a CronJob that is not in the answer any longer.
-            _ => Ok(Response::new()),
+            _ => cronjob::own_schedule(request).map(|_| Response::new()),
         }
     }
 }

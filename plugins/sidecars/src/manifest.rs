@@ -1,9 +1,8 @@
 //! The manifest's sidecars: containers with any field of the API, and defaults for name, resources and ports.
 
 use pgloom_kit::container;
-use pgloom_kit::json::field::Field;
 use pgloom_kit::json::{is_set, text, unless_empty};
-use pgloom_kit::resources::{Bounds, Resources, Rules};
+use pgloom_kit::resources::{self, Bounds, Rules};
 use pgloom_kit::{Result, Value, Warnings, invalid};
 
 use crate::{RUNNING, Request};
@@ -73,14 +72,5 @@ fn requirements(request: &Request, path: &str, given: &Value, warnings: &mut War
         bounds: Bounds::default(),
         memory_request_to_limit: request.config.resources.set_memory_request_to_limit,
     };
-    let given = if given.is_null() { Ok(Resources::default()) } else { Resources::take(given) };
-    let given = given.map_err(|error| {
-        let path = if error.path.is_empty() { path.to_owned() } else { format!("{path}.{}", error.path) };
-        invalid(
-            path,
-            format!("the value is not {}", error.expected),
-            "write it as in limits: {cpu: 500m, memory: 500Mi}",
-        )
-    })?;
-    rules.requirements(&given, warnings)
+    rules.requirements(&resources::read(path, given)?, warnings)
 }

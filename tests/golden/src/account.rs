@@ -38,7 +38,7 @@ pub fn account(decision: &Result<Plan, Error>) -> Value {
     parts.into_iter().filter(|(_, part)| !empty(part)).map(|(name, part)| (name.to_owned(), part)).collect()
 }
 
-/// Origin, options, memberships and settings by the role's name.
+/// Origin, attributes, memberships and settings by the role's name.
 fn roles(plan: &Plan) -> Value {
     let listed = |what: &str, names: Vec<String>| match names.is_empty() {
         true => String::new(),
@@ -49,7 +49,7 @@ fn roles(plan: &Plan) -> Value {
         let admin = listed("granted to", role.admin.iter().cloned().collect());
         let set = |(name, value): (&String, &String)| format!("{name}={value}");
         let parameters = listed("sets", role.parameters.iter().map(set).collect());
-        (name.clone(), json!(format!("{:?}: {}{member_of}{admin}{parameters}", role.origin, role.flags)))
+        (name.clone(), json!(format!("{:?}: {}{member_of}{admin}{parameters}", role.origin, role.attributes)))
     });
     Value::Object(roles.collect())
 }

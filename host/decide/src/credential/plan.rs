@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 
 use super::{Content, PASSWORD, Password, USER_LIST, USERNAME, Wanted};
-use crate::role::Finding;
+use pgloom_api::Finding;
 
 /// The data of an existing Secret. Has no `Debug`: there are passwords in it.
 #[derive(Clone, Default, PartialEq)]

@@ -21,8 +21,9 @@ use std::time::Instant;
 
 use tracing::{info, warn};
 
+use pgloom_api::Finding;
 use pgloom_decide::credential::Password;
-use pgloom_decide::role::{Finding, Prepared, Role, Roles};
+use pgloom_decide::role::{Prepared, Role, Roles};
 
 use crate::report::error_chain;
 

@@ -16,7 +16,7 @@ use crate::report::Event;
 impl Reconciliation<'_> {
     /// Applies the objects; credentials come between the Services and what uses them.
     pub async fn apply(&self, plan: &Arc<Plan>, progress: &mut Progress) -> Result<(), Error> {
-        let mut objects = plan.opened().map_err(Error::Decide)?;
+        let mut objects = plan.filled().map_err(Error::Decide)?;
         if let Some(set) = objects
             .iter_mut()
             .find(|object| object["kind"] == "StatefulSet" && object["metadata"]["name"] == *self.key.name)

@@ -8,7 +8,6 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use pgloom_decide::Kind;
 use pgloom_decide::Plan;
 use pgloom_decide::credential::{self, Act, Content, Data, Wanted, Write};
-use pgloom_decide::finding::role_sentence;
 use pgloom_decide::transform::MANAGER;
 
 use super::{Error, Progress, Reconciliation};
@@ -40,9 +39,7 @@ impl Reconciliation<'_> {
         }
         self.keep_passwords(&planned);
         let in_order = planned.findings.is_empty();
-        progress
-            .warnings
-            .extend(planned.findings.iter().map(|finding| Event::warning("Secrets", role_sentence(finding))));
+        progress.warnings.extend(planned.findings.iter().map(|finding| Event::warning("Secrets", finding.to_string())));
         // A warning is told again as long as it stands, so what it is about is read again.
         let seen = in_order.then(|| self.fingerprint_of(&plan.secrets));
         self.context.update_state(self.key, |state| state.credentials = seen);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pgloom_decide::Plan;
-use pgloom_decide::finding::role_sentence;
 use pgloom_decide::status::Condition;
 use pgloom_engine::{Action, RequestedAction};
 
@@ -109,7 +108,7 @@ async fn synchronize(
         // Right after its start, or in a failover, a database refuses what it does a moment later.
         return Err(Failure::passing(failures.collect::<Vec<_>>().join("; ")));
     }
-    Ok(Outcome { warnings: report.findings.iter().map(role_sentence).collect() })
+    Ok(Outcome { warnings: report.findings.iter().map(ToString::to_string).collect() })
 }
 
 fn tell(status: &JobStatus<Outcome>, progress: &mut Progress) {
