@@ -97,7 +97,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     };
     let Decision { objects, actions, findings: found, conditions, degraded, last } =
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
-    findings.extend(found.into_iter().map(finding::of_step));
+    findings.extend(found);
 
     findings.extend_from_slice(&observed.infrastructure_findings);
     let roles = roles::gather(&cluster, config, observed, &actions);
@@ -144,17 +144,7 @@ fn refusal(error: RunError, findings: &[Finding]) -> Error {
     if refused.is_empty() {
         return Error::Pipeline(Box::new(error));
     }
-    let of_step = refused.iter().map(|found| {
-        finding::of_step(pgloom_engine::Finding {
-            step: error.step.clone(),
-            severity: found.severity,
-            message: found.message.clone(),
-            path: found.path.clone(),
-            object: found.object.clone(),
-            remedy: found.remedy.clone(),
-        })
-    });
-    Error::Manifest(findings.iter().cloned().chain(of_step).collect())
+    Error::Manifest(findings.iter().cloned().chain(refused).collect())
 }
 
 /// What identifies an object is the host's to say.

@@ -163,7 +163,7 @@ impl<K: Clone + Eq + Hash> PlanCache<K> {
 
 #[cfg(test)]
 mod tests {
-    use pgloom_engine::ActionPhase;
+    use pgloom_api::ActionPhase;
     use serde_json::json;
 
     use super::*;

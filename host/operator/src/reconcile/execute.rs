@@ -38,7 +38,7 @@ impl Reconciliation<'_> {
         for requested in &plan.actions {
             let phase = match requested.granted {
                 true => self.execute_one(requested, database, patroni.as_ref()).await,
-                false => ("refused", format!("the pipeline does not grant {} to the step", kind(&requested.action))),
+                false => ("refused", format!("the pipeline does not grant {} to the step", requested.action.kind())),
             };
             if matches!(phase.0, "refused" | "failed") {
                 let note = format!("{}: {}: {}", requested.step, requested.key, phase.1);
@@ -73,7 +73,9 @@ impl Reconciliation<'_> {
                     Api::namespaced(self.context.client.clone(), &self.key.namespace);
                 volume_phase(volume::expand(&claims, &claim.claim, &claim.size).await)
             }
-            other @ (Action::ModifyVolume(_) | Action::GrowFilesystem(_)) => volume_phase(volume::refused(kind(other))),
+            other @ (Action::ModifyVolume(_) | Action::GrowFilesystem(_)) => {
+                volume_phase(volume::refused(other.kind().name()))
+            }
         }
     }
 
@@ -223,20 +225,6 @@ fn volume_phase(progress: volume::Progress) -> Phase {
         volume::Phase::Refused => "refused",
     };
     (word, progress.message)
-}
-
-/// The catalogue's name of an action.
-fn kind(action: &Action) -> &'static str {
-    match action {
-        Action::Credential(_) => "credential",
-        Action::UserList(_) => "user-list",
-        Action::PoolerAccess(_) => "pooler-access",
-        Action::ConfigurePatroni(_) => "configure-patroni",
-        Action::Promote => "promote",
-        Action::ExpandClaim(_) => "expand-claim",
-        Action::ModifyVolume(_) => "modify-volume",
-        Action::GrowFilesystem(_) => "grow-filesystem",
-    }
 }
 
 #[cfg(test)]

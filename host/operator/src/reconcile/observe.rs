@@ -1,7 +1,8 @@
 //! Observes what exists for the cluster, as far as the decision depends on it.
 
+use pgloom_api::ActionPhase;
 use pgloom_decide::Observed;
-use pgloom_engine::{ActionPhase, ActionRecord};
+use pgloom_engine::ActionRecord;
 use serde_json::Value;
 
 use super::{Error, Reconciliation};
@@ -40,20 +41,10 @@ fn actions(recorded: &Value) -> Vec<ActionRecord> {
     let record = |entry: &Value| ActionRecord {
         step: text(&entry["step"]),
         key: text(&entry["key"]),
-        phase: phase(entry["phase"].as_str().unwrap_or_default()),
+        phase: entry["phase"].as_str().and_then(ActionPhase::from_name).unwrap_or_default(),
         message: text(&entry["message"]),
     };
     entries.map(record).collect()
-}
-
-fn phase(word: &str) -> ActionPhase {
-    match word {
-        "running" => ActionPhase::Running,
-        "done" => ActionPhase::Done,
-        "failed" => ActionPhase::Failed,
-        "refused" => ActionPhase::Refused,
-        _ => ActionPhase::Pending,
-    }
 }
 
 #[cfg(test)]
