@@ -55,8 +55,11 @@ pub struct Played {
 /// # Errors
 /// If the world or the operator cannot be started.
 pub fn play(play: Play, folders: &Folders) -> Result<Played> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
+    let echo = clock::echo()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).on_thread_park(echo).build()?;
     let played = runtime.block_on(run(play, folders));
+    clock::reset();
     // A compiling plugin is not waited for.
     runtime.shutdown_background();
     played
