@@ -1,4 +1,4 @@
-# One word per intention; every job of CI is one of these targets.
+# The targets of development and CI; `make help` lists them.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -55,7 +55,7 @@ cluster-down: ## Take the local cluster down
 
 ##@ Check
 .PHONY: check
-check: fmt clippy deny generated ## Formatting, lints, licences, generated files
+check: fmt clippy deny unused generated ## Formatting, lints, licences, unused dependencies, generated files
 
 .PHONY: fmt
 fmt: setup
@@ -69,16 +69,20 @@ clippy: setup
 deny: setup
 	@hack/deny
 
+.PHONY: unused
+unused: setup
+	@hack/cargo-tool machete 0.9.2 --with-metadata
+
 .PHONY: generated
 generated: setup ## Generated files are up to date
 	@cargo test --release --package pgloom-api --test generated
 
 .PHONY: test
-test: check build guests ## Everything: checks, unit, golden, conformance, merge, end to end
+test: setup ## Everything, step by step: checks, build, unit, golden, conformance, merge, end to end
 	@hack/test
 
 .PHONY: bench
-bench: build ## The figures: decide, sizes, start-up, memory
+bench: build ## Measurements: decisions, sizes, start-up, memory
 	@hack/bench
 
 .PHONY: clean

@@ -1,6 +1,12 @@
-//! Values that host and plugins compute alike: quantities, names.
+//! What host and plugins compute in the same way: grammar (quantities, names, role attributes, durations, schedules,
+//! timestamps) and the text of errors.
 //!
-//! Nothing but `core` and `alloc` by way of `std`: the crate also builds for `wasm32-unknown-unknown`.
+//! The crate has no dependencies and also builds for `wasm32-unknown-unknown`: what it holds becomes part of a plugin.
 
+pub mod cron;
+pub mod duration;
+pub mod error;
 pub mod name;
 pub mod quantity;
+pub mod role;
+pub mod timestamp;

@@ -1,4 +1,4 @@
-//! Names that the operator configuration makes from templates: Secrets, disruption budgets, DNS names.
+//! Names of objects: templates of the operator configuration, and the forms that Kubernetes accepts.
 
 /// Labels of Services and Pods allow 63 characters; the longest suffix that the operator gives a cluster's name is `-repl`.
 pub const MAX_CLUSTER_NAME: usize = 63 - "-repl".len();
@@ -59,7 +59,7 @@ pub fn internal_name<'a>(cluster: &'a str, team: &str) -> &'a str {
     }
 }
 
-/// Fills the placeholders in one pass, so that a value is never taken for a placeholder. Unknown ones stay.
+/// Fills in the placeholders, in one pass so that a placeholder in a value stays as it is. Unknown ones stay, too.
 fn filled(template: &str, values: &[(&str, &str)]) -> String {
     let mut text = String::with_capacity(template.len() + 32);
     let mut rest = template;
@@ -85,7 +85,7 @@ fn filled(template: &str, values: &[(&str, &str)]) -> String {
     text
 }
 
-/// The placeholders of a template that [`secret_name`] and its like do not know, for a check before use.
+/// The placeholders of a template that are not among the known ones.
 ///
 /// ```
 /// # use pgloom_common::name::unknown_placeholders;
@@ -113,12 +113,20 @@ pub fn is_dns1035(text: &str) -> bool {
         && bytes.last() != Some(&b'-')
 }
 
+/// Whether a text is a DNS label (RFC 1123), as names of containers and volumes have to be: at most 63 of `a-z`, `0-9` and
+/// `-`, first and last not a hyphen.
+#[must_use]
+pub fn is_dns1123_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_guides_and_the_short_secret_name_come_from_their_templates() {
+    fn secret_names_are_made_from_their_templates() {
         let long = "{username}.{cluster}.credentials.{tprkind}.{tprgroup}";
         assert_eq!(
             secret_name(long, "postgres", "acid-minimal-cluster", "acid"),
@@ -132,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_never_taken_for_a_placeholder() {
+    fn a_placeholder_in_a_value_is_not_filled_in() {
         assert_eq!(secret_name("{username}.{cluster}", "{cluster}", "x", "t"), "{cluster}.x");
-        assert_eq!(secret_name("{nobody}.{cluster", "u", "x", "t"), "{nobody}.{cluster");
+        assert_eq!(secret_name("{unknown}.{cluster", "u", "x", "t"), "{unknown}.{cluster");
     }
 
     #[test]
@@ -150,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_internal_name_is_what_follows_the_team() {
+    fn the_internal_name_is_the_part_after_the_team() {
         for (cluster, team, expected) in [
             ("acid-test", "acid", "test"),
             ("my-team-another-test", "my-team", "another-test"),
@@ -164,14 +172,18 @@ mod tests {
     }
 
     #[test]
-    fn the_budgets_name_follows_its_format() {
+    fn the_name_of_a_disruption_budget_is_made_from_its_template() {
         assert_eq!(pdb_name("postgres-{cluster}-databass-budget", "acid-a"), "postgres-acid-a-databass-budget");
     }
 
     #[test]
-    fn labels_start_with_a_letter_and_end_with_no_hyphen() {
+    fn labels_do_not_end_with_a_hyphen_and_those_of_services_start_with_a_letter() {
         for good in ["a", "acid-test", "a1"] {
-            assert!(is_dns1035(good), "{good}");
+            assert!(is_dns1035(good) && is_dns1123_label(good), "{good}");
+        }
+        assert!(is_dns1123_label("1a") && !is_dns1035("1a"));
+        for bad in ["", "-a", "a-", "A", "a.b", "b_c", &"a".repeat(64)] {
+            assert!(!is_dns1123_label(bad), "{bad}");
         }
         for bad in ["", "-a", "1a", "a-", "A", "a.b", "foo+bar", &"a".repeat(64)] {
             assert!(!is_dns1035(bad), "{bad}");

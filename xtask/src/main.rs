@@ -17,22 +17,22 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Make components of compiled plugins: every `plugin_NAME.wasm` of a folder becomes `NAME.wasm` in another.
+    /// Build components from core modules: `plugin_NAME.wasm` or `guest_NAME.wasm` of a folder becomes `NAME.wasm` in another.
     Components {
-        /// Where cargo put the core modules.
+        /// The folder with the core modules, as cargo writes them.
         from: PathBuf,
-        /// Where the components go.
+        /// The folder for the components.
         to: PathBuf,
     },
-    /// Write the engine's merge table anew from the OpenAPI documents of an API server.
+    /// Generate the engine's merge table from the OpenAPI documents of an API server.
     Schema {
-        /// How to reach the API server: a kubectl command.
+        /// The kubectl command that reaches the API server.
         #[arg(long, default_value = "tests/cluster/cluster kubectl")]
         kubectl: String,
         /// Read the documents from this folder instead, as in `api/openapi-spec/v3` of the Kubernetes sources.
         #[arg(long)]
         folder: Option<PathBuf>,
-        /// Only compare, and fail if the table is another.
+        /// Write nothing; fail if the table is not up to date.
         #[arg(long)]
         check: bool,
     },

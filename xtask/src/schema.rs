@@ -1,4 +1,4 @@
-//! Regenerates the merge table of the engine from the OpenAPI documents of an API server.
+//! Generates the engine's merge table from the OpenAPI documents of an API server.
 
 use std::{
     fs,
@@ -11,33 +11,33 @@ use serde_json::Value;
 
 mod table;
 
-/// Where the table is kept, seen from the root of the repository.
+/// The table, relative to the root of the repository.
 const TABLE: &str = "host/engine/src/schema/table.json";
 
 /// Where the OpenAPI documents come from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A folder of v3 documents, as the sources of Kubernetes carry them in `api/openapi-spec/v3`.
+    /// A folder of v3 documents, as in `api/openapi-spec/v3` of the Kubernetes sources.
     Folder(PathBuf),
-    /// A running API server, asked through this kubectl command, as in `tests/cluster/cluster kubectl`.
+    /// A running API server, reached by this kubectl command, as in `tests/cluster/cluster kubectl`.
     Kubectl(String),
 }
 
-/// Writes the table, or with `check` compares it with what the source gives and changes nothing.
+/// Writes the table; with `check`, compares it with the source's and changes nothing.
 pub fn run(source: &Source, check: bool) -> Result<()> {
     let documents = match source {
         Source::Folder(folder) => read(folder)?,
-        Source::Kubectl(command) => ask(command)?,
+        Source::Kubectl(command) => fetch(command)?,
     };
     let text = table::build(&documents)?;
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(TABLE);
     if !check {
-        fs::write(&file, &text).with_context(|| format!("cannot write {TABLE}"))?;
+        fs::write(&file, &text).with_context(|| format!("failed to write {TABLE}"))?;
         println!("{TABLE}: {} bytes", text.len());
         return Ok(());
     }
-    if fs::read_to_string(&file).with_context(|| format!("cannot read {TABLE}"))? != text {
-        bail!("{TABLE} is not what the API server publishes; run `cargo xtask schema` against it and commit the file");
+    if fs::read_to_string(&file).with_context(|| format!("failed to read {TABLE}"))? != text {
+        bail!("{TABLE} is not up to date with the API server; run `cargo xtask schema` and commit the file");
     }
     Ok(())
 }
@@ -45,23 +45,23 @@ pub fn run(source: &Source, check: bool) -> Result<()> {
 /// The documents of a folder.
 fn read(folder: &Path) -> Result<Vec<Value>> {
     let mut documents = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot read the folder {}", folder.display()))? {
+    for entry in fs::read_dir(folder).with_context(|| format!("failed to read folder {}", folder.display()))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
-            let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text = fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
             documents.push(serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", path.display()))?);
         }
     }
     Ok(documents)
 }
 
-/// The documents that a server lists below `/openapi/v3`.
-fn ask(command: &str) -> Result<Vec<Value>> {
+/// The documents that an API server lists at `/openapi/v3`.
+fn fetch(command: &str) -> Result<Vec<Value>> {
     let index = get(command, "/openapi/v3")?;
     let paths = index.get("paths").and_then(Value::as_object).context("the API server lists no OpenAPI documents")?;
     paths
         .iter()
-        // Everything else (logs, version, …) has no kinds.
+        // The other documents (logs, version, …) have no kinds.
         .filter(|(name, _)| name.starts_with("api/") || name.starts_with("apis/"))
         .map(|(name, _)| get(command, &format!("/openapi/v3/{name}")))
         .collect()
@@ -74,7 +74,7 @@ fn get(command: &str, path: &str) -> Result<Value> {
         .args(words)
         .args(["get", "--raw", path])
         .output()
-        .with_context(|| format!("cannot run {program}; give the kubectl command with --kubectl"))?;
+        .with_context(|| format!("failed to run {program}; give the kubectl command with --kubectl"))?;
     if !output.status.success() {
         bail!("{command} get --raw {path} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }

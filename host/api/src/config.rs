@@ -11,21 +11,23 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use pgloom_common::duration;
 use serde_json::{Map, Value};
 
 use crd::KIND;
 pub use crd::definition;
-pub use key::{Key, Kind, Section};
+pub use key::{Key, Section, ValueType};
 pub use table::KEYS;
 
-use crate::duration;
-use crate::problem::{Problem, instead, member};
+use crate::field::member;
+use crate::finding::Finding;
+use crate::suggest::instead;
 use crate::validate::Rules;
 use crate::validate::window::MaintenanceWindow;
 
 /// The operator configuration: every key with its value, defaults filled in.
 ///
-/// In JSON a value is what its [`Kind`] says: a flag, a number, a text (durations and amounts too), a list or a map; an
+/// In JSON a value is what its [`ValueType`] says: a flag, a number, a text (durations and amounts too), a list or a map; an
 /// optional number that is not given is null.
 #[derive(Clone, PartialEq)]
 pub struct Config {
@@ -38,7 +40,7 @@ pub struct Loaded {
     /// The configuration.
     pub config: Config,
     /// Unknown keys, keys that are not honoured.
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<Finding>,
 }
 
 /// Amounts that are nothing where an OperatorConfiguration leaves them out, while a ConfigMap has a default for them: the
@@ -63,19 +65,20 @@ impl Config {
         static DEFAULTS: OnceLock<Config> = OnceLock::new();
         DEFAULTS
             .get_or_init(|| {
-                let value = |key: &Key| (key.name.to_owned(), grammar::read(key.kind, key.default).unwrap_or_default());
+                let value =
+                    |key: &Key| (key.name.to_owned(), grammar::read(key.value_type, key.default).unwrap_or_default());
                 Self { values: Value::Object(KEYS.iter().map(value).collect()) }
             })
             .clone()
     }
 
     /// Reads a ConfigMap or an OperatorConfiguration and names all that is wrong with it.
-    pub fn read(document: &Value) -> Result<Loaded, Vec<Problem>> {
+    pub fn read(document: &Value) -> Result<Loaded, Vec<Finding>> {
         match (document["apiVersion"].as_str(), document["kind"].as_str()) {
             (Some("v1"), Some("ConfigMap")) => Self::from_config_map(document),
             (Some("acid.zalan.do/v1"), Some(KIND)) => Self::from_object(document),
             _ => {
-                Err(vec![Problem::error("kind", "is no operator configuration").remedy(
+                Err(vec![Finding::error("is no operator configuration").at("kind").remedy(
                     "give a ConfigMap (apiVersion v1) or an OperatorConfiguration (apiVersion acid.zalan.do/v1)",
                 )])
             }
@@ -83,15 +86,16 @@ impl Config {
     }
 
     /// Reads a ConfigMap: an empty value is that of nothing, an absent key has its default.
-    fn from_config_map(document: &Value) -> Result<Loaded, Vec<Problem>> {
+    fn from_config_map(document: &Value) -> Result<Loaded, Vec<Finding>> {
         let mut reading = Reading::default();
         for (name, value) in document["data"].as_object().into_iter().flatten() {
             let path = member("data", name);
             let Some(key) = reading.known(name, &path) else { continue };
             match value.as_str() {
-                Some(text) => reading.set(key, &path, grammar::read(key.kind, text)),
-                None => reading.problems.push(
-                    Problem::error(path, "expected a string")
+                Some(text) => reading.set(key, &path, grammar::read(key.value_type, text)),
+                None => reading.findings.push(
+                    Finding::error("expected a string")
+                        .at(path)
                         .remedy("write it in quotes, as all values of a ConfigMap"),
                 ),
             }
@@ -101,12 +105,12 @@ impl Config {
 
     /// Reads an OperatorConfiguration: keys in their sections, an absent one has its default but for those of
     /// [`NONE_IN_OBJECTS`].
-    fn from_object(document: &Value) -> Result<Loaded, Vec<Problem>> {
+    fn from_object(document: &Value) -> Result<Loaded, Vec<Finding>> {
         let mut reading = Reading::default();
         let configuration = &document["configuration"];
         if !configuration.is_object() {
-            let problem = Problem::error("configuration", "is missing");
-            return Err(vec![problem.remedy("an OperatorConfiguration holds its keys below configuration")]);
+            let finding = Finding::error("is missing").at("configuration");
+            return Err(vec![finding.remedy("an OperatorConfiguration holds its keys below configuration")]);
         }
         for (name, value) in configuration.as_object().into_iter().flatten() {
             let path = member("configuration", name);
@@ -220,7 +224,7 @@ impl fmt::Debug for Config {
         let defaults = Self::defaults();
         let mut map = f.debug_map();
         for key in KEYS.iter().filter(|key| self.values[key.name] != defaults.values[key.name]) {
-            if key.kind == Kind::Credential {
+            if key.value_type == ValueType::Credential {
                 map.entry(&key.name, &"(hidden)");
             } else {
                 map.entry(&key.name, &self.values[key.name]);
@@ -247,7 +251,7 @@ fn watched(text: &str) -> Watched {
 #[derive(Default)]
 struct Reading {
     values: Map<String, Value>,
-    problems: Vec<Problem>,
+    findings: Vec<Finding>,
 }
 
 impl Reading {
@@ -257,7 +261,7 @@ impl Reading {
         if key.is_none() {
             let remedy = instead(name, KEYS.iter().map(|key| key.name));
             let remedy = if remedy.starts_with("did you") { remedy } else { "remove it".to_owned() };
-            self.problems.push(Problem::warning(path, "this key does not exist; it is ignored").remedy(remedy));
+            self.findings.push(Finding::warning("this key does not exist; it is ignored").at(path).remedy(remedy));
         }
         key
     }
@@ -270,45 +274,47 @@ impl Reading {
                 }
             }
             Value::Null => {}
-            _ => self.problems.push(Problem::error(path, "expected a map").remedy("it is a section that holds keys")),
+            _ => {
+                self.findings.push(Finding::error("expected a map").at(path).remedy("it is a section that holds keys"))
+            }
         }
     }
 
     fn typed(&mut self, section: Section, name: &str, value: &Value, path: &str) {
         let Some(key) = self.known(name, path) else { return };
         if key.section != section {
-            let problem = Problem::warning(path, "this key belongs elsewhere; it is ignored here");
-            self.problems.push(problem.remedy(format!("move it to {}", key.path())));
+            let finding = Finding::warning("this key belongs elsewhere; it is ignored here").at(path);
+            self.findings.push(finding.remedy(format!("move it to {}", key.path())));
         } else if !value.is_null() {
-            self.set(key, path, grammar::typed(key.kind, value));
+            self.set(key, path, grammar::typed(key.value_type, value));
         }
     }
 
     fn set(&mut self, key: &'static Key, path: &str, value: Result<Value, grammar::Error>) {
         match value {
             Ok(_) if self.values.contains_key(key.name) => {
-                let problem = Problem::error(path, format!("{} is given by its older name, too", key.name));
-                self.problems.push(problem.remedy("remove one of them"));
+                let finding = Finding::error(format!("{} is given by its older name, too", key.name)).at(path);
+                self.findings.push(finding.remedy("remove one of them"));
             }
             Ok(value) => drop(self.values.insert(key.name.to_owned(), value)),
-            Err(error) => self.problems.push(Problem::error(path, error.message).remedy(error.remedy)),
+            Err(error) => self.findings.push(Finding::error(error.message).at(path).remedy(error.remedy)),
         }
     }
 
-    fn finish(self) -> Result<Loaded, Vec<Problem>> {
-        let Self { values, mut problems } = self;
+    fn finish(self) -> Result<Loaded, Vec<Finding>> {
+        let Self { values, mut findings } = self;
         let mut config = Config::defaults();
         for key in KEYS.iter().filter(|key| !key.honoured) {
             if values.get(key.name).is_some_and(|value| *value != config.values[key.name]) {
-                let problem = Problem::warning(key.name, "pgloom does not honour this key");
-                problems.push(problem.remedy("remove it, or know that it changes nothing"));
+                let finding = Finding::warning("pgloom does not honour this key").at(key.name);
+                findings.push(finding.remedy("remove it, or know that it changes nothing"));
             }
         }
         if let Value::Object(all) = &mut config.values {
             all.extend(values);
         }
-        problems.extend(check::problems(&config));
-        if problems.iter().any(Problem::is_error) { Err(problems) } else { Ok(Loaded { config, warnings: problems }) }
+        findings.extend(check::findings(&config));
+        if findings.iter().any(Finding::is_error) { Err(findings) } else { Ok(Loaded { config, warnings: findings }) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The definitions of all resource types, as `pgloom crd` prints them.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt;
+use kube_core::CustomResourceExt;
 
 use crate::pipeline::Pipeline;
 use crate::{config, postgresql, schema};

@@ -1,4 +1,8 @@
-//! Files of one or more documents, YAML or JSON, read into values with errors that say where.
+//! Files of one or more documents, YAML or JSON, read into JSON values.
+//!
+//! A reader of its own, because the way over `serde_yaml_ng::Value` loses what Kubernetes refuses: the conversion to JSON
+//! turns a key such as `1` into a text and `.nan` into null, and both happen after the place in the file is lost. A visitor
+//! sees each key and value while the reader still knows line and column. Unknown fields are the schema's matter.
 
 use std::fmt;
 
@@ -6,30 +10,31 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Deeper nesting is no configuration but an attack on the reader.
+/// Deeper nesting is refused: it is not a configuration, but an attack on the reader.
 const MAX_DEPTH: usize = 96;
-/// A file that grows beyond this by its aliases is an attack, too.
+/// More values are refused: a file that grows so large by its aliases is an attack, too.
 const MAX_NODES: usize = 1_000_000;
 
 /// Why a text cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not YAML, or not of the kind that Kubernetes takes.
+    /// Not YAML, or not YAML that Kubernetes accepts.
     #[error("{place}: {message}")]
     Read {
         /// Document, line and column, as far as they are known.
         place: String,
-        /// What the reader said.
+        /// The reason.
         message: String,
     },
-    /// Only comments, or nothing at all.
-    #[error("holds no document; give at least one object")]
+    /// There are only comments, or nothing.
+    #[error("there is no document; give at least one object")]
     Empty,
 }
 
-/// Reads every document of a text, in order. Empty ones are left out; a `v1` `List` gives its items.
+/// Reads every document of a text, in order. Empty ones are left out; a `v1` `List` gives its items. JSON is YAML.
 ///
-/// JSON is YAML. A key that is there twice is refused, as is a key that is no text.
+/// # Errors
+/// If a document is not YAML, has a key twice or a key that is not a text, or if there is no document.
 pub fn read(text: &str) -> Result<Vec<Value>, Error> {
     let mut documents = Vec::new();
     for (index, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
@@ -51,7 +56,7 @@ fn fault(index: usize, error: &serde_yaml_ng::Error) -> Error {
         }
         None => (message, format!("document {}", index + 1)),
     };
-    Error::Read { place, message: format!("is not YAML that Kubernetes takes: {message}") }
+    Error::Read { place, message: format!("is not YAML that Kubernetes accepts: {message}") }
 }
 
 fn check_size(value: &Value, index: usize) -> Result<(), Error> {
@@ -90,7 +95,7 @@ fn flatten(value: Value, documents: &mut Vec<Value>) {
     }
 }
 
-/// A value whose maps hold each key once, and only texts as keys.
+/// A value whose maps have each key once, and only texts as keys.
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {
@@ -105,7 +110,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value of JSON")
+        f.write_str("a JSON value")
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
@@ -121,7 +126,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom(format!("{value} is no number of JSON")))
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom(format!("{value} is not a number in JSON")))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -156,20 +161,20 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut fields = Map::new();
         while let Some(Strict(key)) = access.next_key()? {
             let Value::String(name) = key else {
-                return Err(serde::de::Error::custom(format!("the key {key} is no text; write it in quotes")));
+                return Err(serde::de::Error::custom(format!("the key {key} is not a text; write it in quotes")));
             };
             let Strict(value) = access.next_value()?;
             if name == "<<" {
                 merge(&mut fields, value);
             } else if fields.insert(name.clone(), value).is_some() {
-                return Err(serde::de::Error::custom(format!("the key {name:?} is there twice; remove one")));
+                return Err(serde::de::Error::custom(format!("the key {name:?} is given twice; remove one")));
             }
         }
         Ok(Value::Object(fields))
     }
 }
 
-/// A merge key gives what is not there already.
+/// Adds the fields of a merge key, `<<`, that the map does not have.
 fn merge(fields: &mut Map<String, Value>, value: Value) {
     match value {
         Value::Object(defaults) => {
@@ -198,20 +203,20 @@ mod tests {
     }
 
     #[test]
-    fn anchors_are_followed() {
+    fn aliases_are_resolved() {
         assert_eq!(read("a: &x 10\nb: *x\n").unwrap(), [json!({"a": 10, "b": 10})]);
     }
 
     #[test]
-    fn what_is_not_yaml_is_named_with_its_place() {
+    fn an_error_has_line_and_column() {
         for (text, place, part) in [
             ("a: b: c\n", "line 1, column 5", "is not YAML"),
             ("a: [1, 2\n", "line 2, column 1", "is not YAML"),
             ("a:\n\t- b\n", "line 2, column 1", "is not YAML"),
-            ("a: 1\nb: 2\na: 3\n", "line 1, column 1", "the key \"a\" is there twice; remove one"),
-            ("spec:\n  1: x\n", "line 2, column 3", "the key 1 is no text; write it in quotes"),
+            ("a: 1\nb: 2\na: 3\n", "line 1, column 1", "the key \"a\" is given twice; remove one"),
+            ("spec:\n  1: x\n", "line 2, column 3", "the key 1 is not a text; write it in quotes"),
             ("a: *nowhere\n", "line 1, column 4", "is not YAML"),
-            ("a: .nan\n", "", "is no number of JSON"),
+            ("a: .nan\n", "", "is not a number in JSON"),
         ] {
             let message = read(text).unwrap_err().to_string();
             assert!(message.starts_with(place) && message.contains(part), "{text:?}: {message}");
@@ -219,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_not_a_document() {
+    fn a_file_without_a_document_is_refused() {
         for text in ["", "# nothing\n", "---\n---\n"] {
-            assert_eq!(read(text).unwrap_err().to_string(), "holds no document; give at least one object");
+            assert_eq!(read(text).unwrap_err().to_string(), "there is no document; give at least one object");
         }
     }
 
     #[test]
-    fn a_file_that_would_explode_is_refused() {
+    fn a_file_that_grows_by_its_aliases_is_refused() {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..9 {
             let refs = format!("*a{}, ", level - 1).repeat(10);

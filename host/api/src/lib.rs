@@ -1,14 +1,26 @@
-//! The resource types: postgresql, OperatorConfiguration, Pipeline.
+//! The resource types: postgresql, OperatorConfiguration, Pipeline, and the findings that a check of them gives.
 
+pub mod action;
 pub mod config;
 pub mod crd;
 pub mod document;
-pub mod duration;
+pub mod field;
+pub mod finding;
 pub mod pipeline;
+pub mod placeholder;
 pub mod postgresql;
-pub mod problem;
 mod schema;
-pub mod seal;
+mod suggest;
 pub mod validate;
 
-pub use problem::{Problem, Severity};
+pub use action::{ActionKind, ActionPhase};
+pub use finding::{Finding, ObjectRef, Severity};
+
+// Until every caller uses the new names.
+#[doc(hidden)]
+pub mod seal {
+    pub use crate::placeholder::{
+        Credentials as Secrets, Error, PREFIX, check, fill as open, forged, take_from_config as seal_config,
+        take_from_manifest as seal_manifest,
+    };
+}

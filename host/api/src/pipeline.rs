@@ -7,8 +7,8 @@ mod document;
 mod spec;
 
 pub use document::{
-    Action, DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, KindPaths, Limits, Match, OnFailure,
-    SecretsGrant, Source, Step, WriteGrant,
+    DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, KindPaths, Limits, Match, OnFailure, SecretsGrant,
+    Source, Step, WriteGrant,
 };
 pub use spec::{
     GrantsSpec, KindPathsSpec, LabelRequirement, LimitsSpec, MatchSpec, OnFailureSpec, Pipeline, PipelineSpec,

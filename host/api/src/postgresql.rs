@@ -1,5 +1,6 @@
 //! The `postgresql` object: one PostgreSQL cluster, as the Zalando operator's users write it.
 
+pub mod alias;
 mod bootstrap;
 mod database;
 mod kubernetes;
@@ -17,14 +18,16 @@ mod tls;
 use std::sync::OnceLock;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt;
+use kube_core::CustomResourceExt;
 use serde_json::{Value, json};
 
 pub use bootstrap::{Clone, Standby};
-pub use database::{PreparedDatabase, PreparedSchema};
+pub use database::{
+    PreparedDatabase, PreparedSchema, owner_of, reader_of, role_names, user_of, with_defaults, writer_of,
+};
 pub use patroni::Patroni;
 pub use pooler::ConnectionPooler;
-pub use resource::{ResourceAmounts, Resources};
+pub use resource::{ResourceList, Resources};
 pub use server::PostgresqlParams;
 pub use spec::{Postgresql, PostgresqlSpec};
 pub use status::{ActionStatus, ClusterStatus, MemberStatus, PostgresqlStatus};
@@ -79,9 +82,20 @@ pub(crate) fn object_schema() -> &'static Value {
     })
 }
 
+/// JSON pointers to the fields of a manifest that hold credentials: those that the schema gives the format `password`.
+pub(crate) fn credential_fields() -> &'static [String] {
+    static FIELDS: OnceLock<Vec<String>> = OnceLock::new();
+    FIELDS.get_or_init(|| schema::fields_with_format(object_schema(), "password"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_schema_names_the_fields_that_hold_credentials() {
+        assert_eq!(credential_fields(), ["/spec/clone/s3_access_key_id", "/spec/clone/s3_secret_access_key"]);
+    }
 
     #[test]
     fn a_manifest_is_checked_by_the_schema_that_the_api_server_gets() {

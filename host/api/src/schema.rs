@@ -3,7 +3,7 @@
 mod check;
 mod finish;
 
-pub use check::{Fault, Rule, check, matches};
+pub use check::{Fault, Rule, check};
 #[cfg(test)]
 pub use finish::assert_same;
-pub use finish::{conditions, embedded, finished, object_schema};
+pub use finish::{conditions, embedded, fields_with_format, finished, object_schema};

@@ -1,100 +1,82 @@
-//! A manifest checked against every rule that can be checked without looking at anything else.
+//! A manifest checked against the rules of the host: its schema, its identity, its roles and databases, its aliases.
 //!
-//! After this nobody reads the raw spec of an object that was not [`Validated`]. All problems are reported, not the first.
+//! What a feature requires of its own fields is a rule of the feature's plugin. Every finding is reported, not only the
+//! first. Behind this door code reads a [`Validated`] manifest, never the raw one.
 
-mod container;
-pub mod cron;
+mod alias;
 mod database;
 mod name;
-mod resource;
-pub mod role;
 mod rules;
-mod source;
-mod spelling;
-mod volume;
 pub mod window;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use pgloom_common::role::Attributes;
 use serde_json::{Map, Value, json};
 
 pub use rules::Rules;
 
+use crate::finding::Finding;
+use crate::placeholder;
+use crate::postgresql::alias::normalize_volume_sources;
 use crate::postgresql::{API_VERSION, KIND, PostgresqlSpec, PreparedDatabase, object_schema};
-use crate::problem::{Problem, nearest};
 use crate::schema::{self, Fault, Rule};
-use crate::seal;
-use role::Flag;
 use window::MaintenanceWindow;
 
-/// The namespace of a manifest that names none, as kubectl has it.
+/// The namespace of a manifest that names none, as with kubectl.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// A manifest that keeps every rule. Only [`validate`] makes one.
+/// A manifest that keeps every rule of the host. Only [`validate`] makes one.
 #[derive(Clone)]
 pub struct Validated {
     cluster: Cluster,
     object: Value,
-    warnings: Vec<Problem>,
+    warnings: Vec<Finding>,
 }
 
-/// What the host itself needs to know of a manifest; features read the object.
+/// What the host itself reads of a manifest. Plugins read the object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
     /// `metadata.name`.
     pub name: String,
-    /// `metadata.namespace`.
+    /// `metadata.namespace`; `default` if a file names none.
     pub namespace: String,
-    /// `metadata.uid`; absent in a file.
-    pub uid: Option<String>,
-    /// `metadata.generation`; absent in a file.
-    pub generation: Option<i64>,
     /// `spec.teamId`.
     pub team: String,
     /// `metadata.labels`.
     pub labels: BTreeMap<String, String>,
     /// `metadata.annotations`, without kubectl's copy of the manifest.
     pub annotations: BTreeMap<String, String>,
-    /// `spec.numberOfInstances` as written.
-    pub instances: i32,
-    /// `spec.postgresql.version`.
-    pub version: String,
-    /// The manifest's roles and their normalised options; protected and system roles are left out.
-    pub users: BTreeMap<String, Vec<Flag>>,
-    /// The manifest's databases and their owners; names that SQL would have to quote are left out.
+    /// `spec.users`: attributes by name, names that the operator reserves included.
+    pub users: BTreeMap<String, Attributes>,
+    /// `spec.databases`: owners by name, names that SQL would have to quote included.
     pub databases: BTreeMap<String, String>,
-    /// The prepared databases with their schemas, `data` where none is given.
+    /// `spec.preparedDatabases` with its defaults filled in; empty if the section is missing.
     pub prepared_databases: BTreeMap<String, PreparedDatabase>,
-    /// When the operator may disturb the cluster; empty means what the operator configuration says.
+    /// `spec.maintenanceWindows`; empty means those of the operator configuration.
     pub maintenance_windows: Vec<MaintenanceWindow>,
-    /// The cluster that this one starts as a copy of.
-    pub clone_of: Option<String>,
-    /// Whether it follows another cluster: then it has no roles and databases of its own to keep.
+    /// Whether the cluster follows another one: then its roles and databases are those of the source.
     pub standby: bool,
-    /// Whether the leader has a pooler.
-    pub pooler: bool,
-    /// Whether the replicas have a pooler.
-    pub replica_pooler: bool,
 }
 
 impl Validated {
-    /// What the host needs to know.
+    /// What the host reads.
     #[must_use]
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
     }
 
-    /// The object that plugins see: `apiVersion`, `kind`, `metadata` (name, namespace, uid, labels, annotations) and `spec` as
-    /// written, without nulls. Credentials are in it: seal it before it goes anywhere.
+    /// The object for plugins: `apiVersion`, `kind`, `metadata` (name, namespace, uid, labels, annotations) and `spec` as
+    /// written, without nulls. It holds credentials: [`crate::placeholder`] takes them out.
     #[must_use]
     pub fn object(&self) -> &Value {
         &self.object
     }
 
-    /// What the user should know though the manifest is used.
+    /// Findings that do not refuse the manifest.
     #[must_use]
-    pub fn warnings(&self) -> &[Problem] {
+    pub fn warnings(&self) -> &[Finding] {
         &self.warnings
     }
 }
@@ -108,145 +90,110 @@ impl fmt::Debug for Validated {
     }
 }
 
-/// Checks a manifest. What cannot be used is refused with all its problems, warnings among them.
-pub fn validate(object: &Value, rules: &Rules) -> Result<Validated, Vec<Problem>> {
-    let problems = kind_problems(object);
-    if !problems.is_empty() {
-        return Err(problems);
+/// Checks a manifest.
+///
+/// # Errors
+/// All findings, warnings included, if one of them is an error.
+pub fn validate(object: &Value, rules: &Rules) -> Result<Validated, Vec<Finding>> {
+    let findings = kind_findings(object);
+    if !findings.is_empty() {
+        return Err(findings);
     }
     let mut object = object.clone();
-    spelling::settle_volume_sources(&mut object);
-    let mut problems = structure(&mut object);
-    if let Some(path) = seal::forged(&object) {
-        let problem = Problem::error(path, format!("{} is the operator's own mark for credentials", seal::PREFIX));
-        problems.push(problem.remedy("write something else"));
+    normalize_volume_sources(&mut object);
+    let mut findings = structure(&mut object);
+    if let Some(path) = placeholder::forged(&object) {
+        findings.push(placeholder::forgery().at(path).remedy("write another value"));
     }
-    let metadata = &object["metadata"];
-    let name = metadata["name"].as_str().unwrap_or_default().to_owned();
+    let name = text(&object["metadata"]["name"]);
     let spec = object["spec"].clone();
     if let Some(team) = spec["teamId"].as_str().filter(|_| !name.is_empty()) {
-        let problem = name::check(&name, team, rules.team_prefix);
-        problems.extend(problem.or_else(|| name::check_team(team)));
+        let finding = name::check(&name, team, rules.team_prefix);
+        findings.extend(finding.or_else(|| name::check_team(team)));
     }
-    source::check(&spec, &name, &mut problems);
-    let maintenance_windows = windows(&spec, &mut problems);
-    spelling::check(&spec, rules, &mut problems);
-    let users = database::users(&spec, rules, &mut problems);
-    let prepared_databases = database::prepared(&spec, &name, &mut problems);
-    let databases = database::databases(&spec, &users, &prepared_databases, rules, &mut problems);
-    resource::check(&spec, &mut problems);
-    container::check(&spec, &mut problems);
-    volume::check(&spec, &mut problems);
-    schedule(&spec, &mut problems);
-    if problems.iter().any(Problem::is_error) {
-        return Err(problems);
+    alias::check(&spec, &mut findings);
+    let maintenance_windows = windows(&spec, rules, &mut findings);
+    let users = database::users(&spec, &mut findings);
+    let prepared_databases = database::prepared(&spec, &name, &mut findings);
+    database::check_databases(&spec, &users, &prepared_databases, rules, &mut findings);
+    if findings.iter().any(Finding::is_error) {
+        return Err(findings);
     }
     let typed: PostgresqlSpec = serde_json::from_value(spec)
-        .map_err(|error| vec![Problem::error("spec", format!("cannot be read: {error}"))])?;
-    let metadata = metadata.clone();
-    tidy(&mut object, &typed);
-    let pooler = typed.connection_pooler.is_some() || typed.connection_pool.is_some();
+        .map_err(|error| vec![Finding::error(format!("cannot be read: {error}")).at("spec")])?;
+    keep_what_plugins_see(&mut object, &typed);
     let cluster = Cluster {
         namespace: text(&object["metadata"]["namespace"]),
-        uid: metadata["uid"].as_str().map(str::to_owned),
-        generation: metadata["generation"].as_i64(),
         labels: texts(&object["metadata"]["labels"]),
         annotations: texts(&object["metadata"]["annotations"]),
         team: typed.team_id,
-        instances: typed.number_of_instances,
-        version: typed.postgresql.version,
-        clone_of: typed.clone.map(|clone| clone.cluster).filter(|cluster| !cluster.is_empty()),
+        databases: typed.databases,
         standby: typed.standby.is_some(),
-        pooler: typed.enable_connection_pooler.or(typed.enable_connection_pool).unwrap_or(pooler),
-        replica_pooler: typed.enable_replica_connection_pooler.unwrap_or(false),
         name,
         users,
-        databases,
         prepared_databases,
         maintenance_windows,
     };
-    Ok(Validated { cluster, object, warnings: problems })
+    Ok(Validated { cluster, object, warnings: findings })
 }
 
-fn kind_problems(object: &Value) -> Vec<Problem> {
+fn kind_findings(object: &Value) -> Vec<Finding> {
     if !object.is_object() {
         return vec![
-            Problem::error("", "is not a Kubernetes object")
-                .remedy("start it with apiVersion, kind, metadata and spec"),
+            Finding::error("is not a Kubernetes object").remedy("start it with apiVersion, kind, metadata and spec"),
         ];
     }
-    let mut problems = Vec::new();
+    let mut findings = Vec::new();
     for (field, expected) in [("apiVersion", API_VERSION), ("kind", KIND)] {
-        let problem = match &object[field] {
+        let finding = match &object[field] {
             Value::String(found) if found == expected => continue,
-            Value::String(found) => Problem::error(field, format!("is {found:?}, not {expected}")),
-            _ => Problem::error(field, "is missing"),
+            Value::String(found) => Finding::error(format!("is {found:?}, not {expected}")).at(field),
+            _ => Finding::error("is missing").at(field),
         };
-        problems.push(problem.remedy(format!("write {field}: {expected}")));
+        findings.push(finding.remedy(format!("write {field}: {expected}")));
     }
-    problems
+    findings
 }
 
-/// What the schema says; rules that have words of their own below are left to these.
-fn structure(object: &mut Value) -> Vec<Problem> {
+/// Checks against the schema. Forms that [`windows`] and [`database`] explain better are left to these.
+fn structure(object: &mut Value) -> Vec<Finding> {
     let faults = schema::check(object_schema(), object, "");
-    let mut problems: Vec<_> =
-        faults.into_iter().filter(|fault| !explained(fault)).map(|fault| fault.problem).collect();
+    let mut findings: Vec<_> =
+        faults.into_iter().filter(|fault| !is_explained(fault)).map(|fault| fault.finding).collect();
     if object["metadata"]["name"].as_str().is_none_or(str::is_empty) {
-        problems.push(Problem::error("metadata.name", "is missing").remedy("add it, as in acid-minimal-cluster"));
+        findings.push(Finding::error("is missing").at("metadata.name").remedy("add it, as in acid-minimal-cluster"));
     }
-    problems
+    findings
 }
 
-fn explained(fault: &Fault) -> bool {
-    let path = fault.problem.path.as_str();
-    let last = path.rsplit('.').next().unwrap_or_default();
-    match fault.rule {
-        Rule::Form => {
-            let amount = matches!(last, "cpu" | "memory" | "size" | "hugepages-2Mi" | "hugepages-1Gi");
-            amount && !path.starts_with("spec.streams")
-                || ["spec.users.", "spec.users[", "spec.maintenanceWindows[", "spec.clone.timestamp"]
-                    .iter()
-                    .any(|start| path.starts_with(start))
-        }
-        Rule::Required => {
-            let containers = ["spec.sidecars[", "spec.initContainers[", "spec.init_containers["];
-            matches!(last, "name" | "image")
-                && path.matches('.').count() == 2
-                && containers.iter().any(|start| path.starts_with(start))
-        }
-        Rule::Known | Rule::Type => false,
-    }
+fn is_explained(fault: &Fault) -> bool {
+    const EXPLAINED: [&str; 3] = ["spec.users.", "spec.users[", "spec.maintenanceWindows["];
+    let path = fault.finding.path.as_deref().unwrap_or_default();
+    fault.rule == Rule::Form && EXPLAINED.iter().any(|start| path.starts_with(start))
 }
 
-fn windows(spec: &Value, problems: &mut Vec<Problem>) -> Vec<MaintenanceWindow> {
+fn windows(spec: &Value, rules: &Rules, findings: &mut Vec<Finding>) -> Vec<MaintenanceWindow> {
+    const PATH: &str = "spec.maintenanceWindows";
+    let texts = spec["maintenanceWindows"].as_array().into_iter().flatten().map(Value::as_str);
     let mut windows = Vec::new();
-    for (index, text) in
-        entries(&spec["maintenanceWindows"]).filter_map(|(index, value)| Some((index, value.as_str()?)))
-    {
+    for (index, text) in texts.enumerate().filter_map(|(index, text)| Some((index, text?))) {
         match MaintenanceWindow::parse(text) {
             Ok(window) => windows.push(window),
             Err(error) => {
-                let problem = Problem::error(format!("spec.maintenanceWindows[{index}]"), error.to_string());
-                problems
-                    .push(problem.remedy(format!("{text:?} has to read as in 01:00-06:00 or Sat:00:00-04:00, in UTC")));
+                let finding = Finding::error(error.to_string()).at(format!("{PATH}[{index}]"));
+                findings.push(finding.remedy(format!("write {text:?} as in 01:00-06:00 or Sat:00:00-04:00, in UTC")));
             }
         }
+    }
+    if spec["maintenanceWindows"].as_array().is_some_and(|list| !list.is_empty()) && !rules.maintenance_windows {
+        let message = "has no effect: enable_maintenance_windows of the operator configuration is off";
+        findings.push(Finding::warning(message).at(PATH).remedy("switch it on, or remove the field"));
     }
     windows
 }
 
-fn schedule(spec: &Value, problems: &mut Vec<Problem>) {
-    if let Some(schedule) = spec["logicalBackupSchedule"].as_str().filter(|schedule| !schedule.is_empty())
-        && let Err(error) = cron::check(schedule)
-    {
-        let problem = Problem::error("spec.logicalBackupSchedule", error.to_string());
-        problems.push(problem.remedy("write five fields, as in 30 00 * * *"));
-    }
-}
-
-/// Leaves in the object what plugins see, so that what they do not see cannot change what they want.
-fn tidy(object: &mut Value, spec: &PostgresqlSpec) {
+/// Leaves in the object only what plugins see, so that nothing else can change their answer.
+fn keep_what_plugins_see(object: &mut Value, spec: &PostgresqlSpec) {
     let mut metadata = Map::new();
     for key in ["name", "namespace", "uid", "labels", "annotations"] {
         if let Some(value) = object["metadata"].get(key) {
@@ -283,24 +230,9 @@ fn texts(value: &Value) -> BTreeMap<String, String> {
     fields.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
-/// The entries of a list with their places; nothing if it is no list.
-fn entries(value: &Value) -> impl Iterator<Item = (usize, &Value)> {
-    value.as_array().into_iter().flatten().enumerate()
-}
-
 /// The members of a map; nothing if it is no map.
 fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
-}
-
-/// A text of a field that is neither missing nor empty.
-fn filled<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
-    value[field].as_str().filter(|text| !text.is_empty())
-}
-
-/// The remedy for a name that nobody defines.
-fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, otherwise: &str) -> String {
-    nearest(name, known).map_or_else(|| otherwise.to_owned(), |near| format!("did you mean {near}?"))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the operator
-    Run(Box<pgloom_operator::config::Args>),
+    Run(Box<pgloom_operator::Args>),
     /// Print the objects that the operator would apply, offline
     Render(render::Arguments),
     /// Print the CustomResourceDefinitions
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: pgloom_operator::config::Args) -> anyhow::Result<()> {
+fn run(arguments: pgloom_operator::Args) -> anyhow::Result<()> {
     let config = arguments.try_into()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     Ok(runtime.block_on(pgloom_operator::run(config))?)

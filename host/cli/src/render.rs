@@ -8,9 +8,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
-use pgloom_engine::{Engine, Finding, Pipeline, Settings, Severity};
-use pgloom_operator::decide::{decide, sentence};
-use pgloom_operator::observed::Observed;
+use pgloom_decide::finding::sentence;
+use pgloom_decide::{Observed, decide};
+use pgloom_engine::{Engine, EngineConfig, Finding, Pipeline, Severity};
 use serde_json::{Value, json};
 
 use crate::file::{read_all, read_one};
@@ -112,7 +112,7 @@ fn load_pipeline(arguments: &Arguments) -> Result<Pipeline> {
     })?;
     let beside = path.parent().map(Path::to_owned).unwrap_or_default();
     let folder = arguments.plugins.clone().unwrap_or(beside);
-    let engine = Arc::new(Engine::new(&Settings { cache: code_cache(), concurrency: 1 })?);
+    let engine = Arc::new(Engine::new(&EngineConfig { cache: code_cache(), concurrency: 1 })?);
     Pipeline::load(&engine, &document, &folder, None).with_context(|| path.display().to_string())
 }
 
@@ -130,7 +130,7 @@ fn code_cache() -> Option<PathBuf> {
     let folder = caches.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
     let folder = folder.join("pgloom/code");
     // Rendering goes on without: it is slower then.
-    Engine::new(&Settings { cache: Some(folder.clone()), concurrency: 1 }).is_ok().then_some(folder)
+    Engine::new(&EngineConfig { cache: Some(folder.clone()), concurrency: 1 }).is_ok().then_some(folder)
 }
 
 fn complete(manifest: &mut Value, namespace: &str) {

@@ -1,4 +1,13 @@
 //! Compiled code on disk, keyed by the component's digest and the engine that compiled it.
+//!
+//! Compiling is the slowest part of a start, and a restart usually has the same plugins. wasmtime's own cache hashes
+//! the bytes again and removes entries by size and age; here the key is the digest that the pipeline has already
+//! verified.
+//!
+//! Compiled code runs without the checks of WebAssembly, so what is loaded must be what this host compiled: the folder
+//! is private to its user, and each file starts with the SHA-256 of its code. The hash finds damage, as a full disk or
+//! a crash leaves it. It is no protection against a writer, who could write a matching hash: that is what the folder's
+//! mode is for.
 
 use std::hash::{Hash, Hasher};
 use std::io::Write;
@@ -8,16 +17,17 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// A folder of compiled components. Whoever can write to it can run code in this process, so only its owner may.
+/// A folder of compiled components. Who can write to the folder can run code in this process.
 pub(crate) struct Cache {
     folder: PathBuf,
+    /// The hash of the engine's version and settings: code of another engine is not found.
     engine: String,
 }
 
 /// Why the cache cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The folder cannot be made.
+    /// The folder could not be created.
     #[error("failed to create folder {folder}: {source}; give another one with --cache-dir")]
     CreateFolder {
         /// The folder.
@@ -25,16 +35,18 @@ pub enum Error {
         /// The reason.
         source: std::io::Error,
     },
-    /// Others may write to the folder.
-    #[error("folder {folder} may be written by others; run `chmod 700 {folder}` or give another one with --cache-dir")]
+    /// Other users may write to the folder.
+    #[error(
+        "folder {folder} is writable by other users; run `chmod 700 {folder}` or give another one with --cache-dir"
+    )]
     CheckFolder {
         /// The folder.
         folder: PathBuf,
     },
 }
 
-/// SHA-256 of the code, which stands before it in the file.
-const SEAL: usize = 32;
+/// The bytes of the SHA-256 of the code, which precedes the code in the file.
+const HASH: usize = 32;
 
 impl Cache {
     pub(crate) fn open(folder: &Path, engine: &Engine) -> Result<Self, Error> {
@@ -42,6 +54,7 @@ impl Cache {
         if !is_private(folder) {
             return Err(Error::CheckFolder { folder: folder.to_owned() });
         }
+        // Another Rust release may hash differently. Then the code is compiled again, nothing else.
         let mut hasher = std::hash::DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self { folder: folder.to_owned(), engine: format!("{:016x}", hasher.finish()) })
@@ -51,32 +64,33 @@ impl Cache {
         self.folder.join(format!("{}-{}.cwasm", digest.trim_start_matches("sha256:"), self.engine))
     }
 
-    /// The compiled component, if it is there and whole.
+    /// The compiled component, if there is one and its file is not damaged.
     pub(crate) fn get(&self, digest: &str, engine: &Engine) -> Option<Component> {
         let bytes = std::fs::read(self.path(digest)).ok()?;
-        let (seal, code) = bytes.split_at_checked(SEAL)?;
-        if Sha256::digest(code).as_slice() != seal {
-            tracing::warn!(%digest, "Compiled code is damaged, compiling anew");
+        let (hash, code) = bytes.split_at_checked(HASH)?;
+        if Sha256::digest(code).as_slice() != hash {
+            tracing::warn!(%digest, "compiled code is damaged, compiling again");
             return None;
         }
-        // SAFETY: the code was written by `put` of the same engine version (it is part of the name), is whole (checked above),
-        // and lies in a folder that only our own user may write (checked in `open`).
+        // SAFETY: `put` of an engine of the same version and settings wrote the code (both are part of the name), it is
+        // not damaged (checked above), and only the folder's owner may write to the folder (checked in `open`).
         #[allow(unsafe_code, reason = "the only way to load code that was compiled before")]
         let component = unsafe { Component::deserialize(engine, code) };
         component
-            .inspect_err(|error| tracing::warn!(%digest, %error, "Compiled code cannot be used, compiling anew"))
+            .inspect_err(|error| tracing::warn!(%digest, %error, "compiled code cannot be loaded, compiling again"))
             .ok()
     }
 
-    /// Keeps a compiled component. Failing is no harm: the next start compiles again.
+    /// Writes a compiled component. A failure is logged only, because the next start can compile again.
     pub(crate) fn put(&self, digest: &str, component: &Component) {
         if let Err(error) = self.write(digest, component) {
-            tracing::warn!(%digest, %error, "Compiled code cannot be kept");
+            tracing::warn!(%digest, %error, "compiled code cannot be written");
         }
     }
 
     fn write(&self, digest: &str, component: &Component) -> Result<(), Box<dyn std::error::Error>> {
         let code = component.serialize()?;
+        // First under a temporary name: another process never reads a half-written file.
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
         file.write_all(&Sha256::digest(&code))?;
         file.write_all(&code)?;

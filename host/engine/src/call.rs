@@ -1,22 +1,24 @@
-//! One call of a plugin: a fresh instance with caps on memory, time, input and output.
+//! One call of a plugin: a fresh instance with limits on memory, time, input and output.
 
 use std::time::Duration;
 
-use wasmtime::{ResourceLimiter, Store, StoreContextMut, Trap};
+use wasmtime::{Store, StoreContextMut, Trap};
 
-use crate::contract::{BindingsPre, Description, Failure, Level, Request, Response, log};
-use crate::runtime::{Engine, MEMORY_CEILING, TICK};
+use crate::clock::TICK;
+use crate::contract::{Bindings, BindingsPre, Description, Failure, Request, Response};
+use crate::engine::{Engine, MEMORY_CEILING};
+use crate::state::State;
 
 /// What one call may use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Linear memory, bytes.
+    /// One linear memory, in bytes.
     pub memory: usize,
-    /// Time from start to answer.
+    /// Time from the start of the instance to its answer, on the wall clock.
     pub deadline: Duration,
-    /// The request, bytes.
+    /// The request's objects and texts, in bytes.
     pub input: usize,
-    /// The answer, bytes.
+    /// The answer, in bytes.
     pub output: usize,
 }
 
@@ -26,39 +28,39 @@ impl Default for Limits {
     }
 }
 
-/// Why a call gave no answer. None of these is the host's failure.
+/// Why a call gave no answer. Each is a failure of the plugin, not of the host.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The plugin said no.
+    /// The plugin answered with a failure.
     #[error("the plugin refused: {}", summary(.0))]
     Refuse(Failure),
     /// The plugin did not finish in time.
     #[error("the plugin did not finish within {0:?}; raise `limits.deadline` of the step if it needs longer")]
     Deadline(Duration),
-    /// The plugin wanted more memory than it may have.
-    #[error("the plugin wanted more than {0} bytes of memory; raise `limits.memory` of the step if it needs more")]
+    /// The plugin asked for more memory than its limit, in bytes.
+    #[error("the plugin asked for more than {0} bytes of memory; raise `limits.memory` of the step if it needs more")]
     Memory(usize),
-    /// The request is larger than the cap.
+    /// The request is larger than its limit.
     #[error("the request has {size} bytes, the limit is {limit}")]
     Input {
-        /// Bytes.
+        /// The request's size, in bytes.
         size: usize,
-        /// Bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// The answer is larger than the cap.
+    /// The answer is larger than its limit, in bytes.
     #[error("the answer is larger than the limit of {0} bytes")]
     Output(usize),
     /// The plugin trapped.
     #[error("the plugin trapped: {0}")]
     Trap(String),
-    /// The plugin could not be started.
+    /// The component could not be instantiated.
     #[error("the plugin could not be started: {0}")]
     Start(String),
 }
 
 impl Error {
-    /// A stable word for metrics and conditions.
+    /// A stable name in CamelCase, for metrics and as the reason of a condition.
     pub fn category(&self) -> &'static str {
         match self {
             Self::Refuse(Failure::InvalidManifest(_)) => "InvalidManifest",
@@ -91,61 +93,12 @@ fn summary(failure: &Failure) -> String {
     }
 }
 
-/// How many lines a call may log, and how long one may be; the rest is counted, not kept.
-const LOG_LINES: usize = 100;
-const LOG_LINE_BYTES: usize = 2 << 10;
-
-/// What the host keeps for one running instance.
-pub(crate) struct State {
-    memory: Memory,
-    lines: usize,
-}
-
-/// Grants memory up to the cap and remembers having refused.
-struct Memory {
-    cap: usize,
-    refused: bool,
-}
-
-impl ResourceLimiter for Memory {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let granted = desired <= self.cap;
-        self.refused |= !granted;
-        Ok(granted)
-    }
-
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= 100_000)
-    }
-}
-
-impl log::Host for State {
-    fn log(&mut self, level: Level, message: String) {
-        self.lines += 1;
-        if self.lines > LOG_LINES {
-            if self.lines == LOG_LINES + 1 {
-                tracing::warn!("The plugin logs too much, the rest of this call is dropped");
-            }
-            return;
-        }
-        let end = message.char_indices().map(|(at, _)| at).take_while(|&at| at <= LOG_LINE_BYTES).last().unwrap_or(0);
-        let line = if message.len() > LOG_LINE_BYTES { message.get(..end).unwrap_or_default() } else { &message };
-        match level {
-            Level::Trace => tracing::trace!("{line}"),
-            Level::Debug => tracing::debug!("{line}"),
-            Level::Info => tracing::info!("{line}"),
-            Level::Warn => tracing::warn!("{line}"),
-            Level::Error => tracing::error!("{line}"),
-        }
-    }
-}
-
-/// Asks a component what it is.
+/// Calls `describe`.
 pub(crate) fn describe(engine: &Engine, component: &BindingsPre<State>, limits: &Limits) -> Result<Description, Error> {
     run(engine, component, limits, |bindings, store| bindings.pgloom_plugin_mutate_resources().call_describe(store))
 }
 
-/// Asks a component what it wants.
+/// Calls `mutate`.
 pub(crate) fn mutate(
     engine: &Engine,
     component: &BindingsPre<State>,
@@ -175,42 +128,46 @@ fn run<T>(
     engine: &Engine,
     component: &BindingsPre<State>,
     limits: &Limits,
-    call: impl FnOnce(&crate::contract::Bindings, StoreContextMut<'_, State>) -> wasmtime::Result<T>,
+    call: impl FnOnce(&Bindings, StoreContextMut<'_, State>) -> wasmtime::Result<T>,
 ) -> Result<T, Error> {
-    let memory = Memory { cap: limits.memory.min(MEMORY_CEILING), refused: false };
-    let mut store = Store::new(&engine.wasm, State { memory, lines: 0 });
+    let mut store = Store::new(&engine.wasm, State::new(limits.memory.min(MEMORY_CEILING)));
     store.limiter(|state| &mut state.memory);
+    // One more, because the tick in progress may end at once.
     let ticks = limits.deadline.as_millis().div_ceil(TICK.as_millis()) + 1;
     store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX));
-    // What the host lifts out of the guest counts against this.
+    // wasmtime takes the bytes that it copies out of the guest from this fuel, before it copies them.
     store.set_hostcall_fuel(limits.output);
     let _running = engine.clock.running();
     let started = component.instantiate(&mut store);
     let bindings = match started {
         Ok(bindings) => bindings,
-        Err(error) if store.data().memory.refused => return Err(name_trap(&error, &store, limits)),
-        Err(error) if error.is::<Trap>() => return Err(name_trap(&error, &store, limits)),
+        Err(error) if store.data().memory.refused => return Err(classify(&error, &store, limits)),
+        Err(error) if error.is::<Trap>() => return Err(classify(&error, &store, limits)),
         Err(error) => return Err(Error::Start(format!("{error:#}"))),
     };
     let result = {
         use wasmtime::AsContextMut;
         call(&bindings, store.as_context_mut())
     };
-    result.map_err(|error| name_trap(&error, &store, limits))
+    result.map_err(|error| classify(&error, &store, limits))
 }
 
-fn name_trap(error: &wasmtime::Error, store: &Store<State>, limits: &Limits) -> Error {
+/// What wasmtime's text says when the answer is larger than the hostcall fuel. The error's type `HostcallFuelExhausted`
+/// is private (wasmtime 48, `src/runtime/component/func/options.rs`), so only the text tells it from an answer that is
+/// not a value of the contract. The conformance test `an_answer_of_a_hundred_megabytes_is_refused` fails if the text
+/// changes.
+const FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls";
+
+fn classify(error: &wasmtime::Error, store: &Store<State>, limits: &Limits) -> Error {
     if store.data().memory.refused {
         return Error::Memory(limits.memory);
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => Error::Deadline(limits.deadline),
         Some(trap) => Error::Trap(trap.to_string()),
-        // Lifting the answer failed: either it is larger than the cap, or it is not a value of the contract.
-        None => {
-            let text = format!("{error:#}");
-            // wasmtime does not name the type of this error.
-            if text.contains("allocated for hostcalls") { Error::Output(limits.output) } else { Error::Trap(text) }
-        }
+        None => match format!("{error:#}") {
+            text if text.contains(FUEL_EXHAUSTED) => Error::Output(limits.output),
+            text => Error::Trap(text),
+        },
     }
 }

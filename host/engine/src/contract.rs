@@ -1,6 +1,6 @@
-//! The contract's types, generated from `wit/`.
+//! The types of the contract, generated from `wit/`.
 
-#[allow(missing_docs, reason = "generated; the words are in wit/")]
+#[allow(missing_docs, reason = "generated; wit/ documents the items")]
 mod generated {
     wasmtime::component::bindgen!({
         path: "../../wit",
@@ -10,5 +10,5 @@ mod generated {
 }
 
 pub use generated::exports::pgloom::plugin::mutate_resources::*;
-pub use generated::pgloom::plugin::log::{self, Level};
-pub use generated::{Plugin as Bindings, PluginPre as BindingsPre};
+pub(crate) use generated::pgloom::plugin::log::{self, Level};
+pub(crate) use generated::{Plugin as Bindings, PluginPre as BindingsPre};

@@ -1,4 +1,4 @@
-//! What a run of the pipeline wants.
+//! The result of a pipeline run.
 
 use std::collections::BTreeMap;
 
@@ -6,71 +6,73 @@ use serde_json::Value;
 
 use crate::contract::{Action, ConditionStatus, ObjectRef, Response, Severity};
 
-/// What is desired for one cluster. The same input gives the same decision, byte for byte.
+/// The desired state of one cluster. The same input gives the same decision, byte for byte.
 #[derive(Clone, Debug, Default)]
 pub struct Decision {
-    /// The objects, in the order in which steps created them.
+    /// The desired objects, in the order in which steps created them.
     pub objects: Vec<Desired>,
-    /// What the host shall do beside applying objects.
+    /// The actions that the host executes in addition to applying objects, in the order of the steps.
     pub actions: Vec<RequestedAction>,
-    /// What people should know.
+    /// The findings of all steps, in the order of the steps.
     pub findings: Vec<Finding>,
-    /// Conditions for the status.
+    /// The conditions that steps add to the status.
     pub conditions: Vec<Condition>,
-    /// Whether the answer of a step is missing or not of this run, as its `onFailure` allows; another run may get it.
+    /// Whether a step failed and its `onFailure` replaced its response. Another run with the same input may succeed.
     pub degraded: bool,
-    /// What steps with `onFailure: keepLast` want, to be given to the next run.
+    /// By step name, the response of each step with `onFailure: keepLast`, for [`Input::last`](crate::Input) of the
+    /// next run.
     pub last: BTreeMap<String, Response>,
 }
 
 /// One desired object.
 #[derive(Clone, Debug)]
 pub struct Desired {
-    /// The object, keys sorted.
+    /// The object, with sorted keys.
     pub object: Value,
-    /// The step that created it.
+    /// The step that created the object.
     pub step: String,
 }
 
-/// An action that a step asks for.
+/// An action that a step requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestedAction {
     /// The step's name in the pipeline.
     pub step: String,
     /// The idempotency key that the plugin chose.
     pub key: String,
-    /// What to do.
+    /// The action and its parameters.
     pub action: Action,
-    /// Whether the pipeline grants it to the step. What is not granted is recorded as refused.
+    /// Whether the pipeline grants the action to the step. An action that is not granted is recorded as refused.
     pub granted: bool,
 }
 
-/// Something a person should know.
+/// A problem that a step found, and its remedy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// The step that found it.
     pub step: String,
-    /// An error holds the cluster as it is.
+    /// With an error, nothing is applied to the cluster.
     pub severity: Severity,
-    /// What is the matter.
+    /// The problem, lower case, no full stop.
     pub message: String,
-    /// The field of the manifest, or of `object` where that is given.
+    /// The field of `object`, or of the manifest if `object` is not given, as in `spec.sidecars[0].image`.
     pub path: Option<String>,
-    /// The object that is meant, if it is not the manifest.
+    /// The object with the problem; `None` means the manifest.
     pub object: Option<ObjectRef>,
-    /// What the person can do.
+    /// What the user can do.
     pub remedy: Option<String>,
 }
 
-/// A condition for the status.
+/// A condition of the status, as in
+/// [`metav1.Condition`](https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.34/#condition-v1-meta).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
-    /// In CamelCase, as in `VolumeResized`.
+    /// The condition's type in CamelCase, as in `VolumeResized`.
     pub type_name: String,
-    /// Whether it holds.
+    /// Whether the condition holds.
     pub status: ConditionStatus,
     /// One word in CamelCase.
     pub reason: String,
-    /// For people.
+    /// One sentence on the condition.
     pub message: String,
 }

@@ -1,4 +1,4 @@
-//! What a run of the pipeline depends on.
+//! The input of a pipeline run.
 
 use std::collections::BTreeMap;
 
@@ -6,30 +6,32 @@ use serde_json::Value;
 
 use crate::contract::{ActionPhase, Response};
 
-/// All that a run depends on. Credentials in it are sealed.
+/// All that a run depends on. Credentials are replaced by placeholders.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Input {
-    /// The validated `postgresql` object: `apiVersion`, `kind`, `metadata` (name, namespace, uid, labels, annotations), `spec`.
+    /// The validated `postgresql` object: `apiVersion`, `kind`, `metadata` (name, namespace, uid, labels, annotations),
+    /// `spec`.
     pub cluster: Value,
-    /// The operator configuration: one flat object of canonical keys, defaults filled in.
+    /// The operator configuration: one flat object of canonical keys, with defaults.
     pub config: Value,
-    /// The existing objects that steps may observe; the pipeline picks for each step what its description selects.
+    /// The existing objects that steps may observe. Each step receives those that its description selects.
     pub observed: Vec<Value>,
-    /// What became of earlier actions.
+    /// The state of the actions that earlier runs requested.
     pub actions: Vec<ActionRecord>,
-    /// What steps with `onFailure: keepLast` wanted when they last succeeded for this cluster, by the step's name.
+    /// By step name, the last response of each step with `onFailure: keepLast`, from
+    /// [`Decision::last`](crate::Decision).
     pub last: BTreeMap<String, Response>,
 }
 
-/// What became of an action that a step asked for.
+/// The state of a requested action.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActionRecord {
     /// The step's name in the pipeline.
     pub step: String,
     /// The idempotency key that the plugin chose.
     pub key: String,
-    /// How far it is.
+    /// The phase that the action has reached.
     pub phase: ActionPhase,
-    /// For people.
+    /// One sentence on the phase, as in `waiting for the volume`.
     pub message: String,
 }

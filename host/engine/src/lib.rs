@@ -1,28 +1,137 @@
-//! Loads components, runs them as a pipeline and merges what they contribute; knows no Kubernetes client.
+//! Loads plugins, runs them as a pipeline and merges their contributions; knows no Kubernetes client.
 //!
-//! The way in is [`Pipeline::load`]; the way through is [`Pipeline::run`]: an [`Input`] becomes a [`Decision`]. Both are
-//! plain values, so the operator, `pgloom render`, the conformance harness and every test ask the same question.
+//! [`Pipeline::load`] loads the steps of a document, [`Pipeline::run`] computes a [`Decision`] from an [`Input`]. Both
+//! are plain values, so the operator, `pgloom render`, the conformance tests and every other test use the same
+//! function.
+//!
+//! ```no_run
+//! use std::{path::Path, sync::Arc};
+//!
+//! use pgloom_api::pipeline::Document;
+//! use pgloom_engine::{Engine, EngineConfig, Input, Pipeline};
+//! use serde_json::json;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let document = Document::read(&json!({
+//!     "apiVersion": "pgloom.dev/v1alpha1",
+//!     "kind": "Pipeline",
+//!     "metadata": {"name": "default"},
+//!     "spec": {"steps": [{"name": "spilo", "source": {"file": "spilo.wasm"}}]},
+//! }))
+//! .map_err(|problems| format!("{problems:?}"))?;
+//!
+//! let engine = Arc::new(Engine::new(&EngineConfig::default())?);
+//! let pipeline = Pipeline::load(&engine, &document, Path::new("dist/plugins"), None)?;
+//! let decision = pipeline.run(&Input {
+//!     cluster: json!({
+//!         "apiVersion": "acid.zalan.do/v1",
+//!         "kind": "postgresql",
+//!         "metadata": {"name": "acid-orders", "namespace": "shop"},
+//!         "spec": {"teamId": "acid", "numberOfInstances": 2},
+//!     }),
+//!     ..Input::default()
+//! })?;
+//! for desired in &decision.objects {
+//!     println!("{}: {}", desired.step, desired.object);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A plugin can also be a native function. So a test needs no component:
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use pgloom_engine::{Contribution, Description, Input, ObjectKind, Pipeline, Plugin, Response, WriteClaim};
+//! # use serde_json::json;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let description = Description {
+//!     name: "hello".to_owned(),
+//!     version: "0.1.0".to_owned(),
+//!     writes: vec![WriteClaim {
+//!         kind: ObjectKind { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned() },
+//!         creates: true,
+//!         paths: vec![],
+//!     }],
+//!     // …
+//! #     summary: String::new(),
+//! #     config_schema: "{}".to_owned(),
+//! #     config_example: "{}".to_owned(),
+//! #     config_keys: vec![],
+//! #     relevant: vec![],
+//! #     desired: vec![],
+//! #     observed: vec![],
+//! #     actions: vec![],
+//! #     requires: vec![],
+//! }; let plugin = Plugin::native(description, |_request| {     let object = json!({"apiVersion": "v1", "kind":
+//! "ConfigMap", "metadata": {"name": "hello"}, "data": {"a": "b"}});     Ok(Response {         contributions:
+//! vec![Contribution::Apply(object.to_string())],         actions: vec![],         findings: vec![],
+//! conditions: vec![],     }) }); let pipeline = Pipeline::of(vec![Arc::new(plugin)])?;
+//!
+//! let cluster = json!({"metadata": {"name": "acid-orders", "namespace": "shop"}});
+//! let decision = pipeline.run(&Input { cluster, ..Input::default() })?;
+//! assert_eq!(decision.objects[0].object["metadata"]["namespace"], "shop");
+//! assert_eq!(decision.objects[0].step, "hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Modules
+//!
+//! From the top down. A module uses only modules below it; `tests/modules.rs` checks that.
+//!
+//! | module       | what it is                                                                     |
+//! |--------------|--------------------------------------------------------------------------------|
+//! | `pipeline`   | the steps: how they are loaded, and one run over all of them                   |
+//! | `plugin`     | one loaded plugin: verified, compiled, described                               |
+//! | `call`       | one call of a plugin, with its limits                                          |
+//! | `engine`     | the WebAssembly engine that compiles and runs plugins                          |
+//! | `clock`      | the clock that stops calls                                                     |
+//! | `cache`      | compiled code on disk                                                          |
+//! | `wasi`       | the empty WASI                                                                 |
+//! | `state`      | what the host holds for a running instance: its memory limit and its log       |
+//! | `select`     | which steps are called, and which existing objects each of them receives       |
+//! | `merge`      | partial objects of several steps become one object                             |
+//! | `ownership`  | which step set each leaf                                                       |
+//! | `permission` | what a step may write                                                          |
+//! | `reserved`   | what no step may write                                                         |
+//! | `tree`       | an object as a tree: every leaf has a value and a step                         |
+//! | `schema`     | how the built-in kinds are merged                                              |
+//! | `path`       | field paths and patterns of them                                               |
+//! | `decision`   | the result of a run                                                            |
+//! | `input`      | the input of a run                                                             |
+//! | `contract`   | the types that are generated from `wit/`                                       |
 
 mod cache;
 pub mod call;
-pub mod claim;
+mod clock;
 mod contract;
 mod decision;
+mod engine;
 mod input;
 pub mod merge;
 mod ownership;
 pub mod path;
+pub mod permission;
 pub mod pipeline;
 pub mod plugin;
-mod runtime;
+mod reserved;
 pub mod schema;
 mod select;
+mod state;
+mod tree;
 mod wasi;
 
-pub use contract::*;
+pub use cache::Error as CacheError;
+pub use contract::{
+    Action, ActionKind, ActionPhase, ActionRequest, ActionState, ConditionStatus, Contribution, Credential,
+    Description, DesiredObject, ExpandClaim, Failure, GrowFilesystem, ModifyVolume, ObjectKind, ObjectRef,
+    ObservedObject, ObservedSelector, PoolerAccess, Removal, Request, Requirement, Response, Selection, Severity,
+    Trigger, UserList, WriteClaim,
+};
 pub use decision::{Condition, Decision, Desired, Finding, RequestedAction};
+pub use engine::{Engine, EngineConfig, Error, MEMORY_CEILING};
 pub use input::{ActionRecord, Input};
 pub use pipeline::{LoadError, Pipeline, RunError};
 pub use plugin::Plugin;
-pub use runtime::{Engine, Error, MEMORY_CEILING, Settings};
-pub use select::{NAMED_ONLY, Wanted};
+pub use select::{NAMED_ONLY, NamedObject};

@@ -1,10 +1,10 @@
 //! Field paths, as in `spec.template.spec.containers[name=postgres].env[name=SCOPE].value`, and patterns of them.
 //!
-//! Fields are joined by dots; a field that is more than letters, digits, `_` and `-` stands quoted in brackets, as in
-//! `metadata.annotations["a.b/c"]`. An entry of a list stands in brackets by its merge keys (`[containerPort=8080,protocol=TCP]`),
-//! an item of a set by its value (`[=x]`). Values are written plainly where that cannot be mistaken for something else,
-//! and as JSON otherwise (`[name="8080"]` is text, `[port=8080]` a number). In a pattern `*` stands for every field of a
-//! map and `[*]` for every entry of a list.
+//! Fields are joined by dots. A field with other characters than letters, digits, `_` and `-` is quoted in brackets, as
+//! in `metadata.annotations["a.b/c"]`. An entry of a list is written in brackets by its merge keys, as in
+//! `[containerPort=8080,protocol=TCP]`, an item of a set by its value, as in `[=x]`. A value is written without quotes
+//! where that is unambiguous, and as JSON otherwise: `[name="8080"]` is a string, `[port=8080]` a number. In a pattern
+//! `*` means every field of a map and `[*]` every entry of a list.
 
 use std::{
     fmt::{self, Display, Write},
@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 
-/// Why a text is no path.
+/// Why a text is not a path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a field path: {reason}")]
 pub struct Error {
@@ -22,15 +22,15 @@ pub struct Error {
     reason: &'static str,
 }
 
-/// One field of an object, or one entry of a list.
+/// The path of one field of an object, or of one entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FieldPath(Vec<Segment>);
 
-/// Many fields: each covers all that lies below it.
+/// A pattern of paths. It covers the fields that it matches and everything below them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pattern(Vec<Segment>);
 
-/// One step down from an object.
+/// One segment of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Segment {
     /// A field of a struct or map.
@@ -43,12 +43,12 @@ pub enum Segment {
     AnyEntry,
 }
 
-/// What an entry of a list is known by: `name=value` for each of its merge keys, sorted; `=value` for an item of a set.
+/// The key of an entry of a list: `name=value` for each of its merge keys, sorted; `=value` for an item of a set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Vec<String>);
 
 impl Key {
-    /// The key of an entry with these merge keys. A set's item has one key without a name.
+    /// The key of an entry with these merge keys. An item of a set has one key, without a name.
     pub fn new<'a>(keys: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Self {
         let mut parts: Vec<String> = keys
             .into_iter()
@@ -64,7 +64,7 @@ impl Key {
         Self(parts)
     }
 
-    /// Whether this key, which may leave out some of the merge keys, means the entry with that full key.
+    /// Whether this key, which may leave out some merge keys, matches the entry with the full key.
     pub fn means(&self, full: &Self) -> bool {
         self.0.iter().all(|part| full.0.contains(part))
     }
@@ -83,31 +83,31 @@ impl Display for Key {
 }
 
 impl FieldPath {
-    /// The path that follows these segments.
+    /// The path of these segments, from the root.
     pub fn new(segments: Vec<Segment>) -> Self {
         Self(segments)
     }
 
-    /// The steps down from the object.
+    /// The segments, from the root.
     pub fn segments(&self) -> &[Segment] {
         &self.0
     }
 }
 
 impl Pattern {
-    /// The steps down from the object.
+    /// The segments, from the root.
     pub fn segments(&self) -> &[Segment] {
         &self.0
     }
 
-    /// Whether the path is one of those meant, or lies below one of them.
+    /// Whether the pattern matches the path or one of its parents.
     pub fn covers(&self, path: &[Segment]) -> bool {
         self.0.len() <= path.len() && self.0.iter().zip(path).all(|(pattern, segment)| pattern.matches(segment))
     }
 }
 
 impl Segment {
-    /// Whether a segment of a pattern means this segment of a path.
+    /// Whether this segment of a pattern matches a segment of a path.
     pub fn matches(&self, segment: &Self) -> bool {
         match (self, segment) {
             (Self::AnyField, Self::Field(_)) | (Self::AnyEntry, Self::Entry(_)) => true,
@@ -115,10 +115,8 @@ impl Segment {
             _ => self == segment,
         }
     }
-}
 
-impl Segment {
-    /// The name of a field.
+    /// The name, if the segment is a field.
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Field(name) => Some(name),
@@ -153,13 +151,13 @@ impl FromStr for FieldPath {
     fn from_str(text: &str) -> Result<Self, Error> {
         let segments = parse(text)?;
         if segments.iter().any(|segment| matches!(segment, Segment::AnyField | Segment::AnyEntry)) {
-            return Err(Error { text: text.to_owned(), reason: "it has to name one field, and `*` means many" });
+            return Err(Error { text: text.to_owned(), reason: "it must name one field, and `*` means many" });
         }
         Ok(Self(segments))
     }
 }
 
-/// Appends a field's name to a path that is being written.
+/// Appends a field to a path.
 pub(crate) fn push_field(out: &mut String, name: &str) {
     if is_plain_field(name) {
         if !out.is_empty() {
@@ -173,7 +171,7 @@ pub(crate) fn push_field(out: &mut String, name: &str) {
     }
 }
 
-/// Appends an entry to a path that is being written.
+/// Appends an entry to a path.
 pub(crate) fn push_entry(out: &mut String, key: &Key) {
     out.push('[');
     for (index, part) in key.0.iter().enumerate() {
@@ -203,11 +201,11 @@ fn is_plain_field(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-/// Whether a text can stand for itself in a key: it holds no sign of the grammar and is no JSON value.
+/// Whether a text needs no quotes in a key: it has no character of the grammar and is not a JSON value.
 fn is_plain_value(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':');
     let Some(first) = text.bytes().next() else { return false };
-    // What starts with a letter is a JSON value in three cases only; this spares the parser the usual one.
+    // Of the texts that start with a letter only three are JSON values, so the usual text needs no parser.
     text.bytes().all(plain)
         && match first {
             b'0'..=b'9' | b'-' => serde_json::from_str::<Value>(text).is_err(),
@@ -220,7 +218,7 @@ fn push_value(out: &mut String, value: &Value) {
         Value::String(text) if is_plain_value(text) => out.push_str(text),
         Value::String(text) => push_quoted(out, text),
         other => {
-            // Writing to a String cannot fail.
+            // Writing to a `String` does not fail.
             let _ = write!(out, "{other}");
         }
     }
@@ -263,7 +261,7 @@ fn field(rest: &mut Rest<'_>) -> Result<Segment, &'static str> {
     let mut name = String::new();
     while let Some(next) = rest.next_if(|next| !matches!(next, '.' | '[')) {
         if matches!(next, ']' | '"' | '=' | ',') || next.is_whitespace() {
-            return Err("a field with signs in it is written in brackets and quotes, as in `[\"a.b/c\"]`");
+            return Err("a field with other characters is written in brackets and quotes, as in `[\"a.b/c\"]`");
         }
         name.push(next);
     }
@@ -274,7 +272,7 @@ fn field(rest: &mut Rest<'_>) -> Result<Segment, &'static str> {
     }
 }
 
-/// What stands between brackets, the closing one included.
+/// Parses the text between brackets, and the closing one.
 fn bracket(rest: &mut Rest<'_>) -> Result<Segment, &'static str> {
     match rest.peek() {
         Some('"') => {
@@ -305,7 +303,7 @@ fn entry(rest: &mut Rest<'_>) -> Result<Segment, &'static str> {
         rest.next_if_eq(&'=')
             .ok_or("an entry of a list is written by its keys, as in `[name=postgres]`; an index is not possible")?;
         if keys.iter().any(|(known, _)| *known == name) {
-            return Err("a key is there twice");
+            return Err("a key appears twice");
         }
         keys.push((name, value(rest)?));
         if rest.next_if_eq(&',').is_none() {
@@ -327,7 +325,7 @@ fn value(rest: &mut Rest<'_>) -> Result<Value, &'static str> {
     if text.is_empty() {
         return Err("a key's value is missing; the empty text is written `\"\"`");
     }
-    // Numbers, booleans and null are what they look like; everything else is text.
+    // A number, a boolean or null is parsed as such; everything else is a string.
     Ok(match serde_json::from_str(&text) {
         Ok(scalar @ (Value::Number(_) | Value::Bool(_) | Value::Null)) => scalar,
         _ => Value::String(text),

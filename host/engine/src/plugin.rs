@@ -5,21 +5,22 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
-use crate::call::{self, Limits, State};
+use crate::call::{self, Limits};
 use crate::contract::{BindingsPre, Description, Request, Response};
-use crate::runtime::Engine;
+use crate::engine::Engine;
+use crate::state::State;
 use crate::wasi;
 
-/// The interface that a plugin exports; its version is the contract's.
+/// The interface that a plugin exports. Its version is that of the contract.
 const EXPORT: &str = "pgloom:plugin/mutate-resources@0.1.0";
-/// The only import of the contract.
+/// The only interface that a plugin may import.
 const IMPORT: &str = "pgloom:plugin/log@0.1.0";
 
-/// A plugin that is ready to be called.
+/// A plugin that can be called.
 pub struct Plugin {
-    /// `sha256:…` of the component.
+    /// The component's digest, as in `sha256:9f86…`.
     pub digest: String,
-    /// What it says of itself.
+    /// What the component returned from `describe`.
     pub description: Description,
     body: Body,
 }
@@ -31,62 +32,90 @@ enum Body {
     Native(Box<Native>),
 }
 
-/// Why a component is not a plugin, by phase of loading.
+/// A phase of loading a step, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Reads the component's file.
+    Fetch,
+    /// Checks the digest, and that the component exports and imports what the contract says.
+    Verify,
+    /// Compiles the component, or loads its compiled code.
+    Compile,
+    /// Calls `describe` and checks the description.
+    Describe,
+    /// Checks the step's configuration and grants against the description.
+    Configure,
+}
+
+impl Phase {
+    /// The name in conditions and metrics, as in `fetch`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Verify => "verify",
+            Self::Compile => "compile",
+            Self::Describe => "describe",
+            Self::Configure => "configure",
+        }
+    }
+}
+
+/// Why a component could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is not what the pipeline pinned.
+    /// The digest is not the one that the pipeline pins.
     #[error(
-        "the component has digest {actual}, the pipeline wants {wanted}; pin the new digest if the change is meant"
+        "the component has digest {actual}, the pipeline pins {pinned}; pin the new digest if the change is intended"
     )]
     VerifyDigest {
-        /// What the file has.
+        /// The file's digest.
         actual: String,
-        /// What the pipeline pins.
-        wanted: String,
+        /// The pipeline's digest.
+        pinned: String,
     },
-    /// It is not WebAssembly at all.
-    #[error("the file is not WebAssembly; name a component, as `cargo xtask components` makes it")]
+    /// The file is not WebAssembly.
+    #[error("the file is not WebAssembly; name a component, as `cargo xtask components` builds it")]
     VerifyMagic,
-    /// It is a core module.
-    #[error("the file is a core module, not a component; make a component of it, as `cargo xtask components` does")]
+    /// The file is a core module.
+    #[error("the file is a core module, not a component; build a component from it with `cargo xtask components`")]
     VerifyLayer,
-    /// It speaks another version of the contract.
+    /// The component exports another version of the contract.
     #[error(
-        "the component exports `{actual}`, this host speaks `{EXPORT}`; build it against that version of the contract"
+        "the component exports `{actual}`, this host supports `{EXPORT}`; build it against that version of the contract"
     )]
     VerifyWorld {
-        /// The export or import of another version.
+        /// The export, with its version.
         actual: String,
     },
-    /// It has no plugin's export.
+    /// The component does not export the contract's interface.
     #[error("the component does not export `{EXPORT}`; implement `mutate-resources`")]
     VerifyExport,
-    /// It imports more than the world.
+    /// The component imports more than the contract allows.
     #[error("the component imports {}, a plugin may import `log` only; build it without them", list(.0))]
     VerifyImports(Vec<String>),
-    /// It does not compile.
+    /// The component could not be compiled.
     #[error("the component does not compile, it may be truncated: {0}")]
     Compile(String),
-    /// It could not be described.
-    #[error("the component could not describe itself")]
+    /// The call of `describe` failed.
+    #[error("the component could not be described")]
     Describe(#[source] call::Error),
-    /// Its description breaks a rule of the contract.
-    #[error("the component's description is wrong: {0}")]
+    /// The description is invalid.
+    #[error("the component's description is invalid: {0}")]
     CheckDescription(String),
 }
 
 impl Error {
-    /// The phase of loading: `verify`, `compile` or `describe`.
-    pub fn phase(&self) -> &'static str {
+    /// The phase of loading that failed.
+    pub fn phase(&self) -> Phase {
         match self {
             Self::VerifyDigest { .. }
             | Self::VerifyMagic
             | Self::VerifyLayer
             | Self::VerifyWorld { .. }
             | Self::VerifyExport
-            | Self::VerifyImports(_) => "verify",
-            Self::Compile(_) => "compile",
-            Self::Describe(_) | Self::CheckDescription(_) => "describe",
+            | Self::VerifyImports(_) => Phase::Verify,
+            Self::Compile(_) => Phase::Compile,
+            Self::Describe(_) | Self::CheckDescription(_) => Phase::Describe,
         }
     }
 }
@@ -96,18 +125,19 @@ fn list(names: &[String]) -> String {
 }
 
 impl Plugin {
-    /// Loads a component: verifies its digest, layer, export and imports, compiles it (or takes the compiled code from the
-    /// cache), and asks it what it is.
+    /// Loads a component: verifies its digest, layer, export and imports, compiles it (or loads its compiled code from
+    /// the cache), and calls `describe`.
     ///
     /// # Errors
-    /// By phase; see [`Error`].
+    /// If one of these phases fails, see [`Error::phase`].
     pub fn load(engine: &Arc<Engine>, bytes: &[u8], pinned: Option<&str>) -> Result<Self, Error> {
         let digest = digest(bytes);
-        if let Some(wanted) = pinned.filter(|&wanted| wanted != digest) {
-            return Err(Error::VerifyDigest { actual: digest, wanted: wanted.to_owned() });
+        if let Some(pinned) = pinned.filter(|&pinned| pinned != digest) {
+            return Err(Error::VerifyDigest { actual: digest, pinned: pinned.to_owned() });
         }
         check_layer(bytes)?;
         let component = compile(engine, bytes, &digest)?;
+        // A linker of its own: what the empty WASI defines depends on the component.
         let mut linker = engine.linker.clone();
         wasi::add_to_linker(&mut linker, &component).map_err(|error| Error::Compile(format!("{error:#}")))?;
         let component = linker
@@ -116,10 +146,11 @@ impl Plugin {
             .map_err(|error| Error::Compile(format!("{error:#}")))?;
         let description = call::describe(engine, &component, &Limits::default()).map_err(Error::Describe)?;
         check_description(&description)?;
+        tracing::debug!(plugin = %description.name, version = %description.version, %digest, "plugin loaded");
         Ok(Self { digest, description, body: Body::Component { engine: Arc::clone(engine), component } })
     }
 
-    /// A plugin that is called natively. For tests and benchmarks: the same logic without WebAssembly around it.
+    /// A plugin that is a native function, for tests and benchmarks: no engine, no limits.
     pub fn native(
         description: Description,
         mutate: impl Fn(&Request) -> Result<Response, call::Error> + Send + Sync + 'static,
@@ -145,18 +176,19 @@ impl std::fmt::Debug for Plugin {
     }
 }
 
-/// `sha256:…` of a component.
+/// The digest of a component, as in `sha256:9f86…`.
 pub fn digest(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let mut text = String::from("sha256:");
     for byte in Sha256::digest(bytes) {
-        // Writing to a String does not fail.
+        // Writing to a `String` does not fail.
         let _ = write!(text, "{byte:02x}");
     }
     text
 }
 
-/// Bytes 4 to 8 of a binary: version and layer. 1 and 0 is a core module, 0d and 1 a component.
+/// Checks bytes 4 to 8, version and layer: `01 00 00 00` is a core module, `0d 00 01 00` a component. See
+/// <https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md>.
 fn check_layer(bytes: &[u8]) -> Result<(), Error> {
     match bytes {
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(Error::VerifyLayer),
@@ -194,18 +226,18 @@ fn check_world(component: &Component) -> Result<(), Error> {
 }
 
 fn check_description(description: &Description) -> Result<(), Error> {
-    let wrong = |what: String| Err(Error::CheckDescription(what));
+    let invalid = |reason: String| Err(Error::CheckDescription(reason));
     let name = &description.name;
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || name.len() > 63 || !name.chars().all(plain) {
-        return wrong(format!("name {name:?} is not lower case letters, digits and hyphens"));
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > 63 || !name.chars().all(allowed) {
+        return invalid(format!("name {name:?} is not lower case letters, digits and hyphens"));
     }
     if let Err(error) = semver::Version::parse(&description.version) {
-        return wrong(format!("version {:?} is not semver: {error}", description.version));
+        return invalid(format!("version {:?} is not semver: {error}", description.version));
     }
     for requirement in &description.requires {
         if let Err(error) = semver::VersionReq::parse(&requirement.version) {
-            return wrong(format!(
+            return invalid(format!(
                 "the version required of {} is not a semver requirement: {error}",
                 requirement.plugin
             ));
@@ -215,7 +247,7 @@ fn check_description(description: &Description) -> Result<(), Error> {
         [("configuration schema", &description.config_schema), ("configuration example", &description.config_example)]
     {
         if let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
-            return wrong(format!("the {what} is not JSON: {error}"));
+            return invalid(format!("the {what} is not JSON: {error}"));
         }
     }
     Ok(())

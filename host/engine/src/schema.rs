@@ -1,8 +1,9 @@
-//! What a merge needs to know of every built-in kind: which lists have merge keys, what is atomic.
+//! What the merge must know about every built-in kind: which lists have merge keys, and what is atomic.
 //!
-//! It is read from a table that `cargo xtask schema` writes from the API server's own OpenAPI; `xtask/src/schema/table.rs`
-//! states how types are written in it. What the table does not know, kinds and fields alike, is merged as the server merges
-//! custom resources without a schema: maps deeply, lists as a whole.
+//! `cargo xtask schema` generates the table from the OpenAPI documents of an API server; `xtask/src/schema/table.rs`
+//! defines how the table writes a type. Kinds and fields that are not in the table are merged as the server merges
+//! custom resources without a schema: maps field by field, lists as a whole. The server's rules are those of
+//! <https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-strategy>.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,9 +13,9 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Why the table cannot be used.
+/// Why the table cannot be parsed.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the merge table of the built-in kinds is broken; write it anew with `cargo xtask schema`: {0}")]
+#[error("the merge table of the built-in kinds is invalid; generate it again with `cargo xtask schema`: {0}")]
 pub struct Error(String);
 
 /// The types of all built-in kinds.
@@ -22,27 +23,27 @@ pub struct Error(String);
 pub struct Schema {
     types: Vec<Type>,
     kinds: HashMap<&'static str, Kind>,
-    /// A kind that the table does not know: only its metadata is what it always is.
+    /// The type of a kind that is not in the table: only its metadata is known.
     unknown: TypeId,
 }
 
-/// What is known of a kind.
+/// What the table says about a kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     /// The type of its objects.
     pub root: TypeId,
-    /// Whether its objects live in no namespace.
+    /// Whether its objects are cluster-scoped.
     pub cluster_scoped: bool,
 }
 
-/// A type, by its place in [`Schema`].
+/// A type, as an index into [`Schema`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TypeId(u32);
 
 impl TypeId {
     /// A string, number or boolean.
     pub const SCALAR: Self = Self(0);
-    /// Anything: maps are merged deeply, lists are atomic.
+    /// Any value: maps are merged field by field, lists are atomic.
     pub const ANY: Self = Self(1);
 }
 
@@ -51,9 +52,9 @@ impl TypeId {
 pub enum Type {
     /// A leaf: string, number or boolean.
     Scalar,
-    /// Maps deeply, everything else as a leaf.
+    /// A map is merged field by field, any other value is a leaf.
     Any,
-    /// A leaf, whatever it is.
+    /// Any value, always a leaf.
     Atomic,
     /// A leaf that is a map.
     AtomicMap,
@@ -61,9 +62,9 @@ pub enum Type {
     AtomicList,
     /// A map with values of one type.
     Map(TypeId),
-    /// A list of different scalars.
+    /// A list of distinct scalars.
     Set,
-    /// A list whose entries are known by their merge keys.
+    /// A list whose entries are identified by merge keys.
     Keyed(Vec<MergeKey>, TypeId),
     /// A map with known fields, sorted by name; other fields are [`TypeId::ANY`].
     Struct(Vec<(&'static str, TypeId)>),
@@ -74,9 +75,9 @@ pub enum Type {
 pub struct MergeKey {
     /// The field's name.
     pub name: &'static str,
-    /// Whether an entry without it is refused.
+    /// Whether an entry that leaves the key out is refused.
     pub required: bool,
-    /// What an entry without it means.
+    /// The value of the key in an entry that leaves it out.
     pub default: Option<Value>,
 }
 
@@ -89,13 +90,16 @@ struct Table<'a> {
 }
 
 impl Schema {
-    /// The table that comes with this build; read once.
+    /// The table that is compiled in; parsed once per process.
+    ///
+    /// # Errors
+    /// If the table cannot be parsed.
     pub fn embedded() -> Result<&'static Self, Error> {
         static SCHEMA: OnceLock<Result<Schema, Error>> = OnceLock::new();
         SCHEMA.get_or_init(|| Self::parse(include_str!("schema/table.json"))).as_ref().map_err(Clone::clone)
     }
 
-    /// What is known of a kind.
+    /// What the table says about a kind, as in `("apps/v1", "StatefulSet")`.
     pub fn kind(&self, api_version: &str, kind: &str) -> Kind {
         let name = format!("{api_version} {kind}");
         self.kinds.get(name.as_str()).copied().unwrap_or(Kind { root: self.unknown, cluster_scoped: false })
@@ -103,7 +107,7 @@ impl Schema {
 
     /// How values of the type are merged.
     pub fn get(&self, id: TypeId) -> &Type {
-        // Ids are made by this schema alone, so there is always one; leaves are the cautious reading.
+        // Only this schema creates ids, so the index is always valid. If not, a leaf is the strictest type.
         self.types.get(id.0 as usize).unwrap_or(&Type::Atomic)
     }
 
@@ -142,14 +146,14 @@ impl Type {
     }
 }
 
-/// The types while the table is being read.
+/// The types while the table is parsed.
 struct Types {
     all: Vec<Type>,
     known: HashMap<&'static str, TypeId>,
 }
 
 impl Types {
-    /// Gives every struct its place, so that it can be referred to before its fields are known.
+    /// Gives every struct an id first, so that other types can refer to it before its fields are parsed.
     fn new(table: &Table<'static>) -> Self {
         let simple = [
             ("", Type::Scalar),
@@ -170,7 +174,7 @@ impl Types {
 
     fn add(&mut self, new: Type) -> TypeId {
         self.all.push(new);
-        // The table has hundreds of types.
+        // The table has a few hundred types, so the index fits.
         TypeId(self.all.len() as u32 - 1)
     }
 
@@ -184,10 +188,10 @@ impl Types {
     }
 
     fn id_of_struct(&self, name: &str) -> Result<TypeId, Error> {
-        self.known.get(name).copied().ok_or_else(|| Error(format!("it says nothing of `{name}`")))
+        self.known.get(name).copied().ok_or_else(|| Error(format!("type `{name}` is not defined")))
     }
 
-    /// The type that is written so.
+    /// The id of the type that the table writes as `text`.
     fn id(&mut self, text: &'static str) -> Result<TypeId, Error> {
         if let Some(id) = self.known.get(text) {
             return Ok(*id);
@@ -205,8 +209,10 @@ impl Types {
     }
 }
 
-/// A merge key as the table writes it. The server publishes the empty text and zero as the default of fields that have
-/// none, but have to be there; an entry that leaves such a key out is a slip.
+/// Parses a merge key as the table writes it, as in `protocol=TCP`.
+///
+/// For a required field the server publishes the empty string or zero as its default (Go's zero value). That is no
+/// default: an entry that leaves such a key out is refused.
 fn merge_key(text: &'static str) -> MergeKey {
     match text.split_once('=') {
         None => MergeKey { name: text, required: false, default: None },

@@ -1,44 +1,44 @@
-//! Which steps concern a cluster, and which existing objects each of them sees.
+//! Which steps are called for a cluster, and which existing objects each of them receives.
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::contract::{ObjectRef, ObservedObject, ObservedSelector, Selection, Trigger};
 
-/// Whether a plugin has anything to say about a cluster: any trigger holds, or there is none.
+/// Whether a plugin is called for a cluster: any trigger holds, or there is no trigger.
 pub(crate) fn is_relevant(triggers: &[Trigger], cluster: &Value, config: &Value) -> bool {
     triggers.is_empty()
         || triggers.iter().any(|trigger| match trigger {
-            Trigger::Manifest(pointer) => cluster.pointer(pointer).is_some_and(says_something),
-            Trigger::Config(key) => config.get(key).is_some_and(says_something),
+            Trigger::Manifest(pointer) => cluster.pointer(pointer).is_some_and(is_set),
+            Trigger::Config(key) => config.get(key).is_some_and(is_set),
         })
 }
 
-fn says_something(value: &Value) -> bool {
+fn is_set(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
         Value::String(text) => !text.is_empty(),
         Value::Array(items) => !items.is_empty(),
-        // A section that is there says something even if it is empty: `connectionPooler: {}` switches the pooler on.
+        // An empty section counts: `connectionPooler: {}` enables the pooler.
         Value::Object(_) | Value::Bool(true) | Value::Number(_) => true,
     }
 }
 
-/// An existing object that a selector means, by kind, name and namespace.
+/// An existing object that a selector names, by a value of the manifest or of the operator configuration.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Wanted {
+pub struct NamedObject {
     /// As in `v1`.
     pub api_version: String,
     /// As in `ConfigMap`.
     pub kind: String,
-    /// None means the cluster's own namespace.
+    /// `None` means the cluster's namespace.
     pub namespace: Option<String>,
-    /// The object's name.
+    /// As in `pod-environment`.
     pub name: String,
 }
 
-/// The object that a selector names, unless it means all of the cluster's own.
-pub(crate) fn named(selector: &ObservedSelector, cluster: &Value, config: &Value) -> Option<Wanted> {
+/// The object that a selector names; `None` if the selector means all objects of the cluster, or the value is not set.
+pub(crate) fn named(selector: &ObservedSelector, cluster: &Value, config: &Value) -> Option<NamedObject> {
     let text = match &selector.from {
         Selection::Owned => return None,
         Selection::Manifest(pointer) => cluster.pointer(pointer)?.as_str()?,
@@ -48,7 +48,7 @@ pub(crate) fn named(selector: &ObservedSelector, cluster: &Value, config: &Value
         Some((namespace, name)) => (Some(namespace).filter(|text| !text.is_empty()), name),
         None => (None, text),
     };
-    (!name.is_empty()).then(|| Wanted {
+    (!name.is_empty()).then(|| NamedObject {
         api_version: selector.kind.api_version.clone(),
         kind: selector.kind.kind.clone(),
         namespace: namespace.map(str::to_owned),
@@ -56,7 +56,7 @@ pub(crate) fn named(selector: &ObservedSelector, cluster: &Value, config: &Value
     })
 }
 
-/// What a step sees of the existing objects.
+/// The existing objects that a step receives, in the order of its selectors.
 pub(crate) fn observe(
     selectors: &[ObservedSelector],
     cluster: &Value,
@@ -66,11 +66,12 @@ pub(crate) fn observe(
 ) -> Vec<ObservedObject> {
     let mut seen = Vec::new();
     for selector in selectors {
-        let wanted = named(selector, cluster, config);
-        if wanted.is_none() && !matches!(selector.from, Selection::Owned) {
+        let named_object = named(selector, cluster, config);
+        // `None` would mean all objects of the cluster, but here the value that names the object is not set.
+        if named_object.is_none() && !matches!(selector.from, Selection::Owned) {
             continue;
         }
-        for object in existing.iter().filter(|object| is_meant(object, selector, wanted.as_ref(), cluster)) {
+        for object in existing.iter().filter(|object| is_selected(object, selector, named_object.as_ref(), cluster)) {
             let mut shown = mask(object, &selector.fields);
             if selector.kind.kind == "Secret" && !reads_secrets(&selector.id) {
                 hide_values(&mut shown);
@@ -85,7 +86,12 @@ pub(crate) fn observe(
     seen
 }
 
-fn is_meant(object: &Value, selector: &ObservedSelector, wanted: Option<&Wanted>, cluster: &Value) -> bool {
+fn is_selected(
+    object: &Value,
+    selector: &ObservedSelector,
+    named_object: Option<&NamedObject>,
+    cluster: &Value,
+) -> bool {
     let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     if object.get("kind").and_then(Value::as_str) != Some(&selector.kind.kind)
         || object.get("apiVersion").and_then(Value::as_str) != Some(&selector.kind.api_version)
@@ -94,20 +100,21 @@ fn is_meant(object: &Value, selector: &ObservedSelector, wanted: Option<&Wanted>
     }
     let own = text(cluster, "/metadata/namespace");
     let namespace = text(object, "/metadata/namespace");
-    match wanted {
-        // The host offers only the cluster's own objects and those that `named` asked for.
-        None => namespace == own && !is_named_elsewhere(object),
-        Some(wanted) => {
-            object.pointer("/metadata/name").and_then(Value::as_str) == Some(&wanted.name)
-                && namespace == wanted.namespace.clone().or(own)
+    match named_object {
+        // The host passes the cluster's own objects and those that `named` asked for.
+        None => namespace == own && !is_observed_by_name(object),
+        Some(named_object) => {
+            object.pointer("/metadata/name").and_then(Value::as_str) == Some(&named_object.name)
+                && namespace == named_object.namespace.clone().or(own)
         }
     }
 }
 
-/// The host marks objects that it observes by name only, so that they are not taken for the cluster's own.
+/// The annotation by which the host marks an object that it observes only because a selector names it. Such an object
+/// is not one of the cluster's own.
 pub const NAMED_ONLY: &str = "pgloom.dev/observed-by-name";
 
-fn is_named_elsewhere(object: &Value) -> bool {
+fn is_observed_by_name(object: &Value) -> bool {
     object.pointer("/metadata/annotations").and_then(|annotations| annotations.get(NAMED_ONLY)).is_some()
 }
 
@@ -116,7 +123,7 @@ fn identity(object: &Value) -> ObjectRef {
     ObjectRef { api_version: text("/apiVersion"), kind: text("/kind"), name: text("/metadata/name") }
 }
 
-/// The object with nothing but the given fields, and with what identifies it.
+/// The object reduced to the given fields and to those that identify it.
 fn mask(object: &Value, fields: &[String]) -> Value {
     if fields.is_empty() {
         return object.clone();
@@ -124,7 +131,7 @@ fn mask(object: &Value, fields: &[String]) -> Value {
     let mut shown = Value::Object(Map::new());
     let always = ["apiVersion", "kind", "metadata.name", "metadata.namespace"];
     for path in always.into_iter().chain(fields.iter().map(String::as_str)) {
-        // A list is shown whole: what a path says of its entries would save little.
+        // A list is kept whole: to reduce its entries would save little.
         let whole = path.split_once('[').map_or(path, |(list, _)| list);
         let names: Vec<&str> = whole.split('.').collect();
         if let Some(value) = names.iter().try_fold(object, |value, name| value.get(name)) {
@@ -145,7 +152,7 @@ fn insert(into: &mut Value, path: &[&str], value: Value) {
     }
 }
 
-/// Replaces a Secret's values by their hashes: a plugin may notice that one changed, and no more.
+/// Replaces a Secret's values by their hashes, so that a plugin can notice a change and nothing else.
 fn hide_values(secret: &mut Value) {
     for field in ["data", "stringData"] {
         let Some(Value::Object(values)) = secret.get_mut(field) else { continue };
@@ -187,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_that_is_absent_or_false_calls_nobody_and_an_empty_section_does() {
+    fn a_section_that_is_absent_or_false_calls_no_plugin_and_an_empty_section_does() {
         let at = |pointer: &str| is_relevant(&[Trigger::Manifest(pointer.to_owned())], &cluster(), &json!({}));
         assert!(at("/spec/tls"));
         assert!(at("/spec/section"));

@@ -1,16 +1,16 @@
-//! The empty WASI: for components whose toolchain insists on importing it.
+//! The empty WASI, for components whose toolchain always imports WASI (<https://wasi.dev>).
 //!
-//! Every function answers with the empty value of its result type: no environment, no arguments, no preopened folders, a clock
-//! that stands at zero, output that goes nowhere, random bytes that are all zero. So a plugin's result still depends on its
-//! input alone, and there is nothing behind these imports that could be reached.
+//! Every function returns the empty value of its result type: no environment, no arguments, no preopened folders, a
+//! clock that is always zero, output that is discarded, random bytes that are all zero. So a plugin's result still
+//! depends on its input alone, and the imports give access to nothing.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceAny, ResourceType, Type, Val};
 
-use crate::call::State;
+use crate::state::State;
 
-/// The one host type behind all of WASI's resources.
+/// The host type of all WASI resources.
 struct Nothing;
 
 /// Whether an import is part of WASI.
@@ -18,7 +18,7 @@ pub(crate) fn is_wasi(import: &str) -> bool {
     import.starts_with("wasi:")
 }
 
-/// Defines what `component` imports of WASI.
+/// Defines the WASI functions and resources that `component` imports.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>, component: &Component) -> wasmtime::Result<()> {
     let engine = component.engine();
     let imports = component.component_type();
@@ -53,8 +53,8 @@ fn define(
     Ok(())
 }
 
-/// The most random bytes that one call gives; the memory cap stops what asks for more often.
-const MOST_BYTES: u64 = 64 << 10;
+/// The most random bytes that one call returns. The memory limit stops a plugin that asks again and again.
+const MAX_BYTES: u64 = 64 << 10;
 
 fn answer(
     function: &str,
@@ -64,11 +64,11 @@ fn answer(
 ) -> wasmtime::Result<Val> {
     match (function, arguments) {
         ("get-random-bytes" | "get-insecure-random-bytes", [Val::U64(length)]) => {
-            let length = usize::try_from((*length).min(MOST_BYTES))?;
+            let length = usize::try_from((*length).min(MAX_BYTES))?;
             Ok(Val::List(vec![Val::U8(0); length]))
         }
-        // A stream that takes nothing would be asked for ever.
-        ("[method]output-stream.check-write", _) => Ok(Val::Result(Ok(Some(Box::new(Val::U64(MOST_BYTES)))))),
+        // A guest would wait for ever on a stream that accepts no bytes.
+        ("[method]output-stream.check-write", _) => Ok(Val::Result(Ok(Some(Box::new(Val::U64(MAX_BYTES)))))),
         _ => empty(ty, store),
     }
 }
@@ -108,6 +108,6 @@ fn empty(ty: &Type, store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<
             let resource = Resource::<Nothing>::new_own(0);
             Val::Resource(ResourceAny::try_from_resource(resource, store)?)
         }
-        _ => wasmtime::bail!("the empty WASI has no such value"),
+        _ => wasmtime::bail!("the empty WASI has no value of this type"),
     })
 }

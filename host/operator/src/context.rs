@@ -2,57 +2,31 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
-use pgloom_api::config::Config;
-use pgloom_engine::{Pipeline, Response};
+use pgloom_decide::credential::Password;
+use pgloom_decide::plan_cache::PlanCache;
+use pgloom_engine::Response;
 use tokio::sync::{Semaphore, watch};
 
 use crate::apply::Writer;
-use crate::background::Background;
-use crate::credential::Password;
-use crate::event::Announcer;
-use crate::infrastructure::Infrastructure;
-use crate::memo::Memos;
-use crate::metrics::Metrics;
-use crate::patroni::Transport;
-use crate::store::{ClusterKey, Store};
-
-/// The operator configuration and the pipeline that are in use.
-#[derive(Clone)]
-pub struct Settings {
-    /// The operator configuration.
-    pub config: Arc<Config>,
-    /// The pipeline.
-    pub pipeline: Arc<Pipeline>,
-}
-
-impl Settings {
-    /// The time between two looks at a cluster that nothing happened to.
-    pub fn resync(&self) -> Duration {
-        at_least_a_second(self.config.duration("resync_period"))
-    }
-
-    /// The longest time until something that failed is tried again.
-    pub fn repair(&self) -> Duration {
-        at_least_a_second(self.config.duration("repair_period"))
-    }
-}
-
-/// A period of nothing would mean to never stop looking.
-fn at_least_a_second(period: Duration) -> Duration {
-    period.max(Duration::from_secs(1))
-}
+use crate::cache::{ClusterKey, Store};
+use crate::execute::patroni::Transport;
+use crate::execute::task::Jobs;
+use crate::observe::infrastructure_roles::InfrastructureRoles;
+use crate::report::Recorder;
+use crate::serve::metrics::{Metrics, StatusLabel};
+use crate::settings::Settings;
 
 /// From where the operator reaches databases and Patroni.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum Network {
     /// From within the cluster: by Services and pod addresses.
-    Inside,
+    InCluster,
     /// From without: through the API server.
-    Outside,
+    OutOfCluster,
 }
 
 /// What a synchronisation of roles and databases came to.
@@ -73,8 +47,8 @@ pub struct Context {
     /// What is in use at the moment.
     pub settings: watch::Receiver<Settings>,
     /// Publishes events.
-    pub announcer: Announcer,
-    /// The figures.
+    pub recorder: Recorder,
+    /// The metrics.
     pub metrics: Metrics,
     /// The annotation's value of the manifests that are ours.
     pub controller_id: String,
@@ -83,30 +57,30 @@ pub struct Context {
     /// How many clusters may be observed and written at the same time.
     pub slots: Semaphore,
     /// The databases' synchronisation.
-    pub databases: Background<Outcome>,
+    pub databases: Jobs<Outcome>,
     /// The changes of Patroni's configuration.
-    pub patronis: Background<()>,
+    pub patronis: Jobs<()>,
     /// From where the databases are reached.
-    pub reach: Reach,
+    pub network: Network,
     /// The way to Patroni.
     pub transport: Arc<dyn Transport>,
-    /// Asks for a look at a cluster.
+    /// Asks for a reconcile of a cluster.
     pub changed: UnboundedSender<ClusterKey>,
     /// What is remembered of each cluster from one reconcile to the next.
-    pub recollections: Mutex<HashMap<ClusterKey, Recollection>>,
-    /// The plans of the clusters that were looked at last.
-    pub memos: Memos<ClusterKey>,
+    pub states: Mutex<HashMap<ClusterKey, ClusterState>>,
+    /// The plans of the clusters that were reconciled last.
+    pub plans: PlanCache<ClusterKey>,
     /// The passwords of each cluster's system users, which the database alone would know if their Secrets went.
     pub passwords: Mutex<HashMap<ClusterKey, BTreeMap<String, Password>>>,
     /// The roles that every cluster gets.
-    pub infrastructure: Infrastructure,
+    pub infrastructure_roles: InfrastructureRoles,
     /// When the service account of a namespace was last seen.
     pub accounts: Mutex<HashMap<String, Instant>>,
 }
 
-/// What is remembered of a cluster. It may be lost: then something is looked at once more than needed.
+/// What is remembered of a cluster. It may be lost: then something is read once more than needed.
 #[derive(Clone, Debug, Default)]
-pub struct Recollection {
+pub struct ClusterState {
     /// Reconciles in a row that failed.
     pub failures: u32,
     /// Switchovers in a row that failed.
@@ -127,15 +101,15 @@ pub struct Recollection {
 
 impl Context {
     /// What is remembered of a cluster.
-    pub fn recall(&self, key: &ClusterKey) -> Recollection {
-        let recollections = self.recollections.lock().unwrap_or_else(PoisonError::into_inner);
-        recollections.get(key).cloned().unwrap_or_default()
+    pub fn state(&self, key: &ClusterKey) -> ClusterState {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.get(key).cloned().unwrap_or_default()
     }
 
     /// Changes what is remembered of a cluster.
-    pub fn remember(&self, key: &ClusterKey, change: impl FnOnce(&mut Recollection)) {
-        let mut recollections = self.recollections.lock().unwrap_or_else(PoisonError::into_inner);
-        change(recollections.entry(key.clone()).or_default());
+    pub fn update_state(&self, key: &ClusterKey, change: impl FnOnce(&mut ClusterState)) {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        change(states.entry(key.clone()).or_default());
     }
 
     /// Ends what runs in the background.
@@ -148,25 +122,25 @@ impl Context {
     pub async fn forget(&self, key: &ClusterKey) {
         self.databases.forget(key);
         self.patronis.forget(key);
-        self.writer.memory.forget(key);
-        self.memos.forget(key);
-        self.announcer.forget(key).await;
+        self.writer.last_applied.forget(key);
+        self.plans.forget(key);
+        self.recorder.forget(key).await;
         self.count(key, None);
-        self.recollections.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         self.passwords.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     /// Counts a cluster under its status; `None` if it is gone.
     pub fn count(&self, key: &ClusterKey, status: Option<String>) {
         let gauge = |status: &str| {
-            let label = crate::metrics::StatusLabel { status: status.to_owned() };
+            let label = StatusLabel { status: status.to_owned() };
             self.metrics.clusters.get_or_create(&label).clone()
         };
-        self.remember(key, |recollection| {
-            if recollection.counted != status {
-                recollection.counted.iter().for_each(|before| _ = gauge(before).dec());
+        self.update_state(key, |state| {
+            if state.counted != status {
+                state.counted.iter().for_each(|before| _ = gauge(before).dec());
                 status.iter().for_each(|now| _ = gauge(now).inc());
-                recollection.counted = status;
+                state.counted = status;
             }
         });
     }

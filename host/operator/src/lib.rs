@@ -1,44 +1,38 @@
-//! The operator: observe, decide, apply, report.
+//! The operator: observe, decide, apply, execute, report.
 //!
-//! Start at [`run`]; `reconcile` reads as the table of contents. [`decide::decide`] is pure and is what `pgloom render`
-//! asks as well.
+//! Start at [`run()`]; `reconcile` reads as the table of contents. What decides is in the crate `pgloom-decide`.
+//!
+//! The modules are rooms on floors: a room uses those before it in this list and never one after it.
+//!
+//! 1. `testing`: a fake API server, for tests only
+//! 2. `args`: the flags of `pgloom run`
+//! 3. `leader`: the Lease, and the fence that refuses writes without it
+//! 4. `serve`: metrics, health and readiness over HTTP
+//! 5. `cache`: what exists, kept in step by watches
+//! 6. `report`: events, and errors with their causes in one line
+//! 7. `apply`: writes objects, prunes them, removes a cluster
+//! 8. `observe`: what a decision needs beyond the cache
+//! 9. `execute`: what is done besides objects: the database, Patroni, volumes, passwords
+//! 10. `settings`: the operator configuration and the pipeline in use
+//! 11. `context`: what all reconciles share
+//! 12. `reconcile`: the driver, one file per step
+//! 13. `run`: connects everything
 
-pub mod config;
-pub mod decide;
-pub mod memo;
-pub mod observed;
+pub mod args;
 
 mod apply;
-mod background;
+mod cache;
 mod context;
-mod credential;
-mod database;
-mod deletion;
-mod election;
-mod event;
-mod fence;
-mod http;
-mod infrastructure;
-mod kind;
-mod metrics;
+mod execute;
+mod leader;
 mod observe;
-mod patroni;
 mod reconcile;
 mod report;
-mod role;
-mod rollout;
 mod run;
-mod service_account;
+mod serve;
 mod settings;
-mod store;
-mod team;
-mod trim;
-mod volume;
-mod watch;
 #[cfg(test)]
-mod wire;
+mod testing;
 
-pub use config::{Args, Config};
-pub use decide::{Plan, decide};
-pub use observed::Observed;
+pub use args::{Args, Config};
 pub use run::{Error, run};

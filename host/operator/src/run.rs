@@ -16,32 +16,32 @@ use kube::runtime::reflector::{ObjectRef, store};
 use kube::runtime::watcher::Event;
 use kube::{Client, ResourceExt};
 use pgloom_api::config::Watched;
+use pgloom_decide::kind::{Kind, of_every_cluster};
+use pgloom_decide::plan_cache::PlanCache;
 use pgloom_engine::{Engine, Pipeline};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info};
 
-use crate::apply::{Memory, Writer};
-use crate::background::Background;
-use crate::config::{Config, Kubernetes, Namespaces};
-use crate::context::{Context, Reach, Settings};
-use crate::election::Election;
-use crate::event::Announcer;
-use crate::fence::Fence;
-use crate::http;
-use crate::infrastructure::Infrastructure;
-use crate::kind::{Kind, of_every_cluster};
-use crate::memo::Memos;
-use crate::metrics::Metrics;
-use crate::patroni;
+use crate::apply::{LastApplied, Writer};
+use crate::args::{Config, Kubernetes, Namespaces};
+use crate::cache::watch::Watches;
+use crate::cache::{ClusterKey, Store, Watch, api_resource};
+use crate::context::{Context, Network};
+use crate::execute::patroni;
+use crate::execute::task::Jobs;
+use crate::leader::election::Election;
+use crate::leader::fencing::Fence;
+use crate::observe::infrastructure_roles::InfrastructureRoles;
 use crate::reconcile::{self, DATABASE_DEADLINE, PATRONI_DEADLINE, reconcile};
-use crate::settings::{self, Loader};
-use crate::store::{ClusterKey, Feed, Store};
-use crate::watch::Watches;
+use crate::report::Recorder;
+use crate::serve::http;
+use crate::serve::metrics::Metrics;
+use crate::settings::{self, Loader, Settings};
 
 /// How many clusters are observed and written at the same time. What waits for a database or for Patroni does not count.
 const SLOTS: usize = 32;
 /// How long what is under way may go on after the signal to stop.
-const PATIENCE: Duration = Duration::from_secs(10);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// How often it is checked whether everything has been listed.
 const SYNC_PERIOD: Duration = Duration::from_millis(100);
 
@@ -52,7 +52,7 @@ pub enum Error {
     #[error("failed to find the API server; give --kubeconfig, or run in a cluster")]
     Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The HTTP server does not run.
-    #[error("failed to serve the operator's own pages")]
+    #[error("failed to serve health and metrics")]
     Http(#[source] http::Error),
     /// The WebAssembly engine could not be set up.
     #[error("failed to set up the plugins' engine")]
@@ -86,18 +86,19 @@ pub async fn run(config: Config) -> Result<(), Error> {
 
 async fn operate(config: Config, metrics: Metrics, stop: impl Future<Output = ()> + Clone) -> Result<(), Error> {
     let fence = if config.lease.is_some() { Fence::closed() } else { Fence::open() };
-    let (clients, namespace, reach) = connect(&config.kubernetes, &fence).await?;
+    let (clients, namespace, network) = connect(&config.kubernetes, &fence).await?;
     let client = clients.fenced;
     let namespace = config.operator_namespace.clone().unwrap_or(namespace);
-    let engine_settings = pgloom_engine::Settings { cache: config.cache.clone(), ..pgloom_engine::Settings::default() };
+    let engine_settings =
+        pgloom_engine::EngineConfig { cache: config.cache.clone(), ..pgloom_engine::EngineConfig::default() };
     let engine = Arc::new(Engine::new(&engine_settings).map_err(Error::Engine)?);
-    let announcer = Announcer::new(client.clone(), &config.controller_id);
+    let recorder = Recorder::new(client.clone(), &config.controller_id);
     let loader = Loader {
         client: client.clone(),
         engine,
         config: config.clone(),
         namespace: namespace.clone(),
-        announcer: announcer.clone(),
+        recorder: recorder.clone(),
         metrics: metrics.clone(),
     };
     let first = tokio::select! {
@@ -124,7 +125,7 @@ async fn operate(config: Config, metrics: Metrics, stop: impl Future<Output = ()
     let writer = Writer {
         client: client.clone(),
         store: objects.clone(),
-        memory: Arc::new(Memory::default()),
+        last_applied: Arc::new(LastApplied::default()),
         metrics: metrics.clone(),
     };
     let context = Arc::new(Context {
@@ -132,22 +133,22 @@ async fn operate(config: Config, metrics: Metrics, stop: impl Future<Output = ()
         store: objects,
         writer,
         settings,
-        announcer,
+        recorder,
         metrics: metrics.clone(),
         controller_id: config.controller_id.clone(),
         deciding: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
         slots: Semaphore::new(SLOTS),
-        databases: Background::new(changed.clone(), DATABASE_DEADLINE),
-        patronis: Background::new(changed.clone(), PATRONI_DEADLINE),
-        reach,
-        transport: match reach {
-            Reach::Inside => Arc::new(patroni::Direct::default()),
-            Reach::Outside => Arc::new(patroni::ApiServer { client: client.clone() }),
+        databases: Jobs::new(changed.clone(), DATABASE_DEADLINE),
+        patronis: Jobs::new(changed.clone(), PATRONI_DEADLINE),
+        network,
+        transport: match network {
+            Network::InCluster => Arc::new(patroni::Direct::default()),
+            Network::OutOfCluster => Arc::new(patroni::ApiServer { client: client.clone() }),
         },
-        memos: Memos::default(),
-        recollections: Mutex::new(HashMap::new()),
+        plans: PlanCache::default(),
+        states: Mutex::new(HashMap::new()),
         passwords: Mutex::new(HashMap::new()),
-        infrastructure: Infrastructure::new(client, &namespace, changed.clone()),
+        infrastructure_roles: InfrastructureRoles::new(client, &namespace, changed.clone()),
         accounts: Mutex::new(HashMap::new()),
         changed,
     });
@@ -168,7 +169,7 @@ async fn lead(
         metrics.leading.set(1);
         tokio::select! {
             () = reconcile_all(context.clone(), triggers, stop.clone()) => {}
-            () = patience(stop) => {}
+            () = shutdown_grace(stop) => {}
         }
         context.stop();
         return Ok(());
@@ -183,7 +184,7 @@ async fn lead(
     let result = tokio::select! {
         () = election.hold() => Err(Error::LeadershipLost),
         () = reconcile_all(context.clone(), triggers, stop.clone()) => Ok(()),
-        () = patience(stop) => Ok(()),
+        () = shutdown_grace(stop) => Ok(()),
     };
     metrics.leading.set(0);
     context.stop();
@@ -194,9 +195,9 @@ async fn lead(
 }
 
 /// Ends a while after the signal: the looks that are under way may come to their end.
-async fn patience(stop: impl Future<Output = ()>) {
+async fn shutdown_grace(stop: impl Future<Output = ()>) {
     stop.await;
-    tokio::time::sleep(PATIENCE).await;
+    tokio::time::sleep(SHUTDOWN_GRACE).await;
 }
 
 /// Reconciles every cluster that is asked for, each by itself, until it is told to stop and what is under way has ended.
@@ -208,7 +209,7 @@ async fn reconcile_all(context: Arc<Context>, triggers: UnboundedReceiver<Cluste
         // The receiver is ours.
         _ = context.changed.unbounded_send(key);
     }
-    let resource = Kind::cluster().resource();
+    let resource = api_resource(&Kind::cluster());
     let (reader, mut writer) = {
         let writer = store::Writer::<DynamicObject>::new(resource.clone());
         (writer.as_reader(), writer)
@@ -223,25 +224,25 @@ async fn reconcile_all(context: Arc<Context>, triggers: UnboundedReceiver<Cluste
         known.lock().unwrap_or_else(PoisonError::into_inner).apply_watcher_event(&Event::Apply(object));
         Ok::<_, std::convert::Infallible>(request)
     });
-    let look = |object: Arc<DynamicObject>,
-                context: Arc<Context>|
+    let reconcile_object = |object: Arc<DynamicObject>,
+                            context: Arc<Context>|
      -> Pin<Box<dyn Future<Output = Result<Action, reconcile::Error>> + Send>> {
         Box::pin(async move {
             let key = ClusterKey::new(&object.namespace().unwrap_or_default(), &object.name_any());
             reconcile(&context, &key).await
         })
     };
-    let again = |object: Arc<DynamicObject>, error: &reconcile::Error, context: Arc<Context>| {
+    let error_policy = |object: Arc<DynamicObject>, error: &reconcile::Error, context: Arc<Context>| {
         let key = ClusterKey::new(&object.namespace().unwrap_or_default(), &object.name_any());
-        let failures = context.recall(&key).failures.saturating_sub(1);
+        let failures = context.state(&key).failures.saturating_sub(1);
         let repair = context.settings.borrow().repair();
         error.requeue(failures, repair)
     };
     let config = controller::Config::default();
-    let mut done = pin!(applier(look, again, context, reader, queue, config));
+    let mut done = pin!(applier(reconcile_object, error_policy, context, reader, queue, config));
     while let Some(result) = done.next().await {
         if let Err(error) = result {
-            debug!(%error, "looked");
+            debug!(%error, "reconcile failed");
         }
     }
 }
@@ -257,7 +258,7 @@ async fn keep_watching(
 ) {
     loop {
         let current = settings.borrow_and_update().clone();
-        watches.run_exactly(feeds(&current, namespaces.as_ref(), &own)).await;
+        watches.run_exactly(wanted_watches(&current, namespaces.as_ref(), &own)).await;
         while !metrics.is_ready() {
             if store.synced() {
                 metrics.set_ready();
@@ -272,7 +273,7 @@ async fn keep_watching(
 }
 
 /// What is to be watched.
-fn feeds(settings: &Settings, namespaces: Option<&Namespaces>, own: &str) -> Vec<Feed> {
+fn wanted_watches(settings: &Settings, namespaces: Option<&Namespaces>, own: &str) -> Vec<Watch> {
     let watched = match namespaces {
         Some(Namespaces::All) => Watched::All,
         Some(Namespaces::Some(names)) => Watched::These(names.iter().cloned().collect()),
@@ -291,11 +292,11 @@ fn feeds(settings: &Settings, namespaces: Option<&Namespaces>, own: &str) -> Vec
         }
     }
     let whole_pods = observes_whole_pods(&settings.pipeline);
-    let mut feeds = Vec::new();
+    let mut watches = Vec::new();
     for namespace in scopes {
-        feeds.push(Feed { kind: Kind::cluster(), namespace: namespace.clone(), label: None, whole: false });
+        watches.push(Watch { kind: Kind::cluster(), namespace: namespace.clone(), label: None, whole: false });
         for kind in &kinds {
-            feeds.push(Feed {
+            watches.push(Watch {
                 kind: kind.clone(),
                 namespace: namespace.clone(),
                 label: Some(label.clone()),
@@ -303,7 +304,7 @@ fn feeds(settings: &Settings, namespaces: Option<&Namespaces>, own: &str) -> Vec
             });
         }
     }
-    feeds
+    watches
 }
 
 /// Whether a plugin looks into the specification of the clusters' pods.
@@ -331,7 +332,7 @@ struct Clients {
     free: Client,
 }
 
-async fn connect(kubernetes: &Kubernetes, fence: &Fence) -> Result<(Clients, String, Reach), Error> {
+async fn connect(kubernetes: &Kubernetes, fence: &Fence) -> Result<(Clients, String, Network), Error> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::Connect(error);
     let options = KubeConfigOptions { context: kubernetes.context.clone(), ..KubeConfigOptions::default() };
     let config = match &kubernetes.kubeconfig {
@@ -348,7 +349,7 @@ async fn connect(kubernetes: &Kubernetes, fence: &Fence) -> Result<(Clients, Str
     let namespace = config.default_namespace.clone();
     let free = Client::try_from(config.clone()).map_err(|error| failed(error.into()))?;
     let fenced = ClientBuilder::try_from(config).map_err(|error| failed(error.into()))?.with_layer(fence).build();
-    Ok((Clients { fenced, free }, namespace, if inside { Reach::Inside } else { Reach::Outside }))
+    Ok((Clients { fenced, free }, namespace, if inside { Network::InCluster } else { Network::OutOfCluster }))
 }
 
 /// Who we are among the operators: the pod, and this process of it.

@@ -10,10 +10,9 @@ use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
-use pgloom_engine::{Engine, Pipeline, Settings};
-use pgloom_operator::decide::decide;
-use pgloom_operator::memo::{Basis, Memo, Memos};
-use pgloom_operator::observed::Observed;
+use pgloom_decide::plan_cache::{Entry, Key, PlanCache};
+use pgloom_decide::{Observed, decide};
+use pgloom_engine::{Engine, EngineConfig, Pipeline};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -36,7 +35,7 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let engine = Arc::new(Engine::new(&Settings::default())?);
+    let engine = Arc::new(Engine::new(&EngineConfig::default())?);
     let base = [step("spilo"), step("sidecars")];
     let components = load(&engine, &json!(base), &arguments.plugins)?;
     let native = natively(&components)?;
@@ -105,17 +104,17 @@ fn read(path: &Path) -> Result<Value> {
     Ok(value)
 }
 
-/// A look at a cluster that nothing happened to: all that was made for it exists, and the plan is found again.
+/// A reconcile of an unchanged cluster: all its objects exist, and its plan is found in the cache.
 fn measure_unchanged(manifest: &Value, pipeline: &Arc<Pipeline>, rounds: usize) -> Result<Duration> {
-    let (config, memos) = (Arc::new(Config::defaults()), Memos::default());
+    let (config, plans) = (Arc::new(Config::defaults()), PlanCache::default());
     let made = decide(manifest, &config, &Observed::default(), pipeline)?.documents();
     let observed = Observed::of(made);
     let plan = Arc::new(decide(manifest, &config, &observed, pipeline)?);
-    let basis = Basis::of(manifest, &observed);
-    memos.keep(&(), Memo { basis, config: config.clone(), pipeline: pipeline.clone(), plan });
+    let key = Key::of(manifest, &observed);
+    plans.insert(&(), Entry { key, config: config.clone(), pipeline: pipeline.clone(), plan });
     median(rounds, || {
-        let basis = Basis::of(manifest, &observed);
-        memos.find(&(), &basis, &config, pipeline).context("the plan is not found again")
+        let key = Key::of(manifest, &observed);
+        plans.get(&(), &key, &config, pipeline).context("the plan is not found again")
     })
 }
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Tells which of the node's services are not ready yet, from inside the node; exit code 0 when all are.
+# Prints which of the node's services are not ready yet, from inside the node; exit code 0 when all are.
 set -euo pipefail
 
 answers() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }

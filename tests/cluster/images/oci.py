@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tarfile
 
-# The files of an image's folder lie here in the image.
+# The folder in the image that has the files of the image's folder.
 HOME = "pgloom"
 # One moment for everything, so that the same input gives the same digests.
 EPOCH = 0

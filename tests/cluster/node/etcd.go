@@ -14,7 +14,7 @@ import (
 
 func runEtcd() error {
 	flags := flag.NewFlagSet("etcd", flag.ExitOnError)
-	data := flags.String("data-dir", "", "where the data lies")
+	data := flags.String("data-dir", "", "the folder of the data")
 	listen := flags.String("listen", "http://127.0.0.1:2379", "address the API server connects to")
 	_ = flags.Parse(os.Args[1:])
 	if *data == "" {
@@ -25,7 +25,7 @@ func runEtcd() error {
 	if err != nil {
 		return err
 	}
-	peer := url.URL{Scheme: "http", Host: "127.0.0.1:0"} // nobody will ever call: this is the only member
+	peer := url.URL{Scheme: "http", Host: "127.0.0.1:0"} // not used: this is the only member
 
 	config := embed.NewConfig()
 	config.Dir = *data
@@ -35,7 +35,7 @@ func runEtcd() error {
 	config.AdvertisePeerUrls = []url.URL{peer}
 	config.InitialCluster = config.InitialClusterFromName(config.Name)
 	config.LogLevel = "warn"
-	// A test cluster is worth nothing after a power cut; killing the process loses nothing even so, as the kernel keeps what was written.
+	// A test cluster does not have to survive a power cut; a killed process loses nothing, since the kernel keeps what was written.
 	config.UnsafeNoFsync = true
 	// Keeps the store small over days of test runs.
 	config.AutoCompactionMode = "periodic"

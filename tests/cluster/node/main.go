@@ -1,7 +1,7 @@
-// Kubernetes in one program: each control plane and node component, kubectl and the helpers of the fixture, chosen by the first argument.
+// Kubernetes in one program: each control plane and node component, kubectl and the storage, chosen by the first argument.
 //
-// One binary, because the components share nearly all of their code: linked apart they would be seven times the size and take
-// seven times as long to link.
+// One binary, because the components share nearly all of their code: as separate programs they would need seven times the space and
+// seven times the time to link.
 package main
 
 import (

@@ -7,9 +7,8 @@ use anyhow::{Context, Result, anyhow};
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
 use pgloom_api::seal;
-use pgloom_engine::{Engine, Pipeline, Settings};
-use pgloom_operator::decide::{Plan, decide};
-use pgloom_operator::observed::Observed;
+use pgloom_decide::{Observed, Plan, decide};
+use pgloom_engine::{Engine, EngineConfig, Pipeline};
 use serde_json::{Value, json};
 
 use crate::case::Case;
@@ -25,7 +24,7 @@ pub fn shipped(cache: &Path) -> Result<Pipeline> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let text = std::fs::read_to_string(root.join("manifests/pipeline.yaml"))?;
     let document = Document::read(&serde_yaml_ng::from_str(&text)?).map_err(|problems| anyhow!("{problems:?}"))?;
-    let engine = Arc::new(Engine::new(&Settings { cache: Some(cache.to_owned()), ..Settings::default() })?);
+    let engine = Arc::new(Engine::new(&EngineConfig { cache: Some(cache.to_owned()), ..EngineConfig::default() })?);
     Pipeline::load(&engine, &document, &root.join("dist/plugins"), None)
         .context("build the plugins with `make plugins`")
 }

@@ -1,5 +1,4 @@
 //! Every recorded case, decided by pgloom and compared field by field; without the recorded cases it says that it is skipped.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -1,32 +1,32 @@
-//! The vocabulary of the conformance tests: guests by name, documents, inputs.
+//! Helpers of the conformance tests: the engine, guests by name, documents, inputs.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use pgloom_api::pipeline::Document;
-use pgloom_engine::{Engine, Input, Pipeline, Settings};
+use pgloom_engine::{Engine, EngineConfig, Input, Pipeline};
 use serde_json::{Value, json};
 
-/// One engine for all tests of a process.
+/// The engine of all tests of a process.
 ///
 /// # Panics
-/// If the machine cannot run one.
+/// If the engine cannot be set up.
 pub fn engine() -> Arc<Engine> {
     static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
     #[allow(clippy::expect_used, reason = "a test cannot go on without an engine")]
-    let engine = ENGINE.get_or_init(|| Arc::new(Engine::new(&Settings::default()).expect("an engine")));
+    let engine = ENGINE.get_or_init(|| Arc::new(Engine::new(&EngineConfig::default()).expect("an engine")));
     Arc::clone(engine)
 }
 
-/// The folder of the guests' components.
+/// The folder with the guests' components, which `make guests` builds.
 pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../dist/guests")
 }
 
-/// The bytes of a guest's component; its core module ends in `.core.wasm`.
+/// The bytes of a guest's component, as in `echo.wasm`.
 ///
 /// # Panics
-/// If it was not built.
+/// If it is not built.
 pub fn guest(file: &str) -> Vec<u8> {
     let path = folder().join(file);
     #[allow(clippy::panic, reason = "a test cannot go on without its guest")]
@@ -36,22 +36,27 @@ pub fn guest(file: &str) -> Vec<u8> {
 /// A pipeline document of one step.
 ///
 /// # Panics
-/// If the document is not one.
+/// If the step is invalid.
 pub fn document(step: &Value) -> Document {
-    let document = json!({"apiVersion": "pgloom.dev/v1alpha1", "kind": "Pipeline", "metadata": {"name": "test"}, "spec": {"steps": [step]}});
+    let document = json!({
+        "apiVersion": "pgloom.dev/v1alpha1",
+        "kind": "Pipeline",
+        "metadata": {"name": "test"},
+        "spec": {"steps": [step]},
+    });
     #[allow(clippy::panic, reason = "a test cannot go on without its document")]
     Document::read(&document).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
-/// Loads a pipeline of one step out of the folder of guests.
+/// Loads a pipeline of one step, whose file is relative to [`folder`].
 ///
 /// # Errors
-/// As the step fails to load.
+/// If the step cannot be loaded.
 pub fn load(step: &Value) -> Result<Pipeline, String> {
     Pipeline::load(&engine(), &document(step), &folder(), None).map_err(|error| error.to_string())
 }
 
-/// A cluster as the pipeline takes it.
+/// The input of a small cluster.
 pub fn input() -> Input {
     Input {
         cluster: json!({

@@ -1,7 +1,8 @@
 //! A decision as a document that people review: findings and actions as sentences, then the objects.
 
+use pgloom_decide::finding::sentence;
+use pgloom_decide::{Error, Plan};
 use pgloom_engine::{Action, RequestedAction, Severity};
-use pgloom_operator::decide::{Error, Plan, sentence};
 use serde_json::{Map, Value, json};
 
 /// What was decided: `findings`, `conditions`, `actions`, `roles`, `databases` and `objects`, each where there are any; or

@@ -1,5 +1,4 @@
 //! The vocabulary of the golden tests: the shipped pipeline, a decision as a document, and files that `UPDATE=1` rewrites.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "here a panic is the report of a test")]
 
 mod account;
 mod input;
@@ -10,9 +9,8 @@ use std::sync::{Arc, OnceLock};
 
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
-use pgloom_engine::{Engine, Pipeline, Settings};
-use pgloom_operator::decide::decide;
-use pgloom_operator::observed::Observed;
+use pgloom_decide::{Observed, decide};
+use pgloom_engine::{Engine, EngineConfig, Pipeline};
 use serde_json::{Value, json};
 
 pub use account::account;
@@ -54,7 +52,7 @@ pub fn load(document: &Value) -> Pipeline {
 
 fn load_beside(document: &Value, running: Option<&Pipeline>) -> Pipeline {
     static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
-    let engine = ENGINE.get_or_init(|| Arc::new(Engine::new(&Settings::default()).expect("an engine")));
+    let engine = ENGINE.get_or_init(|| Arc::new(Engine::new(&EngineConfig::default()).expect("an engine")));
     let document = Document::read(document).unwrap_or_else(|problems| panic!("the pipeline: {problems:?}"));
     Pipeline::load(engine, &document, &repository("dist/plugins"), running)
         .unwrap_or_else(|error| panic!("{error}; build the plugins: make plugins"))

@@ -1,5 +1,4 @@
 //! Every rule for manifests holds through the shipped pipeline, and says what it says. `UPDATE=1` rewrites the sentences.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -48,6 +47,11 @@ fn compare(decisions: &[(String, Value)], part: &str, file: &str) {
 #[test]
 fn every_bad_manifest_is_refused_with_the_field_and_the_remedy() {
     compare(&all("bad/rules.yaml"), "error", "bad/messages.yaml");
+}
+
+#[test]
+fn every_rule_of_a_feature_is_a_rule_of_its_plugin() {
+    compare(&all("bad/features.yaml"), "error", "bad/feature-messages.yaml");
 }
 
 #[test]

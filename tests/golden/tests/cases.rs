@@ -1,5 +1,4 @@
 //! What the shipped pipeline decides for every example and every case is what was reviewed. `UPDATE=1` rewrites it.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use golden::{cases, differs, entries, examples, here, pipeline, report, repository, yaml};
 

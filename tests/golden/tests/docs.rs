@@ -1,11 +1,10 @@
 //! docs/features.md and docs/configuration.md say what the plugins and the table of keys say. `UPDATE=1` rewrites them.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use golden::{differs, here, pipeline, read, report, repository};
-use pgloom_api::config::{KEYS, Key, Kind, Section};
+use pgloom_api::config::{KEYS, Key, Section, ValueType};
 use pgloom_engine::Trigger;
 use serde_json::Value;
 
@@ -144,26 +143,31 @@ fn row(key: &Key, readers: Option<&Vec<&str>>) -> String {
     };
     let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
     let was = key.was.map(|was| format!(" Older name: `{was}`.")).unwrap_or_default();
-    format!("| `{}` | {} | {default} | {}{was} | {read_by} |\n", key.name, kind(key.kind), key.doc.replace('|', "\\|"))
+    format!(
+        "| `{}` | {} | {default} | {}{was} | {read_by} |\n",
+        key.name,
+        value_type(key.value_type),
+        key.doc.replace('|', "\\|")
+    )
 }
 
-fn kind(kind: Kind) -> String {
-    match kind {
-        Kind::Flag => "switch".to_owned(),
-        Kind::Integer => "number".to_owned(),
-        Kind::OptionalInteger => "number or nothing".to_owned(),
-        Kind::Text => "text".to_owned(),
-        Kind::Credential => "credential".to_owned(),
-        Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
-        Kind::Amount => "quantity".to_owned(),
-        Kind::Duration => "duration".to_owned(),
-        Kind::Schedule => "schedule".to_owned(),
-        Kind::Reference => "name".to_owned(),
-        Kind::List => "list".to_owned(),
-        Kind::Map => "map".to_owned(),
-        Kind::Containers => "containers".to_owned(),
-        Kind::Probe => "probe".to_owned(),
-        Kind::RoleSources => "role sources".to_owned(),
+fn value_type(value_type: ValueType) -> String {
+    match value_type {
+        ValueType::Flag => "switch".to_owned(),
+        ValueType::Integer => "number".to_owned(),
+        ValueType::OptionalInteger => "number or nothing".to_owned(),
+        ValueType::Text => "text".to_owned(),
+        ValueType::Credential => "credential".to_owned(),
+        ValueType::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
+        ValueType::Quantity => "quantity".to_owned(),
+        ValueType::Duration => "duration".to_owned(),
+        ValueType::Schedule => "schedule".to_owned(),
+        ValueType::Reference => "name".to_owned(),
+        ValueType::List => "list".to_owned(),
+        ValueType::Map => "map".to_owned(),
+        ValueType::Containers => "containers".to_owned(),
+        ValueType::Probe => "probe".to_owned(),
+        ValueType::RoleSources => "role sources".to_owned(),
     }
 }
 

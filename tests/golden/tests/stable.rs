@@ -1,5 +1,4 @@
 //! The same input gives the same bytes: twice, with its maps in another order, with free steps in another order.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use golden::{Input, cases, config_of, examples, load, pipeline, shipped, shuffled, yaml};
 use serde_json::{Value, json};

@@ -1,12 +1,12 @@
-//! Turns the API server's published OpenAPI into the engine's merge table; pure.
+//! Builds the engine's merge table from the OpenAPI documents that an API server publishes; pure.
 //!
-//! The table holds what a merge needs to know of every kind that can be applied, and nothing else. A type is written as
+//! The table holds what a merge must know about every kind that can be applied, and nothing else. A type is written as
 //!
 //! | text                            | meaning                                                              |
 //! |---------------------------------|----------------------------------------------------------------------|
 //! | (empty)                         | a scalar                                                             |
-//! | `*`                             | anything: maps are merged deeply, lists are atomic                   |
-//! | `!`                             | anything, atomic                                                     |
+//! | `*`                             | any value: maps are merged field by field, lists are atomic          |
+//! | `!`                             | any value, atomic                                                    |
 //! | `!{}`                           | an atomic map                                                        |
 //! | `{}T`                           | a map whose values are of type T                                     |
 //! | `[]`                            | an atomic list                                                       |
@@ -19,11 +19,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
-/// Where definitions live in an OpenAPI v3 document.
+/// The start of a reference to a definition in an OpenAPI v3 document.
 const REF: &str = "#/components/schemas/";
-/// All names of definitions of Kubernetes itself start with it.
+/// The start of the name of every definition of Kubernetes itself.
 const PREFIX: &str = "io.k8s.";
-/// What the names of built-in kinds go on with; other kinds are custom resources, which no table of ours can know.
+/// What follows [`PREFIX`] in the name of a built-in kind. Other kinds are custom resources, which are not in the table.
 const BUILT_IN: [&str; 3] = ["api.", "apiextensions-apiserver.", "kube-aggregator."];
 /// The content type of server-side apply.
 const APPLY: &str = "application/apply-patch+yaml";
@@ -38,7 +38,7 @@ pub fn build(documents: &[Value]) -> Result<String> {
             let Some((kind, definition)) = applied_kind(operations) else {
                 continue;
             };
-            // Only the object itself, no subresource; only built-in kinds.
+            // Only the object itself, no subresource, and only built-in kinds.
             if !path.ends_with("/{name}") || !is_built_in(&definition) {
                 continue;
             }
@@ -49,14 +49,14 @@ pub fn build(documents: &[Value]) -> Result<String> {
         }
     }
     if kinds.is_empty() {
-        bail!("the documents name no kind that can be applied; give those below /openapi/v3");
+        bail!("no document has a kind that can be applied; use the documents of /openapi/v3");
     }
     let mut structs = Structs { definitions: &definitions, done: BTreeMap::new() };
     let roots: BTreeSet<&str> = kinds.values().map(String::as_str).collect();
     for root in &roots {
         structs.reference(root)?;
     }
-    // Nobody merges a status: the host refuses it, so its types need not be there.
+    // The host refuses a status, so its types are not needed.
     for root in &roots {
         if let Some(fields) = structs.done.get_mut(*root) {
             fields.remove("status");
@@ -71,7 +71,7 @@ fn is_built_in(definition: &str) -> bool {
     rest.is_some_and(|rest| BUILT_IN.iter().any(|start| rest.starts_with(start)))
 }
 
-/// The definitions of all documents by name. A definition says the same wherever it appears.
+/// The definitions of all documents, by name. A definition is the same in every document that has it.
 fn definitions(documents: &[Value]) -> BTreeMap<&str, &Value> {
     let mut all = BTreeMap::new();
     for document in documents {
@@ -83,7 +83,7 @@ fn definitions(documents: &[Value]) -> BTreeMap<&str, &Value> {
     all
 }
 
-/// The kind that a path's patch operation applies, and the definition of the object it answers with.
+/// The kind that a path's `patch` operation applies, and the name of the definition of the object that it returns.
 fn applied_kind(operations: &Value) -> Option<(String, String)> {
     let patch = operations.get("patch")?;
     patch.pointer("/requestBody/content")?.get(APPLY)?;
@@ -97,20 +97,20 @@ fn applied_kind(operations: &Value) -> Option<(String, String)> {
     Some((format!("{api_version} {}", text("kind")), target(answer)?.to_owned()))
 }
 
-/// The structs that were reached so far, by full name: their fields and the fields' types.
+/// The structs that have been reached, by full name: their fields and the fields' types.
 struct Structs<'a> {
     definitions: &'a BTreeMap<&'a str, &'a Value>,
     done: BTreeMap<&'a str, BTreeMap<String, String>>,
 }
 
 impl<'a> Structs<'a> {
-    /// The type of a definition, after its struct was written down.
+    /// The type of a definition; its struct is added to `done`.
     fn reference(&mut self, name: &str) -> Result<String> {
         let (&name, &definition) = self
             .definitions
             .get_key_value(name)
-            .with_context(|| format!("definition {name} is referred to, but not there"))?;
-        // Embedded objects of any kind carry no schema of their own; the server takes them as one value.
+            .with_context(|| format!("definition {name} is not in the documents"))?;
+        // An embedded object of any kind has no schema; the server merges it as one value.
         if name == "io.k8s.apimachinery.pkg.runtime.RawExtension" {
             return Ok("!".to_owned());
         }
@@ -119,7 +119,7 @@ impl<'a> Structs<'a> {
             return self.inline(definition).with_context(|| format!("in definition {name}"));
         }
         if !self.done.contains_key(name) {
-            // First the name, for types that contain themselves.
+            // The name first, because a type may contain itself.
             self.done.insert(name, BTreeMap::new());
             let mut fields = BTreeMap::new();
             for (field, schema) in object(definition, "properties") {
@@ -131,7 +131,7 @@ impl<'a> Structs<'a> {
         Ok(short(name).to_owned())
     }
 
-    /// The type of a schema, which either refers to a definition or stands for itself.
+    /// The type of a schema, which is a reference to a definition or a type itself.
     fn of(&mut self, schema: &Value) -> Result<String> {
         match target(schema) {
             Some(_) if map_type(schema)? == Some("atomic") => Ok("!{}".to_owned()),
@@ -143,7 +143,7 @@ impl<'a> Structs<'a> {
     fn inline(&mut self, schema: &Value) -> Result<String> {
         Ok(match schema.get("type").and_then(Value::as_str) {
             Some("string" | "integer" | "number" | "boolean") => String::new(),
-            // `oneOf` appears on scalars alone: quantities, and integers that may be strings.
+            // Only scalars have `oneOf`: quantities, and integers that may be strings.
             None if schema.get("oneOf").is_some() => String::new(),
             None => "*".to_owned(),
             Some("object") if map_type(schema)? == Some("atomic") => "!{}".to_owned(),
@@ -187,7 +187,7 @@ enum Relation {
     Map,
 }
 
-/// How the entries of a list relate, by the rules of the server: the list type, else the older patch strategy, else atomic.
+/// How a list is merged, by the server's rules: its list type, else its older patch strategy, else atomic.
 fn relation(schema: &Value) -> Result<(Relation, Vec<String>)> {
     let text = |field: &str| schema.get(field).and_then(Value::as_str);
     Ok(match (text("x-kubernetes-list-type"), text("x-kubernetes-patch-strategy")) {
@@ -216,7 +216,7 @@ fn map_type(schema: &Value) -> Result<Option<&str>> {
     }
 }
 
-/// The name of the definition that a schema refers to, directly or as the only part of an `allOf`.
+/// The name of the definition that a schema refers to, directly or in an `allOf` of one element.
 fn target(schema: &Value) -> Option<&str> {
     let reference = schema.get("$ref").or_else(|| match schema.get("allOf")?.as_array()?.as_slice() {
         [only] => only.get("$ref"),
@@ -233,7 +233,7 @@ fn short(name: &str) -> &str {
     name.strip_prefix(PREFIX).unwrap_or(name)
 }
 
-/// Keeps the structs that the roots lead to, under their short names.
+/// The structs that the roots refer to, directly or not, by short name.
 fn reachable(
     structs: BTreeMap<&str, BTreeMap<String, String>>,
     roots: &BTreeSet<&str>,
@@ -246,7 +246,7 @@ fn reachable(
         let Some(fields) = all.get(name.as_str()).filter(|_| !kept.contains_key(&name)) else {
             continue;
         };
-        // The name at the end of a type, behind the signs of the lists and maps around it.
+        // The name at the end of a type, after the prefixes of lists and maps.
         open.extend(fields.values().filter_map(|text| text.rsplit([']', '}']).next()).map(str::to_owned));
         kept.insert(name, (*fields).clone());
     }

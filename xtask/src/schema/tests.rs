@@ -1,3 +1,5 @@
+//! How a schema is written in the table.
+
 use serde_json::{Value, json};
 
 use super::table;
@@ -48,7 +50,7 @@ fn a_field_is_written_as_it_is_merged() {
             json!({"type": "array", "items": reference("Port"), "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["port", "protocol"]}),
             "[port=0,protocol=TCP]api.test.v1.Port",
         ),
-        // Older fields say it by the patch strategy alone.
+        // Older fields have a patch strategy only.
         (
             json!({"type": "array", "items": reference("Port"), "x-kubernetes-patch-strategy": "merge", "x-kubernetes-patch-merge-key": "port"}),
             "[port=0]api.test.v1.Port",
@@ -71,7 +73,7 @@ fn a_field_is_written_as_it_is_merged() {
 }
 
 #[test]
-fn only_what_can_be_reached_from_a_kind_without_its_status_is_kept() {
+fn only_structs_that_a_kind_refers_to_outside_its_status_are_kept() {
     let table: Value =
         serde_json::from_str(&table::build(&[document(json!({"ports": {"type": "string"}}))]).unwrap()).unwrap();
     assert_eq!(table["kinds"], json!({"test/v1 Thing": "api.test.v1.Thing"}));
@@ -82,13 +84,13 @@ fn only_what_can_be_reached_from_a_kind_without_its_status_is_kept() {
 }
 
 #[test]
-fn what_is_not_understood_is_an_error_not_a_guess() {
+fn an_unknown_schema_is_an_error() {
     for (schema, reason) in [
         (json!({"type": "array", "items": {}, "x-kubernetes-list-type": "bag"}), "unknown list type"),
         (json!({"type": "array", "items": {}, "x-kubernetes-list-type": "map"}), "without keys"),
         (json!({"type": "object", "x-kubernetes-map-type": "odd"}), "unknown map type"),
         (json!({"type": "null"}), "unknown type"),
-        (reference("Absent"), "is referred to, but not there"),
+        (reference("Absent"), "is not in the documents"),
     ] {
         let error = table::build(&[document(json!({"field": schema}))]).unwrap_err();
         assert!(format!("{error:#}").contains(reason), "{error:#}");

@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
 
-use super::{KEYS, Key, Kind, Section};
+use super::{KEYS, Key, Section, ValueType};
 use crate::postgresql::pattern;
 use crate::schema;
 
@@ -82,20 +82,20 @@ fn section(section: Section) -> Value {
 }
 
 fn schema(key: &Key) -> Value {
-    let mut schema = match key.kind {
-        Kind::Flag => json!({"type": "boolean"}),
-        Kind::Integer | Kind::OptionalInteger => json!({"type": "integer", "format": "int64"}),
-        Kind::Text | Kind::Duration | Kind::Schedule | Kind::Reference => json!({"type": "string"}),
-        Kind::Credential => json!({"type": "string", "format": "password"}),
-        Kind::Choice(choices) => json!({"type": "string", "enum": choices}),
-        Kind::Amount => json!({"type": "string", "pattern": format!("^$|{}", pattern::QUANTITY)}),
-        Kind::List => json!({"type": "array", "items": {"type": "string"}}),
-        Kind::Map => json!({"type": "object", "additionalProperties": {"type": "string"}}),
-        Kind::Containers | Kind::RoleSources => json!({
+    let mut schema = match key.value_type {
+        ValueType::Flag => json!({"type": "boolean"}),
+        ValueType::Integer | ValueType::OptionalInteger => json!({"type": "integer", "format": "int64"}),
+        ValueType::Text | ValueType::Duration | ValueType::Schedule | ValueType::Reference => json!({"type": "string"}),
+        ValueType::Credential => json!({"type": "string", "format": "password"}),
+        ValueType::Choice(choices) => json!({"type": "string", "enum": choices}),
+        ValueType::Quantity => json!({"type": "string", "pattern": format!("^$|{}", pattern::QUANTITY)}),
+        ValueType::List => json!({"type": "array", "items": {"type": "string"}}),
+        ValueType::Map => json!({"type": "object", "additionalProperties": {"type": "string"}}),
+        ValueType::Containers | ValueType::RoleSources => json!({
             "type": "array",
             "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
         }),
-        Kind::Probe => json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
+        ValueType::Probe => json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
     };
     schema["description"] = json!(describe(key));
     schema

@@ -1,12 +1,11 @@
 //! Values of the operator configuration: from the text of a ConfigMap, and from the JSON of an OperatorConfiguration.
 
 use pgloom_common::quantity::Quantity;
+use pgloom_common::{cron, duration};
 use serde_json::{Map, Value, json};
 
-use super::Kind;
-use crate::duration;
-use crate::problem::instead;
-use crate::validate::cron;
+use super::ValueType;
+use crate::suggest::instead;
 
 /// Why a value cannot be used, and what would do. Never repeats a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,69 +19,71 @@ fn error<T>(message: impl Into<String>, remedy: impl Into<String>) -> Result<T, 
 }
 
 /// Reads the text of a ConfigMap. An empty text is the value of nothing.
-pub fn read(kind: Kind, text: &str) -> Result<Value, Error> {
+pub fn read(value_type: ValueType, text: &str) -> Result<Value, Error> {
     let text = text.trim();
-    match kind {
-        Kind::Flag => match text {
+    match value_type {
+        ValueType::Flag => match text {
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(json!(true)),
             "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(json!(false)),
             _ => error(format!("{text:?} is neither true nor false"), "write \"true\" or \"false\""),
         },
-        Kind::Integer if text.is_empty() => Ok(json!(0)),
-        Kind::OptionalInteger if text.is_empty() => Ok(Value::Null),
-        Kind::Integer | Kind::OptionalInteger => match text.parse::<i64>() {
+        ValueType::Integer if text.is_empty() => Ok(json!(0)),
+        ValueType::OptionalInteger if text.is_empty() => Ok(Value::Null),
+        ValueType::Integer | ValueType::OptionalInteger => match text.parse::<i64>() {
             Ok(number) => Ok(json!(number)),
             Err(_) => error(format!("{text:?} is not a whole number"), "write digits, as in \"8\""),
         },
-        Kind::List => Ok(text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect()),
-        Kind::Map => map(text),
-        Kind::Containers | Kind::Probe => yaml(kind, text),
-        Kind::RoleSources => role_sources(text),
-        _ => typed(kind, &json!(text)),
+        ValueType::List => Ok(text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect()),
+        ValueType::Map => map(text),
+        ValueType::Containers | ValueType::Probe => yaml(value_type, text),
+        ValueType::RoleSources => role_sources(text),
+        _ => typed(value_type, &json!(text)),
     }
 }
 
 /// Checks a value of an OperatorConfiguration.
-pub fn typed(kind: Kind, value: &Value) -> Result<Value, Error> {
+pub fn typed(value_type: ValueType, value: &Value) -> Result<Value, Error> {
     let kept = || Ok(value.clone());
-    match (kind, value) {
-        (Kind::Flag, Value::Bool(_)) | (Kind::Containers, Value::Array(_)) | (Kind::Probe, Value::Object(_)) => kept(),
-        (Kind::Integer | Kind::OptionalInteger, Value::Number(number)) if number.is_i64() => kept(),
-        (Kind::Text | Kind::Credential, Value::String(_)) => kept(),
-        (Kind::List, Value::Array(entries)) if entries.iter().all(Value::is_string) => kept(),
-        (Kind::Map, Value::Object(fields)) if fields.values().all(Value::is_string) => kept(),
-        (Kind::RoleSources, Value::Array(entries)) if entries.iter().all(Value::is_object) => kept(),
-        (Kind::Choice(choices), Value::String(text)) => choice(choices, text),
-        (Kind::Amount, Value::String(text)) => amount(text),
-        (Kind::Duration, Value::String(text)) => span(text),
-        (Kind::Schedule, Value::String(text)) => schedule(text),
-        (Kind::Reference, Value::String(text)) => named(text),
-        _ => error(format!("expected {}", noun(kind)), example(kind)),
+    match (value_type, value) {
+        (ValueType::Flag, Value::Bool(_))
+        | (ValueType::Containers, Value::Array(_))
+        | (ValueType::Probe, Value::Object(_)) => kept(),
+        (ValueType::Integer | ValueType::OptionalInteger, Value::Number(number)) if number.is_i64() => kept(),
+        (ValueType::Text | ValueType::Credential, Value::String(_)) => kept(),
+        (ValueType::List, Value::Array(entries)) if entries.iter().all(Value::is_string) => kept(),
+        (ValueType::Map, Value::Object(fields)) if fields.values().all(Value::is_string) => kept(),
+        (ValueType::RoleSources, Value::Array(entries)) if entries.iter().all(Value::is_object) => kept(),
+        (ValueType::Choice(choices), Value::String(text)) => choice(choices, text),
+        (ValueType::Quantity, Value::String(text)) => quantity(text),
+        (ValueType::Duration, Value::String(text)) => span(text),
+        (ValueType::Schedule, Value::String(text)) => schedule(text),
+        (ValueType::Reference, Value::String(text)) => named(text),
+        _ => error(format!("expected {}", noun(value_type)), example(value_type)),
     }
 }
 
-fn noun(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Flag => "true or false",
-        Kind::Integer | Kind::OptionalInteger => "a whole number",
-        Kind::List => "a list of strings",
-        Kind::Map => "a map of strings",
-        Kind::Containers => "a list of containers",
-        Kind::Probe => "a probe",
-        Kind::RoleSources => "a list of maps",
+fn noun(value_type: ValueType) -> &'static str {
+    match value_type {
+        ValueType::Flag => "true or false",
+        ValueType::Integer | ValueType::OptionalInteger => "a whole number",
+        ValueType::List => "a list of strings",
+        ValueType::Map => "a map of strings",
+        ValueType::Containers => "a list of containers",
+        ValueType::Probe => "a probe",
+        ValueType::RoleSources => "a list of maps",
         _ => "a string",
     }
 }
 
-fn example(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Flag => "write it without quotes",
-        Kind::Integer | Kind::OptionalInteger => "write digits without quotes, as in 8",
-        Kind::List => "write it as in [a, b]",
-        Kind::Map => "write it as in {a: \"1\"}, values in quotes",
-        Kind::Containers => "write it as in [{name: exporter, image: \"quay.io/exporter:1\"}]",
-        Kind::Probe => "write it as in {httpGet: {path: /liveness, port: 8008}}",
-        Kind::RoleSources => "write it as in [{secretname: roles, userkey: user, passwordkey: password}]",
+fn example(value_type: ValueType) -> &'static str {
+    match value_type {
+        ValueType::Flag => "write it without quotes",
+        ValueType::Integer | ValueType::OptionalInteger => "write digits without quotes, as in 8",
+        ValueType::List => "write it as in [a, b]",
+        ValueType::Map => "write it as in {a: \"1\"}, values in quotes",
+        ValueType::Containers => "write it as in [{name: exporter, image: \"quay.io/exporter:1\"}]",
+        ValueType::Probe => "write it as in {httpGet: {path: /liveness, port: 8008}}",
+        ValueType::RoleSources => "write it as in [{secretname: roles, userkey: user, passwordkey: password}]",
         _ => "write it in quotes",
     }
 }
@@ -94,12 +95,12 @@ fn choice(choices: &[&str], text: &str) -> Result<Value, Error> {
     }
 }
 
-fn amount(text: &str) -> Result<Value, Error> {
+fn quantity(text: &str) -> Result<Value, Error> {
     if text.is_empty() {
         return Ok(json!(""));
     }
     match Quantity::parse(text) {
-        Ok(amount) if amount.is_negative() => error(format!("{text:?} is less than nothing"), "use 0 or more"),
+        Ok(quantity) if quantity.is_negative() => error(format!("{text:?} is less than nothing"), "use 0 or more"),
         Ok(_) => Ok(json!(text)),
         Err(reason) => error(reason.to_string(), "write it as in 500m or 1Gi"),
     }
@@ -183,13 +184,13 @@ pub fn pairs(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// What a ConfigMap can only hold as text.
-fn yaml(kind: Kind, text: &str) -> Result<Value, Error> {
-    match (kind, text.is_empty()) {
-        (Kind::Containers, true) => Ok(json!([])),
+fn yaml(value_type: ValueType, text: &str) -> Result<Value, Error> {
+    match (value_type, text.is_empty()) {
+        (ValueType::Containers, true) => Ok(json!([])),
         (_, true) => Ok(Value::Null),
         _ => match serde_yaml_ng::from_str::<Value>(text) {
-            Ok(value) => typed(kind, &value),
-            Err(_) => error("is not YAML", example(kind)),
+            Ok(value) => typed(value_type, &value),
+            Err(_) => error("is not YAML", example(value_type)),
         },
     }
 }
@@ -199,7 +200,7 @@ fn role_sources(text: &str) -> Result<Value, Error> {
     let mut sources = Vec::new();
     for definition in text.split('|').map(str::trim).filter(|definition| !definition.is_empty()) {
         let mut source = map(definition)?;
-        match source["template"].as_str().map(|flag| read(Kind::Flag, flag)) {
+        match source["template"].as_str().map(|flag| read(ValueType::Flag, flag)) {
             Some(flag) => source["template"] = flag?,
             None => drop(source.as_object_mut().map(|fields| fields.remove("template"))),
         }

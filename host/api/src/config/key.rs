@@ -8,7 +8,7 @@ pub struct Key {
     /// Its section in an OperatorConfiguration.
     pub section: Section,
     /// What its value is.
-    pub kind: Kind,
+    pub value_type: ValueType,
     /// What holds if it is absent, as a ConfigMap would say it.
     pub default: &'static str,
     /// What it means, in a sentence.
@@ -42,7 +42,7 @@ pub enum Section {
 
 /// What the value of a key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueType {
     /// `true` or `false`.
     Flag,
     /// A whole number.
@@ -56,7 +56,7 @@ pub enum Kind {
     /// One of some words.
     Choice(&'static [&'static str]),
     /// A Kubernetes quantity, or nothing.
-    Amount,
+    Quantity,
     /// A Go duration.
     Duration,
     /// A schedule of a CronJob.

@@ -2,15 +2,15 @@
 //!
 //! A key that pgloom does not act on is marked `ignored`; another value than its default is then named in a warning.
 
-use super::key::{Key, Kind, Section};
+use super::key::{Key, Section, ValueType};
 
-/// One line a key: name, kind, default, meaning, and marks.
+/// One line per key: name, value type, default, description, and marks.
 macro_rules! keys {
-    ($($section:ident { $($name:ident $kind:ident $(($($choice:literal),+))? = $default:literal: $doc:literal $(<- $was:literal)? $($mark:ident)?;)* })*) => {
+    ($($section:ident { $($name:ident $value_type:ident $(($($choice:literal),+))? = $default:literal: $doc:literal $(<- $was:literal)? $($mark:ident)?;)* })*) => {
         &[$($(Key {
             name: stringify!($name),
             section: Section::$section,
-            kind: Kind::$kind $((&[$($choice),+]))?,
+            value_type: ValueType::$value_type $((&[$($choice),+]))?,
             default: $default,
             doc: $doc,
             was: keys!(@was $($was)?),
@@ -120,14 +120,14 @@ pub const KEYS: &[Key] = keys! {
         oauth_token_secret_name Reference = "postgresql-operator": "The Secret with the token for the teams API.";
     }
     PostgresPodResources {
-        default_cpu_request Amount = "100m": "CPU that a database container requests, unless its manifest says so. Empty: none.";
-        default_memory_request Amount = "100Mi": "Memory that a database container requests, unless its manifest says so. Empty: none.";
-        default_cpu_limit Amount = "1": "CPU that a database container may use, unless its manifest says so. Empty: any.";
-        default_memory_limit Amount = "500Mi": "Memory that a database container may use, unless its manifest says so. Empty: any.";
-        min_cpu_limit Amount = "250m": "A smaller CPU limit in a manifest is raised to this. Left out of an `OperatorConfiguration`: none is.";
-        min_memory_limit Amount = "250Mi": "A smaller memory limit in a manifest is raised to this. Left out of an `OperatorConfiguration`: none is.";
-        max_cpu_request Amount = "": "A larger CPU request in a manifest is lowered to this. Empty: no bound.";
-        max_memory_request Amount = "": "A larger memory request in a manifest is lowered to this. Empty: no bound.";
+        default_cpu_request Quantity = "100m": "CPU that a database container requests, unless its manifest says so. Empty: none.";
+        default_memory_request Quantity = "100Mi": "Memory that a database container requests, unless its manifest says so. Empty: none.";
+        default_cpu_limit Quantity = "1": "CPU that a database container may use, unless its manifest says so. Empty: any.";
+        default_memory_limit Quantity = "500Mi": "Memory that a database container may use, unless its manifest says so. Empty: any.";
+        min_cpu_limit Quantity = "250m": "A smaller CPU limit in a manifest is raised to this. Left out of an `OperatorConfiguration`: none is.";
+        min_memory_limit Quantity = "250Mi": "A smaller memory limit in a manifest is raised to this. Left out of an `OperatorConfiguration`: none is.";
+        max_cpu_request Quantity = "": "A larger CPU request in a manifest is lowered to this. Empty: no bound.";
+        max_memory_request Quantity = "": "A larger memory request in a manifest is lowered to this. Empty: no bound.";
     }
     Timeouts {
         patroni_api_check_interval Duration = "1s": "How often Patroni is asked again while it does not answer." ignored;
@@ -188,10 +188,10 @@ pub const KEYS: &[Key] = keys! {
         logical_backup_azure_storage_account_key Credential = "": "The key of the Azure storage account.";
         logical_backup_google_application_credentials Text = "": "The file in the job's container with the credentials for Google Cloud.";
         logical_backup_cronjob_environment_secret Text = "": "A Secret whose entries become variables of the job.";
-        logical_backup_cpu_request Amount = "": "CPU that the job requests. Empty: as the database container.";
-        logical_backup_memory_request Amount = "": "Memory that the job requests. Empty: as the database container.";
-        logical_backup_cpu_limit Amount = "": "CPU that the job may use. Empty: as the database container.";
-        logical_backup_memory_limit Amount = "": "Memory that the job may use. Empty: as the database container.";
+        logical_backup_cpu_request Quantity = "": "CPU that the job requests. Empty: as the database container.";
+        logical_backup_memory_request Quantity = "": "Memory that the job requests. Empty: as the database container.";
+        logical_backup_cpu_limit Quantity = "": "CPU that the job may use. Empty: as the database container.";
+        logical_backup_memory_limit Quantity = "": "Memory that the job may use. Empty: as the database container.";
         logical_backup_successful_jobs_history_limit Integer = "3": "How many finished jobs are kept.";
         logical_backup_failed_jobs_history_limit Integer = "3": "How many failed jobs are kept.";
         logical_backup_ttl_seconds_after_finished Integer = "86400": "For how many seconds a finished job is kept.";
@@ -225,10 +225,10 @@ pub const KEYS: &[Key] = keys! {
         scalyr_api_key Credential = "": "The API key. The sidecar runs if this and its image are given.";
         scalyr_image Text = "": "The image of the sidecar.";
         scalyr_server_url Text = "https://upload.eu.scalyr.com": "The server that logs go to.";
-        scalyr_cpu_request Amount = "100m": "CPU that the sidecar requests.";
-        scalyr_memory_request Amount = "50Mi": "Memory that the sidecar requests.";
-        scalyr_cpu_limit Amount = "1": "CPU that the sidecar may use.";
-        scalyr_memory_limit Amount = "500Mi": "Memory that the sidecar may use.";
+        scalyr_cpu_request Quantity = "100m": "CPU that the sidecar requests.";
+        scalyr_memory_request Quantity = "50Mi": "Memory that the sidecar requests.";
+        scalyr_cpu_limit Quantity = "1": "CPU that the sidecar may use.";
+        scalyr_memory_limit Quantity = "500Mi": "Memory that the sidecar may use.";
     }
     ConnectionPooler {
         connection_pooler_number_of_instances Integer = "2": "How many pods pool the connections of a cluster." <- "connection_pool_number_of_instances";
@@ -237,10 +237,10 @@ pub const KEYS: &[Key] = keys! {
         connection_pooler_image Text = "ghcr.io/zalando/postgres-operator/pgbouncer:v2.0.1": "The image of the poolers." <- "connection_pool_image";
         connection_pooler_mode Choice("transaction", "session") = "transaction": "When a client gives its connection back." <- "connection_pool_mode";
         connection_pooler_max_db_connections Integer = "60": "How many connections to a database all poolers of a cluster may hold." <- "connection_pool_max_db_connections";
-        connection_pooler_default_cpu_request Amount = "500m": "CPU that a pooler requests." <- "connection_pool_default_cpu_request";
-        connection_pooler_default_memory_request Amount = "100Mi": "Memory that a pooler requests." <- "connection_pool_default_memory_request";
-        connection_pooler_default_cpu_limit Amount = "1": "CPU that a pooler may use." <- "connection_pool_default_cpu_limit";
-        connection_pooler_default_memory_limit Amount = "100Mi": "Memory that a pooler may use." <- "connection_pool_default_memory_limit";
+        connection_pooler_default_cpu_request Quantity = "500m": "CPU that a pooler requests." <- "connection_pool_default_cpu_request";
+        connection_pooler_default_memory_request Quantity = "100Mi": "Memory that a pooler requests." <- "connection_pool_default_memory_request";
+        connection_pooler_default_cpu_limit Quantity = "1": "CPU that a pooler may use." <- "connection_pool_default_cpu_limit";
+        connection_pooler_default_memory_limit Quantity = "100Mi": "Memory that a pooler may use." <- "connection_pool_default_memory_limit";
     }
     Patroni {
         enable_patroni_failsafe_mode Flag = "false": "Whether a leader stays while Kubernetes does not answer but all members do.";

@@ -15,20 +15,20 @@ fn object(configuration: Value) -> Value {
     json!({"apiVersion": "acid.zalan.do/v1", "kind": "OperatorConfiguration", "configuration": configuration})
 }
 
-fn said(result: Result<Loaded, Vec<Problem>>) -> Vec<String> {
-    let problems = match result {
+fn said(result: Result<Loaded, Vec<Finding>>) -> Vec<String> {
+    let findings = match result {
         Ok(loaded) => loaded.warnings,
-        Err(problems) => problems,
+        Err(findings) => findings,
     };
-    let word = |problem: &Problem| if problem.is_error() { "error" } else { "warning" };
-    problems.iter().map(|problem| format!("{}: {problem}", word(problem))).collect()
+    let word = |finding: &Finding| if finding.is_error() { "error" } else { "warning" };
+    findings.iter().map(|finding| format!("{}: {finding}", word(finding))).collect()
 }
 
 #[test]
 fn every_key_has_a_default_that_its_kind_accepts_and_a_name_of_its_own() {
     let mut names = BTreeSet::new();
     for key in KEYS {
-        assert!(grammar::read(key.kind, key.default).is_ok(), "{}", key.name);
+        assert!(grammar::read(key.value_type, key.default).is_ok(), "{}", key.name);
         assert!(names.insert(key.name), "{} is there twice", key.name);
         assert!(key.was.is_none_or(|was| names.insert(was)), "{:?} is there twice", key.was);
         assert!(key.doc.ends_with('.') && key.doc.is_ascii(), "{}: {}", key.name, key.doc);
@@ -333,7 +333,7 @@ fn every_recorded_configuration_is_read_and_only_what_is_not_honoured_is_said() 
         for case in std::fs::read_dir(folder.join(release)).unwrap() {
             let file = case.unwrap().path().join("config.yaml");
             let document: Value = serde_yaml_ng::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-            let loaded = Config::read(&document).unwrap_or_else(|problems| panic!("{}: {problems:?}", file.display()));
+            let loaded = Config::read(&document).unwrap_or_else(|findings| panic!("{}: {findings:?}", file.display()));
             for warning in &loaded.warnings {
                 assert_eq!(warning.message, "pgloom does not honour this key", "{}: {warning}", file.display());
             }

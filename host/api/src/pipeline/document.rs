@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::spec::{KindPathsSpec, LabelRequirement};
+use crate::action::ActionKind;
 
 /// Memory of one call where the document says nothing.
 pub const DEFAULT_MEMORY: u64 = 64 << 20;
@@ -44,18 +45,11 @@ pub struct Step {
     pub matches: Match,
 }
 
-/// Where a component comes from.
+/// Where a component comes from. Registries come with a later release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file, relative to the document's folder.
     File(PathBuf),
-    /// An artifact in a registry.
-    Oci {
-        /// Name and tag.
-        reference: String,
-        /// The digest of the artifact's manifest.
-        digest: Digest,
-    },
 }
 
 /// A SHA-256 digest, as in `sha256:9f86…`.
@@ -72,7 +66,7 @@ pub struct Grants {
     /// The fields and entries that it may take out again.
     pub removes: Vec<KindPaths>,
     /// The actions that it may ask for; nothing means what the plugin names.
-    pub actions: Option<BTreeSet<Action>>,
+    pub actions: Option<BTreeSet<ActionKind>>,
     /// Which Secrets it may read.
     pub secrets: SecretsGrant,
 }
@@ -99,20 +93,6 @@ pub struct KindPaths {
     pub kind: String,
     /// Field paths; never empty.
     pub paths: Vec<String>,
-}
-
-/// The catalogue of actions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "the contract describes each")]
-pub enum Action {
-    Credential,
-    UserList,
-    PoolerAccess,
-    ConfigurePatroni,
-    Promote,
-    ExpandClaim,
-    ModifyVolume,
-    GrowFilesystem,
 }
 
 /// Which Secrets a step may read.
@@ -174,41 +154,6 @@ fn holds(requirement: &LabelRequirement, labels: &BTreeMap<String, String>) -> b
         "NotIn" => !listed,
         "Exists" => value.is_some(),
         _ => value.is_none(),
-    }
-}
-
-impl Action {
-    /// Every action, in the contract's order.
-    pub const ALL: [Self; 8] = [
-        Self::Credential,
-        Self::UserList,
-        Self::PoolerAccess,
-        Self::ConfigurePatroni,
-        Self::Promote,
-        Self::ExpandClaim,
-        Self::ModifyVolume,
-        Self::GrowFilesystem,
-    ];
-
-    /// The contract's name, as in `expand-claim`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Credential => "credential",
-            Self::UserList => "user-list",
-            Self::PoolerAccess => "pooler-access",
-            Self::ConfigurePatroni => "configure-patroni",
-            Self::Promote => "promote",
-            Self::ExpandClaim => "expand-claim",
-            Self::ModifyVolume => "modify-volume",
-            Self::GrowFilesystem => "grow-filesystem",
-        }
-    }
-
-    /// The action of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.name() == name)
     }
 }
 

@@ -4,14 +4,17 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::CustomResource;
+use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::action::ActionKind;
+
 /// Which plugins run for every cluster, and in which order.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
+    crates(kube_core = "::kube_core"),
     group = "pgloom.dev",
     version = "v1alpha1",
     kind = "Pipeline",
@@ -76,23 +79,29 @@ pub struct StepSpec {
     pub matches: Option<MatchSpec>,
 }
 
-/// Where a component comes from: `file`, or `oci` with its digest.
+/// The rule against registries, for the API server and for [`super::Document`].
+pub(super) const NO_REGISTRY: &str = "this release does not pull components from a registry";
+/// The remedy for [`NO_REGISTRY`].
+pub(super) const USE_FILE: &str = "copy the component into the folder of the plugins and give file";
+
+/// Where a component comes from: `file`. `oci` and `digest` are reserved for a later release, and refused in this one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.file) != has(self.oci)", "message": "give either file or oci"},
-    {"rule": "has(self.oci) == has(self.digest)", "message": "a component from a registry needs its digest, and only such a one has it here"}
+    {"rule": "!has(self.oci)", "message": format!("{NO_REGISTRY}; {USE_FILE}")},
+    {"rule": "has(self.file) || has(self.oci)", "message": "a step needs a component; give file"},
+    {"rule": "!has(self.digest) || has(self.oci)", "message": "digest belongs to oci; pin a file by the digest of the step"}
 ]))]
 pub struct SourceSpec {
     /// A file, relative to the folder of the pipeline document or of the plugins. Example: `tls.wasm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub file: Option<String>,
-    /// An artifact in a registry. Example: `ghcr.io/example/tls:0.1.0`.
+    /// An artifact in a registry; not supported in this release. Example: `ghcr.io/example/tls:0.1.0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub oci: Option<String>,
-    /// The digest of the artifact's manifest.
+    /// The digest of the artifact's manifest; not supported in this release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
     pub digest: Option<String>,
@@ -237,7 +246,7 @@ fn anything(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 fn actions(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let names: Vec<_> = super::Action::ALL.iter().map(|action| action.name()).collect();
+    let names: Vec<_> = ActionKind::ALL.iter().map(|kind| kind.name()).collect();
     schemars::json_schema!({"type": "array", "items": {"type": "string", "enum": names}})
 }
 

@@ -3,15 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Resources;
+use super::{Resources, alias};
 
 /// The connection pooler. What is not given is `connection_pooler_*` of the operator configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "!(has(self.numberOfInstances) && has(self.number_of_instances))",
-     "message": "numberOfInstances and number_of_instances are two names of one field; give one of them"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = alias::rules(Some("connectionPooler"))))]
 pub struct ConnectionPooler {
     /// How many pods pool connections. Default: `2`. Example: `2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

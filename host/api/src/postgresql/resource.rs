@@ -16,15 +16,15 @@ use super::pattern;
 pub struct Resources {
     /// What is reserved on the node. Default: the operator configuration's, for each resource by itself. Example: `{cpu: 100m, memory: 250Mi}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests: Option<ResourceAmounts>,
+    pub requests: Option<ResourceList>,
     /// What may be used at most. Default: the operator configuration's, for each resource by itself. Example: `{cpu: "1", memory: 500Mi}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limits: Option<ResourceAmounts>,
+    pub limits: Option<ResourceList>,
 }
 
 /// Amounts of resources. What is not given is the operator configuration's default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ResourceAmounts {
+pub struct ResourceList {
     /// CPU, in cores or thousandths of one, as a string. Default: the operator configuration's. Example: `500m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = pattern::QUANTITY))]

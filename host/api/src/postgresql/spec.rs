@@ -3,20 +3,22 @@
 
 use std::collections::BTreeMap;
 
-use kube::CustomResource;
+use kube_derive::CustomResource;
+use pgloom_common::role::Attribute;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::kubernetes as of_kubernetes;
 use super::{
     AdditionalVolume, Clone as CloneSource, ConnectionPooler, Patroni, PostgresqlParams, PostgresqlStatus,
-    PreparedDatabase, Resources, Standby, Stream, Tls, Volume, pattern,
+    PreparedDatabase, Resources, Standby, Stream, Tls, Volume, alias, pattern,
 };
 
 /// What a user asks of a cluster. Names of older releases are accepted beside the current ones.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
+    crates(kube_core = "::kube_core"),
     group = "acid.zalan.do",
     version = "v1",
     kind = "postgresql",
@@ -84,14 +86,7 @@ use super::{
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "!(has(self.enableConnectionPool) && has(self.enableConnectionPooler))",
-     "message": "enableConnectionPool and enableConnectionPooler are two names of one field; give one of them"},
-    {"rule": "!(has(self.connectionPool) && has(self.connectionPooler))",
-     "message": "connectionPool and connectionPooler are two names of one section; give one of them"},
-    {"rule": "!(has(self.clone) && self.clone.cluster != '' && has(self.standby))",
-     "message": "a cluster is either a clone or a standby; remove one of clone and standby"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = rules()))]
 pub struct PostgresqlSpec {
     /// The team that owns the cluster. The cluster's name starts with it and a hyphen, unless the operator is configured
     /// otherwise; every object carries it as the label `team`. Example: `acid`.
@@ -377,10 +372,18 @@ pub struct PostgresqlSpec {
     pub liveness_probe: Option<Value>,
 }
 
+fn rules() -> Vec<Value> {
+    let mut rules = alias::rules(None);
+    rules.push(json!({
+        "rule": "!(has(self.clone) && self.clone.cluster != '' && has(self.standby))",
+        "message": "a cluster is either a clone or a standby; remove one of clone and standby",
+    }));
+    rules
+}
+
 fn users(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let names = ["bypassrls", "createdb", "createrole", "inherit", "login", "replication", "superuser"];
-    let with_no = names.iter().flat_map(|name| [(*name).to_owned(), format!("no{name}")]);
-    let flags: Vec<_> = with_no.flat_map(|name| [name.clone(), name.to_uppercase()]).collect();
+    let words = Attribute::ALL.into_iter().flat_map(|attribute| [attribute.word(true), attribute.word(false)]);
+    let flags: Vec<_> = words.flat_map(|word| [word.to_lowercase(), word]).collect();
     schemars::json_schema!({
         "type": "object",
         "maxProperties": 1024,

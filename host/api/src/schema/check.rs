@@ -6,7 +6,9 @@ use std::sync::{Arc, RwLock};
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use crate::problem::{Place, Problem, instead};
+use crate::field::Place;
+use crate::finding::Finding;
+use crate::suggest::instead;
 
 /// A way in which a document does not fit its schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +16,7 @@ pub struct Fault {
     /// Which rule of the schema is broken.
     pub rule: Rule,
     /// What to tell the person.
-    pub problem: Problem,
+    pub finding: Finding,
 }
 
 /// The rules of a schema.
@@ -41,8 +43,8 @@ fn any(schema: &Value, value: &mut Value, place: &Place<'_>, faults: &mut Vec<Fa
     if value.is_null() && schema["nullable"] == true {
         return;
     }
-    if let Some(problem) = type_problem(schema, value, place) {
-        faults.push(Fault { rule: Rule::Type, problem });
+    if let Some(finding) = type_finding(schema, value, place) {
+        faults.push(Fault { rule: Rule::Type, finding });
         return;
     }
     match value {
@@ -62,8 +64,8 @@ fn any(schema: &Value, value: &mut Value, place: &Place<'_>, faults: &mut Vec<Fa
     }
 }
 
-fn form(problem: Option<Problem>, faults: &mut Vec<Fault>) {
-    faults.extend(problem.map(|problem| Fault { rule: Rule::Form, problem }));
+fn form(finding: Option<Finding>, faults: &mut Vec<Fault>) {
+    faults.extend(finding.map(|finding| Fault { rule: Rule::Form, finding }));
 }
 
 fn object(schema: &Value, fields: &mut Map<String, Value>, place: &Place<'_>, faults: &mut Vec<Fault>) {
@@ -77,8 +79,9 @@ fn object(schema: &Value, fields: &mut Map<String, Value>, place: &Place<'_>, fa
             any(&schema["additionalProperties"], value, &place, faults);
         } else if is_closed(schema) {
             let known: Vec<_> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
-            let problem = Problem::error(place.to_string(), "this field does not exist").remedy(instead(name, known));
-            faults.push(Fault { rule: Rule::Known, problem });
+            let finding =
+                Finding::error("this field does not exist").at(place.to_string()).remedy(instead(name, known));
+            faults.push(Fault { rule: Rule::Known, finding });
         }
     }
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -87,21 +90,21 @@ fn object(schema: &Value, fields: &mut Map<String, Value>, place: &Place<'_>, fa
                 Some(example) => format!("add it, as in {example}"),
                 None => "add it".to_owned(),
             };
-            let problem = Problem::error(Place::Member(place, name).to_string(), "is missing").remedy(remedy);
-            faults.push(Fault { rule: Rule::Required, problem });
+            let finding = Finding::error("is missing").at(Place::Member(place, name).to_string()).remedy(remedy);
+            faults.push(Fault { rule: Rule::Required, finding });
         }
     }
     count(schema, ("minProperties", "maxProperties"), fields.len(), ("entry", "entries"), place, faults);
 }
 
-fn choice(schema: &Value, text: &str, place: &Place<'_>) -> Option<Problem> {
+fn choice(schema: &Value, text: &str, place: &Place<'_>) -> Option<Finding> {
     let allowed = schema["enum"].as_array()?;
     let known: Vec<_> = allowed.iter().filter_map(Value::as_str).collect();
     (!known.contains(&text))
-        .then(|| Problem::error(place.to_string(), format!("{text:?} is not allowed")).remedy(instead(text, known)))
+        .then(|| Finding::error(format!("{text:?} is not allowed")).at(place.to_string()).remedy(instead(text, known)))
 }
 
-fn pattern(schema: &Value, text: &str, place: &Place<'_>) -> Option<Problem> {
+fn pattern(schema: &Value, text: &str, place: &Place<'_>) -> Option<Finding> {
     let pattern = schema["pattern"].as_str()?;
     if matches(pattern, text) {
         return None;
@@ -110,11 +113,15 @@ fn pattern(schema: &Value, text: &str, place: &Place<'_>) -> Option<Problem> {
         Some(example) => format!("write it as in {example}"),
         None => format!("it has to match {pattern}"),
     };
-    Some(Problem::error(place.to_string(), format!("{text:?} is not of the form that is allowed here")).remedy(remedy))
+    Some(
+        Finding::error(format!("{text:?} is not of the form that is allowed here"))
+            .at(place.to_string())
+            .remedy(remedy),
+    )
 }
 
 /// Whether a text is of the form of a pattern.
-pub fn matches(pattern: &str, text: &str) -> bool {
+fn matches(pattern: &str, text: &str) -> bool {
     compiled(pattern).is_none_or(|regex| regex.is_match(text))
 }
 
@@ -130,16 +137,17 @@ fn compiled(pattern: &str) -> Option<Arc<Regex>> {
     regex
 }
 
-fn bounds(schema: &Value, value: &Value, place: &Place<'_>) -> Option<Problem> {
+fn bounds(schema: &Value, value: &Value, place: &Place<'_>) -> Option<Finding> {
     let number = value.as_f64()?;
     let bound = |key: &str| schema[key].as_f64();
     if let Some(minimum) = bound("minimum").filter(|minimum| number < *minimum) {
-        let problem = Problem::error(place.to_string(), format!("{value} is less than {minimum}"));
-        return Some(problem.remedy(format!("use {minimum} or more")));
+        let finding = Finding::error(format!("{value} is less than {minimum}")).at(place.to_string());
+        return Some(finding.remedy(format!("use {minimum} or more")));
     }
     let maximum = bound("maximum").filter(|maximum| number > *maximum)?;
     Some(
-        Problem::error(place.to_string(), format!("{value} is more than {maximum}"))
+        Finding::error(format!("{value} is more than {maximum}"))
+            .at(place.to_string())
             .remedy(format!("use {maximum} or less")),
     )
 }
@@ -154,13 +162,13 @@ fn count(
 ) {
     let found = found as u64;
     let noun = |count: u64| format!("{count} {}", if count == 1 { one } else { many });
-    let problem = |message| Problem::error(place.to_string(), message);
+    let finding = |message| Finding::error(message).at(place.to_string());
     if let Some(limit) = schema[least].as_u64().filter(|limit| found < *limit) {
         let message = if found == 0 { "is empty".to_owned() } else { format!("has {}", noun(found)) };
-        form(Some(problem(message).remedy(format!("give it at least {}", noun(limit)))), faults);
+        form(Some(finding(message).remedy(format!("give it at least {}", noun(limit)))), faults);
     }
     if let Some(limit) = schema[most].as_u64().filter(|limit| found > *limit) {
-        form(Some(problem(format!("has {}", noun(found))).remedy(format!("at most {limit} are allowed"))), faults);
+        form(Some(finding(format!("has {}", noun(found))).remedy(format!("at most {limit} are allowed"))), faults);
     }
 }
 
@@ -177,7 +185,7 @@ fn drops_null(schema: &Value, name: &str) -> bool {
     field.is_object() && field["nullable"] != true
 }
 
-fn type_problem(schema: &Value, value: &Value, place: &Place<'_>) -> Option<Problem> {
+fn type_finding(schema: &Value, value: &Value, place: &Place<'_>) -> Option<Finding> {
     if schema["x-kubernetes-int-or-string"] == true {
         let fits = value.is_string() || value.is_i64() || value.is_u64();
         return (!fits).then(|| wrong("a string or an integer", value, place));
@@ -205,12 +213,12 @@ fn type_problem(schema: &Value, value: &Value, place: &Place<'_>) -> Option<Prob
         (true, _) => None,
         (false, false) => Some(wrong(noun, value, place)),
         (false, true) => {
-            Some(Problem::error(place.to_string(), format!("expected {noun}")).remedy("write it in quotes"))
+            Some(Finding::error(format!("expected {noun}")).at(place.to_string()).remedy("write it in quotes"))
         }
     }
 }
 
-fn wrong(expected: &str, value: &Value, place: &Place<'_>) -> Problem {
+fn wrong(expected: &str, value: &Value, place: &Place<'_>) -> Finding {
     let found = match value {
         Value::Null => "nothing".to_owned(),
         Value::Bool(flag) => flag.to_string(),
@@ -219,20 +227,20 @@ fn wrong(expected: &str, value: &Value, place: &Place<'_>) -> Problem {
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "a map".to_owned(),
     };
-    let problem = Problem::error(place.to_string(), format!("expected {expected}, found {found}"));
+    let finding = Finding::error(format!("expected {expected}, found {found}")).at(place.to_string());
     match (expected, value) {
-        ("a string", Value::Number(_) | Value::Bool(_)) => problem.remedy(format!("write it in quotes: \"{value}\"")),
+        ("a string", Value::Number(_) | Value::Bool(_)) => finding.remedy(format!("write it in quotes: \"{value}\"")),
         ("an integer" | "a number", Value::String(text)) if text.parse::<f64>().is_ok() => {
-            problem.remedy(format!("write it without quotes: {text}"))
+            finding.remedy(format!("write it without quotes: {text}"))
         }
         ("true or false", Value::String(text)) if text == "true" || text == "false" => {
-            problem.remedy(format!("write it without quotes: {text}"))
+            finding.remedy(format!("write it without quotes: {text}"))
         }
-        ("true or false", _) => problem.remedy("write true or false"),
+        ("true or false", _) => finding.remedy("write true or false"),
         ("a list", Value::String(_) | Value::Number(_) | Value::Bool(_)) => {
-            problem.remedy("start the line of each entry with a hyphen")
+            finding.remedy("start the line of each entry with a hyphen")
         }
-        _ => problem,
+        _ => finding,
     }
 }
 
@@ -250,7 +258,7 @@ mod tests {
     use super::*;
 
     fn said(schema: &Value, mut value: Value) -> Vec<String> {
-        check(schema, &mut value, "spec").iter().map(|fault| fault.problem.to_string()).collect()
+        check(schema, &mut value, "spec").iter().map(|fault| fault.finding.to_string()).collect()
     }
 
     #[test]

@@ -6,13 +6,13 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-/// The definition with every schema tidied: optional is not nullable, so that the API server drops a null.
+/// The definition with every schema normalized: optional is not nullable, so that the API server drops a null.
 pub fn finished(definition: CustomResourceDefinition) -> Result<CustomResourceDefinition, serde_json::Error> {
     let mut value = serde_json::to_value(definition)?;
     if let Some(versions) = value.pointer_mut("/spec/versions").and_then(Value::as_array_mut) {
         for version in versions {
             if let Some(schema) = version.pointer_mut("/schema/openAPIV3Schema") {
-                tidy(schema);
+                normalize(schema);
             }
         }
     }
@@ -24,7 +24,7 @@ pub fn finished(definition: CustomResourceDefinition) -> Result<CustomResourceDe
 /// It is made without the detour by a definition, which takes a program's start many times longer; a test keeps both equal.
 pub fn object_schema<Spec: JsonSchema>() -> Value {
     let mut spec = generator().into_root_schema_for::<Spec>().to_value();
-    tidy(&mut spec);
+    normalize(&mut spec);
     json!({
         "type": "object",
         "required": ["spec"],
@@ -53,7 +53,7 @@ fn generator() -> SchemaGenerator {
 }
 
 /// Removes what schemars adds and a CustomResourceDefinition does not need.
-fn tidy(schema: &mut Value) {
+fn normalize(schema: &mut Value) {
     let Value::Object(fields) = schema else { return };
     // A default would be written into what the user has stored; ours are in the descriptions.
     fields.remove("default");
@@ -73,7 +73,7 @@ fn tidy(schema: &mut Value) {
     }
     for nested in children(fields) {
         drop_nullable(nested);
-        tidy(nested);
+        normalize(nested);
     }
 }
 
@@ -102,6 +102,18 @@ fn children(fields: &mut Map<String, Value>) -> Vec<&mut Value> {
         }
     }
     found
+}
+
+/// JSON pointers to the fields that have a format. Fields inside lists are not searched.
+pub fn fields_with_format(schema: &Value, format: &str) -> Vec<String> {
+    let mut fields = Vec::new();
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        if field["format"] == format {
+            fields.push(format!("/{name}"));
+        }
+        fields.extend(fields_with_format(field, format).iter().map(|below| format!("/{name}{below}")));
+    }
+    fields
 }
 
 /// The schema of a Kubernetes type inside ours, with where to read about each of its fields in place of its own words.

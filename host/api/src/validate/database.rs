@@ -1,42 +1,36 @@
-//! Roles and databases of a manifest: what is wrong with them. What is merely left out is told by who gathers the roles.
+//! Roles and databases of a manifest: what refuses the manifest. What is only left out is reported where roles are gathered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pgloom_common::role::{Attributes, MAX_IDENTIFIER, is_identifier, is_username};
 use serde_json::Value;
 
-use super::role::{Flag, is_identifier, is_name, normalised};
-use super::{Rules, did_you_mean, members};
-use crate::postgresql::{PreparedDatabase, PreparedSchema};
-use crate::problem::{Problem, member};
+use super::{Rules, members};
+use crate::field::member;
+use crate::finding::Finding;
+use crate::postgresql::{PreparedDatabase, role_names, with_defaults};
+use crate::suggest::nearest_or;
 
-/// The schema of a prepared database that names none.
-const DEFAULT_SCHEMA: &str = "data";
-/// PostgreSQL cuts longer names off.
-const MAX_IDENTIFIER: usize = 63;
-
-pub fn users(spec: &Value, rules: &Rules, problems: &mut Vec<Problem>) -> BTreeMap<String, Vec<Flag>> {
+/// The manifest's roles with their attributes, reserved names included.
+pub fn users(spec: &Value, findings: &mut Vec<Finding>) -> BTreeMap<String, Attributes> {
     let mut users = BTreeMap::new();
-    for (name, flags) in members(&spec["users"]) {
+    for (name, words) in members(&spec["users"]) {
         let path = member("spec.users", name);
-        if !is_name(name) {
-            let problem = Problem::error(path, format!("invalid username: {name:?}"));
-            problems
-                .push(problem.remedy("use lower case letters, digits, - and _, first and last a letter or a digit"));
+        if !is_username(name) {
+            let finding = Finding::error(format!("invalid username: {name:?}")).at(path);
+            findings
+                .push(finding.remedy("use lower case letters, digits, - and _, first and last a letter or a digit"));
             continue;
         }
         if name.len() > MAX_IDENTIFIER {
-            problems.push(cut(path, name));
+            findings.push(truncated(path, name));
             continue;
         }
-        if rules.reserves(name) {
-            continue;
-        }
-        let words = flags.as_array().into_iter().flatten().filter_map(Value::as_str);
-        match normalised(words) {
-            Ok(flags) => drop(users.insert(name.clone(), flags)),
+        match Attributes::parse(words.as_array().into_iter().flatten().filter_map(Value::as_str)) {
+            Ok(attributes) => drop(users.insert(name.clone(), attributes)),
             Err(error) => {
-                let problem = Problem::error(path, format!("invalid flags for user {name:?}: {error}"));
-                problems.push(problem.remedy(
+                let finding = Finding::error(format!("invalid flags for user {name:?}: {error}")).at(path);
+                findings.push(finding.remedy(
                     "use superuser, inherit, login, nologin, createrole, createdb, replication, bypassrls, or no before one",
                 ));
             }
@@ -45,93 +39,61 @@ pub fn users(spec: &Value, rules: &Rules, problems: &mut Vec<Problem>) -> BTreeM
     users
 }
 
-pub fn databases(
+/// Checks names and owners of `spec.databases`.
+pub fn check_databases(
     spec: &Value,
-    users: &BTreeMap<String, Vec<Flag>>,
+    users: &BTreeMap<String, Attributes>,
     prepared: &BTreeMap<String, PreparedDatabase>,
     rules: &Rules,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<String, String> {
-    let mut known: BTreeSet<&str> = users.keys().map(String::as_str).collect();
-    let prepared_roles = prepared_roles(prepared);
-    known.extend(prepared_roles.iter().map(String::as_str));
+    findings: &mut Vec<Finding>,
+) {
+    let prepared_roles = usable_roles(prepared);
+    let mut known: BTreeSet<&str> = users.keys().chain(&prepared_roles).map(String::as_str).collect();
     known.extend(rules.protected_roles.iter().chain(rules.other_roles.iter().flatten()).map(String::as_str));
     known.extend([rules.super_username.as_str(), rules.replication_username.as_str()]);
-
-    let mut databases = BTreeMap::new();
     for (name, owner) in members(&spec["databases"]) {
         let path = member("spec.databases", name);
-        let Some(owner) = owner.as_str() else { continue };
-        if !is_identifier(name) {
-            continue;
-        }
+        let Some(owner) = owner.as_str().filter(|_| is_identifier(name)) else { continue };
         if name.len() > MAX_IDENTIFIER {
-            problems.push(cut(path, name));
+            findings.push(truncated(path, name));
             continue;
         }
-        // With roles from elsewhere, only who reads them knows.
+        // Roles of a teams API or of Secrets are not known here: gathering them checks the owner, too.
         if !known.contains(owner) && rules.other_roles.is_some() {
-            let message = format!("the owner {owner:?} of database {name:?} is defined nowhere");
-            let remedy = did_you_mean(owner, known.iter().copied(), &format!("add {owner} to spec.users"));
-            problems.push(Problem::error(path, message).remedy(remedy));
+            let message = format!("the owner {owner:?} of database {name:?} is not defined");
+            let remedy = nearest_or(owner, known.iter().copied(), &format!("add {owner} to spec.users"));
+            findings.push(Finding::error(message).at(path).remedy(remedy));
         }
-        databases.insert(name.clone(), owner.to_owned());
     }
-    databases
 }
 
-pub fn prepared(spec: &Value, cluster: &str, problems: &mut Vec<Problem>) -> BTreeMap<String, PreparedDatabase> {
+/// The prepared databases with their defaults, names that cannot be used included. None if the section is missing.
+pub fn prepared(spec: &Value, cluster: &str, findings: &mut Vec<Finding>) -> BTreeMap<String, PreparedDatabase> {
     let Some(section) = spec["preparedDatabases"].as_object() else { return BTreeMap::new() };
-    let mut databases = BTreeMap::new();
-    if section.is_empty() {
-        databases.insert(cluster.replace('-', "_"), with_schema(PreparedDatabase::default()));
-    }
-    for (name, value) in section {
-        let Ok(mut database) = serde_json::from_value::<PreparedDatabase>(value.clone()) else { continue };
-        if !is_identifier(name) {
-            continue;
-        }
-        database = with_schema(database);
-        database.schemas.retain(|schema, _| is_identifier(schema));
-        databases.insert(name.clone(), database);
-    }
-    for role in prepared_roles(&databases).iter().filter(|role| role.len() > MAX_IDENTIFIER) {
-        problems.push(cut("spec.preparedDatabases".to_owned(), role));
+    let read = |(name, value): (&String, &Value)| Some((name.clone(), serde_json::from_value(value.clone()).ok()?));
+    let databases = with_defaults(section.iter().filter_map(read).collect(), cluster);
+    for role in usable_roles(&databases).iter().filter(|role| role.len() > MAX_IDENTIFIER) {
+        findings.push(truncated("spec.preparedDatabases".to_owned(), role));
     }
     databases
 }
 
-fn with_schema(mut database: PreparedDatabase) -> PreparedDatabase {
-    if database.schemas.is_empty() {
-        database.schemas.insert(DEFAULT_SCHEMA.to_owned(), PreparedSchema::default());
-    }
-    database
-}
-
-fn cut(path: String, name: &str) -> Problem {
-    let over = name.len() - MAX_IDENTIFIER;
-    Problem::error(path, format!("{name:?} is longer than {MAX_IDENTIFIER} bytes, which PostgreSQL would cut off"))
-        .remedy(format!("shorten it by {over}"))
-}
-
-/// The names of the roles that prepared databases bring: owner, reader and writer of each database and schema, and their users.
-fn prepared_roles(databases: &BTreeMap<String, PreparedDatabase>) -> Vec<String> {
+/// The roles of the prepared databases and schemas whose names can be used.
+fn usable_roles(databases: &BTreeMap<String, PreparedDatabase>) -> Vec<String> {
     let mut roles = Vec::new();
-    let mut add = |prefix: &str, users: bool| {
-        for kind in ["owner", "reader", "writer"] {
-            roles.push(format!("{prefix}_{kind}"));
-            roles.extend(users.then(|| format!("{prefix}_{kind}_user")));
-        }
-    };
-    for (name, database) in databases {
-        add(name, database.default_users);
-        for (schema, settings) in &database.schemas {
-            if settings.default_roles != Some(false) {
-                add(&format!("{name}_{schema}"), settings.default_users);
-            }
-        }
+    for (name, database) in databases.iter().filter(|(name, _)| is_identifier(name)) {
+        let mut database = database.clone();
+        database.schemas.retain(|schema, _| is_identifier(schema));
+        roles.extend(role_names(name, &database));
     }
     roles
+}
+
+fn truncated(path: String, name: &str) -> Finding {
+    let over = name.len() - MAX_IDENTIFIER;
+    Finding::error(format!("{name:?} is longer than {MAX_IDENTIFIER} bytes, which PostgreSQL would truncate"))
+        .at(path)
+        .remedy(format!("shorten it by {over}"))
 }
 
 #[cfg(test)]
@@ -140,55 +102,15 @@ mod tests {
 
     use super::*;
 
-    fn roles(section: Value, cluster: &str) -> Vec<String> {
-        let mut problems = Vec::new();
-        let databases = prepared(&json!({"preparedDatabases": section}), cluster, &mut problems);
-        assert_eq!(problems, []);
-        prepared_roles(&databases)
-    }
-
     #[test]
-    fn an_empty_section_means_one_database_called_like_the_cluster() {
-        assert_eq!(
-            roles(json!({}), "acid-test"),
-            [
-                "acid_test_owner",
-                "acid_test_reader",
-                "acid_test_writer",
-                "acid_test_data_owner",
-                "acid_test_data_reader",
-                "acid_test_data_writer"
-            ]
-        );
-    }
-
-    #[test]
-    fn users_come_where_they_are_asked_for() {
-        let schemas = json!({"bar": {"defaultUsers": true}, "baz": {"defaultRoles": false, "defaultUsers": true}});
-        assert_eq!(
-            roles(json!({"foo": {"schemas": schemas}}), "acid-x"),
-            [
-                "foo_owner",
-                "foo_reader",
-                "foo_writer",
-                "foo_bar_owner",
-                "foo_bar_owner_user",
-                "foo_bar_reader",
-                "foo_bar_reader_user",
-                "foo_bar_writer",
-                "foo_bar_writer_user",
-            ]
-        );
-        assert!(roles(json!({"foo": {"defaultUsers": true}}), "acid-x").contains(&"foo_reader_user".to_owned()));
-    }
-
-    #[test]
-    fn a_name_that_sql_would_quote_is_left_out() {
-        let mut problems = Vec::new();
+    fn a_name_that_sql_would_quote_defines_no_roles() {
+        let mut findings = Vec::new();
         let spec = json!({"preparedDatabases": {"foo-bar": {}, "ok": {"schemas": {"a-b": {}, "fine": {}}}}});
-        let databases = prepared(&spec, "acid-x", &mut problems);
-        assert_eq!(databases.keys().collect::<Vec<_>>(), ["ok"]);
-        assert_eq!(databases["ok"].schemas.keys().collect::<Vec<_>>(), ["fine"]);
-        assert_eq!(problems, []);
+        let databases = prepared(&spec, "acid-x", &mut findings);
+        assert_eq!(databases.keys().collect::<Vec<_>>(), ["foo-bar", "ok"]);
+        let roles = usable_roles(&databases);
+        assert!(roles.contains(&"ok_fine_owner".to_owned()), "{roles:?}");
+        assert!(roles.iter().all(|role| !role.contains('-')), "{roles:?}");
+        assert_eq!(findings, []);
     }
 }

@@ -2,21 +2,21 @@
 
 use pgloom_common::name::{MAX_CLUSTER_NAME, internal_name, is_dns1035};
 
+use crate::finding::Finding;
 use crate::postgresql::pattern::DNS1035;
-use crate::problem::Problem;
 
 /// Checks a cluster's name. With `prefix` it has to start with the team and a hyphen, in any case.
-pub fn check(name: &str, team: &str, prefix: bool) -> Option<Problem> {
-    if prefix && let Some(problem) = prefix_problem(name, team) {
-        return Some(problem);
+pub fn check(name: &str, team: &str, prefix: bool) -> Option<Finding> {
+    if prefix && let Some(finding) = prefix_finding(name, team) {
+        return Some(finding);
     }
     if name.len() > MAX_CLUSTER_NAME {
-        let problem = problem(format!("name cannot be longer than {MAX_CLUSTER_NAME} characters"));
-        return Some(problem.remedy(format!("shorten it by {}", name.len() - MAX_CLUSTER_NAME)));
+        let finding = finding(format!("name cannot be longer than {MAX_CLUSTER_NAME} characters"));
+        return Some(finding.remedy(format!("shorten it by {}", name.len() - MAX_CLUSTER_NAME)));
     }
     if !is_dns1035(name) {
-        let problem = problem(format!("name must confirm to DNS-1035, regex used for validation is {DNS1035:?}"));
-        return Some(problem.remedy(match prefix && !can_begin(team) {
+        let finding = finding(format!("name must confirm to DNS-1035, regex used for validation is {DNS1035:?}"));
+        return Some(finding.remedy(match prefix && !can_begin(team) {
             true => change(team),
             false => "use lower case letters, digits and hyphens, first a letter, last no hyphen".to_owned(),
         }));
@@ -25,34 +25,36 @@ pub fn check(name: &str, team: &str, prefix: bool) -> Option<Problem> {
 }
 
 /// Every object carries the team as a label.
-pub fn check_team(team: &str) -> Option<Problem> {
+pub fn check_team(team: &str) -> Option<Finding> {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let outer = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
     let bytes = team.as_bytes();
     let fits = bytes.len() <= 63 && bytes.iter().copied().all(inner) && outer(bytes.first()) && outer(bytes.last());
     (!fits).then(|| {
-        let problem = Problem::error("spec.teamId", format!("{team:?} cannot be the value of a label"));
-        problem.remedy("use at most 63 letters, digits, -, _ and ., first and last a letter or a digit")
+        let finding = Finding::error(format!("{team:?} cannot be the value of a label")).at("spec.teamId");
+        finding.remedy("use at most 63 letters, digits, -, _ and ., first and last a letter or a digit")
     })
 }
 
-fn prefix_problem(name: &str, team: &str) -> Option<Problem> {
+fn prefix_finding(name: &str, team: &str) -> Option<Finding> {
     if name.len() < team.len() + 2 {
         let message =
             format!("cluster name must match {{TEAM}}-{{NAME}} format. Got cluster name '{name}', team name '{team}'");
-        return Some(problem(message).remedy(rename(name, team)));
+        return Some(finding(message).remedy(rename(name, team)));
     }
     if team.is_empty() {
-        return Some(Problem::error("spec.teamId", "team name is empty").remedy("name the team that owns the cluster"));
+        return Some(
+            Finding::error("team name is empty").at("spec.teamId").remedy("name the team that owns the cluster"),
+        );
     }
     let starts = name
         .get(..=team.len())
         .is_some_and(|start| start.strip_suffix('-').is_some_and(|start| start.to_lowercase() == team.to_lowercase()));
-    (!starts).then(|| problem("name must match {TEAM}-{NAME} format").remedy(rename(name, team)))
+    (!starts).then(|| finding("name must match {TEAM}-{NAME} format").remedy(rename(name, team)))
 }
 
-fn problem(message: impl Into<String>) -> Problem {
-    Problem::error("metadata.name", message)
+fn finding(message: impl Into<String>) -> Finding {
+    Finding::error(message).at("metadata.name")
 }
 
 fn rename(name: &str, team: &str) -> String {
@@ -108,9 +110,9 @@ mod tests {
             ),
             (&long, "fooobar", Some("name cannot be longer than 58 characters")),
         ] {
-            let problem = check(name, team, true);
-            assert_eq!(problem.as_ref().map(|problem| problem.message.as_str()), expected, "{name} of {team}");
-            assert!(problem.is_none_or(|problem| problem.remedy.is_some()));
+            let finding = check(name, team, true);
+            assert_eq!(finding.as_ref().map(|finding| finding.message.as_str()), expected, "{name} of {team}");
+            assert!(finding.is_none_or(|finding| finding.remedy.is_some()));
         }
     }
 

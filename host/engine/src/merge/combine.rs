@@ -1,31 +1,31 @@
-//! Puts a partial object into a desired one, after all was found to be in order.
+//! Merges the tree of a partial object, which was checked, into the tree of a desired object.
 
 use std::collections::{BTreeMap, HashMap, btree_map::Entry};
 
-use serde_json::Value;
+use crate::{
+    path::Key,
+    tree::{List, Node},
+};
 
-use super::node::{List, Node};
-use crate::path::Key;
-
-/// Lists up to this length are searched; longer ones are indexed.
+/// A list of at most this many entries is searched; for a longer one an index is built.
 const SEARCHED: usize = 8;
 
 impl Node {
-    /// Takes over what the other says. Equal leaves stay with the step that set them first.
-    pub(crate) fn combine(&mut self, other: Self) {
-        if other.is_idle(self) {
+    /// Merges the other tree into this one. A leaf with an equal value keeps the step that set it first.
+    pub(super) fn combine(&mut self, other: Self) {
+        if other.is_noop(self) {
             return;
         }
         match (self, other) {
             (Self::Map(fields, _), Self::Map(others, _)) => combine_fields(fields, others),
             (Self::List(list), Self::List(other)) => list.combine(other),
-            (Self::Leaf(value, _), Self::Leaf(other, _)) if same(value, &other) => {}
+            (Self::Leaf(value, _), Self::Leaf(other, _)) if *value == other => {}
             (place, other) => *place = other,
         }
     }
 
-    /// Whether it changes nothing: empty maps and lists do not clear what others put there.
-    pub(crate) fn is_idle(&self, before: &Self) -> bool {
+    /// Whether merging it changes nothing: an empty map or list does not clear what other steps set.
+    pub(super) fn is_noop(&self, before: &Self) -> bool {
         match self {
             Self::Leaf(..) => false,
             Self::Map(fields, _) => fields.is_empty() && matches!(before, Self::Map(..)),
@@ -49,6 +49,7 @@ impl List {
     fn combine(&mut self, other: Self) {
         let here = positions(&other.entries, &self.entries);
         let there = positions(&self.entries, &other.entries);
+        // Each entry is moved out exactly once: `order` names every index of both lists once.
         let mut before: Vec<_> = std::mem::take(&mut self.entries).into_iter().map(Some).collect();
         let mut after: Vec<_> = other.entries.into_iter().map(Some).collect();
         for (left, right) in order(&here, &there) {
@@ -66,8 +67,8 @@ impl List {
     }
 }
 
-/// For each entry of `of`, where the entry with the same key is `among` the others.
-pub(crate) fn positions(among: &[(Key, Node)], of: &[(Key, Node)]) -> Vec<Option<usize>> {
+/// For each entry of `of`, the index of the entry with the same key in `among`.
+pub(super) fn positions(among: &[(Key, Node)], of: &[(Key, Node)]) -> Vec<Option<usize>> {
     if among.len() <= SEARCHED {
         return of.iter().map(|(key, _)| among.iter().position(|(other, _)| other == key)).collect();
     }
@@ -75,13 +76,21 @@ pub(crate) fn positions(among: &[(Key, Node)], of: &[(Key, Node)]) -> Vec<Option
     of.iter().map(|(key, _)| index.get(key).copied()).collect()
 }
 
-/// In which order the entries of two lists come together, by the rules of server-side apply: the right list's order holds
-/// for its own entries; an entry of the left alone stays behind the one that it followed, as far as both can be had.
+/// The order of the merged list: pairs of an index on the left (the list so far) and on the right (the contribution).
 ///
-/// `here` gives for each entry on the left its place on the right, `there` the reverse; the answer is pairs of places.
+/// `here` gives for each entry on the left its index on the right, `there` the reverse. The rules are those of
+/// server-side apply, so that steps give the object that field managers in the same order would give:
+///
+/// 1. The entries on the right keep their order.
+/// 2. An entry that is only on the left stays behind the entry that it followed, as far as rule 1 allows.
+///
+/// The walk is the one of structured-merge-diff, the server's own library (`visitListItems` in
+/// <https://github.com/kubernetes-sigs/structured-merge-diff/blob/master/typed/merge.go>). It goes through both lists
+/// at once. Shared entries are paired in the right list's order; between two of them come first the left's own entries,
+/// then the right's own.
 fn order(here: &[Option<usize>], there: &[Option<usize>]) -> Vec<(Option<usize>, Option<usize>)> {
     let mut pairs = Vec::with_capacity(here.len() + there.len());
-    // The shared entries in the right list's order; the next of them is the one that the left waits for.
+    // The shared entries, as indices on the right. `awaited` is the next one that has not been paired.
     let mut shared = there.iter().enumerate().filter(|(_, left)| left.is_some()).map(|(right, _)| right);
     let mut awaited = shared.next();
     let (mut left, mut right) = (0, 0);
@@ -95,6 +104,8 @@ fn order(here: &[Option<usize>], there: &[Option<usize>]) -> Vec<(Option<usize>,
                 right += 1;
                 continue;
             }
+            // Shared, but not the next one: the two lists differ in order and the right one wins (rule 1). The entry is
+            // paired when the right list reaches it.
             if twin.is_some() && awaited.is_some() && awaited != twin {
                 left += 1;
                 continue;
@@ -102,13 +113,15 @@ fn order(here: &[Option<usize>], there: &[Option<usize>]) -> Vec<(Option<usize>,
         }
         if left < here.len() {
             match twin {
+                // Rule 2: it comes directly behind the entry that it followed on the left.
                 None => {
                     pairs.push((Some(left), None));
                     left += 1;
                     continue;
                 }
-                // It was paired when the right list came to it.
+                // It was paired when the right list reached it.
                 Some(place) if place < right => left += 1,
+                // It is the awaited one. The right's own entries before it come first, below.
                 Some(_) => {}
             }
         }
@@ -121,9 +134,4 @@ fn order(here: &[Option<usize>], there: &[Option<usize>]) -> Vec<(Option<usize>,
         }
     }
     pairs
-}
-
-/// Whether two leaves say the same.
-pub(crate) fn same(left: &Value, right: &Value) -> bool {
-    left == right
 }

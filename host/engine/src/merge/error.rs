@@ -5,24 +5,24 @@ use std::fmt::{self, Display};
 use pgloom_api::seal;
 use serde_json::Value;
 
-use super::node::Node;
 use crate::{
-    claim::Missing,
     contract::ObjectRef,
     path::{self, FieldPath},
+    permission::Missing,
     schema,
+    tree::{Node, TypeMismatch},
 };
 
 /// How many characters of a value an error shows.
 const SHOWN: usize = 80;
 
-/// Why a contribution was refused. Nothing of it was merged.
+/// Why a contribution is refused. Nothing of it is merged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The merge table is broken.
+    /// The merge table cannot be parsed.
     #[error(transparent)]
     Schema(#[from] schema::Error),
-    /// The partial object does not say which object it is part of.
+    /// The partial object has no `apiVersion`, `kind` or `metadata.name` that can be used.
     #[error("step {step}: a contribution has no usable {field}: {problem}")]
     Identify {
         /// The step that contributed it.
@@ -32,18 +32,22 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// Plugins do not make objects of this kind.
+    /// A plugin must not create objects of this kind.
     #[error("step {step}: {} must not be contributed: {reason}", Name(.object))]
     Kind {
         /// The step that contributed it.
         step: String,
         /// The object.
         object: Box<ObjectRef>,
-        /// Why plugins do not make it, and who does.
+        /// Why, and who creates such objects.
         reason: &'static str,
     },
     /// The object does not exist, and the step may not create it.
-    #[error("step {step}: no earlier step made {}, and the step must not: {}", Name(.object), remedy(*.missing, "the creation of its kind"))]
+    #[error(
+        "step {step}: no earlier step created {}, and the step must not create it: {}",
+        Name(.object),
+        remedy(*.missing, "the creation of its kind")
+    )]
     Create {
         /// The step that contributed it.
         step: String,
@@ -52,9 +56,9 @@ pub enum Error {
         /// What would allow it.
         missing: Missing,
     },
-    /// The step writes outside of what it claims and is granted.
-    #[error("step {step}: it must not write `{path}` of {}: {}", Name(.object), remedy(*.missing, "the field"))]
-    Claim {
+    /// The step writes a field without the permission for it.
+    #[error("step {step}: must not write `{path}` of {}: {}", Name(.object), remedy(*.missing, "the field"))]
+    Permission {
         /// The step that wrote it.
         step: String,
         /// The object.
@@ -64,9 +68,9 @@ pub enum Error {
         /// What would allow it.
         missing: Missing,
     },
-    /// The field is nobody's to set, or only the creator's.
-    #[error("step {step}: it must not write `{path}` of {}: {reason}", Name(.object))]
-    Forbid {
+    /// The field is reserved for the host, for the API server, or for the step that created the object.
+    #[error("step {step}: must not write `{path}` of {}: {reason}", Name(.object))]
+    Reserved {
         /// The step that wrote it.
         step: String,
         /// The object.
@@ -76,9 +80,9 @@ pub enum Error {
         /// Why.
         reason: &'static str,
     },
-    /// A value is not what its field holds.
+    /// A value is not of its field's type.
     #[error("step {step}: `{path}` of {} cannot be merged: {problem}", Name(.object))]
-    Shape {
+    TypeMismatch {
         /// The step that contributed it.
         step: String,
         /// The object.
@@ -91,8 +95,8 @@ pub enum Error {
     /// An earlier step set the field to another value.
     #[error(transparent)]
     Conflict(Box<Conflict>),
-    /// Something cannot be removed.
-    #[error("step {step}: it must not remove `{path}` of {}: {reason}", Name(.object))]
+    /// The step must not remove the field or entry.
+    #[error("step {step}: must not remove `{path}` of {}: {reason}", Name(.object))]
     Remove {
         /// The step that wants it removed.
         step: String,
@@ -103,7 +107,7 @@ pub enum Error {
         /// Why, and what would allow it.
         reason: &'static str,
     },
-    /// The path of a removal cannot be read.
+    /// The path of a removal cannot be parsed.
     #[error("step {step}: a removal from {} has no usable path", Name(.object))]
     Path {
         /// The step that wants it removed.
@@ -119,7 +123,8 @@ pub enum Error {
 /// Two steps that want different values for one field.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "steps {owner} and {step} set `{path}` of {} to different values: {owned} and {value}; grant {step} to override it, or let only one of them set it",
+    "steps {owner} and {step} set `{path}` of {} to different values: {owned} and {value}; \
+     grant {step} to override it, or let only one of them set it",
     Name(.object)
 )]
 pub struct Conflict {
@@ -131,13 +136,13 @@ pub struct Conflict {
     pub object: ObjectRef,
     /// The field.
     pub path: FieldPath,
-    /// What the later step says, as it may be shown.
+    /// The later step's value, shortened; a confidential value is hidden.
     pub value: String,
-    /// What the first step said, as it may be shown.
+    /// The first step's value, shortened; a confidential value is hidden.
     pub owned: String,
 }
 
-/// An object's name as people write it.
+/// Writes an object as `apps/v1 StatefulSet orders`.
 struct Name<'a>(&'a ObjectRef);
 
 impl Display for Name<'_> {
@@ -148,13 +153,25 @@ impl Display for Name<'_> {
 
 fn remedy(missing: Missing, what: &str) -> String {
     match missing {
-        Missing::Claim => format!("the plugin's description does not claim {what}"),
+        Missing::Description => format!("the plugin's description does not claim {what}"),
         Missing::Grant => format!("the pipeline does not grant the step {what}"),
     }
 }
 
-/// A value as an error may show it: cut to a sane length, and never a credential.
-pub(crate) fn show(node: &Node, confidential: bool) -> String {
+impl Error {
+    /// The error of the step that contributed a value of the wrong type.
+    pub(super) fn type_mismatch(step: &str, object: &ObjectRef, mismatch: TypeMismatch) -> Self {
+        Self::TypeMismatch {
+            step: step.to_owned(),
+            object: Box::new(object.clone()),
+            path: mismatch.path(),
+            problem: mismatch.problem,
+        }
+    }
+}
+
+/// A value as an error shows it: at most [`SHOWN`] characters, and never a credential.
+pub(super) fn show(node: &Node, confidential: bool) -> String {
     if confidential {
         return "(confidential)".to_owned();
     }

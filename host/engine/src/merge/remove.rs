@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
-use super::{Error, Merger, Node, Writer, node::List};
+use super::{error::Error, merger::Merger, writer::Writer};
 use crate::{
-    claim,
     contract::{ObjectKind, ObjectRef},
     path::{FieldPath, Key, Segment},
+    reserved,
+    tree::{List, Node},
 };
 
 impl Merger {
-    /// Removes a field or a list entry, and the map or list around it if that is empty then. Says whether it was there:
-    /// what is not there, be it the field or the object, is as it shall be.
+    /// Removes a field or a list entry, and the map or list around it if that becomes empty. Returns whether the field
+    /// existed: to remove what does not exist, a field or an object, is not an error.
+    ///
+    /// # Errors
+    /// If the path cannot be parsed, the field is reserved or part of an atomic value, or the pipeline does not grant
+    /// it.
     pub fn remove(&mut self, writer: &Writer<'_>, object: &ObjectRef, path: &str) -> Result<bool, Error> {
         let path: FieldPath = path.parse().map_err(|source| Error::Path {
             step: writer.step.to_owned(),
@@ -28,38 +33,39 @@ impl Merger {
         let index = self.find(writer.step, object)?;
         let step = self.step(writer);
         let own = index.and_then(|index| self.objects.get(index)).is_some_and(|object| object.creator == step);
-        if let Some(reason) = claim::unremovable(&path, own) {
+        if let Some(reason) = reserved::unremovable(&path, own) {
             return Err(refuse(reason));
         }
-        if !writer.rights.may_remove(&kind, &path) {
+        if !writer.permissions.may_remove(&kind, &path) {
             return Err(refuse("the pipeline does not grant the step its removal"));
         }
         let Some(before) = index.and_then(|index| self.objects.get_mut(index)) else { return Ok(false) };
-        match look(&before.root, path.segments()) {
+        match find(&before.root, path.segments()) {
             Found::Nothing => Ok(false),
             Found::Place => Ok(cut(&mut Arc::make_mut(before).root, path.segments())),
             Found::Inside => {
-                Err(refuse("it lies inside a value that is merged as a whole; override that value instead"))
+                Err(refuse("it is part of a value that is merged as a whole; override that value instead"))
             }
             Found::Key => Err(refuse("it is a merge key; remove the entry instead")),
         }
     }
 }
 
+/// What a path leads to.
 enum Found {
     Nothing,
     Place,
-    /// Below a leaf.
+    /// A part of an atomic value.
     Inside,
     /// A merge key of an entry.
     Key,
 }
 
-fn look(node: &Node, path: &[Segment]) -> Found {
+fn find(node: &Node, path: &[Segment]) -> Found {
     let Some((first, rest)) = path.split_first() else { return Found::Place };
     match (node, first) {
         (Node::Map(fields, _), Segment::Field(name)) => {
-            fields.get(name).map_or(Found::Nothing, |node| look(node, rest))
+            fields.get(name).map_or(Found::Nothing, |node| find(node, rest))
         }
         (Node::List(list), Segment::Entry(key)) => {
             let Some((_, entry)) = entry(list, key).and_then(|index| list.entries.get(index)) else {
@@ -67,7 +73,7 @@ fn look(node: &Node, path: &[Segment]) -> Found {
             };
             match rest {
                 [Segment::Field(name)] if list.keys.iter().any(|key| key.name == name) => Found::Key,
-                _ => look(entry, rest),
+                _ => find(entry, rest),
             }
         }
         (Node::Leaf(value, _), _) if value.is_object() || value.is_array() => Found::Inside,
@@ -75,7 +81,8 @@ fn look(node: &Node, path: &[Segment]) -> Found {
     }
 }
 
-/// The entry that a key means: the one with that very key, or the only one with those of its merge keys that are given.
+/// The index of the entry that a key means: the one with exactly that key, or the only one that matches the given merge
+/// keys.
 fn entry(list: &List, key: &Key) -> Option<usize> {
     let exact = list.entries.iter().position(|(entry, _)| entry == key);
     exact.or_else(|| {
@@ -85,7 +92,7 @@ fn entry(list: &List, key: &Key) -> Option<usize> {
     })
 }
 
-/// Takes out what `look` found.
+/// Removes what [`find`] found. Returns whether it did.
 fn cut(node: &mut Node, path: &[Segment]) -> bool {
     let Some((first, rest)) = path.split_first() else { return false };
     match (node, first) {

@@ -1,15 +1,20 @@
-//! What the merge promises; the rules of who may write what are in `rights`, those that hold for all input in `laws`.
+//! What the merge promises. `permissions` tests who may write what, `removal` removals, `laws` what holds for every
+//! input.
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::claim::{Claim, Grant};
+use crate::{
+    contract::{ObjectKind, ObjectRef},
+    decision::Desired,
+    permission::{FieldPermission, Permissions, WritePermission},
+};
 
 mod laws;
+mod permissions;
 mod removal;
-mod rights;
 
 const NAMESPACE: &str = "db";
 
@@ -18,21 +23,21 @@ fn kind(of: &Value) -> ObjectKind {
     ObjectKind { api_version: text("apiVersion"), kind: text("kind") }
 }
 
-/// The right to write everything of a kind.
-fn everything(kind: ObjectKind) -> Rights {
-    Rights::new(&[Claim { kind, creates: true, paths: vec!["*".parse().unwrap()] }])
+/// Permission to write everything of a kind.
+fn everything(kind: ObjectKind) -> Permissions {
+    Permissions::new(&[WritePermission { kind, creates: true, paths: vec!["*".parse().unwrap()] }])
 }
 
-fn overriding(path: &str) -> Vec<Grant> {
-    vec![Grant { kind: None, paths: vec![path.parse().unwrap()] }]
+fn overriding(path: &str) -> Vec<FieldPermission> {
+    vec![FieldPermission { kind: None, paths: vec![path.parse().unwrap()] }]
 }
 
-/// Fragments by their steps, each with the right to write everything.
+/// Merges fragments of steps that may write everything.
 fn merge(fragments: &[(&str, Value)]) -> Result<Merger, Error> {
     let mut merger = Merger::new(NAMESPACE).unwrap();
     for (step, fragment) in fragments {
-        let rights = everything(kind(fragment));
-        merger.apply(&Writer { step, rights: &rights }, fragment.clone())?;
+        let permissions = everything(kind(fragment));
+        merger.apply(&Writer { step, permissions: &permissions }, fragment.clone())?;
     }
     Ok(merger)
 }
@@ -52,7 +57,7 @@ fn made(merger: Merger) -> Made {
     Made { object, step, owners }
 }
 
-/// The only object that comes of these fragments.
+/// The only object of these fragments.
 #[track_caller]
 fn merged(fragments: &[(&str, Value)]) -> Made {
     let merger = merge(fragments).unwrap();
@@ -105,7 +110,7 @@ fn entries_of_a_list_meet_by_their_merge_keys() {
 }
 
 #[test]
-fn an_entry_of_its_keys_alone_gives_the_entries_around_it_their_place() {
+fn an_entry_with_nothing_but_its_keys_gives_the_entries_around_it_their_place() {
     let object = merged(&[
         ("spilo", env(json!([{"name": "A", "value": "1"}, {"name": "B", "value": "2"}, {"name": "C", "value": "3"}]))),
         ("clone", env(json!([{"name": "A"}, {"name": "CLONE", "value": "x"}, {"name": "B"}]))),
@@ -141,7 +146,7 @@ fn a_merge_key_that_is_left_out_means_its_default() {
 }
 
 #[test]
-fn two_steps_that_disagree_conflict_and_the_error_says_all_about_it() {
+fn two_steps_that_disagree_conflict_and_the_error_names_steps_field_and_values() {
     let error = refused(&[
         ("spilo", env(json!([{"name": "SCOPE", "value": "orders"}]))),
         ("clone", env(json!([{"name": "SCOPE", "value": "other"}]))),
@@ -169,7 +174,7 @@ fn steps_that_agree_share_a_field_and_the_first_is_named() {
 }
 
 #[test]
-fn a_step_may_change_its_own_mind() {
+fn a_step_may_change_its_own_value() {
     let object =
         merged(&[("spilo", stateful_set(json!({"replicas": 2}))), ("spilo", stateful_set(json!({"replicas": 3})))]);
     assert_eq!(object.object["spec"]["replicas"], 3);
@@ -189,18 +194,18 @@ fn an_atomic_list_is_one_value() {
 #[test]
 fn what_is_refused_leaves_no_trace() {
     let mut merger = merge(&[("spilo", env(json!([{"name": "A", "value": "1"}])))]).unwrap();
-    let rights = everything(kind(&env(json!([]))));
+    let permissions = everything(kind(&env(json!([]))));
     let bad = pod(json!({"containers": [
         {"name": "new", "image": "x"},
         {"name": "postgres", "env": [{"name": "A", "value": "2"}, {"name": "B", "value": "3"}]},
     ]}));
     let before = merger.clone().finish().remove(0).object;
-    merger.apply(&Writer { step: "bad", rights: &rights }, bad).unwrap_err();
+    merger.apply(&Writer { step: "bad", permissions: &permissions }, bad).unwrap_err();
     assert_eq!(merger.finish().remove(0).object, before);
 }
 
 #[test]
-fn null_says_nothing() {
+fn a_null_is_the_same_as_an_absent_field() {
     let object = merged(&[
         (
             "spilo",
@@ -239,7 +244,7 @@ fn an_empty_map_or_list_clears_nothing_and_stays_where_nothing_is() {
 }
 
 #[test]
-fn a_kind_that_nobody_knows_is_merged_deeply_and_its_lists_as_a_whole() {
+fn an_unknown_kind_is_merged_deeply_and_its_lists_as_a_whole() {
     let monitor = |spec: Value| json!({"apiVersion": "example.com/v1", "kind": "Monitor", "metadata": {"name": "orders"}, "spec": spec});
     let object = merged(&[("a", monitor(json!({"x": {"y": 1}}))), ("b", monitor(json!({"x": {"z": [1, 2]}})))]);
     assert_eq!(object.object["spec"], json!({"x": {"y": 1, "z": [1, 2]}}));
@@ -248,39 +253,39 @@ fn a_kind_that_nobody_knows_is_merged_deeply_and_its_lists_as_a_whole() {
     for clash in [json!({"x": {"z": [3]}}), json!({"x": 1}), json!({"x": {"y": {"deep": 1}}})] {
         assert!(matches!(refused(&[first.clone(), ("b", monitor(clash))]), Error::Conflict(_)));
     }
-    // Its own part of a map is no right to the rest.
+    // A step that set a part of a map may not replace the whole map.
     let own = ("b", monitor(json!({"x": {"a": 1}})));
     assert!(matches!(refused(&[first, own, ("b", monitor(json!({"x": 1})))]), Error::Conflict(_)));
 }
 
 #[test]
-fn a_value_of_the_wrong_shape_is_refused_with_its_place() {
+fn a_value_of_the_wrong_type_is_refused_with_its_path() {
     for (spec, message) in [
         (
             json!({"containers": {"name": "a"}}),
-            "`spec.template.spec.containers` of apps/v1 StatefulSet orders cannot be merged: it has to be a list and is a map",
+            "`spec.template.spec.containers` of apps/v1 StatefulSet orders cannot be merged: expected a list, found a map",
         ),
         (json!({"containers": [{"image": "x"}]}), "an entry lacks the merge key `name`"),
         (
             json!({"containers": [{"name": "a"}, {"name": "a"}]}),
-            "containers[name=a]` of apps/v1 StatefulSet orders cannot be merged: it is there twice",
+            "containers[name=a]` of apps/v1 StatefulSet orders cannot be merged: it appears twice",
         ),
         (
             json!({"containers": [{"name": "a", "env": [{"name": "B", "value": {"x": 1}}]}]}),
             "containers[name=a].env[name=B].value` of",
         ),
         (json!({"containers": ["a"]}), "a map with the merge keys of the list"),
-        (json!({"securityContext": 3}), "it has to be a map and is a number"),
-        (json!({"nodeSelector": []}), "it has to be a map and is a list"),
-        (json!({"tolerations": "all"}), "it has to be a list and is a string"),
+        (json!({"securityContext": 3}), "expected a map, found a number"),
+        (json!({"nodeSelector": []}), "expected a map, found a list"),
+        (json!({"tolerations": "all"}), "expected a list, found a string"),
     ] {
         let error = refused(&[("bad", pod(spec))]);
-        assert!(matches!(error, Error::Shape { .. }) && error.to_string().contains(message), "{error}");
+        assert!(matches!(error, Error::TypeMismatch { .. }) && error.to_string().contains(message), "{error}");
     }
 }
 
 #[test]
-fn a_contribution_has_to_say_which_object_it_is_part_of() {
+fn a_contribution_must_name_its_object() {
     for (fragment, field) in [
         (json!([]), "apiVersion"),
         (json!({"kind": "ConfigMap", "metadata": {"name": "a"}}), "apiVersion"),
@@ -298,11 +303,11 @@ fn a_contribution_has_to_say_which_object_it_is_part_of() {
 }
 
 #[test]
-fn an_object_lives_in_the_namespace_of_its_cluster() {
+fn an_object_is_in_the_namespace_of_its_cluster() {
     let in_namespace = |namespace: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": namespace}});
     assert_eq!(merged(&[("a", stateful_set(json!({})))]).object["metadata"]["namespace"], NAMESPACE);
     assert_eq!(merged(&[("a", in_namespace(NAMESPACE))]).object["metadata"]["namespace"], NAMESPACE);
-    assert!(matches!(refused(&[("a", in_namespace("kube-system"))]), Error::Forbid { .. }));
+    assert!(matches!(refused(&[("a", in_namespace("kube-system"))]), Error::Reserved { .. }));
 }
 
 #[test]
@@ -362,7 +367,7 @@ fn objects_come_in_the_order_of_their_creation_and_steps_see_the_kinds_they_ask_
 }
 
 #[test]
-fn a_conflict_shows_no_credential_and_no_book() {
+fn a_conflict_shows_no_credential_and_shortens_a_long_value() {
     let shown = |first: Value, second: Value| match refused(&[
         ("a", env(json!([{"name": "X", "value": first}]))),
         ("b", env(json!([{"name": "X", "value": second}]))),
@@ -378,9 +383,10 @@ fn a_conflict_shows_no_credential_and_no_book() {
     assert_eq!(long.chars().count(), 81);
 
     let mut merger = merge(&[("a", stateful_set(json!({"replicas": 1})))]).unwrap();
-    let rights = everything(kind(&stateful_set(json!({})))).confidential();
-    let error =
-        merger.apply(&Writer { step: "reader", rights: &rights }, stateful_set(json!({"replicas": 2}))).unwrap_err();
+    let permissions = everything(kind(&stateful_set(json!({})))).confidential();
+    let error = merger
+        .apply(&Writer { step: "reader", permissions: &permissions }, stateful_set(json!({"replicas": 2})))
+        .unwrap_err();
     let Error::Conflict(conflict) = error else { panic!("{error}") };
     assert_eq!((conflict.owned.as_str(), conflict.value.as_str()), ("1", "(confidential)"));
 }

@@ -1,3 +1,5 @@
+//! Paths and patterns as text.
+
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -51,7 +53,7 @@ fn text_and_number_are_told_apart_in_a_key() {
 }
 
 #[test]
-fn what_is_no_path_is_refused_with_the_reason() {
+fn a_text_that_is_not_a_path_is_refused_with_the_reason() {
     for (text, reason) in [
         ("", "empty"),
         (".a", "starts with a dot"),
@@ -103,13 +105,13 @@ fn segment() -> impl Strategy<Value = Segment> {
 
 proptest! {
     #[test]
-    fn whatever_can_be_a_path_can_be_written_and_read(segments in prop::collection::vec(segment(), 1..6)) {
+    fn every_path_is_parsed_as_it_is_written(segments in prop::collection::vec(segment(), 1..6)) {
         let written = Pattern(segments.clone()).to_string();
         prop_assert_eq!(written.parse::<Pattern>(), Ok(Pattern(segments)), "{}", written);
     }
 
     #[test]
-    fn no_text_makes_the_reader_fall_over(text in ".*") {
+    fn no_text_makes_the_parser_panic(text in ".*") {
         if let Ok(pattern) = text.parse::<Pattern>() {
             prop_assert_eq!(pattern.to_string().parse::<Pattern>(), Ok(pattern));
         }

@@ -5,57 +5,35 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pgloom_api::pipeline::{self as document, Document, Source};
+use pgloom_common::error::error_chain;
 use serde_json::{Map, Value};
 
-use super::{Pipeline, Step, action_name};
+use super::step::{Pipeline, Step, action_name};
 use crate::call::Limits;
-use crate::claim::{Claim, Grant, Rights};
 use crate::contract::{ObjectKind, WriteClaim};
+use crate::engine::{Engine, MEMORY_CEILING};
 use crate::path::Pattern;
-use crate::plugin::{self, Plugin};
-use crate::runtime::Engine;
+use crate::permission::{FieldPermission, Permissions, WritePermission};
+use crate::plugin::{self, Phase, Plugin};
 
-/// A phase of loading a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum Phase {
-    Fetch,
-    Verify,
-    Compile,
-    Describe,
-    Configure,
-}
-
-impl Phase {
-    /// As it stands in conditions and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fetch => "fetch",
-            Self::Verify => "verify",
-            Self::Compile => "compile",
-            Self::Describe => "describe",
-            Self::Configure => "configure",
-        }
-    }
-}
-
-/// Why a step could not be loaded. The pipeline that runs stays.
+/// Why a step could not be loaded. The running pipeline is not changed.
 #[derive(Debug, thiserror::Error)]
 #[error("step {step}: {} failed: {reason}", phase.as_str())]
 pub struct Error {
     /// The step's name in the document.
     pub step: String,
-    /// How far it came.
+    /// The phase that failed.
     pub phase: Phase,
-    /// What is the matter and what to do.
+    /// What failed, and the remedy.
     pub reason: String,
 }
 
 impl Pipeline {
-    /// Loads every step of a document; files are relative to `folder`. Plugins of `running` with the same digest are kept.
+    /// Loads every step of a document. Files are relative to `folder`. A plugin of `running` with the same digest is
+    /// reused.
     ///
     /// # Errors
-    /// Names the first step that does not load, the phase and the remedy; nothing is loaded then.
+    /// If a step cannot be loaded: the first one, its phase and the remedy. No step is loaded then.
     pub fn load(
         engine: &Arc<Engine>,
         document: &Document,
@@ -67,18 +45,18 @@ impl Pipeline {
             let fail = |phase, reason: String| Error { step: step.name.clone(), phase, reason };
             let bytes = fetch(&step.source, folder).map_err(|reason| fail(Phase::Fetch, reason))?;
             let plugin =
-                load_plugin(engine, &bytes, step, running).map_err(|error| fail(phase_of(&error), chain(&error)))?;
+                load_plugin(engine, &bytes, step, running).map_err(|error| fail(error.phase(), error_chain(&error)))?;
             let step = configure(step, plugin, &steps).map_err(|reason| fail(Phase::Configure, reason))?;
             steps.push(step);
         }
         Ok(Self { name: document.name.clone(), steps })
     }
 
-    /// A pipeline of plugins that are already there, each under its own name, with an empty configuration and with all the
-    /// rights that it claims.
+    /// A pipeline of loaded plugins. Each step has its plugin's name, an empty configuration and all permissions that
+    /// the plugin describes.
     ///
     /// # Errors
-    /// If a plugin's schema refuses the empty configuration or a requirement is not met.
+    /// If a plugin's schema refuses the empty configuration, or a requirement is not met.
     pub fn of(plugins: Vec<Arc<Plugin>>) -> Result<Self, Error> {
         let mut steps: Vec<Step> = Vec::new();
         for plugin in plugins {
@@ -111,9 +89,6 @@ fn fetch(source: &Source, folder: &Path) -> Result<Vec<u8>, String> {
             std::fs::read(&path)
                 .map_err(|error| format!("{}: {error}; check `source.file` and the plugin folder", path.display()))
         }
-        Source::Oci { reference, .. } => Err(format!(
-            "{reference}: this host does not pull from registries; put the component into the plugin folder and use `source.file`"
-        )),
     }
 }
 
@@ -132,62 +107,41 @@ fn load_plugin(
     }
 }
 
-fn phase_of(error: &plugin::Error) -> Phase {
-    match error.phase() {
-        "compile" => Phase::Compile,
-        "describe" => Phase::Describe,
-        _ => Phase::Verify,
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
 fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Result<Step, String> {
     check_requirements(&plugin, earlier)?;
     let config = complete(&step.config, &plugin.description.config_schema)?;
-    let claims = plugin.description.writes.iter().map(claim).collect::<Result<Vec<_>, _>>()?;
-    let mut rights =
-        Rights::new(&claims).overrides(grants(&step.grants.overrides)?).removes(grants(&step.grants.removes)?);
-    if let Some(writes) = &step.grants.writes {
-        rights = rights.granted(&writes.iter().map(write_grant).collect::<Result<Vec<_>, _>>()?);
+    let writes = plugin.description.writes.iter().map(described).collect::<Result<Vec<_>, _>>()?;
+    let mut permissions = Permissions::new(&writes)
+        .overrides(field_permissions(&step.grants.overrides)?)
+        .removes(field_permissions(&step.grants.removes)?);
+    if let Some(grants) = &step.grants.writes {
+        permissions = permissions.granted(&grants.iter().map(granted).collect::<Result<Vec<_>, _>>()?);
     }
     if step.grants.secrets != document::SecretsGrant::None {
-        rights = rights.confidential();
+        permissions = permissions.confidential();
     }
-    let claimed = plugin.description.actions.iter().map(|&kind| action_name(kind));
+    let described = plugin.description.actions.iter().map(|&kind| action_name(kind));
     let actions = match &step.grants.actions {
-        None => claimed.collect(),
-        Some(granted) => claimed.filter(|name| granted.iter().any(|action| action.name() == *name)).collect(),
+        None => described.collect(),
+        Some(granted) => described.filter(|name| granted.iter().any(|action| action.name() == *name)).collect(),
     };
-    let granted = |kind: &ObjectKind| match &step.grants.writes {
+    let may_create = |kind: &ObjectKind| match &step.grants.writes {
         None => true,
-        Some(writes) => {
-            writes.iter().any(|grant| grant.creates && grant.api_version == kind.api_version && grant.kind == kind.kind)
+        Some(grants) => {
+            grants.iter().any(|grant| grant.creates && grant.api_version == kind.api_version && grant.kind == kind.kind)
         }
     };
-    let creates = claims.iter().filter(|claim| claim.creates && granted(&claim.kind));
-    let creates = creates.map(|claim| claim.kind.clone()).collect();
+    let creates = writes.iter().filter(|write| write.creates && may_create(&write.kind));
+    let creates = creates.map(|write| write.kind.clone()).collect();
     let memory = usize::try_from(step.limits.memory).unwrap_or(usize::MAX);
-    if memory > crate::runtime::MEMORY_CEILING {
-        return Err(format!(
-            "limits.memory is more than the most a call can have, {} bytes",
-            crate::runtime::MEMORY_CEILING
-        ));
+    if memory > MEMORY_CEILING {
+        return Err(format!("limits.memory is {memory} bytes; use {MEMORY_CEILING} or less"));
     }
     Ok(Step {
         name: step.name.clone(),
         plugin,
         config,
-        rights,
+        permissions,
         creates,
         actions,
         secrets: step.grants.secrets.clone(),
@@ -202,15 +156,15 @@ fn check_requirements(plugin: &Plugin, earlier: &[Step]) -> Result<(), String> {
         let found = earlier.iter().find(|step| step.plugin.description.name == requirement.plugin);
         let Some(found) = found else {
             return Err(format!(
-                "it needs plugin {} {} in an earlier step; add it",
+                "the plugin requires plugin {} {} in an earlier step; add it",
                 requirement.plugin, requirement.version
             ));
         };
         let version = &found.plugin.description.version;
-        let wanted = semver::VersionReq::parse(&requirement.version).map_err(|error| error.to_string())?;
-        if !semver::Version::parse(version).is_ok_and(|version| wanted.matches(&version)) {
+        let required = semver::VersionReq::parse(&requirement.version).map_err(|error| error.to_string())?;
+        if !semver::Version::parse(version).is_ok_and(|version| required.matches(&version)) {
             return Err(format!(
-                "it needs plugin {} {}, step {} has {version}",
+                "the plugin requires plugin {} {}, step {} has {version}",
                 requirement.plugin, requirement.version, found.name
             ));
         }
@@ -218,7 +172,7 @@ fn check_requirements(plugin: &Plugin, earlier: &[Step]) -> Result<(), String> {
     Ok(())
 }
 
-/// The step's configuration with the schema's defaults, checked against the schema.
+/// The step's configuration as JSON text, with the schema's defaults, checked against the schema.
 fn complete(config: &Map<String, Value>, schema: &str) -> Result<String, String> {
     let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
     let mut config = config.clone();
@@ -231,7 +185,7 @@ fn complete(config: &Map<String, Value>, schema: &str) -> Result<String, String>
     }
     let config = Value::Object(config);
     let validator = jsonschema::validator_for(&schema)
-        .map_err(|error| format!("the plugin's own configuration schema cannot be used: {error}"))?;
+        .map_err(|error| format!("the plugin's configuration schema is invalid: {error}"))?;
     let problems: Vec<String> = validator
         .iter_errors(&config)
         .map(|error| {
@@ -242,21 +196,21 @@ fn complete(config: &Map<String, Value>, schema: &str) -> Result<String, String>
     if problems.is_empty() { Ok(config.to_string()) } else { Err(problems.join("; ")) }
 }
 
-fn claim(claim: &WriteClaim) -> Result<Claim, String> {
-    Ok(Claim { kind: claim.kind.clone(), creates: claim.creates, paths: patterns(&claim.paths)? })
+fn described(claim: &WriteClaim) -> Result<WritePermission, String> {
+    Ok(WritePermission { kind: claim.kind.clone(), creates: claim.creates, paths: patterns(&claim.paths)? })
 }
 
-fn write_grant(grant: &document::WriteGrant) -> Result<Claim, String> {
+fn granted(grant: &document::WriteGrant) -> Result<WritePermission, String> {
     let kind = ObjectKind { api_version: grant.api_version.clone(), kind: grant.kind.clone() };
-    Ok(Claim { kind, creates: grant.creates, paths: patterns(&grant.paths)? })
+    Ok(WritePermission { kind, creates: grant.creates, paths: patterns(&grant.paths)? })
 }
 
-fn grants(grants: &[document::KindPaths]) -> Result<Vec<Grant>, String> {
-    let grant = |grant: &document::KindPaths| {
+fn field_permissions(grants: &[document::KindPaths]) -> Result<Vec<FieldPermission>, String> {
+    let permission = |grant: &document::KindPaths| {
         let kind = ObjectKind { api_version: grant.api_version.clone(), kind: grant.kind.clone() };
-        Ok(Grant { kind: Some(kind), paths: patterns(&grant.paths)? })
+        Ok(FieldPermission { kind: Some(kind), paths: patterns(&grant.paths)? })
     };
-    grants.iter().map(grant).collect()
+    grants.iter().map(permission).collect()
 }
 
 fn patterns(paths: &[String]) -> Result<Vec<Pattern>, String> {

@@ -1,11 +1,11 @@
-//! From an input to a decision: each relevant step is called and what it contributes is merged.
+//! From an input to a decision: each relevant step is called, and its contributions are merged.
 
 use std::collections::BTreeMap;
 
 use pgloom_api::pipeline::{OnFailure, SecretsGrant};
 use serde_json::{Map, Value};
 
-use super::{Pipeline, Step, action_name};
+use super::step::{Pipeline, Step, action_name};
 use crate::call;
 use crate::contract::{
     self, Action, ActionKind, ActionState, Contribution, DesiredObject, Request, Response, Severity,
@@ -15,7 +15,7 @@ use crate::input::Input;
 use crate::merge::{self, Merger, Writer};
 use crate::select;
 
-/// Why there is no decision. The cluster is held as it is.
+/// Why there is no decision: a step failed. Nothing is applied to the cluster.
 #[derive(Debug, thiserror::Error)]
 #[error("step {step} ({plugin} {version}): {phase} failed: {failure}")]
 pub struct Error {
@@ -27,26 +27,26 @@ pub struct Error {
     pub version: String,
     /// `call`, `answer` or `merge`.
     pub phase: &'static str,
-    /// What is the matter.
+    /// What failed.
     pub failure: Box<Failure>,
 }
 
-/// What is the matter with a step.
+/// What failed in a step.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The call gave no answer.
     #[error(transparent)]
     Call(#[from] call::Error),
-    /// The answer breaks the contract.
-    #[error("the answer is not what the contract says: {0}")]
+    /// The answer violates the contract.
+    #[error("the answer violates the contract: {0}")]
     Answer(String),
-    /// What the step contributes cannot be merged.
+    /// A contribution is refused.
     #[error(transparent)]
     Merge(#[from] merge::Error),
 }
 
 impl Error {
-    /// A stable word for metrics and conditions.
+    /// A stable name in CamelCase, for metrics and as the reason of a condition.
     pub fn category(&self) -> &'static str {
         match &*self.failure {
             Failure::Call(error) => error.category(),
@@ -56,7 +56,7 @@ impl Error {
         }
     }
 
-    /// The findings of a plugin that refused the manifest.
+    /// The findings of a plugin that refuses the manifest; empty for every other failure.
     pub fn findings(&self) -> &[contract::Finding] {
         match &*self.failure {
             Failure::Call(call::Error::Refuse(contract::Failure::InvalidManifest(findings))) => findings,
@@ -66,20 +66,20 @@ impl Error {
 }
 
 impl Pipeline {
-    /// Decides what is desired for one cluster. Pure: no client, no clock, no random.
+    /// Decides the desired state of one cluster. Pure: no client, no clock, no random numbers.
     ///
     /// # Errors
-    /// If a step fails whose document says `onFailure: hold`, or that has nothing to fall back to.
+    /// If a step with `onFailure: hold` fails, or one with `onFailure: keepLast` that has no last response.
     pub fn run(&self, input: &Input) -> Result<Decision, Error> {
         let (merger, mut decision) = self.merged(input)?;
         decision.objects = merger.finish();
         Ok(decision)
     }
 
-    /// Which step set each leaf, by field path, of the objects that [`run`](Self::run) gives, in their order.
+    /// For each object of [`run`](Self::run), in the same order, the step that set each leaf, by field path.
     ///
     /// # Errors
-    /// As `run`.
+    /// As [`run`](Self::run).
     pub fn owners(&self, input: &Input) -> Result<Vec<BTreeMap<String, String>>, Error> {
         Ok(self.merged(input)?.0.owners())
     }
@@ -88,13 +88,13 @@ impl Pipeline {
         let shared = Shared::of(input);
         let mut merger = Merger::new(&shared.namespace).map_err(|error| self.broken(error))?;
         let mut decision = Decision::default();
-        for step in self.steps.iter().filter(|step| step.concerns(input, &shared)) {
+        for step in self.steps.iter().filter(|step| step.is_called_for(input, &shared)) {
             step.run(input, &shared, &mut merger, &mut decision)?;
         }
         Ok((merger, decision))
     }
 
-    /// The merge table is part of the program, so this is a broken build; it is told like any other failure.
+    /// The merge table is compiled in, so this error means a broken build. It is reported like any other failure.
     fn broken(&self, error: merge::Error) -> Error {
         let failure = Failure::Merge(error);
         Error {
@@ -107,7 +107,7 @@ impl Pipeline {
     }
 }
 
-/// What every step's request shares.
+/// What the requests of all steps have in common.
 struct Shared {
     cluster: String,
     namespace: String,
@@ -132,14 +132,15 @@ impl Shared {
 }
 
 impl Step {
-    fn concerns(&self, input: &Input, shared: &Shared) -> bool {
+    fn is_called_for(&self, input: &Input, shared: &Shared) -> bool {
         self.matches.covers(&shared.namespace, &shared.labels)
             && select::is_relevant(&self.plugin.description.relevant, &input.cluster, &input.config)
     }
 
     fn run(&self, input: &Input, shared: &Shared, merger: &mut Merger, decision: &mut Decision) -> Result<(), Error> {
-        // A step that fails half way must leave nothing behind, so what may be dropped is merged into a copy.
-        let spare = (self.on_failure != OnFailure::Hold).then(|| merger.clone());
+        // A step may fail after some of its contributions are merged. If the run goes on without the step, these must
+        // go, too.
+        let savepoint = (self.on_failure != OnFailure::Hold).then(|| merger.clone());
         let failed = match self.call(input, shared, merger) {
             Ok(response) => match self.merge(&response, merger) {
                 Ok(()) => return self.record(response, decision),
@@ -147,9 +148,9 @@ impl Step {
             },
             Err(error) => error,
         };
-        let Some(spare) = spare else { return Err(failed) };
-        *merger = spare;
-        decision.findings.push(self.excuse(&failed));
+        let Some(savepoint) = savepoint else { return Err(failed) };
+        *merger = savepoint;
+        decision.findings.push(self.warning(&failed));
         decision.degraded = true;
         match (self.on_failure, input.last.get(&self.name)) {
             (OnFailure::KeepLast, Some(last)) => {
@@ -199,7 +200,7 @@ impl Step {
     }
 
     fn merge(&self, response: &Response, merger: &mut Merger) -> Result<(), Error> {
-        let writer = Writer { step: &self.name, rights: &self.rights };
+        let writer = Writer { step: &self.name, permissions: &self.permissions };
         for contribution in &response.contributions {
             match contribution {
                 Contribution::Apply(json) => {
@@ -225,8 +226,8 @@ impl Step {
         let Response { contributions: _, actions, findings, conditions } = response;
         for request in actions {
             let name = action_name(kind_of(&request.action));
-            let claimed = self.plugin.description.actions.iter().any(|&kind| action_name(kind) == name);
-            if !claimed {
+            let described = self.plugin.description.actions.iter().any(|&kind| action_name(kind) == name);
+            if !described {
                 let message = format!("action {} of kind {name} is not in the plugin's description", request.key);
                 return Err(self.error("answer", Failure::Answer(message)));
             }
@@ -255,20 +256,18 @@ impl Step {
         Ok(())
     }
 
-    fn excuse(&self, error: &Error) -> Finding {
-        let (message, remedy) = match self.on_failure {
-            OnFailure::KeepLast => {
-                (format!("{error}; what the step wanted last is used"), "mend the plugin or its configuration")
-            }
-            _ => (format!("{error}; the cluster is made without the step"), "mend the plugin or its configuration"),
+    fn warning(&self, error: &Error) -> Finding {
+        let consequence = match self.on_failure {
+            OnFailure::KeepLast => "the step's last response is used",
+            OnFailure::Hold | OnFailure::Ignore => "the cluster is made without the step",
         };
         Finding {
             step: self.name.clone(),
             severity: Severity::Warning,
-            message,
+            message: format!("{error}; {consequence}"),
             path: None,
             object: None,
-            remedy: Some(remedy.to_owned()),
+            remedy: Some("fix the plugin or its configuration".to_owned()),
         }
     }
 

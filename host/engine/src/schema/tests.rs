@@ -1,3 +1,5 @@
+//! What the embedded table says, and how fast it is parsed.
+
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -51,14 +53,14 @@ fn a_merge_key_has_the_default_of_the_server_and_zero_is_no_default() {
 }
 
 #[test]
-fn what_is_unknown_is_merged_deeply() {
+fn an_unknown_kind_or_field_is_merged_deeply() {
     assert!(matches!(at("example.com/v1", "Unheard", "spec.anything"), Type::Any));
     assert!(matches!(at("example.com/v1", "Unheard", "metadata.finalizers"), Type::Set));
     assert!(matches!(at("apps/v1", "StatefulSet", "spec.template.spec.inventedLater"), Type::Any));
 }
 
 #[test]
-fn a_kind_is_known_to_live_in_a_namespace_or_not() {
+fn a_kind_is_cluster_scoped_or_namespaced() {
     let schema = Schema::embedded().unwrap();
     assert!(schema.kind("v1", "Namespace").cluster_scoped);
     assert!(schema.kind("rbac.authorization.k8s.io/v1", "ClusterRole").cluster_scoped);
@@ -66,7 +68,7 @@ fn a_kind_is_known_to_live_in_a_namespace_or_not() {
 }
 
 #[test]
-fn the_table_is_read_within_the_time_a_start_may_take() {
+fn the_table_is_parsed_in_less_than_five_milliseconds() {
     let text = include_str!("table.json");
     let best = (0..5)
         .map(|_| {

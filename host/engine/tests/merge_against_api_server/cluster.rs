@@ -1,4 +1,4 @@
-//! A namespace of its own on a real API server, gone when it is dropped.
+//! A new namespace on a real API server, which is deleted when it is dropped.
 
 use std::env;
 
@@ -18,23 +18,23 @@ pub struct Cluster {
     pub namespace: String,
 }
 
-/// What the server says to a fragment.
+/// The server's answer to a fragment.
 pub enum Answer {
     Merged(Value),
     Conflict(String),
-    /// It merged, but what came out is no valid object.
+    /// The merged object is not valid.
     Invalid(String),
 }
 
 impl Cluster {
-    /// The cluster that the environment names, or a line that says that the test does nothing.
+    /// The cluster that the environment names; without one, prints that the test is skipped.
     pub fn of_the_environment(purpose: &str) -> Option<Self> {
         let Some(path) = env::var_os(VARIABLE).filter(|path| !path.is_empty()) else {
             println!("skipped: {VARIABLE} names no cluster to compare with (`make test` sets it)");
             return None;
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        // A namespace of an earlier run may still be going.
+        // The namespace of an earlier run may still be terminating, so its name is not used again.
         let instant = std::time::UNIX_EPOCH.elapsed().expect("a clock").subsec_micros();
         let namespace = format!("pgloom-{purpose}-{}-{instant}", std::process::id());
         let client = runtime.block_on(async {
@@ -49,7 +49,7 @@ impl Cluster {
         cluster
             .runtime
             .block_on(api.patch(&cluster.namespace, &PatchParams::apply("pgloom-test"), &patch))
-            .expect("the cluster lets us make a namespace");
+            .expect("the cluster allows to create a namespace");
         Some(cluster)
     }
 
@@ -59,7 +59,7 @@ impl Cluster {
         self.runtime.block_on(self.client.request(request)).expect("the server answers")
     }
 
-    /// Applies a fragment on the server's side.
+    /// Applies a fragment to the server.
     pub fn apply(&self, fragment: &Value, manager: &str, force: bool) -> Answer {
         let text = |pointer: &str| fragment.pointer(pointer).and_then(Value::as_str).expect("an identity");
         let resource = resource(text("/apiVersion"), text("/kind"));
@@ -79,7 +79,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         let api = Api::<DynamicObject>::all_with(self.client.clone(), &resource("v1", "Namespace"));
-        // It goes in the background; a namespace that stays is named after this process.
+        // The server deletes it in the background. If the request fails, the namespace's name tells its process.
         let _ = self.runtime.block_on(api.delete(&self.namespace, &Default::default()));
     }
 }

@@ -1,9 +1,9 @@
-//! One case, played on both sides.
+//! One case, applied to the server and to the merge.
 
 use pgloom_engine::{
     ObjectKind,
-    claim::{Claim, Grant, Rights},
     merge::{Error, Merger, Writer},
+    permission::{FieldPermission, Permissions, WritePermission},
 };
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ use crate::{
     generate::{Case, Fragment},
 };
 
-/// How often what happened.
+/// How often each outcome occurred.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub merged: u32,
@@ -30,7 +30,7 @@ impl Tally {
     }
 }
 
-/// Plays the fragments of a case, and compares what the objects come to. An error says what differs.
+/// Applies the fragments of a case on both sides and compares the objects. An error says what differs.
 pub fn compare(cluster: &Cluster, case: &Case) -> Result<Tally, String> {
     let name = format!("case-{}", unique());
     let mut merger = Merger::new(&cluster.namespace).map_err(|error| error.to_string())?;
@@ -48,7 +48,7 @@ pub fn compare(cluster: &Cluster, case: &Case) -> Result<Tally, String> {
                 tally.forced += u32::from(fragment.force);
             }
             (Answer::Conflict(_), Err(Error::Conflict(_))) => tally.conflicts += 1,
-            // A combination that is no valid object: both sides go on without it.
+            // The combination is not a valid object: both sides continue without the fragment.
             (Answer::Invalid(_), Ok(())) if index > 0 => {
                 merger = before;
                 tally.invalid += 1;
@@ -71,14 +71,14 @@ fn apply(merger: &mut Merger, step: &str, fragment: &Fragment, object: &Value) -
     let text = |field: &str| object[field].as_str().expect("text").to_owned();
     let kind = ObjectKind { api_version: text("apiVersion"), kind: text("kind") };
     let all = || vec!["*".parse().expect("a pattern")];
-    let mut rights = Rights::new(&[Claim { kind, creates: true, paths: all() }]);
+    let mut permissions = Permissions::new(&[WritePermission { kind, creates: true, paths: all() }]);
     if fragment.force {
-        rights = rights.overrides(vec![Grant { kind: None, paths: all() }]);
+        permissions = permissions.overrides(vec![FieldPermission { kind: None, paths: all() }]);
     }
-    merger.apply(&Writer { step, rights: &rights }, object.clone())
+    merger.apply(&Writer { step, permissions: &permissions }, object.clone())
 }
 
-/// What a person wanted, without what the server adds of its own.
+/// The applied fields, without those that the server adds.
 fn comparable(object: &Value) -> Value {
     let mut rest: Map<String, Value> = object.as_object().cloned().unwrap_or_default();
     rest.remove("status");
@@ -88,7 +88,7 @@ fn comparable(object: &Value) -> Value {
         annotations.remove("deployment.kubernetes.io/revision");
     }
     if let Some(spec) = rest.get_mut("spec").and_then(Value::as_object_mut) {
-        // Handed out anew for every Service.
+        // The server allocates them for each Service.
         for allocated in ["clusterIP", "clusterIPs", "healthCheckNodePort"] {
             spec.remove(allocated);
         }
@@ -101,7 +101,7 @@ fn comparable(object: &Value) -> Value {
     Value::Object(rest)
 }
 
-/// The first place where two values differ.
+/// The first field in which two values differ.
 fn difference(ours: &Value, theirs: &Value, path: &str) -> String {
     match (ours, theirs) {
         (Value::Object(left), Value::Object(right)) => {

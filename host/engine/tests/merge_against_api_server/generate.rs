@@ -1,9 +1,9 @@
-//! Generated cases: an object that one manager creates, and what others have to say about it.
+//! Generated cases: an object that one manager creates, and the fragments of others.
 //!
-//! Values come from small vocabularies, the first word mostly, so that managers meet on the same fields and often agree.
-//! Where the server's answer hangs on more than the fragments, they avoid the question: null and fields whose default
-//! depends on others (it counts what was there before), empty maps and atomic lists (whether the server keeps them), atomic
-//! values with defaults inside and quantities that are not canonical (the server writes them anew and then finds them changed).
+//! Values come from small vocabularies, mostly the first word, so that managers set the same fields and often agree. The
+//! cases avoid what the server answers by more than the fragments: null and fields whose default depends on other fields
+//! (the server's earlier state matters), empty maps and atomic lists (the server may drop them), atomic values with defaults
+//! inside and quantities that are not canonical (the server rewrites them and then sees a change).
 
 use std::fmt;
 
@@ -17,21 +17,21 @@ use serde_json::{Map, Value, json};
 mod kinds;
 mod pod;
 
-/// An object, piece by piece.
+/// An object as fragments.
 #[derive(Clone)]
 pub struct Case {
     pub api_version: &'static str,
     pub kind: &'static str,
-    /// The first creates the object.
+    /// The first one creates the object.
     pub fragments: Vec<Fragment>,
 }
 
-/// What one manager has to say.
+/// The fragment of one manager.
 #[derive(Clone, Debug)]
 pub struct Fragment {
     /// The partial object without its identity.
     pub part: Value,
-    /// Whether it wins over what others said.
+    /// Whether it overrides other managers.
     pub force: bool,
 }
 
@@ -84,7 +84,7 @@ fn word<T: Into<Value>>(words: impl IntoIterator<Item = T>) -> Values {
     prop::strategy::Union::new_weighted(weighted.collect()).boxed()
 }
 
-/// How likely a fragment says something about a field. Lists with merge keys are what there is most to merge in.
+/// How likely a fragment sets a field. Lists with merge keys are the most likely, because their merge is the hardest.
 const MOSTLY: f64 = 0.95;
 const OFTEN: f64 = 0.6;
 const SOMETIMES: f64 = 0.3;
@@ -103,10 +103,10 @@ fn with<const N: usize>(fixed: Value, fields: [(&'static str, f64, Values); N]) 
     values
         .prop_map(move |values| {
             let mut map: Map<String, Value> = fixed.clone();
-            let said = names.iter().zip(values).filter_map(|(name, value)| Some(((*name).to_owned(), value?)));
-            // A map without fields is left out: whether the server keeps it hangs on the field.
-            let said = said.filter(|(_, value)| value.as_object().is_none_or(|map| !map.is_empty()));
-            map.extend(said);
+            let set = names.iter().zip(values).filter_map(|(name, value)| Some(((*name).to_owned(), value?)));
+            // An empty map is left out: whether the server keeps it depends on the field.
+            let set = set.filter(|(_, value)| value.as_object().is_none_or(|map| !map.is_empty()));
+            map.extend(set);
             Value::Object(map)
         })
         .boxed()

@@ -1,7 +1,7 @@
-//! The merge equals server-side apply: the same fragments, applied by different managers on a real API server, give the
-//! object that our merge makes of them and one manager applies; and what conflicts there conflicts here.
+//! The merge equals server-side apply: fragments that different managers apply to a real API server give the same object as
+//! the merged fragments that one manager applies, and what conflicts on the server conflicts in the merge.
 //!
-//! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster to run against; without it nothing is tested, and that is said.
+//! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster. Without it nothing is tested, and a line says so.
 //! `PGLOOM_MERGE_CASES` sets the number of cases, `PROPTEST_RNG_SEED` repeats a run.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
@@ -13,13 +13,13 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunne
 mod cluster;
 mod compare;
 mod generate;
-/// The generator of the merge table; it belongs to xtask, and this is the test that its result is still what a server says.
+/// The generator of the merge table, from xtask. A test compares its result with what a server publishes.
 #[path = "../../../../xtask/src/schema/table.rs"]
 mod table;
 
 use cluster::Cluster;
 
-/// About half a minute.
+/// They take about half a minute.
 const CASES: u32 = 200;
 
 #[test]
@@ -53,7 +53,7 @@ fn fragments_merge_as_the_api_server_merges_those_of_different_managers() {
         Err(TestError::Fail(reason, case)) => panic!("PROPTEST_RNG_SEED={seed}: {reason}\nsmallest case: {case}"),
         Err(TestError::Abort(reason)) => panic!("PROPTEST_RNG_SEED={seed}: {reason}"),
     }
-    // The generator has to reach what it is for.
+    // The generator must reach every outcome often enough.
     assert!(tally.merged >= cases && tally.conflicts >= cases / 40 && tally.forced >= cases / 10, "{tally:?}");
     assert!(tally.invalid < tally.merged / 3, "too many fragments that the server refuses: {tally:?}");
 }
@@ -71,7 +71,7 @@ fn the_merge_table_is_what_the_api_server_publishes() {
     let committed = include_str!("../../src/schema/table.json");
     assert!(
         published == committed,
-        "the server publishes another merge table; write it anew with `cargo xtask schema`"
+        "the server publishes another merge table; generate it again with `cargo xtask schema`"
     );
     Schema::embedded().expect("a table that can be read");
 }

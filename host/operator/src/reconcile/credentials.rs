@@ -5,26 +5,29 @@ use std::collections::HashMap;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use pgloom_decide::Kind;
+use pgloom_decide::Plan;
+use pgloom_decide::credential::{self, Act, Content, Data, Wanted, Write};
+use pgloom_decide::finding::role_sentence;
+use pgloom_decide::transform::MANAGER;
 
-use super::{Error, Progress, Turn};
-use crate::background::fingerprint;
-use crate::credential::{self, Act, Content, Data, Wanted, Write};
-use crate::decide::{Plan, role_sentence};
-use crate::event::Announcement;
-use crate::kind::Kind;
-use crate::trim::MANAGER;
+use super::{Error, Progress, Reconciliation};
+use crate::cache::api_resource;
+use crate::execute::password::{self, generate};
+use crate::execute::task::fingerprint;
+use crate::report::Event;
 
-impl Turn<'_> {
+impl Reconciliation<'_> {
     /// Creates the Secrets that are missing, and lets those of infrastructure roles follow. Where nothing has changed since
-    /// the last look nothing is read.
+    /// the last reconcile nothing is read.
     pub async fn keep_credentials(&self, plan: &Plan, progress: &mut Progress) -> Result<(), Error> {
-        let seen = self.sight_of(&plan.secrets);
-        if self.context.recall(self.key).credentials == Some(seen) {
+        let seen = self.fingerprint_of(&plan.secrets);
+        if self.context.state(self.key).credentials == Some(seen) {
             return Ok(());
         }
         let existing = Existing::read(&self.context.client, &plan.secrets).await?;
         let recovered = self.recovered(&existing.lacking(&self.system_users(), &plan.secrets), progress).await;
-        let make = |username: &str| recovered.get(username).cloned().map_or_else(credential::generate, Ok);
+        let make = |username: &str| recovered.get(username).cloned().map_or_else(generate, Ok);
         let planned =
             credential::plan(&plan.secrets, |ns, name| existing.get(ns, name), make).map_err(Error::Password)?;
         let mut created = false;
@@ -33,22 +36,25 @@ impl Turn<'_> {
             created |= write.act == Act::Create;
         }
         if created {
-            self.context.announcer.happened(&self.about, &Announcement::normal("Secrets", "Secrets created")).await;
+            self.context.recorder.publish(&self.about, &Event::normal("Secrets", "Secrets created")).await;
         }
         self.keep_passwords(&planned);
         let in_order = planned.findings.is_empty();
         progress
             .warnings
-            .extend(planned.findings.iter().map(|finding| Announcement::warning("Secrets", role_sentence(finding))));
+            .extend(planned.findings.iter().map(|finding| Event::warning("Secrets", role_sentence(finding))));
         // A warning is told again as long as it stands, so what it is about is read again.
-        let seen = in_order.then(|| self.sight_of(&plan.secrets));
-        self.context.remember(self.key, |recollection| recollection.credentials = seen);
+        let seen = in_order.then(|| self.fingerprint_of(&plan.secrets));
+        self.context.update_state(self.key, |state| state.credentials = seen);
         Ok(())
     }
 
     async fn write_secret(&self, write: &Write) -> Result<(), Error> {
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.context.client.clone(), &write.namespace, &Kind::new("v1", "Secret").resource());
+        let api: Api<DynamicObject> = Api::namespaced_with(
+            self.context.client.clone(),
+            &write.namespace,
+            &api_resource(&Kind::new("v1", "Secret")),
+        );
         let manager = Some(MANAGER.to_owned());
         let answer = match write.act {
             Act::Create => {
@@ -63,13 +69,13 @@ impl Turn<'_> {
         let object = answer.map_err(|source| failed(&write.name, source))?;
         self.context.metrics.wrote("Secret", if write.act == Act::Create { "create" } else { "apply" });
         if let Ok(object) = serde_json::to_value(object) {
-            self.context.store.wrote(self.key, object);
+            self.context.store.record_write(self.key, object);
         }
         Ok(())
     }
 
     /// A hash of the wanted Secrets and of those that exist.
-    pub fn sight_of(&self, wanted: &[Wanted]) -> u64 {
+    pub fn fingerprint_of(&self, wanted: &[Wanted]) -> u64 {
         let objects = self.context.store.objects(self.key);
         let existing =
             objects.iter().filter(|kept| kept.kind.is("Secret")).map(|kept| (kept.name.clone(), kept.content));
@@ -89,7 +95,7 @@ impl Turn<'_> {
 /// What the wanted Secrets hold; a role whose Secret holds no password is an error.
 pub async fn read(client: &Client, wanted: &[Wanted]) -> Result<credential::Plan, Error> {
     let existing = Existing::read(client, wanted).await?;
-    let missing = |username: &str| Err(credential::Error::Missing(username.to_owned()));
+    let missing = |username: &str| Err(password::Error::Missing(username.to_owned()));
     credential::plan(wanted, |ns, name| existing.get(ns, name), missing).map_err(Error::Password)
 }
 

@@ -1,4 +1,4 @@
-//! The last turns of a cluster: what was made for it goes, then the manifest.
+//! Deletes a cluster: what was made for it goes, then the manifest.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use jiff::tz::TimeZone;
 use kube::runtime::controller::Action;
 use serde_json::Value;
 
-use super::{Error, Turn, policy};
-use crate::deletion::{FINALIZER, Keep, advance, guard, sweep};
-use crate::event::Announcement;
+use super::{Error, Reconciliation};
+use crate::apply::deletion::{FINALIZER, Keep, advance, guard, sweep};
+use crate::report::{Event, error_chain};
 
-/// When to look again for what is slow to go, should no watch tell of it.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// When to reconcile again while something is still there, if no watch event comes before.
+const REQUEUE_AFTER: Duration = Duration::from_secs(10);
 
-impl Turn<'_> {
+impl Reconciliation<'_> {
     /// Takes the cluster down by one stage; when nothing is left the manifest may go.
     pub async fn delete(&self) -> Result<Action, Error> {
         let finalizers = self.manifest["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
@@ -22,25 +22,25 @@ impl Turn<'_> {
             return Ok(Action::await_change());
         }
         if let Some(reason) = self.guard() {
-            self.stands(vec![Announcement::warning("Delete", reason)]).await;
+            self.publish_warnings(vec![Event::warning("Delete", reason)]).await;
             return Ok(Action::requeue(self.settings.repair()));
         }
         self.context.databases.forget(self.key);
         self.context.patronis.forget(self.key);
-        if !self.context.recall(self.key).deleting {
-            self.context.remember(self.key, |recollection| recollection.deleting = true);
+        if !self.context.state(self.key).deleting {
+            self.context.update_state(self.key, |state| state.deleting = true);
             self.context
-                .announcer
-                .happened(&self.about, &Announcement::normal("Delete", "removing the objects of the cluster"))
+                .recorder
+                .publish(&self.about, &Event::normal("Delete", "removing the objects of the cluster"))
                 .await;
         }
         match self.take_down(finalizers).await {
             Ok(action) => {
-                self.stands(Vec::new()).await;
+                self.publish_warnings(Vec::new()).await;
                 Ok(action)
             }
             Err(error) => {
-                self.stands(vec![Announcement::warning("Delete", policy::chain(&error))]).await;
+                self.publish_warnings(vec![Event::warning("Delete", error_chain(&error))]).await;
                 Err(error)
             }
         }
@@ -49,7 +49,7 @@ impl Turn<'_> {
     async fn take_down(&self, mut finalizers: Vec<Value>) -> Result<Action, Error> {
         let writer = &self.context.writer;
         if advance(writer, self.key, self.keep()).await.map_err(Error::Delete)? {
-            return Ok(Action::requeue(LOOK_AGAIN));
+            return Ok(Action::requeue(REQUEUE_AFTER));
         }
         sweep(writer, self.key).await.map_err(Error::Delete)?;
         finalizers.retain(|finalizer| finalizer != FINALIZER);
@@ -74,8 +74,8 @@ impl Turn<'_> {
         guard(&self.manifest["metadata"]["annotations"], &self.key.name, date_key, name_key, &today)
     }
 
-    /// Tells which warnings stand.
-    pub async fn stands(&self, warnings: Vec<Announcement>) {
-        self.context.announcer.stands(self.key, &self.about, warnings).await;
+    /// Publishes the current warnings.
+    pub async fn publish_warnings(&self, warnings: Vec<Event>) {
+        self.context.recorder.publish_warnings(self.key, &self.about, warnings).await;
     }
 }

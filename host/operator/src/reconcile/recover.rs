@@ -11,16 +11,15 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::AttachParams;
+use pgloom_decide::credential::{self, Password};
 use tokio::io::AsyncReadExt as _;
 use tracing::{info, warn};
 
-use super::policy::chain;
-use super::{Progress, Turn};
-use crate::credential::{self, Password};
-use crate::event::Announcement;
+use super::{Progress, Reconciliation};
+use crate::report::{Event, error_chain};
 
 /// How long a member may take to answer.
-const ANSWER: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// The container that holds the database.
 const CONTAINER: &str = "postgres";
 /// The longest password that is read, in bytes.
@@ -44,7 +43,7 @@ enum Error {
     Empty(String),
 }
 
-impl Turn<'_> {
+impl Reconciliation<'_> {
     /// The superuser and the replication user.
     pub fn system_users(&self) -> [String; 2] {
         let config = &self.settings.config;
@@ -65,10 +64,10 @@ impl Turn<'_> {
                     let note = format!(
                         "the Secret of \"{username}\" was gone and gets a new password, which the database may not know: {}; \
                         set the former password in the Secret, or that of the Secret in the database",
-                        chain(&error)
+                        error_chain(&error)
                     );
-                    warn!(username, error = %chain(&error), "the former password is not known");
-                    progress.warnings.push(Announcement::warning("Secrets", note));
+                    warn!(username, error = %error_chain(&error), "the former password is not known");
+                    progress.warnings.push(Event::warning("Secrets", note));
                 }
             }
         }
@@ -101,7 +100,7 @@ impl Turn<'_> {
         let others = progress.members.all.iter().map(|member| &member.pod).filter(|pod| Some(*pod) != leader);
         let mut result = Err(Error::Empty(self.key.name.to_string()));
         for pod in leader.into_iter().chain(others) {
-            result = match tokio::time::timeout(ANSWER, variable_of(&pods, pod, variable)).await {
+            result = match tokio::time::timeout(TIMEOUT, variable_of(&pods, pod, variable)).await {
                 Ok(answer) => answer,
                 Err(_) => Err(Error::Answer(pod.clone())),
             };

@@ -8,20 +8,21 @@ use jiff::{Timestamp, Zoned};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Preconditions};
 use pgloom_api::validate::window::{MaintenanceWindow, Weekday};
+use pgloom_decide::patroni::candidate;
+use pgloom_decide::rollout::{self, Next, State, next};
+use pgloom_decide::status::Condition;
 use serde_json::Value;
 use tracing::{debug, info};
 
-use super::policy::Switchover;
-use super::{Error, Progress, Turn};
-use crate::event::Announcement;
-use crate::patroni::{self, Patroni, candidate};
-use crate::report::Condition;
-use crate::rollout::{self, Next, State, next};
+use super::error::Switchover;
+use super::{Error, Progress, Reconciliation};
+use crate::execute::patroni::{self, Patroni};
+use crate::report::Event;
 
 /// The label that tells which template a pod was made from.
 const REVISION: &str = "controller-revision-hash";
 
-impl Turn<'_> {
+impl Reconciliation<'_> {
     /// Takes the next step of a rolling update, if one is due, and notes what the members are still missing.
     pub async fn roll(&self, progress: &mut Progress) -> Result<(), Error> {
         let Some(set) = self.stateful_set() else {
@@ -44,14 +45,14 @@ impl Turn<'_> {
         if progress.members.all.iter().any(|member| member.outdated) {
             self.ask_patroni(progress).await;
         }
-        let failed = self.context.recall(self.key).switchovers;
+        let failed = self.context.state(self.key).switchovers;
         let step = next(self.wanted(), &progress.members.all, failed);
         if matches!(step, Next::Replace(_) | Next::Switchover { .. })
             && let Some(windows) = self.closed(progress)
         {
             let message = format!("the rolling update waits for a maintenance window: {windows} (UTC)");
             progress.conditions.push(Condition::fails("RolledOut", "MaintenanceWindow", message));
-            progress.look_after(self.settings.repair());
+            progress.requeue_within(self.settings.repair());
             return Ok(());
         }
         self.take(step, progress).await
@@ -81,7 +82,7 @@ impl Turn<'_> {
     /// Whether a pod of another revision really differs from the template.
     async fn differs(&self, set: &Value, revision: &str, pod: &Value) -> Result<bool, Error> {
         let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
-        if self.context.recall(self.key).equals.get(uid).is_some_and(|equal| equal == revision) {
+        if self.context.state(self.key).equals.get(uid).is_some_and(|equal| equal == revision) {
             return Ok(false);
         }
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
@@ -95,8 +96,8 @@ impl Turn<'_> {
                 Ok(true)
             }
             None => {
-                self.context.remember(self.key, |recollection| {
-                    recollection.equals.insert(uid.to_owned(), revision.to_owned());
+                self.context.update_state(self.key, |state| {
+                    state.equals.insert(uid.to_owned(), revision.to_owned());
                 });
                 Ok(false)
             }
@@ -106,12 +107,12 @@ impl Turn<'_> {
     async fn take(&self, step: Next, progress: &mut Progress) -> Result<(), Error> {
         match step {
             Next::Done => {
-                if self.context.recall(self.key).rolling {
-                    self.happened(Announcement::normal("Update", "rolling update done")).await;
+                if self.context.state(self.key).rolling {
+                    self.publish(Event::normal("Update", "rolling update done")).await;
                 }
-                self.context.remember(self.key, |recollection| {
-                    recollection.rolling = false;
-                    recollection.switchovers = 0;
+                self.context.update_state(self.key, |state| {
+                    state.rolling = false;
+                    state.switchovers = 0;
                 });
                 progress.conditions.push(Condition::holds("RolledOut", "UpToDate", "every pod runs the template"));
                 return Ok(());
@@ -132,9 +133,9 @@ impl Turn<'_> {
     }
 
     async fn rolling(&self, progress: &mut Progress, reason: &str, message: String) {
-        if !self.context.recall(self.key).rolling {
-            self.happened(Announcement::normal("Update", "rolling update begins")).await;
-            self.context.remember(self.key, |recollection| recollection.rolling = true);
+        if !self.context.state(self.key).rolling {
+            self.publish(Event::normal("Update", "rolling update begins")).await;
+            self.context.update_state(self.key, |state| state.rolling = true);
         }
         progress.conditions.push(Condition::fails("RolledOut", reason, message.clone()));
         progress.wait(message, true);
@@ -175,19 +176,18 @@ impl Turn<'_> {
         let moved = async {
             let cluster = patroni.cluster().await.map_err(Switchover::Patroni)?;
             let to = candidate(&cluster, Some(among)).map_err(Switchover::Candidate)?.name.clone();
-            self.happened(Announcement::normal("Switchover", format!("moving the leadership from {from} to {to}")))
-                .await;
+            self.publish(Event::normal("Switchover", format!("moving the leadership from {from} to {to}"))).await;
             patroni.switchover(from, &to).await.map_err(Switchover::Patroni)?;
             Ok(to)
         };
         match moved.await {
             Ok(to) => {
-                self.context.remember(self.key, |recollection| recollection.switchovers = 0);
-                self.happened(Announcement::normal("Switchover", format!("{to} leads"))).await;
+                self.context.update_state(self.key, |state| state.switchovers = 0);
+                self.publish(Event::normal("Switchover", format!("{to} leads"))).await;
                 Ok(())
             }
             Err(source) => {
-                self.context.remember(self.key, |recollection| recollection.switchovers += 1);
+                self.context.update_state(self.key, |state| state.switchovers += 1);
                 Err(Error::Switchover { from: from.to_owned(), source })
             }
         }
@@ -201,8 +201,8 @@ impl Turn<'_> {
         Patroni::new(self.context.transport.clone(), pod)
     }
 
-    async fn happened(&self, announcement: Announcement) {
-        self.context.announcer.happened(&self.about, &announcement).await;
+    async fn publish(&self, event: Event) {
+        self.context.recorder.publish(&self.about, &event).await;
     }
 
     fn pods(&self) -> Api<Pod> {

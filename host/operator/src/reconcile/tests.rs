@@ -2,25 +2,25 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use futures::channel::mpsc::unbounded;
-use kube::runtime::watcher::Event;
+use kube::runtime::watcher;
 use pgloom_api::config::Config;
+use pgloom_decide::kind::of_every_cluster;
+use pgloom_decide::plan_cache::PlanCache;
 use pgloom_engine::Pipeline;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
 use super::*;
-use crate::apply::{Memory, Writer};
-use crate::background::Background;
-use crate::context::Reach;
-use crate::deletion::FINALIZER;
-use crate::event::Announcer;
-use crate::infrastructure::Infrastructure;
-use crate::kind::of_every_cluster;
-use crate::memo::Memos;
-use crate::metrics::Metrics;
-use crate::patroni::Direct;
-use crate::store::{Feed, Store};
-use crate::wire::Wire;
+use crate::apply::deletion::FINALIZER;
+use crate::apply::{LastApplied, Writer};
+use crate::cache::{Store, Watch};
+use crate::context::Network;
+use crate::execute::patroni::Direct;
+use crate::execute::task::Jobs;
+use crate::observe::infrastructure_roles::InfrastructureRoles;
+use crate::report::Recorder;
+use crate::serve::metrics::Metrics;
+use crate::testing::FakeApiServer;
 
 const MANIFEST: &str = "/apis/acid.zalan.do/v1/namespaces/ns/postgresqls/acid-orders";
 const STATUS: &str = "/apis/acid.zalan.do/v1/namespaces/ns/postgresqls/acid-orders/status";
@@ -38,54 +38,59 @@ fn manifest() -> Value {
 }
 
 /// An operator with a pipeline that has no step, and the objects that exist.
-fn operator(wire: &Wire, existing: &[Value]) -> Context {
+fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
     let store = Store::default();
-    let cluster = Feed { kind: Kind::cluster(), namespace: None, label: None, whole: false };
-    let owned = |kind| Feed { kind, namespace: None, label: Some("cluster-name".into()), whole: false };
-    for feed in std::iter::once(cluster).chain(of_every_cluster().into_iter().map(owned)) {
-        let number = store.open(feed.clone());
-        store.take(number, Event::Init);
-        for object in existing.iter().filter(|object| Kind::of(object).as_ref() == Some(&feed.kind)) {
-            store.take(number, Event::InitApply(object.clone()));
+    let cluster = Watch { kind: Kind::cluster(), namespace: None, label: None, whole: false };
+    let owned = |kind| Watch { kind, namespace: None, label: Some("cluster-name".into()), whole: false };
+    for wanted in std::iter::once(cluster).chain(of_every_cluster().into_iter().map(owned)) {
+        let number = store.open(wanted.clone());
+        store.apply_watcher_event(number, watcher::Event::Init);
+        for object in existing.iter().filter(|object| Kind::of(object).as_ref() == Some(&wanted.kind)) {
+            store.apply_watcher_event(number, watcher::Event::InitApply(object.clone()));
         }
-        store.take(number, Event::InitDone);
+        store.apply_watcher_event(number, watcher::Event::InitDone);
     }
     let store = Arc::new(store);
     let (changed, _) = unbounded();
     let metrics = Metrics::new();
     let settings = Settings { config: Arc::new(Config::defaults()), pipeline: Arc::new(Pipeline::of(vec![]).unwrap()) };
-    let client = wire.client();
+    let client = api_server.client();
     Context {
         client: client.clone(),
         store: store.clone(),
-        writer: Writer { client: client.clone(), store, memory: Arc::new(Memory::default()), metrics: metrics.clone() },
+        writer: Writer {
+            client: client.clone(),
+            store,
+            last_applied: Arc::new(LastApplied::default()),
+            metrics: metrics.clone(),
+        },
         settings: watch::channel(settings).1,
-        announcer: Announcer::new(client.clone(), ""),
+        recorder: Recorder::new(client.clone(), ""),
         metrics,
         controller_id: String::new(),
         deciding: Semaphore::new(1),
         slots: Semaphore::new(1),
-        databases: Background::new(changed.clone(), DATABASE_DEADLINE),
-        patronis: Background::new(changed.clone(), PATRONI_DEADLINE),
-        reach: Reach::Inside,
+        databases: Jobs::new(changed.clone(), DATABASE_DEADLINE),
+        patronis: Jobs::new(changed.clone(), PATRONI_DEADLINE),
+        network: Network::InCluster,
         transport: Arc::new(Direct::default()),
-        memos: Memos::default(),
-        recollections: Mutex::new(HashMap::new()),
+        plans: PlanCache::default(),
+        states: Mutex::new(HashMap::new()),
         passwords: Mutex::new(HashMap::new()),
-        infrastructure: Infrastructure::new(client, "ns", changed.clone()),
+        infrastructure_roles: InfrastructureRoles::new(client, "ns", changed.clone()),
         accounts: Mutex::new(HashMap::new()),
         changed,
     }
 }
 
 /// The last part of the path of each write, as in `PATCH status`.
-fn written(wire: &Wire) -> Vec<String> {
+fn written(api_server: &FakeApiServer) -> Vec<String> {
     let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-    wire.writes().iter().map(|write| format!("{} {}", write.method, last(&write.path))).collect()
+    api_server.writes().iter().map(|write| format!("{} {}", write.method, last(&write.path))).collect()
 }
 
-fn last_status(wire: &Wire) -> Value {
-    let writes = wire.writes();
+fn last_status(api_server: &FakeApiServer) -> Value {
+    let writes = api_server.writes();
     let status = writes.iter().rev().find(|write| write.path == STATUS).unwrap();
     status.body["status"].clone()
 }
@@ -101,10 +106,10 @@ fn a_manifest_belongs_to_the_operator_whose_id_it_carries() {
 
 #[tokio::test]
 async fn a_new_cluster_is_held_announced_and_given_what_is_the_hosts_own() {
-    let wire = Wire::new().with(MANIFEST, manifest());
-    reconcile(&operator(&wire, &[manifest()]), &key()).await.unwrap();
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    reconcile(&operator(&api_server, &[manifest()]), &key()).await.unwrap();
     assert_eq!(
-        written(&wire),
+        written(&api_server),
         [
             "PATCH acid-orders",
             "PATCH status",
@@ -117,38 +122,38 @@ async fn a_new_cluster_is_held_announced_and_given_what_is_the_hosts_own() {
             "PATCH status"
         ]
     );
-    assert_eq!(wire.writes()[0].body["metadata"]["finalizers"], json!([FINALIZER]));
-    assert_eq!(last_status(&wire)["PostgresClusterStatus"], "Creating");
+    assert_eq!(api_server.writes()[0].body["metadata"]["finalizers"], json!([FINALIZER]));
+    assert_eq!(last_status(&api_server)["PostgresClusterStatus"], "Creating");
 }
 
 #[tokio::test]
 async fn a_namespace_that_was_made_anew_gets_its_service_account_again() {
-    let wire = Wire::new().with(MANIFEST, manifest());
-    let operator = operator(&wire, &[manifest()]);
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    let operator = operator(&api_server, &[manifest()]);
     operator.accounts.lock().unwrap().insert("ns".into(), std::time::Instant::now());
     reconcile(&operator, &key()).await.unwrap();
-    assert!(written(&wire).contains(&"POST serviceaccounts".to_owned()));
+    assert!(written(&api_server).contains(&"POST serviceaccounts".to_owned()));
 }
 
 #[tokio::test]
 async fn a_second_look_writes_nothing() {
-    let wire = Wire::new().with(MANIFEST, manifest());
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
     let set = json!({
         "apiVersion": "apps/v1", "kind": "StatefulSet",
         "metadata": {"name": "acid-orders", "namespace": "ns", "labels": {"cluster-name": "acid-orders"}},
         "spec": {"replicas": 1}, "status": {"replicas": 1},
     });
-    let operator = operator(&wire, &[manifest(), set]);
+    let operator = operator(&api_server, &[manifest(), set]);
     reconcile(&operator, &key()).await.unwrap();
-    let after_the_first = wire.writes().len();
+    let after_the_first = api_server.writes().len();
     // What the API server would tell of the writes.
     let mut seen = manifest();
     seen["metadata"]["finalizers"] = json!([FINALIZER]);
     seen["metadata"]["resourceVersion"] = json!("9");
-    seen["status"] = last_status(&wire);
-    operator.store.wrote(&key(), seen);
+    seen["status"] = last_status(&api_server);
+    operator.store.record_write(&key(), seen);
     reconcile(&operator, &key()).await.unwrap();
-    assert_eq!(written(&wire)[after_the_first..], [] as [&str; 0]);
+    assert_eq!(written(&api_server)[after_the_first..], [] as [&str; 0]);
 }
 
 #[tokio::test]
@@ -156,12 +161,12 @@ async fn a_bad_manifest_is_told_by_status_and_event_and_touches_nothing_that_run
     let mut bad = manifest();
     bad["metadata"]["finalizers"] = json!([FINALIZER]);
     bad["spec"]["volume"]["size"] = json!("large");
-    let wire = Wire::new().with(MANIFEST, bad.clone());
-    let error = reconcile(&operator(&wire, &[bad]), &key()).await.unwrap_err();
+    let api_server = FakeApiServer::new().with(MANIFEST, bad.clone());
+    let error = reconcile(&operator(&api_server, &[bad]), &key()).await.unwrap_err();
     assert_eq!(error.category(), "InvalidManifest");
-    assert_eq!(written(&wire), ["PATCH status", "POST events"]);
-    assert_eq!(last_status(&wire)["PostgresClusterStatus"], "Invalid");
-    let note = wire.writes()[1].body["note"].as_str().unwrap().to_owned();
+    assert_eq!(written(&api_server), ["PATCH status", "POST events"]);
+    assert_eq!(last_status(&api_server)["PostgresClusterStatus"], "Invalid");
+    let note = api_server.writes()[1].body["note"].as_str().unwrap().to_owned();
     assert!(note.starts_with("spec.volume.size: "), "{note}");
 }
 
@@ -169,9 +174,9 @@ async fn a_bad_manifest_is_told_by_status_and_event_and_touches_nothing_that_run
 async fn a_manifest_of_another_operator_is_not_touched() {
     let mut theirs = manifest();
     theirs["metadata"]["annotations"] = json!({"acid.zalan.do/controller": "two"});
-    let wire = Wire::new().with(MANIFEST, theirs.clone());
-    reconcile(&operator(&wire, &[theirs]), &key()).await.unwrap();
-    assert_eq!(written(&wire), [] as [&str; 0]);
+    let api_server = FakeApiServer::new().with(MANIFEST, theirs.clone());
+    reconcile(&operator(&api_server, &[theirs]), &key()).await.unwrap();
+    assert_eq!(written(&api_server), [] as [&str; 0]);
 }
 
 #[tokio::test]
@@ -184,21 +189,22 @@ async fn a_deleted_manifest_goes_when_what_was_made_for_it_is_gone() {
         "apiVersion": "apps/v1", "kind": "StatefulSet",
         "metadata": {"name": "acid-orders", "namespace": "ns", "labels": {"cluster-name": "acid-orders"}}
     });
-    let wire = Wire::new().with(MANIFEST, deleted.clone());
-    reconcile(&operator(&wire, &[deleted.clone(), set]), &key()).await.unwrap();
-    assert_eq!(written(&wire), ["POST events", "DELETE acid-orders"]);
+    let api_server = FakeApiServer::new().with(MANIFEST, deleted.clone());
+    reconcile(&operator(&api_server, &[deleted.clone(), set]), &key()).await.unwrap();
+    assert_eq!(written(&api_server), ["POST events", "DELETE acid-orders"]);
 
-    let wire = Wire::new().with(MANIFEST, deleted.clone());
-    reconcile(&operator(&wire, &[deleted]), &key()).await.unwrap();
-    assert!(written(&wire).contains(&"DELETE acid-orders-config".to_owned()));
-    let last = wire.writes().pop().unwrap();
+    let api_server = FakeApiServer::new().with(MANIFEST, deleted.clone());
+    reconcile(&operator(&api_server, &[deleted]), &key()).await.unwrap();
+    assert!(written(&api_server).contains(&"DELETE acid-orders-config".to_owned()));
+    let last = api_server.writes().pop().unwrap();
     assert_eq!((last.path.as_str(), &last.body["metadata"]["finalizers"]), (MANIFEST, &json!(["theirs"])));
 }
 
-/// The password that a Secret on the wire was written with last.
-fn password_of(wire: &Wire, name: &str) -> String {
-    let wrote = |write: &&crate::wire::Write| write.body["metadata"]["name"] == name && write.body["data"].is_object();
-    let writes = wire.writes();
+/// The password that a Secret was written with last.
+fn password_of(api_server: &FakeApiServer, name: &str) -> String {
+    let wrote =
+        |write: &&crate::testing::Write| write.body["metadata"]["name"] == name && write.body["data"].is_object();
+    let writes = api_server.writes();
     writes.iter().rev().find(wrote).unwrap().body["data"]["password"].as_str().unwrap().to_owned()
 }
 
@@ -221,37 +227,38 @@ fn leader() -> Value {
 
 #[tokio::test]
 async fn a_deleted_secret_of_a_system_user_comes_back_with_the_password_that_the_database_knows() {
-    let wire = Wire::new().with(MANIFEST, manifest());
-    let operator = operator(&wire, &[manifest(), leader()]);
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    let operator = operator(&api_server, &[manifest(), leader()]);
     reconcile(&operator, &key()).await.unwrap();
-    let before = [SUPERUSER, STANDBY].map(|name| password_of(&wire, name));
+    let before = [SUPERUSER, STANDBY].map(|name| password_of(&api_server, name));
     assert_ne!(before[0], before[1]);
     for name in [SUPERUSER, STANDBY] {
-        wire.remove(&secret(name));
+        api_server.remove(&secret(name));
     }
-    let wrote = wire.writes().len();
-    operator.remember(&key(), |recollection| recollection.credentials = None);
+    let wrote = api_server.writes().len();
+    operator.update_state(&key(), |state| state.credentials = None);
     reconcile(&operator, &key()).await.unwrap();
-    assert!(wire.writes().len() > wrote);
-    assert_eq!([SUPERUSER, STANDBY].map(|name| password_of(&wire, name)), before);
+    assert!(api_server.writes().len() > wrote);
+    assert_eq!([SUPERUSER, STANDBY].map(|name| password_of(&api_server, name)), before);
 }
 
 #[tokio::test]
 async fn a_password_that_nobody_knows_any_more_is_told_with_what_to_do() {
-    let wire = Wire::new().with(MANIFEST, manifest());
-    reconcile(&operator(&wire, &[manifest(), leader()]), &key()).await.unwrap();
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    reconcile(&operator(&api_server, &[manifest(), leader()]), &key()).await.unwrap();
     let notes: Vec<String> =
-        wire.writes().iter().filter_map(|write| Some(write.body["note"].as_str()?.to_owned())).collect();
+        api_server.writes().iter().filter_map(|write| Some(write.body["note"].as_str()?.to_owned())).collect();
     let told = |name: &str| notes.iter().any(|note| note.starts_with(&format!("the Secret of \"{name}\" was gone")));
     assert!(told("postgres") && told("standby"), "{notes:?}");
 }
 
 #[tokio::test]
 async fn a_new_clusters_passwords_are_made_without_a_word_about_former_ones() {
-    let wire = Wire::new().with(MANIFEST, manifest());
-    reconcile(&operator(&wire, &[manifest()]), &key()).await.unwrap();
-    let gone = |write: &crate::wire::Write| write.body["note"].as_str().is_some_and(|note| note.contains("was gone"));
-    assert!(!wire.writes().iter().any(gone));
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    reconcile(&operator(&api_server, &[manifest()]), &key()).await.unwrap();
+    let gone =
+        |write: &crate::testing::Write| write.body["note"].as_str().is_some_and(|note| note.contains("was gone"));
+    assert!(!api_server.writes().iter().any(gone));
 }
 
 #[tokio::test]
@@ -262,9 +269,9 @@ async fn the_secret_of_a_user_who_is_taken_out_of_the_manifest_stays() {
             "labels": {"cluster-name": "acid-orders"}, "resourceVersion": "3",
             "managedFields": [{"manager": "pgloom", "operation": "Update", "fieldsV1": {"f:data": {}}}]}
     });
-    let wire = Wire::new().with(MANIFEST, manifest());
-    reconcile(&operator(&wire, &[manifest(), theirs]), &key()).await.unwrap();
-    assert!(!written(&wire).iter().any(|write| write.starts_with("DELETE")));
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    reconcile(&operator(&api_server, &[manifest(), theirs]), &key()).await.unwrap();
+    assert!(!written(&api_server).iter().any(|write| write.starts_with("DELETE")));
 }
 
 #[tokio::test]
@@ -273,15 +280,15 @@ async fn a_cluster_whose_teams_are_not_known_yet_is_left_for_later_and_nobody_wa
     let data =
         json!({"enable_teams_api": "true", "teams_api_url": format!("http://{}", listener.local_addr().unwrap())});
     let document = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data});
-    let wire = Wire::new().with(MANIFEST, manifest());
-    let mut operator = operator(&wire, &[manifest()]);
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    let mut operator = operator(&api_server, &[manifest()]);
     let config = Arc::new(Config::read(&document).unwrap().config);
     let pipeline = operator.settings.borrow().pipeline.clone();
     operator.settings = watch::channel(Settings { config, pipeline }).1;
     let begun = Instant::now();
     assert_eq!(reconcile(&operator, &key()).await.unwrap(), Action::requeue(ASKING));
     assert!(begun.elapsed() < Duration::from_secs(2));
-    assert_eq!(written(&wire), [] as [&str; 0]);
+    assert_eq!(written(&api_server), [] as [&str; 0]);
 }
 
 /// A pipeline whose only step asks for these actions.
@@ -340,13 +347,13 @@ async fn every_action_is_done_kept_or_refused_by_name() {
         ("promote", Asked::Promote),
         ("access", Asked::PoolerAccess(PoolerAccess { username: "pooler".into(), schema: "pooler".into() })),
     ]);
-    let wire = Wire::new().with(MANIFEST, manifest());
-    let mut operator = operator(&wire, &[manifest()]);
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    let mut operator = operator(&api_server, &[manifest()]);
     let config = operator.settings.borrow().config.clone();
     operator.settings = watch::channel(Settings { config, pipeline }).1;
     let after = reconcile(&operator, &key()).await.unwrap();
     assert!(after != Action::await_change());
-    let status = last_status(&wire);
+    let status = last_status(&api_server);
     let told: Vec<String> = status["actions"]
         .as_array()
         .unwrap()

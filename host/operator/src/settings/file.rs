@@ -10,12 +10,13 @@ use tracing::error;
 
 use super::Error;
 use super::source::Found;
+use crate::report::error_chain;
 
 /// The time between two looks.
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// What a look at the files sees: the document's bytes, and each plugin file's size and time of change.
-type Sight = (Vec<u8>, Vec<(PathBuf, u64, Option<SystemTime>)>);
+type FileVersion = (Vec<u8>, Vec<(PathBuf, u64, Option<SystemTime>)>);
 
 /// Reads a document.
 pub fn read(path: &Path) -> Result<Found, Error> {
@@ -42,7 +43,7 @@ pub fn follow(path: PathBuf, plugins: PathBuf) -> BoxStream<'static, Found> {
             match read(&path) {
                 Ok(found) => return Some((found, (path, plugins, seen))),
                 Err(problem) => {
-                    error!(error = %crate::reconcile::chain(&problem), "the pipeline that runs stays in use")
+                    error!(error = %error_chain(&problem), "the pipeline that runs stays in use")
                 }
             }
         }
@@ -50,7 +51,7 @@ pub fn follow(path: PathBuf, plugins: PathBuf) -> BoxStream<'static, Found> {
     .boxed()
 }
 
-fn look(path: &Path, plugins: &Path) -> Sight {
+fn look(path: &Path, plugins: &Path) -> FileVersion {
     let document = std::fs::read(path).unwrap_or_default();
     let entries = std::fs::read_dir(plugins).into_iter().flatten().flatten();
     let components = entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "wasm"));
@@ -88,7 +89,7 @@ mod tests {
         let path = folder.path().join("pipeline.yaml");
         assert!(read(&path).unwrap_err().to_string().starts_with("failed to read "));
         std::fs::write(&path, "a: [").unwrap();
-        let error = crate::reconcile::chain(&read(&path).unwrap_err());
+        let error = error_chain(&read(&path).unwrap_err());
         assert!(error.contains("pipeline.yaml cannot be read") && error.contains("is not YAML"), "{error}");
         std::fs::write(&path, "kind: Pipeline\n---\nkind: Pipeline\n").unwrap();
         assert!(read(&path).unwrap_err().to_string().ends_with("holds several documents; one is wanted"));

@@ -6,13 +6,15 @@ use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
+use pgloom_decide::Kind;
+use pgloom_decide::transform::MANAGER;
 use serde_json::{Value, json};
 use tracing::warn;
 
 use super::{Error, news};
-use crate::config::Named;
-use crate::kind::Kind;
-use crate::trim::MANAGER;
+use crate::args::Named;
+use crate::cache::api_resource;
+use crate::report::error_chain;
 
 /// A document and where it comes from.
 #[derive(Clone, Debug)]
@@ -93,7 +95,7 @@ impl Object {
     pub async fn report(&self, client: &Client, document: &Value, error: Option<&Error>) -> Result<(), kube::Error> {
         let (status, reason, message) = match error {
             None => ("True", "Loaded", "the pipeline is in use".to_owned()),
-            Some(error) => ("False", "Rejected", crate::reconcile::chain(error)),
+            Some(error) => ("False", "Rejected", error_chain(error)),
         };
         let before = &document["status"]["conditions"][0];
         let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string();
@@ -108,7 +110,7 @@ impl Object {
     }
 
     fn api(&self, client: &Client) -> Api<DynamicObject> {
-        Api::namespaced_with(client.clone(), &self.namespace, &self.kind.resource())
+        Api::namespaced_with(client.clone(), &self.namespace, &api_resource(&self.kind))
     }
 
     fn found(&self, object: DynamicObject) -> Option<Found> {

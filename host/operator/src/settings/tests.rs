@@ -1,17 +1,17 @@
 //! Promises about settings that change while the operator runs.
 
 use futures::channel::mpsc::unbounded;
+use pgloom_decide::Kind;
 use serde_json::json;
 
 use super::*;
-use crate::config::{Kubernetes, Named};
-use crate::kind::Kind;
-use crate::store::Feed;
-use crate::wire::Wire;
+use crate::args::{Kubernetes, Named};
+use crate::cache::Watch;
+use crate::testing::FakeApiServer;
 
-fn loader(wire: &Wire) -> Loader {
+fn loader(api_server: &FakeApiServer) -> Loader {
     let named = Named { namespace: None, name: "pgloom".into() };
-    let config = config::Config {
+    let config = args::Config {
         kubernetes: Kubernetes { kubeconfig: None, context: None },
         namespaces: None,
         operator_namespace: None,
@@ -24,11 +24,11 @@ fn loader(wire: &Wire) -> Loader {
         lease: None,
     };
     Loader {
-        client: wire.client(),
-        engine: Arc::new(Engine::new(&pgloom_engine::Settings::default()).unwrap()),
+        client: api_server.client(),
+        engine: Arc::new(Engine::new(&pgloom_engine::EngineConfig::default()).unwrap()),
         config,
         namespace: "ns".into(),
-        announcer: Announcer::new(wire.client(), ""),
+        recorder: Recorder::new(api_server.client(), ""),
         metrics: Metrics::new(),
     }
 }
@@ -46,8 +46,8 @@ fn in_use() -> watch::Sender<Settings> {
 
 #[tokio::test]
 async fn a_new_configuration_is_used_while_running_and_one_that_cannot_be_is_told_and_left() {
-    let wire = Wire::new();
-    let (loader, settings) = (loader(&wire), in_use());
+    let api_server = FakeApiServer::new();
+    let (loader, settings) = (loader(&api_server), in_use());
     loader.metrics.leading.set(1);
     let image = || settings.borrow().config.text("docker_image").to_owned();
     assert!(loader.take_configuration(&found(json!({"docker_image": "spilo:1"})), &settings).await);
@@ -55,7 +55,7 @@ async fn a_new_configuration_is_used_while_running_and_one_that_cannot_be_is_tol
     assert!(!loader.take_configuration(&found(json!({"docker_image": "spilo:1"})), &settings).await, "it is no news");
     assert!(!loader.take_configuration(&found(json!({"docker_image": "spilo:2", "workers": "four"})), &settings).await);
     assert_eq!((image().as_str(), loader.metrics.configuration_rejected.get()), ("spilo:1", 1));
-    let notes: Vec<String> = wire.writes().iter().map(|write| write.body["note"].to_string()).collect();
+    let notes: Vec<String> = api_server.writes().iter().map(|write| write.body["note"].to_string()).collect();
     assert!(notes[0].contains("what runs stays in use") && notes[0].contains("data.workers"), "{notes:?}");
     assert!(loader.take_configuration(&found(json!({})), &settings).await);
     assert_eq!(loader.metrics.configuration_rejected.get(), 0);
@@ -69,11 +69,11 @@ async fn when_settings_change_every_cluster_is_looked_at() {
     let news: Vec<Found> = news(documents).collect().await;
     assert_eq!(news.len(), 1, "what is the same is no news");
     let store = Store::default();
-    store.open(Feed { kind: Kind::cluster(), namespace: None, label: None, whole: false });
-    store.wrote(&ClusterKey::new("ns", "acid-a"), json!({
+    store.open(Watch { kind: Kind::cluster(), namespace: None, label: None, whole: false });
+    store.record_write(&ClusterKey::new("ns", "acid-a"), json!({
         "apiVersion": "acid.zalan.do/v1", "kind": "postgresql", "metadata": {"name": "acid-a", "namespace": "ns", "resourceVersion": "1"}
     }));
-    look_at_all(&store, &sent);
+    reconcile_all(&store, &sent);
     drop(sent);
     assert_eq!(received.collect::<Vec<_>>().await, [ClusterKey::new("ns", "acid-a")]);
 }

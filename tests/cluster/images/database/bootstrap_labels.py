@@ -36,7 +36,7 @@ def is_running():
 
 
 def patch(env, namespace, name, wanted):
-    """Nothing depends on these labels but evictions, so a refusal is only told."""
+    """Only evictions depend on these labels, so a refusal is only logged."""
     request = urllib.request.Request(
         f"https://{address(env)}/api/v1/namespaces/{namespace}/pods/{name}",
         method="PATCH",

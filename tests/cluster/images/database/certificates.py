@@ -13,7 +13,7 @@ FILES = ("ssl_cert_file", "ssl_key_file", "ssl_ca_file", "ssl_crl_file")
 
 
 def prepare(parameters, own_by_account):
-    """Mounted files have to be there; without any, a certificate is made that proves nothing but encrypts."""
+    """Mounted files have to be there; without any, a self-signed certificate is made: it encrypts, but does not identify the server."""
     if parameters["ssl_cert_file"] == OWN_CERTIFICATE:
         make(own_by_account)
     for path in files(parameters):
@@ -33,7 +33,7 @@ def make(own_by_account):
 
 
 def reload_when_changed(env, config):
-    """Every so often: PostgreSQL reads its files again when their content is another."""
+    """Periodically: PostgreSQL reloads its files when their content has changed."""
     paths = files(config["postgresql"]["parameters"])
     interval = float(env.get("PGLOOM_CERTIFICATE_CHECK_SECONDS") or 300)
     known = fingerprint(paths)
@@ -47,7 +47,7 @@ def reload_when_changed(env, config):
 
 
 def fingerprint(paths):
-    """One hash over the files; nothing while one of them is missing."""
+    """One hash over the files; None while one of them is missing."""
     content = hashlib.sha256()
     try:
         for path in paths:
@@ -59,7 +59,7 @@ def fingerprint(paths):
 
 
 def reload(pid_file):
-    """No PostgreSQL, no need: it reads the files when it starts."""
+    """Does nothing without PostgreSQL, which reads the files when it starts."""
     try:
         with open(pid_file) as file:
             os.kill(int(file.readline()), signal.SIGHUP)

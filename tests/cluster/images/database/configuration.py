@@ -33,7 +33,7 @@ def configuration(env):
 
 
 def defaults(env, wanted):
-    """What Patroni is told where SPILO_CONFIGURATION says nothing."""
+    """Patroni's configuration where SPILO_CONFIGURATION sets nothing."""
     host = f"[{env['POD_IP']}]" if ":" in env["POD_IP"] else env["POD_IP"]
     return {
         "scope": env["SCOPE"],
@@ -71,7 +71,7 @@ def kubernetes(env):
         "labels": labels(env.get("KUBERNETES_LABELS")),
         "scope_label": env.get("KUBERNETES_SCOPE_LABEL", "version"),
         "role_label": env.get("KUBERNETES_ROLE_LABEL", "spilo-role"),
-        # Patroni 3 says so by itself; from 4 on its own word is `primary`.
+        # The default of Patroni 3; from Patroni 4 on the default is `primary`.
         "leader_label_value": "master",
         "standby_leader_label_value": "master",
         "pod_ip": env["POD_IP"],
@@ -120,7 +120,7 @@ def bootstrap(env):
     if env.get("PGPASSWORD_ADMIN"):
         admin = {"password": env["PGPASSWORD_ADMIN"], "options": ["CREATEROLE", "CREATEDB"]}
         section["users"] = {env.get("PGUSER_ADMIN", "admin"): admin}
-    # The same order as upstream: who is told to clone clones, whatever is said about a standby.
+    # The same order as in Spilo: the clone variables win over the standby variables.
     match env.get("CLONE_METHOD"):
         case "CLONE_WITH_BASEBACKUP":
             section |= {"method": "clone", "clone": {"command": f"/usr/bin/python3 {HERE}/clone.py"}}
@@ -135,7 +135,7 @@ def bootstrap(env):
 
 
 def standby_cluster(env):
-    """The cluster to follow, by its address or by its WAL archive; None for a cluster that stands on its own."""
+    """The cluster to follow, by its address or by its WAL archive; None for an independent cluster."""
     if host := env.get("STANDBY_HOST"):
         section = {"create_replica_methods": ["basebackup"], "host": host, "port": int(env.get("STANDBY_PORT") or 5432)}
         if slot := env.get("STANDBY_PRIMARY_SLOT_NAME"):
@@ -149,7 +149,7 @@ def standby_cluster(env):
 def parameters(env):
     """PostgreSQL's parameters that belong to this pod; those of the whole cluster are in bootstrap.dcs."""
     settings = {
-        # What is archived goes nowhere.
+        # WAL is not archived anywhere.
         "archive_command": "/bin/true",
         "log_line_prefix": "%t [%p]: [%l-1] %c %x %d %u %a %h ",
         "password_encryption": "scram-sha-256",
@@ -166,8 +166,8 @@ def parameters(env):
 
 
 def pg_hba(env, wanted):
-    """Who gets in: everyone from inside the pod, everyone else over TLS only."""
-    # The method md5 lets in hashes of both kinds, scram-sha-256 only its own: needed where passwords are still hashed with md5.
+    """Who may connect: every process in the pod, all others over TLS only."""
+    # The method md5 accepts both kinds of hashes, scram-sha-256 only its own: needed where passwords are still hashed with md5.
     method = "md5" if password_encryption(wanted) == "md5" else "scram-sha-256"
     return [
         "local all all trust",
@@ -239,7 +239,7 @@ def remarks(env):
 
 
 def refusal(what):
-    """A command for Patroni that fails and tells why."""
+    """A command for Patroni that fails and prints the reason."""
     return {"command": f"sh -c 'echo refused: {what}: {NO_WAL_ARCHIVE} >&2; exit 1'"}
 
 
@@ -270,7 +270,7 @@ def labels(text):
 
 
 def merge(default, wanted):
-    """Objects are merged, for everything else what is wanted counts."""
+    """Objects are merged; any other value is replaced."""
     if isinstance(default, dict) and isinstance(wanted, dict):
         return default | {key: merge(default.get(key), value) for key, value in wanted.items()}
     return default if wanted is None else wanted

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Process 1 of a database pod: prepares the folders, tells Patroni what the environment says, and looks after it."""
+"""Process 1 of a database pod: prepares the folders, writes Patroni's configuration from the environment, and runs Patroni."""
 
 import json
 import os
@@ -41,14 +41,14 @@ def main():
 
 
 def check_version(bin_dir):
-    """PostgreSQL is there in the version asked for; else a line that names those that are."""
+    """Ends with a line that names the installed versions if PostgreSQL is not there in the requested one."""
     if not os.access(os.path.join(bin_dir, "postgres"), os.X_OK):
         there = ", ".join(sorted(os.listdir(VERSIONS)))
         raise Refused(f"no PostgreSQL in {bin_dir}; the versions in this image: {there}")
 
 
 def prepare_folders(env):
-    """The volume comes empty and owned by root; what lies below the root of PostgreSQL is its own."""
+    """The volume is empty and owned by root at first; below PGROOT everything belongs to postgres."""
     data = data_dir(env)
     root = os.path.dirname(data)
     try:
@@ -81,7 +81,7 @@ def background(function, *arguments):
 
 
 def supervise(command, env):
-    """Runs the command as postgres until it ends, passes signals on to it, and buries every orphan on the way."""
+    """Runs the command as postgres until it ends, passes signals on to it, and reaps orphaned processes."""
     account = {}
     if os.geteuid() == 0:
         entry = pwd.getpwnam(ACCOUNT)

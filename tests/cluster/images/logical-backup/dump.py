@@ -49,13 +49,13 @@ class DumpFailed(Exception):
 
 
 class Dump:
-    """`pg_dumpall | pigz` to be read like a file. A failure of either breaks the reading, so that nothing half is ever stored."""
+    """`pg_dumpall | pigz` to be read like a file. A failure of either breaks the reading, so that an incomplete dump is never stored."""
 
     def __init__(self, bin_dir, env):
         self.size = 0
         self._dump = subprocess.Popen([os.path.join(bin_dir, "pg_dumpall"), "--no-password"], env=env, stdout=subprocess.PIPE)
         self._pigz = subprocess.Popen(["pigz"], stdin=self._dump.stdout, stdout=subprocess.PIPE)
-        # pg_dumpall notices when pigz goes only if nobody else holds the pipe.
+        # pg_dumpall notices that pigz ended only if no other process holds the pipe.
         self._dump.stdout.close()
 
     def __enter__(self):

@@ -1,4 +1,4 @@
-"""What the Kubernetes API tells about our own pod and those of the cluster."""
+"""Our own pod and those of the cluster, from the Kubernetes API."""
 
 import json
 import os

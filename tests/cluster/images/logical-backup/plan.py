@@ -20,7 +20,7 @@ class Pod:
 
 
 def choose(own_node, pods):
-    """A replica beside us, else any replica, else the master: a dump reads everything, and reading near is cheapest."""
+    """A replica on our node, else any replica, else the leader: a dump reads everything, and reading from the same node is cheapest."""
     reachable = [pod for pod in pods if pod.address]
     replicas = [pod for pod in reachable if pod.role == "replica"]
     candidates = [pod for pod in replicas if pod.node == own_node] + replicas

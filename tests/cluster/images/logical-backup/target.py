@@ -1,4 +1,4 @@
-"""Where backups lie: an S3 bucket, or a folder for tests that have no S3."""
+"""Where backups are stored: an S3 bucket, or a folder for tests that have no S3."""
 
 import os
 import shutil
@@ -52,7 +52,7 @@ class Bucket:
 
 @contextmanager
 def in_one_line():
-    """What S3 refuses is told in its words, without the way there."""
+    """An error of S3 is logged as its message, without a traceback."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Starts PgBouncer as the pooler pod's environment says; runs as any user."""
+"""Starts PgBouncer with the configuration of the pod's environment; runs as any user."""
 
 import os
 import subprocess
 import sys
 
-# The operator mounts the lookup account's entry here; whoever does not gets one made from PGUSER and PGPASSWORD.
+# The operator mounts the lookup account's entry here; without it one is made from PGUSER and PGPASSWORD.
 MOUNTED_USERS = "/etc/pgbouncer/userlist.txt"
 # The first that can be written to, for a root filesystem may be read-only; shared memory is there in every pod.
 FOLDERS = ("/run/pgbouncer", "/tmp", "/dev/shm")
 
 
 class Refused(Exception):
-    """The environment does not say enough; the message is one line for the log."""
+    """A variable is missing; the message is one line for the log."""
 
 
 def main():
@@ -41,7 +41,7 @@ def configuration(env, users, certificate, key):
         "max_client_conn": required(env, "CONNECTION_POOLER_MAX_CLIENT_CONN"),
         "max_db_connections": required(env, "CONNECTION_POOLER_MAX_DB_CONN"),
         # CONNECTION_POOLER_MIN_SIZE is left out, as upstream does: it holds per database and user, and would
-        # open more connections than max_db_connections lets in.
+        # open more connections than max_db_connections allows.
         "admin_users": lookup,
         "auth_type": "scram-sha-256",
         "auth_file": users,
@@ -75,7 +75,7 @@ def required(env, name):
 
 
 def client_certificate(env, folder):
-    """The mounted certificate and key, or one made here that proves nothing but encrypts."""
+    """The mounted certificate and key, or a self-signed one made here: it encrypts, but does not identify the server."""
     if env.get("CONNECTION_POOLER_CLIENT_TLS_CRT"):
         return env["CONNECTION_POOLER_CLIENT_TLS_CRT"], required(env, "CONNECTION_POOLER_CLIENT_TLS_KEY")
     certificate, key = f"{folder}/server.crt", f"{folder}/server.key"

@@ -1,9 +1,9 @@
-// The storage of the fixture: stands for a cloud's disk driver, with a folder for a disk.
+// The storage of the local cluster: replaces a cloud's disk driver, with a folder as a disk.
 //
-// It plays the parts of three programs that a cluster has beside its driver: the provisioner, which makes a volume for a claim; the
-// resizer, which makes it larger, volume first and claim after; and the deleter. As with a cloud's disks, a claim that shrinks is
-// refused (by the API server) and a volume waits for its pod where the class says so. Unlike them, a folder has no limit: its
-// capacity is what the API says, and nothing stops a pod from writing more.
+// It does the work of three programs that a cluster has next to its driver: the provisioner, which makes a volume for a claim; the
+// resizer, which makes it larger, first the volume and then the claim; and the deleter. As with a cloud's disks, a claim that
+// shrinks is refused (by the API server) and a volume waits for its pod if the class requires it. Unlike a disk, a folder has no
+// limit: its capacity is only a number in the API, and a pod can write more.
 package storage
 
 import (
@@ -38,14 +38,14 @@ import (
 const (
 	// The provisioner field of the storage classes this program serves.
 	provisionerName = "pgloom.dev/folder"
-	// Written by the volume controller on a claim: whose turn it is.
+	// Written by the volume controller on a claim: which provisioner has to act.
 	provisionerAnnotation = "volume.kubernetes.io/storage-provisioner"
 	// Written by the scheduler on a claim whose class waits for the first consumer.
 	selectedNodeAnnotation = "volume.kubernetes.io/selected-node"
 	// Written by provisioners on a volume; the volume controller leaves the deletion to them.
 	provisionedByAnnotation = "pv.kubernetes.io/provisioned-by"
 
-	// After a failure the world is looked at again, even if nothing in it changed.
+	// After a failure all objects are processed again, even if none of them changed.
 	retryDelay = 2 * time.Second
 )
 
@@ -67,11 +67,11 @@ func newFolderStorage(client kubernetes.Interface, factory informers.SharedInfor
 	}
 }
 
-// Run serves claims until it is told to stop.
+// Run serves claims until it gets a signal to stop.
 func Run() error {
 	flags := flag.NewFlagSet("storage", flag.ExitOnError)
 	kubeconfig := flags.String("kubeconfig", "", "how to reach the API server")
-	folder := flags.String("folder", "", "where the volumes lie")
+	folder := flags.String("folder", "", "the folder of the volumes")
 	_ = flags.Parse(os.Args[1:])
 	if *kubeconfig == "" || !filepath.IsAbs(*folder) {
 		return errors.New("--kubeconfig and an absolute --folder are needed")
@@ -80,7 +80,7 @@ func Run() error {
 	if err != nil {
 		return err
 	}
-	config.QPS, config.Burst = 50, 100 // the default of 5 a second makes a test with many claims wait for nothing
+	config.QPS, config.Burst = 50, 100 // the default of 5 a second slows down a test with many claims
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func Run() error {
 	defer stop()
 	factory := informers.NewSharedInformerFactory(client, 0)
 	s := newFolderStorage(client, factory, *folder)
-	// Any change is a reason to look at everything: a test cluster has few claims, and one loop is easy to follow.
+	// Any change causes all objects to be processed: a test cluster has few claims, and one loop is simple.
 	changed := make(chan struct{}, 1)
 	notice := func() {
 		select {
@@ -181,14 +181,14 @@ func (s *folderStorage) provision(ctx context.Context, claim *core.PersistentVol
 	}
 	name := "pvc-" + string(claim.UID)
 	if _, err := s.volumes.Get(name); err == nil {
-		return nil // made already; the volume controller has yet to bind it
+		return nil // already made; the volume controller has not bound it yet
 	}
 	path := filepath.Join(s.folder, claim.Namespace+"_"+claim.Name+"_"+name)
 	if err := os.MkdirAll(path, 0o777); err != nil {
 		return err
 	}
-	// Open to all, against the umask: fsGroup does not reach hostPath volumes, so whoever a pod runs as has to be able to begin here.
-	// A database then makes a folder of its own inside and closes that.
+	// Writable by all users, against the umask: fsGroup has no effect on hostPath volumes, and a pod may run as any user.
+	// The database then makes a folder inside that only its own user can read.
 	if err := os.Chmod(path, 0o777); err != nil {
 		return err
 	}
@@ -217,8 +217,8 @@ func (s *folderStorage) provision(ctx context.Context, claim *core.PersistentVol
 	return err
 }
 
-// expand gives a claim the size it asks for: the volume's capacity first and the claim's status after, for whoever sees the claim
-// grown may rely on the volume.
+// expand gives a claim the size it asks for: the volume's capacity first and the claim's status after, so that a claim that has
+// grown always has a volume of that size.
 func (s *folderStorage) expand(ctx context.Context, claim *core.PersistentVolumeClaim) error {
 	wanted, actual := claim.Spec.Resources.Requests[core.ResourceStorage], claim.Status.Capacity[core.ResourceStorage]
 	if claim.Status.Phase != core.ClaimBound || wanted.Cmp(actual) <= 0 {
@@ -250,7 +250,8 @@ func (s *folderStorage) expand(ctx context.Context, claim *core.PersistentVolume
 	return nil
 }
 
-// reclaim deletes a volume whose claim is gone, where its policy says so: the folder first, so that no folder is left without a volume.
+// reclaim deletes a volume whose claim is gone, if its reclaim policy is Delete: the folder first, so that no folder is left without a
+// volume.
 func (s *folderStorage) reclaim(ctx context.Context, volume *core.PersistentVolume) error {
 	if volume.Annotations[provisionedByAnnotation] != provisionerName ||
 		volume.Status.Phase != core.VolumeReleased ||
@@ -258,7 +259,7 @@ func (s *folderStorage) reclaim(ctx context.Context, volume *core.PersistentVolu
 		volume.Spec.HostPath == nil {
 		return nil
 	}
-	// Anybody who may write volumes may write any path into one.
+	// Every client with the right to write volumes can write any path into one.
 	if path := volume.Spec.HostPath.Path; filepath.Dir(filepath.Clean(path)) != s.folder || !strings.HasSuffix(path, volume.Name) {
 		return fmt.Errorf("%s is no folder of this program's making", path)
 	}

@@ -1,4 +1,4 @@
-// A TCP forwarder with its ear outside the node's network namespace and its mouth inside, so that no interface has to join the two.
+// A TCP forwarder that listens outside the node's network namespace and connects inside, so that no interface has to join the two.
 package main
 
 import (
@@ -14,8 +14,8 @@ import (
 // The listening socket after the move: the first descriptor after the standard ones.
 const listenerFD = 3
 
-// forward listens, moves into the namespace and starts over as accept. A socket stays in the namespace it was made in, which is what
-// makes this work; and starting over is what moves every thread, for a namespace is joined thread by thread.
+// forward listens, joins the namespace and executes itself again as accept. A socket stays in the namespace it was made in. The exec
+// is needed because setns moves one thread only, and exec leaves no other.
 func forward(listen, target, namespace string) error {
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
@@ -38,7 +38,7 @@ func forward(listen, target, namespace string) error {
 	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("failed to join the network namespace %s: %w", namespace, err)
 	}
-	// Dup2 leaves the copy open across exec; one that is in place already has to be told so.
+	// Dup2 clears close-on-exec of the copy; a descriptor that already has the right number needs it cleared by hand.
 	if int(file.Fd()) == listenerFD {
 		if _, err := unix.FcntlInt(file.Fd(), unix.F_SETFD, 0); err != nil {
 			return err
@@ -63,7 +63,7 @@ func accept(target string) error {
 	}
 }
 
-// join passes both directions until each side has said its last, so that a half-closed connection still delivers the other half.
+// join copies both directions until each side has closed, so that a half-closed connection still delivers the other half.
 func join(client *net.TCPConn, target string) {
 	defer client.Close()
 	connection, err := net.Dial("tcp", target)

@@ -103,7 +103,7 @@ func packFolder(root string) (*bytes.Buffer, error) {
 		if err != nil {
 			return err
 		}
-		// What the standard library takes from the file but an image should not know.
+		// Only what belongs into an image: the standard library also takes times and owners from the file.
 		*header = tar.Header{Typeflag: header.Typeflag, Name: relative, Linkname: header.Linkname, Size: header.Size, Mode: header.Mode}
 		if err := out.WriteHeader(header); err != nil || !info.Mode().IsRegular() {
 			return err

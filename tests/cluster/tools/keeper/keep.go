@@ -1,4 +1,4 @@
-// The node's first process: starts the services, starts them again when they end, and collects what they leave behind.
+// The node's init process: starts the services, starts them again when they end, and reaps orphaned processes.
 //
 // It is process 1 of the node's own process namespace: when it ends, for whatever reason, the kernel ends everything in the node,
 // pods included, and the node's mounts and network go with it. That is what makes stopping a cluster one signal.
@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A service that fails at once is tried again at this pace: quick enough for a component that waits for another one, slow enough for two cores.
+// The delay before a service that ended starts again: short for a component that waits for another one, long enough for two cores.
 const restartDelay = time.Second
 
 func keep(services, logs string) error {

@@ -1,4 +1,4 @@
-// The fixture's own small tools around the node; a program apart from the big one, so that it starts in no time and stays small in memory.
+// The small tools of the local cluster; not a part of the big program, so that they start at once and need little memory.
 package main
 
 import (
@@ -30,7 +30,7 @@ func run(args []string) error {
 			return keep(rest[0], rest[1])
 		case name == "forward" && len(rest) == 3:
 			return forward(rest[0], rest[1], rest[2])
-		case name == "forward-accepting" && len(rest) == 1: // what forward becomes; not for people
+		case name == "forward-accepting" && len(rest) == 1: // internal: what forward becomes
 			return accept(rest[0])
 		case name == "pki" && len(rest) == 5:
 			return pki(rest[0], rest[1], rest[2], rest[3], rest[4])

@@ -28,7 +28,7 @@ func made(t *testing.T, folder, port string) map[string]string {
 	return contents
 }
 
-func TestEverybodyIsSignedByTheOneAuthority(t *testing.T) {
+func TestEveryCertificateIsSignedByTheOneAuthority(t *testing.T) {
 	folder := t.TempDir()
 	contents := made(t, folder, "1234")
 	authorities := x509.NewCertPool()
@@ -60,7 +60,7 @@ func TestASecondTimeOnlyThePortChanges(t *testing.T) {
 	}
 }
 
-func TestAHalfMadePairIsMadeAnew(t *testing.T) {
+func TestAnIncompletePairIsReplaced(t *testing.T) {
 	folder := t.TempDir()
 	made(t, folder, "1234")
 	if err := os.Remove(filepath.Join(folder, "admin.crt")); err != nil {

@@ -1,4 +1,4 @@
-// Waiting until a server says that it is well.
+// Waits until a server reports that it is ready.
 package main
 
 import (
@@ -12,7 +12,7 @@ import (
 
 const waitPace = 100 * time.Millisecond
 
-// wait asks until the answer is 200; how long is for the caller to say, who can end the process.
+// wait repeats a GET until the status is 200. It has no timeout; the caller can end the process.
 func wait(url, authority string) error {
 	certificate, err := os.ReadFile(authority)
 	if err != nil {

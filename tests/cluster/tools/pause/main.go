@@ -1,4 +1,4 @@
-// The first process of every pod: it holds the pod's namespaces open and collects the children that others left behind.
+// The first process of every pod: it keeps the pod's namespaces open and reaps orphaned processes.
 package main
 
 import (

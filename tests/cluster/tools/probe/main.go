@@ -1,4 +1,4 @@
-// What the self-test runs in its pods: one static program in place of a shell and the usual tools, so that its image needs nothing else.
+// The program of the self-test's pods: one static binary instead of a shell and its tools, so that the image needs nothing else.
 package main
 
 import (
@@ -18,9 +18,9 @@ const (
 	usage = `usage:
   probe serve PORT TEXT   answer every request with TEXT
   probe get URL           print what a server answers
-  probe status URL        print the code of an answer, whoever the server says it is
+  probe status URL        print the status code of a URL; does not check the server's certificate
   probe lookup NAME       print the addresses of a name
-  probe api PATH          ask the API server as the pod's service account, and print the status
+  probe api PATH          GET from the API server as the pod's service account, and print the status
   probe write FILE TEXT   write a file
   probe read FILE         print a file
 `

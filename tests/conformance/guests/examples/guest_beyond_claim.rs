@@ -1,12 +1,4 @@
-//! Writes an object of a kind that it does not claim.
-#![allow(
-    missing_docs,
-    dead_code,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::expect_used,
-    reason = "a guest that misbehaves"
-)]
+//! Writes an object of a kind that its description does not claim.
 
 use pgloom_kit::bindings::contract::{Contribution, Failure, Request, Response};
 
@@ -14,6 +6,11 @@ conformance_guests::guest!("beyond-claim", mutate);
 
 fn mutate(request: Request) -> Result<Response, Failure> {
     let _ = request;
-    let object = pgloom_kit::json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "backdoor"}, "spec": {"type": "LoadBalancer"}});
+    let object = pgloom_kit::json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "backdoor"},
+        "spec": {"type": "LoadBalancer"},
+    });
     Ok(Response { contributions: vec![Contribution::Apply(object.to_string())], ..conformance_guests::nothing() })
 }

@@ -1,12 +1,4 @@
-//! Contributes what is not JSON.
-#![allow(
-    missing_docs,
-    dead_code,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::expect_used,
-    reason = "a guest that misbehaves"
-)]
+//! Contributes a text that is not JSON.
 
 use pgloom_kit::bindings::contract::{Contribution, Failure, Request, Response};
 

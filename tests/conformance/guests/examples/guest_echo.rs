@@ -1,12 +1,4 @@
-//! Keeps a ConfigMap with what it was asked.
-#![allow(
-    missing_docs,
-    dead_code,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::expect_used,
-    reason = "a guest that misbehaves"
-)]
+//! Creates a ConfigMap that holds the request.
 
 use pgloom_kit::bindings::contract::{Contribution, Failure, Request, Response};
 

@@ -1,5 +1,4 @@
-//! Imports more than the world offers.
-#![allow(missing_docs, dead_code, reason = "a guest that misbehaves")]
+//! Imports an interface that the contract does not have.
 
 wit_bindgen::generate!({
     inline: r#"

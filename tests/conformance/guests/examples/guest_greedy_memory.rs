@@ -1,12 +1,4 @@
-//! Takes all the memory that it can get.
-#![allow(
-    missing_docs,
-    dead_code,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::expect_used,
-    reason = "a guest that misbehaves"
-)]
+//! Allocates memory without end.
 
 use pgloom_kit::bindings::contract::{Failure, Request, Response};
 

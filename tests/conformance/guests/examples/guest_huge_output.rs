@@ -1,12 +1,4 @@
-//! Answers with a hundred megabytes: one text, many times.
-#![allow(
-    missing_docs,
-    dead_code,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::expect_used,
-    reason = "a guest that misbehaves"
-)]
+//! Responds with a hundred megabytes: one text, ten times.
 
 use pgloom_kit::bindings::contract::{Contribution, Failure, Request, Response};
 

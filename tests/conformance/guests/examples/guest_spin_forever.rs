@@ -1,12 +1,4 @@
-//! Never answers.
-#![allow(
-    missing_docs,
-    dead_code,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::expect_used,
-    reason = "a guest that misbehaves"
-)]
+//! Never responds.
 
 use pgloom_kit::bindings::contract::{Failure, Request, Response};
 

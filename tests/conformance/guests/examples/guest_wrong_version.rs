@@ -1,5 +1,4 @@
-//! Speaks another version of the contract.
-#![allow(missing_docs, dead_code, reason = "a guest that misbehaves")]
+//! Exports another version of the contract.
 
 wit_bindgen::generate!({
     inline: r#"

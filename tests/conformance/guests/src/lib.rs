@@ -1,15 +1,20 @@
-//! What the guests share: a description that claims one ConfigMap.
+//! What the guests have in common: a description that claims ConfigMaps, and an empty response.
 
 use pgloom_kit::bindings::contract::{Description, ObjectKind, Response, WriteClaim};
 
-/// A description that is in order.
+const CONFIG_SCHEMA: &str = r#"{
+    "type": "object",
+    "properties": {"greeting": {"type": "string", "default": "hello"}},
+    "additionalProperties": false
+}"#;
+
+/// A valid description, which claims ConfigMaps.
 pub fn description(name: &str) -> Description {
     Description {
         name: name.to_owned(),
         version: "0.1.0".to_owned(),
         summary: "A guest of the conformance tests.".to_owned(),
-        config_schema: r#"{"type":"object","properties":{"greeting":{"type":"string","default":"hello"}},"additionalProperties":false}"#
-            .to_owned(),
+        config_schema: CONFIG_SCHEMA.to_owned(),
         config_example: r#"{"greeting":"hello"}"#.to_owned(),
         config_keys: Vec::new(),
         relevant: Vec::new(),
@@ -25,12 +30,12 @@ pub fn description(name: &str) -> Description {
     }
 }
 
-/// An answer that wants nothing.
+/// A response that contributes nothing.
 pub fn nothing() -> Response {
     Response { contributions: Vec::new(), actions: Vec::new(), findings: Vec::new(), conditions: Vec::new() }
 }
 
-/// Registers a guest whose `mutate` is the given function.
+/// Exports a guest of this name, whose `mutate` is the given function.
 #[macro_export]
 macro_rules! guest {
     ($name:literal, $mutate:expr) => {

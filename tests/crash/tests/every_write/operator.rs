@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
 use pgloom_operator::Config;
-use pgloom_operator::config::{Kubernetes, Named, Namespaces, PipelineSource, Source};
+use pgloom_operator::args::{Kubernetes, Named, Namespaces, PipelineSource, Source};
 use stand_in::Server;
 use tokio::task::JoinHandle;
 

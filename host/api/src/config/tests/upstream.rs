@@ -6,35 +6,35 @@ use super::*;
 /// would refuse comes from the key itself.
 fn other(key: &Key) -> (String, Value) {
     let text = |text: &str| (text.to_owned(), json!(text));
-    match key.kind {
-        Kind::Flag => {
+    match key.value_type {
+        ValueType::Flag => {
             let other = key.default != "true";
             (other.to_string(), json!(other))
         }
-        Kind::Integer | Kind::OptionalInteger => ("7".to_owned(), json!(7)),
-        Kind::Choice(choices) => text(choices.iter().find(|choice| **choice != key.default).unwrap()),
-        Kind::Amount if key.name.ends_with("limit") => text("7777Mi"),
-        Kind::Amount => text("1m"),
-        Kind::Duration => text("1h30m7s"),
-        Kind::Schedule => text("7 7 7 7 *"),
-        Kind::Reference => text("elsewhere/thing"),
-        Kind::List if key.name == "maintenance_windows" => {
+        ValueType::Integer | ValueType::OptionalInteger => ("7".to_owned(), json!(7)),
+        ValueType::Choice(choices) => text(choices.iter().find(|choice| **choice != key.default).unwrap()),
+        ValueType::Quantity if key.name.ends_with("limit") => text("7777Mi"),
+        ValueType::Quantity => text("1m"),
+        ValueType::Duration => text("1h30m7s"),
+        ValueType::Schedule => text("7 7 7 7 *"),
+        ValueType::Reference => text("elsewhere/thing"),
+        ValueType::List if key.name == "maintenance_windows" => {
             ("01:00-06:00,Sat:00:00-04:00".to_owned(), json!(["01:00-06:00", "Sat:00:00-04:00"]))
         }
-        Kind::List => ("a, b".to_owned(), json!(["a", "b"])),
-        Kind::Map => match key.name {
+        ValueType::List => ("a, b".to_owned(), json!(["a", "b"])),
+        ValueType::Map => match key.name {
             "toleration" => ("key:'a,b'".to_owned(), json!({"key": "a,b"})),
             "persistent_volume_claim_retention_policy" => {
                 ("when_deleted:delete".to_owned(), json!({"when_deleted": "delete"}))
             }
             _ => ("a:'b,c', d:\"e:f\"".to_owned(), json!({"a": "b,c", "d": "e:f"})),
         },
-        Kind::Containers => ("[{name: a, image: b}]".to_owned(), json!([{"name": "a", "image": "b"}])),
-        Kind::Probe => ("{httpGet: {port: 8008}}".to_owned(), json!({"httpGet": {"port": 8008}})),
-        Kind::RoleSources => {
+        ValueType::Containers => ("[{name: a, image: b}]".to_owned(), json!([{"name": "a", "image": "b"}])),
+        ValueType::Probe => ("{httpGet: {port: 8008}}".to_owned(), json!({"httpGet": {"port": 8008}})),
+        ValueType::RoleSources => {
             ("secretname: a, template: true".to_owned(), json!([{"secretname": "a", "template": true}]))
         }
-        Kind::Text | Kind::Credential => match key.name {
+        ValueType::Text | ValueType::Credential => match key.name {
             "secret_name_template" => text("{username}-{cluster}"),
             "pdb_name_format" => text("{cluster}-budget"),
             _ => text("other"),
@@ -72,11 +72,13 @@ fn every_key_of_upstream_is_read_alike_from_both_forms_and_told_if_it_changes_no
                     }
                     let expected: &[&str] = if key.honoured { &[] } else { &["pgloom does not honour this key"] };
                     let told: Vec<_> = loaded.warnings.iter().map(|warning| warning.message.as_str()).collect();
-                    if told != expected || loaded.warnings.iter().any(|warning| warning.path != key.name) {
+                    if told != expected
+                        || loaded.warnings.iter().any(|warning| warning.path.as_deref() != Some(key.name))
+                    {
                         failures.push(format!("{document} is told as {:?}", loaded.warnings));
                     }
                 }
-                Err(problems) => failures.push(format!("{document} is refused: {problems:?}")),
+                Err(findings) => failures.push(format!("{document} is refused: {findings:?}")),
             }
         }
     }

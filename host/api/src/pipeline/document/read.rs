@@ -4,43 +4,48 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use pgloom_common::duration;
 use pgloom_common::quantity::Quantity;
 use serde_json::Value;
 
-use super::super::spec::{MatchSpec, OnFailureSpec, Pipeline, PipelineSpec, SourceSpec, StepSpec, WriteGrantSpec};
-use super::{
-    Action, DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, KindPaths, Limits, Match, OnFailure,
-    SecretsGrant, Source, Step, WriteGrant,
+use super::super::spec::{
+    MatchSpec, NO_REGISTRY, OnFailureSpec, Pipeline, PipelineSpec, SourceSpec, StepSpec, USE_FILE, WriteGrantSpec,
 };
-use crate::problem::{Problem, entry, member};
-use crate::{duration, schema};
+use super::{
+    DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, KindPaths, Limits, Match, OnFailure, SecretsGrant,
+    Source, Step, WriteGrant,
+};
+use crate::action::ActionKind;
+use crate::field::{entry, member};
+use crate::finding::Finding;
+use crate::schema;
 
 impl Document {
     /// Reads a Pipeline, a file's or an object's, and names all that is wrong with it.
-    pub fn read(document: &Value) -> Result<Self, Vec<Problem>> {
+    pub fn read(document: &Value) -> Result<Self, Vec<Finding>> {
         let mut document = document.clone();
-        let mut problems = kind_problems(&document);
-        if problems.is_empty() {
-            problems = schema::check(schema(), &mut document, "").into_iter().map(|fault| fault.problem).collect();
+        let mut findings = kind_findings(&document);
+        if findings.is_empty() {
+            findings = schema::check(schema(), &mut document, "").into_iter().map(|fault| fault.finding).collect();
         }
-        if !problems.is_empty() {
-            return Err(problems);
+        if !findings.is_empty() {
+            return Err(findings);
         }
         // The schema has accepted it: what serde still refuses is a slip of ours, said in its words.
         let pipeline: Pipeline =
-            serde_json::from_value(with_name(document)).map_err(|error| vec![Problem::error("", error.to_string())])?;
+            serde_json::from_value(with_name(document)).map_err(|error| vec![Finding::error(error.to_string())])?;
         let name = pipeline.metadata.name.unwrap_or_default();
         let mut steps = Vec::new();
         for (index, step) in pipeline.spec.steps.into_iter().enumerate() {
             let path = entry("spec.steps", index);
             if steps.iter().any(|earlier: &Step| earlier.name == step.name) {
                 let message = format!("{:?} is the name of an earlier step", step.name);
-                problems
-                    .push(Problem::error(member(&path, "name"), message).remedy("give each step a name of its own"));
+                findings
+                    .push(Finding::error(message).at(member(&path, "name")).remedy("give each step a name of its own"));
             }
-            steps.extend(read_step(step, &path, &mut problems));
+            steps.extend(read_step(step, &path, &mut findings));
         }
-        if problems.is_empty() { Ok(Self { name, steps }) } else { Err(problems) }
+        if findings.is_empty() { Ok(Self { name, steps }) } else { Err(findings) }
     }
 }
 
@@ -50,15 +55,16 @@ fn schema() -> &'static Value {
     SCHEMA.get_or_init(schema::object_schema::<PipelineSpec>)
 }
 
-fn kind_problems(document: &Value) -> Vec<Problem> {
-    let mut problems = Vec::new();
+fn kind_findings(document: &Value) -> Vec<Finding> {
+    let mut findings = Vec::new();
     for (field, expected) in [("apiVersion", "pgloom.dev/v1alpha1"), ("kind", "Pipeline")] {
         if document[field] != expected {
-            problems
-                .push(Problem::error(field, format!("is not {expected}")).remedy(format!("write {field}: {expected}")));
+            findings.push(
+                Finding::error(format!("is not {expected}")).at(field).remedy(format!("write {field}: {expected}")),
+            );
         }
     }
-    problems
+    findings
 }
 
 fn with_name(mut document: Value) -> Value {
@@ -68,18 +74,18 @@ fn with_name(mut document: Value) -> Value {
     document
 }
 
-fn read_step(step: StepSpec, path: &str, problems: &mut Vec<Problem>) -> Option<Step> {
-    let source = read_source(step.source, &member(path, "source"), problems);
+fn read_step(step: StepSpec, path: &str, findings: &mut Vec<Finding>) -> Option<Step> {
+    let source = read_source(step.source, &member(path, "source"), findings);
     let limits = step.limits.unwrap_or_default();
     let memory = limits
         .memory
-        .map_or(Some(DEFAULT_MEMORY), |text| read_memory(&text, &format!("{path}.limits.memory"), problems));
+        .map_or(Some(DEFAULT_MEMORY), |text| read_memory(&text, &format!("{path}.limits.memory"), findings));
     let deadline = limits
         .deadline
-        .map_or(Some(DEFAULT_DEADLINE), |text| read_deadline(&text, &format!("{path}.limits.deadline"), problems));
+        .map_or(Some(DEFAULT_DEADLINE), |text| read_deadline(&text, &format!("{path}.limits.deadline"), findings));
     let grants = step.grants.unwrap_or_default();
-    let secrets = read_secrets(grants.secrets.as_ref(), &format!("{path}.grants.secrets"), problems);
-    let matches = read_match(step.matches.unwrap_or_default(), &member(path, "match"), problems);
+    let secrets = read_secrets(grants.secrets.as_ref(), &format!("{path}.grants.secrets"), findings);
+    let matches = read_match(step.matches.unwrap_or_default(), &member(path, "match"), findings);
     Some(Step {
         name: step.name,
         source: source?,
@@ -97,7 +103,7 @@ fn read_step(step: StepSpec, path: &str, problems: &mut Vec<Problem>) -> Option<
             }),
             overrides: grants.overrides.into_iter().map(KindPaths::from).collect(),
             removes: grants.removes.into_iter().map(KindPaths::from).collect(),
-            actions: grants.actions.map(|names| names.iter().filter_map(|name| Action::from_name(name)).collect()),
+            actions: grants.actions.map(|names| names.iter().filter_map(|name| ActionKind::from_name(name)).collect()),
             secrets: secrets?,
         },
         on_failure: match step.on_failure {
@@ -110,61 +116,52 @@ fn read_step(step: StepSpec, path: &str, problems: &mut Vec<Problem>) -> Option<
     })
 }
 
-fn read_source(source: SourceSpec, path: &str, problems: &mut Vec<Problem>) -> Option<Source> {
-    match (source.file, source.oci, source.digest) {
-        (Some(file), None, None) => Some(Source::File(file.into())),
-        (None, Some(reference), Some(digest)) => Some(Source::Oci { reference, digest: Digest(digest) }),
-        (Some(_), None, Some(_)) => {
-            let problem = Problem::error(member(path, "digest"), "belongs to oci");
-            problems.push(problem.remedy("pin a file with the step's own digest, beside source"));
-            None
+fn read_source(source: SourceSpec, path: &str, findings: &mut Vec<Finding>) -> Option<Source> {
+    let finding = match (source.file, source.oci, source.digest) {
+        (Some(file), None, None) => return Some(Source::File(file.into())),
+        (_, Some(_), _) => Finding::error(NO_REGISTRY).at(member(path, "oci")).remedy(USE_FILE),
+        (_, None, Some(_)) => {
+            Finding::error("belongs to oci").at(member(path, "digest")).remedy("pin a file by the digest of the step")
         }
-        (None, Some(_), None) => {
-            let problem = Problem::error(member(path, "digest"), "is missing");
-            problems.push(problem.remedy("a tag can move; give the digest of the artifact's manifest"));
-            None
-        }
-        _ => {
-            problems.push(
-                Problem::error(path, "names not exactly one source").remedy("give either file, or oci with digest"),
-            );
-            None
-        }
-    }
+        (None, None, None) => Finding::error("the component is missing").at(path).remedy("give file, as in tls.wasm"),
+    };
+    findings.push(finding);
+    None
 }
 
-fn read_memory(text: &str, path: &str, problems: &mut Vec<Problem>) -> Option<u64> {
+fn read_memory(text: &str, path: &str, findings: &mut Vec<Finding>) -> Option<u64> {
     match Quantity::parse(text) {
         Ok(size) if size >= Quantity::binary(64 << 10) => u64::try_from(size.units()).ok(),
         Ok(_) => {
-            problems.push(
-                Problem::error(path, format!("{text:?} is less than one page of memory"))
+            findings.push(
+                Finding::error(format!("{text:?} is less than one page of memory"))
+                    .at(path)
                     .remedy("give at least 64Ki, as in 64Mi"),
             );
             None
         }
         Err(error) => {
-            problems.push(Problem::error(path, error.to_string()));
+            findings.push(Finding::error(error.to_string()).at(path));
             None
         }
     }
 }
 
-fn read_deadline(text: &str, path: &str, problems: &mut Vec<Problem>) -> Option<Duration> {
+fn read_deadline(text: &str, path: &str, findings: &mut Vec<Finding>) -> Option<Duration> {
     match duration::parse(text) {
         Ok(deadline) if !deadline.is_zero() => Some(deadline),
         Ok(_) => {
-            problems.push(Problem::error(path, "is zero").remedy("give the calls some time, as in 1s"));
+            findings.push(Finding::error("is zero").at(path).remedy("give the calls some time, as in 1s"));
             None
         }
         Err(error) => {
-            problems.push(Problem::error(path, error.to_string()));
+            findings.push(Finding::error(error.to_string()).at(path));
             None
         }
     }
 }
 
-fn read_secrets(value: Option<&Value>, path: &str, problems: &mut Vec<Problem>) -> Option<SecretsGrant> {
+fn read_secrets(value: Option<&Value>, path: &str, findings: &mut Vec<Finding>) -> Option<SecretsGrant> {
     let ids =
         |entries: &[Value]| entries.iter().map(|id| id.as_str().map(str::to_owned)).collect::<Option<BTreeSet<_>>>();
     match value {
@@ -172,8 +169,9 @@ fn read_secrets(value: Option<&Value>, path: &str, problems: &mut Vec<Problem>) 
         Some(Value::Bool(true)) => Some(SecretsGrant::All),
         Some(Value::Array(entries)) if ids(entries).is_some() => ids(entries).map(SecretsGrant::Selectors),
         Some(_) => {
-            problems.push(
-                Problem::error(path, "is neither true, false, nor a list of ids")
+            findings.push(
+                Finding::error("is neither true, false, nor a list of ids")
+                    .at(path)
                     .remedy("name the plugin's selectors, as in [tls]"),
             );
             None
@@ -181,21 +179,21 @@ fn read_secrets(value: Option<&Value>, path: &str, problems: &mut Vec<Problem>) 
     }
 }
 
-fn read_match(matches: MatchSpec, path: &str, problems: &mut Vec<Problem>) -> Option<Match> {
+fn read_match(matches: MatchSpec, path: &str, findings: &mut Vec<Finding>) -> Option<Match> {
     let selector = matches.selector.unwrap_or_default();
-    let before = problems.len();
+    let before = findings.len();
     for (index, requirement) in selector.match_expressions.iter().enumerate() {
         let needs_values = matches!(requirement.operator.as_str(), "In" | "NotIn");
         if needs_values == requirement.values.is_empty() {
             let message =
                 if needs_values { "has no values to compare with" } else { "compares with nothing, but has values" };
             let path = entry(&format!("{path}.selector.matchExpressions"), index);
-            problems.push(
-                Problem::error(path, message).remedy("In and NotIn have values, Exists and DoesNotExist have none"),
+            findings.push(
+                Finding::error(message).at(path).remedy("In and NotIn have values, Exists and DoesNotExist have none"),
             );
         }
     }
-    (problems.len() == before).then(|| Match {
+    (findings.len() == before).then(|| Match {
         namespaces: matches.namespaces.into_iter().collect(),
         labels: selector.match_labels,
         expressions: selector.match_expressions,

@@ -26,7 +26,7 @@ fn a_full_document_is_read_to_the_last_field() {
     let digest = format!("sha256:{}", "a".repeat(64));
     let mut document = pipeline(json!([{
         "name": "pooler",
-        "source": {"oci": "ghcr.io/example/pooler:0.1.0", "digest": digest},
+        "source": {"file": "pooler.wasm"},
         "digest": digest,
         "config": {"replicas": 3},
         "grants": {
@@ -44,16 +44,13 @@ fn a_full_document_is_read_to_the_last_field() {
     let document = Document::read(&document).unwrap();
     assert_eq!(document.name, "platform");
     let step = &document.steps[0];
-    assert_eq!(
-        step.source,
-        Source::Oci { reference: "ghcr.io/example/pooler:0.1.0".into(), digest: Digest(digest.clone()) }
-    );
+    assert_eq!(step.source, Source::File("pooler.wasm".into()));
     assert_eq!(step.digest.as_ref().map(Digest::as_str), Some(digest.as_str()));
     assert_eq!(step.config["replicas"], 3);
     assert!(step.grants.writes.as_ref().unwrap()[0].creates);
     assert_eq!(step.grants.overrides[0].paths, ["spec.type"]);
     assert_eq!(step.grants.removes[0].paths, ["metadata.annotations"]);
-    assert_eq!(step.grants.actions, Some(BTreeSet::from([Action::Credential, Action::PoolerAccess])));
+    assert_eq!(step.grants.actions, Some(BTreeSet::from([ActionKind::Credential, ActionKind::PoolerAccess])));
     assert_eq!(step.grants.secrets, SecretsGrant::Selectors(BTreeSet::from(["tls".to_owned()])));
     assert_eq!(step.on_failure, OnFailure::KeepLast);
     assert_eq!(step.limits, Limits { memory: 3 << 19, deadline: Duration::from_millis(500) });
@@ -79,6 +76,7 @@ fn an_unknown_field_names_the_nearest() {
 
 #[test]
 fn what_cannot_be_meant_is_refused_with_its_place() {
+    let digest = format!("sha256:{}", "a".repeat(64));
     let step = |extra: Value| {
         let mut step = json!({"name": "tls", "source": {"file": "tls.wasm"}});
         step.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
@@ -97,11 +95,19 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         ),
         (
             json!([step(json!({"source": {}}))]),
-            "spec.steps[0].source: names not exactly one source; give either file, or oci with digest",
+            "spec.steps[0].source: the component is missing; give file, as in tls.wasm",
         ),
         (
-            json!([step(json!({"source": {"oci": "x"}}))]),
-            "spec.steps[0].source.digest: is missing; a tag can move; give the digest of the artifact's manifest",
+            json!([step(json!({"source": {"oci": "ghcr.io/example/pooler:0.1.0", "digest": digest}}))]),
+            "spec.steps[0].source.oci: this release does not pull components from a registry; copy the component into the folder of the plugins and give file",
+        ),
+        (
+            json!([step(json!({"source": {"file": "tls.wasm", "oci": "x"}}))]),
+            "spec.steps[0].source.oci: this release does not pull components from a registry; copy the component into the folder of the plugins and give file",
+        ),
+        (
+            json!([step(json!({"source": {"file": "tls.wasm", "digest": digest}}))]),
+            "spec.steps[0].source.digest: belongs to oci; pin a file by the digest of the step",
         ),
         (
             json!([step(json!({"limits": {"memory": "1Ki"}}))]),
@@ -138,8 +144,8 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
 
 #[test]
 fn another_kind_is_refused() {
-    let problems = Document::read(&json!({"apiVersion": "v1", "kind": "Pod"})).unwrap_err();
-    let said: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    let findings = Document::read(&json!({"apiVersion": "v1", "kind": "Pod"})).unwrap_err();
+    let said: Vec<_> = findings.iter().map(ToString::to_string).collect();
     assert_eq!(
         said,
         [
@@ -151,7 +157,7 @@ fn another_kind_is_refused() {
 
 #[test]
 fn a_document_is_checked_by_the_schema_that_the_api_server_gets() {
-    use kube::CustomResourceExt;
+    use kube_core::CustomResourceExt;
 
     let definition = crate::schema::finished(crate::pipeline::Pipeline::crd()).unwrap();
     let checked = crate::schema::object_schema::<crate::pipeline::PipelineSpec>();

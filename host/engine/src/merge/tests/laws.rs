@@ -1,3 +1,5 @@
+//! What holds for every input.
+
 use std::collections::BTreeMap;
 
 use proptest::{prelude::*, sample::subsequence};
@@ -67,7 +69,7 @@ fn order(of: &Value) -> Vec<String> {
 
 proptest! {
     #[test]
-    fn who_comes_first_does_not_matter_where_nobody_disagrees(a in some_leaves(), b in some_leaves(), c in some_leaves()) {
+    fn the_order_of_steps_does_not_matter_if_none_of_them_conflict(a in some_leaves(), b in some_leaves(), c in some_leaves()) {
         let [a, b, c] = [a, b, c].map(|leaves| fragment(&leaves, &[]));
         let there = leaves(&object(&[&a, &b, &c]));
         prop_assert_eq!(&there, &leaves(&object(&[&c, &b, &a])));
@@ -75,13 +77,13 @@ proptest! {
     }
 
     #[test]
-    fn steps_in_a_row_say_what_one_step_would_say(a in some_leaves(), b in some_leaves(), c in some_leaves()) {
+    fn several_steps_give_what_one_step_with_all_fields_would_give(a in some_leaves(), b in some_leaves(), c in some_leaves()) {
         let [a, b, c] = [a, b, c].map(|leaves| fragment(&leaves, &[]));
         prop_assert_eq!(leaves(&object(&[&object(&[&a, &b]), &c])), leaves(&object(&[&a, &object(&[&b, &c])])));
     }
 
     #[test]
-    fn saying_it_again_changes_nothing(a in some_leaves(), b in some_leaves()) {
+    fn contributing_twice_changes_nothing(a in some_leaves(), b in some_leaves()) {
         let [a, b] = [a, b].map(|leaves| fragment(&leaves, &[]));
         let once = object(&[&a, &b]);
         prop_assert_eq!(&object(&[&a, &b, &b]), &once);
@@ -99,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn the_last_to_speak_decides_the_order_of_the_entries_it_names(a in some_leaves(), b in some_leaves()) {
+    fn the_last_step_decides_the_order_of_the_entries_that_it_names(a in some_leaves(), b in some_leaves()) {
         let [a, b] = [a, b].map(|leaves| fragment(&leaves, &[]));
         let spoken = order(&b);
         let kept: Vec<String> = order(&object(&[&a, &b])).into_iter().filter(|name| spoken.contains(name)).collect();

@@ -1,3 +1,5 @@
+//! Removing what earlier steps set.
+
 use super::*;
 
 fn object() -> ObjectRef {
@@ -21,8 +23,8 @@ fn remove(granted: &str, path: &str) -> Result<(bool, Made), Error> {
         })),
     )])
     .unwrap();
-    let rights = Rights::default().removes(overriding(granted));
-    let was_there = merger.remove(&Writer { step: "slim", rights: &rights }, &object(), path)?;
+    let permissions = Permissions::default().removes(overriding(granted));
+    let was_there = merger.remove(&Writer { step: "slim", permissions: &permissions }, &object(), path)?;
     Ok((was_there, made(merger)))
 }
 
@@ -54,8 +56,8 @@ fn what_is_not_there_is_as_it_shall_be() {
         assert!(!remove("spec", path).unwrap().0, "{path}");
     }
     let mut merger = Merger::new(NAMESPACE).unwrap();
-    let rights = Rights::default().removes(overriding("spec"));
-    assert!(!merger.remove(&Writer { step: "slim", rights: &rights }, &object(), "spec.replicas").unwrap());
+    let permissions = Permissions::default().removes(overriding("spec"));
+    assert!(!merger.remove(&Writer { step: "slim", permissions: &permissions }, &object(), "spec.replicas").unwrap());
 }
 
 #[test]
@@ -63,9 +65,9 @@ fn a_removal_needs_a_grant_and_a_path_that_can_be_removed() {
     for (granted, path, reason) in [
         ("spec.replicas", "spec.template.spec.containers[name=exporter]", "does not grant the step its removal"),
         ("spec.template.spec.containers[*].env", "spec.template.spec.containers[name=exporter]", "does not grant"),
-        ("*", "metadata.name", "cannot be without it"),
-        ("*", "metadata", "cannot be without it"),
-        ("*", "metadata.ownerReferences", "whose an object is"),
+        ("*", "metadata.name", "it identifies the object"),
+        ("*", "metadata", "it identifies the object"),
+        ("*", "metadata.ownerReferences", "sets the owners"),
         ("*", "spec", "only the step that created the object"),
         ("*", "spec.selector.matchLabels", "only the step that created the object"),
         ("*", "spec.template.spec.containers[name=postgres].name", "merge key"),
@@ -81,9 +83,9 @@ fn a_removal_needs_a_grant_and_a_path_that_can_be_removed() {
 #[test]
 fn what_one_step_removed_a_later_one_may_set() {
     let mut merger = merge(&[("spilo", stateful_set(json!({"replicas": 2})))]).unwrap();
-    let rights = Rights::default().removes(overriding("spec.replicas"));
-    merger.remove(&Writer { step: "slim", rights: &rights }, &object(), "spec.replicas").unwrap();
-    let rights = everything(kind(&stateful_set(json!({}))));
-    merger.apply(&Writer { step: "scale", rights: &rights }, stateful_set(json!({"replicas": 3}))).unwrap();
+    let permissions = Permissions::default().removes(overriding("spec.replicas"));
+    merger.remove(&Writer { step: "slim", permissions: &permissions }, &object(), "spec.replicas").unwrap();
+    let permissions = everything(kind(&stateful_set(json!({}))));
+    merger.apply(&Writer { step: "scale", permissions: &permissions }, stateful_set(json!({"replicas": 3}))).unwrap();
     assert_eq!(merger.owners()[0]["spec.replicas"], "scale");
 }

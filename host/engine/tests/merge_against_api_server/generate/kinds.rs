@@ -1,4 +1,4 @@
-//! The kinds that pgloom's plugins write, each with an object to start from and what managers may say about it.
+//! The kinds that pgloom's plugins write: for each a first object, and the fragments of other managers.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -9,14 +9,14 @@ use super::{MOSTLY, OFTEN, SELDOM, SOMETIMES, Values, list, marks, pod, some, wo
 pub struct Kind {
     pub api_version: &'static str,
     pub kind: &'static str,
-    /// A valid object; without any pods, so that the cluster stays quiet.
+    /// A valid object, without pods, so that the cluster has nothing to do.
     pub base: Value,
-    /// What others say.
+    /// The fragments of other managers.
     pub part: Values,
 }
 
 pub fn all() -> Vec<Kind> {
-    // Workloads have the most to merge.
+    // Workloads appear more often, because they have the most to merge.
     vec![
         stateful_set(),
         deployment(),
@@ -31,7 +31,7 @@ pub fn all() -> Vec<Kind> {
     ]
 }
 
-/// A partial object: something of its own, and perhaps labels and annotations.
+/// A partial object: fields of the kind, and perhaps labels and annotations.
 fn object(name: &'static str, own: Values) -> Values {
     let metadata = some([("labels", OFTEN, marks()), ("annotations", OFTEN, marks())]);
     some([(name, MOSTLY, own), ("metadata", SOMETIMES, metadata)])
@@ -59,7 +59,7 @@ fn template() -> Value {
 }
 
 fn stateful_set() -> Kind {
-    // What is defaulted by what else is there depends on an object's history, not on the merge; so it is said.
+    // A default that depends on other fields depends on the object's history, not on the merge, so the field is set.
     let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}});
     Kind {
         api_version: "apps/v1",
@@ -191,7 +191,7 @@ fn service() -> Kind {
     }
 }
 
-/// One of these entries, with some more said of it.
+/// One of these entries, with some more fields.
 fn described(entries: Vec<Value>) -> Values {
     (word(entries), some([("targetPort", SOMETIMES, word([json!(8008), json!("http"), json!(5432)]))]))
         .prop_map(|(mut entry, more)| {

@@ -1,4 +1,4 @@
-//! What managers say about a pod.
+//! Fragments of a pod template.
 
 use serde_json::json;
 
@@ -59,7 +59,7 @@ fn containers() -> Values {
 
 fn container(name: &'static str) -> Values {
     with(
-        // An image that all agree on, so that whoever comes first makes a valid container.
+        // All managers set the same image, so that the first one creates a valid container.
         json!({"name": name, "image": "localhost/image:1"}),
         [
             ("env", OFTEN, env()),
@@ -123,7 +123,7 @@ fn container(name: &'static str) -> Values {
     )
 }
 
-/// Variables, some of them by their names alone: they give the others a place.
+/// Variables. Some have nothing but their name: they give the others their place.
 fn env() -> Values {
     list([
         variable("SCOPE"),

@@ -1,4 +1,4 @@
-//! A stand-in for the API server: its protocol as far as the operator speaks it.
+//! A fake API server: the part of the protocol that the operator uses.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -22,7 +22,7 @@ use crate::store::{Change, Key, Store, carries};
 /// How many changes a watch may be behind.
 const BACKLOG: usize = 1 << 17;
 
-/// The stand-in, and where it listens.
+/// The fake API server, and its address.
 #[derive(Clone)]
 pub struct Api {
     address: SocketAddr,
@@ -81,7 +81,7 @@ impl Api {
     }
 
     fn tell(&self, changes: Vec<Change>) {
-        // Nobody may be watching.
+        // An error only means that there is no watch.
         changes.into_iter().for_each(|change| _ = self.changed.send(change));
     }
 
@@ -125,7 +125,7 @@ impl Api {
         Body::from_stream(lines).into_response()
     }
 
-    /// What the Patroni of a pod answers: its configuration, and that nobody waits for a restart.
+    /// The answer of a pod's Patroni: its configuration, and that no member waits for a restart.
     fn patroni(&self, method: &Method, path: &str, place: &Place, body: &Value) -> Response {
         if !path.ends_with("/config") {
             return json!({"members": []}).to_string().into_response();
@@ -165,7 +165,7 @@ impl Api {
     }
 }
 
-/// The next change that a watch tells of. One that fell behind ends.
+/// The next event of a watch. A watch that is too far behind ends.
 async fn next(mut changes: Receiver<Change>) -> Option<(Change, Receiver<Change>)> {
     let change = changes.recv().await.ok()?;
     Some((change, changes))

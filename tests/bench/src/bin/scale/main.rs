@@ -1,8 +1,8 @@
 //! Prints what the operator needs: the time from its start until it is ready, and its memory, with no cluster and with many.
 //!
-//! The operator is the built binary, in a process of its own. The API server is a stand-in ([`api`]) that keeps objects in memory
-//! and speaks the protocol, watches included; controllers and databases are stand-ins too: a StatefulSet has its pods at once,
-//! and no database is connected to. So the figures are the operator's alone.
+//! The operator is the built binary, in a process of its own. The API server is a fake ([`api`]) that keeps objects in memory
+//! and has watches; controllers and databases are fakes, too: a StatefulSet has its pods at once, and there is no connection to
+//! a database. So only the operator is measured.
 
 mod api;
 mod process;
@@ -24,7 +24,7 @@ const NAMESPACE: &str = "default";
 /// How long nothing may be written for the operator to be done.
 const QUIET: Duration = Duration::from_secs(4);
 /// How long it may take.
-const PATIENCE: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 #[derive(Parser)]
 struct Arguments {
@@ -103,7 +103,7 @@ async fn settle(api: &Api) -> Result<Instant> {
         if last.elapsed() >= QUIET {
             return Ok(last);
         }
-        if begun.elapsed() >= PATIENCE {
+        if begun.elapsed() >= TIMEOUT {
             bail!("the operator writes and writes");
         }
     }

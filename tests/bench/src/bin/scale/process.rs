@@ -43,7 +43,7 @@ impl Operator {
         Ok(Self { child, page, begun })
     }
 
-    /// Waits until it says that it is ready; the time since its start.
+    /// Waits until it reports that it is ready; gives the time since its start.
     pub async fn ready(&self) -> Result<Duration> {
         while self.begun.elapsed() < START {
             if self.asks_for_work().await.unwrap_or(false) {

@@ -1,4 +1,4 @@
-//! The objects of the stand-in for the API server, and what changes by itself when they do.
+//! The objects of the fake API server, and the work of the controllers that react to them.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 /// Which object: the collection's path without its namespace, as in `apps/v1/statefulsets`; the namespace; the name.
 pub type Key = (String, String, String);
 
-/// A change, as a watch tells it.
+/// A change, as an event of a watch.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// When, in terms of versions.

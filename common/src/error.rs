@@ -1,0 +1,48 @@
+//! Errors as text.
+
+use std::error::Error;
+
+/// The error and its sources in one line, as in `failed to load the plugin: the component does not compile`.
+///
+/// An error's own text must not repeat its source.
+#[must_use]
+pub fn error_chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Layer(&'static str, Option<Box<Layer>>);
+
+    impl fmt::Display for Layer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Layer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|layer| layer as _)
+        }
+    }
+
+    #[test]
+    fn every_source_is_named_once_outermost_first() {
+        let error =
+            Layer("failed to apply", Some(Box::new(Layer("request failed", Some(Box::new(Layer("timeout", None)))))));
+        assert_eq!(error_chain(&error), "failed to apply: request failed: timeout");
+        assert_eq!(error_chain(&Layer("alone", None)), "alone");
+    }
+}

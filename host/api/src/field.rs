@@ -1,0 +1,57 @@
+//! Paths of fields in a document, as in `spec.users["a.b"]` and `spec.sidecars[0].image`.
+
+use std::fmt;
+
+/// The path of a member: `spec` and `volume` give `spec.volume`, a name with other characters gives `spec.users["a.b"]`.
+#[must_use]
+pub fn member(path: &str, name: &str) -> String {
+    let plain =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    match (plain, path.is_empty()) {
+        (true, true) => name.to_owned(),
+        (true, false) => format!("{path}.{name}"),
+        (false, _) => format!("{path}[{name:?}]"),
+    }
+}
+
+/// The path of an entry of a list.
+#[must_use]
+pub fn entry(path: &str, index: usize) -> String {
+    format!("{path}[{index}]")
+}
+
+/// A path as a linked list, which a recursive walk builds without allocating. It becomes text only for a finding.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// Where the walk began.
+    Start(&'a str),
+    /// A member of a map.
+    Member(&'a Place<'a>, &'a str),
+    /// An entry of a list.
+    Entry(&'a Place<'a>, usize),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(path) => f.write_str(path),
+            Self::Member(place, name) => f.write_str(&member(&place.to_string(), name)),
+            Self::Entry(place, index) => write!(f, "{place}[{index}]"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_quote_names_with_other_characters() {
+        assert_eq!(member("spec", "volume"), "spec.volume");
+        assert_eq!(member("", "spec"), "spec");
+        assert_eq!(member("spec.users", "a.b"), r#"spec.users["a.b"]"#);
+        assert_eq!(entry("spec.sidecars", 2), "spec.sidecars[2]");
+        let (spec, name) = (Place::Start("spec"), "a.b");
+        assert_eq!(Place::Entry(&Place::Member(&spec, name), 1).to_string(), r#"spec["a.b"][1]"#);
+    }
+}

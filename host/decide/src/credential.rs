@@ -1,0 +1,182 @@
+//! Credentials: which Secrets a cluster wants, and what has to be written so that they are there.
+//!
+//! A password is generated once and never overwritten, except where it is not ours to keep: an infrastructure role follows
+//! the operator-wide Secret. Planning is pure; randomness comes in as a function.
+//!
+//! A Secret is **created** by a plain create with the field manager, not by an apply: an apply of labels later, which must
+//! not mention the data, would otherwise take the data away. [`Wanted::metadata`] is what may be applied at any time.
+
+mod password;
+mod plan;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use crate::role::{Finding, PasswordSource, Role, Roles};
+
+pub use password::Password;
+pub use plan::{Act, Data, Plan, Write, plan};
+
+/// The key of a Secret's data that holds the role's name.
+pub const USERNAME: &str = "username";
+/// The key of a Secret's data that holds the password.
+pub const PASSWORD: &str = "password";
+/// The key of a user list's data, as PgBouncer reads it.
+pub const USER_LIST: &str = "userlist.txt";
+
+/// What the Secrets of one cluster have in common.
+#[derive(Clone, Debug, Default)]
+pub struct Naming {
+    /// `secret_name_template` of the operator configuration.
+    pub template: String,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The cluster's team.
+    pub team: String,
+    /// The cluster's namespace.
+    pub namespace: String,
+    /// Labels of every Secret of the cluster.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of every Secret of the cluster.
+    pub annotations: BTreeMap<String, String>,
+    /// The owner reference, if the operator sets one. Secrets in other namespaces go without.
+    pub owner: Option<Value>,
+}
+
+/// A user list that a plugin asked for (the action `user-list`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UserListRequest {
+    /// The Secret's name.
+    pub secret_name: String,
+    /// Whose password is in it.
+    pub username: String,
+    /// Labels beyond those of every Secret of the cluster; an empty value removes one.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a Secret is to hold.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// A role's name and password.
+    Credential {
+        /// The role's name.
+        username: String,
+        /// The password, if it is given from elsewhere.
+        given: Option<Password>,
+    },
+    /// A role's name and password in the form of PgBouncer's `userlist.txt`.
+    UserList {
+        /// The role's name.
+        username: String,
+    },
+}
+
+/// A Secret that the cluster wants.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Its owner reference.
+    pub owner: Option<Value>,
+    /// What it holds.
+    pub content: Content,
+}
+
+impl Wanted {
+    /// The Secret without its password, as `pgloom render` prints it.
+    #[must_use]
+    pub fn object(&self) -> Value {
+        let mut object = self.metadata();
+        if let Content::Credential { username, .. } = &self.content {
+            object["data"] = json!({ USERNAME: STANDARD.encode(username) });
+        }
+        object["type"] = "Opaque".into();
+        object
+    }
+
+    /// The part that may be applied to an existing Secret: labels, annotations and owner.
+    #[must_use]
+    pub fn metadata(&self) -> Value {
+        let mut metadata = Map::new();
+        metadata.insert("name".into(), self.name.clone().into());
+        metadata.insert("namespace".into(), self.namespace.clone().into());
+        metadata.insert("labels".into(), json!(self.labels));
+        if !self.annotations.is_empty() {
+            metadata.insert("annotations".into(), json!(self.annotations));
+        }
+        if let Some(owner) = &self.owner {
+            metadata.insert("ownerReferences".into(), json!([owner]));
+        }
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
+    }
+}
+
+/// The Secrets that a cluster wants: those of its roles by name, then the user lists. Of two with one name the first stays.
+#[must_use]
+pub fn wanted(roles: &Roles, user_lists: &[UserListRequest], naming: &Naming) -> (Vec<Wanted>, Vec<Finding>) {
+    let of_roles = roles.roles.values().filter_map(|role| of_role(role, naming));
+    let lists = user_lists.iter().map(|list| of_list(list, naming));
+    let (mut wanted, mut findings) = (Vec::new(), Vec::new());
+    let mut taken = BTreeSet::new();
+    for secret in of_roles.chain(lists) {
+        if taken.insert((secret.namespace.clone(), secret.name.clone())) {
+            wanted.push(secret);
+        } else {
+            let message = format!("two Secrets would have the name {}", secret.name);
+            findings.push(
+                Finding::warning(message)
+                    .remedy("rename one of the roles: '_' and '-' are the same in the name of a Secret"),
+            );
+        }
+    }
+    (wanted, findings)
+}
+
+fn of_role(role: &Role, naming: &Naming) -> Option<Wanted> {
+    let place = role.secret.as_ref()?;
+    let Naming { template, cluster, team, .. } = naming;
+    let name = pgloom_common::name::secret_name(template, &role.name, cluster, team);
+    let given = match &role.password {
+        PasswordSource::Given(password) => Some(password.clone()),
+        PasswordSource::None | PasswordSource::Generated => None,
+    };
+    Some(Wanted {
+        owner: naming.owner.clone().filter(|_| place.namespace == naming.namespace),
+        namespace: place.namespace.clone(),
+        name: name.to_lowercase(),
+        labels: labels(naming, &place.labels),
+        annotations: naming.annotations.clone(),
+        content: Content::Credential { username: role.name.clone(), given },
+    })
+}
+
+fn of_list(list: &UserListRequest, naming: &Naming) -> Wanted {
+    Wanted {
+        namespace: naming.namespace.clone(),
+        name: list.secret_name.clone(),
+        labels: labels(naming, &list.labels),
+        annotations: naming.annotations.clone(),
+        owner: naming.owner.clone(),
+        content: Content::UserList { username: list.username.clone() },
+    }
+}
+
+/// The cluster's labels with those of one Secret over them; an empty value removes one.
+fn labels(naming: &Naming, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut labels = naming.labels.clone();
+    labels.extend(own.clone());
+    labels.retain(|key, value| !(own.contains_key(key) && value.is_empty()));
+    labels
+}
+
+#[cfg(test)]
+mod tests;

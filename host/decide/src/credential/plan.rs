@@ -1,0 +1,179 @@
+//! Compares the Secrets that a cluster wants with those that exist.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::core::v1::Secret;
+use serde_json::{Value, json};
+
+use super::{Content, PASSWORD, Password, USER_LIST, USERNAME, Wanted};
+use crate::role::Finding;
+
+/// The data of an existing Secret. Has no `Debug`: there are passwords in it.
+#[derive(Clone, Default, PartialEq)]
+pub struct Data(pub BTreeMap<String, Vec<u8>>);
+
+impl From<&Secret> for Data {
+    fn from(secret: &Secret) -> Self {
+        let entries = secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone()));
+        // Only files have it: the API server turns it into data, and lets it win.
+        let plain = secret.string_data.iter().flatten().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
+        Self(entries.chain(plain).collect())
+    }
+}
+
+impl Data {
+    fn text(&self, key: &str) -> Option<&str> {
+        let value = self.0.get(key)?;
+        std::str::from_utf8(value).ok()
+    }
+}
+
+/// What to do with a Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Create it: [`Write::body`] is the whole object. If it exists by now, observe again and plan again.
+    Create,
+    /// Merge-patch it: [`Write::body`] holds the data that changes.
+    Patch,
+}
+
+/// A Secret to be written. Prints without its body, which holds passwords.
+#[derive(Clone, PartialEq)]
+pub struct Write {
+    /// What to do.
+    pub act: Act,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    body: Value,
+}
+
+impl Write {
+    /// What to send. Holds passwords: for the API server only.
+    #[must_use]
+    pub fn body(&self) -> &Value {
+        &self.body
+    }
+}
+
+impl fmt::Debug for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}/{}", self.act, self.namespace, self.name)
+    }
+}
+
+/// What has to be done about a cluster's credentials, and what they are.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The Secrets to write, in order. Nothing for a Secret that is as it should be.
+    pub writes: Vec<Write>,
+    /// The password of each role whose Secret is its own, as it will be when the writes are done.
+    pub passwords: BTreeMap<String, Password>,
+    /// What people should know.
+    pub findings: Vec<Finding>,
+}
+
+/// Plans what to write. `existing` gives the data of a Secret by namespace and name; `generate` makes a password for
+/// a role.
+///
+/// # Errors
+/// That of `generate`.
+pub fn plan<E>(
+    wanted: &[Wanted],
+    existing: impl Fn(&str, &str) -> Option<Data>,
+    mut generate: impl FnMut(&str) -> Result<Password, E>,
+) -> Result<Plan, E> {
+    let mut plan = Plan::default();
+    for secret in wanted {
+        let data = existing(&secret.namespace, &secret.name);
+        match &secret.content {
+            Content::Credential { username, given } => {
+                plan.credential(secret, username, given.as_ref(), data, &mut generate)?;
+            }
+            Content::UserList { username } => plan.user_list(secret, username, data),
+        }
+    }
+    Ok(plan)
+}
+
+impl Plan {
+    fn credential<E>(
+        &mut self,
+        secret: &Wanted,
+        username: &str,
+        given: Option<&Password>,
+        data: Option<Data>,
+        generate: &mut impl FnMut(&str) -> Result<Password, E>,
+    ) -> Result<(), E> {
+        let act = match &data {
+            None => Act::Create,
+            Some(data) if data.text(USERNAME) == Some(username) => Act::Patch,
+            Some(_) => {
+                self.foreign(secret, username);
+                return Ok(());
+            }
+        };
+        let kept = data.as_ref().and_then(|data| data.text(PASSWORD));
+        let kept = kept.filter(|password| !password.is_empty()).map(Password::new);
+        let password = match (given, kept) {
+            (None, Some(kept)) => kept,
+            (Some(given), Some(kept)) if *given == kept => kept,
+            (given, _) => {
+                let password = given.cloned().map_or_else(|| generate(username), Ok)?;
+                self.write(secret, act, &[(USERNAME, username), (PASSWORD, password.reveal())]);
+                password
+            }
+        };
+        self.passwords.insert(username.into(), password);
+        Ok(())
+    }
+
+    /// A user list follows the credential, so it is replaced when that changes.
+    fn user_list(&mut self, secret: &Wanted, username: &str, data: Option<Data>) {
+        let Some(password) = self.passwords.get(username) else {
+            let message = format!("Secret {} cannot be made: \"{username}\" has no credential", secret.name);
+            self.findings.push(Finding::warning(message));
+            return;
+        };
+        let content = format!("{} {}\n", quoted(username), quoted(password.reveal()));
+        match data {
+            None => self.write(secret, Act::Create, &[(USER_LIST, &content)]),
+            Some(data) if data.text(USER_LIST) == Some(&content) => {}
+            Some(_) => self.write(secret, Act::Patch, &[(USER_LIST, &content)]),
+        }
+    }
+
+    fn foreign(&mut self, secret: &Wanted, username: &str) {
+        let message = format!(
+            "Secret {}/{} belongs to another user than \"{username}\" and is left as it is",
+            secret.namespace, secret.name
+        );
+        self.findings.push(
+            Finding::warning(message)
+                .remedy(format!("set its key username to \"{username}\", or delete it so that a new one is made")),
+        );
+    }
+
+    fn write(&mut self, secret: &Wanted, act: Act, data: &[(&str, &str)]) {
+        let data: Value =
+            data.iter().map(|(key, value)| ((*key).to_string(), Value::from(STANDARD.encode(value)))).collect();
+        let body = match act {
+            Act::Create => {
+                let mut object = secret.object();
+                object["data"] = data;
+                object
+            }
+            Act::Patch => json!({ "data": data }),
+        };
+        self.writes.push(Write { act, namespace: secret.namespace.clone(), name: secret.name.clone(), body });
+    }
+}
+
+/// A word of PgBouncer's user list: in double quotes, each of them within doubled.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
+}

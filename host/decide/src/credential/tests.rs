@@ -1,0 +1,304 @@
+//! Promises about which Secrets there are and what is written to them.
+
+use super::*;
+use crate::role::{CredentialRequest, InfrastructureRole, Sources, gather};
+
+fn naming() -> Naming {
+    Naming {
+        template: "{username}.{cluster}.credentials.{tprkind}.{tprgroup}".into(),
+        cluster: "acid-pooler".into(),
+        team: "acid".into(),
+        namespace: "prod".into(),
+        labels: map(&[("application", "spilo"), ("cluster-name", "acid-pooler"), ("team", "acid")]),
+        ..Naming::default()
+    }
+}
+
+fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+    entries.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
+}
+
+fn pooler_labels() -> BTreeMap<String, String> {
+    map(&[("application", "db-connection-pooler"), ("connection-pooler", "acid-pooler-pooler"), ("team", "")])
+}
+
+fn cluster() -> Sources {
+    Sources {
+        cluster: "acid-pooler".into(),
+        namespace: "prod".into(),
+        users: [("zalando".into(), vec!["superuser".into()]), ("foo_user".into(), vec![])].into(),
+        credentials: vec![CredentialRequest { username: "pooler".into(), labels: pooler_labels() }],
+        ..Sources::default()
+    }
+}
+
+fn list() -> UserListRequest {
+    UserListRequest {
+        secret_name: "acid-pooler-pooler-u".into(),
+        username: "pooler".into(),
+        labels: map(&[
+            ("application", "db-connection-pooler"),
+            ("connection-pooler", "acid-pooler-pooler"),
+            ("spilo-role", "master"),
+        ]),
+    }
+}
+
+fn all() -> Vec<Wanted> {
+    wanted(&gather(&cluster()), &[list()], &naming()).0
+}
+
+type Secrets = BTreeMap<String, Data>;
+
+fn secrets(given: &[(&str, &[(&str, &str)])]) -> Secrets {
+    given
+        .iter()
+        .map(|(name, data)| {
+            let data = data.iter().map(|(key, value)| ((*key).into(), value.as_bytes().to_vec()));
+            ((*name).into(), Data(data.collect()))
+        })
+        .collect()
+}
+
+/// Plans with passwords `generated1`, `generated2`, ….
+fn planned(wanted: &[Wanted], existing: &Secrets) -> Plan {
+    let mut count = 0;
+    plan(
+        wanted,
+        |_, name| existing.get(name).cloned(),
+        |_| {
+            count += 1;
+            Ok::<_, std::convert::Infallible>(Password::new(format!("generated{count}")))
+        },
+    )
+    .unwrap()
+}
+
+/// What the Secrets hold after a plan.
+fn after(plan: &Plan, mut existing: Secrets) -> Secrets {
+    for write in &plan.writes {
+        let data = existing.entry(write.name.clone()).or_default();
+        for (key, value) in write.body()["data"].as_object().unwrap() {
+            data.0.insert(key.clone(), STANDARD.decode(value.as_str().unwrap()).unwrap());
+        }
+    }
+    existing
+}
+
+const ZALANDO: &str = "zalando.acid-pooler.credentials.postgresql.acid.zalan.do";
+
+#[test]
+fn every_role_that_logs_in_by_password_has_a_secret() {
+    let names: Vec<_> = all().into_iter().map(|secret| secret.name).collect();
+    assert_eq!(
+        names,
+        [
+            "foo-user.acid-pooler.credentials.postgresql.acid.zalan.do",
+            "pooler.acid-pooler.credentials.postgresql.acid.zalan.do",
+            "postgres.acid-pooler.credentials.postgresql.acid.zalan.do",
+            "standby.acid-pooler.credentials.postgresql.acid.zalan.do",
+            ZALANDO,
+            "acid-pooler-pooler-u",
+        ]
+    );
+}
+
+#[test]
+fn secrets_are_printed_without_their_passwords() {
+    let all = all();
+    assert_eq!(
+        all[0].object(),
+        json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "Opaque",
+            "metadata": {
+                "name": "foo-user.acid-pooler.credentials.postgresql.acid.zalan.do",
+                "namespace": "prod",
+                "labels": {"application": "spilo", "cluster-name": "acid-pooler", "team": "acid"},
+            },
+            "data": {"username": STANDARD.encode("foo_user")},
+        })
+    );
+    assert_eq!(all[5].object().get("data"), None);
+}
+
+#[test]
+fn a_plugins_labels_go_over_the_clusters() {
+    let all = all();
+    assert_eq!(
+        all[1].labels,
+        map(&[
+            ("application", "db-connection-pooler"),
+            ("cluster-name", "acid-pooler"),
+            ("connection-pooler", "acid-pooler-pooler"),
+        ])
+    );
+    assert_eq!(all[5].labels["team"], "acid");
+    assert_eq!(all[5].labels["spilo-role"], "master");
+}
+
+#[test]
+fn what_is_applied_later_never_mentions_the_data() {
+    let naming = Naming {
+        annotations: map(&[("owned-by", "acid")]),
+        owner: Some(json!({"kind": "postgresql", "uid": "1"})),
+        ..naming()
+    };
+    let (all, _) = wanted(&gather(&cluster()), &[], &naming);
+    let metadata = all[0].metadata();
+    assert_eq!(metadata.get("data"), None);
+    assert_eq!(metadata["metadata"]["annotations"], json!({"owned-by": "acid"}));
+    assert_eq!(metadata["metadata"]["ownerReferences"][0]["uid"], "1");
+}
+
+#[test]
+fn a_secret_in_another_namespace_has_no_owner() {
+    let mut sources = cluster();
+    sources.users = [("app.db_user".into(), vec![])].into();
+    sources.settings.cross_namespace_secrets = true;
+    let naming = Naming { owner: Some(json!({"uid": "1"})), ..naming() };
+    let (all, _) = wanted(&gather(&sources), &[], &naming);
+    assert_eq!((all[0].namespace.as_str(), &all[0].owner), ("app", &None));
+    assert!(all[1].owner.is_some());
+}
+
+#[test]
+fn missing_secrets_are_created_once_and_then_kept() {
+    let all = all();
+    let first = planned(&all, &Secrets::new());
+    assert!(first.writes.iter().all(|write| write.act == Act::Create));
+    assert_eq!(first.writes.len(), 6);
+    let existing = after(&first, Secrets::new());
+    let zalando = &existing[ZALANDO].0;
+    assert_eq!(zalando["username"], b"zalando");
+    assert_eq!(zalando["password"], first.passwords["zalando"].reveal().as_bytes());
+
+    let second = planned(&all, &existing);
+    assert_eq!(second.writes, []);
+    assert_eq!(second.passwords, first.passwords);
+}
+
+#[test]
+fn the_user_list_holds_the_poolers_password_and_follows_it() {
+    let all = all();
+    let first = planned(&all, &Secrets::new());
+    let mut existing = after(&first, Secrets::new());
+    let password = first.passwords["pooler"].reveal();
+    let list = &existing["acid-pooler-pooler-u"].0["userlist.txt"];
+    assert_eq!(String::from_utf8_lossy(list), format!("\"pooler\" \"{password}\"\n"));
+
+    existing.remove("pooler.acid-pooler.credentials.postgresql.acid.zalan.do");
+    let again = planned(&all, &existing);
+    let acts: Vec<_> = again.writes.iter().map(|write| format!("{write:?}")).collect();
+    assert_eq!(
+        acts,
+        ["Create prod/pooler.acid-pooler.credentials.postgresql.acid.zalan.do", "Patch prod/acid-pooler-pooler-u"]
+    );
+}
+
+#[test]
+fn a_quote_in_a_user_list_is_doubled() {
+    let mut all = all();
+    all.retain(|secret| secret.name.contains("pooler-u") || secret.name.starts_with("pooler."));
+    let existing = secrets(&[(
+        "pooler.acid-pooler.credentials.postgresql.acid.zalan.do",
+        &[("username", "pooler"), ("password", "a\"b")],
+    )]);
+    let existing = after(&planned(&all, &existing), existing);
+    let list = &existing["acid-pooler-pooler-u"].0["userlist.txt"];
+    assert_eq!(String::from_utf8_lossy(list), "\"pooler\" \"a\"\"b\"\n");
+}
+
+#[test]
+fn a_user_list_without_its_credential_is_named() {
+    let mut all = all();
+    all.retain(|secret| secret.name.contains("pooler-u"));
+    let plan = planned(&all, &Secrets::new());
+    assert_eq!(plan.writes, []);
+    assert_eq!(plan.findings[0].message, "Secret acid-pooler-pooler-u cannot be made: \"pooler\" has no credential");
+}
+
+#[test]
+fn a_secret_made_beforehand_gives_the_role_its_password() {
+    let existing = secrets(&[(ZALANDO, &[("username", "zalando"), ("password", "mine")])]);
+    let plan = planned(&all(), &existing);
+    assert_eq!(plan.passwords["zalando"], Password::new("mine"));
+    assert!(plan.writes.iter().all(|write| write.name != ZALANDO));
+}
+
+#[test]
+fn a_secret_made_beforehand_without_a_password_gets_one() {
+    let existing = secrets(&[(ZALANDO, &[("username", "zalando")])]);
+    let plan = planned(&all(), &existing);
+    let write = plan.writes.iter().find(|write| write.name == ZALANDO).unwrap();
+    assert_eq!(write.act, Act::Patch);
+    let existing = after(&plan, existing);
+    assert_eq!(existing[ZALANDO].0["password"], plan.passwords["zalando"].reveal().as_bytes());
+}
+
+#[test]
+fn a_secret_of_another_user_is_left_as_it_is() {
+    for data in [&[("username", "other"), ("password", "x")][..], &[("password", "x")], &[]] {
+        let plan = planned(&all(), &secrets(&[(ZALANDO, data)]));
+        assert!(plan.writes.iter().all(|write| write.name != ZALANDO));
+        assert_eq!(plan.passwords.get("zalando"), None);
+        assert_eq!(
+            plan.findings[0].message,
+            format!("Secret prod/{ZALANDO} belongs to another user than \"zalando\" and is left as it is")
+        );
+    }
+}
+
+#[test]
+fn an_infrastructure_password_follows_the_operator_wide_secret() {
+    let sources = Sources {
+        infrastructure: vec![InfrastructureRole {
+            name: "zalando".into(),
+            password: Password::new("new"),
+            flags: crate::role::Flags::parse::<&str>(&[]).unwrap(),
+            member_of: BTreeSet::new(),
+            admin: None,
+            parameters: BTreeMap::new(),
+        }],
+        users: BTreeMap::new(),
+        ..cluster()
+    };
+    let (all, _) = wanted(&gather(&sources), &[], &naming());
+    let existing = secrets(&[(ZALANDO, &[("username", "zalando"), ("password", "old")])]);
+    let plan = planned(&all, &existing);
+    assert_eq!(plan.passwords["zalando"], Password::new("new"));
+    let existing = after(&plan, existing);
+    assert_eq!(existing[ZALANDO].0["password"], b"new");
+    assert!(planned(&all, &existing).writes.iter().all(|write| write.name != ZALANDO));
+}
+
+#[test]
+fn two_roles_whose_secrets_have_one_name_are_named() {
+    let sources = Sources { users: [("a-b".into(), vec![]), ("a_b".into(), vec![])].into(), ..cluster() };
+    let (all, findings) = wanted(&gather(&sources), &[], &naming());
+    assert_eq!(all.iter().filter(|secret| secret.name.starts_with("a-b.")).count(), 1);
+    assert_eq!(
+        findings[0].message,
+        "two Secrets would have the name a-b.acid-pooler.credentials.postgresql.acid.zalan.do"
+    );
+}
+
+#[test]
+fn nothing_printed_holds_a_password() {
+    let mut sources = cluster();
+    sources.infrastructure = vec![InfrastructureRole {
+        name: "ops".into(),
+        password: Password::new("t0psecret"),
+        flags: crate::role::Flags::default(),
+        member_of: BTreeSet::new(),
+        admin: None,
+        parameters: BTreeMap::new(),
+    }];
+    let roles = gather(&sources);
+    let (all, findings) = wanted(&roles, &[list()], &naming());
+    let plan = planned(&all, &Secrets::new());
+    let printed = format!("{sources:?} {roles:?} {all:?} {findings:?} {plan:?}");
+    assert!(!printed.contains("t0psecret"));
+    assert!(!printed.contains("generated1"));
+}

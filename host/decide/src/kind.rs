@@ -1,0 +1,60 @@
+//! Kinds of objects.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+/// A kind of object, as in `apps/v1` `StatefulSet`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Kind {
+    /// Group and version; the core group is just `v1`.
+    pub api_version: Arc<str>,
+    /// In CamelCase, the operator's own `postgresql` aside.
+    pub kind: Arc<str>,
+}
+
+impl Kind {
+    /// A kind by its two names.
+    pub fn new(api_version: &str, kind: &str) -> Self {
+        Self { api_version: api_version.into(), kind: kind.into() }
+    }
+
+    /// The kind of an object; `None` where it does not say.
+    pub fn of(object: &Value) -> Option<Self> {
+        Some(Self::new(object.get("apiVersion")?.as_str()?, object.get("kind")?.as_str()?))
+    }
+
+    /// The resource that the operator serves.
+    pub fn cluster() -> Self {
+        Self::new("acid.zalan.do/v1", "postgresql")
+    }
+
+    /// Whether it is one of the kinds of the `postgresql` object's own making, by name.
+    pub fn is(&self, kind: &str) -> bool {
+        &*self.kind == kind
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.api_version, self.kind)
+    }
+}
+
+/// The kinds that a cluster is made of, whatever the pipeline adds.
+pub fn of_every_cluster() -> Vec<Kind> {
+    [
+        ("v1", "Service"),
+        ("v1", "Endpoints"),
+        ("v1", "Secret"),
+        ("v1", "Pod"),
+        ("v1", "PersistentVolumeClaim"),
+        ("apps/v1", "StatefulSet"),
+        ("apps/v1", "Deployment"),
+        ("batch/v1", "CronJob"),
+        ("policy/v1", "PodDisruptionBudget"),
+    ]
+    .map(|(api_version, kind)| Kind::new(api_version, kind))
+    .to_vec()
+}

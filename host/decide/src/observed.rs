@@ -1,0 +1,175 @@
+//! What exists for one cluster, as far as a decision may rest on it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use pgloom_api::config::Config;
+use pgloom_engine::{ActionRecord, NAMED_ONLY, Pipeline, Response};
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+use crate::credential::Data;
+use crate::kind::Kind;
+use crate::role::{
+    Definition, Finding, InfrastructureRole, Source, Team, infrastructure_definitions, read_infrastructure,
+};
+use crate::transform::{hash_secret, transform};
+
+/// What exists for one cluster. There are no secret values in it but those of infrastructure roles, which print as nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// The cluster's own objects and those that steps name; a Secret's values are hashes.
+    pub objects: Vec<Value>,
+    /// What became of earlier actions.
+    pub actions: Vec<ActionRecord>,
+    /// What steps that keep their last answer answered last.
+    pub last: BTreeMap<String, Response>,
+    /// The roles that every cluster gets.
+    pub infrastructure: Vec<InfrastructureRole>,
+    /// What is wrong with them.
+    pub infrastructure_findings: Vec<Finding>,
+    /// Teams whose members get roles.
+    pub teams: Vec<Team>,
+}
+
+impl Observed {
+    /// What a file of existing objects shows.
+    pub fn of(objects: Vec<Value>) -> Self {
+        let transformed =
+            objects.into_iter().filter_map(|object| Some(transform(&Kind::of(&object)?, object, true).object));
+        Self { objects: transformed.collect(), ..Self::default() }
+    }
+
+    /// What files of existing objects show of one cluster: what carries its labels, what steps name for its manifest, and the
+    /// infrastructure roles. `own` is the operator's namespace.
+    pub fn in_files(existing: &[Value], manifest: &Value, config: &Config, pipeline: &Pipeline, own: &str) -> Self {
+        let metadata = &manifest["metadata"];
+        let label = config.text("cluster_name_label");
+        let is_own = |object: &&Value| {
+            object["metadata"]["namespace"] == metadata["namespace"]
+                && object["metadata"]["labels"][label] == metadata["name"]
+        };
+        let mut observed = Self::of(existing.iter().filter(is_own).cloned().collect());
+        for wanted in pipeline.named(manifest, config.values()) {
+            let namespace = wanted.namespace.as_deref().or(metadata["namespace"].as_str());
+            let is_meant = |object: &&Value| {
+                object["apiVersion"] == *wanted.api_version
+                    && object["kind"] == *wanted.kind
+                    && object["metadata"]["name"] == *wanted.name
+                    && object["metadata"]["namespace"].as_str() == namespace
+            };
+            existing.iter().filter(is_meant).for_each(|object| observed.add_named(object.clone()));
+        }
+        observed.read_infrastructure(config, own, existing);
+        observed
+    }
+
+    /// Adds an object that is not the cluster's own and that a step names.
+    pub fn add_named(&mut self, mut object: Value) {
+        hash_secret(&mut object);
+        let metadata = &object["metadata"];
+        let known = |other: &Value| {
+            let same = |pointer: &str| other.pointer(pointer) == object.pointer(pointer);
+            same("/kind") && same("/metadata/name") && same("/metadata/namespace")
+        };
+        if metadata.is_object() && !self.objects.iter().any(known) {
+            object["metadata"]["annotations"][NAMED_ONLY] = json!("true");
+            self.objects.push(object);
+        }
+    }
+
+    /// Takes the infrastructure roles from existing objects, as `pgloom render` and tests have them; `own` is the operator's
+    /// namespace.
+    pub fn read_infrastructure(&mut self, config: &Config, own: &str, existing: &[Value]) {
+        let source = |definition: Definition| {
+            let (namespace, name) = definition.secret.split_once('/').unwrap_or((own, &definition.secret));
+            let find = |kind: &str| {
+                existing.iter().find(|object| {
+                    object["kind"] == kind
+                        && object["metadata"]["name"] == name
+                        && object["metadata"]["namespace"] == namespace
+                })
+            };
+            let secret = find("Secret").and_then(|object| Secret::deserialize(object).ok());
+            let map = find("ConfigMap").and_then(|object| ConfigMap::deserialize(object).ok());
+            let (secret, details) = (secret.map(|secret| Data::from(&secret).0), map.and_then(|map| map.data));
+            Source { definition, secret, details }
+        };
+        let sources: Vec<Source> = infrastructure_definitions(config).into_iter().map(source).collect();
+        (self.infrastructure, self.infrastructure_findings) = read_infrastructure(&sources);
+    }
+
+    /// An object by kind and name.
+    pub fn find(&self, kind: &str, name: &str) -> Option<&Value> {
+        self.objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_a_file_of_objects_come_as_hashes() {
+        let observed = Observed::of(vec![
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "aGVsbG8="}}),
+        ]);
+        assert!(observed.find("Secret", "s").unwrap()["data"]["k"].as_str().unwrap().starts_with("sha256:"));
+    }
+
+    #[test]
+    fn what_a_step_names_comes_as_it_is_but_for_the_values_of_secrets() {
+        let mut observed = Observed::default();
+        let object = |kind: &str, data: Value, plain: Value| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "env"}, "data": data, "stringData": plain});
+        observed.add_named(object("ConfigMap", json!({"K": "4"}), Value::Null));
+        observed.add_named(object("Secret", json!({"K": "NA=="}), json!({"L": "4"})));
+        assert_eq!(observed.find("ConfigMap", "env").unwrap()["data"], json!({"K": "4"}));
+        let secret = observed.find("Secret", "env").unwrap();
+        assert_eq!(secret["data"]["K"], secret["data"]["L"]);
+        assert!(secret["data"]["K"].as_str().unwrap().starts_with("sha256:"));
+        assert!(secret.get("stringData").is_none());
+    }
+
+    #[test]
+    fn of_files_a_cluster_sees_its_own_objects_and_the_infrastructure_roles() {
+        let config = Config::read(&json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "data": {
+                "infrastructure_roles_secret_name": "roles",
+                "infrastructure_roles_secrets": "secretname: more, userkey: who, passwordkey: pw, defaultrolevalue: operators",
+            }
+        }));
+        let service = |name: &str, cluster: &str, namespace: &str| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace, "labels": {"cluster-name": cluster}}});
+        let existing = [
+            service("mine", "c", "ns"),
+            service("of-another-cluster", "d", "ns"),
+            service("of-another-namespace", "c", "elsewhere"),
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "roles", "namespace": "own"},
+                "stringData": {"user1": "ada", "password1": "a", "grace": "b"}}),
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "roles", "namespace": "own"},
+                "data": {"grace": "user_flags: [createdb]"}}),
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "more", "namespace": "own"},
+                "data": {"who": "bGluZGE=", "pw": "Yw=="}}),
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "roles", "namespace": "ns"},
+                "stringData": {"user1": "eve", "password1": "e"}}),
+        ];
+        let manifest = json!({"metadata": {"name": "c", "namespace": "ns"}});
+        let pipeline = Pipeline::of(vec![]).unwrap();
+        let observed = Observed::in_files(&existing, &manifest, &config.unwrap().config, &pipeline, "own");
+        let names: Vec<_> =
+            observed.objects.iter().map(|object| object["metadata"]["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["mine"]);
+        let roles: Vec<_> = observed.infrastructure.iter().map(|role| role.name.as_str()).collect();
+        assert_eq!(roles, ["ada", "grace", "linda"]);
+        assert!(!format!("{observed:?}").contains("\"a\""), "no password shows");
+    }
+
+    #[test]
+    fn an_object_that_a_step_names_is_not_taken_for_the_clusters_own() {
+        let mut observed = Observed::default();
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "namespace": "ns"}});
+        observed.add_named(map.clone());
+        observed.add_named(map);
+        assert_eq!(observed.objects.len(), 1);
+        assert_eq!(observed.objects[0]["metadata"]["annotations"][NAMED_ONLY], "true");
+    }
+}

@@ -1,0 +1,283 @@
+//! The plans of the clusters that were reconciled last, reused while nothing changed that they depend on.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::mem::discriminant;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pgloom_api::config::Config;
+use pgloom_engine::{ActionRecord, Pipeline};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::{Observed, Plan};
+
+/// For how many clusters a plan is kept. A plan is large, and reconciles of one cluster come in a row.
+const CACHE_CAPACITY: usize = 64;
+
+/// A hash of all that a decision depends on, without the configuration and the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// The hash of all that [`decide`](crate::decide) reads of its first and third argument. What steps answered last
+    /// is left out: it matters only when a step fails, and the plan that comes of that is not kept.
+    pub fn of(manifest: &Value, observed: &Observed) -> Self {
+        let mut digest = Sha::default();
+        for field in ["apiVersion", "kind", "spec"] {
+            manifest[field].hash(&mut digest);
+        }
+        for field in ["name", "namespace", "uid", "labels", "annotations"] {
+            manifest["metadata"][field].hash(&mut digest);
+        }
+        // Every field by name, so that a new one cannot be forgotten.
+        let Observed { objects, actions, last: _, infrastructure, infrastructure_findings, teams } = observed;
+        objects.hash(&mut digest);
+        actions.len().hash(&mut digest);
+        for ActionRecord { step, key, phase, message } in actions {
+            (step, key, discriminant(phase), message).hash(&mut digest);
+        }
+        infrastructure.hash(&mut digest);
+        infrastructure_findings.hash(&mut digest);
+        teams.hash(&mut digest);
+        Self(digest.finalize())
+    }
+}
+
+/// SHA-256 as a hasher. Values write a byte here and a few there, so they are gathered first.
+struct Sha {
+    digest: Sha256,
+    gathered: [u8; Self::BLOCK],
+    length: usize,
+}
+
+impl Sha {
+    const BLOCK: usize = 1024;
+
+    #[cold]
+    fn flush(&mut self) {
+        self.digest.update(self.gathered.get(..self.length).unwrap_or_default());
+        self.length = 0;
+    }
+
+    fn finalize(mut self) -> [u8; 32] {
+        self.flush();
+        self.digest.finalize().into()
+    }
+}
+
+impl Default for Sha {
+    fn default() -> Self {
+        Self { digest: Sha256::new(), gathered: [0; Self::BLOCK], length: 0 }
+    }
+}
+
+impl Hasher for Sha {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        if self.length + bytes.len() > Self::BLOCK {
+            self.flush();
+        }
+        match self.gathered.get_mut(self.length..self.length + bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.length += bytes.len();
+            }
+            None => self.digest.update(bytes),
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        let mut digest = self.digest.clone();
+        digest.update(self.gathered.get(..self.length).unwrap_or_default());
+        digest.finalize().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+}
+
+/// The plans of the clusters that were reconciled last, by `K`, which names a cluster.
+pub struct PlanCache<K>(Mutex<Plans<K>>);
+
+struct Plans<K> {
+    /// Counts the uses, to know which was the last. There is no clock in it.
+    now: u64,
+    entries: HashMap<K, Used>,
+}
+
+/// A plan and what it was made of.
+#[derive(Clone)]
+pub struct Entry {
+    /// What it depends on.
+    pub key: Key,
+    /// The operator configuration that it was made with.
+    pub config: Arc<Config>,
+    /// The pipeline that made it.
+    pub pipeline: Arc<Pipeline>,
+    /// The plan.
+    pub plan: Arc<Plan>,
+}
+
+struct Used {
+    entry: Entry,
+    used: u64,
+}
+
+impl<K> Default for PlanCache<K> {
+    fn default() -> Self {
+        Self(Mutex::new(Plans { now: 0, entries: HashMap::new() }))
+    }
+}
+
+impl<K: Clone + Eq + Hash> PlanCache<K> {
+    /// The plan of a cluster, if it depends on the same and was made with the same settings.
+    pub fn get(&self, cluster: &K, key: &Key, config: &Arc<Config>, pipeline: &Arc<Pipeline>) -> Option<Arc<Plan>> {
+        let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        plans.now += 1;
+        let now = plans.now;
+        let kept = plans.entries.get_mut(cluster).filter(|Used { entry, .. }| {
+            entry.key == *key && Arc::ptr_eq(&entry.config, config) && Arc::ptr_eq(&entry.pipeline, pipeline)
+        })?;
+        kept.used = now;
+        Some(kept.entry.plan.clone())
+    }
+
+    /// Keeps the plan of a cluster. One that lacks a step's answer is not kept: another try may get it.
+    pub fn insert(&self, cluster: &K, entry: Entry) {
+        if entry.plan.degraded {
+            return;
+        }
+        let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        plans.now += 1;
+        let used = plans.now;
+        plans.entries.insert(cluster.clone(), Used { entry, used });
+        if plans.entries.len() > CACHE_CAPACITY {
+            let oldest = plans.entries.iter().min_by_key(|(_, kept)| kept.used).map(|(cluster, _)| cluster.clone());
+            oldest.and_then(|cluster| plans.entries.remove(&cluster));
+        }
+    }
+
+    /// Forgets a cluster that is gone.
+    pub fn forget(&self, cluster: &K) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entries.remove(cluster);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pgloom_engine::ActionPhase;
+    use serde_json::json;
+
+    use super::*;
+    use crate::credential::Password;
+    use crate::decide;
+    use crate::role::{Flags, InfrastructureRole, Team};
+
+    fn manifest() -> Value {
+        json!({
+            "apiVersion": "acid.zalan.do/v1", "kind": "postgresql",
+            "metadata": {"name": "acid-orders", "namespace": "shop", "uid": "u", "resourceVersion": "1"},
+            "spec": {"teamId": "acid", "numberOfInstances": 2}, "status": {"PostgresClusterStatus": "Creating"},
+        })
+    }
+
+    fn entry(key: Key) -> Entry {
+        let config = Arc::new(Config::defaults());
+        let pipeline = Arc::new(Pipeline::of(Vec::new()).unwrap());
+        let mut manifest = manifest();
+        manifest["spec"]["volume"] = json!({"size": "1Gi"});
+        manifest["spec"]["postgresql"] = json!({"version": "17"});
+        let plan = Arc::new(decide(&manifest, &config, &Observed::default(), &pipeline).unwrap());
+        Entry { key, config, pipeline, plan }
+    }
+
+    fn find(plans: &PlanCache<usize>, key: usize, entry: &Entry) -> bool {
+        plans.get(&key, &entry.key, &entry.config, &entry.pipeline).is_some()
+    }
+
+    #[test]
+    fn what_decisions_do_not_depend_on_changes_no_key() {
+        let before = Key::of(&manifest(), &Observed::default());
+        let mut after = manifest();
+        after["status"] = json!({"PostgresClusterStatus": "Running"});
+        after["metadata"]["resourceVersion"] = json!("2");
+        assert_eq!(before, Key::of(&after, &Observed::default()));
+    }
+
+    #[test]
+    fn all_that_decisions_depend_on_changes_the_key() {
+        let mut seen = vec![Key::of(&manifest(), &Observed::default())];
+        for (pointer, value) in
+            [("/spec/numberOfInstances", json!(3)), ("/metadata/uid", json!("v")), ("/metadata/name", json!("b"))]
+        {
+            let mut changed = manifest();
+            *changed.pointer_mut(pointer).unwrap() = value;
+            seen.push(Key::of(&changed, &Observed::default()));
+        }
+        let record =
+            |phase| ActionRecord { step: "pooler".into(), key: "access".into(), phase, message: String::new() };
+        let role = |password: &str| InfrastructureRole {
+            name: "robot".into(),
+            password: Password::new(password),
+            flags: Flags::default(),
+            member_of: Default::default(),
+            admin: None,
+            parameters: Default::default(),
+        };
+        for observed in [
+            Observed { objects: vec![json!({"kind": "Secret"})], ..Observed::default() },
+            Observed { objects: vec![json!({"kind": "Service"})], ..Observed::default() },
+            Observed { actions: vec![record(ActionPhase::Running)], ..Observed::default() },
+            Observed { actions: vec![record(ActionPhase::Done)], ..Observed::default() },
+            Observed { infrastructure: vec![role("a")], ..Observed::default() },
+            Observed { infrastructure: vec![role("b")], ..Observed::default() },
+            Observed { teams: vec![Team { name: "acid".into(), ..Team::default() }], ..Observed::default() },
+        ] {
+            seen.push(Key::of(&manifest(), &observed));
+        }
+        for (index, key) in seen.iter().enumerate() {
+            assert!(!seen[..index].contains(key), "{index} has the key of an earlier one");
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_hashed_as_it_is() {
+        let key = |length: usize| Key::of(&json!({"spec": "x".repeat(length)}), &Observed::default());
+        assert_eq!(key(Sha::BLOCK * 3), key(Sha::BLOCK * 3));
+        assert_ne!(key(Sha::BLOCK * 3), key(Sha::BLOCK * 3 - 1));
+    }
+
+    #[test]
+    fn a_plan_is_found_again_only_for_its_cluster_with_the_same_key_and_settings() {
+        let (plans, entry) = (PlanCache::default(), entry(Key::of(&manifest(), &Observed::default())));
+        plans.insert(&1, entry.clone());
+        assert!(find(&plans, 1, &entry));
+        assert!(!find(&plans, 2, &entry));
+        let key = Key::of(&json!({}), &Observed::default());
+        assert!(!find(&plans, 1, &Entry { key, ..entry.clone() }));
+        let reread = Arc::new(Config::defaults());
+        assert!(!find(&plans, 1, &Entry { config: reread, ..entry.clone() }));
+        let reloaded = Arc::new(Pipeline::of(Vec::new()).unwrap());
+        assert!(!find(&plans, 1, &Entry { pipeline: reloaded, ..entry.clone() }));
+        plans.forget(&1);
+        assert!(!find(&plans, 1, &entry));
+    }
+
+    #[test]
+    fn a_plan_that_lacks_a_steps_answer_is_not_kept() {
+        let (plans, entry) = (PlanCache::default(), entry(Key::of(&manifest(), &Observed::default())));
+        let degraded = Plan { degraded: true, ..Plan::clone(&entry.plan) };
+        plans.insert(&1, Entry { plan: Arc::new(degraded), ..entry.clone() });
+        assert!(!find(&plans, 1, &entry));
+    }
+
+    #[test]
+    fn the_cluster_whose_plan_was_not_used_for_the_longest_time_gives_way() {
+        let (plans, entry) = (PlanCache::default(), entry(Key::of(&manifest(), &Observed::default())));
+        for key in 0..CACHE_CAPACITY {
+            plans.insert(&key, entry.clone());
+        }
+        assert!(find(&plans, 0, &entry));
+        plans.insert(&CACHE_CAPACITY, entry.clone());
+        assert!(find(&plans, 0, &entry));
+        assert!(!find(&plans, 1, &entry));
+    }
+}

@@ -1,0 +1,247 @@
+//! Gathers roles from all sources, in order of precedence.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Attribute, CredentialRequest, Finding, Flags, InfrastructureRole, MAX_IDENTIFIER, Origin, PasswordSource, Role,
+    Roles, SecretPlace, Sources, Team, is_database_name, is_username, owner_of, prepared_database,
+};
+
+/// All roles of a cluster. The same sources give the same roles and findings, in the same order.
+#[must_use]
+pub fn gather(sources: &Sources) -> Roles {
+    let mut gathering = Gathering { sources, roles: BTreeMap::new(), findings: Vec::new() };
+    gathering.system();
+    for role in &sources.infrastructure {
+        gathering.infrastructure(role);
+    }
+    let prepared = gathering.prepared();
+    for (name, flags) in &sources.users {
+        gathering.user(name, flags);
+    }
+    for team in &sources.teams {
+        gathering.team(team);
+    }
+    for credential in &sources.credentials {
+        gathering.credential(credential);
+    }
+    let databases = gathering.databases(&prepared);
+    let Gathering { roles, findings, .. } = gathering;
+    Roles { roles, databases, prepared, findings }
+}
+
+struct Gathering<'a> {
+    sources: &'a Sources,
+    roles: BTreeMap<String, Role>,
+    findings: Vec<Finding>,
+}
+
+impl Gathering<'_> {
+    fn system(&mut self) {
+        let settings = &self.sources.settings;
+        for name in [&settings.superuser, &settings.replication] {
+            let mut role = self.role(name, Origin::System);
+            role.password = PasswordSource::Generated;
+            role.secret = Some(self.secret());
+            self.roles.insert(name.clone(), role);
+        }
+    }
+
+    fn infrastructure(&mut self, given: &InfrastructureRole) {
+        if self.is_reserved(&given.name, Origin::Infrastructure, None) {
+            return;
+        }
+        let mut role = self.role(&given.name, Origin::Infrastructure);
+        if given.flags.grants(Attribute::Login) {
+            role.password = PasswordSource::Given(given.password.clone());
+            role.secret = Some(self.secret());
+        }
+        role.flags = given.flags.clone();
+        role.member_of = given.member_of.clone();
+        role.admin = given.admin.clone();
+        role.parameters = given.parameters.clone();
+        self.put(role, None);
+    }
+
+    fn prepared(&mut self) -> Vec<prepared_database::Prepared> {
+        let Some(databases) = &self.sources.prepared else {
+            return Vec::new();
+        };
+        let Sources { cluster, namespace, settings, .. } = self.sources;
+        let (prepared, roles) = prepared_database::expand(cluster, namespace, settings, databases, &mut self.findings);
+        for role in roles {
+            let path = Some("spec.preparedDatabases".to_string());
+            if !self.is_reserved(&role.name, Origin::Prepared, path.clone()) {
+                self.put(role, path);
+            }
+        }
+        prepared
+    }
+
+    fn user(&mut self, name: &str, words: &[String]) {
+        let path = format!("spec.users.{name}");
+        if !is_username(name) {
+            let finding = Finding::error(format!("invalid username: \"{name}\""));
+            self.findings.push(
+                finding
+                    .at(path)
+                    .remedy("use lower case letters, digits, '-', '_' and '.', with a letter or digit first and last"),
+            );
+            return;
+        }
+        let flags = match Flags::parse(words) {
+            Ok(flags) => flags,
+            Err(error) => {
+                let message = format!("invalid flags for user \"{name}\": {error}");
+                self.findings.push(Finding::error(message).at(path).remedy(
+                    "use superuser, inherit, login, createrole, createdb, replication, bypassrls, or one of them after no",
+                ));
+                return;
+            }
+        };
+        if self.is_reserved(name, Origin::Manifest, Some(path.clone())) {
+            return;
+        }
+        let settings = &self.sources.settings;
+        let mut role = self.role(name, Origin::Manifest);
+        if flags.grants(Attribute::Login) {
+            role.password = PasswordSource::Generated;
+            role.secret = Some(SecretPlace { namespace: self.namespace_of(name), labels: BTreeMap::new() });
+        }
+        role.flags = flags;
+        if settings.admin_for_users && !settings.team_admin.is_empty() {
+            role.admin = Some(settings.team_admin.clone());
+        }
+        if self.sources.databases.values().any(|owner| owner == name) {
+            role.member_of = settings.additional_owner_roles.clone();
+        }
+        self.put(role, Some(path));
+    }
+
+    fn team(&mut self, team: &Team) {
+        let settings = &self.sources.settings;
+        let superusers = team.superusers || settings.team_superuser;
+        for name in &team.members {
+            if name.is_empty() {
+                continue;
+            }
+            if self.is_reserved(name, Origin::Team, None) {
+                continue;
+            }
+            let mut role = self.role(name, Origin::Team);
+            let groups = [&settings.pam_role, &settings.team_admin];
+            let groups = groups.into_iter().take(if superusers { 1 } else { 2 });
+            role.member_of = groups.filter(|group| !group.is_empty()).cloned().collect();
+            role.flags = if superusers {
+                Flags::of(&[Attribute::Login, Attribute::Superuser])
+            } else {
+                Flags::of(&[Attribute::Login])
+            };
+            role.parameters = settings.team_parameters.clone();
+            self.put(role, None);
+        }
+    }
+
+    fn credential(&mut self, wanted: &CredentialRequest) {
+        if self.is_reserved(&wanted.username, Origin::Credential, None) {
+            return;
+        }
+        let mut role = self.role(&wanted.username, Origin::Credential);
+        role.flags = Flags::of(&[Attribute::Login]);
+        role.password = PasswordSource::Generated;
+        role.secret = Some(SecretPlace { labels: wanted.labels.clone(), ..self.secret() });
+        self.put(role, None);
+    }
+
+    /// The databases whose owner is known. A prepared database belongs to its own owner role.
+    fn databases(&mut self, prepared: &[prepared_database::Prepared]) -> BTreeMap<String, String> {
+        let mut databases: BTreeMap<_, _> =
+            prepared.iter().map(|one| (one.database.clone(), owner_of(&one.database))).collect();
+        for (name, owner) in &self.sources.databases {
+            let path = format!("spec.databases.{name}");
+            let finding = if !is_database_name(name) {
+                Finding::warning(format!("database \"{name}\" is left out: its name cannot be used"))
+                    .remedy("start with a letter or an underscore and go on with letters, digits and underscores")
+            } else if !self.roles.contains_key(owner) {
+                Finding::warning(format!(
+                    "database \"{name}\" is left out: its owner \"{owner}\" is not a role of this cluster"
+                ))
+                .remedy(format!("add \"{owner}\" to spec.users, or name another owner"))
+            } else if databases.get(name).is_some_and(|own| own != owner) {
+                Finding::warning(format!(
+                    "database \"{name}\" is also a prepared database and stays with its owner \"{}\"",
+                    owner_of(name)
+                ))
+                .remedy(format!("name \"{}\" as its owner, or take it out of one of the two", owner_of(name)))
+            } else {
+                databases.insert(name.clone(), owner.clone());
+                continue;
+            };
+            self.findings.push(finding.at(path));
+        }
+        databases
+    }
+
+    /// Whether nobody may define the name; says so.
+    fn is_reserved(&mut self, name: &str, origin: Origin, path: Option<String>) -> bool {
+        let settings = &self.sources.settings;
+        let why = if settings.protected.contains(name) {
+            "the name is protected by protected_role_names"
+        } else if *name == settings.superuser || *name == settings.replication {
+            "the name belongs to a system user"
+        } else if name.len() > MAX_IDENTIFIER {
+            "the name is longer than the 63 bytes that PostgreSQL keeps"
+        } else {
+            return false;
+        };
+        let message = format!("role \"{name}\" of {} is left out: {why}", origin.words());
+        self.findings.push(Finding { path, ..Finding::warning(message).remedy("use another name") });
+        true
+    }
+
+    /// Puts a role in its place; of two with one name the later origin stays.
+    fn put(&mut self, role: Role, path: Option<String>) {
+        let Some(known) = self.roles.get(&role.name) else {
+            self.roles.insert(role.name.clone(), role);
+            return;
+        };
+        let (stays, goes) =
+            if role.origin >= known.origin { (role.origin, known.origin) } else { (known.origin, role.origin) };
+        if stays != Origin::Team || goes != Origin::Team {
+            let message =
+                format!("role \"{}\" is defined twice: {} replace {}", role.name, stays.words(), goes.words());
+            self.findings.push(Finding { path, ..Finding::warning(message).remedy("rename one of them") });
+        }
+        if role.origin >= known.origin {
+            self.roles.insert(role.name.clone(), role);
+        }
+    }
+
+    fn role(&self, name: &str, origin: Origin) -> Role {
+        Role {
+            name: name.into(),
+            origin,
+            flags: Flags::default(),
+            member_of: BTreeSet::new(),
+            admin: None,
+            parameters: BTreeMap::new(),
+            password: PasswordSource::None,
+            secret: None,
+        }
+    }
+
+    fn secret(&self) -> SecretPlace {
+        SecretPlace { namespace: self.sources.namespace.clone(), labels: BTreeMap::new() }
+    }
+
+    /// Where a manifest role's Secret lies: `namespace.name` names another namespace if the operator allows it.
+    fn namespace_of(&self, name: &str) -> String {
+        match name.split_once('.') {
+            Some((namespace, _)) if self.sources.settings.cross_namespace_secrets => namespace.into(),
+            _ => self.sources.namespace.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

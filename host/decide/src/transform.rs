@@ -1,0 +1,225 @@
+//! What is kept of an object that exists: all that decisions rest on and nothing else, so that a thousand clusters fit into memory.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::kind::Kind;
+
+/// The name under which the operator applies.
+pub const MANAGER: &str = "pgloom";
+
+/// The name under which the operator that came before wrote; what it wrote and the pipeline states is taken over.
+pub const PREDECESSOR: &str = "postgres-operator";
+
+/// The annotation in which `kubectl apply` repeats the whole object.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The annotation of a cluster's Endpoints in which Patroni names the member that holds the leader's lock.
+pub const LOCK_HOLDER: &str = "leader";
+
+/// What is kept of an object.
+#[derive(Debug, PartialEq)]
+pub struct Transformed {
+    /// The object without its managed fields, its resource version and what changes all the time.
+    pub object: Value,
+    /// The resource version.
+    pub version: u64,
+    /// What the operator applied, in the API server's notation of fields.
+    pub fields: Option<Value>,
+    /// Whether the operator that came before is still on record as a writer.
+    pub inherited: bool,
+}
+
+/// Transforms an object as the API server gave it. A pod's specification is dropped unless `whole`.
+pub fn transform(kind: &Kind, mut object: Value, whole: bool) -> Transformed {
+    object["apiVersion"] = json!(&*kind.api_version);
+    object["kind"] = json!(&*kind.kind);
+    let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
+    let (version, managers) = metadata.map(metadata_of).unwrap_or_default();
+    match &*kind.kind {
+        "Pod" => pod(&mut object, whole),
+        "Endpoints" => endpoints(&mut object),
+        "Secret" => hash_secret(&mut object),
+        _ => {}
+    }
+    Transformed { object, version, fields: applied_fields(&managers), inherited: has_predecessor(&managers) }
+}
+
+/// The field set of the operator's own entry among the managed fields.
+fn applied_fields(managers: &[Value]) -> Option<Value> {
+    managers
+        .iter()
+        .find(|entry| {
+            entry["manager"] == MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none()
+        })
+        .and_then(|entry| entry.get("fieldsV1").cloned())
+}
+
+/// Whether the predecessor is among the writers of the object itself.
+pub fn has_predecessor(managers: &[Value]) -> bool {
+    managers.iter().any(is_predecessor)
+}
+
+/// Whether an entry of the managed fields is the predecessor's.
+pub fn is_predecessor(entry: &Value) -> bool {
+    entry["manager"] == PREDECESSOR && entry["operation"] == "Update" && entry.get("subresource").is_none()
+}
+
+fn metadata_of(metadata: &mut Map<String, Value>) -> (u64, Vec<Value>) {
+    let version = match metadata.remove("resourceVersion") {
+        Some(Value::String(text)) => text.parse().unwrap_or_default(),
+        _ => 0,
+    };
+    metadata.remove("selfLink");
+    let managers = match metadata.remove("managedFields") {
+        Some(Value::Array(entries)) => entries,
+        _ => Vec::new(),
+    };
+    drop_annotation(metadata, LAST_APPLIED);
+    (version, managers)
+}
+
+fn drop_annotation(metadata: &mut Map<String, Value>, name: &str) {
+    if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
+        annotations.remove(name);
+        if annotations.is_empty() {
+            metadata.remove("annotations");
+        }
+    }
+}
+
+/// Patroni writes its position into an annotation of its pod every few seconds; the rest of the status is what readiness rests on.
+fn pod(object: &mut Value, whole: bool) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        drop_annotation(metadata, "status");
+    }
+    if whole {
+        return;
+    }
+    object["spec"] = json!({"nodeName": object["spec"]["nodeName"]});
+    let status = &object["status"];
+    let ready: Vec<Value> = entries(&status["conditions"])
+        .filter(|condition| condition["type"] == "Ready")
+        .map(|condition| json!({"type": "Ready", "status": condition["status"]}))
+        .collect();
+    let waiting: Vec<Value> = entries(&status["containerStatuses"])
+        .chain(entries(&status["initContainerStatuses"]))
+        .filter(|container| container["state"]["waiting"]["reason"].is_string())
+        .map(|container| {
+            let reason = &container["state"]["waiting"]["reason"];
+            json!({"name": container["name"], "state": {"waiting": {"reason": reason}}})
+        })
+        .collect();
+    object["status"] = json!({
+        "phase": status["phase"], "podIP": status["podIP"], "conditions": ready, "containerStatuses": waiting,
+    });
+}
+
+fn entries(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+/// The leader renews its lock in the annotations every few seconds; the operator only cares who holds it.
+fn endpoints(object: &mut Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.remove("subsets");
+    }
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+        && let Some(annotations) = metadata.remove("annotations")
+        && annotations[LOCK_HOLDER].is_string()
+    {
+        metadata.insert("annotations".into(), json!({LOCK_HOLDER: annotations[LOCK_HOLDER]}));
+    }
+}
+
+/// Replaces every value of a Secret by its hash, as in `sha256:2cf24d…`; leaves any other object as it is.
+pub fn hash_secret(object: &mut Value) {
+    if object["kind"] != "Secret" {
+        return;
+    }
+    let Some(secret) = object.as_object_mut() else { return };
+    // Only files have it: the API server turns it into data.
+    let plain = secret.remove("stringData");
+    if let Some(data) = secret.get_mut("data").and_then(Value::as_object_mut) {
+        for value in data.values_mut() {
+            let text = value.as_str().unwrap_or_default();
+            if !text.starts_with(HASHED) {
+                *value = Value::String(hash(text));
+            }
+        }
+    }
+    for (name, value) in plain.as_ref().and_then(Value::as_object).into_iter().flatten() {
+        object["data"][name] = json!(hash_plain(value.as_str().unwrap_or_default().as_bytes()));
+    }
+}
+
+/// The hash of a Secret's value as the API server gives it, in base64.
+pub fn hash(value: &str) -> String {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(value).unwrap_or_else(|_| value.as_bytes().to_vec());
+    hash_plain(&bytes)
+}
+
+/// The hash of a value.
+pub fn hash_plain(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().fold(String::from(HASHED), |text, byte| format!("{text}{byte:02x}"))
+}
+
+const HASHED: &str = "sha256:";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_values_of_a_secret_are_kept_as_hashes_only() {
+        let secret = json!({"metadata": {"name": "s"}, "data": {"password": "aGVsbG8="}});
+        let kept = transform(&Kind::new("v1", "Secret"), secret, false).object;
+        assert_eq!(kept["data"]["password"], "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+        assert_eq!(hash_plain(b"hello"), kept["data"]["password"]);
+    }
+
+    #[test]
+    fn a_renewed_leader_lock_changes_nothing_that_is_kept() {
+        let kind = Kind::new("v1", "Endpoints");
+        let at = |time: &str, version: &str| {
+            let endpoints = json!({
+                "metadata": {"name": "c", "annotations": {"renewTime": time}, "resourceVersion": version},
+                "subsets": [{"addresses": []}]
+            });
+            transform(&kind, endpoints, false).object
+        };
+        assert_eq!(at("10:00:00", "1"), at("10:00:10", "2"));
+    }
+
+    #[test]
+    fn a_pod_keeps_its_labels_its_address_and_its_readiness() {
+        let pod = json!({
+            "metadata": {"name": "c-0", "labels": {"spilo-role": "master"}, "annotations": {"status": "{}"}},
+            "spec": {"nodeName": "n", "containers": [{"name": "postgres"}]},
+            "status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True", "lastProbeTime": 1}]}
+        });
+        assert_eq!(
+            transform(&Kind::new("v1", "Pod"), pod, false).object,
+            json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": "c-0", "labels": {"spilo-role": "master"}},
+                "spec": {"nodeName": "n"},
+                "status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": []}
+            })
+        );
+    }
+
+    #[test]
+    fn what_the_operator_applied_is_read_from_the_managed_fields() {
+        let service = json!({"metadata": {"name": "c", "resourceVersion": "7", "managedFields": [
+            {"manager": "postgres-operator", "operation": "Update", "fieldsV1": {"f:spec": {"f:type": {}}}},
+            {"manager": "pgloom", "operation": "Apply", "fieldsV1": {"f:spec": {"f:ports": {}}}},
+        ]}});
+        let kept = transform(&Kind::new("v1", "Service"), service, false);
+        assert_eq!(kept.fields, Some(json!({"f:spec": {"f:ports": {}}})));
+        assert!(kept.inherited);
+        assert_eq!(kept.version, 7);
+    }
+}

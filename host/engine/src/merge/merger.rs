@@ -1,0 +1,221 @@
+//! The desired objects of one run, while steps contribute to them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::{
+    check::Check,
+    error::Error,
+    writer::{Contributor, Writer},
+};
+use crate::{
+    contract::{ObjectKind, ObjectRef},
+    decision::Desired,
+    ownership::owners,
+    path::{FieldPath, Segment},
+    reserved,
+    schema::{Kind, Schema},
+    tree::{Node, StepId, normalize},
+};
+
+/// The desired objects of one run. A clone is a cheap savepoint: the objects are shared until one of them changes.
+#[derive(Clone)]
+pub struct Merger {
+    schema: &'static Schema,
+    namespace: String,
+    /// The steps that have contributed, by [`StepId`].
+    steps: Vec<Contributor>,
+    /// In order of creation.
+    pub(super) objects: Vec<Arc<Object>>,
+}
+
+#[derive(Clone)]
+pub(super) struct Object {
+    identity: ObjectRef,
+    pub(super) creator: StepId,
+    pub(super) root: Node,
+}
+
+impl Merger {
+    /// Starts without objects. All objects will be in `namespace`, the namespace of the cluster.
+    ///
+    /// # Errors
+    /// If the merge table, which is compiled in, cannot be parsed.
+    pub fn new(namespace: &str) -> Result<Self, Error> {
+        Ok(Self {
+            schema: Schema::embedded()?,
+            namespace: namespace.to_owned(),
+            steps: Vec::new(),
+            objects: Vec::new(),
+        })
+    }
+
+    /// Merges a partial object: `apiVersion`, `kind`, `metadata.name` and the fields that the step sets.
+    ///
+    /// # Errors
+    /// If the step lacks a permission, another step set a field to another value, or a value is not of its field's
+    /// type. Nothing is changed then.
+    pub fn apply(&mut self, writer: &Writer<'_>, mut fragment: Value) -> Result<(), Error> {
+        normalize(&mut fragment);
+        let (object, mut fields) = identify(writer.step, fragment)?;
+        let kind = ObjectKind { api_version: object.api_version.clone(), kind: object.kind.clone() };
+        let known = self.schema.kind(&kind.api_version, &kind.kind);
+        let index = self.check_kind(writer, &object, &kind, known)?;
+        self.set_namespace(writer.step, &object, &mut fields)?;
+        let step = self.step(writer);
+        let root = Node::from_value(self.schema, known.root, Value::Object(fields), step)
+            .map_err(|mismatch| Error::type_mismatch(writer.step, &object, mismatch))?;
+        self.check_fields((writer, step), &object, &kind, index, &root)?;
+        match index.and_then(|index| self.objects.get_mut(index)) {
+            Some(before) => Arc::make_mut(before).root.combine(root),
+            None => self.objects.push(Arc::new(Object { identity: object, creator: step, root })),
+        }
+        Ok(())
+    }
+
+    /// Checks that the step may contribute to an object of the kind. Returns the object's index, if it exists.
+    fn check_kind(
+        &self,
+        writer: &Writer<'_>,
+        object: &ObjectRef,
+        kind: &ObjectKind,
+        known: Kind,
+    ) -> Result<Option<usize>, Error> {
+        let (step, boxed) = (|| writer.step.to_owned(), || Box::new(object.clone()));
+        if let Some(reason) = reserved::kind(kind).or(known.cluster_scoped.then_some(reserved::CLUSTER_SCOPED)) {
+            return Err(Error::Kind { step: step(), object: boxed(), reason });
+        }
+        let index = self.find(writer.step, object)?;
+        match writer.permissions.check_create(kind) {
+            Err(missing) if index.is_none() => Err(Error::Create { step: step(), object: boxed(), missing }),
+            _ => Ok(index),
+        }
+    }
+
+    /// Checks that the step may set these fields of the object.
+    fn check_fields(
+        &self,
+        (writer, step): (&Writer<'_>, StepId),
+        object: &ObjectRef,
+        kind: &ObjectKind,
+        index: Option<usize>,
+        root: &Node,
+    ) -> Result<(), Error> {
+        let before = index.and_then(|index| self.objects.get(index));
+        let own = before.is_none_or(|before| before.creator == step);
+        if let Some((path, reason)) = reserved::field(root, own) {
+            return Err(Error::Reserved {
+                step: writer.step.to_owned(),
+                object: Box::new(object.clone()),
+                path,
+                reason,
+            });
+        }
+        let coverage = writer.permissions.coverage(kind, own);
+        let mut check = Check::new((*writer, step), kind, object, &self.steps);
+        check.object(&coverage, before.map(|before| &before.root), root)
+    }
+
+    /// The objects of these kinds as JSON text, in order of creation.
+    pub fn desired<'a>(&'a self, kinds: &'a [ObjectKind]) -> impl Iterator<Item = (&'a ObjectRef, String)> {
+        let selected = |object: &&Arc<Object>| {
+            let ObjectRef { api_version, kind, .. } = &object.identity;
+            kinds.iter().any(|known| known.api_version == *api_version && known.kind == *kind)
+        };
+        // Serializing maps with string keys and JSON values does not fail.
+        self.objects
+            .iter()
+            .filter(selected)
+            .map(|object| (&object.identity, serde_json::to_string(&object.root).unwrap_or_default()))
+    }
+
+    /// The objects in order of creation.
+    pub fn finish(self) -> Vec<Desired> {
+        let Self { steps, objects, .. } = self;
+        let desired = objects.into_iter().map(|object| {
+            let step = steps.get(usize::from(object.creator)).map(|step| step.name.clone()).unwrap_or_default();
+            Desired { object: Arc::unwrap_or_clone(object).root.into_value(), step }
+        });
+        desired.collect()
+    }
+
+    /// For each object, in order of creation, the step that set each leaf, by field path.
+    pub fn owners(&self) -> Vec<BTreeMap<String, String>> {
+        let name = |step: StepId| self.steps.get(usize::from(step)).map(|step| step.name.as_str()).unwrap_or_default();
+        self.objects.iter().map(|object| owners(&object.root, name)).collect()
+    }
+
+    /// The number of a step; a step that has not contributed before gets a new one.
+    pub(super) fn step(&mut self, writer: &Writer<'_>) -> StepId {
+        let index = self.steps.iter().position(|step| step.name == writer.step).unwrap_or_else(|| {
+            self.steps
+                .push(Contributor { name: writer.step.to_owned(), confidential: writer.permissions.is_confidential() });
+            self.steps.len() - 1
+        });
+        // A pipeline document has at most a few dozen steps, so the number always fits.
+        StepId::try_from(index).unwrap_or(StepId::MAX)
+    }
+
+    /// The index of an object, if it exists. Another version of the same group means the same object on the server, but
+    /// its fields may differ, so the two cannot be merged.
+    pub(super) fn find(&self, step: &str, object: &ObjectRef) -> Result<Option<usize>, Error> {
+        let same = |other: &Arc<Object>| {
+            let ObjectRef { api_version, kind, name } = &other.identity;
+            *name == object.name
+                && *kind == object.kind
+                && reserved::group(api_version) == reserved::group(&object.api_version)
+        };
+        let index = self.objects.iter().position(same);
+        match index.and_then(|index| self.objects.get(index)) {
+            Some(known) if known.identity.api_version != object.api_version => Err(Error::Identify {
+                step: step.to_owned(),
+                field: "apiVersion",
+                problem: format!(
+                    "{} {} was created as {}, not {}",
+                    object.kind, object.name, known.identity.api_version, object.api_version
+                ),
+            }),
+            _ => Ok(index),
+        }
+    }
+
+    /// Sets the object's namespace to the cluster's; a fragment must not name another one.
+    fn set_namespace(&self, step: &str, object: &ObjectRef, fields: &mut Map<String, Value>) -> Result<(), Error> {
+        let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) else { return Ok(()) };
+        match metadata.get("namespace") {
+            Some(Value::String(namespace)) if *namespace != self.namespace => Err(Error::Reserved {
+                step: step.to_owned(),
+                object: Box::new(object.clone()),
+                path: FieldPath::new(vec![
+                    Segment::Field("metadata".to_owned()),
+                    Segment::Field("namespace".to_owned()),
+                ]),
+                reason: "an object must be in the namespace of its cluster",
+            }),
+            _ => {
+                metadata.insert("namespace".to_owned(), Value::from(self.namespace.as_str()));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Which object a fragment is part of, and the fragment's fields.
+fn identify(step: &str, fragment: Value) -> Result<(ObjectRef, Map<String, Value>), Error> {
+    let missing = |field, problem: &str| Error::Identify { step: step.to_owned(), field, problem: problem.to_owned() };
+    let Value::Object(fields) = fragment else {
+        return Err(missing("apiVersion", "it is not a JSON object"));
+    };
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    let api_version = text(fields.get("apiVersion")).ok_or_else(|| missing("apiVersion", "it is missing"))?;
+    let kind = text(fields.get("kind")).ok_or_else(|| missing("kind", "it is missing"))?;
+    let name = fields.get("metadata").and_then(|metadata| text(metadata.get("name")));
+    let name = name.ok_or_else(|| missing("metadata.name", "it is missing"))?;
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    if name.len() > 253 || !name.bytes().all(fits) {
+        return Err(missing("metadata.name", "a name has at most 253 lower case letters, digits, `-` and `.`"));
+    }
+    Ok((ObjectRef { api_version, kind, name }, fields))
+}

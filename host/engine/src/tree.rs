@@ -1,0 +1,260 @@
+//! A desired object, or a part of one, as a tree: every leaf has a value and the step that set it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{
+    Serialize,
+    ser::{SerializeMap, SerializeSeq, Serializer},
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    path::{FieldPath, Key, Segment},
+    schema::{MergeKey, Schema, Type, TypeId},
+};
+
+/// A step, as an index into the list of the steps that have contributed.
+pub(crate) type StepId = u16;
+
+/// One value of the tree. It has no `Debug`, because it may hold a value from a Secret.
+#[derive(Clone)]
+pub(crate) enum Node {
+    /// A scalar, or an atomic list or map; never null.
+    Leaf(Value, StepId),
+    /// A struct or map, and the step that set it first. An empty one is a leaf itself.
+    Map(BTreeMap<String, Node>, StepId),
+    /// A list whose entries have keys.
+    List(List),
+}
+
+/// A set, or a list with merge keys.
+#[derive(Clone)]
+pub(crate) struct List {
+    /// The merge keys; empty for a set.
+    pub(crate) keys: &'static [MergeKey],
+    pub(crate) entries: Vec<(Key, Node)>,
+    pub(crate) step: StepId,
+}
+
+/// A value that is not of the type that the schema gives its field.
+pub(crate) struct TypeMismatch {
+    /// From the place up to the root: each caller adds its own segment while the error is returned.
+    reversed: Vec<Segment>,
+    /// What is wrong with the value.
+    pub(crate) problem: String,
+}
+
+impl TypeMismatch {
+    fn new(problem: impl Into<String>) -> Self {
+        Self { reversed: Vec::new(), problem: problem.into() }
+    }
+
+    fn expected(expected: &str, found: &Value) -> Self {
+        let found = match found {
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "a map",
+        };
+        Self::new(format!("expected {expected}, found {found}"))
+    }
+
+    fn below(mut self, segment: Segment) -> Self {
+        self.reversed.push(segment);
+        self
+    }
+
+    /// Where the value is, from the root of the object.
+    pub(crate) fn path(&self) -> FieldPath {
+        FieldPath::new(self.reversed.iter().rev().cloned().collect())
+    }
+}
+
+impl Node {
+    /// Builds the tree of a [normalized](normalize) value, all of it set by one step.
+    pub(crate) fn from_value(
+        schema: &'static Schema,
+        id: TypeId,
+        value: Value,
+        step: StepId,
+    ) -> Result<Self, TypeMismatch> {
+        match (schema.get(id), value) {
+            (known @ (Type::Struct(_) | Type::Map(_) | Type::Any), Value::Object(fields)) => {
+                Self::from_fields(schema, known, fields, step)
+            }
+            (Type::Set, Value::Array(items)) => list_from_items(&[], items, step, |item| set_entry(item, step)),
+            (Type::Keyed(keys, element), Value::Array(items)) => list_from_items(keys, items, step, |item| {
+                let key = entry_key(keys, &item)?;
+                match Self::from_value(schema, *element, item, step) {
+                    Ok(node) => Ok((key, node)),
+                    Err(mismatch) => Err(mismatch.below(Segment::Entry(key))),
+                }
+            }),
+            (Type::Struct(_) | Type::Map(_) | Type::AtomicMap, other) if !other.is_object() => {
+                Err(TypeMismatch::expected("a map", &other))
+            }
+            (Type::Set | Type::Keyed(..) | Type::AtomicList, other) if !other.is_array() => {
+                Err(TypeMismatch::expected("a list", &other))
+            }
+            (Type::Scalar, other) if other.is_object() || other.is_array() => {
+                Err(TypeMismatch::expected("a scalar", &other))
+            }
+            (_, leaf) => Ok(Self::Leaf(leaf, step)),
+        }
+    }
+
+    fn from_fields(
+        schema: &'static Schema,
+        known: &'static Type,
+        fields: Map<String, Value>,
+        step: StepId,
+    ) -> Result<Self, TypeMismatch> {
+        let mut nodes = BTreeMap::new();
+        for (name, value) in fields {
+            match Self::from_value(schema, known.field(&name), value, step) {
+                Ok(node) => nodes.insert(name, node),
+                Err(mismatch) => return Err(mismatch.below(Segment::Field(name))),
+            };
+        }
+        Ok(Self::Map(nodes, step))
+    }
+
+    /// A field of a map.
+    pub(crate) fn field(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Map(fields, _) => fields.get(name),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a map or list with at least one field or entry.
+    pub(crate) fn has_parts(&self) -> bool {
+        match self {
+            Self::Leaf(..) => false,
+            Self::Map(fields, _) => !fields.is_empty(),
+            Self::List(list) => !list.entries.is_empty(),
+        }
+    }
+
+    /// The step that set the leaf; for a map or list, the step that created it.
+    pub(crate) fn step(&self) -> StepId {
+        match self {
+            Self::Leaf(_, step) | Self::Map(_, step) => *step,
+            Self::List(list) => list.step,
+        }
+    }
+
+    /// The first step other than `step` that set a leaf in it.
+    pub(crate) fn foreign(&self, step: StepId) -> Option<StepId> {
+        match self {
+            Self::Map(fields, _) if self.has_parts() => fields.values().find_map(|node| node.foreign(step)),
+            Self::List(list) if self.has_parts() => list.entries.iter().find_map(|(_, node)| node.foreign(step)),
+            leaf => Some(leaf.step()).filter(|owner| *owner != step),
+        }
+    }
+
+    /// The value without the steps.
+    pub(crate) fn into_value(self) -> Value {
+        match self {
+            Self::Leaf(value, _) => value,
+            Self::Map(fields, _) => {
+                Value::Object(fields.into_iter().map(|(name, node)| (name, node.into_value())).collect())
+            }
+            Self::List(list) => Value::Array(list.entries.into_iter().map(|(_, node)| node.into_value()).collect()),
+        }
+    }
+}
+
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Leaf(value, _) => value.serialize(serializer),
+            Self::Map(fields, _) => {
+                let mut map = serializer.serialize_map(Some(fields.len()))?;
+                for (name, node) in fields {
+                    map.serialize_entry(name, node)?;
+                }
+                map.end()
+            }
+            Self::List(list) => {
+                let mut seq = serializer.serialize_seq(Some(list.entries.len()))?;
+                for (_, node) in &list.entries {
+                    seq.serialize_element(node)?;
+                }
+                seq.end()
+            }
+        }
+    }
+}
+
+fn set_entry(item: Value, step: StepId) -> Result<(Key, Node), TypeMismatch> {
+    if item.is_object() || item.is_array() || item.is_null() {
+        return Err(TypeMismatch::expected("a scalar, as every item of a set is", &item));
+    }
+    Ok((Key::new([("", &item)]), Node::Leaf(item, step)))
+}
+
+fn list_from_items(
+    keys: &'static [MergeKey],
+    items: Vec<Value>,
+    step: StepId,
+    entry: impl Fn(Value) -> Result<(Key, Node), TypeMismatch>,
+) -> Result<Node, TypeMismatch> {
+    let entries = items.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    let mut seen = BTreeSet::new();
+    if let Some((twice, _)) = entries.iter().find(|(key, _)| !seen.insert(key)) {
+        return Err(TypeMismatch::new("it appears twice in one partial object").below(Segment::Entry(twice.clone())));
+    }
+    Ok(Node::List(List { keys, entries, step }))
+}
+
+/// The key of an entry: its merge keys, with the defaults of the keys that it leaves out.
+fn entry_key(keys: &'static [MergeKey], entry: &Value) -> Result<Key, TypeMismatch> {
+    let Value::Object(fields) = entry else {
+        return Err(TypeMismatch::expected("a map with the merge keys of the list", entry));
+    };
+    let mut found = Vec::with_capacity(keys.len());
+    for key in keys {
+        match fields.get(key.name) {
+            Some(Value::Object(_) | Value::Array(_)) => {
+                return Err(TypeMismatch::new(format!("the merge key `{}` must be a scalar", key.name)));
+            }
+            Some(value) => found.push((key.name, value)),
+            None if key.required => {
+                return Err(TypeMismatch::new(format!("an entry lacks the merge key `{}`", key.name)));
+            }
+            None => found.extend(key.default.as_ref().map(|default| (key.name, default))),
+        }
+    }
+    if found.is_empty() {
+        return Err(TypeMismatch::new("an entry has none of the list's merge keys"));
+    }
+    Ok(Key::new(found))
+}
+
+/// Brings values that mean the same into one form.
+///
+/// A null is removed, as if the field were left out: what the API server does with it depends on the field's default
+/// and on how the server stores the object. A whole number loses its fraction: `1.0` becomes `1`.
+pub(crate) fn normalize(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.retain(|_, value| {
+            normalize(value);
+            !value.is_null()
+        }),
+        Value::Array(items) => items.iter_mut().for_each(normalize),
+        Value::Number(number) if number.is_f64() => {
+            let whole = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < WHOLE);
+            // Below the bound the conversion is exact.
+            if let Some(whole) = whole {
+                *value = Value::from(whole as i64);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// 2^53. Below it every whole number has an exact floating point number.
+const WHOLE: f64 = 9_007_199_254_740_992.0;

@@ -1,0 +1,215 @@
+//! The end of a cluster: what is removed, stage by stage, when its manifest is deleted.
+//!
+//! A stage begins when the one before has nothing left, so that no member comes back and finds its Services gone. Nothing
+//! here rests on the manifest being valid.
+
+use kube::api::DeleteParams;
+use pgloom_decide::Kind;
+use serde_json::Value;
+
+use super::{Error, Writer};
+use crate::cache::ClusterKey;
+
+/// What the operator puts on a manifest so that it is asked before the manifest goes.
+pub const FINALIZER: &str = "postgres-operator.acid.zalan.do";
+
+/// What Patroni leaves behind beside the master Endpoints.
+const SUFFIXES: [&str; 4] = ["config", "failover", "sync", "leader"];
+
+/// What of a cluster stays when its manifest is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// The claims, with the data.
+    pub claims: bool,
+    /// The credentials.
+    pub secrets: bool,
+}
+
+/// An object that exists, as far as a deletion goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remains {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// Whether the operator applied it.
+    pub applied: bool,
+    /// Whether it is being deleted.
+    pub ending: bool,
+}
+
+/// The objects of the first stage that has any left; empty if nothing is left.
+pub fn stage(remains: &[Remains], keep: Keep) -> Vec<&Remains> {
+    let numbered = remains.iter().filter_map(|object| Some((number(object, keep)?, object)));
+    let first = numbered.clone().map(|(number, _)| number).min();
+    numbered.filter(|(number, _)| Some(*number) == first).map(|(_, object)| object).collect()
+}
+
+/// The stage in which an object is removed; `None` if it stays.
+fn number(object: &Remains, keep: Keep) -> Option<u8> {
+    match &*object.kind.kind {
+        // What would make new pods goes before the pods.
+        "CronJob" | "Deployment" => Some(0),
+        "StatefulSet" => Some(1),
+        "Pod" => Some(2),
+        "PersistentVolumeClaim" => (!keep.claims).then_some(3),
+        "Secret" => (!keep.secrets).then_some(4),
+        "PodDisruptionBudget" => Some(5),
+        "Endpoints" => Some(6),
+        "Service" => Some(7),
+        "ServiceAccount" | "RoleBinding" => None,
+        _ => object.applied.then_some(8),
+    }
+}
+
+/// Why a deletion has to wait for its annotations; `None` if it may go on. `date_key` and `name_key` are the configured
+/// names of the annotations, empty where none is asked for; `today` is as in `2031-05-14`.
+pub fn guard(annotations: &Value, name: &str, date_key: &str, name_key: &str, today: &str) -> Option<String> {
+    let lacking = |key: &str, wanted: &str| {
+        let lacks = !key.is_empty() && annotations[key] != wanted;
+        lacks.then(|| format!("the manifest is kept until its annotation {key} is {wanted}"))
+    };
+    lacking(date_key, today).or_else(|| lacking(name_key, name))
+}
+
+/// Removes what is left of the first stage; whether anything was left. An object that cannot be deleted does not keep the
+/// others of its stage; the first error is returned when all have been tried.
+pub async fn advance(writer: &Writer, key: &ClusterKey, keep: Keep) -> Result<bool, Error> {
+    let kept = writer.store.objects(key);
+    let remains: Vec<Remains> = kept
+        .iter()
+        .map(|kept| Remains {
+            kind: kept.kind.clone(),
+            name: kept.name.to_string(),
+            applied: kept.applied(),
+            ending: kept.object()["metadata"]["deletionTimestamp"].is_string(),
+        })
+        .collect();
+    let left = stage(&remains, keep);
+    let mut failed = None;
+    for object in left.iter().filter(|object| !object.ending) {
+        if let Err(error) = writer.delete(key, &object.kind, &object.name, None, &DeleteParams::background()).await {
+            failed.get_or_insert(error);
+        }
+    }
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(!left.is_empty()),
+    }
+}
+
+/// Removes what Patroni keeps under names of its own; it carries no labels everywhere.
+pub async fn sweep(writer: &Writer, key: &ClusterKey) -> Result<(), Error> {
+    for suffix in SUFFIXES {
+        for kind in ["Endpoints", "Service", "ConfigMap"] {
+            writer
+                .delete(
+                    key,
+                    &Kind::new("v1", kind),
+                    &format!("{}-{suffix}", key.name),
+                    None,
+                    &DeleteParams::background(),
+                )
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const NOTHING: Keep = Keep { claims: false, secrets: false };
+
+    fn object(kind: &str, name: &str) -> Remains {
+        let kind = pgloom_decide::kind::of_every_cluster()
+            .into_iter()
+            .find(|known| known.is(kind))
+            .unwrap_or_else(|| Kind::new("v1", kind));
+        Remains { kind, name: name.into(), applied: false, ending: false }
+    }
+
+    fn whole_cluster() -> Vec<Remains> {
+        [
+            ("Service", "c"),
+            ("Service", "c-repl"),
+            ("Endpoints", "c"),
+            ("Secret", "postgres.c"),
+            ("Pod", "c-0"),
+            ("Pod", "c-1"),
+            ("PersistentVolumeClaim", "pgdata-c-0"),
+            ("StatefulSet", "c"),
+            ("Deployment", "c-pooler"),
+            ("CronJob", "logical-backup-c"),
+            ("PodDisruptionBudget", "postgres-c-pdb"),
+            ("ServiceAccount", "postgres-pod"),
+            ("ConfigMap", "theirs"),
+        ]
+        .map(|(kind, name)| object(kind, name))
+        .to_vec()
+    }
+
+    /// The kinds in the order in which they go.
+    fn order(keep: Keep) -> Vec<String> {
+        let mut remains = whole_cluster();
+        let mut order = Vec::new();
+        loop {
+            let stage: Vec<Remains> = stage(&remains, keep).into_iter().cloned().collect();
+            let Some(first) = stage.first() else { return order };
+            order.push(first.kind.kind.to_string());
+            remains.retain(|object| !stage.contains(object));
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_taken_down_from_what_makes_pods_to_its_services() {
+        assert_eq!(
+            order(NOTHING),
+            [
+                "Deployment",
+                "StatefulSet",
+                "Pod",
+                "PersistentVolumeClaim",
+                "Secret",
+                "PodDisruptionBudget",
+                "Endpoints",
+                "Service"
+            ]
+        );
+    }
+
+    #[test]
+    fn claims_and_secrets_stay_where_the_configuration_says_so() {
+        let kinds = order(Keep { claims: true, secrets: true });
+        assert!(!kinds.contains(&"PersistentVolumeClaim".to_owned()));
+        assert!(!kinds.contains(&"Secret".to_owned()));
+    }
+
+    #[test]
+    fn the_next_stage_waits_for_what_is_still_ending() {
+        let pod = Remains { ending: true, ..object("Pod", "c-0") };
+        let remains = [pod.clone(), object("Service", "c")];
+        assert_eq!(stage(&remains, NOTHING), [&pod]);
+    }
+
+    #[test]
+    fn an_object_of_another_kind_goes_only_if_the_operator_applied_it() {
+        let policy = |applied| Remains { applied, ..object("NetworkPolicy", "c") };
+        assert_eq!(stage(&[policy(true)], NOTHING).len(), 1);
+        assert!(stage(&[policy(false)], NOTHING).is_empty());
+    }
+
+    #[test]
+    fn a_guarded_manifest_is_deleted_only_with_todays_date_and_its_own_name() {
+        let check = |annotations: Value| guard(&annotations, "c", "delete-date", "delete-clustername", "2031-05-14");
+        assert_eq!(
+            check(json!({})).as_deref(),
+            Some("the manifest is kept until its annotation delete-date is 2031-05-14")
+        );
+        assert!(check(json!({"delete-date": "2031-05-14", "delete-clustername": "d"})).is_some());
+        assert_eq!(check(json!({"delete-date": "2031-05-14", "delete-clustername": "c"})), None);
+        assert_eq!(guard(&json!({}), "c", "", "", "2031-05-14"), None);
+    }
+}

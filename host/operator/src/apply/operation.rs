@@ -1,0 +1,150 @@
+//! What to do about one desired object: pure, from what is desired and what exists.
+
+use pgloom_decide::Kind;
+use serde_json::Value;
+
+use super::compare::{covers, unchanged};
+use crate::cache::CachedObject;
+
+/// What to do about one desired object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// It does not exist: apply it.
+    Create,
+    /// It exists as desired.
+    Skip,
+    /// It differs: apply it.
+    Apply,
+    /// It was written by the operator that came before: take over what that wrote, then apply.
+    TakeOver,
+    /// The API server says that a field cannot be changed: it was deleted, and is created when it is gone.
+    Replace,
+    /// A field that cannot be changed differs: delete it without its pods, and create it when it is gone.
+    ReplaceAndOrphan,
+}
+
+/// Kinds that may be deleted and made anew without harm when a field of theirs cannot be changed.
+pub fn may_be_replaced(kind: &Kind) -> bool {
+    matches!(&*kind.kind, "CronJob" | "Deployment" | "PodDisruptionBudget")
+}
+
+/// Fields of a StatefulSet that the API server refuses to change.
+const FIXED: [&str; 4] = ["volumeClaimTemplates", "selector", "serviceName", "podManagementPolicy"];
+
+/// What to do about one desired object.
+pub fn operation(desired: &Value, existing: Option<&CachedObject>) -> Operation {
+    let Some(existing) = existing else { return Operation::Create };
+    if is_created_once(&existing.kind) {
+        return Operation::Skip;
+    }
+    let live = existing.object();
+    if existing.kind.is("StatefulSet") && fixed_field(desired, &live).is_some() {
+        return Operation::ReplaceAndOrphan;
+    }
+    if existing.inherited {
+        return Operation::TakeOver;
+    }
+    match existing.fields() {
+        Some(applied) if unchanged(desired, &applied, &live) => Operation::Skip,
+        _ => Operation::Apply,
+    }
+}
+
+/// Kinds that are made where they are missing and never written again: the leader keeps its lock in the Endpoints, a
+/// Secret is the user's once it exists, and so are service accounts and their bindings.
+fn is_created_once(kind: &Kind) -> bool {
+    matches!(&*kind.kind, "Endpoints" | "ServiceAccount" | "RoleBinding")
+}
+
+/// The first field that differs and cannot be changed.
+fn fixed_field(desired: &Value, live: &Value) -> Option<&'static str> {
+    FIXED.into_iter().find(|field| {
+        let (desired, live) = (&desired["spec"][field], &live["spec"][field]);
+        !desired.is_null() && !covers(desired, live, false)
+    })
+}
+
+/// Whether an object that exists has become superfluous: the operator applied it, nobody desires it, and its kind is not
+/// kept for the user's sake. `desired` says whether a kind and name is.
+pub fn is_superfluous(existing: &CachedObject, desired: impl Fn(&Kind, &str) -> bool) -> bool {
+    let kept_for_the_user = matches!(
+        &*existing.kind.kind,
+        "PersistentVolumeClaim" | "Pod" | "Endpoints" | "ServiceAccount" | "RoleBinding"
+    );
+    existing.applied() && !kept_for_the_user && !desired(&existing.kind, &existing.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{ClusterKey, Store, Watch};
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    fn kept(mut object: Value) -> Arc<CachedObject> {
+        let store = Store::default();
+        object["metadata"]["namespace"] = json!("ns");
+        object["metadata"]["labels"] = json!({"cluster-name": "c"});
+        let kind = Kind::of(&object).unwrap();
+        let watch = store.open(Watch { kind, namespace: None, label: Some("cluster-name".into()), whole: false });
+        store.apply_watcher_event(watch, Event::Apply(object));
+        store.objects(&ClusterKey::new("ns", "c")).pop().unwrap()
+    }
+
+    fn managed_by_us(fields: Value) -> Value {
+        json!([{"manager": "pgloom", "operation": "Apply", "fieldsV1": fields}])
+    }
+
+    fn stateful_set(size: &str) -> Value {
+        json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "c"},
+            "spec": {"replicas": 2, "volumeClaimTemplates": [{"metadata": {"name": "pgdata"}, "spec": {"resources": {"requests": {"storage": size}}}}]}
+        })
+    }
+
+    #[test]
+    fn what_is_missing_is_created_and_what_is_as_desired_is_left_alone() {
+        assert_eq!(operation(&stateful_set("1Gi"), None), Operation::Create);
+        let mut live = stateful_set("1Gi");
+        live["metadata"]["managedFields"] =
+            managed_by_us(json!({"f:spec": {"f:replicas": {}, "f:volumeClaimTemplates": {}}}));
+        assert_eq!(operation(&stateful_set("1Gi"), Some(&kept(live))), Operation::Skip);
+    }
+
+    #[test]
+    fn another_claim_size_replaces_the_stateful_set_and_keeps_its_pods() {
+        assert_eq!(operation(&stateful_set("2Gi"), Some(&kept(stateful_set("1Gi")))), Operation::ReplaceAndOrphan);
+    }
+
+    #[test]
+    fn the_endpoints_of_the_leader_are_never_written_again() {
+        let endpoints = json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "c"}});
+        let mut desired = endpoints.clone();
+        desired["subsets"] = json!([]);
+        assert_eq!(operation(&desired, Some(&kept(endpoints))), Operation::Skip);
+    }
+
+    #[test]
+    fn what_the_operator_that_came_before_wrote_is_taken_over() {
+        let mut live = stateful_set("1Gi");
+        live["metadata"]["managedFields"] =
+            json!([{"manager": "postgres-operator", "operation": "Update", "fieldsV1": {}}]);
+        assert_eq!(operation(&stateful_set("1Gi"), Some(&kept(live))), Operation::TakeOver);
+    }
+
+    #[test]
+    fn only_what_the_operator_applied_and_nobody_desires_is_superfluous() {
+        let job = |managed: Value| {
+            kept(
+                json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "b", "managedFields": managed}}),
+            )
+        };
+        let ours = job(managed_by_us(json!({"f:spec": {}})));
+        assert!(is_superfluous(&ours, |_, _| false));
+        assert!(!is_superfluous(&ours, |kind, name| kind.is("CronJob") && name == "b"));
+        assert!(!is_superfluous(&job(json!([])), |_, _| false));
+        let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "p", "managedFields": managed_by_us(json!({}))}});
+        assert!(!is_superfluous(&kept(claim), |_, _| false));
+    }
+}

@@ -1,0 +1,233 @@
+//! How the operator is run: the flags as they are typed, then what the operator needs.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+
+/// The flags of `pgloom run`, as they are typed. Each may be given by the environment as well.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Args {
+    /// The kubeconfig file; without it $KUBECONFIG, ~/.kube/config or the pod's service account
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Namespaces to watch, separated by commas; '*' means all. Without it `watched_namespace` of the configuration decides
+    #[arg(long, env = "WATCHED_NAMESPACE", value_name = "NAMES")]
+    pub namespaces: Option<String>,
+    /// The operator's own namespace; without it that of the service account, then that of the kubeconfig
+    #[arg(long, env = "OPERATOR_NAMESPACE", value_name = "NAME")]
+    pub operator_namespace: Option<String>,
+    /// The ConfigMap with the operator configuration, as [namespace/]name
+    #[arg(long, env = "CONFIG_MAP_NAME", value_name = "NAME")]
+    pub config_map: Option<String>,
+    /// The OperatorConfiguration object with the operator configuration, as [namespace/]name; it comes before a ConfigMap
+    #[arg(long, env = "POSTGRES_OPERATOR_CONFIGURATION_OBJECT", value_name = "NAME")]
+    pub config_object: Option<String>,
+    /// The pipeline document; it is read again when it or a plugin changes
+    #[arg(long, env = "PGLOOM_PIPELINE", value_name = "FILE", default_value = "/plugins/pipeline.yaml")]
+    pub pipeline: PathBuf,
+    /// The Pipeline object, as [namespace/]name; it comes before the file
+    #[arg(long, env = "PGLOOM_PIPELINE_OBJECT", value_name = "NAME")]
+    pub pipeline_object: Option<String>,
+    /// The folder that `source.file` of the pipeline is relative to; without it the pipeline file's own
+    #[arg(long, env = "PGLOOM_PLUGINS", value_name = "FOLDER")]
+    pub plugins: Option<PathBuf>,
+    /// Where compiled plugins are kept between starts; without it they are compiled at every start
+    #[arg(long, env = "PGLOOM_CACHE_DIR", value_name = "FOLDER")]
+    pub cache_dir: Option<PathBuf>,
+    /// Only manifests with this value of the annotation acid.zalan.do/controller are looked after
+    #[arg(long, env = "CONTROLLER_ID", value_name = "ID", default_value = "")]
+    pub controller_id: String,
+    /// Where /healthz, /readyz and /metrics are served
+    #[arg(long, env = "PGLOOM_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// The Lease by which one of several operators is chosen
+    #[arg(long, env = "PGLOOM_LEASE", value_name = "NAME", default_value = "pgloom")]
+    pub lease: String,
+    /// Write at once, without a Lease: only where no second operator can run
+    #[arg(long)]
+    pub no_leader_election: bool,
+}
+
+/// What the operator needs to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// How the API server is reached.
+    pub kubernetes: Kubernetes,
+    /// Which namespaces are watched; `None`: as the operator configuration says.
+    pub namespaces: Option<Namespaces>,
+    /// The operator's own namespace; `None`: that of the connection.
+    pub operator_namespace: Option<String>,
+    /// Where the operator configuration comes from.
+    pub configuration: Source,
+    /// Where the pipeline comes from.
+    pub pipeline: PipelineSource,
+    /// The folder with the plugins.
+    pub plugins: PathBuf,
+    /// Where compiled plugins are kept.
+    pub cache: Option<PathBuf>,
+    /// The value of the annotation of the manifests that are ours; empty: those without.
+    pub controller_id: String,
+    /// Where health and metrics are served.
+    pub listen: SocketAddr,
+    /// The Lease; `None`: no election.
+    pub lease: Option<String>,
+}
+
+/// How the API server is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kubernetes {
+    /// The kubeconfig file; `None`: the usual places, then the pod's service account.
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context.
+    pub context: Option<String>,
+}
+
+/// Which namespaces are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Namespaces {
+    /// All of them.
+    All,
+    /// These; never empty.
+    Some(Vec<String>),
+}
+
+/// An object by `[namespace/]name`; without a namespace it is in the operator's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The namespace.
+    pub namespace: Option<String>,
+    /// The name.
+    pub name: String,
+}
+
+/// Where the operator configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Defaults only.
+    Defaults,
+    /// A ConfigMap.
+    ConfigMap(Named),
+    /// An OperatorConfiguration.
+    Object(Named),
+}
+
+/// Where the pipeline comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PipelineSource {
+    /// A file.
+    File(PathBuf),
+    /// A Pipeline object.
+    Object(Named),
+}
+
+/// What is wrong with the flags.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// Not `[namespace/]name`.
+    #[error("{flag}: {value:?} is not a name; give it as namespace/name or name")]
+    Name {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        value: String,
+    },
+}
+
+impl TryFrom<Args> for Config {
+    type Error = Error;
+
+    fn try_from(args: Args) -> Result<Self, Error> {
+        let given = |flag: Option<String>| flag.filter(|text| !text.is_empty());
+        let configuration = match (given(args.config_object), given(args.config_map)) {
+            (Some(object), _) => Source::Object(named("--config-object", &object)?),
+            (None, Some(map)) => Source::ConfigMap(named("--config-map", &map)?),
+            (None, None) => Source::Defaults,
+        };
+        let folder = args.pipeline.parent().map(PathBuf::from).unwrap_or_default();
+        let pipeline = match given(args.pipeline_object) {
+            Some(object) => PipelineSource::Object(named("--pipeline-object", &object)?),
+            None => PipelineSource::File(args.pipeline),
+        };
+        Ok(Self {
+            kubernetes: Kubernetes { kubeconfig: args.kubeconfig, context: args.context },
+            namespaces: args.namespaces.as_deref().and_then(namespaces),
+            operator_namespace: given(args.operator_namespace),
+            configuration,
+            pipeline,
+            plugins: args.plugins.unwrap_or(folder),
+            cache: args.cache_dir,
+            controller_id: args.controller_id,
+            listen: args.listen,
+            lease: (!args.no_leader_election).then_some(args.lease),
+        })
+    }
+}
+
+/// Reads a list of namespaces as `watched_namespace` gives it: `*`, or names separated by commas. `None` if it names none.
+pub fn namespaces(text: &str) -> Option<Namespaces> {
+    let names: Vec<String> =
+        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    match &names[..] {
+        [] => None,
+        names if names.iter().any(|name| name == "*") => Some(Namespaces::All),
+        _ => Some(Namespaces::Some(names)),
+    }
+}
+
+fn named(flag: &'static str, value: &str) -> Result<Named, Error> {
+    let (namespace, name) = match value.split_once('/') {
+        Some((namespace, name)) => (Some(namespace), name),
+        None => (None, value),
+    };
+    if name.is_empty() || name.contains('/') || namespace == Some("") {
+        return Err(Error::Name { flag, value: value.to_owned() });
+    }
+    Ok(Named { namespace: namespace.map(str::to_owned), name: name.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn config(flags: &[&str]) -> Result<Config, Error> {
+        Command::parse_from(std::iter::once(&"pgloom").chain(flags)).args.try_into()
+    }
+
+    #[test]
+    fn one_namespace_a_list_or_all_may_be_watched() {
+        let watched = |flag: &str| config(&["--namespaces", flag]).unwrap().namespaces;
+        assert_eq!(watched("*"), Some(Namespaces::All));
+        assert_eq!(watched("a"), Some(Namespaces::Some(vec!["a".into()])));
+        assert_eq!(watched("a, b"), Some(Namespaces::Some(vec!["a".into(), "b".into()])));
+        assert_eq!(watched(""), None);
+    }
+
+    #[test]
+    fn the_configuration_object_comes_before_the_config_map() {
+        let config = config(&["--config-map", "ns/map", "--config-object", "object"]).unwrap();
+        assert_eq!(config.configuration, Source::Object(Named { namespace: None, name: "object".into() }));
+    }
+
+    #[test]
+    fn plugins_lie_beside_the_pipeline_unless_said_otherwise() {
+        assert_eq!(config(&["--pipeline", "/etc/p/pipeline.yaml"]).unwrap().plugins, PathBuf::from("/etc/p"));
+        assert_eq!(config(&["--plugins", "/other"]).unwrap().plugins, PathBuf::from("/other"));
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_refused_with_its_flag() {
+        let error = config(&["--config-map", "a/b/c"]).unwrap_err();
+        assert_eq!(error.to_string(), "--config-map: \"a/b/c\" is not a name; give it as namespace/name or name");
+    }
+}

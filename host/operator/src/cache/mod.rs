@@ -1,0 +1,8 @@
+//! What exists in the API server: every cluster's objects, kept in step by watches.
+
+mod api_resource;
+mod store;
+pub mod watch;
+
+pub use api_resource::{api_resource, discover};
+pub use store::{CachedObject, ClusterKey, Store, Watch};

@@ -1,0 +1,296 @@
+//! Roles and databases, kept over a real connection to the leader.
+//!
+//! Everything is additive: roles and databases are created and corrected, never dropped; options are granted, memberships
+//! added. What is there already is left alone: state is read first, [`Statement`]s are planned by pure functions, and an
+//! unchanged database is only read. A password travels as its verifier, never in plain, and a statement with a verifier is
+//! neither logged here nor by the server.
+
+mod connect;
+mod databases;
+mod login;
+mod prepared;
+mod roles;
+mod session;
+mod statement;
+mod user_lookup;
+mod verifier;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::{info, warn};
+
+use pgloom_decide::credential::Password;
+use pgloom_decide::role::{Finding, Prepared, Role, Roles};
+
+use crate::report::error_chain;
+
+pub use connect::{BoxStream, Connect, PortForward, Tcp, Tls};
+pub use session::Server;
+pub use statement::Statement;
+
+use session::Session;
+
+/// The database that always exists.
+const MAINTENANCE: &str = "postgres";
+
+/// What a cluster's database is to hold.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The role to log in as.
+    pub superuser: String,
+    /// Its password.
+    pub password: Password,
+    /// The roles to keep, and the replication user, which has to know its password.
+    pub roles: Vec<Role>,
+    /// The passwords of the roles that have one. A role that is not in it keeps the password it has.
+    pub passwords: BTreeMap<String, Password>,
+    /// The owners of the databases to keep, by database.
+    pub databases: BTreeMap<String, String>,
+    /// The databases that are prepared with roles, schemas and extensions.
+    pub prepared: Vec<Prepared>,
+    /// The poolers that look users up.
+    pub poolers: Vec<PoolerAccess>,
+}
+
+impl Wanted {
+    /// What these roles mean, with the passwords of [`pgloom_decide::credential::Plan`]. `None` while the superuser has no password.
+    #[must_use]
+    pub fn new(
+        roles: &Roles,
+        passwords: &BTreeMap<String, Password>,
+        superuser: &str,
+        poolers: Vec<PoolerAccess>,
+    ) -> Option<Self> {
+        Some(Self {
+            superuser: superuser.into(),
+            password: passwords.get(superuser)?.clone(),
+            roles: roles.roles.values().filter(|role| role.name != superuser).cloned().collect(),
+            passwords: passwords.clone(),
+            databases: roles.databases.clone(),
+            prepared: roles.prepared.clone(),
+            poolers,
+        })
+    }
+}
+
+/// A pooler's way to look users up (the action `pooler-access`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolerAccess {
+    /// The pooler's role.
+    pub username: String,
+    /// The schema that holds the look-up function.
+    pub schema: String,
+}
+
+/// What was done. Never holds a secret value.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// What was changed, as in `create role foo_user`.
+    pub done: Vec<String>,
+    /// What could not be changed.
+    pub failures: Vec<Failure>,
+    /// What people should know.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether the database is as it is wanted.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failures.is_empty()
+    }
+}
+
+/// Something that could not be changed; the rest was gone on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What was tried, as in `create extension pg_partman in database foo`.
+    pub what: String,
+    /// What the server said.
+    pub message: String,
+}
+
+/// Why a database could not be synchronised at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The certificate authority cannot be used.
+    #[error("the certificate authority for the database cannot be used: {0}")]
+    Authority(String),
+    /// No connection. It is worth trying again soon.
+    #[error("could not connect to database {database} at {host}")]
+    Connect {
+        /// The database.
+        database: String,
+        /// The server.
+        host: String,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The server did not let the role in: its password and its Secret differ.
+    #[error(
+        "the database at {host} refused role \"{username}\": {message}; let the role's Secret hold the password that the database knows"
+    )]
+    Refused {
+        /// The role.
+        username: String,
+        /// The server.
+        host: String,
+        /// What the server said.
+        message: String,
+    },
+    /// The server is a replica: a failover is under way, or this is a standby cluster.
+    #[error("the database at {0} is a replica")]
+    Replica(String),
+    /// The server did not tell what it holds.
+    #[error("could not {what}")]
+    Read {
+        /// What was tried.
+        what: &'static str,
+        /// What the server said.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// The call took too long. What was done by then is done.
+    #[error("the database at {0} took too long")]
+    Deadline(String),
+}
+
+impl Error {
+    /// A stable word for metrics and events.
+    #[must_use]
+    #[cfg_attr(not(test), allow(dead_code, reason = "so far only tests tell them apart"))]
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Authority(_) => "authority",
+            Self::Connect { .. } => "connect",
+            Self::Refused { .. } => "refused",
+            Self::Replica(_) => "replica",
+            Self::Read { .. } => "read",
+            Self::Deadline(_) => "deadline",
+        }
+    }
+
+    /// Whether trying again soon may help, without anybody doing anything.
+    #[must_use]
+    #[cfg_attr(not(test), allow(dead_code, reason = "so far only tests tell them apart"))]
+    pub fn is_passing(&self) -> bool {
+        !matches!(self, Self::Authority(_) | Self::Refused { .. })
+    }
+}
+
+/// Makes the database hold what is wanted. Safe to call again at any time; a second call in a row changes nothing. Not for
+/// standby clusters.
+///
+/// # Errors
+/// If the leader cannot be reached, lets nobody in, is no leader or takes longer than `deadline`. A single thing that cannot
+/// be done is a [`Failure`] in the report instead.
+pub async fn synchronize(server: Server, wanted: Arc<Wanted>, deadline: Instant) -> Result<Report, Error> {
+    let mut work = Work { server: &server, wanted: &wanted, report: Report::default() };
+    match tokio::time::timeout_at(deadline.into(), work.run()).await {
+        Ok(result) => result.map(|()| work.report),
+        Err(_) => Err(Error::Deadline(server.host().into())),
+    }
+}
+
+struct Work<'a> {
+    server: &'a Server,
+    wanted: &'a Wanted,
+    report: Report,
+}
+
+impl Work<'_> {
+    async fn run(&mut self) -> Result<(), Error> {
+        let mut session = self.enter().await?;
+        if session.is_replica().await? {
+            return Err(Error::Replica(self.server.host().into()));
+        }
+        self.roles(&mut session).await?;
+        let databases = self.databases(&mut session).await?;
+        for database in databases {
+            if database == MAINTENANCE {
+                self.contents(&database, &mut session).await?;
+                continue;
+            }
+            match self.open(&database).await {
+                Ok(mut session) => self.contents(&database, &mut session).await?,
+                Err(error) => self.fail(format!("look into database {database}"), &error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn open(&self, database: &str) -> Result<Session, Error> {
+        let Wanted { superuser, password, .. } = self.wanted;
+        Session::open(self.server, database, superuser, password).await
+    }
+
+    async fn roles(&mut self, session: &mut Session) -> Result<(), Error> {
+        let Wanted { roles, passwords, .. } = self.wanted;
+        let existing = roles::read(session).await?;
+        let encryption = verifier::encryption(session).await?;
+        let hash = |name: &str, password: &Password| verifier::make(encryption, name, password);
+        let (statements, findings) = roles::plan(roles, passwords, &existing, hash);
+        self.report.findings.extend(findings);
+        self.execute(session, statements).await;
+        Ok(())
+    }
+
+    /// Keeps the databases and gives the names of those to look into.
+    async fn databases(&mut self, session: &mut Session) -> Result<Vec<String>, Error> {
+        let mut existing = databases::read(session).await?;
+        let statements = databases::plan(&self.wanted.databases, &existing);
+        if !statements.is_empty() {
+            self.execute(session, statements).await;
+            existing = databases::read(session).await?;
+        }
+        let mut open: Vec<_> = existing.into_iter().filter(databases::Existing::is_open).collect();
+        if self.wanted.poolers.is_empty() {
+            let prepared = |name: &str| self.wanted.prepared.iter().any(|one| one.database == name);
+            open.retain(|database| prepared(&database.name));
+        }
+        Ok(open.into_iter().map(|database| database.name).collect())
+    }
+
+    /// Keeps what is inside one database.
+    async fn contents(&mut self, database: &str, session: &mut Session) -> Result<(), Error> {
+        for prepared in self.wanted.prepared.iter().filter(|one| one.database == database) {
+            let existing = prepared::read(session).await?;
+            let statements = prepared::plan(prepared, &existing);
+            self.execute(session, statements).await;
+        }
+        for pooler in &self.wanted.poolers {
+            let existing = user_lookup::read(session, pooler).await?;
+            let statements = user_lookup::plan(database, pooler, &self.wanted.superuser, &existing);
+            self.execute(session, statements).await;
+        }
+        Ok(())
+    }
+
+    async fn execute(&mut self, session: &mut Session, statements: impl IntoIterator<Item = Statement>) {
+        for statement in statements {
+            match session.execute(&statement).await {
+                Ok(()) => {
+                    info!(what = %statement.what, "Changed the database");
+                    self.report.done.push(statement.what);
+                }
+                Err(message) => {
+                    warn!(what = %statement.what, %message, "Could not change the database");
+                    let what = statement.what;
+                    self.report.failures.push(Failure { what, message });
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self, what: String, error: &Error) {
+        let message = error_chain(error);
+        warn!(%what, %message, "Could not change the database");
+        self.report.failures.push(Failure { what, message });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+//! Compares what a prepared database is to hold — schemas, extensions, default privileges — with what it holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pgloom_decide::role::{Prepared, Schema, owner_of, reader_of, writer_of};
+
+use super::statement::{Statement, name};
+use super::{Error, Session};
+
+/// The first release with default privileges on schemas.
+const FIRST_WITH_SCHEMA_DEFAULTS: i32 = 100_000;
+
+/// Kinds of objects that have default privileges, with the letter that the catalogue has for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Schemas,
+    Tables,
+    Sequences,
+    Functions,
+    Types,
+}
+
+impl Kind {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Schemas => "SCHEMAS",
+            Self::Tables => "TABLES",
+            Self::Sequences => "SEQUENCES",
+            Self::Functions => "FUNCTIONS",
+            Self::Types => "TYPES",
+        }
+    }
+
+    fn letter(self) -> &'static str {
+        match self {
+            Self::Schemas => "n",
+            Self::Tables => "r",
+            Self::Sequences => "S",
+            Self::Functions => "f",
+            Self::Types => "T",
+        }
+    }
+}
+
+/// What readers may do with what is made from now on.
+const READER: [(Kind, &[&str]); 5] = [
+    (Kind::Schemas, &["USAGE"]),
+    (Kind::Tables, &["SELECT"]),
+    (Kind::Sequences, &["SELECT"]),
+    (Kind::Functions, &["EXECUTE"]),
+    (Kind::Types, &["USAGE"]),
+];
+/// What writers may do beyond it; they are readers too.
+const WRITER: [(Kind, &[&str]); 5] = [
+    (Kind::Schemas, &["USAGE"]),
+    (Kind::Tables, &["INSERT", "UPDATE", "DELETE"]),
+    (Kind::Sequences, &["USAGE", "UPDATE"]),
+    (Kind::Functions, &["EXECUTE"]),
+    (Kind::Types, &["USAGE"]),
+];
+
+/// A default privilege: who made the object, in which schema (empty: any), its kind's letter, who may do what.
+type Default = (String, String, String, String, String);
+
+/// What a database holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Existing {
+    pub version: i32,
+    /// Who may use each schema.
+    pub schemas: BTreeMap<String, BTreeSet<String>>,
+    /// The schema of each extension.
+    pub extensions: BTreeMap<String, String>,
+    defaults: BTreeSet<Default>,
+}
+
+/// What the session's database holds.
+pub(super) async fn read(session: &Session) -> Result<Existing, Error> {
+    let sql = "SELECT n.nspname::text, \
+            ARRAY(SELECT pg_get_userbyid(a.grantee)::text FROM aclexplode(n.nspacl) a WHERE a.privilege_type = 'USAGE') \
+        FROM pg_namespace n";
+    let schemas = session.query("read the schemas", sql, &[]).await?;
+    let sql =
+        "SELECT e.extname::text, n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace";
+    let extensions = session.query("read the extensions", sql, &[]).await?;
+    let sql = "SELECT pg_get_userbyid(d.defaclrole)::text, COALESCE(n.nspname::text, ''), d.defaclobjtype::text, \
+            pg_get_userbyid(a.grantee)::text, a.privilege_type \
+        FROM pg_default_acl d CROSS JOIN aclexplode(d.defaclacl) a \
+        LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace";
+    let defaults = session.query("read the default privileges", sql, &[]).await?;
+    Ok(Existing {
+        version: session.version().await?,
+        schemas: schemas.iter().map(|row| (row.get(0), row.get::<_, Vec<String>>(1).into_iter().collect())).collect(),
+        extensions: extensions.iter().map(|row| (row.get(0), row.get(1))).collect(),
+        defaults: defaults.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4))).collect(),
+    })
+}
+
+/// The changes that prepare the database: default privileges first, so that they hold for what is made after them.
+pub(super) fn plan(prepared: &Prepared, existing: &Existing) -> Vec<Statement> {
+    let database = &prepared.database;
+    let owner = owner_of(database);
+    let mut statements: Vec<_> = existing.defaults(database, &owner, None, database).into_iter().collect();
+    for schema in &prepared.schemas {
+        statements.extend(existing.schema(database, &owner, schema));
+    }
+    for (extension, schema) in &prepared.extensions {
+        statements.extend(existing.extension(database, extension, schema));
+    }
+    statements
+}
+
+impl Existing {
+    fn schema(&self, database: &str, owner: &str, schema: &Schema) -> Vec<Statement> {
+        let own = format!("{database}_{}", schema.name);
+        let schema_owner = if schema.own_roles { owner_of(&own) } else { owner.into() };
+        let mut statements = Vec::new();
+        if !self.schemas.contains_key(&schema.name) {
+            statements.push(Statement::new(
+                format!("create schema {} in database {database}", schema.name),
+                format!("CREATE SCHEMA {} AUTHORIZATION {}", name(&schema.name), name(&schema_owner)),
+            ));
+        }
+        let mut makers = vec![(schema_owner.as_str(), database)];
+        if schema.own_roles {
+            makers.extend([(owner, own.as_str()), (schema_owner.as_str(), own.as_str())]);
+        }
+        for (maker, users) in &makers {
+            statements.extend(self.defaults(database, maker, Some(&schema.name), users));
+        }
+        let users: BTreeSet<_> = makers.iter().map(|(_, users)| *users).collect();
+        statements.extend(self.usage(database, &schema.name, &users));
+        statements
+    }
+
+    /// Lets readers and writers use a schema.
+    fn usage(&self, database: &str, schema: &str, users: &BTreeSet<&str>) -> Option<Statement> {
+        let may = self.schemas.get(schema);
+        let missing: Vec<_> = users
+            .iter()
+            .flat_map(|users| [reader_of(users), writer_of(users)])
+            .filter(|role| !may.is_some_and(|may| may.contains(role)))
+            .map(|role| name(&role))
+            .collect();
+        if missing.is_empty() {
+            return None;
+        }
+        Some(Statement::new(
+            format!("grant usage of schema {schema} in database {database}"),
+            format!("GRANT USAGE ON SCHEMA {} TO {}", name(schema), missing.join(", ")),
+        ))
+    }
+
+    /// Lets the readers and writers of `users` use what `maker` makes, in one schema or in any.
+    fn defaults(&self, database: &str, maker: &str, schema: Option<&str>, users: &str) -> Option<Statement> {
+        let mut head = format!("ALTER DEFAULT PRIVILEGES FOR ROLE {}", name(maker));
+        if let Some(schema) = schema {
+            head += &format!(" IN SCHEMA {}", name(schema));
+        }
+        let with_schemas = schema.is_none() && self.version >= FIRST_WITH_SCHEMA_DEFAULTS;
+        let missing = |kind: Kind, privilege: &str, role: &str| {
+            let schema = schema.unwrap_or_default();
+            let found = [maker, schema, kind.letter(), role, privilege].map(String::from);
+            !self.defaults.contains(&found.into())
+        };
+        let mut grants = Vec::new();
+        for (role, kinds) in [(reader_of(users), READER), (writer_of(users), WRITER)] {
+            for (kind, privileges) in kinds {
+                let skipped = kind == Kind::Schemas && !with_schemas;
+                if skipped || !privileges.iter().any(|privilege| missing(kind, privilege, &role)) {
+                    continue;
+                }
+                let privileges = privileges.join(", ");
+                grants.push(format!("{head} GRANT {privileges} ON {} TO {}", kind.sql(), name(&role)));
+            }
+        }
+        if grants.is_empty() {
+            return None;
+        }
+        let place = schema.map(|schema| format!(" in schema {schema}")).unwrap_or_default();
+        let what = format!("set default privileges of {maker}{place} for {users} in database {database}");
+        Some(Statement::new(what, grants.join("; ")))
+    }
+
+    fn extension(&self, database: &str, extension: &str, schema: &str) -> Option<Statement> {
+        match self.extensions.get(extension) {
+            Some(current) if current == schema => None,
+            Some(_) => Some(Statement::new(
+                format!("move extension {extension} to schema {schema} in database {database}"),
+                format!("ALTER EXTENSION {} SET SCHEMA {}", name(extension), name(schema)),
+            )),
+            None => Some(Statement::new(
+                format!("create extension {extension} in database {database}"),
+                format!("CREATE EXTENSION IF NOT EXISTS {} SCHEMA {}", name(extension), name(schema)),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepared() -> Prepared {
+        Prepared {
+            database: "foo".into(),
+            extensions: [("pgcrypto".into(), "public".into()), ("hstore".into(), "bar".into())].into(),
+            schemas: vec![
+                Schema { name: "bar".into(), own_roles: true },
+                Schema { name: "plain".into(), own_roles: false },
+            ],
+        }
+    }
+
+    fn fresh() -> Existing {
+        Existing { version: 150_000, schemas: [("public".into(), BTreeSet::new())].into(), ..Existing::default() }
+    }
+
+    fn whats(statements: &[Statement]) -> Vec<&str> {
+        statements.iter().map(|one| one.what.as_str()).collect()
+    }
+
+    #[test]
+    fn a_fresh_database_is_prepared_in_order() {
+        let statements = plan(&prepared(), &fresh());
+        assert_eq!(
+            whats(&statements),
+            [
+                "set default privileges of foo_owner for foo in database foo",
+                "create schema bar in database foo",
+                "set default privileges of foo_bar_owner in schema bar for foo in database foo",
+                "set default privileges of foo_owner in schema bar for foo_bar in database foo",
+                "set default privileges of foo_bar_owner in schema bar for foo_bar in database foo",
+                "grant usage of schema bar in database foo",
+                "create schema plain in database foo",
+                "set default privileges of foo_owner in schema plain for foo in database foo",
+                "grant usage of schema plain in database foo",
+                "create extension hstore in database foo",
+                "create extension pgcrypto in database foo",
+            ]
+        );
+        let sql: Vec<_> = statements.iter().map(Statement::sql).collect();
+        assert_eq!(
+            sql[0].split("; ").collect::<Vec<_>>(),
+            [
+                "ALTER DEFAULT PRIVILEGES FOR ROLE \"foo_owner\" GRANT USAGE ON SCHEMAS TO \"foo_reader\"",
+                "ALTER DEFAULT PRIVILEGES FOR ROLE \"foo_owner\" GRANT SELECT ON TABLES TO \"foo_reader\"",
+                "ALTER DEFAULT PRIVILEGES FOR ROLE \"foo_owner\" GRANT SELECT ON SEQUENCES TO \"foo_reader\"",
+                "ALTER DEFAULT PRIVILEGES FOR ROLE \"foo_owner\" GRANT EXECUTE ON FUNCTIONS TO \"foo_reader\"",
+                "ALTER DEFAULT PRIVILEGES FOR ROLE \"foo_owner\" GRANT USAGE ON TYPES TO \"foo_reader\"",
+                "ALTER DEFAULT PRIVILEGES FOR ROLE \"foo_owner\" GRANT USAGE ON SCHEMAS TO \"foo_writer\"",
+                "ALTER DEFAULT PRIVILEGES FOR ROLE \"foo_owner\" GRANT INSERT, UPDATE, DELETE ON TABLES TO \"foo_writer\"",
+                "ALTER DEFAULT PRIVILEGES FOR ROLE \"foo_owner\" GRANT USAGE, UPDATE ON SEQUENCES TO \"foo_writer\"",
+                "ALTER DEFAULT PRIVILEGES FOR ROLE \"foo_owner\" GRANT EXECUTE ON FUNCTIONS TO \"foo_writer\"",
+                "ALTER DEFAULT PRIVILEGES FOR ROLE \"foo_owner\" GRANT USAGE ON TYPES TO \"foo_writer\"",
+            ]
+        );
+        assert_eq!(sql[1], "CREATE SCHEMA \"bar\" AUTHORIZATION \"foo_bar_owner\"");
+        assert!(sql[2].starts_with("ALTER DEFAULT PRIVILEGES FOR ROLE \"foo_bar_owner\" IN SCHEMA \"bar\" GRANT SELECT ON TABLES TO \"foo_reader\""));
+        assert!(!sql[2].contains("ON SCHEMAS"));
+        assert_eq!(
+            sql[5],
+            "GRANT USAGE ON SCHEMA \"bar\" TO \"foo_reader\", \"foo_writer\", \"foo_bar_reader\", \"foo_bar_writer\""
+        );
+        assert_eq!(sql[6], "CREATE SCHEMA \"plain\" AUTHORIZATION \"foo_owner\"");
+        assert_eq!(sql[9], "CREATE EXTENSION IF NOT EXISTS \"hstore\" SCHEMA \"bar\"");
+    }
+
+    #[test]
+    fn an_extension_in_another_schema_is_moved() {
+        let mut existing = fresh();
+        existing.extensions = [("pgcrypto".into(), "elsewhere".into()), ("hstore".into(), "bar".into())].into();
+        let statements = plan(&prepared(), &existing);
+        let last = statements.last().unwrap();
+        assert_eq!(last.what, "move extension pgcrypto to schema public in database foo");
+        assert_eq!(last.sql(), "ALTER EXTENSION \"pgcrypto\" SET SCHEMA \"public\"");
+    }
+
+    #[test]
+    fn only_what_is_missing_is_granted() {
+        let mut existing = fresh();
+        let grant = |kind: Kind, privilege: &str, role: &str| {
+            ["foo_owner", "", kind.letter(), role, privilege].map(String::from).into()
+        };
+        for (role, kinds) in [("foo_reader", READER), ("foo_writer", WRITER)] {
+            for (kind, privileges) in kinds {
+                existing.defaults.extend(privileges.iter().map(|one| grant(kind, one, role)));
+            }
+        }
+        existing.defaults.remove(&grant(Kind::Tables, "DELETE", "foo_writer"));
+        let statement = existing.defaults("foo", "foo_owner", None, "foo").unwrap();
+        assert_eq!(
+            statement.sql(),
+            "ALTER DEFAULT PRIVILEGES FOR ROLE \"foo_owner\" GRANT INSERT, UPDATE, DELETE ON TABLES TO \"foo_writer\""
+        );
+    }
+
+    #[test]
+    fn old_servers_are_not_asked_for_defaults_on_schemas() {
+        let existing = Existing { version: 90_600, ..fresh() };
+        let statements = plan(&prepared(), &existing);
+        assert!(statements.iter().all(|one| !one.sql().contains("ON SCHEMAS")));
+    }
+}

@@ -1,0 +1,368 @@
+//! Promises about a real server, named by `PGLOOM_TEST_POSTGRES=host:port`, with its superuser's password in
+//! `PGLOOM_TEST_POSTGRES_PASSWORD`. `PGLOOM_TEST_POSTGRES_CA` may name the file of its certificate authority, and
+//! `PGLOOM_TEST_POSTGRES_REPLICA` a replica of it. Roles and databases that start with `pgloom_test_` are dropped there.
+//! Without the variables the tests say that they are skipped.
+
+mod contents;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgloom_decide::role::{Settings, Severity, Sources, gather};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::*;
+
+/// The tests share one server, so they run one after the other.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+struct Database {
+    server: Server,
+    password: Password,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Database {
+    /// The server, cleaned; `None` if there is none.
+    async fn clean(test: &str) -> Option<Self> {
+        let Ok(place) = std::env::var("PGLOOM_TEST_POSTGRES") else {
+            eprintln!(
+                "SKIPPED: {test} needs a server: set PGLOOM_TEST_POSTGRES=host:port and PGLOOM_TEST_POSTGRES_PASSWORD"
+            );
+            return None;
+        };
+        let turn = TURN.lock().await;
+        let (host, port) = place.rsplit_once(':').expect("PGLOOM_TEST_POSTGRES is host:port");
+        let way = Tcp { host: host.into(), port: port.parse().expect("PGLOOM_TEST_POSTGRES ends with a port") };
+        let password = std::env::var("PGLOOM_TEST_POSTGRES_PASSWORD").expect("PGLOOM_TEST_POSTGRES_PASSWORD is set");
+        let server = Server::new(host, Arc::new(way), Tls::new(None).unwrap());
+        let database = Self { server, password: Password::new(password), _turn: turn };
+        database.wipe().await;
+        Some(database)
+    }
+
+    async fn wipe(&self) {
+        let names = "SELECT datname::text FROM pg_database WHERE datname LIKE 'pgloom\\_test\\_%'";
+        for name in self.texts(MAINTENANCE, names).await {
+            self.run(MAINTENANCE, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        }
+        self.run(MAINTENANCE, "DROP SCHEMA IF EXISTS pgloom_test_pool CASCADE").await;
+        let names = "SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'pgloom\\_test\\_%'";
+        for name in self.texts(MAINTENANCE, names).await {
+            self.run(MAINTENANCE, &format!("DROP ROLE {name}")).await;
+        }
+    }
+
+    async fn session(&self, database: &str) -> Session {
+        Session::open(&self.server, database, "postgres", &self.password).await.unwrap()
+    }
+
+    async fn run(&self, database: &str, sql: &str) {
+        let statement = Statement::new("prepare the test", sql).alone();
+        self.session(database).await.execute(&statement).await.unwrap();
+    }
+
+    /// The first column of a query, as the superuser.
+    async fn texts(&self, database: &str, sql: &str) -> Vec<String> {
+        texts(&self.session(database).await, sql).await
+    }
+
+    fn wanted(&self, sources: &Sources, passwords: &[(&str, &str)]) -> Wanted {
+        let mut passwords: BTreeMap<_, _> =
+            passwords.iter().map(|(name, plain)| ((*name).into(), Password::new(*plain))).collect();
+        passwords.insert("postgres".into(), self.password.clone());
+        let poolers = sources
+            .credentials
+            .iter()
+            .map(|pooler| PoolerAccess { username: pooler.username.clone(), schema: "pgloom_test_pool".into() });
+        Wanted::new(&gather(sources), &passwords, "postgres", poolers.collect()).unwrap()
+    }
+
+    async fn synchronize(&self, wanted: &Wanted) -> Report {
+        synchronize(self.server.clone(), Arc::new(wanted.clone()), in_a_minute()).await.unwrap()
+    }
+}
+
+async fn texts(session: &Session, sql: &str) -> Vec<String> {
+    let rows = session.query("look", sql, &[]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+fn in_a_minute() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+fn guide() -> Sources {
+    Sources {
+        cluster: "acid-test".into(),
+        users: [
+            ("pgloom_test_zalando".into(), vec!["superuser".into(), "createdb".into()]),
+            ("pgloom_test_foo_user".into(), vec![]),
+        ]
+        .into(),
+        databases: [("pgloom_test_foo".into(), "pgloom_test_zalando".into())].into(),
+        ..Sources::default()
+    }
+}
+
+const GUIDE_PASSWORDS: [(&str, &str); 2] = [("pgloom_test_zalando", "z1"), ("pgloom_test_foo_user", "f'1\\")];
+
+#[tokio::test]
+async fn the_guides_roles_and_databases_come_true_and_a_second_run_changes_nothing() {
+    let Some(database) = Database::clean("the guide's roles").await else { return };
+    let wanted = database.wanted(&guide(), &GUIDE_PASSWORDS);
+    let report = database.synchronize(&wanted).await;
+    assert_eq!(report.failures, []);
+    assert_eq!(
+        report.done,
+        ["create role pgloom_test_foo_user", "create role pgloom_test_zalando", "create database pgloom_test_foo"]
+    );
+    let again = database.synchronize(&wanted).await;
+    assert_eq!((again.done, again.failures), (vec![], vec![]));
+
+    let sql = "SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = 'pgloom_test_foo'";
+    assert_eq!(database.texts(MAINTENANCE, sql).await, ["pgloom_test_zalando"]);
+    let sql = "SELECT concat(rolsuper, rolcreatedb, rolcanlogin, rolcreaterole) FROM pg_roles WHERE rolname = 'pgloom_test_zalando'";
+    assert_eq!(database.texts(MAINTENANCE, sql).await, ["tttf"]);
+    let stored = "SELECT left(rolpassword, 14) FROM pg_authid WHERE rolname LIKE 'pgloom\\_test\\_%'";
+    assert_eq!(database.texts(MAINTENANCE, stored).await, ["SCRAM-SHA-256$"; 2]);
+}
+
+#[tokio::test]
+async fn a_role_logs_in_over_tls_with_its_password_and_no_other() {
+    let Some(database) = Database::clean("a role logs in").await else { return };
+    database.synchronize(&database.wanted(&guide(), &GUIDE_PASSWORDS)).await;
+    let open = async |plain: &str| {
+        Session::open(&database.server, "pgloom_test_foo", "pgloom_test_foo_user", &Password::new(plain)).await
+    };
+    let session = open("f'1\\").await.unwrap();
+    let sql = "SELECT concat(current_user, ' ', ssl, ' ', current_setting('search_path')) FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    assert_eq!(texts(&session, sql).await, ["pgloom_test_foo_user t pg_catalog,pg_temp"]);
+    assert_eq!(open("other").await.err().unwrap().category(), "refused");
+}
+
+#[tokio::test]
+async fn what_is_changed_by_hand_is_repaired_and_what_is_added_stays() {
+    let Some(database) = Database::clean("repair").await else { return };
+    let wanted = database.wanted(&guide(), &GUIDE_PASSWORDS);
+    database.synchronize(&wanted).await;
+    database.run(MAINTENANCE, "DROP ROLE pgloom_test_foo_user").await;
+    database.run(MAINTENANCE, "ALTER ROLE pgloom_test_zalando NOCREATEDB CREATEROLE PASSWORD 'x'").await;
+    database.run(MAINTENANCE, "ALTER DATABASE pgloom_test_foo OWNER TO postgres").await;
+    let report = database.synchronize(&wanted).await;
+    assert_eq!(
+        report.done,
+        [
+            "create role pgloom_test_foo_user",
+            "alter role pgloom_test_zalando: createdb, password",
+            "alter database pgloom_test_foo: owner pgloom_test_zalando"
+        ]
+    );
+    let sql = "SELECT concat(rolcreatedb, rolcreaterole) FROM pg_roles WHERE rolname = 'pgloom_test_zalando'";
+    assert_eq!(database.texts(MAINTENANCE, sql).await, ["tt"]);
+}
+
+#[tokio::test]
+async fn a_superuser_whose_secret_was_made_anew_is_let_in_by_another_one() {
+    let Some(database) = Database::clean("the admission of the superuser").await else { return };
+    let wanted = database.wanted(&guide(), &GUIDE_PASSWORDS);
+    database.synchronize(&wanted).await;
+    let anew = Wanted { password: Password::new("made anew"), ..wanted.clone() };
+    let report = database.synchronize(&anew).await;
+    assert_eq!(report.done, ["alter role postgres: password"]);
+    assert!(report.findings.iter().any(|finding| finding.message.contains("by way of \"pgloom_test_zalando\"")));
+    // As it was, for the tests that follow.
+    let back = Wanted { passwords: anew.passwords.clone(), ..wanted };
+    assert_eq!(database.synchronize(&back).await.failures, []);
+}
+
+#[tokio::test]
+async fn a_superuser_that_nobody_can_let_in_is_refused() {
+    let Some(database) = Database::clean("the refusal of the superuser").await else { return };
+    let sources = Sources { users: BTreeMap::new(), databases: BTreeMap::new(), ..guide() };
+    let wanted = Wanted { password: Password::new("wrong"), ..database.wanted(&sources, &[]) };
+    let error = synchronize(database.server.clone(), Arc::new(wanted), in_a_minute()).await.unwrap_err();
+    assert_eq!(error.category(), "refused");
+}
+
+#[tokio::test]
+async fn the_replication_user_follows_its_secret() {
+    let Some(database) = Database::clean("the replication user").await else { return };
+    let settings = Settings { replication: "pgloom_test_standby".into(), ..Settings::default() };
+    let sources = Sources { settings, ..guide() };
+    database.run(MAINTENANCE, "CREATE ROLE pgloom_test_standby LOGIN REPLICATION PASSWORD 'old'").await;
+    let passwords = [GUIDE_PASSWORDS[0], GUIDE_PASSWORDS[1], ("pgloom_test_standby", "new")];
+    let report = database.synchronize(&database.wanted(&sources, &passwords)).await;
+    assert!(report.done.contains(&"alter role pgloom_test_standby: password".into()), "{:?}", report.done);
+    let session = Session::open(&database.server, MAINTENANCE, "pgloom_test_standby", &Password::new("new")).await;
+    assert!(session.is_ok());
+}
+
+#[tokio::test]
+async fn a_verifier_that_the_server_made_is_kept() {
+    let Some(database) = Database::clean("verifiers").await else { return };
+    let wanted = database.wanted(&guide(), &[("pgloom_test_zalando", "пароль"), ("pgloom_test_foo_user", "f1")]);
+    database.synchronize(&wanted).await;
+    database.run(MAINTENANCE, "SET password_encryption = 'md5'; ALTER ROLE pgloom_test_foo_user PASSWORD 'f1'").await;
+    database
+        .run(MAINTENANCE, "SET password_encryption = 'scram-sha-256'; ALTER ROLE pgloom_test_zalando PASSWORD 'пароль'")
+        .await;
+    assert_eq!(database.synchronize(&wanted).await.done, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_configured_for_md5_gets_md5() {
+    let Some(database) = Database::clean("md5").await else { return };
+    database.run(MAINTENANCE, "ALTER SYSTEM SET password_encryption = 'md5'").await;
+    database.run(MAINTENANCE, "SELECT pg_reload_conf()").await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    database.synchronize(&database.wanted(&guide(), &GUIDE_PASSWORDS)).await;
+    database.run(MAINTENANCE, "ALTER SYSTEM RESET password_encryption").await;
+    database.run(MAINTENANCE, "SELECT pg_reload_conf()").await;
+    let stored = "SELECT left(rolpassword, 3) FROM pg_authid WHERE rolname LIKE 'pgloom\\_test\\_%'";
+    assert_eq!(database.texts(MAINTENANCE, stored).await, ["md5"; 2]);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
+#[tokio::test]
+async fn memberships_admins_and_settings_come_true() {
+    let Some(database) = Database::clean("memberships").await else { return };
+    database.run(MAINTENANCE, "CREATE ROLE pgloom_test_admin").await;
+    let mut sources = guide();
+    sources.settings = Settings {
+        team_admin: "pgloom_test_admin".into(),
+        additional_owner_roles: ["pg_monitor".into(), "pgloom_test_nobody".into()].into(),
+        ..Settings::default()
+    };
+    let mut wanted = database.wanted(&sources, &GUIDE_PASSWORDS);
+    for role in &mut wanted.roles {
+        role.parameters = [
+            ("search_path".into(), "\"$user\", \"Odd one\", public".into()),
+            ("log_statement".into(), "all".into()),
+            ("my.thing".into(), "a 'b'".into()),
+        ]
+        .into();
+    }
+    let report = database.synchronize(&wanted).await;
+    assert_eq!(report.failures, []);
+    assert_eq!(
+        report.findings[0].message,
+        "role \"pgloom_test_zalando\" is not made a member of \"pgloom_test_nobody\": the database has no role \"pgloom_test_nobody\""
+    );
+    let sql = "SELECT concat(member::regrole, ' in ', roleid::regrole, ' ', admin_option) FROM pg_auth_members \
+        WHERE concat(member::regrole, roleid::regrole) LIKE '%pgloom\\_test\\_%' ORDER BY 1";
+    assert_eq!(
+        database.texts(MAINTENANCE, sql).await,
+        [
+            "pgloom_test_admin in pgloom_test_foo_user t",
+            "pgloom_test_admin in pgloom_test_zalando t",
+            "pgloom_test_zalando in pg_monitor f"
+        ]
+    );
+    let sql =
+        "SELECT unnest(setconfig) FROM pg_db_role_setting WHERE setrole = 'pgloom_test_foo_user'::regrole ORDER BY 1";
+    assert_eq!(
+        database.texts(MAINTENANCE, sql).await,
+        ["log_statement=all", "my.thing=a 'b'", "search_path=\"$user\", \"Odd one\", public"]
+    );
+    assert_eq!(database.synchronize(&wanted).await.done, [""; 0]);
+    database.run(MAINTENANCE, "REVOKE pg_monitor FROM pgloom_test_zalando").await;
+    assert_eq!(database.synchronize(&wanted).await.done, ["alter role pgloom_test_zalando: member of pg_monitor"]);
+}
+
+#[tokio::test]
+async fn no_verifier_stays_in_the_servers_statistics() {
+    let Some(database) = Database::clean("confidential statements").await else { return };
+    database.synchronize(&database.wanted(&guide(), &GUIDE_PASSWORDS)).await;
+    let preloaded = database.texts(MAINTENANCE, "SELECT current_setting('shared_preload_libraries')").await;
+    if !preloaded[0].contains("pg_stat_statements") {
+        eprintln!("SKIPPED: the server does not load pg_stat_statements");
+        return;
+    }
+    database.run(MAINTENANCE, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA public").await;
+    let sql = "SELECT query FROM public.pg_stat_statements WHERE query LIKE '%SCRAM-SHA-256%' AND query NOT LIKE '%NOT LIKE%'";
+    assert_eq!(database.texts(MAINTENANCE, sql).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_used_is_an_error_of_its_kind() {
+    let Some(database) = Database::clean("unusable servers").await else { return };
+    let mut wanted = database.wanted(&guide(), &GUIDE_PASSWORDS);
+    let nobody = Tcp { host: "127.0.0.1".into(), port: 1 };
+    let server = Server::new("127.0.0.1", Arc::new(nobody), Tls::new(None).unwrap());
+    let error = synchronize(server, Arc::new(wanted.clone()), in_a_minute()).await.unwrap_err();
+    assert_eq!((error.category(), error.is_passing()), ("connect", true));
+
+    let error = synchronize(database.server.clone(), Arc::new(wanted.clone()), Instant::now()).await.unwrap_err();
+    assert_eq!((error.category(), error.is_passing()), ("deadline", true));
+
+    wanted.password = Password::new("t0psecret");
+    let error = synchronize(database.server.clone(), Arc::new(wanted.clone()), in_a_minute()).await.unwrap_err();
+    assert_eq!((error.category(), error.is_passing()), ("refused", false));
+    assert!(error.to_string().contains("refused role \"postgres\""), "{error}");
+    assert!(!format!("{error:?} {error}").contains("t0psecret"));
+}
+
+#[tokio::test]
+async fn a_replica_is_left_alone() {
+    let Some(database) = Database::clean("replicas").await else { return };
+    let Ok(place) = std::env::var("PGLOOM_TEST_POSTGRES_REPLICA") else {
+        eprintln!("SKIPPED: replicas need PGLOOM_TEST_POSTGRES_REPLICA=host:port");
+        return;
+    };
+    let (host, port) = place.rsplit_once(':').unwrap();
+    let way = Tcp { host: host.into(), port: port.parse().unwrap() };
+    let server = Server::new(host, Arc::new(way), Tls::new(None).unwrap());
+    let error = synchronize(server, Arc::new(database.wanted(&guide(), &[])), in_a_minute()).await.unwrap_err();
+    assert_eq!((error.category(), error.is_passing()), ("replica", true));
+}
+
+#[tokio::test]
+async fn a_certificate_is_verified_if_there_is_an_authority() {
+    let Some(database) = Database::clean("certificates").await else { return };
+    let Ok(file) = std::env::var("PGLOOM_TEST_POSTGRES_CA") else {
+        eprintln!("SKIPPED: certificates need PGLOOM_TEST_POSTGRES_CA");
+        return;
+    };
+    let with = |pem: &[u8]| {
+        let server = database.server.clone().with_tls(Tls::new(Some(pem)).unwrap());
+        let password = database.password.clone();
+        async move { Session::open(&server, MAINTENANCE, "postgres", &password).await.map(drop) }
+    };
+    with(&std::fs::read(file).unwrap()).await.unwrap();
+    let error = with(OTHER_AUTHORITY.as_bytes()).await.unwrap_err();
+    assert_eq!(error.category(), "connect");
+}
+
+#[tokio::test]
+async fn a_synchronisation_runs_on_any_thread() {
+    let mut sources = guide();
+    sources.users.clear();
+    let passwords = [("postgres".to_string(), Password::new("x"))].into();
+    let wanted = Wanted::new(&gather(&sources), &passwords, "postgres", vec![]).unwrap();
+    let way = Tcp { host: "127.0.0.1".into(), port: 1 };
+    let server = Server::new("127.0.0.1", Arc::new(way), Tls::new(None).unwrap());
+    let task = tokio::spawn(synchronize(server, Arc::new(wanted), in_a_minute()));
+    assert_eq!(task.await.unwrap().unwrap_err().category(), "connect");
+}
+
+#[test]
+fn without_the_superusers_password_there_is_nothing_to_synchronise() {
+    let roles = gather(&guide());
+    assert!(roles.findings.iter().all(|finding| finding.severity == Severity::Warning));
+    assert!(Wanted::new(&roles, &BTreeMap::new(), "postgres", vec![]).is_none());
+}
+
+const OTHER_AUTHORITY: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBhzCCAS2gAwIBAgIUbJMCaEMbdcRWNQ8odKz88owEH88wCgYIKoZIzj0EAwIw
+GDEWMBQGA1UEAwwNc29tZWJvZHktZWxzZTAgFw0yNjExMjQwNzA4NTJaGA8yMTI2
+MTAzMTA3MDg1MlowGDEWMBQGA1UEAwwNc29tZWJvZHktZWxzZTBZMBMGByqGSM49
+AgEGCCqGSM49AwEHA0IABKICEKUFqNuLJWps+kHLHQTOqSCLpB1bFdcwlvXIIVc1
+3lrnEviBZWRxa6St5449YrvmdCiKFDG7V7aTZbPUmuijUzBRMB0GA1UdDgQWBBQ3
+T2KxGrJmtq/msOpzei4vB76u1TAfBgNVHSMEGDAWgBQ3T2KxGrJmtq/msOpzei4v
+B76u1TAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQDkcjAdGKq5
+ctOcHKmOGH5qFcZah1vPFW/8Td2gl4/fQgIgKbi4WX7vQz+NCjjfZLYpVBjqG+20
+E1+AeLIxNieOtZg=
+-----END CERTIFICATE-----
+";

@@ -1,0 +1,59 @@
+//! Makes passwords, from the operating system's randomness.
+
+use pgloom_decide::credential::Password;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+
+/// How many characters a generated password has.
+const LENGTH: usize = 64;
+const ALPHABET: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
+/// Why no password could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    Random(#[source] rand::rngs::SysError),
+    /// Only what exists is asked for, and it does not exist.
+    #[error("role \"{0}\" has no Secret with a password yet")]
+    Missing(String),
+}
+
+/// A new password: 64 letters and digits from the operating system's randomness.
+///
+/// # Errors
+/// If the operating system gives none.
+pub fn generate() -> Result<Password, Error> {
+    // The largest multiple of the alphabet that fits a byte: what lies above would favour the first letters.
+    const FAIR: u8 = (256 / ALPHABET.len() * ALPHABET.len()) as u8;
+    let mut plain = String::with_capacity(LENGTH);
+    let mut bytes = [0; 2 * LENGTH];
+    while plain.len() < LENGTH {
+        SysRng.try_fill_bytes(&mut bytes).map_err(Error::Random)?;
+        let fair = bytes.iter().filter(|byte| **byte < FAIR);
+        let letters = fair.map(|byte| ALPHABET[usize::from(*byte) % ALPHABET.len()] as char);
+        plain.extend(letters.take(LENGTH - plain.len()));
+    }
+    Ok(Password::new(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_passwords_are_64_letters_and_digits_and_differ() {
+        let (one, two) = (generate().unwrap(), generate().unwrap());
+        assert_eq!(one.reveal().len(), 64);
+        assert!(one.reveal().bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        assert_ne!(one, two);
+    }
+
+    #[test]
+    fn every_letter_and_digit_is_used() {
+        let many: String = (0..40).map(|_| generate().unwrap().reveal().to_string()).collect();
+        for letter in ALPHABET {
+            assert!(many.contains(*letter as char), "{}", *letter as char);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Patroni, the keeper of each member, over its REST interface on port 8008.
+
+mod transport;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use pgloom_decide::patroni::{Cluster, Status};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+pub use transport::{ApiServer, Direct, Pod, Request, Response, Transport};
+
+/// How long a question may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a change may take; Patroni answers a switchover when it is over.
+const CHANGE: Duration = Duration::from_secs(30);
+/// How long a restart of PostgreSQL may take.
+const RESTART: Duration = Duration::from_secs(120);
+
+/// Why Patroni did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The pod has no address yet.
+    #[error("pod {0} has no address yet")]
+    Address(String),
+    /// No answer. It is worth asking again soon.
+    #[error("could not {what} at pod {pod}")]
+    Reach {
+        /// What was asked for.
+        what: &'static str,
+        /// The member's pod.
+        pod: String,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An answer that says no.
+    #[error("could not {what} at pod {pod}: {message} ({status})")]
+    Refused {
+        /// What was asked for.
+        what: &'static str,
+        /// The member's pod.
+        pod: String,
+        /// The HTTP status.
+        status: u16,
+        /// What Patroni said.
+        message: String,
+    },
+    /// An answer that cannot be read.
+    #[error("could not {what} at pod {pod}: the answer cannot be read")]
+    Answer {
+        /// What was asked for.
+        what: &'static str,
+        /// The member's pod.
+        pod: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Error {
+    /// A stable word for metrics and events.
+    #[must_use]
+    #[cfg_attr(not(test), allow(dead_code, reason = "so far only tests tell them apart"))]
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Address(_) => "address",
+            Self::Reach { .. } => "reach",
+            Self::Refused { .. } => "refused",
+            Self::Answer { .. } => "answer",
+        }
+    }
+}
+
+/// The Patroni of one member.
+#[derive(Clone)]
+pub struct Patroni {
+    transport: Arc<dyn Transport>,
+    pod: Pod,
+}
+
+impl Patroni {
+    /// The Patroni of a pod.
+    pub fn new(transport: Arc<dyn Transport>, pod: Pod) -> Self {
+        Self { transport, pod }
+    }
+
+    /// What it says of its own member.
+    ///
+    /// # Errors
+    /// If it does not answer, or not in a way that can be read.
+    pub async fn status(&self) -> Result<Status, Error> {
+        let what = "ask Patroni for its state";
+        // 503 means that PostgreSQL does not run; the answer says what it does instead.
+        let response = self.send(what, Method::GET, "/patroni", None, REQUEST_TIMEOUT).await?;
+        self.read(what, &response)
+    }
+
+    /// What it knows of all members.
+    ///
+    /// # Errors
+    /// If it does not answer, or not in a way that can be read.
+    pub async fn cluster(&self) -> Result<Cluster, Error> {
+        let what = "ask Patroni for the members";
+        let response = self.ask(what, Method::GET, "/cluster", None, REQUEST_TIMEOUT).await?;
+        self.read(what, &response)
+    }
+
+    /// Moves the leadership, and waits until it is moved.
+    ///
+    /// # Errors
+    /// If it does not answer or refuses: the candidate lags, or is not there.
+    pub async fn switchover(&self, leader: &str, candidate: &str) -> Result<(), Error> {
+        let what = "move the leadership";
+        let body = json!({"leader": leader, "candidate": candidate});
+        match self.ask(what, Method::POST, "/switchover", Some(body), CHANGE).await {
+            // A Patroni from before 1.2 knows one word for both.
+            Err(Error::Refused { status: 404 | 501, .. }) => {
+                let body = json!({"leader": leader, "member": candidate});
+                self.ask(what, Method::POST, "/failover", Some(body), CHANGE).await.map(drop)
+            }
+            other => other.map(drop),
+        }
+    }
+
+    /// The dynamic configuration that the members share.
+    ///
+    /// # Errors
+    /// If it does not answer, or not in a way that can be read.
+    pub async fn configuration(&self) -> Result<Value, Error> {
+        let what = "ask Patroni for its configuration";
+        let response = self.ask(what, Method::GET, "/config", None, REQUEST_TIMEOUT).await?;
+        self.read(what, &response)
+    }
+
+    /// Merges a patch into the dynamic configuration; a null takes a key away. Gives the configuration as it is then.
+    ///
+    /// # Errors
+    /// If it does not answer, refuses, or answers in a way that cannot be read.
+    pub async fn configure(&self, patch: &Value) -> Result<Value, Error> {
+        let what = "change Patroni's configuration";
+        let response = self.ask(what, Method::PATCH, "/config", Some(patch.clone()), CHANGE).await?;
+        self.read(what, &response)
+    }
+
+    /// Lets a standby cluster become one of its own.
+    ///
+    /// # Errors
+    /// As [`Patroni::configure`].
+    pub async fn promote(&self) -> Result<(), Error> {
+        self.configure(&json!({"standby_cluster": null})).await.map(drop)
+    }
+
+    /// Restarts the member's PostgreSQL if its configuration waits for that; says whether it did.
+    ///
+    /// # Errors
+    /// If it does not answer or refuses.
+    pub async fn restart(&self) -> Result<bool, Error> {
+        let body = json!({"restart_pending": true});
+        match self.ask("restart PostgreSQL", Method::POST, "/restart", Some(body), RESTART).await {
+            Ok(_) => Ok(true),
+            // The condition does not hold.
+            Err(Error::Refused { status: 412, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a request and takes nothing but success for an answer.
+    async fn ask(
+        &self,
+        what: &'static str,
+        method: Method,
+        path: &'static str,
+        body: Option<Value>,
+        deadline: Duration,
+    ) -> Result<Response, Error> {
+        let response = self.send(what, method, path, body, deadline).await?;
+        if response.status.is_success() {
+            return Ok(response);
+        }
+        let message = String::from_utf8_lossy(&response.body);
+        Err(Error::Refused {
+            what,
+            pod: self.pod.name.clone(),
+            status: response.status.as_u16(),
+            message: shortened(&message),
+        })
+    }
+
+    async fn send(
+        &self,
+        what: &'static str,
+        method: Method,
+        path: &'static str,
+        body: Option<Value>,
+        deadline: Duration,
+    ) -> Result<Response, Error> {
+        let reach = |source| Error::Reach { what, pod: self.pod.name.clone(), source };
+        let request = Request { method, path, body };
+        match tokio::time::timeout(deadline, self.transport.send(&self.pod, request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(transport::Error::Address)) => Err(Error::Address(self.pod.name.clone())),
+            Ok(Err(transport::Error::Send(source))) => Err(reach(source)),
+            Err(elapsed) => Err(reach(elapsed.into())),
+        }
+    }
+
+    fn read<T: DeserializeOwned>(&self, what: &'static str, response: &Response) -> Result<T, Error> {
+        serde_json::from_slice(&response.body).map_err(|source| {
+            let pod = self.pod.name.clone();
+            if response.status == StatusCode::OK {
+                return Error::Answer { what, pod, source };
+            }
+            let message = shortened(&String::from_utf8_lossy(&response.body));
+            Error::Refused { what, pod, status: response.status.as_u16(), message }
+        })
+    }
+}
+
+/// The first line of an answer, as much of it as fits a condition.
+fn shortened(text: &str) -> String {
+    let line = text.trim().lines().next().unwrap_or_default();
+    line.chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests;

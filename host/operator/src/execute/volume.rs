@@ -1,0 +1,154 @@
+//! Volumes: grows a claim, and says how far that has come.
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use pgloom_common::quantity::Quantity;
+use pgloom_decide::transform::MANAGER;
+use serde_json::json;
+
+/// The resource of a claim.
+const STORAGE: &str = "storage";
+/// A part of what the API server says when a storage class does not allow its claims to grow.
+const NOT_EXPANDABLE: &str = "must support resize";
+
+/// How far an action is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Something has to happen first.
+    Pending,
+    /// Under way.
+    Running,
+    /// Over.
+    Done,
+    /// Not possible as things are.
+    Failed,
+    /// Not executed by this operator.
+    Refused,
+}
+
+/// How far an action is, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How far.
+    pub phase: Phase,
+    /// For people.
+    pub message: String,
+}
+
+impl Progress {
+    fn new(phase: Phase, message: impl Into<String>) -> Self {
+        Self { phase, message: message.into() }
+    }
+}
+
+/// Asks for a claim of at least `size` (a Kubernetes quantity) and says how far it is. Safe to call again: what was asked for
+/// is not asked for twice, and a claim is never made smaller.
+pub async fn expand(claims: &Api<PersistentVolumeClaim>, name: &str, size: &str) -> Progress {
+    let Ok(wanted) = Quantity::parse(size) else {
+        return Progress::new(Phase::Failed, format!("\"{size}\" is no quantity: write a size as in 5Gi"));
+    };
+    let claim = match claims.get_opt(name).await {
+        Ok(Some(claim)) => claim,
+        Ok(None) => return Progress::new(Phase::Failed, format!("there is no claim {name}")),
+        Err(error) => return Progress::new(Phase::Pending, format!("claim {name} could not be read: {error}")),
+    };
+    if requested(&claim).is_some_and(|requested| requested >= wanted) || !is_bound(&claim) {
+        return progress(&claim, &wanted);
+    }
+    let patch = json!({"spec": {"resources": {"requests": {STORAGE: size}}}});
+    let how = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    match claims.patch(name, &how, &Patch::Merge(patch)).await {
+        Ok(claim) => progress(&claim, &wanted),
+        Err(error) => refusal(&claim, name, &error),
+    }
+}
+
+/// How far a claim is on its way to `wanted`, by what it says of itself.
+#[must_use]
+pub fn progress(claim: &PersistentVolumeClaim, wanted: &Quantity) -> Progress {
+    let name = claim.metadata.name.as_deref().unwrap_or_default();
+    let size = wanted.text();
+    if capacity(claim).is_some_and(|capacity| capacity >= *wanted) {
+        return Progress::new(Phase::Done, format!("claim {name} has {size}"));
+    }
+    if !is_bound(claim) {
+        return Progress::new(Phase::Pending, format!("claim {name} has no volume yet"));
+    }
+    if let Some(reason) = failure(claim) {
+        return Progress::new(Phase::Failed, format!("the volume of claim {name} does not grow to {size}: {reason}"));
+    }
+    if has(claim, "FileSystemResizePending") {
+        let message =
+            format!("the volume of claim {name} has grown to {size}; its filesystem follows where it is mounted");
+        return Progress::new(Phase::Running, message);
+    }
+    if has(claim, "Resizing") {
+        return Progress::new(Phase::Running, format!("the volume of claim {name} grows to {size}"));
+    }
+    Progress::new(Phase::Pending, format!("claim {name} asks for {size}; its storage has not begun to grow the volume"))
+}
+
+/// The answer to an action that this operator does not execute.
+#[must_use]
+pub fn refused(action: &str) -> Progress {
+    let message = format!(
+        "{action} is not executed by this operator: set storage_resize_mode to pvc, and let the storage grow volume and filesystem"
+    );
+    Progress::new(Phase::Refused, message)
+}
+
+fn refusal(claim: &PersistentVolumeClaim, name: &str, error: &kube::Error) -> Progress {
+    let kube::Error::Api(status) = error else {
+        return Progress::new(Phase::Pending, format!("claim {name} could not be changed: {error}"));
+    };
+    if status.message.contains(NOT_EXPANDABLE) {
+        let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
+        let message = match class {
+            Some(class) if !class.is_empty() => format!(
+                "storage class {class} does not let claim {name} grow: set allowVolumeExpansion: true on the class if its storage can"
+            ),
+            _ => format!("claim {name} cannot grow: its volume was not made by a storage class"),
+        };
+        return Progress::new(Phase::Failed, message);
+    }
+    match status.code {
+        403 | 422 => Progress::new(Phase::Failed, format!("the API server refuses claim {name}: {}", status.message)),
+        _ => Progress::new(Phase::Pending, format!("claim {name} could not be changed: {}", status.message)),
+    }
+}
+
+fn requested(claim: &PersistentVolumeClaim) -> Option<Quantity> {
+    let requests = claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
+    Quantity::parse(&requests.get(STORAGE)?.0).ok()
+}
+
+fn capacity(claim: &PersistentVolumeClaim) -> Option<Quantity> {
+    let capacity = claim.status.as_ref()?.capacity.as_ref()?;
+    Quantity::parse(&capacity.get(STORAGE)?.0).ok()
+}
+
+fn is_bound(claim: &PersistentVolumeClaim) -> bool {
+    claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
+}
+
+fn has(claim: &PersistentVolumeClaim, condition: &str) -> bool {
+    let conditions = claim.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|one| one.type_ == condition && one.status == "True")
+}
+
+/// Why the storage cannot do it, in its own words.
+fn failure(claim: &PersistentVolumeClaim) -> Option<String> {
+    let status = claim.status.as_ref()?;
+    let conditions = status.conditions.iter().flatten();
+    let failed = |type_: &str| matches!(type_, "ControllerResizeError" | "NodeResizeError");
+    let mut told = conditions.filter(|one| failed(&one.type_) && one.status == "True");
+    if let Some(condition) = told.next() {
+        return Some(condition.message.clone().unwrap_or_else(|| condition.type_.clone()));
+    }
+    let statuses = status.allocated_resource_statuses.as_ref()?;
+    statuses.get(STORAGE).filter(|status| status.ends_with("Infeasible")).cloned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Roles that come from beyond the manifest: the infrastructure roles, read from operator-wide Secrets and ConfigMaps for all
+//! clusters together and not for each, and the members of teams.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::channel::mpsc::UnboundedSender;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, Client};
+use pgloom_api::config::Config;
+use pgloom_decide::credential::Data;
+use pgloom_decide::role::{
+    Definition, Finding, InfrastructureRole, Source, infrastructure_definitions, read_infrastructure,
+};
+use tokio::sync::Mutex;
+
+use super::teams_api::{self, Teams, TeamsApi};
+use crate::cache::ClusterKey;
+
+/// How long what was read is used, so that a new password finds its way and a thousand clusters ask once.
+const CACHE_TTL: Duration = Duration::from_secs(30);
+
+/// What was read.
+#[derive(Default)]
+pub struct Roles {
+    /// The roles.
+    pub roles: Vec<InfrastructureRole>,
+    /// What of it could not be used.
+    pub findings: Vec<Finding>,
+}
+
+/// When the roles were read, from what, and which they are.
+type Last = (Instant, Vec<Definition>, Arc<Roles>);
+
+/// The infrastructure roles as they were read last.
+pub struct InfrastructureRoles {
+    client: Client,
+    /// The operator's own namespace.
+    namespace: String,
+    last: Mutex<Option<Last>>,
+    teams: TeamsApi,
+}
+
+impl InfrastructureRoles {
+    /// Nothing is read yet.
+    pub fn new(client: Client, namespace: &str, changed: UnboundedSender<ClusterKey>) -> Self {
+        let teams = TeamsApi::new(client.clone(), changed);
+        Self { client, namespace: namespace.to_owned(), last: Mutex::default(), teams }
+    }
+
+    /// The roles that the configuration names.
+    ///
+    /// # Errors
+    /// If the API server cannot be asked. A Secret that does not exist is a finding.
+    pub async fn roles(&self, config: &Config) -> Result<Arc<Roles>, kube::Error> {
+        let definitions = infrastructure_definitions(config);
+        if definitions.is_empty() {
+            return Ok(Arc::default());
+        }
+        let mut last = self.last.lock().await;
+        if let Some((read, for_these, roles)) = &*last
+            && read.elapsed() < CACHE_TTL
+            && *for_these == definitions
+        {
+            return Ok(roles.clone());
+        }
+        let mut sources = Vec::new();
+        for definition in &definitions {
+            sources.push(self.source(definition).await?);
+        }
+        let (roles, findings) = read_infrastructure(&sources);
+        let roles = Arc::new(Roles { roles, findings });
+        *last = Some((Instant::now(), definitions, roles.clone()));
+        Ok(roles)
+    }
+
+    /// What is known of the teams whose members get roles on a cluster that belongs to `owner`.
+    pub fn teams(&self, key: &ClusterKey, config: &Config, owner: &str) -> Teams {
+        if !config.flag("enable_teams_api") {
+            return Teams::default();
+        }
+        let settings = teams_api::Settings {
+            url: config.text("teams_api_url").to_owned(),
+            token: config.reference("oauth_token_secret_name", &self.namespace).unwrap_or_default(),
+            superuser_teams: config.list("postgres_superuser_teams").into_iter().map(str::to_owned).collect(),
+            owner: owner.to_owned(),
+        };
+        self.teams.of(key, &settings)
+    }
+
+    async fn source(&self, definition: &Definition) -> Result<Source, kube::Error> {
+        let (namespace, name) = definition.secret.split_once('/').unwrap_or((&self.namespace, &definition.secret));
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        Ok(Source {
+            definition: definition.clone(),
+            secret: secrets.get_opt(name).await?.map(|secret| Data::from(&secret).0),
+            details: maps.get_opt(name).await?.and_then(|map| map.data),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::FakeApiServer;
+    use futures::channel::mpsc::unbounded;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn roles_are_read_from_the_named_secret_and_kept_for_a_while() {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "roles"}, "data": {"user1": "YWRh", "password1": "cHc="}});
+        let api_server = FakeApiServer::new().with("/api/v1/namespaces/ns/secrets/roles", secret);
+        let infrastructure = InfrastructureRoles::new(api_server.client(), "ns", unbounded().0);
+        let document =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"infrastructure_roles_secret_name": "roles"}});
+        let config = Config::read(&document).unwrap().config;
+        for _ in 0..2 {
+            let roles = infrastructure.roles(&config).await.unwrap();
+            assert_eq!(roles.roles.iter().map(|role| role.name.as_str()).collect::<Vec<_>>(), ["ada"]);
+        }
+        assert_eq!(api_server.reads(), 2, "the Secret and the ConfigMap, once");
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_does_not_exist_is_told_and_holds_nobody() {
+        let infrastructure = InfrastructureRoles::new(FakeApiServer::new().client(), "ns", unbounded().0);
+        let document =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"infrastructure_roles_secret_name": "gone"}});
+        let roles = infrastructure.roles(&Config::read(&document).unwrap().config).await.unwrap();
+        assert!(roles.roles.is_empty());
+        assert_eq!(roles.findings.len(), 1);
+    }
+}

@@ -1,0 +1,7 @@
+//! What a decision needs to know: the cluster's objects, those that steps name, the infrastructure roles, the teams.
+
+pub mod infrastructure_roles;
+mod objects;
+pub mod teams_api;
+
+pub use objects::{Error, observe};

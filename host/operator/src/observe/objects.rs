@@ -1,0 +1,64 @@
+//! What exists for one cluster: from the store, and by name where a step asks for an object that is not the cluster's own.
+
+use std::collections::BTreeSet;
+
+use kube::api::{Api, DynamicObject};
+use pgloom_api::config::Config;
+use pgloom_decide::Kind;
+use pgloom_decide::Observed;
+use pgloom_decide::transform::transform;
+use pgloom_engine::{NamedObject, Pipeline};
+use serde_json::Value;
+
+use crate::cache::{ClusterKey, Store, discover};
+
+/// Why something could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An object that the manifest or the configuration names could not be read.
+    #[error("failed to read {kind} {name}")]
+    Named {
+        /// As in `ConfigMap`.
+        kind: String,
+        /// The object's name.
+        name: String,
+        /// What came back.
+        #[source]
+        source: Box<kube::Error>,
+    },
+}
+
+/// The cluster's own objects, and those that steps name for this manifest; one that does not exist is left out.
+pub async fn observe(
+    client: &kube::Client,
+    store: &Store,
+    key: &ClusterKey,
+    manifest: &Value,
+    config: &Config,
+    pipeline: &Pipeline,
+) -> Result<Observed, Error> {
+    let mut observed =
+        Observed { objects: store.objects(key).iter().map(|kept| kept.object()).collect(), ..Observed::default() };
+    let named: BTreeSet<NamedObject> = pipeline.named(manifest, config.values());
+    for wanted in named {
+        if let Some(object) = fetch(client, key, &wanted).await? {
+            observed.add_named(object);
+        }
+    }
+    Ok(observed)
+}
+
+async fn fetch(client: &kube::Client, key: &ClusterKey, wanted: &NamedObject) -> Result<Option<Value>, Error> {
+    let kind = Kind::new(&wanted.api_version, &wanted.kind);
+    let resource = discover(client, &kind).await;
+    let namespace = wanted.namespace.as_deref().unwrap_or(&key.namespace);
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let found = api.get_opt(&wanted.name).await.map_err(|source| Error::Named {
+        kind: wanted.kind.clone(),
+        name: format!("{namespace}/{}", wanted.name),
+        source: Box::new(source),
+    })?;
+    let Some(found) = found else { return Ok(None) };
+    let object = serde_json::to_value(found).unwrap_or_default();
+    Ok(Some(transform(&kind, object, true).object))
+}

@@ -1,0 +1,264 @@
+//! TeamsApi: who is in a team, by the Teams API.
+//!
+//! The API answers `GET {teams_api_url}/teams/{team}` with a list of login names, or with an object that has them under
+//! `member`. It is asked beside the looks at clusters, so that no look waits for it; a cluster is looked at when an answer
+//! has come that says something new. What cannot be had is a warning: the roles that exist stay.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::body::{self, Body};
+use axum::http::{Request, StatusCode, Uri, header};
+use futures::channel::mpsc::UnboundedSender;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use pgloom_decide::credential::{Data, Password};
+use pgloom_decide::role::{Finding, Team};
+use rustls::crypto::ring;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::cache::ClusterKey;
+use crate::report::root_cause;
+
+/// How long an answer may take, that of the API server for the token included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer is used, a failure too, so that a thousand clusters of a team ask once.
+const CACHE_TTL: Duration = Duration::from_secs(60);
+/// How long an answer is kept that nobody asks for again.
+const IDLE_TTL: Duration = Duration::from_secs(7200);
+/// The longest answer that is read, in bytes.
+const MAX_ANSWER: usize = 1 << 20;
+/// The keys of the token's Secret.
+const TOKEN_TYPE: &str = "read-only-token-type";
+const TOKEN: &str = "read-only-token-secret";
+
+/// What the operator configuration and the manifest say about teams.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `teams_api_url`.
+    pub url: String,
+    /// `oauth_token_secret_name`: the namespace and the name.
+    pub token: (String, String),
+    /// `postgres_superuser_teams`.
+    pub superuser_teams: Vec<String>,
+    /// `spec.teamId`.
+    pub owner: String,
+}
+
+/// What is known of the teams of a cluster.
+#[derive(Debug, Default)]
+pub struct Teams {
+    /// Superuser teams first, then the owner unless it is one of them.
+    pub teams: Vec<Team>,
+    /// What is not known.
+    pub findings: Vec<Finding>,
+    /// Whether the first answer for a team is still to come.
+    pub asking: bool,
+}
+
+/// Why the members of a team are not known.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is none.
+    #[error("\"{0}\" is no address: set teams_api_url to an http or https URL")]
+    Url(String),
+    /// There is no certificate authority to verify the API by.
+    #[error(
+        "there are no certificate authorities to verify the team API by: mount a bundle of them into the operator's pod, and name the file in its variable SSL_CERT_FILE"
+    )]
+    Authorities(#[source] Arc<std::io::Error>),
+    /// No answer.
+    #[error("the team API does not answer: {0}")]
+    Reach(String),
+    /// An answer that says no.
+    #[error("team API query failed with status code {status}{message}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What the API said, as the end of the sentence.
+        message: String,
+    },
+    /// The Secret with the token cannot be used.
+    #[error(
+        "the Secret of oauth_token_secret_name holds no bearer token: set its key {TOKEN_TYPE} to Bearer and its key {TOKEN} to the token"
+    )]
+    Token,
+    /// An answer that cannot be read.
+    #[error("could not parse team API response: it is neither a list of names nor an object with the key \"member\"")]
+    Answer,
+}
+
+type Agent<Connector> = Client<Connector, Body>;
+type Answer = Result<Vec<String>, Error>;
+
+/// The Teams API, with its latest answers.
+#[derive(Clone)]
+pub struct TeamsApi {
+    client: kube::Client,
+    changed: UnboundedSender<ClusterKey>,
+    plain: Agent<HttpConnector>,
+    by_tls: Arc<OnceLock<Result<Agent<HttpsConnector<HttpConnector>>, Error>>>,
+    questions: Arc<Mutex<HashMap<Question, Cached>>>,
+}
+
+/// What is asked, and the namespace and name of the token's Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Question {
+    address: Uri,
+    token: (String, String),
+}
+
+/// How a question stands.
+struct Cached {
+    answer: Option<Answer>,
+    /// When it was asked last.
+    asked: Instant,
+    running: bool,
+    /// Whom a new answer concerns.
+    clusters: HashSet<ClusterKey>,
+}
+
+impl TeamsApi {
+    /// Nothing is asked yet. Clusters that an answer concerns are sent to `changed`.
+    pub fn new(client: kube::Client, changed: UnboundedSender<ClusterKey>) -> Self {
+        let plain = Client::builder(TokioExecutor::new()).build_http();
+        Self { client, changed, plain, by_tls: Arc::default(), questions: Arc::default() }
+    }
+
+    /// What is known of the teams whose members get roles on a cluster. Asks, and does not wait for the answer.
+    pub fn of(&self, key: &ClusterKey, settings: &Settings) -> Teams {
+        let owner =
+            Some(&settings.owner).filter(|owner| !owner.is_empty() && !settings.superuser_teams.contains(owner));
+        let names = settings.superuser_teams.iter().map(|name| (name, true)).chain(owner.map(|name| (name, false)));
+        let mut known = Teams::default();
+        for (name, superusers) in names {
+            match self.members(key, settings, name) {
+                Some(Ok(members)) => known.teams.push(Team { name: name.clone(), members, superusers }),
+                Some(Err(error)) => {
+                    let message = format!("the members of team \"{name}\" are not known: {error}");
+                    known.findings.push(Finding::warning(message));
+                }
+                None => known.asking = true,
+            }
+        }
+        known
+    }
+
+    /// The latest answer, however old; the question is asked again if it is.
+    fn members(&self, key: &ClusterKey, settings: &Settings, team: &str) -> Option<Answer> {
+        let address = format!("{}/teams/{}", settings.url.trim_end_matches('/'), encoded(team));
+        let Some(address) =
+            address.parse().ok().filter(|address: &Uri| matches!(address.scheme_str(), Some("http" | "https")))
+        else {
+            return Some(Err(Error::Url(settings.url.clone())));
+        };
+        let question = Question { address, token: settings.token.clone() };
+        let mut questions = self.lock();
+        questions.retain(|_, cached| cached.running || cached.asked.elapsed() < IDLE_TTL);
+        let cached = questions.entry(question.clone()).or_insert_with(|| Cached {
+            answer: None,
+            asked: Instant::now(),
+            running: false,
+            clusters: HashSet::new(),
+        });
+        cached.clusters.insert(key.clone());
+        if !cached.running && (cached.answer.is_none() || cached.asked.elapsed() >= CACHE_TTL) {
+            (cached.running, cached.asked) = (true, Instant::now());
+            tokio::spawn(self.clone().find_out(question));
+        }
+        cached.answer.clone()
+    }
+
+    async fn find_out(self, question: Question) {
+        let answer = match timeout(REQUEST_TIMEOUT, self.ask(&question)).await {
+            Ok(answer) => answer,
+            Err(elapsed) => Err(Error::Reach(elapsed.to_string())),
+        };
+        let mut questions = self.lock();
+        let Some(cached) = questions.get_mut(&question) else { return };
+        let told = |answer: &Answer| answer.clone().map_err(|error| error.to_string());
+        let is_news = cached.answer.as_ref().map(told) != Some(told(&answer));
+        (cached.running, cached.answer) = (false, Some(answer));
+        let clusters = std::mem::take(&mut cached.clusters);
+        if is_news {
+            // The receiver is gone only when the operator stops.
+            clusters.into_iter().for_each(|key| _ = self.changed.unbounded_send(key));
+        }
+    }
+
+    async fn ask(&self, question: &Question) -> Answer {
+        let (namespace, name) = &question.token;
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let secret = secrets.get_opt(name).await.map_err(|error| Error::Reach(root_cause(&error)))?;
+        let token = token(secret.as_ref().map(Data::from).as_ref())?;
+        let mut request = Request::get(question.address.clone());
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));
+        }
+        // Neither message holds the token.
+        let request = request.body(Body::empty()).map_err(|_| Error::Reach("the token is no header's value".into()))?;
+        let response = match question.address.scheme_str() {
+            Some("https") => self.by_tls.get_or_init(by_tls).as_ref().map_err(Clone::clone)?.request(request),
+            _ => self.plain.request(request),
+        };
+        let response = response.await.map_err(|error| Error::Reach(root_cause(&error)))?;
+        let (parts, body) = response.into_parts();
+        let body =
+            body::to_bytes(Body::new(body), MAX_ANSWER).await.map_err(|error| Error::Reach(root_cause(&error)))?;
+        read(parts.status, &body)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Question, Cached>> {
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The token of the Secret that `oauth_token_secret_name` names. Without a Secret the API is asked without a token.
+fn token(secret: Option<&Data>) -> Result<Option<Password>, Error> {
+    let Some(Data(data)) = secret else { return Ok(None) };
+    let text = |key: &str| data.get(key).and_then(|value| std::str::from_utf8(value).ok());
+    match (text(TOKEN_TYPE), text(TOKEN)) {
+        (Some("Bearer"), Some(token)) if !token.is_empty() => Ok(Some(Password::new(token))),
+        _ => Err(Error::Token),
+    }
+}
+
+/// By TLS, with the authorities of the image or those that `SSL_CERT_FILE` names. An image from scratch has none.
+fn by_tls() -> Result<Agent<HttpsConnector<HttpConnector>>, Error> {
+    let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(ring::default_provider());
+    let builder = builder.map_err(|error| Error::Authorities(Arc::new(error)))?;
+    Ok(Client::builder(TokioExecutor::new()).build(builder.https_only().enable_http1().build()))
+}
+
+fn read(status: StatusCode, body: &[u8]) -> Answer {
+    let answer: Result<Value, _> = serde_json::from_slice(body);
+    if status != StatusCode::OK {
+        let message = match answer {
+            Ok(answer) => match answer["error"].as_str() {
+                Some(error) => format!(" and message: '{error}'"),
+                None => String::new(),
+            },
+            Err(error) => format!(" and malformed response: {error}"),
+        };
+        return Err(Error::Refused { status: status.as_u16(), message });
+    }
+    let answer = answer.map_err(|_| Error::Answer)?;
+    let names = if answer.is_array() { &answer } else { &answer["member"] };
+    let names = names.as_array().ok_or(Error::Answer)?;
+    names.iter().map(|name| name.as_str().map(String::from).ok_or(Error::Answer)).collect()
+}
+
+/// A team's name as a part of a path.
+fn encoded(team: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    team.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! Promises about what the Teams API is asked, and what becomes of its answers.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::http::HeaderMap;
+use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::StreamExt as _;
+use futures::channel::mpsc::{UnboundedReceiver, unbounded};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::testing::FakeApiServer;
+
+/// A Teams API that knows two teams and counts its questions.
+async fn api(token: &'static str) -> (String, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let answer = |value: Value| {
+        move |headers: HeaderMap| async move {
+            count.fetch_add(1, Ordering::SeqCst);
+            let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+            if given == token {
+                (StatusCode::OK, value.to_string())
+            } else {
+                (StatusCode::UNAUTHORIZED, r#"{"error": "who?"}"#.into())
+            }
+        }
+    };
+    let router = Router::new()
+        .route("/api/teams/acid", get(answer.clone()(json!(["ada", "grace"]))))
+        .route("/api/teams/dba", get(answer(json!({"dn": "x", "member": ["root"], "alias": []}))));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/api/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, asked)
+}
+
+fn settings(url: &str, superuser_teams: &[&str]) -> Settings {
+    Settings {
+        url: url.into(),
+        token: ("own".into(), "token".into()),
+        superuser_teams: superuser_teams.iter().map(|team| (*team).into()).collect(),
+        owner: "acid".into(),
+    }
+}
+
+/// A way to the API, with this token in its Secret, and what it tells of clusters.
+fn teams(token: Option<&str>) -> (TeamsApi, UnboundedReceiver<ClusterKey>) {
+    let mut api_server = FakeApiServer::new();
+    if let Some(token) = token {
+        let data = json!({TOKEN_TYPE: STANDARD.encode("Bearer"), TOKEN: STANDARD.encode(token)});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token"}, "data": data});
+        api_server = api_server.with("/api/v1/namespaces/own/secrets/token", secret);
+    }
+    let (changed, told) = unbounded();
+    (TeamsApi::new(api_server.client(), changed), told)
+}
+
+fn key(name: &str) -> ClusterKey {
+    ClusterKey::new("ns", name)
+}
+
+/// What is known when every answer has come.
+async fn told(teams: &TeamsApi, settings: &Settings) -> (Vec<String>, Vec<String>) {
+    let known = loop {
+        let known = teams.of(&key("acid-a"), settings);
+        if !known.asking {
+            break known;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let line = |team: Team| format!("{} {:?} {}", team.name, team.members, team.superusers);
+    let findings = known.findings.into_iter().map(|finding| finding.message);
+    (known.teams.into_iter().map(line).collect(), findings.collect())
+}
+
+#[tokio::test]
+async fn superuser_teams_come_first_and_answers_are_lists_or_objects() {
+    let (url, _) = api("").await;
+    let (lines, findings) = told(&teams(None).0, &settings(&url, &["dba"])).await;
+    assert_eq!(lines, [r#"dba ["root"] true"#, r#"acid ["ada", "grace"] false"#]);
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
+#[tokio::test]
+async fn an_owner_that_is_a_superuser_team_is_asked_for_once() {
+    let (url, _) = api("").await;
+    let (lines, _) = told(&teams(None).0, &settings(&url, &["acid"])).await;
+    assert_eq!(lines, [r#"acid ["ada", "grace"] true"#]);
+}
+
+#[tokio::test]
+async fn many_clusters_of_a_team_ask_once_and_are_looked_at_when_the_answer_has_come() {
+    let (url, asked) = api("").await;
+    let (teams, mut changed) = teams(None);
+    for name in ["acid-a", "acid-b", "acid-c"] {
+        assert!(teams.of(&key(name), &settings(&url, &[])).asking);
+    }
+    let mut looked = [changed.next().await, changed.next().await, changed.next().await].map(Option::unwrap);
+    looked.sort_by_key(|key| key.name.to_string());
+    assert_eq!(looked, ["acid-a", "acid-b", "acid-c"].map(key));
+    assert!(!teams.of(&key("acid-d"), &settings(&url, &[])).asking);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn an_api_that_hangs_holds_nobody() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (teams, _changed) = teams(None);
+    let begun = Instant::now();
+    assert!(teams.of(&key("acid-a"), &settings(&url, &[])).asking);
+    assert!(begun.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn the_token_is_sent_and_a_refusal_is_a_warning() {
+    let (url, _) = api("Bearer t0ken").await;
+    let (lines, findings) = told(&teams(Some("t0ken")).0, &settings(&url, &[])).await;
+    assert_eq!((lines.len(), findings), (1, vec![]));
+    let (lines, findings) = told(&teams(Some("0ther")).0, &settings(&url, &[])).await;
+    assert!(lines.is_empty());
+    assert_eq!(
+        findings,
+        ["the members of team \"acid\" are not known: team API query failed with status code 401 and message: 'who?'"]
+    );
+}
+
+#[tokio::test]
+async fn an_api_that_is_not_there_is_a_warning() {
+    for (url, expected) in [
+        ("http://127.0.0.1:1/", "the members of team \"acid\" are not known: the team API does not answer"),
+        ("nonsense", "the members of team \"acid\" are not known: \"nonsense\" is no address"),
+        ("file:///etc", "the members of team \"acid\" are not known: \"file:///etc\" is no address"),
+    ] {
+        let (lines, findings) = told(&teams(None).0, &settings(url, &[])).await;
+        assert!(lines.is_empty());
+        assert!(findings[0].starts_with(expected), "{findings:?}");
+    }
+}
+
+#[test]
+fn answers_are_told_apart() {
+    for (status, body, expected) in [
+        (200, "{}", "could not parse team API response"),
+        (200, "[1]", "could not parse team API response"),
+        (200, "<html>", "could not parse team API response"),
+        (404, r#"{"title": "Not Found"}"#, "team API query failed with status code 404"),
+        (500, r#"{"error": "broken"}"#, "team API query failed with status code 500 and message: 'broken'"),
+        (502, "<html>", "team API query failed with status code 502 and malformed response: expected value"),
+    ] {
+        let error = read(StatusCode::from_u16(status).unwrap(), body.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    assert_eq!(read(StatusCode::OK, br#"{"member": ["a", "b"]}"#).unwrap(), ["a", "b"]);
+}
+
+#[test]
+fn a_token_is_a_bearer_token_or_none() {
+    let data = |entries: &[(&str, &str)]| {
+        Data(entries.iter().map(|(key, value)| ((*key).into(), value.as_bytes().to_vec())).collect())
+    };
+    assert!(token(None).unwrap().is_none());
+    let good = data(&[(TOKEN_TYPE, "Bearer"), (TOKEN, "t0ken")]);
+    assert_eq!(token(Some(&good)).unwrap(), Some(Password::new("t0ken")));
+    for bad in [data(&[]), data(&[(TOKEN_TYPE, "Basic"), (TOKEN, "x")]), data(&[(TOKEN_TYPE, "Bearer"), (TOKEN, "")])] {
+        assert!(token(Some(&bad)).unwrap_err().to_string().contains("holds no bearer token"));
+    }
+}
+
+#[test]
+fn a_teams_name_stays_in_its_part_of_the_path() {
+    assert_eq!(encoded("acid-1_x"), "acid-1_x");
+    assert_eq!(encoded("../a b?"), "%2E%2E%2Fa%20b%3F");
+}

@@ -1,0 +1,83 @@
+//! Decides what the cluster is to be, away from the threads that answer the network.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pgloom_decide::finding::sentence;
+use pgloom_decide::plan_cache::{Entry, Key};
+use pgloom_decide::status::Condition;
+use pgloom_decide::{Observed, Plan, decide};
+
+use super::{Error, Progress, Reconciliation};
+use crate::report::Event;
+use crate::serve::metrics::PluginLabels;
+
+impl Reconciliation<'_> {
+    /// What the cluster is to be.
+    pub async fn decide(&self, observed: Observed, progress: &mut Progress) -> Result<Arc<Plan>, Error> {
+        let context = self.context;
+        let (config, pipeline) = (self.settings.config.clone(), self.settings.pipeline.clone());
+        let key = Key::of(&self.manifest, &observed);
+        if let Some(plan) = context.plans.get(self.key, &key, &config, &pipeline) {
+            context.metrics.decisions_reused.inc();
+            return Ok(self.planned(plan, progress));
+        }
+        let manifest = self.manifest.clone();
+        let (with_config, with_pipeline) = (config.clone(), pipeline.clone());
+        let _permit = context.deciding.acquire().await;
+        let begun = Instant::now();
+        let decided =
+            tokio::task::spawn_blocking(move || decide(&manifest, &with_config, &observed, &with_pipeline)).await;
+        context.metrics.decide_seconds.observe(begun.elapsed().as_secs_f64());
+        match decided.map_err(Error::Interrupted)? {
+            Ok(plan) => {
+                let plan = Arc::new(plan);
+                context.plans.insert(self.key, Entry { key, config, pipeline, plan: plan.clone() });
+                Ok(self.planned(plan, progress))
+            }
+            Err(error) => {
+                self.count_failure(&error);
+                Err(Error::Decide(error))
+            }
+        }
+    }
+
+    fn planned(&self, plan: Arc<Plan>, progress: &mut Progress) -> Arc<Plan> {
+        progress.conditions.push(Condition::holds("Valid", "Valid", "the manifest can be used"));
+        progress.warnings.extend(plan.findings.iter().map(|finding| {
+            let reason = reason(finding.path.as_deref().unwrap_or_default());
+            Event::warning(reason, sentence(finding))
+        }));
+        self.context.update_state(self.key, |state| state.last.clone_from(&plan.last));
+        progress.plan = Some(plan.clone());
+        plan
+    }
+
+    fn count_failure(&self, error: &pgloom_decide::Error) {
+        if let pgloom_decide::Error::Pipeline(run) = error {
+            let labels = PluginLabels { step: run.step.clone(), reason: error.category().to_owned() };
+            self.context.metrics.plugin_failures.get_or_create(&labels).inc();
+        }
+    }
+}
+
+/// The reason that people know for a warning about a field.
+fn reason(path: &str) -> &'static str {
+    match path {
+        path if path.starts_with("spec.postgresql.version") => "PostgreSQL",
+        path if path.starts_with("spec.resources") => "ResourceLimits",
+        _ => "Manifest",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_carry_the_reasons_that_people_know() {
+        assert_eq!(reason("spec.postgresql.version"), "PostgreSQL");
+        assert_eq!(reason("spec.resources.limits.cpu"), "ResourceLimits");
+        assert_eq!(reason("spec.clone"), "Manifest");
+    }
+}

@@ -1,0 +1,146 @@
+//! Why a reconcile failed, and when it is tried again.
+
+use std::time::Duration;
+
+use kube::runtime::controller::Action;
+use pgloom_decide as decide;
+use pgloom_decide::patroni::NoCandidate;
+
+use crate::execute::{password, patroni};
+use crate::{apply, observe};
+
+/// Why a reconcile failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something that the manifest names could not be looked at.
+    #[error("failed to observe the cluster")]
+    Observe(#[source] observe::Error),
+    /// The infrastructure roles could not be read.
+    #[error("failed to read the infrastructure roles")]
+    Infrastructure(#[source] kube::Error),
+    /// There is no plan.
+    #[error("there is nothing to apply")]
+    Decide(#[source] decide::Error),
+    /// The decision was lost with its thread.
+    #[error("the decision was cut off")]
+    Interrupted(#[source] tokio::task::JoinError),
+    /// An object was not written.
+    #[error("failed to apply the plan")]
+    Apply(#[source] apply::Error),
+    /// A Secret was not written.
+    #[error("failed to keep the Secret {name}")]
+    Secret {
+        /// The Secret's name.
+        name: String,
+        /// What came back.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// No password could be made.
+    #[error("failed to make a password")]
+    Password(#[source] password::Error),
+    /// A pod could not be replaced or looked at.
+    #[error("failed to roll pod {pod}")]
+    Roll {
+        /// The pod's name.
+        pod: String,
+        /// What came back.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The leadership could not be moved.
+    #[error("failed to move the leadership away from {from}")]
+    Switchover {
+        /// The leader.
+        from: String,
+        /// Why.
+        #[source]
+        source: Switchover,
+    },
+    /// The manifest itself could not be written.
+    #[error("failed to write the manifest's {part}")]
+    Manifest {
+        /// `finalizers` or `status`.
+        part: &'static str,
+        /// What came back.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// Something that was made for the cluster could not be removed.
+    #[error("failed to remove the cluster")]
+    Delete(#[source] apply::Error),
+}
+
+/// Why the leadership was not moved.
+#[derive(Debug, thiserror::Error)]
+pub enum Switchover {
+    /// Patroni does not answer or refuses.
+    #[error(transparent)]
+    Patroni(patroni::Error),
+    /// No member may lead.
+    #[error(transparent)]
+    Candidate(NoCandidate),
+}
+
+impl Error {
+    /// A stable word for metrics, conditions and events.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Observe(_) | Self::Infrastructure(_) => "ObserveFailed",
+            Self::Decide(error) => error.category(),
+            Self::Interrupted(_) => "Interrupted",
+            Self::Apply(error) | Self::Delete(error) => match error {
+                apply::Error::Refused { .. } => "ObjectRefused",
+                apply::Error::Foreign { .. } => "ObjectForeign",
+                apply::Error::Forbidden { .. } => "Forbidden",
+                apply::Error::Write { .. } => "WriteFailed",
+            },
+            Self::Secret { .. } | Self::Manifest { .. } => "WriteFailed",
+            Self::Password(_) => "NoPassword",
+            Self::Roll { .. } => "RollFailed",
+            Self::Switchover { .. } => "SwitchoverFailed",
+        }
+    }
+
+    /// When to try again after so many failures in a row, `repair` at the latest. What only people can mend is looked at that
+    /// seldom: an edit of the manifest is told by a watch, but not everything that it names is watched.
+    pub fn requeue(&self, failures: u32, repair: Duration) -> Action {
+        match self {
+            Self::Decide(decide::Error::Manifest(_) | decide::Error::Configuration(_))
+            | Self::Apply(apply::Error::Foreign { .. } | apply::Error::Forbidden { .. }) => Action::requeue(repair),
+            _ => Action::requeue(Duration::from_secs(1).saturating_mul(1 << failures.min(16)).min(repair)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPAIR: Duration = Duration::from_secs(300);
+
+    fn refused() -> Error {
+        Error::Apply(apply::Error::Refused { kind: "Service".into(), name: "c".into(), reason: "no".into() })
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_used_is_tried_again_seldom_as_what_it_names_may_have_come() {
+        let error = Error::Decide(decide::Error::Manifest(vec![]));
+        assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
+    }
+
+    #[test]
+    fn other_failures_are_tried_again_ever_later_and_within_the_repair_period() {
+        let after = |failures| refused().requeue(failures, REPAIR);
+        assert_eq!(after(0), Action::requeue(Duration::from_secs(1)));
+        assert_eq!(after(3), Action::requeue(Duration::from_secs(8)));
+        assert_eq!(after(40), Action::requeue(REPAIR));
+    }
+
+    #[test]
+    fn what_the_operator_may_not_do_is_tried_again_seldom() {
+        let error =
+            Error::Apply(apply::Error::Forbidden { kind: "Service".into(), name: "c".into(), reason: "no".into() });
+        assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
+    }
+}

@@ -1,0 +1,181 @@
+//! The driver: reconciles one cluster. Each step is a method in the file of its name: observe, decide, apply, roll,
+//! database, execute, report; or delete.
+//!
+//! Nothing here waits for what takes time: the cluster is reconciled again when a watch event comes or a job ends.
+
+mod apply;
+mod credentials;
+mod database;
+mod decide;
+mod delete;
+mod error;
+mod execute;
+mod finalizer;
+mod observe;
+mod recover;
+mod report;
+mod roll;
+mod service_account;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::controller::Action;
+use pgloom_decide::Kind;
+use pgloom_decide::Plan;
+use pgloom_decide::members::Members;
+use pgloom_decide::status::Condition;
+use serde_json::Value;
+use tracing::{Instrument, info_span, warn};
+
+pub use database::DEADLINE as DATABASE_DEADLINE;
+pub use error::Error;
+pub use execute::DEADLINE as PATRONI_DEADLINE;
+
+use crate::cache::ClusterKey;
+use crate::context::Context;
+use crate::observe::teams_api::Teams;
+use crate::report::{Event, error_chain, reference};
+use crate::serve::metrics::ResultLabel;
+use crate::settings::Settings;
+
+/// The annotation that says which operator looks after a manifest.
+const CONTROLLER: &str = "acid.zalan.do/controller";
+
+/// When to reconcile again while not everything has been listed.
+const UNSYNCED: Duration = Duration::from_secs(1);
+
+/// When to reconcile again a cluster whose teams are asked for the first time, if no answer comes before.
+const ASKING: Duration = Duration::from_secs(15);
+
+/// One reconcile of one cluster.
+struct Reconciliation<'a> {
+    context: &'a Context,
+    key: &'a ClusterKey,
+    settings: Settings,
+    manifest: Value,
+    version: u64,
+    about: ObjectReference,
+}
+
+/// What a reconcile found, whether it succeeded or not.
+#[derive(Default)]
+struct Progress {
+    plan: Option<Arc<Plan>>,
+    members: Members,
+    conditions: Vec<Condition>,
+    warnings: Vec<Event>,
+    actions: Option<Vec<Value>>,
+    /// Whether something failed that did not end the reconcile.
+    failed: bool,
+    /// The leader that has to hand over before the cluster gets smaller, and the members that may take over.
+    handover: Option<(String, Vec<String>)>,
+    /// When to reconcile again at the latest.
+    requeue_after: Option<Duration>,
+    /// What is under way, and whether it changes what runs.
+    underway: Option<(String, bool)>,
+}
+
+impl Progress {
+    /// Reconciles again after this time at the latest.
+    fn requeue_within(&mut self, time: Duration) {
+        self.requeue_after = Some(self.requeue_after.map_or(time, |before| before.min(time)));
+    }
+
+    /// Records that something is under way.
+    fn wait(&mut self, why: impl Into<String>, changing: bool) {
+        let changing = changing || self.underway.as_ref().is_some_and(|(_, changing)| *changing);
+        self.underway = Some((why.into(), changing));
+    }
+}
+
+/// Reconciles a cluster and says when to reconcile it again.
+pub async fn reconcile(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
+    let span = info_span!("cluster", namespace = %key.namespace, name = %key.name);
+    let begun = Instant::now();
+    context.metrics.reconciles_running.inc();
+    let result = reconcile_manifest(context, key).instrument(span.clone()).await;
+    context.metrics.reconciles_running.dec();
+    context.metrics.reconcile_seconds.observe(begun.elapsed().as_secs_f64());
+    let category = result.as_ref().err().map_or("ok", Error::category);
+    context.metrics.reconciles.get_or_create(&ResultLabel { result: category.to_owned() }).inc();
+    if let Err(error) = &result {
+        span.in_scope(|| warn!(category, error = %error_chain(error), "reconcile failed"));
+    }
+    result
+}
+
+async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
+    if !context.store.synced() {
+        // New watches have been started, and what they have not listed yet would look as if it were gone.
+        return Ok(Action::requeue(UNSYNCED));
+    }
+    let Some(kept) = context.store.manifest(key) else {
+        context.forget(key).await;
+        return Ok(Action::await_change());
+    };
+    let manifest = kept.object();
+    if !is_ours(&manifest, &context.controller_id) {
+        return Ok(Action::await_change());
+    }
+    let (settings, about) = (context.settings.borrow().clone(), reference(&manifest));
+    let reconciliation = Reconciliation { context, key, settings, version: kept.version, about, manifest };
+    if reconciliation.manifest["metadata"]["deletionTimestamp"].is_string() {
+        return reconciliation.delete().await;
+    }
+    let teams = reconciliation.teams();
+    if teams.asking {
+        return Ok(Action::requeue(ASKING));
+    }
+    let mut progress = Progress::default();
+    let result = reconciliation.run(teams, &mut progress).await;
+    reconciliation.report(progress, result).await
+}
+
+impl Reconciliation<'_> {
+    async fn run(&self, teams: Teams, progress: &mut Progress) -> Result<(), Error> {
+        let slot = self.context.slots.acquire().await;
+        progress.members = self.members();
+        self.ensure_finalizer().await?;
+        let observed = self.observe(teams).await?;
+        let plan = self.decide(observed, progress).await?;
+        self.report_creating(&plan).await?;
+        self.ensure_service_account(&plan).await;
+        self.apply(&plan, progress).await?;
+        drop(slot);
+        self.roll(progress).await?;
+        let database = self.database(&plan, progress);
+        self.execute(&plan, database.as_ref(), progress).await;
+        self.prune(&plan, progress).await
+    }
+
+    /// The members as their pods show them.
+    fn members(&self) -> Members {
+        let objects = self.context.store.objects(self.key);
+        let pods = objects.iter().filter(|cached| cached.kind.is("Pod")).map(|cached| cached.object());
+        let lock = objects.iter().find(|cached| cached.kind.is("Endpoints") && cached.name == self.key.name);
+        Members::of(pods, lock.map(|lock| lock.object()).as_ref(), &self.settings.config)
+    }
+
+    /// The StatefulSet as it exists.
+    fn stateful_set(&self) -> Option<Value> {
+        let kind = Kind::new("apps/v1", "StatefulSet");
+        let objects = self.context.store.objects(self.key);
+        objects.iter().find(|kept| kept.kind == kind && kept.name == self.key.name).map(|kept| kept.object())
+    }
+
+    /// How many members the cluster is to have.
+    pub fn wanted(&self) -> usize {
+        let replicas = self.stateful_set().and_then(|set| set["spec"]["replicas"].as_u64());
+        replicas.and_then(|replicas| usize::try_from(replicas).ok()).unwrap_or(0)
+    }
+}
+
+/// Whether a manifest is looked after by the operator with this id. No annotation goes with no id.
+fn is_ours(manifest: &Value, controller_id: &str) -> bool {
+    manifest["metadata"]["annotations"][CONTROLLER].as_str().unwrap_or_default() == controller_id
+}
+
+#[cfg(test)]
+mod tests;

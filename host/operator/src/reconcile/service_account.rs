@@ -1,0 +1,61 @@
+//! The service account of a namespace's database pods and its role binding: created where they are missing.
+
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use kube::api::PostParams;
+use pgloom_decide::Kind;
+use pgloom_decide::Plan;
+use pgloom_decide::transform::MANAGER;
+use tracing::warn;
+
+use super::Reconciliation;
+use crate::cache::api_resource;
+
+impl Reconciliation<'_> {
+    /// Creates what is missing. A failure is only told: somebody else may have made it under rights of their own.
+    pub async fn ensure_service_account(&self, plan: &Plan) {
+        if self.is_prepared() {
+            return;
+        }
+        for object in &plan.accounts {
+            if let Err(error) = self.create_if_missing(object).await {
+                warn!(kind = %object["kind"], name = %object["metadata"]["name"], %error, "the object was not created");
+                return;
+            }
+        }
+        let mut accounts = self.context.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        accounts.insert(self.key.namespace.to_string(), Instant::now());
+    }
+
+    /// Whether they were seen not long ago. Nobody tells when they go, and no pod can be made without them: as long as pods are
+    /// missing they are asked for at every look.
+    fn is_prepared(&self) -> bool {
+        if !self.stateful_set().is_some_and(|set| set["status"]["replicas"] == set["spec"]["replicas"]) {
+            return false;
+        }
+        let accounts = self.context.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        accounts.get(&*self.key.namespace).is_some_and(|seen| seen.elapsed() < self.settings.resync())
+    }
+
+    async fn create_if_missing(&self, object: &serde_json::Value) -> Result<(), kube::Error> {
+        let Some(kind) = Kind::of(object) else { return Ok(()) };
+        let api = kube::Api::<kube::api::DynamicObject>::namespaced_with(
+            self.context.client.clone(),
+            &self.key.namespace,
+            &api_resource(&kind),
+        );
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        if api.get_metadata_opt(name).await?.is_some() {
+            return Ok(());
+        }
+        let Ok(body) = serde_json::from_value(object.clone()) else { return Ok(()) };
+        let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
+        match api.create(&params, &body).await {
+            Ok(_) => self.context.metrics.wrote(&kind.kind, "create"),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}

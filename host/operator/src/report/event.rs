@@ -1,0 +1,147 @@
+//! Events of a `postgresql` object: a warning that lasts is published once, not at every resync.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{self, EventType, Reporter};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tracing::warn;
+
+use crate::cache::ClusterKey;
+
+/// The longest note that the API server accepts, in bytes.
+const NOTE: usize = 1024;
+
+/// An event of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Event {
+    /// Whether something is wrong.
+    pub warning: bool,
+    /// One word, as in `Create`.
+    pub reason: String,
+    /// For people.
+    pub note: String,
+}
+
+impl Event {
+    /// Something that happened.
+    pub fn normal(reason: &str, note: impl Into<String>) -> Self {
+        Self { warning: false, reason: reason.into(), note: note.into() }
+    }
+
+    /// Something that is wrong.
+    pub fn warning(reason: &str, note: impl Into<String>) -> Self {
+        Self { warning: true, ..Self::normal(reason, note) }
+    }
+}
+
+/// Publishes events, and remembers the current warnings of each cluster.
+#[derive(Clone)]
+pub struct Recorder {
+    recorder: events::Recorder,
+    warnings: Arc<Mutex<HashMap<ClusterKey, HashSet<Event>>>>,
+}
+
+impl Recorder {
+    /// A recorder under the operator's name; `controller_id` tells several operators apart.
+    pub fn new(client: Client, controller_id: &str) -> Self {
+        let controller = if controller_id.is_empty() { "pgloom".to_owned() } else { format!("pgloom/{controller_id}") };
+        let recorder = events::Recorder::new(client, Reporter { controller, instance: None });
+        Self { recorder, warnings: Arc::default() }
+    }
+
+    /// Publishes an event. A failure is logged only.
+    pub async fn publish(&self, about: &ObjectReference, event: &Event) {
+        let published = events::Event {
+            type_: if event.warning { EventType::Warning } else { EventType::Normal },
+            reason: event.reason.clone(),
+            note: Some(cut(&event.note)),
+            action: action(event),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&published, about).await {
+            warn!(reason = %event.reason, %error, "the event was not published");
+        }
+    }
+
+    /// Publishes the current warnings of a cluster; those of the last call are not published again.
+    pub async fn publish_warnings(&self, key: &ClusterKey, about: &ObjectReference, warnings: Vec<Event>) {
+        let current: HashSet<Event> = warnings.iter().cloned().collect();
+        let before = self.warnings.lock().await.insert(key.clone(), current).unwrap_or_default();
+        for warning in warnings {
+            if !before.contains(&warning) {
+                self.publish(about, &warning).await;
+            }
+        }
+    }
+
+    /// Forgets a cluster.
+    pub async fn forget(&self, key: &ClusterKey) {
+        self.warnings.lock().await.remove(key);
+    }
+}
+
+/// The recorder counts events of the same action as one and keeps the first one's note. So another note is another action.
+fn action(event: &Event) -> String {
+    let mut hasher = DefaultHasher::new();
+    event.note.hash(&mut hasher);
+    format!("{}-{:08x}", event.reason, hasher.finish() & 0xffff_ffff)
+}
+
+/// What an event of an object refers to.
+pub fn reference(object: &Value) -> ObjectReference {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let metadata = &object["metadata"];
+    ObjectReference {
+        api_version: text(&object["apiVersion"]),
+        kind: text(&object["kind"]),
+        name: text(&metadata["name"]),
+        namespace: text(&metadata["namespace"]),
+        uid: text(&metadata["uid"]),
+        ..ObjectReference::default()
+    }
+}
+
+/// Cuts a note to what the API server accepts.
+fn cut(note: &str) -> String {
+    if note.len() <= NOTE {
+        return note.to_owned();
+    }
+    let mut end = NOTE - 3;
+    while !note.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}...", note.get(..end).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::FakeApiServer;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn a_lasting_warning_is_published_once_and_again_after_it_was_gone() {
+        let api_server = FakeApiServer::new();
+        let recorder = Recorder::new(api_server.client(), "");
+        let (key, about) =
+            (ClusterKey::new("ns", "c"), reference(&json!({"metadata": {"name": "c", "namespace": "ns"}})));
+        let warning = Event::warning("Sync", "no version");
+        for warnings in [vec![warning.clone()], vec![warning.clone()], vec![], vec![warning]] {
+            recorder.publish_warnings(&key, &about, warnings).await;
+        }
+        assert_eq!(api_server.writes().len(), 2);
+        assert_eq!(api_server.writes()[0].body["type"], "Warning");
+        assert_eq!(api_server.writes()[0].body["reportingController"], "pgloom");
+    }
+
+    #[test]
+    fn a_long_note_is_cut_at_a_character() {
+        let note = cut(&"ä".repeat(600));
+        assert!(note.len() <= NOTE && note.ends_with("ä..."), "{}", note.len());
+    }
+}

@@ -1,0 +1,85 @@
+//! The operator's HTTP routes: health, readiness and metrics.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use super::metrics::Metrics;
+
+/// Why the routes are not served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is taken or not ours.
+    #[error("cannot listen on {0}; choose another address with --listen")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// The server stopped.
+    #[error("the HTTP server stopped")]
+    Serve(#[source] std::io::Error),
+}
+
+/// Opens the port; nothing is served before [`serve`].
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen(address, source))
+}
+
+/// Serves `/healthz`, `/readyz` and `/metrics` for ever.
+pub async fn serve(listener: TcpListener, metrics: Metrics) -> Result<(), Error> {
+    axum::serve(listener, router(metrics)).await.map_err(Error::Serve)
+}
+
+fn router(metrics: Metrics) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(render_metrics))
+        .with_state(metrics)
+}
+
+async fn ready(State(metrics): State<Metrics>) -> impl IntoResponse {
+    match metrics.is_ready() {
+        true => (StatusCode::OK, "ok\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not everything has been listed and loaded yet\n"),
+    }
+}
+
+async fn render_metrics(State(metrics): State<Metrics>) -> impl IntoResponse {
+    let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
+    match metrics.text() {
+        Ok(text) => (StatusCode::OK, kind, text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn get_route(address: SocketAddr, path: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).await.unwrap();
+        page
+    }
+
+    #[tokio::test]
+    async fn the_operator_is_alive_at_once_and_ready_when_it_says_so() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let metrics = Metrics::new();
+        let server = tokio::spawn(serve(listener, metrics.clone()));
+        assert!(get_route(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        assert!(get_route(address, "/readyz").await.starts_with("HTTP/1.1 503"));
+        metrics.set_ready();
+        assert!(get_route(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+        assert!(get_route(address, "/metrics").await.contains("pgloom_leading"));
+        server.abort();
+    }
+}

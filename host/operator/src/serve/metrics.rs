@@ -1,0 +1,209 @@
+//! The operator's metrics, as Prometheus reads them.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// The operator's metrics. Cloning shares them.
+#[derive(Clone)]
+pub struct Metrics {
+    /// Reconciles that ended, by result: `ok`, or the category of the error.
+    pub reconciles: Family<ResultLabel, Counter>,
+    /// How long reconciles took.
+    pub reconcile_seconds: Histogram,
+    /// Reconciles that run at the moment.
+    pub reconciles_running: Gauge,
+    /// Plugin calls that failed, by step and phase.
+    pub plugin_failures: Family<PluginLabels, Counter>,
+    /// Decisions that were reused, as nothing had changed that they rest on.
+    pub decisions_reused: Counter,
+    /// How long a run of the pipeline took.
+    pub decide_seconds: Histogram,
+    /// How often the pipeline was loaded and taken into use.
+    pub pipeline_generation: Gauge,
+    /// Whether the newest pipeline could not be loaded, so that an older one runs.
+    pub pipeline_rejected: Gauge,
+    /// Whether the newest operator configuration could not be used, so that an older one is.
+    pub configuration_rejected: Gauge,
+    /// Clusters by `PostgresClusterStatus`.
+    pub clusters: Family<StatusLabel, Gauge>,
+    /// Objects written, by kind and verb.
+    pub writes: Family<WriteLabels, Counter>,
+    /// Watches that broke off, by kind.
+    pub watch_failures: Family<KindLabel, Counter>,
+    /// Database synchronisations that ended, by result.
+    pub database_syncs: Family<ResultLabel, Counter>,
+    /// Whether this operator is the one that writes.
+    pub leading: Gauge<u64, AtomicU64>,
+    registry: std::sync::Arc<Registry>,
+    ready: std::sync::Arc<AtomicBool>,
+}
+
+/// How something ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ResultLabel {
+    /// `ok`, or the category of the error.
+    pub result: String,
+}
+
+/// Which plugin call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PluginLabels {
+    /// The step's name in the pipeline.
+    pub step: String,
+    /// What failed: as in `trap` or `deadline`.
+    pub reason: String,
+}
+
+/// A cluster's status.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StatusLabel {
+    /// As in `Running`.
+    pub status: String,
+}
+
+/// Which write.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WriteLabels {
+    /// As in `StatefulSet`.
+    pub kind: String,
+    /// `create`, `apply` or `delete`.
+    pub verb: &'static str,
+}
+
+/// Which kind of object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabel {
+    /// As in `StatefulSet`.
+    pub kind: String,
+}
+
+impl Metrics {
+    /// All metrics at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("pgloom");
+        let mut metrics = Self {
+            reconciles: Family::default(),
+            reconcile_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 9)),
+            reconciles_running: Gauge::default(),
+            plugin_failures: Family::default(),
+            decisions_reused: Counter::default(),
+            decide_seconds: Histogram::new(exponential_buckets(0.000_1, 4.0, 9)),
+            pipeline_generation: Gauge::default(),
+            pipeline_rejected: Gauge::default(),
+            configuration_rejected: Gauge::default(),
+            clusters: Family::default(),
+            writes: Family::default(),
+            watch_failures: Family::default(),
+            database_syncs: Family::default(),
+            leading: Gauge::default(),
+            registry: std::sync::Arc::default(),
+            ready: std::sync::Arc::default(),
+        };
+        metrics.register(&mut registry);
+        metrics.registry = std::sync::Arc::new(registry);
+        metrics
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("reconciles", "Reconciles that ended, by result", self.reconciles.clone());
+        registry.register_with_unit(
+            "reconcile_duration",
+            "How long reconciles took",
+            Unit::Seconds,
+            self.reconcile_seconds.clone(),
+        );
+        registry.register(
+            "decisions_reused",
+            "Decisions that were reused, as nothing had changed that they rest on",
+            self.decisions_reused.clone(),
+        );
+        registry.register("reconciles_running", "Reconciles that run at the moment", self.reconciles_running.clone());
+        registry.register(
+            "plugin_failures",
+            "Plugin calls that failed, by step and reason",
+            self.plugin_failures.clone(),
+        );
+        registry.register_with_unit(
+            "decide_duration",
+            "How long decisions took",
+            Unit::Seconds,
+            self.decide_seconds.clone(),
+        );
+        registry.register(
+            "pipeline_generation",
+            "How often a pipeline was taken into use",
+            self.pipeline_generation.clone(),
+        );
+        registry.register(
+            "pipeline_rejected",
+            "1 if the newest pipeline could not be loaded",
+            self.pipeline_rejected.clone(),
+        );
+        registry.register(
+            "configuration_rejected",
+            "1 if the newest operator configuration could not be used",
+            self.configuration_rejected.clone(),
+        );
+        registry.register("clusters", "Clusters by status", self.clusters.clone());
+        registry.register("object_writes", "Objects written, by kind and verb", self.writes.clone());
+        registry.register("watch_failures", "Watches that broke off, by kind", self.watch_failures.clone());
+        registry.register(
+            "database_syncs",
+            "Database synchronisations that ended, by result",
+            self.database_syncs.clone(),
+        );
+        registry.register("leading", "1 if this operator is the one that writes", self.leading.clone());
+    }
+
+    /// The metrics in the OpenMetrics text format.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// Notes that everything has been listed and loaded once.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// Whether everything has been listed and loaded once.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Counts a write.
+    pub fn wrote(&self, kind: &str, verb: &'static str) {
+        self.writes.get_or_create(&WriteLabels { kind: kind.to_owned(), verb }).inc();
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_carry_the_prefix_and_their_unit() {
+        let metrics = Metrics::new();
+        metrics.wrote("StatefulSet", "apply");
+        metrics.reconcile_seconds.observe(0.5);
+        let text = metrics.text().unwrap();
+        assert!(text.contains("pgloom_object_writes_total{kind=\"StatefulSet\",verb=\"apply\"} 1"), "{text}");
+        assert!(text.contains("pgloom_reconcile_duration_seconds_count 1"), "{text}");
+        assert!(text.contains("pgloom_leading 0"), "{text}");
+    }
+}

@@ -1,0 +1,265 @@
+//! The operator configuration and the pipeline in use: read at start, followed while running, and replaced only by what can
+//! be used. A bad new one leaves the good running one in place and is reported by the log, an event and a metric.
+
+mod file;
+mod source;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::mpsc::UnboundedSender;
+use futures::{Stream, StreamExt};
+use kube::Client;
+use pgloom_api::config::Config;
+use pgloom_api::pipeline::Document;
+use pgloom_api::{Finding as Problem, document};
+use pgloom_engine::pipeline::LoadError;
+use pgloom_engine::{Engine, Pipeline};
+use serde_json::Value;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::args::{self, PipelineSource, Source};
+use crate::cache::{ClusterKey, Store};
+use crate::report::{Event, Recorder, error_chain, reference};
+use crate::serve::metrics::Metrics;
+use source::Found;
+
+/// The operator configuration and the pipeline that are in use.
+#[derive(Clone)]
+pub struct Settings {
+    /// The operator configuration.
+    pub config: Arc<Config>,
+    /// The pipeline.
+    pub pipeline: Arc<Pipeline>,
+}
+
+impl Settings {
+    /// The time between two looks at a cluster that nothing happened to.
+    pub fn resync(&self) -> Duration {
+        at_least_a_second(self.config.duration("resync_period"))
+    }
+
+    /// The longest time until something that failed is tried again.
+    pub fn repair(&self) -> Duration {
+        at_least_a_second(self.config.duration("repair_period"))
+    }
+}
+
+/// A period of nothing would mean to never stop looking.
+fn at_least_a_second(period: Duration) -> Duration {
+    period.max(Duration::from_secs(1))
+}
+
+/// Why there are no settings to start with, or no new ones.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It does not exist.
+    #[error("{0} does not exist; create it, or name another")]
+    Missing(String),
+    /// The API server could not be asked.
+    #[error("failed to read {0}")]
+    Read(String, #[source] Box<kube::Error>),
+    /// The file could not be read.
+    #[error("failed to read {0}; give another file with --pipeline")]
+    File(String, #[source] std::io::Error),
+    /// It is not YAML.
+    #[error("{0} cannot be read")]
+    Syntax(String, #[source] document::Error),
+    /// It is not one document.
+    #[error("{0} holds several documents; one is wanted")]
+    Several(String),
+    /// Its content cannot be used.
+    #[error("{name} cannot be used: {}", joined(.problems))]
+    Content {
+        /// What cannot be used.
+        name: String,
+        /// Why.
+        problems: Vec<Problem>,
+    },
+    /// A step could not be loaded.
+    #[error("the pipeline {0} cannot be loaded")]
+    Load(String, #[source] LoadError),
+    /// The loading was cut off.
+    #[error("the loading of the pipeline was cut off")]
+    Interrupted(#[source] tokio::task::JoinError),
+}
+
+fn joined(problems: &[Problem]) -> String {
+    let errors = problems.iter().filter(|problem| problem.is_error());
+    errors.map(Problem::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// Reads settings and follows their changes.
+pub struct Loader {
+    /// The API server.
+    pub client: Client,
+    /// Compiles and runs plugins.
+    pub engine: Arc<Engine>,
+    /// How the operator is run.
+    pub config: args::Config,
+    /// The operator's own namespace.
+    pub namespace: String,
+    /// Tells what cannot be used.
+    pub recorder: Recorder,
+    /// The metrics.
+    pub metrics: Metrics,
+}
+
+impl Loader {
+    /// The settings to start with.
+    ///
+    /// # Errors
+    /// If the configuration or the pipeline cannot be read or used.
+    pub async fn first(&self) -> Result<Settings, Error> {
+        let config = match self.configuration_source() {
+            Some(source) => self.configuration(&source.get(&self.client).await?)?,
+            None => Config::defaults(),
+        };
+        let found = match &self.config.pipeline {
+            PipelineSource::File(path) => file::read(path)?,
+            PipelineSource::Object(named) => source::pipeline(named, &self.namespace).get(&self.client).await?,
+        };
+        let pipeline = self.pipeline(&found, None).await?;
+        self.metrics.pipeline_generation.set(1);
+        Ok(Settings { config: Arc::new(config), pipeline: Arc::new(pipeline) })
+    }
+
+    /// Follows changes for ever. When new settings are in use every cluster is looked at.
+    pub async fn follow(
+        self,
+        settings: watch::Sender<Settings>,
+        store: Arc<Store>,
+        changed: UnboundedSender<ClusterKey>,
+    ) {
+        let mut configurations = self.configurations();
+        let mut pipelines = self.pipelines();
+        loop {
+            let in_use = tokio::select! {
+                Some(found) = configurations.next() => self.take_configuration(&found, &settings).await,
+                Some(found) = pipelines.next() => self.take_pipeline(&found, &settings).await,
+                else => return,
+            };
+            if in_use {
+                reconcile_all(&store, &changed);
+            }
+        }
+    }
+
+    async fn take_configuration(&self, found: &Found, settings: &watch::Sender<Settings>) -> bool {
+        let result = self.configuration(found);
+        self.metrics.configuration_rejected.set(i64::from(result.is_err()));
+        match result {
+            Ok(config) if config == *settings.borrow().config => false,
+            Ok(config) => {
+                info!(source = %found.name, "the new operator configuration is in use");
+                settings.send_modify(|settings| settings.config = Arc::new(config));
+                true
+            }
+            Err(error) => {
+                self.tell(found, "Configuration", &error).await;
+                false
+            }
+        }
+    }
+
+    async fn take_pipeline(&self, found: &Found, settings: &watch::Sender<Settings>) -> bool {
+        let running = settings.borrow().pipeline.clone();
+        let result = self.pipeline(found, Some(running)).await;
+        self.metrics.pipeline_rejected.set(i64::from(result.is_err()));
+        self.report(found, result.as_ref().err()).await;
+        match result {
+            Ok(pipeline) => {
+                info!(source = %found.name, "the new pipeline is in use");
+                self.metrics.pipeline_generation.inc();
+                settings.send_modify(|settings| settings.pipeline = Arc::new(pipeline));
+                true
+            }
+            Err(error) => {
+                self.tell(found, "Pipeline", &error).await;
+                false
+            }
+        }
+    }
+
+    fn configuration(&self, found: &Found) -> Result<Config, Error> {
+        let loaded =
+            Config::read(&found.document).map_err(|problems| Error::Content { name: found.name.clone(), problems })?;
+        for warning in &loaded.warnings {
+            warn!(source = %found.name, "{warning}");
+        }
+        Ok(loaded.config)
+    }
+
+    async fn pipeline(&self, found: &Found, running: Option<Arc<Pipeline>>) -> Result<Pipeline, Error> {
+        let document = Document::read(&found.document)
+            .map_err(|problems| Error::Content { name: found.name.clone(), problems })?;
+        let (engine, folder, name) = (self.engine.clone(), self.config.plugins.clone(), found.name.clone());
+        let loading = move || Pipeline::load(&engine, &document, &folder, running.as_deref());
+        let loaded = tokio::task::spawn_blocking(loading).await.map_err(Error::Interrupted)?;
+        loaded.map_err(|source| Error::Load(name, source))
+    }
+
+    /// Tells that something new cannot be used. Only the operator that writes speaks by events.
+    async fn tell(&self, found: &Found, reason: &str, error: &Error) {
+        let message = error_chain(error);
+        error!(source = %found.name, error = %message, "what runs stays in use");
+        if self.metrics.leading.get() == 1 && found.document["metadata"]["uid"].is_string() {
+            let event = Event::warning(reason, format!("what runs stays in use: {message}"));
+            self.recorder.publish(&reference(&found.document), &event).await;
+        }
+    }
+
+    /// Writes the condition `Loaded` of a Pipeline object.
+    async fn report(&self, found: &Found, error: Option<&Error>) {
+        if self.metrics.leading.get() == 1
+            && let PipelineSource::Object(named) = &self.config.pipeline
+            && let Err(error) =
+                source::pipeline(named, &self.namespace).report(&self.client, &found.document, error).await
+        {
+            warn!(%error, "the status of the pipeline was not written");
+        }
+    }
+
+    fn configuration_source(&self) -> Option<source::Object> {
+        match &self.config.configuration {
+            Source::Defaults => None,
+            Source::ConfigMap(named) => Some(source::config_map(named, &self.namespace)),
+            Source::Object(named) => Some(source::configuration(named, &self.namespace)),
+        }
+    }
+
+    fn configurations(&self) -> impl Stream<Item = Found> + Unpin + use<> {
+        match self.configuration_source() {
+            Some(source) => source.follow(self.client.clone()),
+            None => futures::stream::pending().boxed(),
+        }
+    }
+
+    fn pipelines(&self) -> impl Stream<Item = Found> + Unpin + use<> {
+        match &self.config.pipeline {
+            PipelineSource::File(path) => file::follow(path.clone(), self.config.plugins.clone()),
+            PipelineSource::Object(named) => source::pipeline(named, &self.namespace).follow(self.client.clone()),
+        }
+    }
+}
+
+fn reconcile_all(store: &Store, changed: &UnboundedSender<ClusterKey>) {
+    // The receiver is gone only when the operator stops.
+    store.clusters().into_iter().for_each(|key| _ = changed.unbounded_send(key));
+}
+
+/// A document that is the same as the one before is no news.
+fn news(documents: impl Stream<Item = Found> + Send + 'static) -> futures::stream::BoxStream<'static, Found> {
+    let mut before: Option<Value> = None;
+    documents
+        .filter(move |found| {
+            let is_news = before.as_ref() != Some(&found.content());
+            before = Some(found.content());
+            futures::future::ready(is_news)
+        })
+        .boxed()
+}
+
+#[cfg(test)]
+mod tests;
