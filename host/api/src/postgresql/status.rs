@@ -1,4 +1,4 @@
-//! What the operator says of a cluster.
+//! The status of a cluster, which the operator writes.
 
 use std::fmt;
 
@@ -6,7 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// What the operator says of a cluster. Objects of very old operators hold a bare string; it is read as the first field.
+use crate::action::ActionPhase;
+
+/// The status of a cluster. Objects of very old operators have a text instead; it is read as the first field.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PostgresqlStatus {
@@ -14,55 +16,55 @@ pub struct PostgresqlStatus {
     #[serde(rename = "PostgresClusterStatus", skip_serializing_if = "ClusterStatus::is_unknown")]
     #[schemars(with = "Option<String>")]
     pub cluster_status: ClusterStatus,
-    /// The `metadata.generation` that this status speaks of.
+    /// The `metadata.generation` that was reconciled last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// What holds: `Ready`, `Reconciled`, and what plugins say.
+    /// `ActionsDone`, `Applied`, `DatabaseSynced`, `Ready`, `RolledOut`, `Valid`, and the conditions of plugins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
-    /// The pod that leads.
+    /// The pod that holds Patroni's leader lock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leader: Option<String>,
-    /// How many pods there are.
+    /// The number of pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number_of_instances: Option<i32>,
-    /// How many pods serve.
+    /// The number of pods that are ready and have a role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_instances: Option<i32>,
     /// The labels of the pods, as `kubectl get pods -l` takes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_selector: Option<String>,
-    /// The pods, and what Patroni says of each.
+    /// The pods, and what Patroni reports of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub members: Vec<MemberStatus>,
-    /// What plugins have asked the operator to do, beside objects.
+    /// The actions that plugins request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["step", "key"]))]
     pub actions: Vec<ActionStatus>,
 }
 
-/// How the last reconciliation went, in one word.
+/// The result of the last reconciliation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClusterStatus {
-    /// Nothing has been said yet.
+    /// There is no status yet.
     #[default]
     #[serde(rename = "")]
     Unknown,
-    /// It is made for the first time.
+    /// The cluster is created.
     Creating,
-    /// It is changed.
+    /// The cluster is changed.
     Updating,
-    /// All is as it should be.
+    /// The cluster is as desired.
     Running,
-    /// It could not be made.
+    /// The cluster could not be created.
     CreateFailed,
-    /// It could not be changed.
+    /// The cluster could not be changed.
     UpdateFailed,
-    /// It could not be brought back to what it should be.
+    /// A difference from the desired state could not be repaired.
     SyncFailed,
-    /// The manifest cannot be used; nothing was touched.
+    /// The manifest cannot be used; the cluster was not changed.
     Invalid,
 }
 
@@ -75,40 +77,41 @@ pub struct MemberStatus {
     /// `leader`, `replica`, `sync_standby` or `standby_leader`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// What Patroni calls its state, as in `running`, `streaming`, `creating replica`.
+    /// The state in Patroni's words, as in `running`, `streaming`, `creating replica`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// The timeline that it is on.
+    /// The timeline of its WAL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeline: Option<i64>,
-    /// How many bytes it is behind the leader.
+    /// The replication lag in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag: Option<i64>,
-    /// Whether it has to be restarted for a setting to take effect.
+    /// Whether a setting takes effect only after a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_restart: Option<bool>,
 }
 
-/// What became of something that a plugin asked for.
+/// An action that a plugin requests, and how far it has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionStatus {
-    /// The step of the pipeline that asked.
+    /// The step of the pipeline that requests it.
     pub step: String,
-    /// The key by which the plugin knows the action.
+    /// The key that the plugin gives the action.
     pub key: String,
     /// `pending`, `running`, `done`, `failed` or `refused`.
-    pub phase: String,
-    /// For people.
+    #[schemars(with = "String")]
+    pub phase: ActionPhase,
+    /// Details for users.
     #[serde(default)]
     pub message: String,
-    /// Since when the phase holds.
+    /// The time of the last change of the phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
 }
 
 impl ClusterStatus {
-    /// Whether nothing has been said yet.
+    /// Whether there is no status yet.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         *self == Self::Unknown

@@ -107,7 +107,7 @@ fn a_user_cannot_read_a_credential_of_the_operator_by_writing_its_placeholder_wh
     assert_eq!(error.category(), "InvalidManifest");
     assert_eq!(
         error.to_string(),
-        "ConfigMap environment data.KEY: pgloom-sealed: is the operator's own mark for credentials; write the value itself there"
+        "ConfigMap environment data.KEY: pgloom-sealed: is reserved for the operator's placeholders of credentials; write the value itself there"
     );
 }
 
