@@ -4,10 +4,10 @@ mod roles;
 
 use std::collections::BTreeMap;
 
-use pgloom_api::Finding;
 use pgloom_api::config::Config;
 use pgloom_api::placeholder::{self, Credentials};
 use pgloom_api::validate::{Cluster, Validated, validate};
+use pgloom_api::{Finding, ObjectRef};
 use pgloom_engine::{Condition, Decision, Desired, Input, Pipeline, RequestedAction, Response, RunError};
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::apply_order::in_order;
 use crate::credential::{self, Wanted};
 use crate::kind::ObjectKey;
 use crate::role::Roles;
-use crate::{Error, Observed, finding, service_account};
+use crate::{Error, Observed, service_account};
 
 /// What one cluster is to be.
 #[derive(Clone, Debug)]
@@ -132,10 +132,23 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
 }
 
 fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<Validated, Error> {
-    if let Some(finding) = observed.objects.iter().find_map(finding::of_forgery) {
+    if let Some(finding) = observed.objects.iter().find_map(forgery) {
         return Err(Error::Manifest(vec![finding]));
     }
     validate(manifest, &config.rules()).map_err(Error::Manifest)
+}
+
+/// The finding about an existing object that holds a placeholder of a credential. Its author wants a step to copy the
+/// placeholder to a place where the host fills it in.
+fn forgery(object: &Value) -> Option<Finding> {
+    let path = placeholder::forged(object)?;
+    let key = ObjectKey::of(object);
+    let object = ObjectRef {
+        api_version: key.api_version.to_owned(),
+        kind: key.kind.to_owned(),
+        name: key.name.to_owned(),
+    };
+    Some(placeholder::forgery().at(path).of(object).remedy("write the value itself there"))
 }
 
 /// A plugin that refuses the manifest does not fail: its findings are what the user has to read.

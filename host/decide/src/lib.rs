@@ -8,7 +8,6 @@
 pub mod api_defaults;
 pub mod apply_order;
 pub mod credential;
-mod finding;
 pub mod kind;
 pub mod members;
 pub mod patroni;
