@@ -5,6 +5,7 @@
 //! ([`Observed`]) and the pipeline, and get a [`Plan`] or an [`Error`]. What of an update or a report is a pure function
 //! of what was read is here as well: [`rollout`], [`status`], [`credential::plan`].
 
+pub mod api_defaults;
 pub mod apply_order;
 pub mod credential;
 pub mod kind;

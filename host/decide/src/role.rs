@@ -56,7 +56,7 @@ impl Origin {
 /// How a role gets its password.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PasswordSource {
-    /// It has none: nobody logs in by it, or by PAM only.
+    /// It has none: the role cannot log in, or by PAM only.
     None,
     /// Generated once and kept in the role's Secret.
     Generated,
@@ -64,7 +64,7 @@ pub enum PasswordSource {
     Given(Password),
 }
 
-/// Where a role's Secret lies.
+/// The namespace and labels of a role's Secret.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SecretPlace {
     /// The namespace; the cluster's own unless the operator allows another.
@@ -90,7 +90,7 @@ pub struct Role {
     pub parameters: BTreeMap<String, String>,
     /// How it gets its password.
     pub password: PasswordSource,
-    /// Where its Secret lies; `None` if it has none.
+    /// The place of its Secret; `None` if it has none.
     pub secret: Option<SecretPlace>,
 }
 

@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::Unit;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
-use pgloom_api::postgresql::ClusterStatus;
+use pgloom_api::postgresql::{ClusterStatus, PostgresqlStatus};
 use pgloom_decide::Plan;
+use pgloom_decide::patroni::Cluster;
 use pgloom_decide::status::{self, Condition, Found, Outcome};
 use pgloom_decide::transform::MANAGER;
-use pgloom_engine::ConditionStatus;
-use tracing::warn;
+use serde::Deserialize as _;
+use tracing::{debug, warn};
 
 use super::{Error, Progress, Reconciliation};
 use crate::cache::ClusterKey;
@@ -25,7 +27,7 @@ const REQUEUE_AFTER: Duration = Duration::from_secs(15);
 impl Reconciliation<'_> {
     /// Says that a new cluster is being made.
     pub async fn report_creating(&self, _plan: &Plan) -> Result<(), Error> {
-        if status::phase_of(&self.manifest["status"]).is_some() {
+        if !self.status().cluster_status.is_unknown() {
             return Ok(());
         }
         self.write_status(&json!({"status": {"PostgresClusterStatus": ClusterStatus::Creating.as_str()}})).await?;
@@ -53,26 +55,26 @@ impl Reconciliation<'_> {
     pub async fn report(&self, mut progress: Progress, result: Result<(), Error>) -> Result<Action, Error> {
         let outcome = outcome(&progress, &result);
         if let Err(error) = &result {
-            blame(&mut progress, error, &self.manifest["status"]);
+            blame(&mut progress, error, self.status().cluster_status);
         }
         self.conditions_of_plugins(&mut progress);
         let wanted = progress.plan.as_ref().map(|_| self.wanted());
         progress.conditions.push(progress.members.condition(wanted));
         let before =
             self.context.store.manifest(self.key).map(|kept| kept.object()["status"].clone()).unwrap_or_default();
-        let found = self.found(&progress, outcome);
-        let now = Timestamp::now().round(Unit::Second).unwrap_or_default().to_string();
-        let after = status::status(&before, &found, &now);
-        self.context.count(self.key, status::phase_of(&after).map(|phase| phase.to_string()));
-        if let Some(patch) = status::patch(&before, &after)
+        let patroni = self.ask_leader(&progress).await;
+        let found = self.found(&progress, outcome, patroni.as_ref());
+        let typed = read(&before);
+        let after = status::status(&typed, &found, &now());
+        let phase = Some(after.cluster_status).filter(|phase| !phase.is_unknown());
+        self.context.count(self.key, phase.map(|phase| phase.to_string()));
+        if let Ok(Some(patch)) = status::patch(&before, &after)
             && let Err(error) = self.write_status(&patch).await
         {
-            // A status that cannot be written must not keep the cluster from being looked after.
+            // The cluster is reconciled also where its status cannot be written.
             warn!(error = %error_chain(&error), "the status was not written");
         }
-        if status::phase_of(&before) == Some(ClusterStatus::Creating)
-            && status::phase_of(&after) == Some(ClusterStatus::Running)
-        {
+        if typed.cluster_status == ClusterStatus::Creating && after.cluster_status == ClusterStatus::Running {
             self.context.recorder.publish(&self.about, &Event::normal("StatefulSet", "the pods serve")).await;
         }
         self.publish_warnings(progress.warnings.clone()).await;
@@ -92,7 +94,26 @@ impl Reconciliation<'_> {
         Ok(Action::requeue(progress.requeue_after.map_or(period, |time| time.min(period))))
     }
 
-    fn found(&self, progress: &Progress, outcome: Outcome) -> Found {
+    /// The status of the manifest.
+    pub fn status(&self) -> PostgresqlStatus {
+        self.manifest.get("status").map(read).unwrap_or_default()
+    }
+
+    /// What the leader's Patroni reports of all members; `None` without a leader that is ready, or without an answer.
+    ///
+    /// One request a reconcile, after all that matters is done. At rest that is one a resync.
+    async fn ask_leader(&self, progress: &Progress) -> Option<Cluster> {
+        let (leader, _) = progress.members.leader().filter(|(member, _)| member.ready)?;
+        match self.patroni(&leader.pod, progress).cluster().await {
+            Ok(cluster) => Some(cluster),
+            Err(error) => {
+                debug!(error = %error_chain(&error), "the status lacks what Patroni reports");
+                None
+            }
+        }
+    }
+
+    fn found(&self, progress: &Progress, outcome: Outcome, patroni: Option<&Cluster>) -> Found {
         let config = &self.settings.config;
         let labels = config.map("cluster_labels").into_iter().map(|(key, value)| format!("{key}={value}"));
         let name = format!("{}={}", config.text("cluster_name_label"), self.key.name);
@@ -102,7 +123,7 @@ impl Reconciliation<'_> {
             conditions: progress.conditions.clone(),
             dropped: self.dropped(progress),
             leader: progress.members.leader().map(|(member, _)| member.pod.clone()),
-            members: progress.members.status(),
+            members: progress.members.status(patroni),
             ready: progress.members.ready(),
             selector: labels.chain([name]).collect::<Vec<_>>().join(","),
             actions: progress.actions.clone(),
@@ -111,16 +132,7 @@ impl Reconciliation<'_> {
 
     fn conditions_of_plugins(&self, progress: &mut Progress) {
         let Some(plan) = progress.plan.clone() else { return };
-        progress.conditions.extend(plan.conditions.iter().map(|condition| Condition {
-            type_name: condition.type_name.clone(),
-            status: match condition.status {
-                ConditionStatus::Yes => "True",
-                ConditionStatus::No => "False",
-                ConditionStatus::Unknown => "Unknown",
-            },
-            reason: condition.reason.clone(),
-            message: condition.message.clone(),
-        }));
+        progress.conditions.extend(plan.conditions.iter().map(Condition::from));
     }
 
     /// Conditions of plugins that say nothing any more.
@@ -128,12 +140,21 @@ impl Reconciliation<'_> {
         if progress.plan.is_none() {
             return Vec::new();
         }
-        let before = self.manifest["status"]["conditions"].as_array().into_iter().flatten();
-        let types = before.filter_map(|condition| condition["type"].as_str());
+        let types = self.status().conditions.into_iter().map(|condition| condition.type_);
         let idle = progress.actions.as_ref().is_some_and(Vec::is_empty);
-        let stays = |type_name: &&str| status::OWN.contains(type_name) && !(idle && *type_name == status::ACTIONS);
-        types.filter(|type_name| !stays(type_name)).map(str::to_owned).collect()
+        let stays = |type_name: &str| status::OWN.contains(&type_name) && !(idle && type_name == status::ACTIONS);
+        types.filter(|type_name| !stays(type_name)).collect()
     }
+}
+
+/// A stored status. Reading it never fails.
+fn read(stored: &Value) -> PostgresqlStatus {
+    PostgresqlStatus::deserialize(stored).unwrap_or_default()
+}
+
+/// The current time in whole seconds, as the status holds it.
+pub fn now() -> Time {
+    Time(Timestamp::now().round(Unit::Second).unwrap_or_default())
 }
 
 fn outcome(progress: &Progress, result: &Result<(), Error>) -> Outcome {
@@ -147,15 +168,14 @@ fn outcome(progress: &Progress, result: &Result<(), Error>) -> Outcome {
 }
 
 /// Tells what went wrong by a condition and a warning.
-fn blame(progress: &mut Progress, error: &Error, before: &Value) {
+fn blame(progress: &mut Progress, error: &Error, before: ClusterStatus) {
     let (type_name, message) = match error {
         Error::Decide(pgloom_decide::Error::Manifest(_)) => ("Valid", root_cause(error)),
         _ => ("Applied", error_chain(error)),
     };
     progress.conditions.retain(|condition| condition.type_name != type_name);
     progress.conditions.push(Condition::fails(type_name, error.category(), message.clone()));
-    let created = status::phase_of(before)
-        .is_some_and(|phase| !matches!(phase, ClusterStatus::Creating | ClusterStatus::CreateFailed));
+    let created = !matches!(before, ClusterStatus::Unknown | ClusterStatus::Creating | ClusterStatus::CreateFailed);
     progress.warnings.push(Event::warning(if created { "Sync" } else { "Create" }, message));
 }
 

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Preconditions};
 use pgloom_api::validate::window::{MaintenanceWindow, Weekday};
 use pgloom_decide::patroni::candidate;
-use pgloom_decide::rollout::{self, Next, State, next};
+use pgloom_decide::rollout::{Next, State, difference, next};
 use pgloom_decide::status::Condition;
-use serde_json::Value;
 use tracing::{debug, info};
 
 use super::error::Switchover;
@@ -29,8 +29,8 @@ impl Reconciliation<'_> {
             progress.wait("the StatefulSet is being made", true);
             return Ok(());
         };
-        let status = &set["status"];
-        if status["observedGeneration"].as_u64() < set["metadata"]["generation"].as_u64() {
+        let status = set.status.clone().unwrap_or_default();
+        if status.observed_generation < set.metadata.generation {
             progress.wait("the StatefulSet's controller has not seen the change yet", true);
             return Ok(());
         }
@@ -40,8 +40,8 @@ impl Reconciliation<'_> {
         if let Some((leader, among)) = progress.handover.take() {
             return self.switch_over(&leader, &among.into_iter().collect(), progress).await;
         }
-        let revision = status["updateRevision"].as_str().unwrap_or_default();
-        self.mark_outdated(&set, revision, progress).await?;
+        let revision = status.update_revision.unwrap_or_default();
+        self.mark_outdated(&set, &revision, progress).await?;
         if progress.members.all.iter().any(|member| member.outdated) {
             self.ask_patroni(progress).await;
         }
@@ -68,10 +68,12 @@ impl Reconciliation<'_> {
     }
 
     /// Marks the members whose pods run another template.
-    async fn mark_outdated(&self, set: &Value, revision: &str, progress: &mut Progress) -> Result<(), Error> {
+    async fn mark_outdated(&self, set: &StatefulSet, revision: &str, progress: &mut Progress) -> Result<(), Error> {
         for index in 0..progress.members.all.len() {
             let Some(pod) = progress.members.pods.get(index) else { continue };
-            let outdated = pod["metadata"]["labels"][REVISION] != revision && self.differs(set, revision, pod).await?;
+            let made_from = pod.metadata.labels.as_ref().and_then(|labels| labels.get(REVISION));
+            let outdated =
+                made_from.is_none_or(|made_from| made_from != revision) && self.differs(set, revision, pod).await?;
             if let Some(member) = progress.members.all.get_mut(index) {
                 member.outdated = outdated;
             }
@@ -80,17 +82,18 @@ impl Reconciliation<'_> {
     }
 
     /// Whether a pod of another revision really differs from the template.
-    async fn differs(&self, set: &Value, revision: &str, pod: &Value) -> Result<bool, Error> {
-        let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+    async fn differs(&self, set: &StatefulSet, revision: &str, pod: &Pod) -> Result<bool, Error> {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
         if self.context.state(self.key).equals.get(uid).is_some_and(|equal| equal == revision) {
             return Ok(false);
         }
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
         let found = self.pods().get_opt(name).await.map_err(|source| failed(name, source))?;
-        let Some(whole) = found.and_then(|pod| serde_json::to_value(pod).ok()) else { return Ok(false) };
+        let Some(found) = found else { return Ok(false) };
         let config = &self.settings.config;
         let lazy = config.flag("enable_lazy_spilo_upgrade");
-        match rollout::difference(&set["spec"]["template"], &whole, config.text("pod_role_label"), lazy) {
+        let template = set.spec.as_ref().map(|spec| &spec.template);
+        match template.and_then(|template| difference(template, &found, config.text("pod_role_label"), lazy)) {
             Some(field) => {
                 debug!(pod = name, field, "the pod runs another template");
                 Ok(true)
@@ -143,8 +146,7 @@ impl Reconciliation<'_> {
 
     /// Deletes a pod, unless another of that name has taken its place.
     async fn replace(&self, name: &str, progress: &Progress) -> Result<(), Error> {
-        let pod = progress.members.pods.iter().find(|pod| pod["metadata"]["name"] == name);
-        let uid = pod.and_then(|pod| pod["metadata"]["uid"].as_str()).map(str::to_owned);
+        let uid = progress.members.pod(name).and_then(|pod| pod.metadata.uid.clone());
         let how = DeleteParams {
             preconditions: Some(Preconditions { uid, resource_version: None }),
             ..DeleteParams::default()
@@ -195,8 +197,8 @@ impl Reconciliation<'_> {
 
     /// The Patroni of a pod.
     pub fn patroni(&self, name: &str, progress: &Progress) -> Patroni {
-        let pod = progress.members.pods.iter().find(|pod| pod["metadata"]["name"] == name);
-        let address = pod.and_then(|pod| pod["status"]["podIP"].as_str()?.parse().ok());
+        let pod = progress.members.pod(name);
+        let address = pod.and_then(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok());
         let pod = patroni::Pod { namespace: self.key.namespace.to_string(), name: name.to_owned(), address };
         Patroni::new(self.context.transport.clone(), pod)
     }
