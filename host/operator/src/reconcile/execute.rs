@@ -1,17 +1,20 @@
 //! The actions that plugins asked for: each is done or kept, and how it stands is recorded in the status.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
 use pgloom_decide::Plan;
+use pgloom_decide::members::Members;
 use pgloom_decide::patroni::{difference, lowers_a_limit, restart_next};
 use pgloom_decide::status::{ACTIONS, Condition};
 use pgloom_engine::{Action, RequestedAction};
 use serde_json::{Value, json};
 
-use super::{Progress, Reconciliation};
+use super::Reconciliation;
+use super::database::Synchronized;
+use super::decide::Decided;
+use super::steps::Requeue;
 use crate::context::Outcome;
 use crate::execute::patroni::{self, Patroni};
 use crate::execute::task::{Failure, JobStatus, fingerprint};
@@ -30,28 +33,43 @@ const LOOKS: u32 = 8;
 /// How an action stands, in the words of the status.
 type Phase = (&'static str, String);
 
+/// How the plugins' actions go.
+pub struct Executed {
+    /// The actions for the status.
+    pub actions: Vec<Value>,
+    /// The condition `ActionsDone`; `None` without actions.
+    pub condition: Option<Condition>,
+    /// What people should know.
+    pub warnings: Vec<Event>,
+    /// When an action is due again.
+    pub requeue: Requeue,
+}
+
 impl Reconciliation<'_> {
-    /// Does and keeps the actions, and notes how each stands.
-    pub async fn execute(&self, plan: &Arc<Plan>, database: Option<&JobStatus<Outcome>>, progress: &mut Progress) {
-        let patroni = self.keep_patroni(plan, progress);
-        let mut records = Vec::new();
+    /// Executes the actions that are due, and records how each goes.
+    pub async fn execute(&self, decided: &Decided, synchronized: &Synchronized, members: &Members) -> Executed {
+        let plan = &decided.plan;
+        let (patroni, mut requeue) = match self.configure_patroni(plan, members) {
+            Some(job) => (Some(job.status), job.requeue),
+            None => (None, Requeue::default()),
+        };
+        let (mut actions, mut warnings) = (Vec::new(), Vec::new());
         for requested in &plan.actions {
             let phase = match requested.granted {
-                true => self.execute_one(requested, database, patroni.as_ref()).await,
+                true => self.execute_one(requested, synchronized.job.as_ref(), patroni.as_ref()).await,
                 false => ("refused", format!("the pipeline does not grant {} to the step", kind(&requested.action))),
             };
             if matches!(phase.0, "refused" | "failed") {
                 let note = format!("{}: {}: {}", requested.step, requested.key, phase.1);
-                progress.warnings.push(Event::warning("Action", note));
+                warnings.push(Event::warning("Action", note));
             }
             if matches!(requested.action, Action::ExpandClaim(_)) && phase.0 != "done" {
-                // Not everything that a claim waits for is told by its watch.
-                progress.requeue_within(self.settings.repair());
+                // A claim also waits for what no watch reports, as for its StorageClass.
+                requeue = requeue.min(Requeue::within(self.settings.repair()));
             }
-            records.push(self.record(requested, phase));
+            actions.push(self.record(requested, phase));
         }
-        progress.conditions.extend(condition(&records));
-        progress.actions = Some(records);
+        Executed { condition: condition(&actions), actions, warnings, requeue }
     }
 
     async fn execute_one(
@@ -77,8 +95,8 @@ impl Reconciliation<'_> {
         }
     }
 
-    /// Sees to it that Patroni's dynamic configuration says what the plugins want, on the leader and away from the reconciliation.
-    fn keep_patroni(&self, plan: &Plan, progress: &mut Progress) -> Option<JobStatus<()>> {
+    /// Starts the job that makes Patroni's dynamic configuration what the plugins want, if it is due.
+    fn configure_patroni(&self, plan: &Plan, members: &Members) -> Option<PatroniJob> {
         let granted = || plan.actions.iter().filter(|requested| requested.granted);
         let wanted = granted().filter_map(|requested| match &requested.action {
             Action::ConfigurePatroni(text) => configuration(text),
@@ -90,22 +108,21 @@ impl Reconciliation<'_> {
         if wanted.is_empty() && !promote {
             return None;
         }
-        let leader =
-            progress.members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())?;
+        let leader = members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())?;
         let backoff = self.backoff_after(RETRY);
         let print = fingerprint(&(json!(wanted).to_string(), promote, &leader));
-        let patroni = self.patroni(&leader, progress);
-        let members =
-            progress.members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, progress)));
+        let patroni = self.patroni(&leader, members);
+        let members = members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, members)));
         let members: Vec<(String, Patroni)> = members.collect();
         let status = self.context.patronis.ensure(self.key, print, backoff, || async move {
             let result = configure(&patroni, &members, &wanted, promote).await;
             result.map_err(|error| Failure { passing: is_passing(&error), ..Failure::new(error_chain(&error)) })
         });
-        if let JobStatus::Failed(failure) = &status {
-            progress.requeue_within(backoff.delay(failure.times));
-        }
-        Some(status)
+        let requeue = match &status {
+            JobStatus::Failed(failure) => Requeue::within(backoff.delay(failure.times)),
+            _ => Requeue::default(),
+        };
+        Some(PatroniJob { status, requeue })
     }
 
     /// What the status tells of an action; `null` if nothing.
@@ -125,6 +142,13 @@ impl Reconciliation<'_> {
             "since": since.unwrap_or_else(now),
         })
     }
+}
+
+/// The job that changes Patroni's configuration.
+struct PatroniJob {
+    status: JobStatus<()>,
+    /// When it is due again.
+    requeue: Requeue,
 }
 
 /// What an action wants of Patroni's configuration, if it can be read.
