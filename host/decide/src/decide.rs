@@ -143,11 +143,8 @@ fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<V
 fn forgery(object: &Value) -> Option<Finding> {
     let path = placeholder::forged(object)?;
     let key = ObjectKey::of(object);
-    let object = ObjectRef {
-        api_version: key.api_version.to_owned(),
-        kind: key.kind.to_owned(),
-        name: key.name.to_owned(),
-    };
+    let object =
+        ObjectRef { api_version: key.api_version.to_owned(), kind: key.kind.to_owned(), name: key.name.to_owned() };
     Some(placeholder::forgery().at(path).of(object).remedy("write the value itself there"))
 }
 
