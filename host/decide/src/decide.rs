@@ -45,7 +45,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// All objects in the order of applying, as `pgloom render` prints them: with placeholders, Secrets without their passwords.
+    /// All objects in the order of applying, as `pgloom render` prints them: with placeholders, Secrets without their
+    /// passwords.
     pub fn documents(&self) -> Vec<Value> {
         let objects = self.objects.iter().map(|desired| desired.object.clone());
         let secrets = self.secrets.iter().map(Wanted::object);
