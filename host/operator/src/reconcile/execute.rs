@@ -1,19 +1,23 @@
 //! The actions that plugins asked for: each is done or kept, and how it stands is recorded in the status.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
 use pgloom_api::ActionPhase;
+use pgloom_api::postgresql::ActionStatus;
 use pgloom_decide::Plan;
+use pgloom_decide::members::Members;
 use pgloom_decide::patroni::{difference, lowers_a_limit, restart_next};
-use pgloom_decide::status::{action, condition_of_actions, recorded};
+use pgloom_decide::status::{Condition, action, condition_of_actions, recorded};
 use pgloom_engine::{Action, RequestedAction};
 use serde_json::{Value, json};
 
+use super::Reconciliation;
+use super::database::Synchronized;
+use super::decide::Decided;
 use super::report::now;
-use super::{Progress, Reconciliation};
+use super::steps::Requeue;
 use crate::context::Outcome;
 use crate::execute::patroni::{self, Patroni};
 use crate::execute::task::{Failure, JobStatus, fingerprint};
@@ -32,14 +36,31 @@ const LOOKS: u32 = 8;
 /// The phase of an action, and the reason or more about it.
 type Phase = (ActionPhase, String);
 
+/// How the plugins' actions go.
+pub struct Executed {
+    /// The actions for the status.
+    pub actions: Vec<ActionStatus>,
+    /// The condition `ActionsDone`; `None` without actions.
+    pub condition: Option<Condition>,
+    /// What people should know.
+    pub warnings: Vec<Event>,
+    /// When an action is due again.
+    pub requeue: Requeue,
+}
+
 impl Reconciliation<'_> {
-    /// Does and keeps the actions, and notes how each stands.
-    pub async fn execute(&self, plan: &Arc<Plan>, database: Option<&JobStatus<Outcome>>, progress: &mut Progress) {
-        let patroni = self.keep_patroni(plan, progress);
-        let (before, mut records) = (self.status().actions, Vec::new());
+    /// Executes the actions that are due, and records how each goes.
+    pub async fn execute(&self, decided: &Decided, synchronized: &Synchronized, members: &Members) -> Executed {
+        let plan = &decided.plan;
+        let (patroni, mut requeue) = match self.configure_patroni(plan, members) {
+            Some(job) => (Some(job.status), job.requeue),
+            None => (None, Requeue::default()),
+        };
+        let before = self.status().actions;
+        let (mut actions, mut warnings) = (Vec::new(), Vec::new());
         for requested in &plan.actions {
             let phase = match requested.granted {
-                true => self.execute_one(requested, database, patroni.as_ref()).await,
+                true => self.execute_one(requested, synchronized.job.as_ref(), patroni.as_ref()).await,
                 false => (
                     ActionPhase::Refused,
                     format!("the pipeline does not grant {} to the step", requested.action.kind()),
@@ -47,16 +68,15 @@ impl Reconciliation<'_> {
             };
             if matches!(phase.0, ActionPhase::Refused | ActionPhase::Failed) {
                 let note = format!("{}: {}: {}", requested.step, requested.key, phase.1);
-                progress.warnings.push(Event::warning("Action", note));
+                warnings.push(Event::warning("Action", note));
             }
             if matches!(requested.action, Action::ExpandClaim(_)) && phase.0 != ActionPhase::Done {
-                // Not everything that a claim waits for is told by its watch.
-                progress.requeue_within(self.settings.repair());
+                // A claim also waits for what no watch reports, as for its StorageClass.
+                requeue = requeue.min(Requeue::within(self.settings.repair()));
             }
-            records.push(action(&before, requested, phase.0, phase.1, &now()));
+            actions.push(action(&before, requested, phase.0, phase.1, &now()));
         }
-        progress.conditions.extend(condition_of_actions(&records));
-        progress.actions = Some(records);
+        Executed { condition: condition_of_actions(&actions), actions, warnings, requeue }
     }
 
     async fn execute_one(
@@ -84,8 +104,8 @@ impl Reconciliation<'_> {
         }
     }
 
-    /// Sees to it that Patroni's dynamic configuration says what the plugins want, on the leader and away from the reconciliation.
-    fn keep_patroni(&self, plan: &Plan, progress: &mut Progress) -> Option<JobStatus<()>> {
+    /// Starts the job that makes Patroni's dynamic configuration what the plugins want, if it is due.
+    fn configure_patroni(&self, plan: &Plan, members: &Members) -> Option<PatroniJob> {
         let granted = || plan.actions.iter().filter(|requested| requested.granted);
         let wanted = granted().filter_map(|requested| match &requested.action {
             Action::ConfigurePatroni(text) => configuration(text),
@@ -96,28 +116,34 @@ impl Reconciliation<'_> {
         if wanted.is_empty() && !promote {
             return None;
         }
-        let leader =
-            progress.members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())?;
+        let leader = members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())?;
         let backoff = self.backoff_after(RETRY);
         let print = fingerprint(&(json!(wanted).to_string(), promote, &leader));
-        let patroni = self.patroni(&leader, progress);
-        let members =
-            progress.members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, progress)));
+        let patroni = self.patroni(&leader, members);
+        let members = members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, members)));
         let members: Vec<(String, Patroni)> = members.collect();
         let status = self.context.patronis.ensure(self.key, print, backoff, || async move {
             let result = configure(&patroni, &members, &wanted, promote).await;
             result.map_err(|error| Failure { passing: is_passing(&error), ..Failure::new(error_chain(&error)) })
         });
-        if let JobStatus::Failed(failure) = &status {
-            progress.requeue_within(backoff.delay(failure.times));
-        }
-        Some(status)
+        let requeue = match &status {
+            JobStatus::Failed(failure) => Requeue::within(backoff.delay(failure.times)),
+            _ => Requeue::default(),
+        };
+        Some(PatroniJob { status, requeue })
     }
 
     /// Whether the status records that an action is done.
     fn is_done(&self, requested: &RequestedAction) -> bool {
         recorded(&self.status().actions, requested).is_some_and(|state| state.phase == ActionPhase::Done)
     }
+}
+
+/// The job that changes Patroni's configuration.
+struct PatroniJob {
+    status: JobStatus<()>,
+    /// When it is due again.
+    requeue: Requeue,
 }
 
 /// What an action wants of Patroni's configuration, if it can be read.
