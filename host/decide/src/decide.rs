@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::apply_order::in_order;
 use crate::credential::{self, Wanted};
+use crate::kind::ObjectKey;
 use crate::role::Roles;
 use crate::{Error, Observed, service_account};
 
@@ -23,7 +24,7 @@ pub struct Plan {
     pub cluster: Cluster,
     /// The service account and its role binding, made where they are missing.
     pub accounts: Vec<Value>,
-    /// The objects that the pipeline wants, in the order of applying. They have placeholders for credentials.
+    /// The objects of the pipeline, in the order of applying. They have placeholders for credentials.
     pub objects: Vec<Desired>,
     /// The credentials of the placeholders in `objects`.
     pub credentials: Credentials,
@@ -31,7 +32,7 @@ pub struct Plan {
     pub secrets: Vec<Wanted>,
     /// The roles and databases.
     pub roles: Roles,
-    /// What the host shall do beside.
+    /// The actions that plugins request.
     pub actions: Vec<RequestedAction>,
     /// The findings of the host and of all steps.
     pub findings: Vec<Finding>,
@@ -44,12 +45,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// All objects in the order of applying, as `pgloom render` prints them: with placeholders, Secrets without their passwords.
+    /// All objects in the order of applying, as `pgloom render` prints them: with placeholders, Secrets without their
+    /// passwords.
     pub fn documents(&self) -> Vec<Value> {
         let objects = self.objects.iter().map(|desired| desired.object.clone());
         let secrets = self.secrets.iter().map(Wanted::object);
         let all = self.accounts.iter().cloned().chain(objects).chain(secrets).collect();
-        in_order(all, |object: &Value| object["kind"].as_str().unwrap_or_default())
+        in_order(all, |object: &Value| ObjectKey::of(object).kind)
     }
 
     /// The pipeline's objects with the placeholders filled in, in the order of applying: for the API server only.
@@ -67,12 +69,11 @@ impl Plan {
 
     /// Whether an object is desired.
     pub fn wants(&self, kind: &str, name: &str) -> bool {
-        let secret = kind == "Secret" && self.secrets.iter().any(|secret| secret.name == name);
-        secret
-            || self
-                .objects
-                .iter()
-                .any(|desired| desired.object["kind"] == kind && desired.object["metadata"]["name"] == name)
+        let is_desired = |desired: &Desired| {
+            let key = ObjectKey::of(&desired.object);
+            (key.kind, key.name) == (kind, name)
+        };
+        kind == "Secret" && self.secrets.iter().any(|secret| secret.name == name) || self.objects.iter().any(is_desired)
     }
 }
 
@@ -110,7 +111,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     }
 
     let accounts = service_account::objects(&cluster.namespace, &account_settings(config))?;
-    let mut objects = in_order(objects, |desired: &Desired| desired.object["kind"].as_str().unwrap_or_default());
+    let mut objects = in_order(objects, |desired: &Desired| ObjectKey::of(&desired.object).kind);
     for desired in &mut objects {
         placeholder::check(&desired.object, &credentials).map_err(|source| broken(&desired.object, source))?;
         complete(&mut desired.object, &cluster, naming.owner.as_ref());
@@ -142,12 +143,9 @@ fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<V
 /// placeholder to a place where the host fills it in.
 fn forgery(object: &Value) -> Option<Finding> {
     let path = placeholder::forged(object)?;
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let object = ObjectRef {
-        api_version: text(&object["apiVersion"]),
-        kind: text(&object["kind"]),
-        name: text(&object["metadata"]["name"]),
-    };
+    let key = ObjectKey::of(object);
+    let object =
+        ObjectRef { api_version: key.api_version.to_owned(), kind: key.kind.to_owned(), name: key.name.to_owned() };
     Some(placeholder::forgery().at(path).of(object).remedy("write the value itself there"))
 }
 
@@ -174,9 +172,8 @@ fn leave_annotations(object: &mut Value, observed: &Observed, ignored: &[&str]) 
     if ignored.is_empty() {
         return;
     }
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
-    let Some(existing) = observed.find(&kind, &name) else { return };
+    let key = ObjectKey::of(object);
+    let Some(existing) = observed.find(key.kind, key.name) else { return };
     for place in PLACES {
         let Some(Value::Object(annotations)) = object.pointer_mut(place) else { continue };
         let changed = |key: &str, value: &Value| {
@@ -187,8 +184,8 @@ fn leave_annotations(object: &mut Value, observed: &Observed, ignored: &[&str]) 
 }
 
 fn broken(object: &Value, source: placeholder::Error) -> Error {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    Error::Placeholder { kind: text(&object["kind"]), name: text(&object["metadata"]["name"]), source }
+    let key = ObjectKey::of(object);
+    Error::Placeholder { kind: key.kind.to_owned(), name: key.name.to_owned(), source }
 }
 
 fn account_settings(config: &Config) -> service_account::Settings {
@@ -224,10 +221,12 @@ fn owned(texts: BTreeMap<&str, &str>) -> BTreeMap<String, String> {
     texts.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
+/// The owner reference to the manifest. A manifest of a file has no uid.
 fn owner(manifest: &Value) -> Value {
+    let key = ObjectKey::of(manifest);
     json!({
-        "apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "controller": true,
-        "name": manifest["metadata"]["name"], "uid": manifest["metadata"]["uid"],
+        "apiVersion": key.api_version, "kind": key.kind, "controller": true,
+        "name": key.name, "uid": manifest.pointer("/metadata/uid"),
     })
 }
 

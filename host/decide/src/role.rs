@@ -1,7 +1,7 @@
 //! The roles of a cluster: gathered from every source, with the origin that decided each of them.
 //!
-//! Pure: what the manifest, the operator configuration, the operator-wide Secrets and the plugins say becomes one sorted
-//! list of [`Role`]s. [`crate::credential`] makes Secrets of it, the operator makes the database hold it.
+//! Pure: what the manifest, the operator configuration, the operator-wide Secrets and the plugins say becomes one
+//! sorted list of [`Role`]s. [`crate::credential`] makes Secrets of it, the operator makes the database hold it.
 
 mod gather;
 mod infrastructure;
@@ -56,7 +56,7 @@ impl Origin {
 /// How a role gets its password.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PasswordSource {
-    /// It has none: nobody logs in by it, or by PAM only.
+    /// It has none: the role cannot log in, or by PAM only.
     None,
     /// Generated once and kept in the role's Secret.
     Generated,
@@ -64,7 +64,7 @@ pub enum PasswordSource {
     Given(Password),
 }
 
-/// Where a role's Secret lies.
+/// The namespace and labels of a role's Secret.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SecretPlace {
     /// The namespace; the cluster's own unless the operator allows another.
@@ -90,7 +90,7 @@ pub struct Role {
     pub parameters: BTreeMap<String, String>,
     /// How it gets its password.
     pub password: PasswordSource,
-    /// Where its Secret lies; `None` if it has none.
+    /// The place of its Secret; `None` if it has none.
     pub secret: Option<SecretPlace>,
 }
 

@@ -1,4 +1,4 @@
-//! Compares the Secrets that a cluster wants with those that exist.
+//! Compares the Secrets that a cluster needs with those that exist.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -73,7 +73,7 @@ pub struct Plan {
     pub writes: Vec<Write>,
     /// The password of each role whose Secret is its own, as it will be when the writes are done.
     pub passwords: BTreeMap<String, Password>,
-    /// What people should know.
+    /// The findings.
     pub findings: Vec<Finding>,
 }
 

@@ -77,7 +77,8 @@ fn a_user_cannot_read_a_credential_of_the_operator_by_writing_its_placeholder() 
         json!([{"name": "s", "image": "i", "env": [{"name": "E", "value": "pgloom-sealed:config:scalyr_api_key"}]}]);
     assert_eq!(
         refusal(&manifest),
-        "spec.sidecars[0].env[0].value: pgloom-sealed: is reserved for the operator's placeholders of credentials; write another value"
+        "spec.sidecars[0].env[0].value: pgloom-sealed: is reserved for the operator's placeholders of credentials; \
+         write another value"
     );
 }
 

@@ -164,7 +164,7 @@ impl Gathering<'_> {
         databases
     }
 
-    /// Whether nobody may define the name; says so.
+    /// Whether no source may define the name; adds a finding if so.
     fn is_reserved(&mut self, name: &str, origin: Origin, path: Option<String>) -> bool {
         let settings = &self.sources.settings;
         let why = if settings.protected.contains(name) {
@@ -216,7 +216,9 @@ impl Gathering<'_> {
         SecretPlace { namespace: self.sources.namespace.clone(), labels: BTreeMap::new() }
     }
 
-    /// Where a manifest role's Secret lies: `namespace.name` names another namespace if the operator allows it.
+    /// The namespace of a manifest role's Secret: that of `namespace.name` if `enable_cross_namespace_secret` is set.
+    ///
+    /// See [`users`](https://postgres-operator.readthedocs.io/en/latest/user/#manifest-roles).
     fn namespace_of(&self, name: &str) -> String {
         match name.split_once('.') {
             Some((namespace, _)) if self.sources.settings.cross_namespace_secrets => namespace.into(),

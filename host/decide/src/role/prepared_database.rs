@@ -114,7 +114,7 @@ struct Trio<'a> {
     admin: &'a str,
     /// Which schemas an unqualified name is looked up in.
     search_path: &'a str,
-    /// Whether there are login roles beside them.
+    /// Whether each of them has a login role.
     users: bool,
     /// Where the login roles' Secrets go.
     namespace: &'a str,

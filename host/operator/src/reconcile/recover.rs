@@ -12,10 +12,11 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::AttachParams;
 use pgloom_decide::credential::{self, Password};
+use pgloom_decide::members::Members;
 use tokio::io::AsyncReadExt as _;
 use tracing::{info, warn};
 
-use super::{Progress, Reconciliation};
+use super::Reconciliation;
 use crate::report::{Event, error_chain};
 
 /// How long a member may take to answer.
@@ -51,14 +52,19 @@ impl Reconciliation<'_> {
     }
 
     /// The passwords of system users whose Secrets are gone, as far as anybody knows them; says what nobody knows.
-    pub async fn recovered(&self, lacking: &[String], progress: &mut Progress) -> BTreeMap<String, Password> {
+    pub async fn recovered(
+        &self,
+        lacking: &[String],
+        members: &Members,
+        warnings: &mut Vec<Event>,
+    ) -> BTreeMap<String, Password> {
         let mut recovered = self.remembered();
         recovered.retain(|username, _| lacking.contains(username));
         for username in lacking {
-            if recovered.contains_key(username) || progress.members.all.is_empty() {
+            if recovered.contains_key(username) || members.all.is_empty() {
                 continue;
             }
-            match self.told_by_members(username, progress).await {
+            match self.told_by_members(username, members).await {
                 Ok(password) => drop(recovered.insert(username.clone(), password)),
                 Err(error) => {
                     let note = format!(
@@ -67,7 +73,7 @@ impl Reconciliation<'_> {
                         error_chain(&error)
                     );
                     warn!(username, error = %error_chain(&error), "the former password is not known");
-                    progress.warnings.push(Event::warning("Secrets", note));
+                    warnings.push(Event::warning("Secrets", note));
                 }
             }
         }
@@ -92,12 +98,12 @@ impl Reconciliation<'_> {
     }
 
     /// Asks the leader first, then the others.
-    async fn told_by_members(&self, username: &str, progress: &Progress) -> Result<Password, Error> {
+    async fn told_by_members(&self, username: &str, members: &Members) -> Result<Password, Error> {
         let [superuser, _] = self.system_users();
         let variable = if *username == superuser { "PGPASSWORD_SUPERUSER" } else { "PGPASSWORD_STANDBY" };
         let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &self.key.namespace);
-        let leader = progress.members.leader().map(|(member, _)| &member.pod);
-        let others = progress.members.all.iter().map(|member| &member.pod).filter(|pod| Some(*pod) != leader);
+        let leader = members.leader().map(|(member, _)| &member.pod);
+        let others = members.all.iter().map(|member| &member.pod).filter(|pod| Some(*pod) != leader);
         let mut result = Err(Error::Empty(self.key.name.to_string()));
         for pod in leader.into_iter().chain(others) {
             result = match tokio::time::timeout(TIMEOUT, variable_of(&pods, pod, variable)).await {

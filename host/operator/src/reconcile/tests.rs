@@ -1,5 +1,7 @@
+//! Promises about one reconcile, against a fake API server.
+
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use futures::channel::mpsc::unbounded;
 use kube::runtime::watcher;

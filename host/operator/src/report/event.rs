@@ -94,14 +94,13 @@ fn action(event: &Event) -> String {
 
 /// What an event of an object refers to.
 pub fn reference(object: &Value) -> ObjectReference {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let metadata = &object["metadata"];
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     ObjectReference {
-        api_version: text(&object["apiVersion"]),
-        kind: text(&object["kind"]),
-        name: text(&metadata["name"]),
-        namespace: text(&metadata["namespace"]),
-        uid: text(&metadata["uid"]),
+        api_version: text("/apiVersion"),
+        kind: text("/kind"),
+        name: text("/metadata/name"),
+        namespace: text("/metadata/namespace"),
+        uid: text("/metadata/uid"),
         ..ObjectReference::default()
     }
 }
