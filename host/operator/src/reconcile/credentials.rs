@@ -29,7 +29,7 @@ impl Reconciliation<'_> {
         warnings: &mut Vec<Event>,
     ) -> Result<(), Error> {
         let seen = self.fingerprint_of(&plan.secrets);
-        if self.context.state(self.key).credentials == Some(seen) {
+        if self.state.memory.lock().credentials == Some(seen) {
             return Ok(());
         }
         let existing = Existing::read(&self.context.client, &plan.secrets).await?;
@@ -50,8 +50,7 @@ impl Reconciliation<'_> {
         let in_order = planned.findings.is_empty();
         warnings.extend(planned.findings.iter().map(|finding| Event::warning("Secrets", role_sentence(finding))));
         // A warning is reported as long as its cause exists, so that cause is read again.
-        let seen = in_order.then(|| self.fingerprint_of(&plan.secrets));
-        self.context.update_state(self.key, |state| state.credentials = seen);
+        self.state.memory.lock().credentials = in_order.then(|| self.fingerprint_of(&plan.secrets));
         Ok(())
     }
 

@@ -33,7 +33,7 @@ impl Reconciliation<'_> {
     /// Decides what the cluster is to be. The same decision is reused while nothing changed that it depends on.
     pub async fn decide(&self, observed: Observed) -> Result<Decided, Error> {
         let plan = self.plan(observed).await?;
-        self.context.update_state(self.key, |state| state.last.clone_from(&plan.last));
+        self.state.memory.lock().last_answers.clone_from(&plan.last);
         Ok(Decided::new(plan))
     }
 

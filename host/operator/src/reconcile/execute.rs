@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
+use pgloom_common::error::error_chain;
 use pgloom_decide::Plan;
 use pgloom_decide::members::Members;
 use pgloom_decide::patroni::{difference, lowers_a_limit, restart_next};
@@ -15,16 +16,16 @@ use super::Reconciliation;
 use super::database::Synchronized;
 use super::decide::Decided;
 use super::steps::Requeue;
-use crate::context::Outcome;
 use crate::execute::patroni::{self, Patroni};
 use crate::execute::task::{Failure, JobStatus, fingerprint};
 use crate::execute::volume;
-use crate::report::{Event, error_chain};
+use crate::report::Event;
+use crate::state::Synchronization;
 
 /// When a change of Patroni's configuration that failed is tried again first.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a change of Patroni's configuration may take, restarts included.
-pub const DEADLINE: Duration = Duration::from_secs(600);
+const DEADLINE: Duration = Duration::from_secs(600);
 /// How often members are asked whether they wait for a restart, and for how long after a change. Patroni looks every ten
 /// seconds.
 const LOOK: Duration = Duration::from_secs(2);
@@ -75,7 +76,7 @@ impl Reconciliation<'_> {
     async fn execute_one(
         &self,
         requested: &RequestedAction,
-        database: Option<&JobStatus<Outcome>>,
+        database: Option<&JobStatus<Synchronization>>,
         patroni: Option<&JobStatus<()>>,
     ) -> Phase {
         match &requested.action {
@@ -114,7 +115,7 @@ impl Reconciliation<'_> {
         let patroni = self.patroni(&leader, members);
         let members = members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, members)));
         let members: Vec<(String, Patroni)> = members.collect();
-        let status = self.context.patronis.ensure(self.key, print, backoff, || async move {
+        let status = self.state.patroni.ensure(print, DEADLINE, backoff, || async move {
             let result = configure(&patroni, &members, &wanted, promote).await;
             result.map_err(|error| Failure { passing: is_passing(&error), ..Failure::new(error_chain(&error)) })
         });

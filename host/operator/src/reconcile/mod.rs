@@ -18,25 +18,26 @@ mod roll;
 mod service_account;
 mod steps;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::controller::Action;
+use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
 use pgloom_decide::members::Members;
 use serde_json::Value;
 use tracing::{Instrument, info_span, warn};
 
-pub use database::DEADLINE as DATABASE_DEADLINE;
 pub use error::Error;
-pub use execute::DEADLINE as PATRONI_DEADLINE;
 
 use crate::cache::ClusterKey;
 use crate::context::Context;
 use crate::observe::teams_api::Teams;
-use crate::report::{error_chain, reference};
+use crate::report::reference;
 use crate::serve::metrics::ResultLabel;
 use crate::settings::Settings;
+use crate::state::ClusterState;
 use steps::Steps;
 
 /// The annotation that says which operator looks after a manifest.
@@ -56,6 +57,7 @@ struct Reconciliation<'a> {
     manifest: Value,
     version: u64,
     about: ObjectReference,
+    state: Arc<ClusterState>,
 }
 
 /// Reconciles a cluster and says when to reconcile it again.
@@ -80,7 +82,7 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
         return Ok(Action::requeue(UNSYNCED));
     }
     let Some(kept) = context.store.manifest(key) else {
-        context.forget(key).await;
+        context.forget(key);
         return Ok(Action::await_change());
     };
     let manifest = kept.object();
@@ -88,7 +90,8 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
         return Ok(Action::await_change());
     }
     let (settings, about) = (context.settings.borrow().clone(), reference(&manifest));
-    let reconciliation = Reconciliation { context, key, settings, version: kept.version, about, manifest };
+    let (version, state) = (kept.version, context.states.of(key));
+    let reconciliation = Reconciliation { context, key, settings, version, about, manifest, state };
     if reconciliation.manifest["metadata"]["deletionTimestamp"].is_string() {
         return reconciliation.delete().await;
     }

@@ -5,19 +5,19 @@
 //! member that runs was given it, if the operator may look there. Only where nobody knows it any more a new one is made.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::AttachParams;
+use pgloom_common::error::error_chain;
 use pgloom_decide::credential::{self, Password};
 use pgloom_decide::members::Members;
 use tokio::io::AsyncReadExt as _;
 use tracing::{info, warn};
 
 use super::Reconciliation;
-use crate::report::{Event, error_chain};
+use crate::report::Event;
 
 /// How long a member may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -88,13 +88,11 @@ impl Reconciliation<'_> {
         let users = self.system_users();
         let known = planned.passwords.iter().filter(|(username, _)| users.contains(username));
         let known = known.map(|(username, password)| (username.clone(), password.clone())).collect();
-        let mut passwords = self.context.passwords.lock().unwrap_or_else(PoisonError::into_inner);
-        passwords.insert(self.key.clone(), known);
+        self.state.memory.lock().passwords = known;
     }
 
     fn remembered(&self) -> BTreeMap<String, Password> {
-        let passwords = self.context.passwords.lock().unwrap_or_else(PoisonError::into_inner);
-        passwords.get(self.key).cloned().unwrap_or_default()
+        self.state.memory.lock().passwords.clone()
     }
 
     /// Asks the leader first, then the others.

@@ -7,6 +7,7 @@ use jiff::Unit;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use pgloom_api::postgresql::ClusterStatus;
+use pgloom_common::error::{error_chain, root_cause};
 use pgloom_decide::status::{self, Condition, Found, Outcome};
 use pgloom_decide::transform::MANAGER;
 use pgloom_engine::ConditionStatus;
@@ -21,7 +22,7 @@ use super::steps::{Requeue, Steps, Underway};
 use super::{Error, Reconciliation};
 use crate::cache::ClusterKey;
 use crate::execute::task::fingerprint;
-use crate::report::{Event, error_chain, root_cause};
+use crate::report::Event;
 use serde_json::{Value, json};
 
 /// When to reconcile again while something is under way, if no watch event comes before.
@@ -61,12 +62,11 @@ impl Reconciliation<'_> {
         self.write_summary(&steps, &summary).await;
         self.publish_warnings(summary.warnings).await;
         let failure = (!steps.failures.is_empty()).then(|| steps.failures.swap_remove(0));
-        self.context.update_state(self.key, |state| {
-            state.failures = if failure.is_some() { state.failures.saturating_add(1) } else { 0 };
-        });
         if let Some(error) = failure {
+            self.state.memory.lock().failures += 1;
             return Err(error);
         }
+        self.state.memory.lock().failures = 0;
         let period = match summary.underway {
             Some(Underway { reason, changing }) => {
                 debug!(reason, changing, "waiting");
@@ -83,7 +83,7 @@ impl Reconciliation<'_> {
             self.context.store.manifest(self.key).map(|kept| kept.object()["status"].clone()).unwrap_or_default();
         let now = Timestamp::now().round(Unit::Second).unwrap_or_default().to_string();
         let after = status::status(&before, &self.found(steps, summary), &now);
-        self.context.count(self.key, status::phase_of(&after).map(|phase| phase.to_string()));
+        self.context.count(&self.state, status::phase_of(&after).map(|phase| phase.to_string()));
         if let Some(patch) = status::patch(&before, &after)
             && let Err(error) = self.write_status(&patch).await
         {

@@ -1,6 +1,5 @@
 //! The service account of a namespace's database pods and its role binding: created where they are missing.
 
-use std::sync::PoisonError;
 use std::time::Instant;
 
 use kube::api::PostParams;
@@ -24,7 +23,7 @@ impl Reconciliation<'_> {
                 return;
             }
         }
-        let mut accounts = self.context.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accounts = self.context.accounts.lock();
         accounts.insert(self.key.namespace.to_string(), Instant::now());
     }
 
@@ -34,7 +33,7 @@ impl Reconciliation<'_> {
         if !self.stateful_set().is_some_and(|set| set["status"]["replicas"] == set["spec"]["replicas"]) {
             return false;
         }
-        let accounts = self.context.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let accounts = self.context.accounts.lock();
         accounts.get(&*self.key.namespace).is_some_and(|seen| seen.elapsed() < self.settings.resync())
     }
 

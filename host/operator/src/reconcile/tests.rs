@@ -1,10 +1,10 @@
 //! Promises about one reconcile, against a fake API server.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures::channel::mpsc::unbounded;
 use kube::runtime::watcher;
+use parking_lot::Mutex;
 use pgloom_api::config::Config;
 use pgloom_decide::kind::of_every_cluster;
 use pgloom_decide::plan_cache::PlanCache;
@@ -14,14 +14,13 @@ use tokio::sync::{Semaphore, watch};
 
 use super::*;
 use crate::apply::deletion::FINALIZER;
-use crate::apply::{LastApplied, Writer};
 use crate::cache::{Store, Watch};
 use crate::context::Network;
 use crate::execute::patroni::Direct;
-use crate::execute::task::Jobs;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
 use crate::report::Recorder;
 use crate::serve::metrics::Metrics;
+use crate::state::ClusterStates;
 use crate::testing::FakeApiServer;
 
 const MANIFEST: &str = "/apis/acid.zalan.do/v1/namespaces/ns/postgresqls/acid-orders";
@@ -59,28 +58,19 @@ fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
     let client = api_server.client();
     Context {
         client: client.clone(),
-        store: store.clone(),
-        writer: Writer {
-            client: client.clone(),
-            store,
-            last_applied: Arc::new(LastApplied::default()),
-            metrics: metrics.clone(),
-        },
+        store,
         settings: watch::channel(settings).1,
         recorder: Recorder::new(client.clone(), ""),
         metrics,
         controller_id: String::new(),
         deciding: Semaphore::new(1),
         slots: Semaphore::new(1),
-        databases: Jobs::new(changed.clone(), DATABASE_DEADLINE),
-        patronis: Jobs::new(changed.clone(), PATRONI_DEADLINE),
         network: Network::InCluster,
         transport: Arc::new(Direct::default()),
         plans: PlanCache::default(),
-        states: Mutex::new(HashMap::new()),
-        passwords: Mutex::new(HashMap::new()),
+        states: ClusterStates::new(changed.clone()),
         infrastructure_roles: InfrastructureRoles::new(client, "ns", changed.clone()),
-        accounts: Mutex::new(HashMap::new()),
+        accounts: Mutex::default(),
         changed,
     }
 }
@@ -132,7 +122,7 @@ async fn a_new_cluster_is_held_announced_and_given_what_is_the_hosts_own() {
 async fn a_namespace_that_was_made_anew_gets_its_service_account_again() {
     let api_server = FakeApiServer::new().with(MANIFEST, manifest());
     let operator = operator(&api_server, &[manifest()]);
-    operator.accounts.lock().unwrap().insert("ns".into(), std::time::Instant::now());
+    operator.accounts.lock().insert("ns".into(), std::time::Instant::now());
     reconcile(&operator, &key()).await.unwrap();
     assert!(written(&api_server).contains(&"POST serviceaccounts".to_owned()));
 }
@@ -238,7 +228,7 @@ async fn a_deleted_secret_of_a_system_user_comes_back_with_the_password_that_the
         api_server.remove(&secret(name));
     }
     let wrote = api_server.writes().len();
-    operator.update_state(&key(), |state| state.credentials = None);
+    operator.states.of(&key()).memory.lock().credentials = None;
     reconcile(&operator, &key()).await.unwrap();
     assert!(api_server.writes().len() > wrote);
     assert_eq!([SUPERUSER, STANDBY].map(|name| password_of(&api_server, name)), before);
