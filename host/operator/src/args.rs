@@ -38,7 +38,7 @@ pub struct Args {
     /// Where compiled plugins are kept between starts; without it they are compiled at every start
     #[arg(long, env = "PGLOOM_CACHE_DIR", value_name = "FOLDER")]
     pub cache_dir: Option<PathBuf>,
-    /// Only manifests with this value of the annotation acid.zalan.do/controller are looked after
+    /// Only manifests with this value of the annotation acid.zalan.do/controller are reconciled
     #[arg(long, env = "CONTROLLER_ID", value_name = "ID", default_value = "")]
     pub controller_id: String,
     /// Where /healthz, /readyz and /metrics are served
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn plugins_lie_beside_the_pipeline_unless_said_otherwise() {
+    fn plugins_are_in_the_folder_of_the_pipeline_by_default() {
         assert_eq!(config(&["--pipeline", "/etc/p/pipeline.yaml"]).unwrap().plugins, PathBuf::from("/etc/p"));
         assert_eq!(config(&["--plugins", "/other"]).unwrap().plugins, PathBuf::from("/other"));
     }

@@ -7,7 +7,6 @@ use std::time::Instant;
 use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
 use parking_lot::Mutex;
-use pgloom_decide::plan_cache::PlanCache;
 use tokio::sync::{Semaphore, watch};
 
 use crate::apply::Writer;
@@ -54,8 +53,6 @@ pub struct Context {
     pub changed: UnboundedSender<ClusterKey>,
     /// What is remembered of each cluster from one reconcile to the next.
     pub states: ClusterStates,
-    /// The plans of the clusters that were reconciled last; how many is bounded over all clusters.
-    pub plans: PlanCache<ClusterKey>,
     /// The roles that every cluster gets.
     pub infrastructure_roles: InfrastructureRoles,
     /// When the service account of a namespace was last seen.
@@ -75,7 +72,6 @@ impl Context {
 
     /// Forgets a cluster that is gone.
     pub fn forget(&self, key: &ClusterKey) {
-        self.plans.forget(key);
         if let Some(state) = self.states.forget(key) {
             self.count(&state, None);
         }

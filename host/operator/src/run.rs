@@ -17,7 +17,6 @@ use kube::{Client, ResourceExt};
 use parking_lot::Mutex;
 use pgloom_api::config::Watched;
 use pgloom_decide::kind::{Kind, of_every_cluster};
-use pgloom_decide::plan_cache::PlanCache;
 use pgloom_engine::{Engine, Pipeline};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info};
@@ -61,7 +60,7 @@ pub enum Error {
     #[error("failed to load the settings")]
     Settings(#[source] settings::Error),
     /// Another operator leads now, or the API server cannot be reached. Nothing is written any more.
-    #[error("the leadership was lost; start again to wait for it")]
+    #[error("the leadership was lost; restart the operator to wait for it")]
     LeadershipLost,
     /// The signals to stop cannot be received.
     #[error("failed to listen for signals")]
@@ -159,7 +158,6 @@ fn context(config: &Config, connection: &Connection, shared: &Shared, settings: 
             Network::InCluster => Arc::new(patroni::Direct::default()),
             Network::OutOfCluster => Arc::new(patroni::ApiServer { client: client.clone() }),
         },
-        plans: PlanCache::default(),
         states: ClusterStates::new(changed.clone()),
         infrastructure_roles: InfrastructureRoles::new(client.clone(), &connection.namespace, changed.clone()),
         accounts: Mutex::default(),
@@ -267,7 +265,7 @@ fn key_of(object: &DynamicObject) -> ClusterKey {
 /// The clusters that kube's `applier` knows.
 ///
 /// `applier` never runs two reconciles of one object at the same time, merges triggers and requeues, and counts none of
-/// them twice. But it looks each object up in a kube reflector store and reconciles none that is missing there. The
+/// them twice. But it takes each object from a kube reflector store and reconciles none that is missing there. The
 /// objects themselves are in our own [`Store`], which several kinds share and which holds them as compact text. So this
 /// reflector store holds names only: of a cluster from its first trigger until its manifest is gone.
 struct Known {
@@ -365,7 +363,7 @@ impl Wanted {
         watches
     }
 
-    /// The watched namespaces; `None` stands for all of them at once.
+    /// The watched namespaces; `None` is a watch of all namespaces.
     fn scopes(&self, settings: &Settings) -> Vec<Option<String>> {
         let watched = match &self.namespaces {
             Some(Namespaces::All) => Watched::All,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures::channel::mpsc::UnboundedSender;
 use parking_lot::Mutex;
 use pgloom_decide::credential::Password;
+use pgloom_decide::plan_cache::PlanCache;
 use pgloom_engine::Response;
 
 use crate::apply::LastApplied;
@@ -18,6 +19,8 @@ use crate::report::Warnings;
 
 /// What is remembered of the clusters.
 pub struct ClusterStates {
+    /// The plans. How many are kept is bounded over all clusters, so they are not part of [`ClusterState`].
+    pub plans: PlanCache<ClusterKey>,
     states: Mutex<HashMap<ClusterKey, Arc<ClusterState>>>,
     changed: UnboundedSender<ClusterKey>,
 }
@@ -70,7 +73,7 @@ pub struct Memory {
 impl ClusterStates {
     /// Nothing is remembered yet. A cluster whose job ended is sent to `changed`.
     pub fn new(changed: UnboundedSender<ClusterKey>) -> Self {
-        Self { states: Mutex::default(), changed }
+        Self { plans: PlanCache::default(), states: Mutex::default(), changed }
     }
 
     /// What is remembered of a cluster.
@@ -86,6 +89,7 @@ impl ClusterStates {
 
     /// Forgets a cluster and returns what was remembered. Its jobs are stopped.
     pub fn forget(&self, key: &ClusterKey) -> Option<Arc<ClusterState>> {
+        self.plans.forget(key);
         let state = self.states.lock().remove(key)?;
         state.stop();
         Some(state)

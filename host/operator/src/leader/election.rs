@@ -18,7 +18,7 @@ use super::fencing::Fence;
 const DURATION: Duration = Duration::from_secs(15);
 /// After this time without a successful renewal the holder stops writing.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// The time between two looks at the Lease.
+/// The time between two attempts to take or renew the Lease.
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// A Lease and who we are in it.

@@ -99,7 +99,7 @@ fn keep_leader(objects: &mut [Value], name: &str, exist: usize, members: &Member
     Some(Handover { leader, candidates: candidates.into_iter().collect() })
 }
 
-/// What people are told of a write; changes of what exists show in the status.
+/// The event for a write; changes of existing objects have none, they show in the status.
 fn event_of(key: &ClusterKey, written: &Written) -> Option<Event> {
     let Written { kind, name, operation } = written;
     let reason = match &*kind.kind {

@@ -41,7 +41,7 @@ impl Reconciliation<'_> {
         let context = self.context;
         let (config, pipeline) = (self.settings.config.clone(), self.settings.pipeline.clone());
         let key = Key::of(&self.manifest, &observed);
-        if let Some(plan) = context.plans.get(self.key, &key, &config, &pipeline) {
+        if let Some(plan) = context.states.plans.get(self.key, &key, &config, &pipeline) {
             context.metrics.decisions_reused.inc();
             return Ok(plan);
         }
@@ -55,7 +55,7 @@ impl Reconciliation<'_> {
         match decided.map_err(Error::Interrupted)? {
             Ok(plan) => {
                 let plan = Arc::new(plan);
-                context.plans.insert(self.key, Entry { key, config, pipeline, plan: plan.clone() });
+                context.states.plans.insert(self.key, Entry { key, config, pipeline, plan: plan.clone() });
                 Ok(plan)
             }
             Err(error) => {

@@ -1,4 +1,4 @@
-//! The actions that plugins asked for: each is done or kept, and how it stands is recorded in the status.
+//! Executes the actions that plugins asked for, and records the phase of each in the status.
 
 use std::time::Duration;
 
@@ -26,12 +26,12 @@ use crate::state::Synchronization;
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a change of Patroni's configuration may take, restarts included.
 const DEADLINE: Duration = Duration::from_secs(600);
-/// How often members are asked whether they wait for a restart, and for how long after a change. Patroni looks every ten
-/// seconds.
-const LOOK: Duration = Duration::from_secs(2);
-const LOOKS: u32 = 8;
+/// After a change of its configuration Patroni is polled this often for members that wait for a restart, and this many
+/// times: it notices a change within `loop_wait`, which is ten seconds by default.
+const POLL_PERIOD: Duration = Duration::from_secs(2);
+const POLLS: u32 = 8;
 
-/// How an action stands, in the words of the status.
+/// The phase of an action, as the status names it, and a message.
 type Phase = (&'static str, String);
 
 /// How the plugins' actions go.
@@ -81,12 +81,18 @@ impl Reconciliation<'_> {
     ) -> Phase {
         match &requested.action {
             Action::Credential(_) | Action::UserList(_) => ("done", String::new()),
-            Action::PoolerAccess(_) => phase_of(database, "the database"),
+            Action::PoolerAccess(_) => phase_of(
+                database,
+                "roles and databases are being synchronised",
+                "roles and databases are not synchronised at the moment",
+            ),
             Action::Promote if self.recorded(requested)["phase"] == "done" => ("done", String::new()),
             Action::ConfigurePatroni(text) if configuration(text).is_none() => {
-                ("failed", "what Patroni shall be configured with is no JSON object".to_owned())
+                ("failed", "the configuration for Patroni is not a JSON object".to_owned())
             }
-            Action::ConfigurePatroni(_) | Action::Promote => phase_of(patroni, "Patroni"),
+            Action::ConfigurePatroni(_) | Action::Promote => {
+                phase_of(patroni, "Patroni is being configured", "waits for a leader that is ready")
+            }
             Action::ExpandClaim(claim) => {
                 let claims: Api<PersistentVolumeClaim> =
                     Api::namespaced(self.context.client.clone(), &self.key.namespace);
@@ -126,7 +132,7 @@ impl Reconciliation<'_> {
         Some(PatroniJob { status, requeue })
     }
 
-    /// What the status tells of an action; `null` if nothing.
+    /// The entry of an action in the status so far; `null` if there is none.
     fn recorded(&self, requested: &RequestedAction) -> &Value {
         let recorded = self.manifest["status"]["actions"].as_array().into_iter().flatten();
         let same =
@@ -152,12 +158,12 @@ struct PatroniJob {
     requeue: Requeue,
 }
 
-/// What an action wants of Patroni's configuration, if it can be read.
+/// The configuration that an action wants, as an object; `None` if it is none.
 fn configuration(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok().filter(Value::is_object)
 }
 
-/// The condition that tells how the actions stand, the worst first; `None` without actions.
+/// The condition `ActionsDone`, about the actions in the worst phase; `None` without actions.
 fn condition(records: &[Value]) -> Option<Condition> {
     let of = |phase: &str| -> Vec<String> {
         let those = records.iter().filter(|record| record["phase"] == phase);
@@ -212,30 +218,30 @@ async fn configure(
 
 /// Restarts, one after the other, the members that wait for it.
 async fn restart(leader: &Patroni, members: &[(String, Patroni)], leader_first: bool) -> Result<(), patroni::Error> {
-    let mut looks = 0;
-    while looks < LOOKS {
+    let mut polls = 0;
+    while polls < POLLS {
         let cluster = leader.cluster().await?;
         let waiting =
             restart_next(&cluster, leader_first).and_then(|next| members.iter().find(|(pod, _)| *pod == next.name));
         match waiting {
             Some((_, member)) => {
                 member.restart().await?;
-                looks = looks.max(LOOKS / 2);
+                polls = polls.max(POLLS / 2);
             }
-            None => looks += 1,
+            None => polls += 1,
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_PERIOD).await;
     }
     Ok(())
 }
 
-fn phase_of<T>(status: Option<&JobStatus<T>>, whose: &str) -> Phase {
+fn phase_of<T>(status: Option<&JobStatus<T>>, running: &str, pending: &str) -> Phase {
     match status {
         Some(JobStatus::Done(_)) => ("done", String::new()),
-        Some(JobStatus::Running) => ("running", format!("{whose} is being looked at")),
+        Some(JobStatus::Running) => ("running", running.to_owned()),
         Some(JobStatus::Failed(failure)) if failure.is_early() => ("running", failure.reason.clone()),
         Some(JobStatus::Failed(failure)) => ("failed", failure.reason.clone()),
-        None => ("pending", format!("{whose} is not kept at the moment")),
+        None => ("pending", pending.to_owned()),
     }
 }
 
@@ -280,11 +286,11 @@ mod tests {
             let records: Vec<Value> = records.iter().map(|record| (*record).clone()).collect();
             condition(&records).map(|condition| (condition.status, condition.reason, condition.message))
         };
-        let told = |status, reason: &str, message: &str| Some((status, reason.to_owned(), message.to_owned()));
+        let condition_of = |status, reason: &str, message: &str| Some((status, reason.to_owned(), message.to_owned()));
         assert_eq!(of(&[]), None);
-        assert_eq!(of(&[&done]), told("True", "Done", "what plugins asked for is done"));
-        assert_eq!(of(&[&done, &waits]), told("Unknown", "Running", "b of volume-resize: no volume yet"));
-        assert_eq!(of(&[&waits, &refused]), told("False", "Refused", "d of volume-resize: not executed"));
-        assert_eq!(of(&[&refused, &failed]), told("False", "Failed", "c of volume-resize: no such claim"));
+        assert_eq!(of(&[&done]), condition_of("True", "Done", "what plugins asked for is done"));
+        assert_eq!(of(&[&done, &waits]), condition_of("Unknown", "Running", "b of volume-resize: no volume yet"));
+        assert_eq!(of(&[&waits, &refused]), condition_of("False", "Refused", "d of volume-resize: not executed"));
+        assert_eq!(of(&[&refused, &failed]), condition_of("False", "Failed", "c of volume-resize: no such claim"));
     }
 }

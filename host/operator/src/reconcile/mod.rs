@@ -40,7 +40,7 @@ use crate::settings::Settings;
 use crate::state::ClusterState;
 use steps::Steps;
 
-/// The annotation that says which operator looks after a manifest.
+/// The annotation that names the operator that a manifest belongs to.
 const CONTROLLER: &str = "acid.zalan.do/controller";
 
 /// When to reconcile again while not everything has been listed.
@@ -60,7 +60,10 @@ struct Reconciliation<'a> {
     state: Arc<ClusterState>,
 }
 
-/// Reconciles a cluster and says when to reconcile it again.
+/// Reconciles a cluster and returns when to reconcile it again.
+///
+/// # Errors
+/// Why a step failed. It is in the log, the status and an event already.
 pub async fn reconcile(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
     let span = info_span!("cluster", namespace = %key.namespace, name = %key.name);
     let begun = Instant::now();
@@ -78,7 +81,7 @@ pub async fn reconcile(context: &Context, key: &ClusterKey) -> Result<Action, Er
 
 async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
     if !context.store.synced() {
-        // New watches have been started, and what they have not listed yet would look as if it were gone.
+        // After a start of new watches an object that they have not listed yet would be taken for deleted.
         return Ok(Action::requeue(UNSYNCED));
     }
     let Some(kept) = context.store.manifest(key) else {
@@ -152,7 +155,7 @@ impl Reconciliation<'_> {
     }
 }
 
-/// Whether a manifest is looked after by the operator with this id. No annotation goes with no id.
+/// Whether a manifest belongs to the operator with this id; without the annotation, to the one with an empty id.
 fn is_ours(manifest: &Value, controller_id: &str) -> bool {
     manifest["metadata"]["annotations"][CONTROLLER].as_str().unwrap_or_default() == controller_id
 }

@@ -12,9 +12,10 @@ use super::Reconciliation;
 use crate::cache::api_resource;
 
 impl Reconciliation<'_> {
-    /// Creates what is missing. A failure is only told: somebody else may have made it under rights of their own.
+    /// Creates what is missing. A failure is logged only: the operator need not have the right to create these objects, as
+    /// an administrator may create them in advance.
     pub async fn ensure_service_account(&self, plan: &Plan) {
-        if self.is_prepared() {
+        if self.was_seen_recently() {
             return;
         }
         for object in &plan.accounts {
@@ -27,9 +28,9 @@ impl Reconciliation<'_> {
         accounts.insert(self.key.namespace.to_string(), Instant::now());
     }
 
-    /// Whether they were seen not long ago. Nobody tells when they go, and no pod can be made without them: as long as pods are
-    /// missing they are asked for at every look.
-    fn is_prepared(&self) -> bool {
+    /// Whether they were seen less than a resync period ago. They are not watched, and without them no pod can be created:
+    /// as long as pods are missing they are read at every reconcile.
+    fn was_seen_recently(&self) -> bool {
         if !self.stateful_set().is_some_and(|set| set["status"]["replicas"] == set["spec"]["replicas"]) {
             return false;
         }

@@ -81,8 +81,8 @@ pub enum Error {
     /// A step could not be loaded.
     #[error("the pipeline {0} cannot be loaded")]
     Load(String, #[source] LoadError),
-    /// The loading was cut off.
-    #[error("the loading of the pipeline was cut off")]
+    /// The thread of the loading ended early.
+    #[error("the loading of the pipeline was interrupted")]
     Interrupted(#[source] tokio::task::JoinError),
 }
 
