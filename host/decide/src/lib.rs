@@ -5,9 +5,9 @@
 //! ([`Observed`]) and the pipeline, and get a [`Plan`] or an [`Error`]. What of an update or a report is a pure function
 //! of what was read is here as well: [`rollout`], [`status`], [`credential::plan`].
 
+pub mod api_defaults;
 pub mod apply_order;
 pub mod credential;
-pub mod finding;
 pub mod kind;
 pub mod members;
 pub mod patroni;

@@ -49,7 +49,7 @@ impl Reconciliation<'_> {
     async fn apply_all(&self, plan: &Plan, members: &Members, applied: &mut Applied) -> Result<(), Error> {
         self.report_creating().await?;
         self.ensure_service_account(plan).await;
-        let mut objects = plan.opened().map_err(Error::Decide)?;
+        let mut objects = plan.filled().map_err(Error::Decide)?;
         applied.handover = keep_leader(&mut objects, &self.key.name, self.wanted(), members);
         let handover = applied
             .handover

@@ -8,7 +8,6 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use pgloom_decide::Kind;
 use pgloom_decide::Plan;
 use pgloom_decide::credential::{self, Act, Content, Data, Wanted, Write};
-use pgloom_decide::finding::role_sentence;
 use pgloom_decide::members::Members;
 use pgloom_decide::transform::MANAGER;
 
@@ -48,7 +47,7 @@ impl Reconciliation<'_> {
         }
         self.keep_passwords(&planned);
         let in_order = planned.findings.is_empty();
-        warnings.extend(planned.findings.iter().map(|finding| Event::warning("Secrets", role_sentence(finding))));
+        warnings.extend(planned.findings.iter().map(|finding| Event::warning("Secrets", finding.to_string())));
         // A warning is reported as long as its cause exists, so that cause is read again.
         self.state.memory.lock().credentials = in_order.then(|| self.fingerprint_of(&plan.secrets));
         Ok(())

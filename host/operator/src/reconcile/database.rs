@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use pgloom_common::error::error_chain;
 use pgloom_decide::Plan;
-use pgloom_decide::finding::role_sentence;
 use pgloom_decide::members::Members;
 use pgloom_decide::status::Condition;
 use pgloom_engine::{Action, RequestedAction};
@@ -162,7 +161,7 @@ async fn synchronize(
         // Right after its start, or in a failover, a database refuses what it does a moment later.
         return Err(Failure::passing(failures.collect::<Vec<_>>().join("; ")));
     }
-    Ok(Synchronization { warnings: report.findings.iter().map(role_sentence).collect() })
+    Ok(Synchronization { warnings: report.findings.iter().map(ToString::to_string).collect() })
 }
 
 fn poolers(actions: &[RequestedAction]) -> Vec<PoolerAccess> {

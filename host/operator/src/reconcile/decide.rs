@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pgloom_decide::finding::sentence;
 use pgloom_decide::plan_cache::{Entry, Key};
 use pgloom_decide::{Observed, Plan, decide};
 
@@ -23,7 +22,7 @@ impl Decided {
     fn new(plan: Arc<Plan>) -> Self {
         let warnings = plan.findings.iter().map(|finding| {
             let reason = reason(finding.path.as_deref().unwrap_or_default());
-            Event::warning(reason, sentence(finding))
+            Event::warning(reason, finding.to_string())
         });
         Self { warnings: warnings.collect(), plan }
     }

@@ -4,17 +4,20 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
+use pgloom_api::ActionPhase;
+use pgloom_api::postgresql::ActionStatus;
 use pgloom_common::error::error_chain;
 use pgloom_decide::Plan;
 use pgloom_decide::members::Members;
 use pgloom_decide::patroni::{difference, lowers_a_limit, restart_next};
-use pgloom_decide::status::{ACTIONS, Condition};
+use pgloom_decide::status::{Condition, action, condition_of_actions, recorded};
 use pgloom_engine::{Action, RequestedAction};
 use serde_json::{Value, json};
 
 use super::Reconciliation;
 use super::database::Synchronized;
 use super::decide::Decided;
+use super::report::now;
 use super::steps::Requeue;
 use crate::execute::patroni::{self, Patroni};
 use crate::execute::task::{Failure, JobStatus, fingerprint};
@@ -31,13 +34,13 @@ const DEADLINE: Duration = Duration::from_secs(600);
 const POLL_PERIOD: Duration = Duration::from_secs(2);
 const POLLS: u32 = 8;
 
-/// The phase of an action, as the status names it, and a message.
-type Phase = (&'static str, String);
+/// The phase of an action, and the reason or more about it.
+type Phase = (ActionPhase, String);
 
 /// How the plugins' actions go.
 pub struct Executed {
     /// The actions for the status.
-    pub actions: Vec<Value>,
+    pub actions: Vec<ActionStatus>,
     /// The condition `ActionsDone`; `None` without actions.
     pub condition: Option<Condition>,
     /// What people should know.
@@ -54,23 +57,27 @@ impl Reconciliation<'_> {
             Some(job) => (Some(job.status), job.requeue),
             None => (None, Requeue::default()),
         };
+        let before = self.status().actions;
         let (mut actions, mut warnings) = (Vec::new(), Vec::new());
         for requested in &plan.actions {
             let phase = match requested.granted {
                 true => self.execute_one(requested, synchronized.job.as_ref(), patroni.as_ref()).await,
-                false => ("refused", format!("the pipeline does not grant {} to the step", kind(&requested.action))),
+                false => (
+                    ActionPhase::Refused,
+                    format!("the pipeline does not grant {} to the step", requested.action.kind()),
+                ),
             };
-            if matches!(phase.0, "refused" | "failed") {
+            if matches!(phase.0, ActionPhase::Refused | ActionPhase::Failed) {
                 let note = format!("{}: {}: {}", requested.step, requested.key, phase.1);
                 warnings.push(Event::warning("Action", note));
             }
-            if matches!(requested.action, Action::ExpandClaim(_)) && phase.0 != "done" {
+            if matches!(requested.action, Action::ExpandClaim(_)) && phase.0 != ActionPhase::Done {
                 // A claim also waits for what no watch reports, as for its StorageClass.
                 requeue = requeue.min(Requeue::within(self.settings.repair()));
             }
-            actions.push(self.record(requested, phase));
+            actions.push(action(&before, requested, phase.0, phase.1, &now()));
         }
-        Executed { condition: condition(&actions), actions, warnings, requeue }
+        Executed { condition: condition_of_actions(&actions), actions, warnings, requeue }
     }
 
     async fn execute_one(
@@ -80,15 +87,15 @@ impl Reconciliation<'_> {
         patroni: Option<&JobStatus<()>>,
     ) -> Phase {
         match &requested.action {
-            Action::Credential(_) | Action::UserList(_) => ("done", String::new()),
+            Action::Credential(_) | Action::UserList(_) => (ActionPhase::Done, String::new()),
             Action::PoolerAccess(_) => phase_of(
                 database,
                 "roles and databases are being synchronised",
                 "roles and databases are not synchronised at the moment",
             ),
-            Action::Promote if self.recorded(requested)["phase"] == "done" => ("done", String::new()),
+            Action::Promote if self.is_done(requested) => (ActionPhase::Done, String::new()),
             Action::ConfigurePatroni(text) if configuration(text).is_none() => {
-                ("failed", "the configuration for Patroni is not a JSON object".to_owned())
+                (ActionPhase::Failed, "the configuration for Patroni is not a JSON object".to_owned())
             }
             Action::ConfigurePatroni(_) | Action::Promote => {
                 phase_of(patroni, "Patroni is being configured", "waits for a leader that is ready")
@@ -98,7 +105,9 @@ impl Reconciliation<'_> {
                     Api::namespaced(self.context.client.clone(), &self.key.namespace);
                 volume_phase(volume::expand(&claims, &claim.claim, &claim.size).await)
             }
-            other @ (Action::ModifyVolume(_) | Action::GrowFilesystem(_)) => volume_phase(volume::refused(kind(other))),
+            other @ (Action::ModifyVolume(_) | Action::GrowFilesystem(_)) => {
+                volume_phase(volume::refused(other.kind().name()))
+            }
         }
     }
 
@@ -110,8 +119,7 @@ impl Reconciliation<'_> {
             _ => None,
         });
         let wanted: Vec<Value> = wanted.collect();
-        let promote = granted()
-            .any(|requested| requested.action == Action::Promote && self.recorded(requested)["phase"] != "done");
+        let promote = granted().any(|requested| requested.action == Action::Promote && !self.is_done(requested));
         if wanted.is_empty() && !promote {
             return None;
         }
@@ -132,22 +140,9 @@ impl Reconciliation<'_> {
         Some(PatroniJob { status, requeue })
     }
 
-    /// The entry of an action in the status so far; `null` if there is none.
-    fn recorded(&self, requested: &RequestedAction) -> &Value {
-        let recorded = self.manifest["status"]["actions"].as_array().into_iter().flatten();
-        let same =
-            |record: &&Value| record["step"] == requested.step.as_str() && record["key"] == requested.key.as_str();
-        recorded.into_iter().find(same).unwrap_or(&Value::Null)
-    }
-
-    fn record(&self, requested: &RequestedAction, (phase, message): Phase) -> Value {
-        let before = self.recorded(requested);
-        let since = Some(&before["since"]).filter(|since| before["phase"] == phase && since.is_string()).cloned();
-        let now = || json!(jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string());
-        json!({
-            "step": requested.step, "key": requested.key, "phase": phase, "message": message,
-            "since": since.unwrap_or_else(now),
-        })
+    /// Whether the status records that an action is done.
+    fn is_done(&self, requested: &RequestedAction) -> bool {
+        recorded(&self.status().actions, requested).is_some_and(|state| state.phase == ActionPhase::Done)
     }
 }
 
@@ -161,33 +156,6 @@ struct PatroniJob {
 /// The configuration that an action wants, as an object; `None` if it is none.
 fn configuration(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok().filter(Value::is_object)
-}
-
-/// The condition `ActionsDone`, about the actions in the worst phase; `None` without actions.
-fn condition(records: &[Value]) -> Option<Condition> {
-    let of = |phase: &str| -> Vec<String> {
-        let those = records.iter().filter(|record| record["phase"] == phase);
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let line = |record: &Value| {
-            let message = text(&record["message"]);
-            format!("{} of {}: {message}", text(&record["key"]), text(&record["step"]))
-        };
-        those.map(line).collect()
-    };
-    if records.is_empty() {
-        return None;
-    }
-    for (phase, reason) in [("failed", "Failed"), ("refused", "Refused")] {
-        let lines = of(phase);
-        if !lines.is_empty() {
-            return Some(Condition::fails(ACTIONS, reason, lines.join("; ")));
-        }
-    }
-    let lines: Vec<String> = [of("running"), of("pending")].concat();
-    Some(match lines.is_empty() {
-        true => Condition::holds(ACTIONS, "Done", "what plugins asked for is done"),
-        false => Condition::unknown(ACTIONS, "Running", lines.join("; ")),
-    })
 }
 
 /// Whether Patroni only could not be reached.
@@ -237,60 +205,14 @@ async fn restart(leader: &Patroni, members: &[(String, Patroni)], leader_first: 
 
 fn phase_of<T>(status: Option<&JobStatus<T>>, running: &str, pending: &str) -> Phase {
     match status {
-        Some(JobStatus::Done(_)) => ("done", String::new()),
-        Some(JobStatus::Running) => ("running", running.to_owned()),
-        Some(JobStatus::Failed(failure)) if failure.is_early() => ("running", failure.reason.clone()),
-        Some(JobStatus::Failed(failure)) => ("failed", failure.reason.clone()),
-        None => ("pending", pending.to_owned()),
+        Some(JobStatus::Done(_)) => (ActionPhase::Done, String::new()),
+        Some(JobStatus::Running) => (ActionPhase::Running, running.to_owned()),
+        Some(JobStatus::Failed(failure)) if failure.is_early() => (ActionPhase::Running, failure.reason.clone()),
+        Some(JobStatus::Failed(failure)) => (ActionPhase::Failed, failure.reason.clone()),
+        None => (ActionPhase::Pending, pending.to_owned()),
     }
 }
 
 fn volume_phase(progress: volume::Progress) -> Phase {
-    let word = match progress.phase {
-        volume::Phase::Pending => "pending",
-        volume::Phase::Running => "running",
-        volume::Phase::Done => "done",
-        volume::Phase::Failed => "failed",
-        volume::Phase::Refused => "refused",
-    };
-    (word, progress.message)
-}
-
-/// The catalogue's name of an action.
-fn kind(action: &Action) -> &'static str {
-    match action {
-        Action::Credential(_) => "credential",
-        Action::UserList(_) => "user-list",
-        Action::PoolerAccess(_) => "pooler-access",
-        Action::ConfigurePatroni(_) => "configure-patroni",
-        Action::Promote => "promote",
-        Action::ExpandClaim(_) => "expand-claim",
-        Action::ModifyVolume(_) => "modify-volume",
-        Action::GrowFilesystem(_) => "grow-filesystem",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(key: &str, phase: &str, message: &str) -> Value {
-        json!({"step": "volume-resize", "key": key, "phase": phase, "message": message})
-    }
-
-    #[test]
-    fn a_condition_names_every_action_that_is_not_done_and_the_worst_alone() {
-        let (done, waits) = (record("a", "done", ""), record("b", "pending", "no volume yet"));
-        let (failed, refused) = (record("c", "failed", "no such claim"), record("d", "refused", "not executed"));
-        let of = |records: &[&Value]| {
-            let records: Vec<Value> = records.iter().map(|record| (*record).clone()).collect();
-            condition(&records).map(|condition| (condition.status, condition.reason, condition.message))
-        };
-        let condition_of = |status, reason: &str, message: &str| Some((status, reason.to_owned(), message.to_owned()));
-        assert_eq!(of(&[]), None);
-        assert_eq!(of(&[&done]), condition_of("True", "Done", "what plugins asked for is done"));
-        assert_eq!(of(&[&done, &waits]), condition_of("Unknown", "Running", "b of volume-resize: no volume yet"));
-        assert_eq!(of(&[&waits, &refused]), condition_of("False", "Refused", "d of volume-resize: not executed"));
-        assert_eq!(of(&[&refused, &failed]), condition_of("False", "Failed", "c of volume-resize: no such claim"));
-    }
+    (progress.phase, progress.message)
 }

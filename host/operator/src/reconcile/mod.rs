@@ -21,11 +21,13 @@ mod steps;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::controller::Action;
 use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
 use pgloom_decide::members::Members;
+use serde::Deserialize as _;
 use serde_json::Value;
 use tracing::{Instrument, info_span, warn};
 
@@ -142,15 +144,16 @@ impl Reconciliation<'_> {
     }
 
     /// The StatefulSet as it exists.
-    fn stateful_set(&self) -> Option<Value> {
+    fn stateful_set(&self) -> Option<StatefulSet> {
         let kind = Kind::new("apps/v1", "StatefulSet");
         let objects = self.context.store.objects(self.key);
-        objects.iter().find(|kept| kept.kind == kind && kept.name == self.key.name).map(|kept| kept.object())
+        let set = objects.iter().find(|cached| cached.kind == kind && cached.name == self.key.name)?;
+        StatefulSet::deserialize(set.object()).ok()
     }
 
-    /// How many members the cluster is to have.
+    /// The number of members that the StatefulSet asks for.
     pub fn wanted(&self) -> usize {
-        let replicas = self.stateful_set().and_then(|set| set["spec"]["replicas"].as_u64());
+        let replicas = self.stateful_set().and_then(|set| set.spec?.replicas);
         replicas.and_then(|replicas| usize::try_from(replicas).ok()).unwrap_or(0)
     }
 }

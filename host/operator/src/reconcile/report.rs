@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::Unit;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
-use pgloom_api::postgresql::ClusterStatus;
+use pgloom_api::postgresql::{ClusterStatus, PostgresqlStatus};
 use pgloom_common::error::{error_chain, root_cause};
+use pgloom_decide::members::Members;
+use pgloom_decide::patroni::Cluster;
 use pgloom_decide::status::{self, Condition, Found, Outcome};
 use pgloom_decide::transform::MANAGER;
-use pgloom_engine::ConditionStatus;
+use serde::Deserialize as _;
 use tracing::{debug, warn};
 
 use super::apply::Applied;
@@ -31,7 +34,7 @@ const REQUEUE_AFTER: Duration = Duration::from_secs(15);
 impl Reconciliation<'_> {
     /// Reports that a new cluster is being created, as soon as its manifest has been found valid.
     pub async fn report_creating(&self) -> Result<(), Error> {
-        if status::phase_of(&self.manifest["status"]).is_some() {
+        if !self.status().cluster_status.is_unknown() {
             return Ok(());
         }
         self.write_status(&json!({"status": {"PostgresClusterStatus": ClusterStatus::Creating.as_str()}})).await?;
@@ -58,7 +61,7 @@ impl Reconciliation<'_> {
     /// Reports what the steps returned, and returns when to reconcile again.
     pub async fn report(&self, mut steps: Steps) -> Result<Action, Error> {
         let wanted = steps.decided.as_ref().map(|_| self.wanted());
-        let summary = Summary::of(&steps, wanted, &self.manifest["status"]);
+        let summary = Summary::of(&steps, wanted, self.status().cluster_status);
         self.write_summary(&steps, &summary).await;
         self.publish_warnings(summary.warnings).await;
         let failure = (!steps.failures.is_empty()).then(|| steps.failures.swap_remove(0));
@@ -81,23 +84,43 @@ impl Reconciliation<'_> {
     async fn write_summary(&self, steps: &Steps, summary: &Summary) {
         let before =
             self.context.store.manifest(self.key).map(|kept| kept.object()["status"].clone()).unwrap_or_default();
-        let now = Timestamp::now().round(Unit::Second).unwrap_or_default().to_string();
-        let after = status::status(&before, &self.found(steps, summary), &now);
-        self.context.count(&self.state, status::phase_of(&after).map(|phase| phase.to_string()));
-        if let Some(patch) = status::patch(&before, &after)
+        let patroni = self.ask_leader(&steps.members).await;
+        let found = self.found(steps, summary, patroni.as_ref());
+        let typed = read(&before);
+        let after = status::status(&typed, &found, &now());
+        let phase = Some(after.cluster_status).filter(|phase| !phase.is_unknown());
+        self.context.count(&self.state, phase.map(|phase| phase.to_string()));
+        if let Ok(Some(patch)) = status::patch(&before, &after)
             && let Err(error) = self.write_status(&patch).await
         {
             // The cluster is reconciled also where its status cannot be written.
             warn!(error = %error_chain(&error), "the status was not written");
         }
-        if status::phase_of(&before) == Some(ClusterStatus::Creating)
-            && status::phase_of(&after) == Some(ClusterStatus::Running)
-        {
+        if typed.cluster_status == ClusterStatus::Creating && after.cluster_status == ClusterStatus::Running {
             self.context.recorder.publish(&self.about, &Event::normal("StatefulSet", "the pods serve")).await;
         }
     }
 
-    fn found(&self, steps: &Steps, summary: &Summary) -> Found {
+    /// The status of the manifest.
+    pub fn status(&self) -> PostgresqlStatus {
+        self.manifest.get("status").map(read).unwrap_or_default()
+    }
+
+    /// What the leader's Patroni reports of all members; `None` without a leader that is ready, or without an answer.
+    ///
+    /// One request a reconcile, after all that matters is done. At rest that is one a resync.
+    async fn ask_leader(&self, members: &Members) -> Option<Cluster> {
+        let (leader, _) = members.leader().filter(|(member, _)| member.ready)?;
+        match self.patroni(&leader.pod, members).cluster().await {
+            Ok(cluster) => Some(cluster),
+            Err(error) => {
+                debug!(error = %error_chain(&error), "the status lacks what Patroni reports");
+                None
+            }
+        }
+    }
+
+    fn found(&self, steps: &Steps, summary: &Summary, patroni: Option<&Cluster>) -> Found {
         let config = &self.settings.config;
         let labels = config.map("cluster_labels").into_iter().map(|(key, value)| format!("{key}={value}"));
         let name = format!("{}={}", config.text("cluster_name_label"), self.key.name);
@@ -105,9 +128,9 @@ impl Reconciliation<'_> {
             generation: self.manifest["metadata"]["generation"].as_i64().unwrap_or_default(),
             outcome: summary.outcome,
             conditions: summary.conditions.clone(),
-            dropped: dropped(steps, &self.manifest["status"]),
+            dropped: dropped(steps, &self.status()),
             leader: steps.members.leader().map(|(member, _)| member.pod.clone()),
-            members: steps.members.status(),
+            members: steps.members.status(patroni),
             ready: steps.members.ready(),
             selector: labels.chain([name]).collect::<Vec<_>>().join(","),
             actions: steps.executed.as_ref().map(|executed| executed.actions.clone()),
@@ -127,7 +150,7 @@ struct Summary {
 
 impl Summary {
     /// Adds up the steps. `wanted` is the number of members, if it is known; `before` is the status so far.
-    fn of(steps: &Steps, wanted: Option<usize>, before: &Value) -> Self {
+    fn of(steps: &Steps, wanted: Option<usize>, before: ClusterStatus) -> Self {
         let (mut conditions, mut warnings) = (Vec::new(), Vec::new());
         let (mut underway, mut requeue) = (Vec::new(), Requeue::default());
         // Every field by name, so that a new one cannot be forgotten.
@@ -165,7 +188,7 @@ impl Summary {
             conditions.push(failure.condition);
             warnings.push(failure.warning);
         }
-        conditions.extend(decided.iter().flat_map(|decided| &decided.plan.conditions).map(condition_of_plugin));
+        conditions.extend(decided.iter().flat_map(|decided| &decided.plan.conditions).map(Condition::from));
         conditions.push(members.condition(wanted));
         let underway = Underway::all(underway);
         let outcome = outcome(failures, synchronized.as_ref(), underway.as_ref());
@@ -183,6 +206,16 @@ fn outcome(failures: &[Error], synchronized: Option<&Synchronized>, underway: Op
     }
 }
 
+/// A stored status. Reading it never fails.
+fn read(stored: &Value) -> PostgresqlStatus {
+    PostgresqlStatus::deserialize(stored).unwrap_or_default()
+}
+
+/// The current time in whole seconds, as the status holds it.
+pub fn now() -> Time {
+    Time(Timestamp::now().round(Unit::Second).unwrap_or_default())
+}
+
 /// How a failed step is reported.
 struct Failure {
     condition: Condition,
@@ -191,13 +224,12 @@ struct Failure {
 
 impl Failure {
     /// `before` is the status so far: the reason of the warning depends on whether the cluster ran already.
-    fn of(error: &Error, before: &Value) -> Self {
+    fn of(error: &Error, before: ClusterStatus) -> Self {
         let (type_name, message) = match error {
             Error::Decide(pgloom_decide::Error::Manifest(_)) => ("Valid", root_cause(error)),
             _ => ("Applied", error_chain(error)),
         };
-        let created = status::phase_of(before)
-            .is_some_and(|phase| !matches!(phase, ClusterStatus::Creating | ClusterStatus::CreateFailed));
+        let created = !matches!(before, ClusterStatus::Unknown | ClusterStatus::Creating | ClusterStatus::CreateFailed);
         Self {
             condition: Condition::fails(type_name, error.category(), message.clone()),
             warning: Event::warning(if created { "Sync" } else { "Create" }, message),
@@ -205,28 +237,14 @@ impl Failure {
     }
 }
 
-fn condition_of_plugin(condition: &pgloom_engine::Condition) -> Condition {
-    Condition {
-        type_name: condition.type_name.clone(),
-        status: match condition.status {
-            ConditionStatus::Yes => "True",
-            ConditionStatus::No => "False",
-            ConditionStatus::Unknown => "Unknown",
-        },
-        reason: condition.reason.clone(),
-        message: condition.message.clone(),
-    }
-}
-
 /// The types of the conditions that plugins no longer set, to be removed from the status.
-fn dropped(steps: &Steps, before: &Value) -> Vec<String> {
+fn dropped(steps: &Steps, before: &PostgresqlStatus) -> Vec<String> {
     if steps.decided.is_none() {
         return Vec::new();
     }
-    let entries = before["conditions"].as_array().into_iter().flatten();
-    let types = entries.filter_map(|condition| condition["type"].as_str());
+    let types = before.conditions.iter().map(|condition| condition.type_.as_str());
     let idle = steps.executed.as_ref().is_some_and(|executed| executed.actions.is_empty());
-    let stays = |type_name: &&str| status::OWN.contains(type_name) && !(idle && *type_name == status::ACTIONS);
+    let stays = |type_name: &str| status::OWN.contains(&type_name) && !(idle && type_name == status::ACTIONS);
     types.filter(|type_name| !stays(type_name)).map(str::to_owned).collect()
 }
 
@@ -265,7 +283,7 @@ mod tests {
     #[test]
     fn a_database_that_could_not_be_synchronised_is_a_failure_although_the_objects_are_as_desired() {
         let steps = Steps { synchronized: Some(failed_database()), ..Steps::default() };
-        assert_eq!(Summary::of(&steps, None, &Value::Null).outcome, Outcome::Failed);
+        assert_eq!(Summary::of(&steps, None, ClusterStatus::Unknown).outcome, Outcome::Failed);
     }
 
     #[test]
@@ -277,7 +295,7 @@ mod tests {
         };
         let error = Error::Password(crate::execute::password::Error::Missing("ada".into()));
         let steps = Steps { rolled: Some(rolled), failures: vec![error], ..Steps::default() };
-        let summary = Summary::of(&steps, None, &Value::Null);
+        let summary = Summary::of(&steps, None, ClusterStatus::Unknown);
         let types: Vec<&str> = summary.conditions.iter().map(|condition| condition.type_name.as_str()).collect();
         assert_eq!((summary.outcome, types), (Outcome::Failed, vec!["RolledOut", "Applied", "Ready"]));
         assert_eq!(summary.warnings.len(), 1);
@@ -287,8 +305,11 @@ mod tests {
     fn a_step_that_fails_alone_takes_nothing_from_what_the_others_report() {
         let error = Error::Password(crate::execute::password::Error::Missing("ada".into()));
         let steps = Steps { synchronized: Some(failed_database()), failures: vec![error], ..Steps::default() };
-        let reasons: Vec<String> =
-            Summary::of(&steps, None, &Value::Null).warnings.into_iter().map(|warning| warning.reason).collect();
+        let reasons: Vec<String> = Summary::of(&steps, None, ClusterStatus::Unknown)
+            .warnings
+            .into_iter()
+            .map(|warning| warning.reason)
+            .collect();
         assert_eq!(reasons, ["Sync", "Create"]);
     }
 }

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Preconditions};
 use pgloom_api::validate::window::{MaintenanceWindow, Weekday};
 use pgloom_decide::members::Members;
 use pgloom_decide::patroni::candidate;
-use pgloom_decide::rollout::{self, Member, Next, State, next};
+use pgloom_decide::rollout::{Member, Next, State, difference, next};
 use pgloom_decide::status::Condition;
-use serde_json::Value;
 use tracing::{debug, info};
 
 use super::apply::{Applied, Handover};
@@ -62,8 +62,8 @@ impl Reconciliation<'_> {
             rolled.wait(Underway::changing("the StatefulSet is being created"));
             return Ok(());
         };
-        let status = &set["status"];
-        if status["observedGeneration"].as_u64() < set["metadata"]["generation"].as_u64() {
+        let status = set.status.clone().unwrap_or_default();
+        if status.observed_generation < set.metadata.generation {
             rolled.wait(Underway::changing("the StatefulSet's controller has not observed the change yet"));
             return Ok(());
         }
@@ -73,8 +73,8 @@ impl Reconciliation<'_> {
         if let Some(Handover { leader, candidates }) = &applied.handover {
             return self.switch_over(leader, candidates, members).await;
         }
-        let revision = status["updateRevision"].as_str().unwrap_or_default();
-        let with_state = self.with_state(&set, revision, members).await?;
+        let revision = status.update_revision.unwrap_or_default();
+        let with_state = self.with_state(&set, &revision, members).await?;
         let step = next(self.wanted(), &with_state, self.state.memory.lock().switchovers);
         let windows = self.settings.config.maintenance_windows(&decided.plan.cluster.maintenance_windows);
         let now = Timestamp::now().to_zoned(TimeZone::UTC);
@@ -90,11 +90,12 @@ impl Reconciliation<'_> {
 
     /// The members, with what the cache does not hold: which of them run another template and, if any does, what Patroni
     /// says of each.
-    async fn with_state(&self, set: &Value, revision: &str, members: &Members) -> Result<Vec<Member>, Error> {
+    async fn with_state(&self, set: &StatefulSet, revision: &str, members: &Members) -> Result<Vec<Member>, Error> {
         let mut with_state = members.all.clone();
         for (member, pod) in with_state.iter_mut().zip(&members.pods) {
+            let made_from = pod.metadata.labels.as_ref().and_then(|labels| labels.get(REVISION));
             member.outdated =
-                pod["metadata"]["labels"][REVISION] != revision && self.differs(set, revision, pod).await?;
+                made_from.is_none_or(|made_from| made_from != revision) && self.differs(set, revision, pod).await?;
         }
         if with_state.iter().any(|member| member.outdated) {
             let patronis: Vec<Patroni> = with_state.iter().map(|member| self.patroni(&member.pod, members)).collect();
@@ -108,17 +109,18 @@ impl Reconciliation<'_> {
 
     /// Whether a pod of another revision really differs from the template. A revision changes with every edit of the
     /// template; defaults and fields that a pod takes up while it runs are no reason to replace it.
-    async fn differs(&self, set: &Value, revision: &str, pod: &Value) -> Result<bool, Error> {
-        let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+    async fn differs(&self, set: &StatefulSet, revision: &str, pod: &Pod) -> Result<bool, Error> {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
         if self.state.memory.lock().same_template.get(uid).is_some_and(|equal| equal == revision) {
             return Ok(false);
         }
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
         let found = self.pods().get_opt(name).await.map_err(|source| failed(name, source))?;
-        let Some(whole) = found.and_then(|pod| serde_json::to_value(pod).ok()) else { return Ok(false) };
+        let Some(found) = found else { return Ok(false) };
         let config = &self.settings.config;
         let lazy = config.flag("enable_lazy_spilo_upgrade");
-        match rollout::difference(&set["spec"]["template"], &whole, config.text("pod_role_label"), lazy) {
+        let template = set.spec.as_ref().map(|spec| &spec.template);
+        match template.and_then(|template| difference(template, &found, config.text("pod_role_label"), lazy)) {
             Some(field) => {
                 debug!(pod = name, field, "the pod runs another template");
                 Ok(true)
@@ -166,8 +168,7 @@ impl Reconciliation<'_> {
 
     /// Deletes a pod, unless another of that name has taken its place.
     async fn replace(&self, name: &str, members: &Members) -> Result<(), Error> {
-        let pod = members.pods.iter().find(|pod| pod["metadata"]["name"] == name);
-        let uid = pod.and_then(|pod| pod["metadata"]["uid"].as_str()).map(str::to_owned);
+        let uid = members.pod(name).and_then(|pod| pod.metadata.uid.clone());
         let how = DeleteParams {
             preconditions: Some(Preconditions { uid, resource_version: None }),
             ..DeleteParams::default()
@@ -208,8 +209,8 @@ impl Reconciliation<'_> {
 
     /// The Patroni of a pod.
     pub fn patroni(&self, name: &str, members: &Members) -> Patroni {
-        let pod = members.pods.iter().find(|pod| pod["metadata"]["name"] == name);
-        let address = pod.and_then(|pod| pod["status"]["podIP"].as_str()?.parse().ok());
+        let pod = members.pod(name);
+        let address = pod.and_then(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok());
         let pod = patroni::Pod { namespace: self.key.namespace.to_string(), name: name.to_owned(), address };
         Patroni::new(self.context.transport.clone(), pod)
     }

@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::PostParams;
 use pgloom_decide::Kind;
 use pgloom_decide::Plan;
+use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::transform::MANAGER;
 use tracing::warn;
 
@@ -20,7 +22,8 @@ impl Reconciliation<'_> {
         }
         for object in &plan.accounts {
             if let Err(error) = self.create_if_missing(object).await {
-                warn!(kind = %object["kind"], name = %object["metadata"]["name"], %error, "the object was not created");
+                let ObjectKey { kind, name, .. } = ObjectKey::of(object);
+                warn!(kind, name, %error, "the object was not created");
                 return;
             }
         }
@@ -31,7 +34,11 @@ impl Reconciliation<'_> {
     /// Whether they were seen less than a resync period ago. They are not watched, and without them no pod can be created:
     /// as long as pods are missing they are read at every reconcile.
     fn was_seen_recently(&self) -> bool {
-        if !self.stateful_set().is_some_and(|set| set["status"]["replicas"] == set["spec"]["replicas"]) {
+        let has_every_pod = |set: StatefulSet| {
+            let (wanted, found) = (set.spec.and_then(|spec| spec.replicas), set.status.map(|status| status.replicas));
+            wanted == found
+        };
+        if !self.stateful_set().is_some_and(has_every_pod) {
             return false;
         }
         let accounts = self.context.accounts.lock();
@@ -45,7 +52,7 @@ impl Reconciliation<'_> {
             &self.key.namespace,
             &api_resource(&kind),
         );
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let name = ObjectKey::of(object).name;
         if api.get_metadata_opt(name).await?.is_some() {
             return Ok(());
         }

@@ -4,12 +4,9 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
-use kube::core::TypeMeta;
 use kube::runtime::events::{self, EventType, Reporter};
 use parking_lot::Mutex;
-use serde::Deserialize;
 use serde_json::Value;
 use tracing::warn;
 
@@ -93,10 +90,15 @@ fn action(event: &Event) -> String {
 
 /// What an event of an object refers to.
 pub fn reference(object: &Value) -> ObjectReference {
-    let types = TypeMeta::deserialize(object).ok();
-    let (api_version, kind) = types.map(|types| (types.api_version, types.kind)).unzip();
-    let ObjectMeta { name, namespace, uid, .. } = ObjectMeta::deserialize(&object["metadata"]).unwrap_or_default();
-    ObjectReference { api_version, kind, name, namespace, uid, ..ObjectReference::default() }
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    ObjectReference {
+        api_version: text("/apiVersion"),
+        kind: text("/kind"),
+        name: text("/metadata/name"),
+        namespace: text("/metadata/namespace"),
+        uid: text("/metadata/uid"),
+        ..ObjectReference::default()
+    }
 }
 
 /// Cuts a note to what the API server accepts.

@@ -11,8 +11,9 @@ use futures::channel::mpsc::UnboundedSender;
 use futures::{Stream, StreamExt};
 use kube::Client;
 use pgloom_api::config::Config;
+use pgloom_api::finding::errors;
 use pgloom_api::pipeline::Document;
-use pgloom_api::{Finding as Problem, document};
+use pgloom_api::{Finding, document};
 use pgloom_common::error::error_chain;
 use pgloom_engine::pipeline::LoadError;
 use pgloom_engine::{Engine, Pipeline};
@@ -71,12 +72,12 @@ pub enum Error {
     #[error("{0} holds several documents; one is wanted")]
     Several(String),
     /// Its content cannot be used.
-    #[error("{name} cannot be used: {}", joined(.problems))]
+    #[error("{name} cannot be used: {}", errors(.findings, "; "))]
     Content {
         /// What cannot be used.
         name: String,
         /// Why.
-        problems: Vec<Problem>,
+        findings: Vec<Finding>,
     },
     /// A step could not be loaded.
     #[error("the pipeline {0} cannot be loaded")]
@@ -84,11 +85,6 @@ pub enum Error {
     /// The thread of the loading ended early.
     #[error("the loading of the pipeline was interrupted")]
     Interrupted(#[source] tokio::task::JoinError),
-}
-
-fn joined(problems: &[Problem]) -> String {
-    let errors = problems.iter().filter(|problem| problem.is_error());
-    errors.map(Problem::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Reads settings and follows their changes.
@@ -187,7 +183,7 @@ impl Loader {
 
     fn configuration(&self, found: &Found) -> Result<Config, Error> {
         let loaded =
-            Config::read(&found.document).map_err(|problems| Error::Content { name: found.name.clone(), problems })?;
+            Config::read(&found.document).map_err(|findings| Error::Content { name: found.name.clone(), findings })?;
         for warning in &loaded.warnings {
             warn!(source = %found.name, "{warning}");
         }
@@ -196,7 +192,7 @@ impl Loader {
 
     async fn pipeline(&self, found: &Found, running: Option<Arc<Pipeline>>) -> Result<Pipeline, Error> {
         let document = Document::read(&found.document)
-            .map_err(|problems| Error::Content { name: found.name.clone(), problems })?;
+            .map_err(|findings| Error::Content { name: found.name.clone(), findings })?;
         let (engine, folder, name) = (self.engine.clone(), self.config.plugins.clone(), found.name.clone());
         let loading = move || Pipeline::load(&engine, &document, &folder, running.as_deref());
         let loaded = tokio::task::spawn_blocking(loading).await.map_err(Error::Interrupted)?;

@@ -1,0 +1,70 @@
+//! The process's monotonic clock, moved on with the paused clock of tokio.
+//!
+//! The operator sleeps by tokio's clock, which a test pauses and moves on as soon as nothing else is left to do. It measures by
+//! `std::time::Instant`, which reads `clock_gettime`. Without this the operator would sleep for an hour and find that no time
+//! has passed. The test program is linked statically, so that its own `clock_gettime` is what the standard library calls.
+
+use std::cell::Cell;
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How exactly the two clocks agree.
+const TICK: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// How far this thread's clock is ahead of the real one.
+    static AHEAD: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// Lets this thread's monotonic clock be the real one again.
+pub fn reset() {
+    AHEAD.set(Duration::ZERO);
+}
+
+/// Lets this thread's monotonic clock follow tokio's from now on.
+pub fn follow() {
+    AHEAD.set(Duration::ZERO);
+    tokio::spawn(async {
+        let begun = Instant::now();
+        loop {
+            tokio::time::sleep(TICK).await;
+            AHEAD.set(begun.elapsed());
+        }
+    });
+}
+
+/// Waits until what this thread has sent over loopback has arrived. Tokio moves its paused clock on when no task can go on; a
+/// packet that the kernel has not delivered yet would be overtaken by the time.
+///
+/// # Errors
+/// If there is no free port.
+pub fn echo() -> std::io::Result<impl Fn() + Send + Sync> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.connect(socket.local_addr()?)?;
+    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    Ok(move || {
+        // Without an echo the clock is less exact for a moment.
+        _ = socket.send(&[0]).and_then(|_| socket.recv(&mut [0]));
+    })
+}
+
+/// The system call, with the thread's own time added to the monotonic clock.
+///
+/// # Safety
+/// `time` points to a `timespec` that may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
+    // SAFETY: the arguments are those of the system call, and the caller vouches for the pointer.
+    let result = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) };
+    let ahead = AHEAD.get();
+    if result == 0 && clock == libc::CLOCK_MONOTONIC && !ahead.is_zero() {
+        // SAFETY: as above; the call has written it.
+        let time = unsafe { &mut *time };
+        let nanos = time.tv_nsec + libc::c_long::from(ahead.subsec_nanos());
+        time.tv_sec += i64::try_from(ahead.as_secs()).unwrap_or_default() + nanos / 1_000_000_000;
+        time.tv_nsec = nanos % 1_000_000_000;
+    }
+    if result == 0 { 0 } else { -1 }
+}

@@ -1,0 +1,106 @@
+//! What is done to a cluster: the manifest before, and the edit.
+
+use serde_json::{Value, json};
+use stand_in::State;
+
+/// The namespace of everything.
+pub const NAMESPACE: &str = "ns";
+/// The cluster.
+pub const CLUSTER: &str = "acid-crash";
+/// The ConfigMap with the operator configuration.
+pub const CONFIGURATION: &str = "pgloom";
+/// The collection of the manifest.
+pub const MANIFESTS: &str = "acid.zalan.do/v1/postgresqls";
+
+/// Something that is done to a cluster.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// For people.
+    pub name: &'static str,
+    /// The manifest's specification before; `None` if there is no cluster.
+    pub before: Option<Value>,
+    /// The ordinal of the member that leads before.
+    pub leader: u64,
+    /// The specification after; `None` if the manifest is deleted.
+    pub after: Option<Value>,
+}
+
+/// Every operation.
+pub fn all() -> Vec<Operation> {
+    let plain = || cluster(2, &json!({}));
+    let with = |fields: Value| cluster(2, &fields);
+    let operation = |name, before, after| Operation { name, before, leader: 0, after };
+    let standby = || cluster(1, &json!({"standby": {"standby_host": "source.example"}}));
+    let pooler = || with(json!({"enableConnectionPooler": true}));
+    vec![
+        operation("create", None, Some(plain())),
+        operation(
+            "change",
+            Some(plain()),
+            Some(with(json!({"users": {"app": [], "more": []}, "serviceAnnotations": {"a": "b"}}))),
+        ),
+        operation("rolling update", Some(plain()), Some(with(json!({"podAnnotations": {"a": "b"}})))),
+        operation("scale up", Some(plain()), Some(cluster(3, &json!({})))),
+        Operation { leader: 2, ..operation("scale down", Some(cluster(3, &json!({}))), Some(plain())) },
+        operation(
+            "parameter change",
+            Some(plain()),
+            Some(with(json!({
+                "patroni": {"ttl": 40},
+                "postgresql": {"version": "15", "parameters": {"max_connections": "42"}},
+            }))),
+        ),
+        operation("pooler on", Some(plain()), Some(pooler())),
+        operation("pooler off", Some(pooler()), Some(plain())),
+        operation("standby promotion", Some(standby()), Some(cluster(1, &json!({})))),
+        operation("TLS change", Some(plain()), Some(with(json!({"tls": {"secretName": "certificate"}})))),
+        operation("volume resize", Some(plain()), Some(with(json!({"volume": {"size": "2Gi"}})))),
+        operation("delete", Some(plain()), None),
+    ]
+}
+
+/// A specification of so many members, with some fields set.
+fn cluster(members: u64, fields: &Value) -> Value {
+    let mut spec = json!({
+        "teamId": "acid", "numberOfInstances": members, "volume": {"size": "1Gi"}, "users": {"app": []},
+        "postgresql": {"version": "15"},
+    });
+    for (field, value) in fields.as_object().into_iter().flatten() {
+        spec[field] = value.clone();
+    }
+    spec
+}
+
+/// A world without a cluster.
+pub fn empty() -> State {
+    let mut state = State::default();
+    state.put(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CONFIGURATION, "namespace": NAMESPACE},
+        "data": {"enable_database_access": "false", "resync_period": "60s", "repair_period": "30s"},
+    }));
+    state.put(&json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "certificate", "namespace": NAMESPACE},
+        "data": {"tls.crt": "YQ==", "tls.key": "Yg=="},
+    }));
+    state
+}
+
+/// Writes the manifest as a user would.
+pub fn put(state: &mut State, spec: &Value) {
+    state.put(&json!({
+        "apiVersion": "acid.zalan.do/v1", "kind": "postgresql", "metadata": {"name": CLUSTER, "namespace": NAMESPACE},
+        "spec": spec,
+    }));
+}
+
+/// Deletes the manifest as a user would.
+pub fn delete(state: &mut State) {
+    state.delete_by_name(MANIFESTS, NAMESPACE, CLUSTER);
+}
+
+/// Lets a member lead.
+pub fn lead(state: &mut State, ordinal: u64) {
+    if let Some(patroni) = state.patroni.values_mut().next() {
+        patroni.leader = Some(format!("{CLUSTER}-{ordinal}"));
+    }
+}

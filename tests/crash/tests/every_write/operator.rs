@@ -1,0 +1,75 @@
+//! The operator, run in this process against a served world.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Result;
+use pgloom_operator::Config;
+use pgloom_operator::args::{Kubernetes, Named, Namespaces, PipelineSource, Source};
+use stand_in::Server;
+use tokio::task::JoinHandle;
+
+use crate::operation::{CONFIGURATION, NAMESPACE};
+
+/// The name of the lease, where operators contend for one.
+pub const LEASE: &str = "pgloom";
+
+/// Where the operator finds what it needs.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    /// The components and the pipeline.
+    pub plugins: PathBuf,
+    /// The compiled components.
+    pub code: PathBuf,
+    /// What lasts as long as the test.
+    pub scratch: PathBuf,
+}
+
+/// A running operator. It is killed when dropped.
+pub struct Operator {
+    task: JoinHandle<Result<(), pgloom_operator::Error>>,
+}
+
+impl Operator {
+    /// Starts one. The world answers no former one any more.
+    pub async fn start(server: &Server, folders: &Folders, with_lease: bool) -> Result<Self> {
+        let kubeconfig = kubeconfig(&folders.scratch, server.listen().await?)?;
+        let config = Config {
+            kubernetes: Kubernetes { kubeconfig: Some(kubeconfig), context: None },
+            namespaces: Some(Namespaces::Some(vec![NAMESPACE.to_owned()])),
+            operator_namespace: Some(NAMESPACE.to_owned()),
+            configuration: Source::ConfigMap(Named { namespace: None, name: CONFIGURATION.to_owned() }),
+            pipeline: PipelineSource::File(folders.plugins.join("pipeline.yaml")),
+            plugins: folders.plugins.clone(),
+            cache: Some(folders.code.clone()),
+            controller_id: String::new(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            lease: with_lease.then(|| LEASE.to_owned()),
+        };
+        Ok(Self { task: tokio::spawn(pgloom_operator::run(config)) })
+    }
+
+    /// Whether it ended by itself.
+    pub fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn kubeconfig(folder: &Path, api: SocketAddr) -> Result<PathBuf> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let path = folder.join(format!("kubeconfig-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: it\n\
+        contexts: [{{name: it, context: {{cluster: it, user: it, namespace: {NAMESPACE}}}}}]\n\
+        clusters: [{{name: it, cluster: {{server: \"http://{api}\"}}}}]\nusers: [{{name: it, user: {{}}}}]\n"
+    );
+    std::fs::write(&path, text)?;
+    Ok(path)
+}

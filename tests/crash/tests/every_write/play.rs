@@ -1,0 +1,114 @@
+//! Plays one operation in a world of its own, with one fault or none.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use stand_in::{Open, Server, State, Write};
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::fault::{Fault, Strike};
+use crate::operation::{self, Operation};
+use crate::operator::{Folders, Operator};
+
+/// How long nothing may be written for the world to be at rest: two resyncs and more.
+const QUIET: Duration = Duration::from_secs(130);
+/// How long that may take.
+const PATIENCE: Duration = Duration::from_secs(1800);
+/// How long an operator needs to list everything.
+const START: Duration = Duration::from_secs(3);
+/// How long another operator seems to hold the lease, and a good deal more.
+const LEASE: Duration = Duration::from_secs(30);
+/// The time between two looks at the world.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long a list is behind.
+const LAG: Duration = Duration::from_secs(3);
+
+/// One play.
+#[derive(Clone, Debug)]
+pub struct Play {
+    /// The world before.
+    pub before: State,
+    /// What is done.
+    pub operation: Operation,
+    /// What goes wrong, and at which write, counted from one.
+    pub fault: Option<(Fault, usize)>,
+}
+
+/// What came of a play.
+#[derive(Debug)]
+pub struct Played {
+    /// The world at its end.
+    pub end: State,
+    /// The writes since the edit.
+    pub writes: Vec<Write>,
+    /// The number of changes in the history before the edit.
+    pub edited_at: u64,
+    /// Whether the world came to rest.
+    pub rests: bool,
+    /// Whether the fault struck.
+    pub struck: bool,
+}
+
+/// Plays it, on a clock that does not wait.
+///
+/// # Errors
+/// If the world or the operator cannot be started.
+pub fn play(play: Play, folders: &Folders) -> Result<Played> {
+    let echo = clock::echo()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).on_thread_park(echo).build()?;
+    let played = runtime.block_on(run(play, folders));
+    clock::reset();
+    // A compiling plugin is not waited for.
+    runtime.shutdown_background();
+    played
+}
+
+async fn run(play: Play, folders: &Folders) -> Result<Played> {
+    clock::follow();
+    let Play { before, operation, fault } = play;
+    let with_lease = matches!(fault, Some((Fault::LeaseLost, _)));
+    let server = Server::new(before);
+    let mut operator = Operator::start(&server, folders, with_lease).await?;
+    tokio::time::sleep(START).await;
+    let strike = fault.map(|(fault, at)| Strike::new(fault, at));
+    let written = server.writes().len();
+    match &strike {
+        Some(strike) => server.set_gate(strike.clone()),
+        None => server.set_gate(Open),
+    }
+    let edited_at = server.with(|state| {
+        let version = state.objects.version();
+        match &operation.after {
+            Some(spec) => operation::put(state, spec),
+            None => operation::delete(state),
+        }
+        version
+    });
+    let begun = Instant::now();
+    let mut quiet_since = begun;
+    let rests = loop {
+        tokio::time::sleep(LOOK).await;
+        if !server.is_alive() || operator.has_ended() {
+            drop(operator);
+            if matches!(fault, Some((Fault::StaleList, _))) {
+                let writes = server.writes();
+                let shown = writes.get(writes.len().saturating_sub(3)..).and_then(<[Write]>::first);
+                server.lag(shown.map_or(edited_at, |write| write.version.max(edited_at)), LAG);
+            }
+            operator = Operator::start(&server, folders, with_lease).await?;
+            quiet_since = Instant::now() + if with_lease { LEASE } else { Duration::ZERO };
+        }
+        quiet_since = quiet_since.max(server.last_write().unwrap_or(begun));
+        if quiet_since.elapsed() >= QUIET {
+            break true;
+        }
+        if begun.elapsed() >= PATIENCE {
+            break false;
+        }
+    };
+    let writes = server.writes().get(written..).context("writes are never forgotten")?.to_vec();
+    let struck = strike.is_none_or(|strike| strike.has_struck());
+    Ok(Played { end: server.with(|state| state.clone()), writes, edited_at, rests, struck })
+}
