@@ -96,14 +96,14 @@ pub struct Written {
     pub operation: Operation,
 }
 
-/// All that writing needs.
+/// Writes the objects of one cluster.
 #[derive(Clone)]
 pub struct Writer {
     /// The API server.
     pub client: Client,
     /// What exists.
     pub store: Arc<Store>,
-    /// What was applied last.
+    /// What was applied last of the cluster.
     pub last_applied: Arc<LastApplied>,
     /// The metrics.
     pub metrics: Metrics,
@@ -124,9 +124,8 @@ impl Writer {
             }
             let operation = operation::operation(desired, found.map(Arc::as_ref));
             if operation == Operation::Skip
-                || found.is_some_and(|kept| {
-                    operation == Operation::Apply && self.last_applied.is_unchanged(key, desired, kept)
-                })
+                || found
+                    .is_some_and(|kept| operation == Operation::Apply && self.last_applied.is_unchanged(desired, kept))
             {
                 continue;
             }
@@ -270,7 +269,7 @@ impl Writer {
             self.store.record_write(key, object);
             let name = ObjectKey::of(desired).name;
             if let Some(kept) = self.store.objects(key).iter().find(|kept| kept.kind == *kind && &*kept.name == name) {
-                self.last_applied.record(key, desired, kept);
+                self.last_applied.record(desired, kept);
             }
         }
         Ok(())

@@ -68,7 +68,7 @@ impl Reconciliation<'_> {
     }
 
     async fn write(&self, objects: &[Value], applied: &mut Applied) -> Result<(), Error> {
-        let answer = self.context.writer.apply(self.key, objects).await.map_err(Error::Apply)?;
+        let answer = self.context.writer(&self.state).apply(self.key, objects).await.map_err(Error::Apply)?;
         let waiting = answer.waiting.map(Underway::changing);
         applied.underway = Underway::all(applied.underway.take().into_iter().chain(waiting));
         for written in &answer.written {
@@ -85,7 +85,7 @@ impl Reconciliation<'_> {
             return Ok(());
         }
         let wanted = |kind: &Kind, name: &str| decided.plan.wants(&kind.kind, name);
-        self.context.writer.prune(self.key, wanted).await.map(drop).map_err(Error::Apply)
+        self.context.writer(&self.state).prune(self.key, wanted).await.map(drop).map_err(Error::Apply)
     }
 }
 
@@ -99,7 +99,7 @@ fn keep_leader(objects: &mut [Value], name: &str, exist: usize, members: &Member
     Some(Handover { leader, candidates: candidates.into_iter().collect() })
 }
 
-/// What people are told of a write; changes of what exists show in the status.
+/// The event for a write; changes of existing objects have none, they show in the status.
 fn event_of(key: &ClusterKey, written: &Written) -> Option<Event> {
     let Written { kind, name, operation } = written;
     let reason = match &*kind.kind {

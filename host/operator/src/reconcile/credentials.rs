@@ -18,9 +18,9 @@ use crate::execute::task::fingerprint;
 use crate::report::Event;
 
 impl Reconciliation<'_> {
-    /// Creates the Secrets that are missing, and lets those of infrastructure roles follow. Where nothing has changed since
-    /// the last reconcile nothing is read.
-    /// `warnings` gets what people should know, also where a later write fails.
+    /// Creates the Secrets that are missing, and lets those of infrastructure roles follow. Where nothing has changed
+    /// since the last reconcile nothing is read. `warnings` gets what people should know, also where a later write
+    /// fails.
     pub async fn ensure_credentials(
         &self,
         plan: &Plan,
@@ -28,7 +28,7 @@ impl Reconciliation<'_> {
         warnings: &mut Vec<Event>,
     ) -> Result<(), Error> {
         let seen = self.fingerprint_of(&plan.secrets);
-        if self.context.state(self.key).credentials == Some(seen) {
+        if self.state.memory.lock().credentials == Some(seen) {
             return Ok(());
         }
         let existing = Existing::read(&self.context.client, &plan.secrets).await?;
@@ -49,8 +49,7 @@ impl Reconciliation<'_> {
         let in_order = planned.findings.is_empty();
         warnings.extend(planned.findings.iter().map(|finding| Event::warning("Secrets", finding.to_string())));
         // A warning is reported as long as its cause exists, so that cause is read again.
-        let seen = in_order.then(|| self.fingerprint_of(&plan.secrets));
-        self.context.update_state(self.key, |state| state.credentials = seen);
+        self.state.memory.lock().credentials = in_order.then(|| self.fingerprint_of(&plan.secrets));
         Ok(())
     }
 

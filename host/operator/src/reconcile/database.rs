@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pgloom_common::error::error_chain;
 use pgloom_decide::Plan;
 use pgloom_decide::members::Members;
 use pgloom_decide::status::Condition;
@@ -12,21 +13,22 @@ use super::Reconciliation;
 use super::credentials::read;
 use super::decide::Decided;
 use super::steps::{Requeue, Underway};
-use crate::context::{Network, Outcome};
+use crate::context::Network;
 use crate::execute::database::{self, PoolerAccess, PortForward, Server, Tcp, Tls};
 use crate::execute::task::{Backoff, Failure, JobStatus, fingerprint};
-use crate::report::{Event, error_chain};
+use crate::report::Event;
 use crate::serve::metrics::ResultLabel;
+use crate::state::Synchronization;
 
 /// How long a synchronisation of roles and databases may take.
-pub const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(120);
 /// When a synchronisation that failed is tried again first.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// How the synchronisation of roles and databases goes.
 pub struct Synchronized {
     /// The status of the job; `None` if there is nothing to synchronise.
-    pub job: Option<JobStatus<Outcome>>,
+    pub job: Option<JobStatus<Synchronization>>,
     /// The condition `DatabaseSynced`.
     pub condition: Condition,
     /// What people should know.
@@ -55,7 +57,7 @@ impl Synchronized {
     }
 
     /// What a job's status means for the cluster.
-    fn new(job: JobStatus<Outcome>, backoff: Backoff) -> Self {
+    fn new(job: JobStatus<Synchronization>, backoff: Backoff) -> Self {
         let mut warnings = Vec::new();
         let (underway, condition) = match &job {
             JobStatus::Done(outcome) => {
@@ -107,7 +109,7 @@ impl Reconciliation<'_> {
         Backoff { after_success: self.settings.resync(), after_failure: failure, at_most: self.settings.repair() }
     }
 
-    fn start(&self, plan: &Arc<Plan>, leader: &str, backoff: Backoff) -> JobStatus<Outcome> {
+    fn start(&self, plan: &Arc<Plan>, leader: &str, backoff: Backoff) -> JobStatus<Synchronization> {
         let poolers = poolers(&plan.actions);
         let roles = (format!("{:?}", plan.roles), format!("{poolers:?}"));
         let wanted = fingerprint(&(roles, self.fingerprint_of(&plan.secrets), leader));
@@ -115,7 +117,7 @@ impl Reconciliation<'_> {
         let (metrics, superuser) =
             (self.context.metrics.clone(), self.settings.config.text("super_username").to_owned());
         let server = self.server(network, leader);
-        self.context.databases.ensure(self.key, wanted, backoff, || async move {
+        self.state.database.ensure(wanted, DEADLINE, backoff, || async move {
             let result = synchronize(client, plan, server, superuser, poolers).await;
             let label = if result.is_ok() { "ok" } else { "failed" };
             metrics.database_syncs.get_or_create(&ResultLabel { result: label.to_owned() }).inc();
@@ -145,7 +147,7 @@ async fn synchronize(
     server: Result<Server, String>,
     superuser: String,
     poolers: Vec<PoolerAccess>,
-) -> Result<Outcome, Failure> {
+) -> Result<Synchronization, Failure> {
     let credentials = read(&client, &plan.secrets).await.map_err(|error| Failure::passing(error_chain(&error)))?;
     let Some(wanted) = database::Wanted::new(&plan.roles, &credentials.passwords, &superuser, poolers) else {
         return Err(Failure::new(format!("the Secret of the superuser {superuser} holds no password")));
@@ -159,7 +161,7 @@ async fn synchronize(
         // Right after its start, or in a failover, a database refuses what it does a moment later.
         return Err(Failure::passing(failures.collect::<Vec<_>>().join("; ")));
     }
-    Ok(Outcome { warnings: report.findings.iter().map(ToString::to_string).collect() })
+    Ok(Synchronization { warnings: report.findings.iter().map(ToString::to_string).collect() })
 }
 
 fn poolers(actions: &[RequestedAction]) -> Vec<PoolerAccess> {

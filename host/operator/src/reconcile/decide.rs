@@ -32,7 +32,7 @@ impl Reconciliation<'_> {
     /// Decides what the cluster is to be. The same decision is reused while nothing changed that it depends on.
     pub async fn decide(&self, observed: Observed) -> Result<Decided, Error> {
         let plan = self.plan(observed).await?;
-        self.context.update_state(self.key, |state| state.last.clone_from(&plan.last));
+        self.state.memory.lock().last_answers.clone_from(&plan.last);
         Ok(Decided::new(plan))
     }
 
@@ -40,7 +40,7 @@ impl Reconciliation<'_> {
         let context = self.context;
         let (config, pipeline) = (self.settings.config.clone(), self.settings.pipeline.clone());
         let key = Key::of(&self.manifest, &observed);
-        if let Some(plan) = context.plans.get(self.key, &key, &config, &pipeline) {
+        if let Some(plan) = context.states.plans.get(self.key, &key, &config, &pipeline) {
             context.metrics.decisions_reused.inc();
             return Ok(plan);
         }
@@ -54,7 +54,7 @@ impl Reconciliation<'_> {
         match decided.map_err(Error::Interrupted)? {
             Ok(plan) => {
                 let plan = Arc::new(plan);
-                context.plans.insert(self.key, Entry { key, config, pipeline, plan: plan.clone() });
+                context.states.plans.insert(self.key, Entry { key, config, pipeline, plan: plan.clone() });
                 Ok(plan)
             }
             Err(error) => {

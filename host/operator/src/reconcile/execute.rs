@@ -1,4 +1,4 @@
-//! The actions that plugins asked for: each is done or kept, and how it stands is recorded in the status.
+//! Executes the actions that plugins asked for, and records the phase of each in the status.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
 use pgloom_api::ActionPhase;
 use pgloom_api::postgresql::ActionStatus;
+use pgloom_common::error::error_chain;
 use pgloom_decide::Plan;
 use pgloom_decide::members::Members;
 use pgloom_decide::patroni::{difference, lowers_a_limit, restart_next};
@@ -18,20 +19,20 @@ use super::database::Synchronized;
 use super::decide::Decided;
 use super::report::now;
 use super::steps::Requeue;
-use crate::context::Outcome;
 use crate::execute::patroni::{self, Patroni};
 use crate::execute::task::{Failure, JobStatus, fingerprint};
 use crate::execute::volume;
-use crate::report::{Event, error_chain};
+use crate::report::Event;
+use crate::state::Synchronization;
 
 /// When a change of Patroni's configuration that failed is tried again first.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a change of Patroni's configuration may take, restarts included.
-pub const DEADLINE: Duration = Duration::from_secs(600);
-/// How often members are asked whether they wait for a restart, and for how long after a change. Patroni looks every ten
-/// seconds.
-const LOOK: Duration = Duration::from_secs(2);
-const LOOKS: u32 = 8;
+const DEADLINE: Duration = Duration::from_secs(600);
+/// After a change of its configuration Patroni is polled this often for members that wait for a restart, and this many
+/// times: it notices a change within `loop_wait`, which is ten seconds by default.
+const POLL_PERIOD: Duration = Duration::from_secs(2);
+const POLLS: u32 = 8;
 
 /// The phase of an action, and the reason or more about it.
 type Phase = (ActionPhase, String);
@@ -82,17 +83,23 @@ impl Reconciliation<'_> {
     async fn execute_one(
         &self,
         requested: &RequestedAction,
-        database: Option<&JobStatus<Outcome>>,
+        database: Option<&JobStatus<Synchronization>>,
         patroni: Option<&JobStatus<()>>,
     ) -> Phase {
         match &requested.action {
             Action::Credential(_) | Action::UserList(_) => (ActionPhase::Done, String::new()),
-            Action::PoolerAccess(_) => phase_of(database, "the database"),
+            Action::PoolerAccess(_) => phase_of(
+                database,
+                "roles and databases are being synchronised",
+                "roles and databases are not synchronised at the moment",
+            ),
             Action::Promote if self.is_done(requested) => (ActionPhase::Done, String::new()),
             Action::ConfigurePatroni(text) if configuration(text).is_none() => {
-                (ActionPhase::Failed, "what Patroni shall be configured with is no JSON object".to_owned())
+                (ActionPhase::Failed, "the configuration for Patroni is not a JSON object".to_owned())
             }
-            Action::ConfigurePatroni(_) | Action::Promote => phase_of(patroni, "Patroni"),
+            Action::ConfigurePatroni(_) | Action::Promote => {
+                phase_of(patroni, "Patroni is being configured", "waits for a leader that is ready")
+            }
             Action::ExpandClaim(claim) => {
                 let claims: Api<PersistentVolumeClaim> =
                     Api::namespaced(self.context.client.clone(), &self.key.namespace);
@@ -122,7 +129,7 @@ impl Reconciliation<'_> {
         let patroni = self.patroni(&leader, members);
         let members = members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, members)));
         let members: Vec<(String, Patroni)> = members.collect();
-        let status = self.context.patronis.ensure(self.key, print, backoff, || async move {
+        let status = self.state.patroni.ensure(print, DEADLINE, backoff, || async move {
             let result = configure(&patroni, &members, &wanted, promote).await;
             result.map_err(|error| Failure { passing: is_passing(&error), ..Failure::new(error_chain(&error)) })
         });
@@ -146,7 +153,7 @@ struct PatroniJob {
     requeue: Requeue,
 }
 
-/// What an action wants of Patroni's configuration, if it can be read.
+/// The configuration that an action wants, as an object; `None` if it is none.
 fn configuration(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok().filter(Value::is_object)
 }
@@ -179,30 +186,30 @@ async fn configure(
 
 /// Restarts, one after the other, the members that wait for it.
 async fn restart(leader: &Patroni, members: &[(String, Patroni)], leader_first: bool) -> Result<(), patroni::Error> {
-    let mut looks = 0;
-    while looks < LOOKS {
+    let mut polls = 0;
+    while polls < POLLS {
         let cluster = leader.cluster().await?;
         let waiting =
             restart_next(&cluster, leader_first).and_then(|next| members.iter().find(|(pod, _)| *pod == next.name));
         match waiting {
             Some((_, member)) => {
                 member.restart().await?;
-                looks = looks.max(LOOKS / 2);
+                polls = polls.max(POLLS / 2);
             }
-            None => looks += 1,
+            None => polls += 1,
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_PERIOD).await;
     }
     Ok(())
 }
 
-fn phase_of<T>(status: Option<&JobStatus<T>>, whose: &str) -> Phase {
+fn phase_of<T>(status: Option<&JobStatus<T>>, running: &str, pending: &str) -> Phase {
     match status {
         Some(JobStatus::Done(_)) => (ActionPhase::Done, String::new()),
-        Some(JobStatus::Running) => (ActionPhase::Running, format!("{whose} is being looked at")),
+        Some(JobStatus::Running) => (ActionPhase::Running, running.to_owned()),
         Some(JobStatus::Failed(failure)) if failure.is_early() => (ActionPhase::Running, failure.reason.clone()),
         Some(JobStatus::Failed(failure)) => (ActionPhase::Failed, failure.reason.clone()),
-        None => (ActionPhase::Pending, format!("{whose} is not kept at the moment")),
+        None => (ActionPhase::Pending, pending.to_owned()),
     }
 }
 

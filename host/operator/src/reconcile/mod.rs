@@ -18,30 +18,31 @@ mod roll;
 mod service_account;
 mod steps;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::controller::Action;
+use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
 use pgloom_decide::members::Members;
 use serde::Deserialize as _;
 use serde_json::Value;
 use tracing::{Instrument, info_span, warn};
 
-pub use database::DEADLINE as DATABASE_DEADLINE;
 pub use error::Error;
-pub use execute::DEADLINE as PATRONI_DEADLINE;
 
 use crate::cache::ClusterKey;
 use crate::context::Context;
 use crate::observe::teams_api::Teams;
-use crate::report::{error_chain, reference};
+use crate::report::reference;
 use crate::serve::metrics::ResultLabel;
 use crate::settings::Settings;
+use crate::state::ClusterState;
 use steps::Steps;
 
-/// The annotation that says which operator looks after a manifest.
+/// The annotation that names the operator that a manifest belongs to.
 const CONTROLLER: &str = "acid.zalan.do/controller";
 
 /// When to reconcile again while not everything has been listed.
@@ -58,9 +59,13 @@ struct Reconciliation<'a> {
     manifest: Value,
     version: u64,
     about: ObjectReference,
+    state: Arc<ClusterState>,
 }
 
-/// Reconciles a cluster and says when to reconcile it again.
+/// Reconciles a cluster and returns when to reconcile it again.
+///
+/// # Errors
+/// Why a step failed. It is in the log, the status and an event already.
 pub async fn reconcile(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
     let span = info_span!("cluster", namespace = %key.namespace, name = %key.name);
     let begun = Instant::now();
@@ -78,11 +83,11 @@ pub async fn reconcile(context: &Context, key: &ClusterKey) -> Result<Action, Er
 
 async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
     if !context.store.synced() {
-        // New watches have been started, and what they have not listed yet would look as if it were gone.
+        // After a start of new watches an object that they have not listed yet would be taken for deleted.
         return Ok(Action::requeue(UNSYNCED));
     }
     let Some(kept) = context.store.manifest(key) else {
-        context.forget(key).await;
+        context.forget(key);
         return Ok(Action::await_change());
     };
     let manifest = kept.object();
@@ -90,7 +95,8 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
         return Ok(Action::await_change());
     }
     let (settings, about) = (context.settings.borrow().clone(), reference(&manifest));
-    let reconciliation = Reconciliation { context, key, settings, version: kept.version, about, manifest };
+    let (version, state) = (kept.version, context.states.of(key));
+    let reconciliation = Reconciliation { context, key, settings, version, about, manifest, state };
     if reconciliation.manifest["metadata"]["deletionTimestamp"].is_string() {
         return reconciliation.delete().await;
     }
@@ -105,8 +111,8 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
 }
 
 impl Reconciliation<'_> {
-    /// The steps in their order. Each takes what those before it returned, and a step that fails ends the reconcile; what
-    /// was returned until then is in `steps` for the report.
+    /// The steps in their order. Each takes what those before it returned, and a step that fails ends the reconcile;
+    /// what was returned until then is in `steps` for the report.
     async fn run(&self, teams: Teams, steps: &mut Steps) -> Result<(), Error> {
         let slot = self.context.slots.acquire().await;
         steps.members = self.members();
@@ -152,7 +158,7 @@ impl Reconciliation<'_> {
     }
 }
 
-/// Whether a manifest is looked after by the operator with this id. No annotation goes with no id.
+/// Whether a manifest belongs to the operator with this id; without the annotation, to the one with an empty id.
 fn is_ours(manifest: &Value, controller_id: &str) -> bool {
     manifest["metadata"]["annotations"][CONTROLLER].as_str().unwrap_or_default() == controller_id
 }

@@ -28,7 +28,7 @@ impl Reconciliation<'_> {
         observed.teams = teams.teams;
         observed.infrastructure_findings.extend(teams.findings);
         observed.actions = actions(self.status().actions);
-        observed.last = context.state(self.key).last;
+        observed.last.clone_from(&self.state.memory.lock().last_answers);
         Ok(observed)
     }
 }

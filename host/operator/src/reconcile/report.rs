@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use pgloom_api::postgresql::{ClusterStatus, PostgresqlStatus};
+use pgloom_common::error::{error_chain, root_cause};
 use pgloom_decide::members::Members;
 use pgloom_decide::patroni::Cluster;
 use pgloom_decide::status::{self, Condition, Found, Outcome};
@@ -24,7 +25,7 @@ use super::steps::{Requeue, Steps, Underway};
 use super::{Error, Reconciliation};
 use crate::cache::ClusterKey;
 use crate::execute::task::fingerprint;
-use crate::report::{Event, error_chain, root_cause};
+use crate::report::Event;
 use serde_json::{Value, json};
 
 /// When to reconcile again while something is under way, if no watch event comes before.
@@ -64,12 +65,11 @@ impl Reconciliation<'_> {
         self.write_summary(&steps, &summary).await;
         self.publish_warnings(summary.warnings).await;
         let failure = (!steps.failures.is_empty()).then(|| steps.failures.swap_remove(0));
-        self.context.update_state(self.key, |state| {
-            state.failures = if failure.is_some() { state.failures.saturating_add(1) } else { 0 };
-        });
         if let Some(error) = failure {
+            self.state.memory.lock().failures += 1;
             return Err(error);
         }
+        self.state.memory.lock().failures = 0;
         let period = match summary.underway {
             Some(Underway { reason, changing }) => {
                 debug!(reason, changing, "waiting");
@@ -88,7 +88,7 @@ impl Reconciliation<'_> {
         let typed = read(&before);
         let after = status::status(&typed, &self.found(steps, summary, patroni.as_ref()), &now());
         let phase = Some(after.cluster_status).filter(|phase| !phase.is_unknown());
-        self.context.count(self.key, phase.map(|phase| phase.to_string()));
+        self.context.count(&self.state, phase.map(|phase| phase.to_string()));
         if let Ok(Some(patch)) = status::patch(&before, &after)
             && let Err(error) = self.write_status(&patch).await
         {
@@ -107,7 +107,7 @@ impl Reconciliation<'_> {
 
     /// What the leader's Patroni reports of all members; `None` without a leader that is ready, or without an answer.
     ///
-    /// One request a reconcile, after every step. At rest that is one a resync.
+    /// One request a reconcile, after all that matters is done. At rest that is one a resync.
     async fn ask_leader(&self, members: &Members) -> Option<Cluster> {
         let (leader, _) = members.leader().filter(|(member, _)| member.ready)?;
         match self.patroni(&leader.pod, members).cluster().await {
@@ -243,7 +243,7 @@ fn dropped(steps: &Steps, before: &PostgresqlStatus) -> Vec<String> {
     }
     let types = before.conditions.iter().map(|condition| condition.type_.as_str());
     let idle = steps.executed.as_ref().is_some_and(|executed| executed.actions.is_empty());
-    let stays = |type_name: &&str| status::OWN.contains(type_name) && !(idle && *type_name == status::ACTIONS);
+    let stays = |type_name: &str| status::OWN.contains(&type_name) && !(idle && type_name == status::ACTIONS);
     types.filter(|type_name| !stays(type_name)).map(str::to_owned).collect()
 }
 

@@ -75,7 +75,7 @@ impl Reconciliation<'_> {
         }
         let revision = status.update_revision.unwrap_or_default();
         let with_state = self.with_state(&set, &revision, members).await?;
-        let step = next(self.wanted(), &with_state, self.context.state(self.key).switchovers);
+        let step = next(self.wanted(), &with_state, self.state.memory.lock().switchovers);
         let windows = self.settings.config.maintenance_windows(&decided.plan.cluster.maintenance_windows);
         let now = Timestamp::now().to_zoned(TimeZone::UTC);
         if matches!(step, Next::Replace(_) | Next::Switchover { .. }) && is_closed(&windows, &now) {
@@ -88,8 +88,8 @@ impl Reconciliation<'_> {
         self.take(step, members, rolled).await
     }
 
-    /// The members, with what the cache does not hold: which of them run another template and, if any does, what Patroni
-    /// says of each.
+    /// The members, with what the cache does not hold: which of them run another template and, if any does, what
+    /// Patroni says of each.
     async fn with_state(&self, set: &StatefulSet, revision: &str, members: &Members) -> Result<Vec<Member>, Error> {
         let mut with_state = members.all.clone();
         for (member, pod) in with_state.iter_mut().zip(&members.pods) {
@@ -111,7 +111,7 @@ impl Reconciliation<'_> {
     /// template; defaults and fields that a pod takes up while it runs are no reason to replace it.
     async fn differs(&self, set: &StatefulSet, revision: &str, pod: &Pod) -> Result<bool, Error> {
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-        if self.context.state(self.key).equals.get(uid).is_some_and(|equal| equal == revision) {
+        if self.state.memory.lock().same_template.get(uid).is_some_and(|equal| equal == revision) {
             return Ok(false);
         }
         let name = pod.metadata.name.as_deref().unwrap_or_default();
@@ -126,9 +126,7 @@ impl Reconciliation<'_> {
                 Ok(true)
             }
             None => {
-                self.context.update_state(self.key, |state| {
-                    state.equals.insert(uid.to_owned(), revision.to_owned());
-                });
+                self.state.memory.lock().same_template.insert(uid.to_owned(), revision.to_owned());
                 Ok(false)
             }
         }
@@ -137,13 +135,10 @@ impl Reconciliation<'_> {
     async fn take(&self, step: Next, members: &Members, rolled: &mut Rolled) -> Result<(), Error> {
         match step {
             Next::Done => {
-                if self.context.state(self.key).rolling {
+                if std::mem::take(&mut self.state.memory.lock().rolling) {
                     self.publish(Event::normal("Update", "rolling update done")).await;
                 }
-                self.context.update_state(self.key, |state| {
-                    state.rolling = false;
-                    state.switchovers = 0;
-                });
+                self.state.memory.lock().switchovers = 0;
                 rolled.condition = Some(Condition::holds("RolledOut", "UpToDate", "every pod runs the template"));
                 Ok(())
             }
@@ -164,9 +159,8 @@ impl Reconciliation<'_> {
 
     /// Reports a step of the rolling update, and its begin if it is the first.
     async fn begin(&self, rolled: &mut Rolled, reason: &str, message: String) {
-        if !self.context.state(self.key).rolling {
+        if !std::mem::replace(&mut self.state.memory.lock().rolling, true) {
             self.publish(Event::normal("Update", "rolling update begins")).await;
-            self.context.update_state(self.key, |state| state.rolling = true);
         }
         rolled.condition = Some(Condition::fails("RolledOut", reason, message.clone()));
         rolled.wait(Underway::changing(message));
@@ -202,12 +196,12 @@ impl Reconciliation<'_> {
         };
         match moved.await {
             Ok(to) => {
-                self.context.update_state(self.key, |state| state.switchovers = 0);
+                self.state.memory.lock().switchovers = 0;
                 self.publish(Event::normal("Switchover", format!("{to} leads"))).await;
                 Ok(())
             }
             Err(source) => {
-                self.context.update_state(self.key, |state| state.switchovers += 1);
+                self.state.memory.lock().switchovers += 1;
                 Err(Error::Switchover { from: from.to_owned(), source })
             }
         }

@@ -1,6 +1,5 @@
 //! The service account of a namespace's database pods and its role binding: created where they are missing.
 
-use std::sync::PoisonError;
 use std::time::Instant;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -15,9 +14,10 @@ use super::Reconciliation;
 use crate::cache::api_resource;
 
 impl Reconciliation<'_> {
-    /// Creates what is missing. A failure is only told: somebody else may have made it under rights of their own.
+    /// Creates what is missing. A failure is logged only: the operator need not have the right to create these objects,
+    /// as an administrator may create them in advance.
     pub async fn ensure_service_account(&self, plan: &Plan) {
-        if self.is_prepared() {
+        if self.was_seen_recently() {
             return;
         }
         for object in &plan.accounts {
@@ -27,13 +27,13 @@ impl Reconciliation<'_> {
                 return;
             }
         }
-        let mut accounts = self.context.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accounts = self.context.accounts.lock();
         accounts.insert(self.key.namespace.to_string(), Instant::now());
     }
 
-    /// Whether they were seen not long ago. Nobody tells when they go, and no pod can be made without them: as long as pods are
-    /// missing they are asked for at every look.
-    fn is_prepared(&self) -> bool {
+    /// Whether they were seen less than a resync period ago. They are not watched, and without them no pod can be
+    /// created: as long as pods are missing they are read at every reconcile.
+    fn was_seen_recently(&self) -> bool {
         let has_every_pod = |set: StatefulSet| {
             let (wanted, found) = (set.spec.and_then(|spec| spec.replicas), set.status.map(|status| status.replicas));
             wanted == found
@@ -41,7 +41,7 @@ impl Reconciliation<'_> {
         if !self.stateful_set().is_some_and(has_every_pod) {
             return false;
         }
-        let accounts = self.context.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let accounts = self.context.accounts.lock();
         accounts.get(&*self.key.namespace).is_some_and(|seen| seen.elapsed() < self.settings.resync())
     }
 
