@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How exactly the two clocks agree.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(250);
 
 thread_local! {
     /// How far this thread's clock is ahead of the real one.

@@ -13,15 +13,15 @@ use crate::operation::{self, CLUSTER, NAMESPACE, Operation};
 use crate::operator::{Folders, Operator};
 
 /// How long nothing may be written for the world to be at rest: two resyncs and more.
-const QUIET: Duration = Duration::from_secs(130);
+const QUIET: Duration = Duration::from_secs(70);
 /// How long that may take.
-const PATIENCE: Duration = Duration::from_secs(1800);
+const PATIENCE: Duration = Duration::from_secs(1200);
 /// How long an operator needs to list everything.
 const START: Duration = Duration::from_secs(3);
 /// How long another operator seems to hold the lease, and a good deal more.
 const LEASE: Duration = Duration::from_secs(30);
 /// The time between two looks at the world.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(250);
 /// How long another edit may take at the end.
 const EDIT: Duration = Duration::from_secs(60);
 /// How long a list is behind.
