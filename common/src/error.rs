@@ -17,6 +17,16 @@ pub fn error_chain(error: &dyn Error) -> String {
     text
 }
 
+/// The text of the innermost source alone, as in `the component does not compile`.
+#[must_use]
+pub fn root_cause(error: &dyn Error) -> String {
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use std::fmt;
@@ -39,10 +49,12 @@ mod tests {
     }
 
     #[test]
-    fn every_source_is_named_once_outermost_first() {
+    fn every_source_is_named_once_outermost_first_and_the_innermost_is_the_root_cause() {
         let error =
             Layer("failed to apply", Some(Box::new(Layer("request failed", Some(Box::new(Layer("timeout", None)))))));
         assert_eq!(error_chain(&error), "failed to apply: request failed: timeout");
+        assert_eq!(root_cause(&error), "timeout");
         assert_eq!(error_chain(&Layer("alone", None)), "alone");
+        assert_eq!(root_cause(&Layer("alone", None)), "alone");
     }
 }

@@ -15,12 +15,3 @@ pub mod validate;
 
 pub use action::{ActionKind, ActionPhase};
 pub use finding::{Finding, ObjectRef, Severity};
-
-// Until every caller uses the new names.
-#[doc(hidden)]
-pub mod seal {
-    pub use crate::placeholder::{
-        Credentials as Secrets, Error, PREFIX, check, fill as open, forged, take_from_config as seal_config,
-        take_from_manifest as seal_manifest,
-    };
-}

@@ -1,4 +1,4 @@
-//! Files of YAML or JSON documents, named in what is wrong with them.
+//! Reads files of YAML or JSON documents; errors name the file.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ pub fn read_all(path: &Path) -> Result<Vec<Value>> {
     let text = if path == Path::new("-") {
         std::io::read_to_string(std::io::stdin()).context("standard input")?
     } else {
-        let failed = || format!("{}: cannot be read; check the path and what it holds", path.display());
+        let failed = || format!("{}: cannot be read; check the path and the content", path.display());
         std::fs::read_to_string(path).with_context(failed)?
     };
     document::read(&text).with_context(|| path.display().to_string())
@@ -22,6 +22,6 @@ pub fn read_one(path: &Path) -> Result<Value> {
     let mut documents = read_all(path)?;
     match (documents.pop(), documents.is_empty()) {
         (Some(document), true) => Ok(document),
-        _ => bail!("{}: holds several documents; one is wanted", path.display()),
+        _ => bail!("{}: has several documents, only one is allowed", path.display()),
     }
 }

@@ -1,15 +1,15 @@
-//! Where log lines go and which are written.
+//! The log: its format, its filter, to standard error.
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-/// The flags about logging.
+/// The flags of logging.
 #[derive(Args)]
 pub struct Arguments {
     /// Which lines are logged, as in `info,pgloom_operator=debug`
     #[arg(long, env = "PGLOOM_LOG", global = true, value_name = "FILTER", hide_env_values = true)]
     log: Option<String>,
-    /// How lines look
+    /// The format of a line
     #[arg(
         long,
         env = "PGLOOM_LOG_FORMAT",

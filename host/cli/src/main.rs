@@ -1,7 +1,8 @@
-//! The `pgloom` binary: the operator, and the same decisions offline.
+//! The `pgloom` binary: the operator, the same decisions offline, and a way to the database.
 //!
-//! Exit codes: 0 done; 1 the input or the cluster refuses, told on standard error; 2 the command line cannot be read.
+//! Exit codes: 0 done; 1 the input or the cluster refuses, with the reason on standard error; 2 the command line cannot be read.
 
+mod connect;
 mod crd;
 mod file;
 mod log;
@@ -31,6 +32,8 @@ enum Command {
     Run(Box<pgloom_operator::Args>),
     /// Print the objects that the operator would apply, offline
     Render(render::Arguments),
+    /// Open a local port that leads to the leader of a cluster, also after a failover
+    Connect(connect::Arguments),
     /// Print the CustomResourceDefinitions
     Crd,
 }
@@ -45,6 +48,10 @@ fn main() -> ExitCode {
         Command::Render(arguments) => {
             log.start("warn");
             render::render(&arguments)
+        }
+        Command::Connect(arguments) => {
+            log.start("pgloom=info");
+            connect::connect(arguments)
         }
         Command::Crd => crd::print(),
     };

@@ -1,4 +1,4 @@
-//! `pgloom render`: what the operator would apply, through the very same `decide`.
+//! `pgloom render`: the objects that the operator would apply, by the same `decide`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
+use pgloom_api::Finding;
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
-use pgloom_decide::finding::sentence;
 use pgloom_decide::{Observed, decide};
-use pgloom_engine::{Engine, EngineConfig, Finding, Pipeline, Severity};
+use pgloom_engine::{Engine, EngineConfig, Pipeline};
 use serde_json::{Value, json};
 
 use crate::file::{read_all, read_one};
@@ -21,7 +21,7 @@ pub struct Arguments {
     /// The operator configuration: a ConfigMap or an OperatorConfiguration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The pipeline; without it the one beside the shipped plugins
+    /// The pipeline; without it the one in the folder of the shipped plugins
     #[arg(long, env = "PGLOOM_PIPELINE", value_name = "FILE")]
     pipeline: Option<PathBuf>,
     /// The folder that `source.file` of the pipeline is relative to; without it the pipeline's own
@@ -33,7 +33,7 @@ pub struct Arguments {
     /// The namespace of manifests that name none
     #[arg(long, short, value_name = "NAME", default_value = "default")]
     namespace: String,
-    /// The operator's own namespace, where operator-wide Secrets lie; without it that of the configuration
+    /// The operator's own namespace, which has operator-wide Secrets; without it that of the configuration
     #[arg(long, value_name = "NAME")]
     operator_namespace: Option<String>,
     /// How the objects are printed
@@ -52,7 +52,7 @@ enum Format {
     Json,
 }
 
-/// Prints the desired objects of all manifests, or nothing and every reason why not.
+/// Prints the desired objects of all manifests, or only the errors of all manifests.
 pub fn render(arguments: &Arguments) -> Result<()> {
     let document = arguments.config.as_deref().map(read_one).transpose()?;
     let config = match (&document, &arguments.config) {
@@ -85,11 +85,11 @@ pub fn render(arguments: &Arguments) -> Result<()> {
     print(&objects, arguments.output)
 }
 
-/// The namespace of operator-wide Secrets: told, or that of the configuration, or that of the manifests.
+/// The namespace of operator-wide Secrets: that of the flag, or of the configuration, or of the manifests.
 fn operator_namespace(arguments: &Arguments, configuration: Option<&Value>) -> String {
     let of_configuration = configuration.and_then(|document| document["metadata"]["namespace"].as_str());
-    let told = arguments.operator_namespace.as_deref().or(of_configuration);
-    told.unwrap_or(&arguments.namespace).to_owned()
+    let namespace = arguments.operator_namespace.as_deref().or(of_configuration);
+    namespace.unwrap_or(&arguments.namespace).to_owned()
 }
 
 fn read_config(document: &Value, path: &Path) -> Result<Config> {
@@ -110,18 +110,19 @@ fn load_pipeline(arguments: &Arguments) -> Result<Pipeline> {
         let lines: Vec<String> = problems.iter().map(|problem| format!("{}: {problem}", path.display())).collect();
         anyhow!("{}", lines.join("\nerror: "))
     })?;
-    let beside = path.parent().map(Path::to_owned).unwrap_or_default();
-    let folder = arguments.plugins.clone().unwrap_or(beside);
+    let parent = path.parent().map(Path::to_owned).unwrap_or_default();
+    let folder = arguments.plugins.clone().unwrap_or(parent);
     let engine = Arc::new(Engine::new(&EngineConfig { cache: code_cache(), concurrency: 1 })?);
     Pipeline::load(&engine, &document, &folder, None).with_context(|| path.display().to_string())
 }
 
-/// The pipeline that lies beside the plugins: with the binary, or where the image has it.
+/// The pipeline in the folder of the plugins: next to the binary, or as in the image.
 fn shipped_pipeline() -> Result<PathBuf> {
-    let beside = std::env::current_exe().ok().and_then(|binary| Some(binary.parent()?.join("plugins/pipeline.yaml")));
-    let candidates = beside.into_iter().chain([PathBuf::from("/plugins/pipeline.yaml")]);
+    let next_to_binary =
+        std::env::current_exe().ok().and_then(|binary| Some(binary.parent()?.join("plugins/pipeline.yaml")));
+    let candidates = next_to_binary.into_iter().chain([PathBuf::from("/plugins/pipeline.yaml")]);
     let found = candidates.into_iter().find(|path| path.exists());
-    found.context("no pipeline beside the binary; give one with --pipeline, or run `make build`")
+    found.context("no pipeline next to the binary; give one with --pipeline, or run `make build`")
 }
 
 /// Compiled plugins are kept between runs where the user keeps caches.
@@ -140,12 +141,7 @@ fn complete(manifest: &mut Value, namespace: &str) {
 }
 
 fn line(path: &Path, finding: &Finding) -> String {
-    let severity = match finding.severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Error => "error",
-    };
-    format!("{severity}: {}: {}", path.display(), sentence(finding))
+    format!("{}: {}: {finding}", finding.severity, path.display())
 }
 
 fn print(objects: &[Value], format: Format) -> Result<()> {

@@ -1,6 +1,6 @@
-//! Promises about `pgloom render`: what it prints, and that what cannot be used ends with 1, nothing on standard output, and a
-//! sentence that names the place and the remedy.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "here a panic is the report of a test")]
+//! `pgloom render`: what it prints; invalid input ends with exit code 1, an empty standard output, and a message with the place
+//! and the remedy.
+#![cfg(test)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -25,7 +25,7 @@ impl Bench {
         path
     }
 
-    /// A pipeline with one step, and the component `it.wasm` beside it.
+    /// A pipeline with one step, and the component `it.wasm` in the same folder.
     fn pipeline(&self, component: Option<&[u8]>, more: &str) -> PathBuf {
         if let Some(component) = component {
             self.file("it.wasm", component);
@@ -48,7 +48,7 @@ impl Bench {
         command.args(arguments).output().unwrap()
     }
 
-    /// What is said of input that cannot be used.
+    /// The message about invalid input.
     fn refused(&self, arguments: &[&Path]) -> String {
         let output = self.render(arguments);
         let said = String::from_utf8(output.stderr).unwrap();
@@ -99,9 +99,9 @@ fn what_is_no_manifest_at_all_is_named_with_its_file() {
     let bench = Bench::new();
     for (content, expected) in [
         (&b"a: [1, 2\nb: }"[..], "manifest.yaml: line 2, column 2: is not YAML"),
-        (b"# nothing\n", "manifest.yaml: holds no document; give at least one object"),
+        (b"# nothing\n", "manifest.yaml: there is no document; give at least one object"),
         (b"hello\n", "manifest.yaml: is not a Kubernetes object; start it with apiVersion"),
-        (b"\xff\xfe", "manifest.yaml: cannot be read; check the path and what it holds"),
+        (b"\xff\xfe", "manifest.yaml: cannot be read; check the path and the content"),
     ] {
         let said = bench.refused(&[&bench.file("manifest.yaml", content)]);
         assert!(said.contains(expected), "{said}");

@@ -1,10 +1,11 @@
-//! Credentials: which Secrets a cluster wants, and what has to be written so that they are there.
+//! Credentials: the Secrets that a cluster needs, and the writes that create or change them.
 //!
-//! A password is generated once and never overwritten, except where it is not ours to keep: an infrastructure role follows
-//! the operator-wide Secret. Planning is pure; randomness comes in as a function.
+//! A password is generated once and never overwritten, except where it is not ours to keep: an infrastructure role
+//! follows the operator-wide Secret. Planning is pure; randomness comes in as a function.
 //!
-//! A Secret is **created** by a plain create with the field manager, not by an apply: an apply of labels later, which must
-//! not mention the data, would otherwise take the data away. [`Wanted::metadata`] is what may be applied at any time.
+//! A Secret is **created** by a plain create with the field manager, not by an apply: an apply of labels later, which
+//! must not mention the data, would otherwise take the data away. [`Wanted::metadata`] is what may be applied at any
+//! time.
 
 mod password;
 mod plan;
@@ -15,7 +16,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::role::{Finding, PasswordSource, Role, Roles};
+use crate::role::{PasswordSource, Role, Roles};
+use pgloom_api::Finding;
 
 pub use password::Password;
 pub use plan::{Act, Data, Plan, Write, plan};
@@ -31,6 +33,9 @@ pub const USER_LIST: &str = "userlist.txt";
 #[derive(Clone, Debug, Default)]
 pub struct Naming {
     /// `secret_name_template` of the operator configuration.
+    ///
+    /// See
+    /// [`secret_name_template`](https://postgres-operator.readthedocs.io/en/latest/reference/operator_parameters/#kubernetes-resources).
     pub template: String,
     /// The cluster's name.
     pub cluster: String,
@@ -74,7 +79,7 @@ pub enum Content {
     },
 }
 
-/// A Secret that the cluster wants.
+/// A Secret that the cluster needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
     /// Its namespace.
@@ -120,7 +125,8 @@ impl Wanted {
     }
 }
 
-/// The Secrets that a cluster wants: those of its roles by name, then the user lists. Of two with one name the first stays.
+/// The Secrets that a cluster needs: those of its roles by name, then the user lists. Of two with one name the first
+/// stays.
 #[must_use]
 pub fn wanted(roles: &Roles, user_lists: &[UserListRequest], naming: &Naming) -> (Vec<Wanted>, Vec<Finding>) {
     let of_roles = roles.roles.values().filter_map(|role| of_role(role, naming));

@@ -5,17 +5,17 @@ mod roles;
 use std::collections::BTreeMap;
 
 use pgloom_api::config::Config;
-use pgloom_api::seal::{self, Secrets};
+use pgloom_api::placeholder::{self, Credentials};
 use pgloom_api::validate::{Cluster, Validated, validate};
-use pgloom_engine::{
-    Condition, Decision, Desired, Finding, Input, Pipeline, RequestedAction, Response, RunError, Severity,
-};
+use pgloom_api::{Finding, ObjectRef};
+use pgloom_engine::{Condition, Decision, Desired, Input, Pipeline, RequestedAction, Response, RunError};
 use serde_json::{Value, json};
 
 use crate::apply_order::in_order;
 use crate::credential::{self, Wanted};
+use crate::kind::ObjectKey;
 use crate::role::Roles;
-use crate::{Error, Observed, finding, service_account};
+use crate::{Error, Observed, service_account};
 
 /// What one cluster is to be.
 #[derive(Clone, Debug)]
@@ -24,17 +24,17 @@ pub struct Plan {
     pub cluster: Cluster,
     /// The service account and its role binding, made where they are missing.
     pub accounts: Vec<Value>,
-    /// The objects that the pipeline wants, in the order of applying. Credentials in them are sealed.
+    /// The objects of the pipeline, in the order of applying. They have placeholders for credentials.
     pub objects: Vec<Desired>,
-    /// What opens the seals.
-    pub seals: Secrets,
+    /// The credentials of the placeholders in `objects`.
+    pub credentials: Credentials,
     /// The Secrets with credentials.
     pub secrets: Vec<Wanted>,
     /// The roles and databases.
     pub roles: Roles,
-    /// What the host shall do beside.
+    /// The actions that plugins request.
     pub actions: Vec<RequestedAction>,
-    /// What people should know.
+    /// The findings of the host and of all steps.
     pub findings: Vec<Finding>,
     /// Conditions for the status.
     pub conditions: Vec<Condition>,
@@ -45,35 +45,35 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// All objects in the order of applying, as `pgloom render` prints them: seals closed, Secrets without their passwords.
+    /// All objects in the order of applying, as `pgloom render` prints them: with placeholders, Secrets without their
+    /// passwords.
     pub fn documents(&self) -> Vec<Value> {
         let objects = self.objects.iter().map(|desired| desired.object.clone());
         let secrets = self.secrets.iter().map(Wanted::object);
         let all = self.accounts.iter().cloned().chain(objects).chain(secrets).collect();
-        in_order(all, |object: &Value| object["kind"].as_str().unwrap_or_default())
+        in_order(all, |object: &Value| ObjectKey::of(object).kind)
     }
 
-    /// The pipeline's objects with their seals opened, in the order of applying: for the API server only.
+    /// The pipeline's objects with the placeholders filled in, in the order of applying: for the API server only.
     ///
     /// # Errors
-    /// If a seal cannot be opened, which [`decide`] has ruled out.
-    pub fn opened(&self) -> Result<Vec<Value>, Error> {
-        let open = |desired: &Desired| {
+    /// If a placeholder cannot be filled in, which [`decide`] has excluded.
+    pub fn filled(&self) -> Result<Vec<Value>, Error> {
+        let fill = |desired: &Desired| {
             let mut object = desired.object.clone();
-            seal::open(&mut object, &self.seals).map_err(|source| broken(&desired.object, source))?;
+            placeholder::fill(&mut object, &self.credentials).map_err(|source| broken(&desired.object, source))?;
             Ok(object)
         };
-        self.objects.iter().map(open).collect()
+        self.objects.iter().map(fill).collect()
     }
 
     /// Whether an object is desired.
     pub fn wants(&self, kind: &str, name: &str) -> bool {
-        let secret = kind == "Secret" && self.secrets.iter().any(|secret| secret.name == name);
-        secret
-            || self
-                .objects
-                .iter()
-                .any(|desired| desired.object["kind"] == kind && desired.object["metadata"]["name"] == name)
+        let is_desired = |desired: &Desired| {
+            let key = ObjectKey::of(&desired.object);
+            (key.kind, key.name) == (kind, name)
+        };
+        kind == "Secret" && self.secrets.iter().any(|secret| secret.name == name) || self.objects.iter().any(is_desired)
     }
 }
 
@@ -84,14 +84,14 @@ impl Plan {
 pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: &Pipeline) -> Result<Plan, Error> {
     let validated = validated(manifest, config, observed)?;
     let cluster = validated.cluster().clone();
-    let mut findings: Vec<Finding> = validated.warnings().iter().map(finding::of_problem).collect();
+    let mut findings: Vec<Finding> = validated.warnings().to_vec();
 
-    let (sealed, mut seals) = seal::seal_manifest(validated.object());
-    let (shown, of_config) = seal::seal_config(config.values());
-    seals.extend(of_config);
+    let (shown, mut credentials) = placeholder::take_from_manifest(validated.object());
+    let (shown_config, of_config) = placeholder::take_from_config(config.values());
+    credentials.extend(of_config);
     let input = Input {
-        cluster: sealed,
-        config: shown,
+        cluster: shown,
+        config: shown_config,
         observed: observed.objects.clone(),
         actions: observed.actions.clone(),
         last: observed.last.clone(),
@@ -100,20 +100,20 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
     findings.extend(found);
 
-    findings.extend(observed.infrastructure_findings.iter().map(finding::of_role));
-    let roles = roles::gather(manifest, config, observed, &actions);
-    findings.extend(roles.findings.iter().map(finding::of_role));
+    findings.extend_from_slice(&observed.infrastructure_findings);
+    let roles = roles::gather(&cluster, config, observed, &actions);
+    findings.extend_from_slice(&roles.findings);
     let naming = naming(&cluster, config, manifest);
     let (secrets, clashes) = credential::wanted(&roles, &roles::user_lists(&actions), &naming);
-    findings.extend(clashes.iter().map(finding::of_role));
-    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+    findings.extend(clashes);
+    if findings.iter().any(Finding::is_error) {
         return Err(Error::Manifest(findings));
     }
 
     let accounts = service_account::objects(&cluster.namespace, &account_settings(config))?;
-    let mut objects = in_order(objects, |desired: &Desired| desired.object["kind"].as_str().unwrap_or_default());
+    let mut objects = in_order(objects, |desired: &Desired| ObjectKey::of(&desired.object).kind);
     for desired in &mut objects {
-        seal::check(&desired.object, &seals).map_err(|source| broken(&desired.object, source))?;
+        placeholder::check(&desired.object, &credentials).map_err(|source| broken(&desired.object, source))?;
         complete(&mut desired.object, &cluster, naming.owner.as_ref());
         leave_annotations(&mut desired.object, observed, &config.list("ignored_annotations"));
     }
@@ -121,7 +121,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         cluster,
         accounts: accounts.into(),
         objects,
-        seals,
+        credentials,
         secrets,
         roles,
         actions,
@@ -133,11 +133,20 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
 }
 
 fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<Validated, Error> {
-    if let Some(finding) = observed.objects.iter().find_map(finding::of_forgery) {
+    if let Some(finding) = observed.objects.iter().find_map(forgery) {
         return Err(Error::Manifest(vec![finding]));
     }
-    validate(manifest, &config.rules())
-        .map_err(|problems| Error::Manifest(problems.iter().map(finding::of_problem).collect()))
+    validate(manifest, &config.rules()).map_err(Error::Manifest)
+}
+
+/// The finding about an existing object that holds a placeholder of a credential. Its author wants a step to copy the
+/// placeholder to a place where the host fills it in.
+fn forgery(object: &Value) -> Option<Finding> {
+    let path = placeholder::forged(object)?;
+    let key = ObjectKey::of(object);
+    let object =
+        ObjectRef { api_version: key.api_version.to_owned(), kind: key.kind.to_owned(), name: key.name.to_owned() };
+    Some(placeholder::forgery().at(path).of(object).remedy("write the value itself there"))
 }
 
 /// A plugin that refuses the manifest does not fail: its findings are what the user has to read.
@@ -146,15 +155,7 @@ fn refusal(error: RunError, findings: &[Finding]) -> Error {
     if refused.is_empty() {
         return Error::Pipeline(Box::new(error));
     }
-    let of_step = refused.iter().map(|found| Finding {
-        step: error.step.clone(),
-        severity: found.severity,
-        message: found.message.clone(),
-        path: found.path.clone(),
-        object: found.object.clone(),
-        remedy: found.remedy.clone(),
-    });
-    Error::Manifest(findings.iter().cloned().chain(of_step).collect())
+    Error::Manifest(findings.iter().cloned().chain(refused).collect())
 }
 
 /// What identifies an object is the host's to say.
@@ -171,9 +172,8 @@ fn leave_annotations(object: &mut Value, observed: &Observed, ignored: &[&str]) 
     if ignored.is_empty() {
         return;
     }
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
-    let Some(existing) = observed.find(&kind, &name) else { return };
+    let key = ObjectKey::of(object);
+    let Some(existing) = observed.find(key.kind, key.name) else { return };
     for place in PLACES {
         let Some(Value::Object(annotations)) = object.pointer_mut(place) else { continue };
         let changed = |key: &str, value: &Value| {
@@ -183,9 +183,9 @@ fn leave_annotations(object: &mut Value, observed: &Observed, ignored: &[&str]) 
     }
 }
 
-fn broken(object: &Value, source: seal::Error) -> Error {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    Error::Seal { kind: text(&object["kind"]), name: text(&object["metadata"]["name"]), source }
+fn broken(object: &Value, source: placeholder::Error) -> Error {
+    let key = ObjectKey::of(object);
+    Error::Placeholder { kind: key.kind.to_owned(), name: key.name.to_owned(), source }
 }
 
 fn account_settings(config: &Config) -> service_account::Settings {
@@ -221,10 +221,12 @@ fn owned(texts: BTreeMap<&str, &str>) -> BTreeMap<String, String> {
     texts.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
+/// The owner reference to the manifest. A manifest of a file has no uid.
 fn owner(manifest: &Value) -> Value {
+    let key = ObjectKey::of(manifest);
     json!({
-        "apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "controller": true,
-        "name": manifest["metadata"]["name"], "uid": manifest["metadata"]["uid"],
+        "apiVersion": key.api_version, "kind": key.kind, "controller": true,
+        "name": key.name, "uid": manifest.pointer("/metadata/uid"),
     })
 }
 

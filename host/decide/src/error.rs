@@ -1,15 +1,16 @@
 //! Why there is no plan.
 
-use pgloom_api::seal;
-use pgloom_engine::{Finding, RunError};
+use pgloom_api::finding::errors;
+use pgloom_api::{Finding, placeholder};
+use pgloom_engine::RunError;
 
-use crate::{finding, service_account};
+use crate::service_account;
 
 /// Why there is no plan. The cluster is held as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The manifest cannot be used.
-    #[error("{}", finding::joined(.0))]
+    #[error("{}", errors(.0, "\n"))]
     Manifest(Vec<Finding>),
     /// The operator configuration cannot be used.
     #[error("the operator configuration cannot be used: {0}")]
@@ -17,16 +18,16 @@ pub enum Error {
     /// A step of the pipeline gave no answer that could be used.
     #[error("{0}")]
     Pipeline(Box<RunError>),
-    /// A step wrote a seal that cannot be opened.
+    /// A step wrote a placeholder that cannot be filled in.
     #[error("{kind} {name} cannot be applied: {source}")]
-    Seal {
+    Placeholder {
         /// The object's kind.
         kind: String,
         /// The object's name.
         name: String,
-        /// What is wrong with the seal.
+        /// Why it cannot be filled in.
         #[source]
-        source: seal::Error,
+        source: placeholder::Error,
     },
 }
 
@@ -37,7 +38,7 @@ impl Error {
             Self::Manifest(_) => "InvalidManifest",
             Self::Configuration(_) => "InvalidConfiguration",
             Self::Pipeline(error) => error.category(),
-            Self::Seal { .. } => "SealBroken",
+            Self::Placeholder { .. } => "InvalidPlaceholder",
         }
     }
 }

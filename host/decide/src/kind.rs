@@ -42,6 +42,32 @@ impl fmt::Display for Kind {
     }
 }
 
+/// What identifies an object, read without copying. A field that the object lacks is an empty text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ObjectKey<'a> {
+    /// Group and version, as in `apps/v1`.
+    pub api_version: &'a str,
+    /// The kind, as in `StatefulSet`.
+    pub kind: &'a str,
+    /// `metadata.namespace`; empty for a cluster-wide object and for a file that names none.
+    pub namespace: &'a str,
+    /// `metadata.name`.
+    pub name: &'a str,
+}
+
+impl<'a> ObjectKey<'a> {
+    /// What identifies `object`.
+    pub fn of(object: &'a Value) -> Self {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        Self {
+            api_version: text("/apiVersion"),
+            kind: text("/kind"),
+            namespace: text("/metadata/namespace"),
+            name: text("/metadata/name"),
+        }
+    }
+}
+
 /// The kinds that a cluster is made of, whatever the pipeline adds.
 pub fn of_every_cluster() -> Vec<Kind> {
     [

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use pgloom_api::Finding;
 use pgloom_api::config::Config;
 use pgloom_engine::{ActionRecord, NAMED_ONLY, Pipeline, Response};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::credential::Data;
-use crate::kind::Kind;
-use crate::role::{
-    Definition, Finding, InfrastructureRole, Source, Team, infrastructure_definitions, read_infrastructure,
-};
+use crate::kind::{Kind, ObjectKey};
+use crate::role::{Definition, InfrastructureRole, Source, Team, infrastructure_definitions, read_infrastructure};
 use crate::transform::{hash_secret, transform};
 
-/// What exists for one cluster. There are no secret values in it but those of infrastructure roles, which print as nothing.
+/// What exists for one cluster. There are no secret values in it but those of infrastructure roles, which print as
+/// nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// The cluster's own objects and those that steps name; a Secret's values are hashes.
@@ -40,25 +40,26 @@ impl Observed {
         Self { objects: transformed.collect(), ..Self::default() }
     }
 
-    /// What files of existing objects show of one cluster: what carries its labels, what steps name for its manifest, and the
-    /// infrastructure roles. `own` is the operator's namespace.
+    /// What files of existing objects show of one cluster: what carries its labels, what steps name for its manifest,
+    /// and the infrastructure roles. `own` is the operator's namespace.
     pub fn in_files(existing: &[Value], manifest: &Value, config: &Config, pipeline: &Pipeline, own: &str) -> Self {
-        let metadata = &manifest["metadata"];
+        let cluster = ObjectKey::of(manifest);
         let label = config.text("cluster_name_label");
         let is_own = |object: &&Value| {
-            object["metadata"]["namespace"] == metadata["namespace"]
-                && object["metadata"]["labels"][label] == metadata["name"]
+            let labels = object.pointer("/metadata/labels");
+            let name = labels.and_then(|labels| labels.get(label)).and_then(Value::as_str);
+            ObjectKey::of(object).namespace == cluster.namespace && name == Some(cluster.name)
         };
         let mut observed = Self::of(existing.iter().filter(is_own).cloned().collect());
         for wanted in pipeline.named(manifest, config.values()) {
-            let namespace = wanted.namespace.as_deref().or(metadata["namespace"].as_str());
-            let is_meant = |object: &&Value| {
-                object["apiVersion"] == *wanted.api_version
-                    && object["kind"] == *wanted.kind
-                    && object["metadata"]["name"] == *wanted.name
-                    && object["metadata"]["namespace"].as_str() == namespace
+            let wanted = ObjectKey {
+                api_version: &wanted.api_version,
+                kind: &wanted.kind,
+                namespace: wanted.namespace.as_deref().unwrap_or(cluster.namespace),
+                name: &wanted.name,
             };
-            existing.iter().filter(is_meant).for_each(|object| observed.add_named(object.clone()));
+            let is_wanted = |object: &&Value| ObjectKey::of(object) == wanted;
+            existing.iter().filter(is_wanted).for_each(|object| observed.add_named(object.clone()));
         }
         observed.read_infrastructure(config, own, existing);
         observed
@@ -67,27 +68,24 @@ impl Observed {
     /// Adds an object that is not the cluster's own and that a step names.
     pub fn add_named(&mut self, mut object: Value) {
         hash_secret(&mut object);
-        let metadata = &object["metadata"];
-        let known = |other: &Value| {
-            let same = |pointer: &str| other.pointer(pointer) == object.pointer(pointer);
-            same("/kind") && same("/metadata/name") && same("/metadata/namespace")
-        };
-        if metadata.is_object() && !self.objects.iter().any(known) {
+        let key = ObjectKey::of(&object);
+        let is_same = |other: &Value| ObjectKey { api_version: key.api_version, ..ObjectKey::of(other) } == key;
+        let is_known = self.objects.iter().any(is_same);
+        if object.get("metadata").is_some_and(Value::is_object) && !is_known {
             object["metadata"]["annotations"][NAMED_ONLY] = json!("true");
             self.objects.push(object);
         }
     }
 
-    /// Takes the infrastructure roles from existing objects, as `pgloom render` and tests have them; `own` is the operator's
-    /// namespace.
+    /// Takes the infrastructure roles from existing objects, as `pgloom render` and tests have them; `own` is the
+    /// operator's namespace.
     pub fn read_infrastructure(&mut self, config: &Config, own: &str, existing: &[Value]) {
         let source = |definition: Definition| {
             let (namespace, name) = definition.secret.split_once('/').unwrap_or((own, &definition.secret));
             let find = |kind: &str| {
                 existing.iter().find(|object| {
-                    object["kind"] == kind
-                        && object["metadata"]["name"] == name
-                        && object["metadata"]["namespace"] == namespace
+                    let key = ObjectKey::of(object);
+                    (key.kind, key.name, key.namespace) == (kind, name, namespace)
                 })
             };
             let secret = find("Secret").and_then(|object| Secret::deserialize(object).ok());
@@ -101,7 +99,10 @@ impl Observed {
 
     /// An object by kind and name.
     pub fn find(&self, kind: &str, name: &str) -> Option<&Value> {
-        self.objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name)
+        self.objects.iter().find(|object| {
+            let key = ObjectKey::of(object);
+            (key.kind, key.name) == (kind, name)
+        })
     }
 }
 

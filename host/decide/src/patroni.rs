@@ -1,5 +1,5 @@
-//! What Patroni says of the members, and what follows from it: which member may lead next ([`candidate`]), which one is
-//! restarted next ([`restart_next`]), what of a configuration differs ([`difference`]).
+//! Patroni's answers as types, and pure functions of them: the candidate of a switchover ([`candidate`]), the member
+//! that is restarted next ([`restart_next`]), the patch of a configuration ([`difference`]).
 
 mod candidate;
 mod configuration;

@@ -1,4 +1,8 @@
 //! The plans of the clusters that were reconciled last, reused while nothing changed that they depend on.
+//!
+//! A decision calls every plugin of the pipeline, which is most of the work of a reconcile, and most reconciles come
+//! from events that change nothing of its input, as when a pod becomes ready. The cache is keyed by a hash instead of
+//! the input itself: the input is as large as all objects of the cluster.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -44,7 +48,9 @@ impl Key {
     }
 }
 
-/// SHA-256 as a hasher. Values write a byte here and a few there, so they are gathered first.
+/// SHA-256 as a hasher. A collision would apply the plan of another manifest, so a hash that an author of manifests
+/// could collide, as SipHash with its 64 bits and known key, is not enough. `Hash` writes a few bytes at a time, and
+/// SHA-256 is slow in that: the bytes are gathered first.
 struct Sha {
     digest: Sha256,
     gathered: [u8; Self::BLOCK],
@@ -163,13 +169,13 @@ impl<K: Clone + Eq + Hash> PlanCache<K> {
 
 #[cfg(test)]
 mod tests {
-    use pgloom_engine::ActionPhase;
+    use pgloom_api::ActionPhase;
     use serde_json::json;
 
     use super::*;
     use crate::credential::Password;
     use crate::decide;
-    use crate::role::{Flags, InfrastructureRole, Team};
+    use crate::role::{Attributes, InfrastructureRole, Team};
 
     fn manifest() -> Value {
         json!({
@@ -217,7 +223,7 @@ mod tests {
         let role = |password: &str| InfrastructureRole {
             name: "robot".into(),
             password: Password::new(password),
-            flags: Flags::default(),
+            attributes: Attributes::default(),
             member_of: Default::default(),
             admin: None,
             parameters: Default::default(),

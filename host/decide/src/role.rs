@@ -1,26 +1,25 @@
 //! The roles of a cluster: gathered from every source, with the origin that decided each of them.
 //!
-//! Pure: what the manifest, the operator configuration, the operator-wide Secrets and the plugins say becomes one sorted
-//! list of [`Role`]s. [`crate::credential`] makes Secrets of it, the operator makes the database hold it.
+//! Pure: what the manifest, the operator configuration, the operator-wide Secrets and the plugins say becomes one
+//! sorted list of [`Role`]s. [`crate::credential`] makes Secrets of it, the operator makes the database hold it.
 
-mod attribute;
 mod gather;
 mod infrastructure;
 mod prepared_database;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pgloom_api::Finding;
+use pgloom_api::postgresql::PreparedDatabase;
+
 use crate::credential::Password;
 
-pub use attribute::{Attribute, FlagError, Flags, word};
 pub use gather::gather;
 pub use infrastructure::{
     Definition, InfrastructureRole, Source, definitions as infrastructure_definitions, read as read_infrastructure,
 };
-pub use prepared_database::{Prepared, PreparedDatabase, Schema, owner_of, reader_of, writer_of};
-
-/// The longest name that PostgreSQL keeps; it cuts longer ones silently.
-const MAX_IDENTIFIER: usize = 63;
+pub use pgloom_common::role::{Attribute, Attributes};
+pub use prepared_database::{Prepared, Schema};
 
 /// Where a role comes from. A later origin replaces an earlier one of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,7 +56,7 @@ impl Origin {
 /// How a role gets its password.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PasswordSource {
-    /// It has none: nobody logs in by it, or by PAM only.
+    /// It has none: the role cannot log in, or by PAM only.
     None,
     /// Generated once and kept in the role's Secret.
     Generated,
@@ -65,7 +64,7 @@ pub enum PasswordSource {
     Given(Password),
 }
 
-/// Where a role's Secret lies.
+/// The namespace and labels of a role's Secret.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SecretPlace {
     /// The namespace; the cluster's own unless the operator allows another.
@@ -81,8 +80,8 @@ pub struct Role {
     pub name: String,
     /// What decided it.
     pub origin: Origin,
-    /// Its options.
-    pub flags: Flags,
+    /// Its attributes.
+    pub attributes: Attributes,
     /// The roles it is a member of.
     pub member_of: BTreeSet<String>,
     /// The role that becomes a member of this one, with admin option, when this one is created.
@@ -91,7 +90,7 @@ pub struct Role {
     pub parameters: BTreeMap<String, String>,
     /// How it gets its password.
     pub password: PasswordSource,
-    /// Where its Secret lies; `None` if it has none.
+    /// The place of its Secret; `None` if it has none.
     pub secret: Option<SecretPlace>,
 }
 
@@ -100,77 +99,27 @@ pub struct Role {
 pub struct Roles {
     /// By name.
     pub roles: BTreeMap<String, Role>,
-    /// Databases to keep, with their owners: those of the manifest and the prepared ones.
+    /// Databases with their owners: those of the manifest and the prepared ones.
     pub databases: BTreeMap<String, String>,
     /// Prepared databases, by name.
     pub prepared: Vec<Prepared>,
-    /// What people should know. An error means that the manifest cannot be satisfied.
+    /// Findings. An error means that the manifest cannot be used.
     pub findings: Vec<Finding>,
-}
-
-/// How grave a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Severity {
-    /// The cluster goes on without what is meant.
-    Warning,
-    /// The cluster is held as it is.
-    Error,
-}
-
-/// Something a person should know about roles, credentials or databases. Never holds a secret value.
-#[derive(Clone, Debug, PartialEq, Hash)]
-pub struct Finding {
-    /// How grave it is.
-    pub severity: Severity,
-    /// What is the matter.
-    pub message: String,
-    /// The field of the manifest, if one is meant.
-    pub path: Option<String>,
-    /// What the person can do.
-    pub remedy: Option<String>,
-}
-
-impl Finding {
-    /// A warning without field and remedy.
-    #[must_use]
-    pub fn warning(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, message: message.into(), path: None, remedy: None }
-    }
-
-    /// An error without field and remedy.
-    #[must_use]
-    pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, ..Self::warning(message) }
-    }
-
-    /// The same with the field of the manifest.
-    #[must_use]
-    pub fn at(self, path: impl Into<String>) -> Self {
-        Self { path: Some(path.into()), ..self }
-    }
-
-    /// The same with what the person can do.
-    #[must_use]
-    pub fn remedy(self, remedy: impl Into<String>) -> Self {
-        Self { remedy: Some(remedy.into()), ..self }
-    }
 }
 
 /// All that says something about a cluster's roles.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The cluster's name.
-    pub cluster: String,
     /// The cluster's namespace.
     pub namespace: String,
     /// What the operator configuration says.
     pub settings: Settings,
-    /// `spec.users`: options by name.
-    pub users: BTreeMap<String, Vec<String>>,
+    /// `spec.users`: attributes by name.
+    pub users: BTreeMap<String, Attributes>,
     /// `spec.databases`: owners by name.
     pub databases: BTreeMap<String, String>,
-    /// `spec.preparedDatabases`; an empty map means one database named like the cluster.
-    pub prepared: Option<BTreeMap<String, Option<PreparedDatabase>>>,
+    /// `spec.preparedDatabases` with its defaults; empty if the section is missing.
+    pub prepared: BTreeMap<String, PreparedDatabase>,
     /// The infrastructure roles, as [`read_infrastructure`] gives them.
     pub infrastructure: Vec<InfrastructureRole>,
     /// Teams whose members get roles: superuser teams first, then the owning team unless it is one of those.
@@ -239,50 +188,4 @@ pub struct CredentialRequest {
     pub username: String,
     /// Labels of its Secret beyond those of every Secret of the cluster; an empty value removes one.
     pub labels: BTreeMap<String, String>,
-}
-
-/// Whether a text is a role name that the manifest may use: parts joined by dots, each of `a-z`, `0-9`, `-` and `_`, with a
-/// letter or digit first and last.
-#[must_use]
-pub fn is_username(text: &str) -> bool {
-    let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    text.split('.').all(|part| {
-        let bytes = part.as_bytes();
-        bytes.first().copied().is_some_and(edge)
-            && bytes.last().copied().is_some_and(edge)
-            && bytes.iter().all(|byte| edge(*byte) || matches!(byte, b'-' | b'_'))
-    })
-}
-
-/// Whether a text can name a database or a schema: a letter or underscore, then letters, digits and underscores.
-#[must_use]
-pub fn is_database_name(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn usernames_are_lower_case_words_joined_by_dots() {
-        for good in ["a", "0", "foo_user", "foo-user", "appspace.db_user", "a1"] {
-            assert!(is_username(good), "{good}");
-        }
-        for bad in ["", "!fooBar", "fooBar", "_a", "a_", "-a", "a.", ".a", "a..b", "a b", "é"] {
-            assert!(!is_username(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn database_names_are_identifiers() {
-        for good in ["foo", "_foo", "Foo_1"] {
-            assert!(is_database_name(good), "{good}");
-        }
-        for bad in ["", "1a", "a-b", "a.b", "a b", "\"a"] {
-            assert!(!is_database_name(bad), "{bad}");
-        }
-    }
 }

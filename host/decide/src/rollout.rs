@@ -1,7 +1,7 @@
 //! The next step of a rolling update: replicas first, one at a time, then a switchover, the old leader last.
 //!
-//! The StatefulSet is `OnDelete`: a pod takes up a changed template when it is deleted. One step is decided per reconcile
-//! from what exists then; nothing is remembered between steps but how often a switchover failed.
+//! The StatefulSet is `OnDelete`: a pod takes up a changed template when it is deleted. One step is decided per
+//! reconcile from what exists then; nothing is remembered between steps but how often a switchover failed.
 
 mod member;
 mod pod_template;
@@ -55,7 +55,7 @@ pub fn next(wanted: usize, members: &[Member], failed: u32) -> Next {
 /// The leader that would go if only `wanted` members were left, and the replicas that would stay; `None` if it stays.
 pub fn leader_to_remove(wanted: usize, members: &[Member]) -> Option<(String, Vec<String>)> {
     let goes = |member: &Member| ordinal(&member.pod).is_some_and(|ordinal| ordinal as usize >= wanted);
-    let leader = members.iter().find(|member| member.role == Some(Role::Master) && goes(member))?;
+    let leader = members.iter().find(|member| member.role == Some(Role::Leader) && goes(member))?;
     let candidates =
         members.iter().filter(|member| member.role == Some(Role::Replica) && member.ready && !goes(member));
     let among: Vec<String> = candidates.map(|member| member.pod.clone()).collect();
@@ -91,7 +91,7 @@ fn blocker_of_running(members: &[Member]) -> Option<String> {
 }
 
 fn leader_step(members: &[Member], failed: u32) -> Next {
-    let leaders: Vec<&Member> = members.iter().filter(|member| member.role == Some(Role::Master)).collect();
+    let leaders: Vec<&Member> = members.iter().filter(|member| member.role == Some(Role::Leader)).collect();
     let [leader] = leaders[..] else {
         return Next::Wait(format!("{} pods are labelled as leader", leaders.len()));
     };
@@ -117,7 +117,7 @@ mod tests {
     }
 
     fn leader(outdated: bool) -> Member {
-        running("c-0", Role::Master, outdated)
+        running("c-0", Role::Leader, outdated)
     }
 
     fn replica(ordinal: u32, outdated: bool) -> Member {
@@ -141,7 +141,7 @@ mod tests {
                     for member in &mut members {
                         match member {
                             member if member.pod == *from => member.role = Some(Role::Replica),
-                            member if member.pod == among[0] => member.role = Some(Role::Master),
+                            member if member.pod == among[0] => member.role = Some(Role::Leader),
                             _ => {}
                         }
                     }
@@ -204,10 +204,10 @@ mod tests {
         let members = [
             running("c-0", Role::Replica, false),
             running("c-1", Role::Replica, false),
-            running("c-2", Role::Master, false),
+            running("c-2", Role::Leader, false),
         ];
         assert_eq!(leader_to_remove(2, &members), Some(("c-2".into(), vec!["c-0".into(), "c-1".into()])));
         assert_eq!(leader_to_remove(3, &members), None);
-        assert_eq!(leader_to_remove(0, &members), None, "nobody is left to lead");
+        assert_eq!(leader_to_remove(0, &members), None, "no member is left");
     }
 }

@@ -1,8 +1,11 @@
 //! The service account of the database pods, and its role binding: one of each in every namespace that has a cluster.
 //!
-//! Both are created where they are missing and never updated or removed: they belong to the namespace, not to a cluster.
+//! Both are created where they are missing and never updated or removed: they belong to the namespace, not to a
+//! cluster.
 
 use serde_json::{Value, json};
+
+use crate::kind::ObjectKey;
 
 /// What the operator configuration says about the pods' service account.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +20,10 @@ pub struct Settings {
     pub role: String,
 }
 
-/// The annotation by which AWS knows the role of a service account's pods.
+/// The annotation that gives the pods of a service account an AWS role.
+///
+/// See [IAM roles for service
+/// accounts](https://docs.aws.amazon.com/eks/latest/userguide/associate-service-account-role.html).
 const ROLE: &str = "eks.amazonaws.com/role-arn";
 
 /// Why a definition cannot be used.
@@ -57,18 +63,32 @@ pub fn objects(namespace: &str, settings: &Settings) -> Result<[Value; 2], Error
         "" => built_in_binding(&settings.name),
         text => read(text, "pod_service_account_role_binding_definition", "RoleBinding")?,
     };
-    // The pods name the account as the operator configuration does; a definition that says otherwise would not be found.
-    account["metadata"]["name"] = settings.name.clone().into();
-    if binding["metadata"]["name"].is_null() {
-        binding["metadata"]["name"] = settings.name.clone().into();
+    // The pods name the account as the operator configuration does: a definition with another name would not be used.
+    set(&mut account, "name", settings.name.clone().into());
+    if ObjectKey::of(&binding).name.is_empty() {
+        set(&mut binding, "name", settings.name.clone().into());
     }
     if !settings.role.is_empty() {
-        account["metadata"]["annotations"][ROLE] = settings.role.clone().into();
+        annotate(&mut account, ROLE, &settings.role);
     }
     for object in [&mut account, &mut binding] {
-        object["metadata"]["namespace"] = namespace.into();
+        set(object, "namespace", namespace.into());
     }
     Ok([account, binding])
+}
+
+/// Sets a field of the metadata.
+fn set(object: &mut Value, field: &str, value: Value) {
+    if let Some(metadata) = object.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+        metadata.insert(field.to_owned(), value);
+    }
+}
+
+fn annotate(object: &mut Value, name: &str, value: &str) {
+    let annotations = object.pointer("/metadata/annotations").cloned().unwrap_or_default();
+    let mut annotations = annotations.as_object().cloned().unwrap_or_default();
+    annotations.insert(name.to_owned(), value.into());
+    set(object, "annotations", annotations.into());
 }
 
 fn built_in_binding(name: &str) -> Value {

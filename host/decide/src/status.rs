@@ -1,31 +1,36 @@
-//! The status of a `postgresql` object: pure, from what was found and what was there before.
+//! The status of a `postgresql` object, from what a reconcile found and the status before. A pure function: the time
+//! comes in as an argument.
 
-use pgloom_api::postgresql::ClusterStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{self as meta, Time};
+use pgloom_api::ActionPhase;
+use pgloom_api::postgresql::{ActionStatus, ClusterStatus, MemberStatus, PostgresqlStatus};
+use pgloom_engine::{ConditionStatus, RequestedAction};
 use serde_json::{Map, Value, json};
 
-/// How a reconcile ended.
+/// The result of a reconcile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The manifest cannot be used.
     Invalid,
     /// A step failed and is tried again.
     Failed,
-    /// Something is under way; whether it changes what runs.
+    /// Something is not finished.
     Underway {
-        /// A rolling update or the like, in contrast to a member that comes back by itself.
+        /// Whether the operator changes what runs, as in a rolling update, in contrast to a pod that restarts by
+        /// itself.
         changing: bool,
     },
-    /// All is as desired.
+    /// Everything is as desired.
     Done,
 }
 
-/// The types of the operator's own conditions; all others are plugins'.
+/// The types of the operator's own conditions; all others are those of plugins.
 pub const OWN: [&str; 6] = [ACTIONS, "Applied", "DatabaseSynced", "Ready", "RolledOut", "Valid"];
 
-/// The condition that tells how the actions of plugins stand.
+/// The condition that summarizes the actions of plugins.
 pub const ACTIONS: &str = "ActionsDone";
 
-/// A condition.
+/// A condition as a step of the reconcile finds it. [`status`] adds the generation and the time of the last transition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// In CamelCase, as in `Ready`.
@@ -34,125 +39,186 @@ pub struct Condition {
     pub status: &'static str,
     /// One word in CamelCase.
     pub reason: String,
-    /// For people.
+    /// One sentence, lower case, no full stop.
     pub message: String,
 }
 
 impl Condition {
-    /// A condition that holds.
+    /// A condition that is true.
     pub fn holds(type_name: &str, reason: &str, message: impl Into<String>) -> Self {
         Self { type_name: type_name.into(), status: "True", reason: reason.into(), message: message.into() }
     }
 
-    /// A condition that does not hold.
+    /// A condition that is false.
     pub fn fails(type_name: &str, reason: &str, message: impl Into<String>) -> Self {
         Self { status: "False", ..Self::holds(type_name, reason, message) }
     }
 
-    /// A condition of which nothing is known.
+    /// A condition that is unknown.
     pub fn unknown(type_name: &str, reason: &str, message: impl Into<String>) -> Self {
         Self { status: "Unknown", ..Self::holds(type_name, reason, message) }
     }
 }
 
-/// What was found.
+/// A condition of a plugin.
+impl From<&pgloom_engine::Condition> for Condition {
+    fn from(condition: &pgloom_engine::Condition) -> Self {
+        let status = match condition.status {
+            ConditionStatus::Yes => "True",
+            ConditionStatus::No => "False",
+            ConditionStatus::Unknown => "Unknown",
+        };
+        Self { status, ..Self::holds(&condition.type_name, &condition.reason, &condition.message) }
+    }
+}
+
+/// The findings of a reconcile, for the status.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The manifest's generation.
     pub generation: i64,
-    /// How the reconcile ended.
+    /// The result of the reconcile.
     pub outcome: Outcome,
-    /// Conditions that were looked at; others stay as they are.
+    /// The conditions that were checked; all others stay as they are.
     pub conditions: Vec<Condition>,
-    /// Types of conditions that shall be gone.
+    /// The types of conditions to be removed.
     pub dropped: Vec<String>,
     /// The leader's pod.
     pub leader: Option<String>,
-    /// The pods, with `name`, `role` and `state`.
-    pub members: Vec<Value>,
-    /// How many pods serve.
+    /// The pods.
+    pub members: Vec<MemberStatus>,
+    /// The number of pods that are ready and have a role.
     pub ready: usize,
-    /// The labels of the pods, as `kubectl get pods -l` takes them.
+    /// The labels of the pods, in the form of `kubectl get pods -l`.
     pub selector: String,
-    /// What became of the actions; `None` leaves them as they are.
-    pub actions: Option<Vec<Value>>,
+    /// The states of the actions; `None` leaves them as they are.
+    pub actions: Option<Vec<ActionStatus>>,
 }
 
-/// The status after a reconcile. `before` is the status so far, `null` if there is none; `now` as in `2031-05-14T12:00:00Z`.
-pub fn status(before: &Value, found: &Found, now: &str) -> Value {
-    let phase = phase(before, found);
-    let mut conditions: Vec<Value> = Vec::new();
-    for condition in before["conditions"].as_array().into_iter().flatten() {
-        let type_name = condition["type"].as_str().unwrap_or_default();
-        let replaced = found.conditions.iter().any(|new| new.type_name == type_name);
-        if !replaced && !found.dropped.iter().any(|dropped| dropped == type_name) {
-            conditions.push(condition.clone());
-        }
+/// The status after a reconcile. `before` is the status so far, `now` the current time in whole seconds.
+#[must_use]
+pub fn status(before: &PostgresqlStatus, found: &Found, now: &Time) -> PostgresqlStatus {
+    PostgresqlStatus {
+        cluster_status: phase(before, found),
+        observed_generation: Some(found.generation),
+        conditions: conditions(&before.conditions, found, now),
+        leader: found.leader.clone(),
+        number_of_instances: Some(count(found.members.len())),
+        ready_instances: Some(count(found.ready)),
+        label_selector: Some(found.selector.clone()),
+        members: found.members.clone(),
+        actions: found.actions.clone().unwrap_or_else(|| before.actions.clone()),
     }
-    conditions.extend(found.conditions.iter().map(|condition| written(before, condition, found.generation, now)));
-    conditions.sort_by_key(|condition| condition["type"].as_str().unwrap_or_default().to_owned());
-    let mut status = Map::new();
-    status.insert("PostgresClusterStatus".into(), json!(phase.to_string()));
-    status.insert("observedGeneration".into(), json!(found.generation));
-    status.insert("conditions".into(), json!(conditions));
-    status.insert("members".into(), json!(found.members));
-    status.insert("numberOfInstances".into(), json!(found.members.len()));
-    status.insert("readyInstances".into(), json!(found.ready));
-    status.insert("labelSelector".into(), json!(found.selector));
-    if let Some(leader) = &found.leader {
-        status.insert("leader".into(), json!(leader));
-    }
-    match &found.actions {
-        Some(actions) if !actions.is_empty() => drop(status.insert("actions".into(), json!(actions))),
-        None if before["actions"].is_array() => drop(status.insert("actions".into(), before["actions"].clone())),
-        _ => {}
-    }
-    Value::Object(status)
 }
 
-/// The merge patch that makes one status of another; `None` if they are equal.
-pub fn patch(before: &Value, after: &Value) -> Option<Value> {
-    if before == after {
-        return None;
+/// The merge patch that turns the stored status into `after`; `None` if they are equal. `before` is as the API server
+/// has it, so that the patch also removes fields that this version does not know.
+///
+/// # Errors
+/// If `after` cannot be written as JSON, which none of its types allows.
+pub fn patch(before: &Value, after: &PostgresqlStatus) -> Result<Option<Value>, serde_json::Error> {
+    let after = serde_json::to_value(after)?;
+    if *before == after {
+        return Ok(None);
     }
-    let mut patch = after.as_object().cloned().unwrap_or_default();
+    let Value::Object(mut patch) = after else { return Ok(None) };
     for key in before.as_object().into_iter().flat_map(Map::keys) {
         patch.entry(key.clone()).or_insert(Value::Null);
     }
-    Some(json!({ "status": patch }))
+    Ok(Some(json!({ "status": patch })))
 }
 
-fn written(before: &Value, condition: &Condition, generation: i64, now: &str) -> Value {
-    let entries = before["conditions"].as_array();
-    let old = entries.and_then(|entries| entries.iter().find(|old| old["type"] == condition.type_name.as_str()));
-    let kept = old.filter(|old| old["status"] == condition.status).and_then(|old| old["lastTransitionTime"].as_str());
-    json!({
-        "type": condition.type_name,
-        "status": condition.status,
-        "reason": condition.reason,
-        "message": condition.message,
-        "observedGeneration": generation,
-        "lastTransitionTime": kept.unwrap_or(now),
+/// The state of an action for the status; the time stays while the phase does. `before` are the states so far.
+#[must_use]
+pub fn action(
+    before: &[ActionStatus],
+    requested: &RequestedAction,
+    phase: ActionPhase,
+    message: String,
+    now: &Time,
+) -> ActionStatus {
+    let since =
+        recorded(before, requested).filter(|before| before.phase == phase).and_then(|before| before.since.clone());
+    ActionStatus {
+        step: requested.step.clone(),
+        key: requested.key.clone(),
+        phase,
+        message,
+        since: Some(since.unwrap_or_else(|| now.clone())),
+    }
+}
+
+/// The recorded state of a requested action.
+#[must_use]
+pub fn recorded<'a>(before: &'a [ActionStatus], requested: &RequestedAction) -> Option<&'a ActionStatus> {
+    before.iter().find(|before| before.step == requested.step && before.key == requested.key)
+}
+
+/// The condition that summarizes the actions, the worst phase first; `None` without actions.
+#[must_use]
+pub fn condition_of_actions(actions: &[ActionStatus]) -> Option<Condition> {
+    let of = |phase: ActionPhase| -> Vec<String> {
+        let those = actions.iter().filter(|action| action.phase == phase);
+        those.map(|action| format!("{} of {}: {}", action.key, action.step, action.message)).collect()
+    };
+    if actions.is_empty() {
+        return None;
+    }
+    for (phase, reason) in [(ActionPhase::Failed, "Failed"), (ActionPhase::Refused, "Refused")] {
+        let lines = of(phase);
+        if !lines.is_empty() {
+            return Some(Condition::fails(ACTIONS, reason, lines.join("; ")));
+        }
+    }
+    let lines: Vec<String> = [of(ActionPhase::Running), of(ActionPhase::Pending)].concat();
+    Some(match lines.is_empty() {
+        true => Condition::holds(ACTIONS, "Done", "what plugins asked for is done"),
+        false => Condition::unknown(ACTIONS, "Running", lines.join("; ")),
     })
 }
 
-/// The phase of a status; older operators wrote a bare string.
-pub fn phase_of(status: &Value) -> Option<ClusterStatus> {
-    let text = status.as_str().or_else(|| status["PostgresClusterStatus"].as_str())?;
-    Some(ClusterStatus::from_word(text)).filter(|phase| !phase.is_unknown())
+/// The conditions by type: those that were checked replace those before.
+fn conditions(before: &[meta::Condition], found: &Found, now: &Time) -> Vec<meta::Condition> {
+    let is_gone = |old: &&meta::Condition| {
+        found.dropped.contains(&old.type_) || found.conditions.iter().any(|new| new.type_name == old.type_)
+    };
+    let kept = before.iter().filter(|old| !is_gone(old)).cloned();
+    let checked = found.conditions.iter().map(|condition| with_times(before, condition, found.generation, now));
+    let mut conditions: Vec<_> = kept.chain(checked).collect();
+    conditions.sort_by(|left, right| left.type_.cmp(&right.type_));
+    conditions
 }
 
-fn phase(before: &Value, found: &Found) -> ClusterStatus {
-    let previous = phase_of(before);
-    let observed = before["observedGeneration"].as_i64();
-    let edited = observed.is_some_and(|observed| observed != found.generation);
-    let made = matches!(
-        previous,
-        Some(
-            ClusterStatus::Running | ClusterStatus::Updating | ClusterStatus::UpdateFailed | ClusterStatus::SyncFailed
-        )
-    ) || (previous == Some(ClusterStatus::Invalid) && !found.members.is_empty());
-    let updating = matches!(previous, Some(ClusterStatus::Updating | ClusterStatus::UpdateFailed)) || edited;
+/// The condition with the time of its last transition, which changes only with its status.
+fn with_times(before: &[meta::Condition], condition: &Condition, generation: i64, now: &Time) -> meta::Condition {
+    let old = before.iter().find(|old| old.type_ == condition.type_name && old.status == condition.status);
+    meta::Condition {
+        type_: condition.type_name.clone(),
+        status: condition.status.to_owned(),
+        reason: condition.reason.clone(),
+        message: condition.message.clone(),
+        observed_generation: Some(generation),
+        last_transition_time: old.map_or_else(|| now.clone(), |old| old.last_transition_time.clone()),
+    }
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// Whether a cluster has been created is read from the status before: the words of the Zalando operator tell a failed
+/// creation from a failed change.
+fn phase(before: &PostgresqlStatus, found: &Found) -> ClusterStatus {
+    let previous = before.cluster_status;
+    let edited = before.observed_generation.is_some_and(|observed| observed != found.generation);
+    let made = match previous {
+        ClusterStatus::Running | ClusterStatus::Updating | ClusterStatus::UpdateFailed | ClusterStatus::SyncFailed => {
+            true
+        }
+        ClusterStatus::Invalid => !found.members.is_empty(),
+        ClusterStatus::Unknown | ClusterStatus::Creating | ClusterStatus::CreateFailed => false,
+    };
+    let updating = matches!(previous, ClusterStatus::Updating | ClusterStatus::UpdateFailed) || edited;
     match found.outcome {
         Outcome::Invalid => ClusterStatus::Invalid,
         Outcome::Done => ClusterStatus::Running,
@@ -160,9 +226,7 @@ fn phase(before: &Value, found: &Found) -> ClusterStatus {
         Outcome::Failed if updating => ClusterStatus::UpdateFailed,
         Outcome::Failed => ClusterStatus::SyncFailed,
         Outcome::Underway { .. } if !made => ClusterStatus::Creating,
-        Outcome::Underway { changing } if changing || previous != Some(ClusterStatus::Running) => {
-            ClusterStatus::Updating
-        }
+        Outcome::Underway { changing } if changing || previous != ClusterStatus::Running => ClusterStatus::Updating,
         Outcome::Underway { .. } => ClusterStatus::Running,
     }
 }
@@ -171,6 +235,17 @@ fn phase(before: &Value, found: &Found) -> ClusterStatus {
 mod tests {
     use super::*;
 
+    const MONDAY: &str = "2031-05-12T12:00:00Z";
+    const TUESDAY: &str = "2031-05-13T12:00:00Z";
+
+    fn at(time: &str) -> Time {
+        serde_json::from_value(json!(time)).unwrap()
+    }
+
+    fn read(status: Value) -> PostgresqlStatus {
+        serde_json::from_value(status).unwrap()
+    }
+
     fn found(outcome: Outcome) -> Found {
         Found {
             generation: 2,
@@ -178,15 +253,15 @@ mod tests {
             conditions: vec![Condition::holds("Ready", "LeaderReady", "c-0 leads")],
             dropped: vec![],
             leader: Some("c-0".into()),
-            members: vec![json!({"name": "c-0", "role": "leader", "state": "running"})],
+            members: vec![MemberStatus { name: "c-0".into(), ready: true, ..MemberStatus::default() }],
             ready: 1,
             selector: "cluster-name=c".into(),
             actions: None,
         }
     }
 
-    fn after(before: Value, outcome: Outcome) -> String {
-        status(&before, &found(outcome), "now")["PostgresClusterStatus"].as_str().unwrap().to_owned()
+    fn after(before: Value, outcome: Outcome) -> &'static str {
+        status(&read(before), &found(outcome), &at(MONDAY)).cluster_status.as_str()
     }
 
     fn was(phase: &str, generation: i64) -> Value {
@@ -222,30 +297,87 @@ mod tests {
 
     #[test]
     fn a_condition_keeps_the_time_of_its_last_transition_until_it_changes() {
-        let first = status(&Value::Null, &found(Outcome::Done), "monday");
-        let second = status(&first, &found(Outcome::Done), "tuesday");
+        let first = status(&read(Value::Null), &found(Outcome::Done), &at(MONDAY));
+        let second = status(&first, &found(Outcome::Done), &at(TUESDAY));
         assert_eq!(first, second);
         let mut failing = found(Outcome::Done);
         failing.conditions = vec![Condition::fails("Ready", "NoLeader", "no pod leads")];
-        assert_eq!(status(&second, &failing, "tuesday")["conditions"][0]["lastTransitionTime"], "tuesday");
+        assert_eq!(status(&second, &failing, &at(TUESDAY)).conditions[0].last_transition_time, at(TUESDAY));
     }
 
     #[test]
-    fn a_condition_that_was_not_looked_at_stays() {
-        let before =
-            json!({"conditions": [{"type": "DatabaseSynced", "status": "True", "lastTransitionTime": "monday"}]});
-        let after = status(&before, &found(Outcome::Invalid), "tuesday");
-        assert_eq!(after["conditions"][0], before["conditions"][0]);
-        assert_eq!(after["conditions"][1]["type"], "Ready");
+    fn a_condition_that_was_not_checked_stays_and_a_dropped_one_goes() {
+        let condition = |type_name: &str| {
+            json!({
+                "type": type_name, "status": "True", "reason": "R", "message": "", "lastTransitionTime": MONDAY,
+            })
+        };
+        let before = read(json!({"conditions": [condition("DatabaseSynced"), condition("VolumeResized")]}));
+        let found = Found { dropped: vec!["VolumeResized".into()], ..found(Outcome::Invalid) };
+        let after = status(&before, &found, &at(TUESDAY));
+        assert_eq!(after.conditions[0], before.conditions[0]);
+        let types: Vec<_> = after.conditions.iter().map(|condition| condition.type_.as_str()).collect();
+        assert_eq!(types, ["DatabaseSynced", "Ready"]);
+    }
+
+    #[test]
+    fn the_states_of_actions_stay_unless_they_were_checked() {
+        let before = read(json!({"actions": [{"step": "s", "key": "k", "phase": "done", "message": ""}]}));
+        assert_eq!(status(&before, &found(Outcome::Failed), &at(MONDAY)).actions, before.actions);
+        let checked = Found { actions: Some(vec![]), ..found(Outcome::Done) };
+        assert_eq!(status(&before, &checked, &at(MONDAY)).actions, []);
     }
 
     #[test]
     fn nothing_is_written_if_nothing_changed_and_what_is_gone_is_removed() {
-        let first = status(&Value::Null, &found(Outcome::Done), "monday");
-        assert_eq!(patch(&first, &status(&first, &found(Outcome::Done), "tuesday")), None);
-        let mut leaderless = found(Outcome::Done);
-        leaderless.leader = None;
-        let patch = patch(&first, &status(&first, &leaderless, "tuesday")).unwrap();
-        assert_eq!(patch["status"]["leader"], Value::Null);
+        let first = status(&read(Value::Null), &found(Outcome::Done), &at(MONDAY));
+        let mut stored = serde_json::to_value(&first).unwrap();
+        let again =
+            |stored: &Value, found: &Found| patch(stored, &status(&read(stored.clone()), found, &at(TUESDAY))).unwrap();
+        assert_eq!(again(&stored, &found(Outcome::Done)), None);
+        let leaderless = Found { leader: None, ..found(Outcome::Done) };
+        assert_eq!(again(&stored, &leaderless).unwrap()["status"]["leader"], Value::Null);
+        stored["ofAnotherVersion"] = json!(1);
+        let patch = again(&stored, &found(Outcome::Done)).unwrap();
+        assert_eq!(patch["status"].get("ofAnotherVersion"), Some(&Value::Null));
+    }
+
+    fn state(key: &str, phase: ActionPhase, message: &str) -> ActionStatus {
+        ActionStatus { step: "volume-resize".into(), key: key.into(), phase, message: message.into(), since: None }
+    }
+
+    #[test]
+    fn a_condition_names_every_action_that_is_not_done_and_the_worst_alone() {
+        let done = state("a", ActionPhase::Done, "");
+        let waits = state("b", ActionPhase::Pending, "no volume yet");
+        let failed = state("c", ActionPhase::Failed, "no such claim");
+        let refused = state("d", ActionPhase::Refused, "not executed");
+        let of = |states: &[&ActionStatus]| {
+            let states: Vec<ActionStatus> = states.iter().map(|state| (*state).clone()).collect();
+            condition_of_actions(&states).map(|condition| (condition.status, condition.reason, condition.message))
+        };
+        let told = |status, reason: &str, message: &str| Some((status, reason.to_owned(), message.to_owned()));
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[&done]), told("True", "Done", "what plugins asked for is done"));
+        assert_eq!(of(&[&done, &waits]), told("Unknown", "Running", "b of volume-resize: no volume yet"));
+        assert_eq!(of(&[&waits, &refused]), told("False", "Refused", "d of volume-resize: not executed"));
+        assert_eq!(of(&[&refused, &failed]), told("False", "Failed", "c of volume-resize: no such claim"));
+    }
+
+    #[test]
+    fn an_action_keeps_its_time_until_its_phase_changes() {
+        let requested = RequestedAction {
+            step: "volume-resize".into(),
+            key: "a".into(),
+            action: pgloom_engine::Action::Promote,
+            granted: true,
+        };
+        let at_phase =
+            |before: &[ActionStatus], phase, time| action(before, &requested, phase, String::new(), &at(time));
+        let first = at_phase(&[], ActionPhase::Running, MONDAY);
+        assert_eq!(first.since, Some(at(MONDAY)));
+        let before = [state("b", ActionPhase::Done, ""), first];
+        assert_eq!(at_phase(&before, ActionPhase::Running, TUESDAY).since, Some(at(MONDAY)));
+        assert_eq!(at_phase(&before, ActionPhase::Done, TUESDAY).since, Some(at(TUESDAY)));
     }
 }

@@ -1,14 +1,16 @@
-//! What is kept of an object that exists: all that decisions rest on and nothing else, so that a thousand clusters fit into memory.
+//! What the host keeps of an existing object: all that a decision depends on and nothing else, so that a thousand
+//! clusters fit into memory.
 
-use serde_json::{Map, Value, json};
+use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
+use serde_json::{Map, Value, from_value, json};
 use sha2::{Digest, Sha256};
 
-use crate::kind::Kind;
+use crate::kind::{Kind, ObjectKey};
 
-/// The name under which the operator applies.
+/// The operator's field manager.
 pub const MANAGER: &str = "pgloom";
 
-/// The name under which the operator that came before wrote; what it wrote and the pipeline states is taken over.
+/// The field manager of the Zalando operator. Fields that it wrote and the pipeline states become the operator's own.
 pub const PREDECESSOR: &str = "postgres-operator";
 
 /// The annotation in which `kubectl apply` repeats the whole object.
@@ -20,13 +22,13 @@ pub const LOCK_HOLDER: &str = "leader";
 /// What is kept of an object.
 #[derive(Debug, PartialEq)]
 pub struct Transformed {
-    /// The object without its managed fields, its resource version and what changes all the time.
+    /// The object without its managed fields, its resource version and fields that change all the time.
     pub object: Value,
     /// The resource version.
     pub version: u64,
-    /// What the operator applied, in the API server's notation of fields.
+    /// What the operator applied, as `fieldsV1` of the managed fields.
     pub fields: Option<Value>,
-    /// Whether the operator that came before is still on record as a writer.
+    /// Whether the Zalando operator is still one of the managers.
     pub inherited: bool,
 }
 
@@ -47,12 +49,7 @@ pub fn transform(kind: &Kind, mut object: Value, whole: bool) -> Transformed {
 
 /// The field set of the operator's own entry among the managed fields.
 fn applied_fields(managers: &[Value]) -> Option<Value> {
-    managers
-        .iter()
-        .find(|entry| {
-            entry["manager"] == MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none()
-        })
-        .and_then(|entry| entry.get("fieldsV1").cloned())
+    managers.iter().find(|entry| is_entry_of(entry, MANAGER, "Apply")).and_then(|entry| entry.get("fieldsV1").cloned())
 }
 
 /// Whether the predecessor is among the writers of the object itself.
@@ -62,7 +59,15 @@ pub fn has_predecessor(managers: &[Value]) -> bool {
 
 /// Whether an entry of the managed fields is the predecessor's.
 pub fn is_predecessor(entry: &Value) -> bool {
-    entry["manager"] == PREDECESSOR && entry["operation"] == "Update" && entry.get("subresource").is_none()
+    is_entry_of(entry, PREDECESSOR, "Update")
+}
+
+/// Whether an entry of the managed fields is of that manager and operation, and of the object itself, not of a
+/// subresource.
+///
+/// See [managed fields](https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management).
+pub fn is_entry_of(entry: &Value, manager: &str, operation: &str) -> bool {
+    entry["manager"] == manager && entry["operation"] == operation && entry.get("subresource").is_none()
 }
 
 fn metadata_of(metadata: &mut Map<String, Value>) -> (u64, Vec<Value>) {
@@ -88,35 +93,35 @@ fn drop_annotation(metadata: &mut Map<String, Value>, name: &str) {
     }
 }
 
-/// Patroni writes its position into an annotation of its pod every few seconds; the rest of the status is what readiness rests on.
+/// Patroni writes its position into the annotation `status` of its pod every few seconds. Of the rest the decisions
+/// need the node, the address, the readiness and why containers wait.
 fn pod(object: &mut Value, whole: bool) {
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+    let Some(fields) = object.as_object_mut() else { return };
+    if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
         drop_annotation(metadata, "status");
     }
     if whole {
         return;
     }
-    object["spec"] = json!({"nodeName": object["spec"]["nodeName"]});
-    let status = &object["status"];
-    let ready: Vec<Value> = entries(&status["conditions"])
-        .filter(|condition| condition["type"] == "Ready")
-        .map(|condition| json!({"type": "Ready", "status": condition["status"]}))
-        .collect();
-    let waiting: Vec<Value> = entries(&status["containerStatuses"])
-        .chain(entries(&status["initContainerStatuses"]))
-        .filter(|container| container["state"]["waiting"]["reason"].is_string())
-        .map(|container| {
-            let reason = &container["state"]["waiting"]["reason"];
-            json!({"name": container["name"], "state": {"waiting": {"reason": reason}}})
-        })
-        .collect();
-    object["status"] = json!({
-        "phase": status["phase"], "podIP": status["podIP"], "conditions": ready, "containerStatuses": waiting,
-    });
+    let node_name = fields.get("spec").and_then(|spec| spec.get("nodeName")).cloned();
+    let status: PodStatus = fields.remove("status").and_then(|status| from_value(status).ok()).unwrap_or_default();
+    let ready = status.conditions.iter().flatten().filter(|condition| condition.type_ == "Ready");
+    let ready: Vec<Value> = ready.map(|condition| json!({"type": "Ready", "status": condition.status})).collect();
+    let containers = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
+    let waiting: Vec<Value> = containers.filter_map(waiting).collect();
+    fields.insert("spec".into(), json!({ "nodeName": node_name }));
+    fields.insert(
+        "status".into(),
+        json!({
+            "phase": status.phase, "podIP": status.pod_ip, "conditions": ready, "containerStatuses": waiting,
+        }),
+    );
 }
 
-fn entries(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().into_iter().flatten()
+/// The container and the reason why it waits, if it does.
+fn waiting(container: &ContainerStatus) -> Option<Value> {
+    let reason = container.state.as_ref()?.waiting.as_ref()?.reason.as_ref()?;
+    Some(json!({"name": container.name, "state": {"waiting": {"reason": reason}}}))
 }
 
 /// The leader renews its lock in the annotations every few seconds; the operator only cares who holds it.
@@ -134,7 +139,7 @@ fn endpoints(object: &mut Value) {
 
 /// Replaces every value of a Secret by its hash, as in `sha256:2cf24d…`; leaves any other object as it is.
 pub fn hash_secret(object: &mut Value) {
-    if object["kind"] != "Secret" {
+    if ObjectKey::of(object).kind != "Secret" {
         return;
     }
     let Some(secret) = object.as_object_mut() else { return };
@@ -194,11 +199,21 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_keeps_its_labels_its_address_and_its_readiness() {
+    fn a_pod_keeps_its_labels_its_address_its_readiness_and_why_containers_wait() {
         let pod = json!({
             "metadata": {"name": "c-0", "labels": {"spilo-role": "master"}, "annotations": {"status": "{}"}},
             "spec": {"nodeName": "n", "containers": [{"name": "postgres"}]},
-            "status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True", "lastProbeTime": 1}]}
+            "status": {
+                "phase": "Running", "podIP": "10.0.0.1", "qosClass": "Burstable",
+                "conditions": [
+                    {"type": "PodScheduled", "status": "True"},
+                    {"type": "Ready", "status": "True", "lastTransitionTime": "2031-05-14T12:00:00Z"},
+                ],
+                "initContainerStatuses": [
+                    {"name": "first", "image": "i", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "m"}}},
+                ],
+                "containerStatuses": [{"name": "postgres", "image": "i", "state": {"running": {}}}],
+            }
         });
         assert_eq!(
             transform(&Kind::new("v1", "Pod"), pod, false).object,
@@ -206,7 +221,10 @@ mod tests {
                 "apiVersion": "v1", "kind": "Pod",
                 "metadata": {"name": "c-0", "labels": {"spilo-role": "master"}},
                 "spec": {"nodeName": "n"},
-                "status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": []}
+                "status": {
+                    "phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}],
+                    "containerStatuses": [{"name": "first", "state": {"waiting": {"reason": "ImagePullBackOff"}}}],
+                }
             })
         );
     }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use pgloom_api::Finding;
 use serde_json::Value;
 
-use crate::contract::{Action, ConditionStatus, ObjectRef, Response, Severity};
+use crate::contract::{Action, ConditionStatus, Response};
 
 /// The desired state of one cluster. The same input gives the same decision, byte for byte.
 #[derive(Clone, Debug, Default)]
@@ -44,23 +45,6 @@ pub struct RequestedAction {
     pub action: Action,
     /// Whether the pipeline grants the action to the step. An action that is not granted is recorded as refused.
     pub granted: bool,
-}
-
-/// A problem that a step found, and its remedy.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Finding {
-    /// The step that found it.
-    pub step: String,
-    /// With an error, nothing is applied to the cluster.
-    pub severity: Severity,
-    /// The problem, lower case, no full stop.
-    pub message: String,
-    /// The field of `object`, or of the manifest if `object` is not given, as in `spec.sidecars[0].image`.
-    pub path: Option<String>,
-    /// The object with the problem; `None` means the manifest.
-    pub object: Option<ObjectRef>,
-    /// What the user can do.
-    pub remedy: Option<String>,
 }
 
 /// A condition of the status, as in

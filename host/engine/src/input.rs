@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use pgloom_api::ActionPhase;
 use serde_json::Value;
 
-use crate::contract::{ActionPhase, Response};
+use crate::contract::Response;
 
 /// All that a run depends on. Credentials are replaced by placeholders.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -100,12 +100,14 @@
 //! | `path`       | field paths and patterns of them                                               |
 //! | `decision`   | the result of a run                                                            |
 //! | `input`      | the input of a run                                                             |
+//! | `convert`    | from the contract's types to those of the API crate, and back                   |
 //! | `contract`   | the types that are generated from `wit/`                                       |
 
 mod cache;
 pub mod call;
 mod clock;
 mod contract;
+mod convert;
 mod decision;
 mod engine;
 mod input;
@@ -124,12 +126,11 @@ mod wasi;
 
 pub use cache::Error as CacheError;
 pub use contract::{
-    Action, ActionKind, ActionPhase, ActionRequest, ActionState, ConditionStatus, Contribution, Credential,
-    Description, DesiredObject, ExpandClaim, Failure, GrowFilesystem, ModifyVolume, ObjectKind, ObjectRef,
-    ObservedObject, ObservedSelector, PoolerAccess, Removal, Request, Requirement, Response, Selection, Severity,
-    Trigger, UserList, WriteClaim,
+    Action, ActionKind, ActionRequest, ActionState, ConditionStatus, Contribution, Credential, Description,
+    DesiredObject, ExpandClaim, Failure, GrowFilesystem, ModifyVolume, ObjectKind, ObjectRef, ObservedObject,
+    ObservedSelector, PoolerAccess, Removal, Request, Requirement, Response, Selection, Trigger, UserList, WriteClaim,
 };
-pub use decision::{Condition, Decision, Desired, Finding, RequestedAction};
+pub use decision::{Condition, Decision, Desired, RequestedAction};
 pub use engine::{Engine, EngineConfig, Error, MEMORY_CEILING};
 pub use input::{ActionRecord, Input};
 pub use pipeline::{LoadError, Pipeline, RunError};

@@ -8,6 +8,6 @@ mod step;
 
 pub use load::Error as LoadError;
 pub use run::Error as RunError;
-pub use step::{Pipeline, Step, action_name};
+pub use step::{Pipeline, Step};
 
 pub use crate::plugin::Phase;

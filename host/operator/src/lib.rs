@@ -9,14 +9,15 @@
 //! 3. `leader`: the Lease, and the fence that refuses writes without it
 //! 4. `serve`: metrics, health and readiness over HTTP
 //! 5. `cache`: what exists, kept in step by watches
-//! 6. `report`: events, and errors with their causes in one line
+//! 6. `report`: events
 //! 7. `apply`: writes objects, prunes them, removes a cluster
 //! 8. `observe`: what a decision needs beyond the cache
 //! 9. `execute`: what is done besides objects: the database, Patroni, volumes, passwords
-//! 10. `settings`: the operator configuration and the pipeline in use
-//! 11. `context`: what all reconciles share
-//! 12. `reconcile`: the driver, one file per step
-//! 13. `run`: connects everything
+//! 10. `state`: what is remembered of each cluster
+//! 11. `settings`: the operator configuration and the pipeline in use
+//! 12. `context`: what all reconciles share
+//! 13. `reconcile`: the driver, one file per step
+//! 14. `run`: connects everything
 
 pub mod args;
 
@@ -31,6 +32,7 @@ mod report;
 mod run;
 mod serve;
 mod settings;
+mod state;
 #[cfg(test)]
 mod testing;
 

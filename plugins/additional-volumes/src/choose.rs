@@ -1,34 +1,43 @@
-//! Which entries can be mounted; the others are left out, volume and mount alike, and told.
+//! The entries that can be mounted. For the others there is a warning, and neither a volume nor a mount.
 
+use pgloom_kit::common::name::is_dns1123_label;
 use pgloom_kit::container::DATA_MOUNT;
-use pgloom_kit::{Notes, Result, invalid};
+use pgloom_kit::{Result, Warnings, invalid};
 
 use crate::Volume;
 
-/// The word that stands for every container.
+/// The value of `targetContainers` that means every container.
 pub const ALL: &str = "all";
 
-/// The entries that are mounted, each with its place in the list.
-pub fn volumes<'a>(entries: &'a [Volume], notes: &mut Notes) -> Result<Vec<(usize, &'a Volume)>> {
+/// The volumes that every pod has: data, and shared memory.
+const RESERVED: [&str; 2] = ["pgdata", "dshm"];
+
+/// The entries that are mounted, each with its index in the list.
+pub fn volumes<'a>(entries: &'a [Volume], warnings: &mut Warnings) -> Result<Vec<(usize, &'a Volume)>> {
     let mut chosen: Vec<(usize, &Volume)> = Vec::with_capacity(entries.len());
     for (index, entry) in entries.iter().enumerate() {
         let at = |field: &str| path(index, field);
         check(entry, at)?;
         if let Some((_, earlier)) = chosen.iter().find(|(_, earlier)| earlier.mount_path == entry.mount_path) {
-            notes.warn(
+            warnings.warn(
                 at("mountPath"),
-                ["the volume ", &earlier.name, " is already mounted there; ", &entry.name, " is left out"].concat(),
-                "mount it somewhere else",
+                format!("the volume {} is mounted at this path already; {} is not mounted", earlier.name, entry.name),
+                "choose another path",
             );
         } else if entry.mount_path == DATA_MOUNT {
-            let message = ["the database's files are there; ", &entry.name, " is left out"].concat();
-            notes.warn(at("mountPath"), message, "mount it somewhere else, as in a folder of that path");
-        } else if entry.targets.len() > 1 && entry.targets.iter().any(|target| target == ALL) {
-            let message = ["\"all\" stands alone or not at all; ", &entry.name, " is left out"].concat();
-            notes.warn(at("targetContainers"), message, "write [all], or the containers by their names");
+            let message = format!("the data volume is mounted at this path; {} is not mounted", entry.name);
+            warnings.warn(at("mountPath"), message, "choose another path, as in a directory below this one");
+        } else if RESERVED.contains(&entry.name.as_str()) {
+            let message = format!("{} is the name of a volume of every pod", entry.name);
+            return Err(invalid(at("name"), message, "choose another name"));
+        } else if !is_dns1123_label(&entry.name) {
+            let message = format!("\"{}\" is not a valid name of a volume", entry.name);
+            let remedy =
+                "use at most 63 lower case letters, digits and hyphens; the first and the last are not a hyphen";
+            return Err(invalid(at("name"), message, remedy));
         } else if chosen.iter().any(|(_, earlier)| earlier.name == entry.name && earlier.source != entry.source) {
-            let message = ["there is an earlier volume ", &entry.name, " with another source"].concat();
-            return Err(invalid(at("name"), message, "give it another name"));
+            let message = format!("{} is the name of an earlier volume with another source", entry.name);
+            return Err(invalid(at("name"), message, "choose another name"));
         } else {
             chosen.push((index, entry));
         }
@@ -39,17 +48,21 @@ pub fn volumes<'a>(entries: &'a [Volume], notes: &mut Notes) -> Result<Vec<(usiz
 fn check(entry: &Volume, at: impl Fn(&str) -> String) -> Result<()> {
     for (field, value) in [("name", &entry.name), ("mountPath", &entry.mount_path)] {
         if value.is_empty() {
-            return Err(invalid(at(field), ["the volume has no ", field].concat(), "write it"));
+            return Err(invalid(at(field), format!("the volume has no {field}"), format!("add {field}")));
         }
     }
+    if entry.targets.len() > 1 && entry.targets.iter().any(|target| target == ALL) {
+        let message = "\"all\" cannot be combined with names of containers";
+        return Err(invalid(at("targetContainers"), message, "write [all], or the containers by their names"));
+    }
     if entry.source.as_object().is_none_or(|source| source.is_empty()) {
-        let remedy = "write where the data comes from, as in configMap: {name: settings}";
+        let remedy = "add a source, as in configMap: {name: settings}";
         return Err(invalid(at("volumeSource"), "the volume has no source", remedy));
     }
     Ok(())
 }
 
-/// A field of an entry.
+/// The path of a field of an entry.
 pub fn path(index: usize, field: &str) -> String {
-    ["spec.additionalVolumes[", &index.to_string(), "].", field].concat()
+    format!("spec.additionalVolumes[{index}].{field}")
 }

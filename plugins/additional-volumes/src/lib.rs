@@ -1,14 +1,14 @@
-//! Additional volumes: claims, ConfigMaps, Secrets and other sources that a manifest mounts into the database's pod.
+//! Additional volumes: claims, ConfigMaps, Secrets and other sources, mounted in containers of the database's pod.
 
-use pgloom_kit::container::to_pod;
-use pgloom_kit::object::object;
-use pgloom_kit::{Description, NoSettings, Notes, Plugin, Response, Result, Value, internal, kind};
+use pgloom_kit::container::pod_contribution;
+use pgloom_kit::json::object;
+use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, Warnings, kind};
 use pgloom_kit::{fields, register, spec};
 
 mod choose;
 mod place;
 
-/// The plugin.
+/// The plugin: volumes of the cluster's StatefulSet, and their mounts.
 pub struct AdditionalVolumes;
 
 spec! {
@@ -25,7 +25,7 @@ fields! {
         mount_path: String = "mountPath",
         sub_path: Option<String> = "subPath",
         is_sub_path_expr: Option<bool> = "isSubPathExpr",
-        /// Names of containers, or `all`; none means the database's own.
+        /// Names of containers, or `all`; an empty list means the database's container.
         targets: Vec<String> = "targetContainers",
         source: Value = "volumeSource",
     }
@@ -47,21 +47,16 @@ impl Plugin for AdditionalVolumes {
     }
 
     fn mutate(request: &pgloom_kit::Request<Self>) -> Result<Response> {
-        let name = &request.cluster.name;
-        let Some(workload) = request.desired::<Value>("StatefulSet", name)? else {
-            return Err(internal(
-                "no earlier step makes the cluster's StatefulSet; put this step behind that of spilo",
-            ));
-        };
-        let mut notes = Notes::default();
-        let chosen = choose::volumes(&request.cluster.spec.volumes, &mut notes)?;
-        let containers = place::mounts(&chosen, &workload, &mut notes);
+        let workload = request.desired_statefulset()?;
+        let mut warnings = Warnings::default();
+        let chosen = choose::volumes(&request.cluster.spec.volumes, &mut warnings)?;
+        let containers = place::mounts(&chosen, &workload, &mut warnings);
         let volumes = place::volumes(&chosen);
         if volumes.is_empty() {
-            return Ok(Response::new().with(notes));
+            return Ok(Response::new().with(warnings));
         }
         let pod = object([("containers", Value::Array(containers)), ("volumes", Value::Array(volumes))]);
-        Ok(Response::new().apply(to_pod(name, pod)).with(notes))
+        Ok(Response::new().apply(pod_contribution(&request.cluster.name, pod)).with(warnings))
     }
 }
 

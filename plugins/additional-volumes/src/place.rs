@@ -1,13 +1,13 @@
-//! The pod's volumes, and their mounts in the containers that earlier steps made.
+//! The pod's volumes, and their mounts in the containers of the earlier steps.
 
-use pgloom_kit::container::{DATABASE, mount_folder, name_of};
-use pgloom_kit::object::{object, text};
-use pgloom_kit::{Notes, Value};
+use pgloom_kit::container::{DATABASE, mount_sub_path, name_of};
+use pgloom_kit::json::{field, object, text};
+use pgloom_kit::{Value, Warnings};
 
 use crate::Volume;
 use crate::choose::{ALL, path};
 
-/// The volumes, in the order of their entries; one that two entries mount is there once.
+/// The volumes, in the order of their entries, without duplicates.
 pub fn volumes(chosen: &[(usize, &Volume)]) -> Vec<Value> {
     let mut volumes: Vec<Value> = Vec::with_capacity(chosen.len());
     for (_, entry) in chosen {
@@ -21,20 +21,19 @@ pub fn volumes(chosen: &[(usize, &Volume)]) -> Vec<Value> {
     volumes
 }
 
-/// The containers with what they mount; those that mount nothing are left out.
-pub fn mounts(chosen: &[(usize, &Volume)], workload: &Value, notes: &mut Notes) -> Vec<Value> {
+/// The containers that mount something, with their mounts.
+pub fn mounts(chosen: &[(usize, &Volume)], workload: &Value, warnings: &mut Warnings) -> Vec<Value> {
     let existing = workload["spec"]["template"]["spec"]["containers"].as_array();
     let names: Vec<&str> = existing.into_iter().flatten().map(name_of).collect();
     for &(index, entry) in chosen {
-        warn_of_strangers(index, entry, &names, notes);
+        warn_of_unknown_containers(index, entry, &names, warnings);
     }
     let mut containers = Vec::new();
     for name in names {
         let mut mounts = Vec::new();
         for (_, entry) in chosen.iter().filter(|(_, entry)| is_target(entry, name)) {
-            let folder = entry.sub_path.as_deref().unwrap_or_default();
-            let expression = entry.is_sub_path_expr.unwrap_or_default();
-            mounts.push(mount_folder(&entry.name, &entry.mount_path, folder, expression));
+            let is_expression = entry.is_sub_path_expr.unwrap_or_default();
+            mounts.push(mount_sub_path(&entry.name, &entry.mount_path, field::text(&entry.sub_path), is_expression));
         }
         if !mounts.is_empty() {
             containers.push(object([("name", text(name)), ("volumeMounts", Value::Array(mounts))]));
@@ -50,12 +49,12 @@ fn is_target(entry: &Volume, container: &str) -> bool {
     entry.targets.iter().any(|target| target == ALL || target == container)
 }
 
-fn warn_of_strangers(index: usize, entry: &Volume, names: &[&str], notes: &mut Notes) {
+fn warn_of_unknown_containers(index: usize, entry: &Volume, names: &[&str], warnings: &mut Warnings) {
     for target in &entry.targets {
         if target != ALL && !names.contains(&target.as_str()) {
-            notes.warn(
+            warnings.warn(
                 path(index, "targetContainers"),
-                ["there is no container ", target, " to mount ", &entry.name, " in"].concat(),
+                format!("there is no container {target}; {} is not mounted in it", entry.name),
                 "write postgres, the name of a sidecar, or all",
             );
         }

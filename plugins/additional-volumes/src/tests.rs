@@ -1,4 +1,4 @@
-//! What the plugin promises.
+//! Tests of the plugin.
 
 use pgloom_kit::testing::upstream::{cases, difference};
 use pgloom_kit::testing::{Answer, Call, reason};
@@ -37,17 +37,20 @@ fn mounts(answer: &Answer) -> Vec<String> {
     for container in pod(answer)["containers"].as_array().unwrap() {
         for mount in container["volumeMounts"].as_array().unwrap() {
             let text = |value: &Value| value.as_str().unwrap().to_owned();
-            mounts.push(
-                [&text(&container["name"]), ": ", &text(&mount["name"]), " at ", &text(&mount["mountPath"])].concat(),
-            );
+            mounts.push(format!(
+                "{}: {} at {}",
+                text(&container["name"]),
+                text(&mount["name"]),
+                text(&mount["mountPath"])
+            ));
         }
     }
     mounts
 }
 
 #[test]
-fn the_recorded_volumes_are_mounted_as_they_were() {
-    for case in cases("the_recorded_volumes_are_mounted_as_they_were") {
+fn volumes_are_as_recorded() {
+    for case in cases("volumes_are_as_recorded") {
         let Some(volumes) = case.manifest["spec"]["additionalVolumes"].as_array() else { continue };
         let name = case.manifest["metadata"]["name"].as_str().unwrap();
         let recorded = &case.created("StatefulSet", |made| made == name)[0]["spec"]["template"]["spec"];
@@ -77,7 +80,7 @@ fn the_recorded_volumes_are_mounted_as_they_were() {
 }
 
 #[test]
-fn a_volume_without_targets_is_the_databases_and_all_means_every_container() {
+fn without_targets_the_databases_container_mounts_the_volume_and_all_means_every_container() {
     let answer = answer(json!([
         {"name": "a", "mountPath": "/a", "volumeSource": {"emptyDir": {}}},
         {"name": "b", "mountPath": "/b", "targetContainers": [], "volumeSource": {"emptyDir": {}}},
@@ -97,7 +100,7 @@ fn a_volume_without_targets_is_the_databases_and_all_means_every_container() {
 }
 
 #[test]
-fn a_folder_of_a_volume_may_be_named_or_made_of_variables() {
+fn a_sub_path_may_contain_variables() {
     let source = json!({"persistentVolumeClaim": {"claimName": "data"}});
     let answer = answer(json!([
         {"name": "a", "mountPath": "/a", "subPath": "x", "volumeSource": source},
@@ -112,22 +115,17 @@ fn a_folder_of_a_volume_may_be_named_or_made_of_variables() {
 }
 
 #[test]
-fn what_cannot_be_mounted_is_left_out_with_its_volume() {
+fn an_entry_that_cannot_be_mounted_has_neither_volume_nor_mount() {
     for (entry, path, message) in [
         (
             json!({"name": "bad", "mountPath": "/a", "volumeSource": {"emptyDir": {}}}),
             "spec.additionalVolumes[1].mountPath",
-            "the volume good is already mounted there; bad is left out",
+            "the volume good is mounted at this path already; bad is not mounted",
         ),
         (
             json!({"name": "bad", "mountPath": "/home/postgres/pgdata", "volumeSource": {"emptyDir": {}}}),
             "spec.additionalVolumes[1].mountPath",
-            "the database's files are there; bad is left out",
-        ),
-        (
-            json!({"name": "bad", "mountPath": "/b", "targetContainers": ["all", "exporter"], "volumeSource": {"emptyDir": {}}}),
-            "spec.additionalVolumes[1].targetContainers",
-            "\"all\" stands alone or not at all; bad is left out",
+            "the data volume is mounted at this path; bad is not mounted",
         ),
     ] {
         let answer = answer(json!([{"name": "good", "mountPath": "/a", "volumeSource": {"emptyDir": {}}}, entry]));
@@ -139,16 +137,16 @@ fn what_cannot_be_mounted_is_left_out_with_its_volume() {
 }
 
 #[test]
-fn a_target_that_does_not_exist_is_told() {
+fn a_target_that_does_not_exist_is_a_warning() {
     let volume =
         json!({"name": "a", "mountPath": "/a", "targetContainers": ["typo"], "volumeSource": {"emptyDir": {}}});
     let answer = answer(json!([volume]));
     assert!(mounts(&answer).is_empty());
-    assert_eq!(answer.messages(), ["there is no container typo to mount a in"]);
+    assert_eq!(answer.messages(), ["there is no container typo; a is not mounted in it"]);
 }
 
 #[test]
-fn a_bad_entry_is_refused_with_its_path() {
+fn an_invalid_entry_is_refused_with_its_path() {
     let source = json!({"emptyDir": {}});
     for (volumes, expected) in [
         (
@@ -164,8 +162,23 @@ fn a_bad_entry_is_refused_with_its_path() {
             "spec.additionalVolumes[0].volumeSource: the volume has no source",
         ),
         (
-            json!([{"name": "a", "mountPath": "/a", "volumeSource": source}, {"name": "a", "mountPath": "/b", "volumeSource": {"secret": {}}}]),
-            "spec.additionalVolumes[1].name: there is an earlier volume a with another source",
+            json!([
+                {"name": "a", "mountPath": "/a", "volumeSource": source},
+                {"name": "a", "mountPath": "/b", "volumeSource": {"secret": {}}},
+            ]),
+            "spec.additionalVolumes[1].name: a is the name of an earlier volume with another source",
+        ),
+        (
+            json!([{"name": "a", "mountPath": "/b", "targetContainers": ["all", "exporter"], "volumeSource": source}]),
+            "spec.additionalVolumes[0].targetContainers: \"all\" cannot be combined with names of containers",
+        ),
+        (
+            json!([{"name": "a_b", "mountPath": "/a", "volumeSource": source}]),
+            "spec.additionalVolumes[0].name: \"a_b\" is not a valid name of a volume",
+        ),
+        (
+            json!([{"name": "pgdata", "mountPath": "/a", "volumeSource": source}]),
+            "spec.additionalVolumes[0].name: pgdata is the name of a volume of every pod",
         ),
     ] {
         assert_eq!(reason(&call(volumes).unwrap_err()), expected);

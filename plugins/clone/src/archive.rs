@@ -1,19 +1,19 @@
-//! A clone from the source's archive, up to a moment.
+//! A clone from the source's archive, up to a point in time.
 
+use pgloom_kit::common::timestamp;
 use pgloom_kit::container::env;
-use pgloom_kit::{Notes, Result, Value, invalid};
+use pgloom_kit::{Result, Value, Warnings, invalid};
 
 use crate::Config;
 use crate::source::Source;
-use crate::timestamp::has_zone;
 
-/// The variables. Credentials are copied as they came, sealed.
-pub fn variables(source: &Source, config: &Config, notes: &mut Notes) -> Result<Vec<Value>> {
+/// The variables of the database's container. Credentials are placeholders, which are copied unchanged.
+pub fn variables(source: &Source, config: &Config, warnings: &mut Warnings) -> Result<Vec<Value>> {
     check(source)?;
     let mut variables = vec![env("CLONE_SCOPE", source.cluster())];
     if source.s3_wal_path().is_empty() {
-        variables.extend(bucket(config, notes));
-        let suffix = if source.uid().is_empty() { String::new() } else { ["/", source.uid()].concat() };
+        variables.extend(bucket(config, warnings));
+        let suffix = if source.uid().is_empty() { String::new() } else { format!("/{}", source.uid()) };
         variables.push(env("CLONE_WAL_BUCKET_SCOPE_SUFFIX", suffix));
     } else {
         variables.push(env("CLONE_WALE_S3_PREFIX", source.s3_wal_path()));
@@ -38,8 +38,8 @@ pub fn variables(source: &Source, config: &Config, notes: &mut Notes) -> Result<
     Ok(variables)
 }
 
-/// Where the platform keeps archives: the first that is configured.
-fn bucket(config: &Config, notes: &mut Notes) -> Vec<Value> {
+/// The bucket of the platform's archives: the first one that is configured.
+fn bucket(config: &Config, warnings: &mut Warnings) -> Vec<Value> {
     if !config.wal_s3_bucket.is_empty() {
         return vec![env("CLONE_WAL_S3_BUCKET", config.wal_s3_bucket.as_str())];
     }
@@ -53,9 +53,9 @@ fn bucket(config: &Config, notes: &mut Notes) -> Vec<Value> {
     if !config.wal_az_storage_account.is_empty() {
         return vec![env("CLONE_AZURE_STORAGE_ACCOUNT", config.wal_az_storage_account.as_str())];
     }
-    notes.warn(
+    warnings.warn(
         "spec.clone",
-        "the operator configuration names no archive, so the image has to know the bucket by itself",
+        "the operator configuration has no bucket of archives, so the image has to know it",
         "set spec.clone.s3_wal_path, or wal_s3_bucket, wal_gs_bucket or wal_az_storage_account",
     );
     Vec::new()
@@ -65,16 +65,20 @@ fn check(source: &Source) -> Result<()> {
     if source.uid().is_empty() && source.s3_wal_path().is_empty() {
         return Err(invalid(
             "spec.clone.uid",
-            "the archive of a cluster is found by its uid, and there is none",
-            "copy metadata.uid of the source, or give the whole path in spec.clone.s3_wal_path",
+            "the uid is missing; it is part of the path of the source's archive",
+            "copy metadata.uid of the source cluster, or set spec.clone.s3_wal_path",
         ));
     }
-    if !has_zone(source.timestamp()) {
-        return Err(invalid(
-            "spec.clone.timestamp",
-            ["\"", source.timestamp(), "\" is no moment with a time zone"].concat(),
-            "write it as in 2017-12-19T12:40:33+01:00",
-        ));
-    }
-    Ok(())
+    let timestamp = source.timestamp();
+    let (message, remedy) = match timestamp::check(timestamp) {
+        Ok(()) => return Ok(()),
+        Err(timestamp::Error::NoZone) => {
+            (format!("\"{timestamp}\" has no time zone"), format!("add it, as in {timestamp}+00:00 for UTC"))
+        }
+        Err(timestamp::Error::Malformed) => {
+            let remedy = "write date, time and time zone, as in 2017-12-19T12:40:33+01:00";
+            (format!("\"{timestamp}\" is not a point in time"), remedy.to_owned())
+        }
+    };
+    Err(invalid("spec.clone.timestamp", message, remedy))
 }

@@ -1,4 +1,4 @@
-//! A clone of what the source's running leader has: a base backup over the replication protocol.
+//! A clone of the source's running leader: a base backup over the replication protocol.
 
 use pgloom_kit::common::name::{is_dns1035, secret_name};
 use pgloom_kit::container::{env, env_from_secret};
@@ -7,12 +7,16 @@ use pgloom_kit::{Cluster, Result, Value, invalid};
 use crate::source::Source;
 use crate::{Config, Spec};
 
+/// The longest name of a Service, in characters.
 const MAX_NAME: usize = 63;
+const PATH: &str = "spec.clone.cluster";
+const REMEDY: &str = "write the name of a cluster in the same namespace, as in acid-batman";
 
-/// The variables. The source's Service has its name, and the password is that of its own replication role.
+/// The variables of the database's container. The source's Service has its name; the password is that of its
+/// replication role.
 pub fn variables(source: &Source, cluster: &Cluster<Spec>, config: &Config) -> Result<Vec<Value>> {
     let name = source.cluster();
-    check(name)?;
+    check(name, &cluster.name)?;
     let user = &config.replication_username;
     let secret = secret_name(&config.secret_name_template, user, name, &cluster.team);
     Ok(vec![
@@ -25,22 +29,21 @@ pub fn variables(source: &Source, cluster: &Cluster<Spec>, config: &Config) -> R
     ])
 }
 
-fn check(name: &str) -> Result<()> {
-    const PATH: &str = "spec.clone.cluster";
+fn check(name: &str, cluster: &str) -> Result<()> {
     if name.len() > MAX_NAME {
-        let remedy = "name the Service of a cluster in the same namespace";
-        return Err(invalid(PATH, "clone cluster name must be no longer than 63 characters", remedy));
+        return Err(invalid(PATH, "clone cluster name must be no longer than 63 characters", REMEDY));
     }
     if !is_dns1035(name) {
+        // The wording of the Zalando operator.
+        let message = "clone cluster name must confirm to DNS-1035, regex used for validation is \
+                       \"^[a-z]([-a-z0-9]*[a-z0-9])?$\"";
+        return Err(invalid(PATH, message, REMEDY));
+    }
+    if name == cluster {
         return Err(invalid(
             PATH,
-            [
-                "clone cluster name must confirm to DNS-1035, regex used for validation is \"^[a-z]([-a-z0-9]*[a-z0-9])?$\", not \"",
-                name,
-                "\"",
-            ]
-            .concat(),
-            "name a cluster of the same namespace, or give a timestamp to clone from its archive",
+            "a cluster cannot be cloned from itself before it exists",
+            "name another cluster, or add timestamp and uid to restore from the archive",
         ));
     }
     Ok(())

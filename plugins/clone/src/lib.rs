@@ -1,16 +1,18 @@
-//! Clone: starts a cluster with the data of another one, from its archive up to a moment, or from its running leader.
+//! Clone: starts a cluster with the data of another one, from its archive up to a point in time, or from its running
+//! leader.
 
-use pgloom_kit::{Description, NoSettings, Notes, Plugin, Request, Response, Result, Value, bootstrap, kind};
+use pgloom_kit::{
+    Description, NoSettings, Plugin, Request, Response, Result, Value, Warnings, bootstrap, invalid, kind,
+};
 use pgloom_kit::{operator_config, register, spec};
 
 mod archive;
 mod leader;
 mod source;
-mod timestamp;
 
 use source::Source;
 
-/// The plugin.
+/// The plugin: variables of the database's container.
 pub struct Clones;
 
 spec! {
@@ -22,7 +24,7 @@ spec! {
 }
 
 operator_config! {
-    /// What the plugin reads of the operator configuration.
+    /// The keys of the operator configuration that the plugin reads.
     pub struct Config {
         gcp_credentials: String,
         replication_username: String,
@@ -49,22 +51,27 @@ impl Plugin for Clones {
     fn mutate(request: &Request<Self>) -> Result<Response> {
         let Request { cluster, config, .. } = request;
         let source = &cluster.spec.clone;
-        let mut notes = Notes::default();
+        let mut warnings = Warnings::default();
         if source.cluster().is_empty() {
-            notes.warn(
-                "spec.clone.cluster",
-                "nothing is cloned, because no cluster is named",
-                "name the source, or remove spec.clone",
-            );
-            return Ok(Response::new().with(notes));
+            return no_cluster(source);
         }
         let variables = match source.timestamp().is_empty() {
             true => leader::variables(source, cluster, config)?,
-            false => archive::variables(source, config, &mut notes)?,
+            false => archive::variables(source, config, &mut warnings)?,
         };
-        let contribution = bootstrap::contribution(request, &cluster.spec.env, variables, &mut notes)?;
-        Ok(Response::new().apply(contribution).with(notes))
+        let contribution = bootstrap::contribution(request, &cluster.spec.env, variables, &mut warnings)?;
+        Ok(Response::new().apply(contribution).with(warnings))
     }
+}
+
+/// Without a cluster the section does nothing; if it has other fields, a clone was meant.
+fn no_cluster(source: &Source) -> Result<Response> {
+    const PATH: &str = "spec.clone.cluster";
+    const REMEDY: &str = "name the source cluster, or remove spec.clone";
+    if source.has_other_fields() {
+        return Err(invalid(PATH, "the name of the source cluster is empty", REMEDY));
+    }
+    Ok(Response::new().warn(PATH, "nothing is cloned, because the name of the source cluster is empty", REMEDY))
 }
 
 register!(Clones);

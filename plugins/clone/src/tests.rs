@@ -1,4 +1,4 @@
-//! What the plugin promises.
+//! Tests of the plugin.
 
 use pgloom_kit::container::env;
 use pgloom_kit::testing::upstream::cases;
@@ -47,8 +47,8 @@ fn from_archive(changes: Value) -> Value {
 }
 
 #[test]
-fn the_recorded_clones_are_made_as_they_were() {
-    for case in cases("the_recorded_clones_are_made_as_they_were") {
+fn clones_are_as_recorded() {
+    for case in cases("clones_are_as_recorded") {
         let Some(recorded) = case.created("StatefulSet", |_| true).first().copied() else { continue };
         let list = recorded.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
         let is_ours = |entry: &&Value| entry["name"].as_str().unwrap().starts_with("CLONE_");
@@ -123,7 +123,7 @@ fn the_archive_may_be_at_a_path_of_its_own() {
 }
 
 #[test]
-fn another_service_than_amazons_has_its_url_its_keys_and_its_style() {
+fn a_service_with_the_api_of_s3_has_its_url_its_keys_and_its_path_style() {
     let clone = from_archive(json!({
         "s3_endpoint": "https://s3.acme.org",
         "s3_access_key_id": "pgloom-sealed:manifest:/spec/clone/s3_access_key_id",
@@ -147,7 +147,7 @@ fn another_service_than_amazons_has_its_url_its_keys_and_its_style() {
 }
 
 #[test]
-fn the_platforms_archive_may_be_googles_or_azures() {
+fn the_platforms_archive_may_be_in_google_cloud_or_azure() {
     for (config, expected) in [
         (
             json!({"wal_gs_bucket": "gs", "gcp_credentials": "/meta/gcp.json"}),
@@ -163,36 +163,42 @@ fn the_platforms_archive_may_be_googles_or_azures() {
 }
 
 #[test]
-fn a_platform_without_an_archive_is_told() {
+fn a_platform_without_an_archive_is_a_warning() {
     let answer = call(from_archive(json!({})), json!({})).unwrap();
     assert_eq!(variables(&answer)[1], env("CLONE_WAL_BUCKET_SCOPE_SUFFIX", "/efd12e58"));
     assert_eq!(answer.messages().len(), 1);
 }
 
 #[test]
-fn what_cannot_be_cloned_is_refused_with_its_field() {
+fn an_invalid_section_is_refused_with_its_path() {
     for (clone, expected) in [
         (json!({"cluster": "foo+bar"}), "spec.clone.cluster: clone cluster name must confirm to DNS-1035"),
         (
             json!({"cluster": "a".repeat(64)}),
             "spec.clone.cluster: clone cluster name must be no longer than 63 characters",
         ),
-        (from_archive(json!({"uid": null})), "spec.clone.uid: the archive of a cluster is found by its uid"),
-        (from_archive(json!({"timestamp": "2017-12-19T12:40:33"})), "spec.clone.timestamp: \"2017-12-19T12:40:33\""),
+        (from_archive(json!({"uid": null})), "spec.clone.uid: the uid is missing"),
+        (json!({"cluster": "acid-clone"}), "spec.clone.cluster: a cluster cannot be cloned from itself"),
+        (
+            from_archive(json!({"timestamp": "2017-12-19T12:40:33"})),
+            "spec.clone.timestamp: \"2017-12-19T12:40:33\" has no time zone",
+        ),
+        (from_archive(json!({"timestamp": "noon"})), "spec.clone.timestamp: \"noon\" is not a point in time"),
+        (json!({"cluster": "", "uid": "x"}), "spec.clone.cluster: the name of the source cluster is empty"),
     ] {
         let failure = call(clone, json!({})).unwrap_err();
         assert!(reason(&failure).starts_with(expected), "{failure:?}");
     }
-    // An archive's cluster may have any name.
+    // The source of an archive may have any name.
     let answer = call(from_archive(json!({"cluster": "foo+bar"})), json!({"wal_s3_bucket": "b"})).unwrap();
     assert_eq!(variables(&answer)[0], env("CLONE_SCOPE", "foo+bar"));
 }
 
 #[test]
-fn a_section_that_names_nobody_clones_nothing() {
-    for clone in [json!({}), json!({"cluster": ""}), json!({"cluster": null, "uid": "x"})] {
+fn an_empty_section_is_a_warning() {
+    for clone in [json!({}), json!({"cluster": ""}), json!({"cluster": null})] {
         let answer = call(clone, json!({})).unwrap();
         assert!(answer.objects.is_empty());
-        assert_eq!(answer.messages(), ["nothing is cloned, because no cluster is named"]);
+        assert_eq!(answer.messages(), ["nothing is cloned, because the name of the source cluster is empty"]);
     }
 }

@@ -1,16 +1,17 @@
-//! Init containers: what runs in a pod before the database starts.
+//! Init containers: containers that run in a pod before the database starts.
 
-use pgloom_kit::container::{name_of, to_pod};
-use pgloom_kit::object::{object, unless_empty};
-use pgloom_kit::{Description, NoSettings, Notes, Plugin, Response, Result, Value, invalid, kind};
+use pgloom_kit::container::{self, name_of, pod_contribution};
+use pgloom_kit::json::object;
+use pgloom_kit::resources;
+use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, invalid, kind};
 use pgloom_kit::{operator_config, register, spec};
 
-/// The plugin.
+/// The plugin: `initContainers` of the cluster's StatefulSet.
 pub struct InitContainers;
 
 type Request = pgloom_kit::Request<InitContainers>;
 
-/// The selector of the cluster's StatefulSet as it is.
+/// The id of the selector of the cluster's existing StatefulSet.
 const RUNNING: &str = "running";
 
 spec! {
@@ -22,7 +23,7 @@ spec! {
 }
 
 operator_config! {
-    /// What the plugin reads of the operator configuration.
+    /// The keys of the operator configuration that the plugin reads.
     pub struct Config {
         enable_init_containers: bool,
     }
@@ -53,11 +54,11 @@ impl Plugin for InitContainers {
         }
         check(path, containers)?;
         let pod = object([("initContainers", Value::Array(containers.to_vec()))]);
-        Ok(Response::new().apply(to_pod(&request.cluster.name, pod)))
+        Ok(Response::new().apply(pod_contribution(&request.cluster.name, pod)))
     }
 }
 
-/// The containers, and how the manifest spells their list; the current spelling counts if there are both, as the host says.
+/// The path of the list in the manifest, and its containers. If both spellings are given, the current one is used.
 fn given(spec: &Spec) -> (&'static str, &[Value]) {
     match spec.current.is_empty() {
         true => ("spec.init_containers", &spec.old),
@@ -65,36 +66,27 @@ fn given(spec: &Spec) -> (&'static str, &[Value]) {
     }
 }
 
-/// A new cluster is not made without what its manifest asks for; one that runs goes on without it.
+/// A new cluster is refused; a running one continues without init containers.
 fn switched_off(request: &Request, path: &str) -> Result<Response> {
     let message = "initContainers specified but disabled in configuration";
-    let remedy = "set enable_init_containers of the operator configuration to true, or remove them";
-    let running = request.observed::<Value>(RUNNING)?;
-    if running.iter().any(|(name, _)| *name == request.cluster.name) {
-        let mut notes = Notes::default();
-        notes.warn(path, message, remedy);
-        return Ok(Response::new().with(notes));
+    let remedy = "set enable_init_containers of the operator configuration to true, or remove the section";
+    if request.exists(RUNNING, &request.cluster.name) {
+        return Ok(Response::new().warn(path, message, remedy));
     }
     Err(invalid(path, message, remedy))
 }
 
-/// A container needs a name of its own and an image; the rest is the API server's to judge.
+/// A container needs a name that no other one has, and an image; its resources have to be consistent. The API server checks
+/// the other fields.
 fn check(path: &str, containers: &[Value]) -> Result<()> {
     for (index, container) in containers.iter().enumerate() {
-        let at = |field: &str| [path, "[", &index.to_string(), "].", field].concat();
+        let path = format!("{path}[{index}]");
+        container::check(&path, container)?;
+        resources::check(&format!("{path}.resources"), &container["resources"])?;
         let name = name_of(container);
-        if name.is_empty() {
-            return Err(invalid(at("name"), "the init container has no name", "give it a name"));
-        }
         if containers.iter().take(index).any(|earlier| name_of(earlier) == name) {
-            return Err(invalid(
-                at("name"),
-                ["there is an earlier init container ", name].concat(),
-                "give it another name",
-            ));
-        }
-        if unless_empty(container.get("image").cloned().unwrap_or_default()).is_null() {
-            return Err(invalid(at("image"), "the init container has no image", "write the image that it runs"));
+            let message = format!("{name} is the name of an earlier init container");
+            return Err(invalid(format!("{path}.name"), message, "choose another name"));
         }
     }
     Ok(())

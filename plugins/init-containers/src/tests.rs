@@ -1,4 +1,4 @@
-//! What the plugin promises.
+//! Tests of the plugin.
 
 use pgloom_kit::testing::upstream::{cases, difference};
 use pgloom_kit::testing::{Answer, Call, operator_config, reason};
@@ -27,8 +27,8 @@ fn containers(answer: &Answer, cluster: &str) -> Value {
 }
 
 #[test]
-fn the_recorded_init_containers_are_made_as_they_were() {
-    for case in cases("the_recorded_init_containers_are_made_as_they_were") {
+fn init_containers_are_as_recorded() {
+    for case in cases("init_containers_are_as_recorded") {
         let answer = case.call().mutate::<InitContainers>().unwrap();
         let name = case.manifest["metadata"]["name"].as_str().unwrap();
         let mut recorded = case.created("StatefulSet", |made| made == name)[0]["spec"]["template"]["spec"]
@@ -43,7 +43,7 @@ fn the_recorded_init_containers_are_made_as_they_were() {
 }
 
 #[test]
-fn a_container_is_passed_on_as_it_is() {
+fn any_field_of_a_container_is_kept() {
     let container = json!({
         "name": "date",
         "image": "busybox",
@@ -58,7 +58,7 @@ fn a_container_is_passed_on_as_it_is() {
 }
 
 #[test]
-fn of_both_spellings_the_current_one_counts() {
+fn of_both_spellings_the_current_one_is_used() {
     let (current, old) = (json!([{"name": "a", "image": "i"}]), json!([{"name": "b", "image": "i"}]));
     let answer = call(json!({"init_containers": old})).unwrap();
     assert_eq!(containers(&answer, "acid-orders"), old);
@@ -72,7 +72,7 @@ fn of_both_spellings_the_current_one_counts() {
 }
 
 #[test]
-fn a_new_cluster_is_refused_if_they_are_switched_off_and_a_running_one_goes_on_without() {
+fn if_init_containers_are_disabled_a_new_cluster_is_refused_and_a_running_one_continues_without() {
     let off = || {
         let manifest = manifest(&json!({"initContainers": [{"name": "a", "image": "i"}]}));
         Call::new(&manifest).operator_config(&operator_config(&json!({"enable_init_containers": false})))
@@ -87,13 +87,17 @@ fn a_new_cluster_is_refused_if_they_are_switched_off_and_a_running_one_goes_on_w
 }
 
 #[test]
-fn a_bad_entry_is_refused_with_its_path() {
+fn an_invalid_entry_is_refused_with_its_path() {
     for (list, expected) in [
-        (json!([{"image": "i"}]), "spec.initContainers[0].name: the init container has no name"),
-        (json!([{"name": "a"}]), "spec.initContainers[0].image: the init container has no image"),
+        (json!([{"image": "i"}]), "spec.initContainers[0].name: the container has no name"),
+        (
+            json!([{"name": "my job", "image": "i"}]),
+            "spec.initContainers[0].name: \"my job\" is not a valid name of a container",
+        ),
+        (json!([{"name": "a"}]), "spec.initContainers[0].image: the container a has no image"),
         (
             json!([{"name": "a", "image": "i"}, {"name": "a", "image": "j"}]),
-            "spec.initContainers[1].name: there is an earlier init container a",
+            "spec.initContainers[1].name: a is the name of an earlier init container",
         ),
     ] {
         assert_eq!(reason(&call(json!({"initContainers": list})).unwrap_err()), expected);

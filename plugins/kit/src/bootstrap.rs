@@ -1,50 +1,48 @@
-//! Variables that tell the image where a new cluster's data comes from, put where they always were: behind the variables that
-//! make the cluster and those of the manifest, before those of the platform.
+//! Variables that tell the image where a new cluster's data comes from, for the clone and the standby plugin.
+//!
+//! They have a fixed place in the list: behind the variables that make the cluster and those of the manifest, before
+//! those of the platform. Another order is another pod template, and that restarts the database.
 
 use serde_json::Value;
 
-use crate::container::{DATABASE, anchor, name_of};
-use crate::object::{list, object, text};
-use crate::{Cluster, Notes, Plugin, Request, Result, internal};
+use crate::container::{DATABASE, anchor, name_of, pod_contribution};
+use crate::json::{list, object, text};
+use crate::{Plugin, Request, Result, Warnings};
 
-/// The variables of which the last one ends those that make a cluster.
+/// The remedy for a variable that has a value already.
+pub const REMOVE_VARIABLE: &str =
+    "remove it from spec.env, or from the objects of pod_environment_secret and pod_environment_configmap";
+
+/// The variables that can be the last one of those that make the cluster.
 const LAST: [&str; 4] =
     ["DCS_ENABLE_KUBERNETES_API", "ETCD_HOST", "KUBERNETES_BOOTSTRAP_LABELS", "KUBERNETES_USE_CONFIGMAPS"];
 
-/// The variables of a StatefulSet's database container, as far as it has any.
+/// The variables of a StatefulSet's database container; empty if there is none.
 pub fn variables(statefulset: &Value) -> &[Value] {
     let containers = statefulset["spec"]["template"]["spec"]["containers"].as_array();
     let database = containers.into_iter().flatten().find(|container| name_of(container) == DATABASE);
     database.and_then(|container| container["env"].as_array()).map_or(&[], Vec::as_slice)
 }
 
-/// What a plugin contributes to have `entries` among the variables of the database's container; `own` are the manifest's
-/// variables. A variable that is already there keeps its value, which is told if it is another one.
+/// The partial StatefulSet that adds `entries` to the variables of the database's container; `own` are the manifest's
+/// variables. A variable that exists already keeps its value; if that value is another one, there is a warning.
 ///
 /// # Errors
-/// If no earlier step makes the StatefulSet.
+/// If no earlier step creates the StatefulSet.
 pub fn contribution<P: Plugin>(
     request: &Request<P>,
     own: &[Value],
     entries: Vec<Value>,
-    notes: &mut Notes,
+    warnings: &mut Warnings,
 ) -> Result<Value> {
-    let Cluster { name, .. } = &request.cluster;
-    let Some(statefulset) = request.desired::<Value>("StatefulSet", name)? else {
-        return Err(internal("no earlier step makes the cluster's StatefulSet; put this step behind that of spilo"));
-    };
-    let variables = placed(variables(&statefulset), own, entries, notes);
+    let statefulset = request.desired_statefulset()?;
+    let variables = insert(variables(&statefulset), own, entries, warnings);
     let container = object([("name", text(DATABASE)), ("env", Value::Array(variables))]);
     let pod = object([("containers", list([container]))]);
-    Ok(object([
-        ("apiVersion", text("apps/v1")),
-        ("kind", text("StatefulSet")),
-        ("metadata", object([("name", text(name))])),
-        ("spec", object([("template", object([("spec", pod)]))])),
-    ]))
+    Ok(pod_contribution(&request.cluster.name, pod))
 }
 
-fn placed(existing: &[Value], own: &[Value], entries: Vec<Value>, notes: &mut Notes) -> Vec<Value> {
+fn insert(existing: &[Value], own: &[Value], entries: Vec<Value>, warnings: &mut Warnings) -> Vec<Value> {
     let is_before = |entry: &Value| LAST.contains(&name_of(entry)) || own.iter().any(|own| is_same(own, entry));
     let end = existing.iter().rposition(is_before).map_or(0, |last| last + 1);
     let (before, behind) = existing.split_at(end);
@@ -58,10 +56,10 @@ fn placed(existing: &[Value], own: &[Value], entries: Vec<Value>, notes: &mut No
             names.push(name_of(&entry).to_owned());
             list.push(entry);
         } else if !existing.contains(&entry) {
-            notes.warn(
+            warnings.warn(
                 "spec.env",
-                ["the variable ", name_of(&entry), " is already set in another way; that value is used"].concat(),
-                "remove it from spec.env, or from what pod_environment_secret and pod_environment_configmap name",
+                format!("the variable {} already has another value; that value is used", name_of(&entry)),
+                REMOVE_VARIABLE,
             );
         }
     }
@@ -88,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_come_behind_the_manifests_and_before_the_platforms() {
+    fn variables_are_behind_the_manifests_and_before_the_platforms() {
         for (own, there, expected) in [
             (
                 &[][..],
@@ -102,14 +100,14 @@ mod tests {
                 &["A", "CLONE_SCOPE", "FROM_SECRET"],
             ),
         ] {
-            let mut notes = Notes::default();
-            let list = placed(&existing(there), &existing(own), vec![env("CLONE_SCOPE", "x")], &mut notes);
+            let mut warnings = Warnings::default();
+            let list = insert(&existing(there), &existing(own), vec![env("CLONE_SCOPE", "x")], &mut warnings);
             assert_eq!(names(&list), expected);
         }
     }
 
     #[test]
-    fn what_the_platform_sets_alike_is_moved_and_what_it_sets_otherwise_stays() {
+    fn a_variable_that_the_platform_sets_to_the_same_value_is_moved_and_one_with_another_value_stays() {
         let there = [
             env("ETCD_HOST", "etcd"),
             env("CLONE_METHOD", "CLONE_WITH_WALE"),
@@ -121,21 +119,21 @@ mod tests {
             env("CLONE_METHOD", "CLONE_WITH_WALE"),
             env("CLONE_AWS_ACCESS_KEY_ID", "mine"),
         ];
-        let mut notes = Notes::default();
-        let list = placed(&there, &[], wanted, &mut notes);
+        let mut warnings = Warnings::default();
+        let list = insert(&there, &[], wanted, &mut warnings);
         assert_eq!(names(&list), ["ETCD_HOST", "CLONE_SCOPE", "CLONE_METHOD", "CLONE_AWS_ACCESS_KEY_ID"]);
         assert_eq!(list[3], anchor("CLONE_AWS_ACCESS_KEY_ID"));
-        let told = crate::Response::new().with(notes).build().findings;
-        assert!(told[0].message.starts_with("the variable CLONE_AWS_ACCESS_KEY_ID"), "{told:?}");
+        let findings = crate::Response::new().with(warnings).build().findings;
+        assert!(findings[0].message.starts_with("the variable CLONE_AWS_ACCESS_KEY_ID"), "{findings:?}");
     }
 
     #[test]
     fn the_manifests_own_variable_wins() {
         let own = [env("CLONE_METHOD", "mine")];
         let there = [env("ETCD_HOST", "etcd"), env("CLONE_METHOD", "mine")];
-        let mut notes = Notes::default();
-        let list = placed(&there, &own, vec![env("CLONE_SCOPE", "x"), env("CLONE_METHOD", "y")], &mut notes);
+        let mut warnings = Warnings::default();
+        let list = insert(&there, &own, vec![env("CLONE_SCOPE", "x"), env("CLONE_METHOD", "y")], &mut warnings);
         assert_eq!(names(&list), ["CLONE_METHOD", "CLONE_SCOPE"]);
-        assert_eq!(crate::Response::new().with(notes).build().findings.len(), 1);
+        assert_eq!(crate::Response::new().with(warnings).build().findings.len(), 1);
     }
 }

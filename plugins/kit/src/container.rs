@@ -1,14 +1,17 @@
-//! Pieces of containers that several plugins build alike.
+//! Parts of containers: variables, ports, volumes and their mounts.
 
+use pgloom_common::name::is_dns1123_label;
 use serde_json::Value;
 
-use crate::object::{object, text, unless_empty};
+use crate::json::{field, is_set, object, text, unless_empty};
+use crate::metadata::resource;
+use crate::{Result, invalid};
 
-/// The volume of the database's files, made from the claim template, and where it is mounted.
+/// The volume of the database's files, from the StatefulSet's claim template.
 pub const DATA_VOLUME: &str = "pgdata";
 /// Where [`DATA_VOLUME`] is mounted.
 pub const DATA_MOUNT: &str = "/home/postgres/pgdata";
-/// The volume of the database's Unix socket, if sidecars share it.
+/// The volume of the database's Unix socket, which sidecars share if `share_pgsocket_with_sidecars` is true.
 pub const RUN_VOLUME: &str = "postgresql-run";
 /// Where [`RUN_VOLUME`] is mounted.
 pub const RUN_MOUNT: &str = "/var/run/postgresql";
@@ -20,30 +23,30 @@ pub fn env(name: &str, value: impl Into<String>) -> Value {
     object([("name", text(name)), ("value", Value::String(value.into()))])
 }
 
-/// A variable that takes a field of the pod.
+/// A variable whose value is a field of the pod.
 pub fn env_from_field(name: &str, path: &str) -> Value {
     let field = object([("apiVersion", text("v1")), ("fieldPath", text(path))]);
     object([("name", text(name)), ("valueFrom", object([("fieldRef", field)]))])
 }
 
-/// A variable that takes a key of a Secret.
+/// A variable whose value is a key of a Secret.
 pub fn env_from_secret(name: &str, secret: &str, key: &str) -> Value {
     let key = object([("name", text(secret)), ("key", text(key))]);
     object([("name", text(name)), ("valueFrom", object([("secretKeyRef", key)]))])
 }
 
-/// The name of an entry of a list of named entries; empty if it has none.
+/// The `name` of a list entry; empty if it has none.
 pub fn name_of(entry: &Value) -> &str {
     entry.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A container's variables: the first definition of a name stays, whatever its case, because the image's scripts do not
-/// tell `wal_s3_bucket` from `WAL_S3_BUCKET`.
+/// A container's variables: of several definitions of a name the first one is used, in any case of letters, because the
+/// image's scripts do not distinguish `wal_s3_bucket` from `WAL_S3_BUCKET`.
 #[derive(Default)]
 pub struct Env(Vec<Value>);
 
 impl Env {
-    /// Starts with these; their names differ.
+    /// Starts with these variables, whose names have to differ.
     pub fn of(entries: Vec<Value>) -> Self {
         Self(entries)
     }
@@ -53,7 +56,7 @@ impl Env {
         self.0.iter().any(|entry| name_of(entry).eq_ignore_ascii_case(name))
     }
 
-    /// Adds a variable to the end unless there is one of its name, and says whether it did.
+    /// Appends a variable unless there is one of its name; false if there is.
     pub fn add(&mut self, entry: Value) -> bool {
         let is_new = !self.has(name_of(&entry));
         if is_new {
@@ -62,10 +65,15 @@ impl Env {
         is_new
     }
 
-    /// The entries in order.
+    /// The variables, in order.
     pub fn into_entries(self) -> Vec<Value> {
         self.0
     }
+}
+
+/// A TCP port of a container.
+pub fn port(number: u16) -> Value {
+    object([("containerPort", number.into()), ("protocol", text("TCP"))])
 }
 
 /// A volume in memory.
@@ -73,74 +81,75 @@ pub fn memory_volume(name: &str) -> Value {
     object([("name", text(name)), ("emptyDir", object([("medium", text("Memory"))]))])
 }
 
-/// Mounts a volume.
-pub fn mount(volume: &str, path: &str) -> Value {
-    mount_folder(volume, path, "", false)
+/// A volume with the files of a Secret, named after the Secret. The mode is that of its files; none means the default,
+/// 0644.
+pub fn secret_volume(secret: &str, mode: Option<u16>) -> Value {
+    let source = object([("secretName", text(secret)), ("defaultMode", mode.into())]);
+    object([("name", text(secret)), ("secret", source)])
 }
 
-/// Mounts a folder of a volume; an empty one means all of it. With `expression` the folder's name may hold variables, as in
-/// `$(POD_NAME)`.
-pub fn mount_folder(volume: &str, path: &str, folder: &str, expression: bool) -> Value {
-    let key = if expression { "subPathExpr" } else { "subPath" };
-    object([("name", text(volume)), ("mountPath", text(path)), (key, unless_empty(text(folder)))])
+/// A mount of a whole volume.
+pub fn mount(volume: &str, path: &str) -> Value {
+    mount_sub_path(volume, path, "", false)
+}
+
+/// A mount of a path inside a volume; an empty one means the whole volume. With `is_expression` the path may contain
+/// variables, as in `$(POD_NAME)`.
+pub fn mount_sub_path(volume: &str, path: &str, sub_path: &str, is_expression: bool) -> Value {
+    let key = if is_expression { "subPathExpr" } else { "subPath" };
+    object([("name", text(volume)), ("mountPath", text(path)), (key, unless_empty(text(sub_path)))])
 }
 
 crate::fields! {
-    /// `spec.volume`: the data volume, in the claim template, in the database's container and in sidecars.
+    /// `spec.volume`: the volume of the database's files.
     pub struct DataVolume {
-        /// A quantity, as in `10Gi`.
+        /// A Kubernetes quantity, as in `10Gi`.
         pub size: Option<String> = "size",
-        /// The storage class; none means the Kubernetes cluster's default.
+        /// The StorageClass; none means the default of the Kubernetes cluster.
         pub storage_class: Option<String> = "storageClass",
-        /// Which existing volumes may be claimed, a label selector; null means any.
+        /// A label selector of the existing volumes that may be claimed; null means any.
         pub selector: Value = "selector",
         sub_path: Option<String> = "subPath",
         is_sub_path_expr: Option<bool> = "isSubPathExpr",
     }
 }
 
-crate::field::by_serde!(DataVolume);
+crate::json::field::by_serde!(DataVolume);
 
 impl DataVolume {
-    /// Mounts the data volume.
+    /// The mount of the data volume.
     pub fn mount(&self) -> Value {
-        mount_folder(
-            DATA_VOLUME,
-            DATA_MOUNT,
-            self.sub_path.as_deref().unwrap_or_default(),
-            self.is_sub_path_expr.unwrap_or_default(),
-        )
+        let is_expression = self.is_sub_path_expr.unwrap_or_default();
+        mount_sub_path(DATA_VOLUME, DATA_MOUNT, field::text(&self.sub_path), is_expression)
     }
 }
 
 crate::operator_config! {
-    /// The operator configuration's keys about volumes that the database shares with every sidecar.
-    pub struct Shared {
-        /// The Secret that every container mounts; empty means none.
+    /// The operator configuration's keys about volumes that the database's container and every sidecar mount.
+    pub struct SharedVolumes {
+        /// The Secret that these containers mount; empty means none.
         pub additional_secret_mount: String,
         /// Where it is mounted.
         pub additional_secret_mount_path: String,
-        /// Whether sidecars see the database's Unix socket.
+        /// Whether sidecars can use the database's Unix socket.
         pub share_pgsocket_with_sidecars: bool,
     }
 }
 
-impl Shared {
-    /// The volumes, for the pod.
+impl SharedVolumes {
+    /// The volumes of the pod.
     pub fn volumes(&self) -> Vec<Value> {
         let mut volumes = Vec::new();
         if self.share_pgsocket_with_sidecars {
             volumes.push(memory_volume(RUN_VOLUME));
         }
-        let secret = &self.additional_secret_mount;
-        if !secret.is_empty() {
-            let source = object([("secretName", text(secret))]);
-            volumes.push(object([("name", text(secret)), ("secret", source)]));
+        if !self.additional_secret_mount.is_empty() {
+            volumes.push(secret_volume(&self.additional_secret_mount, None));
         }
         volumes
     }
 
-    /// Their mounts, for a container.
+    /// The mounts of each container.
     pub fn mounts(&self) -> Vec<Value> {
         let mut mounts = Vec::new();
         if self.share_pgsocket_with_sidecars {
@@ -153,23 +162,46 @@ impl Shared {
     }
 }
 
-/// What a plugin contributes to the pod template of the cluster's StatefulSet.
-pub fn to_pod(cluster: &str, pod: Value) -> Value {
-    object([
-        ("apiVersion", text("apps/v1")),
-        ("kind", text("StatefulSet")),
-        ("metadata", object([("name", text(cluster))])),
-        ("spec", object([("template", object([("spec", pod)]))])),
-    ])
+/// The partial StatefulSet of a cluster that sets these fields of the pod template's `spec`.
+pub fn pod_contribution(cluster: &str, pod: Value) -> Value {
+    let spec = object([("template", object([("spec", pod)]))]);
+    resource("apps/v1", "StatefulSet", object([("name", text(cluster))]), spec)
 }
 
-/// An entry that says nothing but its name: it leaves its place as it is and gives the entries around it theirs.
+/// Checks the fields that every container needs: a valid name, and an image. `path` is the container's in the manifest.
+///
+/// # Errors
+/// If one of them is missing or invalid.
+pub fn check(path: &str, container: &Value) -> Result<()> {
+    let name = name_of(container);
+    if name.is_empty() {
+        return Err(invalid(format!("{path}.name"), "the container has no name", "add a name, as in exporter"));
+    }
+    if !is_dns1123_label(name) {
+        return Err(invalid(
+            format!("{path}.name"),
+            format!("\"{name}\" is not a valid name of a container"),
+            "use at most 63 lower case letters, digits and hyphens; the first and the last are not a hyphen",
+        ));
+    }
+    if !is_set(container, "image") {
+        return Err(invalid(
+            format!("{path}.image"),
+            format!("the container {name} has no image"),
+            "add the image, as in quay.io/exporter:1",
+        ));
+    }
+    Ok(())
+}
+
+/// A list entry with its merge key only. It changes nothing of that entry; the entries around it get their place in the
+/// list from it.
 pub fn anchor(name: &str) -> Value {
     object([("name", text(name))])
 }
 
-/// Puts `entries` right behind the entry named `after` of an existing list of named entries: the result is what a plugin
-/// contributes. Without such an entry they go to the end.
+/// A partial list that inserts `entries` behind the entry named `after` of a list of named entries. If there is no such
+/// entry, they go to the end.
 pub fn insert_behind(existing: &[String], after: &str, entries: Vec<Value>) -> Vec<Value> {
     let Some(place) = existing.iter().position(|name| name == after) else { return entries };
     let mut list = vec![anchor(after)];
@@ -180,11 +212,12 @@ pub fn insert_behind(existing: &[String], after: &str, entries: Vec<Value>) -> V
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
 
+    use super::*;
+
     #[test]
-    fn the_first_definition_of_a_variable_stays_whatever_its_case() {
+    fn the_first_definition_of_a_variable_is_used_in_any_case_of_letters() {
         let mut variables = Env::of(vec![env("SCOPE", "acid-a")]);
         assert!(variables.add(env("wal_s3_bucket", "mine")));
         assert!(!variables.add(env("WAL_S3_BUCKET", "theirs")));
@@ -193,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_put_between_anchors() {
+    fn entries_are_inserted_between_anchors() {
         let existing = ["A", "B", "C"].map(str::to_owned);
         assert_eq!(insert_behind(&existing, "B", vec![env("X", "1")]), [anchor("B"), env("X", "1"), anchor("C")]);
         assert_eq!(insert_behind(&existing, "C", vec![env("X", "1")]), [anchor("C"), env("X", "1")]);
@@ -201,7 +234,24 @@ mod tests {
     }
 
     #[test]
-    fn the_data_volume_may_be_mounted_by_a_folder() {
+    fn a_container_needs_a_valid_name_and_an_image() {
+        for (container, expected) in [
+            (json!({"image": "i"}), "sidecars[0].name: the container has no name"),
+            (
+                json!({"name": "My_Job", "image": "i"}),
+                "sidecars[0].name: \"My_Job\" is not a valid name of a container",
+            ),
+            (json!({"name": "a-", "image": "i"}), "sidecars[0].name: \"a-\" is not a valid name of a container"),
+            (json!({"name": "a"}), "sidecars[0].image: the container a has no image"),
+            (json!({"name": "a", "image": ""}), "sidecars[0].image: the container a has no image"),
+        ] {
+            assert_eq!(crate::testing::reason(&check("sidecars[0]", &container).unwrap_err()), expected);
+        }
+        assert_eq!(check("sidecars[0]", &json!({"name": "date-2", "image": "i"})), Ok(()));
+    }
+
+    #[test]
+    fn the_data_volume_may_be_mounted_by_a_sub_path() {
         let volume = |json: Value| serde_json::from_value::<DataVolume>(json).unwrap().mount();
         assert_eq!(volume(json!({})), json!({"name": "pgdata", "mountPath": DATA_MOUNT}));
         assert_eq!(

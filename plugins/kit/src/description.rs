@@ -1,4 +1,4 @@
-//! What a plugin says of itself, put together field by field.
+//! The description of a plugin: its triggers, what it reads, and what it writes.
 
 use crate::bindings::contract::{
     self, ActionKind, ObjectKind, ObservedSelector, Requirement, Selection, Trigger, WriteClaim,
@@ -6,16 +6,16 @@ use crate::bindings::contract::{
 use crate::json;
 use crate::plugin::{OperatorConfig, Plugin, Settings};
 
-/// An object's kind, as in `kind("apps/v1", "StatefulSet")`.
+/// A kind of objects, as in `kind("apps/v1", "StatefulSet")`.
 pub fn kind(api_version: &str, kind: &str) -> ObjectKind {
     ObjectKind { api_version: api_version.to_owned(), kind: kind.to_owned() }
 }
 
-/// A plugin's description; what can be derived from its types is.
+/// A plugin's description. The configuration's schema and the keys that it reads come from the plugin's types.
 pub struct Description(contract::Description);
 
 impl Description {
-    /// Starts with what the types say: the configuration's schema and example, and the operator configuration's keys.
+    /// A description with a name, a semantic version and one sentence for people; it has no triggers and no rights yet.
     pub fn of<P: Plugin>(name: &str, version: &str, summary: &str) -> Self {
         let mut config_keys: Vec<String> = Vec::new();
         for key in P::Config::keys() {
@@ -39,41 +39,42 @@ impl Description {
         })
     }
 
-    /// Shows another step configuration than the default one as the example.
+    /// Uses this step configuration as the example instead of the defaults.
     pub fn example(mut self, example: &serde_json::Value) -> Self {
         self.0.config_example = json::write(example);
         self
     }
 
-    /// Call it if the manifest has a value there.
+    /// The host calls the plugin if the manifest has a value at this JSON pointer.
     pub fn when_manifest(mut self, pointer: &str) -> Self {
         self.0.relevant.push(Trigger::Manifest(pointer.to_owned()));
         self
     }
 
-    /// Call it if the operator configuration has a value for the key.
+    /// The host calls the plugin if the operator configuration has a value for the key.
     pub fn when_config(mut self, key: &str) -> Self {
         self.0.relevant.push(Trigger::Config(key.to_owned()));
         self
     }
 
-    /// It reads what earlier steps want of this kind.
+    /// It reads objects of this kind as earlier steps want them.
     pub fn reads_desired(mut self, kind: ObjectKind) -> Self {
         self.0.desired.push(kind);
         self
     }
 
-    /// It reads existing objects of this kind that carry the cluster's labels; `fields` empty means all.
+    /// It reads existing objects of this kind that carry the cluster's labels, and of each the fields at these paths;
+    /// no path means the whole object.
     pub fn observes_owned(self, id: &str, kind: ObjectKind, fields: &[&str]) -> Self {
         self.observes(id, kind, Selection::Owned, fields)
     }
 
-    /// It reads the existing object whose name the manifest gives.
+    /// It reads the existing object whose name is in the manifest, at this JSON pointer.
     pub fn observes_named(self, id: &str, kind: ObjectKind, pointer: &str, fields: &[&str]) -> Self {
         self.observes(id, kind, Selection::Manifest(pointer.to_owned()), fields)
     }
 
-    /// It reads the existing object whose name a key of the operator configuration gives.
+    /// It reads the existing object whose name is the value of this key of the operator configuration.
     pub fn observes_configured(self, id: &str, kind: ObjectKind, key: &str, fields: &[&str]) -> Self {
         self.observes(id, kind, Selection::Config(key.to_owned()), fields)
     }
@@ -88,32 +89,32 @@ impl Description {
         self
     }
 
-    /// It creates objects of this kind, and sets any field of those.
+    /// It creates objects of this kind, and sets any of their fields.
     pub fn creates(mut self, kind: ObjectKind) -> Self {
         self.0.writes.push(WriteClaim { kind, creates: true, paths: Vec::new() });
         self
     }
 
-    /// It sets these fields of objects that earlier steps created.
+    /// It sets the fields at these paths of objects that earlier steps create.
     pub fn writes(mut self, kind: ObjectKind, paths: &[&str]) -> Self {
         let paths = paths.iter().map(|&path| path.to_owned()).collect();
         self.0.writes.push(WriteClaim { kind, creates: false, paths });
         self
     }
 
-    /// It asks the host for this kind of action.
+    /// It requests actions of this kind.
     pub fn acts(mut self, action: ActionKind) -> Self {
         self.0.actions.push(action);
         self
     }
 
-    /// Another plugin has to come earlier; `version` is a semver requirement.
+    /// Another plugin has to be an earlier step; `version` is a requirement as in Cargo, for example `^0.1`.
     pub fn requires(mut self, plugin: &str, version: &str) -> Self {
         self.0.requires.push(Requirement { plugin: plugin.to_owned(), version: version.to_owned() });
         self
     }
 
-    /// The contract's type.
+    /// The description as the contract has it.
     pub fn build(self) -> contract::Description {
         self.0
     }

@@ -1,47 +1,32 @@
-//! Durations of the operator configuration, written as Go writes them: `5m`, `1h30m`, `90s`.
+//! Durations of the operator configuration, in the syntax of Go's
+//! [`ParseDuration`](https://pkg.go.dev/time#ParseDuration): `5m`, `1h30m`, `90s`.
+
+use pgloom_common::duration;
 
 use crate::{Result, invalid_config};
 
-/// Whole seconds of a duration; what is less than a second is dropped.
+/// The seconds of a duration; fractions of a second are dropped.
 ///
 /// # Errors
-/// If the text is no duration; `key` names it.
+/// If the text is not a duration; `key` is its key in the operator configuration.
 pub fn seconds(key: &str, text: &str) -> Result<u64> {
-    parse(text).ok_or_else(|| {
-        invalid_config([key, ": \"", text, "\" is no duration; write it as in 90s, 5m or 1h30m"].concat())
-    })
-}
-
-fn parse(text: &str) -> Option<u64> {
-    let mut rest = text;
-    let mut millis = 0_u64;
-    while !rest.is_empty() && rest != "0" {
-        let number = rest.find(|c: char| !c.is_ascii_digit())?;
-        let unit = rest[number..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |unit| number + unit);
-        let scale = match &rest[number..unit] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return None,
-        };
-        millis = millis.checked_add(rest[..number].parse::<u64>().ok()?.checked_mul(scale)?)?;
-        rest = &rest[unit..];
+    match duration::parse(text) {
+        Ok(duration) => Ok(duration.as_secs()),
+        Err(error) => Err(invalid_config(format!("{key}: {error}"))),
     }
-    (!text.is_empty()).then_some(millis / 1_000)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::seconds;
 
     #[test]
-    fn durations_are_read_as_go_reads_them() {
+    fn fractions_of_a_second_are_dropped() {
         for (text, expected) in [("5m", 300), ("1h30m", 5400), ("90s", 90), ("1500ms", 1), ("0", 0), ("0s", 0)] {
-            assert_eq!(parse(text), Some(expected), "{text}");
+            assert_eq!(seconds("key", text).unwrap(), expected, "{text}");
         }
         for text in ["", "5", "m", "5x", "5m3", "-5m", "99999999999999999999h"] {
-            assert_eq!(parse(text), None, "{text:?}");
+            assert!(seconds("key", text).is_err(), "{text:?}");
         }
     }
 }

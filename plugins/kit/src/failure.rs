@@ -1,11 +1,11 @@
-//! The ways in which a plugin says no.
+//! Failures: why a call has no answer.
 
 use crate::bindings::contract::{Failure, Finding, Severity};
 
-/// What fallible code of a plugin returns.
+/// A result whose error is a failure of the call.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// The manifest cannot be satisfied: the field, what is the matter, and what the person can do.
+/// The manifest is refused: the path of the field, the problem, and how to solve it. The cluster stays as it is.
 pub fn invalid(path: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Failure {
     refuse(path.into(), message.into(), remedy.into())
 }
@@ -16,12 +16,12 @@ fn refuse(path: String, message: String, remedy: String) -> Failure {
     Failure::InvalidManifest(vec![Finding { severity: Severity::Error, message, path, object: None, remedy }])
 }
 
-/// The operator configuration or the step's configuration cannot be used.
+/// The operator configuration or the step's configuration is refused: the key, the problem, and how to solve it.
 pub fn invalid_config(message: impl Into<String>) -> Failure {
     Failure::InvalidConfig(message.into())
 }
 
-/// The plugin could not do its work.
+/// Any other failure: of the pipeline or of the plugin itself.
 pub fn internal(message: impl Into<String>) -> Failure {
     Failure::Internal(message.into())
 }

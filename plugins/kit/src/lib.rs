@@ -1,58 +1,61 @@
 //! The guest SDK: write a pgloom plugin in Rust.
 //!
-//! A plugin is a type that implements [`Plugin`]: it says what it is ([`Plugin::describe`]) and answers one question
-//! ([`Plugin::mutate`]): given this `postgresql` object, which parts of which Kubernetes objects do you want?
+//! A plugin is a type that implements [`Plugin`]: it describes itself ([`Plugin::describe`]), and returns for a
+//! `postgresql` object the parts of Kubernetes objects that it wants ([`Plugin::mutate`]).
 //!
 //! ```
-//! use pgloom_kit::{Description, NoSettings, Plugin, Request, Response, Result, json, kind, operator_config};
+//! use pgloom_kit::json::{object, text};
+//! use pgloom_kit::{Description, NoSettings, Plugin, Request, Response, Result, kind, operator_config, spec};
 //!
-//! /// Gives every cluster's ConfigMap a line.
-//! struct Motto;
+//! /// Keeps the cluster's DNS zone in a ConfigMap.
+//! struct Zone;
 //!
-//! #[derive(serde::Deserialize)]
-//! struct Spec {
-//!     motto: Option<String>,
-//! }
-//!
-//! operator_config! {
-//!     /// What this plugin reads of the operator configuration.
-//!     struct Config {
-//!         cluster_domain: String,
+//! spec! {
+//!     /// `spec` of the manifest: the fields that the plugin reads.
+//!     struct Spec {
+//!         team: String = "teamId",
 //!     }
 //! }
 //!
-//! impl Plugin for Motto {
+//! operator_config! {
+//!     /// The keys of the operator configuration that the plugin reads.
+//!     struct Config {
+//!         db_hosted_zone: String,
+//!     }
+//! }
+//!
+//! impl Plugin for Zone {
 //!     type Spec = Spec;
 //!     type Config = Config;
 //!     type Settings = NoSettings;
 //!
 //!     fn describe() -> Description {
-//!         Description::of::<Self>("motto", env!("CARGO_PKG_VERSION"), "Keeps the cluster's motto in a ConfigMap.")
-//!             .when_manifest("/spec/motto")
+//!         Description::of::<Self>("zone", env!("CARGO_PKG_VERSION"), "Keeps the DNS zone in a ConfigMap.")
 //!             .creates(kind("v1", "ConfigMap"))
 //!     }
 //!
 //!     fn mutate(request: &Request<Self>) -> Result<Response> {
-//!         let name = &request.cluster.name;
-//!         Ok(Response::new().apply(json!({
-//!             "apiVersion": "v1",
-//!             "kind": "ConfigMap",
-//!             "metadata": {"name": format!("{name}-motto")},
-//!             "data": {"motto": request.cluster.spec.motto, "domain": request.config.cluster_domain},
-//!         })))
+//!         let cluster = &request.cluster;
+//!         let labels = object([("team", text(&cluster.spec.team))]);
+//!         Ok(Response::new().apply(object([
+//!             ("apiVersion", text("v1")),
+//!             ("kind", text("ConfigMap")),
+//!             ("metadata", object([("name", text(&format!("{}-zone", cluster.name))), ("labels", labels)])),
+//!             ("data", object([("zone", text(&request.config.db_hosted_zone))])),
+//!         ])))
 //!     }
 //! }
 //!
-//! pgloom_kit::register!(Motto);
+//! pgloom_kit::register!(Zone);
 //! ```
 //!
-//! The pure parts are ordinary Rust and are tested natively; see [`testing`].
+//! Plugins are tested natively; see [`testing`].
 
 extern crate self as pgloom_kit;
 
-#[allow(missing_docs, reason = "generated; the words are in wit/")]
+#[allow(missing_docs, reason = "generated; the documentation is in wit/")]
 pub mod bindings {
-    //! The contract's types, generated from `wit/`.
+    //! The types of the contract, generated from `wit/`.
     wit_bindgen::generate!({
         path: "../../wit",
         world: "plugin",
@@ -71,21 +74,20 @@ mod plugin;
 mod request;
 mod response;
 
+#[cfg(target_arch = "wasm32")]
+pub mod allocator;
 pub mod bootstrap;
 pub mod container;
 pub mod duration;
-pub mod field;
-#[cfg(target_arch = "wasm32")]
-pub mod heap;
 pub mod json;
 pub mod metadata;
-pub mod object;
-pub mod pattern;
 pub mod pod;
+pub mod regex;
 pub mod resources;
 pub mod service;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+pub mod tls;
 
 pub use bindings::contract::{
     Action, ActionKind, ActionPhase, ActionState, ConditionStatus, Credential, ExpandClaim, Failure, GrowFilesystem,
@@ -95,7 +97,7 @@ pub use description::{Description, kind};
 pub use failure::{Result, internal, invalid, invalid_config};
 pub use plugin::{Component, NoSettings, OperatorConfig, Plugin, Settings};
 pub use request::{Cluster, Request};
-pub use response::{Notes, Response};
+pub use response::{Response, Warnings};
 
 pub use pgloom_common as common;
 pub use schemars;

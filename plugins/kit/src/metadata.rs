@@ -1,30 +1,30 @@
-//! The label algebra: which labels and annotations the objects of a cluster carry.
+//! Labels and annotations of the objects of a cluster, and the frame that every object has.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::object::{self, object, text, unless_empty};
-use crate::pattern::Pattern;
+use crate::json::{self, object, text, unless_empty};
+use crate::regex::Regex;
 use crate::{Cluster, Result};
 
 /// Labels or annotations.
 pub type Map = BTreeMap<String, String>;
 
-/// The role that Patroni gives a pod, as the value of the role label.
+/// The role of a pod, which Patroni writes into the role label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The leader, also of a standby cluster.
-    Master,
-    /// Everybody else.
+    /// The member that holds Patroni's leader lock, also in a standby cluster.
+    Leader,
+    /// Any other member.
     Replica,
 }
 
 impl Role {
-    /// The label's value.
+    /// The value of the role label. The leader's is `master`: selectors and users of the label rely on this older word.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Master => "master",
+            Self::Leader => "master",
             Self::Replica => "replica",
         }
     }
@@ -47,22 +47,22 @@ crate::operator_config! {
 }
 
 impl Metadata {
-    /// What selectors match: the configured labels and the cluster's name.
+    /// The labels of a selector of all objects of the cluster: the configured labels and the cluster's name.
     pub fn selector<S>(&self, cluster: &Cluster<S>) -> Map {
         let mut labels = self.cluster_labels.clone();
         labels.insert(self.cluster_name_label.clone(), cluster.name.clone());
         labels
     }
 
-    /// What selectors of one role match.
+    /// The labels of a selector of the pods of one role.
     pub fn role_selector<S>(&self, cluster: &Cluster<S>, role: Role) -> Map {
         let mut labels = self.selector(cluster);
         labels.insert(self.pod_role_label.clone(), role.as_str().to_owned());
         labels
     }
 
-    /// What objects carry: the team, what they inherit, and the selector's labels. The last word is the selector's, because
-    /// a StatefulSet whose selector does not match its own pods is refused by the API server.
+    /// The labels of an object: the team, the inherited labels, and the selector's labels. The selector's labels
+    /// replace the others, because the API server refuses a StatefulSet whose selector does not match its own pods.
     pub fn labels<S>(&self, cluster: &Cluster<S>) -> Map {
         let mut labels = Map::new();
         labels.insert("team".to_owned(), cluster.team.clone());
@@ -71,14 +71,14 @@ impl Metadata {
         labels
     }
 
-    /// What objects of one role carry.
+    /// The labels of an object of one role.
     pub fn role_labels<S>(&self, cluster: &Cluster<S>, role: Role) -> Map {
         let mut labels = self.labels(cluster);
         labels.insert(self.pod_role_label.clone(), role.as_str().to_owned());
         labels
     }
 
-    /// The annotations that objects inherit.
+    /// The annotations of an object: those that it inherits from the manifest.
     pub fn annotations<S>(&self, cluster: &Cluster<S>) -> Map {
         pick(&cluster.annotations, &self.inherited_annotations)
     }
@@ -86,24 +86,29 @@ impl Metadata {
     /// The annotations of workloads: the inherited ones, and those whose keys match one of `downscaler_annotations`.
     ///
     /// # Errors
-    /// If a pattern cannot be read.
+    /// If one of them is not a supported regular expression.
     pub fn workload_annotations<S>(&self, cluster: &Cluster<S>, patterns: &[String]) -> Result<Map> {
         let mut annotations = self.annotations(cluster);
         for pattern in patterns {
-            let pattern = Pattern::parse("downscaler_annotations", pattern)?;
-            let matching = cluster.annotations.iter().filter(|(key, _)| pattern.is_match(key));
+            let regex = Regex::parse("downscaler_annotations", pattern)?;
+            let matching = cluster.annotations.iter().filter(|(key, _)| regex.is_match(key));
             annotations.extend(matching.map(|(key, value)| (key.clone(), value.clone())));
         }
         Ok(annotations)
     }
 }
 
+/// An object of this kind, from its `metadata` and its `spec`; a null `spec` is left out.
+pub fn resource(api_version: &str, kind: &str, metadata: Value, spec: Value) -> Value {
+    object([("apiVersion", text(api_version)), ("kind", text(kind)), ("metadata", metadata), ("spec", spec)])
+}
+
 /// An object's `metadata`; an empty name and empty annotations are left out.
 pub fn object_meta(name: &str, labels: Map, annotations: Map) -> Value {
     object([
         ("name", unless_empty(text(name))),
-        ("labels", object::map(labels)),
-        ("annotations", unless_empty(object::map(annotations))),
+        ("labels", json::map(labels)),
+        ("annotations", unless_empty(json::map(annotations))),
     ])
 }
 
@@ -168,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn workloads_carry_what_downscalers_look_for() {
+    fn workloads_carry_the_annotations_of_downscalers() {
         let cluster = cluster(&[], &[("owned-by", "acid"), ("downscaler/uptime", "x"), ("other", "x")]);
         let patterns = ["deployment-time", "downscaler/*"].map(str::to_owned);
         let expected = map(&[("downscaler/uptime", "x"), ("owned-by", "acid")]);

@@ -1,4 +1,4 @@
-//! What a plugin is, and how it becomes a component.
+//! The trait of plugins, its associated types, and `register!`, which makes a component of a plugin.
 
 use std::marker::PhantomData;
 
@@ -7,47 +7,47 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::contract;
-use crate::field::{Spec, Text, Wrong};
+use crate::json::field::{Error, RawObject, Spec};
 use crate::{Description, Request, Response, Result, invalid_config};
 
-/// A plugin: constant facts about itself, and a pure function from a request to a response.
+/// A plugin: a constant description, and a pure function from a request to a response.
 pub trait Plugin: Sized {
-    /// The fields of the manifest's `spec` that it reads; made by [`spec!`](crate::spec), or any type that serde reads. Fields
-    /// that it does not name are ignored.
+    /// The fields of the manifest's `spec` that it reads: made by [`spec!`](crate::spec), or any type that serde reads.
+    /// Other fields are ignored.
     type Spec: Spec;
-    /// The keys of the operator configuration that it reads; made by [`operator_config!`](crate::operator_config), or a pair of such.
+    /// The keys of the operator configuration that it reads: made by [`operator_config!`](crate::operator_config), or
+    /// by [`operator_config_groups!`](crate::operator_config_groups), or `()`.
     type Config: OperatorConfig;
-    /// The step's configuration. Its JSON Schema and its defaults are derived from the type.
+    /// The step's configuration, or [`NoSettings`]. Its JSON Schema and its defaults are derived from the type.
     type Settings: Settings;
 
-    /// What it is and asks for. Constant.
+    /// Its name, its triggers and its rights. The host reads them once, so the result has to be constant.
     fn describe() -> Description;
 
-    /// What it wants for one cluster.
+    /// The partial objects, actions and findings for one cluster.
     ///
     /// # Errors
     /// See [`crate::invalid`], [`crate::invalid_config`] and [`crate::internal`].
     fn mutate(request: &Request<Self>) -> Result<Response>;
 }
 
-/// Keys of the operator configuration as a type. Which plugin reads which key is stated here and nowhere else.
+/// Keys of the operator configuration as a type. It is the only place that says which keys a plugin reads.
 pub trait OperatorConfig: Sized {
-    /// The keys, for the description.
+    /// The keys, for the description; the host sends no others.
     fn keys() -> Vec<&'static str>;
 
     /// Takes the keys from the flat object that the host sends.
     ///
     /// # Errors
-    /// If a key is missing or has another type; the host fills in defaults, so that is a mistake of the plugin.
-    fn pick(config: &Text<'_>) -> Result<Self, Wrong>;
+    /// If a key is missing or has another type. The host fills in defaults, so this is a mistake in the plugin.
+    fn pick(config: &RawObject<'_>) -> Result<Self, Error>;
 
     /// Reads the keys from the text of that object.
     ///
     /// # Errors
     /// As [`pick`](Self::pick), or if it is no JSON.
     fn read(json: &str) -> Result<Self> {
-        Self::pick(&Text::of(json))
-            .map_err(|wrong| invalid_config(["the operator configuration: ", &wrong.to_string()].concat()))
+        Self::pick(&RawObject::of(json)).map_err(|error| invalid_config(format!("the operator configuration: {error}")))
     }
 }
 
@@ -56,7 +56,7 @@ impl OperatorConfig for () {
         Vec::new()
     }
 
-    fn pick(_config: &Text<'_>) -> Result<Self, Wrong> {
+    fn pick(_config: &RawObject<'_>) -> Result<Self, Error> {
         Ok(())
     }
 
@@ -71,13 +71,13 @@ impl<A: OperatorConfig, B: OperatorConfig> OperatorConfig for (A, B) {
         [A::keys(), B::keys()].concat()
     }
 
-    fn pick(config: &Text<'_>) -> Result<Self, Wrong> {
+    fn pick(config: &RawObject<'_>) -> Result<Self, Error> {
         Ok((A::pick(config)?, B::pick(config)?))
     }
 }
 
-/// Defines a struct of operator configuration keys: the field's name is the key. A key without a default in the operator
-/// configuration has an optional type.
+/// Defines a struct of operator configuration keys: the name of a field is the key. A key that has no default needs an
+/// `Option`.
 #[macro_export]
 macro_rules! operator_config {
     (
@@ -98,14 +98,17 @@ macro_rules! operator_config {
                 vec![$( stringify!($field) ),*]
             }
 
-            fn pick(config: &$crate::field::Text<'_>) -> ::std::result::Result<Self, $crate::field::Wrong> {
-                Self::take_fields($crate::field::Reader::of_text(config))
+            fn pick(
+                config: &$crate::json::field::RawObject<'_>,
+            ) -> ::std::result::Result<Self, $crate::json::field::Error> {
+                Self::take_fields($crate::json::field::Reader::of_raw(config))
             }
         }
     };
 }
 
-/// Defines a struct of groups of operator configuration keys, each made by [`operator_config!`](crate::operator_config).
+/// Defines a struct of groups of operator configuration keys, each made by
+/// [`operator_config!`](crate::operator_config).
 #[macro_export]
 macro_rules! operator_config_groups {
     (
@@ -124,14 +127,17 @@ macro_rules! operator_config_groups {
                 [$( <$type as $crate::OperatorConfig>::keys() ),*].concat()
             }
 
-            fn pick(config: &$crate::field::Text<'_>) -> ::std::result::Result<Self, $crate::field::Wrong> {
+            fn pick(
+                config: &$crate::json::field::RawObject<'_>,
+            ) -> ::std::result::Result<Self, $crate::json::field::Error> {
                 Ok(Self { $( $field: <$type as $crate::OperatorConfig>::pick(config)?, )* })
             }
         }
     };
 }
 
-/// A step's configuration: any type that serde reads and writes, that has a JSON Schema and defaults; or [`NoSettings`].
+/// A step's configuration: any type that serde reads and writes, that has a JSON Schema and defaults; or
+/// [`NoSettings`].
 pub trait Settings: Sized {
     /// Reads what the host sends: defaults filled in, valid by the schema.
     ///
@@ -149,7 +155,7 @@ pub trait Settings: Sized {
 impl<T: DeserializeOwned + Serialize + JsonSchema + Default> Settings for T {
     fn read(json: &str) -> Result<Self> {
         serde_json::from_str(json)
-            .map_err(|error| invalid_config(["the step's configuration cannot be read: ", &error.to_string()].concat()))
+            .map_err(|error| invalid_config(format!("the step's configuration cannot be read: {error}")))
     }
 
     fn schema() -> String {
@@ -161,7 +167,8 @@ impl<T: DeserializeOwned + Serialize + JsonSchema + Default> Settings for T {
     }
 }
 
-/// For a plugin whose step has nothing to configure. It does without a schema generator, which would be most of a small plugin.
+/// For a plugin whose step has no configuration. Such a component has no schema generator, which would be most of its
+/// size.
 pub struct NoSettings;
 
 impl Settings for NoSettings {
@@ -179,7 +186,7 @@ impl Settings for NoSettings {
     }
 }
 
-/// Makes a plugin speak the contract. Use it through [`register!`](crate::register).
+/// Implements the contract's exports for a plugin. [`register!`](crate::register) uses it.
 pub struct Component<P>(PhantomData<P>);
 
 impl<P: Plugin> contract::Guest for Component<P> {
@@ -195,7 +202,7 @@ impl<P: Plugin> contract::Guest for Component<P> {
     }
 }
 
-/// Registers the crate's plugin: the component exports it. One per crate.
+/// Makes the crate's component export this plugin. Use it once in a crate.
 #[macro_export]
 macro_rules! register {
     ($plugin:ty) => {
@@ -203,7 +210,7 @@ macro_rules! register {
         const _: () = {
             type Registered = $crate::Component<$plugin>;
             #[global_allocator]
-            static HEAP: $crate::heap::Heap = $crate::heap::Heap::new();
+            static ALLOCATOR: $crate::allocator::Allocator = $crate::allocator::Allocator::new();
     $crate::bindings::export_plugin!(Registered with_types_in $crate::bindings);
         };
     };

@@ -1,25 +1,29 @@
-//! What every pod of a cluster gets alike: annotations, tolerations, nodes, service account, time to stop.
+//! Parts that all pods of a cluster have in common: metadata, tolerations, affinity, service account, grace period.
 
 use serde_json::Value;
 
+use crate::json::{self, list, object, text, unless_empty};
 use crate::metadata::Map;
-use crate::object::{self, list, object, text};
 use crate::{Result, duration};
 
+/// The annotation by which [kube2iam](https://github.com/jtblin/kube2iam) gives a pod a role of AWS.
+pub const IAM_ROLE_ANNOTATION: &str = "iam.amazonaws.com/role";
+
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 crate::operator_config! {
     /// The operator configuration's keys about pods.
     pub struct Pods {
         /// Annotations of every pod.
         pub custom_pod_annotations: Map,
-        /// Labels that a node has to carry before pods are put on it.
+        /// Labels that a node must have before pods are scheduled on it.
         pub node_readiness_label: Map,
-        /// How these labels join the manifest's own node affinity: `OR` or `AND`.
+        /// How these labels are combined with the manifest's node affinity: `OR` or `AND`.
         pub node_readiness_label_merge: String,
-        /// The service account of pods.
+        /// The ServiceAccount of pods.
         pub pod_service_account_name: String,
-        /// How long a pod may take to stop, as in `5m`.
+        /// How long a pod may take to stop: a duration, as in `5m`.
         pub pod_terminate_grace_period: String,
         /// The toleration of pods whose manifest has none: `key`, `operator`, `value`, `effect`.
         pub toleration: Map,
@@ -27,7 +31,7 @@ crate::operator_config! {
 }
 
 impl Pods {
-    /// A pod's annotations: the configured ones, over them the manifest's, over them the inherited ones.
+    /// A pod's annotations. Later ones replace earlier ones: the configured ones, the manifest's, the inherited ones.
     pub fn annotations(&self, manifest: &Map, inherited: Map) -> Map {
         let mut annotations = self.custom_pod_annotations.clone();
         annotations.extend(manifest.clone());
@@ -46,10 +50,10 @@ impl Pods {
                 toleration.insert(field.to_owned(), value.clone());
             }
         }
-        if toleration.is_empty() { Vec::new() } else { vec![object::map(toleration)] }
+        if toleration.is_empty() { Vec::new() } else { vec![json::map(toleration)] }
     }
 
-    /// The node affinity: the manifest's own, joined with the labels that nodes have to carry.
+    /// The node affinity: the manifest's own, combined with the labels that nodes must have.
     pub fn node_affinity(&self, manifest: Option<&Value>) -> Option<Value> {
         let manifest = manifest.and_then(Value::as_object);
         if self.node_readiness_label.is_empty() {
@@ -57,13 +61,13 @@ impl Pods {
         }
         let mut affinity = manifest.cloned().unwrap_or_default();
         let terms = affinity.get(REQUIRED).and_then(|required| required.get("nodeSelectorTerms"));
-        let terms = self.joined(terms.and_then(Value::as_array).cloned().unwrap_or_default());
+        let terms = self.combined(terms.and_then(Value::as_array).cloned().unwrap_or_default());
         affinity.insert(REQUIRED.to_owned(), object([("nodeSelectorTerms", Value::Array(terms))]));
         Some(Value::Object(affinity))
     }
 
-    /// The terms and the labels that nodes have to carry; of several terms one has to hold.
-    fn joined(&self, mut terms: Vec<Value>) -> Vec<Value> {
+    /// The terms, combined with the labels that nodes must have. A node has to match one of the terms.
+    fn combined(&self, mut terms: Vec<Value>) -> Vec<Value> {
         let mut ready = Vec::new();
         for (key, value) in &self.node_readiness_label {
             ready.push(object([("key", text(key)), ("operator", text("In")), ("values", list([text(value)]))]));
@@ -82,20 +86,50 @@ impl Pods {
         terms
     }
 
-    /// How many seconds a pod may take to stop.
+    /// The seconds that a pod may take to stop, for `terminationGracePeriodSeconds`.
     ///
     /// # Errors
-    /// If the configured text is no duration.
+    /// If the configured text is not a duration.
     pub fn grace_seconds(&self) -> Result<u64> {
         duration::seconds("pod_terminate_grace_period", &self.pod_terminate_grace_period)
     }
 }
 
+/// The `metadata` of a pod template. Its namespace says nothing that the workload's own does not, but the recorded
+/// templates have it, and another template restarts the pods.
+pub fn template_metadata(labels: Map, annotations: Map, namespace: &str) -> Value {
+    object([
+        ("labels", json::map(labels)),
+        ("annotations", unless_empty(json::map(annotations))),
+        ("namespace", unless_empty(text(namespace))),
+    ])
+}
+
+/// A term of pod affinity: pods with these labels, and what counts as one place, as in `kubernetes.io/hostname`.
+pub fn affinity_term(labels: &Map, topology_key: &str) -> Value {
+    object([
+        ("labelSelector", object([("matchLabels", json::map(labels.clone()))])),
+        ("topologyKey", text(topology_key)),
+    ])
+}
+
+/// A term that the scheduler follows where it can, with the least weight.
+pub fn preferred(term: Value) -> Value {
+    object([(PREFERRED, list([object([("weight", 1.into()), ("podAffinityTerm", term)])]))])
+}
+
+/// A `podAntiAffinity` that keeps pods with these labels in different places, strictly or where possible.
+pub fn anti_affinity(labels: &Map, topology_key: &str, is_preferred: bool) -> Value {
+    let term = affinity_term(labels, topology_key);
+    if is_preferred { preferred(term) } else { object([(REQUIRED, list([term]))]) }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::OperatorConfig;
-    use serde_json::json;
 
     fn pods(change: Value) -> Pods {
         let mut config = json!({
@@ -125,6 +159,15 @@ mod tests {
         assert_eq!(pods.tolerations(&[]), [json!({"key": "db-only", "operator": "Exists"})]);
         assert_eq!(pods.tolerations(&[json!({"key": "own"})]), [json!({"key": "own"})]);
         assert!(super::tests::pods(json!({})).tolerations(&[]).is_empty());
+    }
+
+    #[test]
+    fn pods_are_kept_apart_strictly_or_where_possible() {
+        let labels = map(json!({"cluster-name": "acid-orders"}));
+        let term = json!({"labelSelector": {"matchLabels": {"cluster-name": "acid-orders"}}, "topologyKey": "zone"});
+        assert_eq!(anti_affinity(&labels, "zone", false), json!({REQUIRED: [term]}));
+        let preference = json!({"weight": 1, "podAffinityTerm": term});
+        assert_eq!(anti_affinity(&labels, "zone", true), json!({PREFERRED: [preference]}));
     }
 
     #[test]

@@ -1,14 +1,16 @@
-//! What a call may depend on, as types.
+//! The request of a call, as types.
 
 use std::collections::BTreeMap;
+
+use serde_json::Value;
 
 use crate::Failure;
 use crate::bindings::contract::{self, ActionState};
 use crate::failure::{Result, internal, invalid};
-use crate::field::{Field, Reader, Spec, Text, Wrong};
+use crate::json::field::{Error, Field, RawObject, Reader, Spec};
 use crate::plugin::{OperatorConfig, Plugin, Settings};
 
-/// All that a call of `P` may depend on.
+/// Everything that an answer of `P` depends on: a call has no other input.
 pub struct Request<P: Plugin> {
     /// The `postgresql` object.
     pub cluster: Cluster<P::Spec>,
@@ -67,10 +69,11 @@ impl<P: Plugin> Request<P> {
         })
     }
 
-    /// The object of that kind and name that earlier steps want, if its kind is one that the description reads.
+    /// The object of this kind and name as the earlier steps want it. The description has to say `reads_desired` of the
+    /// kind.
     ///
     /// # Errors
-    /// If the host sent something that is not JSON, or not a `T`.
+    /// If the object is not a `T`.
     pub fn desired<T: Field>(&self, kind: &str, name: &str) -> Result<Option<T>> {
         self.desired
             .iter()
@@ -79,10 +82,20 @@ impl<P: Plugin> Request<P> {
             .transpose()
     }
 
-    /// The existing objects that the selector with this id found, by name.
+    /// The cluster's StatefulSet as the earlier steps want it. The description has to say `reads_desired` of the kind.
     ///
     /// # Errors
-    /// If the host sent something that is not JSON, or not a `T`.
+    /// If no earlier step creates it.
+    pub fn desired_statefulset(&self) -> Result<Value> {
+        self.desired("StatefulSet", &self.cluster.name)?.ok_or_else(|| {
+            internal("no earlier step creates the cluster's StatefulSet; move this step behind the spilo step")
+        })
+    }
+
+    /// The existing objects that the selector with this id found, each with its name.
+    ///
+    /// # Errors
+    /// If an object is not a `T`.
     pub fn observed<T: Field>(&self, selector: &str) -> Result<Vec<(String, T)>> {
         self.observed
             .iter()
@@ -91,12 +104,17 @@ impl<P: Plugin> Request<P> {
             .collect()
     }
 
-    /// What became of every action that the plugin asked for before.
+    /// Whether the selector with this id found an object of this name.
+    pub fn exists(&self, selector: &str, name: &str) -> bool {
+        self.observed.iter().any(|observed| observed.selector == selector && observed.identity.name == name)
+    }
+
+    /// The state of every action that the plugin has requested.
     pub fn actions(&self) -> &[ActionState] {
         &self.actions
     }
 
-    /// What became of the action with this key.
+    /// The state of the action with this key; none if the plugin has not requested it yet.
     pub fn action(&self, key: &str) -> Option<&ActionState> {
         self.actions.iter().find(|action| action.key == key)
     }
@@ -104,16 +122,16 @@ impl<P: Plugin> Request<P> {
 
 impl<S: Spec> Cluster<S> {
     fn read(json: &str) -> Result<Self> {
-        let text = Text::of(json);
-        let mut manifest = Reader::of_text(&text);
+        let text = RawObject::of(json);
+        let mut manifest = Reader::of_raw(&text);
         let spec = manifest.text("spec").unwrap_or("{}");
         let metadata: ObjectMeta = manifest.take("metadata");
         let ObjectMeta { name, namespace, uid, labels, annotations } =
-            manifest.finish(metadata).map_err(|wrong| malformed("", &wrong))?;
-        let fields = Text::of(spec);
-        let mut reader = Reader::of_text(&fields);
+            manifest.finish(metadata).map_err(|error| malformed("", &error))?;
+        let fields = RawObject::of(spec);
+        let mut reader = Reader::of_raw(&fields);
         let team: Option<String> = reader.take("teamId");
-        let team = reader.finish(team).map_err(|wrong| malformed("spec.", &wrong))?;
+        let team = reader.finish(team).map_err(|error| malformed("spec.", &error))?;
         Ok(Self {
             name,
             namespace: namespace.unwrap_or_default(),
@@ -121,18 +139,18 @@ impl<S: Spec> Cluster<S> {
             labels,
             annotations,
             team: team.unwrap_or_default(),
-            spec: S::read(spec, &fields).map_err(|wrong| malformed("spec.", &wrong))?,
+            spec: S::read(spec, &fields).map_err(|error| malformed("spec.", &error))?,
         })
     }
 }
 
 #[cold]
-fn malformed(under: &str, wrong: &Wrong) -> Failure {
-    let path = [under, &wrong.path].concat();
-    let message = [path.trim_end_matches('.'), " is not ", &wrong.wanted].concat();
-    invalid(path, message, "give the field the type that its documentation says")
+fn malformed(under: &str, error: &Error) -> Failure {
+    let path = format!("{under}{}", error.path);
+    let message = format!("the value is not {}", error.expected);
+    invalid(path.trim_end_matches('.'), message, "give the field a value of the type that its documentation says")
 }
 
 fn read<T: Field>(text: &str) -> Result<T> {
-    T::read(text).map_err(|wrong| internal(["the host sent an object whose ", &wrong.to_string()].concat()))
+    T::read(text).map_err(|error| internal(format!("the host sent an object that cannot be read: {error}")))
 }

@@ -1,87 +1,89 @@
-//! How much of a node a container asks for and may take: what the manifest says, defaults, and the bounds of the platform.
+//! The `resources` of a container: the manifest's requests and limits, defaults, and the bounds of the operator
+//! configuration.
 
 use std::collections::BTreeMap;
 
 use pgloom_common::quantity::Quantity;
 use serde_json::Value;
 
-use crate::field::{Field, Wrong};
-use crate::object::{self, object, unless_empty};
-use crate::{Notes, Result, invalid, invalid_config};
+use crate::json::field::{Error, Field};
+use crate::json::{self, object, unless_empty};
+use crate::{Failure, Result, Warnings, invalid, invalid_config};
 
-/// What containers ask for, in Kubernetes' words.
+/// Kubernetes' name of the resource: cores, as in `250m`.
 pub const CPU: &str = "cpu";
-/// What containers ask for, in Kubernetes' words.
+/// Kubernetes' name of the resource: bytes, as in `500Mi`.
 pub const MEMORY: &str = "memory";
 
 crate::fields! {
-    /// `resources` of a manifest: amounts by the name of the resource, as in `cpu`, `memory`, `hugepages-2Mi`.
+    /// `resources` of a manifest, as in `Container.resources`; resources are `cpu`, `memory`, `hugepages-2Mi` and
+    /// others.
     pub struct Resources {
-        /// What the node has to have left.
-        pub requests: Amounts = "requests",
-        /// What the container never gets more of.
-        pub limits: Amounts = "limits",
-        /// Dynamic resource allocation, as it is.
+        /// What the scheduler reserves on a node.
+        pub requests: ResourceList = "requests",
+        /// The most that the container may use.
+        pub limits: ResourceList = "limits",
+        /// Claims of dynamic resource allocation; they are copied unchanged.
         pub claims: Value = "claims",
     }
 }
 
-crate::field::by_serde!(Resources);
+crate::json::field::by_serde!(Resources);
 
-/// Quantities by the name of the resource, each as it was written: text, or a whole number.
+/// Quantities by the name of the resource, as written in the manifest: a string or an integer.
 #[derive(Default)]
-pub struct Amounts(BTreeMap<String, String>);
+pub struct ResourceList(BTreeMap<String, String>);
 
-impl Field for Amounts {
-    const WANTED: &'static str = "a map of quantities, as in cpu: 250m";
+impl Field for ResourceList {
+    const EXPECTED: &'static str = "a map of quantities, as in cpu: 250m";
 
-    fn take(value: &Value) -> Result<Self, Wrong> {
-        let wrong = || Wrong { path: String::new(), wanted: Self::WANTED.into() };
-        let mut amounts = BTreeMap::new();
-        for (name, amount) in value.as_object().ok_or_else(wrong)? {
-            let amount = match amount {
+    fn take(value: &Value) -> Result<Self, Error> {
+        let error = || Error { path: String::new(), expected: Self::EXPECTED.into() };
+        let mut quantities = BTreeMap::new();
+        for (name, quantity) in value.as_object().ok_or_else(error)? {
+            let quantity = match quantity {
                 Value::String(text) => text.clone(),
-                Value::Number(number) => number.as_u64().ok_or_else(wrong)?.to_string(),
+                Value::Number(number) => number.as_u64().ok_or_else(error)?.to_string(),
                 Value::Null => continue,
-                _ => return Err(wrong()),
+                _ => return Err(error()),
             };
-            amounts.insert(name.clone(), amount);
+            quantities.insert(name.clone(), quantity);
         }
-        Ok(Self(amounts))
+        Ok(Self(quantities))
     }
 }
 
-/// What a container gets where the manifest says nothing. An empty text, `0` or `null` means: nothing there either.
+/// Quantities for what the manifest leaves out. An empty string, `0` or `null` means: no request, or no limit.
 #[derive(Clone, Copy, Default)]
 pub struct Defaults<'a> {
-    /// Requested CPU.
+    /// CPU request.
     pub cpu_request: &'a str,
-    /// Requested memory.
+    /// Memory request.
     pub memory_request: &'a str,
-    /// Most CPU.
+    /// CPU limit.
     pub cpu_limit: &'a str,
-    /// Most memory.
+    /// Memory limit.
     pub memory_limit: &'a str,
 }
 
 crate::operator_config! {
     /// The operator configuration's keys about the resources of database pods.
     pub struct PodResources {
-        /// Requested CPU where the manifest says nothing.
+        /// CPU request, if the manifest has none.
         pub default_cpu_request: String,
-        /// Requested memory where the manifest says nothing.
+        /// Memory request, if the manifest has none.
         pub default_memory_request: String,
-        /// Most CPU where the manifest says nothing.
+        /// CPU limit, if the manifest has none.
         pub default_cpu_limit: String,
-        /// Most memory where the manifest says nothing.
+        /// Memory limit, if the manifest has none.
         pub default_memory_limit: String,
-        /// Whether memory is requested as much as it is limited.
+        /// Whether the memory request is set to the memory limit.
         pub set_memory_request_to_limit: bool,
     }
 }
 
 impl PodResources {
-    /// The defaults.
+    /// The keys as [`Defaults`].
     pub fn defaults(&self) -> Defaults<'_> {
         Defaults {
             cpu_request: &self.default_cpu_request,
@@ -92,64 +94,95 @@ impl PodResources {
     }
 }
 
-/// What the platform allows the database's container. An empty text means: no bound.
+/// The bounds of the database's container. An empty string means no bound.
 #[derive(Clone, Copy, Default)]
 pub struct Bounds<'a> {
-    /// Least CPU limit.
+    /// Lowest CPU limit.
     pub min_cpu_limit: &'a str,
-    /// Least memory limit.
+    /// Lowest memory limit.
     pub min_memory_limit: &'a str,
-    /// Most requested CPU.
+    /// Highest CPU request.
     pub max_cpu_request: &'a str,
-    /// Most requested memory.
+    /// Highest memory request.
     pub max_memory_request: &'a str,
 }
 
-/// How the amounts of one container are worked out.
+/// The rules for the `resources` of one container.
 pub struct Rules<'a> {
-    /// Where the manifest says `resources`, as in `spec.sidecars[0].resources`.
+    /// The path of `resources` in the manifest, as in `spec.sidecars[0].resources`.
     pub path: &'a str,
-    /// For what it leaves out.
+    /// Values for what the manifest leaves out.
     pub defaults: Defaults<'a>,
-    /// What is allowed.
+    /// The bounds of requests and limits.
     pub bounds: Bounds<'a>,
-    /// Whether memory is requested as much as it is limited.
+    /// Whether the memory request is set to the memory limit.
     pub memory_request_to_limit: bool,
 }
 
-/// One resource of a container, while it is worked out.
+/// Request and limit of one resource of a container.
 struct Share {
     name: &'static str,
     request: Option<Quantity>,
     limit: Option<Quantity>,
-    /// Whether the manifest says so, and not a default.
+    /// Whether the request is the manifest's, and not a default.
     own_request: bool,
+    /// The same for the limit.
     own_limit: bool,
 }
 
+/// Checks the resources of a container that gets neither defaults nor bounds. `path` is that of its `resources`.
+///
+/// # Errors
+/// If a quantity cannot be read, or a request is above its limit.
+pub fn check(path: &str, given: &Value) -> Result<()> {
+    let rules =
+        Rules { path, defaults: Defaults::default(), bounds: Bounds::default(), memory_request_to_limit: false };
+    rules.requirements(&read(path, given)?, &mut Warnings::default()).map(drop)
+}
+
+/// Reads the resources of a container; null means none. `path` is that of its `resources`.
+///
+/// # Errors
+/// If they have another form.
+pub fn read(path: &str, given: &Value) -> Result<Resources> {
+    if given.is_null() {
+        return Ok(Resources::default());
+    }
+    Resources::take(given).map_err(|error| {
+        let path = if error.path.is_empty() { path.to_owned() } else { format!("{path}.{}", error.path) };
+        invalid(
+            path,
+            format!("the value is not {}", error.expected),
+            "write it as in limits: {cpu: 500m, memory: 500Mi}",
+        )
+    })
+}
+
 impl Rules<'_> {
-    /// The container's `resources`, in canonical quantities: first what the manifest says or else the defaults, then the least
-    /// limits, then no request above its limit, then the memory request at its limit, then the most requests.
+    /// The container's `resources`, in canonical quantities. In this order: the manifest's values or the defaults;
+    /// limits are raised to the lowest ones allowed; limits are raised to their requests; the memory request is set to
+    /// its limit; requests are lowered to the highest ones allowed.
     ///
     /// # Errors
-    /// If an amount cannot be read, or a request of the manifest is above its own limit.
-    pub fn requirements(&self, given: &Resources, notes: &mut Notes) -> Result<Value> {
+    /// If a quantity cannot be read, or a request of the manifest is above the manifest's own limit.
+    pub fn requirements(&self, given: &Resources, warnings: &mut Warnings) -> Result<Value> {
         let Defaults { cpu_request, memory_request, cpu_limit, memory_limit } = self.defaults;
         let Bounds { min_cpu_limit, min_memory_limit, max_cpu_request, max_memory_request } = self.bounds;
         let mut cpu = self.share(CPU, given, cpu_request, cpu_limit)?;
         let mut memory = self.share(MEMORY, given, memory_request, memory_limit)?;
-        self.raise(&mut cpu, min_cpu_limit, notes)?;
-        self.raise(&mut memory, min_memory_limit, notes)?;
-        self.reconcile(&mut cpu, notes)?;
-        self.reconcile(&mut memory, notes)?;
+        self.raise(&mut cpu, min_cpu_limit, warnings)?;
+        self.raise(&mut memory, min_memory_limit, warnings)?;
+        self.reconcile(&mut cpu, warnings)?;
+        self.reconcile(&mut memory, warnings)?;
         if self.memory_request_to_limit && memory.limit.is_some() {
             memory.request.clone_from(&memory.limit);
         }
-        self.cap(&mut cpu, max_cpu_request, notes)?;
-        self.cap(&mut memory, max_memory_request, notes)?;
+        self.cap(&mut cpu, max_cpu_request, warnings)?;
+        self.cap(&mut memory, max_memory_request, warnings)?;
 
         let mut requests = self.others("requests", &given.requests)?;
         let mut limits = self.others("limits", &given.limits)?;
+        self.compare_others(given)?;
         for Share { name, request, limit, .. } in [cpu, memory] {
             if let Some(request) = request {
                 requests.insert(name.to_owned(), request.canonical());
@@ -159,8 +192,8 @@ impl Rules<'_> {
             }
         }
         Ok(object([
-            ("requests", unless_empty(object::map(requests))),
-            ("limits", unless_empty(object::map(limits))),
+            ("requests", unless_empty(json::map(requests))),
+            ("limits", unless_empty(json::map(limits))),
             ("claims", given.claims.clone()),
         ]))
     }
@@ -172,109 +205,109 @@ impl Rules<'_> {
         default_request: &str,
         default_limit: &str,
     ) -> Result<Share> {
-        let (request, own_request) = self.amount("requests", &given.requests, name, default_request)?;
-        let (limit, own_limit) = self.amount("limits", &given.limits, name, default_limit)?;
+        let (request, own_request) = self.quantity("requests", &given.requests, name, default_request)?;
+        let (limit, own_limit) = self.quantity("limits", &given.limits, name, default_limit)?;
         Ok(Share { name, request, limit, own_request, own_limit })
     }
 
-    /// What the manifest says, and true, or the default.
-    fn amount(&self, side: &str, given: &Amounts, name: &str, default: &str) -> Result<(Option<Quantity>, bool)> {
-        match given.0.get(name).filter(|amount| says_something(amount)) {
+    /// The manifest's quantity and true, or the default and false.
+    fn quantity(
+        &self,
+        side: &str,
+        given: &ResourceList,
+        name: &str,
+        default: &str,
+    ) -> Result<(Option<Quantity>, bool)> {
+        match given.0.get(name).filter(|quantity| is_given(quantity)) {
             Some(text) => Ok((Some(self.parse(side, name, text)?), true)),
             None => Ok((configured(default)?, false)),
         }
     }
 
     fn parse(&self, side: &str, name: &str, text: &str) -> Result<Quantity> {
-        Quantity::parse(text).ok().filter(|amount| !amount.is_negative()).ok_or_else(|| {
+        Quantity::parse(text).ok().filter(|quantity| !quantity.is_negative()).ok_or_else(|| {
             invalid(
-                [self.path, ".", side, ".", name].concat(),
-                ["\"", text, "\" is no amount of ", name].concat(),
+                format!("{}.{side}.{name}", self.path),
+                format!("\"{text}\" is not a quantity of {name}"),
                 "write a Kubernetes quantity, as in 250m, 0.5, 500Mi or 1Gi",
             )
         })
     }
 
-    /// Everything but CPU and memory: it has no defaults and no bounds.
-    fn others(&self, side: &str, given: &Amounts) -> Result<BTreeMap<String, String>> {
+    /// All resources except CPU and memory; they have no defaults and no bounds.
+    fn others(&self, side: &str, given: &ResourceList) -> Result<BTreeMap<String, String>> {
         let mut others = BTreeMap::new();
         for (name, text) in &given.0 {
-            if name != CPU && name != MEMORY && says_something(text) {
+            if name != CPU && name != MEMORY && is_given(text) {
                 others.insert(name.clone(), self.parse(side, name, text)?.canonical());
             }
         }
         Ok(others)
     }
 
-    fn raise(&self, share: &mut Share, floor: &str, notes: &mut Notes) -> Result<()> {
+    /// The API server refuses a request above its limit.
+    fn compare_others(&self, given: &Resources) -> Result<()> {
+        for (name, limit) in &given.limits.0 {
+            let Some(request) = given.requests.0.get(name) else { continue };
+            if name == CPU || name == MEMORY || !is_given(limit) || !is_given(request) {
+                continue;
+            }
+            if self.parse("requests", name, request)? > self.parse("limits", name, limit)? {
+                return Err(self.above(name, request, limit));
+            }
+        }
+        Ok(())
+    }
+
+    fn above(&self, name: &str, request: impl std::fmt::Display, limit: impl std::fmt::Display) -> Failure {
+        invalid(
+            format!("{}.requests.{name}", self.path),
+            format!("the request of {request} {name} is above the limit of {limit}"),
+            "lower the request or raise the limit",
+        )
+    }
+
+    fn raise(&self, share: &mut Share, floor: &str, warnings: &mut Warnings) -> Result<()> {
         let (Some(limit), Some(floor)) = (&share.limit, configured(floor)?) else { return Ok(()) };
         if *limit < floor {
-            notes.warn(
-                [self.path, ".limits.", share.name].concat(),
-                [
-                    "the limit of ",
-                    limit.text(),
-                    " ",
-                    share.name,
-                    " is raised to the configured minimum of ",
-                    floor.text(),
-                ]
-                .concat(),
-                ["set a limit of at least ", floor.text()].concat(),
+            warnings.warn(
+                format!("{}.limits.{}", self.path, share.name),
+                format!("the limit of {limit} {} is raised to the configured minimum of {floor}", share.name),
+                format!("set a limit of at least {}", floor),
             );
             share.limit = Some(floor);
         }
         Ok(())
     }
 
-    /// A request above its limit is refused by the API server. Two words of the manifest that contradict each other are for
-    /// its author to settle; where one side is a default, the limit gives way, and the manifest's limit does so aloud.
-    fn reconcile(&self, share: &mut Share, notes: &mut Notes) -> Result<()> {
+    /// The API server refuses a request above its limit. If both are the manifest's, its author has to decide. If one
+    /// of them is a default, the limit is raised, with a warning if it is the manifest's.
+    fn reconcile(&self, share: &mut Share, warnings: &mut Warnings) -> Result<()> {
         let (Some(request), Some(limit)) = (&share.request, &share.limit) else { return Ok(()) };
         if request <= limit {
             return Ok(());
         }
         if share.own_request && share.own_limit {
-            return Err(invalid(
-                [self.path, ".requests.", share.name].concat(),
-                ["the request of ", request.text(), " ", share.name, " is above the limit of ", limit.text()].concat(),
-                "lower the request or raise the limit",
-            ));
+            return Err(self.above(share.name, request, limit));
         }
         if share.own_limit {
-            notes.warn(
-                [self.path, ".limits.", share.name].concat(),
-                [
-                    "the limit of ",
-                    limit.text(),
-                    " ",
-                    share.name,
-                    " is raised to the default request of ",
-                    request.text(),
-                ]
-                .concat(),
-                "write the request, too, at most as large as the limit",
+            warnings.warn(
+                format!("{}.limits.{}", self.path, share.name),
+                format!("the limit of {limit} {} is raised to the default request of {request}", share.name),
+                "set the request as well, to at most the limit",
             );
         }
         share.limit.clone_from(&share.request);
         Ok(())
     }
 
-    fn cap(&self, share: &mut Share, ceiling: &str, notes: &mut Notes) -> Result<()> {
+    fn cap(&self, share: &mut Share, ceiling: &str, warnings: &mut Warnings) -> Result<()> {
         let (Some(request), Some(ceiling)) = (&share.request, configured(ceiling)?) else { return Ok(()) };
         if *request > ceiling {
-            notes.warn(
-                [self.path, ".requests.", share.name].concat(),
-                [
-                    "the request of ",
-                    request.text(),
-                    " ",
-                    share.name,
-                    " is lowered to the configured maximum of ",
-                    ceiling.text(),
-                ]
-                .concat(),
-                ["request at most ", ceiling.text()].concat(),
+            warnings.warn(
+                format!("{}.requests.{}", self.path, share.name),
+                format!("the request of {request} {} is lowered to the configured maximum of {ceiling}", share.name),
+                format!("request at most {}", ceiling),
             );
             share.request = Some(ceiling);
         }
@@ -283,15 +316,14 @@ impl Rules<'_> {
 }
 
 fn configured(text: &str) -> Result<Option<Quantity>> {
-    if !says_something(text) {
+    if !is_given(text) {
         return Ok(None);
     }
-    let amount = Quantity::parse(text);
-    amount
+    Quantity::parse(text)
         .map(Some)
-        .map_err(|_| invalid_config(["\"", text, "\" is no quantity; write it as in 250m or 500Mi"].concat()))
+        .map_err(|_| invalid_config(format!("\"{text}\" is not a quantity; write it as in 250m or 500Mi")))
 }
 
-fn says_something(text: &str) -> bool {
+fn is_given(text: &str) -> bool {
     !matches!(text, "" | "0" | "null")
 }

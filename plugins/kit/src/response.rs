@@ -1,4 +1,4 @@
-//! What a plugin wants, put together piece by piece.
+//! The answer of a call: partial objects, actions, findings and conditions.
 
 use serde_json::Value;
 
@@ -7,23 +7,24 @@ use crate::bindings::contract::{
 };
 use crate::json;
 
-/// Findings that come up along the way, for [`Response::with`].
+/// Warnings that are collected while an answer is computed, for [`Response::with`].
 #[derive(Default)]
-pub struct Notes(Vec<Finding>);
+pub struct Warnings(Vec<Finding>);
 
-impl Notes {
-    /// Something about a field of the manifest that people should act on sooner or later, and what they can do.
+impl Warnings {
+    /// Warns about a field of the manifest: its path, the problem, and how to solve it. The cluster is applied all the
+    /// same.
     pub fn warn(&mut self, path: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) {
-        self.note(Some(path.into()), message.into(), remedy.into());
+        self.push(Some(path.into()), message.into(), remedy.into());
     }
 
-    /// Something about the platform's configuration, which the manifest's author cannot change.
+    /// Warns about the operator configuration, which the author of a manifest cannot change.
     pub fn warn_platform(&mut self, message: impl Into<String>, remedy: impl Into<String>) {
-        self.note(None, message.into(), remedy.into());
+        self.push(None, message.into(), remedy.into());
     }
 
     #[cold]
-    fn note(&mut self, path: Option<String>, message: String, remedy: String) {
+    fn push(&mut self, path: Option<String>, message: String, remedy: String) {
         self.0.push(finding(Severity::Warning, path, message, remedy));
     }
 }
@@ -32,11 +33,11 @@ fn finding(severity: Severity, path: Option<String>, message: String, remedy: St
     Finding { severity, message, path, object: None, remedy: Some(remedy) }
 }
 
-/// What a plugin wants. An empty response means: nothing to add.
+/// What a plugin wants for a cluster. An empty response adds nothing.
 pub struct Response(contract::Response);
 
 impl Response {
-    /// Wants nothing yet.
+    /// An empty response.
     pub fn new() -> Self {
         Self(contract::Response {
             contributions: Vec::new(),
@@ -46,25 +47,26 @@ impl Response {
         })
     }
 
-    /// Wants these fields: `apiVersion`, `kind`, `metadata.name`, and whatever the plugin has an opinion on.
+    /// Sets these fields: a partial object with `apiVersion`, `kind`, `metadata.name`, and the fields that the plugin
+    /// owns, as in [server-side apply](https://kubernetes.io/docs/reference/using-api/server-side-apply/).
     pub fn apply(mut self, object: Value) -> Self {
         self.0.contributions.push(Contribution::Apply(json::write(&object)));
         self
     }
 
-    /// Wants a field or list entry of an earlier step gone.
+    /// Removes a field or a list entry that an earlier step set. The step needs the grant `removes` for it.
     pub fn remove(mut self, object: ObjectRef, path: impl Into<String>) -> Self {
         self.0.contributions.push(Contribution::Remove(Removal { object, path: path.into() }));
         self
     }
 
-    /// Asks the host to do something; the same key means the same action.
+    /// Requests an action of the host. An action with the same key is executed once.
     pub fn act(mut self, key: impl Into<String>, action: Action) -> Self {
         self.0.actions.push(ActionRequest { key: key.into(), action });
         self
     }
 
-    /// Tells people something about a field of the manifest, and what they can do.
+    /// Adds a finding about a field of the manifest: its path, the message, and how to solve it.
     pub fn find(
         mut self,
         severity: Severity,
@@ -76,18 +78,19 @@ impl Response {
         self
     }
 
-    /// Tells people all of these.
-    pub fn with(mut self, notes: Notes) -> Self {
-        self.0.findings.extend(notes.0);
+    /// Adds the collected warnings.
+    pub fn with(mut self, warnings: Warnings) -> Self {
+        self.0.findings.extend(warnings.0);
         self
     }
 
-    /// A finding that people should act on sooner or later.
+    /// Adds a warning about a field of the manifest, as [`Warnings::warn`].
     pub fn warn(self, path: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
         self.find(Severity::Warning, path, message, remedy)
     }
 
-    /// Sets a condition of the status.
+    /// Sets a condition of the status; `type_name` and `reason` as in
+    /// [`metav1.Condition`](https://pkg.go.dev/k8s.io/apimachinery/pkg/apis/meta/v1#Condition).
     pub fn condition(
         mut self,
         type_name: &str,
@@ -104,7 +107,7 @@ impl Response {
         self
     }
 
-    /// The contract's type.
+    /// The response as the contract has it.
     pub fn build(self) -> contract::Response {
         self.0
     }

@@ -1,58 +1,58 @@
-//! How Services are reached from outside, and what they are annotated with.
+//! Services of PostgreSQL's port: their exposure, their `spec` and their annotations.
 
 use pgloom_common::name;
 use serde_json::Value;
 
 use crate::Cluster;
+use crate::json::{list, object, text, texts, unless_empty};
 use crate::metadata::{Map, Role};
-use crate::object::{list, object, text, texts, unless_empty};
 
-/// The annotation by which external-dns makes a name.
+/// The annotation from which [external-dns](https://kubernetes-sigs.github.io/external-dns/) makes a DNS record.
 const DNS_ANNOTATION: &str = "external-dns.alpha.kubernetes.io/hostname";
-/// A load balancer whose manifest names no ranges is closed.
-const NOBODY: &str = "127.0.0.1/32";
+/// The source range of a load balancer without `allowedSourceRanges`: it refuses every client.
+const CLOSED: &str = "127.0.0.1/32";
 
 crate::operator_config! {
     /// The operator configuration's keys about Services.
     pub struct Services {
         /// Annotations of every Service.
         pub custom_service_annotations: Map,
-        /// The DNS zone of Services that are reached from outside.
+        /// The DNS zone of exposed Services.
         pub db_hosted_zone: String,
-        /// `Cluster` or `Local`.
+        /// `Cluster` or `Local`, as in `Service.spec.externalTrafficPolicy`.
         pub external_traffic_policy: String,
-        /// The DNS name of a leader's Service.
+        /// The template of the DNS name of the leader's Service.
         pub master_dns_name_format: String,
-        /// The DNS name of the replicas' Service.
+        /// The template of the DNS name of the replicas' Service.
         pub replica_dns_name_format: String,
     }
 }
 
-/// From where a Service is reached.
+/// Who can reach a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exposure {
-    /// From inside the Kubernetes cluster.
-    Inside,
-    /// By a port of every node, a given one or one that Kubernetes picks.
+    /// Clients in the Kubernetes cluster.
+    ClusterIp,
+    /// Also clients that reach a node, by this port or by one that Kubernetes chooses.
     NodePort(Option<u16>),
-    /// By a load balancer, behind a given port of every node or one that Kubernetes picks.
+    /// Also clients of a load balancer, which uses this node port or one that Kubernetes chooses.
     LoadBalancer(Option<u16>),
 }
 
 impl Exposure {
-    /// A load balancer wins over a node port, because it has one too; `port` counts where node ports are wanted.
+    /// A load balancer wins over a node port, because it has one too. `port` is used only with `node_port`.
     pub fn of(load_balancer: bool, node_port: bool, port: Option<u16>) -> Self {
         let port = port.filter(|_| node_port);
         match (load_balancer, node_port) {
             (true, _) => Self::LoadBalancer(port),
             (false, true) => Self::NodePort(port),
-            (false, false) => Self::Inside,
+            (false, false) => Self::ClusterIp,
         }
     }
 
     fn port(self) -> Option<u16> {
         match self {
-            Self::Inside => None,
+            Self::ClusterIp => None,
             Self::NodePort(port) | Self::LoadBalancer(port) => port,
         }
     }
@@ -69,10 +69,10 @@ impl Services {
             ("nodePort", exposure.port().into()),
         ]);
         let (kind, policy, ranges) = match exposure {
-            Exposure::Inside => ("ClusterIP", "", Value::Null),
+            Exposure::ClusterIp => ("ClusterIP", "", Value::Null),
             Exposure::NodePort(_) => ("NodePort", self.external_traffic_policy.as_str(), Value::Null),
             Exposure::LoadBalancer(_) => {
-                let ranges = if ranges.is_empty() { list([text(NOBODY)]) } else { texts(ranges) };
+                let ranges = if ranges.is_empty() { list([text(CLOSED)]) } else { texts(ranges) };
                 ("LoadBalancer", self.external_traffic_policy.as_str(), ranges)
             }
         };
@@ -84,24 +84,24 @@ impl Services {
         ])
     }
 
-    /// A Service's annotations: the configured ones, over them those of each of `manifest` in turn, over them the DNS
-    /// name of what is reached from outside, over them the inherited ones.
+    /// A Service's annotations. Later ones replace earlier ones: the configured ones, those of each of `manifest` in
+    /// turn, the DNS name if the Service is exposed, the inherited ones.
     pub fn annotations(&self, manifest: &[&Map], exposure: Exposure, dns_name: String, inherited: Map) -> Map {
         let mut annotations = self.custom_service_annotations.clone();
         for own in manifest {
             annotations.extend((*own).clone());
         }
-        if exposure != Exposure::Inside {
+        if exposure != Exposure::ClusterIp {
             annotations.insert(DNS_ANNOTATION.to_owned(), dns_name);
         }
         annotations.extend(inherited);
         annotations
     }
 
-    /// The DNS name of the Service of a role; `name` stands for `{cluster}`.
+    /// The DNS name of the Service of a role; `name` is the value of `{cluster}` in the template.
     pub fn dns_name<S>(&self, cluster: &Cluster<S>, role: Role, name: &str) -> String {
         let format = match role {
-            Role::Master => &self.master_dns_name_format,
+            Role::Leader => &self.master_dns_name_format,
             Role::Replica => &self.replica_dns_name_format,
         };
         name::dns_name(format, name, &cluster.team, &cluster.namespace, &self.db_hosted_zone)
@@ -139,8 +139,8 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_nobody_exposes_stays_inside() {
-        let spec = services().spec(Exposure::Inside, "postgresql", &["10.0.0.0/8".to_owned()]);
+    fn a_service_that_is_not_exposed_has_a_cluster_ip_only() {
+        let spec = services().spec(Exposure::ClusterIp, "postgresql", &["10.0.0.0/8".to_owned()]);
         assert_eq!(
             spec,
             json!({
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(Exposure::of(true, true, Some(30_000)), Exposure::LoadBalancer(Some(30_000)));
         assert_eq!(Exposure::of(true, false, Some(30_000)), Exposure::LoadBalancer(None));
         assert_eq!(Exposure::of(false, true, None), Exposure::NodePort(None));
-        assert_eq!(Exposure::of(false, false, Some(30_000)), Exposure::Inside);
+        assert_eq!(Exposure::of(false, false, Some(30_000)), Exposure::ClusterIp);
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
         let annotations =
             services().annotations(&[&own, &role], Exposure::NodePort(None), "name".to_owned(), Map::new());
         assert_eq!(json!(annotations), json!({"a": "config", "b": "own", "c": "role", DNS_ANNOTATION: "name"}));
-        let inside = services().annotations(&[], Exposure::Inside, "name".to_owned(), Map::new());
+        let inside = services().annotations(&[], Exposure::ClusterIp, "name".to_owned(), Map::new());
         assert_eq!(json!(inside), json!({"a": "config", "b": "config", "c": "config"}));
     }
 }

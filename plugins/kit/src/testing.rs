@@ -1,6 +1,7 @@
-//! Calls a plugin natively, as the host would call its component.
+//! Tests of plugins: a plugin is called natively, as the host calls its component, and its answer is checked.
 
 mod config;
+pub mod schema;
 pub mod upstream;
 
 use serde_json::{Value, json};
@@ -9,12 +10,12 @@ pub use self::config::{operator_config, operator_config_of};
 use crate::bindings::contract::{self, Contribution, Guest, ObjectRef};
 use crate::{Component, Failure, Plugin};
 
-/// One call, put together piece by piece.
+/// A call: the request, to which each method adds a part.
 pub struct Call {
     request: contract::Request,
 }
 
-/// What a plugin answered, with objects as JSON values.
+/// The answer of a plugin, with objects as JSON values.
 #[derive(Debug, PartialEq)]
 pub struct Answer {
     /// The partial objects, in order.
@@ -35,7 +36,7 @@ impl Answer {
     }
 }
 
-/// What a failed call says: the message of a configuration error, or of the first finding with its path in front.
+/// The text of a failure: the message, or the path and the message of the first finding.
 pub fn reason(failure: &Failure) -> String {
     match failure {
         Failure::InvalidManifest(findings) => findings
@@ -61,45 +62,51 @@ impl Call {
         }
     }
 
-    /// With this operator configuration: flat, canonical keys, defaults filled in.
+    /// Sets the operator configuration: a flat object with all keys that the plugin reads, as [`operator_config`]
+    /// returns.
     pub fn operator_config(mut self, config: &Value) -> Self {
         self.request.operator_config = config.to_string();
         self
     }
 
-    /// With this step configuration.
+    /// Sets the step's configuration.
     pub fn settings(mut self, settings: &Value) -> Self {
         self.request.config = settings.to_string();
         self
     }
 
-    /// With an object that earlier steps want.
+    /// Adds an object that earlier steps want.
     pub fn desired(mut self, object: &Value) -> Self {
         let identity = identity(object);
         self.request.desired.push(contract::DesiredObject { identity, object: object.to_string() });
         self
     }
 
-    /// With an object that exists, found by a selector.
+    /// Adds an existing object that a selector found.
     pub fn observed(mut self, selector: &str, object: &Value) -> Self {
         let (selector, identity) = (selector.to_owned(), identity(object));
         self.request.observed.push(contract::ObservedObject { selector, identity, object: object.to_string() });
         self
     }
 
-    /// With the state of an action that the plugin asked for before.
+    /// Adds the state of an action that the plugin requested before.
     pub fn action(mut self, key: &str, phase: contract::ActionPhase, message: &str) -> Self {
         self.request.actions.push(contract::ActionState { key: key.to_owned(), phase, message: message.to_owned() });
         self
     }
 
-    /// Calls `P` natively.
+    /// Calls `P` natively, and checks the objects of its answer against the types of the Kubernetes API.
     ///
     /// # Errors
-    /// As `P` fails.
+    /// The failure of `P`.
+    ///
+    /// # Panics
+    /// If an object has a field that its kind does not have, or a value of another type; see [`schema`].
+    #[track_caller]
+    #[expect(clippy::panic, reason = "a test of a plugin that misspells a field has to fail")]
     pub fn mutate<P: Plugin>(self) -> Result<Answer, Failure> {
         let response = <Component<P> as Guest>::mutate(self.request)?;
-        let objects = response
+        let objects: Vec<Value> = response
             .contributions
             .iter()
             .filter_map(|contribution| match contribution {
@@ -107,6 +114,12 @@ impl Call {
                 Contribution::Remove(_) => None,
             })
             .collect();
+        for object in &objects {
+            let problems = schema::problems(object);
+            if !problems.is_empty() {
+                panic!("{} {}:\n{}", object["kind"], object["metadata"]["name"], problems.join("\n"));
+            }
+        }
         Ok(Answer { objects, response })
     }
 }

@@ -1,4 +1,4 @@
-//! What the plugin reads of the operator configuration.
+//! The keys of the operator configuration that the plugin reads.
 
 use pgloom_kit::metadata::Metadata;
 use pgloom_kit::pod::Pods;
@@ -6,99 +6,99 @@ use pgloom_kit::resources::PodResources;
 use pgloom_kit::{operator_config, operator_config_groups};
 
 operator_config_groups! {
-    /// All that it reads.
+    /// All keys, by topic.
     pub struct Config {
-        /// When, and by which job.
+        /// Keys about the CronJob.
         pub job: Job,
-        /// Where dumps go.
+        /// Keys about the storage of dumps.
         pub store: Store,
-        /// How the database is reached, and what the job's container may do.
+        /// Keys about the connection to the database and the container's security context.
         pub access: Access,
-        /// About labels and annotations.
+        /// Keys about labels and annotations.
         pub metadata: Metadata,
-        /// About pods.
+        /// Keys about pods.
         pub pods: Pods,
-        /// About resources where the job's own keys are silent.
+        /// Keys about resources, for what the job's own keys leave empty.
         pub resources: PodResources,
     }
 }
 
 operator_config! {
-    /// When, and by which job.
+    /// The operator configuration's keys about the CronJob.
     pub struct Job {
-        /// CPU limit; empty: as the database's container.
+        /// CPU limit; empty means that of the database's container.
         pub logical_backup_cpu_limit: String,
-        /// CPU request; empty: as the database's container.
+        /// CPU request; empty means that of the database's container.
         pub logical_backup_cpu_request: String,
-        /// A Secret whose keys become variables.
+        /// The Secret whose keys become variables; empty means none.
         pub logical_backup_cronjob_environment_secret: String,
-        /// The image.
+        /// The container's image.
         pub logical_backup_docker_image: String,
-        /// How many failed jobs are kept.
+        /// The number of failed Jobs that are kept.
         pub logical_backup_failed_jobs_history_limit: i64,
-        /// What the CronJob's name starts with.
+        /// The prefix of the CronJob's name.
         pub logical_backup_job_prefix: String,
-        /// Memory limit; empty: as the database's container.
+        /// Memory limit; empty means that of the database's container.
         pub logical_backup_memory_limit: String,
-        /// Memory request; empty: as the database's container.
+        /// Memory request; empty means that of the database's container.
         pub logical_backup_memory_request: String,
-        /// When dumps are made, where the manifest says nothing.
+        /// The schedule, if the manifest has none.
         pub logical_backup_schedule: String,
-        /// How many finished jobs are kept.
+        /// The number of successful Jobs that are kept.
         pub logical_backup_successful_jobs_history_limit: i64,
-        /// For how long a finished job is kept.
+        /// The seconds for which a finished Job is kept.
         pub logical_backup_ttl_seconds_after_finished: i64,
     }
 }
 
 operator_config! {
-    /// Where dumps go. Credentials are sealed.
+    /// The operator configuration's keys about the storage of dumps. Credentials are placeholders.
     pub struct Store {
         /// The key of the Azure storage account.
         pub logical_backup_azure_storage_account_key: String,
         /// The Azure storage account.
         pub logical_backup_azure_storage_account_name: String,
-        /// The container in it.
+        /// The container in the storage account.
         pub logical_backup_azure_storage_container: String,
-        /// The file with the credentials for Google Cloud.
+        /// The path of the file with the credentials for Google Cloud.
         pub logical_backup_google_application_credentials: String,
         /// `s3`, `gcs` or `az`.
         pub logical_backup_provider: String,
-        /// The access key's name.
+        /// The id of the access key.
         pub logical_backup_s3_access_key_id: String,
         /// The bucket.
         pub logical_backup_s3_bucket: String,
-        /// The folder in it.
+        /// The folder in the bucket.
         pub logical_backup_s3_bucket_prefix: String,
-        /// The URL of a service like S3.
+        /// The URL of a storage service with the API of S3.
         pub logical_backup_s3_endpoint: String,
-        /// The bucket's region.
+        /// The region of the bucket.
         pub logical_backup_s3_region: String,
-        /// How long dumps are kept, where the manifest says nothing.
+        /// How long dumps are kept, if the manifest does not say.
         pub logical_backup_s3_retention_time: String,
         /// The access key.
         pub logical_backup_s3_secret_access_key: String,
-        /// The encryption on the server's side.
+        /// The server-side encryption.
         pub logical_backup_s3_sse: String,
     }
 }
 
 operator_config! {
-    /// How the database is reached, and what the job's container may do.
+    /// The operator configuration's keys about the connection to the database and the container's security context.
     pub struct Access {
-        /// A Secret that every container mounts.
+        /// The Secret that every container mounts; empty means none.
         pub additional_secret_mount: String,
         /// Where it is mounted.
         pub additional_secret_mount_path: String,
-        /// The AWS role of pods.
+        /// The role of AWS that pods get; empty means none.
         pub kube_iam_role: String,
-        /// How Secrets of roles are called.
+        /// The template of the names of roles' Secrets.
         pub secret_name_template: String,
-        /// Whether processes may get more rights than their parent.
+        /// As in `SecurityContext.allowPrivilegeEscalation`.
         pub spilo_allow_privilege_escalation: bool,
-        /// Whether containers are privileged.
+        /// As in `SecurityContext.privileged`.
         pub spilo_privileged: bool,
-        /// The superuser, who dumps.
+        /// The superuser role, which makes the dumps.
         pub super_username: String,
     }
 }

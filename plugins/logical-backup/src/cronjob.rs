@@ -1,18 +1,19 @@
-//! The CronJob.
+//! The CronJob of a cluster's logical backups.
 
-use pgloom_kit::metadata::object_meta;
-use pgloom_kit::object::{object, text};
+use pgloom_kit::common::cron;
+use pgloom_kit::json::{field, object, text};
+use pgloom_kit::metadata::{object_meta, resource};
 use pgloom_kit::{Result, Value, invalid, invalid_config};
 
-use crate::{Request, pod, schedule};
+use crate::{Request, pod};
 
-/// A CronJob's name leaves room for what its jobs' names end with.
+/// The longest name of a CronJob, in characters: the names of its Jobs have 11 more.
 const MAX_NAME: usize = 52;
 
-/// Builds it.
+/// The CronJob.
 ///
 /// # Errors
-/// If the schedule or a resource cannot be used, or the Secret of variables is missing.
+/// If the schedule or a quantity is invalid, or the Secret of variables does not exist.
 pub fn build(request: &Request) -> Result<Value> {
     let (cluster, config) = (&request.cluster, &request.config);
     let job = &config.job;
@@ -23,25 +24,18 @@ pub fn build(request: &Request) -> Result<Value> {
         ("ttlSecondsAfterFinished", job.logical_backup_ttl_seconds_after_finished.into()),
         ("template", pod::template(request, &labels)?),
     ]);
-    Ok(object([
-        ("apiVersion", text("batch/v1")),
-        ("kind", text("CronJob")),
-        ("metadata", meta(&name(&job.logical_backup_job_prefix, &cluster.name))),
-        (
-            "spec",
-            object([
-                ("schedule", text(schedule(request)?)),
-                ("concurrencyPolicy", text("Forbid")),
-                ("successfulJobsHistoryLimit", job.logical_backup_successful_jobs_history_limit.into()),
-                ("failedJobsHistoryLimit", job.logical_backup_failed_jobs_history_limit.into()),
-                ("jobTemplate", object([("metadata", meta("")), ("spec", job_spec)])),
-            ]),
-        ),
-    ]))
+    let spec = object([
+        ("schedule", text(schedule(request)?)),
+        ("concurrencyPolicy", text("Forbid")),
+        ("successfulJobsHistoryLimit", job.logical_backup_successful_jobs_history_limit.into()),
+        ("failedJobsHistoryLimit", job.logical_backup_failed_jobs_history_limit.into()),
+        ("jobTemplate", object([("metadata", meta("")), ("spec", job_spec)])),
+    ]);
+    Ok(resource("batch/v1", "CronJob", meta(&name(&job.logical_backup_job_prefix, &cluster.name)), spec))
 }
 
 fn name(prefix: &str, cluster: &str) -> String {
-    let mut name = [prefix, cluster].concat();
+    let mut name = format!("{prefix}{cluster}");
     if name.len() > MAX_NAME {
         name.truncate(name.floor_char_boundary(MAX_NAME));
         name.truncate(name.trim_end_matches('-').len());
@@ -49,25 +43,33 @@ fn name(prefix: &str, cluster: &str) -> String {
     name
 }
 
-/// The manifest's schedule or the configured one, checked as Kubernetes checks it.
+const REMEDY: &str = "write minute, hour, day of month, month and day of week, as in \"30 00 * * *\"";
+
+/// The manifest's schedule or the configured one.
 fn schedule(request: &Request) -> Result<&str> {
-    const REMEDY: &str = "write minute, hour, day of month, month and day of week, as in \"30 00 * * *\"";
-    match request.cluster.spec.schedule.as_deref().unwrap_or_default() {
-        "" => {
-            let configured = request.config.job.logical_backup_schedule.as_str();
-            schedule::check(configured).map_err(|wrong| {
-                invalid_config(["logical_backup_schedule: \"", configured, "\": ", &wrong, "; ", REMEDY].concat())
-            })?;
-            Ok(configured)
-        }
-        own => {
-            schedule::check(own).map_err(|wrong| {
-                let message = ["\"", own, "\" is no schedule: ", &wrong].concat();
-                invalid("spec.logicalBackupSchedule", message, REMEDY)
-            })?;
-            Ok(own)
-        }
+    if let Some(own) = own_schedule(request)? {
+        return Ok(own);
     }
+    let configured = request.config.job.logical_backup_schedule.as_str();
+    cron::check(configured).map_err(|error| {
+        invalid_config(format!("logical_backup_schedule: \"{configured}\" is not a schedule: {error}; {REMEDY}"))
+    })?;
+    Ok(configured)
+}
+
+/// The manifest's schedule.
+///
+/// # Errors
+/// If Kubernetes would refuse it.
+pub fn own_schedule(request: &Request) -> Result<Option<&str>> {
+    let own = field::text(&request.cluster.spec.schedule);
+    if own.is_empty() {
+        return Ok(None);
+    }
+    cron::check(own).map_err(|error| {
+        invalid("spec.logicalBackupSchedule", format!("\"{own}\" is not a schedule: {error}"), REMEDY)
+    })?;
+    Ok(Some(own))
 }
 
 #[cfg(test)]
@@ -75,7 +77,7 @@ mod tests {
     use super::name;
 
     #[test]
-    fn a_name_is_cut_to_what_a_cronjob_may_have_and_ends_with_no_hyphen() {
+    fn a_name_is_cut_to_the_longest_of_a_cronjob_and_does_not_end_with_a_hyphen() {
         let long = "acid-0123456789-0123456789-0123456789-0123456789";
         for (prefix, cluster, expected) in [
             ("logical-backup-", "acid-orders", "logical-backup-acid-orders"),

@@ -1,19 +1,20 @@
-//! The job's variables: which cluster, how to reach it, where the dump goes.
+//! The variables of the container: the cluster, the connection to it, the storage of the dump.
 
 use pgloom_kit::common::name::secret_name;
 use pgloom_kit::container::{env, env_from_field, env_from_secret, name_of};
+use pgloom_kit::json::field;
 use pgloom_kit::{Result, Value, invalid_config};
 
 use crate::Request;
 use crate::config::Store;
 
-/// The selector of the Secret whose keys become variables.
+/// The id of the selector of the Secret whose keys become variables.
 pub const SECRET: &str = "environment";
 
-/// All variables, in order. Those of the platform's Secret come last and win.
+/// All variables, in order. Those of the platform's Secret are the last ones and replace others of their names.
 ///
 /// # Errors
-/// If the provider is unknown or the Secret is missing.
+/// If the provider is unknown or the Secret does not exist.
 pub fn variables(request: &Request) -> Result<Vec<Value>> {
     let mut variables = database(request);
     variables.extend(store(request)?);
@@ -43,7 +44,7 @@ fn database(request: &Request) -> Vec<Value> {
 fn store(request: &Request) -> Result<Vec<Value>> {
     let store = &request.config.store;
     let uid = &request.cluster.uid;
-    let suffix = if uid.is_empty() { String::new() } else { ["/", uid].concat() };
+    let suffix = if uid.is_empty() { String::new() } else { format!("/{uid}") };
     let mut variables = vec![
         env("LOGICAL_BACKUP_PROVIDER", store.logical_backup_provider.as_str()),
         env("LOGICAL_BACKUP_S3_BUCKET", store.logical_backup_s3_bucket.as_str()),
@@ -51,7 +52,7 @@ fn store(request: &Request) -> Result<Vec<Value>> {
         env("LOGICAL_BACKUP_S3_BUCKET_SCOPE_SUFFIX", suffix),
     ];
     match store.logical_backup_provider.as_str() {
-        "s3" => s3(store, request.cluster.spec.retention.as_deref().unwrap_or_default(), &mut variables),
+        "s3" => s3(store, field::text(&request.cluster.spec.retention), &mut variables),
         "gcs" => add(
             &mut variables,
             "LOGICAL_BACKUP_GOOGLE_APPLICATION_CREDENTIALS",
@@ -59,7 +60,9 @@ fn store(request: &Request) -> Result<Vec<Value>> {
         ),
         "az" => azure(store, &mut variables),
         other => {
-            return Err(invalid_config(["logical_backup_provider: \"", other, "\"; set it to s3, gcs or az"].concat()));
+            return Err(invalid_config(format!(
+                "logical_backup_provider: \"{other}\" is not a provider; write s3, gcs or az"
+            )));
         }
     }
     Ok(variables)
@@ -90,7 +93,7 @@ fn add(variables: &mut Vec<Value>, name: &str, value: &str) {
     }
 }
 
-/// The keys of the platform's Secret, each as a variable that refers to it.
+/// A variable for each key of the platform's Secret, which refers to it.
 fn platform(request: &Request) -> Result<Vec<Value>> {
     let name = &request.config.job.logical_backup_cronjob_environment_secret;
     if name.is_empty() {
@@ -98,10 +101,9 @@ fn platform(request: &Request) -> Result<Vec<Value>> {
     }
     let found = request.observed::<Value>(SECRET)?;
     let Some((name, secret)) = found.first() else {
-        return Err(invalid_config(
-            ["logical_backup_cronjob_environment_secret: there is no Secret ", name, "; create it or empty the key"]
-                .concat(),
-        ));
+        return Err(invalid_config(format!(
+            "logical_backup_cronjob_environment_secret: the Secret {name} does not exist; create it, or empty the key"
+        )));
     };
     let mut variables = Vec::new();
     for key in secret["data"].as_object().into_iter().flat_map(|data| data.keys()) {

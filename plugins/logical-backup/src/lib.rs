@@ -1,4 +1,4 @@
-//! Logical backup: dumps every database of a cluster on a schedule, by a CronJob.
+//! Logical backup: a CronJob that dumps every database of a cluster.
 
 use pgloom_kit::metadata::Map;
 use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, kind};
@@ -9,17 +9,16 @@ mod cronjob;
 mod env;
 mod pod;
 mod resources;
-mod schedule;
 
 use config::Config;
 
-/// The plugin.
+/// The plugin: a CronJob for each cluster that enables it.
 pub struct LogicalBackup;
 
 type Request = pgloom_kit::Request<LogicalBackup>;
 
 spec! {
-    /// `spec` of the manifest. Empty texts count as left out.
+    /// `spec` of the manifest. An empty string means a missing field.
     pub struct Spec {
         enabled: Option<bool> = "enableLogicalBackup",
         schedule: Option<String> = "logicalBackupSchedule",
@@ -47,6 +46,8 @@ impl Plugin for LogicalBackup {
         let secret = "logical_backup_cronjob_environment_secret";
         Description::of::<Self>("logical-backup", env!("CARGO_PKG_VERSION"), summary)
             .when_manifest("/spec/enableLogicalBackup")
+            // The schedule is checked even if it is not used.
+            .when_manifest("/spec/logicalBackupSchedule")
             .observes_configured(env::SECRET, kind("v1", "Secret"), secret, &["data"])
             .creates(kind("batch/v1", "CronJob"))
     }
@@ -54,8 +55,8 @@ impl Plugin for LogicalBackup {
     fn mutate(request: &Request) -> Result<Response> {
         match request.cluster.spec.enabled {
             Some(true) => Ok(Response::new().apply(cronjob::build(request)?)),
-            // What nobody wants any longer is pruned by the host.
-            _ => Ok(Response::new()),
+            // The host deletes a CronJob that is not in the answer any longer.
+            _ => cronjob::own_schedule(request).map(|_| Response::new()),
         }
     }
 }

@@ -1,29 +1,27 @@
-//! The pod of a dump.
+//! The pod of a Job.
 
-use pgloom_kit::container::mount;
+use pgloom_kit::container::{mount, port, secret_volume};
+use pgloom_kit::json::{list, object, text, unless_empty};
 use pgloom_kit::metadata::Map;
-use pgloom_kit::object::{self, list, object, text, unless_empty};
+use pgloom_kit::pod::{IAM_ROLE_ANNOTATION, affinity_term, preferred, template_metadata};
 use pgloom_kit::{Result, Value};
 
 use crate::{Request, env, resources};
 
-/// The annotation by which pods get a role of AWS.
-const IAM_ROLE: &str = "iam.amazonaws.com/role";
-
-/// Builds the template of pods with these labels.
+/// The pod template, with these labels.
 ///
 /// # Errors
-/// If a resource cannot be used, or the Secret of variables is missing.
+/// If a quantity is invalid, or the Secret of variables does not exist.
 pub fn template(request: &Request, labels: &Map) -> Result<Value> {
     let (cluster, config) = (&request.cluster, &request.config);
     let mut annotations = config.pods.annotations(&cluster.spec.pod_annotations, config.metadata.annotations(cluster));
     if !config.access.kube_iam_role.is_empty() {
-        annotations.insert(IAM_ROLE.to_owned(), config.access.kube_iam_role.clone());
+        annotations.insert(IAM_ROLE_ANNOTATION.to_owned(), config.access.kube_iam_role.clone());
     }
     let secret = config.access.additional_secret_mount.as_str();
     let volumes = match secret {
         "" => Value::Null,
-        _ => list([object([("name", text(secret)), ("secret", object([("secretName", text(secret))]))])]),
+        _ => list([secret_volume(secret, None)]),
     };
     let spec = object([
         ("affinity", affinity(request, labels)),
@@ -34,18 +32,13 @@ pub fn template(request: &Request, labels: &Map) -> Result<Value> {
         ("tolerations", unless_empty(Value::Array(config.pods.tolerations(&cluster.spec.tolerations)))),
         ("volumes", volumes),
     ]);
-    let meta = object([
-        ("labels", object::map(labels.clone())),
-        ("annotations", unless_empty(object::map(annotations))),
-        ("namespace", unless_empty(text(&cluster.namespace))),
-    ]);
-    Ok(object([("metadata", meta), ("spec", spec)]))
+    let metadata = template_metadata(labels.clone(), annotations, &cluster.namespace);
+    Ok(object([("metadata", metadata), ("spec", spec)]))
 }
 
 fn container(request: &Request) -> Result<Value> {
     let config = &request.config;
     let access = &config.access;
-    let port = |number: i64| object([("containerPort", number.into()), ("protocol", text("TCP"))]);
     let mounts = match access.additional_secret_mount.as_str() {
         "" => Value::Null,
         secret => list([mount(secret, &access.additional_secret_mount_path)]),
@@ -69,15 +62,10 @@ fn container(request: &Request) -> Result<Value> {
     ]))
 }
 
-/// On a node that is ready, and near other dumps where possible.
+/// Nodes that are ready; where possible, the nodes of the cluster's other Jobs.
 fn affinity(request: &Request, labels: &Map) -> Value {
-    let term = object([
-        ("labelSelector", object([("matchLabels", object::map(labels.clone()))])),
-        ("topologyKey", text("kubernetes.io/hostname")),
-    ]);
-    let near = list([object([("podAffinityTerm", term), ("weight", 1.into())])]);
     object([
         ("nodeAffinity", request.config.pods.node_affinity(None).unwrap_or_default()),
-        ("podAffinity", object([("preferredDuringSchedulingIgnoredDuringExecution", near)])),
+        ("podAffinity", preferred(affinity_term(labels, "kubernetes.io/hostname"))),
     ])
 }

@@ -1,4 +1,4 @@
-//! What the plugin promises.
+//! Tests of the plugin.
 
 use pgloom_kit::testing::upstream::{cases, difference};
 use pgloom_kit::testing::{Answer, Call, operator_config, reason};
@@ -6,7 +6,7 @@ use pgloom_kit::{Failure, Value, json};
 
 use crate::LogicalBackup;
 
-const SEALED: &str = "pgloom-sealed:config:logical_backup_s3_secret_access_key";
+const PLACEHOLDER: &str = "pgloom-sealed:config:logical_backup_s3_secret_access_key";
 
 fn call(spec: Value, config: Value) -> Call {
     let mut manifest = json!({
@@ -34,8 +34,8 @@ fn variables(answer: &Answer) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn the_recorded_backups_are_made_as_they_were() {
-    for case in cases("the_recorded_backups_are_made_as_they_were") {
+fn backups_are_as_recorded() {
+    for case in cases("backups_are_as_recorded") {
         let answer = case.call().mutate::<LogicalBackup>().unwrap();
         let recorded = case.created("CronJob", |_| true);
         if case.name != "rich-full" {
@@ -48,7 +48,7 @@ fn the_recorded_backups_are_made_as_they_were() {
 }
 
 #[test]
-fn nothing_is_made_unless_the_manifest_asks_for_it() {
+fn there_is_no_cronjob_unless_the_manifest_enables_it() {
     for enabled in [json!(false), json!(null)] {
         assert!(answer(json!({"enableLogicalBackup": enabled}), json!({})).unwrap().objects.is_empty());
     }
@@ -68,15 +68,18 @@ fn the_manifests_schedule_wins_over_the_configured_one() {
 }
 
 #[test]
-fn a_schedule_that_kubernetes_would_refuse_is_refused_with_its_field() {
+fn a_schedule_that_kubernetes_refuses_is_refused_with_its_path() {
     let failure = answer(json!({"logicalBackupSchedule": "0 0 * * 7"}), json!({})).unwrap_err();
-    assert!(reason(&failure).starts_with("spec.logicalBackupSchedule: \"0 0 * * 7\" is no schedule"), "{failure:?}");
+    assert!(reason(&failure).starts_with("spec.logicalBackupSchedule: \"0 0 * * 7\" is not a schedule"), "{failure:?}");
     let failure = answer(json!({}), json!({"logical_backup_schedule": "often"})).unwrap_err();
-    assert!(reason(&failure).starts_with("logical_backup_schedule: \"often\": it has 1 fields"), "{failure:?}");
+    assert!(
+        reason(&failure).starts_with("logical_backup_schedule: \"often\" is not a schedule: it has 1 fields"),
+        "{failure:?}"
+    );
 }
 
 #[test]
-fn every_key_of_the_job_counts() {
+fn every_key_of_the_job_is_used() {
     let answer = answer(
         json!({}),
         json!({
@@ -107,14 +110,14 @@ fn every_key_of_the_job_counts() {
 }
 
 #[test]
-fn dumps_go_to_s3_with_sealed_credentials() {
+fn dumps_are_stored_in_s3_with_placeholders_of_credentials() {
     let answer = answer(
         json!({"logicalBackupRetention": "3 months"}),
         json!({
             "logical_backup_s3_bucket": "b", "logical_backup_s3_bucket_prefix": "p", "logical_backup_s3_region": "r",
             "logical_backup_s3_endpoint": "e", "logical_backup_s3_sse": "AES256",
-            "logical_backup_s3_retention_time": "1 week", "logical_backup_s3_access_key_id": "sealed-id",
-            "logical_backup_s3_secret_access_key": SEALED,
+            "logical_backup_s3_retention_time": "1 week", "logical_backup_s3_access_key_id": "placeholder-id",
+            "logical_backup_s3_secret_access_key": PLACEHOLDER,
         }),
     )
     .unwrap();
@@ -129,20 +132,20 @@ fn dumps_go_to_s3_with_sealed_credentials() {
             ("LOGICAL_BACKUP_S3_ENDPOINT", "e"),
             ("LOGICAL_BACKUP_S3_SSE", "AES256"),
             ("LOGICAL_BACKUP_S3_RETENTION_TIME", "3 months"),
-            ("AWS_ACCESS_KEY_ID", "sealed-id"),
-            ("AWS_SECRET_ACCESS_KEY", SEALED),
+            ("AWS_ACCESS_KEY_ID", "placeholder-id"),
+            ("AWS_SECRET_ACCESS_KEY", PLACEHOLDER),
         ]
     );
 }
 
 #[test]
-fn the_configured_retention_counts_where_the_manifest_is_silent() {
+fn the_configured_retention_is_used_if_the_manifest_has_none() {
     let answer = answer(json!({}), json!({"logical_backup_s3_retention_time": "1 week"})).unwrap();
     assert!(variables(&answer).contains(&("LOGICAL_BACKUP_S3_RETENTION_TIME", "1 week")));
 }
 
 #[test]
-fn dumps_go_to_google_or_azure() {
+fn dumps_are_stored_in_google_cloud_or_azure() {
     for (config, expected) in [
         (json!({"logical_backup_provider": "gcs"}), vec![]),
         (
@@ -155,12 +158,12 @@ fn dumps_go_to_google_or_azure() {
         (
             json!({
                 "logical_backup_provider": "az", "logical_backup_azure_storage_account_name": "a",
-                "logical_backup_azure_storage_container": "c", "logical_backup_azure_storage_account_key": SEALED,
+                "logical_backup_azure_storage_container": "c", "logical_backup_azure_storage_account_key": PLACEHOLDER,
             }),
             vec![
                 ("LOGICAL_BACKUP_AZURE_STORAGE_ACCOUNT_NAME", "a"),
                 ("LOGICAL_BACKUP_AZURE_STORAGE_CONTAINER", "c"),
-                ("LOGICAL_BACKUP_AZURE_STORAGE_ACCOUNT_KEY", SEALED),
+                ("LOGICAL_BACKUP_AZURE_STORAGE_ACCOUNT_KEY", PLACEHOLDER),
             ],
         ),
     ] {
@@ -168,13 +171,13 @@ fn dumps_go_to_google_or_azure() {
         assert_eq!(variables(&answer)[13..], expected, "{config}");
     }
     let failure = answer(json!({}), json!({"logical_backup_provider": "tape"})).unwrap_err();
-    assert_eq!(reason(&failure), "logical_backup_provider: \"tape\"; set it to s3, gcs or az");
+    assert_eq!(reason(&failure), "logical_backup_provider: \"tape\" is not a provider; write s3, gcs or az");
 }
 
 #[test]
-fn the_platforms_secret_adds_variables_and_wins() {
+fn variables_of_the_platforms_secret_replace_others() {
     let config = json!({
-        "logical_backup_cronjob_environment_secret": "dump-env", "logical_backup_s3_access_key_id": "sealed-id",
+        "logical_backup_cronjob_environment_secret": "dump-env", "logical_backup_s3_access_key_id": "placeholder-id",
     });
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "dump-env"},
@@ -187,7 +190,7 @@ fn the_platforms_secret_adds_variables_and_wins() {
     assert_eq!(env.iter().filter(|entry| entry["name"] == "AWS_ACCESS_KEY_ID").count(), 1);
 
     let failure = self::answer(json!({}), config).unwrap_err();
-    assert!(reason(&failure).contains("there is no Secret dump-env"), "{failure:?}");
+    assert!(reason(&failure).contains("the Secret dump-env does not exist"), "{failure:?}");
 }
 
 #[test]
@@ -195,7 +198,10 @@ fn resources_are_the_jobs_own_or_the_databases() {
     for (config, expected) in [
         (json!({}), json!({"requests": {"cpu": "100m", "memory": "100Mi"}, "limits": {"cpu": "1", "memory": "500Mi"}})),
         (
-            json!({"logical_backup_cpu_request": "200m", "logical_backup_memory_limit": "1Gi", "set_memory_request_to_limit": true}),
+            json!({
+                "logical_backup_cpu_request": "200m", "logical_backup_memory_limit": "1Gi",
+                "set_memory_request_to_limit": true,
+            }),
             json!({"requests": {"cpu": "200m", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}}),
         ),
         (
@@ -211,7 +217,7 @@ fn resources_are_the_jobs_own_or_the_databases() {
 }
 
 #[test]
-fn labels_annotations_and_nodes_follow_the_clusters_rules() {
+fn labels_annotations_and_affinity_are_the_clusters() {
     let mut manifest = json!({
         "apiVersion": "acid.zalan.do/v1", "kind": "postgresql",
         "metadata": {

@@ -1,6 +1,6 @@
-//! Placeholders in texts, and the manifest as expressions see it.
+//! Placeholders in strings, and the manifest as a value for expressions.
 
-use pgloom_kit::object::{self, object, text};
+use pgloom_kit::json::{self, object, text};
 use pgloom_kit::{Cluster, Value};
 
 use crate::Whole;
@@ -17,15 +17,15 @@ pub fn manifest(cluster: &Cluster<Whole>) -> Value {
                 ("name", text(&cluster.name)),
                 ("namespace", text(&cluster.namespace)),
                 ("uid", text(&cluster.uid)),
-                ("labels", object::map(cluster.labels.clone())),
-                ("annotations", object::map(cluster.annotations.clone())),
+                ("labels", json::map(cluster.labels.clone())),
+                ("annotations", json::map(cluster.annotations.clone())),
             ]),
         ),
         ("spec", cluster.spec.0.clone()),
     ])
 }
 
-/// The partial object with the cluster's own name, namespace and team in the place of what stands for them.
+/// The partial object with the values of `{cluster}`, `{namespace}` and `{team}`.
 pub fn placeholders(partial: &Partial, cluster: &Cluster<Whole>) -> Value {
     let mut object = partial.0.clone();
     fill(&mut object, &[("{cluster}", &cluster.name), ("{namespace}", &cluster.namespace), ("{team}", &cluster.team)]);
@@ -41,7 +41,7 @@ fn fill(value: &mut Value, names: &[(&str, &str)]) {
     }
 }
 
-/// In one pass, so that a name is never taken for a placeholder.
+/// In one pass, so that a placeholder in a value is not filled.
 fn filled(text: &str, names: &[(&str, &str)]) -> String {
     let mut filled = String::new();
     let mut rest = text;

@@ -1,6 +1,7 @@
-//! Patches: a plugin without code. Its configuration adds fields to objects where an expression over the manifest holds.
+//! Patches: adds fields of the step's configuration to objects, where an expression over the manifest is true.
 
-use pgloom_kit::{Description, Plugin, Response, Result, Value, field, invalid_config, kind, register};
+use pgloom_kit::json::field;
+use pgloom_kit::{Description, Plugin, Response, Result, Value, invalid_config, kind, register};
 
 mod cel;
 mod fill;
@@ -8,21 +9,21 @@ mod settings;
 
 use settings::{Patch, Settings};
 
-/// The plugin.
+/// The plugin: the partial objects of the patches whose condition is true.
 pub struct Patches;
 
 type Request = pgloom_kit::Request<Patches>;
 
-/// `spec` of the manifest as it is: a condition may ask for any field.
+/// `spec` of the manifest with all its fields, which a condition may use.
 pub struct Whole(Value);
 
 impl field::Spec for Whole {
-    fn read(whole: &str, _fields: &field::Text<'_>) -> Result<Self, field::Wrong> {
+    fn read(whole: &str, _fields: &field::RawObject<'_>) -> Result<Self, field::Error> {
         <Value as field::Field>::read(whole).map(Self)
     }
 }
 
-/// The kinds that patches may be about. A pipeline's grants narrow them to what its patches say.
+/// The kinds that patches may change. The grants of a pipeline narrow them to those of its patches.
 const KINDS: [(&str, &str); 8] = [
     ("apps/v1", "Deployment"),
     ("apps/v1", "StatefulSet"),
@@ -33,7 +34,7 @@ const KINDS: [(&str, &str); 8] = [
     ("v1", "Endpoints"),
     ("v1", "Service"),
 ];
-/// Any field.
+/// The path of any field.
 const ANY: &[&str] = &["*"];
 
 impl Plugin for Patches {
@@ -65,9 +66,8 @@ impl Plugin for Patches {
 
 fn holds(index: usize, patch: &Patch, manifest: &Value) -> Result<bool> {
     let Some(when) = &patch.when else { return Ok(true) };
-    cel::holds(when, manifest).map_err(|wrong| {
-        invalid_config(["patches[", &index.to_string(), "].when: ", when, ": ", &wrong.sentence()].concat())
-    })
+    cel::holds(when, manifest)
+        .map_err(|error| invalid_config(format!("patches[{index}].when: {when}: {}", error.sentence())))
 }
 
 register!(Patches);

@@ -1,6 +1,6 @@
 //! The step's configuration.
 
-use pgloom_kit::field::{Field, Wrong};
+use pgloom_kit::json::field::{Error, Field};
 use pgloom_kit::{Result, Value, fields, invalid_config, json};
 
 fields! {
@@ -12,28 +12,28 @@ fields! {
 }
 
 fields! {
-    /// Fields, and when they are wanted.
+    /// A partial object, and its condition.
     pub struct Patch {
-        /// A condition over the manifest; without one they are always wanted.
+        /// A CEL expression over the manifest; none means always.
         pub when: Option<String> = "when",
         /// The partial object.
         pub apply: Partial = "apply",
     }
 }
 
-/// A partial object: what it is about, and whatever it says.
+/// A partial object: `apiVersion`, `kind`, `metadata.name` and any fields.
 #[derive(Default)]
 pub struct Partial(pub Value);
 
 impl Field for Partial {
-    const WANTED: &'static str = "a partial object with apiVersion, kind and metadata.name";
+    const EXPECTED: &'static str = "a partial object with apiVersion, kind and metadata.name";
     const REQUIRED: bool = true;
 
-    fn take(value: &Value) -> Result<Self, Wrong> {
+    fn take(value: &Value) -> Result<Self, Error> {
         let is_text = |pointer: &str| value.pointer(pointer).is_some_and(Value::is_string);
         match ["/apiVersion", "/kind", "/metadata/name"].into_iter().all(is_text) {
             true => Ok(Self(value.clone())),
-            false => Err(Wrong { path: String::new(), wanted: Self::WANTED.into() }),
+            false => Err(Error { path: String::new(), expected: Self::EXPECTED.into() }),
         }
     }
 }
@@ -41,7 +41,7 @@ impl Field for Partial {
 impl pgloom_kit::Settings for Settings {
     fn read(text: &str) -> Result<Self> {
         let value = json::parse(text).unwrap_or_default();
-        Self::take(&value).map_err(|wrong| invalid_config(["the step's configuration: ", &wrong.to_string()].concat()))
+        Self::take(&value).map_err(|error| invalid_config(format!("the step's configuration: {error}")))
     }
 
     fn schema() -> String {

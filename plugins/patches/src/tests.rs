@@ -1,4 +1,4 @@
-//! What the plugin promises.
+//! Tests of the plugin.
 
 use pgloom_kit::testing::{Answer, Call, reason};
 use pgloom_kit::{Failure, Plugin, Settings, Value, json, serde_json};
@@ -21,21 +21,23 @@ fn statefulset(fields: Value) -> Value {
 }
 
 #[test]
-fn fields_are_added_where_the_condition_holds() {
+fn fields_are_added_where_the_condition_is_true() {
     let answer = call(json!([
-        {"when": "cluster.metadata.labels['environment'] == 'prod'", "apply": statefulset(json!({"a": 1}))},
-        {"when": "cluster.spec.numberOfInstances > 2", "apply": statefulset(json!({"b": 1}))},
-        {"apply": statefulset(json!({"c": 1}))},
+        {"when": "cluster.metadata.labels['environment'] == 'prod'", "apply": statefulset(json!({"replicas": 1}))},
+        {"when": "cluster.spec.numberOfInstances > 2", "apply": statefulset(json!({"replicas": 2}))},
+        {"apply": statefulset(json!({"minReadySeconds": 1}))},
     ]))
     .unwrap();
     let specs: Vec<&Value> = answer.objects.iter().map(|object| &object["spec"]).collect();
-    assert_eq!(specs, [&json!({"a": 1}), &json!({"c": 1})]);
+    assert_eq!(specs, [&json!({"replicas": 1}), &json!({"minReadySeconds": 1})]);
 }
 
 #[test]
-fn names_stand_where_placeholders_stood() {
+fn placeholders_are_replaced_by_the_clusters_names() {
     let fields = json!({"text": ["{cluster}.{namespace}.{team} {other} {", {"{cluster}": "{{cluster}}"}], "number": 1});
-    let answer = call(json!([{"apply": statefulset(fields)}])).unwrap();
+    let object =
+        json!({"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "{cluster}"}, "spec": fields});
+    let answer = call(json!([{"apply": object}])).unwrap();
     assert_eq!(answer.objects[0]["metadata"]["name"], "acid-orders");
     assert_eq!(
         answer.objects[0]["spec"],
@@ -44,25 +46,26 @@ fn names_stand_where_placeholders_stood() {
 }
 
 #[test]
-fn without_patches_nothing_is_wanted() {
+fn without_patches_the_answer_is_empty() {
     assert!(call(json!([])).unwrap().objects.is_empty());
     assert!(call(json!(null)).unwrap().objects.is_empty());
 }
 
 #[test]
-fn a_bad_condition_is_told_with_the_patch_and_the_place() {
+fn a_bad_condition_is_reported_with_the_patch_and_the_position() {
     let failure = call(json!([
         {"apply": statefulset(json!({}))},
         {"when": "cluster.spec.tls.caFile == 'x'", "apply": statefulset(json!({}))},
     ]))
     .unwrap_err();
-    let expected = "patches[1].when: cluster.spec.tls.caFile == 'x': at character 14: there is no field tls; ask has() for it first, ";
+    let expected = "patches[1].when: cluster.spec.tls.caFile == 'x': at character 14: \
+                    there is no field tls; test it with has() first, ";
     assert!(reason(&failure).starts_with(expected), "{failure:?}");
     assert!(matches!(failure, Failure::InvalidConfig(_)));
 }
 
 #[test]
-fn a_patch_that_is_about_nothing_is_refused() {
+fn a_patch_that_names_no_object_is_refused() {
     for apply in [json!(null), json!({"kind": "StatefulSet"}), json!({"apiVersion": "v1", "kind": "X", "metadata": {}})]
     {
         let failure = call(json!([{"apply": apply}])).unwrap_err();

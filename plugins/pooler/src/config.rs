@@ -1,4 +1,4 @@
-//! What the plugin reads of the operator configuration.
+//! The keys of the operator configuration that the plugin reads.
 
 use pgloom_kit::metadata::Metadata;
 use pgloom_kit::pod::Pods;
@@ -6,15 +6,15 @@ use pgloom_kit::service::Services;
 use pgloom_kit::{operator_config, operator_config_groups};
 
 operator_config_groups! {
-    /// All that it reads.
+    /// All keys, by topic.
     pub struct Config {
-        /// About poolers.
+        /// Keys about poolers.
         pub pooler: Poolers,
-        /// About labels and annotations.
+        /// Keys about labels and annotations.
         pub metadata: Metadata,
-        /// About pods.
+        /// Keys about pods.
         pub pods: Pods,
-        /// About Services.
+        /// Keys about Services.
         pub services: Services,
     }
 }
@@ -30,45 +30,45 @@ operator_config! {
         pub connection_pooler_default_memory_limit: String,
         /// Memory request of a pooler whose manifest has none.
         pub connection_pooler_default_memory_request: String,
-        /// The image.
+        /// The container's image.
         pub connection_pooler_image: String,
-        /// Connections to one database, of all instances together.
+        /// Server connections to one database, of all instances together.
         pub connection_pooler_max_db_connections: i64,
-        /// `transaction` or `session`.
+        /// `pool_mode` of PgBouncer: `transaction` or `session`.
         pub connection_pooler_mode: String,
-        /// How many instances.
+        /// The number of instances.
         pub connection_pooler_number_of_instances: i64,
-        /// The schema of the look-up function.
+        /// The schema of the lookup function.
         pub connection_pooler_schema: String,
-        /// The role that looks passwords up.
+        /// The role that PgBouncer logs in as.
         pub connection_pooler_user: String,
-        /// Patterns of annotations that the Deployment takes over from the manifest.
+        /// Regular expressions: annotations of the manifest that the Deployment inherits.
         pub downscaler_annotations: Vec<String>,
         /// Whether the leader's pooler has a load balancer.
         pub enable_master_pooler_load_balancer: bool,
-        /// Whether the leader's pooler has a port of every node.
+        /// Whether the leader's pooler has a node port.
         pub enable_master_pooler_node_port: bool,
-        /// Whether instances are kept on different nodes.
+        /// Whether instances run on different nodes.
         pub enable_pod_antiaffinity: bool,
         /// Whether the replicas' pooler has a load balancer.
         pub enable_replica_pooler_load_balancer: bool,
-        /// Whether the replicas' pooler has a port of every node.
+        /// Whether the replicas' pooler has a node port.
         pub enable_replica_pooler_node_port: bool,
-        /// Whether instances are kept apart only where possible.
+        /// Whether instances run on different nodes only where possible.
         pub pod_antiaffinity_preferred_during_scheduling: bool,
-        /// What counts as different places.
+        /// The node label whose values are different places.
         pub pod_antiaffinity_topology_key: String,
-        /// Roles that nobody but a person may create.
+        /// Roles that a manifest may not name.
         pub protected_role_names: Vec<String>,
-        /// The role of replication.
+        /// The replication role.
         pub replication_username: String,
-        /// How Secrets of roles are called.
+        /// The template of the names of roles' Secrets.
         pub secret_name_template: String,
-        /// Whether memory is requested as much as it is limited.
+        /// Whether the memory request is set to the memory limit.
         pub set_memory_request_to_limit: bool,
-        /// The group that owns a pod's volumes.
+        /// `fsGroup` of pods.
         pub spilo_fsgroup: Option<i64>,
-        /// The superuser.
+        /// The superuser role.
         pub super_username: String,
     }
 }

@@ -1,62 +1,59 @@
 //! The pooler's Deployment.
 
-use pgloom_kit::container::{env, env_from_secret};
-use pgloom_kit::metadata::object_meta;
-use pgloom_kit::object::{self, list, object, text, unless_empty};
+use pgloom_kit::container::{env, env_from_secret, port, secret_volume};
+use pgloom_kit::json::{self, list, object, text, unless_empty};
+use pgloom_kit::metadata::{object_meta, resource};
+use pgloom_kit::pod::{anti_affinity, template_metadata};
+use pgloom_kit::tls::Files;
 use pgloom_kit::{Cluster, Result, Value, common};
 
 use crate::config::Config;
 use crate::section::Pooler;
 use crate::spec::Spec;
 use crate::target::Target;
-use crate::tls;
 
-/// More clients than a pooler will ever have: they wait for a connection instead of being turned away.
+/// `max_client_conn` of PgBouncer: so many that a client waits for a connection instead of being refused.
 const MAX_CLIENTS: &str = "10000";
-/// The user of the image, and its group.
+/// The user and the group of PgBouncer's process in the image.
 const USER: i64 = 100;
 const GROUP: i64 = 101;
-/// The group that may read a mounted key if nobody says otherwise, as in the database's pods.
+/// The default group of mounted private keys, as in the database's pods.
 const KEY_GROUP: i64 = 103;
 
-/// Builds it.
+/// The Deployment in front of the pods of one role.
 ///
 /// # Errors
-/// If the operator configuration cannot be used.
+/// If a key of the operator configuration has an invalid value.
 pub fn build(cluster: &Cluster<Spec>, config: &Config, pooler: &Pooler, target: &Target) -> Result<Value> {
     let annotations = config.metadata.workload_annotations(cluster, &config.pooler.downscaler_annotations)?;
     let spec = object([
         ("replicas", pooler.instances.into()),
-        ("selector", object([("matchLabels", object::map(target.selector.clone()))])),
+        ("selector", object([("matchLabels", json::map(target.selector.clone()))])),
         ("template", template(cluster, config, pooler, target)?),
     ]);
-    Ok(object([
-        ("apiVersion", text("apps/v1")),
-        ("kind", text("Deployment")),
-        ("metadata", object_meta(&target.name, target.labels.clone(), annotations)),
-        ("spec", spec),
-    ]))
+    Ok(resource("apps/v1", "Deployment", object_meta(&target.name, target.labels.clone(), annotations), spec))
 }
 
 fn template(cluster: &Cluster<Spec>, config: &Config, pooler: &Pooler, target: &Target) -> Result<Value> {
     let Config { pods, .. } = config;
-    let tls = tls::Parts::of(&cluster.spec.tls);
-    let has_key = !tls.volumes.is_empty();
-    let list_of_users = text(&target.user_list);
-    let mut volumes = tls.volumes;
-    let source = object([("secretName", list_of_users.clone())]);
-    volumes.push(object([("name", list_of_users.clone()), ("secret", source)]));
-    let mut mounts = tls.mounts;
+    let tls = cluster.spec.tls.files();
+    let (mut volumes, mut mounts) = match &tls {
+        Some(files) => (files.volumes(), files.mounts()),
+        None => (Vec::new(), Vec::new()),
+    };
+    volumes.push(secret_volume(&target.user_list, None));
     mounts.push(object([
-        ("name", list_of_users),
+        ("name", text(&target.user_list)),
         ("mountPath", text("/etc/pgbouncer/userlist.txt")),
         ("subPath", text("userlist.txt")),
         ("readOnly", true.into()),
     ]));
     let mut variables = variables(cluster, &config.pooler.secret_name_template, pooler, target);
-    variables.extend(tls.env);
+    if let Some(files) = &tls {
+        variables.extend(tls_variables(files));
+    }
 
-    let group = cluster.spec.fs_group.or(config.pooler.spilo_fsgroup).or(has_key.then_some(KEY_GROUP));
+    let group = cluster.spec.fs_group.or(config.pooler.spilo_fsgroup).or(tls.is_some().then_some(KEY_GROUP));
     let security = object([("fsGroup", group.into()), ("runAsGroup", GROUP.into()), ("runAsUser", USER.into())]);
     let spec = object([
         ("affinity", unless_empty(affinity(cluster, config, target))),
@@ -68,12 +65,8 @@ fn template(cluster: &Cluster<Spec>, config: &Config, pooler: &Pooler, target: &
         ("volumes", Value::Array(volumes)),
     ]);
     let annotations = pods.annotations(&cluster.spec.pod_annotations, config.metadata.annotations(cluster));
-    let meta = object([
-        ("labels", object::map(target.labels.clone())),
-        ("annotations", unless_empty(object::map(annotations))),
-        ("namespace", unless_empty(text(&cluster.namespace))),
-    ]);
-    Ok(object([("metadata", meta), ("spec", spec)]))
+    let metadata = template_metadata(target.labels.clone(), annotations, &cluster.namespace);
+    Ok(object([("metadata", metadata), ("spec", spec)]))
 }
 
 fn container(pooler: &Pooler, variables: Vec<Value>, mounts: Vec<Value>) -> Value {
@@ -81,7 +74,7 @@ fn container(pooler: &Pooler, variables: Vec<Value>, mounts: Vec<Value>) -> Valu
         ("name", text("connection-pooler")),
         ("image", text(&pooler.image)),
         ("imagePullPolicy", text("IfNotPresent")),
-        ("ports", list([object([("containerPort", 5432.into()), ("protocol", text("TCP"))])])),
+        ("ports", list([port(5432)])),
         ("env", Value::Array(variables)),
         ("readinessProbe", object([("tcpSocket", object([("port", 5432.into())]))])),
         ("resources", pooler.resources.clone()),
@@ -101,31 +94,37 @@ fn variables(cluster: &Cluster<Spec>, template: &str, pooler: &Pooler, target: &
         env_from_secret("PGPASSWORD", &secret, "password"),
         env("CONNECTION_POOLER_PORT", "5432"),
         env("CONNECTION_POOLER_MODE", pooler.mode.as_str()),
-        env("CONNECTION_POOLER_DEFAULT_SIZE", size.usual.to_string()),
-        env("CONNECTION_POOLER_MIN_SIZE", size.least.to_string()),
-        env("CONNECTION_POOLER_RESERVE_SIZE", size.reserve.to_string()),
+        env("CONNECTION_POOLER_DEFAULT_SIZE", size.default_pool_size.to_string()),
+        env("CONNECTION_POOLER_MIN_SIZE", size.min_pool_size.to_string()),
+        env("CONNECTION_POOLER_RESERVE_SIZE", size.reserve_pool_size.to_string()),
         env("CONNECTION_POOLER_MAX_CLIENT_CONN", MAX_CLIENTS),
-        env("CONNECTION_POOLER_MAX_DB_CONN", size.most.to_string()),
+        env("CONNECTION_POOLER_MAX_DB_CONN", size.max_db_connections.to_string()),
     ]
 }
 
-/// Instances on different nodes if the platform wants so, and on nodes that are ready.
-fn affinity(cluster: &Cluster<Spec>, config: &Config, target: &Target) -> Value {
-    let nodes = config.pods.node_affinity(Some(&cluster.spec.node_affinity)).unwrap_or_default();
-    let Config { pooler: config, .. } = config;
-    if !config.enable_pod_antiaffinity {
-        return object([("nodeAffinity", nodes)]);
+/// The variables by which the image finds the certificate that PgBouncer shows to clients.
+fn tls_variables(files: &Files) -> Vec<Value> {
+    let mut variables = vec![
+        env("CONNECTION_POOLER_CLIENT_TLS_CRT", files.certificate.as_str()),
+        env("CONNECTION_POOLER_CLIENT_TLS_KEY", files.key.as_str()),
+    ];
+    if let Some(ca) = &files.ca {
+        variables.push(env("CONNECTION_POOLER_CLIENT_CA_FILE", ca.as_str()));
     }
-    let term = object([
-        ("labelSelector", object([("matchLabels", object::map(target.selector.clone()))])),
-        ("topologyKey", text(&config.pod_antiaffinity_topology_key)),
-    ]);
-    let apart = match config.pod_antiaffinity_preferred_during_scheduling {
-        true => {
-            let term = list([object([("podAffinityTerm", term), ("weight", 1.into())])]);
-            object([("preferredDuringSchedulingIgnoredDuringExecution", term)])
-        }
-        false => object([("requiredDuringSchedulingIgnoredDuringExecution", list([term]))]),
+    variables
+}
+
+/// Nodes that are ready; instances on different nodes if `enable_pod_antiaffinity` is true.
+fn affinity(cluster: &Cluster<Spec>, config: &Config, target: &Target) -> Value {
+    let Config { pooler, pods, .. } = config;
+    let apart = if pooler.enable_pod_antiaffinity {
+        let is_preferred = pooler.pod_antiaffinity_preferred_during_scheduling;
+        anti_affinity(&target.selector, &pooler.pod_antiaffinity_topology_key, is_preferred)
+    } else {
+        Value::Null
     };
-    object([("nodeAffinity", nodes), ("podAntiAffinity", apart)])
+    object([
+        ("nodeAffinity", pods.node_affinity(Some(&cluster.spec.node_affinity)).unwrap_or_default()),
+        ("podAntiAffinity", apart),
+    ])
 }

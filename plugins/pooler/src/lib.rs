@@ -1,8 +1,8 @@
-//! Pooler: puts a PgBouncer in front of the leader, and one in front of the replicas, of every cluster that asks for it.
+//! Pooler: [PgBouncer](https://www.pgbouncer.org) in front of the leader, and in front of the replicas, of a cluster.
 
 use pgloom_kit::{
-    Action, ActionKind, Credential, Description, NoSettings, Notes, Plugin, PoolerAccess, Request, Response, Result,
-    UserList, kind,
+    Action, ActionKind, Credential, Description, NoSettings, Plugin, PoolerAccess, Request, Response, Result, UserList,
+    Warnings, kind,
 };
 
 mod config;
@@ -12,14 +12,13 @@ mod service;
 mod size;
 mod spec;
 mod target;
-mod tls;
 
 use config::Config;
 use section::Pooler;
 use spec::Spec;
 use target::Target;
 
-/// The plugin.
+/// The plugin: a Deployment and a Service for each pooler, and the role that PgBouncer logs in as.
 pub struct ConnectionPooler;
 
 impl Plugin for ConnectionPooler {
@@ -48,14 +47,14 @@ impl Plugin for ConnectionPooler {
 
     fn mutate(request: &Request<Self>) -> Result<Response> {
         let Request { cluster, config, .. } = request;
-        let mut notes = Notes::default();
-        let roles = cluster.spec.roles(&mut notes);
+        let roles = cluster.spec.roles()?;
         if roles.is_empty() {
-            return Ok(Response::new().with(notes));
+            return Ok(Response::new());
         }
-        let pooler = Pooler::resolve(cluster, &config.pooler, &mut notes)?;
-        let mut response = Response::new().with(notes).act(
-            ["credential/", &pooler.user].concat(),
+        let mut warnings = Warnings::default();
+        let pooler = Pooler::resolve(cluster, &config.pooler, &mut warnings)?;
+        let mut response = Response::new().with(warnings).act(
+            format!("credential/{}", pooler.user),
             Action::Credential(Credential {
                 username: pooler.user.clone(),
                 labels: target::credential_labels(cluster, &config.metadata, &pooler.user),
@@ -65,7 +64,7 @@ impl Plugin for ConnectionPooler {
             let target = Target::of(cluster, &config.metadata, role)?;
             response = response
                 .act(
-                    ["user-list/", &target.user_list].concat(),
+                    format!("user-list/{}", target.user_list),
                     Action::UserList(UserList {
                         secret_name: target.user_list.clone(),
                         username: pooler.user.clone(),
@@ -76,10 +75,10 @@ impl Plugin for ConnectionPooler {
                 .apply(service::build(cluster, config, &target));
         }
         Ok(match cluster.spec.is_standby() {
-            // What a standby cluster has, it has from its source; it is read-only.
+            // A standby cluster is read-only: it has the lookup function from its source.
             true => response,
             false => response.act(
-                ["access/", &pooler.user, "/", &pooler.schema].concat(),
+                format!("access/{}/{}", pooler.user, pooler.schema),
                 Action::PoolerAccess(PoolerAccess { username: pooler.user, schema: pooler.schema }),
             ),
         })

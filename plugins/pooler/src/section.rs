@@ -1,72 +1,71 @@
-//! What a pooler is like: the manifest's section with the operator configuration behind it, worked out once.
+//! The settings of a cluster's poolers: the manifest's section, with the operator configuration as defaults.
 
+use pgloom_kit::json::field;
 use pgloom_kit::resources::{Bounds, Defaults, Resources, Rules};
-use pgloom_kit::{Cluster, Notes, Result, Value, invalid, invalid_config};
+use pgloom_kit::{Cluster, Result, Value, Warnings, invalid, invalid_config};
 
 use crate::config::Poolers;
 use crate::size::Size;
 use crate::spec::{Section, Spec};
 
-/// Fewer instances pool nothing.
+/// The lowest number of instances.
 const MIN_INSTANCES: i64 = 1;
 
-/// A pooler's settings.
+/// The settings of a pooler.
 pub struct Pooler {
-    /// The role that looks passwords up.
+    /// The role that PgBouncer logs in as; it may call the lookup function.
     pub user: String,
-    /// The schema of the look-up function.
+    /// The schema of the lookup function.
     pub schema: String,
-    /// `transaction` or `session`.
+    /// `pool_mode` of PgBouncer: `transaction` or `session`.
     pub mode: String,
-    /// The image.
+    /// The container's image.
     pub image: String,
-    /// How many instances.
+    /// The number of pods.
     pub instances: i64,
-    /// The connections of each.
+    /// The pool sizes of each pod.
     pub size: Size,
-    /// What each may take, as a container's `resources`.
+    /// The container's `resources`.
     pub resources: Value,
 }
 
 impl Pooler {
-    /// Works the settings out.
+    /// The settings of a cluster's poolers.
     ///
     /// # Errors
-    /// If the mode is unknown, an amount cannot be read, or the configured role is one that a pooler must not have.
-    pub fn resolve(cluster: &Cluster<Spec>, config: &Poolers, notes: &mut Notes) -> Result<Self> {
-        let (section, path) = cluster.spec.section(notes);
+    /// If the section is given in two spellings, the mode is unknown, a quantity cannot be read, or the configured role
+    /// is a system role.
+    pub fn resolve(cluster: &Cluster<Spec>, config: &Poolers, warnings: &mut Warnings) -> Result<Self> {
+        let (section, path) = cluster.spec.section()?;
         let nothing = Section::default();
         let section = section.unwrap_or(&nothing);
-        let instances = instances(section, path, config, notes);
+        let instances = instances(section, path, config, warnings)?;
         let connections = section.max_db_connections.unwrap_or(config.connection_pooler_max_db_connections);
         Ok(Self {
-            user: user(section, path, config, notes)?,
+            user: user(section, path, config, warnings)?,
             schema: either(&section.schema, &config.connection_pooler_schema),
             mode: mode(section, path, config)?,
             image: either(&section.docker_image, &config.connection_pooler_image),
             instances,
-            size: size(connections, instances, path, notes),
-            resources: resources(&section.resources, path, config, notes)?,
+            size: size(connections, instances, path, warnings),
+            resources: resources(&section.resources, path, config, warnings)?,
         })
     }
 }
 
+/// The manifest's value, or if that is empty the configured one.
 fn either(own: &Option<String>, configured: &str) -> String {
-    own.as_deref().filter(|own| !own.is_empty()).unwrap_or(configured).to_owned()
+    let own = field::text(own);
+    if own.is_empty() { configured } else { own }.to_owned()
 }
 
-/// The role, decided once: what is not fit for a pooler is replaced by the configured role wherever it is named.
-fn user(section: &Section, path: &str, config: &Poolers, notes: &mut Notes) -> Result<String> {
+/// The role. A system role or a protected role is replaced by the configured role.
+fn user(section: &Section, path: &str, config: &Poolers, warnings: &mut Warnings) -> Result<String> {
     let configured = &config.connection_pooler_user;
     if is_system(configured, config) || configured.is_empty() {
-        return Err(invalid_config(
-            [
-                "connection_pooler_user is \"",
-                configured,
-                "\", which a pooler cannot be; set a role of its own, as in pooler",
-            ]
-            .concat(),
-        ));
+        return Err(invalid_config(format!(
+            "connection_pooler_user is \"{configured}\", which a pooler cannot use; set another role, as in pooler"
+        )));
     }
     let requested = either(&section.user, configured);
     let reason = match () {
@@ -74,10 +73,10 @@ fn user(section: &Section, path: &str, config: &Poolers, notes: &mut Notes) -> R
         () if section.user.is_some() && config.protected_role_names.contains(&requested) => "a protected role",
         () => return Ok(requested),
     };
-    notes.warn(
-        [path, ".user"].concat(),
-        ["the pooler cannot be ", &requested, ", which is ", reason, "; it is ", configured].concat(),
-        "name a role of its own, or leave the field out",
+    warnings.warn(
+        format!("{path}.user"),
+        format!("the pooler cannot use the role {requested}, which is {reason}; it uses {configured}"),
+        "write another role, or remove the field",
     );
     Ok(configured.clone())
 }
@@ -90,50 +89,44 @@ fn mode(section: &Section, path: &str, config: &Poolers) -> Result<String> {
     let mode = either(&section.mode, &config.connection_pooler_mode);
     match mode.as_str() {
         "transaction" | "session" => Ok(mode),
-        _ if section.mode.as_ref().is_none_or(String::is_empty) => Err(invalid_config(
-            ["connection_pooler_mode is \"", &mode, "\"; set it to transaction or session"].concat(),
-        )),
+        _ if section.mode.as_ref().is_none_or(String::is_empty) => {
+            Err(invalid_config(format!("connection_pooler_mode is \"{mode}\"; set it to transaction or session")))
+        }
         _ => Err(invalid(
-            [path, ".mode"].concat(),
-            ["\"", &mode, "\" is no pool mode"].concat(),
-            "use transaction or session",
+            format!("{path}.mode"),
+            format!("\"{mode}\" is not a pool mode"),
+            "write transaction or session",
         )),
     }
 }
 
-fn instances(section: &Section, path: &str, config: &Poolers, notes: &mut Notes) -> i64 {
-    let instances = section.instances().unwrap_or(config.connection_pooler_number_of_instances);
+fn instances(section: &Section, path: &str, config: &Poolers, warnings: &mut Warnings) -> Result<i64> {
+    let instances = section.instances(path)?.unwrap_or(config.connection_pooler_number_of_instances);
     if instances < MIN_INSTANCES {
-        notes.warn(
-            [path, ".numberOfInstances"].concat(),
-            ["a pooler has at least 1 instance, not ", &instances.to_string()].concat(),
-            "raise the number, or set enableConnectionPooler to false",
+        warnings.warn(
+            format!("{path}.numberOfInstances"),
+            format!("the pooler runs with {MIN_INSTANCES} instance instead of {instances}"),
+            "write at least 1, or set enableConnectionPooler to false",
         );
     }
-    instances.max(MIN_INSTANCES)
+    Ok(instances.max(MIN_INSTANCES))
 }
 
-fn size(connections: i64, instances: i64, path: &str, notes: &mut Notes) -> Size {
+fn size(connections: i64, instances: i64, path: &str, warnings: &mut Warnings) -> Size {
     let size = Size::of(connections, instances);
-    if size.usual < 1 {
-        notes.warn(
-            [path, ".maxDBConnections"].concat(),
-            [
-                &connections.to_string(),
-                " connections among ",
-                &instances.to_string(),
-                " instances leave none for a pool",
-            ]
-            .concat(),
-            "allow at least 2 connections for each instance",
+    if size.default_pool_size < 1 {
+        warnings.warn(
+            format!("{path}.maxDBConnections"),
+            format!("{connections} connections for {instances} instances are too few: the size of a pool is 0"),
+            "write at least 2 connections for each instance",
         );
     }
     size
 }
 
-fn resources(given: &Resources, path: &str, config: &Poolers, notes: &mut Notes) -> Result<Value> {
+fn resources(given: &Resources, path: &str, config: &Poolers, warnings: &mut Warnings) -> Result<Value> {
     let rules = Rules {
-        path: &[path, ".resources"].concat(),
+        path: &format!("{path}.resources"),
         defaults: Defaults {
             cpu_request: &config.connection_pooler_default_cpu_request,
             memory_request: &config.connection_pooler_default_memory_request,
@@ -143,5 +136,5 @@ fn resources(given: &Resources, path: &str, config: &Poolers, notes: &mut Notes)
         bounds: Bounds::default(),
         memory_request_to_limit: config.set_memory_request_to_limit,
     };
-    rules.requirements(given, notes)
+    rules.requirements(given, warnings)
 }

@@ -1,12 +1,12 @@
-//! The fields of the manifest that the plugin reads, in every spelling that there ever was.
+//! The fields of the manifest that the plugin reads, in all spellings that the Zalando operator accepts.
 
 use pgloom_kit::metadata::{Map, Role};
 use pgloom_kit::resources::Resources;
 use pgloom_kit::service::Exposure;
-use pgloom_kit::{Notes, Value, fields, spec};
+use pgloom_kit::tls::Tls;
+use pgloom_kit::{Result, Value, fields, invalid, spec};
 
 use crate::config::Poolers;
-use crate::tls::Tls;
 
 spec! {
     /// `spec` of the manifest.
@@ -23,19 +23,19 @@ spec! {
         master_port: Option<u16> = "masterPoolerNodePort",
         replica_port: Option<u16> = "replicaPoolerNodePort",
         standby: Value = "standby",
-        /// Networks that reach a load balancer.
+        /// `loadBalancerSourceRanges` of Services.
         pub allowed_source_ranges: Vec<String> = "allowedSourceRanges",
-        /// Annotations of every Service.
+        /// The manifest's annotations for all Services.
         pub service_annotations: Map = "serviceAnnotations",
         master_service_annotations: Map = "masterServiceAnnotations",
         replica_service_annotations: Map = "replicaServiceAnnotations",
-        /// Annotations of every pod.
+        /// The manifest's annotations for pods.
         pub pod_annotations: Map = "podAnnotations",
-        /// Which taints of nodes pods bear.
+        /// As in `PodSpec.tolerations`.
         pub tolerations: Vec<Value> = "tolerations",
-        /// On which nodes pods are put.
+        /// As in `Affinity.nodeAffinity`.
         pub node_affinity: Value = "nodeAffinity",
-        /// The group that owns a pod's volumes.
+        /// `fsGroup` of pods.
         pub fs_group: Option<i64> = "spiloFSGroup",
         /// The cluster's own certificate.
         pub tls: Tls = "tls",
@@ -43,71 +43,60 @@ spec! {
 }
 
 fields! {
-    /// `spec.connectionPooler`. Empty texts count as left out.
+    /// `spec.connectionPooler`. An empty string means a missing field.
     pub struct Section {
         number_of_instances: Option<i64> = "numberOfInstances",
-        number_of_instances_guide: Option<i64> = "number_of_instances",
-        /// The role that looks passwords up.
+        number_of_instances_old: Option<i64> = "number_of_instances",
+        /// The role that PgBouncer logs in as.
         pub user: Option<String> = "user",
-        /// The schema of the look-up function.
+        /// The schema of the lookup function.
         pub schema: Option<String> = "schema",
         /// `transaction` or `session`.
         pub mode: Option<String> = "mode",
-        /// The image.
+        /// The container's image.
         pub docker_image: Option<String> = "dockerImage",
-        /// Connections to one database, of all instances together.
+        /// Server connections to one database, of all instances together.
         pub max_db_connections: Option<i64> = "maxDBConnections",
-        /// What each instance may take.
+        /// `resources` of each instance's container.
         pub resources: Resources = "resources",
     }
 }
 
+const FLAG: &str = "spec.enableConnectionPooler";
+const OLD_FLAG: &str = "spec.enableConnectionPool";
 const SECTION: &str = "spec.connectionPooler";
 const OLD_SECTION: &str = "spec.connectionPool";
 
 impl Spec {
-    /// In front of whom there is a pooler: for the leader the flag decides, or without one the presence of the section; for
-    /// the replicas a flag of their own.
-    pub fn roles(&self, notes: &mut Notes) -> Vec<Role> {
-        let flag = self.enabled.or(self.enabled_old);
-        if self.enabled.is_some_and(|flag| self.enabled_old.is_some_and(|old| old != flag)) {
-            notes.warn(
-                "spec.enableConnectionPool",
-                "enableConnectionPool and enableConnectionPooler contradict each other; the latter counts",
-                "keep enableConnectionPooler only",
-            );
-        }
-        let master = flag.unwrap_or(self.section.is_some() || self.section_old.is_some());
+    /// The roles that have a pooler. The leader has one if the flag says so, or without a flag if there is the section;
+    /// the replicas have a flag of their own.
+    ///
+    /// # Errors
+    /// If the flag is given in two spellings.
+    pub fn roles(&self) -> Result<Vec<Role>> {
+        let flag = one_of((FLAG, &self.enabled), (OLD_FLAG, &self.enabled_old))?;
+        let leader = flag.copied().unwrap_or(self.section.is_some() || self.section_old.is_some());
         let replica = self.enabled_replica.unwrap_or_default();
-        [(Role::Master, master), (Role::Replica, replica)]
+        Ok([(Role::Leader, leader), (Role::Replica, replica)]
             .into_iter()
-            .filter(|(_, on)| *on)
+            .filter(|(_, is_on)| *is_on)
             .map(|(role, _)| role)
-            .collect()
+            .collect())
     }
 
-    /// The section, and how the manifest spells it; the current spelling counts if there are both.
-    pub fn section(&self, notes: &mut Notes) -> (Option<&Section>, &'static str) {
-        match (&self.section, &self.section_old) {
-            (Some(section), old) => {
-                if old.is_some() {
-                    notes.warn(
-                        OLD_SECTION,
-                        "connectionPool is ignored, because there is connectionPooler too",
-                        "keep connectionPooler only",
-                    );
-                }
-                (Some(section), SECTION)
-            }
-            (None, Some(section)) => (Some(section), OLD_SECTION),
-            (None, None) => (None, SECTION),
-        }
+    /// The section, and its path in the manifest.
+    ///
+    /// # Errors
+    /// If it is given in two spellings.
+    pub fn section(&self) -> Result<(Option<&Section>, &'static str)> {
+        let section = one_of((SECTION, &self.section), (OLD_SECTION, &self.section_old))?;
+        Ok((section, if self.section_old.is_some() { OLD_SECTION } else { SECTION }))
     }
 
-    /// From where the pooler of a role is reached.
+    /// The exposure of the Service of a role's pooler.
     pub fn exposure(&self, role: Role, config: &Poolers) -> Exposure {
         match role {
-            Role::Master => Exposure::of(
+            Role::Leader => Exposure::of(
                 self.master_load_balancer.unwrap_or(config.enable_master_pooler_load_balancer),
                 self.master_node_port.unwrap_or(config.enable_master_pooler_node_port),
                 self.master_port,
@@ -120,23 +109,42 @@ impl Spec {
         }
     }
 
-    /// Annotations of the Services of a role.
+    /// The manifest's annotations for Services of a role.
     pub fn role_service_annotations(&self, role: Role) -> &Map {
         match role {
-            Role::Master => &self.master_service_annotations,
+            Role::Leader => &self.master_service_annotations,
             Role::Replica => &self.replica_service_annotations,
         }
     }
 
-    /// Whether the cluster follows another one.
+    /// Whether the cluster is a standby of another one.
     pub fn is_standby(&self) -> bool {
         !self.standby.is_null()
     }
 }
 
 impl Section {
-    /// How many instances, in either spelling.
-    pub fn instances(&self) -> Option<i64> {
-        self.number_of_instances.or(self.number_of_instances_guide)
+    /// The number of instances; `path` is that of the section.
+    ///
+    /// # Errors
+    /// If it is given in two spellings.
+    pub fn instances(&self, path: &str) -> Result<Option<i64>> {
+        let (current, old) = (format!("{path}.numberOfInstances"), format!("{path}.number_of_instances"));
+        Ok(one_of((&current, &self.number_of_instances), (&old, &self.number_of_instances_old))?.copied())
+    }
+}
+
+/// The value of a field that has a current and an old spelling, each with its path.
+///
+/// # Errors
+/// If the manifest has both: which one is meant is not known.
+fn one_of<'a, T>(current: (&str, &'a Option<T>), old: (&str, &'a Option<T>)) -> Result<Option<&'a T>> {
+    match (current.1, old.1) {
+        (Some(_), Some(_)) => Err(invalid(
+            old.0,
+            format!("{} and {} are two spellings of one field", old.0, current.0),
+            format!("remove {}", old.0),
+        )),
+        (value, None) | (None, value) => Ok(value.as_ref()),
     }
 }

@@ -1,60 +1,59 @@
-//! In front of whom a pooler stands, and how its objects are called and labelled.
+//! The pods that a pooler connects to, and the names and labels of its objects.
 
 use pgloom_kit::metadata::{Map, Metadata, Role};
 use pgloom_kit::{Cluster, Result, invalid};
 
 const APPLICATION: (&str, &str) = ("application", "db-connection-pooler");
-/// The label that tells poolers apart.
-pub const POOLER: &str = "connection-pooler";
-/// The role whose Secret is labelled like the pooler's own objects.
-const USUAL_USER: &str = "pooler";
-/// What a Service's name and a label's value may have.
+/// The label whose value is the pooler's name.
+pub const POOLER_LABEL: &str = "connection-pooler";
+/// The role whose Secret has labels like the pooler's own objects.
+const DEFAULT_USER: &str = "pooler";
+/// The longest name of a Service, and the longest value of a label, in characters.
 const MAX_NAME: usize = 63;
 
 /// The pooler of one role of database pods.
 pub struct Target {
-    /// Whose pooler it is.
+    /// The role of the pods.
     pub role: Role,
     /// The name of its Deployment and Service.
     pub name: String,
-    /// The database Service behind it.
+    /// The database's Service that it connects to.
     pub host: String,
-    /// The Secret of its `userlist.txt`.
+    /// The name of the Secret with its `userlist.txt`.
     pub user_list: String,
-    /// What its Service and pods are selected by.
+    /// The labels by which its Deployment selects its pods.
     pub selector: Map,
-    /// What its Deployment and pods carry.
+    /// The labels of its Deployment and pods.
     pub labels: Map,
 }
 
 impl Target {
-    /// The pooler in front of `role`.
+    /// The pooler in front of the pods of `role`.
     ///
     /// # Errors
-    /// If its name would be too long for a Service.
+    /// If its name is too long for a Service.
     pub fn of<S>(cluster: &Cluster<S>, metadata: &Metadata, role: Role) -> Result<Self> {
         let suffix = match role {
-            Role::Master => "",
+            Role::Leader => "",
             Role::Replica => "-repl",
         };
-        let name = [&pooler_name(&cluster.name), suffix].concat();
+        let name = format!("{}{suffix}", pooler_name(&cluster.name));
         if name.len() > MAX_NAME {
             return Err(invalid(
                 "metadata.name",
-                ["its pooler would be called ", &name, ", which is longer than the 63 characters of a Service's name"]
-                    .concat(),
-                "give the cluster a shorter name, or do without this pooler",
+                format!("the name of the pooler's Service, {name}, is longer than 63 characters"),
+                "choose a shorter name for the cluster, or switch this pooler off",
             ));
         }
         let mark = |mut labels: Map| {
             labels.insert(APPLICATION.0.to_owned(), APPLICATION.1.to_owned());
-            labels.insert(POOLER.to_owned(), name.clone());
+            labels.insert(POOLER_LABEL.to_owned(), name.clone());
             labels
         };
         Ok(Self {
             role,
-            host: [cluster.name.as_str(), suffix].concat(),
-            user_list: [name.as_str(), "-u"].concat(),
+            host: format!("{}{suffix}", cluster.name),
+            user_list: format!("{name}-u"),
             selector: mark(metadata.selector(cluster)),
             labels: mark(metadata.role_labels(cluster, role)),
             name,
@@ -63,19 +62,19 @@ impl Target {
 }
 
 fn pooler_name(cluster: &str) -> String {
-    [cluster, "-pooler"].concat()
+    format!("{cluster}-pooler")
 }
 
-/// How the Secret of the pooler's role differs in labels from those of other roles: it is found by the pooler's, and by
-/// nobody's team. A role that the manifest names has a Secret like every other role.
+/// The labels in which the Secret of the default role differs from the Secrets of other roles: it has the pooler's
+/// labels, and the values of others are empty. A role of the manifest has a Secret like any other role.
 pub fn credential_labels<S>(cluster: &Cluster<S>, metadata: &Metadata, user: &str) -> Vec<(String, String)> {
-    if user != USUAL_USER {
+    if user != DEFAULT_USER {
         return Vec::new();
     }
     let mut labels = metadata.labels(cluster);
     labels.values_mut().for_each(String::clear);
     labels.extend(metadata.selector(cluster));
     labels.insert(APPLICATION.0.to_owned(), APPLICATION.1.to_owned());
-    labels.insert(POOLER.to_owned(), pooler_name(&cluster.name));
+    labels.insert(POOLER_LABEL.to_owned(), pooler_name(&cluster.name));
     labels.into_iter().collect()
 }

@@ -1,23 +1,23 @@
-//! Sidecars: containers that run beside the database, see its files and know its superuser.
+//! Sidecars: further containers in the database's pod, with access to its files and its superuser.
 
-use pgloom_kit::container::{DataVolume, Shared, to_pod};
+use pgloom_kit::container::{DataVolume, SharedVolumes, pod_contribution};
+use pgloom_kit::json::object;
 use pgloom_kit::metadata::Map;
-use pgloom_kit::object::object;
 use pgloom_kit::resources::PodResources;
-use pgloom_kit::{Description, NoSettings, Notes, Plugin, Response, Result, Value, kind};
+use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, Warnings, kind};
 use pgloom_kit::{operator_config, operator_config_groups, register, spec};
 
-mod access;
-mod join;
+mod inject;
 mod manifest;
+mod merge;
 mod platform;
 
-/// The plugin.
+/// The plugin: containers of the cluster's StatefulSet.
 pub struct Sidecars;
 
 type Request = pgloom_kit::Request<Sidecars>;
 
-/// The selector of the cluster's StatefulSet as it is.
+/// The id of the selector of the cluster's existing StatefulSet.
 const RUNNING: &str = "running";
 
 spec! {
@@ -31,7 +31,7 @@ spec! {
 operator_config_groups! {
     /// All keys, by topic.
     pub struct Config {
-        shared: Shared,
+        shared: SharedVolumes,
         resources: PodResources,
         containers: Containers,
         scalyr: Scalyr,
@@ -39,13 +39,13 @@ operator_config_groups! {
 }
 
 operator_config! {
-    /// Which sidecars there are, and whom they log in as.
+    /// The platform's sidecars, and the role that sidecars log in as.
     pub struct Containers {
         /// Whether manifests may have sidecars.
         enable_sidecars: bool,
-        /// Containers beside every database, whole.
+        /// Complete containers for every cluster.
         sidecars: Vec<Value>,
-        /// Images of further ones, by the container's name.
+        /// Images of further containers, by the container's name.
         sidecar_docker_images: Map,
         super_username: String,
         secret_name_template: String,
@@ -71,7 +71,7 @@ impl Plugin for Sidecars {
     type Settings = NoSettings;
 
     fn describe() -> Description {
-        Description::of::<Self>("sidecars", env!("CARGO_PKG_VERSION"), "Runs further containers beside the database.")
+        Description::of::<Self>("sidecars", env!("CARGO_PKG_VERSION"), "Runs further containers in the database's pod.")
             .when_manifest("/spec/sidecars")
             .when_config("sidecars")
             .when_config("sidecar_docker_images")
@@ -83,21 +83,20 @@ impl Plugin for Sidecars {
     }
 
     fn mutate(request: &Request) -> Result<Response> {
-        let mut notes = Notes::default();
-        let mut sidecars = join::Sidecars::default();
-        // Of two with one name the first stays.
-        for (path, sidecar) in manifest::sidecars(request, &mut notes)? {
-            sidecars.add(&path, sidecar, &mut notes)?;
+        let mut warnings = Warnings::default();
+        let mut sidecars = merge::Merged::default();
+        for (path, sidecar) in manifest::sidecars(request, &mut warnings)? {
+            sidecars.add(&path, sidecar, &mut warnings)?;
         }
-        for sidecar in platform::sidecars(request, &mut notes)? {
-            sidecars.add("", sidecar, &mut notes)?;
+        for sidecar in platform::sidecars(request, &mut warnings)? {
+            sidecars.add("", sidecar, &mut warnings)?;
         }
-        let containers = access::grant(request, sidecars, &mut notes)?;
+        let containers = inject::inject(request, sidecars, &mut warnings)?;
         if containers.is_empty() {
-            return Ok(Response::new().with(notes));
+            return Ok(Response::new().with(warnings));
         }
         let pod = object([("containers", Value::Array(containers))]);
-        Ok(Response::new().apply(to_pod(&request.cluster.name, pod)).with(notes))
+        Ok(Response::new().apply(pod_contribution(&request.cluster.name, pod)).with(warnings))
     }
 }
 

@@ -1,36 +1,34 @@
-//! The platform's sidecars, beside every database: whole containers, images by name, and the one of Scalyr.
+//! The sidecars of the operator configuration, in every cluster: complete containers, images by name, and Scalyr's.
 
 use pgloom_kit::container::{env, name_of};
-use pgloom_kit::object::{object, text, unless_empty};
+use pgloom_kit::json::{is_set, object, text, unless_empty};
 use pgloom_kit::resources::{Bounds, Defaults, Resources, Rules};
-use pgloom_kit::{Notes, Result, Value, invalid_config};
+use pgloom_kit::{Result, Value, Warnings, invalid_config};
 
 use crate::{Request, manifest};
 
 /// The containers, in order of precedence.
-pub fn sidecars(request: &Request, notes: &mut Notes) -> Result<Vec<Value>> {
+pub fn sidecars(request: &Request, warnings: &mut Warnings) -> Result<Vec<Value>> {
     let config = &request.config;
     let mut sidecars = Vec::new();
     for container in &config.containers.sidecars {
         sidecars.push(whole(container)?);
     }
     for (name, image) in &config.containers.sidecar_docker_images {
-        let resources = requirements(request, config.resources.defaults(), notes)?;
+        let resources = requirements(request, config.resources.defaults(), warnings)?;
         sidecars.push(by_image(name, image, resources, Value::Null));
     }
-    sidecars.extend(scalyr(request, notes)?);
+    sidecars.extend(scalyr(request, warnings)?);
     Ok(sidecars)
 }
 
-/// A container of the operator configuration is taken as it is.
+/// A container of the operator configuration is used as it is.
 fn whole(container: &Value) -> Result<Value> {
     let mut container = container.clone();
-    if name_of(&container).is_empty() || unless_empty(container.get("image").cloned().unwrap_or_default()).is_null() {
-        return Err(invalid_config("sidecars: every container needs a name and an image"));
+    if name_of(&container).is_empty() || !is_set(&container, "image") {
+        return Err(invalid_config("sidecars: a container has no name or no image; add them"));
     }
-    if let Some(fields) = container.as_object_mut() {
-        manifest::complete(fields);
-    }
+    manifest::complete(&mut container);
     Ok(container)
 }
 
@@ -44,26 +42,26 @@ fn by_image(name: &str, image: &str, resources: Value, env: Value) -> Value {
     ])
 }
 
-fn requirements(request: &Request, defaults: Defaults<'_>, notes: &mut Notes) -> Result<Value> {
+fn requirements(request: &Request, defaults: Defaults<'_>, warnings: &mut Warnings) -> Result<Value> {
     let rules = Rules {
         path: "spec.sidecars",
         defaults,
         bounds: Bounds::default(),
         memory_request_to_limit: request.config.resources.set_memory_request_to_limit,
     };
-    rules.requirements(&Resources::default(), notes)
+    rules.requirements(&Resources::default(), warnings)
 }
 
-/// Ships logs to Scalyr, if the platform has a key and an image for it.
-fn scalyr(request: &Request, notes: &mut Notes) -> Result<Option<Value>> {
+/// The container that ships logs to Scalyr, if key and image are configured.
+fn scalyr(request: &Request, warnings: &mut Warnings) -> Result<Option<Value>> {
     let scalyr = &request.config.scalyr;
     match (scalyr.scalyr_api_key.is_empty(), scalyr.scalyr_image.is_empty()) {
         (true, true) => return Ok(None),
         (false, false) => {}
         (no_key, _) => {
             let missing = if no_key { "scalyr_api_key" } else { "scalyr_image" };
-            notes.warn_platform(
-                ["the Scalyr sidecar does not run, because ", missing, " is empty"].concat(),
+            warnings.warn_platform(
+                format!("the Scalyr sidecar does not run, because {missing} is empty"),
                 "set both scalyr_api_key and scalyr_image in the operator configuration, or neither",
             );
             return Ok(None);
@@ -74,18 +72,18 @@ fn scalyr(request: &Request, notes: &mut Notes) -> Result<Option<Value>> {
     if !scalyr.scalyr_server_url.is_empty() {
         variables.push(env("SCALYR_SERVER_URL", &scalyr.scalyr_server_url));
     }
-    let usual = request.config.resources.defaults();
+    let general = request.config.resources.defaults();
     let defaults = Defaults {
-        cpu_request: either(&scalyr.scalyr_cpu_request, usual.cpu_request),
-        memory_request: either(&scalyr.scalyr_memory_request, usual.memory_request),
-        cpu_limit: either(&scalyr.scalyr_cpu_limit, usual.cpu_limit),
-        memory_limit: either(&scalyr.scalyr_memory_limit, usual.memory_limit),
+        cpu_request: either(&scalyr.scalyr_cpu_request, general.cpu_request),
+        memory_request: either(&scalyr.scalyr_memory_request, general.memory_request),
+        cpu_limit: either(&scalyr.scalyr_cpu_limit, general.cpu_limit),
+        memory_limit: either(&scalyr.scalyr_memory_limit, general.memory_limit),
     };
-    let resources = requirements(request, defaults, notes)?;
+    let resources = requirements(request, defaults, warnings)?;
     Ok(Some(by_image("scalyr-sidecar", &scalyr.scalyr_image, resources, Value::Array(variables))))
 }
 
-/// Its own amount, or where that is empty the one of every container.
-fn either<'a>(own: &'a str, usual: &'a str) -> &'a str {
-    if own.is_empty() { usual } else { own }
+/// The own quantity, or if that is empty the default of every container.
+fn either<'a>(own: &'a str, default: &'a str) -> &'a str {
+    if own.is_empty() { default } else { own }
 }

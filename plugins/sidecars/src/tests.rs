@@ -1,4 +1,4 @@
-//! What the plugin promises.
+//! Tests of the plugin.
 
 use pgloom_kit::testing::upstream::{cases, difference};
 use pgloom_kit::testing::{Answer, Call, operator_config, reason};
@@ -39,9 +39,9 @@ fn mounts(container: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn the_recorded_sidecars_are_made_as_they_were() {
+fn sidecars_are_as_recorded() {
     let mut compared = 0;
-    for case in cases("the_recorded_sidecars_are_made_as_they_were") {
+    for case in cases("sidecars_are_as_recorded") {
         let answer = case.call().mutate::<Sidecars>().unwrap();
         let name = case.manifest["metadata"]["name"].as_str().unwrap();
         let recorded = case.created("StatefulSet", |made| made == name)[0];
@@ -51,7 +51,7 @@ fn the_recorded_sidecars_are_made_as_they_were() {
         assert_eq!(made.len(), recorded.len(), "{}", case.name);
         for (made, recorded) in made.iter().zip(recorded) {
             let mut recorded = recorded.clone();
-            // These mounts come from the step of additional volumes.
+            // These mounts are those of the additional-volumes plugin.
             let others = case.manifest["spec"]["additionalVolumes"].as_array();
             let others: Vec<&Value> = others.into_iter().flatten().map(|volume| &volume["name"]).collect();
             recorded["volumeMounts"].as_array_mut().unwrap().retain(|mount| !others.contains(&&mount["name"]));
@@ -64,7 +64,7 @@ fn the_recorded_sidecars_are_made_as_they_were() {
 }
 
 #[test]
-fn any_field_of_a_container_is_passed_on() {
+fn any_field_of_a_container_is_kept() {
     let fields = json!({
         "name": "exporter",
         "image": "quay.io/exporter:1",
@@ -90,7 +90,7 @@ fn any_field_of_a_container_is_passed_on() {
 }
 
 #[test]
-fn the_four_variables_come_first_and_are_not_overridden() {
+fn the_four_variables_are_first_and_cannot_be_overridden() {
     let env = json!([{"name": "USEFUL", "value": "x"}, {"name": "postgres_user", "value": "mine"}]);
     let answer = call(json!([{"name": "a", "image": "i", "env": env}]), json!({"super_username": "pgadmin"})).unwrap();
     let made = &containers(&answer)[0];
@@ -105,14 +105,14 @@ fn the_four_variables_come_first_and_are_not_overridden() {
 }
 
 #[test]
-fn a_sidecar_without_a_name_is_called_by_its_place() {
+fn a_sidecar_without_a_name_is_named_after_its_index() {
     let answer =
         call(json!([{"name": "a", "image": "i"}, {"image": "i"}, {"name": "", "image": "i"}]), json!({})).unwrap();
     assert_eq!(names(&answer), ["a", "sidecar-1", "sidecar-2"]);
 }
 
 #[test]
-fn the_manifests_sidecar_takes_the_place_of_the_platforms() {
+fn a_sidecar_of_the_manifest_replaces_the_platforms() {
     let config = json!({
         "sidecars": [
             {"name": "global", "image": "global:1", "command": ["run"], "resources": {"limits": {"cpu": "7"}}},
@@ -126,7 +126,7 @@ fn the_manifests_sidecar_takes_the_place_of_the_platforms() {
     assert_eq!(names(&answer), ["own", "replaced", "global", "deprecated", "scalyr-sidecar"]);
     let [_, replaced, global, deprecated, scalyr] = containers(&answer) else { panic!("five") };
     assert_eq!(replaced["image"], "own:1");
-    assert_eq!(global["resources"], json!({"limits": {"cpu": "7"}}), "taken as it is");
+    assert_eq!(global["resources"], json!({"limits": {"cpu": "7"}}), "unchanged");
     assert_eq!(global["command"], json!(["run"]));
     assert_eq!(mounts(global), ["/home/postgres/pgdata"]);
     let defaults = json!({"requests": {"cpu": "100m", "memory": "100Mi"}, "limits": {"cpu": "1", "memory": "500Mi"}});
@@ -138,8 +138,8 @@ fn the_manifests_sidecar_takes_the_place_of_the_platforms() {
     assert_eq!(
         answer.messages(),
         [
-            "the sidecar replaced takes the place of the platform's",
-            "the operator configuration has more than one sidecar global; the first one runs",
+            "the sidecar replaced replaces the platform's sidecar of that name",
+            "the operator configuration has several sidecars global; the first one runs",
         ]
     );
 }
@@ -153,7 +153,7 @@ fn of_two_sidecars_with_one_name_the_first_runs() {
 }
 
 #[test]
-fn scalyr_needs_key_and_image() {
+fn scalyr_needs_a_key_and_an_image() {
     for (config, missing) in
         [(json!({"scalyr_image": "scalyr:1"}), "scalyr_api_key"), (json!({"scalyr_api_key": "sealed"}), "scalyr_image")]
     {
@@ -164,7 +164,7 @@ fn scalyr_needs_key_and_image() {
 }
 
 #[test]
-fn resources_are_defaulted_one_by_one_and_have_no_least_limit() {
+fn each_missing_resource_gets_its_default_and_there_is_no_lowest_limit() {
     let resources =
         json!({"limits": {"cpu": "200m", "memory": "0.7Gi"}, "requests": {"cpu": 1, "ephemeral-storage": "1Gi"}});
     let sidecars = json!([{"name": "a", "image": "i", "resources": {"limits": resources["limits"]}}]);
@@ -185,7 +185,7 @@ fn resources_are_defaulted_one_by_one_and_have_no_least_limit() {
 }
 
 #[test]
-fn the_platforms_volumes_are_shared_and_a_mount_of_ones_own_stays() {
+fn the_platforms_volumes_are_mounted_unless_the_path_is_in_use() {
     let config = json!({
         "additional_secret_mount": "some-secret",
         "additional_secret_mount_path": "/some/dir",
@@ -200,7 +200,7 @@ fn the_platforms_volumes_are_shared_and_a_mount_of_ones_own_stays() {
 }
 
 #[test]
-fn the_data_volume_is_mounted_by_the_same_folder_as_in_the_database() {
+fn the_data_volume_is_mounted_by_the_same_sub_path_as_in_the_database() {
     let mut manifest = manifest(json!([{"image": "i"}]));
     manifest["spec"]["volume"]["subPath"] = json!("sub");
     let answer = Call::new(&manifest).operator_config(&operator_config(&json!({}))).mutate::<Sidecars>().unwrap();
@@ -217,7 +217,7 @@ fn a_port_without_a_protocol_is_tcp() {
 }
 
 #[test]
-fn a_new_cluster_is_refused_if_sidecars_are_switched_off_and_a_running_one_goes_on_without() {
+fn if_sidecars_are_disabled_a_new_cluster_is_refused_and_a_running_one_continues_without() {
     let config = json!({"enable_sidecars": false, "sidecar_docker_images": {"global": "img"}});
     let failure = call(json!([{"image": "i"}]), config.clone()).unwrap_err();
     assert_eq!(reason(&failure), "spec.sidecars: sidecar containers specified but disabled in configuration");
@@ -233,16 +233,20 @@ fn a_new_cluster_is_refused_if_sidecars_are_switched_off_and_a_running_one_goes_
 }
 
 #[test]
-fn a_bad_entry_is_refused_with_its_path() {
+fn an_invalid_entry_is_refused_with_its_path() {
     for (sidecar, expected) in [
-        (json!("i"), "spec.sidecars[0]: the entry is no container"),
-        (json!({"name": "a"}), "spec.sidecars[0].image: the sidecar has no image"),
-        (json!({"name": "a", "image": ""}), "spec.sidecars[0].image: the sidecar has no image"),
-        (json!({"name": "postgres", "image": "i"}), "spec.sidecars[0].name: the name postgres is the database's own"),
+        (json!("i"), "spec.sidecars[0]: the entry is not a container"),
+        (json!({"name": "a"}), "spec.sidecars[0].image: the container a has no image"),
+        (json!({"image": ""}), "spec.sidecars[0].image: the container sidecar-0 has no image"),
+        (json!({"name": "A", "image": "i"}), "spec.sidecars[0].name: \"A\" is not a valid name of a container"),
+        (
+            json!({"name": "postgres", "image": "i"}),
+            "spec.sidecars[0].name: postgres is the name of the database's container",
+        ),
         (json!({"image": "i", "env": [{"value": "x"}]}), "spec.sidecars[0].env[0].name: the variable has no name"),
         (
             json!({"image": "i", "resources": {"limits": {"cpu": "much"}}}),
-            "spec.sidecars[0].resources.limits.cpu: \"much\" is no amount of cpu",
+            "spec.sidecars[0].resources.limits.cpu: \"much\" is not a quantity of cpu",
         ),
         (
             json!({"image": "i", "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}}),
@@ -250,7 +254,7 @@ fn a_bad_entry_is_refused_with_its_path() {
         ),
         (
             json!({"image": "i", "resources": {"limits": {"cpu": []}}}),
-            "spec.sidecars[0].resources.limits: this is not a map of quantities, as in cpu: 250m",
+            "spec.sidecars[0].resources.limits: the value is not a map of quantities, as in cpu: 250m",
         ),
     ] {
         assert_eq!(reason(&call(json!([sidecar]), json!({})).unwrap_err()), expected);
@@ -258,7 +262,7 @@ fn a_bad_entry_is_refused_with_its_path() {
 }
 
 #[test]
-fn a_cluster_without_sidecars_is_left_alone() {
+fn a_cluster_without_sidecars_gets_an_empty_answer() {
     let answer = call(json!(null), json!({})).unwrap();
     assert!(answer.objects.is_empty() && answer.response.findings.is_empty());
 }

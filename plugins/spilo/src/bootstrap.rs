@@ -1,7 +1,8 @@
-//! Which variables the sections `clone` and `standby` stand for. The steps of that name set them; they win over the platform's, so
-//! these have to leave room.
+//! The variables that the clone and the standby plugin set for the sections `clone` and `standby`. Those of the
+//! platform's Secret and ConfigMap with the same names are left out, because the manifest wins.
 
 use pgloom_kit::Value;
+use pgloom_kit::json::is_set;
 
 use crate::config::Archive;
 use crate::spec::Spec;
@@ -16,7 +17,7 @@ const CLONE: [(&str, &[&str]); 7] = [
     ("s3_secret_access_key", &["CLONE_AWS_SECRET_ACCESS_KEY"]),
     ("s3_force_path_style", &["CLONE_AWS_S3_FORCE_PATH_STYLE"]),
 ];
-/// What a copy of a running leader takes.
+/// The variables of a clone of a running leader.
 const LEADER: [&str; 4] = ["CLONE_HOST", "CLONE_PORT", "CLONE_USER", "CLONE_PASSWORD"];
 /// Fields of `standby` and the variables that they set.
 const STANDBY: [(&str, &[&str]); 5] = [
@@ -27,12 +28,12 @@ const STANDBY: [(&str, &[&str]); 5] = [
     ("standby_primary_slot_name", &["STANDBY_PRIMARY_SLOT_NAME"]),
 ];
 
-/// Their names.
+/// The names of the variables.
 pub fn variables(spec: &Spec, archive: &Archive) -> Vec<&'static str> {
     let mut names = Vec::new();
-    if is_given(&spec.clone, "cluster") {
+    if is_set(&spec.clone, "cluster") {
         of(&spec.clone, &CLONE, &mut names);
-        match (is_given(&spec.clone, "timestamp"), is_given(&spec.clone, "s3_wal_path")) {
+        match (is_set(&spec.clone, "timestamp"), is_set(&spec.clone, "s3_wal_path")) {
             (false, _) => names.extend(LEADER),
             (true, false) => names.extend(bucket(archive)),
             (true, true) => {}
@@ -44,13 +45,13 @@ pub fn variables(spec: &Spec, archive: &Archive) -> Vec<&'static str> {
 
 fn of(section: &Value, fields: &[(&str, &[&'static str])], names: &mut Vec<&'static str>) {
     for (field, variables) in fields {
-        if is_given(section, field) {
+        if is_set(section, field) {
             names.extend_from_slice(variables);
         }
     }
 }
 
-/// The source's archive in the platform's own bucket.
+/// The variables of a source whose archive is in the platform's bucket.
 fn bucket(archive: &Archive) -> Vec<&'static str> {
     let mut names = vec!["CLONE_WAL_BUCKET_SCOPE_SUFFIX"];
     if !archive.wal_s3_bucket.is_empty() {
@@ -64,12 +65,4 @@ fn bucket(archive: &Archive) -> Vec<&'static str> {
         names.push("CLONE_AZURE_STORAGE_ACCOUNT");
     }
     names
-}
-
-fn is_given(section: &Value, field: &str) -> bool {
-    match section.get(field) {
-        None | Some(Value::Null) => false,
-        Some(Value::String(text)) => !text.is_empty(),
-        Some(_) => true,
-    }
 }

@@ -1,10 +1,10 @@
-//! What the plugin reads of the operator configuration.
+//! The keys of the operator configuration that the plugin reads.
 
 use pgloom_kit::metadata::{Map, Metadata};
 use pgloom_kit::pod::Pods;
 use pgloom_kit::resources::{Bounds, PodResources};
 use pgloom_kit::service::Services;
-use pgloom_kit::{container::Shared, operator_config, operator_config_groups};
+use pgloom_kit::{container::SharedVolumes, operator_config, operator_config_groups};
 
 operator_config_groups! {
     /// All keys, by topic.
@@ -13,9 +13,9 @@ operator_config_groups! {
         pub pods: Pods,
         pub services: Services,
         pub resources: PodResources,
-        pub shared: Shared,
+        pub shared: SharedVolumes,
         pub bounds: ResourceBounds,
-        pub exposure: Exposed,
+        pub exposure: ServiceExposure,
         pub scale: Scale,
         pub pod: DatabasePod,
         pub access: Access,
@@ -24,13 +24,13 @@ operator_config_groups! {
 }
 
 operator_config! {
-    /// What the platform allows the database's container.
+    /// The bounds of the database container's resources.
     pub struct ResourceBounds {
         pub min_cpu_limit: String,
         pub min_memory_limit: String,
         pub max_cpu_request: String,
         pub max_memory_request: String,
-        /// Clusters whose annotation of this name is `true` are free of these bounds.
+        /// The bounds do not apply to a cluster whose annotation of this name is `true`.
         pub ignore_resources_limits_annotation_key: String,
     }
 }
@@ -50,8 +50,8 @@ impl ResourceBounds {
 }
 
 operator_config! {
-    /// How the Services are reached where the manifest says nothing, and the names that earlier releases gave them.
-    pub struct Exposed {
+    /// The exposure of Services whose manifest does not set it, and the DNS names of earlier releases.
+    pub struct ServiceExposure {
         pub enable_master_load_balancer: bool,
         pub enable_replica_load_balancer: bool,
         pub enable_master_node_port: bool,
@@ -62,15 +62,15 @@ operator_config! {
 }
 
 operator_config! {
-    /// How many members a cluster has, and how they come, go and are protected.
+    /// The number of members, their start and stop, and their protection.
     pub struct Scale {
         pub min_instances: i64,
         pub max_instances: i64,
-        /// Clusters whose annotation of this name is `true` are free of these bounds.
+        /// The bounds do not apply to a cluster whose annotation of this name is `true`.
         pub ignore_instance_limits_annotation_key: String,
         pub pod_management_policy: String,
         pub persistent_volume_claim_retention_policy: Map,
-        /// Regular expressions: annotations of the manifest that the StatefulSet carries too.
+        /// Regular expressions: annotations of the manifest that the StatefulSet inherits.
         pub downscaler_annotations: Vec<String>,
         pub enable_pod_disruption_budget: bool,
         pub pdb_master_label_selector: bool,
@@ -85,7 +85,7 @@ impl Scale {
 }
 
 operator_config! {
-    /// What a database pod is made of.
+    /// The pod of a member.
     pub struct DatabasePod {
         pub docker_image: String,
         pub enable_shm_volume: Option<bool>,
@@ -107,7 +107,7 @@ operator_config! {
 }
 
 operator_config! {
-    /// Who may do what in the database, and where the members agree on their leader.
+    /// The roles of the database, and where Patroni keeps the leader lock.
     pub struct Access {
         pub super_username: String,
         pub replication_username: String,
@@ -123,14 +123,14 @@ operator_config! {
 }
 
 impl Access {
-    /// Whether the leader lock is in a ConfigMap: then nobody but Kubernetes writes the leader's endpoints.
+    /// Whether the leader lock is in a ConfigMap. Then Kubernetes, not Patroni, writes the leader's Endpoints.
     pub fn uses_config_maps(&self) -> bool {
         self.etcd_host.is_empty() && self.kubernetes_use_configmaps
     }
 }
 
 operator_config! {
-    /// Where write-ahead logs and server logs are kept.
+    /// The storage of write-ahead logs and server logs.
     pub struct Archive {
         pub wal_s3_bucket: String,
         pub wal_gs_bucket: String,

@@ -1,9 +1,10 @@
-//! The environment of the database's container, which is how Spilo is configured. Its order never changes: another order is
+//! The variables of the database's container, which configure
+//! [Spilo](https://github.com/zalando/spilo/blob/master/ENVIRONMENT.rst). Their order must not change: another order is
 //! another pod template, and that restarts the database.
 
 use pgloom_kit::common::name::secret_name;
 use pgloom_kit::container::{Env, env, env_from_field, env_from_secret, name_of};
-use pgloom_kit::{Notes, Result, Value, invalid, invalid_config, serde_json};
+use pgloom_kit::{Result, Value, Warnings, invalid, invalid_config, serde_json};
 
 use crate::config::{Access, Archive};
 use crate::{Cluster, Request, bootstrap, patroni};
@@ -13,33 +14,30 @@ pub const CONFIG_MAP: &str = "pod-environment-configmap";
 /// The selector of the Secret that `pod_environment_secret` names.
 pub const SECRET: &str = "pod-environment-secret";
 
-/// All variables: first those that make the cluster, which nobody overrides, then those of the manifest, of the platform's
-/// Secret and ConfigMap, and at last the archive's. Of two definitions the first stays.
-pub fn variables(request: &Request, version: &str, notes: &mut Notes) -> Result<Vec<Value>> {
+/// All variables: those that make the cluster, which nothing overrides; those of the manifest; those of the platform's
+/// Secret and ConfigMap; those of the archive. Of several definitions of a name the first one is used.
+pub fn variables(request: &Request, version: &str, warnings: &mut Warnings) -> Result<Vec<Value>> {
     let (cluster, config) = (&request.cluster, &request.config);
     let mut variables = Env::of(own(request, version));
     for (index, entry) in cluster.spec.env.iter().enumerate() {
         let name = name_of(entry);
-        let path = ["spec.env[", &index.to_string(), "].name"].concat();
+        let path = format!("spec.env[{index}].name");
         if name.is_empty() {
-            return Err(invalid(path, "the variable has no name", "write it"));
+            return Err(invalid(path, "the variable has no name", "write its name"));
         }
         if !variables.add(entry.clone()) {
-            notes.warn(
+            warnings.warn(
                 path,
-                [
-                    "the variable ",
-                    name,
-                    " is already set by the operator or by an earlier entry; this value is not used",
-                ]
-                .concat(),
+                format!(
+                    "the variable {name} is already set by the operator or by an earlier entry; this value is not used"
+                ),
                 "remove the entry or give it another name",
             );
         }
     }
-    let claimed = bootstrap::variables(&cluster.spec, &config.archive);
+    let reserved = bootstrap::variables(&cluster.spec, &config.archive);
     for entry in secret(request)?.into_iter().chain(config_map(request)?) {
-        if !claimed.iter().any(|name| name.eq_ignore_ascii_case(name_of(&entry))) {
+        if !reserved.iter().any(|name| name.eq_ignore_ascii_case(name_of(&entry))) {
             variables.add(entry);
         }
     }
@@ -49,7 +47,7 @@ pub fn variables(request: &Request, version: &str, notes: &mut Notes) -> Result<
     Ok(variables.into_entries())
 }
 
-/// What makes the cluster.
+/// The variables that make the cluster.
 fn own(request: &Request, version: &str) -> Vec<Value> {
     let (cluster, config) = (&request.cluster, &request.config);
     let (access, metadata) = (&config.access, &config.metadata);
@@ -77,7 +75,7 @@ fn own(request: &Request, version: &str) -> Vec<Value> {
     variables.push(env("SPILO_CONFIGURATION", patroni::configuration(&cluster.spec, version, access)));
     if access.etcd_host.is_empty() {
         variables.push(env("DCS_ENABLE_KUBERNETES_API", "true"));
-        // The label is what the second disruption budget looks for.
+        // The label that the second disruption budget selects.
         if config.scale.enable_pod_disruption_budget {
             variables.push(env("KUBERNETES_BOOTSTRAP_LABELS", r#"{"critical-operation":"true"}"#));
         }
@@ -95,7 +93,7 @@ fn password(variable: &str, username: &str, cluster: &Cluster, access: &Access) 
     env_from_secret(variable, &secret, "password")
 }
 
-/// The platform's Secret: each key becomes a variable that refers to it.
+/// The platform's Secret: a variable for each key, which refers to it.
 fn secret(request: &Request) -> Result<Vec<Value>> {
     let Some((name, data)) =
         data(request, SECRET, "Secret", ("pod_environment_secret", &request.config.pod.pod_environment_secret))?
@@ -105,7 +103,7 @@ fn secret(request: &Request) -> Result<Vec<Value>> {
     Ok(data.keys().map(|key| env_from_secret(key, &name, key)).collect())
 }
 
-/// The platform's ConfigMap: each key becomes a variable with its value, because a pod cannot refer to another namespace.
+/// The platform's ConfigMap: a variable for each key, with its value, because a pod cannot refer to another namespace.
 fn config_map(request: &Request) -> Result<Vec<Value>> {
     let Some((_, data)) = data(
         request,
@@ -119,7 +117,7 @@ fn config_map(request: &Request) -> Result<Vec<Value>> {
     Ok(data.iter().map(|(key, value)| env(key, value.as_str().unwrap_or_default())).collect())
 }
 
-/// The name and the entries, sorted, of the object that a selector found; nothing if the operator configuration names none.
+/// The name and the sorted entries of the object that a selector found; none if the operator configuration names none.
 fn data(
     request: &Request,
     selector: &str,
@@ -130,12 +128,12 @@ fn data(
         return Ok(None);
     }
     let Some((name, mut object)) = request.observed::<Value>(selector)?.into_iter().next() else {
-        return Err(invalid_config(
-            [key, ": there is no ", kind, " ", configured, "; create it or empty the key"].concat(),
-        ));
+        return Err(invalid_config(format!(
+            "{key}: the {kind} {configured} does not exist; create it, or empty the key"
+        )));
     };
     let mut entries = serde_json::Map::new();
-    // A Secret from a file may have texts that the API server would turn into data.
+    // A Secret that is rendered from a file may have `stringData`, which the API server converts to `data`.
     for field in ["data", "stringData"] {
         if let Some(Value::Object(more)) = object.get_mut(field).map(Value::take) {
             entries.extend(more);
@@ -144,9 +142,9 @@ fn data(
     Ok(Some((name, entries)))
 }
 
-/// Where write-ahead logs and server logs are kept, each cluster under its own uid.
+/// The buckets of write-ahead logs and server logs, with the cluster's uid as the folder.
 fn archive(archive: &Archive, uid: &str) -> Vec<Value> {
-    let suffix = if uid.is_empty() { String::new() } else { ["/", uid].concat() };
+    let suffix = if uid.is_empty() { String::new() } else { format!("/{uid}") };
     let mut variables = Vec::new();
     for (name, value) in [
         ("WAL_S3_BUCKET", &archive.wal_s3_bucket),

@@ -1,15 +1,15 @@
-//! How many members a cluster has: what the manifest says, within the platform's bounds.
+//! The number of members: the manifest's, within the bounds of the operator configuration.
 
-use pgloom_kit::Notes;
+use pgloom_kit::Warnings;
 
 use crate::Cluster;
 use crate::config::Scale;
 
-/// The number of pods. A standby cluster of one stays alone, whatever the bounds say.
-pub fn number(cluster: &Cluster, scale: &Scale, notes: &mut Notes) -> i64 {
+/// The number of pods. The bounds do not apply to a standby cluster of one pod.
+pub fn number(cluster: &Cluster, scale: &Scale, warnings: &mut Warnings) -> i64 {
     let wanted = cluster.spec.number_of_instances;
-    let is_alone = wanted == 1 && !cluster.spec.standby.is_null();
-    if is_alone || !scale.is_bounded(&cluster.annotations) {
+    let is_single_standby = wanted == 1 && !cluster.spec.standby.is_null();
+    if is_single_standby || !scale.is_bounded(&cluster.annotations) {
         return wanted;
     }
     let mut number = wanted;
@@ -20,10 +20,12 @@ pub fn number(cluster: &Cluster, scale: &Scale, notes: &mut Notes) -> i64 {
         number = number.max(scale.min_instances);
     }
     if number != wanted {
-        notes.warn(
+        warnings.warn(
             "spec.numberOfInstances",
-            ["the platform's bounds make it ", &number.to_string(), " instances"].concat(),
-            "set a number within min_instances and max_instances of the operator configuration",
+            format!(
+                "the cluster has {number} instances instead of {wanted}, by the bounds of the operator configuration"
+            ),
+            "write a number between min_instances and max_instances of the operator configuration",
         );
     }
     number

@@ -1,7 +1,7 @@
-//! Spilo: the StatefulSet that runs Patroni and PostgreSQL, the Services that lead to it, and the budgets that protect it.
+//! Spilo: the StatefulSet that runs Patroni and PostgreSQL, with its Services, Endpoints and disruption budgets.
 
 use pgloom_kit::metadata::Role;
-use pgloom_kit::{Action, ActionKind, Description, NoSettings, Notes, Plugin, Response, Result, kind};
+use pgloom_kit::{Action, ActionKind, Description, NoSettings, Plugin, Response, Result, Warnings, kind};
 
 mod config;
 mod spec;
@@ -16,7 +16,7 @@ mod service;
 mod statefulset;
 mod version;
 
-/// The plugin.
+/// The plugin. The other plugins add to the StatefulSet that this one creates.
 pub struct Spilo;
 
 type Request = pgloom_kit::Request<Spilo>;
@@ -45,19 +45,19 @@ impl Plugin for Spilo {
     }
 
     fn mutate(request: &Request) -> Result<Response> {
-        let mut notes = Notes::default();
+        let mut warnings = Warnings::default();
         let mut response = Response::new();
         if !request.config.access.uses_config_maps() {
             response = response.apply(service::endpoints(request));
         }
         Ok(response
-            .apply(service::service(request, Role::Master))
+            .apply(service::service(request, Role::Leader))
             .apply(service::service(request, Role::Replica))
             .apply(budget::leader(request))
             .apply(budget::critical_operation(request))
-            .apply(statefulset::build(request, &mut notes)?)
+            .apply(statefulset::build(request, &mut warnings)?)
             .act("patroni", Action::ConfigurePatroni(patroni::dynamic(&request.cluster.spec, &request.config.access)))
-            .with(notes))
+            .with(warnings))
     }
 }
 

@@ -1,13 +1,14 @@
-//! What Patroni is told: when a cluster starts for the first time, and while it runs.
+//! Patroni's [configuration](https://patroni.readthedocs.io/en/latest/patroni_configuration.html): of a new cluster, in
+//! `SPILO_CONFIGURATION`, and of a running one, by its REST API.
 
+use pgloom_kit::json::{map, object, text, texts, unless_empty};
 use pgloom_kit::metadata::Map;
-use pgloom_kit::object::{map, object, text, texts, unless_empty};
 use pgloom_kit::{Value, json};
 
 use crate::config::Access;
 use crate::spec::Spec;
 
-/// Parameters that belong to a member, not to the cluster: Patroni takes them from its own file, not from what the members share.
+/// Parameters of a member, not of the cluster: Patroni reads them from its own file, not from the shared configuration.
 const LOCAL: [&str; 20] = [
     "archive_command",
     "bg_mon.history_buckets",
@@ -34,13 +35,13 @@ const LOCAL: [&str; 20] = [
 /// Options of initdb that take no value: `true` switches them on.
 const FLAGS: [&str; 6] = ["data-checksums", "debug", "no-locale", "noclean", "nosync", "sync-only"];
 
-/// The text of `SPILO_CONFIGURATION`. A byte that changes restarts the database, so the order of the keys is part of it.
+/// The value of `SPILO_CONFIGURATION`. Another text restarts the database, so the order of the keys must not change.
 pub fn configuration(spec: &Spec, version: &str, access: &Access) -> String {
     let (local, shared) = split(&spec.postgresql.parameters);
     let bin_dir = if access.enable_pgversion_env_var {
         String::new()
     } else {
-        written(Value::String(["/usr/lib/postgresql/", version, "/bin"].concat()))
+        written(Value::String(format!("/usr/lib/postgresql/{version}/bin")))
     };
     let postgresql = ordered(&[
         ("bin_dir", bin_dir),
@@ -52,18 +53,19 @@ pub fn configuration(spec: &Spec, version: &str, access: &Access) -> String {
     escaped(ordered(&[("postgresql", postgresql), ("bootstrap", bootstrap)]))
 }
 
-/// What the members of a running cluster should share, as JSON text: the same as at its start, and what is switched off.
+/// The shared configuration of a running cluster, as JSON: that of a new one, and also the switches that are off.
 pub fn dynamic(spec: &Spec, access: &Access) -> String {
     let (_, shared) = split(&spec.postgresql.parameters);
     dcs(spec, shared, access, |switch| Some(switch.unwrap_or_default()))
 }
 
-/// The text of `KUBERNETES_LABELS`.
+/// The value of `KUBERNETES_LABELS`.
 pub fn labels(labels: &Map) -> String {
     escaped(written(map(labels.clone())))
 }
 
-/// JSON as Go writes it: it escapes what HTML would take for markup.
+/// JSON as [Go writes it](https://pkg.go.dev/encoding/json#HTMLEscape), with escapes for the characters that are markup
+/// in HTML.
 fn escaped(text: String) -> String {
     if !text.contains(['&', '<', '>', '\u{2028}', '\u{2029}']) {
         return text;
@@ -82,7 +84,8 @@ fn escaped(text: String) -> String {
     escaped
 }
 
-/// An object whose fields keep their order: keys that need no escapes, and JSON texts; what is empty is left out.
+/// An object whose fields keep their order, from keys without special characters and JSON texts; empty ones are left
+/// out.
 fn ordered(fields: &[(&str, String)]) -> String {
     let mut text = String::from("{");
     for (key, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
@@ -106,7 +109,7 @@ fn written(value: Value) -> String {
     }
 }
 
-/// The member's parameters, and the cluster's.
+/// The parameters of a member, and those of the cluster.
 fn split(parameters: &Map) -> (Map, Map) {
     let (mut local, mut shared) = (Map::new(), Map::new());
     for (name, value) in parameters {
@@ -116,7 +119,7 @@ fn split(parameters: &Map) -> (Map, Map) {
     (local, shared)
 }
 
-/// The authentication methods, which the manifest may replace, and the manifest's options by name.
+/// The options of initdb: the authentication methods, which the manifest may replace, and the manifest's other options.
 fn initdb(options: &Map) -> String {
     let option = |name: &str, value: &str| object([(name, text(value))]);
     let mut list = Vec::with_capacity(options.len() + 2);
@@ -133,7 +136,7 @@ fn initdb(options: &Map) -> String {
     written(Value::Array(list))
 }
 
-/// What the members share. `shown` says of a switch whether it is written, and how.
+/// The shared configuration. `shown` decides of a switch whether it is written, and with which value.
 fn dcs(spec: &Spec, parameters: Map, access: &Access, shown: fn(Option<bool>) -> Option<bool>) -> String {
     let patroni = &spec.patroni;
     let number = |number: Option<i64>| match number {
@@ -156,8 +159,8 @@ fn dcs(spec: &Spec, parameters: Map, access: &Access, shown: fn(Option<bool>) ->
     ])
 }
 
-/// The lag has the precision of 32 bits, and of the numbers that are the same lag the one with the fewest digits is written.
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the precision that it has")]
+/// The lag as Go writes a `float32`: of the numbers that are the same `float32`, the one with the fewest digits.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "float32 is the type of the field")]
 fn lag(number: &Value) -> String {
     let wanted = number.as_f64().unwrap_or_default() as f32;
     if wanted == 0.0 {

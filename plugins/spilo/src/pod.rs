@@ -1,46 +1,43 @@
-//! The pod of a member: the database's container, what it shares with other containers, and where it may run.
+//! The pod of a member: the database's container, volumes, and scheduling.
 
-use pgloom_kit::container::{DATABASE, memory_volume, mount};
+use pgloom_kit::container::{DATABASE, memory_volume, mount, port};
+use pgloom_kit::json::{field, list, map, object, text, texts, unless_empty};
 use pgloom_kit::metadata::Map;
-use pgloom_kit::object::{list, map, object, text, texts, unless_empty};
+use pgloom_kit::pod::{IAM_ROLE_ANNOTATION, anti_affinity, template_metadata};
 use pgloom_kit::resources::Rules;
-use pgloom_kit::{Notes, Result, Value};
+use pgloom_kit::{Result, Value, Warnings};
 
 use crate::{Request, env};
 
 /// The pod template.
-pub fn template(request: &Request, version: &str, notes: &mut Notes) -> Result<Value> {
+pub fn template(request: &Request, version: &str, warnings: &mut Warnings) -> Result<Value> {
     let (cluster, config) = (&request.cluster, &request.config);
     let labels = config.metadata.labels(cluster);
     let mut annotations = config.pods.annotations(&cluster.spec.pod_annotations, config.metadata.annotations(cluster));
     if !config.pod.kube_iam_role.is_empty() {
-        annotations.insert("iam.amazonaws.com/role".to_owned(), config.pod.kube_iam_role.clone());
+        annotations.insert(IAM_ROLE_ANNOTATION.to_owned(), config.pod.kube_iam_role.clone());
     }
     let spec = object([
-        ("containers", list([container(request, version, notes)?])),
+        ("containers", list([container(request, version, warnings)?])),
         ("volumes", unless_empty(volumes(request))),
         ("securityContext", unless_empty(security(request))),
         ("affinity", unless_empty(affinity(request, &labels))),
         ("tolerations", unless_empty(Value::Array(config.pods.tolerations(&cluster.spec.tolerations)))),
         ("topologySpreadConstraints", unless_empty(spread(&cluster.spec.topology_spread_constraints, &labels))),
         ("priorityClassName", unless_empty(text(priority_class(request)))),
-        ("schedulerName", unless_empty(text(cluster.spec.scheduler_name.as_deref().unwrap_or_default()))),
+        ("schedulerName", unless_empty(text(field::text(&cluster.spec.scheduler_name)))),
         ("serviceAccountName", text(&config.pods.pod_service_account_name)),
         ("terminationGracePeriodSeconds", config.pods.grace_seconds()?.into()),
     ]);
-    let metadata = object([
-        ("labels", map(labels)),
-        ("annotations", unless_empty(map(annotations))),
-        // It says nothing new, but what runs has it, and another template restarts the database.
-        ("namespace", unless_empty(text(&cluster.namespace))),
-    ]);
+    let metadata = template_metadata(labels, annotations, &cluster.namespace);
     Ok(object([("metadata", metadata), ("spec", spec)]))
 }
 
-fn container(request: &Request, version: &str, notes: &mut Notes) -> Result<Value> {
+fn container(request: &Request, version: &str, warnings: &mut Warnings) -> Result<Value> {
     let (cluster, config) = (&request.cluster, &request.config);
     let spec = &cluster.spec;
-    let image = spec.docker_image.as_deref().filter(|image| !image.is_empty()).unwrap_or(&config.pod.docker_image);
+    let image = field::text(&spec.docker_image);
+    let image = if image.is_empty() { &config.pod.docker_image } else { image };
     let resources = Rules {
         path: "spec.resources",
         defaults: config.resources.defaults(),
@@ -57,9 +54,9 @@ fn container(request: &Request, version: &str, notes: &mut Notes) -> Result<Valu
         ("image", text(image)),
         ("imagePullPolicy", text("IfNotPresent")),
         ("ports", list([port(8008), port(5432), port(8080)])),
-        ("env", Value::Array(env::variables(request, version, notes)?)),
+        ("env", Value::Array(env::variables(request, version, warnings)?)),
         ("envFrom", unless_empty(Value::Array(spec.env_from.clone()))),
-        ("resources", unless_empty(resources.requirements(&spec.resources, notes)?)),
+        ("resources", unless_empty(resources.requirements(&spec.resources, warnings)?)),
         ("volumeMounts", Value::Array(mounts)),
         ("securityContext", container_security(request)),
         ("readinessProbe", if config.pod.enable_readiness_probe { readiness() } else { Value::Null }),
@@ -67,11 +64,7 @@ fn container(request: &Request, version: &str, notes: &mut Notes) -> Result<Valu
     ]))
 }
 
-fn port(number: u16) -> Value {
-    object([("containerPort", number.into()), ("protocol", text("TCP"))])
-}
-
-/// Ready is who Patroni says takes connections.
+/// A pod is ready if its Patroni says that the database accepts connections.
 fn readiness() -> Value {
     let request = object([("path", text("/readiness")), ("port", 8008.into()), ("scheme", text("HTTP"))]);
     object([
@@ -105,7 +98,7 @@ fn security(request: &Request) -> Value {
     ])
 }
 
-/// Whether shared memory gets a volume of its own, without the container runtime's limit of 64 MB.
+/// Whether `/dev/shm` is a volume of its own, without the container runtime's limit of 64 MB.
 fn has_shm(request: &Request) -> bool {
     request.cluster.spec.enable_shm_volume.or(request.config.pod.enable_shm_volume).unwrap_or(true)
 }
@@ -128,31 +121,23 @@ fn priority_class(request: &Request) -> &str {
         .unwrap_or(&request.config.pod.pod_priority_class_name)
 }
 
-/// Nodes that are ready and asked for; and no two members on one node, if the platform wants that.
+/// Nodes that are ready and that the manifest selects; members on different nodes if `enable_pod_antiaffinity` is true.
 fn affinity(request: &Request, labels: &Map) -> Value {
     let (cluster, config) = (&request.cluster, &request.config);
-    let apart = if config.pod.enable_pod_antiaffinity { apart(request, labels) } else { Value::Null };
+    let pod = &config.pod;
+    let apart = if pod.enable_pod_antiaffinity {
+        let is_preferred = pod.pod_antiaffinity_preferred_during_scheduling;
+        anti_affinity(labels, &pod.pod_antiaffinity_topology_key, is_preferred)
+    } else {
+        Value::Null
+    };
     object([
         ("nodeAffinity", config.pods.node_affinity(cluster.spec.node_affinity.as_ref()).unwrap_or_default()),
         ("podAntiAffinity", apart),
     ])
 }
 
-fn apart(request: &Request, labels: &Map) -> Value {
-    let pod = &request.config.pod;
-    let term = object([
-        ("labelSelector", object([("matchLabels", map(labels.clone()))])),
-        ("topologyKey", text(&pod.pod_antiaffinity_topology_key)),
-    ]);
-    if pod.pod_antiaffinity_preferred_during_scheduling {
-        let preference = object([("weight", 1.into()), ("podAffinityTerm", term)]);
-        object([("preferredDuringSchedulingIgnoredDuringExecution", list([preference]))])
-    } else {
-        object([("requiredDuringSchedulingIgnoredDuringExecution", list([term]))])
-    }
-}
-
-/// The manifest's constraints; one without a selector means the cluster's own pods.
+/// The manifest's constraints; one without a selector gets the labels of the cluster's pods.
 fn spread(constraints: &[Value], labels: &Map) -> Value {
     let mut constraints = constraints.to_vec();
     for constraint in constraints.iter_mut().filter_map(Value::as_object_mut) {

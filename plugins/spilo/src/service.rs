@@ -1,26 +1,26 @@
-//! The Services by which the leader and the replicas are reached, and the leader's Endpoints.
+//! The Services of the leader and of the replicas, and the leader's Endpoints.
 
 use pgloom_kit::Value;
 use pgloom_kit::common::name::{dns_name, internal_name};
-use pgloom_kit::metadata::{Role, object_meta};
-use pgloom_kit::object::{map, object, text};
+use pgloom_kit::json::map;
+use pgloom_kit::metadata::{Role, object_meta, resource};
 use pgloom_kit::service::Exposure;
 
 use crate::Request;
 use crate::spec::Spec;
 
-/// The Service of a role: `<cluster>` leads to the leader, `<cluster>-repl` to the replicas.
+/// The Service of a role: `<cluster>` of the leader, `<cluster>-repl` of the replicas.
 pub fn service(request: &Request, role: Role) -> Value {
     let (cluster, config) = (&request.cluster, &request.config);
     let spec = &cluster.spec;
     let exposure = exposure(request, role);
     let mut body = config.services.spec(exposure, "postgresql", &spec.allowed_source_ranges);
-    // The leader's endpoint is written by Patroni, unless it keeps its leader lock in a ConfigMap.
+    // Without a selector Patroni writes the leader's Endpoints, unless it keeps the leader lock in a ConfigMap.
     if role == Role::Replica || config.access.uses_config_maps() {
         body["selector"] = map(config.metadata.role_selector(cluster, role));
     }
     let own = match role {
-        Role::Master => &spec.master_service_annotations,
+        Role::Leader => &spec.master_service_annotations,
         Role::Replica => &spec.replica_service_annotations,
     };
     let annotations = config.services.annotations(
@@ -29,30 +29,22 @@ pub fn service(request: &Request, role: Role) -> Value {
         host_names(request, role),
         config.metadata.annotations(cluster),
     );
-    object([
-        ("apiVersion", text("v1")),
-        ("kind", text("Service")),
-        ("metadata", object_meta(&name(request, role), config.metadata.role_labels(cluster, role), annotations)),
-        ("spec", body),
-    ])
+    let metadata = object_meta(&name(request, role), config.metadata.role_labels(cluster, role), annotations);
+    resource("v1", "Service", metadata, body)
 }
 
-/// The Endpoints behind the leader's Service, for Patroni to keep its leader lock in. Nothing of them but the labels is ever
-/// written here: addresses and annotations are Patroni's.
+/// The Endpoints of the leader's Service, in whose annotations Patroni keeps the leader lock. Only labels and inherited
+/// annotations are set here: the addresses and the other annotations are Patroni's.
 pub fn endpoints(request: &Request) -> Value {
     let (cluster, metadata) = (&request.cluster, &request.config.metadata);
-    let labels = metadata.role_labels(cluster, Role::Master);
-    object([
-        ("apiVersion", text("v1")),
-        ("kind", text("Endpoints")),
-        ("metadata", object_meta(&cluster.name, labels, metadata.annotations(cluster))),
-    ])
+    let labels = metadata.role_labels(cluster, Role::Leader);
+    resource("v1", "Endpoints", object_meta(&cluster.name, labels, metadata.annotations(cluster)), Value::Null)
 }
 
 fn name(request: &Request, role: Role) -> String {
     match role {
-        Role::Master => request.cluster.name.clone(),
-        Role::Replica => [&request.cluster.name, "-repl"].concat(),
+        Role::Leader => request.cluster.name.clone(),
+        Role::Replica => format!("{}-repl", request.cluster.name),
     }
 }
 
@@ -60,7 +52,7 @@ fn exposure(request: &Request, role: Role) -> Exposure {
     let (spec, config) = (&request.cluster.spec, &request.config.exposure);
     let balanced = load_balancer(spec, role);
     match role {
-        Role::Master => Exposure::of(
+        Role::Leader => Exposure::of(
             balanced.unwrap_or(config.enable_master_load_balancer),
             spec.enable_master_node_port.unwrap_or(config.enable_master_node_port),
             spec.master_node_port,
@@ -73,23 +65,24 @@ fn exposure(request: &Request, role: Role) -> Exposure {
     }
 }
 
-/// What the manifest says of a load balancer; its old spelling counts only where the new one is not used at all.
+/// The manifest's switch of the load balancer. The old spellings are used only if neither of the new ones is given.
 fn load_balancer(spec: &Spec, role: Role) -> Option<bool> {
     let is_old = spec.enable_master_load_balancer.is_none() && spec.enable_replica_load_balancer.is_none();
     match (role, is_old) {
-        (Role::Master, false) => spec.enable_master_load_balancer,
+        (Role::Leader, false) => spec.enable_master_load_balancer,
         (Role::Replica, false) => spec.enable_replica_load_balancer,
-        (Role::Master, true) => spec.use_load_balancer,
+        (Role::Leader, true) => spec.use_load_balancer,
         (Role::Replica, true) => spec.replica_load_balancer,
     }
 }
 
-/// The DNS names of a role's Service, joined by commas: that of today's format, and for a cluster whose name starts with its
-/// team that of the format of earlier releases. A format that names the team means the cluster's name without it.
+/// The DNS names of a role's Service, separated by commas: that of the current template, and for a cluster whose name
+/// starts with its team that of the template of earlier releases. In a template with `{team}`, `{cluster}` is the name
+/// without it.
 fn host_names(request: &Request, role: Role) -> String {
     let (cluster, config) = (&request.cluster, &request.config);
     let (format, legacy) = match role {
-        Role::Master => (&config.services.master_dns_name_format, &config.exposure.master_legacy_dns_name_format),
+        Role::Leader => (&config.services.master_dns_name_format, &config.exposure.master_legacy_dns_name_format),
         Role::Replica => (&config.services.replica_dns_name_format, &config.exposure.replica_legacy_dns_name_format),
     };
     let short = internal_name(&cluster.name, &cluster.team);
@@ -100,5 +93,5 @@ fn host_names(request: &Request, role: Role) -> String {
         return current;
     }
     let old = dns_name(legacy, short, &cluster.team, &cluster.namespace, &config.services.db_hosted_zone);
-    if old == current { current } else { [&*current, ",", &old].concat() }
+    if old == current { current } else { format!("{current},{old}") }
 }

@@ -1,4 +1,4 @@
-//! What the plugin reads of the manifest.
+//! The fields of the manifest that the plugin reads.
 
 use pgloom_kit::container::DataVolume;
 use pgloom_kit::metadata::Map;
@@ -6,7 +6,7 @@ use pgloom_kit::resources::Resources;
 use pgloom_kit::{Value, fields, spec};
 
 spec! {
-    /// `spec`.
+    /// `spec` of the manifest.
     pub struct Spec {
         pub number_of_instances: i64 = "numberOfInstances",
         pub postgresql: Postgresql = "postgresql",
@@ -57,7 +57,7 @@ fields! {
 }
 
 fields! {
-    /// `spec.patroni`. A number that is not there is 0, which means: as Patroni likes.
+    /// `spec.patroni`. A number that is missing or 0 means Patroni's default.
     pub struct Patroni {
         pub initdb: Map = "initdb",
         pub pg_hba: Vec<String> = "pg_hba",

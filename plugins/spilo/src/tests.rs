@@ -1,4 +1,4 @@
-//! What the plugin promises, by topic.
+//! Tests of the plugin, by topic.
 
 use pgloom_kit::testing::{Answer, Call, operator_config};
 use pgloom_kit::{Failure, Value, json};

@@ -1,22 +1,22 @@
-//! Which version of PostgreSQL the members run: that of the data, once there is data.
+//! The PostgreSQL version of the members: once there is data, the version of the data.
 
 use pgloom_kit::container::{DATABASE, name_of};
-use pgloom_kit::{Notes, Result, Value, json};
+use pgloom_kit::{Result, Value, Warnings, json};
 
 use crate::Request;
 
-/// The selector of the cluster's StatefulSet as it is.
+/// The id of the selector of the cluster's existing StatefulSet.
 pub const RUNNING: &str = "running";
 
-/// The manifest's version for a new cluster. A running one keeps its own: the files of another version cannot be started.
-pub fn effective(request: &Request, notes: &mut Notes) -> Result<String> {
+/// The manifest's version for a new cluster. A running cluster keeps its version: PostgreSQL cannot start with the
+/// files of another major version.
+pub fn effective(request: &Request, warnings: &mut Warnings) -> Result<String> {
     let wanted = &request.cluster.spec.postgresql.version;
     let Some(running) = running(request)?.filter(|running| running != wanted) else { return Ok(wanted.clone()) };
-    notes.warn(
+    warnings.warn(
         "spec.postgresql.version",
-        ["the version change \"", &running, "\" -> \"", wanted, "\" has no effect: the data is that of ", &running]
-            .concat(),
-        "write the version that runs; to move to another one, clone the cluster into a new one",
+        format!("the version change \"{running}\" -> \"{wanted}\" has no effect: the data is that of {running}"),
+        "write the running version; to upgrade, create a new cluster as a clone of this one",
     );
     Ok(running)
 }
@@ -35,7 +35,7 @@ fn running(request: &Request) -> Result<Option<String>> {
     Ok(value("PGVERSION").map(str::to_owned).or_else(|| value("SPILO_CONFIGURATION").and_then(in_bin_dir)))
 }
 
-/// The version of the folder of programs, as in `/usr/lib/postgresql/12/bin`, that earlier releases wrote into the configuration.
+/// The version in `bin_dir`, as in `/usr/lib/postgresql/12/bin`, which earlier releases wrote into the configuration.
 fn in_bin_dir(configuration: &str) -> Option<String> {
     let configuration = json::parse(configuration)?;
     let folder = configuration.get("postgresql")?.get("bin_dir")?.as_str()?;

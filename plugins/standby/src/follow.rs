@@ -1,46 +1,47 @@
-//! A cluster that follows another one.
+//! A cluster with the section: a standby of another one.
 
-use pgloom_kit::{ConditionStatus, Notes, Response, Result, bootstrap, invalid};
+use pgloom_kit::json::field::text;
+use pgloom_kit::{ConditionStatus, Response, Result, Warnings, bootstrap, invalid};
 
 use crate::source::Source;
 use crate::{Request, promote, report};
 
-/// Gives the database's container the variables that make it follow.
+/// Adds the variables of a standby to the database's container.
 ///
 /// # Errors
-/// If the section cannot be satisfied.
+/// If the section is invalid.
 pub fn follow(request: &Request, source: &Source) -> Result<Response> {
     let spec = &request.cluster.spec;
-    if spec.clone.as_ref().is_some_and(|clone| clone.cluster.as_ref().is_some_and(|name| !name.is_empty())) {
+    if spec.clone.as_ref().is_some_and(|clone| !text(&clone.cluster).is_empty()) {
         return Err(invalid(
             "spec.standby",
-            "a cluster is either a clone or a standby, and there is spec.clone too",
-            "remove spec.clone to follow, or spec.standby to have a copy of its own",
+            "a cluster is either a clone or a standby, and spec.clone is given too",
+            "remove spec.clone or spec.standby",
         ));
     }
-    let mut notes = Notes::default();
-    let variables = source.variables(&mut notes)?;
+    let mut warnings = Warnings::default();
+    let variables = source.variables(&mut warnings)?;
     if spec.instances.is_some_and(|instances| instances > 1) {
-        notes.warn(
+        warnings.warn(
             "spec.numberOfInstances",
-            "a standby cluster is recommended to have one pod, because further ones need the source's passwords",
-            "set it to 1 until the cluster is promoted, or copy the source's Secrets",
+            "a standby cluster should have one pod: further pods need the passwords of the source cluster",
+            "write 1 until the cluster is promoted, or copy the source's Secrets",
         );
     }
-    let response = Response::new().apply(bootstrap::contribution(request, &spec.env, variables, &mut notes)?);
+    let response = Response::new().apply(bootstrap::contribution(request, &spec.env, variables, &mut warnings)?);
     if promote::existing(request)?.is_some_and(|existing| !existing.is_standby) {
-        notes.warn(
+        warnings.warn(
             "spec.standby",
-            "the cluster has data of its own, so it does not become a standby",
-            "create a new cluster with this section, or remove it",
+            "the cluster exists already and does not become a standby",
+            "remove the section, or create a new cluster with it",
         );
         return Ok(report(
-            response.with(notes),
+            response.with(warnings),
             ConditionStatus::No,
             "OwnData",
-            "the cluster was not made as a standby",
+            "the cluster was not created as a standby",
         ));
     }
-    let message = ["the cluster follows ", source.name()].concat();
-    Ok(report(response.with(notes), ConditionStatus::Yes, "Following", &message))
+    let message = format!("the cluster is a standby of {}", source.name());
+    Ok(report(response.with(warnings), ConditionStatus::Yes, "Following", &message))
 }

@@ -1,4 +1,4 @@
-//! Standby: makes a cluster follow another one, and promotes it when the section is removed.
+//! Standby: a cluster that replicates another one, and its promotion when the section is removed.
 
 use pgloom_kit::{ActionKind, ConditionStatus, Description, NoSettings, Plugin, Response, Result, Value, kind};
 use pgloom_kit::{fields, register, spec};
@@ -9,14 +9,14 @@ mod source;
 
 use source::Source;
 
-/// The plugin.
+/// The plugin: variables of the database's container, the condition `Standby`, and the action that promotes.
 pub struct Standby;
 
 type Request = pgloom_kit::Request<Standby>;
 
-/// The condition that says whether the cluster follows another one.
+/// The type of the condition: whether the cluster is a standby.
 const CONDITION: &str = "Standby";
-/// The selector of the cluster's existing StatefulSet.
+/// The id of the selector of the cluster's existing StatefulSet.
 const STATEFULSET: &str = "statefulset";
 
 spec! {
@@ -41,7 +41,7 @@ impl Plugin for Standby {
     type Config = ();
     type Settings = NoSettings;
 
-    // Without triggers: what was a standby cluster shows in the StatefulSet only, once the section is gone.
+    // No triggers: once the section is removed, only the StatefulSet shows that the cluster was a standby.
     fn describe() -> Description {
         let summary = "Makes a cluster follow another one, and promotes it when the section is removed.";
         let fields = ["metadata.uid", "metadata.generation", "spec.template.spec.containers"];
@@ -61,7 +61,7 @@ impl Plugin for Standby {
     }
 }
 
-/// Says whether the cluster follows another one.
+/// Adds the condition to a response.
 fn report(response: Response, status: ConditionStatus, reason: &str, message: &str) -> Response {
     response.condition(CONDITION, status, reason, message)
 }

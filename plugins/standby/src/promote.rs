@@ -1,35 +1,34 @@
-//! What was a standby cluster becomes one of its own: the host is asked to promote it once.
+//! A cluster without the section: if it was a standby, it is promoted once.
 
 use pgloom_kit::container::name_of;
 use pgloom_kit::{Action, ActionPhase, ConditionStatus, Response, Result, Value, bootstrap};
 
 use crate::{Request, STATEFULSET, report};
 
-/// What the keys of this action start with.
+/// The prefix of this action's keys.
 const KEY: &str = "promote/";
 
-/// What is known of the cluster's StatefulSet.
+/// The cluster's existing StatefulSet.
 pub struct Existing {
-    /// Whether it makes a standby.
+    /// Whether it has the variables of a standby.
     pub is_standby: bool,
-    /// A name for this state of it, which it never has again.
+    /// Its uid and generation, so that every promotion of a cluster has another key.
     state: String,
 }
 
 /// The cluster's StatefulSet, if there is one.
 ///
 /// # Errors
-/// If the host sent something that cannot be read.
+/// If the host sent an object that cannot be read.
 pub fn existing(request: &Request) -> Result<Option<Existing>> {
     let found = request.observed::<Value>(STATEFULSET)?;
     Ok(found.iter().find(|(name, _)| *name == request.cluster.name).map(|(_, object)| Existing {
         is_standby: is_standby(object),
-        state: [
+        state: format!(
+            "{}/{}",
             object["metadata"]["uid"].as_str().unwrap_or_default(),
-            "/",
-            &object["metadata"]["generation"].as_i64().unwrap_or_default().to_string(),
-        ]
-        .concat(),
+            object["metadata"]["generation"].as_i64().unwrap_or_default()
+        ),
     }))
 }
 
@@ -37,17 +36,18 @@ fn is_standby(object: &Value) -> bool {
     bootstrap::variables(object).iter().any(|entry| name_of(entry).starts_with("STANDBY_"))
 }
 
-/// Asks for the promotion of what is still a standby, and goes on asking until it is done.
+/// Requests the promotion of a standby, until it is done.
 ///
 /// # Errors
-/// If the host sent something that cannot be read.
+/// If the host sent an object that cannot be read.
 pub fn promote(request: &Request) -> Result<Response> {
-    // The StatefulSet tells it only until this very decision is applied; from then on the record of the action does.
-    let asked =
+    // Once this answer is applied, the StatefulSet is not a standby's any longer. From then on the action's state is
+    // used.
+    let requested =
         request.actions().iter().find(|action| action.key.starts_with(KEY) && action.phase != ActionPhase::Done);
-    let key = match (existing(request)?, asked) {
-        (Some(existing), _) if existing.is_standby => [KEY, &existing.state].concat(),
-        (_, Some(asked)) => asked.key.clone(),
+    let key = match (existing(request)?, requested) {
+        (Some(existing), _) if existing.is_standby => format!("{KEY}{}", existing.state),
+        (_, Some(requested)) => requested.key.clone(),
         _ => return Ok(Response::new()),
     };
     let state = request.action(&key);
@@ -60,6 +60,6 @@ pub fn promote(request: &Request) -> Result<Response> {
             (ConditionStatus::Yes, "Promoting", "the cluster is being promoted")
         }
     };
-    let message = if words.ends_with(' ') { [words, message].concat() } else { words.to_owned() };
+    let message = if words.ends_with(' ') { format!("{words}{message}") } else { words.to_owned() };
     Ok(report(Response::new().act(key, Action::Promote), status, reason, &message))
 }

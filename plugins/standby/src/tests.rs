@@ -1,4 +1,4 @@
-//! What the plugin promises.
+//! Tests of the plugin.
 
 use pgloom_kit::bindings::contract::Condition;
 use pgloom_kit::container::env;
@@ -43,8 +43,8 @@ fn condition(answer: &Answer) -> (&str, ConditionStatus, &str, &str) {
 }
 
 #[test]
-fn the_recorded_standbys_are_made_as_they_were() {
-    for case in cases("the_recorded_standbys_are_made_as_they_were") {
+fn standbys_are_as_recorded() {
+    for case in cases("standbys_are_as_recorded") {
         if case.manifest["spec"]["standby"].is_null() {
             continue;
         }
@@ -66,7 +66,7 @@ fn the_recorded_standbys_are_made_as_they_were() {
 }
 
 #[test]
-fn a_cluster_follows_by_an_archive_by_its_leader_or_by_both() {
+fn a_standby_replicates_from_an_archive_from_a_leader_or_from_both() {
     let method = [env("STANDBY_METHOD", "STANDBY_WITH_WALE"), env("STANDBY_WAL_BUCKET_SCOPE_PREFIX", "")];
     for (standby, expected) in [
         (json!({"s3_wal_path": "s3://a/"}), [&[env("STANDBY_WALE_S3_PREFIX", "s3://a/")], &method[..]].concat()),
@@ -89,21 +89,21 @@ fn a_cluster_follows_by_an_archive_by_its_leader_or_by_both() {
 }
 
 #[test]
-fn what_cannot_be_followed_is_refused_before_anything_is_made() {
+fn an_invalid_section_is_refused_with_its_path() {
     for (spec, expected) in [
         (json!({"standby": {}}), "spec.standby: s3_wal_path is empty for standby cluster"),
         (json!({"standby": {"s3_wal_path": ""}}), "spec.standby: s3_wal_path is empty for standby cluster"),
         (
             json!({"standby": {"s3_wal_path": "s3://a/", "gs_wal_path": "gs://a/"}}),
-            "spec.standby.gs_wal_path: a cluster reads one archive, and there is s3_wal_path too",
+            "spec.standby.gs_wal_path: a standby has one archive, and s3_wal_path is given too",
         ),
         (
             json!({"standby": {"standby_host": "h", "standby_port": "many"}}),
-            "spec.standby.standby_port: \"many\" is no port",
+            "spec.standby.standby_port: \"many\" is not a port",
         ),
         (
             json!({"standby": {"standby_host": "h"}, "clone": {"cluster": "acid-batman"}}),
-            "spec.standby: a cluster is either a clone or a standby, and there is spec.clone too",
+            "spec.standby: a cluster is either a clone or a standby, and spec.clone is given too",
         ),
     ] {
         let failure = call(spec).mutate::<Standby>().unwrap_err();
@@ -112,7 +112,7 @@ fn what_cannot_be_followed_is_refused_before_anything_is_made() {
 }
 
 #[test]
-fn fields_that_do_nothing_and_further_pods_are_told() {
+fn fields_without_effect_and_further_pods_are_warnings() {
     let standby = json!({"s3_wal_path": "s3://a/", "standby_port": "5432", "standby_primary_slot_name": "slot"});
     let answer = call(json!({"standby": standby, "numberOfInstances": 2, "clone": {}})).mutate::<Standby>().unwrap();
     let paths: Vec<&str> = answer.response.findings.iter().filter_map(|finding| finding.path.as_deref()).collect();
@@ -123,13 +123,13 @@ fn fields_that_do_nothing_and_further_pods_are_told() {
 }
 
 #[test]
-fn a_cluster_with_data_of_its_own_does_not_become_a_standby() {
+fn an_existing_cluster_does_not_become_a_standby() {
     let answer = call(json!({"standby": {"standby_host": "primary"}}))
         .observed("statefulset", &statefulset(&["SCOPE"], 3))
         .mutate::<Standby>()
         .unwrap();
     assert_eq!(variables(&answer), [env("STANDBY_HOST", "primary")]);
-    assert_eq!(answer.messages(), ["the cluster has data of its own, so it does not become a standby"]);
+    assert_eq!(answer.messages(), ["the cluster exists already and does not become a standby"]);
     assert_eq!(condition(&answer).1, ConditionStatus::No);
 
     let known = call(json!({"standby": {"standby_host": "primary"}}))
@@ -141,7 +141,7 @@ fn a_cluster_with_data_of_its_own_does_not_become_a_standby() {
 }
 
 #[test]
-fn a_cluster_that_never_followed_is_left_alone() {
+fn a_cluster_that_was_no_standby_gets_an_empty_answer() {
     let answer = call(json!({})).observed("statefulset", &statefulset(&["SCOPE"], 3)).mutate::<Standby>().unwrap();
     assert_eq!(answer.objects.len() + answer.response.actions.len() + answer.response.conditions.len(), 0);
     assert!(call(json!({})).mutate::<Standby>().unwrap().response.actions.is_empty());
@@ -153,13 +153,13 @@ fn removing_the_section_promotes_once() {
     let is = statefulset(&["SCOPE"], 4);
     let key = "promote/2f6a/3";
 
-    // The StatefulSet still makes a standby.
-    let asked = call(json!({})).observed("statefulset", &was).mutate::<Standby>().unwrap();
-    assert_eq!(asked.response.actions[0].key, key);
-    assert_eq!(asked.response.actions[0].action, Action::Promote);
-    assert_eq!(condition(&asked), ("Standby", ConditionStatus::Yes, "Promoting", "the cluster is being promoted"));
+    // The StatefulSet is still a standby's.
+    let requested = call(json!({})).observed("statefulset", &was).mutate::<Standby>().unwrap();
+    assert_eq!(requested.response.actions[0].key, key);
+    assert_eq!(requested.response.actions[0].action, Action::Promote);
+    assert_eq!(condition(&requested), ("Standby", ConditionStatus::Yes, "Promoting", "the cluster is being promoted"));
 
-    // It was applied, and the promotion is not done.
+    // The answer was applied, and the promotion is not done.
     for (phase, reason) in [
         (ActionPhase::Pending, "Promoting"),
         (ActionPhase::Running, "Promoting"),
@@ -172,7 +172,7 @@ fn removing_the_section_promotes_once() {
         assert_eq!((condition(&again).1, condition(&again).2), (ConditionStatus::Yes, reason));
     }
 
-    // It is done, whether or not the StatefulSet was applied.
+    // The promotion is done, whether or not the StatefulSet was applied.
     let done =
         call(json!({})).observed("statefulset", &was).action(key, ActionPhase::Done, "").mutate::<Standby>().unwrap();
     assert_eq!((condition(&done).1, condition(&done).2), (ConditionStatus::No, "Promoted"));
@@ -182,7 +182,7 @@ fn removing_the_section_promotes_once() {
 }
 
 #[test]
-fn a_cluster_that_followed_again_is_promoted_again() {
+fn a_cluster_that_became_a_standby_again_is_promoted_again() {
     let answer = call(json!({}))
         .observed("statefulset", &statefulset(&["SCOPE", "STANDBY_HOST"], 9))
         .action("promote/2f6a/3", ActionPhase::Done, "")
@@ -192,7 +192,7 @@ fn a_cluster_that_followed_again_is_promoted_again() {
 }
 
 #[test]
-fn a_failed_promotion_tells_why() {
+fn a_failed_promotion_is_reported_with_its_reason() {
     let answer =
         call(json!({})).action("promote/2f6a/3", ActionPhase::Failed, "no leader").mutate::<Standby>().unwrap();
     assert_eq!(condition(&answer).3, "the cluster is not promoted yet: no leader");

@@ -1,41 +1,29 @@
-//! TLS: the cluster's own certificate, from a Secret, instead of the one that the image makes for itself.
+//! TLS: the cluster's own certificate, from a Secret, instead of the one that the image generates.
 
-use pgloom_kit::container::{DATABASE, Env, env, to_pod};
-use pgloom_kit::object::{list, object, text, unless_empty};
-use pgloom_kit::{Description, NoSettings, Notes, Plugin, Response, Result, Value, internal, kind};
-use pgloom_kit::{bootstrap, fields, operator_config, register, spec};
+use pgloom_kit::container::{DATABASE, Env, env, pod_contribution};
+use pgloom_kit::json::{list, object, text, unless_empty};
+use pgloom_kit::tls::Files;
+use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, Warnings, bootstrap, kind};
+use pgloom_kit::{operator_config, register, spec, tls};
 
-mod files;
-
-/// The plugin.
+/// The plugin: volumes, mounts and variables of the database's container.
 pub struct Tls;
 
 type Request = pgloom_kit::Request<Tls>;
 
-/// The group of the database's process in the image; without it the key cannot be read.
+/// The group of the database's process in the image. It has to be able to read the key.
 const POSTGRES_GROUP: i64 = 103;
 
 spec! {
     /// `spec` of the manifest.
     pub struct Spec {
-        tls: Section = "tls",
+        tls: tls::Tls = "tls",
         fs_group: Option<i64> = "spiloFSGroup",
     }
 }
 
-fields! {
-    /// `spec.tls`. Empty texts count as left out.
-    pub struct Section {
-        secret_name: Option<String> = "secretName",
-        certificate_file: Option<String> = "certificateFile",
-        private_key_file: Option<String> = "privateKeyFile",
-        ca_file: Option<String> = "caFile",
-        ca_secret_name: Option<String> = "caSecretName",
-    }
-}
-
 operator_config! {
-    /// What the plugin reads of the operator configuration.
+    /// The keys of the operator configuration that the plugin reads.
     pub struct Config {
         spilo_fsgroup: Option<i64>,
     }
@@ -61,17 +49,12 @@ impl Plugin for Tls {
     }
 
     fn mutate(request: &Request) -> Result<Response> {
-        let name = &request.cluster.name;
-        let Some(files) = files::Files::of(&request.cluster.spec.tls) else { return Ok(Response::new()) };
-        let Some(workload) = request.desired::<Value>("StatefulSet", name)? else {
-            return Err(internal(
-                "no earlier step makes the cluster's StatefulSet; put this step behind that of spilo",
-            ));
-        };
-        let mut notes = Notes::default();
+        let Some(files) = request.cluster.spec.tls.files() else { return Ok(Response::new()) };
+        let workload = request.desired_statefulset()?;
+        let mut warnings = Warnings::default();
         let container = object([
             ("name", text(DATABASE)),
-            ("env", unless_empty(Value::Array(variables(&files, &workload, &mut notes)))),
+            ("env", unless_empty(Value::Array(variables(&files, &workload, &mut warnings)))),
             ("volumeMounts", Value::Array(files.mounts())),
         ]);
         let pod = object([
@@ -79,20 +62,26 @@ impl Plugin for Tls {
             ("volumes", Value::Array(files.volumes())),
             ("securityContext", unless_empty(object([("fsGroup", group(request).into())]))),
         ]);
-        Ok(Response::new().apply(to_pod(name, pod)).with(notes))
+        Ok(Response::new().apply(pod_contribution(&request.cluster.name, pod)).with(warnings))
     }
 }
 
-/// Where the files are, unless the manifest or the platform says so itself.
-fn variables(files: &files::Files, workload: &Value, notes: &mut Notes) -> Vec<Value> {
+/// The variables by which the image finds the files. A variable that the manifest or the platform sets keeps its value.
+fn variables(files: &Files, workload: &Value, warnings: &mut Warnings) -> Vec<Value> {
+    let paths = [
+        ("SSL_CERTIFICATE_FILE", Some(&files.certificate)),
+        ("SSL_PRIVATE_KEY_FILE", Some(&files.key)),
+        ("SSL_CA_FILE", files.ca.as_ref()),
+    ];
     let existing = Env::of(bootstrap::variables(workload).to_vec());
     let mut variables = Vec::new();
-    for (name, path) in files.paths() {
+    for (name, path) in paths {
+        let Some(path) = path else { continue };
         if existing.has(name) {
-            notes.warn(
+            warnings.warn(
                 "spec.tls",
-                ["the variable ", name, " is already set; that value is used"].concat(),
-                "remove it from spec.env, or from what pod_environment_secret and pod_environment_configmap name",
+                format!("the variable {name} already has a value; that value is used"),
+                bootstrap::REMOVE_VARIABLE,
             );
         } else {
             variables.push(env(name, path));
@@ -101,7 +90,7 @@ fn variables(files: &files::Files, workload: &Value, notes: &mut Notes) -> Vec<V
     variables
 }
 
-/// The group that may read the key, where neither the manifest nor the platform names one.
+/// The group that may read the key, if neither the manifest nor the operator configuration sets one.
 fn group(request: &Request) -> Option<i64> {
     let named = request.cluster.spec.fs_group.or(request.config.spilo_fsgroup);
     if named.is_some() { None } else { Some(POSTGRES_GROUP) }

@@ -1,4 +1,4 @@
-//! What the plugin promises.
+//! Tests of the plugin.
 
 use pgloom_kit::testing::upstream::{cases, difference};
 use pgloom_kit::testing::{Answer, Call, operator_config};
@@ -40,8 +40,8 @@ fn paths(answer: &Answer) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn the_recorded_certificates_are_mounted_as_they_were() {
-    for case in cases("the_recorded_certificates_are_mounted_as_they_were") {
+fn certificates_are_as_recorded() {
+    for case in cases("certificates_are_as_recorded") {
         let name = case.manifest["metadata"]["name"].as_str().unwrap();
         let recorded = case.created("StatefulSet", |made| made == name)[0];
         let call = case.call().desired(&json!({
@@ -67,7 +67,7 @@ fn the_recorded_certificates_are_mounted_as_they_were() {
 }
 
 #[test]
-fn the_files_are_called_as_usual_unless_the_manifest_says_otherwise() {
+fn files_have_default_names_unless_the_manifest_sets_others() {
     let made = answer(json!({"tls": {"secretName": "pg-tls"}}), json!({}));
     assert_eq!(paths(&made), [("SSL_CERTIFICATE_FILE", "/tls/tls.crt"), ("SSL_PRIVATE_KEY_FILE", "/tls/tls.key")]);
 
@@ -92,7 +92,7 @@ fn the_key_is_readable_by_its_group_only() {
 }
 
 #[test]
-fn the_authority_may_come_from_a_secret_of_its_own() {
+fn the_authority_may_have_its_own_secret() {
     let tls = json!({"secretName": "pg-tls", "caFile": "ca.crt", "caSecretName": "pg-ca"});
     let made = answer(json!({"tls": tls}), json!({}));
     assert_eq!(paths(&made)[2], ("SSL_CA_FILE", "/tlsca/ca.crt"));
@@ -111,7 +111,7 @@ fn the_authority_may_come_from_a_secret_of_its_own() {
 }
 
 #[test]
-fn the_group_of_the_image_reads_the_key_when_nobody_names_one() {
+fn the_images_group_can_read_the_key_if_no_group_is_set() {
     let tls = json!({"secretName": "pg-tls"});
     let made = answer(json!({"tls": tls}), json!({}));
     assert_eq!(pod(&made)["securityContext"], json!({"fsGroup": 103}));
@@ -123,14 +123,14 @@ fn the_group_of_the_image_reads_the_key_when_nobody_names_one() {
 }
 
 #[test]
-fn an_empty_secret_name_means_no_certificate_of_ones_own() {
+fn an_empty_secret_name_means_no_certificate() {
     for tls in [json!(null), json!({"secretName": "", "caFile": "ca.crt"}), json!({"secretName": null})] {
         assert!(answer(json!({"tls": tls}), json!({})).objects.is_empty());
     }
 }
 
 #[test]
-fn a_variable_that_is_already_set_stays() {
+fn a_variable_that_has_a_value_keeps_it() {
     let manifest = json!({
         "metadata": {"name": "acid-orders"},
         "spec": {"teamId": "acid", "tls": {"secretName": "pg-tls"}},

@@ -1,6 +1,7 @@
-//! Volume resize: grows the volumes of running members to the size of the manifest, by claims, by the cloud, or by both.
+//! Volume resize: grows the volumes of running members to the size in the manifest, by their claims, by the cloud's
+//! API, or by both.
 
-use pgloom_kit::{ActionKind, Description, NoSettings, Notes, Plugin, Response, Result, kind};
+use pgloom_kit::{ActionKind, Description, NoSettings, Plugin, Response, Result, Warnings, kind};
 use pgloom_kit::{operator_config, register};
 
 mod member;
@@ -10,13 +11,13 @@ mod target;
 
 use target::{Spec, Target};
 
-/// The plugin.
+/// The plugin: actions for each member, and the condition `VolumeResized`.
 pub struct VolumeResize;
 
 type Request = pgloom_kit::Request<VolumeResize>;
 
 operator_config! {
-    /// What the plugin reads of the operator configuration.
+    /// The keys of the operator configuration that the plugin reads.
     pub struct Config {
         /// `pvc`, `ebs`, `mixed` or `off`.
         storage_resize_mode: String,
@@ -40,20 +41,21 @@ impl Plugin for VolumeResize {
     }
 
     fn mutate(request: &Request) -> Result<Response> {
-        let mut notes = Notes::default();
-        let Some(target) = Target::of(&request.cluster.spec, &request.config.storage_resize_mode, &mut notes)? else {
+        let mut warnings = Warnings::default();
+        let Some(target) = Target::of(&request.cluster.spec, &request.config.storage_resize_mode, &mut warnings)?
+        else {
             return Ok(Response::new());
         };
         let members = member::members(request)?;
         let plans: Vec<plan::Plan> =
             members.iter().map(|member| plan::plan(&target, member, |key| request.action(key))).collect();
-        let mut response = report::report(&target, &members, &plans, &mut notes);
+        let mut response = report::report(&target, &members, &plans, &mut warnings);
         for plan in plans {
             for (key, action) in plan.actions {
                 response = response.act(key, action);
             }
         }
-        Ok(response.with(notes))
+        Ok(response.with(warnings))
     }
 }
 

@@ -1,42 +1,42 @@
-//! Members of the cluster that run, each with its claim. Volumes of members that were scaled down are left as they are.
+//! The members of the cluster that run, each with its claim. Volumes of members that were scaled down do not change.
 
 use pgloom_kit::common::quantity::Quantity;
 use pgloom_kit::{Result, Value};
 
 use crate::Request;
 
-/// The selector of claims.
+/// The id of the selector of PersistentVolumeClaims.
 pub const CLAIMS: &str = "claims";
-/// The selector of pods.
+/// The id of the selector of Pods.
 pub const PODS: &str = "pods";
-/// What claims' names start with.
+/// The prefix of the names of claims.
 const CLAIM: &str = "pgdata-";
 
 /// A member that runs.
 pub struct Member {
-    /// Its pod.
+    /// The name of its Pod.
     pub pod: String,
-    /// Its claim.
+    /// The name of its PersistentVolumeClaim.
     pub claim: String,
-    /// What the claim asks for.
+    /// `spec.resources.requests.storage` of the claim.
     pub requested: Quantity,
-    /// What it has; nothing while it is not bound.
+    /// `status.capacity.storage` of the claim; none while it is not bound.
     pub capacity: Option<Quantity>,
-    /// What the storage provider could not do.
+    /// The message of a condition of the claim that reports an error of the storage provider.
     pub problem: Option<String>,
 }
 
-/// All members that have a pod and a claim, by number.
+/// All members that have a Pod and a claim, by number.
 ///
 /// # Errors
-/// If the host sent something that cannot be read.
+/// If the host sent an object that cannot be read.
 pub fn members(request: &Request) -> Result<Vec<Member>> {
     let cluster = request.cluster.name.as_str();
     let claims = request.observed::<Value>(CLAIMS)?;
     let mut members = Vec::new();
     for (pod, _) in request.observed::<Value>(PODS)? {
         let Some(number) = number(&pod, cluster) else { continue };
-        let claim = [CLAIM, &pod].concat();
+        let claim = format!("{CLAIM}{pod}");
         let found = claims.iter().find(|(name, _)| *name == claim).and_then(|(_, object)| read(&claim, &pod, object));
         members.extend(found.map(|member| (number, member)));
     }
@@ -64,7 +64,7 @@ fn read(claim: &str, pod: &str, object: &Value) -> Option<Member> {
 }
 
 impl Member {
-    /// Whether the volume itself, as far as Kubernetes knows, is smaller.
+    /// Whether the volume is smaller, as far as Kubernetes knows its capacity.
     pub fn is_smaller(&self, size: &Quantity) -> bool {
         self.capacity.as_ref().unwrap_or(&self.requested) < size
     }

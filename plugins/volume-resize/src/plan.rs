@@ -1,32 +1,32 @@
-//! What is asked for one member, and how far it is: a pure function of the member and of what became of earlier actions.
+//! The actions for one member, and its progress: a pure function of the member and of the states of earlier actions.
 
 use pgloom_kit::{Action, ActionPhase, ActionState, ExpandClaim, GrowFilesystem, ModifyVolume};
 
 use crate::member::Member;
 use crate::target::{Mode, Performance, Target};
 
-/// How far a member's volume is.
+/// The progress of a member's volume.
 #[derive(Debug, PartialEq)]
 pub enum Progress {
-    /// It is as it shall be.
+    /// The volume has the requested size and performance.
     Done,
-    /// Something is on its way, which is described.
+    /// A change is in progress: a description of it.
     Working(String),
-    /// Something did not work, and is tried again.
+    /// A change failed and is retried: the reason.
     Failed(String),
-    /// Something cannot be done here.
+    /// A change is refused: the reason.
     Refused(String),
-    /// It is larger than it shall be, and volumes do not shrink.
+    /// The volume is larger than requested, and volumes cannot shrink.
     TooLarge,
-    /// It is smaller than it shall be, and nothing is done about it.
-    Left,
+    /// The volume is smaller than requested, and resizing is off.
+    Off,
 }
 
-/// What is asked for one member.
+/// The plan for one member.
 pub struct Plan {
-    /// The actions with their keys.
+    /// The actions, each with its key.
     pub actions: Vec<(String, Action)>,
-    /// How far it is.
+    /// The progress.
     pub progress: Progress,
 }
 
@@ -36,13 +36,13 @@ impl Plan {
     }
 }
 
-/// Plans the next steps; `state` tells what became of the action with a key.
+/// Plans the next actions; `state` returns the state of the action with a key.
 pub fn plan<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'a ActionState>) -> Plan {
     if member.requested > target.size {
         return Plan::of(Progress::TooLarge);
     }
     match target.mode {
-        Mode::Off if member.requested < target.size => Plan::of(Progress::Left),
+        Mode::Off if member.requested < target.size => Plan::of(Progress::Off),
         Mode::Off => Plan::of(Progress::Done),
         Mode::Claims => claim(target, member, state),
         Mode::Cloud if member.is_smaller(&target.size) => cloud(target, member, state),
@@ -51,15 +51,15 @@ pub fn plan<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option
     }
 }
 
-/// The claim is raised, and Kubernetes grows volume and filesystem.
+/// The size in the claim is increased; Kubernetes grows the volume and the filesystem.
 fn claim<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'a ActionState>) -> Plan {
     if member.requested < target.size {
-        let key = ["expand/", &member.claim, "/", &target.size.canonical()].concat();
-        let progress = progress(state(&key), "the claim is being raised");
+        let key = format!("expand/{}/{}", member.claim, target.size.canonical());
+        let progress = progress(state(&key), "the claim is being expanded");
         let action = ExpandClaim { claim: member.claim.clone(), size: target.size.text().to_owned() };
-        // A claim that was raised shows it; until then it is not done.
+        // The observed claim still has the old size, so this is not done yet.
         let progress =
-            if progress == Progress::Done { Progress::Working("the claim was raised".to_owned()) } else { progress };
+            if progress == Progress::Done { Progress::Working("the claim was expanded".to_owned()) } else { progress };
         return Plan { actions: vec![(key, Action::ExpandClaim(action))], progress };
     }
     Plan::of(match &member.problem {
@@ -71,8 +71,8 @@ fn claim<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'
     })
 }
 
-/// The cloud grows the volume, and then the pod its filesystem. The claim goes on telling the old size, so both actions are
-/// named for as long as it does; what is done is not done again.
+/// The cloud grows the volume, then the filesystem in the pod is grown. The claim keeps the old size, so both actions
+/// stay in the answer; the host does not repeat an action that is done.
 fn cloud<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'a ActionState>) -> Plan {
     let (key, action) = modify(target, member);
     let modified = progress(state(&key), CHANGING);
@@ -80,14 +80,15 @@ fn cloud<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'
     if modified != Progress::Done {
         return Plan { actions, progress: modified };
     }
-    let key = ["grow/", &member.claim, "/", &target.size.canonical()].concat();
+    let key = format!("grow/{}/{}", member.claim, target.size.canonical());
     let grown = progress(state(&key), "the filesystem is being grown");
     let action = GrowFilesystem { claim: member.claim.clone(), pod: member.pod.clone() };
     actions.push((key, Action::GrowFilesystem(action)));
     Plan { actions, progress: grown }
 }
 
-/// The cloud changes what it can, and the claim is raised after that, even if the cloud could not: space matters most.
+/// The cloud changes the volume, then the claim is expanded. It is expanded even if the cloud fails, because a full
+/// volume stops the database.
 fn mixed<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'a ActionState>) -> Plan {
     let Performance { iops, throughput, volume_type } = &target.performance;
     let is_tuned = iops.is_some() || throughput.is_some() || volume_type.is_some();
@@ -105,13 +106,13 @@ fn mixed<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'
     Plan { actions, progress: if modified == Progress::Done { raised.progress } else { modified } }
 }
 
-/// Clouds limit how often; that is told because it takes hours.
-const CHANGING: &str = "the cloud changes the volume, which it may do once in 6 hours";
+/// AWS allows one change of a volume in 6 hours.
+const CHANGING: &str = "the cloud changes the volume, at most once in 6 hours";
 
 fn modify(target: &Target, member: &Member) -> (String, Action) {
     let Performance { iops, throughput, volume_type } = &target.performance;
     let number = |number: &Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();
-    let mut key = ["modify/", &member.claim, "/", &target.size.canonical()].concat();
+    let mut key = format!("modify/{}/{}", member.claim, target.size.canonical());
     for part in [volume_type.unwrap_or_default(), &number(iops), &number(throughput)] {
         if !part.is_empty() {
             key.push('/');
@@ -130,11 +131,11 @@ fn modify(target: &Target, member: &Member) -> (String, Action) {
 
 fn progress(state: Option<&ActionState>, working: &str) -> Progress {
     let Some(state) = state else { return Progress::Working(working.to_owned()) };
-    let told = |words: &str| if state.message.is_empty() { words.to_owned() } else { state.message.clone() };
+    let message = |default: &str| if state.message.is_empty() { default.to_owned() } else { state.message.clone() };
     match state.phase {
         ActionPhase::Done => Progress::Done,
-        ActionPhase::Pending | ActionPhase::Running => Progress::Working(told(working)),
-        ActionPhase::Failed => Progress::Failed(told("it did not work")),
-        ActionPhase::Refused => Progress::Refused(told("this is not done here")),
+        ActionPhase::Pending | ActionPhase::Running => Progress::Working(message(working)),
+        ActionPhase::Failed => Progress::Failed(message("the action failed")),
+        ActionPhase::Refused => Progress::Refused(message("the action is refused")),
     }
 }

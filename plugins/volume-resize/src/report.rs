@@ -1,6 +1,6 @@
-//! What people are told: the condition `VolumeResized`, and a way out for what cannot be done.
+//! The report: the condition `VolumeResized`, and findings for volumes that cannot be resized.
 
-use pgloom_kit::{ConditionStatus, Notes, Response, Severity};
+use pgloom_kit::{ConditionStatus, Response, Severity, Warnings};
 
 use crate::member::Member;
 use crate::plan::{Plan, Progress};
@@ -9,17 +9,17 @@ use crate::target::Target;
 const CONDITION: &str = "VolumeResized";
 const SIZE: &str = "spec.volume.size";
 
-/// Reports on all members; nothing if there are none yet.
-pub fn report(target: &Target, members: &[Member], plans: &[Plan], notes: &mut Notes) -> Response {
+/// The report on all members; empty if there are none yet.
+pub fn report(target: &Target, members: &[Member], plans: &[Plan], warnings: &mut Warnings) -> Response {
     if members.is_empty() {
         return Response::new();
     }
-    warn_of_shrinking(target, members, plans, notes);
+    warn_of_shrinking(target, members, plans, warnings);
     let (status, reason) = verdict(plans);
-    left(target, members, plans).condition(CONDITION, status, reason, message(target, members, plans))
+    report_off(target, members, plans).condition(CONDITION, status, reason, message(target, members, plans))
 }
 
-/// The worst of what there is to say of members.
+/// Status and reason of the condition: the worst progress of all members.
 fn verdict(plans: &[Plan]) -> (ConditionStatus, &'static str) {
     let any = |is: fn(&Progress) -> bool| plans.iter().any(|plan| is(&plan.progress));
     let reason = if any(|progress| *progress == Progress::TooLarge) {
@@ -30,7 +30,7 @@ fn verdict(plans: &[Plan]) -> (ConditionStatus, &'static str) {
         "Failed"
     } else if any(|progress| matches!(progress, Progress::Working(_))) {
         "Resizing"
-    } else if any(|progress| *progress == Progress::Left) {
+    } else if any(|progress| *progress == Progress::Off) {
         "Off"
     } else {
         return (ConditionStatus::Yes, "AsRequested");
@@ -40,22 +40,20 @@ fn verdict(plans: &[Plan]) -> (ConditionStatus, &'static str) {
 
 fn message(target: &Target, members: &[Member], plans: &[Plan]) -> String {
     let done = plans.iter().filter(|plan| plan.progress == Progress::Done).count();
-    let mut message =
-        [&done.to_string(), " of ", &plans.len().to_string(), " volumes are as requested, with ", target.size.text()]
-            .concat();
+    let mut message = format!("{done} of {} volumes are as requested, with {}", plans.len(), target.size);
     for (member, plan) in members.iter().zip(plans) {
         let words = match &plan.progress {
             Progress::Done => continue,
             Progress::Working(words) | Progress::Failed(words) | Progress::Refused(words) => words.as_str(),
-            Progress::TooLarge => "it is larger and cannot shrink",
-            Progress::Left => "it is smaller, and storage_resize_mode is off",
+            Progress::TooLarge => "the volume is larger and cannot shrink",
+            Progress::Off => "the volume is smaller, and storage_resize_mode is off",
         };
-        message = [&message, "; ", &member.claim, " of ", member.requested.text(), ": ", words].concat();
+        message = format!("{message}; {} of {}: {words}", member.claim, member.requested);
     }
     message
 }
 
-fn warn_of_shrinking(target: &Target, members: &[Member], plans: &[Plan], notes: &mut Notes) {
+fn warn_of_shrinking(target: &Target, members: &[Member], plans: &[Plan], warnings: &mut Warnings) {
     let largest = members
         .iter()
         .zip(plans)
@@ -64,24 +62,23 @@ fn warn_of_shrinking(target: &Target, members: &[Member], plans: &[Plan], notes:
         .max_by(|left, right| left.requested.cmp(&right.requested));
     if let Some(largest) = largest {
         let size = largest.requested.text();
-        notes.warn(
+        warnings.warn(
             SIZE,
-            ["a volume cannot shrink: ", &largest.claim, " has ", size, ", and ", target.size.text(), " are asked for"]
-                .concat(),
-            ["set it to ", size, ", or create a new cluster with the smaller volume as a clone of this one"].concat(),
+            format!("a volume cannot shrink: {} has {size}, and {} is requested", largest.claim, target.size),
+            format!("write {size}, or create a new cluster with the smaller volume as a clone of this one"),
         );
     }
 }
 
-fn left(target: &Target, members: &[Member], plans: &[Plan]) -> Response {
+fn report_off(target: &Target, members: &[Member], plans: &[Plan]) -> Response {
     let response = Response::new();
-    let Some((member, _)) = members.iter().zip(plans).find(|(_, plan)| plan.progress == Progress::Left) else {
+    let Some((member, _)) = members.iter().zip(plans).find(|(_, plan)| plan.progress == Progress::Off) else {
         return response;
     };
     response.find(
         Severity::Info,
         SIZE,
-        [&member.claim, " stays at ", member.requested.text(), " instead of ", target.size.text()].concat(),
-        "raise the claims by hand, or set storage_resize_mode to pvc",
+        format!("{} has {} instead of {}", member.claim, member.requested, target.size),
+        "expand the claims by hand, or set storage_resize_mode to pvc",
     )
 }

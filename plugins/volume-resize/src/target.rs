@@ -1,12 +1,14 @@
-//! What volumes shall be like, and by which way they get there.
+//! The requested size and performance of volumes, and how they are changed.
 
 use pgloom_kit::common::quantity::Quantity;
-use pgloom_kit::{Notes, Result, fields, invalid, invalid_config, spec};
+use pgloom_kit::json::field::text;
+use pgloom_kit::{Result, Warnings, fields, invalid, invalid_config, spec};
 
-/// AWS refuses fewer operations per second for a volume of type gp3.
-const LEAST_IOPS: i64 = 3000;
-/// And less throughput in MiB per second.
-const LEAST_THROUGHPUT: i64 = 125;
+/// The lowest operations per second of a [gp3](https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html)
+/// volume of AWS.
+const MIN_IOPS: i64 = 3000;
+/// Its lowest throughput, in MiB per second.
+const MIN_THROUGHPUT: i64 = 125;
 
 spec! {
     /// `spec` of the manifest.
@@ -25,50 +27,50 @@ fields! {
     }
 }
 
-/// The way.
+/// `storage_resize_mode`: how volumes are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// By the claims; Kubernetes does the rest.
+    /// `pvc`: by their claims; Kubernetes grows volume and filesystem.
     Claims,
-    /// By the cloud, and then by growing the filesystem in the pod.
+    /// `ebs`: by the cloud's API, and by growing the filesystem in the pod.
     Cloud,
-    /// By the cloud for what it does better, and by the claims.
+    /// `mixed`: the performance by the cloud's API, the size by both.
     Mixed,
-    /// Not at all.
+    /// `off`: not at all.
     Off,
 }
 
-/// What a cloud volume can do beside holding data.
+/// The performance of a cloud volume.
 #[derive(Default)]
 pub struct Performance {
-    /// Operations per second.
+    /// I/O operations per second.
     pub iops: Option<u32>,
     /// MiB per second.
     pub throughput: Option<u32>,
-    /// As in `gp3`.
+    /// The type of the volume, as in `gp3`.
     pub volume_type: Option<&'static str>,
 }
 
-/// What volumes shall be like.
+/// The requested volumes.
 pub struct Target {
-    /// How large.
+    /// The size.
     pub size: Quantity,
-    /// How fast, which only mode mixed changes.
+    /// The performance; only mode `mixed` changes it.
     pub performance: Performance,
-    /// The way.
+    /// How volumes are changed.
     pub mode: Mode,
 }
 
 impl Target {
-    /// Reads it; none if the manifest says nothing of a size, which is another step's business.
+    /// The target of a manifest; none if it has no size, which the spilo plugin refuses.
     ///
     /// # Errors
-    /// If the size or the mode cannot be used.
-    pub fn of(spec: &Spec, mode: &str, notes: &mut Notes) -> Result<Option<Self>> {
+    /// If the size or the mode is invalid.
+    pub fn of(spec: &Spec, mode: &str, warnings: &mut Warnings) -> Result<Option<Self>> {
         let Volume { size, .. } = &spec.volume;
         let Some(size) = size.as_deref().filter(|size| !size.is_empty()) else { return Ok(None) };
         let size = Quantity::parse(size).map_err(|_| {
-            let message = ["\"", size, "\" is no size"].concat();
+            let message = format!("\"{size}\" is not a size");
             invalid("spec.volume.size", message, "write a Kubernetes quantity, as in 5Gi")
         })?;
         let mode = match mode {
@@ -77,17 +79,17 @@ impl Target {
             "mixed" => Mode::Mixed,
             "off" => Mode::Off,
             other => {
-                return Err(invalid_config(
-                    ["storage_resize_mode: \"", other, "\"; set it to pvc, ebs, mixed or off"].concat(),
-                ));
+                return Err(invalid_config(format!(
+                    "storage_resize_mode: \"{other}\" is not a mode; write pvc, ebs, mixed or off"
+                )));
             }
         };
-        Ok(Some(Self { size, performance: performance(&spec.volume, mode, notes), mode }))
+        Ok(Some(Self { size, performance: performance(&spec.volume, mode, warnings), mode }))
     }
 }
 
-fn performance(volume: &Volume, mode: Mode, notes: &mut Notes) -> Performance {
-    let own_type = volume.volume_type.as_deref().unwrap_or_default();
+fn performance(volume: &Volume, mode: Mode, warnings: &mut Warnings) -> Performance {
+    let own_type = text(&volume.volume_type);
     if mode != Mode::Mixed {
         let given = [
             ("iops", volume.iops.is_some()),
@@ -95,16 +97,16 @@ fn performance(volume: &Volume, mode: Mode, notes: &mut Notes) -> Performance {
             ("type", !own_type.is_empty()),
         ];
         for (field, _) in given.into_iter().filter(|(_, given)| *given) {
-            notes.warn(
-                ["spec.volume.", field].concat(),
-                [field, " changes nothing, because storage_resize_mode is not mixed"].concat(),
-                "set storage_resize_mode to mixed, or use a storage class that has it",
+            warnings.warn(
+                format!("spec.volume.{field}"),
+                format!("{field} has no effect, because storage_resize_mode is not mixed"),
+                "set storage_resize_mode to mixed, or use a storage class with this setting",
             );
         }
         return Performance::default();
     }
-    let iops = at_least("iops", volume.iops, LEAST_IOPS, notes);
-    let throughput = at_least("throughput", volume.throughput, LEAST_THROUGHPUT, notes);
+    let iops = at_least("iops", volume.iops, MIN_IOPS, warnings);
+    let throughput = at_least("throughput", volume.throughput, MIN_THROUGHPUT, warnings);
     let volume_type = match own_type {
         "io2" if iops.is_some() || throughput.is_some() => Some("io2"),
         _ if iops.is_some() || throughput.is_some() => Some("gp3"),
@@ -112,22 +114,22 @@ fn performance(volume: &Volume, mode: Mode, notes: &mut Notes) -> Performance {
         _ => None,
     };
     if !own_type.is_empty() && volume_type != Some(own_type) {
-        notes.warn(
+        warnings.warn(
             "spec.volume.type",
-            ["volumes do not become ", own_type].concat(),
-            "set gp3, or io2 together with iops or throughput",
+            format!("the type of volumes is not changed to {own_type}"),
+            "write gp3, or io2 together with iops or throughput",
         );
     }
     Performance { iops, throughput, volume_type }
 }
 
-fn at_least(field: &str, given: Option<i64>, least: i64, notes: &mut Notes) -> Option<u32> {
+fn at_least(field: &str, given: Option<i64>, min: i64, warnings: &mut Warnings) -> Option<u32> {
     let given = given?;
-    if given < least {
-        notes.warn(
-            ["spec.volume.", field].concat(),
-            [field, " below ", &least.to_string(), " is not set"].concat(),
-            ["set at least ", &least.to_string(), ", or leave it out"].concat(),
+    if given < min {
+        warnings.warn(
+            format!("spec.volume.{field}"),
+            format!("{field} is below {min} and is not set"),
+            format!("write at least {min}, or remove the field"),
         );
         return None;
     }

@@ -1,4 +1,4 @@
-//! What the plugin promises.
+//! Tests of the plugin.
 
 use pgloom_kit::bindings::contract::Severity;
 use pgloom_kit::testing::{Answer, Call, operator_config, reason};
@@ -51,7 +51,7 @@ fn size(size: &str) -> Value {
 }
 
 #[test]
-fn claims_that_are_too_small_are_raised() {
+fn claims_that_are_too_small_are_expanded() {
     let members = [member(0, "1Gi", "1Gi"), member(1, "2Gi", "2Gi")];
     let answer = answer(with(call(size("2Gi"), "pvc"), &members));
     assert_eq!(keys(&answer), ["expand/pgdata-acid-orders-0/2Gi"]);
@@ -62,21 +62,21 @@ fn claims_that_are_too_small_are_raised() {
         (
             ConditionStatus::No,
             "Resizing",
-            "1 of 2 volumes are as requested, with 2Gi; pgdata-acid-orders-0 of 1Gi: the claim is being raised"
+            "1 of 2 volumes are as requested, with 2Gi; pgdata-acid-orders-0 of 1Gi: the claim is being expanded"
         )
     );
     assert!(answer.objects.is_empty() && answer.messages().is_empty());
 }
 
 #[test]
-fn equal_amounts_are_equal_however_they_are_written() {
+fn equal_quantities_in_different_units_are_equal() {
     let answer = answer(with(call(size("1024Mi"), "pvc"), &[member(0, "1Gi", "1Gi")]));
     assert!(keys(&answer).is_empty());
     assert_eq!(condition(&answer).0, ConditionStatus::Yes);
 }
 
 #[test]
-fn a_raised_claim_is_waited_for_until_it_has_what_it_asks_for() {
+fn an_expanded_claim_is_in_progress_until_it_has_the_requested_capacity() {
     let waiting = answer(with(call(size("2Gi"), "pvc"), &[member(0, "2Gi", "1Gi")]));
     assert!(keys(&waiting).is_empty());
     assert_eq!(condition(&waiting).1, "Resizing");
@@ -91,7 +91,7 @@ fn a_raised_claim_is_waited_for_until_it_has_what_it_asks_for() {
 }
 
 #[test]
-fn volumes_of_members_that_do_not_run_are_left_as_they_are() {
+fn volumes_of_members_that_do_not_run_do_not_change() {
     let (idle, _) = member(1, "1Gi", "1Gi");
     let foreign = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "acid-orders-pooler-5d8f"},
@@ -109,7 +109,7 @@ fn members_are_reported_by_number() {
 }
 
 #[test]
-fn shrinking_is_a_warning_with_a_way_out() {
+fn shrinking_is_a_warning_with_a_remedy() {
     for mode in ["pvc", "ebs", "mixed", "off"] {
         let members = [member(0, "5Gi", "5Gi"), member(1, "6Gi", "6Gi")];
         let answer = answer(with(call(size("1Gi"), mode), &members));
@@ -117,15 +117,15 @@ fn shrinking_is_a_warning_with_a_way_out() {
         let [finding] = &answer.response.findings[..] else { panic!("{mode}") };
         assert_eq!(finding.severity, Severity::Warning);
         assert_eq!(finding.path.as_deref(), Some("spec.volume.size"));
-        assert_eq!(finding.message, "a volume cannot shrink: pgdata-acid-orders-1 has 6Gi, and 1Gi are asked for");
-        let remedy = "set it to 6Gi, or create a new cluster with the smaller volume as a clone of this one";
+        assert_eq!(finding.message, "a volume cannot shrink: pgdata-acid-orders-1 has 6Gi, and 1Gi is requested");
+        let remedy = "write 6Gi, or create a new cluster with the smaller volume as a clone of this one";
         assert_eq!(finding.remedy.as_deref(), Some(remedy));
         assert_eq!(condition(&answer).1, "CannotShrink");
     }
 }
 
 #[test]
-fn the_cloud_grows_the_volume_and_then_the_pod_its_filesystem() {
+fn the_cloud_grows_the_volume_and_then_the_filesystem_is_grown() {
     let (modify, grow) = ("modify/pgdata-acid-orders-0/2Gi", "grow/pgdata-acid-orders-0/2Gi");
     let call = || with(call(size("2Gi"), "ebs"), &[member(0, "1Gi", "1Gi")]);
 
@@ -158,7 +158,7 @@ fn the_cloud_grows_the_volume_and_then_the_pod_its_filesystem() {
 }
 
 #[test]
-fn what_the_host_does_not_do_is_reported_as_refused() {
+fn an_action_that_the_host_refuses_is_reported_as_refused() {
     let call = with(call(size("2Gi"), "ebs"), &[member(0, "1Gi", "1Gi")]);
     let answer =
         answer(call.action("modify/pgdata-acid-orders-0/2Gi", ActionPhase::Refused, "modify-volume is not executed"));
@@ -167,7 +167,7 @@ fn what_the_host_does_not_do_is_reported_as_refused() {
 }
 
 #[test]
-fn mixed_mode_raises_the_claim_after_the_cloud_even_if_the_cloud_could_not() {
+fn mixed_mode_expands_the_claim_after_the_cloud_even_if_the_cloud_failed() {
     let (modify, expand) = ("modify/pgdata-acid-orders-0/2Gi", "expand/pgdata-acid-orders-0/2Gi");
     let call = || with(call(size("2Gi"), "mixed"), &[member(0, "1Gi", "1Gi")]);
     assert_eq!(keys(&answer(call())), [modify]);
@@ -183,7 +183,7 @@ fn mixed_mode_raises_the_claim_after_the_cloud_even_if_the_cloud_could_not() {
 }
 
 #[test]
-fn mixed_mode_sets_what_a_volume_can_do() {
+fn mixed_mode_sets_the_performance_of_a_volume() {
     for (volume, expected) in [
         (json!({"iops": 4000}), (Some(4000), None, Some("gp3"), "gp3/4000")),
         (json!({"throughput": 250, "type": "io2"}), (None, Some(250), Some("io2"), "io2/250")),
@@ -201,11 +201,15 @@ fn mixed_mode_sets_what_a_volume_can_do() {
 }
 
 #[test]
-fn what_a_volume_cannot_do_is_told() {
+fn settings_without_effect_are_warnings() {
     let volume = json!({"size": "1Gi", "iops": 100, "throughput": 100, "type": "st1"});
     let mixed = answer(with(call(volume.clone(), "mixed"), &[member(0, "1Gi", "1Gi")]));
     assert!(keys(&mixed).is_empty());
-    let expected = ["iops below 3000 is not set", "throughput below 125 is not set", "volumes do not become st1"];
+    let expected = [
+        "iops is below 3000 and is not set",
+        "throughput is below 125 and is not set",
+        "the type of volumes is not changed to st1",
+    ];
     assert_eq!(mixed.messages(), expected);
     let claims = answer(with(call(volume, "pvc"), &[member(0, "1Gi", "1Gi")]));
     assert_eq!(claims.messages().len(), 3);
@@ -213,7 +217,7 @@ fn what_a_volume_cannot_do_is_told() {
 }
 
 #[test]
-fn switched_off_it_tells_and_does_nothing() {
+fn in_mode_off_the_difference_is_reported_and_nothing_is_done() {
     let answer = answer(with(call(size("2Gi"), "off"), &[member(0, "1Gi", "1Gi")]));
     assert!(keys(&answer).is_empty());
     assert_eq!(answer.response.findings[0].severity, Severity::Info);
@@ -221,7 +225,7 @@ fn switched_off_it_tells_and_does_nothing() {
 }
 
 #[test]
-fn before_there_are_volumes_there_is_nothing_to_say() {
+fn without_volumes_the_answer_is_empty() {
     let answer = answer(call(size("2Gi"), "pvc"));
     assert!(answer.response.conditions.is_empty() && keys(&answer).is_empty());
     let without = call(json!({}), "pvc").mutate::<VolumeResize>().unwrap();
@@ -229,9 +233,9 @@ fn before_there_are_volumes_there_is_nothing_to_say() {
 }
 
 #[test]
-fn a_size_and_a_mode_that_cannot_be_used_are_refused() {
+fn an_invalid_size_and_an_unknown_mode_are_refused() {
     let failure = call(size("much"), "pvc").mutate::<VolumeResize>().unwrap_err();
-    assert_eq!(reason(&failure), "spec.volume.size: \"much\" is no size");
+    assert_eq!(reason(&failure), "spec.volume.size: \"much\" is not a size");
     let failure = call(size("1Gi"), "magic").mutate::<VolumeResize>().unwrap_err();
-    assert_eq!(reason(&failure), "storage_resize_mode: \"magic\"; set it to pvc, ebs, mixed or off");
+    assert_eq!(reason(&failure), "storage_resize_mode: \"magic\" is not a mode; write pvc, ebs, mixed or off");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
-use pgloom_api::seal;
+use pgloom_api::placeholder;
 use pgloom_decide::{Observed, Plan, decide};
 use pgloom_engine::{Engine, EngineConfig, Pipeline};
 use serde_json::{Value, json};
@@ -38,13 +38,13 @@ pub fn plan(case: &Case, pipeline: &Pipeline) -> Result<Plan> {
     Ok(decide(&case.manifest, &read.config, &observed(case, &read.config, pipeline), pipeline)?)
 }
 
-/// The objects that would be applied: seals opened, Secrets with their keys and without their passwords.
+/// The objects that would be applied: placeholders filled in, Secrets with their keys and without their passwords.
 ///
 /// # Errors
-/// If a seal cannot be opened.
+/// If a placeholder cannot be filled in.
 pub fn objects(plan: &Plan) -> Result<Vec<Value>> {
     let mut objects = plan.documents();
-    objects.iter_mut().try_for_each(|object| seal::open(object, &plan.seals))?;
+    objects.iter_mut().try_for_each(|object| placeholder::fill(object, &plan.credentials))?;
     Ok(objects)
 }
 

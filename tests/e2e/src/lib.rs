@@ -1,8 +1,7 @@
-//! The vocabulary of the end-to-end tests: a namespace of one's own, objects, SQL, and waiting for what shall come true.
+//! Helpers of the end-to-end tests: a namespace per test, objects, SQL, and waiting for a condition.
 //!
-//! They need the local cluster with pgloom in it; `make test` brings both up. Without `PGLOOM_TEST_KUBECONFIG` each says
-//! that it is skipped.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "here a panic is the report of a test")]
+//! The tests need the local cluster with pgloom in it; `make test` brings both up. Without `PGLOOM_TEST_KUBECONFIG` each test
+//! prints that it is skipped.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,16 +14,16 @@ use serde_json::{Value, json};
 /// Names the kubeconfig of the local cluster, as `tests/cluster/cluster kubeconfig` prints it.
 pub const KUBECONFIG: &str = "PGLOOM_TEST_KUBECONFIG";
 
-/// How long anything may take on two busy cores.
-pub const PATIENCE: Duration = Duration::from_secs(240);
+/// How long a condition may take to become true, on two busy cores.
+pub const TIMEOUT: Duration = Duration::from_secs(240);
 
-/// A namespace of its own, gone with the value.
+/// The namespace of a test, deleted on drop.
 pub struct Namespace {
     /// Its name.
     pub name: String,
 }
 
-/// Whether there is a cluster to test on; says loudly if not.
+/// Whether there is a cluster to test on; if not, prints that the test is skipped.
 pub fn has_cluster(test: &str) -> bool {
     let found = std::env::var_os(KUBECONFIG).is_some();
     if !found {
@@ -33,7 +32,7 @@ pub fn has_cluster(test: &str) -> bool {
     found
 }
 
-/// Makes a namespace for a test; any that an earlier run left is replaced.
+/// Makes a namespace for a test; one of an earlier run is replaced.
 pub fn namespace(test: &str) -> Namespace {
     Namespace::named(&format!("e2e-{test}"))
 }
@@ -50,10 +49,10 @@ impl Drop for Namespace {
     }
 }
 
-/// Runs kubectl against the test cluster and gives what it printed.
+/// Runs kubectl against the test cluster and gives its standard output.
 ///
 /// # Errors
-/// With what it said, if it failed.
+/// With its output, if it failed.
 pub fn kubectl(arguments: &[&str]) -> Result<String, String> {
     kubectl_with(arguments, "")
 }
@@ -61,9 +60,9 @@ pub fn kubectl(arguments: &[&str]) -> Result<String, String> {
 /// Runs kubectl with an input.
 ///
 /// # Errors
-/// With what it said, if it failed.
+/// With its output, if it failed.
 pub fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
-    // The cluster's own, and not by way of its script, which looks at the whole machine first: the tests call often.
+    // The cluster's own kubectl, not its script, which first searches all processes: the tests call it often.
     let kubeconfig = std::env::var_os(KUBECONFIG).map(PathBuf::from).expect("has_cluster was asked");
     let mut child = Command::new(kubeconfig.with_file_name("bin").join("kubectl"))
         .arg("--kubeconfig")
@@ -83,7 +82,7 @@ pub fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
     if output.status.success() { Ok(text) } else { Err(format!("{text}{}", String::from_utf8_lossy(&output.stderr))) }
 }
 
-/// Waits until `check` gives a value; panics with what it said last.
+/// Waits until `check` gives a value; panics with its last error.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
@@ -93,7 +92,7 @@ pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -
                 println!("{:5.1} s until {what}", start.elapsed().as_secs_f64());
                 return value;
             }
-            Err(reason) if start.elapsed() > PATIENCE => panic!("{what}: not within {PATIENCE:?}: {reason}"),
+            Err(reason) if start.elapsed() > TIMEOUT => panic!("{what}: not within {TIMEOUT:?}: {reason}"),
             Err(_) => std::thread::sleep(Duration::from_secs(1)),
         }
     }
@@ -102,13 +101,13 @@ pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -
 /// `Ok` if it holds.
 ///
 /// # Errors
-/// With what was seen, if not.
+/// With the actual value, if not.
 pub fn ensure(holds: bool, seen: impl std::fmt::Display) -> Result<(), String> {
     if holds { Ok(()) } else { Err(seen.to_string()) }
 }
 
 impl Namespace {
-    /// Makes the namespace of this name; any that an earlier run left is replaced.
+    /// Makes the namespace of this name; one of an earlier run is replaced.
     pub fn named(name: &str) -> Self {
         let _ = kubectl(&["delete", "namespace", name, "--ignore-not-found", "--wait"]);
         kubectl(&["create", "namespace", name]).unwrap();
@@ -118,7 +117,7 @@ impl Namespace {
     /// kubectl in this namespace.
     ///
     /// # Errors
-    /// With what it said, if it failed.
+    /// With its output, if it failed.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         kubectl(&[&["--namespace", &self.name], arguments].concat())
     }
@@ -143,10 +142,10 @@ impl Namespace {
         kubectl_with(&["--namespace", &self.name, "apply", "--filename", "-"], &object.to_string())
     }
 
-    /// An object.
+    /// Reads an object.
     ///
     /// # Errors
-    /// If there is none.
+    /// If it is not found.
     pub fn get(&self, kind: &str, name: &str) -> Result<Value, String> {
         let text = self.kubectl(&["get", kind, name, "--output", "json"])?;
         serde_json::from_str(&text).map_err(|error| error.to_string())
@@ -187,7 +186,7 @@ impl Namespace {
         })
     }
 
-    /// The pod that leads, as its label says.
+    /// The pod with the role label of the leader.
     ///
     /// # Errors
     /// If there is not exactly one.
@@ -204,7 +203,7 @@ impl Namespace {
     /// A condition of a cluster's status.
     ///
     /// # Errors
-    /// If there is none of that type.
+    /// If it is not found.
     pub fn condition(&self, cluster: &str, type_name: &str) -> Result<Value, String> {
         let object = self.get("postgresql", cluster)?;
         let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
@@ -215,7 +214,7 @@ impl Namespace {
     /// The password that a user's Secret holds.
     ///
     /// # Errors
-    /// If there is no such Secret.
+    /// If the Secret is not found.
     pub fn password(&self, cluster: &str, user: &str) -> Result<String, String> {
         let name = format!("{}.{cluster}.credentials", user.replace('_', "-"));
         let secret = self.get("secret", &name)?;
@@ -223,12 +222,23 @@ impl Namespace {
         Ok(decode(&secret["data"]["password"]))
     }
 
-    /// What a script of the shell prints, run in a pod's database container.
+    /// Runs a shell script in a pod's database container, and gives its standard output.
     ///
     /// # Errors
-    /// With what it said, if it failed.
+    /// With its output, if it failed.
     pub fn run(&self, pod: &str, script: &str) -> Result<String, String> {
         self.kubectl(&["exec", pod, "--container", "postgres", "--", "sh", "-c", script])
+    }
+
+    /// Whether the only replica streams from the leader and has all that it wrote.
+    ///
+    /// # Errors
+    /// With the state of the replication, if not.
+    pub fn replica_streams(&self, leader: &str) -> Result<(), String> {
+        let statement = "select state, sent_lsn = replay_lsn from pg_stat_replication";
+        let command = format!("psql -U postgres -h /run/postgresql -AtXc '{statement}'");
+        let answer = self.run(leader, &format!("su postgres -c \"{command}\""))?;
+        ensure(answer.trim() == "streaming|t", answer)
     }
 
     /// Writes a file into a pod's database container, and gives its path.
@@ -241,10 +251,10 @@ impl Namespace {
         path
     }
 
-    /// What a statement answers, run by psql in a member's pod over the network, with the Secret's password.
+    /// Runs a statement by psql in a member's pod over the network, with the Secret's password, and gives its result.
     ///
     /// # Errors
-    /// With what psql said, if it failed.
+    /// With psql's output, if it failed.
     pub fn sql(&self, cluster: &str, connection: &Connection, statement: &str) -> Result<String, String> {
         let Connection { user, database, host, mode } = connection;
         let password = self.password(cluster, user)?;
@@ -257,7 +267,7 @@ impl Namespace {
     }
 }
 
-/// Who connects where.
+/// The parameters of a connection.
 pub struct Connection<'a> {
     /// The role.
     pub user: &'a str,

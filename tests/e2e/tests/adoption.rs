@@ -1,5 +1,4 @@
-//! A cluster that the Zalando operator made is taken over where it stands: nothing restarts, and its objects become pgloom's.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
+//! A running cluster of the Zalando operator is adopted: no pod restarts, and its objects become pgloom's.
 
 mod operator;
 
@@ -54,7 +53,7 @@ fn judge(case: &Case) -> Vec<String> {
     }
 }
 
-/// Lets the recorded objects be taken over; gives what should not have happened.
+/// Adopts the recorded objects; gives what should not have happened.
 fn adopt(case: &Case) -> Vec<String> {
     let name = case.manifest["metadata"]["name"].as_str().unwrap();
     let namespace = Namespace::named(case.manifest["metadata"]["namespace"].as_str().unwrap());

@@ -1,5 +1,4 @@
-//! A bad manifest is told by field and remedy, and touches nothing that runs.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
+//! An invalid manifest is reported with field and remedy, and changes nothing that runs.
 
 use e2e::{ensure, eventually, has_cluster, minimal, namespace};
 use serde_json::json;
@@ -15,14 +14,14 @@ fn a_manifest_that_only_the_operator_can_judge_gets_a_condition_and_an_event_and
     let before = namespace.get("statefulset", "acid-good").unwrap()["metadata"]["generation"].clone();
 
     namespace.patch("postgresql", "acid-good", &json!({"spec": {"users": {"Zalando": []}, "numberOfInstances": 3}}));
-    let condition = eventually("the condition tells", || {
+    let condition = eventually("the condition reports it", || {
         let valid = namespace.condition("acid-good", "Valid")?;
         ensure(valid["status"] == "False", &valid)?;
         Ok(valid)
     });
     let message = condition["message"].as_str().unwrap();
     assert!(message.contains("invalid username"), "{message}");
-    eventually("an event tells", || {
+    eventually("an event reports it", || {
         let events = namespace.kubectl(&["get", "events", "--field-selector", "type=Warning", "--output", "json"])?;
         ensure(events.contains("invalid username"), "no such event")
     });

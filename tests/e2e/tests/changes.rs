@@ -1,5 +1,4 @@
 //! A manifest that is edited changes the cluster that runs.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::BTreeMap;
 

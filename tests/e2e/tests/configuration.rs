@@ -1,5 +1,4 @@
-//! The operator configuration is followed while the operator runs; one that cannot be used is told and changes nothing.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
+//! A changed operator configuration takes effect while the operator runs; an invalid one is reported and changes nothing.
 
 use e2e::{Namespace, ensure, eventually, has_cluster, kubectl, minimal, namespace};
 use serde_json::{Value, json};
@@ -48,7 +47,7 @@ fn a_new_operator_configuration_reaches_what_runs_and_a_bad_one_changes_nothing(
     eventually("the Service has the new annotation", || owner(&namespace, &json!("dba")));
 
     let bad = Changed::to(&json!({"custom_service_annotations": "owner:nobody", "resync_period": "often"}));
-    eventually("an event tells what is wrong with the bad one", || {
+    eventually("an event reports what is wrong with the bad one", || {
         let events = kubectl(&["--namespace", SYSTEM, "get", "events", "--field-selector", "reason=Configuration"])?;
         ensure(events.contains("data.resync_period: \"often\" is not a duration"), events)
     });

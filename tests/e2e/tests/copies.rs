@@ -1,5 +1,4 @@
 //! A cluster made from another one that runs, and one that follows it until it is promoted.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace};
 use serde_json::json;

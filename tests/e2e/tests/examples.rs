@@ -1,5 +1,4 @@
 //! Every example manifest, and every object that is rendered from it, is one that the API server takes.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,4 @@
-//! What a manifest can ask for beside members, users and databases, in one cluster that asks for all of it.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
+//! What a manifest can have besides members, users and databases, in one cluster with all of it.
 
 mod authority;
 
@@ -42,7 +41,7 @@ fn manifest() -> Value {
             "volumeMounts": [{"name": "pgdata", "mountPath": "/home/postgres/pgdata"}],
         }],
         "sidecars": [{
-            "name": "beside", "image": image, "resources": resources,
+            "name": "sidecar", "image": image, "resources": resources,
             "command": ["sh", "-c", "trap exit TERM; export PGPASSWORD=$POSTGRES_PASSWORD; \
                 cat /home/postgres/pgdata/greeting; until psql \"host=localhost user=$POSTGRES_USER sslmode=require\" -AtXc \
                 \"select '$POD_NAMESPACE/$POD_NAME: ' || usename from pg_user where usesuper and usename = current_user\"; \
@@ -66,7 +65,7 @@ fn an_init_container_ran_before_the_database(namespace: &Namespace) {
 fn a_sidecar_runs_beside_the_database_and_logs_in_as_the_superuser(namespace: &Namespace) {
     let answer = format!("{}/{POD}: postgres\n", namespace.name);
     eventually("the sidecar has logged in", || {
-        let log = namespace.kubectl(&["logs", POD, "--container", "beside"])?;
+        let log = namespace.kubectl(&["logs", POD, "--container", "sidecar"])?;
         ensure(log.starts_with("made before the database\n") && log.ends_with(&answer), log)
     });
 }
@@ -95,7 +94,7 @@ fn a_client_logs_in_through_the_pooler(namespace: &Namespace) {
     let address = pods["items"][0]["status"]["podIP"].as_str().unwrap();
     let connection = Connection { user: "foo_user", database: "foo", host: POOLER, mode: "require" };
     let answer = namespace.sql(CLUSTER, &connection, "select current_user, host(inet_client_addr())").unwrap();
-    assert_eq!(answer, format!("foo_user|{address}"), "the database is reached by way of the pooler");
+    assert_eq!(answer, format!("foo_user|{address}"), "the database is reached through the pooler");
 }
 
 fn a_backup_of_the_cron_job_runs_to_its_end(namespace: &Namespace) {

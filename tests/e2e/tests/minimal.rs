@@ -1,5 +1,4 @@
 //! The smallest manifest becomes a database that answers, and is gone with its manifest.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace};
 use serde_json::json;

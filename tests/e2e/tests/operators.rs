@@ -1,5 +1,4 @@
-//! Two operators run, and one writes.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
+//! Of two operators that run, one writes.
 
 use e2e::{ensure, eventually, has_cluster, kubectl};
 use serde_json::Value;
@@ -9,7 +8,7 @@ const SYSTEM: &str = "pgloom-system";
 fn holder() -> Result<String, String> {
     let text = kubectl(&["--namespace", SYSTEM, "get", "lease", "pgloom", "--output", "json"])?;
     let lease: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-    lease["spec"]["holderIdentity"].as_str().map(str::to_owned).ok_or_else(|| "nobody holds it".to_owned())
+    lease["spec"]["holderIdentity"].as_str().map(str::to_owned).ok_or_else(|| "the Lease has no holder".to_owned())
 }
 
 #[test]

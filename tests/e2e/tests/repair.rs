@@ -1,5 +1,4 @@
-//! What is deleted or edited by hand comes back as the manifest says.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
+//! Objects that are deleted or edited by hand are restored.
 
 use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace, the_other};
 use serde_json::{Value, json};

@@ -1,5 +1,4 @@
-//! A changed template reaches the replicas first and the leader last, who hands over before; what needs no restart restarts nobody.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
+//! A changed template reaches the replicas first and the leader last, after a switchover; a change without a restart restarts no pod.
 
 use e2e::{Namespace, ensure, eventually, has_cluster, minimal, namespace, the_other};
 use serde_json::{Value, json};

@@ -1,8 +1,7 @@
 //! A decision as a document that people review: findings and actions as sentences, then the objects.
 
-use pgloom_decide::finding::sentence;
 use pgloom_decide::{Error, Plan};
-use pgloom_engine::{Action, RequestedAction, Severity};
+use pgloom_engine::{Action, RequestedAction};
 use serde_json::{Map, Value, json};
 
 /// What was decided: `findings`, `conditions`, `actions`, `roles`, `databases` and `objects`, each where there are any; or
@@ -18,7 +17,7 @@ pub fn account(decision: &Result<Plan, Error>) -> Value {
     let findings: Vec<String> = plan
         .findings
         .iter()
-        .map(|finding| format!("{} from {}: {}", severity(finding.severity), finding.step, sentence(finding)))
+        .map(|finding| format!("{} from {}: {finding}", finding.severity, finding.source()))
         .collect();
     let conditions: Vec<String> = plan
         .conditions
@@ -39,15 +38,7 @@ pub fn account(decision: &Result<Plan, Error>) -> Value {
     parts.into_iter().filter(|(_, part)| !empty(part)).map(|(name, part)| (name.to_owned(), part)).collect()
 }
 
-fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Error => "error",
-    }
-}
-
-/// Origin, options, memberships and settings by the role's name.
+/// Origin, attributes, memberships and settings by the role's name.
 fn roles(plan: &Plan) -> Value {
     let listed = |what: &str, names: Vec<String>| match names.is_empty() {
         true => String::new(),
@@ -58,7 +49,7 @@ fn roles(plan: &Plan) -> Value {
         let admin = listed("granted to", role.admin.iter().cloned().collect());
         let set = |(name, value): (&String, &String)| format!("{name}={value}");
         let parameters = listed("sets", role.parameters.iter().map(set).collect());
-        (name.clone(), json!(format!("{:?}: {}{member_of}{admin}{parameters}", role.origin, role.flags)))
+        (name.clone(), json!(format!("{:?}: {}{member_of}{admin}{parameters}", role.origin, role.attributes)))
     });
     Value::Object(roles.collect())
 }

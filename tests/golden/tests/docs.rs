@@ -80,7 +80,7 @@ fn occasions(triggers: &[Trigger]) -> String {
 }
 
 fn actions(kinds: &[pgloom_engine::ActionKind]) -> String {
-    let names: Vec<&str> = kinds.iter().map(|&kind| pgloom_engine::pipeline::action_name(kind)).collect();
+    let names: Vec<&str> = kinds.iter().map(|&kind| pgloom_api::ActionKind::from(kind).name()).collect();
     if names.is_empty() { "none".to_owned() } else { code(&names) }
 }
 

@@ -1,120 +1,134 @@
-//! What the operator says of a cluster.
+//! The status of a `postgresql` object, as the operator writes it.
 
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
-/// What the operator says of a cluster. Objects of very old operators hold a bare string; it is read as the first field.
+use crate::action::ActionPhase;
+
+/// The status of a cluster. Very old operators stored a bare string; it is read as `PostgresClusterStatus`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PostgresqlStatus {
-    /// How the last reconciliation went: `Creating`, `Updating`, `Running`, `CreateFailed`, `UpdateFailed`, `SyncFailed`, `Invalid`.
+    /// The result of the last reconcile: `Creating`, `Updating`, `Running`, `CreateFailed`, `UpdateFailed`, `SyncFailed`, `Invalid`.
     #[serde(rename = "PostgresClusterStatus", skip_serializing_if = "ClusterStatus::is_unknown")]
     #[schemars(with = "Option<String>")]
     pub cluster_status: ClusterStatus,
-    /// The `metadata.generation` that this status speaks of.
+    /// The `metadata.generation` of the manifest that was reconciled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// What holds: `Ready`, `Reconciled`, and what plugins say.
+    /// The conditions of the operator, `ActionsDone`, `Applied`, `DatabaseSynced`, `Ready`, `RolledOut` and `Valid`, and those of plugins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
     /// The pod that leads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leader: Option<String>,
-    /// How many pods there are.
+    /// The number of pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number_of_instances: Option<i32>,
-    /// How many pods serve.
+    /// The number of pods that are ready and have a role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_instances: Option<i32>,
-    /// The labels of the pods, as `kubectl get pods -l` takes them.
+    /// The labels of the pods, in the form of `kubectl get pods -l`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_selector: Option<String>,
-    /// The pods, and what Patroni says of each.
+    /// The pods, with the answer of the leader's Patroni at the last reconcile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub members: Vec<MemberStatus>,
-    /// What plugins have asked the operator to do, beside objects.
+    /// The actions that plugins request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["step", "key"]))]
     pub actions: Vec<ActionStatus>,
 }
 
-/// How the last reconciliation went, in one word.
+/// The result of the last reconcile, with the words of the Zalando operator.
+///
+/// See [`PostgresClusterStatus`](https://github.com/zalando/postgres-operator/blob/master/pkg/apis/acid.zalan.do/v1/const.go).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClusterStatus {
-    /// Nothing has been said yet.
+    /// There is no status yet.
     #[default]
     #[serde(rename = "")]
     Unknown,
-    /// It is made for the first time.
+    /// The cluster is created.
     Creating,
-    /// It is changed.
+    /// The cluster is changed.
     Updating,
-    /// All is as it should be.
+    /// Everything is as desired.
     Running,
-    /// It could not be made.
+    /// The creation failed.
     CreateFailed,
-    /// It could not be changed.
+    /// A change of the manifest failed.
     UpdateFailed,
-    /// It could not be brought back to what it should be.
+    /// A reconcile without a change of the manifest failed.
     SyncFailed,
-    /// The manifest cannot be used; nothing was touched.
+    /// The manifest cannot be used; nothing was changed.
     Invalid,
 }
 
 /// One pod of the cluster.
+///
+/// All fields but `name` and `ready` are those of
+/// [Patroni's `GET /cluster`](https://patroni.readthedocs.io/en/latest/rest_api.html#cluster-status-endpoint).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberStatus {
     /// The pod's name.
     pub name: String,
-    /// `leader`, `replica`, `sync_standby` or `standby_leader`.
+    /// `leader`, `standby_leader`, `sync_standby` or `replica`: from Patroni, or from the pod's label if Patroni does not answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// What Patroni calls its state, as in `running`, `streaming`, `creating replica`.
+    /// Patroni's state of the member, as in `running`, `streaming`, `creating replica`; absent if Patroni does not answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// The timeline that it is on.
+    /// Whether the pod is ready.
+    #[serde(default)]
+    pub ready: bool,
+    /// The timeline of the member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeline: Option<i64>,
-    /// How many bytes it is behind the leader.
+    /// How far the member is behind the leader in bytes, rounded down to 0, 16 MiB, 256 MiB, 4 GiB and so on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag: Option<i64>,
-    /// Whether it has to be restarted for a setting to take effect.
+    /// `true` if a setting takes effect only after a restart of the member; else absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_restart: Option<bool>,
 }
 
-/// What became of something that a plugin asked for.
+/// The state of an action that a plugin requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionStatus {
-    /// The step of the pipeline that asked.
+    /// The step of the pipeline that requests the action.
     pub step: String,
-    /// The key by which the plugin knows the action.
+    /// The plugin's key of the action.
     pub key: String,
     /// `pending`, `running`, `done`, `failed` or `refused`.
-    pub phase: String,
-    /// For people.
+    #[serde(deserialize_with = "phase")]
+    #[schemars(with = "String")]
+    pub phase: ActionPhase,
+    /// The reason, or more about the phase.
     #[serde(default)]
     pub message: String,
-    /// Since when the phase holds.
+    /// The time since when the phase holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
 }
 
 impl ClusterStatus {
-    /// Whether nothing has been said yet.
+    /// Whether there is no status yet.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         *self == Self::Unknown
     }
 
-    /// Whether the last attempt failed, so that it is repaired before its time.
+    /// Whether the last attempt failed, so that the next one comes at the repair period.
     #[must_use]
     pub fn has_failed(self) -> bool {
         matches!(self, Self::CreateFailed | Self::UpdateFailed | Self::SyncFailed)
@@ -135,7 +149,7 @@ impl ClusterStatus {
         }
     }
 
-    /// The status of that word; an unknown word says nothing.
+    /// The status of that word; [`Self::Unknown`] for any other word.
     #[must_use]
     pub fn from_word(word: &str) -> Self {
         let all = [
@@ -161,50 +175,42 @@ fn conditions(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::Schema::try_from(crate::schema::conditions()).unwrap_or_default()
 }
 
-/// The object as it is stored; a field of another shape than ours says nothing.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Stored {
-    #[serde(default, rename = "PostgresClusterStatus")]
-    cluster_status: String,
-    observed_generation: Option<i64>,
-    #[serde(default)]
-    conditions: Vec<Condition>,
-    leader: Option<String>,
-    number_of_instances: Option<i32>,
-    ready_instances: Option<i32>,
-    label_selector: Option<String>,
-    #[serde(default)]
-    members: Vec<MemberStatus>,
-    #[serde(default)]
-    actions: Vec<ActionStatus>,
+/// A phase; an unknown one is pending, so that the action is looked after.
+fn phase<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ActionPhase, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Ok(ActionPhase::from_name(&name).unwrap_or_default())
 }
 
+/// Never fails: a field or a list entry of another shape is read as absent. Else one such field would hide the rest of the
+/// status, and the operator would report a cluster that runs as a new one.
 impl<'de> Deserialize<'de> for PostgresqlStatus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Shape {
-            Word(String),
-            Object(Box<Stored>),
-            Other(serde::de::IgnoredAny),
-        }
-        Ok(match Shape::deserialize(deserializer)? {
-            Shape::Word(word) => Self { cluster_status: ClusterStatus::from_word(&word), ..Self::default() },
-            Shape::Object(stored) => Self {
-                cluster_status: ClusterStatus::from_word(&stored.cluster_status),
-                observed_generation: stored.observed_generation,
-                conditions: stored.conditions,
-                leader: stored.leader,
-                number_of_instances: stored.number_of_instances,
-                ready_instances: stored.ready_instances,
-                label_selector: stored.label_selector,
-                members: stored.members,
-                actions: stored.actions,
+        let word = |word: &str| ClusterStatus::from_word(word);
+        Ok(match Value::deserialize(deserializer)? {
+            Value::String(text) => Self { cluster_status: word(&text), ..Self::default() },
+            Value::Object(mut fields) => Self {
+                cluster_status: word(&field::<String>(&mut fields, "PostgresClusterStatus").unwrap_or_default()),
+                observed_generation: field(&mut fields, "observedGeneration"),
+                conditions: list(&mut fields, "conditions"),
+                leader: field(&mut fields, "leader"),
+                number_of_instances: field(&mut fields, "numberOfInstances"),
+                ready_instances: field(&mut fields, "readyInstances"),
+                label_selector: field(&mut fields, "labelSelector"),
+                members: list(&mut fields, "members"),
+                actions: list(&mut fields, "actions"),
             },
-            Shape::Other(_) => Self::default(),
+            _ => Self::default(),
         })
     }
+}
+
+fn field<T: DeserializeOwned>(fields: &mut Map<String, Value>, key: &str) -> Option<T> {
+    serde_json::from_value(fields.remove(key)?).ok()
+}
+
+fn list<T: DeserializeOwned>(fields: &mut Map<String, Value>, key: &str) -> Vec<T> {
+    let entries: Vec<Value> = field(fields, key).unwrap_or_default();
+    entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect()
 }
 
 #[cfg(test)]
@@ -227,6 +233,24 @@ mod tests {
             let status: PostgresqlStatus = serde_json::from_value(stored.clone()).unwrap();
             assert_eq!(status.cluster_status, expected, "{stored}");
         }
+    }
+
+    #[test]
+    fn a_part_of_another_shape_hides_no_other_part() {
+        let stored = json!({
+            "PostgresClusterStatus": "Running", "leader": 7,
+            "conditions": [{"type": "Ready"}, {
+                "type": "Valid", "status": "True", "reason": "Valid", "message": "",
+                "lastTransitionTime": "2031-05-14T12:00:00Z",
+            }],
+            "members": [{"role": "leader"}, {"name": "c-0"}],
+            "actions": [{"step": "s", "key": "k", "phase": "dancing"}],
+        });
+        let status: PostgresqlStatus = serde_json::from_value(stored).unwrap();
+        assert_eq!((status.cluster_status, status.leader), (ClusterStatus::Running, None));
+        assert!(status.conditions.iter().any(|condition| condition.type_ == "Valid"));
+        assert_eq!(status.members, [MemberStatus { name: "c-0".into(), ..MemberStatus::default() }]);
+        assert_eq!(status.actions[0].phase, ActionPhase::Pending);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Compares the Secrets that a cluster wants with those that exist.
+//! Compares the Secrets that a cluster needs with those that exist.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 
 use super::{Content, PASSWORD, Password, USER_LIST, USERNAME, Wanted};
-use crate::role::Finding;
+use pgloom_api::Finding;
 
 /// The data of an existing Secret. Has no `Debug`: there are passwords in it.
 #[derive(Clone, Default, PartialEq)]
@@ -73,7 +73,7 @@ pub struct Plan {
     pub writes: Vec<Write>,
     /// The password of each role whose Secret is its own, as it will be when the writes are done.
     pub passwords: BTreeMap<String, Password>,
-    /// What people should know.
+    /// The findings.
     pub findings: Vec<Finding>,
 }
 

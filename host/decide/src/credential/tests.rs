@@ -22,11 +22,14 @@ fn pooler_labels() -> BTreeMap<String, String> {
     map(&[("application", "db-connection-pooler"), ("connection-pooler", "acid-pooler-pooler"), ("team", "")])
 }
 
+fn attributes(words: &[&str]) -> crate::role::Attributes {
+    crate::role::Attributes::parse(words).unwrap()
+}
+
 fn cluster() -> Sources {
     Sources {
-        cluster: "acid-pooler".into(),
         namespace: "prod".into(),
-        users: [("zalando".into(), vec!["superuser".into()]), ("foo_user".into(), vec![])].into(),
+        users: [("zalando".into(), attributes(&["superuser"])), ("foo_user".into(), attributes(&[]))].into(),
         credentials: vec![CredentialRequest { username: "pooler".into(), labels: pooler_labels() }],
         ..Sources::default()
     }
@@ -155,7 +158,7 @@ fn what_is_applied_later_never_mentions_the_data() {
 #[test]
 fn a_secret_in_another_namespace_has_no_owner() {
     let mut sources = cluster();
-    sources.users = [("app.db_user".into(), vec![])].into();
+    sources.users = [("app.db_user".into(), attributes(&[]))].into();
     sources.settings.cross_namespace_secrets = true;
     let naming = Naming { owner: Some(json!({"uid": "1"})), ..naming() };
     let (all, _) = wanted(&gather(&sources), &[], &naming);
@@ -256,7 +259,7 @@ fn an_infrastructure_password_follows_the_operator_wide_secret() {
         infrastructure: vec![InfrastructureRole {
             name: "zalando".into(),
             password: Password::new("new"),
-            flags: crate::role::Flags::parse::<&str>(&[]).unwrap(),
+            attributes: attributes(&[]),
             member_of: BTreeSet::new(),
             admin: None,
             parameters: BTreeMap::new(),
@@ -275,7 +278,8 @@ fn an_infrastructure_password_follows_the_operator_wide_secret() {
 
 #[test]
 fn two_roles_whose_secrets_have_one_name_are_named() {
-    let sources = Sources { users: [("a-b".into(), vec![]), ("a_b".into(), vec![])].into(), ..cluster() };
+    let sources =
+        Sources { users: [("a-b".into(), attributes(&[])), ("a_b".into(), attributes(&[]))].into(), ..cluster() };
     let (all, findings) = wanted(&gather(&sources), &[], &naming());
     assert_eq!(all.iter().filter(|secret| secret.name.starts_with("a-b.")).count(), 1);
     assert_eq!(
@@ -290,7 +294,7 @@ fn nothing_printed_holds_a_password() {
     sources.infrastructure = vec![InfrastructureRole {
         name: "ops".into(),
         password: Password::new("t0psecret"),
-        flags: crate::role::Flags::default(),
+        attributes: crate::role::Attributes::default(),
         member_of: BTreeSet::new(),
         admin: None,
         parameters: BTreeMap::new(),

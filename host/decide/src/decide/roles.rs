@@ -3,28 +3,20 @@
 use std::collections::BTreeMap;
 
 use pgloom_api::config::Config;
+use pgloom_api::validate::Cluster;
 use pgloom_engine::{Action, RequestedAction};
-use serde_json::Value;
 
 use crate::Observed;
 use crate::credential::UserListRequest;
 use crate::role::{self, CredentialRequest, Roles, Settings, Sources};
 
-pub fn gather(manifest: &Value, config: &Config, observed: &Observed, actions: &[RequestedAction]) -> Roles {
-    let spec = &manifest["spec"];
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let words = |value: &Value| value.as_array().into_iter().flatten().map(text).collect();
-    let entries = |value: &Value| value.as_object().cloned().unwrap_or_default();
+pub fn gather(cluster: &Cluster, config: &Config, observed: &Observed, actions: &[RequestedAction]) -> Roles {
     role::gather(&Sources {
-        cluster: text(&manifest["metadata"]["name"]),
-        namespace: text(&manifest["metadata"]["namespace"]),
+        namespace: cluster.namespace.clone(),
         settings: settings(config),
-        users: entries(&spec["users"]).iter().map(|(name, flags)| (name.clone(), words(flags))).collect(),
-        databases: entries(&spec["databases"]).iter().map(|(name, owner)| (name.clone(), text(owner))).collect(),
-        prepared: spec["preparedDatabases"].as_object().map(|databases| {
-            let read = |value: &Value| serde_json::from_value(value.clone()).ok();
-            databases.iter().map(|(name, database)| (name.clone(), read(database))).collect()
-        }),
+        users: cluster.users.clone(),
+        databases: cluster.databases.clone(),
+        prepared: cluster.prepared_databases.clone(),
         infrastructure: observed.infrastructure.clone(),
         teams: observed.teams.clone(),
         credentials: granted(actions).filter_map(credential).collect(),

@@ -71,13 +71,14 @@ fn a_manifest_that_cannot_be_used_is_refused_with_its_field_and_the_remedy() {
 }
 
 #[test]
-fn nobody_reads_a_credential_of_the_operator_by_writing_its_seal() {
+fn a_user_cannot_read_a_credential_of_the_operator_by_writing_its_placeholder() {
     let mut manifest = manifest();
     manifest["spec"]["sidecars"] =
         json!([{"name": "s", "image": "i", "env": [{"name": "E", "value": "pgloom-sealed:config:scalyr_api_key"}]}]);
     assert_eq!(
         refusal(&manifest),
-        "spec.sidecars[0].env[0].value: pgloom-sealed: is the operator's own mark for credentials; write something else"
+        "spec.sidecars[0].env[0].value: pgloom-sealed: is reserved for the operator's placeholders of credentials; \
+         write another value"
     );
 }
 
@@ -91,12 +92,12 @@ fn a_credential_of_the_manifest_is_in_no_document_and_opens_when_applied() {
     let plan = plan(&manifest, &Config::defaults()).unwrap();
     assert!(!format!("{plan:?}").contains("hunter2"));
     let mut object = json!({"value": "pgloom-sealed:manifest:/spec/clone/s3_secret_access_key"});
-    seal::open(&mut object, &plan.seals).unwrap();
+    placeholder::fill(&mut object, &plan.credentials).unwrap();
     assert_eq!(object["value"], "hunter2");
 }
 
 #[test]
-fn nobody_reads_a_credential_of_the_operator_by_writing_its_seal_where_a_step_looks() {
+fn a_user_cannot_read_a_credential_of_the_operator_by_writing_its_placeholder_where_a_step_looks() {
     let map = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "environment", "namespace": "shop"},
         "data": {"KEY": "pgloom-sealed:config:scalyr_api_key"},
@@ -106,7 +107,7 @@ fn nobody_reads_a_credential_of_the_operator_by_writing_its_seal_where_a_step_lo
     assert_eq!(error.category(), "InvalidManifest");
     assert_eq!(
         error.to_string(),
-        "ConfigMap environment data.KEY: pgloom-sealed: is the operator's own mark for credentials; write the value itself there"
+        "ConfigMap environment data.KEY: pgloom-sealed: is reserved for the operator's placeholders of credentials; write the value itself there"
     );
 }
 
@@ -144,11 +145,14 @@ fn writes(text: &'static str) -> Pipeline {
 fn a_step_that_writes_a_seal_that_cannot_be_opened_holds_the_cluster() {
     let config = config(json!({"scalyr_api_key": "hunter2"}));
     let of = |text| decide(&manifest(), &config, &Observed::default(), &writes(text));
-    let opened = of("pgloom-sealed:config:scalyr_api_key").unwrap().opened().unwrap();
-    assert_eq!(opened[0]["data"]["K"], "hunter2");
+    let filled = of("pgloom-sealed:config:scalyr_api_key").unwrap().filled().unwrap();
+    assert_eq!(filled[0]["data"]["K"], "hunter2");
     let error = of("key=pgloom-sealed:config:scalyr_api_key").unwrap_err();
-    assert_eq!(error.category(), "SealBroken");
-    assert!(error.to_string().starts_with("ConfigMap m cannot be applied: data.K holds a seal inside"), "{error}");
+    assert_eq!(error.category(), "InvalidPlaceholder");
+    assert!(
+        error.to_string().starts_with("ConfigMap m cannot be applied: data.K holds a placeholder inside"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! Which member leads next, and which one is restarted next.
+//! The candidate of a switchover, and the member that is restarted next.
 
 use std::collections::BTreeSet;
 
 use super::{Cluster, Member, Role};
 
-/// Why no member may lead.
+/// Why there is no candidate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoCandidate {
     /// There are no replicas.
@@ -15,8 +15,8 @@ pub enum NoCandidate {
     NoneFit(String),
 }
 
-/// The replica that is best fit to lead: one that the leader waits for, then the one that is least behind. `among` are the
-/// members that may; `None` means any.
+/// The best candidate: a synchronous replica, then the replica with the lowest lag, then by name. `among` are the
+/// members that may be chosen; `None` means any.
 ///
 /// # Errors
 /// If there is none, with the reason for each.
@@ -31,6 +31,10 @@ pub fn candidate<'a>(cluster: &'a Cluster, among: Option<&BTreeSet<String>>) -> 
             Some(reason) => reasons.push(format!("{} {reason}", replica.name)),
         }
     }
+    // A synchronous replica has every committed transaction, so it comes before one with a lower lag: the lag is a
+    // sample of the last loop of Patroni, and what was committed since may be missing from an asynchronous replica. In
+    // synchronous mode Patroni refuses any other candidate. An unknown lag is the worst; the name makes the answer the
+    // same every time.
     let rank = |member: &&Member| {
         let waited_for = member.role == Role::SyncStandby;
         (!waited_for, member.lag.unwrap_or(u64::MAX), member.name.clone())
@@ -53,7 +57,7 @@ fn unfit(member: &Member, timeline: Option<u64>, among: Option<&BTreeSet<String>
         return Some(format!("is {}", member.state));
     }
     if member.tags.nofailover {
-        return Some("is told not to lead".into());
+        return Some("has the tag nofailover".into());
     }
     if member.timeline != timeline && member.timeline.is_some() && timeline.is_some() {
         return Some("is on another timeline".into());
@@ -61,8 +65,8 @@ fn unfit(member: &Member, timeline: Option<u64>, among: Option<&BTreeSet<String>
     None
 }
 
-/// The next member whose configuration waits for a restart: replicas before the leader, or the leader before the replicas if
-/// a limit is lowered, because a replica must never have lower ones than the leader.
+/// The next member with a pending restart: replicas before the leader, or the leader before the replicas if a limit is
+/// lowered, because no limit of a replica may be lower than that of the leader.
 #[must_use]
 pub fn restart_next(cluster: &Cluster, leader_first: bool) -> Option<&Member> {
     let waiting = cluster.members.iter().filter(|member| member.pending_restart);
@@ -109,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn replicas_that_are_unfit_are_told_with_the_reason() {
+    fn replicas_that_are_unfit_are_named_with_the_reason() {
         let members = json!([
             leader(),
             {"name": "c-1", "role": "replica", "state": "starting"},
@@ -119,7 +123,7 @@ mod tests {
         ]);
         assert_eq!(
             chosen(members),
-            Err("no replica is fit to lead: c-1 is starting, c-2 is on another timeline, c-3 is told not to lead, c-4 is no replica".into())
+            Err("no replica is fit to lead: c-1 is starting, c-2 is on another timeline, c-3 has the tag nofailover, c-4 is no replica".into())
         );
         assert_eq!(chosen(json!([leader()])), Err("there is no replica to lead".into()));
     }

@@ -1,8 +1,12 @@
-//! Compares the dynamic configuration that a cluster wants with the one it has.
+//! Compares the desired dynamic configuration of Patroni with the current one.
+//!
+//! See [dynamic configuration](https://patroni.readthedocs.io/en/latest/dynamic_configuration.html).
 
 use serde_json::{Map, Value};
 
-/// Limits that a replica must not have lower than its leader.
+/// Settings that must not be lower on a replica than on its leader, or the replica stops.
+///
+/// See [administrator's overview](https://www.postgresql.org/docs/current/hot-standby.html#HOT-STANDBY-ADMIN).
 const LIMITS: [&str; 5] = [
     "max_connections",
     "max_locks_per_transaction",
@@ -11,8 +15,8 @@ const LIMITS: [&str; 5] = [
     "max_worker_processes",
 ];
 
-/// What has to be merged into `current` so that it says all that `wanted` says; `None` if it does already. A null in
-/// `wanted` takes a key away; what `wanted` does not mention stays.
+/// The merge patch that brings every value of `wanted` into `current`; `None` if they are all there. A null in `wanted`
+/// removes a key; keys that `wanted` does not have stay.
 #[must_use]
 pub fn difference(current: &Value, wanted: &Value) -> Option<Value> {
     let wanted = wanted.as_object()?;
@@ -33,7 +37,8 @@ pub fn difference(current: &Value, wanted: &Value) -> Option<Value> {
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
-/// Whether `wanted` lowers a limit that a replica must not have lower than its leader: then the leader is restarted first.
+/// Whether `wanted` lowers a limit that a replica must not have lower than its leader: then the leader is restarted
+/// first.
 #[must_use]
 pub fn lowers_a_limit(current: &Value, wanted: &Value) -> bool {
     let limit = |of: &Value, name: &str| text(&of["postgresql"]["parameters"][name])?.parse::<u64>().ok();

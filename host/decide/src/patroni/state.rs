@@ -1,21 +1,25 @@
-//! What Patroni says of its members.
+//! The answers of Patroni's REST API.
+//!
+//! See [Patroni REST API](https://patroni.readthedocs.io/en/latest/rest_api.html).
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// What a member says of itself (`GET /patroni`).
+/// The state of one member (`GET /patroni`).
+///
+/// See [monitoring endpoint](https://patroni.readthedocs.io/en/latest/rest_api.html#monitoring-endpoint).
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
 pub struct Status {
     /// As in `running`, `starting`, `creating replica`.
     pub state: String,
-    /// Its role.
+    /// The role.
     pub role: Role,
-    /// Its timeline.
+    /// The timeline.
     pub timeline: Option<u64>,
     /// PostgreSQL's version, as in `150018`.
     pub server_version: Option<u64>,
-    /// Whether its configuration waits for a restart.
+    /// Whether a setting takes effect only after a restart.
     pub pending_restart: bool,
 }
 
@@ -26,31 +30,44 @@ impl Status {
         is_running(&self.state)
     }
 
-    /// Whether it copies the leader's data.
+    /// Whether the member makes its base backup.
     #[must_use]
     pub fn is_creating_replica(&self) -> bool {
         self.state == "creating replica"
     }
 }
 
-/// What a member is.
+/// The role of a member. Patroni writes the leader as `leader` in `/cluster` and as `primary` (before 4.0 `master`) in
+/// `/patroni`; both are read as [`Role::Leader`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Role {
-    /// It takes writes.
+    /// The leader of the cluster: it accepts writes.
     Leader,
-    /// It leads a standby cluster.
+    /// The leader of a standby cluster: it replicates from another cluster.
     StandbyLeader,
-    /// A replica that the leader waits for.
+    /// A synchronous replica.
     SyncStandby,
     /// Another replica.
     #[default]
     Replica,
-    /// Something else, in Patroni's words.
+    /// Any other text.
     Other(String),
 }
 
 impl Role {
-    /// Whether it leads, a standby cluster included.
+    /// The name in the status; `None` for a role that Patroni does not document.
+    #[must_use]
+    pub fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Leader => Some("leader"),
+            Self::StandbyLeader => Some("standby_leader"),
+            Self::SyncStandby => Some("sync_standby"),
+            Self::Replica => Some("replica"),
+            Self::Other(_) => None,
+        }
+    }
+
+    /// Whether it leads the cluster or a standby cluster.
     #[must_use]
     pub fn leads(&self) -> bool {
         matches!(self, Self::Leader | Self::StandbyLeader)
@@ -70,13 +87,15 @@ impl<'de> Deserialize<'de> for Role {
     }
 }
 
-/// What a member knows of all of them (`GET /cluster`).
+/// The state of all members (`GET /cluster`).
+///
+/// See [cluster status endpoints](https://patroni.readthedocs.io/en/latest/rest_api.html#cluster-status-endpoints).
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
 pub struct Cluster {
     /// The members.
     pub members: Vec<Member>,
-    /// Whether Patroni is told to keep its hands off.
+    /// Whether Patroni is paused: it does not fail over by itself.
     pub pause: bool,
 }
 
@@ -88,11 +107,11 @@ impl Cluster {
     }
 }
 
-/// A member, as others see it.
+/// A member in the answer to `GET /cluster`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
 pub struct Member {
-    /// Its pod's name.
+    /// The member's name, which is its pod's.
     pub name: String,
     /// Its role.
     pub role: Role,
@@ -100,12 +119,12 @@ pub struct Member {
     pub state: String,
     /// Its timeline.
     pub timeline: Option<u64>,
-    /// How many bytes it is behind the leader; `None` if nobody knows.
+    /// How many bytes the member is behind the leader; `None` for the leader and where Patroni says `unknown`.
     #[serde(deserialize_with = "number")]
     pub lag: Option<u64>,
-    /// Whether its configuration waits for a restart.
+    /// Whether a setting takes effect only after a restart.
     pub pending_restart: bool,
-    /// What it is told about itself.
+    /// The tags of the member's configuration.
     pub tags: Tags,
 }
 
@@ -117,7 +136,9 @@ impl Member {
     }
 }
 
-/// What a member is told about itself.
+/// The tags of a member.
+///
+/// See [tags](https://patroni.readthedocs.io/en/latest/yaml_configuration.html#tags).
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
 pub struct Tags {

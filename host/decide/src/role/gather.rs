@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pgloom_api::Finding;
+use pgloom_api::postgresql::owner_of;
+use pgloom_common::role::{MAX_IDENTIFIER, is_identifier};
+
 use super::{
-    Attribute, CredentialRequest, Finding, Flags, InfrastructureRole, MAX_IDENTIFIER, Origin, PasswordSource, Role,
-    Roles, SecretPlace, Sources, Team, is_database_name, is_username, owner_of, prepared_database,
+    Attribute, Attributes, CredentialRequest, InfrastructureRole, Origin, PasswordSource, Role, Roles, SecretPlace,
+    Sources, Team, prepared_database,
 };
 
 /// All roles of a cluster. The same sources give the same roles and findings, in the same order.
@@ -16,8 +20,8 @@ pub fn gather(sources: &Sources) -> Roles {
         gathering.infrastructure(role);
     }
     let prepared = gathering.prepared();
-    for (name, flags) in &sources.users {
-        gathering.user(name, flags);
+    for (name, attributes) in &sources.users {
+        gathering.user(name, attributes);
     }
     for team in &sources.teams {
         gathering.team(team);
@@ -52,11 +56,11 @@ impl Gathering<'_> {
             return;
         }
         let mut role = self.role(&given.name, Origin::Infrastructure);
-        if given.flags.grants(Attribute::Login) {
+        if given.attributes.grants(Attribute::Login) {
             role.password = PasswordSource::Given(given.password.clone());
             role.secret = Some(self.secret());
         }
-        role.flags = given.flags.clone();
+        role.attributes = given.attributes.clone();
         role.member_of = given.member_of.clone();
         role.admin = given.admin.clone();
         role.parameters = given.parameters.clone();
@@ -64,11 +68,8 @@ impl Gathering<'_> {
     }
 
     fn prepared(&mut self) -> Vec<prepared_database::Prepared> {
-        let Some(databases) = &self.sources.prepared else {
-            return Vec::new();
-        };
-        let Sources { cluster, namespace, settings, .. } = self.sources;
-        let (prepared, roles) = prepared_database::expand(cluster, namespace, settings, databases, &mut self.findings);
+        let Sources { namespace, settings, prepared, .. } = self.sources;
+        let (prepared, roles) = prepared_database::expand(namespace, settings, prepared, &mut self.findings);
         for role in roles {
             let path = Some("spec.preparedDatabases".to_string());
             if !self.is_reserved(&role.name, Origin::Prepared, path.clone()) {
@@ -78,37 +79,18 @@ impl Gathering<'_> {
         prepared
     }
 
-    fn user(&mut self, name: &str, words: &[String]) {
+    fn user(&mut self, name: &str, attributes: &Attributes) {
         let path = format!("spec.users.{name}");
-        if !is_username(name) {
-            let finding = Finding::error(format!("invalid username: \"{name}\""));
-            self.findings.push(
-                finding
-                    .at(path)
-                    .remedy("use lower case letters, digits, '-', '_' and '.', with a letter or digit first and last"),
-            );
-            return;
-        }
-        let flags = match Flags::parse(words) {
-            Ok(flags) => flags,
-            Err(error) => {
-                let message = format!("invalid flags for user \"{name}\": {error}");
-                self.findings.push(Finding::error(message).at(path).remedy(
-                    "use superuser, inherit, login, createrole, createdb, replication, bypassrls, or one of them after no",
-                ));
-                return;
-            }
-        };
         if self.is_reserved(name, Origin::Manifest, Some(path.clone())) {
             return;
         }
         let settings = &self.sources.settings;
         let mut role = self.role(name, Origin::Manifest);
-        if flags.grants(Attribute::Login) {
+        if attributes.grants(Attribute::Login) {
             role.password = PasswordSource::Generated;
             role.secret = Some(SecretPlace { namespace: self.namespace_of(name), labels: BTreeMap::new() });
         }
-        role.flags = flags;
+        role.attributes = attributes.clone();
         if settings.admin_for_users && !settings.team_admin.is_empty() {
             role.admin = Some(settings.team_admin.clone());
         }
@@ -132,10 +114,10 @@ impl Gathering<'_> {
             let groups = [&settings.pam_role, &settings.team_admin];
             let groups = groups.into_iter().take(if superusers { 1 } else { 2 });
             role.member_of = groups.filter(|group| !group.is_empty()).cloned().collect();
-            role.flags = if superusers {
-                Flags::of(&[Attribute::Login, Attribute::Superuser])
+            role.attributes = if superusers {
+                Attributes::of(&[Attribute::Login, Attribute::Superuser])
             } else {
-                Flags::of(&[Attribute::Login])
+                Attributes::of(&[Attribute::Login])
             };
             role.parameters = settings.team_parameters.clone();
             self.put(role, None);
@@ -147,7 +129,7 @@ impl Gathering<'_> {
             return;
         }
         let mut role = self.role(&wanted.username, Origin::Credential);
-        role.flags = Flags::of(&[Attribute::Login]);
+        role.attributes = Attributes::of(&[Attribute::Login]);
         role.password = PasswordSource::Generated;
         role.secret = Some(SecretPlace { labels: wanted.labels.clone(), ..self.secret() });
         self.put(role, None);
@@ -159,7 +141,7 @@ impl Gathering<'_> {
             prepared.iter().map(|one| (one.database.clone(), owner_of(&one.database))).collect();
         for (name, owner) in &self.sources.databases {
             let path = format!("spec.databases.{name}");
-            let finding = if !is_database_name(name) {
+            let finding = if !is_identifier(name) {
                 Finding::warning(format!("database \"{name}\" is left out: its name cannot be used"))
                     .remedy("start with a letter or an underscore and go on with letters, digits and underscores")
             } else if !self.roles.contains_key(owner) {
@@ -182,7 +164,7 @@ impl Gathering<'_> {
         databases
     }
 
-    /// Whether nobody may define the name; says so.
+    /// Whether no source may define the name; adds a finding if so.
     fn is_reserved(&mut self, name: &str, origin: Origin, path: Option<String>) -> bool {
         let settings = &self.sources.settings;
         let why = if settings.protected.contains(name) {
@@ -221,7 +203,7 @@ impl Gathering<'_> {
         Role {
             name: name.into(),
             origin,
-            flags: Flags::default(),
+            attributes: Attributes::default(),
             member_of: BTreeSet::new(),
             admin: None,
             parameters: BTreeMap::new(),
@@ -234,7 +216,9 @@ impl Gathering<'_> {
         SecretPlace { namespace: self.sources.namespace.clone(), labels: BTreeMap::new() }
     }
 
-    /// Where a manifest role's Secret lies: `namespace.name` names another namespace if the operator allows it.
+    /// The namespace of a manifest role's Secret: that of `namespace.name` if `enable_cross_namespace_secret` is set.
+    ///
+    /// See [`users`](https://postgres-operator.readthedocs.io/en/latest/user/#manifest-roles).
     fn namespace_of(&self, name: &str) -> String {
         match name.split_once('.') {
             Some((namespace, _)) if self.sources.settings.cross_namespace_secrets => namespace.into(),

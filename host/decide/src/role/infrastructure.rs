@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pgloom_api::Finding;
 use pgloom_api::config::Config;
+use pgloom_common::role::{self, is_username};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::{Finding, FlagError, Flags, is_username};
+use super::Attributes;
 use crate::credential::Password;
 
 /// Where the roles of one Secret are found: an entry of `infrastructure_roles_secrets`, or what
@@ -82,8 +84,8 @@ pub struct InfrastructureRole {
     pub name: String,
     /// Its password.
     pub password: Password,
-    /// Its options.
-    pub flags: Flags,
+    /// Its attributes.
+    pub attributes: Attributes,
     /// The roles it is a member of.
     pub member_of: BTreeSet<String>,
     /// The role that becomes a member of it, with admin option, at creation.
@@ -102,8 +104,8 @@ struct Details {
     admin_role: Option<String>,
 }
 
-/// Reads the roles of all sources. What cannot be used is left out with a warning, because one bad entry must not hold every
-/// cluster.
+/// Reads the roles of all sources. What cannot be used is left out with a warning, because one bad entry must not hold
+/// every cluster.
 #[must_use]
 pub fn read(sources: &[Source]) -> (Vec<InfrastructureRole>, Vec<Finding>) {
     let mut findings = Vec::new();
@@ -209,17 +211,17 @@ impl Reader<'_> {
             );
             return None;
         }
-        let flags = match Flags::parse(&details.user_flags.unwrap_or_default()) {
-            Ok(flags) => flags,
+        let attributes = match Attributes::parse(details.user_flags.unwrap_or_default()) {
+            Ok(attributes) => attributes,
             Err(error) => {
-                self.warn_flags(&name, &error);
+                self.warn_attributes(&name, &error);
                 return None;
             }
         };
         let member_of = member_of.into_iter().chain(details.inrole.unwrap_or_default());
         Some(InfrastructureRole {
             password: Password::new(password),
-            flags,
+            attributes,
             member_of: member_of.filter(|role| !role.is_empty()).collect(),
             admin: details.admin_role.filter(|role| !role.is_empty()),
             parameters: details.db_parameters.into_iter().flatten().map(|(key, value)| (key, plain(&value))).collect(),
@@ -262,7 +264,7 @@ impl Reader<'_> {
         self.findings.push(Finding::warning(message).remedy(remedy));
     }
 
-    fn warn_flags(&mut self, name: &str, error: &FlagError) {
+    fn warn_attributes(&mut self, name: &str, error: &role::Error) {
         self.warn(
             format!("gives infrastructure role \"{name}\" options that cannot be used: {error}"),
             "use the options of the manifest's users",

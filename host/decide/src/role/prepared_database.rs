@@ -2,40 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
+use pgloom_api::Finding;
+use pgloom_api::postgresql::{PreparedDatabase, PreparedSchema, owner_of, reader_of, user_of, writer_of};
+use pgloom_common::role::is_identifier;
 
-use super::{Attribute, Finding, Flags, Origin, PasswordSource, Role, SecretPlace, Settings, is_database_name};
+use super::{Attribute, Attributes, Origin, PasswordSource, Role, SecretPlace, Settings};
 
 /// The role that becomes a member of a prepared database's owner. The image creates it.
 const ADMIN: &str = "admin";
-/// The schema of a database that names none.
-const DEFAULT_SCHEMA: &str = "data";
 /// Where an extension goes that names no schema.
 const DEFAULT_EXTENSION_SCHEMA: &str = "public";
-
-/// An entry of `spec.preparedDatabases`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct PreparedDatabase {
-    /// Whether there are login roles beside the owner, reader and writer.
-    pub default_users: bool,
-    /// Schemas of extensions, by extension.
-    pub extensions: Option<BTreeMap<String, Option<String>>>,
-    /// Schemas by name.
-    pub schemas: Option<BTreeMap<String, Option<PreparedSchema>>>,
-    /// Where the Secrets of the login roles go, if the operator allows another namespace.
-    pub secret_namespace: Option<String>,
-}
-
-/// A schema of a prepared database.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct PreparedSchema {
-    /// Whether the schema has an owner, a reader and a writer of its own; yes unless denied.
-    pub default_roles: Option<bool>,
-    /// Whether those have login roles beside them.
-    pub default_users: bool,
-}
 
 /// A prepared database, ready to be made.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,56 +33,29 @@ pub struct Schema {
     pub own_roles: bool,
 }
 
-/// The owner of a database `foo`, or of its schema `bar` by `foo_bar`.
-#[must_use]
-pub fn owner_of(prefix: &str) -> String {
-    format!("{prefix}_owner")
-}
-
-/// The role that reads a database `foo`, or its schema `bar` by `foo_bar`.
-#[must_use]
-pub fn reader_of(prefix: &str) -> String {
-    format!("{prefix}_reader")
-}
-
-/// The role that writes to a database `foo`, or to its schema `bar` by `foo_bar`.
-#[must_use]
-pub fn writer_of(prefix: &str) -> String {
-    format!("{prefix}_writer")
-}
-
 /// The prepared databases and their roles. A name that cannot be used is left out with a warning.
 pub(super) fn expand(
-    cluster: &str,
     namespace: &str,
     settings: &Settings,
-    databases: &BTreeMap<String, Option<PreparedDatabase>>,
+    databases: &BTreeMap<String, PreparedDatabase>,
     findings: &mut Vec<Finding>,
 ) -> (Vec<Prepared>, Vec<Role>) {
-    let default;
-    let databases = if databases.is_empty() {
-        default = BTreeMap::from([(cluster.replace('-', "_"), None)]);
-        &default
-    } else {
-        databases
-    };
     let (mut prepared, mut roles) = (Vec::new(), Vec::new());
     for (name, database) in databases {
         let path = format!("spec.preparedDatabases.{name}");
-        if !is_database_name(name) {
+        if !is_identifier(name) {
             findings.push(unusable("database", name).at(path));
             continue;
         }
-        let database = database.clone().unwrap_or_default();
-        let schemas = schemas(&database, &path, findings);
-        let secrets = secret_namespace(&database, namespace, settings, &path, findings);
-        roles.extend(database_roles(name, &database, &schemas, &secrets, settings));
+        let schemas = schemas(database, &path, findings);
+        let secrets = secret_namespace(database, namespace, settings, &path, findings);
+        roles.extend(database_roles(name, database, &schemas, &secrets, settings));
         prepared.push(Prepared {
             database: name.clone(),
-            extensions: extensions(&database),
+            extensions: extensions(database),
             schemas: schemas
                 .into_iter()
-                .map(|(name, schema)| Schema { name, own_roles: schema.default_roles.unwrap_or(true) })
+                .map(|(name, schema)| Schema { name, own_roles: schema.has_own_roles() })
                 .collect(),
         });
     }
@@ -119,22 +68,18 @@ fn unusable(what: &str, name: &str) -> Finding {
 }
 
 fn schemas(database: &PreparedDatabase, path: &str, findings: &mut Vec<Finding>) -> BTreeMap<String, PreparedSchema> {
-    let named = database.schemas.clone().unwrap_or_default();
-    if named.is_empty() {
-        return BTreeMap::from([(DEFAULT_SCHEMA.into(), PreparedSchema::default())]);
-    }
-    let (good, bad): (Vec<_>, Vec<_>) = named.into_iter().partition(|(name, _)| is_database_name(name));
-    findings.extend(bad.iter().map(|(name, _)| unusable("schema", name).at(format!("{path}.schemas.{name}"))));
-    good.into_iter().map(|(name, schema)| (name, schema.unwrap_or_default())).collect()
+    let (good, bad): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        database.schemas.clone().into_iter().partition(|(name, _)| is_identifier(name));
+    findings.extend(bad.keys().map(|name| unusable("schema", name).at(format!("{path}.schemas.{name}"))));
+    good
 }
 
 fn extensions(database: &PreparedDatabase) -> BTreeMap<String, String> {
-    let named = database.extensions.clone().unwrap_or_default();
+    let named = database.extensions.iter();
     named
-        .into_iter()
         .map(|(extension, schema)| {
-            let schema = schema.filter(|schema| !schema.is_empty());
-            (extension, schema.unwrap_or_else(|| DEFAULT_EXTENSION_SCHEMA.into()))
+            let schema = if schema.is_empty() { DEFAULT_EXTENSION_SCHEMA } else { schema };
+            (extension.clone(), schema.to_owned())
         })
         .collect()
 }
@@ -169,7 +114,7 @@ struct Trio<'a> {
     admin: &'a str,
     /// Which schemas an unqualified name is looked up in.
     search_path: &'a str,
-    /// Whether there are login roles beside them.
+    /// Whether each of them has a login role.
     users: bool,
     /// Where the login roles' Secrets go.
     namespace: &'a str,
@@ -194,7 +139,7 @@ fn database_roles(
         role.member_of.extend(settings.additional_owner_roles.iter().cloned());
     }
     for (schema, wanted) in schemas {
-        if wanted.default_roles == Some(false) {
+        if !wanted.has_own_roles() {
             continue;
         }
         roles.extend(trio(&Trio {
@@ -226,7 +171,7 @@ fn group(name: &str, member_of: Option<&str>, admin: &str, search_path: &str) ->
     Role {
         name: name.into(),
         origin: Origin::Prepared,
-        flags: Flags::default(),
+        attributes: Attributes::default(),
         member_of: member_of.map(String::from).into_iter().collect(),
         admin: Some(admin.into()),
         parameters: BTreeMap::from([("search_path".into(), search_path.into())]),
@@ -237,10 +182,10 @@ fn group(name: &str, member_of: Option<&str>, admin: &str, search_path: &str) ->
 
 fn user(group_name: &str, admin: &str, of: &Trio<'_>) -> Role {
     Role {
-        flags: Flags::of(&[Attribute::Login]),
+        attributes: Attributes::of(&[Attribute::Login]),
         member_of: BTreeSet::from([group_name.into()]),
         password: PasswordSource::Generated,
         secret: Some(SecretPlace { namespace: of.namespace.into(), labels: BTreeMap::new() }),
-        ..group(&format!("{group_name}_user"), None, admin, of.search_path)
+        ..group(&user_of(group_name), None, admin, of.search_path)
     }
 }

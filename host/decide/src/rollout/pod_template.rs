@@ -1,40 +1,57 @@
 //! Whether a pod runs what a template says, whatever revision it was made from.
 //!
-//! A StatefulSet's revision changes with any change of its template's text; a pod whose specification says the same is not
-//! worth a restart. What the API server and its controllers add to every pod is passed over.
+//! A StatefulSet's revision changes with any change of its template, as when a new version of Kubernetes adds a default.
+//! A pod whose specification is the same does not need a restart, so the fields are compared. What the API server and its
+//! controllers add to every pod is ignored.
+//!
+//! Specifications are compared as JSON trees on purpose: a field that a later Kubernetes adds to the types is compared
+//! without a line of code here, and a comparison field by field would miss it and leave pods with an old template.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodTemplateSpec};
 use serde_json::Value;
 
-/// Labels that the StatefulSet controller adds.
-const ADDED_LABELS: [&str; 3] =
-    ["controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"];
+use crate::api_defaults::{POD_LABELS, TOKEN_PATH, is_added_toleration};
 
-/// Fields that are of the pod alone or that an admission controller fills in.
-const OF_THE_TEMPLATE_ONLY_IF_STATED: [&str; 5] =
+/// Fields of the pod's specification that nothing but the template sets. The pod has many fields that the template does
+/// not state, as `nodeName`; only in these does an absence in the template mean that the pod is outdated.
+const SET_BY_THE_TEMPLATE_ONLY: [&str; 5] =
     ["affinity", "initContainers", "topologySpreadConstraints", "hostAliases", "dnsConfig"];
 
-/// Where every pod finds its service account's token.
-const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-
-/// The first difference between a pod and a template, both as the API server completes them, as in `containers[postgres].image`;
-/// `None` if the pod runs the template. With `lazy` another image of the first container is no difference.
-pub fn difference(template: &Value, pod: &Value, role_label: &str, lazy: bool) -> Option<String> {
-    labels(template, pod, role_label)
-        .or_else(|| annotations(template, pod))
-        .or_else(|| spec(&template["spec"], &pod["spec"], lazy))
+/// The first difference between a pod and a template, both as the API server completes them, as in
+/// `containers[postgres].image`; `None` if the pod runs the template. With `lazy` another image of the first container
+/// is no difference.
+pub fn difference(template: &PodTemplateSpec, pod: &Pod, role_label: &str, lazy: bool) -> Option<String> {
+    let of_template = template.metadata.clone().unwrap_or_default();
+    let of_pod = &pod.metadata;
+    let empty = BTreeMap::new();
+    let (wanted, found) = (of_template.labels.unwrap_or_default(), of_pod.labels.as_ref().unwrap_or(&empty));
+    if let Some(key) = other_label(&wanted, found, role_label) {
+        return Some(format!("label {key}"));
+    }
+    // Network plugins and Patroni add annotations, so only those of the template have to be there.
+    let (wanted, found) = (of_template.annotations.unwrap_or_default(), of_pod.annotations.as_ref().unwrap_or(&empty));
+    if let Some((key, _)) = wanted.iter().find(|(key, value)| found.get(*key) != Some(value)) {
+        return Some(format!("annotation {key}"));
+    }
+    spec(&tree(template.spec.as_ref()), &tree(pod.spec.as_ref()), lazy)
 }
 
-fn labels(template: &Value, pod: &Value, role_label: &str) -> Option<String> {
-    let (wanted, found) = (&template["metadata"]["labels"], &pod["metadata"]["labels"]);
-    let missing = keys(wanted).find(|key| *key != role_label && wanted[*key] != found[*key]);
-    let added = keys(found).find(|key| wanted[*key].is_null() && *key != role_label && !ADDED_LABELS.contains(key));
-    missing.or(added).map(|key| format!("label {key}"))
+fn tree(spec: Option<&PodSpec>) -> Value {
+    serde_json::to_value(spec).unwrap_or_default()
 }
 
-/// Network plugins and Patroni add annotations; only what the template states has to be there.
-fn annotations(template: &Value, pod: &Value) -> Option<String> {
-    let (wanted, found) = (&template["metadata"]["annotations"], &pod["metadata"]["annotations"]);
-    keys(wanted).find(|key| wanted[*key] != found[*key]).map(|key| format!("annotation {key}"))
+/// The first label that differs. Patroni sets the role label, and the StatefulSet controller adds its own.
+fn other_label<'a>(
+    wanted: &'a BTreeMap<String, String>,
+    found: &'a BTreeMap<String, String>,
+    role_label: &str,
+) -> Option<&'a str> {
+    let changed = wanted.iter().find(|(key, value)| *key != role_label && found.get(*key) != Some(value));
+    let is_added = |key: &str| key == role_label || POD_LABELS.contains(&key);
+    let removed = || found.keys().find(|key| !wanted.contains_key(*key) && !is_added(key));
+    changed.map(|(key, _)| key).or_else(removed).map(String::as_str)
 }
 
 fn spec(template: &Value, pod: &Value, lazy: bool) -> Option<String> {
@@ -49,8 +66,7 @@ fn spec(template: &Value, pod: &Value, lazy: bool) -> Option<String> {
         }
     });
     stated.or_else(|| {
-        let dropped =
-            OF_THE_TEMPLATE_ONLY_IF_STATED.into_iter().find(|key| template[key].is_null() && !pod[key].is_null());
+        let dropped = SET_BY_THE_TEMPLATE_ONLY.into_iter().find(|key| template[key].is_null() && !pod[key].is_null());
         dropped.map(str::to_owned)
     })
 }
@@ -84,11 +100,8 @@ fn unmatched(wanted: &Value, found: &Value, name: impl Fn(&Value) -> &Value) -> 
 
 fn tolerations(wanted: &Value, found: &Value) -> Option<String> {
     let wanted = list(wanted);
-    let is_added = |toleration: &Value| {
-        let key = toleration["key"].as_str().unwrap_or_default();
-        matches!(key, "node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable")
-            && toleration["effect"] == "NoExecute"
-    };
+    let text = |toleration: &Value, field: &str| toleration[field].as_str().unwrap_or_default().to_owned();
+    let is_added = |toleration: &Value| is_added_toleration(&text(toleration, "key"), &text(toleration, "effect"));
     let missing = wanted.iter().any(|toleration| !list(found).contains(toleration));
     let added = list(found).iter().any(|toleration| !wanted.contains(toleration) && !is_added(toleration));
     (missing || added).then(|| "tolerations".to_owned())
@@ -123,7 +136,10 @@ mod tests {
     fn pod() -> Value {
         json!({
             "metadata": {
-                "labels": {"cluster-name": "c", "spilo-role": "master", "controller-revision-hash": "c-1", "statefulset.kubernetes.io/pod-name": "c-0"},
+                "labels": {
+                    "cluster-name": "c", "spilo-role": "master", "controller-revision-hash": "c-1",
+                    "statefulset.kubernetes.io/pod-name": "c-0",
+                },
                 "annotations": {"a": "1", "status": "{}"}
             },
             "spec": {
@@ -148,6 +164,7 @@ mod tests {
     fn after(change: impl FnOnce(&mut Value, &mut Value), lazy: bool) -> Option<String> {
         let (mut template, mut pod) = (template(), pod());
         change(&mut template, &mut pod);
+        let (template, pod) = (serde_json::from_value(template).unwrap(), serde_json::from_value(pod).unwrap());
         difference(&template, &pod, "spilo-role", lazy)
     }
 
@@ -158,7 +175,8 @@ mod tests {
 
     #[test]
     fn each_change_of_the_template_is_named() {
-        let changes: [(&str, &str, Value); 5] = [
+        let changes: [(&str, &str, Value); 6] = [
+            ("serviceAccountName", "/spec/serviceAccountName", json!("other")),
             ("containers[postgres].image", "/spec/containers/0/image", json!("spilo:2")),
             ("label cluster-name", "/metadata/labels/cluster-name", json!("d")),
             ("annotation a", "/metadata/annotations/a", json!("2")),
@@ -181,6 +199,12 @@ mod tests {
             after(|_, pod| pod["spec"]["containers"][0]["env"] = json!([{"name": "OLD"}]), false).as_deref(),
             Some("containers[postgres].env")
         );
+    }
+
+    #[test]
+    fn a_label_that_the_template_no_longer_states_is_a_difference() {
+        let found = after(|_, pod| pod["metadata"]["labels"]["team"] = json!("acid"), false);
+        assert_eq!(found.as_deref(), Some("label team"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use pgloom_api::seal;
+use pgloom_api::placeholder;
 use serde_json::Value;
 
 use crate::{
@@ -188,7 +188,7 @@ pub(super) fn show(node: &Node, confidential: bool) -> String {
 
 fn is_sealed(value: &Value) -> bool {
     match value {
-        Value::String(text) => text.contains(seal::PREFIX),
+        Value::String(text) => text.contains(placeholder::PREFIX),
         Value::Array(items) => items.iter().any(is_sealed),
         Value::Object(fields) => fields.values().any(is_sealed),
         _ => false,

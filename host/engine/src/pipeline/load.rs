@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pgloom_api::ActionKind;
 use pgloom_api::pipeline::{self as document, Document, Source};
 use pgloom_common::error::error_chain;
 use serde_json::{Map, Value};
 
-use super::step::{Pipeline, Step, action_name};
+use super::step::{Pipeline, Step};
 use crate::call::Limits;
 use crate::contract::{ObjectKind, WriteClaim};
 use crate::engine::{Engine, MEMORY_CEILING};
@@ -120,10 +121,10 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
     if step.grants.secrets != document::SecretsGrant::None {
         permissions = permissions.confidential();
     }
-    let described = plugin.description.actions.iter().map(|&kind| action_name(kind));
+    let described = plugin.description.actions.iter().map(|&kind| ActionKind::from(kind));
     let actions = match &step.grants.actions {
         None => described.collect(),
-        Some(granted) => described.filter(|name| granted.iter().any(|action| action.name() == *name)).collect(),
+        Some(granted) => described.filter(|kind| granted.contains(kind)).collect(),
     };
     let may_create = |kind: &ObjectKind| match &step.grants.writes {
         None => true,

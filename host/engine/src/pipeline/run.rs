@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use pgloom_api::pipeline::{OnFailure, SecretsGrant};
+use pgloom_api::{ActionKind, Finding};
 use serde_json::{Map, Value};
 
-use super::step::{Pipeline, Step, action_name};
-use crate::call;
-use crate::contract::{
-    self, Action, ActionKind, ActionState, Contribution, DesiredObject, Request, Response, Severity,
-};
-use crate::decision::{Condition, Decision, Finding, RequestedAction};
+use super::step::{Pipeline, Step};
+use crate::contract::{self, ActionState, Contribution, DesiredObject, Request, Response};
+use crate::decision::{Condition, Decision, RequestedAction};
 use crate::input::Input;
 use crate::merge::{self, Merger, Writer};
 use crate::select;
+use crate::{call, convert};
 
 /// Why there is no decision: a step failed. Nothing is applied to the cluster.
 #[derive(Debug, thiserror::Error)]
@@ -57,10 +56,12 @@ impl Error {
     }
 
     /// The findings of a plugin that refuses the manifest; empty for every other failure.
-    pub fn findings(&self) -> &[contract::Finding] {
+    pub fn findings(&self) -> Vec<Finding> {
         match &*self.failure {
-            Failure::Call(call::Error::Refuse(contract::Failure::InvalidManifest(findings))) => findings,
-            _ => &[],
+            Failure::Call(call::Error::Refuse(contract::Failure::InvalidManifest(findings))) => {
+                findings.iter().map(|finding| convert::finding(&self.step, finding.clone())).collect()
+            }
+            _ => Vec::new(),
         }
     }
 }
@@ -192,7 +193,7 @@ impl Step {
             actions: actions
                 .map(|record| ActionState {
                     key: record.key.clone(),
-                    phase: record.phase,
+                    phase: record.phase.into(),
                     message: record.message.clone(),
                 })
                 .collect(),
@@ -225,13 +226,12 @@ impl Step {
         }
         let Response { contributions: _, actions, findings, conditions } = response;
         for request in actions {
-            let name = action_name(kind_of(&request.action));
-            let described = self.plugin.description.actions.iter().any(|&kind| action_name(kind) == name);
-            if !described {
-                let message = format!("action {} of kind {name} is not in the plugin's description", request.key);
+            let kind = request.action.kind();
+            if !self.plugin.description.actions.iter().any(|&described| ActionKind::from(described) == kind) {
+                let message = format!("action {} of kind {kind} is not in the plugin's description", request.key);
                 return Err(self.error("answer", Failure::Answer(message)));
             }
-            let granted = self.actions.contains(name);
+            let granted = self.actions.contains(&kind);
             decision.actions.push(RequestedAction {
                 step: self.name.clone(),
                 key: request.key,
@@ -239,14 +239,7 @@ impl Step {
                 granted,
             });
         }
-        decision.findings.extend(findings.into_iter().map(|finding| Finding {
-            step: self.name.clone(),
-            severity: finding.severity,
-            message: finding.message,
-            path: finding.path,
-            object: finding.object,
-            remedy: finding.remedy,
-        }));
+        decision.findings.extend(findings.into_iter().map(|finding| convert::finding(&self.name, finding)));
         decision.conditions.extend(conditions.into_iter().map(|condition| Condition {
             type_name: condition.type_name,
             status: condition.status,
@@ -261,14 +254,8 @@ impl Step {
             OnFailure::KeepLast => "the step's last response is used",
             OnFailure::Hold | OnFailure::Ignore => "the cluster is made without the step",
         };
-        Finding {
-            step: self.name.clone(),
-            severity: Severity::Warning,
-            message: format!("{error}; {consequence}"),
-            path: None,
-            object: None,
-            remedy: Some("fix the plugin or its configuration".to_owned()),
-        }
+        let finding = Finding::warning(format!("{error}; {consequence}")).remedy("fix the plugin or its configuration");
+        Finding { step: Some(self.name.clone()), ..finding }
     }
 
     fn error(&self, phase: &'static str, failure: Failure) -> Error {
@@ -280,18 +267,5 @@ impl Step {
             phase,
             failure: Box::new(failure),
         }
-    }
-}
-
-fn kind_of(action: &Action) -> ActionKind {
-    match action {
-        Action::Credential(_) => ActionKind::Credential,
-        Action::UserList(_) => ActionKind::UserList,
-        Action::PoolerAccess(_) => ActionKind::PoolerAccess,
-        Action::ConfigurePatroni(_) => ActionKind::ConfigurePatroni,
-        Action::Promote => ActionKind::Promote,
-        Action::ExpandClaim(_) => ActionKind::ExpandClaim,
-        Action::ModifyVolume(_) => ActionKind::ModifyVolume,
-        Action::GrowFilesystem(_) => ActionKind::GrowFilesystem,
     }
 }

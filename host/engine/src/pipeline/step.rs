@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use pgloom_api::ActionKind;
 use pgloom_api::pipeline::{Match, OnFailure, SecretsGrant};
 use serde_json::Value;
 
 use crate::call::Limits;
-use crate::contract::{ActionKind, ObjectKind};
+use crate::contract::ObjectKind;
 use crate::permission::Permissions;
 use crate::plugin::Plugin;
 use crate::select::{self, NamedObject};
@@ -31,8 +32,8 @@ pub struct Step {
     pub(super) config: String,
     pub(super) permissions: Permissions,
     pub(super) creates: Vec<ObjectKind>,
-    /// The names of the actions that are described and granted.
-    pub(super) actions: BTreeSet<&'static str>,
+    /// The actions that the plugin describes and the pipeline grants.
+    pub(super) actions: BTreeSet<ActionKind>,
     pub(super) secrets: SecretsGrant,
     pub(super) on_failure: OnFailure,
     pub(super) limits: Limits,
@@ -61,19 +62,5 @@ impl Step {
     /// The kinds of objects that the plugin describes, and the pipeline grants, as created by the step.
     pub fn creates(&self) -> &[ObjectKind] {
         &self.creates
-    }
-}
-
-/// The contract's name of a kind of action, as in `expand-claim`.
-pub fn action_name(kind: ActionKind) -> &'static str {
-    match kind {
-        ActionKind::Credential => "credential",
-        ActionKind::UserList => "user-list",
-        ActionKind::PoolerAccess => "pooler-access",
-        ActionKind::ConfigurePatroni => "configure-patroni",
-        ActionKind::Promote => "promote",
-        ActionKind::ExpandClaim => "expand-claim",
-        ActionKind::ModifyVolume => "modify-volume",
-        ActionKind::GrowFilesystem => "grow-filesystem",
     }
 }

@@ -5,18 +5,8 @@
 //! cheap, one that is left out is wrong.
 
 use pgloom_common::quantity::Quantity;
+use pgloom_decide::api_defaults::is_filled_in;
 use serde_json::{Map, Value};
-
-/// Fields that the API server fills in within structures that are applied as a whole.
-const FILLED_IN: [(&str, &str); 7] = [
-    ("apiVersion", "\"v1\""),
-    ("apiVersion", "\"v1\""),
-    ("kind", "\"PersistentVolumeClaim\""),
-    ("volumeMode", "\"Filesystem\""),
-    ("divisor", "\"0\""),
-    ("expirationSeconds", "3607"),
-    ("optional", "false"),
-];
 
 /// Whether everything that `desired` states was applied before, exists as stated, and nothing more was applied.
 pub fn unchanged(desired: &Value, applied: &Value, live: &Value) -> bool {
@@ -102,7 +92,8 @@ pub fn covers(desired: &Value, live: &Value, amount: bool) -> bool {
                 .iter()
                 .all(|(key, value)| covers(value, live.get(key).unwrap_or(&Value::Null), amount || is_amount(key)));
             let rest = live.iter().filter(|(key, _)| is_absent(desired.get(*key)));
-            stated && rest.into_iter().all(|(key, value)| is_filled_in(key, value))
+            stated
+                && rest.into_iter().all(|(key, value)| key == "status" || is_empty(value) || is_filled_in(key, value))
         }
         (Value::Array(desired), Value::Array(live)) => {
             desired.len() == live.len() && desired.iter().zip(live).all(|(desired, live)| covers(desired, live, amount))
@@ -122,14 +113,6 @@ fn is_empty(value: &Value) -> bool {
         Value::Array(list) => list.is_empty(),
         _ => false,
     }
-}
-
-fn is_filled_in(key: &str, value: &Value) -> bool {
-    key == "status"
-        || is_empty(value)
-        || FILLED_IN.iter().any(|(name, text)| {
-            *name == key && serde_json::from_str::<Value>(text).is_ok_and(|filled| filled == *value)
-        })
 }
 
 /// Whether the values below a field are quantities.

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use pgloom_decide::transform::{MANAGER, is_predecessor};
+use pgloom_decide::transform::{MANAGER, is_entry_of, is_predecessor};
 
 /// Owner entries are taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ fn is_editor(entry: &Value) -> bool {
     let manager = entry["manager"].as_str().unwrap_or_default();
     let own =
         manager == "kubelet" || manager == "Patroni" || manager.ends_with("controller-manager") || manager == MANAGER;
-    entry["operation"] == "Update" && entry.get("subresource").is_none() && !own
+    is_entry_of(entry, manager, "Update") && !own
 }
 
 /// The JSON patch that hands over what is meant; `None` if there is nothing. `object` is as the API server gave it, and the
@@ -62,10 +62,7 @@ pub fn patch(object: &Value, owner: Owner) -> Option<Value> {
         }
     }
     let newest = newest?;
-    let is_ours = |entry: &Value| {
-        entry["manager"] == MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none()
-    };
-    match rest.iter_mut().find(|entry| is_ours(entry)) {
+    match rest.iter_mut().find(|entry| is_entry_of(entry, MANAGER, "Apply")) {
         Some(ours) => {
             if let Some(own) = ours.get_mut("fieldsV1").and_then(Value::as_object_mut) {
                 merge(own, &fields);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::{Client, ResourceExt};
 use pgloom_decide::Kind;
+use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::transform::MANAGER;
 use serde_json::Value;
 use tracing::info;
@@ -95,14 +96,14 @@ pub struct Written {
     pub operation: Operation,
 }
 
-/// All that writing needs.
+/// Writes the objects of one cluster.
 #[derive(Clone)]
 pub struct Writer {
     /// The API server.
     pub client: Client,
     /// What exists.
     pub store: Arc<Store>,
-    /// What was applied last.
+    /// What was applied last of the cluster.
     pub last_applied: Arc<LastApplied>,
     /// The metrics.
     pub metrics: Metrics,
@@ -115,7 +116,7 @@ impl Writer {
         let mut applied = Applied::default();
         for desired in objects {
             let Some(kind) = Kind::of(desired) else { continue };
-            let name = desired["metadata"]["name"].as_str().unwrap_or_default();
+            let name = ObjectKey::of(desired).name;
             let found = existing.iter().find(|kept| kept.kind == kind && &*kept.name == name);
             if let Some(reason) = found.and_then(|kept| is_ending(kept)) {
                 applied.waiting = Some(reason);
@@ -123,9 +124,8 @@ impl Writer {
             }
             let operation = operation::operation(desired, found.map(Arc::as_ref));
             if operation == Operation::Skip
-                || found.is_some_and(|kept| {
-                    operation == Operation::Apply && self.last_applied.is_unchanged(key, desired, kept)
-                })
+                || found
+                    .is_some_and(|kept| operation == Operation::Apply && self.last_applied.is_unchanged(desired, kept))
             {
                 continue;
             }
@@ -267,9 +267,9 @@ impl Writer {
         info!(kind = %kind.kind, name = %answer.name_any(), verb, "applied");
         if let Ok(object) = serde_json::to_value(answer) {
             self.store.record_write(key, object);
-            let name = desired["metadata"]["name"].as_str().unwrap_or_default();
+            let name = ObjectKey::of(desired).name;
             if let Some(kept) = self.store.objects(key).iter().find(|kept| kept.kind == *kind && &*kept.name == name) {
-                self.last_applied.record(key, desired, kept);
+                self.last_applied.record(desired, kept);
             }
         }
         Ok(())

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
 use kube::runtime::watcher::Event;
+use parking_lot::RwLock;
 use serde_json::Value;
 
 use pgloom_decide::kind::{Kind, of_every_cluster};
@@ -141,14 +142,14 @@ struct Inner {
 impl Store {
     /// Adds a watch; events of that watch are given with the number that is returned.
     pub fn open(&self, watch: Watch) -> usize {
-        let mut inner = self.write();
+        let mut inner = self.inner.write();
         inner.watches.push(Some((watch, 0)));
         inner.watches.len() - 1
     }
 
     /// Forgets a watch and all that it brought.
     pub fn close(&self, watch: usize) {
-        let mut inner = self.write();
+        let mut inner = self.inner.write();
         inner.synced.remove(&watch);
         if let Some(slot) = inner.watches.get_mut(watch) {
             *slot = None;
@@ -161,14 +162,14 @@ impl Store {
 
     /// Whether every watch that decisions rest on has been listed once.
     pub fn synced(&self) -> bool {
-        let inner = self.read();
+        let inner = self.inner.read();
         let unlisted = inner.watches.iter().enumerate().filter(|(number, _)| !inner.synced.contains(number));
         unlisted.into_iter().all(|(_, slot)| slot.as_ref().is_none_or(|(watch, _)| !watch.is_essential()))
     }
 
     /// Takes an event of a watch and says which clusters have to be looked at.
     pub fn apply_watcher_event(&self, watch: usize, event: Event<Value>) -> Vec<ClusterKey> {
-        let mut inner = self.write();
+        let mut inner = self.inner.write();
         match event {
             Event::Init => {
                 inner.next_generation(watch);
@@ -185,7 +186,7 @@ impl Store {
 
     /// Keeps the answer of a write, so that the next decision need not wait for the watch.
     pub fn record_write(&self, key: &ClusterKey, object: Value) {
-        let mut inner = self.write();
+        let mut inner = self.inner.write();
         let Some(kind) = Kind::of(&object) else { return };
         let number = inner.watches.iter().position(|slot| {
             slot.as_ref().is_some_and(|(watch, _)| {
@@ -199,30 +200,22 @@ impl Store {
 
     /// The manifest of a cluster.
     pub fn manifest(&self, key: &ClusterKey) -> Option<Arc<CachedObject>> {
-        self.read().clusters.get(key)?.get(&(Kind::cluster(), key.name.clone())).cloned()
+        self.inner.read().clusters.get(key)?.get(&(Kind::cluster(), key.name.clone())).cloned()
     }
 
     /// The objects of a cluster, its manifest aside, sorted by kind and name.
     pub fn objects(&self, key: &ClusterKey) -> Vec<Arc<CachedObject>> {
-        let inner = self.read();
+        let inner = self.inner.read();
         let all = inner.clusters.get(key).into_iter().flat_map(BTreeMap::values);
         all.filter(|kept| kept.kind != Kind::cluster()).cloned().collect()
     }
 
     /// The clusters that have a manifest.
     pub fn clusters(&self) -> Vec<ClusterKey> {
-        let inner = self.read();
+        let inner = self.inner.read();
         let with_manifest =
             inner.clusters.iter().filter(|(key, objects)| objects.contains_key(&(Kind::cluster(), key.name.clone())));
         with_manifest.map(|(key, _)| key.clone()).collect()
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Inner> {
-        self.inner.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
-        self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -19,12 +19,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use pgloom_common::error::error_chain;
 use tracing::{info, warn};
 
+use pgloom_api::Finding;
 use pgloom_decide::credential::Password;
-use pgloom_decide::role::{Finding, Prepared, Role, Roles};
-
-use crate::report::error_chain;
+use pgloom_decide::role::{Prepared, Role, Roles};
 
 pub use connect::{BoxStream, Connect, PortForward, Tcp, Tls};
 pub use session::Server;

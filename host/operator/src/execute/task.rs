@@ -2,12 +2,12 @@
 //!
 //! A database that hangs holds its own job and nothing else. When a job ends its cluster is reconciled.
 
-use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::UnboundedSender;
+use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
 use crate::cache::ClusterKey;
@@ -55,15 +55,15 @@ impl Failure {
 /// attempts doubles from one second.
 const MAX_ATTEMPTS: u32 = 6;
 
-/// The jobs of all clusters, at most one each. What they yield is `T`.
-#[derive(Clone)]
-pub struct Jobs<T> {
-    jobs: Arc<Mutex<HashMap<ClusterKey, Job<T>>>>,
+/// The job of one cluster. What it yields is `T`.
+pub struct Job<T> {
+    last: Arc<Mutex<Option<Run<T>>>>,
+    key: ClusterKey,
     changed: UnboundedSender<ClusterKey>,
-    deadline: Duration,
 }
 
-struct Job<T> {
+/// One run of a job.
+struct Run<T> {
     /// A hash of what it was started with.
     wanted: u64,
     status: JobStatus<T>,
@@ -90,73 +90,78 @@ impl Backoff {
     }
 }
 
-impl<T: Clone + Send + 'static> Jobs<T> {
-    /// No job yet; a cluster whose job ended is sent to `changed`.
-    pub fn new(changed: UnboundedSender<ClusterKey>, deadline: Duration) -> Self {
-        Self { jobs: Arc::default(), changed, deadline }
+impl<T> Job<T> {
+    /// A job that has never run. When it ends, `key` is sent to `changed`.
+    pub fn new(key: &ClusterKey, changed: &UnboundedSender<ClusterKey>) -> Self {
+        Self { last: Arc::default(), key: key.clone(), changed: changed.clone() }
     }
 
-    /// The status of the job of a cluster. It is started if it never ran for what is `wanted`, or if it is due again.
-    pub fn ensure<F>(&self, key: &ClusterKey, wanted: u64, backoff: Backoff, work: impl FnOnce() -> F) -> JobStatus<T>
-    where
-        F: Future<Output = Result<T, Failure>> + Send + 'static,
-    {
-        let mut jobs = self.lock();
-        let failures = match jobs.get(key) {
-            Some(job) if job.wanted == wanted && !job.is_due(backoff) => return job.status.clone(),
-            Some(job) if job.task.is_some() => return JobStatus::Running,
-            Some(job) if job.wanted == wanted => job.failures,
-            _ => 0,
-        };
-        let task = tokio::spawn(self.clone().finish(key.clone(), work())).abort_handle();
-        // A repetition neither makes what was done undone nor what failed forgotten.
-        let before = jobs.get(key).filter(|job| job.wanted == wanted).map(|job| job.status.clone());
-        let status = before.unwrap_or(JobStatus::Running);
-        jobs.insert(
-            key.clone(),
-            Job { wanted, status: status.clone(), since: Instant::now(), failures, task: Some(task) },
-        );
-        status
-    }
-
-    /// Stops and forgets the job of a cluster.
-    pub fn forget(&self, key: &ClusterKey) {
-        if let Some(task) = self.lock().remove(key).and_then(|job| job.task) {
+    /// Stops the job and forgets how it went.
+    pub fn stop(&self) {
+        if let Some(task) = self.last.lock().take().and_then(|run| run.task) {
             task.abort();
         }
     }
+}
 
-    /// Stops all jobs.
-    pub fn stop(&self) {
-        for (_, job) in self.lock().drain() {
-            if let Some(task) = job.task {
-                task.abort();
-            }
-        }
-    }
-
-    async fn finish(self, key: ClusterKey, work: impl Future<Output = Result<T, Failure>> + Send) {
-        let result = match tokio::time::timeout(self.deadline, work).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::new(format!("no answer within {} seconds", self.deadline.as_secs()))),
+impl<T: Clone + Send + 'static> Job<T> {
+    /// The status of the job. It is started if it never ran for what is `wanted`, or if it is due again; it fails if it
+    /// takes longer than `deadline`.
+    pub fn ensure<F>(&self, wanted: u64, deadline: Duration, backoff: Backoff, work: impl FnOnce() -> F) -> JobStatus<T>
+    where
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        let mut last = self.last.lock();
+        let failures = match &*last {
+            Some(run) if run.wanted == wanted && !run.is_due(backoff) => return run.status.clone(),
+            Some(run) if run.task.is_some() => return JobStatus::Running,
+            Some(run) if run.wanted == wanted => run.failures,
+            _ => 0,
         };
-        if let Some(job) = self.lock().get_mut(&key) {
-            job.failures = if result.is_ok() { 0 } else { job.failures.saturating_add(1) };
-            let times = job.failures;
-            job.status = result.map_or_else(|failure| JobStatus::Failed(Failure { times, ..failure }), JobStatus::Done);
-            job.since = Instant::now();
-            job.task = None;
-        }
-        // The receiver is gone only when the operator stops.
-        _ = self.changed.unbounded_send(key);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<ClusterKey, Job<T>>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        // A weak reference: the task must not keep alive what stops it.
+        let (kept, changed, key) = (Arc::downgrade(&self.last), self.changed.clone(), self.key.clone());
+        let work = work();
+        let task = tokio::spawn(async move {
+            let result = within(deadline, work).await;
+            if let Some(run) = kept.upgrade()
+                && let Some(run) = &mut *run.lock()
+            {
+                run.finish(result);
+            }
+            // The receiver is gone only when the operator stops.
+            _ = changed.unbounded_send(key);
+        });
+        // A repetition neither makes what was done undone nor what failed forgotten.
+        let before = last.as_ref().filter(|run| run.wanted == wanted).map(|run| run.status.clone());
+        let status = before.unwrap_or(JobStatus::Running);
+        let task = Some(task.abort_handle());
+        *last = Some(Run { wanted, status: status.clone(), since: Instant::now(), failures, task });
+        status
     }
 }
 
-impl<T> Job<T> {
+impl<T> Drop for Job<T> {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+async fn within<T>(deadline: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    match tokio::time::timeout(deadline, work).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::new(format!("no answer within {} seconds", deadline.as_secs()))),
+    }
+}
+
+impl<T> Run<T> {
+    fn finish(&mut self, result: Result<T, Failure>) {
+        self.failures = if result.is_ok() { 0 } else { self.failures.saturating_add(1) };
+        let times = self.failures;
+        self.status = result.map_or_else(|failure| JobStatus::Failed(Failure { times, ..failure }), JobStatus::Done);
+        self.since = Instant::now();
+        self.task = None;
+    }
+
     fn is_due(&self, backoff: Backoff) -> bool {
         if self.task.is_some() {
             return false;
@@ -188,9 +193,11 @@ mod tests {
     const LATER: Backoff = Backoff { after_success: HOUR, after_failure: HOUR, at_most: HOUR };
     const AT_ONCE: Backoff = Backoff { after_success: HOUR, after_failure: Duration::ZERO, at_most: HOUR };
 
-    fn jobs() -> (Jobs<u32>, UnboundedReceiver<ClusterKey>) {
+    const DEADLINE: Duration = Duration::from_millis(50);
+
+    fn jobs() -> ([Job<u32>; 2], UnboundedReceiver<ClusterKey>) {
         let (changed, receiver) = unbounded();
-        (Jobs::new(changed, Duration::from_millis(50)), receiver)
+        (["a", "b"].map(|name| Job::new(&key(name), &changed)), receiver)
     }
 
     fn key(name: &str) -> ClusterKey {
@@ -210,22 +217,34 @@ mod tests {
 
     #[tokio::test]
     async fn work_is_done_once_for_what_is_wanted_and_its_cluster_looked_at_when_it_ended() {
-        let (jobs, mut ended) = jobs();
-        assert_eq!(jobs.ensure(&key("a"), 1, LATER, || answer(Ok(7))), JobStatus::Running);
+        let ([a, _], mut ended) = jobs();
+        assert_eq!(a.ensure(1, DEADLINE, LATER, || answer(Ok(7))), JobStatus::Running);
         assert_eq!(ended.next().await, Some(key("a")));
-        assert_eq!(jobs.ensure(&key("a"), 1, LATER, || answer(Ok(8))), JobStatus::Done(7));
-        assert_eq!(jobs.ensure(&key("a"), 2, LATER, || answer(Ok(8))), JobStatus::Running);
+        assert_eq!(a.ensure(1, DEADLINE, LATER, || answer(Ok(8))), JobStatus::Done(7));
+        assert_eq!(a.ensure(2, DEADLINE, LATER, || answer(Ok(8))), JobStatus::Running);
     }
 
     #[tokio::test]
     async fn work_that_hangs_fails_by_its_deadline_and_holds_no_other_cluster() {
-        let (jobs, mut ended) = jobs();
-        jobs.ensure(&key("a"), 1, LATER, std::future::pending);
-        jobs.ensure(&key("b"), 1, LATER, || answer(Ok(1)));
+        let ([a, b], mut ended) = jobs();
+        a.ensure(1, DEADLINE, LATER, std::future::pending);
+        b.ensure(1, DEADLINE, LATER, || answer(Ok(1)));
         assert_eq!(ended.next().await, Some(key("b")));
         assert_eq!(ended.next().await, Some(key("a")));
-        let status = jobs.ensure(&key("a"), 1, LATER, std::future::pending);
+        let status = a.ensure(1, DEADLINE, LATER, std::future::pending);
         assert_eq!(reason(status), "no answer within 0 seconds");
+    }
+
+    #[tokio::test]
+    async fn a_job_that_is_stopped_or_dropped_does_not_go_on() {
+        let ([a, b], mut ended) = jobs();
+        a.ensure(1, DEADLINE, LATER, std::future::pending);
+        b.ensure(1, DEADLINE, LATER, std::future::pending);
+        a.stop();
+        drop(b);
+        tokio::time::sleep(DEADLINE * 2).await;
+        assert!(ended.try_recv().is_err(), "no job has ended by its deadline");
+        assert_eq!(a.ensure(1, DEADLINE, LATER, std::future::pending), JobStatus::Running);
     }
 
     #[test]
@@ -237,16 +256,16 @@ mod tests {
 
     #[tokio::test]
     async fn what_failed_is_tried_again_when_it_is_due() {
-        let (jobs, mut ended) = jobs();
-        jobs.ensure(&key("a"), 1, AT_ONCE, || answer(Err(Failure::new("refused"))));
+        let ([a, _], mut ended) = jobs();
+        a.ensure(1, DEADLINE, AT_ONCE, || answer(Err(Failure::new("refused"))));
         ended.next().await;
-        assert_eq!(reason(jobs.ensure(&key("a"), 1, LATER, || answer(Ok(1)))), "refused");
+        assert_eq!(reason(a.ensure(1, DEADLINE, LATER, || answer(Ok(1)))), "refused");
         assert_eq!(
-            reason(jobs.ensure(&key("a"), 1, AT_ONCE, || answer(Ok(1)))),
+            reason(a.ensure(1, DEADLINE, AT_ONCE, || answer(Ok(1)))),
             "refused",
             "it is not forgotten while it is tried again"
         );
         ended.next().await;
-        assert_eq!(jobs.ensure(&key("a"), 1, AT_ONCE, || answer(Ok(2))), JobStatus::Done(1));
+        assert_eq!(a.ensure(1, DEADLINE, AT_ONCE, || answer(Ok(2))), JobStatus::Done(1));
     }
 }

@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
+use pgloom_api::ActionPhase;
 use pgloom_common::quantity::Quantity;
 use pgloom_decide::transform::MANAGER;
 use serde_json::json;
@@ -12,32 +13,17 @@ const STORAGE: &str = "storage";
 /// A part of what the API server says when a storage class does not allow its claims to grow.
 const NOT_EXPANDABLE: &str = "must support resize";
 
-/// How far an action is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Something has to happen first.
-    Pending,
-    /// Under way.
-    Running,
-    /// Over.
-    Done,
-    /// Not possible as things are.
-    Failed,
-    /// Not executed by this operator.
-    Refused,
-}
-
-/// How far an action is, and why.
+/// The phase of an action, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// How far.
-    pub phase: Phase,
-    /// For people.
+    /// The phase.
+    pub phase: ActionPhase,
+    /// The reason, or more about the phase.
     pub message: String,
 }
 
 impl Progress {
-    fn new(phase: Phase, message: impl Into<String>) -> Self {
+    fn new(phase: ActionPhase, message: impl Into<String>) -> Self {
         Self { phase, message: message.into() }
     }
 }
@@ -46,12 +32,12 @@ impl Progress {
 /// is not asked for twice, and a claim is never made smaller.
 pub async fn expand(claims: &Api<PersistentVolumeClaim>, name: &str, size: &str) -> Progress {
     let Ok(wanted) = Quantity::parse(size) else {
-        return Progress::new(Phase::Failed, format!("\"{size}\" is no quantity: write a size as in 5Gi"));
+        return Progress::new(ActionPhase::Failed, format!("\"{size}\" is no quantity: write a size as in 5Gi"));
     };
     let claim = match claims.get_opt(name).await {
         Ok(Some(claim)) => claim,
-        Ok(None) => return Progress::new(Phase::Failed, format!("there is no claim {name}")),
-        Err(error) => return Progress::new(Phase::Pending, format!("claim {name} could not be read: {error}")),
+        Ok(None) => return Progress::new(ActionPhase::Failed, format!("there is no claim {name}")),
+        Err(error) => return Progress::new(ActionPhase::Pending, format!("claim {name} could not be read: {error}")),
     };
     if requested(&claim).is_some_and(|requested| requested >= wanted) || !is_bound(&claim) {
         return progress(&claim, &wanted);
@@ -70,23 +56,29 @@ pub fn progress(claim: &PersistentVolumeClaim, wanted: &Quantity) -> Progress {
     let name = claim.metadata.name.as_deref().unwrap_or_default();
     let size = wanted.text();
     if capacity(claim).is_some_and(|capacity| capacity >= *wanted) {
-        return Progress::new(Phase::Done, format!("claim {name} has {size}"));
+        return Progress::new(ActionPhase::Done, format!("claim {name} has {size}"));
     }
     if !is_bound(claim) {
-        return Progress::new(Phase::Pending, format!("claim {name} has no volume yet"));
+        return Progress::new(ActionPhase::Pending, format!("claim {name} has no volume yet"));
     }
     if let Some(reason) = failure(claim) {
-        return Progress::new(Phase::Failed, format!("the volume of claim {name} does not grow to {size}: {reason}"));
+        return Progress::new(
+            ActionPhase::Failed,
+            format!("the volume of claim {name} does not grow to {size}: {reason}"),
+        );
     }
     if has(claim, "FileSystemResizePending") {
         let message =
             format!("the volume of claim {name} has grown to {size}; its filesystem follows where it is mounted");
-        return Progress::new(Phase::Running, message);
+        return Progress::new(ActionPhase::Running, message);
     }
     if has(claim, "Resizing") {
-        return Progress::new(Phase::Running, format!("the volume of claim {name} grows to {size}"));
+        return Progress::new(ActionPhase::Running, format!("the volume of claim {name} grows to {size}"));
     }
-    Progress::new(Phase::Pending, format!("claim {name} asks for {size}; its storage has not begun to grow the volume"))
+    Progress::new(
+        ActionPhase::Pending,
+        format!("claim {name} asks for {size}; its storage has not begun to grow the volume"),
+    )
 }
 
 /// The answer to an action that this operator does not execute.
@@ -95,12 +87,12 @@ pub fn refused(action: &str) -> Progress {
     let message = format!(
         "{action} is not executed by this operator: set storage_resize_mode to pvc, and let the storage grow volume and filesystem"
     );
-    Progress::new(Phase::Refused, message)
+    Progress::new(ActionPhase::Refused, message)
 }
 
 fn refusal(claim: &PersistentVolumeClaim, name: &str, error: &kube::Error) -> Progress {
     let kube::Error::Api(status) = error else {
-        return Progress::new(Phase::Pending, format!("claim {name} could not be changed: {error}"));
+        return Progress::new(ActionPhase::Pending, format!("claim {name} could not be changed: {error}"));
     };
     if status.message.contains(NOT_EXPANDABLE) {
         let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
@@ -110,11 +102,13 @@ fn refusal(claim: &PersistentVolumeClaim, name: &str, error: &kube::Error) -> Pr
             ),
             _ => format!("claim {name} cannot grow: its volume was not made by a storage class"),
         };
-        return Progress::new(Phase::Failed, message);
+        return Progress::new(ActionPhase::Failed, message);
     }
     match status.code {
-        403 | 422 => Progress::new(Phase::Failed, format!("the API server refuses claim {name}: {}", status.message)),
-        _ => Progress::new(Phase::Pending, format!("claim {name} could not be changed: {}", status.message)),
+        403 | 422 => {
+            Progress::new(ActionPhase::Failed, format!("the API server refuses claim {name}: {}", status.message))
+        }
+        _ => Progress::new(ActionPhase::Pending, format!("claim {name} could not be changed: {}", status.message)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Leader election: of several operators one writes, the one that holds the Lease.
 //!
-//! The holder renews every two seconds and stops writing when it could not for ten; another may take the Lease when it has
-//! seen no renewal for fifteen. Time is measured by each process for itself, so clocks need not agree.
+//! The holder renews every two seconds and stops writing when it could not for ten; another may take the Lease when it
+//! has seen no renewal for fifteen. Time is measured by each process for itself, so clocks need not agree.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use super::fencing::Fence;
 const DURATION: Duration = Duration::from_secs(15);
 /// After this time without a successful renewal the holder stops writing.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// The time between two looks at the Lease.
+/// The time between two attempts to take or renew the Lease.
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// A Lease and who we are in it.

@@ -1,7 +1,7 @@
 //! The fence: a request that writes is refused by our own client while the leadership is not certain.
 //!
-//! A process that was stopped for a while and goes on must not finish a write in the name of a leadership that somebody
-//! else has by now. The leadership is certain for as long after a renewal as others wait at least.
+//! A process that was stopped for a while and goes on must not finish a write in the name of a leadership that another
+//! process has by now. The leadership is certain for as long after a renewal as others wait at least.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
+use pgloom_api::Finding;
 use pgloom_api::config::Config;
 use pgloom_decide::credential::Data;
-use pgloom_decide::role::{
-    Definition, Finding, InfrastructureRole, Source, infrastructure_definitions, read_infrastructure,
-};
+use pgloom_decide::role::{Definition, InfrastructureRole, Source, infrastructure_definitions, read_infrastructure};
 use tokio::sync::Mutex;
 
 use super::teams_api::{self, Teams, TeamsApi};

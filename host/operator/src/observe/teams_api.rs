@@ -5,7 +5,7 @@
 //! has come that says something new. What cannot be had is a warning: the roles that exist stay.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::body::{self, Body};
@@ -17,14 +17,16 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
+use parking_lot::Mutex;
+use pgloom_api::Finding;
+use pgloom_common::error::root_cause;
 use pgloom_decide::credential::{Data, Password};
-use pgloom_decide::role::{Finding, Team};
+use pgloom_decide::role::Team;
 use rustls::crypto::ring;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::cache::ClusterKey;
-use crate::report::root_cause;
 
 /// How long an answer may take, that of the API server for the token included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -159,7 +161,7 @@ impl TeamsApi {
             return Some(Err(Error::Url(settings.url.clone())));
         };
         let question = Question { address, token: settings.token.clone() };
-        let mut questions = self.lock();
+        let mut questions = self.questions.lock();
         questions.retain(|_, cached| cached.running || cached.asked.elapsed() < IDLE_TTL);
         let cached = questions.entry(question.clone()).or_insert_with(|| Cached {
             answer: None,
@@ -180,7 +182,7 @@ impl TeamsApi {
             Ok(answer) => answer,
             Err(elapsed) => Err(Error::Reach(elapsed.to_string())),
         };
-        let mut questions = self.lock();
+        let mut questions = self.questions.lock();
         let Some(cached) = questions.get_mut(&question) else { return };
         let told = |answer: &Answer| answer.clone().map_err(|error| error.to_string());
         let is_news = cached.answer.as_ref().map(told) != Some(told(&answer));
@@ -212,10 +214,6 @@ impl TeamsApi {
         let body =
             body::to_bytes(Body::new(body), MAX_ANSWER).await.map_err(|error| Error::Reach(root_cause(&error)))?;
         read(parts.status, &body)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Question, Cached>> {
-        self.questions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,58 +1,77 @@
 //! Applying the plan in its order, with the credentials in their place, and pruning what is no longer desired.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use pgloom_decide::Plan;
 use pgloom_decide::apply_order::rank;
+use pgloom_decide::members::Members;
 use pgloom_decide::rollout::leader_to_remove;
 use pgloom_decide::status::Condition;
+use pgloom_decide::{Kind, Plan};
 use serde_json::{Value, json};
 
-use super::{Error, Progress, Reconciliation};
+use super::decide::Decided;
+use super::steps::{Step, Underway};
+use super::{Error, Reconciliation};
 use crate::apply::{Operation, Written};
 use crate::cache::ClusterKey;
 use crate::report::Event;
 
+/// What was applied.
+#[derive(Default)]
+pub struct Applied {
+    /// Objects that cannot be as desired yet.
+    pub underway: Option<Underway>,
+    /// The change of leader that comes before the number of members gets smaller.
+    pub handover: Option<Handover>,
+    /// The condition `Applied`; `None` if not everything was applied.
+    pub condition: Option<Condition>,
+    /// What people should know of the Secrets.
+    pub warnings: Vec<Event>,
+}
+
+/// A change of leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handover {
+    /// The pod that leads.
+    pub leader: String,
+    /// The pods that may lead instead.
+    pub candidates: BTreeSet<String>,
+}
+
 impl Reconciliation<'_> {
-    /// Applies the objects; credentials come between the Services and what uses them.
-    pub async fn apply(&self, plan: &Arc<Plan>, progress: &mut Progress) -> Result<(), Error> {
-        let mut objects = plan.opened().map_err(Error::Decide)?;
-        if let Some(set) = objects
-            .iter_mut()
-            .find(|object| object["kind"] == "StatefulSet" && object["metadata"]["name"] == *self.key.name)
-        {
-            self.keep_leader(set, progress);
-        }
+    /// Applies the plan: the service account and its role binding, then the objects in their order.
+    pub async fn apply(&self, decided: &Decided, members: &Members) -> Step<Applied> {
+        let mut applied = Applied::default();
+        let result = self.apply_all(&decided.plan, members, &mut applied).await;
+        Step { found: applied, result }
+    }
+
+    async fn apply_all(&self, plan: &Plan, members: &Members, applied: &mut Applied) -> Result<(), Error> {
+        self.report_creating().await?;
+        self.ensure_service_account(plan).await;
+        let mut objects = plan.filled().map_err(Error::Decide)?;
+        applied.handover = keep_leader(&mut objects, &self.key.name, self.wanted(), members);
+        let handover = applied
+            .handover
+            .iter()
+            .map(|handover| Underway::changing(format!("{} leads and is one of the members that go", handover.leader)));
+        applied.underway = Underway::all(handover);
+        // What uses credentials comes after them: a pod that mounts a Secret does not start without it.
         let secrets_from =
             objects.partition_point(|object| rank(object["kind"].as_str().unwrap_or_default()) < rank("Secret"));
         let (before, after) = objects.split_at(secrets_from);
-        self.write(before, progress).await?;
-        self.keep_credentials(plan, progress).await?;
-        self.write(after, progress).await?;
-        progress.conditions.push(Condition::holds("Applied", "Applied", "every object is as desired"));
+        self.write(before, applied).await?;
+        self.ensure_credentials(plan, members, &mut applied.warnings).await?;
+        self.write(after, applied).await?;
+        applied.condition = Some(Condition::holds("Applied", "Applied", "every object is as desired"));
         Ok(())
     }
 
-    /// Keeps the number of members as it is while the leader is one of those that would go; [`Reconciliation::roll`] moves the
-    /// leadership first.
-    fn keep_leader(&self, set: &mut Value, progress: &mut Progress) {
-        let wanted = set["spec"]["replicas"].as_u64().and_then(|replicas| usize::try_from(replicas).ok());
-        let has = self.wanted();
-        if let Some(wanted) = wanted.filter(|wanted| *wanted < has)
-            && let Some((leader, among)) = leader_to_remove(wanted, &progress.members.all)
-        {
-            set["spec"]["replicas"] = json!(has);
-            progress.wait(format!("{leader} leads and is one of the members that go"), true);
-            progress.handover = Some((leader, among));
-        }
-    }
-
-    async fn write(&self, objects: &[Value], progress: &mut Progress) -> Result<(), Error> {
-        let applied = self.context.writer.apply(self.key, objects).await.map_err(Error::Apply)?;
-        if let Some(reason) = applied.waiting {
-            progress.wait(reason, true);
-        }
-        for written in &applied.written {
+    async fn write(&self, objects: &[Value], applied: &mut Applied) -> Result<(), Error> {
+        let answer = self.context.writer(&self.state).apply(self.key, objects).await.map_err(Error::Apply)?;
+        let waiting = answer.waiting.map(Underway::changing);
+        applied.underway = Underway::all(applied.underway.take().into_iter().chain(waiting));
+        for written in &answer.written {
             if let Some(event) = event_of(self.key, written) {
                 self.context.recorder.publish(&self.about, &event).await;
             }
@@ -60,17 +79,27 @@ impl Reconciliation<'_> {
         Ok(())
     }
 
-    /// Deletes what the operator applied and the plan no longer holds, unless something is under way.
-    pub async fn prune(&self, plan: &Plan, progress: &Progress) -> Result<(), Error> {
-        if progress.underway.as_ref().is_some_and(|(_, changing)| *changing) {
+    /// Deletes what the operator applied and the plan no longer holds, unless a change is under way.
+    pub async fn prune(&self, decided: &Decided, underway: [&Option<Underway>; 3]) -> Result<(), Error> {
+        if underway.into_iter().flatten().any(|underway| underway.changing) {
             return Ok(());
         }
-        let pruned = self.context.writer.prune(self.key, |kind, name| plan.wants(&kind.kind, name)).await;
-        pruned.map(|_| ()).map_err(Error::Apply)
+        let wanted = |kind: &Kind, name: &str| decided.plan.wants(&kind.kind, name);
+        self.context.writer(&self.state).prune(self.key, wanted).await.map(drop).map_err(Error::Apply)
     }
 }
 
-/// What people are told of a write; changes of what exists show in the status.
+/// Keeps the number of members at `exist` while the leader is one of those that would go: the leadership moves first.
+fn keep_leader(objects: &mut [Value], name: &str, exist: usize, members: &Members) -> Option<Handover> {
+    let is_set = |object: &&mut Value| object["kind"] == "StatefulSet" && object["metadata"]["name"] == name;
+    let set = objects.iter_mut().find(is_set)?;
+    let wanted = usize::try_from(set["spec"]["replicas"].as_u64()?).ok().filter(|wanted| *wanted < exist)?;
+    let (leader, candidates) = leader_to_remove(wanted, &members.all)?;
+    set["spec"]["replicas"] = json!(exist);
+    Some(Handover { leader, candidates: candidates.into_iter().collect() })
+}
+
+/// The event for a write; changes of existing objects have none, they show in the status.
 fn event_of(key: &ClusterKey, written: &Written) -> Option<Event> {
     let Written { kind, name, operation } = written;
     let reason = match &*kind.kind {
@@ -85,5 +114,36 @@ fn event_of(key: &ClusterKey, written: &Written) -> Option<Event> {
             Some(Event::normal(reason, format!("{} {}/{name} is replaced, its pods stay", kind.kind, key.namespace)))
         }
         Operation::Skip | Operation::Apply | Operation::TakeOver | Operation::Replace => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pgloom_api::config::Config;
+
+    use super::*;
+
+    fn objects(replicas: u64) -> Vec<Value> {
+        vec![json!({"kind": "StatefulSet", "metadata": {"name": "c"}, "spec": {"replicas": replicas}})]
+    }
+
+    fn members() -> Members {
+        let pod = |name: &str, role: &str| {
+            let labels = json!({"application": "spilo", "spilo-role": role});
+            let ready = json!([{"type": "Ready", "status": "True"}]);
+            json!({"metadata": {"name": name, "labels": labels}, "status": {"conditions": ready}})
+        };
+        Members::of([pod("c-0", "replica"), pod("c-1", "master")], None, &Config::defaults())
+    }
+
+    #[test]
+    fn a_cluster_gets_smaller_only_after_its_leader_is_one_of_the_members_that_stay() {
+        let mut smaller = objects(1);
+        let handover = keep_leader(&mut smaller, "c", 2, &members());
+        assert_eq!(handover, Some(Handover { leader: "c-1".into(), candidates: ["c-0".to_owned()].into() }));
+        assert_eq!(smaller, objects(2));
+        let mut same = objects(2);
+        assert_eq!(keep_leader(&mut same, "c", 2, &members()), None);
+        assert_eq!(same, objects(2));
     }
 }

@@ -8,25 +8,32 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use pgloom_decide::Kind;
 use pgloom_decide::Plan;
 use pgloom_decide::credential::{self, Act, Content, Data, Wanted, Write};
-use pgloom_decide::finding::role_sentence;
+use pgloom_decide::members::Members;
 use pgloom_decide::transform::MANAGER;
 
-use super::{Error, Progress, Reconciliation};
+use super::{Error, Reconciliation};
 use crate::cache::api_resource;
 use crate::execute::password::{self, generate};
 use crate::execute::task::fingerprint;
 use crate::report::Event;
 
 impl Reconciliation<'_> {
-    /// Creates the Secrets that are missing, and lets those of infrastructure roles follow. Where nothing has changed since
-    /// the last reconcile nothing is read.
-    pub async fn keep_credentials(&self, plan: &Plan, progress: &mut Progress) -> Result<(), Error> {
+    /// Creates the Secrets that are missing, and lets those of infrastructure roles follow. Where nothing has changed
+    /// since the last reconcile nothing is read. `warnings` gets what people should know, also where a later write
+    /// fails.
+    pub async fn ensure_credentials(
+        &self,
+        plan: &Plan,
+        members: &Members,
+        warnings: &mut Vec<Event>,
+    ) -> Result<(), Error> {
         let seen = self.fingerprint_of(&plan.secrets);
-        if self.context.state(self.key).credentials == Some(seen) {
+        if self.state.memory.lock().credentials == Some(seen) {
             return Ok(());
         }
         let existing = Existing::read(&self.context.client, &plan.secrets).await?;
-        let recovered = self.recovered(&existing.lacking(&self.system_users(), &plan.secrets), progress).await;
+        let lacking = existing.lacking(&self.system_users(), &plan.secrets);
+        let recovered = self.recovered(&lacking, members, warnings).await;
         let make = |username: &str| recovered.get(username).cloned().map_or_else(generate, Ok);
         let planned =
             credential::plan(&plan.secrets, |ns, name| existing.get(ns, name), make).map_err(Error::Password)?;
@@ -40,12 +47,9 @@ impl Reconciliation<'_> {
         }
         self.keep_passwords(&planned);
         let in_order = planned.findings.is_empty();
-        progress
-            .warnings
-            .extend(planned.findings.iter().map(|finding| Event::warning("Secrets", role_sentence(finding))));
-        // A warning is told again as long as it stands, so what it is about is read again.
-        let seen = in_order.then(|| self.fingerprint_of(&plan.secrets));
-        self.context.update_state(self.key, |state| state.credentials = seen);
+        warnings.extend(planned.findings.iter().map(|finding| Event::warning("Secrets", finding.to_string())));
+        // A warning is reported as long as its cause exists, so that cause is read again.
+        self.state.memory.lock().credentials = in_order.then(|| self.fingerprint_of(&plan.secrets));
         Ok(())
     }
 

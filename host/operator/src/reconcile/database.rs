@@ -3,61 +3,113 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pgloom_common::error::error_chain;
 use pgloom_decide::Plan;
-use pgloom_decide::finding::role_sentence;
+use pgloom_decide::members::Members;
 use pgloom_decide::status::Condition;
 use pgloom_engine::{Action, RequestedAction};
 
+use super::Reconciliation;
 use super::credentials::read;
-use super::{Progress, Reconciliation};
-use crate::context::{Network, Outcome};
+use super::decide::Decided;
+use super::steps::{Requeue, Underway};
+use crate::context::Network;
 use crate::execute::database::{self, PoolerAccess, PortForward, Server, Tcp, Tls};
 use crate::execute::task::{Backoff, Failure, JobStatus, fingerprint};
-use crate::report::{Event, error_chain};
+use crate::report::Event;
 use crate::serve::metrics::ResultLabel;
+use crate::state::Synchronization;
 
 /// How long a synchronisation of roles and databases may take.
-pub const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(120);
 /// When a synchronisation that failed is tried again first.
 const RETRY: Duration = Duration::from_secs(1);
 
-impl Reconciliation<'_> {
-    /// Sees to it that roles and databases are kept; `None` where they are not the operator's to keep.
-    pub fn database(&self, plan: &Arc<Plan>, progress: &mut Progress) -> Option<JobStatus<Outcome>> {
-        let off = |reason: &str, message: &str| Condition::unknown("DatabaseSynced", reason, message);
-        if !self.settings.config.flag("enable_database_access") {
-            progress.conditions.push(off("Disabled", "enable_database_access of the operator configuration is false"));
-            return None;
-        }
-        if plan.cluster.standby {
-            progress.conditions.push(off("Standby", "a standby cluster has the roles and databases of its source"));
-            return None;
-        }
-        if self.wanted() == 0 {
-            progress.conditions.push(off("NoInstances", "the manifest asks for no instance"));
-            return None;
-        }
-        let Some(leader) =
-            progress.members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())
-        else {
-            progress.conditions.push(off("NoLeader", "no pod leads"));
-            return None;
-        };
-        let backoff = self.backoff_after(RETRY);
-        let status = self.start(plan, &leader, backoff);
-        if let JobStatus::Failed(failure) = &status {
-            progress.requeue_within(backoff.delay(failure.times));
-        }
-        tell(&status, progress);
-        Some(status)
+/// How the synchronisation of roles and databases goes.
+pub struct Synchronized {
+    /// The status of the job; `None` if there is nothing to synchronise.
+    pub job: Option<JobStatus<Synchronization>>,
+    /// The condition `DatabaseSynced`.
+    pub condition: Condition,
+    /// What people should know.
+    pub warnings: Vec<Event>,
+    /// The job, if it has not ended well yet.
+    pub underway: Option<Underway>,
+    /// When a failed job is due again.
+    pub requeue: Requeue,
+}
+
+impl Synchronized {
+    /// Whether the synchronisation failed and is not expected to succeed by itself soon.
+    pub fn failed(&self) -> bool {
+        matches!(&self.job, Some(JobStatus::Failed(failure)) if !failure.is_early())
     }
 
-    /// When background work is done backoff.
+    /// Nothing is to be synchronised.
+    fn off(reason: &str, message: &str) -> Self {
+        Self {
+            job: None,
+            condition: Condition::unknown("DatabaseSynced", reason, message),
+            warnings: Vec::new(),
+            underway: None,
+            requeue: Requeue::default(),
+        }
+    }
+
+    /// What a job's status means for the cluster.
+    fn new(job: JobStatus<Synchronization>, backoff: Backoff) -> Self {
+        let mut warnings = Vec::new();
+        let (underway, condition) = match &job {
+            JobStatus::Done(outcome) => {
+                warnings.extend(outcome.warnings.iter().map(|warning| Event::warning("Database", warning)));
+                (None, Condition::holds("DatabaseSynced", "Synced", "roles and databases are as desired"))
+            }
+            JobStatus::Running => {
+                let message = "roles and databases are being synchronised";
+                (Some(message.to_owned()), Condition::unknown("DatabaseSynced", "Running", message))
+            }
+            JobStatus::Failed(failure) if failure.is_early() => {
+                (Some(failure.reason.clone()), Condition::unknown("DatabaseSynced", "Waiting", &failure.reason))
+            }
+            JobStatus::Failed(failure) => {
+                warnings.push(Event::warning("Sync", &failure.reason));
+                let message = "the synchronisation of roles and databases is tried again";
+                (Some(message.to_owned()), Condition::fails("DatabaseSynced", "Failed", &failure.reason))
+            }
+        };
+        let requeue = match &job {
+            JobStatus::Failed(failure) => Requeue::within(backoff.delay(failure.times)),
+            _ => Requeue::default(),
+        };
+        Self { job: Some(job), condition, warnings, underway: underway.map(Underway::waiting), requeue }
+    }
+}
+
+impl Reconciliation<'_> {
+    /// Starts the synchronisation of roles and databases if it is due, and returns how it goes.
+    pub fn database(&self, decided: &Decided, members: &Members) -> Synchronized {
+        if !self.settings.config.flag("enable_database_access") {
+            return Synchronized::off("Disabled", "enable_database_access of the operator configuration is false");
+        }
+        if decided.plan.cluster.standby {
+            return Synchronized::off("Standby", "a standby cluster has the roles and databases of its source");
+        }
+        if self.wanted() == 0 {
+            return Synchronized::off("NoInstances", "the manifest asks for no instance");
+        }
+        let Some((leader, _)) = members.leader().filter(|(member, _)| member.ready) else {
+            return Synchronized::off("NoLeader", "no pod leads");
+        };
+        let backoff = self.backoff_after(RETRY);
+        Synchronized::new(self.start(&decided.plan, &leader.pod, backoff), backoff)
+    }
+
+    /// When a job is repeated: after the resync period if it ended well, after `failure` and ever later if it failed.
     pub fn backoff_after(&self, failure: Duration) -> Backoff {
         Backoff { after_success: self.settings.resync(), after_failure: failure, at_most: self.settings.repair() }
     }
 
-    fn start(&self, plan: &Arc<Plan>, leader: &str, backoff: Backoff) -> JobStatus<Outcome> {
+    fn start(&self, plan: &Arc<Plan>, leader: &str, backoff: Backoff) -> JobStatus<Synchronization> {
         let poolers = poolers(&plan.actions);
         let roles = (format!("{:?}", plan.roles), format!("{poolers:?}"));
         let wanted = fingerprint(&(roles, self.fingerprint_of(&plan.secrets), leader));
@@ -65,7 +117,7 @@ impl Reconciliation<'_> {
         let (metrics, superuser) =
             (self.context.metrics.clone(), self.settings.config.text("super_username").to_owned());
         let server = self.server(network, leader);
-        self.context.databases.ensure(self.key, wanted, backoff, || async move {
+        self.state.database.ensure(wanted, DEADLINE, backoff, || async move {
             let result = synchronize(client, plan, server, superuser, poolers).await;
             let label = if result.is_ok() { "ok" } else { "failed" };
             metrics.database_syncs.get_or_create(&ResultLabel { result: label.to_owned() }).inc();
@@ -95,7 +147,7 @@ async fn synchronize(
     server: Result<Server, String>,
     superuser: String,
     poolers: Vec<PoolerAccess>,
-) -> Result<Outcome, Failure> {
+) -> Result<Synchronization, Failure> {
     let credentials = read(&client, &plan.secrets).await.map_err(|error| Failure::passing(error_chain(&error)))?;
     let Some(wanted) = database::Wanted::new(&plan.roles, &credentials.passwords, &superuser, poolers) else {
         return Err(Failure::new(format!("the Secret of the superuser {superuser} holds no password")));
@@ -109,31 +161,7 @@ async fn synchronize(
         // Right after its start, or in a failover, a database refuses what it does a moment later.
         return Err(Failure::passing(failures.collect::<Vec<_>>().join("; ")));
     }
-    Ok(Outcome { warnings: report.findings.iter().map(role_sentence).collect() })
-}
-
-fn tell(status: &JobStatus<Outcome>, progress: &mut Progress) {
-    let condition = match status {
-        JobStatus::Done(outcome) => {
-            progress.warnings.extend(outcome.warnings.iter().map(|warning| Event::warning("Database", warning)));
-            Condition::holds("DatabaseSynced", "Synced", "roles and databases are as desired")
-        }
-        JobStatus::Running => {
-            progress.wait("roles and databases are being looked at", false);
-            Condition::unknown("DatabaseSynced", "Running", "roles and databases are being looked at")
-        }
-        JobStatus::Failed(failure) if failure.is_early() => {
-            progress.wait(&failure.reason, false);
-            Condition::unknown("DatabaseSynced", "Waiting", &failure.reason)
-        }
-        JobStatus::Failed(Failure { reason, .. }) => {
-            progress.failed = true;
-            progress.wait("roles and databases are tried again", false);
-            progress.warnings.push(Event::warning("Sync", reason));
-            Condition::fails("DatabaseSynced", "Failed", reason)
-        }
-    };
-    progress.conditions.push(condition);
+    Ok(Synchronization { warnings: report.findings.iter().map(ToString::to_string).collect() })
 }
 
 fn poolers(actions: &[RequestedAction]) -> Vec<PoolerAccess> {

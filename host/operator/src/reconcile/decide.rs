@@ -3,24 +3,46 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pgloom_decide::finding::sentence;
 use pgloom_decide::plan_cache::{Entry, Key};
-use pgloom_decide::status::Condition;
 use pgloom_decide::{Observed, Plan, decide};
 
-use super::{Error, Progress, Reconciliation};
+use super::{Error, Reconciliation};
 use crate::report::Event;
 use crate::serve::metrics::PluginLabels;
 
+/// What the cluster is to be.
+pub struct Decided {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// What people should know of the manifest.
+    pub warnings: Vec<Event>,
+}
+
+impl Decided {
+    fn new(plan: Arc<Plan>) -> Self {
+        let warnings = plan.findings.iter().map(|finding| {
+            let reason = reason(finding.path.as_deref().unwrap_or_default());
+            Event::warning(reason, finding.to_string())
+        });
+        Self { warnings: warnings.collect(), plan }
+    }
+}
+
 impl Reconciliation<'_> {
-    /// What the cluster is to be.
-    pub async fn decide(&self, observed: Observed, progress: &mut Progress) -> Result<Arc<Plan>, Error> {
+    /// Decides what the cluster is to be. The same decision is reused while nothing changed that it depends on.
+    pub async fn decide(&self, observed: Observed) -> Result<Decided, Error> {
+        let plan = self.plan(observed).await?;
+        self.state.memory.lock().last_answers.clone_from(&plan.last);
+        Ok(Decided::new(plan))
+    }
+
+    async fn plan(&self, observed: Observed) -> Result<Arc<Plan>, Error> {
         let context = self.context;
         let (config, pipeline) = (self.settings.config.clone(), self.settings.pipeline.clone());
         let key = Key::of(&self.manifest, &observed);
-        if let Some(plan) = context.plans.get(self.key, &key, &config, &pipeline) {
+        if let Some(plan) = context.states.plans.get(self.key, &key, &config, &pipeline) {
             context.metrics.decisions_reused.inc();
-            return Ok(self.planned(plan, progress));
+            return Ok(plan);
         }
         let manifest = self.manifest.clone();
         let (with_config, with_pipeline) = (config.clone(), pipeline.clone());
@@ -32,25 +54,14 @@ impl Reconciliation<'_> {
         match decided.map_err(Error::Interrupted)? {
             Ok(plan) => {
                 let plan = Arc::new(plan);
-                context.plans.insert(self.key, Entry { key, config, pipeline, plan: plan.clone() });
-                Ok(self.planned(plan, progress))
+                context.states.plans.insert(self.key, Entry { key, config, pipeline, plan: plan.clone() });
+                Ok(plan)
             }
             Err(error) => {
                 self.count_failure(&error);
                 Err(Error::Decide(error))
             }
         }
-    }
-
-    fn planned(&self, plan: Arc<Plan>, progress: &mut Progress) -> Arc<Plan> {
-        progress.conditions.push(Condition::holds("Valid", "Valid", "the manifest can be used"));
-        progress.warnings.extend(plan.findings.iter().map(|finding| {
-            let reason = reason(finding.path.as_deref().unwrap_or_default());
-            Event::warning(reason, sentence(finding))
-        }));
-        self.context.update_state(self.key, |state| state.last.clone_from(&plan.last));
-        progress.plan = Some(plan.clone());
-        plan
     }
 
     fn count_failure(&self, error: &pgloom_decide::Error) {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kube::runtime::controller::Action;
+use pgloom_common::error::error_chain;
 use serde_json::Value;
 
 use super::{Error, Reconciliation};
 use crate::apply::deletion::{FINALIZER, Keep, advance, guard, sweep};
-use crate::report::{Event, error_chain};
+use crate::report::Event;
 
 /// When to reconcile again while something is still there, if no watch event comes before.
 const REQUEUE_AFTER: Duration = Duration::from_secs(10);
@@ -25,14 +26,10 @@ impl Reconciliation<'_> {
             self.publish_warnings(vec![Event::warning("Delete", reason)]).await;
             return Ok(Action::requeue(self.settings.repair()));
         }
-        self.context.databases.forget(self.key);
-        self.context.patronis.forget(self.key);
-        if !self.context.state(self.key).deleting {
-            self.context.update_state(self.key, |state| state.deleting = true);
-            self.context
-                .recorder
-                .publish(&self.about, &Event::normal("Delete", "removing the objects of the cluster"))
-                .await;
+        self.state.stop();
+        if !std::mem::replace(&mut self.state.memory.lock().deleting, true) {
+            let event = Event::normal("Delete", "removing the objects of the cluster");
+            self.context.recorder.publish(&self.about, &event).await;
         }
         match self.take_down(finalizers).await {
             Ok(action) => {
@@ -47,14 +44,14 @@ impl Reconciliation<'_> {
     }
 
     async fn take_down(&self, mut finalizers: Vec<Value>) -> Result<Action, Error> {
-        let writer = &self.context.writer;
+        let writer = &self.context.writer(&self.state);
         if advance(writer, self.key, self.keep()).await.map_err(Error::Delete)? {
             return Ok(Action::requeue(REQUEUE_AFTER));
         }
         sweep(writer, self.key).await.map_err(Error::Delete)?;
         finalizers.retain(|finalizer| finalizer != FINALIZER);
         self.set_finalizers(finalizers).await?;
-        self.context.forget(self.key).await;
+        self.context.forget(self.key);
         Ok(Action::await_change())
     }
 
@@ -76,6 +73,6 @@ impl Reconciliation<'_> {
 
     /// Publishes the current warnings.
     pub async fn publish_warnings(&self, warnings: Vec<Event>) {
-        self.context.recorder.publish_warnings(self.key, &self.about, warnings).await;
+        self.context.recorder.publish_warnings(&self.state.warnings, &self.about, warnings).await;
     }
 }

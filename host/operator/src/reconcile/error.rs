@@ -12,39 +12,39 @@ use crate::{apply, observe};
 /// Why a reconcile failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Something that the manifest names could not be looked at.
+    /// Something that exists for the cluster, or that the manifest names, could not be read.
     #[error("failed to observe the cluster")]
     Observe(#[source] observe::Error),
     /// The infrastructure roles could not be read.
     #[error("failed to read the infrastructure roles")]
     Infrastructure(#[source] kube::Error),
-    /// There is no plan.
-    #[error("there is nothing to apply")]
+    /// No plan could be made.
+    #[error("failed to decide")]
     Decide(#[source] decide::Error),
-    /// The decision was lost with its thread.
-    #[error("the decision was cut off")]
+    /// The thread of the decision ended before the decision.
+    #[error("the decision was interrupted")]
     Interrupted(#[source] tokio::task::JoinError),
     /// An object was not written.
     #[error("failed to apply the plan")]
     Apply(#[source] apply::Error),
-    /// A Secret was not written.
-    #[error("failed to keep the Secret {name}")]
+    /// A Secret could not be read or written.
+    #[error("failed to read or write the Secret {name}")]
     Secret {
         /// The Secret's name.
         name: String,
-        /// What came back.
+        /// The request's error.
         #[source]
         source: Box<kube::Error>,
     },
     /// No password could be made.
     #[error("failed to make a password")]
     Password(#[source] password::Error),
-    /// A pod could not be replaced or looked at.
+    /// A pod could not be read or deleted.
     #[error("failed to roll pod {pod}")]
     Roll {
         /// The pod's name.
         pod: String,
-        /// What came back.
+        /// The request's error.
         #[source]
         source: Box<kube::Error>,
     },
@@ -62,7 +62,7 @@ pub enum Error {
     Manifest {
         /// `finalizers` or `status`.
         part: &'static str,
-        /// What came back.
+        /// The request's error.
         #[source]
         source: Box<kube::Error>,
     },
@@ -102,8 +102,8 @@ impl Error {
         }
     }
 
-    /// When to try again after so many failures in a row, `repair` at the latest. What only people can mend is looked at that
-    /// seldom: an edit of the manifest is told by a watch, but not everything that it names is watched.
+    /// When to try again after so many failures in a row, `repair` at the latest. What only people can mend is tried
+    /// again after `repair`: an edit of the manifest is watched, but not every object that the manifest names.
     pub fn requeue(&self, failures: u32, repair: Duration) -> Action {
         match self {
             Self::Decide(decide::Error::Manifest(_) | decide::Error::Configuration(_))
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_cannot_be_used_is_tried_again_seldom_as_what_it_names_may_have_come() {
+    fn a_manifest_that_cannot_be_used_is_tried_again_after_the_repair_period() {
         let error = Error::Decide(decide::Error::Manifest(vec![]));
         assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
     }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operator_may_not_do_is_tried_again_seldom() {
+    fn what_the_operator_has_no_right_to_do_is_tried_again_after_the_repair_period() {
         let error =
             Error::Apply(apply::Error::Forbidden { kind: "Service".into(), name: "c".into(), reason: "no".into() });
         assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));

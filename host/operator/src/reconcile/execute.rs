@@ -1,162 +1,161 @@
-//! The actions that plugins asked for: each is done or kept, and how it stands is recorded in the status.
+//! Executes the actions that plugins asked for, and records the phase of each in the status.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
+use pgloom_api::ActionPhase;
+use pgloom_api::postgresql::ActionStatus;
+use pgloom_common::error::error_chain;
 use pgloom_decide::Plan;
+use pgloom_decide::members::Members;
 use pgloom_decide::patroni::{difference, lowers_a_limit, restart_next};
-use pgloom_decide::status::{ACTIONS, Condition};
+use pgloom_decide::status::{Condition, action, condition_of_actions, recorded};
 use pgloom_engine::{Action, RequestedAction};
 use serde_json::{Value, json};
 
-use super::{Progress, Reconciliation};
-use crate::context::Outcome;
+use super::Reconciliation;
+use super::database::Synchronized;
+use super::decide::Decided;
+use super::report::now;
+use super::steps::Requeue;
 use crate::execute::patroni::{self, Patroni};
 use crate::execute::task::{Failure, JobStatus, fingerprint};
 use crate::execute::volume;
-use crate::report::{Event, error_chain};
+use crate::report::Event;
+use crate::state::Synchronization;
 
 /// When a change of Patroni's configuration that failed is tried again first.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a change of Patroni's configuration may take, restarts included.
-pub const DEADLINE: Duration = Duration::from_secs(600);
-/// How often members are asked whether they wait for a restart, and for how long after a change. Patroni looks every ten
-/// seconds.
-const LOOK: Duration = Duration::from_secs(2);
-const LOOKS: u32 = 8;
+const DEADLINE: Duration = Duration::from_secs(600);
+/// After a change of its configuration Patroni is polled this often for members that wait for a restart, and this many
+/// times: it notices a change within `loop_wait`, which is ten seconds by default.
+const POLL_PERIOD: Duration = Duration::from_secs(2);
+const POLLS: u32 = 8;
 
-/// How an action stands, in the words of the status.
-type Phase = (&'static str, String);
+/// The phase of an action, and the reason or more about it.
+type Phase = (ActionPhase, String);
+
+/// How the plugins' actions go.
+pub struct Executed {
+    /// The actions for the status.
+    pub actions: Vec<ActionStatus>,
+    /// The condition `ActionsDone`; `None` without actions.
+    pub condition: Option<Condition>,
+    /// What people should know.
+    pub warnings: Vec<Event>,
+    /// When an action is due again.
+    pub requeue: Requeue,
+}
 
 impl Reconciliation<'_> {
-    /// Does and keeps the actions, and notes how each stands.
-    pub async fn execute(&self, plan: &Arc<Plan>, database: Option<&JobStatus<Outcome>>, progress: &mut Progress) {
-        let patroni = self.keep_patroni(plan, progress);
-        let mut records = Vec::new();
+    /// Executes the actions that are due, and records how each goes.
+    pub async fn execute(&self, decided: &Decided, synchronized: &Synchronized, members: &Members) -> Executed {
+        let plan = &decided.plan;
+        let (patroni, mut requeue) = match self.configure_patroni(plan, members) {
+            Some(job) => (Some(job.status), job.requeue),
+            None => (None, Requeue::default()),
+        };
+        let before = self.status().actions;
+        let (mut actions, mut warnings) = (Vec::new(), Vec::new());
         for requested in &plan.actions {
             let phase = match requested.granted {
-                true => self.execute_one(requested, database, patroni.as_ref()).await,
-                false => ("refused", format!("the pipeline does not grant {} to the step", kind(&requested.action))),
+                true => self.execute_one(requested, synchronized.job.as_ref(), patroni.as_ref()).await,
+                false => (
+                    ActionPhase::Refused,
+                    format!("the pipeline does not grant {} to the step", requested.action.kind()),
+                ),
             };
-            if matches!(phase.0, "refused" | "failed") {
+            if matches!(phase.0, ActionPhase::Refused | ActionPhase::Failed) {
                 let note = format!("{}: {}: {}", requested.step, requested.key, phase.1);
-                progress.warnings.push(Event::warning("Action", note));
+                warnings.push(Event::warning("Action", note));
             }
-            if matches!(requested.action, Action::ExpandClaim(_)) && phase.0 != "done" {
-                // Not everything that a claim waits for is told by its watch.
-                progress.requeue_within(self.settings.repair());
+            if matches!(requested.action, Action::ExpandClaim(_)) && phase.0 != ActionPhase::Done {
+                // A claim also waits for what no watch reports, as for its StorageClass.
+                requeue = requeue.min(Requeue::within(self.settings.repair()));
             }
-            records.push(self.record(requested, phase));
+            actions.push(action(&before, requested, phase.0, phase.1, &now()));
         }
-        progress.conditions.extend(condition(&records));
-        progress.actions = Some(records);
+        Executed { condition: condition_of_actions(&actions), actions, warnings, requeue }
     }
 
     async fn execute_one(
         &self,
         requested: &RequestedAction,
-        database: Option<&JobStatus<Outcome>>,
+        database: Option<&JobStatus<Synchronization>>,
         patroni: Option<&JobStatus<()>>,
     ) -> Phase {
         match &requested.action {
-            Action::Credential(_) | Action::UserList(_) => ("done", String::new()),
-            Action::PoolerAccess(_) => phase_of(database, "the database"),
-            Action::Promote if self.recorded(requested)["phase"] == "done" => ("done", String::new()),
+            Action::Credential(_) | Action::UserList(_) => (ActionPhase::Done, String::new()),
+            Action::PoolerAccess(_) => phase_of(
+                database,
+                "roles and databases are being synchronised",
+                "roles and databases are not synchronised at the moment",
+            ),
+            Action::Promote if self.is_done(requested) => (ActionPhase::Done, String::new()),
             Action::ConfigurePatroni(text) if configuration(text).is_none() => {
-                ("failed", "what Patroni shall be configured with is no JSON object".to_owned())
+                (ActionPhase::Failed, "the configuration for Patroni is not a JSON object".to_owned())
             }
-            Action::ConfigurePatroni(_) | Action::Promote => phase_of(patroni, "Patroni"),
+            Action::ConfigurePatroni(_) | Action::Promote => {
+                phase_of(patroni, "Patroni is being configured", "waits for a leader that is ready")
+            }
             Action::ExpandClaim(claim) => {
                 let claims: Api<PersistentVolumeClaim> =
                     Api::namespaced(self.context.client.clone(), &self.key.namespace);
                 volume_phase(volume::expand(&claims, &claim.claim, &claim.size).await)
             }
-            other @ (Action::ModifyVolume(_) | Action::GrowFilesystem(_)) => volume_phase(volume::refused(kind(other))),
+            other @ (Action::ModifyVolume(_) | Action::GrowFilesystem(_)) => {
+                volume_phase(volume::refused(other.kind().name()))
+            }
         }
     }
 
-    /// Sees to it that Patroni's dynamic configuration says what the plugins want, on the leader and away from the reconciliation.
-    fn keep_patroni(&self, plan: &Plan, progress: &mut Progress) -> Option<JobStatus<()>> {
+    /// Starts the job that makes Patroni's dynamic configuration what the plugins want, if it is due.
+    fn configure_patroni(&self, plan: &Plan, members: &Members) -> Option<PatroniJob> {
         let granted = || plan.actions.iter().filter(|requested| requested.granted);
         let wanted = granted().filter_map(|requested| match &requested.action {
             Action::ConfigurePatroni(text) => configuration(text),
             _ => None,
         });
         let wanted: Vec<Value> = wanted.collect();
-        let promote = granted()
-            .any(|requested| requested.action == Action::Promote && self.recorded(requested)["phase"] != "done");
+        let promote = granted().any(|requested| requested.action == Action::Promote && !self.is_done(requested));
         if wanted.is_empty() && !promote {
             return None;
         }
-        let leader =
-            progress.members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())?;
+        let leader = members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())?;
         let backoff = self.backoff_after(RETRY);
         let print = fingerprint(&(json!(wanted).to_string(), promote, &leader));
-        let patroni = self.patroni(&leader, progress);
-        let members =
-            progress.members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, progress)));
+        let patroni = self.patroni(&leader, members);
+        let members = members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, members)));
         let members: Vec<(String, Patroni)> = members.collect();
-        let status = self.context.patronis.ensure(self.key, print, backoff, || async move {
+        let status = self.state.patroni.ensure(print, DEADLINE, backoff, || async move {
             let result = configure(&patroni, &members, &wanted, promote).await;
             result.map_err(|error| Failure { passing: is_passing(&error), ..Failure::new(error_chain(&error)) })
         });
-        if let JobStatus::Failed(failure) = &status {
-            progress.requeue_within(backoff.delay(failure.times));
-        }
-        Some(status)
+        let requeue = match &status {
+            JobStatus::Failed(failure) => Requeue::within(backoff.delay(failure.times)),
+            _ => Requeue::default(),
+        };
+        Some(PatroniJob { status, requeue })
     }
 
-    /// What the status tells of an action; `null` if nothing.
-    fn recorded(&self, requested: &RequestedAction) -> &Value {
-        let recorded = self.manifest["status"]["actions"].as_array().into_iter().flatten();
-        let same =
-            |record: &&Value| record["step"] == requested.step.as_str() && record["key"] == requested.key.as_str();
-        recorded.into_iter().find(same).unwrap_or(&Value::Null)
-    }
-
-    fn record(&self, requested: &RequestedAction, (phase, message): Phase) -> Value {
-        let before = self.recorded(requested);
-        let since = Some(&before["since"]).filter(|since| before["phase"] == phase && since.is_string()).cloned();
-        let now = || json!(jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string());
-        json!({
-            "step": requested.step, "key": requested.key, "phase": phase, "message": message,
-            "since": since.unwrap_or_else(now),
-        })
+    /// Whether the status records that an action is done.
+    fn is_done(&self, requested: &RequestedAction) -> bool {
+        recorded(&self.status().actions, requested).is_some_and(|state| state.phase == ActionPhase::Done)
     }
 }
 
-/// What an action wants of Patroni's configuration, if it can be read.
+/// The job that changes Patroni's configuration.
+struct PatroniJob {
+    status: JobStatus<()>,
+    /// When it is due again.
+    requeue: Requeue,
+}
+
+/// The configuration that an action wants, as an object; `None` if it is none.
 fn configuration(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok().filter(Value::is_object)
-}
-
-/// The condition that tells how the actions stand, the worst first; `None` without actions.
-fn condition(records: &[Value]) -> Option<Condition> {
-    let of = |phase: &str| -> Vec<String> {
-        let those = records.iter().filter(|record| record["phase"] == phase);
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let line = |record: &Value| {
-            let message = text(&record["message"]);
-            format!("{} of {}: {message}", text(&record["key"]), text(&record["step"]))
-        };
-        those.map(line).collect()
-    };
-    if records.is_empty() {
-        return None;
-    }
-    for (phase, reason) in [("failed", "Failed"), ("refused", "Refused")] {
-        let lines = of(phase);
-        if !lines.is_empty() {
-            return Some(Condition::fails(ACTIONS, reason, lines.join("; ")));
-        }
-    }
-    let lines: Vec<String> = [of("running"), of("pending")].concat();
-    Some(match lines.is_empty() {
-        true => Condition::holds(ACTIONS, "Done", "what plugins asked for is done"),
-        false => Condition::unknown(ACTIONS, "Running", lines.join("; ")),
-    })
 }
 
 /// Whether Patroni only could not be reached.
@@ -187,79 +186,33 @@ async fn configure(
 
 /// Restarts, one after the other, the members that wait for it.
 async fn restart(leader: &Patroni, members: &[(String, Patroni)], leader_first: bool) -> Result<(), patroni::Error> {
-    let mut looks = 0;
-    while looks < LOOKS {
+    let mut polls = 0;
+    while polls < POLLS {
         let cluster = leader.cluster().await?;
         let waiting =
             restart_next(&cluster, leader_first).and_then(|next| members.iter().find(|(pod, _)| *pod == next.name));
         match waiting {
             Some((_, member)) => {
                 member.restart().await?;
-                looks = looks.max(LOOKS / 2);
+                polls = polls.max(POLLS / 2);
             }
-            None => looks += 1,
+            None => polls += 1,
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_PERIOD).await;
     }
     Ok(())
 }
 
-fn phase_of<T>(status: Option<&JobStatus<T>>, whose: &str) -> Phase {
+fn phase_of<T>(status: Option<&JobStatus<T>>, running: &str, pending: &str) -> Phase {
     match status {
-        Some(JobStatus::Done(_)) => ("done", String::new()),
-        Some(JobStatus::Running) => ("running", format!("{whose} is being looked at")),
-        Some(JobStatus::Failed(failure)) if failure.is_early() => ("running", failure.reason.clone()),
-        Some(JobStatus::Failed(failure)) => ("failed", failure.reason.clone()),
-        None => ("pending", format!("{whose} is not kept at the moment")),
+        Some(JobStatus::Done(_)) => (ActionPhase::Done, String::new()),
+        Some(JobStatus::Running) => (ActionPhase::Running, running.to_owned()),
+        Some(JobStatus::Failed(failure)) if failure.is_early() => (ActionPhase::Running, failure.reason.clone()),
+        Some(JobStatus::Failed(failure)) => (ActionPhase::Failed, failure.reason.clone()),
+        None => (ActionPhase::Pending, pending.to_owned()),
     }
 }
 
 fn volume_phase(progress: volume::Progress) -> Phase {
-    let word = match progress.phase {
-        volume::Phase::Pending => "pending",
-        volume::Phase::Running => "running",
-        volume::Phase::Done => "done",
-        volume::Phase::Failed => "failed",
-        volume::Phase::Refused => "refused",
-    };
-    (word, progress.message)
-}
-
-/// The catalogue's name of an action.
-fn kind(action: &Action) -> &'static str {
-    match action {
-        Action::Credential(_) => "credential",
-        Action::UserList(_) => "user-list",
-        Action::PoolerAccess(_) => "pooler-access",
-        Action::ConfigurePatroni(_) => "configure-patroni",
-        Action::Promote => "promote",
-        Action::ExpandClaim(_) => "expand-claim",
-        Action::ModifyVolume(_) => "modify-volume",
-        Action::GrowFilesystem(_) => "grow-filesystem",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(key: &str, phase: &str, message: &str) -> Value {
-        json!({"step": "volume-resize", "key": key, "phase": phase, "message": message})
-    }
-
-    #[test]
-    fn a_condition_names_every_action_that_is_not_done_and_the_worst_alone() {
-        let (done, waits) = (record("a", "done", ""), record("b", "pending", "no volume yet"));
-        let (failed, refused) = (record("c", "failed", "no such claim"), record("d", "refused", "not executed"));
-        let of = |records: &[&Value]| {
-            let records: Vec<Value> = records.iter().map(|record| (*record).clone()).collect();
-            condition(&records).map(|condition| (condition.status, condition.reason, condition.message))
-        };
-        let told = |status, reason: &str, message: &str| Some((status, reason.to_owned(), message.to_owned()));
-        assert_eq!(of(&[]), None);
-        assert_eq!(of(&[&done]), told("True", "Done", "what plugins asked for is done"));
-        assert_eq!(of(&[&done, &waits]), told("Unknown", "Running", "b of volume-resize: no volume yet"));
-        assert_eq!(of(&[&waits, &refused]), told("False", "Refused", "d of volume-resize: not executed"));
-        assert_eq!(of(&[&refused, &failed]), told("False", "Failed", "c of volume-resize: no such claim"));
-    }
+    (progress.phase, progress.message)
 }

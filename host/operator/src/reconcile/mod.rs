@@ -16,31 +16,33 @@ mod recover;
 mod report;
 mod roll;
 mod service_account;
+mod steps;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::controller::Action;
+use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
-use pgloom_decide::Plan;
 use pgloom_decide::members::Members;
-use pgloom_decide::status::Condition;
+use serde::Deserialize as _;
 use serde_json::Value;
 use tracing::{Instrument, info_span, warn};
 
-pub use database::DEADLINE as DATABASE_DEADLINE;
 pub use error::Error;
-pub use execute::DEADLINE as PATRONI_DEADLINE;
 
 use crate::cache::ClusterKey;
 use crate::context::Context;
 use crate::observe::teams_api::Teams;
-use crate::report::{Event, error_chain, reference};
+use crate::report::reference;
 use crate::serve::metrics::ResultLabel;
 use crate::settings::Settings;
+use crate::state::ClusterState;
+use steps::Steps;
 
-/// The annotation that says which operator looks after a manifest.
+/// The annotation that names the operator that a manifest belongs to.
 const CONTROLLER: &str = "acid.zalan.do/controller";
 
 /// When to reconcile again while not everything has been listed.
@@ -57,40 +59,13 @@ struct Reconciliation<'a> {
     manifest: Value,
     version: u64,
     about: ObjectReference,
+    state: Arc<ClusterState>,
 }
 
-/// What a reconcile found, whether it succeeded or not.
-#[derive(Default)]
-struct Progress {
-    plan: Option<Arc<Plan>>,
-    members: Members,
-    conditions: Vec<Condition>,
-    warnings: Vec<Event>,
-    actions: Option<Vec<Value>>,
-    /// Whether something failed that did not end the reconcile.
-    failed: bool,
-    /// The leader that has to hand over before the cluster gets smaller, and the members that may take over.
-    handover: Option<(String, Vec<String>)>,
-    /// When to reconcile again at the latest.
-    requeue_after: Option<Duration>,
-    /// What is under way, and whether it changes what runs.
-    underway: Option<(String, bool)>,
-}
-
-impl Progress {
-    /// Reconciles again after this time at the latest.
-    fn requeue_within(&mut self, time: Duration) {
-        self.requeue_after = Some(self.requeue_after.map_or(time, |before| before.min(time)));
-    }
-
-    /// Records that something is under way.
-    fn wait(&mut self, why: impl Into<String>, changing: bool) {
-        let changing = changing || self.underway.as_ref().is_some_and(|(_, changing)| *changing);
-        self.underway = Some((why.into(), changing));
-    }
-}
-
-/// Reconciles a cluster and says when to reconcile it again.
+/// Reconciles a cluster and returns when to reconcile it again.
+///
+/// # Errors
+/// Why a step failed. It is in the log, the status and an event already.
 pub async fn reconcile(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
     let span = info_span!("cluster", namespace = %key.namespace, name = %key.name);
     let begun = Instant::now();
@@ -108,11 +83,11 @@ pub async fn reconcile(context: &Context, key: &ClusterKey) -> Result<Action, Er
 
 async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
     if !context.store.synced() {
-        // New watches have been started, and what they have not listed yet would look as if it were gone.
+        // After a start of new watches an object that they have not listed yet would be taken for deleted.
         return Ok(Action::requeue(UNSYNCED));
     }
     let Some(kept) = context.store.manifest(key) else {
-        context.forget(key).await;
+        context.forget(key);
         return Ok(Action::await_change());
     };
     let manifest = kept.object();
@@ -120,7 +95,8 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
         return Ok(Action::await_change());
     }
     let (settings, about) = (context.settings.borrow().clone(), reference(&manifest));
-    let reconciliation = Reconciliation { context, key, settings, version: kept.version, about, manifest };
+    let (version, state) = (kept.version, context.states.of(key));
+    let reconciliation = Reconciliation { context, key, settings, version, about, manifest, state };
     if reconciliation.manifest["metadata"]["deletionTimestamp"].is_string() {
         return reconciliation.delete().await;
     }
@@ -128,26 +104,35 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
     if teams.asking {
         return Ok(Action::requeue(ASKING));
     }
-    let mut progress = Progress::default();
-    let result = reconciliation.run(teams, &mut progress).await;
-    reconciliation.report(progress, result).await
+    let mut steps = Steps::default();
+    let ended = reconciliation.run(teams, &mut steps).await;
+    steps.failures.extend(ended.err());
+    reconciliation.report(steps).await
 }
 
 impl Reconciliation<'_> {
-    async fn run(&self, teams: Teams, progress: &mut Progress) -> Result<(), Error> {
+    /// The steps in their order. Each takes what those before it returned, and a step that fails ends the reconcile;
+    /// what was returned until then is in `steps` for the report.
+    async fn run(&self, teams: Teams, steps: &mut Steps) -> Result<(), Error> {
         let slot = self.context.slots.acquire().await;
-        progress.members = self.members();
+        steps.members = self.members();
+        let members = &steps.members;
         self.ensure_finalizer().await?;
+        // client required
         let observed = self.observe(teams).await?;
-        let plan = self.decide(observed, progress).await?;
-        self.report_creating(&plan).await?;
-        self.ensure_service_account(&plan).await;
-        self.apply(&plan, progress).await?;
+        // pure, on a thread for computation
+        let decided = &*steps.decided.insert(self.decide(observed).await?);
+        // client required
+        let applied = self.apply(decided, members).await.keep(&mut steps.applied)?;
         drop(slot);
-        self.roll(progress).await?;
-        let database = self.database(&plan, progress);
-        self.execute(&plan, database.as_ref(), progress).await;
-        self.prune(&plan, progress).await
+        // client required
+        let rolled = self.roll(decided, applied, members).await.keep(&mut steps.rolled)?;
+        // starts a job that has a client
+        let synchronized = &*steps.synchronized.insert(self.database(decided, members));
+        // client required
+        steps.executed = Some(self.execute(decided, synchronized, members).await);
+        // client required
+        self.prune(decided, [&applied.underway, &rolled.underway, &synchronized.underway]).await
     }
 
     /// The members as their pods show them.
@@ -159,20 +144,21 @@ impl Reconciliation<'_> {
     }
 
     /// The StatefulSet as it exists.
-    fn stateful_set(&self) -> Option<Value> {
+    fn stateful_set(&self) -> Option<StatefulSet> {
         let kind = Kind::new("apps/v1", "StatefulSet");
         let objects = self.context.store.objects(self.key);
-        objects.iter().find(|kept| kept.kind == kind && kept.name == self.key.name).map(|kept| kept.object())
+        let set = objects.iter().find(|cached| cached.kind == kind && cached.name == self.key.name)?;
+        StatefulSet::deserialize(set.object()).ok()
     }
 
-    /// How many members the cluster is to have.
+    /// The number of members that the StatefulSet asks for.
     pub fn wanted(&self) -> usize {
-        let replicas = self.stateful_set().and_then(|set| set["spec"]["replicas"].as_u64());
+        let replicas = self.stateful_set().and_then(|set| set.spec?.replicas);
         replicas.and_then(|replicas| usize::try_from(replicas).ok()).unwrap_or(0)
     }
 }
 
-/// Whether a manifest is looked after by the operator with this id. No annotation goes with no id.
+/// Whether a manifest belongs to the operator with this id; without the annotation, to the one with an empty id.
 fn is_ours(manifest: &Value, controller_id: &str) -> bool {
     manifest["metadata"]["annotations"][CONTROLLER].as_str().unwrap_or_default() == controller_id
 }

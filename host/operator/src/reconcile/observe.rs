@@ -1,8 +1,8 @@
 //! Observes what exists for the cluster, as far as the decision depends on it.
 
+use pgloom_api::postgresql::ActionStatus;
 use pgloom_decide::Observed;
-use pgloom_engine::{ActionPhase, ActionRecord};
-use serde_json::Value;
+use pgloom_engine::ActionRecord;
 
 use super::{Error, Reconciliation};
 use crate::observe::observe;
@@ -27,49 +27,19 @@ impl Reconciliation<'_> {
         observed.infrastructure_findings.clone_from(&infrastructure.findings);
         observed.teams = teams.teams;
         observed.infrastructure_findings.extend(teams.findings);
-        observed.actions = actions(&self.manifest["status"]["actions"]);
-        observed.last = context.state(self.key).last;
+        observed.actions = actions(self.status().actions);
+        observed.last.clone_from(&self.state.memory.lock().last_answers);
         Ok(observed)
     }
 }
 
-/// What became of earlier actions, as the status tells it.
-fn actions(recorded: &Value) -> Vec<ActionRecord> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let entries = recorded.as_array().into_iter().flatten();
-    let record = |entry: &Value| ActionRecord {
-        step: text(&entry["step"]),
-        key: text(&entry["key"]),
-        phase: phase(entry["phase"].as_str().unwrap_or_default()),
-        message: text(&entry["message"]),
+/// The states of earlier actions, from the status.
+fn actions(recorded: Vec<ActionStatus>) -> Vec<ActionRecord> {
+    let record = |state: ActionStatus| ActionRecord {
+        step: state.step,
+        key: state.key,
+        phase: state.phase,
+        message: state.message,
     };
-    entries.map(record).collect()
-}
-
-fn phase(word: &str) -> ActionPhase {
-    match word {
-        "running" => ActionPhase::Running,
-        "done" => ActionPhase::Done,
-        "failed" => ActionPhase::Failed,
-        "refused" => ActionPhase::Refused,
-        _ => ActionPhase::Pending,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn what_became_of_actions_is_read_from_the_status() {
-        let records = actions(&json!([{"step": "pooler", "key": "access", "phase": "failed", "message": "no"}]));
-        let wanted = ActionRecord {
-            step: "pooler".into(),
-            key: "access".into(),
-            phase: ActionPhase::Failed,
-            message: "no".into(),
-        };
-        assert_eq!(records, [wanted]);
-    }
+    recorded.into_iter().map(record).collect()
 }

@@ -1,22 +1,24 @@
 //! Passwords of the system users whose Secrets were deleted.
 //!
-//! The database knows the superuser by the password that it was made with, and running members replicate by the one they were
-//! started with. So a Secret that is gone comes back with the password that it had: as the operator remembers it, or as a
-//! member that runs was given it, if the operator may look there. Only where nobody knows it any more a new one is made.
+//! The database has the superuser's password from its initialisation, and running members replicate with the one they
+//! were started with. So a Secret that was deleted is created again with the password that it had: the one that the
+//! operator remembers, or the one in the environment of a running member, if the operator has the right to run
+//! `printenv` in its pod. Only a password that is in neither place is generated.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::AttachParams;
+use pgloom_common::error::error_chain;
 use pgloom_decide::credential::{self, Password};
+use pgloom_decide::members::Members;
 use tokio::io::AsyncReadExt as _;
 use tracing::{info, warn};
 
-use super::{Progress, Reconciliation};
-use crate::report::{Event, error_chain};
+use super::Reconciliation;
+use crate::report::Event;
 
 /// How long a member may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,20 +27,20 @@ const CONTAINER: &str = "postgres";
 /// The longest password that is read, in bytes.
 const MAX_PASSWORD: u64 = 4096;
 
-/// Why a member did not tell.
+/// Why a member's environment could not be read.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    /// The operator may not look into pods, or the pod does not run.
-    #[error("could not look into pod {pod}")]
+    /// The operator has no right to run a command in the pod, or the pod does not run.
+    #[error("failed to run a command in pod {pod}")]
     Exec {
         pod: String,
         #[source]
         source: kube::Error,
     },
-    /// The answer broke off.
+    /// The command's output ended early or took too long.
     #[error("pod {0} did not answer")]
     Answer(String),
-    /// The member was given no password.
+    /// The environment holds no password.
     #[error("pod {0} holds no password")]
     Empty(String),
 }
@@ -50,54 +52,58 @@ impl Reconciliation<'_> {
         ["super_username", "replication_username"].map(|key| config.text(key).to_owned())
     }
 
-    /// The passwords of system users whose Secrets are gone, as far as anybody knows them; says what nobody knows.
-    pub async fn recovered(&self, lacking: &[String], progress: &mut Progress) -> BTreeMap<String, Password> {
+    /// The passwords of system users whose Secrets are gone, as far as they can be recovered. Each that cannot is a
+    /// warning.
+    pub async fn recovered(
+        &self,
+        lacking: &[String],
+        members: &Members,
+        warnings: &mut Vec<Event>,
+    ) -> BTreeMap<String, Password> {
         let mut recovered = self.remembered();
         recovered.retain(|username, _| lacking.contains(username));
         for username in lacking {
-            if recovered.contains_key(username) || progress.members.all.is_empty() {
+            if recovered.contains_key(username) || members.all.is_empty() {
                 continue;
             }
-            match self.told_by_members(username, progress).await {
+            match self.read_from_members(username, members).await {
                 Ok(password) => drop(recovered.insert(username.clone(), password)),
                 Err(error) => {
                     let note = format!(
-                        "the Secret of \"{username}\" was gone and gets a new password, which the database may not know: {}; \
-                        set the former password in the Secret, or that of the Secret in the database",
+                        "the Secret of \"{username}\" was gone and gets a new password, which the database may not \
+                        know: {}; set the former password in the Secret, or that of the Secret in the database",
                         error_chain(&error)
                     );
-                    warn!(username, error = %error_chain(&error), "the former password is not known");
-                    progress.warnings.push(Event::warning("Secrets", note));
+                    warn!(username, error = %error_chain(&error), "former password not recovered");
+                    warnings.push(Event::warning("Secrets", note));
                 }
             }
         }
         for username in recovered.keys() {
-            info!(username, "the Secret was gone and comes back with the password that it had");
+            info!(username, "deleted Secret gets its former password");
         }
         recovered
     }
 
-    /// Keeps the passwords of the system users in mind.
+    /// Remembers the passwords of the system users.
     pub fn keep_passwords(&self, planned: &credential::Plan) {
         let users = self.system_users();
         let known = planned.passwords.iter().filter(|(username, _)| users.contains(username));
         let known = known.map(|(username, password)| (username.clone(), password.clone())).collect();
-        let mut passwords = self.context.passwords.lock().unwrap_or_else(PoisonError::into_inner);
-        passwords.insert(self.key.clone(), known);
+        self.state.memory.lock().passwords = known;
     }
 
     fn remembered(&self) -> BTreeMap<String, Password> {
-        let passwords = self.context.passwords.lock().unwrap_or_else(PoisonError::into_inner);
-        passwords.get(self.key).cloned().unwrap_or_default()
+        self.state.memory.lock().passwords.clone()
     }
 
-    /// Asks the leader first, then the others.
-    async fn told_by_members(&self, username: &str, progress: &Progress) -> Result<Password, Error> {
+    /// Reads the leader's environment first, then the others'.
+    async fn read_from_members(&self, username: &str, members: &Members) -> Result<Password, Error> {
         let [superuser, _] = self.system_users();
         let variable = if *username == superuser { "PGPASSWORD_SUPERUSER" } else { "PGPASSWORD_STANDBY" };
         let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &self.key.namespace);
-        let leader = progress.members.leader().map(|(member, _)| &member.pod);
-        let others = progress.members.all.iter().map(|member| &member.pod).filter(|pod| Some(*pod) != leader);
+        let leader = members.leader().map(|(member, _)| &member.pod);
+        let others = members.all.iter().map(|member| &member.pod).filter(|pod| Some(*pod) != leader);
         let mut result = Err(Error::Empty(self.key.name.to_string()));
         for pod in leader.into_iter().chain(others) {
             result = match tokio::time::timeout(TIMEOUT, variable_of(&pods, pod, variable)).await {

@@ -1,31 +1,40 @@
-//! Reports what was found by the status and by events, and says when to reconcile again.
+//! Reports what the steps returned by the status and by events, and returns when to reconcile again.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::Unit;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
-use pgloom_api::postgresql::ClusterStatus;
-use pgloom_decide::Plan;
+use pgloom_api::postgresql::{ClusterStatus, PostgresqlStatus};
+use pgloom_common::error::{error_chain, root_cause};
+use pgloom_decide::members::Members;
+use pgloom_decide::patroni::Cluster;
 use pgloom_decide::status::{self, Condition, Found, Outcome};
 use pgloom_decide::transform::MANAGER;
-use pgloom_engine::ConditionStatus;
-use tracing::warn;
+use serde::Deserialize as _;
+use tracing::{debug, warn};
 
-use super::{Error, Progress, Reconciliation};
+use super::apply::Applied;
+use super::database::Synchronized;
+use super::decide::Decided;
+use super::execute::Executed;
+use super::roll::Rolled;
+use super::steps::{Requeue, Steps, Underway};
+use super::{Error, Reconciliation};
 use crate::cache::ClusterKey;
 use crate::execute::task::fingerprint;
-use crate::report::{Event, error_chain, root_cause};
+use crate::report::Event;
 use serde_json::{Value, json};
 
 /// When to reconcile again while something is under way, if no watch event comes before.
 const REQUEUE_AFTER: Duration = Duration::from_secs(15);
 
 impl Reconciliation<'_> {
-    /// Says that a new cluster is being made.
-    pub async fn report_creating(&self, _plan: &Plan) -> Result<(), Error> {
-        if status::phase_of(&self.manifest["status"]).is_some() {
+    /// Reports that a new cluster is being created, as soon as its manifest has been found valid.
+    pub async fn report_creating(&self) -> Result<(), Error> {
+        if !self.status().cluster_status.is_unknown() {
             return Ok(());
         }
         self.write_status(&json!({"status": {"PostgresClusterStatus": ClusterStatus::Creating.as_str()}})).await?;
@@ -49,117 +58,196 @@ impl Reconciliation<'_> {
         }
     }
 
-    /// Reports what was found and says when to reconcile again.
-    pub async fn report(&self, mut progress: Progress, result: Result<(), Error>) -> Result<Action, Error> {
-        let outcome = outcome(&progress, &result);
-        if let Err(error) = &result {
-            blame(&mut progress, error, &self.manifest["status"]);
+    /// Reports what the steps returned, and returns when to reconcile again.
+    pub async fn report(&self, mut steps: Steps) -> Result<Action, Error> {
+        let wanted = steps.decided.as_ref().map(|_| self.wanted());
+        let summary = Summary::of(&steps, wanted, self.status().cluster_status);
+        self.write_summary(&steps, &summary).await;
+        self.publish_warnings(summary.warnings).await;
+        let failure = (!steps.failures.is_empty()).then(|| steps.failures.swap_remove(0));
+        if let Some(error) = failure {
+            self.state.memory.lock().failures += 1;
+            return Err(error);
         }
-        self.conditions_of_plugins(&mut progress);
-        let wanted = progress.plan.as_ref().map(|_| self.wanted());
-        progress.conditions.push(progress.members.condition(wanted));
-        let before =
-            self.context.store.manifest(self.key).map(|kept| kept.object()["status"].clone()).unwrap_or_default();
-        let found = self.found(&progress, outcome);
-        let now = Timestamp::now().round(Unit::Second).unwrap_or_default().to_string();
-        let after = status::status(&before, &found, &now);
-        self.context.count(self.key, status::phase_of(&after).map(|phase| phase.to_string()));
-        if let Some(patch) = status::patch(&before, &after)
-            && let Err(error) = self.write_status(&patch).await
-        {
-            // A status that cannot be written must not keep the cluster from being looked after.
-            warn!(error = %error_chain(&error), "the status was not written");
-        }
-        if status::phase_of(&before) == Some(ClusterStatus::Creating)
-            && status::phase_of(&after) == Some(ClusterStatus::Running)
-        {
-            self.context.recorder.publish(&self.about, &Event::normal("StatefulSet", "the pods serve")).await;
-        }
-        self.publish_warnings(progress.warnings.clone()).await;
-        self.requeue(&progress, result)
-    }
-
-    fn requeue(&self, progress: &Progress, result: Result<(), Error>) -> Result<Action, Error> {
-        let failed = result.is_err();
-        self.context.update_state(self.key, |state| {
-            state.failures = if failed { state.failures.saturating_add(1) } else { 0 };
-        });
-        result?;
-        let period = match progress.underway {
-            Some(_) => REQUEUE_AFTER,
+        self.state.memory.lock().failures = 0;
+        let period = match summary.underway {
+            Some(Underway { reason, changing }) => {
+                debug!(reason, changing, "waiting");
+                REQUEUE_AFTER
+            }
             None => spread(self.settings.resync(), self.key),
         };
-        Ok(Action::requeue(progress.requeue_after.map_or(period, |time| time.min(period))))
+        Ok(Action::requeue(summary.requeue.at_most(period)))
     }
 
-    fn found(&self, progress: &Progress, outcome: Outcome) -> Found {
+    /// Writes the status where it differs, and publishes that a new cluster runs.
+    async fn write_summary(&self, steps: &Steps, summary: &Summary) {
+        let before =
+            self.context.store.manifest(self.key).map(|kept| kept.object()["status"].clone()).unwrap_or_default();
+        let patroni = self.ask_leader(&steps.members).await;
+        let typed = read(&before);
+        let after = status::status(&typed, &self.found(steps, summary, patroni.as_ref()), &now());
+        let phase = Some(after.cluster_status).filter(|phase| !phase.is_unknown());
+        self.context.count(&self.state, phase.map(|phase| phase.to_string()));
+        if let Ok(Some(patch)) = status::patch(&before, &after)
+            && let Err(error) = self.write_status(&patch).await
+        {
+            // The cluster is reconciled also where its status cannot be written.
+            warn!(error = %error_chain(&error), "the status was not written");
+        }
+        if typed.cluster_status == ClusterStatus::Creating && after.cluster_status == ClusterStatus::Running {
+            self.context.recorder.publish(&self.about, &Event::normal("StatefulSet", "the pods serve")).await;
+        }
+    }
+
+    /// The status of the manifest.
+    pub fn status(&self) -> PostgresqlStatus {
+        self.manifest.get("status").map(read).unwrap_or_default()
+    }
+
+    /// What the leader's Patroni reports of all members; `None` without a leader that is ready, or without an answer.
+    ///
+    /// One request a reconcile, after all that matters is done. At rest that is one a resync.
+    async fn ask_leader(&self, members: &Members) -> Option<Cluster> {
+        let (leader, _) = members.leader().filter(|(member, _)| member.ready)?;
+        match self.patroni(&leader.pod, members).cluster().await {
+            Ok(cluster) => Some(cluster),
+            Err(error) => {
+                debug!(error = %error_chain(&error), "the status lacks what Patroni reports");
+                None
+            }
+        }
+    }
+
+    fn found(&self, steps: &Steps, summary: &Summary, patroni: Option<&Cluster>) -> Found {
         let config = &self.settings.config;
         let labels = config.map("cluster_labels").into_iter().map(|(key, value)| format!("{key}={value}"));
         let name = format!("{}={}", config.text("cluster_name_label"), self.key.name);
         Found {
             generation: self.manifest["metadata"]["generation"].as_i64().unwrap_or_default(),
-            outcome,
-            conditions: progress.conditions.clone(),
-            dropped: self.dropped(progress),
-            leader: progress.members.leader().map(|(member, _)| member.pod.clone()),
-            members: progress.members.status(),
-            ready: progress.members.ready(),
+            outcome: summary.outcome,
+            conditions: summary.conditions.clone(),
+            dropped: dropped(steps, &self.status()),
+            leader: steps.members.leader().map(|(member, _)| member.pod.clone()),
+            members: steps.members.status(patroni),
+            ready: steps.members.ready(),
             selector: labels.chain([name]).collect::<Vec<_>>().join(","),
-            actions: progress.actions.clone(),
+            actions: steps.executed.as_ref().map(|executed| executed.actions.clone()),
         }
     }
+}
 
-    fn conditions_of_plugins(&self, progress: &mut Progress) {
-        let Some(plan) = progress.plan.clone() else { return };
-        progress.conditions.extend(plan.conditions.iter().map(|condition| Condition {
-            type_name: condition.type_name.clone(),
-            status: match condition.status {
-                ConditionStatus::Yes => "True",
-                ConditionStatus::No => "False",
-                ConditionStatus::Unknown => "Unknown",
-            },
-            reason: condition.reason.clone(),
-            message: condition.message.clone(),
-        }));
-    }
+/// The sum of what the steps returned.
+#[derive(Debug)]
+struct Summary {
+    outcome: Outcome,
+    conditions: Vec<Condition>,
+    warnings: Vec<Event>,
+    underway: Option<Underway>,
+    requeue: Requeue,
+}
 
-    /// Conditions of plugins that say nothing any more.
-    fn dropped(&self, progress: &Progress) -> Vec<String> {
-        if progress.plan.is_none() {
-            return Vec::new();
+impl Summary {
+    /// Adds up the steps. `wanted` is the number of members, if it is known; `before` is the status so far.
+    fn of(steps: &Steps, wanted: Option<usize>, before: ClusterStatus) -> Self {
+        let (mut conditions, mut warnings) = (Vec::new(), Vec::new());
+        let (mut underway, mut requeue) = (Vec::new(), Requeue::default());
+        // Every field by name, so that a new one cannot be forgotten.
+        let Steps { members, decided, applied, rolled, synchronized, executed, failures } = steps;
+        if let Some(Decided { plan: _, warnings: of_manifest }) = decided {
+            conditions.push(Condition::holds("Valid", "Valid", "the manifest can be used"));
+            warnings.extend_from_slice(of_manifest);
         }
-        let before = self.manifest["status"]["conditions"].as_array().into_iter().flatten();
-        let types = before.filter_map(|condition| condition["type"].as_str());
-        let idle = progress.actions.as_ref().is_some_and(Vec::is_empty);
-        let stays = |type_name: &&str| status::OWN.contains(type_name) && !(idle && *type_name == status::ACTIONS);
-        types.filter(|type_name| !stays(type_name)).map(str::to_owned).collect()
+        if let Some(Applied { underway: waiting, handover: _, condition, warnings: of_secrets }) = applied {
+            conditions.extend(condition.clone());
+            warnings.extend_from_slice(of_secrets);
+            underway.extend(waiting.clone());
+        }
+        if let Some(Rolled { underway: rolling, condition, requeue: next }) = rolled {
+            conditions.extend(condition.clone());
+            underway.extend(rolling.clone());
+            requeue = requeue.min(*next);
+        }
+        if let Some(Synchronized { job: _, condition, warnings: of_database, underway: running, requeue: next }) =
+            synchronized
+        {
+            conditions.push(condition.clone());
+            warnings.extend_from_slice(of_database);
+            underway.extend(running.clone());
+            requeue = requeue.min(*next);
+        }
+        if let Some(Executed { actions: _, condition, warnings: of_actions, requeue: next }) = executed {
+            conditions.extend(condition.clone());
+            warnings.extend_from_slice(of_actions);
+            requeue = requeue.min(*next);
+        }
+        for error in failures {
+            let failure = Failure::of(error, before);
+            conditions.retain(|condition| condition.type_name != failure.condition.type_name);
+            conditions.push(failure.condition);
+            warnings.push(failure.warning);
+        }
+        conditions.extend(decided.iter().flat_map(|decided| &decided.plan.conditions).map(Condition::from));
+        conditions.push(members.condition(wanted));
+        let underway = Underway::all(underway);
+        let outcome = outcome(failures, synchronized.as_ref(), underway.as_ref());
+        Self { outcome, conditions, warnings, underway, requeue }
     }
 }
 
-fn outcome(progress: &Progress, result: &Result<(), Error>) -> Outcome {
-    match (result, &progress.underway) {
-        (Err(Error::Decide(pgloom_decide::Error::Manifest(_))), _) => Outcome::Invalid,
-        (Err(_), _) => Outcome::Failed,
-        (Ok(()), _) if progress.failed => Outcome::Failed,
-        (Ok(()), Some((_, changing))) => Outcome::Underway { changing: *changing },
-        (Ok(()), None) => Outcome::Done,
+/// A stored status. Reading it never fails.
+fn read(stored: &Value) -> PostgresqlStatus {
+    PostgresqlStatus::deserialize(stored).unwrap_or_default()
+}
+
+/// The current time in whole seconds, as the status holds it.
+pub fn now() -> Time {
+    Time(Timestamp::now().round(Unit::Second).unwrap_or_default())
+}
+
+fn outcome(failures: &[Error], synchronized: Option<&Synchronized>, underway: Option<&Underway>) -> Outcome {
+    match (failures, underway) {
+        ([Error::Decide(pgloom_decide::Error::Manifest(_)), ..], _) => Outcome::Invalid,
+        ([_, ..], _) => Outcome::Failed,
+        ([], _) if synchronized.is_some_and(Synchronized::failed) => Outcome::Failed,
+        ([], Some(Underway { changing, .. })) => Outcome::Underway { changing: *changing },
+        ([], None) => Outcome::Done,
     }
 }
 
-/// Tells what went wrong by a condition and a warning.
-fn blame(progress: &mut Progress, error: &Error, before: &Value) {
-    let (type_name, message) = match error {
-        Error::Decide(pgloom_decide::Error::Manifest(_)) => ("Valid", root_cause(error)),
-        _ => ("Applied", error_chain(error)),
-    };
-    progress.conditions.retain(|condition| condition.type_name != type_name);
-    progress.conditions.push(Condition::fails(type_name, error.category(), message.clone()));
-    let created = status::phase_of(before)
-        .is_some_and(|phase| !matches!(phase, ClusterStatus::Creating | ClusterStatus::CreateFailed));
-    progress.warnings.push(Event::warning(if created { "Sync" } else { "Create" }, message));
+/// How a failed step is reported.
+struct Failure {
+    condition: Condition,
+    warning: Event,
 }
 
-/// Spreads the looks at many clusters over time: up to a tenth less than the period.
+impl Failure {
+    /// `before` is the status so far: the reason of the warning depends on whether the cluster ran already.
+    fn of(error: &Error, before: ClusterStatus) -> Self {
+        let (type_name, message) = match error {
+            Error::Decide(pgloom_decide::Error::Manifest(_)) => ("Valid", root_cause(error)),
+            _ => ("Applied", error_chain(error)),
+        };
+        let created = !matches!(before, ClusterStatus::Unknown | ClusterStatus::Creating | ClusterStatus::CreateFailed);
+        Self {
+            condition: Condition::fails(type_name, error.category(), message.clone()),
+            warning: Event::warning(if created { "Sync" } else { "Create" }, message),
+        }
+    }
+}
+
+/// The types of the conditions that plugins no longer set, to be removed from the status.
+fn dropped(steps: &Steps, before: &PostgresqlStatus) -> Vec<String> {
+    if steps.decided.is_none() {
+        return Vec::new();
+    }
+    let types = before.conditions.iter().map(|condition| condition.type_.as_str());
+    let idle = steps.executed.as_ref().is_some_and(|executed| executed.actions.is_empty());
+    let stays = |type_name: &str| status::OWN.contains(&type_name) && !(idle && type_name == status::ACTIONS);
+    types.filter(|type_name| !stays(type_name)).map(str::to_owned).collect()
+}
+
+/// Spreads the reconciles of many clusters over time: up to a tenth less than the period.
 fn spread(period: Duration, key: &ClusterKey) -> Duration {
     let part = u32::try_from(fingerprint(key) % 100).unwrap_or_default();
     period.saturating_sub(period / 1000 * part)
@@ -168,9 +256,22 @@ fn spread(period: Duration, key: &ClusterKey) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::execute::task::{self, JobStatus};
+
+    /// A database whose synchronisation failed for a reason that does not pass by itself.
+    fn failed_database() -> Synchronized {
+        let failure = task::Failure::new("wrong password");
+        Synchronized {
+            job: Some(JobStatus::Failed(failure)),
+            condition: Condition::fails("DatabaseSynced", "Failed", "wrong password"),
+            warnings: vec![Event::warning("Sync", "wrong password")],
+            underway: None,
+            requeue: Requeue::default(),
+        }
+    }
 
     #[test]
-    fn looks_at_many_clusters_are_spread_over_the_last_tenth_of_the_period() {
+    fn reconciles_of_many_clusters_are_spread_over_the_last_tenth_of_the_period() {
         let hour = Duration::from_secs(3600);
         let after: Vec<Duration> =
             (0..50).map(|number| spread(hour, &ClusterKey::new("ns", &format!("c{number}")))).collect();
@@ -179,8 +280,35 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_could_not_be_kept_is_a_failure_although_the_objects_are_as_desired() {
-        let progress = Progress { failed: true, ..Progress::default() };
-        assert_eq!(outcome(&progress, &Ok(())), Outcome::Failed);
+    fn a_database_that_could_not_be_synchronised_is_a_failure_although_the_objects_are_as_desired() {
+        let steps = Steps { synchronized: Some(failed_database()), ..Steps::default() };
+        assert_eq!(Summary::of(&steps, None, ClusterStatus::Unknown).outcome, Outcome::Failed);
+    }
+
+    #[test]
+    fn what_a_failed_step_had_found_is_reported_with_the_failure() {
+        let rolled = Rolled {
+            underway: Some(Underway::changing("pod c-1 is being replaced")),
+            condition: Some(Condition::fails("RolledOut", "RollingUpdate", "pod c-1 is being replaced")),
+            requeue: Requeue::default(),
+        };
+        let error = Error::Password(crate::execute::password::Error::Missing("ada".into()));
+        let steps = Steps { rolled: Some(rolled), failures: vec![error], ..Steps::default() };
+        let summary = Summary::of(&steps, None, ClusterStatus::Unknown);
+        let types: Vec<&str> = summary.conditions.iter().map(|condition| condition.type_name.as_str()).collect();
+        assert_eq!((summary.outcome, types), (Outcome::Failed, vec!["RolledOut", "Applied", "Ready"]));
+        assert_eq!(summary.warnings.len(), 1);
+    }
+
+    #[test]
+    fn a_step_that_fails_alone_takes_nothing_from_what_the_others_report() {
+        let error = Error::Password(crate::execute::password::Error::Missing("ada".into()));
+        let steps = Steps { synchronized: Some(failed_database()), failures: vec![error], ..Steps::default() };
+        let reasons: Vec<String> = Summary::of(&steps, None, ClusterStatus::Unknown)
+            .warnings
+            .into_iter()
+            .map(|warning| warning.reason)
+            .collect();
+        assert_eq!(reasons, ["Sync", "Create"]);
     }
 }

@@ -1,150 +1,174 @@
-//! A rolling update's next step, taken.
+//! Takes the next step of a rolling update.
 
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Preconditions};
 use pgloom_api::validate::window::{MaintenanceWindow, Weekday};
+use pgloom_decide::members::Members;
 use pgloom_decide::patroni::candidate;
-use pgloom_decide::rollout::{self, Next, State, next};
+use pgloom_decide::rollout::{Member, Next, State, difference, next};
 use pgloom_decide::status::Condition;
-use serde_json::Value;
 use tracing::{debug, info};
 
+use super::apply::{Applied, Handover};
+use super::decide::Decided;
 use super::error::Switchover;
-use super::{Error, Progress, Reconciliation};
+use super::steps::{Requeue, Step, Underway};
+use super::{Error, Reconciliation};
 use crate::execute::patroni::{self, Patroni};
 use crate::report::Event;
 
 /// The label that tells which template a pod was made from.
 const REVISION: &str = "controller-revision-hash";
 
+/// How the rolling update goes.
+#[derive(Default)]
+pub struct Rolled {
+    /// What the members are waited for.
+    pub underway: Option<Underway>,
+    /// The condition `RolledOut`; `None` if it stays as it is.
+    pub condition: Option<Condition>,
+    /// When the next step may be due.
+    pub requeue: Requeue,
+}
+
+impl Rolled {
+    fn wait(&mut self, underway: Underway) {
+        self.underway = Underway::all(self.underway.take().into_iter().chain([underway]));
+    }
+}
+
 impl Reconciliation<'_> {
-    /// Takes the next step of a rolling update, if one is due, and notes what the members are still missing.
-    pub async fn roll(&self, progress: &mut Progress) -> Result<(), Error> {
+    /// Takes the next step of a change of leader or a rolling update, if one is due.
+    pub async fn roll(&self, decided: &Decided, applied: &Applied, members: &Members) -> Step<Rolled> {
+        let mut rolled = Rolled::default();
+        let result = self.roll_one(decided, applied, members, &mut rolled).await;
+        Step { found: rolled, result }
+    }
+
+    async fn roll_one(
+        &self,
+        decided: &Decided,
+        applied: &Applied,
+        members: &Members,
+        rolled: &mut Rolled,
+    ) -> Result<(), Error> {
         let Some(set) = self.stateful_set() else {
-            progress.wait("the StatefulSet is being made", true);
+            rolled.wait(Underway::changing("the StatefulSet is being created"));
             return Ok(());
         };
-        let status = &set["status"];
-        if status["observedGeneration"].as_u64() < set["metadata"]["generation"].as_u64() {
-            progress.wait("the StatefulSet's controller has not seen the change yet", true);
+        let status = set.status.clone().unwrap_or_default();
+        if status.observed_generation < set.metadata.generation {
+            rolled.wait(Underway::changing("the StatefulSet's controller has not observed the change yet"));
             return Ok(());
         }
-        if let Some(missing) = progress.members.missing(self.wanted()) {
-            progress.wait(missing, false);
+        if let Some(missing) = members.missing(self.wanted()) {
+            rolled.wait(Underway::waiting(missing));
         }
-        if let Some((leader, among)) = progress.handover.take() {
-            return self.switch_over(&leader, &among.into_iter().collect(), progress).await;
+        if let Some(Handover { leader, candidates }) = &applied.handover {
+            return self.switch_over(leader, candidates, members).await;
         }
-        let revision = status["updateRevision"].as_str().unwrap_or_default();
-        self.mark_outdated(&set, revision, progress).await?;
-        if progress.members.all.iter().any(|member| member.outdated) {
-            self.ask_patroni(progress).await;
-        }
-        let failed = self.context.state(self.key).switchovers;
-        let step = next(self.wanted(), &progress.members.all, failed);
-        if matches!(step, Next::Replace(_) | Next::Switchover { .. })
-            && let Some(windows) = self.closed(progress)
-        {
-            let message = format!("the rolling update waits for a maintenance window: {windows} (UTC)");
-            progress.conditions.push(Condition::fails("RolledOut", "MaintenanceWindow", message));
-            progress.requeue_within(self.settings.repair());
-            return Ok(());
-        }
-        self.take(step, progress).await
-    }
-
-    /// The maintenance windows, if there are any and none is open.
-    fn closed(&self, progress: &Progress) -> Option<String> {
-        let of_manifest = progress.plan.as_ref().map(|plan| plan.cluster.maintenance_windows.clone());
-        let windows = self.settings.config.maintenance_windows(&of_manifest.unwrap_or_default());
+        let revision = status.update_revision.unwrap_or_default();
+        let with_state = self.with_state(&set, &revision, members).await?;
+        let step = next(self.wanted(), &with_state, self.state.memory.lock().switchovers);
+        let windows = self.settings.config.maintenance_windows(&decided.plan.cluster.maintenance_windows);
         let now = Timestamp::now().to_zoned(TimeZone::UTC);
-        (!windows.is_empty() && !is_open(&windows, &now))
-            .then(|| windows.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        if matches!(step, Next::Replace(_) | Next::Switchover { .. }) && is_closed(&windows, &now) {
+            let windows = windows.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let message = format!("the rolling update waits for a maintenance window: {windows} (UTC)");
+            rolled.condition = Some(Condition::fails("RolledOut", "MaintenanceWindow", message));
+            rolled.requeue = Requeue::within(self.settings.repair());
+            return Ok(());
+        }
+        self.take(step, members, rolled).await
     }
 
-    /// Marks the members whose pods run another template.
-    async fn mark_outdated(&self, set: &Value, revision: &str, progress: &mut Progress) -> Result<(), Error> {
-        for index in 0..progress.members.all.len() {
-            let Some(pod) = progress.members.pods.get(index) else { continue };
-            let outdated = pod["metadata"]["labels"][REVISION] != revision && self.differs(set, revision, pod).await?;
-            if let Some(member) = progress.members.all.get_mut(index) {
-                member.outdated = outdated;
+    /// The members, with what the cache does not hold: which of them run another template and, if any does, what
+    /// Patroni says of each.
+    async fn with_state(&self, set: &StatefulSet, revision: &str, members: &Members) -> Result<Vec<Member>, Error> {
+        let mut with_state = members.all.clone();
+        for (member, pod) in with_state.iter_mut().zip(&members.pods) {
+            let made_from = pod.metadata.labels.as_ref().and_then(|labels| labels.get(REVISION));
+            member.outdated =
+                made_from.is_none_or(|made_from| made_from != revision) && self.differs(set, revision, pod).await?;
+        }
+        if with_state.iter().any(|member| member.outdated) {
+            let patronis: Vec<Patroni> = with_state.iter().map(|member| self.patroni(&member.pod, members)).collect();
+            let answers = join_all(patronis.iter().map(Patroni::status)).await;
+            for (member, answer) in with_state.iter_mut().zip(answers) {
+                member.state = answer.map_or(State::Silent, State::from);
             }
         }
-        Ok(())
+        Ok(with_state)
     }
 
-    /// Whether a pod of another revision really differs from the template.
-    async fn differs(&self, set: &Value, revision: &str, pod: &Value) -> Result<bool, Error> {
-        let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
-        if self.context.state(self.key).equals.get(uid).is_some_and(|equal| equal == revision) {
+    /// Whether a pod of another revision really differs from the template. A revision changes with every edit of the
+    /// template; defaults and fields that a pod takes up while it runs are no reason to replace it.
+    async fn differs(&self, set: &StatefulSet, revision: &str, pod: &Pod) -> Result<bool, Error> {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        if self.state.memory.lock().same_template.get(uid).is_some_and(|equal| equal == revision) {
             return Ok(false);
         }
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
         let found = self.pods().get_opt(name).await.map_err(|source| failed(name, source))?;
-        let Some(whole) = found.and_then(|pod| serde_json::to_value(pod).ok()) else { return Ok(false) };
+        let Some(found) = found else { return Ok(false) };
         let config = &self.settings.config;
         let lazy = config.flag("enable_lazy_spilo_upgrade");
-        match rollout::difference(&set["spec"]["template"], &whole, config.text("pod_role_label"), lazy) {
+        let template = set.spec.as_ref().map(|spec| &spec.template);
+        match template.and_then(|template| difference(template, &found, config.text("pod_role_label"), lazy)) {
             Some(field) => {
                 debug!(pod = name, field, "the pod runs another template");
                 Ok(true)
             }
             None => {
-                self.context.update_state(self.key, |state| {
-                    state.equals.insert(uid.to_owned(), revision.to_owned());
-                });
+                self.state.memory.lock().same_template.insert(uid.to_owned(), revision.to_owned());
                 Ok(false)
             }
         }
     }
 
-    async fn take(&self, step: Next, progress: &mut Progress) -> Result<(), Error> {
+    async fn take(&self, step: Next, members: &Members, rolled: &mut Rolled) -> Result<(), Error> {
         match step {
             Next::Done => {
-                if self.context.state(self.key).rolling {
+                if std::mem::take(&mut self.state.memory.lock().rolling) {
                     self.publish(Event::normal("Update", "rolling update done")).await;
                 }
-                self.context.update_state(self.key, |state| {
-                    state.rolling = false;
-                    state.switchovers = 0;
-                });
-                progress.conditions.push(Condition::holds("RolledOut", "UpToDate", "every pod runs the template"));
-                return Ok(());
+                self.state.memory.lock().switchovers = 0;
+                rolled.condition = Some(Condition::holds("RolledOut", "UpToDate", "every pod runs the template"));
+                Ok(())
             }
             Next::Wait(reason) => {
-                self.rolling(progress, "Waiting", format!("the rolling update waits: {reason}")).await
+                self.begin(rolled, "Waiting", format!("the rolling update waits: {reason}")).await;
+                Ok(())
             }
             Next::Replace(pod) => {
-                self.rolling(progress, "RollingUpdate", format!("pod {pod} is being replaced")).await;
-                self.replace(&pod, progress).await?;
+                self.begin(rolled, "RollingUpdate", format!("pod {pod} is being replaced")).await;
+                self.replace(&pod, members).await
             }
             Next::Switchover { from, among } => {
-                self.rolling(progress, "Switchover", format!("the leadership moves away from {from}")).await;
-                self.switch_over(&from, &among.into_iter().collect(), progress).await?;
+                self.begin(rolled, "Switchover", format!("the leadership moves away from {from}")).await;
+                self.switch_over(&from, &among.into_iter().collect(), members).await
             }
         }
-        Ok(())
     }
 
-    async fn rolling(&self, progress: &mut Progress, reason: &str, message: String) {
-        if !self.context.state(self.key).rolling {
+    /// Reports a step of the rolling update, and its begin if it is the first.
+    async fn begin(&self, rolled: &mut Rolled, reason: &str, message: String) {
+        if !std::mem::replace(&mut self.state.memory.lock().rolling, true) {
             self.publish(Event::normal("Update", "rolling update begins")).await;
-            self.context.update_state(self.key, |state| state.rolling = true);
         }
-        progress.conditions.push(Condition::fails("RolledOut", reason, message.clone()));
-        progress.wait(message, true);
+        rolled.condition = Some(Condition::fails("RolledOut", reason, message.clone()));
+        rolled.wait(Underway::changing(message));
     }
 
     /// Deletes a pod, unless another of that name has taken its place.
-    async fn replace(&self, name: &str, progress: &Progress) -> Result<(), Error> {
-        let pod = progress.members.pods.iter().find(|pod| pod["metadata"]["name"] == name);
-        let uid = pod.and_then(|pod| pod["metadata"]["uid"].as_str()).map(str::to_owned);
+    async fn replace(&self, name: &str, members: &Members) -> Result<(), Error> {
+        let uid = members.pod(name).and_then(|pod| pod.metadata.uid.clone());
         let how = DeleteParams {
             preconditions: Some(Preconditions { uid, resource_version: None }),
             ..DeleteParams::default()
@@ -152,7 +176,7 @@ impl Reconciliation<'_> {
         match self.pods().delete(name, &how).await {
             Ok(_) => {
                 self.context.metrics.wrote("Pod", "delete");
-                info!(pod = name, "deleted, so that it takes up the template");
+                info!(pod = name, "pod deleted for the rolling update");
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
@@ -160,43 +184,33 @@ impl Reconciliation<'_> {
         }
     }
 
-    /// Asks Patroni of every member how it stands.
-    async fn ask_patroni(&self, progress: &mut Progress) {
-        let names = progress.members.all.iter().map(|member| member.pod.clone());
-        let patronis: Vec<Patroni> = names.map(|pod| self.patroni(&pod, progress)).collect();
-        let answers = join_all(patronis.iter().map(Patroni::status)).await;
-        for (member, answer) in progress.members.all.iter_mut().zip(answers) {
-            member.state = answer.map_or(State::Silent, State::from);
-        }
-    }
-
-    /// Moves the leadership to the replica that is best fit for it.
-    async fn switch_over(&self, from: &str, among: &BTreeSet<String>, progress: &Progress) -> Result<(), Error> {
-        let patroni = self.patroni(from, progress);
+    /// Moves the leadership to the best of the candidates.
+    async fn switch_over(&self, from: &str, candidates: &BTreeSet<String>, members: &Members) -> Result<(), Error> {
+        let patroni = self.patroni(from, members);
         let moved = async {
             let cluster = patroni.cluster().await.map_err(Switchover::Patroni)?;
-            let to = candidate(&cluster, Some(among)).map_err(Switchover::Candidate)?.name.clone();
+            let to = candidate(&cluster, Some(candidates)).map_err(Switchover::Candidate)?.name.clone();
             self.publish(Event::normal("Switchover", format!("moving the leadership from {from} to {to}"))).await;
             patroni.switchover(from, &to).await.map_err(Switchover::Patroni)?;
             Ok(to)
         };
         match moved.await {
             Ok(to) => {
-                self.context.update_state(self.key, |state| state.switchovers = 0);
+                self.state.memory.lock().switchovers = 0;
                 self.publish(Event::normal("Switchover", format!("{to} leads"))).await;
                 Ok(())
             }
             Err(source) => {
-                self.context.update_state(self.key, |state| state.switchovers += 1);
+                self.state.memory.lock().switchovers += 1;
                 Err(Error::Switchover { from: from.to_owned(), source })
             }
         }
     }
 
     /// The Patroni of a pod.
-    pub fn patroni(&self, name: &str, progress: &Progress) -> Patroni {
-        let pod = progress.members.pods.iter().find(|pod| pod["metadata"]["name"] == name);
-        let address = pod.and_then(|pod| pod["status"]["podIP"].as_str()?.parse().ok());
+    pub fn patroni(&self, name: &str, members: &Members) -> Patroni {
+        let pod = members.pod(name);
+        let address = pod.and_then(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok());
         let pod = patroni::Pod { namespace: self.key.namespace.to_string(), name: name.to_owned(), address };
         Patroni::new(self.context.transport.clone(), pod)
     }
@@ -208,6 +222,11 @@ impl Reconciliation<'_> {
     fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.context.client.clone(), &self.key.namespace)
     }
+}
+
+/// Whether there are maintenance windows and none is open.
+fn is_closed(windows: &[MaintenanceWindow], now: &Zoned) -> bool {
+    !windows.is_empty() && !is_open(windows, now)
 }
 
 /// Whether one of the windows holds this minute.
@@ -234,5 +253,6 @@ mod tests {
         assert!(open("2031-05-17T01:00:00Z") && open("2031-05-17T04:00:59Z") && !open("2031-05-17T04:01:00Z"));
         assert!(!open("2031-05-18T01:00:00Z") && open("2031-05-18T12:15:00Z"));
         assert!(!is_open(&[], &Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC)));
+        assert!(!is_closed(&[], &Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC)));
     }
 }

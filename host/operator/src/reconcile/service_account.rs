@@ -1,11 +1,12 @@
 //! The service account of a namespace's database pods and its role binding: created where they are missing.
 
-use std::sync::PoisonError;
 use std::time::Instant;
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::PostParams;
 use pgloom_decide::Kind;
 use pgloom_decide::Plan;
+use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::transform::MANAGER;
 use tracing::warn;
 
@@ -13,28 +14,34 @@ use super::Reconciliation;
 use crate::cache::api_resource;
 
 impl Reconciliation<'_> {
-    /// Creates what is missing. A failure is only told: somebody else may have made it under rights of their own.
+    /// Creates what is missing. A failure is logged only: the operator need not have the right to create these objects,
+    /// as an administrator may create them in advance.
     pub async fn ensure_service_account(&self, plan: &Plan) {
-        if self.is_prepared() {
+        if self.was_seen_recently() {
             return;
         }
         for object in &plan.accounts {
             if let Err(error) = self.create_if_missing(object).await {
-                warn!(kind = %object["kind"], name = %object["metadata"]["name"], %error, "the object was not created");
+                let ObjectKey { kind, name, .. } = ObjectKey::of(object);
+                warn!(kind, name, %error, "the object was not created");
                 return;
             }
         }
-        let mut accounts = self.context.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accounts = self.context.accounts.lock();
         accounts.insert(self.key.namespace.to_string(), Instant::now());
     }
 
-    /// Whether they were seen not long ago. Nobody tells when they go, and no pod can be made without them: as long as pods are
-    /// missing they are asked for at every look.
-    fn is_prepared(&self) -> bool {
-        if !self.stateful_set().is_some_and(|set| set["status"]["replicas"] == set["spec"]["replicas"]) {
+    /// Whether they were seen less than a resync period ago. They are not watched, and without them no pod can be
+    /// created: as long as pods are missing they are read at every reconcile.
+    fn was_seen_recently(&self) -> bool {
+        let has_every_pod = |set: StatefulSet| {
+            let (wanted, found) = (set.spec.and_then(|spec| spec.replicas), set.status.map(|status| status.replicas));
+            wanted == found
+        };
+        if !self.stateful_set().is_some_and(has_every_pod) {
             return false;
         }
-        let accounts = self.context.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let accounts = self.context.accounts.lock();
         accounts.get(&*self.key.namespace).is_some_and(|seen| seen.elapsed() < self.settings.resync())
     }
 
@@ -45,7 +52,7 @@ impl Reconciliation<'_> {
             &self.key.namespace,
             &api_resource(&kind),
         );
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let name = ObjectKey::of(object).name;
         if api.get_metadata_opt(name).await?.is_some() {
             return Ok(());
         }

@@ -1,25 +1,25 @@
-use std::collections::HashMap;
-use std::sync::Mutex;
+//! Promises about one reconcile, against a fake API server.
+
+use std::sync::Arc;
 
 use futures::channel::mpsc::unbounded;
 use kube::runtime::watcher;
+use parking_lot::Mutex;
 use pgloom_api::config::Config;
 use pgloom_decide::kind::of_every_cluster;
-use pgloom_decide::plan_cache::PlanCache;
 use pgloom_engine::Pipeline;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
 use super::*;
 use crate::apply::deletion::FINALIZER;
-use crate::apply::{LastApplied, Writer};
 use crate::cache::{Store, Watch};
 use crate::context::Network;
 use crate::execute::patroni::Direct;
-use crate::execute::task::Jobs;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
 use crate::report::Recorder;
 use crate::serve::metrics::Metrics;
+use crate::state::ClusterStates;
 use crate::testing::FakeApiServer;
 
 const MANIFEST: &str = "/apis/acid.zalan.do/v1/namespaces/ns/postgresqls/acid-orders";
@@ -57,28 +57,18 @@ fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
     let client = api_server.client();
     Context {
         client: client.clone(),
-        store: store.clone(),
-        writer: Writer {
-            client: client.clone(),
-            store,
-            last_applied: Arc::new(LastApplied::default()),
-            metrics: metrics.clone(),
-        },
+        store,
         settings: watch::channel(settings).1,
         recorder: Recorder::new(client.clone(), ""),
         metrics,
         controller_id: String::new(),
         deciding: Semaphore::new(1),
         slots: Semaphore::new(1),
-        databases: Jobs::new(changed.clone(), DATABASE_DEADLINE),
-        patronis: Jobs::new(changed.clone(), PATRONI_DEADLINE),
         network: Network::InCluster,
         transport: Arc::new(Direct::default()),
-        plans: PlanCache::default(),
-        states: Mutex::new(HashMap::new()),
-        passwords: Mutex::new(HashMap::new()),
+        states: ClusterStates::new(changed.clone()),
         infrastructure_roles: InfrastructureRoles::new(client, "ns", changed.clone()),
-        accounts: Mutex::new(HashMap::new()),
+        accounts: Mutex::default(),
         changed,
     }
 }
@@ -105,7 +95,7 @@ fn a_manifest_belongs_to_the_operator_whose_id_it_carries() {
 }
 
 #[tokio::test]
-async fn a_new_cluster_is_held_announced_and_given_what_is_the_hosts_own() {
+async fn a_new_cluster_gets_the_finalizer_a_status_and_the_hosts_own_objects() {
     let api_server = FakeApiServer::new().with(MANIFEST, manifest());
     reconcile(&operator(&api_server, &[manifest()]), &key()).await.unwrap();
     assert_eq!(
@@ -127,16 +117,16 @@ async fn a_new_cluster_is_held_announced_and_given_what_is_the_hosts_own() {
 }
 
 #[tokio::test]
-async fn a_namespace_that_was_made_anew_gets_its_service_account_again() {
+async fn a_namespace_that_was_created_again_gets_its_service_account_again() {
     let api_server = FakeApiServer::new().with(MANIFEST, manifest());
     let operator = operator(&api_server, &[manifest()]);
-    operator.accounts.lock().unwrap().insert("ns".into(), std::time::Instant::now());
+    operator.accounts.lock().insert("ns".into(), std::time::Instant::now());
     reconcile(&operator, &key()).await.unwrap();
     assert!(written(&api_server).contains(&"POST serviceaccounts".to_owned()));
 }
 
 #[tokio::test]
-async fn a_second_look_writes_nothing() {
+async fn a_second_reconcile_writes_nothing() {
     let api_server = FakeApiServer::new().with(MANIFEST, manifest());
     let set = json!({
         "apiVersion": "apps/v1", "kind": "StatefulSet",
@@ -146,7 +136,7 @@ async fn a_second_look_writes_nothing() {
     let operator = operator(&api_server, &[manifest(), set]);
     reconcile(&operator, &key()).await.unwrap();
     let after_the_first = api_server.writes().len();
-    // What the API server would tell of the writes.
+    // What the watches would report of the writes.
     let mut seen = manifest();
     seen["metadata"]["finalizers"] = json!([FINALIZER]);
     seen["metadata"]["resourceVersion"] = json!("9");
@@ -157,7 +147,7 @@ async fn a_second_look_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_bad_manifest_is_told_by_status_and_event_and_touches_nothing_that_runs() {
+async fn a_bad_manifest_is_reported_by_status_and_event_and_changes_nothing_that_runs() {
     let mut bad = manifest();
     bad["metadata"]["finalizers"] = json!([FINALIZER]);
     bad["spec"]["volume"]["size"] = json!("large");
@@ -236,20 +226,21 @@ async fn a_deleted_secret_of_a_system_user_comes_back_with_the_password_that_the
         api_server.remove(&secret(name));
     }
     let wrote = api_server.writes().len();
-    operator.update_state(&key(), |state| state.credentials = None);
+    operator.states.of(&key()).memory.lock().credentials = None;
     reconcile(&operator, &key()).await.unwrap();
     assert!(api_server.writes().len() > wrote);
     assert_eq!([SUPERUSER, STANDBY].map(|name| password_of(&api_server, name)), before);
 }
 
 #[tokio::test]
-async fn a_password_that_nobody_knows_any_more_is_told_with_what_to_do() {
+async fn a_password_that_is_lost_is_reported_with_what_to_do() {
     let api_server = FakeApiServer::new().with(MANIFEST, manifest());
     reconcile(&operator(&api_server, &[manifest(), leader()]), &key()).await.unwrap();
     let notes: Vec<String> =
         api_server.writes().iter().filter_map(|write| Some(write.body["note"].as_str()?.to_owned())).collect();
-    let told = |name: &str| notes.iter().any(|note| note.starts_with(&format!("the Secret of \"{name}\" was gone")));
-    assert!(told("postgres") && told("standby"), "{notes:?}");
+    let reported =
+        |name: &str| notes.iter().any(|note| note.starts_with(&format!("the Secret of \"{name}\" was gone")));
+    assert!(reported("postgres") && reported("standby"), "{notes:?}");
 }
 
 #[tokio::test]
@@ -275,7 +266,7 @@ async fn the_secret_of_a_user_who_is_taken_out_of_the_manifest_stays() {
 }
 
 #[tokio::test]
-async fn a_cluster_whose_teams_are_not_known_yet_is_left_for_later_and_nobody_waits() {
+async fn a_cluster_whose_teams_are_not_known_yet_is_left_for_later_and_no_reconcile_waits() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let data =
         json!({"enable_teams_api": "true", "teams_api_url": format!("http://{}", listener.local_addr().unwrap())});
@@ -327,7 +318,7 @@ fn asks_for(actions: &[(&str, pgloom_engine::Action)]) -> Arc<Pipeline> {
 }
 
 #[tokio::test]
-async fn every_action_is_done_kept_or_refused_by_name() {
+async fn every_action_is_executed_waited_for_or_refused_by_name() {
     use pgloom_engine::{Action as Asked, ExpandClaim, GrowFilesystem, ModifyVolume, PoolerAccess};
     let claim = "pgdata-acid-orders-0".to_owned();
     let pipeline = asks_for(&[
@@ -354,7 +345,7 @@ async fn every_action_is_done_kept_or_refused_by_name() {
     let after = reconcile(&operator, &key()).await.unwrap();
     assert!(after != Action::await_change());
     let status = last_status(&api_server);
-    let told: Vec<String> = status["actions"]
+    let reported: Vec<String> = status["actions"]
         .as_array()
         .unwrap()
         .iter()
@@ -364,14 +355,14 @@ async fn every_action_is_done_kept_or_refused_by_name() {
         })
         .collect();
     assert_eq!(
-        told,
+        reported,
         [
             "expand failed: there is no claim pgdata-acid-orders-0",
             "modify refused: modify-volume is not executed by this operator",
             "grow refused: grow-filesystem is not executed by this operator",
-            "patroni failed: what Patroni shall be configured with is no JSON object",
-            "promote pending: Patroni is not kept at the moment",
-            "access pending: the database is not kept at the moment",
+            "patroni failed: the configuration for Patroni is not a JSON object",
+            "promote pending: waits for a leader that is ready",
+            "access pending: roles and databases are not synchronised at the moment",
         ]
     );
     let conditions = status["conditions"].as_array().unwrap();

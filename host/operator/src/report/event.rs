@@ -1,17 +1,14 @@
 //! Events of a `postgresql` object: a warning that lasts is published once, not at every resync.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{self, EventType, Reporter};
+use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::Mutex;
 use tracing::warn;
-
-use crate::cache::ClusterKey;
 
 /// The longest note that the API server accepts, in bytes.
 const NOTE: usize = 1024;
@@ -39,19 +36,27 @@ impl Event {
     }
 }
 
-/// Publishes events, and remembers the current warnings of each cluster.
-#[derive(Clone)]
-pub struct Recorder {
-    recorder: events::Recorder,
-    warnings: Arc<Mutex<HashMap<ClusterKey, HashSet<Event>>>>,
+/// The warnings of one object that were published last.
+#[derive(Default)]
+pub struct Warnings(Mutex<HashSet<Event>>);
+
+impl Warnings {
+    /// Replaces the warnings, and returns those that were not there before.
+    fn replace(&self, warnings: Vec<Event>) -> Vec<Event> {
+        let before = std::mem::replace(&mut *self.0.lock(), warnings.iter().cloned().collect());
+        warnings.into_iter().filter(|warning| !before.contains(warning)).collect()
+    }
 }
+
+/// Publishes events.
+#[derive(Clone)]
+pub struct Recorder(events::Recorder);
 
 impl Recorder {
     /// A recorder under the operator's name; `controller_id` tells several operators apart.
     pub fn new(client: Client, controller_id: &str) -> Self {
         let controller = if controller_id.is_empty() { "pgloom".to_owned() } else { format!("pgloom/{controller_id}") };
-        let recorder = events::Recorder::new(client, Reporter { controller, instance: None });
-        Self { recorder, warnings: Arc::default() }
+        Self(events::Recorder::new(client, Reporter { controller, instance: None }))
     }
 
     /// Publishes an event. A failure is logged only.
@@ -63,29 +68,21 @@ impl Recorder {
             action: action(event),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&published, about).await {
+        if let Err(error) = self.0.publish(&published, about).await {
             warn!(reason = %event.reason, %error, "the event was not published");
         }
     }
 
-    /// Publishes the current warnings of a cluster; those of the last call are not published again.
-    pub async fn publish_warnings(&self, key: &ClusterKey, about: &ObjectReference, warnings: Vec<Event>) {
-        let current: HashSet<Event> = warnings.iter().cloned().collect();
-        let before = self.warnings.lock().await.insert(key.clone(), current).unwrap_or_default();
-        for warning in warnings {
-            if !before.contains(&warning) {
-                self.publish(about, &warning).await;
-            }
+    /// Publishes the current warnings; those that were current at the last call are not published again.
+    pub async fn publish_warnings(&self, last: &Warnings, about: &ObjectReference, current: Vec<Event>) {
+        for warning in last.replace(current) {
+            self.publish(about, &warning).await;
         }
-    }
-
-    /// Forgets a cluster.
-    pub async fn forget(&self, key: &ClusterKey) {
-        self.warnings.lock().await.remove(key);
     }
 }
 
-/// The recorder counts events of the same action as one and keeps the first one's note. So another note is another action.
+/// The recorder counts events of the same action as one and keeps the first one's note. So another note is another
+/// action.
 fn action(event: &Event) -> String {
     let mut hasher = DefaultHasher::new();
     event.note.hash(&mut hasher);
@@ -94,14 +91,13 @@ fn action(event: &Event) -> String {
 
 /// What an event of an object refers to.
 pub fn reference(object: &Value) -> ObjectReference {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let metadata = &object["metadata"];
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     ObjectReference {
-        api_version: text(&object["apiVersion"]),
-        kind: text(&object["kind"]),
-        name: text(&metadata["name"]),
-        namespace: text(&metadata["namespace"]),
-        uid: text(&metadata["uid"]),
+        api_version: text("/apiVersion"),
+        kind: text("/kind"),
+        name: text("/metadata/name"),
+        namespace: text("/metadata/namespace"),
+        uid: text("/metadata/uid"),
         ..ObjectReference::default()
     }
 }
@@ -128,11 +124,10 @@ mod tests {
     async fn a_lasting_warning_is_published_once_and_again_after_it_was_gone() {
         let api_server = FakeApiServer::new();
         let recorder = Recorder::new(api_server.client(), "");
-        let (key, about) =
-            (ClusterKey::new("ns", "c"), reference(&json!({"metadata": {"name": "c", "namespace": "ns"}})));
+        let (last, about) = (Warnings::default(), reference(&json!({"metadata": {"name": "c", "namespace": "ns"}})));
         let warning = Event::warning("Sync", "no version");
         for warnings in [vec![warning.clone()], vec![warning.clone()], vec![], vec![warning]] {
-            recorder.publish_warnings(&key, &about, warnings).await;
+            recorder.publish_warnings(&last, &about, warnings).await;
         }
         assert_eq!(api_server.writes().len(), 2);
         assert_eq!(api_server.writes()[0].body["type"], "Warning");

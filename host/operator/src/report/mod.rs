@@ -1,7 +1,5 @@
-//! How the operator tells people: events, and errors with their causes in one line.
+//! How the operator reports to people: events.
 
-mod error_chain;
 mod event;
 
-pub use error_chain::{error_chain, root_cause};
-pub use event::{Event, Recorder, reference};
+pub use event::{Event, Recorder, Warnings, reference};

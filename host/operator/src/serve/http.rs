@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use super::health::Health;
 use super::metrics::Metrics;
 
 /// Why the routes are not served.
@@ -22,32 +23,46 @@ pub enum Error {
     Serve(#[source] std::io::Error),
 }
 
+/// What the routes read.
+#[derive(Clone)]
+struct Served {
+    metrics: Metrics,
+    health: Health,
+}
+
 /// Opens the port; nothing is served before [`serve`].
+///
+/// # Errors
+/// If the address is taken or not ours.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Listen(address, source))
 }
 
 /// Serves `/healthz`, `/readyz` and `/metrics` for ever.
-pub async fn serve(listener: TcpListener, metrics: Metrics) -> Result<(), Error> {
-    axum::serve(listener, router(metrics)).await.map_err(Error::Serve)
+///
+/// # Errors
+/// If the server stops.
+pub async fn serve(listener: TcpListener, metrics: Metrics, health: Health) -> Result<(), Error> {
+    axum::serve(listener, router(Served { metrics, health })).await.map_err(Error::Serve)
 }
 
-fn router(metrics: Metrics) -> Router {
+fn router(served: Served) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(render_metrics))
-        .with_state(metrics)
+        .with_state(served)
 }
 
-async fn ready(State(metrics): State<Metrics>) -> impl IntoResponse {
-    match metrics.is_ready() {
+async fn ready(State(served): State<Served>) -> impl IntoResponse {
+    match *served.health.ready.borrow() {
         true => (StatusCode::OK, "ok\n"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not everything has been listed and loaded yet\n"),
     }
 }
 
-async fn render_metrics(State(metrics): State<Metrics>) -> impl IntoResponse {
+async fn render_metrics(State(Served { metrics, health }): State<Served>) -> impl IntoResponse {
+    metrics.leading.set(u64::from(*health.leading.borrow()));
     let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
     match metrics.text() {
         Ok(text) => (StatusCode::OK, kind, text).into_response(),
@@ -58,6 +73,7 @@ async fn render_metrics(State(metrics): State<Metrics>) -> impl IntoResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::health::HealthSender;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn get_route(address: SocketAddr, path: &str) -> String {
@@ -70,16 +86,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_operator_is_alive_at_once_and_ready_when_it_says_so() {
+    async fn the_routes_reflect_the_operators_health() {
         let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let metrics = Metrics::new();
-        let server = tokio::spawn(serve(listener, metrics.clone()));
+        let health = HealthSender::new();
+        let server = tokio::spawn(serve(listener, Metrics::new(), health.subscribe()));
         assert!(get_route(address, "/healthz").await.starts_with("HTTP/1.1 200"));
         assert!(get_route(address, "/readyz").await.starts_with("HTTP/1.1 503"));
-        metrics.set_ready();
+        health.set_ready();
         assert!(get_route(address, "/readyz").await.starts_with("HTTP/1.1 200"));
-        assert!(get_route(address, "/metrics").await.contains("pgloom_leading"));
+        assert!(get_route(address, "/metrics").await.contains("pgloom_leading 0\n"));
+        health.set_leading(true);
+        assert!(get_route(address, "/metrics").await.contains("pgloom_leading 1\n"));
+        health.set_leading(false);
+        assert!(get_route(address, "/metrics").await.contains("pgloom_leading 0\n"));
         server.abort();
     }
 }

@@ -1,7 +1,8 @@
 //! The operator's metrics, as Prometheus reads them.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -22,7 +23,7 @@ pub struct Metrics {
     pub reconciles_running: Gauge,
     /// Plugin calls that failed, by step and phase.
     pub plugin_failures: Family<PluginLabels, Counter>,
-    /// Decisions that were reused, as nothing had changed that they rest on.
+    /// Decisions that were reused because nothing had changed that they depend on.
     pub decisions_reused: Counter,
     /// How long a run of the pipeline took.
     pub decide_seconds: Histogram,
@@ -40,10 +41,9 @@ pub struct Metrics {
     pub watch_failures: Family<KindLabel, Counter>,
     /// Database synchronisations that ended, by result.
     pub database_syncs: Family<ResultLabel, Counter>,
-    /// Whether this operator is the one that writes.
+    /// 1 if this operator is the one that writes; a copy of [`Health::leading`](super::health::Health::leading).
     pub leading: Gauge<u64, AtomicU64>,
-    registry: std::sync::Arc<Registry>,
-    ready: std::sync::Arc<AtomicBool>,
+    registry: Arc<Registry>,
 }
 
 /// How something ended.
@@ -104,11 +104,10 @@ impl Metrics {
             watch_failures: Family::default(),
             database_syncs: Family::default(),
             leading: Gauge::default(),
-            registry: std::sync::Arc::default(),
-            ready: std::sync::Arc::default(),
+            registry: Arc::default(),
         };
         metrics.register(&mut registry);
-        metrics.registry = std::sync::Arc::new(registry);
+        metrics.registry = Arc::new(registry);
         metrics
     }
 
@@ -122,7 +121,7 @@ impl Metrics {
         );
         registry.register(
             "decisions_reused",
-            "Decisions that were reused, as nothing had changed that they rest on",
+            "Decisions that were reused because nothing had changed that they depend on",
             self.decisions_reused.clone(),
         );
         registry.register("reconciles_running", "Reconciles that run at the moment", self.reconciles_running.clone());
@@ -164,20 +163,13 @@ impl Metrics {
     }
 
     /// The metrics in the OpenMetrics text format.
+    ///
+    /// # Errors
+    /// If a metric cannot be written as text.
     pub fn text(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
-    }
-
-    /// Notes that everything has been listed and loaded once.
-    pub fn set_ready(&self) {
-        self.ready.store(true, Ordering::Release);
-    }
-
-    /// Whether everything has been listed and loaded once.
-    pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
     }
 
     /// Counts a write.
@@ -197,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_carry_the_prefix_and_their_unit() {
+    fn metrics_carry_the_prefix_and_their_unit() {
         let metrics = Metrics::new();
         metrics.wrote("StatefulSet", "apply");
         metrics.reconcile_seconds.observe(0.5);

@@ -1,4 +1,5 @@
 //! What the operator serves over HTTP: health, readiness and metrics.
 
+pub mod health;
 pub mod http;
 pub mod metrics;

@@ -1,4 +1,4 @@
-//! A file as a source of the pipeline. Files in a mounted volume change without a sign, so they are looked at.
+//! A file as a source of the pipeline. A mounted volume does not report changes of its files, so they are polled.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -6,16 +6,17 @@ use std::time::{Duration, SystemTime};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use pgloom_api::document;
+use pgloom_common::error::error_chain;
 use tracing::error;
 
 use super::Error;
 use super::source::Found;
-use crate::report::error_chain;
 
-/// The time between two looks.
+/// The time between two polls.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// What a look at the files sees: the document's bytes, and each plugin file's size and time of change.
+/// What tells one version of the files from another: the document's bytes, and each plugin file's size and time of
+/// change.
 type FileVersion = (Vec<u8>, Vec<(PathBuf, u64, Option<SystemTime>)>);
 
 /// Reads a document.
@@ -31,11 +32,11 @@ pub fn read(path: &Path) -> Result<Found, Error> {
 
 /// The document whenever it or a file in the plugins' folder changes.
 pub fn follow(path: PathBuf, plugins: PathBuf) -> BoxStream<'static, Found> {
-    let first = look(&path, &plugins);
+    let first = version_of(&path, &plugins);
     futures::stream::unfold((path, plugins, first), |(path, plugins, mut seen)| async move {
         loop {
             tokio::time::sleep(PERIOD).await;
-            let now = look(&path, &plugins);
+            let now = version_of(&path, &plugins);
             if now == seen {
                 continue;
             }
@@ -43,7 +44,7 @@ pub fn follow(path: PathBuf, plugins: PathBuf) -> BoxStream<'static, Found> {
             match read(&path) {
                 Ok(found) => return Some((found, (path, plugins, seen))),
                 Err(problem) => {
-                    error!(error = %error_chain(&problem), "the pipeline that runs stays in use")
+                    error!(error = %error_chain(&problem), "new pipeline rejected, the old one stays in use")
                 }
             }
         }
@@ -51,7 +52,7 @@ pub fn follow(path: PathBuf, plugins: PathBuf) -> BoxStream<'static, Found> {
     .boxed()
 }
 
-fn look(path: &Path, plugins: &Path) -> FileVersion {
+fn version_of(path: &Path, plugins: &Path) -> FileVersion {
     let document = std::fs::read(path).unwrap_or_default();
     let entries = std::fs::read_dir(plugins).into_iter().flatten().flatten();
     let components = entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "wasm"));
@@ -74,13 +75,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (document, plugin) = (folder.path().join("pipeline.yaml"), folder.path().join("a.wasm"));
         std::fs::write(&document, "kind: Pipeline").unwrap();
-        let before = look(&document, folder.path());
-        assert_eq!(before, look(&document, folder.path()));
+        let before = version_of(&document, folder.path());
+        assert_eq!(before, version_of(&document, folder.path()));
         std::fs::write(&plugin, "component").unwrap();
-        let with_plugin = look(&document, folder.path());
+        let with_plugin = version_of(&document, folder.path());
         assert_ne!(before, with_plugin);
         std::fs::write(&document, "kind: Other").unwrap();
-        assert_ne!(with_plugin, look(&document, folder.path()));
+        assert_ne!(with_plugin, version_of(&document, folder.path()));
     }
 
     #[test]

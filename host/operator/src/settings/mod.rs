@@ -1,5 +1,5 @@
-//! The operator configuration and the pipeline in use: read at start, followed while running, and replaced only by what can
-//! be used. A bad new one leaves the good running one in place and is reported by the log, an event and a metric.
+//! The operator configuration and the pipeline in use: read at start, followed while running, and replaced only by what
+//! can be used. A bad new one leaves the good running one in place and is reported by the log, an event and a metric.
 
 mod file;
 mod source;
@@ -11,8 +11,10 @@ use futures::channel::mpsc::UnboundedSender;
 use futures::{Stream, StreamExt};
 use kube::Client;
 use pgloom_api::config::Config;
+use pgloom_api::finding::errors;
 use pgloom_api::pipeline::Document;
-use pgloom_api::{Finding as Problem, document};
+use pgloom_api::{Finding, document};
+use pgloom_common::error::error_chain;
 use pgloom_engine::pipeline::LoadError;
 use pgloom_engine::{Engine, Pipeline};
 use serde_json::Value;
@@ -21,7 +23,7 @@ use tracing::{error, info, warn};
 
 use crate::args::{self, PipelineSource, Source};
 use crate::cache::{ClusterKey, Store};
-use crate::report::{Event, Recorder, error_chain, reference};
+use crate::report::{Event, Recorder, reference};
 use crate::serve::metrics::Metrics;
 use source::Found;
 
@@ -35,7 +37,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The time between two looks at a cluster that nothing happened to.
+    /// The time between two reconciles of a cluster that nothing happened to.
     pub fn resync(&self) -> Duration {
         at_least_a_second(self.config.duration("resync_period"))
     }
@@ -46,7 +48,7 @@ impl Settings {
     }
 }
 
-/// A period of nothing would mean to never stop looking.
+/// With a period of zero a cluster would be reconciled without pause.
 fn at_least_a_second(period: Duration) -> Duration {
     period.max(Duration::from_secs(1))
 }
@@ -70,24 +72,19 @@ pub enum Error {
     #[error("{0} holds several documents; one is wanted")]
     Several(String),
     /// Its content cannot be used.
-    #[error("{name} cannot be used: {}", joined(.problems))]
+    #[error("{name} cannot be used: {}", errors(.findings, "; "))]
     Content {
         /// What cannot be used.
         name: String,
         /// Why.
-        problems: Vec<Problem>,
+        findings: Vec<Finding>,
     },
     /// A step could not be loaded.
     #[error("the pipeline {0} cannot be loaded")]
     Load(String, #[source] LoadError),
-    /// The loading was cut off.
-    #[error("the loading of the pipeline was cut off")]
+    /// The thread of the loading ended early.
+    #[error("the loading of the pipeline was interrupted")]
     Interrupted(#[source] tokio::task::JoinError),
-}
-
-fn joined(problems: &[Problem]) -> String {
-    let errors = problems.iter().filter(|problem| problem.is_error());
-    errors.map(Problem::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Reads settings and follows their changes.
@@ -100,8 +97,10 @@ pub struct Loader {
     pub config: args::Config,
     /// The operator's own namespace.
     pub namespace: String,
-    /// Tells what cannot be used.
+    /// Publishes what cannot be used.
     pub recorder: Recorder,
+    /// Whether this operator is the one that writes.
+    pub leading: watch::Receiver<bool>,
     /// The metrics.
     pub metrics: Metrics,
 }
@@ -125,7 +124,7 @@ impl Loader {
         Ok(Settings { config: Arc::new(config), pipeline: Arc::new(pipeline) })
     }
 
-    /// Follows changes for ever. When new settings are in use every cluster is looked at.
+    /// Follows changes for ever. When new settings are in use every cluster is reconciled.
     pub async fn follow(
         self,
         settings: watch::Sender<Settings>,
@@ -157,7 +156,7 @@ impl Loader {
                 true
             }
             Err(error) => {
-                self.tell(found, "Configuration", &error).await;
+                self.report_rejected(found, "Configuration", &error).await;
                 false
             }
         }
@@ -167,7 +166,7 @@ impl Loader {
         let running = settings.borrow().pipeline.clone();
         let result = self.pipeline(found, Some(running)).await;
         self.metrics.pipeline_rejected.set(i64::from(result.is_err()));
-        self.report(found, result.as_ref().err()).await;
+        self.report_loaded(found, result.as_ref().err()).await;
         match result {
             Ok(pipeline) => {
                 info!(source = %found.name, "the new pipeline is in use");
@@ -176,7 +175,7 @@ impl Loader {
                 true
             }
             Err(error) => {
-                self.tell(found, "Pipeline", &error).await;
+                self.report_rejected(found, "Pipeline", &error).await;
                 false
             }
         }
@@ -184,7 +183,7 @@ impl Loader {
 
     fn configuration(&self, found: &Found) -> Result<Config, Error> {
         let loaded =
-            Config::read(&found.document).map_err(|problems| Error::Content { name: found.name.clone(), problems })?;
+            Config::read(&found.document).map_err(|findings| Error::Content { name: found.name.clone(), findings })?;
         for warning in &loaded.warnings {
             warn!(source = %found.name, "{warning}");
         }
@@ -193,32 +192,36 @@ impl Loader {
 
     async fn pipeline(&self, found: &Found, running: Option<Arc<Pipeline>>) -> Result<Pipeline, Error> {
         let document = Document::read(&found.document)
-            .map_err(|problems| Error::Content { name: found.name.clone(), problems })?;
+            .map_err(|findings| Error::Content { name: found.name.clone(), findings })?;
         let (engine, folder, name) = (self.engine.clone(), self.config.plugins.clone(), found.name.clone());
         let loading = move || Pipeline::load(&engine, &document, &folder, running.as_deref());
         let loaded = tokio::task::spawn_blocking(loading).await.map_err(Error::Interrupted)?;
         loaded.map_err(|source| Error::Load(name, source))
     }
 
-    /// Tells that something new cannot be used. Only the operator that writes speaks by events.
-    async fn tell(&self, found: &Found, reason: &str, error: &Error) {
+    /// Reports that something new cannot be used. Only the operator that leads publishes events.
+    async fn report_rejected(&self, found: &Found, reason: &str, error: &Error) {
         let message = error_chain(error);
-        error!(source = %found.name, error = %message, "what runs stays in use");
-        if self.metrics.leading.get() == 1 && found.document["metadata"]["uid"].is_string() {
+        error!(source = %found.name, error = %message, "new settings rejected, the old ones stay in use");
+        if self.is_leading() && found.document["metadata"]["uid"].is_string() {
             let event = Event::warning(reason, format!("what runs stays in use: {message}"));
             self.recorder.publish(&reference(&found.document), &event).await;
         }
     }
 
     /// Writes the condition `Loaded` of a Pipeline object.
-    async fn report(&self, found: &Found, error: Option<&Error>) {
-        if self.metrics.leading.get() == 1
+    async fn report_loaded(&self, found: &Found, error: Option<&Error>) {
+        if self.is_leading()
             && let PipelineSource::Object(named) = &self.config.pipeline
             && let Err(error) =
                 source::pipeline(named, &self.namespace).report(&self.client, &found.document, error).await
         {
             warn!(%error, "the status of the pipeline was not written");
         }
+    }
+
+    fn is_leading(&self) -> bool {
+        *self.leading.borrow()
     }
 
     fn configuration_source(&self) -> Option<source::Object> {
@@ -249,14 +252,14 @@ fn reconcile_all(store: &Store, changed: &UnboundedSender<ClusterKey>) {
     store.clusters().into_iter().for_each(|key| _ = changed.unbounded_send(key));
 }
 
-/// A document that is the same as the one before is no news.
-fn news(documents: impl Stream<Item = Found> + Send + 'static) -> futures::stream::BoxStream<'static, Found> {
+/// The documents that differ from the one before.
+fn changes(documents: impl Stream<Item = Found> + Send + 'static) -> futures::stream::BoxStream<'static, Found> {
     let mut before: Option<Value> = None;
     documents
         .filter(move |found| {
-            let is_news = before.as_ref() != Some(&found.content());
+            let differs = before.as_ref() != Some(&found.content());
             before = Some(found.content());
-            futures::future::ready(is_news)
+            futures::future::ready(differs)
         })
         .boxed()
 }

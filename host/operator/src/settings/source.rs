@@ -6,15 +6,15 @@ use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
+use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
 use pgloom_decide::transform::MANAGER;
 use serde_json::{Value, json};
 use tracing::warn;
 
-use super::{Error, news};
+use super::{Error, changes};
 use crate::args::Named;
 use crate::cache::api_resource;
-use crate::report::error_chain;
 
 /// A document and where it comes from.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl Object {
             };
             futures::future::ready(found)
         });
-        news(found)
+        changes(found)
     }
 
     /// Writes whether it is in use as the condition `Loaded`.

@@ -23,7 +23,9 @@ fn loader(api_server: &FakeApiServer) -> Loader {
         listen: ([127, 0, 0, 1], 0).into(),
         lease: None,
     };
+    let leading = watch::channel(true).1;
     Loader {
+        leading,
         client: api_server.client(),
         engine: Arc::new(Engine::new(&pgloom_engine::EngineConfig::default()).unwrap()),
         config,
@@ -45,14 +47,13 @@ fn in_use() -> watch::Sender<Settings> {
 }
 
 #[tokio::test]
-async fn a_new_configuration_is_used_while_running_and_one_that_cannot_be_is_told_and_left() {
+async fn a_new_configuration_is_used_while_running_and_one_that_cannot_be_used_is_reported_and_left() {
     let api_server = FakeApiServer::new();
     let (loader, settings) = (loader(&api_server), in_use());
-    loader.metrics.leading.set(1);
     let image = || settings.borrow().config.text("docker_image").to_owned();
     assert!(loader.take_configuration(&found(json!({"docker_image": "spilo:1"})), &settings).await);
     assert_eq!(image(), "spilo:1");
-    assert!(!loader.take_configuration(&found(json!({"docker_image": "spilo:1"})), &settings).await, "it is no news");
+    assert!(!loader.take_configuration(&found(json!({"docker_image": "spilo:1"})), &settings).await, "nothing changed");
     assert!(!loader.take_configuration(&found(json!({"docker_image": "spilo:2", "workers": "four"})), &settings).await);
     assert_eq!((image().as_str(), loader.metrics.configuration_rejected.get()), ("spilo:1", 1));
     let notes: Vec<String> = api_server.writes().iter().map(|write| write.body["note"].to_string()).collect();
@@ -62,12 +63,12 @@ async fn a_new_configuration_is_used_while_running_and_one_that_cannot_be_is_tol
 }
 
 #[tokio::test]
-async fn when_settings_change_every_cluster_is_looked_at() {
+async fn when_settings_change_every_cluster_is_reconciled() {
     let (sent, received) = unbounded();
     let documents =
         futures::stream::iter([found(json!({"docker_image": "spilo:1"})), found(json!({"docker_image": "spilo:1"}))]);
-    let news: Vec<Found> = news(documents).collect().await;
-    assert_eq!(news.len(), 1, "what is the same is no news");
+    let changed: Vec<Found> = changes(documents).collect().await;
+    assert_eq!(changed.len(), 1, "the same document is no change");
     let store = Store::default();
     store.open(Watch { kind: Kind::cluster(), namespace: None, label: None, whole: false });
     store.record_write(&ClusterKey::new("ns", "acid-a"), json!({

@@ -1,12 +1,12 @@
-//! An operator configuration for tests: flat, typed, every key at its default unless the test says otherwise.
+//! The operator configuration of a test: every key that a shipped plugin reads, with its default.
 
 use serde_json::{Value, json};
 
 /// The defaults, with `changes` to them.
 ///
 /// # Panics
-/// If a change names a key that no plugin reads.
-#[expect(clippy::panic, reason = "a test that misspells a key should say so")]
+/// If no plugin reads a key of `changes`.
+#[expect(clippy::panic, reason = "a test that misspells a key has to fail")]
 pub fn operator_config(changes: &Value) -> Value {
     let mut config = defaults();
     for (key, value) in changes.as_object().into_iter().flatten() {
@@ -18,8 +18,8 @@ pub fn operator_config(changes: &Value) -> Value {
     config
 }
 
-/// The configuration that a ConfigMap or an OperatorConfiguration of these texts or values means: each is read as the type of
-/// its default. Keys that no plugin reads are left out.
+/// The configuration of the Zalando operator's ConfigMap (texts) or OperatorConfiguration (values in sections): each
+/// value is converted to the type of its default. Keys that no plugin reads are left out.
 pub fn operator_config_of(entries: &Value) -> Value {
     let mut config = defaults();
     let mut rest = vec![entries];

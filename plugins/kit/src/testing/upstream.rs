@@ -1,6 +1,7 @@
-//! What the Zalando operator was recorded to do, for tests that compare a plugin with it.
+//! Recordings of the Zalando operator's requests, for tests that compare a plugin with it.
 //!
-//! The recordings are not part of the repository: `PGLOOM_UPSTREAM` names their folder, the one with `newest/` in it.
+//! The recordings are not part of the repository. `PGLOOM_UPSTREAM` is the path of their folder, which contains
+//! `newest/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use super::{Call, operator_config_of};
 pub struct Case {
     /// The folder's name.
     pub name: String,
-    /// The manifest as it was applied, with namespace and a uid that stands for the recorded one.
+    /// The manifest as it was applied, with the namespace, and `CLUSTER-UID` instead of the recorded uid.
     pub manifest: Value,
     /// The operator configuration.
     pub config: Value,
@@ -24,11 +25,12 @@ pub struct Case {
     pub created: Vec<Value>,
 }
 
-/// The cases of the newest release, by name; none where the recordings are not at hand, which `test` says aloud.
+/// The cases of the newest release, by name. If there are no recordings, there are none, and the skipped `test` is
+/// printed.
 ///
 /// # Panics
 /// If a recording cannot be read.
-#[expect(clippy::expect_used, reason = "a test without its data should say so")]
+#[expect(clippy::expect_used, reason = "a test without its data has to fail")]
 pub fn cases(test: &str) -> Vec<Case> {
     let Some(folder) = std::env::var_os("PGLOOM_UPSTREAM").map(|folder| PathBuf::from(folder).join("newest")) else {
         eprintln!("SKIPPED {test}: PGLOOM_UPSTREAM is not set");
@@ -93,13 +95,13 @@ impl Case {
     }
 }
 
-/// The first place where a plugin made something else than was recorded. What is only in the recording counts unless the
-/// API server fills it in, and an empty text counts as none.
+/// The first difference between a plugin's object and the recorded one. Defaults that the API server adds are no
+/// difference, nor is an empty string instead of no field.
 pub fn difference(made: &Value, recorded: &Value) -> Option<String> {
     differs("", made, recorded)
 }
 
-/// What the API server fills in, wherever it stands.
+/// Fields to which the API server gives a default, in any object.
 const FILLED: [&str; 17] = [
     "allocateLoadBalancerNodePorts",
     "defaultMode",
@@ -136,11 +138,11 @@ fn differs(path: &str, made: &Value, recorded: &Value) -> Option<String> {
             .enumerate()
             .find_map(|(index, (made, recorded))| differs(&format!("{path}/{index}"), made, recorded)),
         (Value::String(made), Value::Null) if made.is_empty() => None,
-        _ => (made != recorded).then(|| format!("{path}: made {made}, recorded {recorded}")),
+        _ => (made != recorded).then(|| format!("{path}: the plugin has {made}, the recording {recorded}")),
     }
 }
 
-/// A value that the API server fills in although nobody asked for it.
+/// A value that is the API server's default of several fields.
 fn is_default(value: &Value) -> bool {
     *value == json!({}) || *value == json!("Always") || *value == json!(false)
 }

@@ -1,4 +1,4 @@
-//! From a tree to its value for a manifest.
+//! Evaluates a syntax tree for a manifest.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -8,11 +8,11 @@ use pgloom_kit::json::write as json;
 use pgloom_kit::serde_json::{Map, Number};
 
 use super::parser::{Expression, Node};
-use super::{ROOT, Wrong};
+use super::{Error, ROOT};
 
-type Result<'a> = std::result::Result<Cow<'a, Value>, Wrong>;
+type Result<'a> = std::result::Result<Cow<'a, Value>, Error>;
 
-/// Variables and their values, the innermost first.
+/// A variable and its value, and the variables of the outer scopes.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     name: &'a str,
@@ -25,14 +25,14 @@ pub fn value<'a>(node: &'a Node, cluster: &'a Value) -> Result<'a> {
     eval(node, &Scope { name: ROOT, value: cluster, outer: None }).map(|value| Cow::Owned(value.into_owned()))
 }
 
-/// What a value is, for people.
+/// The type of a value for a message, with its article; the names are CEL's.
 pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(number) if number.is_f64() => "a number with a fraction",
-        Value::Number(_) => "a whole number",
-        Value::String(_) => "a text",
+        Value::Bool(_) => "a bool",
+        Value::Number(number) if number.is_f64() => "a double",
+        Value::Number(_) => "an integer",
+        Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "a map",
     }
@@ -85,7 +85,7 @@ fn variable<'a>(name: &str, scope: &'a Scope<'a>) -> Result<'a> {
         }
         next = *outer;
     }
-    // The parser lets no other name through.
+    // The parser refuses unknown names.
     Ok(Cow::Owned(Value::Null))
 }
 
@@ -94,7 +94,7 @@ fn map<'a>(entries: &'a [(Node, Node)], scope: &'a Scope<'a>) -> Result<'a> {
     for (key, value) in entries {
         let name = eval(key, scope)?;
         let Value::String(name) = name.as_ref() else {
-            return Err(Wrong::new(key.at, ["a key is ", kind(&name)].concat(), "use texts as keys"));
+            return Err(Error::new(key.at, format!("a key is {}", kind(&name)), "use strings as keys"));
         };
         map.insert(name.clone(), eval(value, scope)?.into_owned());
     }
@@ -104,12 +104,12 @@ fn map<'a>(entries: &'a [(Node, Node)], scope: &'a Scope<'a>) -> Result<'a> {
 fn field<'a>(at: usize, target: Cow<'a, Value>, name: &str) -> Result<'a> {
     let missing = |target: &Value| match target {
         Value::Object(_) => {
-            Wrong::new(at, ["there is no field ", name].concat(), "ask has() for it first, joined by &&")
+            Error::new(at, format!("there is no field {name}"), "test it with has() first, joined by &&")
         }
-        other => Wrong::new(
+        other => Error::new(
             at,
-            [kind(other), " has no field ", name].concat(),
-            "test with has() that the section in front of the dot is there",
+            format!("{} has no field {name}", kind(other)),
+            "test the section in front of the dot with has() first",
         ),
     };
     match target {
@@ -121,10 +121,10 @@ fn field<'a>(at: usize, target: Cow<'a, Value>, name: &str) -> Result<'a> {
 fn has<'a>(at: usize, target: &Value, name: &str) -> Result<'a> {
     match target {
         Value::Object(fields) => yes(fields.get(name).is_some_and(|value| !value.is_null())),
-        other => Err(Wrong::new(
+        other => Err(Error::new(
             at,
-            ["has() asks ", kind(other), " for the field ", name].concat(),
-            "test for the section in front of it first, as in has(cluster.spec.tls) && has(cluster.spec.tls.caFile)",
+            format!("has() cannot find the field {name} in {}", kind(other)),
+            "test the section first, as in has(cluster.spec.tls) && has(cluster.spec.tls.caFile)",
         )),
     }
 }
@@ -137,12 +137,12 @@ fn element<'a>(at: usize, target: Cow<'a, Value>, index: &Value) -> Result<'a> {
         }
         (Value::Object(fields), Value::String(key)) => fields.get(key).cloned(),
         (target, index) => {
-            let message = [kind(target), " has no element of ", kind(index)].concat();
-            return Err(Wrong::new(at, message, "use a whole number for a list, and a text for a map"));
+            let message = format!("{} has no element of {}", kind(target), kind(index));
+            return Err(Error::new(at, message, "use an integer for a list, and a string for a map"));
         }
     };
-    let remedy = "test with size() or in that the element is there";
-    found.map(Cow::Owned).ok_or_else(|| Wrong::new(at, ["there is no element ", &json(index)].concat(), remedy))
+    let remedy = "test with size() or in whether the element exists";
+    found.map(Cow::Owned).ok_or_else(|| Error::new(at, format!("there is no element {}", json(index)), remedy))
 }
 
 fn function<'a>(at: usize, name: &str, values: &'a [Node], scope: &'a Scope<'a>) -> Result<'a> {
@@ -160,8 +160,8 @@ fn function<'a>(at: usize, name: &str, values: &'a [Node], scope: &'a Scope<'a>)
         ("contains", [Value::String(text), Value::String(part)]) => yes(text.contains(part.as_str())),
         (_, given) => {
             let kinds: Vec<&str> = given.iter().map(|value| kind(value)).collect();
-            let message = [name, " does not take ", &kinds.join(" and ")].concat();
-            Err(Wrong::new(at, message, "give size a text, a list or a map, and the others texts"))
+            let message = format!("{name} does not take {}", kinds.join(" and "));
+            Err(Error::new(at, message, "use size for a string, a list or a map, and the others for strings"))
         }
     }
 }
@@ -182,33 +182,33 @@ fn over<'a>(
             &keys
         }
         other => {
-            return Err(Wrong::new(
+            return Err(Error::new(
                 at,
-                [kind(other), " is no list"].concat(),
-                "test with has() that the list is there",
+                format!("{} is not a list", kind(other)),
+                "test with has() whether the list exists",
             ));
         }
     };
-    // As with && and ||, one item that decides makes up for others that fail.
+    // As with && and ||, an error of one item is ignored if another item decides.
     let mut failure = None;
     for value in items {
         match truth(condition, &Scope { name, value, outer: Some(outer) }) {
             Ok(holds) if holds != is_all => return yes(!is_all),
             Ok(_) => {}
-            Err(wrong) => failure = failure.or(Some(wrong)),
+            Err(error) => failure = failure.or(Some(error)),
         }
     }
     failure.map_or_else(|| yes(is_all), Err)
 }
 
-fn truth<'a>(node: &'a Node, scope: &'a Scope<'a>) -> std::result::Result<bool, Wrong> {
+fn truth<'a>(node: &'a Node, scope: &'a Scope<'a>) -> std::result::Result<bool, Error> {
     let value = eval(node, scope)?;
     value.as_bool().ok_or_else(|| {
-        Wrong::new(node.at, [kind(&value), " stands where true or false has to"].concat(), "compare it with something")
+        Error::new(node.at, format!("{} is used as a condition", kind(&value)), "compare it with another value")
     })
 }
 
-/// `decisive` on one side decides, even if the other side fails.
+/// `&&` and `||`: a side that is `decisive` decides, even if the other side fails.
 fn logic<'a>(left: &'a Node, right: &'a Node, decisive: bool, scope: &'a Scope<'a>) -> Result<'a> {
     let left = truth(left, scope);
     if left == Ok(decisive) {
@@ -231,11 +231,7 @@ fn unary<'a>(at: usize, sign: &str, operand: &Value) -> Result<'a> {
         _ => None,
     };
     negated.map(Cow::Owned).ok_or_else(|| {
-        Wrong::new(
-            at,
-            ["\"", sign, "\" does not take ", kind(operand)].concat(),
-            "use ! for true or false, and - for numbers",
-        )
+        Error::new(at, format!("\"{sign}\" does not take {}", kind(operand)), "use ! for a bool, and - for a number")
     })
 }
 
@@ -257,9 +253,9 @@ fn binary<'a>(at: usize, sign: &str, left: &Value, right: &Value) -> Result<'a> 
     }
 }
 
-fn unfit(at: usize, sign: &str, left: &Value, right: &Value) -> Wrong {
-    let message = ["\"", sign, "\" does not take ", kind(left), " and ", kind(right), ", or not these"].concat();
-    Wrong::new(at, message, "use two values of one kind")
+fn unfit(at: usize, sign: &str, left: &Value, right: &Value) -> Error {
+    let message = format!("\"{sign}\" does not take these values: {} and {}", kind(left), kind(right));
+    Error::new(at, message, "use two values of one type")
 }
 
 fn equal(left: &Value, right: &Value) -> bool {
@@ -292,15 +288,17 @@ fn contains<'a>(at: usize, item: &Value, whole: &Value) -> Result<'a> {
     match whole {
         Value::Array(items) => yes(items.iter().any(|other| equal(item, other))),
         Value::Object(fields) => yes(item.as_str().is_some_and(|key| fields.contains_key(key))),
-        other => Err(Wrong::new(at, ["nothing is in ", kind(other)].concat(), "use a list or a map on the right side")),
+        other => {
+            Err(Error::new(at, format!("{} has no elements", kind(other)), "use a list or a map on the right side"))
+        }
     }
 }
 
-/// None if the values do not fit, or the result does not exist.
+/// The result of an arithmetic operator; none for other types, or if there is no result.
 fn arithmetic(sign: &str, left: &Value, right: &Value) -> Option<Value> {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => numbers(sign, left, right),
-        (Value::String(left), Value::String(right)) if sign == "+" => Some([left.as_str(), right].concat().into()),
+        (Value::String(left), Value::String(right)) if sign == "+" => Some(format!("{left}{right}").into()),
         (Value::Array(left), Value::Array(right)) if sign == "+" => Some(Value::Array([&left[..], right].concat())),
         _ => None,
     }
@@ -317,7 +315,7 @@ fn numbers(sign: &str, left: &Number, right: &Number) -> Option<Value> {
         }
         .map(Value::from);
     }
-    // CEL mixes whole numbers and fractions in comparisons only.
+    // CEL mixes integers and doubles in comparisons only.
     if !left.is_f64() || !right.is_f64() {
         return None;
     }

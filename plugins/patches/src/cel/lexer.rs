@@ -1,41 +1,41 @@
-//! From text to tokens.
+//! Splits an expression into tokens.
 
 use pgloom_kit::{Value, serde_json};
 
-use super::Wrong;
+use super::Error;
 
-/// A token with its place.
+/// A token with its position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Token {
     /// In characters from 0.
     pub at: usize,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
 }
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
-    /// A name, `true`, `null` and `in` among them.
+    /// A name, also `true`, `null` and `in`.
     Name(String),
     /// A number.
     Number(Value),
-    /// A text.
-    Text(String),
-    /// A sign, as in `&&`.
+    /// A string.
+    String(String),
+    /// An operator or a bracket, as in `&&`.
     Sign(&'static str),
     /// The end.
     End,
 }
 
-/// Longer signs first, so that `<=` is not `<`.
+/// Operators and brackets; longer ones are first, so that `<=` is not `<`.
 const SIGNS: [&str; 26] = [
     "&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "?", ":", ".", ",", "(", ")", "[", "]", "{", "}", "+", "-", "*",
     "/", "%", "=", "&",
 ];
 
-/// Cuts a text into tokens.
-pub fn tokens(text: &str) -> Result<Vec<Token>, Wrong> {
+/// Splits a text into tokens.
+pub fn tokens(text: &str) -> Result<Vec<Token>, Error> {
     let mut lexer = Lexer { rest: text, at: 0 };
     let mut tokens = Vec::new();
     loop {
@@ -54,7 +54,7 @@ struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    fn next(&mut self) -> Result<Token, Wrong> {
+    fn next(&mut self) -> Result<Token, Error> {
         while self.rest.starts_with(char::is_whitespace) || self.rest.starts_with("//") {
             let space = self.rest.find(|c: char| !c.is_whitespace()).unwrap_or(self.rest.len());
             let comment = self.rest.find('\n').unwrap_or(self.rest.len());
@@ -76,8 +76,8 @@ impl<'a> Lexer<'a> {
             Some(first) => {
                 let sign = SIGNS.into_iter().find(|sign| self.rest.starts_with(sign) && !["=", "&"].contains(sign));
                 let Some(sign) = sign else {
-                    let message = ["\"", &first.to_string(), "\" is no sign of the language"].concat();
-                    return Err(Wrong::new(at, message, "use ==, != and &&, || for comparison and logic"));
+                    let message = format!("\"{first}\" is not an operator");
+                    return Err(Error::new(at, message, "use ==, != and &&, || for comparison and logic"));
                 };
                 self.take(sign.len());
                 Kind::Sign(sign)
@@ -93,17 +93,16 @@ impl<'a> Lexer<'a> {
         taken
     }
 
-    fn number(&mut self) -> Result<Kind, Wrong> {
+    fn number(&mut self) -> Result<Kind, Error> {
         let at = self.at;
-        let wrong = |text: &str| {
-            Wrong::new(at, ["\"", text, "\" is no number"].concat(), "write it as in 12, 0x1f, 1.5 or 1e6")
-        };
+        let invalid =
+            |text: &str| Error::new(at, format!("\"{text}\" is not a number"), "write it as in 12, 0x1f, 1.5 or 1e6");
         if self.rest.starts_with("0x") || self.rest.starts_with("0X") {
             let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(self.rest.len());
             let text = self.take(end);
             return i64::from_str_radix(&text[2..], 16)
                 .map(|number| Kind::Number(number.into()))
-                .map_err(|_| wrong(text));
+                .map_err(|_| invalid(text));
         }
         let mut end = 0;
         let bytes = self.rest.as_bytes();
@@ -116,21 +115,21 @@ impl<'a> Lexer<'a> {
             end += 1;
         }
         let text = self.take(end);
-        // What JSON takes for a number and an int64 can hold is one here.
+        // Numbers have the syntax of JSON; integers have 64 bits.
         match serde_json::from_str::<Value>(text) {
             Ok(Value::Number(number)) if number.is_i64() || number.is_f64() => Ok(Kind::Number(number.into())),
-            _ => Err(wrong(text)),
+            _ => Err(invalid(text)),
         }
     }
 
-    fn text(&mut self, is_raw: bool) -> Result<Kind, Wrong> {
-        const REMEDY: &str = "close it with the sign that opens it";
+    fn text(&mut self, is_raw: bool) -> Result<Kind, Error> {
+        const REMEDY: &str = "close it with the quote that opens it";
         let start = self.at;
         let quote = self.take(1);
         if self.rest.starts_with(&quote.repeat(2)) {
-            return Err(Wrong::new(
+            return Err(Error::new(
                 start,
-                "a text in three quotes is not known here",
+                "a string in triple quotes is not supported",
                 "use one quote, and \\n for a new line",
             ));
         }
@@ -138,22 +137,22 @@ impl<'a> Lexer<'a> {
         loop {
             let at = self.at;
             let Some(next) = self.rest.chars().next() else {
-                return Err(Wrong::new(start, "a text does not end", REMEDY));
+                return Err(Error::new(start, "a string does not end", REMEDY));
             };
             self.take(next.len_utf8());
             match next {
-                _ if quote.starts_with(next) => return Ok(Kind::Text(text)),
-                '\n' => return Err(Wrong::new(start, "a text does not end in its line", REMEDY)),
+                _ if quote.starts_with(next) => return Ok(Kind::String(text)),
+                '\n' => return Err(Error::new(start, "a string does not end in its line", REMEDY)),
                 '\\' if !is_raw => text.push(self.escape(at)?),
                 _ => text.push(next),
             }
         }
     }
 
-    fn escape(&mut self, at: usize) -> Result<char, Wrong> {
-        let wrong =
-            || Wrong::new(at, "this escape is not known", "use \\n, \\r, \\t, \\\\, \\\", \\', \\x41 or \\u0041");
-        let next = self.rest.chars().next().ok_or_else(wrong)?;
+    fn escape(&mut self, at: usize) -> Result<char, Error> {
+        let invalid =
+            || Error::new(at, "this escape is not supported", "use \\n, \\r, \\t, \\\\, \\\", \\', \\x41 or \\u0041");
+        let next = self.rest.chars().next().ok_or_else(invalid)?;
         self.take(next.len_utf8());
         let digits = match next {
             'n' => return Ok('\n'),
@@ -163,10 +162,10 @@ impl<'a> Lexer<'a> {
             'x' | 'X' => 2,
             'u' => 4,
             'U' => 8,
-            _ => return Err(wrong()),
+            _ => return Err(invalid()),
         };
-        let code = self.rest.get(..digits).ok_or_else(wrong)?;
-        let code = u32::from_str_radix(code, 16).ok().and_then(char::from_u32).ok_or_else(wrong)?;
+        let code = self.rest.get(..digits).ok_or_else(invalid)?;
+        let code = u32::from_str_radix(code, 16).ok().and_then(char::from_u32).ok_or_else(invalid)?;
         self.take(digits);
         Ok(code)
     }

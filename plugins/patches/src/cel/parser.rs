@@ -1,23 +1,23 @@
-//! From tokens to a tree, by precedence.
+//! Parses tokens to a syntax tree, by precedence.
 
 use pgloom_kit::Value;
 
 use super::lexer::{Kind, Token, tokens};
-use super::{ROOT, Wrong};
+use super::{Error, ROOT};
 
-/// An expression with its place.
+/// An expression with its position.
 #[derive(Debug)]
 pub struct Node {
     /// In characters from 0.
     pub at: usize,
-    /// What it is.
+    /// The expression.
     pub kind: Expression,
 }
 
-/// What an expression is.
+/// An expression.
 #[derive(Debug)]
 pub enum Expression {
-    /// A value as it stands.
+    /// A literal value.
     Literal(Value),
     /// A variable.
     Variable(String),
@@ -43,22 +43,22 @@ pub enum Expression {
     Choice(Box<Node>, Box<Node>, Box<Node>),
 }
 
-/// Functions, with how many values they take, the one in front of the dot included.
+/// Functions, with the number of their arguments, including the one in front of the dot.
 const FUNCTIONS: [(&str, usize); 4] = [("size", 1), ("startsWith", 2), ("endsWith", 2), ("contains", 2)];
 const KNOWN: &str = "use has, size, startsWith, endsWith, contains, exists or all";
-/// Binary signs by precedence, the weakest first.
+/// Binary operators by precedence, the weakest first.
 const PRECEDENCE: [&[&str]; 5] =
     [&["||"], &["&&"], &["==", "!=", "<=", ">=", "<", ">", "in"], &["+", "-"], &["*", "/", "%"]];
-/// Deeper expressions are nobody's; this keeps the stack small.
+/// The deepest nesting of an expression; it limits the use of the stack.
 const MAX_DEPTH: usize = 64;
-/// Nor are longer ones, whose tree may be as deep as they are long.
+/// The most tokens of an expression: a tree can be as deep as it has tokens.
 const MAX_LENGTH: usize = 500;
 
-/// Reads an expression.
-pub fn parse(text: &str) -> Result<Node, Wrong> {
+/// Parses an expression.
+pub fn parse(text: &str) -> Result<Node, Error> {
     let tokens = tokens(text)?;
     if let Some(token) = tokens.get(MAX_LENGTH) {
-        return Err(Wrong::new(token.at, "the expression is too long", "split it into two patches"));
+        return Err(Error::new(token.at, "the expression is too long", "split it into two patches"));
     }
     let mut parser = Parser { tokens, next: 0, names: vec![ROOT.to_owned()], depth: 0 };
     let node = parser.choice()?;
@@ -75,14 +75,14 @@ struct Parser {
     depth: usize,
 }
 
-fn unexpected(token: &Token) -> Wrong {
+fn unexpected(token: &Token) -> Error {
     let what = match &token.kind {
         Kind::End => "the expression ends too early".to_owned(),
-        Kind::Name(name) => ["\"", name, "\" is not expected here"].concat(),
-        Kind::Sign(sign) => ["\"", sign, "\" is not expected here"].concat(),
-        Kind::Number(_) | Kind::Text(_) => "a value is not expected here".to_owned(),
+        Kind::Name(name) => format!("\"{name}\" is not expected here"),
+        Kind::Sign(sign) => format!("\"{sign}\" is not expected here"),
+        Kind::Number(_) | Kind::String(_) => "a value is not expected here".to_owned(),
     };
-    Wrong::new(token.at, what, "put an operator between two values, and close every bracket")
+    Error::new(token.at, what, "put an operator between two values, and close every bracket")
 }
 
 impl Parser {
@@ -96,7 +96,7 @@ impl Parser {
         token
     }
 
-    /// Takes the sign if it comes next.
+    /// Takes the token if it is the next one.
     fn accept(&mut self, sign: &str) -> bool {
         let is_next = match &self.peek().kind {
             Kind::Sign(next) => *next == sign,
@@ -107,14 +107,14 @@ impl Parser {
         is_next
     }
 
-    fn expect(&mut self, sign: &str) -> Result<(), Wrong> {
+    fn expect(&mut self, sign: &str) -> Result<(), Error> {
         if self.accept(sign) { Ok(()) } else { Err(unexpected(self.peek())) }
     }
 
-    fn choice(&mut self) -> Result<Node, Wrong> {
+    fn choice(&mut self) -> Result<Node, Error> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(Wrong::new(self.peek().at, "the expression is nested too deeply", "split it into two patches"));
+            return Err(Error::new(self.peek().at, "the expression is nested too deeply", "split it into two patches"));
         }
         let condition = self.binary(0)?;
         let at = condition.at;
@@ -130,7 +130,7 @@ impl Parser {
         Ok(node)
     }
 
-    fn binary(&mut self, level: usize) -> Result<Node, Wrong> {
+    fn binary(&mut self, level: usize) -> Result<Node, Error> {
         let Some(signs) = PRECEDENCE.get(level) else { return self.unary() };
         let mut left = self.binary(level + 1)?;
         loop {
@@ -141,19 +141,19 @@ impl Parser {
         }
     }
 
-    fn unary(&mut self) -> Result<Node, Wrong> {
+    fn unary(&mut self) -> Result<Node, Error> {
         let at = self.peek().at;
         let Some(sign) = ["!", "-"].into_iter().find(|sign| self.accept(sign)) else { return self.access() };
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(Wrong::new(at, "the expression is nested too deeply", "remove signs that undo each other"));
+            return Err(Error::new(at, "the expression is nested too deeply", "remove operators that undo each other"));
         }
         let operand = self.unary()?;
         self.depth -= 1;
         Ok(Node { at, kind: Expression::Unary(sign, Box::new(operand)) })
     }
 
-    fn access(&mut self) -> Result<Node, Wrong> {
+    fn access(&mut self) -> Result<Node, Error> {
         let mut node = self.primary()?;
         loop {
             let at = self.peek().at;
@@ -174,7 +174,7 @@ impl Parser {
         }
     }
 
-    fn method(&mut self, at: usize, target: Node, name: &str) -> Result<Node, Wrong> {
+    fn method(&mut self, at: usize, target: Node, name: &str) -> Result<Node, Error> {
         if name == "exists" || name == "all" {
             return self.over(at, target, name == "all");
         }
@@ -183,7 +183,7 @@ impl Parser {
         function(at, name, values)
     }
 
-    fn over(&mut self, at: usize, list: Node, is_all: bool) -> Result<Node, Wrong> {
+    fn over(&mut self, at: usize, list: Node, is_all: bool) -> Result<Node, Error> {
         let token = self.take();
         let Kind::Name(name) = token.kind else { return Err(unexpected(&token)) };
         self.expect(",")?;
@@ -195,12 +195,12 @@ impl Parser {
         Ok(Node { at, kind: Expression::Over { list, name, condition, is_all } })
     }
 
-    fn primary(&mut self) -> Result<Node, Wrong> {
+    fn primary(&mut self) -> Result<Node, Error> {
         let token = self.take();
         let at = token.at;
         let kind = match token.kind {
             Kind::Number(number) => Expression::Literal(number),
-            Kind::Text(text) => Expression::Literal(text.into()),
+            Kind::String(text) => Expression::Literal(text.into()),
             Kind::Name(name) => return self.name(at, name),
             Kind::Sign("(") => {
                 let node = self.choice()?;
@@ -214,7 +214,7 @@ impl Parser {
         Ok(Node { at, kind })
     }
 
-    fn name(&mut self, at: usize, name: String) -> Result<Node, Wrong> {
+    fn name(&mut self, at: usize, name: String) -> Result<Node, Error> {
         let kind = match name.as_str() {
             "true" => Expression::Literal(true.into()),
             "false" => Expression::Literal(false.into()),
@@ -225,15 +225,15 @@ impl Parser {
             }
             _ if self.names.contains(&name) => Expression::Variable(name),
             _ => {
-                let message = ["there is no variable ", &name].concat();
-                return Err(Wrong::new(at, message, "start with cluster, and put texts into quotes"));
+                let message = format!("there is no variable {name}");
+                return Err(Error::new(at, message, "start with cluster, and put strings into quotes"));
             }
         };
         Ok(Node { at, kind })
     }
 
-    /// Expressions up to the closing sign.
-    fn list(&mut self, end: &str) -> Result<Vec<Node>, Wrong> {
+    /// Expressions up to the closing bracket.
+    fn list(&mut self, end: &str) -> Result<Vec<Node>, Error> {
         let mut items = Vec::new();
         while !self.accept(end) {
             items.push(self.choice()?);
@@ -245,7 +245,7 @@ impl Parser {
         Ok(items)
     }
 
-    fn map(&mut self) -> Result<Vec<(Node, Node)>, Wrong> {
+    fn map(&mut self) -> Result<Vec<(Node, Node)>, Error> {
         let mut entries = Vec::new();
         while !self.accept("}") {
             let key = self.choice()?;
@@ -260,21 +260,21 @@ impl Parser {
     }
 }
 
-fn function(at: usize, name: &str, mut values: Vec<Node>) -> Result<Node, Wrong> {
+fn function(at: usize, name: &str, mut values: Vec<Node>) -> Result<Node, Error> {
     if name == "has" {
         return match (values.pop(), values.is_empty()) {
             (Some(Node { kind: Expression::Field(target, field), .. }), true) => {
                 Ok(Node { at, kind: Expression::Has(target, field) })
             }
-            _ => Err(Wrong::new(at, "has takes a field", "write it as in has(cluster.spec.tls)")),
+            _ => Err(Error::new(at, "has() needs a field", "write it as in has(cluster.spec.tls)")),
         };
     }
     let Some((name, count)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
-        return Err(Wrong::new(at, ["there is no function ", name].concat(), KNOWN));
+        return Err(Error::new(at, format!("there is no function {name}"), KNOWN));
     };
     if values.len() != *count {
         let remedy = if *count == 1 { "write size(x) or x.size()" } else { "write it as in text.startsWith(\"a\")" };
-        return Err(Wrong::new(at, [name, " has not so many values"].concat(), remedy));
+        return Err(Error::new(at, format!("{name} has another number of arguments"), remedy));
     }
     Ok(Node { at, kind: Expression::Function(name, values) })
 }

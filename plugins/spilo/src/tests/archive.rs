@@ -1,4 +1,4 @@
-//! Where write-ahead logs and server logs are kept.
+//! The buckets of write-ahead logs and server logs.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn pairs(entries: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_archive_is_kept_under_the_clusters_own_uid() {
+fn every_archive_has_the_clusters_uid_in_its_path() {
     for (key, name) in [
         ("wal_s3_bucket", "WAL_S3_BUCKET"),
         ("wal_gs_bucket", "WAL_GS_BUCKET"),
@@ -27,7 +27,7 @@ fn every_archive_is_kept_under_the_clusters_own_uid() {
 }
 
 #[test]
-fn server_logs_and_google_credentials_follow() {
+fn server_logs_and_google_credentials_are_behind_the_archive() {
     let config = json!({"wal_gs_bucket": "wal", "gcp_credentials": "/key.json", "log_s3_bucket": "log"});
     let expected = pairs(&[
         ("WAL_GS_BUCKET", "wal"),

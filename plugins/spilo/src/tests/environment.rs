@@ -24,7 +24,7 @@ const OWN: [&str; 17] = [
 ];
 
 #[test]
-fn what_makes_the_cluster_comes_first_in_an_order_that_never_changes() {
+fn the_variables_that_make_the_cluster_are_first_in_a_fixed_order() {
     let answer = answer(json!({}), json!({}));
     assert_eq!(variables(&answer), OWN);
     assert_eq!(value(&answer, "SCOPE"), "acid-test");
@@ -34,7 +34,7 @@ fn what_makes_the_cluster_comes_first_in_an_order_that_never_changes() {
 }
 
 #[test]
-fn switches_put_theirs_where_they_always_were() {
+fn the_variables_of_switches_have_fixed_places() {
     let config = json!({
         "enable_spilo_wal_path_compat": true,
         "enable_pgversion_env_var": false,
@@ -56,13 +56,13 @@ fn switches_put_theirs_where_they_always_were() {
 }
 
 #[test]
-fn pods_are_labelled_while_they_bootstrap_only_where_a_budget_looks_for_it() {
+fn pods_have_the_label_of_a_bootstrap_only_if_a_budget_selects_it() {
     let made = answer(json!({}), json!({"enable_pod_disruption_budget": false}));
     assert_eq!(variables(&made), OWN[..16]);
 }
 
 #[test]
-fn names_of_roles_secrets_and_labels_are_the_platforms() {
+fn names_of_roles_secrets_and_labels_are_those_of_the_operator_configuration() {
     let config = json!({
         "super_username": "pgadmin",
         "replication_username": "copy_user",
@@ -81,8 +81,9 @@ fn names_of_roles_secrets_and_labels_are_the_platforms() {
 }
 
 #[test]
-fn the_manifests_variables_follow_and_win_over_the_platforms() {
-    let env = json!([{"name": "wal_s3_bucket", "value": "mine"}, {"name": "FROM", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]);
+fn the_manifests_variables_win_over_the_platforms() {
+    let node = json!({"fieldRef": {"fieldPath": "spec.nodeName"}});
+    let env = json!([{"name": "wal_s3_bucket", "value": "mine"}, {"name": "FROM", "valueFrom": node}]);
     let answer = answer(json!({"env": env}), json!({"wal_s3_bucket": "theirs"}));
     assert_eq!(
         variables(&answer)[17..],
@@ -93,7 +94,7 @@ fn the_manifests_variables_follow_and_win_over_the_platforms() {
 }
 
 #[test]
-fn nobody_overrides_what_makes_the_cluster() {
+fn the_variables_that_make_the_cluster_cannot_be_overridden() {
     let answer = answer(json!({"env": [{"name": "X", "value": "1"}, {"name": "scope", "value": "other"}]}), json!({}));
     assert_eq!(variables(&answer)[17..], ["X"]);
     assert_eq!(answer.response.findings[0].path.as_deref(), Some("spec.env[1].name"));
@@ -106,7 +107,7 @@ fn a_variable_needs_a_name() {
 }
 
 #[test]
-fn whole_objects_may_be_taken_as_variables() {
+fn all_keys_of_an_object_can_become_variables() {
     let from = json!([{"secretRef": {"name": "settings"}}]);
     assert_eq!(container(&answer(json!({"envFrom": from}), json!({})))["envFrom"], from);
     assert_eq!(container(&answer(json!({"envFrom": []}), json!({}))).get("envFrom"), None);
@@ -114,7 +115,9 @@ fn whole_objects_may_be_taken_as_variables() {
 
 fn platform(spec: Value) -> Call {
     let config = json!({"pod_environment_secret": "keys", "pod_environment_configmap": "default/settings"});
-    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "data": {"B": "#"}, "stringData": {"A": "#"}});
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "data": {"B": "#"}, "stringData": {"A": "#"},
+    });
     let settings = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"},
         "data": {"CLONE_METHOD": "CLONE_WITH_WALE", "CLONE_USE_WALG_RESTORE": "true", "b": "text", "SCOPE": "x"},
@@ -124,7 +127,7 @@ fn platform(spec: Value) -> Call {
 }
 
 #[test]
-fn the_platforms_secret_is_referred_to_and_its_config_map_copied() {
+fn the_platforms_secret_is_referenced_and_its_config_map_is_copied() {
     let answer = platform(json!({})).mutate::<Spilo>().unwrap();
     assert_eq!(variables(&answer)[17..], ["A", "B", "CLONE_METHOD", "CLONE_USE_WALG_RESTORE"]);
     assert_eq!(variable(&answer, "A")["valueFrom"], json!({"secretKeyRef": {"name": "keys", "key": "A"}}));
@@ -132,7 +135,7 @@ fn the_platforms_secret_is_referred_to_and_its_config_map_copied() {
 }
 
 #[test]
-fn the_platform_leaves_room_for_what_clone_and_standby_set() {
+fn variables_of_clone_and_standby_win_over_the_platforms() {
     let answer = platform(json!({"clone": {"cluster": "acid-source"}})).mutate::<Spilo>().unwrap();
     assert_eq!(variables(&answer)[17..], ["A", "B", "CLONE_USE_WALG_RESTORE"]);
     let answer = platform(json!({"clone": {"cluster": ""}})).mutate::<Spilo>().unwrap();
@@ -140,10 +143,13 @@ fn the_platform_leaves_room_for_what_clone_and_standby_set() {
 }
 
 #[test]
-fn what_the_platform_names_has_to_exist() {
+fn objects_that_the_operator_configuration_names_have_to_exist() {
     for (key, expected) in [
-        ("pod_environment_secret", "pod_environment_secret: there is no Secret x; create it or empty the key"),
-        ("pod_environment_configmap", "pod_environment_configmap: there is no ConfigMap x; create it or empty the key"),
+        ("pod_environment_secret", "pod_environment_secret: the Secret x does not exist; create it, or empty the key"),
+        (
+            "pod_environment_configmap",
+            "pod_environment_configmap: the ConfigMap x does not exist; create it, or empty the key",
+        ),
     ] {
         assert_eq!(reason(&call(json!({}), json!({key: "x"})).unwrap_err()), expected);
     }

@@ -1,4 +1,4 @@
-//! Services, Endpoints and how they are reached.
+//! Services, Endpoints and disruption budgets.
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn the_leaders_service_has_no_selector_because_patroni_writes_its_endpoints() {
 }
 
 #[test]
-fn with_config_maps_there_is_a_selector_and_there_are_no_endpoints() {
+fn with_the_lock_in_a_config_map_there_is_a_selector_and_no_endpoints() {
     let answer = answer(json!({}), json!({"kubernetes_use_configmaps": true}));
     let selector = json!({"application": "spilo", "cluster-name": "acid-test", "spilo-role": "master"});
     assert_eq!(services(&answer)[0]["spec"]["selector"], selector);
@@ -36,7 +36,7 @@ fn with_config_maps_there_is_a_selector_and_there_are_no_endpoints() {
 }
 
 #[test]
-fn the_manifest_decides_on_load_balancers_before_the_platform() {
+fn the_manifests_switch_of_a_load_balancer_wins_over_the_configured_one() {
     for (spec, config, expected) in [
         (json!({}), [false, false], ["ClusterIP", "ClusterIP"]),
         (json!({}), [true, true], ["LoadBalancer", "LoadBalancer"]),
@@ -59,7 +59,7 @@ fn the_manifest_decides_on_load_balancers_before_the_platform() {
 }
 
 #[test]
-fn a_load_balancer_is_closed_unless_ranges_are_named() {
+fn a_load_balancer_is_closed_without_source_ranges() {
     let balanced = json!({"enable_master_load_balancer": true, "external_traffic_policy": "Local"});
     let made = answer(json!({}), balanced.clone());
     assert_eq!(services(&made)[0]["spec"]["loadBalancerSourceRanges"], json!(["127.0.0.1/32"]));
@@ -71,7 +71,7 @@ fn a_load_balancer_is_closed_unless_ranges_are_named() {
 }
 
 #[test]
-fn a_port_of_every_node_may_be_given() {
+fn a_node_port_may_have_a_number() {
     let made = answer(
         json!({"enableMasterNodePort": true, "masterNodePort": 30_001}),
         json!({"enable_replica_node_port": true}),
@@ -83,7 +83,7 @@ fn a_port_of_every_node_may_be_given() {
 }
 
 #[test]
-fn a_load_balancer_has_todays_and_the_earlier_dns_name() {
+fn a_load_balancer_has_the_current_and_the_legacy_dns_name() {
     let config = json!({"enable_master_load_balancer": true, "enable_replica_load_balancer": true});
     let made = answer(json!({}), config.clone());
     let names = services(&made).map(|service| service["metadata"]["annotations"][DNS].as_str().unwrap());
@@ -101,7 +101,7 @@ fn a_load_balancer_has_todays_and_the_earlier_dns_name() {
 }
 
 #[test]
-fn a_format_that_names_the_team_means_the_name_without_it() {
+fn in_a_template_with_the_team_the_cluster_is_the_name_without_it() {
     let config = json!({
         "enable_master_load_balancer": true,
         "enable_replica_load_balancer": true,
@@ -114,7 +114,7 @@ fn a_format_that_names_the_team_means_the_name_without_it() {
 }
 
 #[test]
-fn annotations_are_laid_over_each_other_and_the_dns_name_over_all() {
+fn later_annotations_replace_earlier_ones_and_the_dns_name_replaces_all() {
     let spec = json!({
         "enableMasterLoadBalancer": true,
         "serviceAnnotations": {"b": "cluster", "c": "cluster", DNS: "mine"},
@@ -130,7 +130,7 @@ fn annotations_are_laid_over_each_other_and_the_dns_name_over_all() {
 }
 
 #[test]
-fn the_budgets_keep_the_leader_and_pods_that_must_not_be_disturbed() {
+fn the_budgets_protect_the_leader_and_pods_in_a_critical_operation() {
     let made = answer(json!({}), json!({}));
     let leader = &made.object("PodDisruptionBudget", "postgres-acid-test-pdb").unwrap()["spec"];
     let selector =
@@ -143,7 +143,7 @@ fn the_budgets_keep_the_leader_and_pods_that_must_not_be_disturbed() {
 }
 
 #[test]
-fn a_budget_that_is_switched_off_or_has_nothing_to_keep_keeps_nothing() {
+fn a_budget_that_is_disabled_or_has_no_pods_protects_nothing() {
     for (spec, config, expected) in [
         (json!({"numberOfInstances": 1}), json!({}), 1),
         (json!({"numberOfInstances": 0}), json!({}), 0),
@@ -161,7 +161,7 @@ fn a_budget_that_is_switched_off_or_has_nothing_to_keep_keeps_nothing() {
 }
 
 #[test]
-fn name_and_selector_of_the_leaders_budget_are_the_platforms() {
+fn name_and_selector_of_the_leaders_budget_are_configured() {
     let config = json!({"pdb_name_format": "postgres-{cluster}-databass-budget", "pdb_master_label_selector": false});
     let made = answer(json!({}), config);
     let budget = made.object("PodDisruptionBudget", "postgres-acid-test-databass-budget").unwrap();

@@ -1,4 +1,4 @@
-//! What Patroni is told.
+//! Patroni's configuration.
 
 use super::*;
 use pgloom_kit::Action;
@@ -16,13 +16,15 @@ fn dynamic(spec: Value) -> Value {
 }
 
 #[test]
-fn a_cluster_without_settings_says_next_to_nothing() {
-    let expected = r#"{"postgresql":{},"bootstrap":{"initdb":[{"auth-host":"scram-sha-256"},{"auth-local":"trust"}],"dcs":{"failsafe_mode":false}}}"#;
+fn a_cluster_without_settings_has_the_smallest_configuration() {
+    let initdb = r#"[{"auth-host":"scram-sha-256"},{"auth-local":"trust"}]"#;
+    let expected =
+        format!(r#"{{"postgresql":{{}},"bootstrap":{{"initdb":{initdb},"dcs":{{"failsafe_mode":false}}}}}}"#);
     assert_eq!(configuration(json!({}), json!({})), expected);
 }
 
 #[test]
-fn the_folder_of_programs_is_named_where_the_version_is_no_variable() {
+fn bin_dir_is_set_if_the_version_is_not_a_variable() {
     let made = configuration(json!({}), json!({"enable_pgversion_env_var": false}));
     assert!(made.starts_with(r#"{"postgresql":{"bin_dir":"/usr/lib/postgresql/17/bin"},"bootstrap""#), "{made}");
 }
@@ -30,7 +32,10 @@ fn the_folder_of_programs_is_named_where_the_version_is_no_variable() {
 #[test]
 fn settings_keep_the_order_of_the_recorded_release() {
     let spec = json!({
-        "postgresql": {"version": "17", "parameters": {"shared_buffers": "32MB", "max_connections": "10", "log_statement": "all"}},
+        "postgresql": {
+            "version": "17",
+            "parameters": {"shared_buffers": "32MB", "max_connections": "10", "log_statement": "all"},
+        },
         "patroni": {
             "initdb": {"encoding": "UTF8", "locale": "en_US.UTF-8", "data-checksums": "true"},
             "pg_hba": ["hostssl all all 0.0.0.0/0 md5", "host    all all 0.0.0.0/0 md5"],
@@ -47,33 +52,43 @@ fn settings_keep_the_order_of_the_recorded_release() {
         r#"{"encoding":"UTF8"},{"locale":"en_US.UTF-8"}],"dcs":{"ttl":30,"loop_wait":10,"retry_timeout":10,"#,
         r#""maximum_lag_on_failover":33554432,"synchronous_mode":true,"synchronous_mode_strict":true,"#,
         r#""synchronous_node_count":2,"postgresql":{"parameters":{"log_statement":"all","max_connections":"10"}},"#,
-        r#""slots":{"permanent_logical_1":{"database":"foo","plugin":"pgoutput","type":"logical"}},"failsafe_mode":true}}}"#,
+        r#""slots":{"permanent_logical_1":{"database":"foo","plugin":"pgoutput","type":"logical"}},"#,
+        r#""failsafe_mode":true}}}"#,
     );
     assert_eq!(configuration(spec, json!({})), expected);
 }
 
 #[test]
-fn the_manifest_replaces_authentication_methods_and_only_known_words_stand_without_a_value() {
-    let patroni = json!({"initdb": {"auth-local": "peer", "nosync": "true", "no-locale": "false", "wal-segsize": "64", "x": "true"}});
+fn the_manifest_replaces_authentication_methods_and_only_known_flags_have_no_value() {
+    let options = json!({
+        "auth-local": "peer", "nosync": "true", "no-locale": "false", "wal-segsize": "64", "x": "true",
+    });
+    let patroni = json!({"initdb": options});
     let made = configuration(json!({"patroni": patroni}), json!({}));
-    let expected = r#""initdb":[{"auth-host":"scram-sha-256"},{"auth-local":"peer"},{"no-locale":"false"},"nosync",{"wal-segsize":"64"},{"x":"true"}]"#;
+    let expected = concat!(
+        r#""initdb":[{"auth-host":"scram-sha-256"},{"auth-local":"peer"},{"no-locale":"false"},"#,
+        r#""nosync",{"wal-segsize":"64"},{"x":"true"}]"#
+    );
     assert!(made.contains(expected), "{made}");
 }
 
 #[test]
-fn a_members_own_parameters_are_not_the_clusters() {
+fn local_parameters_are_not_in_the_shared_configuration() {
     let parameters = json!({
         "archive_command": "cp %p /a && true", "bg_mon.listen_address": "0.0.0.0", "log_filename": "x", "ssl": "on",
         "shared_preload_libraries": "bg_mon", "archive_mode": "off", "work_mem": "4MB",
     });
     let made = configuration(json!({"postgresql": {"version": "17", "parameters": parameters}}), json!({}));
-    let local = r#"{"parameters":{"archive_command":"cp %p /a \u0026\u0026 true","bg_mon.listen_address":"0.0.0.0","log_filename":"x","shared_preload_libraries":"bg_mon","ssl":"on"}}"#;
-    assert!(made.starts_with(&[r#"{"postgresql":"#, local].concat()), "{made}");
+    let local = concat!(
+        r#"{"parameters":{"archive_command":"cp %p /a \u0026\u0026 true","bg_mon.listen_address":"0.0.0.0","#,
+        r#""log_filename":"x","shared_preload_libraries":"bg_mon","ssl":"on"}}"#
+    );
+    assert!(made.starts_with(&format!(r#"{{"postgresql":{local}"#)), "{made}");
     assert!(made.contains(r#""dcs":{"postgresql":{"parameters":{"archive_mode":"off","work_mem":"4MB"}},"#), "{made}");
 }
 
 #[test]
-fn a_number_of_nothing_is_left_to_patroni_and_the_platform_decides_on_failsafe() {
+fn zero_means_patronis_default_and_failsafe_mode_has_a_configured_default() {
     let made = configuration(
         json!({"patroni": {"ttl": 0, "maximum_lag_on_failover": 0, "slots": {}, "synchronous_mode": false}}),
         json!({"enable_patroni_failsafe_mode": true}),
@@ -85,7 +100,7 @@ fn a_number_of_nothing_is_left_to_patroni_and_the_platform_decides_on_failsafe()
 }
 
 #[test]
-fn the_lag_has_the_precision_that_it_always_had() {
+fn the_lag_is_written_as_a_float32() {
     for (lag, expected) in [
         (1_048_576_i64, "1048576"),
         (16_777_217, "16777216"),
@@ -96,13 +111,13 @@ fn the_lag_has_the_precision_that_it_always_had() {
         (7, "7"),
     ] {
         let made = configuration(json!({"patroni": {"maximum_lag_on_failover": lag}}), json!({}));
-        let expected = [r#""maximum_lag_on_failover":"#, expected, ","].concat();
+        let expected = format!(r#""maximum_lag_on_failover":{expected},"#);
         assert!(made.contains(&expected), "{lag}: {made}");
     }
 }
 
 #[test]
-fn a_running_cluster_is_told_the_same_and_what_is_switched_off() {
+fn the_dynamic_configuration_also_has_the_switches_that_are_off() {
     let spec = json!({
         "postgresql": {"version": "17", "parameters": {"shared_buffers": "32MB", "max_connections": "10"}},
         "patroni": {"ttl": 30, "synchronous_mode": true},
@@ -129,7 +144,7 @@ fn running(name: &str, env: Value) -> Value {
 #[test]
 fn a_running_cluster_keeps_the_version_of_its_data() {
     let old = |version: &str| {
-        let text = [r#"{"postgresql":{"bin_dir":"/usr/lib/postgresql/"#, version, r#"/bin"},"bootstrap":{}}"#].concat();
+        let text = format!(r#"{{"postgresql":{{"bin_dir":"/usr/lib/postgresql/{version}/bin"}},"bootstrap":{{}}}}"#);
         json!([{"name": "SPILO_CONFIGURATION", "value": text}])
     };
     for (env, wanted, expected) in [

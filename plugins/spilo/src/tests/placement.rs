@@ -1,4 +1,4 @@
-//! Where pods may run.
+//! Scheduling of pods.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn labels() -> Value {
 }
 
 #[test]
-fn without_rules_a_pod_runs_anywhere() {
+fn without_rules_a_pod_has_no_affinity() {
     let answer = answer(json!({}), json!({}));
     for field in ["affinity", "tolerations", "topologySpreadConstraints", "priorityClassName", "schedulerName"] {
         assert_eq!(pod(&answer).get(field), None, "{field}");
@@ -18,7 +18,7 @@ fn without_rules_a_pod_runs_anywhere() {
 }
 
 #[test]
-fn members_may_be_kept_apart_by_rule_or_by_preference() {
+fn members_run_on_different_nodes_strictly_or_where_possible() {
     let term = json!({"labelSelector": {"matchLabels": labels()}, "topologyKey": "zone"});
     let config = json!({"enable_pod_antiaffinity": true, "pod_antiaffinity_topology_key": "zone"});
     let made = answer(json!({}), config.clone());
@@ -32,7 +32,7 @@ fn members_may_be_kept_apart_by_rule_or_by_preference() {
 }
 
 #[test]
-fn nodes_have_to_be_ready_and_what_the_manifest_asks_for() {
+fn nodes_have_to_be_ready_and_to_match_the_manifest() {
     let zone = json!({"key": "zone", "operator": "In", "values": ["a"]});
     let ready = json!({"key": "lifecycle-status", "operator": "In", "values": ["ready"]});
     let own = json!({REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [zone]}]}});
@@ -62,8 +62,12 @@ fn the_manifests_tolerations_replace_the_platforms() {
 }
 
 #[test]
-fn a_spread_without_a_selector_means_the_clusters_own_pods() {
-    let constraint = |selector: Value| json!({"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selector});
+fn a_topology_spread_without_a_selector_selects_the_clusters_pods() {
+    let constraint = |selector: Value| {
+        json!({
+            "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selector,
+        })
+    };
     let mut bare = constraint(Value::Null);
     bare.as_object_mut().unwrap().remove("labelSelector");
     let own = constraint(json!({"matchLabels": {"a": "b"}}));
@@ -73,7 +77,7 @@ fn a_spread_without_a_selector_means_the_clusters_own_pods() {
 }
 
 #[test]
-fn the_manifest_names_priority_and_scheduler_in_either_spelling() {
+fn the_manifest_sets_priority_and_scheduler_in_either_spelling() {
     let config = json!({"pod_priority_class_name": "platform"});
     for (spec, expected) in [
         (json!({}), "platform"),

@@ -4,7 +4,7 @@ use super::*;
 use pgloom_kit::testing::reason;
 
 #[test]
-fn the_container_is_the_images_as_it_always_was() {
+fn the_container_has_the_recorded_fields() {
     let answer = answer(json!({}), json!({}));
     let made = container(&answer);
     assert_eq!(made["name"], "postgres");
@@ -30,7 +30,7 @@ fn the_manifests_image_wins_over_the_platforms() {
 }
 
 #[test]
-fn the_manifest_decides_on_shared_memory_before_the_platform() {
+fn the_manifests_switch_of_shared_memory_wins_over_the_configured_one() {
     for (spec, config, expected) in [
         (json!({}), json!(null), true),
         (json!({}), json!(false), false),
@@ -47,7 +47,7 @@ fn the_manifest_decides_on_shared_memory_before_the_platform() {
 }
 
 #[test]
-fn volumes_that_sidecars_share_follow() {
+fn shared_volumes_are_behind_the_others() {
     let config = json!({
         "additional_secret_mount": "some-secret",
         "additional_secret_mount_path": "/some/dir",
@@ -63,7 +63,7 @@ fn volumes_that_sidecars_share_follow() {
 }
 
 #[test]
-fn who_the_processes_are_is_the_manifests_word_or_the_platforms() {
+fn users_and_groups_are_the_manifests_or_the_configured_ones() {
     let config = json!({"spilo_runasuser": 101, "spilo_runasgroup": 103, "spilo_fsgroup": 103});
     let expected = json!({"runAsUser": 101, "runAsGroup": 103, "fsGroup": 103});
     assert_eq!(pod(&answer(json!({}), config.clone()))["securityContext"], expected);
@@ -72,7 +72,7 @@ fn who_the_processes_are_is_the_manifests_word_or_the_platforms() {
 }
 
 #[test]
-fn what_the_container_may_is_the_platforms_word() {
+fn the_containers_security_context_is_configured() {
     let expected = json!({"allowPrivilegeEscalation": true, "privileged": false, "readOnlyRootFilesystem": false});
     assert_eq!(container(&answer(json!({}), json!({})))["securityContext"], expected);
     let config = json!({
@@ -90,19 +90,20 @@ fn what_the_container_may_is_the_platforms_word() {
 }
 
 #[test]
-fn readiness_is_asked_of_patroni_and_liveness_only_as_the_manifest_says() {
+fn readiness_is_patronis_and_liveness_is_the_manifests() {
     let probe = json!({"exec": {"command": ["pg_isready"]}});
     let answer = answer(json!({"livenessProbe": probe}), json!({"enable_readiness_probe": true}));
     let expected = json!({
         "httpGet": {"path": "/readiness", "port": 8008, "scheme": "HTTP"},
-        "initialDelaySeconds": 6, "periodSeconds": 10, "timeoutSeconds": 5, "successThreshold": 1, "failureThreshold": 3,
+        "initialDelaySeconds": 6, "periodSeconds": 10, "timeoutSeconds": 5, "successThreshold": 1,
+        "failureThreshold": 3,
     });
     assert_eq!(container(&answer)["readinessProbe"], expected);
     assert_eq!(container(&answer)["livenessProbe"], probe);
 }
 
 #[test]
-fn annotations_are_laid_over_each_other() {
+fn later_annotations_replace_earlier_ones() {
     for (spec, config, expected) in [
         (json!({}), json!({}), Value::Null),
         (json!({}), json!({"a": "platform"}), json!({"a": "platform"})),
@@ -123,9 +124,9 @@ fn annotations_are_laid_over_each_other() {
 }
 
 #[test]
-fn a_pod_may_take_its_time_to_stop() {
+fn the_grace_period_is_configured() {
     let answer = answer(json!({}), json!({"pod_terminate_grace_period": "1m30s"}));
     assert_eq!(pod(&answer)["terminationGracePeriodSeconds"], 90);
     let failure = call(json!({}), json!({"pod_terminate_grace_period": "soon"})).unwrap_err();
-    assert!(reason(&failure).starts_with("pod_terminate_grace_period: \"soon\" is no duration"), "{failure:?}");
+    assert!(reason(&failure).starts_with("pod_terminate_grace_period: \"soon\" is not a duration"), "{failure:?}");
 }

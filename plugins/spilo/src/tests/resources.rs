@@ -1,4 +1,4 @@
-//! What the database's container asks for and may take.
+//! The resources of the database's container.
 
 use super::*;
 use pgloom_kit::testing::reason;
@@ -15,7 +15,7 @@ fn of(requests: [&str; 2], limits: [&str; 2]) -> Value {
 }
 
 #[test]
-fn each_amount_has_a_default_of_its_own() {
+fn each_quantity_has_its_own_default() {
     assert_eq!(resources(json!(null), json!({})), of(["100m", "100Mi"], ["1", "500Mi"]));
     assert_eq!(resources(json!({"limits": {"memory": "2Gi"}}), json!({})), of(["100m", "100Mi"], ["1", "2Gi"]));
     assert_eq!(
@@ -34,7 +34,7 @@ fn a_default_may_be_none() {
 }
 
 #[test]
-fn a_low_limit_is_raised_and_told() {
+fn a_low_limit_is_raised_with_a_warning() {
     let given = json!({"requests": {"cpu": "10m", "memory": "50Mi"}, "limits": {"cpu": "200m", "memory": "200Mi"}});
     let answer = answer(json!({"resources": given}), json!({"min_cpu_limit": "500m", "min_memory_limit": "500Mi"}));
     assert_eq!(container(&answer)["resources"], of(["10m", "50Mi"], ["500m", "500Mi"]));
@@ -43,7 +43,7 @@ fn a_low_limit_is_raised_and_told() {
 }
 
 #[test]
-fn amounts_are_compared_by_value() {
+fn quantities_are_compared_by_value() {
     for (limit, min, expected) in
         [("1G", "2G", "2G"), ("1G", "1Gi", "1Gi"), ("1024Mi", "1G", "1Gi"), ("1e9", "1G", "1e9"), ("1000M", "1G", "1G")]
     {
@@ -54,7 +54,7 @@ fn amounts_are_compared_by_value() {
 
 #[test]
 fn a_request_is_never_above_its_limit() {
-    // The limit gives way to a request, be it a default one, which is told.
+    // The limit is raised to a request, also to a default one, with a warning.
     let answered = answer(json!({"resources": {"limits": {"cpu": "60m"}}}), json!({"min_cpu_limit": ""}));
     assert_eq!(container(&answered)["resources"], of(["100m", "100Mi"], ["100m", "500Mi"]));
     assert_eq!(answered.messages(), ["the limit of 60m cpu is raised to the default request of 100m"]);
@@ -67,7 +67,7 @@ fn a_request_is_never_above_its_limit() {
 }
 
 #[test]
-fn memory_may_be_requested_as_much_as_it_is_limited_up_to_the_most() {
+fn the_memory_request_may_be_set_to_the_limit_up_to_the_highest_request() {
     let config = json!({"set_memory_request_to_limit": true});
     assert_eq!(resources(json!({"limits": {"memory": "2Gi"}}), config), of(["100m", "2Gi"], ["1", "2Gi"]));
     let config = json!({"set_memory_request_to_limit": true, "max_memory_request": "1Gi"});
@@ -75,7 +75,7 @@ fn memory_may_be_requested_as_much_as_it_is_limited_up_to_the_most() {
 }
 
 #[test]
-fn a_request_is_lowered_to_the_most_and_told() {
+fn a_request_is_lowered_to_the_highest_with_a_warning() {
     let given = json!({"requests": {"cpu": "2", "memory": "8Gi"}, "limits": {"cpu": "3", "memory": "9Gi"}});
     let answer = answer(json!({"resources": given}), json!({"max_cpu_request": "1", "max_memory_request": "4Gi"}));
     assert_eq!(container(&answer)["resources"], of(["1", "4Gi"], ["3", "9Gi"]));
@@ -83,7 +83,7 @@ fn a_request_is_lowered_to_the_most_and_told() {
 }
 
 #[test]
-fn an_annotation_frees_a_cluster_of_the_bounds() {
+fn bounds_do_not_apply_to_a_cluster_with_the_annotation() {
     let mut manifest = manifest(&json!({"resources": {"limits": {"cpu": "150m"}}}));
     manifest["metadata"]["annotations"] = json!({"free": "true"});
     let config = operator_config(&json!({"ignore_resources_limits_annotation_key": "free"}));
@@ -92,7 +92,7 @@ fn an_annotation_frees_a_cluster_of_the_bounds() {
 }
 
 #[test]
-fn huge_pages_are_asked_for_as_they_are() {
+fn huge_pages_are_requested_unchanged() {
     let pages = json!({"hugepages-2Mi": "128Mi", "hugepages-1Gi": "1Gi"});
     let made = resources(json!({"requests": pages, "limits": pages}), json!({}));
     assert_eq!(made["limits"]["hugepages-2Mi"], "128Mi");
@@ -101,11 +101,11 @@ fn huge_pages_are_asked_for_as_they_are() {
 }
 
 #[test]
-fn what_is_no_amount_is_refused_with_its_place() {
+fn an_invalid_quantity_is_refused_with_its_path() {
     let failure = call(json!({"resources": {"limits": {"cpu": "much"}}}), json!({})).unwrap_err();
-    assert_eq!(reason(&failure), "spec.resources.limits.cpu: \"much\" is no amount of cpu");
+    assert_eq!(reason(&failure), "spec.resources.limits.cpu: \"much\" is not a quantity of cpu");
     let failure = call(json!({"resources": {"limits": {"hugepages-2Mi": "-1"}}}), json!({})).unwrap_err();
-    assert_eq!(reason(&failure), "spec.resources.limits.hugepages-2Mi: \"-1\" is no amount of hugepages-2Mi");
+    assert_eq!(reason(&failure), "spec.resources.limits.hugepages-2Mi: \"-1\" is not a quantity of hugepages-2Mi");
     let failure = call(json!({}), json!({"default_cpu_request": "x"})).unwrap_err();
-    assert_eq!(reason(&failure), "\"x\" is no quantity; write it as in 250m or 500Mi");
+    assert_eq!(reason(&failure), "\"x\" is not a quantity; write it as in 250m or 500Mi");
 }

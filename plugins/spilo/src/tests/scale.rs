@@ -1,4 +1,4 @@
-//! How many members there are, how they come and go, and where their data is.
+//! The StatefulSet: number of members, claims, metadata.
 
 use super::*;
 use pgloom_kit::testing::reason;
@@ -8,7 +8,7 @@ fn replicas(spec: Value, config: Value) -> Value {
 }
 
 #[test]
-fn the_number_of_instances_stays_within_the_platforms_bounds() {
+fn the_number_of_instances_is_within_the_configured_bounds() {
     for (wanted, min, max, expected) in
         [(2, -1, -1, 2), (1, 2, -1, 2), (5, -1, 3, 3), (0, -1, -1, 0), (2, 3, 1, 3), (5, 0, 5, 5)]
     {
@@ -20,7 +20,7 @@ fn the_number_of_instances_stays_within_the_platforms_bounds() {
 }
 
 #[test]
-fn an_annotation_frees_a_cluster_of_the_bounds() {
+fn bounds_do_not_apply_to_a_cluster_with_the_annotation() {
     let config = json!({"max_instances": 2, "ignore_instance_limits_annotation_key": "free"});
     for (annotation, expected) in [("true", 5), ("false", 2)] {
         let mut manifest = manifest(&json!({"numberOfInstances": 5}));
@@ -31,7 +31,7 @@ fn an_annotation_frees_a_cluster_of_the_bounds() {
 }
 
 #[test]
-fn a_standby_cluster_of_one_stays_alone() {
+fn a_standby_cluster_of_one_pod_ignores_the_bounds() {
     let standby = json!({"s3_wal_path": "s3://x"});
     let bounds = json!({"min_instances": 2});
     assert_eq!(replicas(json!({"numberOfInstances": 1, "standby": standby}), bounds.clone()), 1);
@@ -39,7 +39,7 @@ fn a_standby_cluster_of_one_stays_alone() {
 }
 
 #[test]
-fn the_statefulset_is_called_like_its_cluster_and_never_rolls_by_itself() {
+fn the_statefulset_has_the_clusters_name_and_does_not_restart_pods() {
     let answer = answer(json!({}), json!({}));
     let made = &statefulset(&answer)["spec"];
     assert_eq!(made["serviceName"], "acid-test");
@@ -50,7 +50,7 @@ fn the_statefulset_is_called_like_its_cluster_and_never_rolls_by_itself() {
 }
 
 #[test]
-fn members_may_come_and_go_at_once_and_leave_no_claims() {
+fn pods_may_start_in_parallel_and_claims_may_be_deleted() {
     let policy = json!({"when_deleted": "delete", "when_scaled": "delete"});
     let config = json!({"pod_management_policy": "parallel", "persistent_volume_claim_retention_policy": policy});
     let answer = answer(json!({}), config);
@@ -58,11 +58,11 @@ fn members_may_come_and_go_at_once_and_leave_no_claims() {
     assert_eq!(made["podManagementPolicy"], "Parallel");
     assert_eq!(made["persistentVolumeClaimRetentionPolicy"], json!({"whenDeleted": "Delete", "whenScaled": "Delete"}));
     let failure = call(json!({}), json!({"pod_management_policy": "x"})).unwrap_err();
-    assert_eq!(reason(&failure), "pod_management_policy: there is no policy \"x\"; write ordered_ready or parallel");
+    assert_eq!(reason(&failure), "pod_management_policy: \"x\" is not a policy; write ordered_ready or parallel");
 }
 
 #[test]
-fn the_claim_asks_for_what_the_manifest_says() {
+fn the_claim_has_the_manifests_size_class_and_selector() {
     let selector = json!({"matchLabels": {"disk": "fast"}});
     let volume = json!({"size": "1024Mi", "storageClass": "my-sc", "selector": selector, "subPath": "sub"});
     let answer = answer(json!({"volume": volume}), json!({}));
@@ -85,16 +85,16 @@ fn a_volume_needs_a_size() {
     for (volume, expected) in [
         (json!(null), "spec.volume.size: the volume has no size"),
         (json!({"size": ""}), "spec.volume.size: the volume has no size"),
-        (json!({"size": "big"}), "spec.volume.size: \"big\" is no size"),
-        (json!({"size": "0"}), "spec.volume.size: \"0\" is no size"),
-        (json!({"size": 1}), "spec.volume.size: spec.volume.size is not a text"),
+        (json!({"size": "big"}), "spec.volume.size: \"big\" is not a size above zero"),
+        (json!({"size": "0"}), "spec.volume.size: \"0\" is not a size above zero"),
+        (json!({"size": 1}), "spec.volume.size: the value is not a string"),
     ] {
         assert_eq!(reason(&call(json!({"volume": volume}), json!({})).unwrap_err()), expected);
     }
 }
 
 #[test]
-fn labels_and_annotations_are_inherited_by_everything_but_the_selectors() {
+fn labels_and_annotations_are_inherited_by_all_objects_but_not_by_selectors() {
     let mut manifest = manifest(&json!({}));
     manifest["metadata"]["labels"] = json!({"environment": "demo", "application": "other", "x": "y"});
     manifest["metadata"]["annotations"] = json!({"owned-by": "acid", "downscaler/uptime": "always", "x": "y"});

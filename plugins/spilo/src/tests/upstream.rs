@@ -1,5 +1,4 @@
-//! What the plugin makes equals what the newest recorded release asked the API server for.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
+//! The objects of the plugin are those that the newest recorded release created.
 
 use crate::Spilo;
 use pgloom_kit::testing::Answer;
@@ -8,14 +7,14 @@ use pgloom_kit::{Value, json};
 
 /// Kinds that the plugin makes.
 const KINDS: [&str; 4] = ["Endpoints", "Service", "PodDisruptionBudget", "StatefulSet"];
-/// What an object reads back with although nobody wrote it.
+/// Fields that a read object has although no request set them.
 const READ_BACK: [(&str, &[&str]); 2] =
     [("/spec/volumeClaimTemplates/0", &["apiVersion", "kind", "status"]), ("/spec/template/spec", &["initContainers"])];
 
 #[test]
-fn every_recorded_case_is_what_upstream_asked_for() {
+fn objects_are_as_recorded() {
     let mut differences = Vec::new();
-    for case in cases("every_recorded_case_is_what_upstream_asked_for") {
+    for case in cases("objects_are_as_recorded") {
         let answer = answer(&case);
         let recorded = recorded(&case);
         assert_eq!(answer.objects.len(), recorded.len(), "objects of {}", case.name);

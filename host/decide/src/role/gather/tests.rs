@@ -1,22 +1,24 @@
 //! Promises about which roles a cluster has.
 
+use pgloom_api::postgresql::with_defaults;
+
 use super::*;
 use crate::credential::Password;
-use crate::role::{PreparedDatabase, Settings, Severity};
+use crate::role::{PreparedDatabase, Settings};
 
 fn sources() -> Sources {
-    Sources { cluster: "acid-test".into(), namespace: "prod".into(), ..Sources::default() }
+    Sources { namespace: "prod".into(), ..Sources::default() }
 }
 
-fn users(given: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
-    given.iter().map(|(name, flags)| ((*name).into(), flags.iter().map(|flag| (*flag).into()).collect())).collect()
+fn users(given: &[(&str, &[&str])]) -> BTreeMap<String, Attributes> {
+    given.iter().map(|(name, words)| ((*name).into(), Attributes::parse(*words).unwrap())).collect()
 }
 
-fn infrastructure(name: &str, flags: &[&str]) -> InfrastructureRole {
+fn infrastructure(name: &str, attributes: &[&str]) -> InfrastructureRole {
     InfrastructureRole {
         name: name.into(),
         password: Password::new("given"),
-        flags: Flags::parse(flags).unwrap(),
+        attributes: Attributes::parse(attributes).unwrap(),
         member_of: BTreeSet::new(),
         admin: None,
         parameters: BTreeMap::new(),
@@ -29,7 +31,7 @@ fn lines(roles: &Roles) -> Vec<String> {
 }
 
 fn line(role: &Role) -> String {
-    let mut line = format!("{}: {}", role.name, role.flags);
+    let mut line = format!("{}: {}", role.name, role.attributes);
     if !role.member_of.is_empty() {
         let groups: Vec<_> = role.member_of.iter().cloned().collect();
         line += &format!(" in {}", groups.join(","));
@@ -47,9 +49,9 @@ fn messages(roles: &Roles) -> Vec<String> {
     roles
         .findings
         .iter()
-        .map(|finding| match finding.severity {
-            Severity::Error => format!("error: {}", finding.message),
-            Severity::Warning => finding.message.clone(),
+        .map(|finding| match finding.is_error() {
+            true => format!("error: {}", finding.message),
+            false => finding.message.clone(),
         })
         .collect()
 }
@@ -95,28 +97,6 @@ fn an_infrastructure_role_replaces_the_manifests() {
         ["role \"foo\" is defined twice: the infrastructure roles replace the manifest's users"]
     );
     assert_eq!(roles.findings[0].path.as_deref(), Some("spec.users.foo"));
-}
-
-#[test]
-fn names_and_options_that_cannot_be_used_are_errors() {
-    for (name, flags, expected) in [
-        ("!fooBar", &[][..], "error: invalid username: \"!fooBar\""),
-        (
-            "foobar",
-            &["!superuser"],
-            "error: invalid flags for user \"foobar\": user flag \"!superuser\" is not alphanumeric",
-        ),
-        ("foobar", &["superuser1"], "error: invalid flags for user \"foobar\": user flag \"SUPERUSER1\" is not valid"),
-        (
-            "foobar",
-            &["inherit", "noinherit"],
-            "error: invalid flags for user \"foobar\": conflicting user flags: \"NOINHERIT\" and \"INHERIT\"",
-        ),
-    ] {
-        let roles = gather(&Sources { users: users(&[(name, flags)]), ..sources() });
-        assert_eq!(messages(&roles), [expected]);
-        assert!(lines(&roles).is_empty());
-    }
 }
 
 #[test]
@@ -192,7 +172,7 @@ fn a_plugins_credential_is_a_login_role_with_its_labels() {
 
 #[test]
 fn an_empty_prepared_section_means_one_database_named_like_the_cluster() {
-    let roles = gather(&Sources { prepared: Some(BTreeMap::new()), ..sources() });
+    let roles = gather(&Sources { prepared: prepared(serde_json::json!({})), ..sources() });
     assert_eq!(
         lines(&roles),
         [
@@ -207,8 +187,8 @@ fn an_empty_prepared_section_means_one_database_named_like_the_cluster() {
     assert_eq!(roles.databases["acid_test"], "acid_test_owner");
 }
 
-fn prepared(json: serde_json::Value) -> Option<BTreeMap<String, Option<PreparedDatabase>>> {
-    Some(serde_json::from_value(json).unwrap())
+fn prepared(json: serde_json::Value) -> BTreeMap<String, PreparedDatabase> {
+    with_defaults(serde_json::from_value(json).unwrap(), "acid-test")
 }
 
 #[test]
@@ -216,8 +196,8 @@ fn default_users_are_login_roles_of_the_prepared_ones() {
     let roles = gather(&Sources {
         prepared: prepared(serde_json::json!({"foo": {
             "defaultUsers": true,
-            "extensions": {"pgcrypto": null, "pg_partman": "parts"},
-            "schemas": {"bar": {"defaultUsers": true}, "plain": {"defaultRoles": false, "defaultUsers": true}, "null": null},
+            "extensions": {"pgcrypto": "", "pg_partman": "parts"},
+            "schemas": {"bar": {"defaultUsers": true}, "plain": {"defaultRoles": false, "defaultUsers": true}, "null": {}},
         }})),
         ..sources()
     });
@@ -253,7 +233,7 @@ fn default_users_are_login_roles_of_the_prepared_ones() {
 #[test]
 fn a_prepared_database_with_a_bad_name_is_left_out() {
     let roles = gather(&Sources {
-        prepared: prepared(serde_json::json!({"foo-bar": null, "ok": {"schemas": {"a-b": {}, "c": {}}}})),
+        prepared: prepared(serde_json::json!({"foo-bar": {}, "ok": {"schemas": {"a-b": {}, "c": {}}}})),
         ..sources()
     });
     assert_eq!(

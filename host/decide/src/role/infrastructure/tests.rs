@@ -19,7 +19,7 @@ fn read_as_text(source: Source) -> (Vec<String>, Vec<String>) {
             role.name,
             role.password.reveal(),
             role.member_of,
-            role.flags,
+            role.attributes,
             role.parameters,
             role.admin
         )

@@ -1,7 +1,8 @@
 //! Being let in: as the superuser, and where the database does not know the password of its Secret, by way of another
 //! superuser of the manifest, who then tells the database.
 
-use pgloom_decide::role::{Attribute, Finding};
+use pgloom_api::Finding;
+use pgloom_decide::role::Attribute;
 use postgres_protocol::escape::escape_literal;
 use tracing::warn;
 
@@ -15,7 +16,7 @@ impl Work<'_> {
             Err(refused @ Error::Refused { .. }) => refused,
             result => return result,
         };
-        let others = self.wanted.roles.iter().filter(|role| role.flags.grants(Attribute::Superuser));
+        let others = self.wanted.roles.iter().filter(|role| role.attributes.grants(Attribute::Superuser));
         for other in others {
             let Some(password) = self.wanted.passwords.get(&other.name) else { continue };
             // One that is not let in either says nothing more than the first refusal.

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pgloom_decide::role::{Prepared, Schema, owner_of, reader_of, writer_of};
+use pgloom_api::postgresql::{owner_of, reader_of, writer_of};
+use pgloom_decide::role::{Prepared, Schema};
 
 use super::statement::{Statement, name};
 use super::{Error, Session};

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pgloom_api::Finding;
 use pgloom_decide::credential::Password;
-use pgloom_decide::role::{Attribute, Finding, Origin, Role, word};
+use pgloom_decide::role::{Attribute, Origin, Role};
 use postgres_protocol::escape::escape_literal;
 
 use super::statement::{Statement, name, names};
@@ -153,7 +154,7 @@ fn in_order(wanted: &[Role]) -> Vec<&Role> {
 
 fn create(role: &Role, groups: &BTreeSet<String>, admin: Option<&String>, verifier: Option<Password>) -> Statement {
     let mut sql = format!("CREATE ROLE {} WITH", name(&role.name));
-    for word in role.flags.words() {
+    for word in role.attributes.words() {
         sql += &format!(" {word}");
     }
     if !groups.is_empty() {
@@ -179,9 +180,9 @@ fn alter(
     hash: &impl Fn(&str, &Password) -> Password,
 ) -> Option<Statement> {
     let (mut words, mut sql, mut changes) = (String::new(), Vec::new(), Vec::new());
-    for (attribute, granted) in role.flags.iter() {
+    for (attribute, granted) in role.attributes.iter() {
         if existing.attributes.contains(&attribute) != granted {
-            let word = word(attribute, granted);
+            let word = attribute.word(granted);
             words += &format!(" {word}");
             changes.push(word.to_ascii_lowercase());
         }

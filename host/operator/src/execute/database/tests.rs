@@ -8,7 +8,8 @@ mod contents;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgloom_decide::role::{Settings, Severity, Sources, gather};
+use pgloom_api::Severity;
+use pgloom_decide::role::{Attributes, Settings, Sources, gather};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::*;
@@ -92,12 +93,15 @@ fn in_a_minute() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
 
+fn attributes(words: &[&str]) -> Attributes {
+    Attributes::parse(words).unwrap()
+}
+
 fn guide() -> Sources {
     Sources {
-        cluster: "acid-test".into(),
         users: [
-            ("pgloom_test_zalando".into(), vec!["superuser".into(), "createdb".into()]),
-            ("pgloom_test_foo_user".into(), vec![]),
+            ("pgloom_test_zalando".into(), attributes(&["superuser", "createdb"])),
+            ("pgloom_test_foo_user".into(), attributes(&[])),
         ]
         .into(),
         databases: [("pgloom_test_foo".into(), "pgloom_test_zalando".into())].into(),

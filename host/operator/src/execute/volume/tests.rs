@@ -28,7 +28,7 @@ fn with(mut status: Value, key: &str, value: Value) -> Value {
     status
 }
 
-fn told(status: Value) -> (Phase, String) {
+fn told(status: Value) -> (ActionPhase, String) {
     let claim = serde_json::from_value(claim("5Gi", status)).unwrap();
     let progress = progress(&claim, &Quantity::parse("5Gi").unwrap());
     (progress.phase, progress.message)
@@ -38,28 +38,32 @@ fn told(status: Value) -> (Phase, String) {
 fn a_claim_says_how_far_it_is() {
     let condition = |kind: &str| json!([{"type": kind, "status": "True", "message": "no space"}]);
     for (status, phase, message) in [
-        (bound("5Gi"), Phase::Done, "claim pgdata-c-0 has 5Gi"),
-        (bound("5368709120"), Phase::Done, "claim pgdata-c-0 has 5Gi"),
-        (json!({"phase": "Pending"}), Phase::Pending, "claim pgdata-c-0 has no volume yet"),
-        (bound("1Gi"), Phase::Pending, "claim pgdata-c-0 asks for 5Gi; its storage has not begun to grow the volume"),
+        (bound("5Gi"), ActionPhase::Done, "claim pgdata-c-0 has 5Gi"),
+        (bound("5368709120"), ActionPhase::Done, "claim pgdata-c-0 has 5Gi"),
+        (json!({"phase": "Pending"}), ActionPhase::Pending, "claim pgdata-c-0 has no volume yet"),
+        (
+            bound("1Gi"),
+            ActionPhase::Pending,
+            "claim pgdata-c-0 asks for 5Gi; its storage has not begun to grow the volume",
+        ),
         (
             with(bound("1Gi"), "conditions", condition("Resizing")),
-            Phase::Running,
+            ActionPhase::Running,
             "the volume of claim pgdata-c-0 grows to 5Gi",
         ),
         (
             with(bound("1Gi"), "conditions", condition("FileSystemResizePending")),
-            Phase::Running,
+            ActionPhase::Running,
             "the volume of claim pgdata-c-0 has grown to 5Gi; its filesystem follows where it is mounted",
         ),
         (
             with(bound("1Gi"), "conditions", condition("ControllerResizeError")),
-            Phase::Failed,
+            ActionPhase::Failed,
             "the volume of claim pgdata-c-0 does not grow to 5Gi: no space",
         ),
         (
             with(bound("1Gi"), "allocatedResourceStatuses", json!({"storage": "NodeResizeInfeasible"})),
-            Phase::Failed,
+            ActionPhase::Failed,
             "the volume of claim pgdata-c-0 does not grow to 5Gi: NodeResizeInfeasible",
         ),
     ] {
@@ -109,22 +113,22 @@ fn refusing(code: u16, message: &str) -> (u16, Value) {
 async fn a_claim_is_asked_to_grow_once() {
     let grown = claim("5Gi", with(bound("1Gi"), "conditions", json!([{"type": "Resizing", "status": "True"}])));
     let (progress, sent) = expanded(Some(claim("1Gi", bound("1Gi"))), "5Gi", (200, grown.clone())).await;
-    assert_eq!(progress.phase, Phase::Running);
+    assert_eq!(progress.phase, ActionPhase::Running);
     assert_eq!(sent, [r#"PATCH fieldManager=pgloom {"spec":{"resources":{"requests":{"storage":"5Gi"}}}}"#]);
     let (progress, sent) = expanded(Some(grown), "5Gi", no()).await;
-    assert_eq!((progress.phase, sent), (Phase::Running, vec![]));
+    assert_eq!((progress.phase, sent), (ActionPhase::Running, vec![]));
 }
 
 #[tokio::test]
 async fn a_claim_is_never_made_smaller() {
     let (progress, sent) = expanded(Some(claim("10Gi", bound("10Gi"))), "5Gi", no()).await;
-    assert_eq!((progress.phase, sent), (Phase::Done, vec![]));
+    assert_eq!((progress.phase, sent), (ActionPhase::Done, vec![]));
 }
 
 #[tokio::test]
 async fn a_claim_without_a_volume_waits() {
     let (progress, sent) = expanded(Some(claim("1Gi", json!({"phase": "Pending"}))), "5Gi", no()).await;
-    assert_eq!((progress.phase, sent), (Phase::Pending, vec![]));
+    assert_eq!((progress.phase, sent), (ActionPhase::Pending, vec![]));
 }
 
 #[tokio::test]
@@ -132,7 +136,7 @@ async fn a_storage_class_that_does_not_allow_it_is_named_with_the_remedy() {
     let message = "persistentvolumeclaims \"pgdata-c-0\" is forbidden: only dynamically provisioned pvc can be resized and \
                    the storageclass that provisions the pvc must support resize";
     let (progress, _) = expanded(Some(claim("1Gi", bound("1Gi"))), "5Gi", refusing(403, message)).await;
-    assert_eq!(progress.phase, Phase::Failed);
+    assert_eq!(progress.phase, ActionPhase::Failed);
     assert_eq!(
         progress.message,
         "storage class slow does not let claim pgdata-c-0 grow: set allowVolumeExpansion: true on the class if its storage can"
@@ -142,15 +146,15 @@ async fn a_storage_class_that_does_not_allow_it_is_named_with_the_remedy() {
 #[tokio::test]
 async fn other_refusals_are_told_in_the_api_servers_words() {
     let (progress, _) = expanded(Some(claim("1Gi", bound("1Gi"))), "5Gi", refusing(403, "exceeded quota")).await;
-    assert_eq!(progress, Progress::new(Phase::Failed, "the API server refuses claim pgdata-c-0: exceeded quota"));
+    assert_eq!(progress, Progress::new(ActionPhase::Failed, "the API server refuses claim pgdata-c-0: exceeded quota"));
     let (progress, _) = expanded(Some(claim("1Gi", bound("1Gi"))), "5Gi", refusing(500, "try again")).await;
-    assert_eq!(progress.phase, Phase::Pending);
+    assert_eq!(progress.phase, ActionPhase::Pending);
 }
 
 #[tokio::test]
 async fn what_cannot_be_meant_fails() {
     let (progress, _) = expanded(None, "5Gi", no()).await;
-    assert_eq!(progress, Progress::new(Phase::Failed, "there is no claim pgdata-c-0"));
+    assert_eq!(progress, Progress::new(ActionPhase::Failed, "there is no claim pgdata-c-0"));
     let (progress, _) = expanded(None, "much", no()).await;
     assert_eq!(progress.message, "\"much\" is no quantity: write a size as in 5Gi");
 }
@@ -158,6 +162,6 @@ async fn what_cannot_be_meant_fails() {
 #[test]
 fn what_is_not_executed_is_refused_by_name() {
     let progress = refused("modify-volume");
-    assert_eq!(progress.phase, Phase::Refused);
+    assert_eq!(progress.phase, ActionPhase::Refused);
     assert!(progress.message.starts_with("modify-volume is not executed by this operator"));
 }

@@ -1,18 +1,18 @@
 //! Promises about which statements make the roles true.
 
-use pgloom_decide::role::{Flags, Origin, PasswordSource, SecretPlace};
+use pgloom_decide::role::{Attributes, Origin, PasswordSource, SecretPlace};
 
 use super::*;
 
-fn role(name: &str, flags: &[&str]) -> Role {
-    let flags = Flags::parse(flags).unwrap();
-    let login = flags.grants(Attribute::Login);
+fn role(name: &str, words: &[&str]) -> Role {
+    let attributes = Attributes::parse(words).unwrap();
+    let login = attributes.grants(Attribute::Login);
     Role {
         name: name.into(),
         origin: Origin::Manifest,
         secret: login.then(SecretPlace::default),
         password: PasswordSource::Generated,
-        flags,
+        attributes,
         member_of: BTreeSet::new(),
         admin: None,
         parameters: BTreeMap::new(),
@@ -73,7 +73,7 @@ fn a_role_without_a_password_is_created_with_none() {
 fn the_replication_user_follows_its_secret_and_is_never_created() {
     let standby = Role {
         origin: Origin::System,
-        flags: Flags::default(),
+        attributes: Attributes::default(),
         secret: Some(SecretPlace::default()),
         ..group("standby")
     };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use pgloom_api::postgresql::with_defaults;
 use pgloom_decide::role::CredentialRequest;
 
 use super::*;
@@ -9,14 +10,10 @@ use super::*;
 fn prepared() -> Sources {
     let databases = serde_json::json!({"pgloom_test_bar": {
         "defaultUsers": true,
-        "extensions": {"pgcrypto": "data", "hstore": null},
+        "extensions": {"pgcrypto": "data", "hstore": ""},
         "schemas": {"data": {"defaultUsers": true}, "history": {"defaultRoles": false}},
     }});
-    Sources {
-        cluster: "acid-test".into(),
-        prepared: Some(serde_json::from_value(databases).unwrap()),
-        ..Sources::default()
-    }
+    Sources { prepared: with_defaults(serde_json::from_value(databases).unwrap(), "acid-test"), ..Sources::default() }
 }
 
 #[tokio::test]

@@ -1,24 +1,27 @@
-//! What every sidecar gets: who and where it is, the database's superuser, its files, and what the platform shares.
+//! Variables and mounts that every sidecar gets: its pod, the database's superuser, the data volume, the shared
+//! volumes.
 
 use pgloom_kit::common::name::secret_name;
 use pgloom_kit::container::{Env, env, env_from_field, env_from_secret, name_of};
-use pgloom_kit::object::{list, text};
-use pgloom_kit::{Notes, Result, Value, invalid};
+use pgloom_kit::json::{list, text};
+use pgloom_kit::{Result, Value, Warnings, invalid};
 
-use crate::{Request, join::Sidecars};
+use crate::Request;
+use crate::merge::Merged;
 
-/// The sidecars with it. The variables come first, and nobody overrides them; the mounts come behind the container's own.
+/// The sidecars with these variables and mounts. The variables are in front of the container's own, which cannot
+/// override them; the mounts are behind the container's own.
 ///
 /// # Errors
 /// If a variable of the manifest has no name.
-pub fn grant(request: &Request, sidecars: Sidecars, notes: &mut Notes) -> Result<Vec<Value>> {
+pub fn inject(request: &Request, sidecars: Merged, warnings: &mut Warnings) -> Result<Vec<Value>> {
     let mut mounts = vec![request.cluster.spec.volume.mount()];
     mounts.extend(request.config.shared.mounts());
     let variables = variables(request);
     let mut containers = Vec::with_capacity(sidecars.0.len());
     for (path, mut container) in sidecars.0 {
         let own = container.get_mut("env").map(Value::take);
-        container["env"] = Value::Array(joined(&path, &variables, own, notes)?);
+        container["env"] = Value::Array(merged(&path, &variables, own, warnings)?);
         mount(&mut container, &mounts);
         containers.push(container);
     }
@@ -36,24 +39,24 @@ fn variables(request: &Request) -> Vec<Value> {
     ]
 }
 
-fn joined(path: &str, variables: &[Value], own: Option<Value>, notes: &mut Notes) -> Result<Vec<Value>> {
-    let mut joined = Env::of(variables.to_vec());
-    let Some(Value::Array(own)) = own else { return Ok(joined.into_entries()) };
+fn merged(path: &str, variables: &[Value], own: Option<Value>, warnings: &mut Warnings) -> Result<Vec<Value>> {
+    let mut merged = Env::of(variables.to_vec());
+    let Some(Value::Array(own)) = own else { return Ok(merged.into_entries()) };
     for (index, entry) in own.into_iter().enumerate() {
         let name = name_of(&entry).to_owned();
-        let at = [path, ".env[", &index.to_string(), "].name"].concat();
+        let at = format!("{path}.env[{index}].name");
         if name.is_empty() && !path.is_empty() {
-            return Err(invalid(at, "the variable has no name", "write it"));
+            return Err(invalid(at, "the variable has no name", "write its name"));
         }
-        if !joined.add(entry) && !path.is_empty() {
-            let message = ["the variable ", &name, " is already set; this value is not used"].concat();
-            notes.warn(at, message, "remove the entry or give it another name");
+        if !merged.add(entry) && !path.is_empty() {
+            let message = format!("the variable {name} is already set; this value is not used");
+            warnings.warn(at, message, "remove the entry or give it another name");
         }
     }
-    Ok(joined.into_entries())
+    Ok(merged.into_entries())
 }
 
-/// Mounts each where the container mounts nothing itself.
+/// Adds each mount whose path is not in use by the container's own mounts.
 fn mount(container: &mut Value, mounts: &[Value]) {
     if !container["volumeMounts"].is_array() {
         container["volumeMounts"] = list([]);
