@@ -1,10 +1,11 @@
 //! Credentials: the Secrets that a cluster needs, and the writes that create or change them.
 //!
-//! A password is generated once and never overwritten, except where it is not ours to keep: an infrastructure role follows
-//! the operator-wide Secret. Planning is pure; randomness comes in as a function.
+//! A password is generated once and never overwritten, except where it is not ours to keep: an infrastructure role
+//! follows the operator-wide Secret. Planning is pure; randomness comes in as a function.
 //!
-//! A Secret is **created** by a plain create with the field manager, not by an apply: an apply of labels later, which must
-//! not mention the data, would otherwise take the data away. [`Wanted::metadata`] is what may be applied at any time.
+//! A Secret is **created** by a plain create with the field manager, not by an apply: an apply of labels later, which
+//! must not mention the data, would otherwise take the data away. [`Wanted::metadata`] is what may be applied at any
+//! time.
 
 mod password;
 mod plan;
@@ -33,7 +34,8 @@ pub const USER_LIST: &str = "userlist.txt";
 pub struct Naming {
     /// `secret_name_template` of the operator configuration.
     ///
-    /// See [`secret_name_template`](https://postgres-operator.readthedocs.io/en/latest/reference/operator_parameters/#kubernetes-resources).
+    /// See
+    /// [`secret_name_template`](https://postgres-operator.readthedocs.io/en/latest/reference/operator_parameters/#kubernetes-resources).
     pub template: String,
     /// The cluster's name.
     pub cluster: String,
@@ -123,7 +125,8 @@ impl Wanted {
     }
 }
 
-/// The Secrets that a cluster needs: those of its roles by name, then the user lists. Of two with one name the first stays.
+/// The Secrets that a cluster needs: those of its roles by name, then the user lists. Of two with one name the first
+/// stays.
 #[must_use]
 pub fn wanted(roles: &Roles, user_lists: &[UserListRequest], naming: &Naming) -> (Vec<Wanted>, Vec<Finding>) {
     let of_roles = roles.roles.values().filter_map(|role| of_role(role, naming));

@@ -45,7 +45,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// All objects in the order of applying, as `pgloom render` prints them: with placeholders, Secrets without their passwords.
+    /// All objects in the order of applying, as `pgloom render` prints them: with placeholders, Secrets without their
+    /// passwords.
     pub fn documents(&self) -> Vec<Value> {
         let objects = self.objects.iter().map(|desired| desired.object.clone());
         let secrets = self.secrets.iter().map(Wanted::object);
@@ -143,11 +144,8 @@ fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<V
 fn forgery(object: &Value) -> Option<Finding> {
     let path = placeholder::forged(object)?;
     let key = ObjectKey::of(object);
-    let object = ObjectRef {
-        api_version: key.api_version.to_owned(),
-        kind: key.kind.to_owned(),
-        name: key.name.to_owned(),
-    };
+    let object =
+        ObjectRef { api_version: key.api_version.to_owned(), kind: key.kind.to_owned(), name: key.name.to_owned() };
     Some(placeholder::forgery().at(path).of(object).remedy("write the value itself there"))
 }
 

@@ -1,9 +1,9 @@
-//! Decides what one cluster is to be: values in, values out. No client, no clock, no random number; the manifest of this
-//! crate names none of them, so no line of it can use one.
+//! Decides what one cluster is to be: values in, values out. No client, no clock, no random number; the manifest of
+//! this crate names none of them, so no line of it can use one.
 //!
-//! The operator, `pgloom render` and every test call [`decide`] with the manifest, the operator configuration, what exists
-//! ([`Observed`]) and the pipeline, and get a [`Plan`] or an [`Error`]. What of an update or a report is a pure function
-//! of what was read is here as well: [`rollout`], [`status`], [`credential::plan`].
+//! The operator, `pgloom render` and every test call [`decide`] with the manifest, the operator configuration, what
+//! exists ([`Observed`]) and the pipeline, and get a [`Plan`] or an [`Error`]. What of an update or a report is a pure
+//! function of what was read is here as well: [`rollout`], [`status`], [`credential::plan`].
 
 pub mod api_defaults;
 pub mod apply_order;

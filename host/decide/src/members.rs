@@ -90,8 +90,8 @@ impl Members {
         }
     }
 
-    /// The members for the status. `patroni` is the answer of the leader's Patroni; `None` if it was not asked or did not
-    /// answer, and then the role is that of the pod's label and Patroni's other fields are absent.
+    /// The members for the status. `patroni` is the answer of the leader's Patroni; `None` if it was not asked or did
+    /// not answer, and then the role is that of the pod's label and Patroni's other fields are absent.
     ///
     /// At rest this changes nothing, although the lag changes all the time: [`shown_lag`] rounds it down.
     pub fn status(&self, patroni: Option<&Cluster>) -> Vec<MemberStatus> {
@@ -126,8 +126,8 @@ fn status_of(member: &Member, patroni: Option<&Cluster>) -> MemberStatus {
     }
 }
 
-/// A lag rounded down to 0 or to 16 MiB times a power of 16. The exact lag differs at every look, and each difference would
-/// be a write of the status; a step of 16 changes only when a replica falls behind or catches up.
+/// A lag rounded down to 0 or to 16 MiB times a power of 16. The exact lag differs at every look, and each difference
+/// would be a write of the status; a step of 16 changes only when a replica falls behind or catches up.
 fn shown_lag(bytes: u64) -> u64 {
     let mut step = LAG_STEP;
     if bytes < step {

@@ -14,7 +14,8 @@ use crate::kind::{Kind, ObjectKey};
 use crate::role::{Definition, InfrastructureRole, Source, Team, infrastructure_definitions, read_infrastructure};
 use crate::transform::{hash_secret, transform};
 
-/// What exists for one cluster. There are no secret values in it but those of infrastructure roles, which print as nothing.
+/// What exists for one cluster. There are no secret values in it but those of infrastructure roles, which print as
+/// nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// The cluster's own objects and those that steps name; a Secret's values are hashes.
@@ -39,8 +40,8 @@ impl Observed {
         Self { objects: transformed.collect(), ..Self::default() }
     }
 
-    /// What files of existing objects show of one cluster: what carries its labels, what steps name for its manifest, and the
-    /// infrastructure roles. `own` is the operator's namespace.
+    /// What files of existing objects show of one cluster: what carries its labels, what steps name for its manifest,
+    /// and the infrastructure roles. `own` is the operator's namespace.
     pub fn in_files(existing: &[Value], manifest: &Value, config: &Config, pipeline: &Pipeline, own: &str) -> Self {
         let cluster = ObjectKey::of(manifest);
         let label = config.text("cluster_name_label");
@@ -76,8 +77,8 @@ impl Observed {
         }
     }
 
-    /// Takes the infrastructure roles from existing objects, as `pgloom render` and tests have them; `own` is the operator's
-    /// namespace.
+    /// Takes the infrastructure roles from existing objects, as `pgloom render` and tests have them; `own` is the
+    /// operator's namespace.
     pub fn read_infrastructure(&mut self, config: &Config, own: &str, existing: &[Value]) {
         let source = |definition: Definition| {
             let (namespace, name) = definition.secret.split_once('/').unwrap_or((own, &definition.secret));

@@ -1,5 +1,5 @@
-//! Patroni's answers as types, and pure functions of them: the candidate of a switchover ([`candidate`]), the member that
-//! is restarted next ([`restart_next`]), the patch of a configuration ([`difference`]).
+//! Patroni's answers as types, and pure functions of them: the candidate of a switchover ([`candidate`]), the member
+//! that is restarted next ([`restart_next`]), the patch of a configuration ([`difference`]).
 
 mod candidate;
 mod configuration;

@@ -1,8 +1,8 @@
 //! The plans of the clusters that were reconciled last, reused while nothing changed that they depend on.
 //!
-//! A decision calls every plugin of the pipeline, which is most of the work of a reconcile, and most reconciles come from
-//! events that change nothing of its input, as when a pod becomes ready. The cache is keyed by a hash instead of the input
-//! itself: the input is as large as all objects of the cluster.
+//! A decision calls every plugin of the pipeline, which is most of the work of a reconcile, and most reconciles come
+//! from events that change nothing of its input, as when a pod becomes ready. The cache is keyed by a hash instead of
+//! the input itself: the input is as large as all objects of the cluster.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -48,9 +48,9 @@ impl Key {
     }
 }
 
-/// SHA-256 as a hasher. A collision would apply the plan of another manifest, so a hash that an author of manifests could
-/// collide, as SipHash with its 64 bits and known key, is not enough. `Hash` writes a few bytes at a time, and SHA-256 is
-/// slow in that: the bytes are gathered first.
+/// SHA-256 as a hasher. A collision would apply the plan of another manifest, so a hash that an author of manifests
+/// could collide, as SipHash with its 64 bits and known key, is not enough. `Hash` writes a few bytes at a time, and
+/// SHA-256 is slow in that: the bytes are gathered first.
 struct Sha {
     digest: Sha256,
     gathered: [u8; Self::BLOCK],

@@ -1,7 +1,7 @@
 //! The roles of a cluster: gathered from every source, with the origin that decided each of them.
 //!
-//! Pure: what the manifest, the operator configuration, the operator-wide Secrets and the plugins say becomes one sorted
-//! list of [`Role`]s. [`crate::credential`] makes Secrets of it, the operator makes the database hold it.
+//! Pure: what the manifest, the operator configuration, the operator-wide Secrets and the plugins say becomes one
+//! sorted list of [`Role`]s. [`crate::credential`] makes Secrets of it, the operator makes the database hold it.
 
 mod gather;
 mod infrastructure;

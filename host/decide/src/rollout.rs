@@ -1,7 +1,7 @@
 //! The next step of a rolling update: replicas first, one at a time, then a switchover, the old leader last.
 //!
-//! The StatefulSet is `OnDelete`: a pod takes up a changed template when it is deleted. One step is decided per reconcile
-//! from what exists then; nothing is remembered between steps but how often a switchover failed.
+//! The StatefulSet is `OnDelete`: a pod takes up a changed template when it is deleted. One step is decided per
+//! reconcile from what exists then; nothing is remembered between steps but how often a switchover failed.
 
 mod member;
 mod pod_template;

@@ -1,6 +1,7 @@
 //! The service account of the database pods, and its role binding: one of each in every namespace that has a cluster.
 //!
-//! Both are created where they are missing and never updated or removed: they belong to the namespace, not to a cluster.
+//! Both are created where they are missing and never updated or removed: they belong to the namespace, not to a
+//! cluster.
 
 use serde_json::{Value, json};
 
@@ -21,7 +22,8 @@ pub struct Settings {
 
 /// The annotation that gives the pods of a service account an AWS role.
 ///
-/// See [IAM roles for service accounts](https://docs.aws.amazon.com/eks/latest/userguide/associate-service-account-role.html).
+/// See [IAM roles for service
+/// accounts](https://docs.aws.amazon.com/eks/latest/userguide/associate-service-account-role.html).
 const ROLE: &str = "eks.amazonaws.com/role-arn";
 
 /// Why a definition cannot be used.

@@ -1,5 +1,5 @@
-//! The status of a `postgresql` object, from what a reconcile found and the status before. A pure function: the time comes
-//! in as an argument.
+//! The status of a `postgresql` object, from what a reconcile found and the status before. A pure function: the time
+//! comes in as an argument.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{self as meta, Time};
 use pgloom_api::ActionPhase;
@@ -16,7 +16,8 @@ pub enum Outcome {
     Failed,
     /// Something is not finished.
     Underway {
-        /// Whether the operator changes what runs, as in a rolling update, in contrast to a pod that restarts by itself.
+        /// Whether the operator changes what runs, as in a rolling update, in contrast to a pod that restarts by
+        /// itself.
         changing: bool,
     },
     /// Everything is as desired.
@@ -110,8 +111,8 @@ pub fn status(before: &PostgresqlStatus, found: &Found, now: &Time) -> Postgresq
     }
 }
 
-/// The merge patch that turns the stored status into `after`; `None` if they are equal. `before` is as the API server has
-/// it, so that the patch also removes fields that this version does not know.
+/// The merge patch that turns the stored status into `after`; `None` if they are equal. `before` is as the API server
+/// has it, so that the patch also removes fields that this version does not know.
 ///
 /// # Errors
 /// If `after` cannot be written as JSON, which none of its types allows.

@@ -1,5 +1,5 @@
-//! What the host keeps of an existing object: all that a decision depends on and nothing else, so that a thousand clusters
-//! fit into memory.
+//! What the host keeps of an existing object: all that a decision depends on and nothing else, so that a thousand
+//! clusters fit into memory.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
 use serde_json::{Map, Value, from_value, json};
@@ -64,7 +64,8 @@ pub fn is_predecessor(entry: &Value) -> bool {
     is_entry_of(entry, PREDECESSOR, "Update") || is_entry_of(entry, MANAGER, "Update")
 }
 
-/// Whether an entry of the managed fields is of that manager and operation, and of the object itself, not of a subresource.
+/// Whether an entry of the managed fields is of that manager and operation, and of the object itself, not of a
+/// subresource.
 ///
 /// See [managed fields](https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management).
 pub fn is_entry_of(entry: &Value, manager: &str, operation: &str) -> bool {
@@ -94,8 +95,8 @@ fn drop_annotation(metadata: &mut Map<String, Value>, name: &str) {
     }
 }
 
-/// Patroni writes its position into the annotation `status` of its pod every few seconds. Of the rest the decisions need the
-/// node, the address, the readiness and why containers wait.
+/// Patroni writes its position into the annotation `status` of its pod every few seconds. Of the rest the decisions
+/// need the node, the address, the readiness and why containers wait.
 fn pod(object: &mut Value, whole: bool) {
     let Some(fields) = object.as_object_mut() else { return };
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {

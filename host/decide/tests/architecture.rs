@@ -1,5 +1,5 @@
-//! The shape of the host is what ARCHITECTURE.md and the operator's lib.rs say: the code map is complete, no room of the
-//! operator uses one above it, and what decides has no way to a client, a clock or a random number.
+//! The shape of the host is what ARCHITECTURE.md and the operator's lib.rs say: the code map is complete, no room of
+//! the operator uses one above it, and what decides has no way to a client, a clock or a random number.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::BTreeSet;
@@ -90,8 +90,8 @@ fn first_names(list: &str) -> Vec<String> {
     names
 }
 
-/// Arrows that do not go down, as sentences. `sources` are rooms with their source texts. Where every arrow goes down there
-/// is no circle.
+/// Arrows that do not go down, as sentences. `sources` are rooms with their source texts. Where every arrow goes down
+/// there is no circle.
 fn upward_arrows(order: &[String], sources: &[(String, String)]) -> Vec<String> {
     let rank = |room: &str| order.iter().position(|ordered| ordered == room);
     let mut faults = Vec::new();

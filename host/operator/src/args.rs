@@ -14,7 +14,7 @@ pub struct Args {
     /// The kubeconfig's context
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
-    /// Namespaces to watch, separated by commas; '*' means all. Without it `watched_namespace` of the configuration decides
+    /// Namespaces to watch, separated by commas; '*' means all. Without it: `watched_namespace` of the configuration
     #[arg(long, env = "WATCHED_NAMESPACE", value_name = "NAMES")]
     pub namespaces: Option<String>,
     /// The operator's own namespace; without it that of the service account, then that of the kubeconfig
@@ -23,7 +23,7 @@ pub struct Args {
     /// The ConfigMap with the operator configuration, as [namespace/]name
     #[arg(long, env = "CONFIG_MAP_NAME", value_name = "NAME")]
     pub config_map: Option<String>,
-    /// The OperatorConfiguration object with the operator configuration, as [namespace/]name; it comes before a ConfigMap
+    /// The OperatorConfiguration with the operator configuration, as [namespace/]name; it comes before a ConfigMap
     #[arg(long, env = "POSTGRES_OPERATOR_CONFIGURATION_OBJECT", value_name = "NAME")]
     pub config_object: Option<String>,
     /// The pipeline document; it is read again when it or a plugin changes
@@ -167,7 +167,8 @@ impl TryFrom<Args> for Config {
     }
 }
 
-/// Reads a list of namespaces as `watched_namespace` gives it: `*`, or names separated by commas. `None` if it names none.
+/// Reads a list of namespaces in the form of `watched_namespace`: `*`, or names separated by commas; `None` if it
+/// names none.
 pub fn namespaces(text: &str) -> Option<Namespaces> {
     let names: Vec<String> =
         text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();

@@ -10,7 +10,7 @@ use futures::{FutureExt, StreamExt};
 use kube::api::{ApiResource, DynamicObject};
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::runtime::controller::{self, ReconcileRequest, applier};
+use kube::runtime::controller::{self, Action, ReconcileRequest, applier};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::Event;
 use kube::{Client, ResourceExt};
@@ -37,7 +37,8 @@ use crate::serve::metrics::Metrics;
 use crate::settings::{self, Loader, Settings};
 use crate::state::ClusterStates;
 
-/// How many clusters are observed and written at the same time. What waits for a database or for Patroni does not count.
+/// How many clusters are observed and written at the same time. What waits for a database or for Patroni does not
+/// count.
 const SLOTS: usize = 32;
 /// How long reconciles may go on after the signal to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
@@ -213,7 +214,8 @@ async fn shutdown_grace(stop: impl Future<Output = ()>) {
     tokio::time::sleep(SHUTDOWN_GRACE).await;
 }
 
-/// Reconciles every cluster that is sent to `triggers`, each by itself, until the signal to stop and the end of what runs.
+/// Reconciles every cluster that is sent to `triggers`, each by itself, until the signal to stop and the end of what
+/// runs.
 async fn reconcile_all(
     context: Arc<Context>,
     mut health: Health,
@@ -238,7 +240,9 @@ async fn reconcile_all(
         async move {
             let key = key_of(&object);
             let result = reconcile(&context, &key).await;
-            if context.store.manifest(&key).is_none() {
+            // A reconcile that waits for new watches is requeued: a manifest that they have not listed yet is not gone.
+            let ended = result.as_ref().is_ok_and(|action| *action == Action::await_change());
+            if ended && context.store.manifest(&key).is_none() {
                 known.forget(&object);
             }
             result
@@ -311,7 +315,8 @@ struct Wanted {
     own: String,
 }
 
-/// Keeps the wanted watches running as the settings change, and sets the operator ready when everything has been listed.
+/// Keeps the wanted watches running as the settings change, and sets the operator ready when everything has been
+/// listed.
 async fn keep_watching(
     mut watches: Watches,
     mut settings: watch::Receiver<Settings>,

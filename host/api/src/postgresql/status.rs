@@ -22,7 +22,7 @@ pub struct PostgresqlStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// The conditions of the operator, `ActionsDone`, `Applied`, `DatabaseSynced`, `Ready`, `RolledOut` and `Valid`, and those of plugins.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
     /// The pod that leads.
@@ -38,11 +38,11 @@ pub struct PostgresqlStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_selector: Option<String>,
     /// The pods, with the answer of the leader's Patroni at the last reconcile.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub members: Vec<MemberStatus>,
     /// The actions that plugins request.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["step", "key"]))]
     pub actions: Vec<ActionStatus>,
 }

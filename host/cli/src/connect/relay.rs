@@ -132,7 +132,7 @@ where
 async fn ended(path: &mut Path, first_message: &[u8]) -> First {
     match path.error.as_mut().await {
         Some(error) => First::Failure(anyhow!(error)),
-        None if first_message.is_empty() || is_cancel_request(first_message) => First::End,
+        None if is_cancel_request(first_message) => First::End,
         None => First::Failure(anyhow!("the database closed the connection")),
     }
 }

@@ -15,8 +15,8 @@ pub enum NoCandidate {
     NoneFit(String),
 }
 
-/// The best candidate: a synchronous replica, then the replica with the lowest lag, then by name. `among` are the members
-/// that may be chosen; `None` means any.
+/// The best candidate: a synchronous replica, then the replica with the lowest lag, then by name. `among` are the
+/// members that may be chosen; `None` means any.
 ///
 /// # Errors
 /// If there is none, with the reason for each.
@@ -31,9 +31,10 @@ pub fn candidate<'a>(cluster: &'a Cluster, among: Option<&BTreeSet<String>>) -> 
             Some(reason) => reasons.push(format!("{} {reason}", replica.name)),
         }
     }
-    // A synchronous replica has every committed transaction, so it comes before one with a lower lag: the lag is a sample of
-    // the last loop of Patroni, and what was committed since may be missing from an asynchronous replica. In synchronous
-    // mode Patroni refuses any other candidate. An unknown lag is the worst; the name makes the answer the same every time.
+    // A synchronous replica has every committed transaction, so it comes before one with a lower lag: the lag is a
+    // sample of the last loop of Patroni, and what was committed since may be missing from an asynchronous replica. In
+    // synchronous mode Patroni refuses any other candidate. An unknown lag is the worst; the name makes the answer the
+    // same every time.
     let rank = |member: &&Member| {
         let waited_for = member.role == Role::SyncStandby;
         (!waited_for, member.lag.unwrap_or(u64::MAX), member.name.clone())

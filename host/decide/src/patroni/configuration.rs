@@ -37,7 +37,8 @@ pub fn difference(current: &Value, wanted: &Value) -> Option<Value> {
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
-/// Whether `wanted` lowers a limit that a replica must not have lower than its leader: then the leader is restarted first.
+/// Whether `wanted` lowers a limit that a replica must not have lower than its leader: then the leader is restarted
+/// first.
 #[must_use]
 pub fn lowers_a_limit(current: &Value, wanted: &Value) -> bool {
     let limit = |of: &Value, name: &str| text(&of["postgresql"]["parameters"][name])?.parse::<u64>().ok();

@@ -104,8 +104,8 @@ struct Details {
     admin_role: Option<String>,
 }
 
-/// Reads the roles of all sources. What cannot be used is left out with a warning, because one bad entry must not hold every
-/// cluster.
+/// Reads the roles of all sources. What cannot be used is left out with a warning, because one bad entry must not hold
+/// every cluster.
 #[must_use]
 pub fn read(sources: &[Source]) -> (Vec<InfrastructureRole>, Vec<Finding>) {
     let mut findings = Vec::new();

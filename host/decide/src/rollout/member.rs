@@ -49,10 +49,11 @@ impl Role {
         }
     }
 
-    /// The role by the value of the label. Patroni before 4.0 and images that set `leader_label_value` write `master` for the
-    /// leader; the operator reads it and does not use the word otherwise.
+    /// The role by the value of the label. Patroni before 4.0 and images that set `leader_label_value` write `master`
+    /// for the leader; the operator reads it and does not use the word otherwise.
     ///
-    /// See [`kubernetes.leader_label_value`](https://patroni.readthedocs.io/en/latest/yaml_configuration.html#kubernetes).
+    /// See
+    /// [`kubernetes.leader_label_value`](https://patroni.readthedocs.io/en/latest/yaml_configuration.html#kubernetes).
     fn from_label(value: &str) -> Option<Self> {
         match value {
             "master" | "primary" | "standby_leader" => Some(Self::Leader),

@@ -1,8 +1,8 @@
 //! Whether a pod runs what a template says, whatever revision it was made from.
 //!
-//! A StatefulSet's revision changes with any change of its template's text, as with the order of its fields. A pod whose
-//! specification is the same does not need a restart, so the fields are compared. What the API server and its controllers
-//! add to every pod is ignored.
+//! A StatefulSet's revision changes with any change of its template, as when a new version of Kubernetes adds a default.
+//! A pod whose specification is the same does not need a restart, so the fields are compared. What the API server and its
+//! controllers add to every pod is ignored.
 //!
 //! Specifications are compared as JSON trees on purpose: a field that a later Kubernetes adds to the types is compared
 //! without a line of code here, and a comparison field by field would miss it and leave pods with an old template.
@@ -14,13 +14,14 @@ use serde_json::Value;
 
 use crate::api_defaults::{POD_LABELS, TOKEN_PATH, is_added_toleration};
 
-/// Fields of the pod's specification that nothing but the template sets. The pod has many fields that the template does not
-/// state, as `nodeName`; only in these does an absence in the template mean that the pod is outdated.
+/// Fields of the pod's specification that nothing but the template sets. The pod has many fields that the template does
+/// not state, as `nodeName`; only in these does an absence in the template mean that the pod is outdated.
 const SET_BY_THE_TEMPLATE_ONLY: [&str; 5] =
     ["affinity", "initContainers", "topologySpreadConstraints", "hostAliases", "dnsConfig"];
 
-/// The first difference between a pod and a template, both as the API server completes them, as in `containers[postgres].image`;
-/// `None` if the pod runs the template. With `lazy` another image of the first container is no difference.
+/// The first difference between a pod and a template, both as the API server completes them, as in
+/// `containers[postgres].image`; `None` if the pod runs the template. With `lazy` another image of the first container
+/// is no difference.
 pub fn difference(template: &PodTemplateSpec, pod: &Pod, role_label: &str, lazy: bool) -> Option<String> {
     let of_template = template.metadata.clone().unwrap_or_default();
     let of_pod = &pod.metadata;

@@ -1,7 +1,7 @@
 //! Leader election: of several operators one writes, the one that holds the Lease.
 //!
-//! The holder renews every two seconds and stops writing when it could not for ten; another may take the Lease when it has
-//! seen no renewal for fifteen. Time is measured by each process for itself, so clocks need not agree.
+//! The holder renews every two seconds and stops writing when it could not for ten; another may take the Lease when it
+//! has seen no renewal for fifteen. Time is measured by each process for itself, so clocks need not agree.
 
 use std::time::{Duration, Instant};
 

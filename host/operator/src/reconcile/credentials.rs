@@ -18,9 +18,9 @@ use crate::execute::task::fingerprint;
 use crate::report::Event;
 
 impl Reconciliation<'_> {
-    /// Creates the Secrets that are missing, and lets those of infrastructure roles follow. Where nothing has changed since
-    /// the last reconcile nothing is read.
-    /// `warnings` gets what people should know, also where a later write fails.
+    /// Creates the Secrets that are missing, and lets those of infrastructure roles follow. Where nothing has changed
+    /// since the last reconcile nothing is read. `warnings` gets what people should know, also where a later write
+    /// fails.
     pub async fn ensure_credentials(
         &self,
         plan: &Plan,

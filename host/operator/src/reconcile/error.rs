@@ -102,8 +102,8 @@ impl Error {
         }
     }
 
-    /// When to try again after so many failures in a row, `repair` at the latest. What only people can mend is tried again
-    /// after `repair`: an edit of the manifest is watched, but not every object that the manifest names.
+    /// When to try again after so many failures in a row, `repair` at the latest. What only people can mend is tried
+    /// again after `repair`: an edit of the manifest is watched, but not every object that the manifest names.
     pub fn requeue(&self, failures: u32, repair: Duration) -> Action {
         match self {
             Self::Decide(decide::Error::Manifest(_) | decide::Error::Configuration(_))

@@ -111,8 +111,8 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
 }
 
 impl Reconciliation<'_> {
-    /// The steps in their order. Each takes what those before it returned, and a step that fails ends the reconcile; what
-    /// was returned until then is in `steps` for the report.
+    /// The steps in their order. Each takes what those before it returned, and a step that fails ends the reconcile;
+    /// what was returned until then is in `steps` for the report.
     async fn run(&self, teams: Teams, steps: &mut Steps) -> Result<(), Error> {
         let slot = self.context.slots.acquire().await;
         steps.members = self.members();

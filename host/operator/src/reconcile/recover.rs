@@ -1,9 +1,9 @@
 //! Passwords of the system users whose Secrets were deleted.
 //!
-//! The database has the superuser's password from its initialisation, and running members replicate with the one they were
-//! started with. So a Secret that was deleted is created again with the password that it had: the one that the operator
-//! remembers, or the one in the environment of a running member, if the operator has the right to run `printenv` in its pod.
-//! Only a password that is in neither place is generated.
+//! The database has the superuser's password from its initialisation, and running members replicate with the one they
+//! were started with. So a Secret that was deleted is created again with the password that it had: the one that the
+//! operator remembers, or the one in the environment of a running member, if the operator has the right to run
+//! `printenv` in its pod. Only a password that is in neither place is generated.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -70,8 +70,8 @@ impl Reconciliation<'_> {
                 Ok(password) => drop(recovered.insert(username.clone(), password)),
                 Err(error) => {
                     let note = format!(
-                        "the Secret of \"{username}\" was gone and gets a new password, which the database may not know: {}; \
-                        set the former password in the Secret, or that of the Secret in the database",
+                        "the Secret of \"{username}\" was gone and gets a new password, which the database may not \
+                        know: {}; set the former password in the Secret, or that of the Secret in the database",
                         error_chain(&error)
                     );
                     warn!(username, error = %error_chain(&error), "former password not recovered");

@@ -85,9 +85,8 @@ impl Reconciliation<'_> {
         let before =
             self.context.store.manifest(self.key).map(|kept| kept.object()["status"].clone()).unwrap_or_default();
         let patroni = self.ask_leader(&steps.members).await;
-        let found = self.found(steps, summary, patroni.as_ref());
         let typed = read(&before);
-        let after = status::status(&typed, &found, &now());
+        let after = status::status(&typed, &self.found(steps, summary, patroni.as_ref()), &now());
         let phase = Some(after.cluster_status).filter(|phase| !phase.is_unknown());
         self.context.count(&self.state, phase.map(|phase| phase.to_string()));
         if let Ok(Some(patch)) = status::patch(&before, &after)
@@ -196,16 +195,6 @@ impl Summary {
     }
 }
 
-fn outcome(failures: &[Error], synchronized: Option<&Synchronized>, underway: Option<&Underway>) -> Outcome {
-    match (failures, underway) {
-        ([Error::Decide(pgloom_decide::Error::Manifest(_)), ..], _) => Outcome::Invalid,
-        ([_, ..], _) => Outcome::Failed,
-        ([], _) if synchronized.is_some_and(Synchronized::failed) => Outcome::Failed,
-        ([], Some(Underway { changing, .. })) => Outcome::Underway { changing: *changing },
-        ([], None) => Outcome::Done,
-    }
-}
-
 /// A stored status. Reading it never fails.
 fn read(stored: &Value) -> PostgresqlStatus {
     PostgresqlStatus::deserialize(stored).unwrap_or_default()
@@ -214,6 +203,16 @@ fn read(stored: &Value) -> PostgresqlStatus {
 /// The current time in whole seconds, as the status holds it.
 pub fn now() -> Time {
     Time(Timestamp::now().round(Unit::Second).unwrap_or_default())
+}
+
+fn outcome(failures: &[Error], synchronized: Option<&Synchronized>, underway: Option<&Underway>) -> Outcome {
+    match (failures, underway) {
+        ([Error::Decide(pgloom_decide::Error::Manifest(_)), ..], _) => Outcome::Invalid,
+        ([_, ..], _) => Outcome::Failed,
+        ([], _) if synchronized.is_some_and(Synchronized::failed) => Outcome::Failed,
+        ([], Some(Underway { changing, .. })) => Outcome::Underway { changing: *changing },
+        ([], None) => Outcome::Done,
+    }
 }
 
 /// How a failed step is reported.

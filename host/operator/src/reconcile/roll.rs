@@ -88,8 +88,8 @@ impl Reconciliation<'_> {
         self.take(step, members, rolled).await
     }
 
-    /// The members, with what the cache does not hold: which of them run another template and, if any does, what Patroni
-    /// says of each.
+    /// The members, with what the cache does not hold: which of them run another template and, if any does, what
+    /// Patroni says of each.
     async fn with_state(&self, set: &StatefulSet, revision: &str, members: &Members) -> Result<Vec<Member>, Error> {
         let mut with_state = members.all.clone();
         for (member, pod) in with_state.iter_mut().zip(&members.pods) {

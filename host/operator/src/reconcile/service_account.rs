@@ -14,8 +14,8 @@ use super::Reconciliation;
 use crate::cache::api_resource;
 
 impl Reconciliation<'_> {
-    /// Creates what is missing. A failure is logged only: the operator need not have the right to create these objects, as
-    /// an administrator may create them in advance.
+    /// Creates what is missing. A failure is logged only: the operator need not have the right to create these objects,
+    /// as an administrator may create them in advance.
     pub async fn ensure_service_account(&self, plan: &Plan) {
         if self.was_seen_recently() {
             return;
@@ -31,8 +31,8 @@ impl Reconciliation<'_> {
         accounts.insert(self.key.namespace.to_string(), Instant::now());
     }
 
-    /// Whether they were seen less than a resync period ago. They are not watched, and without them no pod can be created:
-    /// as long as pods are missing they are read at every reconcile.
+    /// Whether they were seen less than a resync period ago. They are not watched, and without them no pod can be
+    /// created: as long as pods are missing they are read at every reconcile.
     fn was_seen_recently(&self) -> bool {
         let has_every_pod = |set: StatefulSet| {
             let (wanted, found) = (set.spec.and_then(|spec| spec.replicas), set.status.map(|status| status.replicas));

@@ -81,7 +81,8 @@ impl Recorder {
     }
 }
 
-/// The recorder counts events of the same action as one and keeps the first one's note. So another note is another action.
+/// The recorder counts events of the same action as one and keeps the first one's note. So another note is another
+/// action.
 fn action(event: &Event) -> String {
     let mut hasher = DefaultHasher::new();
     event.note.hash(&mut hasher);

@@ -15,7 +15,8 @@ use super::source::Found;
 /// The time between two polls.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// What tells one version of the files from another: the document's bytes, and each plugin file's size and time of change.
+/// What tells one version of the files from another: the document's bytes, and each plugin file's size and time of
+/// change.
 type FileVersion = (Vec<u8>, Vec<(PathBuf, u64, Option<SystemTime>)>);
 
 /// Reads a document.

@@ -1,5 +1,5 @@
-//! The operator configuration and the pipeline in use: read at start, followed while running, and replaced only by what can
-//! be used. A bad new one leaves the good running one in place and is reported by the log, an event and a metric.
+//! The operator configuration and the pipeline in use: read at start, followed while running, and replaced only by what
+//! can be used. A bad new one leaves the good running one in place and is reported by the log, an event and a metric.
 
 mod file;
 mod source;
