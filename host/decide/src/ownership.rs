@@ -148,9 +148,7 @@ impl Identity {
         let is_patronis = rest.is_some_and(|rest| PATRONI.contains(&rest));
         match kind {
             "StatefulSet" => rest == Some(""),
-            "Service" => {
-                matches!(rest, Some("" | "-repl" | "-pooler" | "-pooler-repl")) || is_patronis
-            }
+            "Service" => matches!(rest, Some("" | "-repl" | "-pooler" | "-pooler-repl")) || is_patronis,
             "Endpoints" => matches!(rest, Some("" | "-repl")) || is_patronis,
             "ConfigMap" => is_patronis,
             "Deployment" => matches!(rest, Some("-pooler" | "-pooler-repl")),

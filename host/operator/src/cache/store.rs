@@ -201,10 +201,10 @@ impl Store {
     }
 
     /// Keeps the answer of a write, so that the next decision need not wait for the watch.
-    pub fn record_write(&self, key: &ClusterKey, object: Value) {
+    pub fn record_write(&self, object: Value) {
         let mut inner = self.inner.write();
         let Some(kind) = Kind::of(&object) else { return };
-        if let Some(number) = inner.watch_of(&kind, &key.namespace) {
+        if let Some(number) = inner.watch_of(&kind, ObjectKey::of(&object).namespace) {
             inner.put(number, object, true);
         }
     }
@@ -442,7 +442,7 @@ mod tests {
         let store = Store::default();
         let watch = store.open(services());
         store.apply_watcher_event(watch, Event::Apply(service("a", 1, 1)));
-        store.record_write(&ClusterKey::new("ns", "c"), service("a", 5, 2));
+        store.record_write(service("a", 5, 2));
         assert!(store.apply_watcher_event(watch, Event::Apply(service("a", 4, 1))).is_empty());
         assert_eq!(store.objects(&ClusterKey::new("ns", "c"))[0].object()["spec"]["port"], 2);
         store.apply_watcher_event(watch, Event::Delete(service("a", 6, 2)));
@@ -464,7 +464,7 @@ mod tests {
         assert_eq!(store.apply_watcher_event(watch, Event::Apply(relabelled("a", 2, "d"))), [c.clone(), d.clone()]);
         assert_eq!((store.objects(&c).len(), store.objects(&d).len()), (0, 1));
         // The answer to a write from before does not bring it back.
-        store.record_write(&c, service("a", 1, 1));
+        store.record_write(service("a", 1, 1));
         assert_eq!((store.objects(&c).len(), store.objects(&d).len()), (0, 1));
         assert_eq!(store.apply_watcher_event(watch, Event::Delete(relabelled("a", 3, "d"))), [d.clone()]);
         assert!(store.objects(&d).is_empty());
@@ -485,10 +485,10 @@ mod tests {
         let watch = store.open(services());
         store.apply_watcher_event(watch, Event::Apply(service("a", 2, 1)));
         store.apply_watcher_event(watch, Event::Delete(service("a", 3, 1)));
-        store.record_write(&ClusterKey::new("ns", "c"), service("a", 2, 1));
+        store.record_write(service("a", 2, 1));
         assert!(names(&store).is_empty());
         // One that is newer than all that was reported is kept, also when the report of a former one's deletion is late.
-        store.record_write(&ClusterKey::new("ns", "c"), service("a", 5, 1));
+        store.record_write(service("a", 5, 1));
         assert_eq!(store.apply_watcher_event(watch, Event::Delete(service("a", 4, 1))), []);
         assert_eq!(names(&store), ["a"]);
     }
