@@ -485,15 +485,14 @@ async fn a_deletion_takes_what_was_made_for_the_cluster_and_nothing_else() {
 
 #[tokio::test]
 async fn secrets_in_other_namespaces_are_deleted_with_their_own_cluster_only() {
-    let secret = |name: &str, uid: &str, home: &str| {
+    let secret = |namespace: &str, name: &str, uid: &str, home: &str| {
         let labels = json!({"application": "spilo", "cluster-name": "acid-orders"});
         let annotations = json!({"pgloom.dev/cluster-uid": uid, "pgloom.dev/cluster-namespace": home});
-        let metadata = json!({"labels": labels, "annotations": annotations});
-        move |namespace: &str| existing(("v1", "Secret"), "secrets", namespace, name, metadata.clone())
+        existing(("v1", "Secret"), "secrets", namespace, name, json!({"labels": labels, "annotations": annotations}))
     };
-    let ours = secret("theirs.app.acid-orders", "u", "ns")("theirs");
+    let ours = secret("theirs", "theirs.app.acid-orders", "u", "ns");
     let of_a_namesake =
-        [secret("ns.app.acid-orders", "v", "theirs")("ns"), secret("app.acid-orders", "v", "theirs")("theirs")];
+        [secret("ns", "ns.app.acid-orders", "v", "theirs"), secret("theirs", "app.acid-orders", "v", "theirs")];
     let objects = [std::slice::from_ref(&ours), of_a_namesake.as_slice()].concat();
     let api_server = FakeApiServer::new();
     delete_wholly(&api_server, &objects, json!({})).await;

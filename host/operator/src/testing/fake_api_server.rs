@@ -46,12 +46,7 @@ impl FakeApiServer {
         self
     }
 
-    /// Refuses writes to a path, deletions aside, with a status code.
-    pub fn refusing(self, path: &str, code: u16) -> Self {
-        self.refusing_because(path, code, "Refused")
-    }
-
-    /// The same with a message.
+    /// Refuses writes to a path, deletions aside, with a status code and a message.
     pub fn refusing_because(self, path: &str, code: u16, message: &str) -> Self {
         self.inner.lock().unwrap().refused.insert(path.to_owned(), (code, message.to_owned()));
         self
