@@ -62,6 +62,8 @@ pub struct Identity {
     name_label: String,
     /// `cluster_labels`.
     labels: BTreeMap<String, String>,
+    /// The manifest's labels that `inherited_labels` names. Upstream lets them win over `cluster_labels`.
+    inherited: BTreeMap<String, String>,
     secret_name_template: String,
     pdb_name_format: String,
     logical_backup_job_prefix: String,
@@ -72,6 +74,7 @@ impl Identity {
     pub fn of(manifest: &Value, config: &Config) -> Self {
         let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let labels = config.map("cluster_labels").into_iter();
+        let inherited = config.list("inherited_labels").into_iter();
         Self {
             namespace: text("/metadata/namespace"),
             name: text("/metadata/name"),
@@ -79,6 +82,7 @@ impl Identity {
             team: text("/spec/teamId"),
             name_label: config.text("cluster_name_label").to_owned(),
             labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            inherited: inherited.filter_map(|key| Some((key.to_owned(), label(manifest, key)?.to_owned()))).collect(),
             secret_name_template: config.text("secret_name_template").to_owned(),
             pdb_name_format: config.text("pdb_name_format").to_owned(),
             logical_backup_job_prefix: config.text("logical_backup_job_prefix").to_owned(),
@@ -135,7 +139,9 @@ impl Identity {
         let ObjectKey { kind, namespace, name, .. } = ObjectKey::of(object);
         let is_labelled = |(key, value): (&String, &String)| {
             let found = label(object, key);
-            found == Some(value) || key == "application" && found.is_some() && found == component(kind, name)
+            let inherited = self.inherited.get(key).map(String::as_str);
+            let others = [inherited, component(kind, name).filter(|_| key == "application")];
+            found == Some(value) || found.is_some() && others.contains(&found)
         };
         namespace == self.namespace
             && self.has_name_label(object)
@@ -351,6 +357,17 @@ mod tests {
         ] {
             assert_eq!(identity().origin(&object(kind, name), |_| true), Origin::Upstream, "{kind} {name}");
         }
+    }
+
+    #[test]
+    fn an_inherited_label_may_stand_in_for_one_of_every_cluster() {
+        let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"inherited_labels": "application"}});
+        let metadata = json!({"name": "shop", "namespace": "ns", "uid": "now", "labels": {"application": "web"}});
+        let identity = Identity::of(&json!({"metadata": metadata}), &Config::read(&config).unwrap().config);
+        let mut service = object("Service", "shop");
+        service["metadata"]["labels"]["application"] = json!("web");
+        assert!(identity.origin(&service, |_| false).is_own());
+        assert!(!is_own(&service));
     }
 
     #[test]
