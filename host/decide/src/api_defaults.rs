@@ -4,12 +4,6 @@
 
 use serde_json::Value;
 
-/// Labels that the StatefulSet controller adds to its pods.
-///
-/// See [pod name label](https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#pod-name-label).
-pub const POD_LABELS: [&str; 3] =
-    ["controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"];
-
 /// Where every container finds its service account's token.
 ///
 /// See [the ServiceAccount admission

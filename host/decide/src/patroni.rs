@@ -5,6 +5,6 @@ mod candidate;
 mod configuration;
 mod state;
 
-pub use candidate::{NoCandidate, candidate, restart_next};
-pub use configuration::{difference, lowers_a_limit};
+pub use candidate::{NoCandidate, Report, candidate, restart_next};
+pub use configuration::{difference, is_synchronous, lowers_a_limit};
 pub use state::{Cluster, Member, Role, Status, Tags};

@@ -1,18 +1,23 @@
-//! The next step of a rolling update: replicas first, one at a time, then a switchover, the old leader last.
+//! The next step of a rolling update: what does not serve first, then replicas, one at a time, then a switchover, the
+//! old leader last. And whether a cluster may get smaller.
 //!
 //! The StatefulSet is `OnDelete`: a pod takes up a changed template when it is deleted. One step is decided per
-//! reconcile from what exists then; nothing is remembered between steps but how often a switchover failed.
+//! reconcile from what exists then; nothing is remembered between steps.
+//!
+//! The leader is deleted without a switchover in two cases only: it is the only member, or its PostgreSQL does not run
+//! and no replica is fit to lead. A switchover that Patroni refuses, a replica that replays, a cluster that waits for
+//! its next synchronous standby: the update waits.
 
 mod member;
 mod pod_template;
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 pub use member::{Member, Role, State, member, ordinal};
-pub use pod_template::difference;
+pub use pod_template::{difference, metadata_patch};
 
-/// How often a switchover may fail before the leader is replaced without one; its graceful end hands the lock over too.
-const SWITCHOVERS: u32 = 3;
+use crate::patroni::{Report, candidate};
 
 /// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,83 +29,216 @@ pub enum Next {
     /// Delete this pod.
     Replace(String),
     /// Move the leadership.
-    Switchover {
-        /// The leader.
-        from: String,
-        /// The replicas that run the template.
-        among: Vec<String>,
-    },
+    Switchover(Switchover),
 }
 
-/// The next step for a cluster of `wanted` members of which `members` have pods. `failed` switchovers have been tried.
-pub fn next(wanted: usize, members: &[Member], failed: u32) -> Next {
+/// A change of leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switchover {
+    /// The pod that leads.
+    pub from: String,
+    /// The pod that leads next.
+    pub to: String,
+}
+
+/// Whether a cluster may get smaller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScaleDown {
+    /// The members that go do not lead.
+    Allowed,
+    /// One of the members that go leads: the leadership moves first.
+    HandOver(Switchover),
+    /// Not now, and why: no member that stays is known to have the data.
+    Wait(String),
+}
+
+/// The next step for a cluster of `wanted` members of which `members` have pods. `report` is what the Patroni of one of
+/// them reports of all; `None` if none answered.
+pub fn next(wanted: usize, members: &[Member], report: Option<&Report>) -> Next {
     if !members.iter().any(|member| member.outdated) {
         return Next::Done;
     }
-    if let Some(reason) = blocker(wanted, members) {
+    if let Some(reason) = blocker(members, report) {
         return Next::Wait(reason);
     }
-    if let Some(stuck) = last(members.iter().filter(|member| member.outdated && member.cannot_start())) {
-        return Next::Replace(stuck.pod.clone());
+    let down = || members.iter().filter(|member| member.outdated && member.is_down());
+    if let Some(member) = last(down().filter(|member| !member.leads())) {
+        return Next::Replace(member.pod.clone());
     }
-    if let Some(reason) = blocker_of_running(members) {
+    if let Some(leader) = last(down()) {
+        return match successor(leader, members, report) {
+            Some(reason) => Next::Wait(reason),
+            None => Next::Replace(leader.pod.clone()),
+        };
+    }
+    if let Some(reason) = blocker_of_running(wanted, members) {
         return Next::Wait(reason);
     }
-    if let Some(replica) = last(members.iter().filter(|member| member.outdated && member.role == Some(Role::Replica))) {
+    let replicas = members.iter().filter(|member| member.outdated && !member.leads());
+    if let Some(replica) = replicas.min_by_key(|member| (member.is_well(), Reverse(ordinal(&member.pod)))) {
         return Next::Replace(replica.pod.clone());
     }
-    leader_step(members, failed)
+    leader_step(members, report)
 }
 
-/// The leader that would go if only `wanted` members were left, and the replicas that would stay; `None` if it stays.
-pub fn leader_to_remove(wanted: usize, members: &[Member]) -> Option<(String, Vec<String>)> {
-    let goes = |member: &Member| ordinal(&member.pod).is_some_and(|ordinal| ordinal as usize >= wanted);
-    let leader = members.iter().find(|member| member.role == Some(Role::Leader) && goes(member))?;
-    let candidates =
-        members.iter().filter(|member| member.role == Some(Role::Replica) && member.ready && !goes(member));
-    let among: Vec<String> = candidates.map(|member| member.pod.clone()).collect();
-    (!among.is_empty()).then(|| (leader.pod.clone(), among))
+/// Whether a cluster may get smaller, to `wanted` members. `report` is what the leader's Patroni reports; `None` if it
+/// did not answer.
+///
+/// Kubernetes deletes the members with the highest ordinals, and may be asked to delete their volumes as well. So a
+/// member that stays has to be known to have the data: the leader, or a replica that Patroni takes for a leader.
+pub fn scale_down(wanted: usize, members: &[Member], report: Option<&Report>) -> ScaleDown {
+    if wanted == 0 {
+        return ScaleDown::Allowed;
+    }
+    let goes = |pod: &str| ordinal(pod).is_none_or(|ordinal| ordinal as usize >= wanted);
+    let leader = match one_leader(members) {
+        Ok(leader) => &leader.pod,
+        Err(reason) => return ScaleDown::Wait(reason),
+    };
+    let Some(report) = report else { return ScaleDown::Wait(format!("Patroni of pod {leader} does not answer")) };
+    match report.cluster.leader() {
+        Some(answer) if answer.name != *leader => {
+            return ScaleDown::Wait(format!("pod {leader} is labelled as leader, and Patroni names {}", answer.name));
+        }
+        Some(answer) if answer.is_running() => {}
+        Some(_) => return ScaleDown::Wait(format!("PostgreSQL of the leader {leader} does not run")),
+        None => return ScaleDown::Wait(format!("pod {leader} is labelled as leader, and Patroni names none")),
+    }
+    if !goes(leader) {
+        return ScaleDown::Allowed;
+    }
+    if report.cluster.pause {
+        return ScaleDown::Wait(PAUSED.to_owned());
+    }
+    let stay = members.iter().filter(|member| !member.ending && !goes(&member.pod));
+    let stay: BTreeSet<String> = stay.map(|member| member.pod.clone()).collect();
+    match candidate(report, Some(&stay)) {
+        Ok(to) => ScaleDown::HandOver(Switchover { from: leader.clone(), to: to.name.clone() }),
+        Err(reason) => ScaleDown::Wait(reason.to_string()),
+    }
 }
+
+/// Patroni does nothing by itself then, because somebody works on the cluster.
+const PAUSED: &str = "Patroni is paused";
 
 /// What has to pass before any pod may be touched.
-fn blocker(wanted: usize, members: &[Member]) -> Option<String> {
+fn blocker(members: &[Member], report: Option<&Report>) -> Option<String> {
     if let Some(member) = members.iter().find(|member| member.ending) {
         return Some(format!("pod {} is ending", member.pod));
     }
-    if let Some(member) = members.iter().find(|member| !member.outdated && member.cannot_start()) {
-        let reason = member.stuck.as_deref().unwrap_or_default();
-        return Some(format!("pod {} runs the new template and cannot start: {reason}", member.pod));
+    if report.is_some_and(|report| report.cluster.pause) {
+        return Some(PAUSED.to_owned());
     }
-    let stuck = members.iter().any(Member::cannot_start);
-    (members.len() < wanted && !stuck).then(|| format!("{} of {wanted} pods exist", members.len()))
+    let broken =
+        members.iter().filter(|member| !member.outdated).find_map(|member| Some((member, member.cannot_start()?)));
+    broken.map(|(member, reason)| format!("pod {} runs the new template and cannot start: {reason}", member.pod))
 }
 
-/// What has to pass before a working pod may be touched.
-fn blocker_of_running(members: &[Member]) -> Option<String> {
-    members.iter().find_map(|member| {
-        let pod = &member.pod;
-        match &member.state {
-            State::CreatingReplica => Some(format!("pod {pod} is creating its replica")),
-            State::Silent => Some(format!("Patroni of pod {pod} does not answer")),
-            State::Other(state) => Some(format!("pod {pod} is {state}")),
-            State::Running if member.role.is_none() => Some(format!("pod {pod} has no role yet")),
-            State::Running if !member.ready => Some(format!("pod {pod} is not ready")),
-            State::Running => None,
-        }
+/// Why a leader whose PostgreSQL does not run is not deleted: another member leads soon, or may. `None` if none can.
+fn successor(leader: &Member, members: &[Member], report: Option<&Report>) -> Option<String> {
+    let others = || members.iter().filter(|member| member.pod != leader.pod);
+    if let Some(silent) = others().find(|member| member.state == State::Silent && !member.is_down()) {
+        return Some(format!("Patroni of pod {} does not answer", silent.pod));
+    }
+    let among: BTreeSet<String> = others().map(|member| member.pod.clone()).collect();
+    let next = report.and_then(|report| candidate(report, Some(&among)).ok());
+    next.map(|next| format!("PostgreSQL of pod {} does not run, and {} is about to lead", leader.pod, next.name))
+}
+
+/// What has to pass before a working pod may be touched. An outdated member that is not well is no reason: it is
+/// replaced to become well.
+fn blocker_of_running(wanted: usize, members: &[Member]) -> Option<String> {
+    if members.len() < wanted {
+        return Some(format!("{} of {wanted} pods exist", members.len()));
+    }
+    if let Some(member) = members.iter().find(|member| is_surplus(member, wanted)) {
+        return Some(format!("pod {} is one of those that go", member.pod));
+    }
+    let unrest = members.iter().filter(|member| !member.outdated).find_map(unrest);
+    if unrest.is_some() {
+        return unrest;
+    }
+    if let Some((pod, state)) = members.iter().find_map(bootstrapping) {
+        return Some(in_state(pod, state));
+    }
+    if let Some(reason) = members.iter().find_map(contradiction) {
+        return Some(reason);
+    }
+    if members.len() == 1 && !members.iter().any(Member::leads) {
+        return None;
+    }
+    match one_leader(members) {
+        // Its other containers may fail. Whether PostgreSQL runs is what its replicas depend on.
+        Ok(leader) => unrest_of_database(leader),
+        Err(reason) => Some(reason),
+    }
+}
+
+fn is_surplus(member: &Member, wanted: usize) -> bool {
+    ordinal(&member.pod).is_some_and(|ordinal| ordinal as usize >= wanted)
+}
+
+fn bootstrapping(member: &Member) -> Option<(&str, &str)> {
+    match &member.state {
+        State::Bootstrapping(state) => Some((&member.pod, state)),
+        _ => None,
+    }
+}
+
+/// Why a member that runs the template is not done with its start.
+fn unrest(member: &Member) -> Option<String> {
+    let pod = &member.pod;
+    unrest_of_database(member).or_else(|| match member {
+        member if member.role.is_none() => Some(format!("pod {pod} has no role yet")),
+        member if !member.ready => Some(format!("pod {pod} is not ready")),
+        _ => None,
     })
 }
 
-fn leader_step(members: &[Member], failed: u32) -> Next {
-    let leaders: Vec<&Member> = members.iter().filter(|member| member.role == Some(Role::Leader)).collect();
-    let [leader] = leaders[..] else {
-        return Next::Wait(format!("{} pods are labelled as leader", leaders.len()));
-    };
-    let candidates = members.iter().filter(|member| member.role == Some(Role::Replica) && !member.outdated);
-    let among: Vec<String> = candidates.map(|member| member.pod.clone()).collect();
-    if among.is_empty() || failed >= SWITCHOVERS {
-        return Next::Replace(leader.pod.clone());
+fn unrest_of_database(member: &Member) -> Option<String> {
+    let pod = &member.pod;
+    match &member.state {
+        State::Running => None,
+        State::Silent => Some(format!("Patroni of pod {pod} does not answer")),
+        State::Bootstrapping(state) | State::Stopped(state) | State::Other(state) => Some(in_state(pod, state)),
     }
-    Next::Switchover { from: leader.pod.clone(), among }
+}
+
+fn in_state(pod: &str, state: &str) -> String {
+    format!("Patroni of pod {pod} reports the state \"{state}\"")
+}
+
+/// The label follows a change of leader a moment later. Until then it is not known which pod must not be deleted.
+fn contradiction(member: &Member) -> Option<String> {
+    let answered = member.answered.filter(|answered| member.role.is_some_and(|role| role != *answered))?;
+    let role = member.role.map(Role::name).unwrap_or_default();
+    Some(format!("pod {} is labelled as {role}, and its Patroni says {}", member.pod, answered.name()))
+}
+
+fn one_leader(members: &[Member]) -> Result<&Member, String> {
+    let leaders: Vec<&Member> = members.iter().filter(|member| member.leads() && !member.ending).collect();
+    match leaders[..] {
+        [leader] => Ok(leader),
+        [] => Err("no pod is known to lead".to_owned()),
+        _ => Err(format!("{} pods say that they lead", leaders.len())),
+    }
+}
+
+fn leader_step(members: &[Member], report: Option<&Report>) -> Next {
+    let leader = match one_leader(members) {
+        Ok(leader) => &leader.pod,
+        Err(reason) => return Next::Wait(reason),
+    };
+    if members.len() == 1 {
+        return Next::Replace(leader.clone());
+    }
+    let Some(report) = report else { return Next::Wait(format!("Patroni of pod {leader} does not name the members")) };
+    let among = members.iter().filter(|member| member.pod != *leader && !member.outdated);
+    let among: BTreeSet<String> = among.map(|member| member.pod.clone()).collect();
+    match candidate(report, Some(&among)) {
+        Ok(to) => Next::Switchover(Switchover { from: leader.clone(), to: to.name.clone() }),
+        Err(reason) => Next::Wait(reason.to_string()),
+    }
 }
 
 /// The member with the highest ordinal.
@@ -109,105 +247,4 @@ fn last<'a>(members: impl Iterator<Item = &'a Member>) -> Option<&'a Member> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn running(pod: &str, role: Role, outdated: bool) -> Member {
-        Member { pod: pod.into(), outdated, role: Some(role), ready: true, state: State::Running, ..Member::default() }
-    }
-
-    fn leader(outdated: bool) -> Member {
-        running("c-0", Role::Leader, outdated)
-    }
-
-    fn replica(ordinal: u32, outdated: bool) -> Member {
-        running(&format!("c-{ordinal}"), Role::Replica, outdated)
-    }
-
-    #[test]
-    fn a_cluster_whose_pods_run_the_template_is_done() {
-        assert_eq!(next(2, &[leader(false), replica(1, false)], 0), Next::Done);
-    }
-
-    #[test]
-    fn replicas_are_replaced_before_the_leader_and_the_leader_after_a_switchover() {
-        let mut members = [leader(true), replica(1, true), replica(2, true)];
-        let mut steps = Vec::new();
-        for _ in 0..5 {
-            let step = next(3, &members, 0);
-            match &step {
-                Next::Replace(pod) => members.iter_mut().find(|member| member.pod == *pod).unwrap().outdated = false,
-                Next::Switchover { from, among } => {
-                    for member in &mut members {
-                        match member {
-                            member if member.pod == *from => member.role = Some(Role::Replica),
-                            member if member.pod == among[0] => member.role = Some(Role::Leader),
-                            _ => {}
-                        }
-                    }
-                }
-                _ => {}
-            }
-            steps.push(step);
-        }
-        let switchover = Next::Switchover { from: "c-0".into(), among: vec!["c-1".into(), "c-2".into()] };
-        let replace = |pod: &str| Next::Replace(pod.into());
-        assert_eq!(steps, [replace("c-2"), replace("c-1"), switchover, replace("c-0"), Next::Done]);
-    }
-
-    #[test]
-    fn a_single_member_is_replaced_without_a_switchover() {
-        assert_eq!(next(1, &[leader(true)], 0), Next::Replace("c-0".into()));
-    }
-
-    #[test]
-    fn nothing_is_touched_while_a_member_is_creating_its_replica_silent_ending_or_missing() {
-        for state in [State::CreatingReplica, State::Silent, State::Other("starting".into())] {
-            let members = [leader(true), Member { state, ..replica(1, false) }];
-            assert!(matches!(next(2, &members, 0), Next::Wait(_)), "{members:?}");
-        }
-        let ending = Member { ending: true, ..replica(1, false) };
-        assert_eq!(next(2, &[leader(true), ending], 0), Next::Wait("pod c-1 is ending".into()));
-        assert_eq!(next(2, &[leader(true)], 0), Next::Wait("1 of 2 pods exist".into()));
-        let unready = Member { ready: false, ..replica(1, false) };
-        assert_eq!(next(2, &[leader(true), unready], 0), Next::Wait("pod c-1 is not ready".into()));
-    }
-
-    #[test]
-    fn a_pod_that_cannot_start_is_replaced_once_the_template_is_mended_and_stops_the_update_until_then() {
-        let stuck = |outdated| Member {
-            stuck: Some("ImagePullBackOff".into()),
-            state: State::Silent,
-            ready: false,
-            role: None,
-            ..replica(1, outdated)
-        };
-        assert_eq!(next(2, &[leader(true), stuck(true)], 0), Next::Replace("c-1".into()));
-        assert!(matches!(next(2, &[leader(true), stuck(false)], 0), Next::Wait(_)));
-    }
-
-    #[test]
-    fn a_leader_with_a_failing_sidecar_is_still_replaced_last() {
-        let failing = Member { stuck: Some("CrashLoopBackOff".into()), ready: false, ..leader(true) };
-        assert_eq!(next(2, &[failing, replica(1, true)], 0), Next::Wait("pod c-0 is not ready".into()));
-    }
-
-    #[test]
-    fn a_switchover_that_keeps_failing_ends_in_a_graceful_end_of_the_leader() {
-        let members = [leader(true), replica(1, false)];
-        assert!(matches!(next(2, &members, 2), Next::Switchover { .. }));
-        assert_eq!(next(2, &members, 3), Next::Replace("c-0".into()));
-    }
-
-    #[test]
-    fn a_leader_that_a_smaller_cluster_would_lose_hands_over_first() {
-        let members = [
-            running("c-0", Role::Replica, false),
-            running("c-1", Role::Replica, false),
-            running("c-2", Role::Leader, false),
-        ];
-        assert_eq!(leader_to_remove(2, &members), Some(("c-2".into(), vec!["c-0".into(), "c-1".into()])));
-        assert_eq!(leader_to_remove(3, &members), None);
-        assert_eq!(leader_to_remove(0, &members), None, "no member is left");
-    }
-}
+mod tests;

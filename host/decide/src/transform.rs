@@ -1,7 +1,7 @@
 //! What the host keeps of an existing object: all that a decision depends on and nothing else, so that a thousand
 //! clusters fit into memory.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
 use serde_json::{Map, Value, from_value, json};
 use sha2::{Digest, Sha256};
 
@@ -96,7 +96,7 @@ fn drop_annotation(metadata: &mut Map<String, Value>, name: &str) {
 }
 
 /// Patroni writes its position into the annotation `status` of its pod every few seconds. Of the rest the decisions
-/// need the node, the address, the readiness and why containers wait.
+/// need the node, the address, the readiness, why the pod is not scheduled and why containers do not run.
 fn pod(object: &mut Value, whole: bool) {
     let Some(fields) = object.as_object_mut() else { return };
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -107,17 +107,38 @@ fn pod(object: &mut Value, whole: bool) {
     }
     let node_name = fields.get("spec").and_then(|spec| spec.get("nodeName")).cloned();
     let status: PodStatus = fields.remove("status").and_then(|status| from_value(status).ok()).unwrap_or_default();
-    let ready = status.conditions.iter().flatten().filter(|condition| condition.type_ == "Ready");
-    let ready: Vec<Value> = ready.map(|condition| json!({"type": "Ready", "status": condition.status})).collect();
-    let containers = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
-    let waiting: Vec<Value> = containers.filter_map(waiting).collect();
+    let conditions: Vec<Value> = status.conditions.iter().flatten().filter_map(condition).collect();
+    // An init container that has ended has done its work.
+    let containers = status.container_statuses.iter().flatten();
+    let not_running = containers.filter_map(|container| waiting(container).or_else(|| terminated(container)));
+    let not_running: Vec<Value> =
+        not_running.chain(status.init_container_statuses.iter().flatten().filter_map(waiting)).collect();
     fields.insert("spec".into(), json!({ "nodeName": node_name }));
     fields.insert(
         "status".into(),
         json!({
-            "phase": status.phase, "podIP": status.pod_ip, "conditions": ready, "containerStatuses": waiting,
+            "phase": status.phase, "podIP": status.pod_ip, "conditions": conditions,
+            "containerStatuses": not_running,
         }),
     );
+}
+
+/// Whether the pod is ready, and why it is not scheduled if it is not.
+fn condition(condition: &PodCondition) -> Option<Value> {
+    match (condition.type_.as_str(), condition.status.as_str()) {
+        ("Ready", status) => Some(json!({"type": "Ready", "status": status})),
+        ("PodScheduled", "False") => {
+            Some(json!({"type": "PodScheduled", "status": "False", "reason": condition.reason}))
+        }
+        _ => None,
+    }
+}
+
+/// The container and how it ended, if it has.
+fn terminated(container: &ContainerStatus) -> Option<Value> {
+    let terminated = container.state.as_ref()?.terminated.as_ref()?;
+    let terminated = json!({"exitCode": terminated.exit_code, "reason": terminated.reason});
+    Some(json!({"name": container.name, "state": {"terminated": terminated}}))
 }
 
 /// The container and the reason why it waits, if it does.
@@ -232,6 +253,26 @@ mod tests {
                 }
             })
         );
+    }
+
+    #[test]
+    fn a_pod_keeps_why_it_is_not_scheduled_and_how_its_containers_ended() {
+        let pod = json!({
+            "metadata": {"name": "c-0"},
+            "status": {
+                "phase": "Pending",
+                "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "m"}],
+                "initContainerStatuses": [{"name": "first", "state": {"terminated": {"exitCode": 0}}}],
+                "containerStatuses": [
+                    {"name": "postgres", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}},
+                ],
+            }
+        });
+        let status = transform(&Kind::new("v1", "Pod"), pod, false).object["status"].clone();
+        let conditions = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]);
+        assert_eq!(status["conditions"], conditions);
+        let ended = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+        assert_eq!(status["containerStatuses"], json!([{"name": "postgres", "state": ended}]));
     }
 
     #[test]

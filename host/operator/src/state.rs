@@ -5,11 +5,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::UnboundedSender;
 use parking_lot::Mutex;
 use pgloom_decide::credential::Password;
 use pgloom_decide::plan_cache::PlanCache;
+use pgloom_decide::rollout::Switchover;
 use pgloom_engine::Response;
 
 use crate::apply::LastApplied;
@@ -31,6 +33,9 @@ pub struct ClusterState {
     pub database: Job<Synchronization>,
     /// The job that changes Patroni's configuration.
     pub patroni: Job<()>,
+    /// The change of Patroni's configuration whose restarts are owed. After a restart of the operator it is not known,
+    /// and Patroni is asked which members wait.
+    pub restarts: Arc<Mutex<Option<ConfigurationChange>>>,
     /// The objects as they were applied last.
     pub last_applied: Arc<LastApplied>,
     /// The warnings as they were published last.
@@ -51,8 +56,8 @@ pub struct Synchronization {
 pub struct Memory {
     /// Reconciles in a row that failed.
     pub failures: u32,
-    /// Switchovers in a row that failed.
-    pub switchovers: u32,
+    /// The switchover that Patroni refused last.
+    pub refused: Option<Refusal>,
     /// A hash of the Secrets as they were last found to be complete.
     pub credentials: Option<u64>,
     /// The passwords of the system users. Without them a Secret that is deleted could not be restored with the password
@@ -68,6 +73,28 @@ pub struct Memory {
     pub same_template: HashMap<String, String>,
     /// The `PostgresClusterStatus` under which the cluster is counted in the metrics.
     pub counted: Option<String>,
+}
+
+/// A change of Patroni's configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigurationChange {
+    /// When it was made.
+    pub at: Instant,
+    /// How long it takes until every member has seen it.
+    pub seen_after: Duration,
+    /// Whether the leader has to be restarted before the replicas.
+    pub leader_first: bool,
+}
+
+/// A switchover that Patroni refused.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// What was asked for.
+    pub switchover: Switchover,
+    /// When.
+    pub since: Instant,
+    /// What Patroni answered, for the status.
+    pub reason: String,
 }
 
 impl ClusterStates {
@@ -106,6 +133,7 @@ impl ClusterState {
         Self {
             database: Job::new(key, changed),
             patroni: Job::new(key, changed),
+            restarts: Arc::default(),
             last_applied: Arc::default(),
             warnings: Warnings::default(),
             memory: Mutex::default(),

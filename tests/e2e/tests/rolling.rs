@@ -38,6 +38,69 @@ fn a_changed_template_restarts_the_replicas_first_and_the_old_leader_last() {
     assert!(events.contains(&format!("{replica} leads")), "{events}");
 }
 
+#[test]
+fn annotations_and_settings_of_patroni_reach_a_running_cluster_without_a_restart() {
+    if !has_cluster("rolling-metadata") {
+        return;
+    }
+    let namespace = namespace("rolling-metadata");
+    namespace.apply(&minimal(CLUSTER, 2));
+    namespace.running(CLUSTER);
+    let leader = namespace.leader(CLUSTER).unwrap();
+    let names = [leader.clone(), the_other(&leader)];
+    let before = names.each_ref().map(|name| pod(&namespace, name));
+    let change = json!({"spec": {"podAnnotations": {"owner": "acid"}, "patroni": {"ttl": 29}}});
+    namespace.patch("postgresql", CLUSTER, &change);
+    eventually("every pod has the annotation", || {
+        let pods = names.each_ref().map(|name| namespace.get("pod", name).unwrap_or_default());
+        let owner = |pod: &Value| pod["metadata"]["annotations"]["owner"] == "acid";
+        ensure(pods.iter().all(owner), json!(pods))
+    });
+    namespace.running(CLUSTER);
+    assert_eq!(before, names.each_ref().map(|name| pod(&namespace, name)));
+}
+
+#[test]
+fn a_pod_that_no_node_takes_is_replaced_when_the_manifest_is_corrected() {
+    if !has_cluster("rolling-pending") {
+        return;
+    }
+    let namespace = namespace("rolling-pending");
+    let mut manifest = minimal(CLUSTER, 1);
+    manifest["spec"]["resources"] = json!({"requests": {"cpu": "400"}, "limits": {"cpu": "400"}});
+    namespace.apply(&manifest);
+    let name = format!("{CLUSTER}-0");
+    eventually("the pod is pending", || {
+        let pod = pod(&namespace, &name);
+        ensure(pod["requests"] == "400", &pod)
+    });
+    let resources = json!({"requests": {"cpu": "10m"}, "limits": {"cpu": "1"}});
+    namespace.patch("postgresql", CLUSTER, &json!({"spec": {"resources": resources}}));
+    namespace.running(CLUSTER);
+    assert_eq!(pod(&namespace, &name)["requests"], "10m");
+}
+
+#[test]
+fn a_synchronous_cluster_is_rolled_by_a_switchover() {
+    if !has_cluster("rolling-synchronous") {
+        return;
+    }
+    let namespace = namespace("rolling-synchronous");
+    let mut manifest = minimal(CLUSTER, 2);
+    manifest["spec"]["patroni"] = json!({"synchronous_mode": true});
+    namespace.apply(&manifest);
+    namespace.running(CLUSTER);
+    let old = namespace.leader(CLUSTER).unwrap();
+    let replica = the_other(&old);
+    namespace.patch("postgresql", CLUSTER, &json!({"spec": {"resources": {"requests": {"cpu": "20m"}}}}));
+    eventually("every pod runs the new template", || {
+        let pods = [pod(&namespace, &old), pod(&namespace, &replica)];
+        ensure(pods.iter().all(|pod| pod["requests"] == "20m"), json!(pods))
+    });
+    let events = namespace.kubectl(&["get", "events", "--field-selector", "reason=Switchover"]).unwrap();
+    assert!(events.contains(&format!("{replica} leads")) && !events.contains("stays with"), "{events}");
+}
+
 fn pod(namespace: &Namespace, name: &str) -> Value {
     let Ok(pod) = namespace.get("pod", name) else { return Value::Null };
     let requests = &pod["spec"]["containers"][0]["resources"]["requests"]["cpu"];

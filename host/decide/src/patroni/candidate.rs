@@ -15,26 +15,39 @@ pub enum NoCandidate {
     NoneFit(String),
 }
 
+/// What Patroni reports of a cluster, as far as a change of leader goes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// The members.
+    pub cluster: Cluster,
+    /// Whether the cluster replicates synchronously.
+    pub synchronous: bool,
+}
+
 /// The best candidate: a synchronous replica, then the replica with the lowest lag, then by name. `among` are the
-/// members that may be chosen; `None` means any.
+/// members that may be chosen; `None` means any. In synchronous mode only a synchronous replica is one: Patroni refuses
+/// any other, and names a new one up to a `loop_wait` after a change.
 ///
 /// # Errors
 /// If there is none, with the reason for each.
-pub fn candidate<'a>(cluster: &'a Cluster, among: Option<&BTreeSet<String>>) -> Result<&'a Member, NoCandidate> {
+pub fn candidate<'a>(report: &'a Report, among: Option<&BTreeSet<String>>) -> Result<&'a Member, NoCandidate> {
+    let cluster = &report.cluster;
     let timeline = cluster.leader().and_then(|leader| leader.timeline);
     let replicas: Vec<_> = cluster.members.iter().filter(|member| !member.role.leads()).collect();
     let mut fit = Vec::new();
     let mut reasons = Vec::new();
     for replica in &replicas {
         match unfit(replica, timeline, among) {
+            None if report.synchronous && replica.role != Role::SyncStandby => {
+                reasons.push(format!("{} is not a synchronous standby", replica.name));
+            }
             None => fit.push(*replica),
             Some(reason) => reasons.push(format!("{} {reason}", replica.name)),
         }
     }
     // A synchronous replica has every committed transaction, so it comes before one with a lower lag: the lag is a
-    // sample of the last loop of Patroni, and what was committed since may be missing from an asynchronous replica. In
-    // synchronous mode Patroni refuses any other candidate. An unknown lag is the worst; the name makes the answer the
-    // same every time.
+    // sample of the last loop of Patroni, and what was committed since may be missing from an asynchronous replica. An
+    // unknown lag is the worst; the name makes the answer the same every time.
     let rank = |member: &&Member| {
         let waited_for = member.role == Role::SyncStandby;
         (!waited_for, member.lag.unwrap_or(u64::MAX), member.name.clone())
@@ -54,7 +67,8 @@ fn unfit(member: &Member, timeline: Option<u64>, among: Option<&BTreeSet<String>
         return Some("is no replica".into());
     }
     if !member.is_running() {
-        return Some(format!("is {}", member.state));
+        let state = if member.state.is_empty() { "in no known state" } else { &member.state };
+        return Some(format!("is {state}"));
     }
     if member.tags.nofailover {
         return Some("has the tag nofailover".into());
@@ -66,10 +80,14 @@ fn unfit(member: &Member, timeline: Option<u64>, among: Option<&BTreeSet<String>
 }
 
 /// The next member with a pending restart: replicas before the leader, or the leader before the replicas if a limit is
-/// lowered, because no limit of a replica may be lower than that of the leader.
+/// lowered, because no limit of a replica may be lower than that of the leader. Those in `restarted` had their turn;
+/// while one of them does not run, no other is next.
 #[must_use]
-pub fn restart_next(cluster: &Cluster, leader_first: bool) -> Option<&Member> {
-    let waiting = cluster.members.iter().filter(|member| member.pending_restart);
+pub fn restart_next<'a>(cluster: &'a Cluster, leader_first: bool, restarted: &BTreeSet<String>) -> Option<&'a Member> {
+    if cluster.members.iter().any(|member| restarted.contains(&member.name) && !member.is_running()) {
+        return None;
+    }
+    let waiting = cluster.members.iter().filter(|member| member.pending_restart && !restarted.contains(&member.name));
     waiting.min_by_key(|member| (member.role.leads() != leader_first, member.name.clone()))
 }
 
@@ -86,8 +104,16 @@ mod tests {
         json!({"name": "c-0", "role": "leader", "state": "running", "timeline": 2})
     }
 
+    fn report(members: serde_json::Value) -> Report {
+        Report { cluster: cluster(members), synchronous: false }
+    }
+
+    fn name(chosen: Result<&Member, NoCandidate>) -> Result<String, String> {
+        chosen.map(|member| member.name.clone()).map_err(|error| error.to_string())
+    }
+
     fn chosen(members: serde_json::Value) -> Result<String, String> {
-        candidate(&cluster(members), None).map(|member| member.name.clone()).map_err(|error| error.to_string())
+        name(candidate(&report(members), None))
     }
 
     #[test]
@@ -126,6 +152,8 @@ mod tests {
             Err("no replica is fit to lead: c-1 is starting, c-2 is on another timeline, c-3 has the tag nofailover, c-4 is no replica".into())
         );
         assert_eq!(chosen(json!([leader()])), Err("there is no replica to lead".into()));
+        let without_state = json!([leader(), {"name": "c-1", "role": "replica"}]);
+        assert_eq!(chosen(without_state), Err("no replica is fit to lead: c-1 is in no known state".into()));
     }
 
     #[test]
@@ -136,7 +164,17 @@ mod tests {
             {"name": "c-2", "role": "replica", "state": "running", "lag": 5},
         ]);
         let among = BTreeSet::from(["c-2".to_string()]);
-        assert_eq!(candidate(&cluster(members), Some(&among)).unwrap().name, "c-2");
+        assert_eq!(candidate(&report(members), Some(&among)).unwrap().name, "c-2");
+    }
+
+    #[test]
+    fn in_synchronous_mode_only_a_synchronous_standby_is_a_candidate() {
+        let replica = json!({"name": "c-1", "role": "replica", "state": "streaming", "lag": 0});
+        let members = json!([leader(), replica, {"name": "c-2", "role": "sync_standby", "state": "streaming"}]);
+        let report = |members| Report { synchronous: true, ..report(members) };
+        assert_eq!(name(candidate(&report(members), None)).as_deref(), Ok("c-2"));
+        let reason = "no replica is fit to lead: c-1 is not a synchronous standby";
+        assert_eq!(name(candidate(&report(json!([leader(), replica])), None)), Err(reason.into()));
     }
 
     #[test]
@@ -156,8 +194,22 @@ mod tests {
             {"name": "c-1", "role": "replica", "pending_restart": true},
             {"name": "c-2", "role": "replica"},
         ]));
-        assert_eq!(restart_next(&cluster, false).unwrap().name, "c-1");
-        assert_eq!(restart_next(&cluster, true).unwrap().name, "c-0");
-        assert!(restart_next(&Cluster::default(), false).is_none());
+        let none = BTreeSet::new();
+        assert_eq!(restart_next(&cluster, false, &none).unwrap().name, "c-1");
+        assert_eq!(restart_next(&cluster, true, &none).unwrap().name, "c-0");
+        assert!(restart_next(&Cluster::default(), false, &none).is_none());
+    }
+
+    #[test]
+    fn a_member_is_restarted_once_and_the_next_one_when_it_runs_again() {
+        let with_state = |state: &str| {
+            cluster(json!([
+                {"name": "c-0", "role": "leader", "state": "running", "pending_restart": true},
+                {"name": "c-1", "role": "replica", "state": state, "pending_restart": true},
+            ]))
+        };
+        let restarted = BTreeSet::from(["c-1".to_owned()]);
+        assert!(restart_next(&with_state("starting"), false, &restarted).is_none());
+        assert_eq!(restart_next(&with_state("streaming"), false, &restarted).unwrap().name, "c-0");
     }
 }

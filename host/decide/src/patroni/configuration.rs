@@ -37,6 +37,22 @@ pub fn difference(current: &Value, wanted: &Value) -> Option<Value> {
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
+/// Whether the cluster replicates synchronously, by its dynamic configuration. Patroni reads a switch as a boolean and as a
+/// text.
+///
+/// See [replication modes](https://patroni.readthedocs.io/en/latest/replication_modes.html).
+#[must_use]
+pub fn is_synchronous(configuration: &Value) -> bool {
+    match &configuration["synchronous_mode"] {
+        Value::Bool(on) => *on,
+        Value::String(text) => {
+            matches!(text.to_ascii_lowercase().as_str(), "on" | "true" | "yes" | "1" | "quorum")
+        }
+        Value::Number(number) => number.as_u64() == Some(1),
+        _ => false,
+    }
+}
+
 /// Whether `wanted` lowers a limit that a replica must not have lower than its leader: then the leader is restarted
 /// first.
 #[must_use]
@@ -112,5 +128,20 @@ mod tests {
         assert!(!lowers_a_limit(&current, &with("max_connections", json!("200"))));
         assert!(!lowers_a_limit(&current, &with("work_mem", json!("1"))));
         assert!(!lowers_a_limit(&json!({}), &current));
+    }
+
+    #[test]
+    fn a_cluster_is_synchronous_if_its_configuration_says_so_in_any_of_patronis_words() {
+        for (mode, expected) in [
+            (json!(true), true),
+            (json!("on"), true),
+            (json!("quorum"), true),
+            (json!("off"), false),
+            (json!(false), false),
+            (json!(null), false),
+        ] {
+            assert_eq!(is_synchronous(&json!({ "synchronous_mode": mode })), expected, "{mode}");
+        }
+        assert!(!is_synchronous(&json!({})));
     }
 }

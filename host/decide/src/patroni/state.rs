@@ -30,10 +30,25 @@ impl Status {
         is_running(&self.state)
     }
 
-    /// Whether the member makes its base backup.
+    /// Whether the member's data directory is being made. What interrupts that lets it begin again.
+    ///
+    /// See the states of
+    /// [`PostgresqlState`](https://github.com/patroni/patroni/blob/master/patroni/postgresql/misc.py).
     #[must_use]
-    pub fn is_creating_replica(&self) -> bool {
-        self.state == "creating replica"
+    pub fn is_bootstrapping(&self) -> bool {
+        matches!(
+            self.state.as_str(),
+            "creating replica"
+                | "initializing new cluster"
+                | "running custom bootstrap script"
+                | "starting after custom bootstrap"
+        )
+    }
+
+    /// Whether PostgreSQL does not run, and nothing that Patroni has begun will change that.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.state.as_str(), "stopped" | "crashed") || self.state.ends_with("failed")
     }
 }
 

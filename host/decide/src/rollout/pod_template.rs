@@ -2,56 +2,58 @@
 //!
 //! A StatefulSet's revision changes with any change of its template, as when a new version of Kubernetes adds a default.
 //! A pod whose specification is the same does not need a restart, so the fields are compared. What the API server and its
-//! controllers add to every pod is ignored.
+//! controllers add to every pod is ignored. Labels and annotations are patched onto a running pod ([`metadata_patch`]).
 //!
 //! Specifications are compared as JSON trees on purpose: a field that a later Kubernetes adds to the types is compared
 //! without a line of code here, and a comparison field by field would miss it and leave pods with an old template.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::{Pod, PodSpec, PodTemplateSpec};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use crate::api_defaults::{POD_LABELS, TOKEN_PATH, is_added_toleration};
+use crate::api_defaults::{TOKEN_PATH, is_added_toleration};
 
 /// Fields of the pod's specification that nothing but the template sets. The pod has many fields that the template does
 /// not state, as `nodeName`; only in these does an absence in the template mean that the pod is outdated.
 const SET_BY_THE_TEMPLATE_ONLY: [&str; 5] =
     ["affinity", "initContainers", "topologySpreadConstraints", "hostAliases", "dnsConfig"];
 
+/// The variable with Patroni's configuration of a new member.
+const CONFIGURATION: &str = "SPILO_CONFIGURATION";
+
 /// The first difference between a pod and a template, both as the API server completes them, as in
 /// `containers[postgres].image`; `None` if the pod runs the template. With `lazy` another image of the first container
 /// is no difference.
-pub fn difference(template: &PodTemplateSpec, pod: &Pod, role_label: &str, lazy: bool) -> Option<String> {
-    let of_template = template.metadata.clone().unwrap_or_default();
-    let of_pod = &pod.metadata;
-    let empty = BTreeMap::new();
-    let (wanted, found) = (of_template.labels.unwrap_or_default(), of_pod.labels.as_ref().unwrap_or(&empty));
-    if let Some(key) = other_label(&wanted, found, role_label) {
-        return Some(format!("label {key}"));
-    }
-    // Network plugins and Patroni add annotations, so only those of the template have to be there.
-    let (wanted, found) = (of_template.annotations.unwrap_or_default(), of_pod.annotations.as_ref().unwrap_or(&empty));
-    if let Some((key, _)) = wanted.iter().find(|(key, value)| found.get(*key) != Some(value)) {
-        return Some(format!("annotation {key}"));
-    }
+pub fn difference(template: &PodTemplateSpec, pod: &Pod, lazy: bool) -> Option<String> {
     spec(&tree(template.spec.as_ref()), &tree(pod.spec.as_ref()), lazy)
+}
+
+/// The merge patch that brings the labels and annotations of a template onto a pod that runs it; `None` if they are all
+/// there. Network plugins, Patroni and people add their own, so what the template does not state stays.
+///
+/// A label that Patroni finds its members by is in the variable `KUBERNETES_LABELS` too, and so a [`difference`]: such a
+/// pod is replaced and not patched.
+pub fn metadata_patch(template: &PodTemplateSpec, pod: &Pod) -> Option<Value> {
+    let of_template = template.metadata.as_ref()?;
+    let of_pod = &pod.metadata;
+    let mut metadata = Map::new();
+    for (field, wanted, found) in [
+        ("labels", &of_template.labels, &of_pod.labels),
+        ("annotations", &of_template.annotations, &of_pod.annotations),
+    ] {
+        let is_there = |key: &str, value: &str| {
+            found.as_ref().and_then(|found| found.get(key)).is_some_and(|found| found == value)
+        };
+        let missing = wanted.iter().flatten().filter(|(key, value)| !is_there(key, value));
+        let missing: Map<String, Value> = missing.map(|(key, value)| (key.clone(), json!(value))).collect();
+        if !missing.is_empty() {
+            metadata.insert(field.to_owned(), Value::Object(missing));
+        }
+    }
+    (!metadata.is_empty()).then(|| json!({ "metadata": metadata }))
 }
 
 fn tree(spec: Option<&PodSpec>) -> Value {
     serde_json::to_value(spec).unwrap_or_default()
-}
-
-/// The first label that differs. Patroni sets the role label, and the StatefulSet controller adds its own.
-fn other_label<'a>(
-    wanted: &'a BTreeMap<String, String>,
-    found: &'a BTreeMap<String, String>,
-    role_label: &str,
-) -> Option<&'a str> {
-    let changed = wanted.iter().find(|(key, value)| *key != role_label && found.get(*key) != Some(value));
-    let is_added = |key: &str| key == role_label || POD_LABELS.contains(&key);
-    let removed = || found.keys().find(|key| !wanted.contains_key(*key) && !is_added(key));
-    changed.map(|(key, _)| key).or_else(removed).map(String::as_str)
 }
 
 fn spec(template: &Value, pod: &Value, lazy: bool) -> Option<String> {
@@ -77,7 +79,7 @@ fn containers(key: &str, wanted: &Value, found: &Value, lazy: bool) -> Option<St
         return Some(key.to_owned());
     }
     wanted.iter().zip(found).enumerate().find_map(|(index, (wanted, found))| {
-        let mut found = found.clone();
+        let (wanted, mut found) = (without_bootstrap(wanted), without_bootstrap(found));
         if let Some(mounts) = found["volumeMounts"].as_array_mut() {
             mounts.retain(|mount| mount["mountPath"] != TOKEN_PATH || list(&wanted["volumeMounts"]).contains(mount));
             if mounts.is_empty() && wanted["volumeMounts"].is_null() {
@@ -87,9 +89,29 @@ fn containers(key: &str, wanted: &Value, found: &Value, lazy: bool) -> Option<St
         if lazy && index == 0 {
             found["image"] = wanted["image"].clone();
         }
-        let field = keys(wanted).chain(keys(&found)).find(|field| wanted[*field] != found[*field])?;
+        let field = keys(&wanted).chain(keys(&found)).find(|field| wanted[*field] != found[*field])?;
         Some(format!("{key}[{}].{field}", wanted["name"].as_str().unwrap_or_default()))
     })
+}
+
+/// A container whose [`CONFIGURATION`] lacks `bootstrap.dcs`. Patroni reads that when it makes a new cluster, and never
+/// again: in a running cluster the dynamic configuration is changed over its REST interface.
+///
+/// See [bootstrap](https://patroni.readthedocs.io/en/latest/yaml_configuration.html#bootstrap-configuration).
+fn without_bootstrap(container: &Value) -> Value {
+    let mut container = container.clone();
+    for variable in container.get_mut("env").and_then(Value::as_array_mut).into_iter().flatten() {
+        if variable["name"] == CONFIGURATION
+            && let Some(configuration) = variable["value"].as_str().and_then(|text| serde_json::from_str(text).ok())
+        {
+            let mut configuration: Value = configuration;
+            if let Some(bootstrap) = configuration.get_mut("bootstrap").and_then(Value::as_object_mut) {
+                bootstrap.remove("dcs");
+            }
+            variable["value"] = configuration;
+        }
+    }
+    container
 }
 
 /// The name of the first entry that the pod lacks or has otherwise.
@@ -165,7 +187,14 @@ mod tests {
         let (mut template, mut pod) = (template(), pod());
         change(&mut template, &mut pod);
         let (template, pod) = (serde_json::from_value(template).unwrap(), serde_json::from_value(pod).unwrap());
-        difference(&template, &pod, "spilo-role", lazy)
+        difference(&template, &pod, lazy)
+    }
+
+    fn patch(change: impl FnOnce(&mut Value, &mut Value)) -> Option<Value> {
+        let (mut template, mut pod) = (template(), pod());
+        change(&mut template, &mut pod);
+        let (template, pod) = (serde_json::from_value(template).unwrap(), serde_json::from_value(pod).unwrap());
+        metadata_patch(&template, &pod)
     }
 
     #[test]
@@ -175,11 +204,9 @@ mod tests {
 
     #[test]
     fn each_change_of_the_template_is_named() {
-        let changes: [(&str, &str, Value); 6] = [
+        let changes: [(&str, &str, Value); 4] = [
             ("serviceAccountName", "/spec/serviceAccountName", json!("other")),
             ("containers[postgres].image", "/spec/containers/0/image", json!("spilo:2")),
-            ("label cluster-name", "/metadata/labels/cluster-name", json!("d")),
-            ("annotation a", "/metadata/annotations/a", json!("2")),
             ("volumes[dshm]", "/spec/volumes/0/emptyDir", json!({})),
             ("tolerations", "/spec/tolerations", json!([])),
         ];
@@ -202,9 +229,89 @@ mod tests {
     }
 
     #[test]
-    fn a_label_that_the_template_no_longer_states_is_a_difference() {
-        let found = after(|_, pod| pod["metadata"]["labels"]["team"] = json!("acid"), false);
-        assert_eq!(found.as_deref(), Some("label team"));
+    fn changed_labels_and_annotations_are_patched_onto_the_pod_and_do_not_replace_it() {
+        let change = |template: &mut Value, _: &mut Value| {
+            template["metadata"]["labels"]["team"] = json!("acid");
+            template["metadata"]["annotations"]["a"] = json!("2");
+        };
+        assert_eq!(after(change, false), None);
+        let wanted = json!({"metadata": {"labels": {"team": "acid"}, "annotations": {"a": "2"}}});
+        assert_eq!(patch(change), Some(wanted));
+        assert_eq!(patch(|_, _| {}), None);
+    }
+
+    #[test]
+    fn what_the_template_does_not_state_of_a_pods_metadata_stays() {
+        let change = |_: &mut Value, pod: &mut Value| pod["metadata"]["labels"]["theirs"] = json!("1");
+        assert_eq!((after(change, false), patch(change)), (None, None));
+    }
+
+    /// With `SPILO_CONFIGURATION` as the pod has it and as the template has it now.
+    fn configured(before: &str, now: &str) -> Option<String> {
+        let variable =
+            |text: &str| json!([{"name": "A", "value": "1"}, {"name": "SPILO_CONFIGURATION", "value": text}]);
+        let change = |template: &mut Value, pod: &mut Value| {
+            pod["spec"]["containers"][0]["env"] = variable(before);
+            template["spec"]["containers"][0]["env"] = variable(now);
+        };
+        after(change, false)
+    }
+
+    #[test]
+    fn what_patroni_changes_while_it_runs_is_no_difference() {
+        let with =
+            |dcs: &str| format!(r#"{{"postgresql":{{"bin_dir":"/b"}},"bootstrap":{{"initdb":[],"dcs":{dcs}}}}}"#);
+        for now in [
+            r#"{"ttl":29}"#,
+            r#"{"loop_wait":9}"#,
+            r#"{"slots":{"s":{"type":"physical"}}}"#,
+            r#"{"synchronous_mode":true}"#,
+            r#"{"postgresql":{"parameters":{"max_connections":"50"}}}"#,
+        ] {
+            assert_eq!(configured(&with("{}"), &with(now)), None, "{now}");
+        }
+        assert_eq!(
+            configured(r#"{"bootstrap":{"initdb":[]}}"#, r#"{"bootstrap":{"initdb":[],"dcs":{"ttl":29}}}"#),
+            None
+        );
+    }
+
+    #[test]
+    fn what_docs_changes_md_calls_a_rolling_update_is_a_difference() {
+        let changes: [(&str, Value); 11] = [
+            ("/spec/containers/0/resources", json!({"limits": {"cpu": "2"}})),
+            ("/spec/containers/0/env", json!([{"name": "A", "value": "2"}])),
+            ("/spec/containers/1", json!({"name": "exporter", "image": "exporter:1"})),
+            ("/spec/initContainers", json!([{"name": "first", "image": "first:1"}])),
+            ("/spec/affinity", json!({"nodeAffinity": {}})),
+            ("/spec/topologySpreadConstraints", json!([{"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "s"}])),
+            ("/spec/schedulerName", json!("other")),
+            ("/spec/priorityClassName", json!("high")),
+            ("/spec/securityContext", json!({"fsGroup": 103})),
+            ("/spec/tolerations", json!([{"key": "other", "operator": "Exists"}])),
+            ("/spec/volumes/0", json!({"name": "tls", "secret": {"secretName": "tls"}})),
+        ];
+        for (pointer, value) in changes {
+            let change = |template: &mut Value, _: &mut Value| {
+                let (parent, field) = pointer.rsplit_once('/').unwrap();
+                match template.pointer_mut(parent).unwrap() {
+                    Value::Array(list) if field == "0" => list[0] = value,
+                    Value::Array(list) => list.push(value),
+                    object => object[field] = value,
+                }
+            };
+            assert!(after(change, false).is_some(), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn what_a_member_reads_from_its_own_configuration_is_a_difference() {
+        let env = Some("containers[postgres].env".to_owned());
+        let with = |local: &str| format!(r#"{{"postgresql":{local},"bootstrap":{{"initdb":[],"dcs":{{}}}}}}"#);
+        for now in [r#"{"parameters":{"shared_buffers":"1GB"}}"#, r#"{"pg_hba":["local all all trust"]}"#] {
+            assert_eq!(configured(&with("{}"), &with(now)), env, "{now}");
+        }
+        assert_eq!(configured("no JSON", "other"), env);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use pgloom_decide::patroni::{Cluster, Status};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+#[cfg(test)]
+pub use transport::Error as TransportError;
 pub use transport::{ApiServer, Direct, Pod, Request, Response, Transport};
 
 /// How long a question may take.

@@ -96,6 +96,11 @@ impl<T> Job<T> {
         Self { last: Arc::default(), key: key.clone(), changed: changed.clone() }
     }
 
+    /// Whether it runs at the moment.
+    pub fn is_running(&self) -> bool {
+        self.last.lock().as_ref().is_some_and(|run| run.task.is_some())
+    }
+
     /// Stops the job and forgets how it went.
     pub fn stop(&self) {
         if let Some(task) = self.last.lock().take().and_then(|run| run.task) {
@@ -219,7 +224,9 @@ mod tests {
     async fn work_is_done_once_for_what_is_wanted_and_its_cluster_looked_at_when_it_ended() {
         let ([a, _], mut ended) = jobs();
         assert_eq!(a.ensure(1, DEADLINE, LATER, || answer(Ok(7))), JobStatus::Running);
+        assert!(a.is_running());
         assert_eq!(ended.next().await, Some(key("a")));
+        assert!(!a.is_running());
         assert_eq!(a.ensure(1, DEADLINE, LATER, || answer(Ok(8))), JobStatus::Done(7));
         assert_eq!(a.ensure(2, DEADLINE, LATER, || answer(Ok(8))), JobStatus::Running);
     }

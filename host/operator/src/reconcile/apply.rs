@@ -1,17 +1,15 @@
 //! Applying the plan in its order, with the credentials in their place, and pruning what is no longer desired.
 
-use std::collections::BTreeSet;
-
 use pgloom_decide::apply_order::rank;
 use pgloom_decide::members::Members;
 use pgloom_decide::ownership::{kinds_to_record, recorded_kinds};
-use pgloom_decide::rollout::leader_to_remove;
+use pgloom_decide::rollout::{ScaleDown, Switchover, scale_down};
 use pgloom_decide::status::Condition;
 use pgloom_decide::{Kind, Plan};
 use serde_json::{Value, json};
 
 use super::decide::Decided;
-use super::roll::Rolled;
+
 use super::steps::{Step, Underway};
 use super::{Error, Reconciliation};
 use crate::apply::{Operation, Written};
@@ -24,41 +22,31 @@ pub struct Applied {
     /// Objects that cannot be as desired yet.
     pub underway: Option<Underway>,
     /// The change of leader that comes before the number of members gets smaller.
-    pub handover: Option<Handover>,
+    pub handover: Option<Switchover>,
+    /// Why the number of members does not get smaller yet.
+    pub held: Option<String>,
     /// The condition `Applied`; `None` if not everything was applied.
     pub condition: Option<Condition>,
     /// What people should know of the Secrets.
     pub warnings: Vec<Event>,
 }
 
-/// A change of leader.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Handover {
-    /// The pod that leads.
-    pub leader: String,
-    /// The pods that may lead instead.
-    pub candidates: BTreeSet<String>,
-}
-
 impl Reconciliation<'_> {
     /// Applies the plan: the service account and its role binding, then the objects in their order.
     pub async fn apply(&self, decided: &Decided, members: &Members) -> Step<Applied> {
         let mut applied = Applied::default();
-        let result = self.apply_all(&decided.plan, members, &mut applied).await;
+        let result = self.apply_all(decided, members, &mut applied).await;
         Step { found: applied, result }
     }
 
-    async fn apply_all(&self, plan: &Plan, members: &Members, applied: &mut Applied) -> Result<(), Error> {
+    async fn apply_all(&self, decided: &Decided, members: &Members, applied: &mut Applied) -> Result<(), Error> {
+        let plan = &decided.plan;
         self.report_creating().await?;
         self.ensure_service_account(plan).await;
         self.record_new_kinds(plan).await?;
         let mut objects = plan.filled().map_err(Error::Decide)?;
-        applied.handover = keep_leader(&mut objects, &self.key.name, self.wanted(), members);
-        let handover = applied
-            .handover
-            .iter()
-            .map(|handover| Underway::changing(format!("{} leads and is one of the members that go", handover.leader)));
-        applied.underway = Underway::all(handover);
+        self.keep_leader(&mut objects, decided, members, applied).await;
+        applied.underway = applied.held.as_ref().map(Underway::changing);
         // What uses credentials comes after them: a pod that mounts a Secret does not start without it.
         let secrets_from =
             objects.partition_point(|object| rank(object["kind"].as_str().unwrap_or_default()) < rank("Secret"));
@@ -66,8 +54,33 @@ impl Reconciliation<'_> {
         self.write(before, applied).await?;
         self.ensure_credentials(plan, members, &mut applied.warnings).await?;
         self.write(after, applied).await?;
-        applied.condition = Some(Condition::holds("Applied", "Applied", "every object is as desired"));
+        applied.condition = Some(match &applied.held {
+            Some(reason) => Condition::fails("Applied", "ScaleDownWaits", reason),
+            None => Condition::holds("Applied", "Applied", "every object is as desired"),
+        });
         Ok(())
+    }
+
+    /// Keeps the number of members as it is while the leader is one of those that would go, or while it is not certain
+    /// that it is not.
+    async fn keep_leader(&self, objects: &mut [Value], decided: &Decided, members: &Members, applied: &mut Applied) {
+        let exist = self.wanted();
+        let Some((set, wanted)) = smaller_set(objects, &self.key.name, exist) else { return };
+        let report = match members.leader() {
+            Some((leader, _)) if wanted > 0 => self.patroni_report(&leader.pod, members).await.ok(),
+            _ => None,
+        };
+        let reason = match scale_down(wanted, &members.all, report.as_ref()) {
+            ScaleDown::Allowed => return,
+            ScaleDown::Wait(reason) => reason,
+            ScaleDown::HandOver(handover) => self.hold(decided).unwrap_or_else(|| {
+                let reason = format!("{} leads and is one of the members that go", handover.from);
+                applied.handover = Some(handover);
+                reason
+            }),
+        };
+        set["spec"]["replicas"] = json!(exist);
+        applied.held = Some(format!("{exist} members stay until {wanted} are enough: {reason}"));
     }
 
     async fn write(&self, objects: &[Value], applied: &mut Applied) -> Result<(), Error> {
@@ -101,16 +114,10 @@ impl Reconciliation<'_> {
     /// Deletes what was made for the cluster and is not in the plan. Nothing is deleted while a change is under way, while
     /// pods still run a former template, which may use what would be deleted, or while the answer of a step is missing,
     /// whose objects the plan then lacks.
-    pub async fn prune(
-        &self,
-        decided: &Decided,
-        rolled: &Rolled,
-        underway: [&Option<Underway>; 3],
-    ) -> Result<(), Error> {
+    pub async fn prune(&self, decided: &Decided, settled: bool, underway: [&Option<Underway>; 3]) -> Result<(), Error> {
         let plan = &decided.plan;
         let is_changing = underway.into_iter().flatten().any(|underway| underway.changing);
-        let is_owed = rolled.condition.as_ref().is_some_and(|condition| condition.status != "True");
-        if plan.degraded || is_changing || is_owed {
+        if plan.degraded || is_changing || !settled {
             return Ok(());
         }
         let wanted = |kind: &Kind, name: &str| plan.wants(&kind.kind, name);
@@ -143,14 +150,12 @@ fn reclaimed(key: &ClusterKey, written: &Written) -> Event {
     Event::normal("Reclaim", note)
 }
 
-/// Keeps the number of members at `exist` while the leader is one of those that would go: the leadership moves first.
-fn keep_leader(objects: &mut [Value], name: &str, exist: usize, members: &Members) -> Option<Handover> {
+/// The StatefulSet among the objects and the number of members that it asks for, if that is lower than `exist`.
+fn smaller_set<'a>(objects: &'a mut [Value], name: &str, exist: usize) -> Option<(&'a mut Value, usize)> {
     let is_set = |object: &&mut Value| object["kind"] == "StatefulSet" && object["metadata"]["name"] == name;
     let set = objects.iter_mut().find(is_set)?;
     let wanted = usize::try_from(set["spec"]["replicas"].as_u64()?).ok().filter(|wanted| *wanted < exist)?;
-    let (leader, candidates) = leader_to_remove(wanted, &members.all)?;
-    set["spec"]["replicas"] = json!(exist);
-    Some(Handover { leader, candidates: candidates.into_iter().collect() })
+    Some((set, wanted))
 }
 
 /// The event for a write; changes of existing objects have none, they show in the status.
@@ -168,36 +173,5 @@ fn event_of(key: &ClusterKey, written: &Written) -> Option<Event> {
             Some(Event::normal(reason, format!("{} {}/{name} is replaced, its pods stay", kind.kind, key.namespace)))
         }
         Operation::Skip | Operation::Apply | Operation::TakeOver | Operation::Replace => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use pgloom_api::config::Config;
-
-    use super::*;
-
-    fn objects(replicas: u64) -> Vec<Value> {
-        vec![json!({"kind": "StatefulSet", "metadata": {"name": "c"}, "spec": {"replicas": replicas}})]
-    }
-
-    fn members() -> Members {
-        let pod = |name: &str, role: &str| {
-            let labels = json!({"application": "spilo", "spilo-role": role});
-            let ready = json!([{"type": "Ready", "status": "True"}]);
-            json!({"metadata": {"name": name, "labels": labels}, "status": {"conditions": ready}})
-        };
-        Members::of([pod("c-0", "replica"), pod("c-1", "master")], None, &Config::defaults())
-    }
-
-    #[test]
-    fn a_cluster_gets_smaller_only_after_its_leader_is_one_of_the_members_that_stay() {
-        let mut smaller = objects(1);
-        let handover = keep_leader(&mut smaller, "c", 2, &members());
-        assert_eq!(handover, Some(Handover { leader: "c-1".into(), candidates: ["c-0".to_owned()].into() }));
-        assert_eq!(smaller, objects(2));
-        let mut same = objects(2);
-        assert_eq!(keep_leader(&mut same, "c", 2, &members()), None);
-        assert_eq!(same, objects(2));
     }
 }

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use kube::runtime::controller::Action;
 use pgloom_decide as decide;
-use pgloom_decide::patroni::NoCandidate;
 
-use crate::execute::{password, patroni};
+use crate::execute::password;
 use crate::{apply, observe};
 
 /// Why a reconcile failed.
@@ -48,15 +47,6 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
-    /// The leadership could not be moved.
-    #[error("failed to move the leadership away from {from}")]
-    Switchover {
-        /// The leader.
-        from: String,
-        /// Why.
-        #[source]
-        source: Switchover,
-    },
     /// The manifest itself could not be written.
     #[error("failed to write the manifest's {part}")]
     Manifest {
@@ -69,17 +59,6 @@ pub enum Error {
     /// Something that was made for the cluster could not be removed.
     #[error("failed to remove the cluster")]
     Delete(#[source] apply::Error),
-}
-
-/// Why the leadership was not moved.
-#[derive(Debug, thiserror::Error)]
-pub enum Switchover {
-    /// Patroni does not answer or refuses.
-    #[error(transparent)]
-    Patroni(patroni::Error),
-    /// No member may lead.
-    #[error(transparent)]
-    Candidate(NoCandidate),
 }
 
 impl Error {
@@ -99,7 +78,6 @@ impl Error {
             Self::Secret { .. } | Self::Manifest { .. } => "WriteFailed",
             Self::Password(_) => "NoPassword",
             Self::Roll { .. } => "RollFailed",
-            Self::Switchover { .. } => "SwitchoverFailed",
         }
     }
 

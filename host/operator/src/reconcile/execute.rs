@@ -1,9 +1,11 @@
 //! Executes the actions that plugins asked for, and records the phase of each in the status.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
+use parking_lot::Mutex;
 use pgloom_api::ActionPhase;
 use pgloom_api::postgresql::ActionStatus;
 use pgloom_common::error::error_chain;
@@ -23,16 +25,20 @@ use crate::execute::patroni::{self, Patroni};
 use crate::execute::task::{Failure, JobStatus, fingerprint};
 use crate::execute::volume;
 use crate::report::Event;
-use crate::state::Synchronization;
+use crate::state::{ConfigurationChange, Synchronization};
 
 /// When a change of Patroni's configuration that failed is tried again first.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a change of Patroni's configuration may take, restarts included.
 const DEADLINE: Duration = Duration::from_secs(600);
-/// After a change of its configuration Patroni is polled this often for members that wait for a restart, and this many
-/// times: it notices a change within `loop_wait`, which is ten seconds by default.
+/// After a change of its configuration Patroni is polled this often for members that wait for a restart.
 const POLL_PERIOD: Duration = Duration::from_secs(2);
-const POLLS: u32 = 8;
+/// Patroni's `loop_wait` in seconds where the configuration has none.
+///
+/// See [dynamic configuration](https://patroni.readthedocs.io/en/latest/dynamic_configuration.html).
+const LOOP_WAIT: u64 = 10;
+/// How long after a `loop_wait` the last member says that it waits for a restart.
+const SEEN_LATER: Duration = Duration::from_secs(6);
 
 /// The phase of an action, and the reason or more about it.
 type Phase = (ActionPhase, String);
@@ -51,9 +57,18 @@ pub struct Executed {
 
 impl Reconciliation<'_> {
     /// Executes the actions that are due, and records how each goes.
-    pub async fn execute(&self, decided: &Decided, synchronized: &Synchronized, members: &Members) -> Executed {
+    ///
+    /// Patroni's configuration is changed at any time. The restarts that it needs wait until `may_restart`: a pod that
+    /// is about to be replaced is not restarted before.
+    pub async fn execute(
+        &self,
+        decided: &Decided,
+        synchronized: &Synchronized,
+        may_restart: bool,
+        members: &Members,
+    ) -> Executed {
         let plan = &decided.plan;
-        let (patroni, mut requeue) = match self.configure_patroni(plan, members) {
+        let (patroni, mut requeue) = match self.configure_patroni(plan, may_restart, members) {
             Some(job) => (Some(job.status), job.requeue),
             None => (None, Requeue::default()),
         };
@@ -97,6 +112,11 @@ impl Reconciliation<'_> {
             Action::ConfigurePatroni(text) if configuration(text).is_none() => {
                 (ActionPhase::Failed, "the configuration for Patroni is not a JSON object".to_owned())
             }
+            Action::ConfigurePatroni(_)
+                if matches!(patroni, Some(JobStatus::Done(()))) && self.state.restarts.lock().is_some() =>
+            {
+                (ActionPhase::Running, "members wait for a restart".to_owned())
+            }
             Action::ConfigurePatroni(_) | Action::Promote => {
                 phase_of(patroni, "Patroni is being configured", "waits for a leader that is ready")
             }
@@ -112,7 +132,7 @@ impl Reconciliation<'_> {
     }
 
     /// Starts the job that makes Patroni's dynamic configuration what the plugins want, if it is due.
-    fn configure_patroni(&self, plan: &Plan, members: &Members) -> Option<PatroniJob> {
+    fn configure_patroni(&self, plan: &Plan, may_restart: bool, members: &Members) -> Option<PatroniJob> {
         let granted = || plan.actions.iter().filter(|requested| requested.granted);
         let wanted = granted().filter_map(|requested| match &requested.action {
             Action::ConfigurePatroni(text) => configuration(text),
@@ -125,16 +145,21 @@ impl Reconciliation<'_> {
         }
         let leader = members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())?;
         let backoff = self.backoff_after(RETRY);
-        let print = fingerprint(&(json!(wanted).to_string(), promote, &leader));
+        let print = fingerprint(&(json!(wanted).to_string(), promote, may_restart, &leader));
         let patroni = self.patroni(&leader, members);
         let members = members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, members)));
         let members: Vec<(String, Patroni)> = members.collect();
+        let owed = self.state.restarts.clone();
         let status = self.state.patroni.ensure(print, DEADLINE, backoff, || async move {
-            let result = configure(&patroni, &members, &wanted, promote).await;
+            let mut result = configure(&patroni, &wanted, promote, &owed).await;
+            if may_restart && result.is_ok() {
+                result = restart(&patroni, &members, &owed).await;
+            }
             result.map_err(|error| Failure { passing: is_passing(&error), ..Failure::new(error_chain(&error)) })
         });
         let requeue = match &status {
             JobStatus::Failed(failure) => Requeue::within(backoff.delay(failure.times)),
+            JobStatus::Done(()) if self.state.restarts.lock().is_some() => Requeue::within(self.settings.repair()),
             _ => Requeue::default(),
         };
         Some(PatroniJob { status, requeue })
@@ -163,13 +188,12 @@ fn is_passing(error: &patroni::Error) -> bool {
     matches!(error, patroni::Error::Address(_) | patroni::Error::Reach { .. })
 }
 
-/// Makes Patroni's configuration say what is wanted, and restarts the members that wait for it. A change that needs no
-/// restart is left to Patroni.
+/// Makes Patroni's configuration say what is wanted. What needs a restart is noted in `owed`.
 async fn configure(
     leader: &Patroni,
-    members: &[(String, Patroni)],
     wanted: &[Value],
     promote: bool,
+    owed: &Mutex<Option<ConfigurationChange>>,
 ) -> Result<(), patroni::Error> {
     if promote {
         leader.promote().await?;
@@ -177,29 +201,55 @@ async fn configure(
     for wanted in wanted {
         let current = leader.configuration().await?;
         if let Some(patch) = difference(&current, wanted) {
+            // Noted before: the answer may be lost.
+            note(owed, seen_after(&current, wanted), lowers_a_limit(&current, wanted));
             leader.configure(&patch).await?;
-            restart(leader, members, lowers_a_limit(&current, wanted)).await?;
         }
     }
     Ok(())
 }
 
-/// Restarts, one after the other, the members that wait for it.
-async fn restart(leader: &Patroni, members: &[(String, Patroni)], leader_first: bool) -> Result<(), patroni::Error> {
-    let mut polls = 0;
-    while polls < POLLS {
+/// Notes a change, together with one whose restarts are owed already.
+fn note(owed: &Mutex<Option<ConfigurationChange>>, seen_after: Duration, leader_first: bool) {
+    let mut owed = owed.lock();
+    let leader_first = leader_first || owed.is_some_and(|before| before.leader_first);
+    *owed = Some(ConfigurationChange { at: Instant::now(), seen_after, leader_first });
+}
+
+/// When every member has seen a change of the configuration: Patroni looks once in a `loop_wait`.
+fn seen_after(current: &Value, wanted: &Value) -> Duration {
+    let loop_wait = [current, wanted].into_iter().filter_map(|configuration| configuration["loop_wait"].as_u64()).max();
+    Duration::from_secs(loop_wait.unwrap_or(LOOP_WAIT)) + SEEN_LATER
+}
+
+/// Restarts, one after the other and each once, the members that wait for it. `owed` is kept if they are not all
+/// restarted: after a failure, and while Patroni is paused.
+async fn restart(
+    leader: &Patroni,
+    members: &[(String, Patroni)],
+    owed: &Mutex<Option<ConfigurationChange>>,
+) -> Result<(), patroni::Error> {
+    let change = *owed.lock();
+    let leader_first = change.is_some_and(|change| change.leader_first);
+    let mut restarted = BTreeSet::new();
+    loop {
         let cluster = leader.cluster().await?;
-        let waiting =
-            restart_next(&cluster, leader_first).and_then(|next| members.iter().find(|(pod, _)| *pod == next.name));
-        match waiting {
-            Some((_, member)) => {
+        if cluster.pause {
+            return Ok(());
+        }
+        let next = restart_next(&cluster, leader_first, &restarted);
+        match next.and_then(|next| members.iter().find(|(pod, _)| *pod == next.name)) {
+            Some((pod, member)) => {
+                restarted.insert(pod.clone());
                 member.restart().await?;
-                polls = polls.max(POLLS / 2);
             }
-            None => polls += 1,
+            None if cluster.members.iter().any(|member| restarted.contains(&member.name) && !member.is_running()) => {}
+            None if change.is_some_and(|change| change.at.elapsed() < change.seen_after) => {}
+            None => break,
         }
         tokio::time::sleep(POLL_PERIOD).await;
     }
+    *owed.lock() = None;
     Ok(())
 }
 

@@ -122,8 +122,8 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
 }
 
 impl Reconciliation<'_> {
-    /// The steps in their order. Each takes what those before it returned, and a step that fails ends the reconcile;
-    /// what was returned until then is in `steps` for the report.
+    /// The steps in their order. Each takes what those before it returned. A step that fails ends the reconcile, except
+    /// for the rolling update: roles and databases do not depend on it. What was returned is in `steps` for the report.
     /// `slot` is held until the objects are written.
     async fn run<S>(&self, teams: Teams, slot: S, steps: &mut Steps) -> Result<(), Error> {
         let members = &steps.members;
@@ -135,13 +135,15 @@ impl Reconciliation<'_> {
         let applied = self.apply(decided, members).await.keep(&mut steps.applied)?;
         drop(slot);
         // client required
-        let rolled = self.roll(decided, applied, members).await.keep(&mut steps.rolled)?;
+        let roll = self.roll(decided, applied, members).await;
+        steps.failures.extend(roll.result.err());
+        let rolled = &*steps.rolled.insert(roll.found);
         // starts a job that has a client
         let synchronized = &*steps.synchronized.insert(self.database(decided, members));
         // client required
-        steps.executed = Some(self.execute(decided, synchronized, members).await);
+        steps.executed = Some(self.execute(decided, synchronized, rolled.may_restart, members).await);
         // client required
-        self.prune(decided, rolled, [&applied.underway, &rolled.underway, &synchronized.underway]).await
+        self.prune(decided, rolled.settled, [&applied.underway, &rolled.underway, &synchronized.underway]).await
     }
 
     /// What identifies the cluster's objects.

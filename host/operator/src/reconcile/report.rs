@@ -158,12 +158,12 @@ impl Summary {
             conditions.push(Condition::holds("Valid", "Valid", "the manifest can be used"));
             warnings.extend_from_slice(of_manifest);
         }
-        if let Some(Applied { underway: waiting, handover: _, condition, warnings: of_secrets }) = applied {
+        if let Some(Applied { underway: waiting, handover: _, held: _, condition, warnings: of_secrets }) = applied {
             conditions.extend(condition.clone());
             warnings.extend_from_slice(of_secrets);
             underway.extend(waiting.clone());
         }
-        if let Some(Rolled { underway: rolling, condition, requeue: next }) = rolled {
+        if let Some(Rolled { underway: rolling, condition, requeue: next, settled: _, may_restart: _ }) = rolled {
             conditions.extend(condition.clone());
             underway.extend(rolling.clone());
             requeue = requeue.min(*next);
@@ -290,7 +290,7 @@ mod tests {
         let rolled = Rolled {
             underway: Some(Underway::changing("pod c-1 is being replaced")),
             condition: Some(Condition::fails("RolledOut", "RollingUpdate", "pod c-1 is being replaced")),
-            requeue: Requeue::default(),
+            ..Rolled::default()
         };
         let error = Error::Password(crate::execute::password::Error::Missing("ada".into()));
         let steps = Steps { rolled: Some(rolled), failures: vec![error], ..Steps::default() };

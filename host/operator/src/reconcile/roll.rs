@@ -1,30 +1,36 @@
 //! Takes the next step of a rolling update.
 
-use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, Preconditions};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use pgloom_api::validate::window::{MaintenanceWindow, Weekday};
+use pgloom_common::error::error_chain;
 use pgloom_decide::members::Members;
-use pgloom_decide::patroni::candidate;
-use pgloom_decide::rollout::{Member, Next, State, difference, next};
+use pgloom_decide::patroni::{Report, is_synchronous};
+use pgloom_decide::rollout::{Member, Next, Role, State, Switchover, difference, metadata_patch, next};
 use pgloom_decide::status::Condition;
+use pgloom_decide::transform::MANAGER;
+use serde_json::Value;
 use tracing::{debug, info};
 
-use super::apply::{Applied, Handover};
+use super::apply::Applied;
 use super::decide::Decided;
-use super::error::Switchover;
 use super::steps::{Requeue, Step, Underway};
 use super::{Error, Reconciliation};
 use crate::execute::patroni::{self, Patroni};
 use crate::report::Event;
+use crate::state::Refusal;
 
 /// The label that tells which template a pod was made from.
 const REVISION: &str = "controller-revision-hash";
+
+/// Why nothing is taken down while the job that configures Patroni runs: it restarts members, one at a time.
+const RESTARTING: &str = "Patroni is being configured, and may restart members";
 
 /// How the rolling update goes.
 #[derive(Default)]
@@ -35,11 +41,22 @@ pub struct Rolled {
     pub condition: Option<Condition>,
     /// When the next step may be due.
     pub requeue: Requeue,
+    /// Whether every pod runs the template.
+    pub settled: bool,
+    /// Whether Patroni may restart members now: no pod is about to be replaced, and no maintenance window is awaited.
+    pub may_restart: bool,
 }
 
 impl Rolled {
     fn wait(&mut self, underway: Underway) {
         self.underway = Underway::all(self.underway.take().into_iter().chain([underway]));
+    }
+
+    /// Patroni refused a switchover, which is tried again after the time.
+    fn refused(&mut self, reason: String, again: Duration) {
+        self.condition = Some(Condition::fails("RolledOut", "SwitchoverFailed", reason.clone()));
+        self.wait(Underway::changing(reason));
+        self.requeue = self.requeue.min(Requeue::within(again));
     }
 }
 
@@ -70,22 +87,68 @@ impl Reconciliation<'_> {
         if let Some(missing) = members.missing(self.wanted()) {
             rolled.wait(Underway::waiting(missing));
         }
-        if let Some(Handover { leader, candidates }) = &applied.handover {
-            return self.switch_over(leader, candidates, members).await;
+        if let Some(handover) = &applied.handover {
+            self.switch_over(handover, members, rolled).await;
+            return Ok(());
         }
         let revision = status.update_revision.unwrap_or_default();
         let with_state = self.with_state(&set, &revision, members).await?;
-        let step = next(self.wanted(), &with_state, self.state.memory.lock().switchovers);
-        let windows = self.settings.config.maintenance_windows(&decided.plan.cluster.maintenance_windows);
-        let now = Timestamp::now().to_zoned(TimeZone::UTC);
-        if matches!(step, Next::Replace(_) | Next::Switchover { .. }) && is_closed(&windows, &now) {
-            let windows = windows.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let message = format!("the rolling update waits for a maintenance window: {windows} (UTC)");
+        let report = self.report_of_any(&with_state, members).await;
+        let step = next(self.wanted(), &with_state, report.as_ref());
+        let window = self.closed_window(decided);
+        let acts = matches!(step, Next::Replace(_) | Next::Switchover(_));
+        if let Some(windows) = window.as_ref().filter(|_| acts) {
+            let message = format!("the rolling update waits for {windows}");
             rolled.condition = Some(Condition::fails("RolledOut", "MaintenanceWindow", message));
             rolled.requeue = Requeue::within(self.settings.repair());
             return Ok(());
         }
+        if acts && self.state.patroni.is_running() {
+            return self.take(Next::Wait(RESTARTING.to_owned()), members, rolled).await;
+        }
+        rolled.settled = step == Next::Done;
+        rolled.may_restart = rolled.settled && window.is_none();
         self.take(step, members, rolled).await
+    }
+
+    /// Why the leadership may not be moved now, and no member taken down: a maintenance window is awaited, or Patroni may
+    /// be restarting a member.
+    pub fn hold(&self, decided: &Decided) -> Option<String> {
+        let window = self.closed_window(decided).map(|windows| format!("waits for {windows}"));
+        window.or_else(|| self.state.patroni.is_running().then(|| RESTARTING.to_owned()))
+    }
+
+    /// The maintenance windows, if there are any and none is open.
+    fn closed_window(&self, decided: &Decided) -> Option<String> {
+        let windows = self.settings.config.maintenance_windows(&decided.plan.cluster.maintenance_windows);
+        let closed = is_closed(&windows, &Timestamp::now().to_zoned(TimeZone::UTC));
+        let windows = windows.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        closed.then(|| format!("a maintenance window: {windows} (UTC)"))
+    }
+
+    /// What Patroni reports of all members, if a pod runs another template. The leader is asked, or else the first
+    /// member that answered.
+    async fn report_of_any(&self, with_state: &[Member], members: &Members) -> Option<Report> {
+        if !with_state.iter().any(|member| member.outdated) {
+            return None;
+        }
+        let answered = with_state.iter().filter(|member| member.state != State::Silent);
+        let asked = answered.min_by_key(|member| member.answered != Some(Role::Leader))?;
+        match self.patroni_report(&asked.pod, members).await {
+            Ok(report) => Some(report),
+            Err(error) => {
+                debug!(error = %error_chain(&error), "Patroni does not report the members");
+                None
+            }
+        }
+    }
+
+    /// What the Patroni of a pod reports of all members.
+    pub async fn patroni_report(&self, pod: &str, members: &Members) -> Result<Report, patroni::Error> {
+        let patroni = self.patroni(pod, members);
+        let cluster = patroni.cluster().await?;
+        let synchronous = is_synchronous(&patroni.configuration().await?);
+        Ok(Report { cluster, synchronous })
     }
 
     /// The members, with what the cache does not hold: which of them run another template and, if any does, what
@@ -100,15 +163,15 @@ impl Reconciliation<'_> {
         if with_state.iter().any(|member| member.outdated) {
             let patronis: Vec<Patroni> = with_state.iter().map(|member| self.patroni(&member.pod, members)).collect();
             let answers = join_all(patronis.iter().map(Patroni::status)).await;
-            for (member, answer) in with_state.iter_mut().zip(answers) {
-                member.state = answer.map_or(State::Silent, State::from);
-            }
+            with_state =
+                with_state.into_iter().zip(answers).map(|(member, answer)| member.with_answer(answer.ok())).collect();
         }
         Ok(with_state)
     }
 
     /// Whether a pod of another revision really differs from the template. A revision changes with every edit of the
-    /// template; defaults and fields that a pod takes up while it runs are no reason to replace it.
+    /// template; defaults and fields that a pod takes up while it runs are no reason to replace it. Labels and
+    /// annotations are patched onto a pod that does not differ.
     async fn differs(&self, set: &StatefulSet, revision: &str, pod: &Pod) -> Result<bool, Error> {
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
         if self.state.memory.lock().same_template.get(uid).is_some_and(|equal| equal == revision) {
@@ -117,18 +180,31 @@ impl Reconciliation<'_> {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         let found = self.pods().get_opt(name).await.map_err(|source| failed(name, source))?;
         let Some(found) = found else { return Ok(false) };
-        let config = &self.settings.config;
-        let lazy = config.flag("enable_lazy_spilo_upgrade");
-        let template = set.spec.as_ref().map(|spec| &spec.template);
-        match template.and_then(|template| difference(template, &found, config.text("pod_role_label"), lazy)) {
-            Some(field) => {
-                debug!(pod = name, field, "the pod runs another template");
-                Ok(true)
+        let lazy = self.settings.config.flag("enable_lazy_spilo_upgrade");
+        let Some(template) = set.spec.as_ref().map(|spec| &spec.template) else { return Ok(false) };
+        if let Some(field) = difference(template, &found, lazy) {
+            debug!(pod = name, field, "the pod runs another template");
+            return Ok(true);
+        }
+        if let Some(patch) = metadata_patch(template, &found) {
+            self.patch_pod(name, uid, patch).await?;
+        }
+        self.state.memory.lock().same_template.insert(uid.to_owned(), revision.to_owned());
+        Ok(false)
+    }
+
+    /// Patches the metadata of a pod, unless another of that name has taken its place.
+    async fn patch_pod(&self, name: &str, uid: &str, mut patch: Value) -> Result<(), Error> {
+        // The API server refuses a patch that names another uid than the object has.
+        patch["metadata"]["uid"] = uid.into();
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        match self.pods().patch_metadata(name, &params, &Patch::Merge(patch)).await {
+            Ok(_) => {
+                self.context.metrics.wrote("Pod", "patch");
+                Ok(())
             }
-            None => {
-                self.state.memory.lock().same_template.insert(uid.to_owned(), revision.to_owned());
-                Ok(false)
-            }
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+            Err(source) => Err(failed(name, source)),
         }
     }
 
@@ -138,7 +214,7 @@ impl Reconciliation<'_> {
                 if std::mem::take(&mut self.state.memory.lock().rolling) {
                     self.publish(Event::normal("Update", "rolling update done")).await;
                 }
-                self.state.memory.lock().switchovers = 0;
+                self.state.memory.lock().refused = None;
                 rolled.condition = Some(Condition::holds("RolledOut", "UpToDate", "every pod runs the template"));
                 Ok(())
             }
@@ -150,9 +226,11 @@ impl Reconciliation<'_> {
                 self.begin(rolled, "RollingUpdate", format!("pod {pod} is being replaced")).await;
                 self.replace(&pod, members).await
             }
-            Next::Switchover { from, among } => {
-                self.begin(rolled, "Switchover", format!("the leadership moves away from {from}")).await;
-                self.switch_over(&from, &among.into_iter().collect(), members).await
+            Next::Switchover(switchover) => {
+                let message = format!("the leadership moves from {} to {}", switchover.from, switchover.to);
+                self.begin(rolled, "Switchover", message).await;
+                self.switch_over(&switchover, members, rolled).await;
+                Ok(())
             }
         }
     }
@@ -184,25 +262,30 @@ impl Reconciliation<'_> {
         }
     }
 
-    /// Moves the leadership to the best of the candidates.
-    async fn switch_over(&self, from: &str, candidates: &BTreeSet<String>, members: &Members) -> Result<(), Error> {
-        let patroni = self.patroni(from, members);
-        let moved = async {
-            let cluster = patroni.cluster().await.map_err(Switchover::Patroni)?;
-            let to = candidate(&cluster, Some(candidates)).map_err(Switchover::Candidate)?.name.clone();
-            self.publish(Event::normal("Switchover", format!("moving the leadership from {from} to {to}"))).await;
-            patroni.switchover(from, &to).await.map_err(Switchover::Patroni)?;
-            Ok(to)
-        };
-        match moved.await {
-            Ok(to) => {
-                self.state.memory.lock().switchovers = 0;
+    /// Moves the leadership. One that Patroni refused is tried again after the repair period: a replica that replays,
+    /// or lags, is fit a while later.
+    async fn switch_over(&self, switchover: &Switchover, members: &Members, rolled: &mut Rolled) {
+        let Switchover { from, to } = switchover;
+        let repair = self.settings.repair();
+        let refused = self.state.memory.lock().refused.clone();
+        if let Some(refusal) = refused.filter(|refusal| refusal.switchover == *switchover)
+            && let Some(left) = repair.checked_sub(refusal.since.elapsed())
+        {
+            rolled.refused(refusal.reason, left);
+            return;
+        }
+        self.publish(Event::normal("Switchover", format!("moving the leadership from {from} to {to}"))).await;
+        match self.patroni(from, members).switchover(from, to).await {
+            Ok(()) => {
+                self.state.memory.lock().refused = None;
                 self.publish(Event::normal("Switchover", format!("{to} leads"))).await;
-                Ok(())
             }
-            Err(source) => {
-                self.state.memory.lock().switchovers += 1;
-                Err(Error::Switchover { from: from.to_owned(), source })
+            Err(error) => {
+                let reason = format!("the leadership stays with {from}: {}", error_chain(&error));
+                self.publish(Event::warning("Switchover", &reason)).await;
+                let refusal = Refusal { switchover: switchover.clone(), since: Instant::now(), reason: reason.clone() };
+                self.state.memory.lock().refused = Some(refusal);
+                rolled.refused(reason, repair);
             }
         }
     }

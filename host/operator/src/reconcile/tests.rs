@@ -669,3 +669,4 @@ async fn an_object_of_an_earlier_manifest_of_this_name_is_reclaimed_with_an_even
     let note = "NetworkPolicy ns/acid-orders was made for an earlier manifest of this name and belongs to this one now";
     assert!(notes.iter().any(|found| found == note), "{notes:?}");
 }
+mod rolling;

@@ -39,7 +39,11 @@ pub fn all() -> Vec<Operation> {
             Some(plain()),
             Some(with(json!({"users": {"app": [], "more": []}, "serviceAnnotations": {"a": "b"}}))),
         ),
-        operation("rolling update", Some(plain()), Some(with(json!({"podAnnotations": {"a": "b"}})))),
+        operation(
+            "rolling update",
+            Some(plain()),
+            Some(with(json!({"resources": {"requests": {"cpu": "20m"}, "limits": {"cpu": "1"}}}))),
+        ),
         operation("scale up", Some(plain()), Some(cluster(3, &json!({})))),
         Operation { leader: 2, ..operation("scale down", Some(cluster(3, &json!({}))), Some(plain())) },
         operation(

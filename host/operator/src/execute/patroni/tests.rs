@@ -44,7 +44,7 @@ async fn a_members_state_is_read_whether_it_runs_or_not() {
     let leader = patroni.status().await.unwrap();
     assert!(leader.is_running() && leader.role.leads() && leader.pending_restart);
     let replica = patroni.status().await.unwrap();
-    assert!(replica.is_creating_replica() && !replica.role.leads());
+    assert!(replica.is_bootstrapping() && !replica.role.leads());
     assert_eq!(*script.asked.lock().unwrap(), ["GET /patroni", "GET /patroni"]);
 }
 
