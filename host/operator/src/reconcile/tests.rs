@@ -622,8 +622,6 @@ async fn what_a_step_made_of_a_kind_of_its_own_is_deleted_with_the_cluster_after
 #[tokio::test]
 async fn nothing_is_pruned_while_a_steps_answer_is_missing_or_pods_run_a_former_template() {
     use super::decide::Decided;
-    use super::roll::Rolled;
-    use pgloom_decide::status::Condition;
     let (path, service) = existing(
         ("v1", "Service"),
         "services",
@@ -631,9 +629,7 @@ async fn nothing_is_pruned_while_a_steps_answer_is_missing_or_pods_run_a_former_
         "acid-orders-former",
         json!({"labels": {"cluster-name": "acid-orders"}, "annotations": {"pgloom.dev/cluster-uid": "u"}}),
     );
-    let owed = Condition::fails("RolledOut", "MaintenanceWindow", "the rolling update waits for a maintenance window");
-    let done = Condition::holds("RolledOut", "RolledOut", "every pod runs the template");
-    for (degraded, condition, pruned) in [(true, done.clone(), false), (false, owed, false), (false, done, true)] {
+    for (degraded, settled, pruned) in [(true, true, false), (false, false, false), (false, true, true)] {
         let api_server = FakeApiServer::new().with(MANIFEST, manifest()).with(&path, service.clone());
         let operator = operator(&api_server, &[manifest(), service.clone()]);
         let (key, settings) = (key(), operator.settings.borrow().clone());
@@ -650,9 +646,8 @@ async fn nothing_is_pruned_while_a_steps_answer_is_missing_or_pods_run_a_former_
             state: operator.states.of(&key),
         };
         let decided = Decided { plan: Arc::new(plan), warnings: vec![] };
-        let rolled = Rolled { condition: Some(condition), ..Rolled::default() };
-        reconciliation.prune(&decided, &rolled, [&None, &None, &None]).await.unwrap();
-        assert_eq!(api_server.object(&path).is_none(), pruned, "degraded: {degraded}");
+        reconciliation.prune(&decided, settled, [&None, &None, &None]).await.unwrap();
+        assert_eq!(api_server.object(&path).is_none(), pruned, "degraded: {degraded}, settled: {settled}");
     }
 }
 
