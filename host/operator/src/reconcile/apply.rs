@@ -85,7 +85,8 @@ impl Reconciliation<'_> {
             return Ok(());
         }
         let wanted = |kind: &Kind, name: &str| decided.plan.wants(&kind.kind, name);
-        self.context.writer(&self.state).prune(self.key, wanted).await.map(drop).map_err(Error::Apply)
+        self.context.writer(&self.state).prune(self.key, wanted).await.map_err(Error::Apply)?;
+        self.prune_user_lists(&decided.plan).await
     }
 }
 

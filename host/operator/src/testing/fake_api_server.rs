@@ -30,6 +30,7 @@ struct Inner {
     objects: HashMap<String, Value>,
     refused: HashMap<String, (u16, String)>,
     refused_once: HashMap<String, (u16, String)>,
+    before_write: HashMap<String, Box<dyn FnOnce() + Send>>,
     writes: Vec<Write>,
     reads: usize,
 }
@@ -62,6 +63,11 @@ impl FakeApiServer {
         self
     }
 
+    /// Calls a function before the next write to a path, as where another one acts meanwhile.
+    pub fn before_write(&self, path: &str, call: impl FnOnce() + Send + 'static) {
+        self.inner.lock().unwrap().before_write.insert(path.to_owned(), Box::new(call));
+    }
+
     /// Takes an object away, as somebody else would.
     pub fn remove(&self, path: &str) {
         self.inner.lock().unwrap().objects.remove(path);
@@ -87,6 +93,10 @@ impl FakeApiServer {
 
     fn answer(&self, method: &str, path: &str, query: &str, body: Value) -> (u16, Value) {
         assert_eq!(super::rbac::refusal(method, path, query), None, "{method} {path}");
+        if method != "GET" {
+            let call = self.inner.lock().unwrap().before_write.remove(path);
+            call.into_iter().for_each(|call| call());
+        }
         let mut inner = self.inner.lock().unwrap();
         if method == "GET" {
             inner.reads += 1;
