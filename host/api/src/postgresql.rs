@@ -33,7 +33,7 @@ pub use spec::{Postgresql, PostgresqlSpec};
 pub use status::{ActionStatus, ClusterStatus, MemberStatus, PostgresqlStatus};
 pub use storage::{AdditionalVolume, Volume};
 pub use stream::{Stream, StreamTable};
-pub use tls::Tls;
+pub use tls::{Authority, Tls};
 
 use crate::schema;
 

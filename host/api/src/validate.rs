@@ -20,7 +20,7 @@ pub use rules::Rules;
 use crate::finding::Finding;
 use crate::placeholder;
 use crate::postgresql::alias::normalize_volume_sources;
-use crate::postgresql::{API_VERSION, KIND, PostgresqlSpec, PreparedDatabase, object_schema};
+use crate::postgresql::{API_VERSION, Authority, KIND, PostgresqlSpec, PreparedDatabase, object_schema};
 use crate::schema::{self, Fault, Rule};
 use window::MaintenanceWindow;
 
@@ -58,6 +58,8 @@ pub struct Cluster {
     pub maintenance_windows: Vec<MaintenanceWindow>,
     /// Whether the cluster follows another one: then its roles and databases are those of the source.
     pub standby: bool,
+    /// Where the certificate of the authority is kept that signs the database's own, if the manifest names one.
+    pub authority: Option<Authority>,
 }
 
 impl Validated {
@@ -129,6 +131,7 @@ pub fn validate(object: &Value, rules: &Rules) -> Result<Validated, Vec<Finding>
         team: typed.team_id,
         databases: typed.databases,
         standby: typed.standby.is_some(),
+        authority: typed.tls.and_then(|tls| tls.authority()),
         name,
         users,
         prepared_databases,

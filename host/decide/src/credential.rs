@@ -4,11 +4,12 @@
 //! follows the operator-wide Secret. Planning is pure; randomness comes in as a function.
 //!
 //! A Secret is **created** by a plain create with the field manager, not by an apply: an apply of labels later, which
-//! must not mention the data, would otherwise take the data away. [`Wanted::metadata`] is what may be applied at any
-//! time.
+//! must not mention the data, would otherwise take the data away. Labels, annotations and the owner of one that exists
+//! follow by a patch of these alone ([`follow`]).
 
 mod password;
 mod plan;
+mod recovery;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,8 @@ use crate::role::{PasswordSource, Role, Roles};
 use pgloom_api::Finding;
 
 pub use password::Password;
-pub use plan::{Act, Data, Plan, Write, plan};
+pub use plan::{Act, Data, Plan, Write, follow, plan};
+pub use recovery::{Answer, Recovery, recover};
 
 /// The key of a Secret's data that holds the role's name.
 pub const USERNAME: &str = "username";
@@ -108,9 +110,8 @@ impl Wanted {
         object
     }
 
-    /// The part that may be applied to an existing Secret: labels, annotations and owner.
-    #[must_use]
-    pub fn metadata(&self) -> Value {
+    /// The Secret without its data.
+    fn metadata(&self) -> Value {
         let mut metadata = Map::new();
         metadata.insert("name".into(), self.name.clone().into());
         metadata.insert("namespace".into(), self.namespace.clone().into());

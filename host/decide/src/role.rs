@@ -103,6 +103,8 @@ pub struct Roles {
     pub databases: BTreeMap<String, String>,
     /// Prepared databases, by name.
     pub prepared: Vec<Prepared>,
+    /// `additional_owner_roles`: the owners are members of these, so these must not be members of an owner.
+    pub additional_owners: BTreeSet<String>,
     /// Findings. An error means that the manifest cannot be used.
     pub findings: Vec<Finding>,
 }

@@ -13,9 +13,11 @@ use pgloom_decide::credential::Password;
 use pgloom_decide::plan_cache::PlanCache;
 use pgloom_decide::rollout::Switchover;
 use pgloom_engine::Response;
+use tokio::sync::Semaphore;
 
 use crate::apply::LastApplied;
 use crate::cache::ClusterKey;
+use crate::execute::database::Resume;
 use crate::execute::task::Job;
 use crate::report::Warnings;
 
@@ -25,12 +27,26 @@ pub struct ClusterStates {
     pub plans: PlanCache<ClusterKey>,
     states: Mutex<HashMap<ClusterKey, Arc<ClusterState>>>,
     changed: UnboundedSender<ClusterKey>,
+    slots: Slots,
+}
+
+/// How many databases are synchronised at the same time. Each may take as much memory as a server may send.
+const DATABASES: usize = 16;
+/// How many clusters' Patroni configurations are changed at the same time.
+const PATRONIS: usize = 256;
+
+/// The slots in which jobs run.
+struct Slots {
+    databases: Arc<Semaphore>,
+    patronis: Arc<Semaphore>,
 }
 
 /// What is remembered of one cluster.
 pub struct ClusterState {
     /// The job that synchronises roles and databases.
     pub database: Job<Synchronization>,
+    /// Where the next synchronisation continues.
+    pub resume: Resume,
     /// The job that changes Patroni's configuration.
     pub patroni: Job<()>,
     /// The change of Patroni's configuration whose restarts are owed. After a restart of the operator it is not known,
@@ -100,12 +116,14 @@ pub struct Refusal {
 impl ClusterStates {
     /// Nothing is remembered yet. A cluster whose job ended is sent to `changed`.
     pub fn new(changed: UnboundedSender<ClusterKey>) -> Self {
-        Self { plans: PlanCache::default(), states: Mutex::default(), changed }
+        let slots =
+            Slots { databases: Arc::new(Semaphore::new(DATABASES)), patronis: Arc::new(Semaphore::new(PATRONIS)) };
+        Self { plans: PlanCache::default(), states: Mutex::default(), changed, slots }
     }
 
     /// What is remembered of a cluster.
     pub fn of(&self, key: &ClusterKey) -> Arc<ClusterState> {
-        let new = || Arc::new(ClusterState::new(key, &self.changed));
+        let new = || Arc::new(ClusterState::new(key, &self.changed, &self.slots));
         self.states.lock().entry(key.clone()).or_insert_with(new).clone()
     }
 
@@ -129,10 +147,11 @@ impl ClusterStates {
 }
 
 impl ClusterState {
-    fn new(key: &ClusterKey, changed: &UnboundedSender<ClusterKey>) -> Self {
+    fn new(key: &ClusterKey, changed: &UnboundedSender<ClusterKey>, slots: &Slots) -> Self {
         Self {
-            database: Job::new(key, changed),
-            patroni: Job::new(key, changed),
+            database: Job::new(key, changed, &slots.databases),
+            resume: Resume::default(),
+            patroni: Job::new(key, changed, &slots.patronis),
             restarts: Arc::default(),
             last_applied: Arc::default(),
             warnings: Warnings::default(),

@@ -54,7 +54,7 @@ pub const KEYS: &[Key] = keys! {
     Users {
         super_username Text = "postgres": "The superuser.";
         replication_username Text = "standby": "The role that replicas replicate with.";
-        additional_owner_roles List = "": "Roles that become members of the owner of every database.";
+        additional_owner_roles List = "": "Roles that every owner of a database or of a prepared schema becomes a member of.";
         enable_password_rotation Flag = "false": "Whether passwords change regularly." ignored;
         password_rotation_interval Integer = "90": "After how many days a password changes." ignored;
         password_rotation_user_retention Integer = "180": "For how many days a role with an old password is kept." ignored;

@@ -22,3 +22,57 @@ pub struct Tls {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_name: Option<String>,
 }
+
+/// Where the certificate of an authority is kept: a Secret of the cluster's namespace, and a key of its data.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Authority {
+    /// The Secret's name.
+    pub secret: String,
+    /// The key of its data.
+    pub key: String,
+}
+
+impl Tls {
+    /// The certificate of the authority, if `caFile` names one in a Secret. An absolute path counts where it is one of the
+    /// folders in which the Secrets are mounted.
+    #[must_use]
+    pub fn authority(&self) -> Option<Authority> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let (secret, file) = (given(&Some(self.secret_name.clone()))?, given(&self.ca_file)?);
+        let (secret, folder) = given(&self.ca_secret_name).map_or((secret, "/tls/"), |other| (other, "/tlsca/"));
+        let key = if file.starts_with('/') { file.strip_prefix(folder)? } else { &file };
+        (!key.contains('/')).then(|| Authority { secret, key: key.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn authority(secret: &str, ca_file: &str, ca_secret: &str) -> Option<(String, String)> {
+        let tls = Tls {
+            secret_name: secret.into(),
+            ca_file: Some(ca_file.into()),
+            ca_secret_name: Some(ca_secret.into()),
+            ..Tls::default()
+        };
+        tls.authority().map(|authority| (authority.secret, authority.key))
+    }
+
+    #[test]
+    fn the_authority_is_a_key_of_the_secret_or_of_its_own() {
+        let found = |secret: &str, key: &str| Some((secret.to_owned(), key.to_owned()));
+        assert_eq!(authority("pg-tls", "ca.crt", ""), found("pg-tls", "ca.crt"));
+        assert_eq!(authority("pg-tls", "ca.crt", "pg-ca"), found("pg-ca", "ca.crt"));
+        assert_eq!(authority("pg-tls", "/tls/ca.crt", ""), found("pg-tls", "ca.crt"));
+        assert_eq!(authority("pg-tls", "/tlsca/ca.crt", "pg-ca"), found("pg-ca", "ca.crt"));
+    }
+
+    #[test]
+    fn a_file_that_is_in_no_secret_is_no_authority_and_neither_is_none() {
+        assert_eq!(authority("pg-tls", "/etc/ssl/ca.crt", ""), None);
+        assert_eq!(authority("pg-tls", "", "pg-ca"), None);
+        assert_eq!(authority("", "ca.crt", ""), None);
+        assert_eq!(Tls { secret_name: "pg-tls".into(), ..Tls::default() }.authority(), None);
+    }
+}

@@ -6,10 +6,16 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
-use serde_json::{Value, json};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use serde_json::{Map, Value, json};
 
 use super::{Content, PASSWORD, Password, USER_LIST, USERNAME, Wanted};
+use crate::kind::Kind;
+use crate::transform::{MANAGER, PREDECESSOR};
 use pgloom_api::Finding;
+
+/// The API group of the manifests, with the separator of its version.
+const GROUP: &str = "acid.zalan.do/";
 
 /// The data of an existing Secret. Has no `Debug`: there are passwords in it.
 #[derive(Clone, Default, PartialEq)]
@@ -29,6 +35,12 @@ impl Data {
         let value = self.0.get(key)?;
         std::str::from_utf8(value).ok()
     }
+
+    /// Whether there is a password, usable or not. Where there is none, one is generated.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.0.contains_key(PASSWORD)
+    }
 }
 
 /// What to do with a Secret.
@@ -36,7 +48,7 @@ impl Data {
 pub enum Act {
     /// Create it: [`Write::body`] is the whole object. If it exists by now, observe again and plan again.
     Create,
-    /// Merge-patch it: [`Write::body`] holds the data that changes.
+    /// Merge-patch it: [`Write::body`] holds the data or the metadata that changes.
     Patch,
 }
 
@@ -119,6 +131,11 @@ impl Plan {
         };
         let kept = data.as_ref().and_then(|data| data.text(PASSWORD));
         let kept = kept.filter(|password| !password.is_empty()).map(Password::new);
+        if given.is_none() && kept.is_none() && data.as_ref().is_some_and(Data::has_password) {
+            // The database may have another one: it is not replaced by one that the database does not know.
+            self.unusable(secret, username);
+            return Ok(());
+        }
         let password = match (given, kept) {
             (None, Some(kept)) => kept,
             (Some(given), Some(kept)) if *given == kept => kept,
@@ -158,6 +175,18 @@ impl Plan {
         );
     }
 
+    fn unusable(&mut self, secret: &Wanted, username: &str) {
+        let message = format!(
+            "Secret {}/{} has an empty password, or one that is not UTF-8, for \"{username}\" and is left as it is",
+            secret.namespace, secret.name
+        );
+        self.findings.push(
+            Finding::warning(message).remedy(
+                "set its key password to the role's password, or remove the key so that a password is generated",
+            ),
+        );
+    }
+
     fn write(&mut self, secret: &Wanted, act: Act, data: &[(&str, &str)]) {
         let data: Value =
             data.iter().map(|(key, value)| ((*key).to_string(), Value::from(STANDARD.encode(value)))).collect();
@@ -171,6 +200,57 @@ impl Plan {
         };
         self.writes.push(Write { act, namespace: secret.namespace.clone(), name: secret.name.clone(), body });
     }
+}
+
+/// The patch that gives an existing Secret the labels, annotations and the owner that it is to have; `None` if it has them,
+/// or if neither the operator nor the one before it wrote the Secret: then it is of whoever did. Never holds data.
+///
+/// Labels and annotations are only added, as others may have theirs.
+#[must_use]
+pub fn follow(wanted: &Wanted, existing: &ObjectMeta) -> Option<Write> {
+    let managers = existing.managed_fields.iter().flatten().filter_map(|entry| entry.manager.as_deref());
+    if !managers.into_iter().any(|manager| manager == MANAGER || manager == PREDECESSOR) {
+        return None;
+    }
+    let mut metadata = Map::new();
+    for (field, wanted, existing) in
+        [("labels", &wanted.labels, &existing.labels), ("annotations", &wanted.annotations, &existing.annotations)]
+    {
+        let differs =
+            |(key, value): &(&String, &String)| existing.as_ref().and_then(|all| all.get(*key)) != Some(*value);
+        let changed: Map<String, Value> =
+            wanted.iter().filter(differs).map(|(key, value)| (key.clone(), json!(value))).collect();
+        if !changed.is_empty() {
+            metadata.insert(field.into(), changed.into());
+        }
+    }
+    if let Some(owners) = owners(wanted.owner.as_ref(), existing.owner_references.as_deref().unwrap_or_default()) {
+        metadata.insert("ownerReferences".into(), owners);
+        // The list is replaced as a whole: not one that has changed since it was read.
+        metadata.insert("resourceVersion".into(), json!(existing.resource_version));
+    }
+    let body = json!({ "metadata": metadata });
+    let (namespace, name) = (wanted.namespace.clone(), wanted.name.clone());
+    (!metadata.is_empty()).then(|| Write { act: Act::Patch, namespace, name, body })
+}
+
+/// The owners that a Secret is to have, if they differ from those that it has. Those of others stay; an object has one
+/// controller at most.
+fn owners(wanted: Option<&Value>, existing: &[OwnerReference]) -> Option<Value> {
+    let is_cluster = |owner: &&OwnerReference| Kind::cluster().is(&owner.kind) && owner.api_version.starts_with(GROUP);
+    let is_wanted = |owner: &&OwnerReference| wanted.is_some_and(|wanted| wanted["uid"] == owner.uid);
+    let others: Vec<_> = existing.iter().filter(|owner| !is_cluster(owner)).collect();
+    let ours: Vec<_> = existing.iter().filter(is_cluster).collect();
+    let is_controlled = others.iter().any(|owner| owner.controller == Some(true));
+    let wanted = wanted.filter(|_| !is_controlled);
+    let as_wanted = match wanted {
+        Some(_) => ours.len() == 1 && ours.iter().any(is_wanted),
+        None => ours.is_empty(),
+    };
+    (!as_wanted).then(|| {
+        let others = others.into_iter().map(|owner| json!(owner));
+        others.chain(wanted.cloned()).collect()
+    })
 }
 
 /// A word of PgBouncer's user list: in double quotes, each of them within doubled.

@@ -142,7 +142,7 @@ fn a_plugins_labels_go_over_the_clusters() {
 }
 
 #[test]
-fn what_is_applied_later_never_mentions_the_data() {
+fn metadata_never_mentions_the_data() {
     let naming = Naming {
         annotations: map(&[("owned-by", "acid")]),
         owner: Some(json!({"kind": "postgresql", "uid": "1"})),
@@ -238,6 +238,78 @@ fn a_secret_made_beforehand_without_a_password_gets_one() {
     assert_eq!(write.act, Act::Patch);
     let existing = after(&plan, existing);
     assert_eq!(existing[ZALANDO].0["password"], plan.passwords["zalando"].reveal().as_bytes());
+}
+
+#[test]
+fn an_empty_password_or_one_that_is_not_utf_8_is_never_overwritten() {
+    for bytes in [&b""[..], b"\xff\xfe"] {
+        let mut existing = secrets(&[(ZALANDO, &[("username", "zalando")])]);
+        existing.get_mut(ZALANDO).unwrap().0.insert("password".into(), bytes.to_vec());
+        let plan = planned(&all(), &existing);
+        assert!(plan.writes.iter().all(|write| write.name != ZALANDO));
+        assert_eq!(plan.passwords.get("zalando"), None);
+        assert!(plan.findings[0].message.contains(&format!("Secret prod/{ZALANDO} has an empty password")));
+    }
+}
+
+fn found(metadata: serde_json::Value) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+    let mut metadata = metadata;
+    metadata["managedFields"] = json!([{"manager": "pgloom", "operation": "Update"}]);
+    metadata["resourceVersion"] = json!("7");
+    serde_json::from_value(metadata).unwrap()
+}
+
+fn followed(naming: &Naming, existing: serde_json::Value) -> Option<serde_json::Value> {
+    let (all, _) = wanted(&gather(&cluster()), &[], naming);
+    follow(&all[0], &found(existing)).map(|write| write.body().clone())
+}
+
+#[test]
+fn labels_and_annotations_of_an_existing_secret_follow_and_others_stay() {
+    let naming = Naming { annotations: map(&[("owned-by", "acid")]), ..naming() };
+    let existing = json!({
+        "labels": {"application": "spilo", "cluster-name": "acid-pooler", "team": "former", "theirs": "x"},
+        "annotations": {"theirs": "x"},
+    });
+    assert_eq!(
+        followed(&naming, existing),
+        Some(json!({"metadata": {"labels": {"team": "acid"}, "annotations": {"owned-by": "acid"}}}))
+    );
+    let complete = json!({"labels": naming.labels, "annotations": naming.annotations});
+    assert_eq!(followed(&naming, complete), None);
+}
+
+#[test]
+fn the_owner_of_an_existing_secret_comes_and_goes_with_the_setting() {
+    let owner = json!({
+        "apiVersion": "acid.zalan.do/v1", "kind": "postgresql", "name": "acid-pooler", "uid": "1", "controller": true,
+    });
+    let theirs = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "theirs", "uid": "9"});
+    let with = Naming { owner: Some(owner.clone()), ..naming() };
+    let existing = |owners: serde_json::Value| json!({"labels": naming().labels, "ownerReferences": owners});
+    let owners =
+        |owners: serde_json::Value| Some(json!({"metadata": {"ownerReferences": owners, "resourceVersion": "7"}}));
+    assert_eq!(followed(&with, existing(json!([theirs]))), owners(json!([theirs, owner])));
+    assert_eq!(followed(&with, existing(json!([owner]))), None);
+    let mut former = owner.clone();
+    former["uid"] = json!("0");
+    assert_eq!(followed(&with, existing(json!([former]))), owners(json!([owner])));
+    assert_eq!(followed(&naming(), existing(json!([theirs, owner]))), owners(json!([theirs])));
+    let mut controller = theirs;
+    controller["controller"] = json!(true);
+    assert_eq!(followed(&with, existing(json!([controller]))), None);
+}
+
+#[test]
+fn a_secret_that_the_operator_did_not_write_is_not_given_labels() {
+    let (all, _) = wanted(&gather(&cluster()), &[], &naming());
+    let written_by = |manager: &str| {
+        let fields = json!([{"manager": manager, "operation": "Update"}]);
+        follow(&all[0], &serde_json::from_value(json!({"managedFields": fields})).unwrap()).is_some()
+    };
+    assert!(written_by("pgloom") && written_by("postgres-operator"));
+    assert!(!written_by("kubectl-create"));
+    assert_eq!(follow(&all[0], &Default::default()), None);
 }
 
 #[test]

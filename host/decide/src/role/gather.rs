@@ -31,7 +31,7 @@ pub fn gather(sources: &Sources) -> Roles {
     }
     let databases = gathering.databases(&prepared);
     let Gathering { roles, findings, .. } = gathering;
-    Roles { roles, databases, prepared, findings }
+    Roles { roles, databases, prepared, additional_owners: sources.settings.additional_owner_roles.clone(), findings }
 }
 
 struct Gathering<'a> {

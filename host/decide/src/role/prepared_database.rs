@@ -135,13 +135,12 @@ fn database_roles(
         users: database.default_users,
         namespace,
     });
-    for role in roles.iter_mut().filter(|role| role.name == owner_of(name)) {
-        role.member_of.extend(settings.additional_owner_roles.iter().cloned());
-    }
+    let mut owners = BTreeSet::from([owner_of(name)]);
     for (schema, wanted) in schemas {
         if !wanted.has_own_roles() {
             continue;
         }
+        owners.insert(owner_of(&format!("{name}_{schema}")));
         roles.extend(trio(&Trio {
             prefix: &format!("{name}_{schema}"),
             admin: &owner_of(name),
@@ -149,6 +148,9 @@ fn database_roles(
             users: wanted.default_users,
             namespace,
         }));
+    }
+    for role in roles.iter_mut().filter(|role| owners.contains(&role.name)) {
+        role.member_of.extend(settings.additional_owner_roles.iter().cloned());
     }
     roles
 }

@@ -7,7 +7,7 @@
 
 mod connect;
 mod databases;
-mod login;
+mod guard;
 mod prepared;
 mod roles;
 mod session;
@@ -15,10 +15,11 @@ mod statement;
 mod user_lookup;
 mod verifier;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use pgloom_common::error::error_chain;
 use tracing::{info, warn};
 
@@ -27,6 +28,7 @@ use pgloom_decide::credential::Password;
 use pgloom_decide::role::{Prepared, Role, Roles};
 
 pub use connect::{BoxStream, Connect, PortForward, Tcp, Tls};
+pub use guard::Refusal;
 pub use session::Server;
 pub use statement::Statement;
 
@@ -50,6 +52,8 @@ pub struct Wanted {
     pub databases: BTreeMap<String, String>,
     /// The databases that are prepared with roles, schemas and extensions.
     pub prepared: Vec<Prepared>,
+    /// The roles that owners become members of, and that therefore must not be members of an owner.
+    pub additional_owners: BTreeSet<String>,
     /// The poolers that look users up.
     pub poolers: Vec<PoolerAccess>,
 }
@@ -70,6 +74,7 @@ impl Wanted {
             passwords: passwords.clone(),
             databases: roles.databases.clone(),
             prepared: roles.prepared.clone(),
+            additional_owners: roles.additional_owners.clone(),
             poolers,
         })
     }
@@ -129,9 +134,18 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The server did not let the role in: its password and its Secret differ.
+    /// The connection was given up: what the server asked for is not safe, or it sent too much.
+    #[error("gave up the connection to the database at {host}: {refusal}")]
+    Unsafe {
+        /// The server.
+        host: String,
+        /// What the server did.
+        refusal: Refusal,
+    },
+    /// The server refused the role: its password and its Secret differ.
     #[error(
-        "the database at {host} refused role \"{username}\": {message}; let the role's Secret hold the password that the database knows"
+        "the database at {host} refused role \"{username}\": {message}; \
+        set the password that the database knows in the role's Secret"
     )]
     Refused {
         /// The role.
@@ -153,6 +167,17 @@ pub enum Error {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// The answer has too many rows.
+    #[error("could not {what}: the server sent more than {limit} rows")]
+    TooMany {
+        /// What was tried.
+        what: &'static str,
+        /// The most rows that are read.
+        limit: usize,
+    },
+    /// The verifiers were not computed.
+    #[error("could not compute the passwords' verifiers")]
+    Compute(#[source] tokio::task::JoinError),
     /// The call took too long. What was done by then is done.
     #[error("the database at {0} took too long")]
     Deadline(String),
@@ -166,18 +191,44 @@ impl Error {
         match self {
             Self::Authority(_) => "authority",
             Self::Connect { .. } => "connect",
+            Self::Unsafe { .. } => "unsafe",
             Self::Refused { .. } => "refused",
             Self::Replica(_) => "replica",
-            Self::Read { .. } => "read",
+            Self::Read { .. } | Self::TooMany { .. } => "read",
+            Self::Compute(_) => "compute",
             Self::Deadline(_) => "deadline",
         }
     }
 
-    /// Whether trying again soon may help, without anybody doing anything.
+    /// Whether another try soon may succeed without any change.
     #[must_use]
-    #[cfg_attr(not(test), allow(dead_code, reason = "so far only tests tell them apart"))]
     pub fn is_passing(&self) -> bool {
-        !matches!(self, Self::Authority(_) | Self::Refused { .. })
+        !matches!(self, Self::Authority(_) | Self::Refused { .. } | Self::Unsafe { .. } | Self::TooMany { .. })
+    }
+}
+
+/// The database that the last synchronisation of a cluster was in when its time was over, so that the next one continues
+/// after it. One that never answers then keeps no other waiting for ever.
+#[derive(Clone, Debug, Default)]
+pub struct Resume(Arc<Mutex<Option<String>>>);
+
+impl Resume {
+    fn begin(&self, database: &str) {
+        *self.0.lock() = Some(database.to_owned());
+    }
+
+    fn end(&self) {
+        *self.0.lock() = None;
+    }
+
+    /// The databases, those after the last one first.
+    fn order(&self, mut databases: Vec<String>) -> Vec<String> {
+        let last = self.0.lock().clone();
+        if let Some(last) = last {
+            let done = databases.iter().take_while(|database| **database <= last).count();
+            databases.rotate_left(done);
+        }
+        databases
     }
 }
 
@@ -185,10 +236,15 @@ impl Error {
 /// standby clusters.
 ///
 /// # Errors
-/// If the leader cannot be reached, lets nobody in, is no leader or takes longer than `deadline`. A single thing that cannot
-/// be done is a [`Failure`] in the report instead.
-pub async fn synchronize(server: Server, wanted: Arc<Wanted>, deadline: Instant) -> Result<Report, Error> {
-    let mut work = Work { server: &server, wanted: &wanted, report: Report::default() };
+/// If the leader cannot be reached, refuses the superuser, is no leader or takes longer than `deadline`: the next call with
+/// the same `resume` continues there. A single thing that cannot be done is a [`Failure`] in the report instead.
+pub async fn synchronize(
+    server: Server,
+    wanted: Arc<Wanted>,
+    deadline: Instant,
+    resume: &Resume,
+) -> Result<Report, Error> {
+    let mut work = Work { server: &server, wanted, resume, report: Report::default() };
     match tokio::time::timeout_at(deadline.into(), work.run()).await {
         Ok(result) => result.map(|()| work.report),
         Err(_) => Err(Error::Deadline(server.host().into())),
@@ -197,42 +253,45 @@ pub async fn synchronize(server: Server, wanted: Arc<Wanted>, deadline: Instant)
 
 struct Work<'a> {
     server: &'a Server,
-    wanted: &'a Wanted,
+    wanted: Arc<Wanted>,
+    resume: &'a Resume,
     report: Report,
 }
 
 impl Work<'_> {
     async fn run(&mut self) -> Result<(), Error> {
-        let mut session = self.enter().await?;
+        let mut session = self.open(MAINTENANCE).await?;
         if session.is_replica().await? {
             return Err(Error::Replica(self.server.host().into()));
         }
         self.roles(&mut session).await?;
         let databases = self.databases(&mut session).await?;
-        for database in databases {
-            if database == MAINTENANCE {
-                self.contents(&database, &mut session).await?;
-                continue;
-            }
-            match self.open(&database).await {
-                Ok(mut session) => self.contents(&database, &mut session).await?,
-                Err(error) => self.fail(format!("look into database {database}"), &error),
+        drop(session);
+        for database in self.resume.order(databases) {
+            self.resume.begin(&database);
+            if let Err(error) = self.contents(&database).await {
+                self.fail(format!("look into database {database}"), &error);
             }
         }
+        self.resume.end();
         Ok(())
     }
 
     async fn open(&self, database: &str) -> Result<Session, Error> {
-        let Wanted { superuser, password, .. } = self.wanted;
+        let Wanted { superuser, password, .. } = &*self.wanted;
         Session::open(self.server, database, superuser, password).await
     }
 
     async fn roles(&mut self, session: &mut Session) -> Result<(), Error> {
-        let Wanted { roles, passwords, .. } = self.wanted;
-        let existing = roles::read(session).await?;
+        let existing = roles::read(session, &roles::names_of(&self.wanted.roles)).await?;
         let encryption = verifier::encryption(session).await?;
-        let hash = |name: &str, password: &Password| verifier::make(encryption, name, password);
-        let (statements, findings) = roles::plan(roles, passwords, &existing, hash);
+        let wanted = self.wanted.clone();
+        // To compare a password with a verifier takes as many rounds as the verifier asks for.
+        let planning = tokio::task::spawn_blocking(move || {
+            let hash = |name: &str, password: &Password| verifier::make(encryption, name, password);
+            roles::plan(&wanted.roles, &wanted.passwords, &wanted.additional_owners, &existing, hash)
+        });
+        let (statements, findings) = planning.await.map_err(Error::Compute)?;
         self.report.findings.extend(findings);
         self.execute(session, statements).await;
         Ok(())
@@ -240,31 +299,39 @@ impl Work<'_> {
 
     /// Keeps the databases and gives the names of those to look into.
     async fn databases(&mut self, session: &mut Session) -> Result<Vec<String>, Error> {
-        let mut existing = databases::read(session).await?;
-        let statements = databases::plan(&self.wanted.databases, &existing);
+        let wanted = self.wanted.clone();
+        let names: Vec<&str> = wanted.databases.keys().map(String::as_str).collect();
+        let mut existing = databases::read(session, &names).await?;
+        let statements = databases::plan(&wanted.databases, &existing);
         if !statements.is_empty() {
             self.execute(session, statements).await;
-            existing = databases::read(session).await?;
+            existing = databases::read(session, &names).await?;
+        }
+        if existing.len() == databases::MAX_DATABASES {
+            let message = format!("only {} databases are looked into", databases::MAX_DATABASES);
+            self.report.findings.push(Finding::warning(message).remedy("drop databases that are not used"));
         }
         let mut open: Vec<_> = existing.into_iter().filter(databases::Existing::is_open).collect();
-        if self.wanted.poolers.is_empty() {
-            let prepared = |name: &str| self.wanted.prepared.iter().any(|one| one.database == name);
+        if wanted.poolers.is_empty() {
+            let prepared = |name: &str| wanted.prepared.iter().any(|one| one.database == name);
             open.retain(|database| prepared(&database.name));
         }
         Ok(open.into_iter().map(|database| database.name).collect())
     }
 
     /// Keeps what is inside one database.
-    async fn contents(&mut self, database: &str, session: &mut Session) -> Result<(), Error> {
-        for prepared in self.wanted.prepared.iter().filter(|one| one.database == database) {
-            let existing = prepared::read(session).await?;
+    async fn contents(&mut self, database: &str) -> Result<(), Error> {
+        let mut session = self.open(database).await?;
+        let wanted = self.wanted.clone();
+        for prepared in wanted.prepared.iter().filter(|one| one.database == database) {
+            let existing = prepared::read(&session, prepared).await?;
             let statements = prepared::plan(prepared, &existing);
-            self.execute(session, statements).await;
+            self.execute(&mut session, statements).await;
         }
-        for pooler in &self.wanted.poolers {
-            let existing = user_lookup::read(session, pooler).await?;
-            let statements = user_lookup::plan(database, pooler, &self.wanted.superuser, &existing);
-            self.execute(session, statements).await;
+        for pooler in &wanted.poolers {
+            let existing = user_lookup::read(&session, pooler).await?;
+            let statements = user_lookup::plan(database, pooler, &wanted.superuser, &existing);
+            self.execute(&mut session, statements).await;
         }
         Ok(())
     }
@@ -289,6 +356,29 @@ impl Work<'_> {
         let message = error_chain(error);
         warn!(%what, %message, "Could not change the database");
         self.report.failures.push(Failure { what, message });
+    }
+}
+
+#[cfg(test)]
+mod resume_tests {
+    use super::Resume;
+
+    fn order(resume: &Resume) -> String {
+        resume.order(["a", "b", "c"].map(String::from).to_vec()).concat()
+    }
+
+    #[test]
+    fn a_synchronisation_whose_time_was_over_continues_after_the_database_that_it_was_in() {
+        let resume = Resume::default();
+        assert_eq!(order(&resume), "abc");
+        resume.begin("a");
+        assert_eq!(order(&resume), "bca");
+        resume.begin("bb");
+        assert_eq!(order(&resume), "cab", "the database may have been dropped");
+        resume.begin("c");
+        assert_eq!(order(&resume), "abc");
+        resume.end();
+        assert_eq!(order(&resume), "abc");
     }
 }
 

@@ -1,13 +1,16 @@
 //! Work that a reconcile starts and does not wait for: one job per cluster at a time, with a deadline of its own.
 //!
-//! A database that hangs holds its own job and nothing else. When a job ends its cluster is reconciled.
+//! Only so many jobs of a kind run at the same time, so that the memory that they need is bounded. A database that hangs
+//! holds its own job until the deadline. When a job ends its cluster is reconciled.
 
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::UnboundedSender;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use crate::cache::ClusterKey;
@@ -60,10 +63,13 @@ pub struct Job<T> {
     last: Arc<Mutex<Option<Run<T>>>>,
     key: ClusterKey,
     changed: UnboundedSender<ClusterKey>,
+    slots: Arc<Semaphore>,
 }
 
 /// One run of a job.
 struct Run<T> {
+    /// Which one it is: a run that was stopped must not end one that was started after it.
+    number: u64,
     /// A hash of what it was started with.
     wanted: u64,
     status: JobStatus<T>,
@@ -91,9 +97,9 @@ impl Backoff {
 }
 
 impl<T> Job<T> {
-    /// A job that has never run. When it ends, `key` is sent to `changed`.
-    pub fn new(key: &ClusterKey, changed: &UnboundedSender<ClusterKey>) -> Self {
-        Self { last: Arc::default(), key: key.clone(), changed: changed.clone() }
+    /// A job that has never run. It runs when it gets one of `slots`. When it ends, `key` is sent to `changed`.
+    pub fn new(key: &ClusterKey, changed: &UnboundedSender<ClusterKey>, slots: &Arc<Semaphore>) -> Self {
+        Self { last: Arc::default(), key: key.clone(), changed: changed.clone(), slots: slots.clone() }
     }
 
     /// Whether it runs at the moment.
@@ -111,7 +117,7 @@ impl<T> Job<T> {
 
 impl<T: Clone + Send + 'static> Job<T> {
     /// The status of the job. It is started if it never ran for what is `wanted`, or if it is due again; it fails if it
-    /// takes longer than `deadline`.
+    /// takes longer than `deadline`, the wait for its slot aside.
     pub fn ensure<F>(&self, wanted: u64, deadline: Duration, backoff: Backoff, work: impl FnOnce() -> F) -> JobStatus<T>
     where
         F: Future<Output = Result<T, Failure>> + Send + 'static,
@@ -123,24 +129,26 @@ impl<T: Clone + Send + 'static> Job<T> {
             Some(run) if run.wanted == wanted => run.failures,
             _ => 0,
         };
-        // A weak reference: the task must not keep alive what stops it.
-        let (kept, changed, key) = (Arc::downgrade(&self.last), self.changed.clone(), self.key.clone());
-        let work = work();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let ending = Ending {
+            last: Arc::downgrade(&self.last),
+            changed: self.changed.clone(),
+            key: self.key.clone(),
+            number,
+            result: None,
+        };
+        let (slots, work) = (self.slots.clone(), work());
         let task = tokio::spawn(async move {
-            let result = within(deadline, work).await;
-            if let Some(run) = kept.upgrade()
-                && let Some(run) = &mut *run.lock()
-            {
-                run.finish(result);
-            }
-            // The receiver is gone only when the operator stops.
-            _ = changed.unbounded_send(key);
+            // The semaphore is never closed.
+            let slot = slots.acquire().await;
+            ending.record(within(deadline, work).await);
+            drop(slot);
         });
         // A repetition neither makes what was done undone nor what failed forgotten.
         let before = last.as_ref().filter(|run| run.wanted == wanted).map(|run| run.status.clone());
         let status = before.unwrap_or(JobStatus::Running);
         let task = Some(task.abort_handle());
-        *last = Some(Run { wanted, status: status.clone(), since: Instant::now(), failures, task });
+        *last = Some(Run { number, wanted, status: status.clone(), since: Instant::now(), failures, task });
         status
     }
 }
@@ -148,6 +156,39 @@ impl<T: Clone + Send + 'static> Job<T> {
 impl<T> Drop for Job<T> {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// The number of the next run.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Records how a run ended when it is dropped: also a run that panicked must not count as running for ever.
+struct Ending<T> {
+    /// A weak reference: the task must not keep alive what stops it.
+    last: Weak<Mutex<Option<Run<T>>>>,
+    changed: UnboundedSender<ClusterKey>,
+    key: ClusterKey,
+    number: u64,
+    result: Option<Result<T, Failure>>,
+}
+
+impl<T> Ending<T> {
+    fn record(mut self, result: Result<T, Failure>) {
+        self.result = Some(result);
+    }
+}
+
+impl<T> Drop for Ending<T> {
+    fn drop(&mut self) {
+        let Some(last) = self.last.upgrade() else { return };
+        let result =
+            self.result.take().unwrap_or_else(|| Err(Failure::new("the work ended by a fault of the operator")));
+        match &mut *last.lock() {
+            Some(run) if run.number == self.number => run.finish(result),
+            _ => return,
+        }
+        // The receiver is gone only when the operator stops.
+        _ = self.changed.unbounded_send(self.key.clone());
     }
 }
 
@@ -202,7 +243,8 @@ mod tests {
 
     fn jobs() -> ([Job<u32>; 2], UnboundedReceiver<ClusterKey>) {
         let (changed, receiver) = unbounded();
-        (["a", "b"].map(|name| Job::new(&key(name), &changed)), receiver)
+        let slots = Arc::new(Semaphore::new(2));
+        (["a", "b"].map(|name| Job::new(&key(name), &changed, &slots)), receiver)
     }
 
     fn key(name: &str) -> ClusterKey {
@@ -274,5 +316,51 @@ mod tests {
         );
         ended.next().await;
         assert_eq!(a.ensure(1, DEADLINE, AT_ONCE, || answer(Ok(2))), JobStatus::Done(1));
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_has_failed_and_is_tried_again() {
+        let ([a, _], mut ended) = jobs();
+        a.ensure(1, DEADLINE, AT_ONCE, || async { answer(Ok(*Vec::new().first().unwrap())).await });
+        assert_eq!(ended.next().await, Some(key("a")));
+        let status = a.ensure(1, DEADLINE, LATER, || answer(Ok(1)));
+        assert_eq!(reason(status), "the work ended by a fault of the operator");
+        a.ensure(1, DEADLINE, AT_ONCE, || answer(Ok(2)));
+        assert_eq!(ended.next().await, Some(key("a")));
+        assert_eq!(a.ensure(1, DEADLINE, LATER, || answer(Ok(3))), JobStatus::Done(2));
+    }
+
+    #[tokio::test]
+    async fn a_run_that_was_stopped_does_not_end_the_one_after_it() {
+        let ([a, _], mut ended) = jobs();
+        a.ensure(1, DEADLINE, LATER, std::future::pending);
+        tokio::task::yield_now().await;
+        a.stop();
+        a.ensure(1, DEADLINE, LATER, || answer(Ok(1)));
+        assert_eq!(ended.next().await, Some(key("a")));
+        assert_eq!(a.ensure(1, DEADLINE, LATER, || answer(Ok(2))), JobStatus::Done(1));
+    }
+
+    #[tokio::test]
+    async fn only_so_many_jobs_run_at_the_same_time_and_the_deadline_of_one_that_waits_has_not_begun() {
+        let (changed, mut ended) = unbounded();
+        let slots = Arc::new(Semaphore::new(1));
+        let jobs: Vec<Job<u32>> =
+            ["a", "b", "c", "d"].iter().map(|name| Job::new(&key(name), &changed, &slots)).collect();
+        let running = Arc::new(Semaphore::new(1));
+        let patient = Duration::from_millis(200);
+        for job in &jobs {
+            let running = running.clone();
+            job.ensure(1, patient, LATER, || async move {
+                let alone = running.try_acquire().map_err(|_| Failure::new("another one runs"))?;
+                tokio::time::sleep(patient / 2).await;
+                drop(alone);
+                Ok(1)
+            });
+        }
+        for job in &jobs {
+            assert_eq!(ended.next().await.as_ref(), Some(&job.key));
+            assert_eq!(job.ensure(1, patient, LATER, || answer(Ok(2))), JobStatus::Done(1));
+        }
     }
 }

@@ -123,6 +123,7 @@ impl Reconciliation<'_> {
         let wanted = |kind: &Kind, name: &str| plan.wants(&kind.kind, name);
         let writer = self.writer();
         writer.prune(self.key, wanted).await.map_err(Error::Apply)?;
+        self.prune_user_lists(plan).await?;
         let recorded = recorded_kinds(&self.manifest);
         let is_watched = |kind: &Kind| self.context.store.watches(kind, &self.key.namespace);
         let unwatched: Vec<Kind> = recorded.iter().filter(|kind| !is_watched(kind)).cloned().collect();

@@ -1,44 +1,58 @@
 //! Keeping the Secrets with credentials: generated once, never overwritten.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
-use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use pgloom_decide::Kind;
 use pgloom_decide::Plan;
-use pgloom_decide::credential::{self, Act, Content, Data, Wanted, Write};
+use pgloom_decide::credential::{self, Act, Content, Data, Recovery, USER_LIST, Wanted, Write};
 use pgloom_decide::members::Members;
 use pgloom_decide::transform::MANAGER;
+use serde_json::Value;
 
 use super::{Error, Reconciliation};
-use crate::cache::api_resource;
+use crate::cache::{ClusterKey, api_resource};
 use crate::execute::password::{self, generate};
 use crate::execute::task::fingerprint;
 use crate::report::Event;
 
 impl Reconciliation<'_> {
-    /// Creates the Secrets that are missing, and lets those of infrastructure roles follow. Where nothing has changed
-    /// since the last reconcile nothing is read. `warnings` gets what people should know, also where a later write
-    /// fails.
+    /// Creates the Secrets that are missing, and lets those of infrastructure roles, and the labels, annotations and
+    /// owners of all, follow. Where nothing has changed since the last reconcile nothing is read. `warnings` gets what
+    /// people should know, also where a later write fails.
     pub async fn ensure_credentials(
         &self,
         plan: &Plan,
         members: &Members,
         warnings: &mut Vec<Event>,
     ) -> Result<(), Error> {
+        // Taken before anything is read: what changes after it is found by the next reconcile.
         let seen = self.fingerprint_of(&plan.secrets);
         if self.state.memory.lock().credentials == Some(seen) {
             return Ok(());
         }
+        self.state.memory.lock().credentials = None;
         let existing = Existing::read(&self.context.client, &plan.secrets).await?;
         let lacking = existing.lacking(&self.system_users(), &plan.secrets);
-        let recovered = self.recovered(&lacking, members, warnings).await;
-        let make = |username: &str| recovered.get(username).cloned().map_or_else(generate, Ok);
-        let planned =
-            credential::plan(&plan.secrets, |ns, name| existing.get(ns, name), make).map_err(Error::Password)?;
+        let recoveries = self.recoveries(&lacking, members).await;
+        let unknown = unknown(&recoveries, &plan.secrets);
+        let known: Vec<Wanted> = plan
+            .secrets
+            .iter()
+            .filter(|secret| !unknown.iter().any(|(name, _)| *name == secret.name))
+            .cloned()
+            .collect();
+        let make = |username: &str| match recoveries.get(username) {
+            Some(Recovery::Known(password)) => Ok(password.clone()),
+            _ => generate(),
+        };
+        let planned = credential::plan(&known, |ns, name| existing.get(ns, name), make).map_err(Error::Password)?;
+        let follows: Vec<Write> = known.iter().filter_map(|secret| existing.follow(secret, &planned)).collect();
         let mut created = false;
-        for write in &planned.writes {
+        for write in planned.writes.iter().chain(&follows) {
             self.write_secret(write).await?;
             created |= write.act == Act::Create;
         }
@@ -46,10 +60,47 @@ impl Reconciliation<'_> {
             self.context.recorder.publish(&self.about, &Event::normal("Secrets", "Secrets created")).await;
         }
         self.keep_passwords(&planned);
-        let in_order = planned.findings.is_empty();
         warnings.extend(planned.findings.iter().map(|finding| Event::warning("Secrets", finding.to_string())));
-        // A warning is reported as long as its cause exists, so that cause is read again.
-        self.state.memory.lock().credentials = in_order.then(|| self.fingerprint_of(&plan.secrets));
+        if let Some((_, error)) = unknown.into_iter().next() {
+            return Err(error);
+        }
+        // A warning is reported as long as its cause exists, so that cause is read again. So are the Secrets that were
+        // written: another one may have been deleted meanwhile.
+        let in_order = planned.findings.is_empty() && planned.writes.is_empty() && follows.is_empty();
+        // The deletion of a Secret that no watch reports is found by reading alone.
+        let in_order = in_order && plan.secrets.iter().all(|secret| self.is_reported(secret));
+        self.state.memory.lock().credentials = in_order.then_some(seen);
+        Ok(())
+    }
+
+    /// Deletes the user lists that no step asks for any more, if the operator made them. Secrets of roles stay, as the roles
+    /// do.
+    pub async fn prune_user_lists(&self, plan: &Plan) -> Result<(), Error> {
+        if plan.degraded {
+            // The answer of a step is missing, and with it perhaps what it asks for.
+            return Ok(());
+        }
+        for cached in self.context.store.objects(self.key) {
+            let object = cached.object();
+            if !cached.kind.is("Secret") || !is_user_list(&object) || plan.wants("Secret", &cached.name) {
+                continue;
+            }
+            let api: Api<Secret> = Api::namespaced(self.context.client.clone(), &self.key.namespace);
+            let found = api.get_opt(&cached.name).await.map_err(|source| failed(&cached.name, source))?;
+            let Some(found) = found.filter(|found| made_user_list(&found.metadata)) else { continue };
+            let how = DeleteParams {
+                preconditions: Some(Preconditions {
+                    uid: found.metadata.uid,
+                    resource_version: found.metadata.resource_version,
+                }),
+                ..DeleteParams::background()
+            };
+            match api.delete(&cached.name, &how).await {
+                Ok(_) => self.context.metrics.wrote("Secret", "delete"),
+                Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
+                Err(source) => return Err(failed(&cached.name, source)),
+            }
+        }
         Ok(())
     }
 
@@ -80,12 +131,24 @@ impl Reconciliation<'_> {
         Ok(())
     }
 
-    /// A hash of the wanted Secrets and of those that exist.
-    pub fn fingerprint_of(&self, wanted: &[Wanted]) -> u64 {
-        let objects = self.context.store.objects(self.key);
-        let existing =
-            objects.iter().filter(|kept| kept.kind.is("Secret")).map(|kept| (kept.name.clone(), kept.content));
-        let wanted = wanted.iter().map(|secret| {
+    /// Whether a watch reports a Secret; those in the cluster's own namespace are watched always.
+    fn is_reported(&self, secret: &Wanted) -> bool {
+        let objects = || self.context.store.objects(&ClusterKey::new(&secret.namespace, &self.key.name));
+        secret.namespace == *self.key.namespace
+            || objects().iter().any(|cached| cached.kind.is("Secret") && *cached.name == *secret.name)
+    }
+
+    /// A hash of the wanted Secrets and of those that exist, in other namespaces too.
+    pub fn fingerprint_of(&self, secrets: &[Wanted]) -> u64 {
+        let elsewhere = secrets.iter().map(|secret| secret.namespace.as_str());
+        let elsewhere: BTreeSet<&str> = elsewhere.filter(|namespace| *namespace != &*self.key.namespace).collect();
+        let places = elsewhere.into_iter().map(|namespace| ClusterKey::new(namespace, &self.key.name));
+        let existing = std::iter::once(self.key.clone()).chain(places).flat_map(|place| {
+            let secrets = self.context.store.objects(&place).into_iter().filter(|kept| kept.kind.is("Secret"));
+            secrets.map(|kept| (place.namespace.clone(), kept.name.clone(), kept.content)).collect::<Vec<_>>()
+        });
+        let existing: Vec<_> = existing.collect();
+        let wanted = secrets.iter().map(|secret| {
             let (username, given) = match &secret.content {
                 Content::Credential { username, given } => {
                     (username, given.as_ref().map(|password| fingerprint(&password.reveal())))
@@ -94,7 +157,12 @@ impl Reconciliation<'_> {
             };
             (&secret.namespace, &secret.name, username, given)
         });
-        fingerprint(&(existing.collect::<Vec<_>>(), wanted.collect::<Vec<_>>()))
+        // The labels, annotations and owners that the Secrets are to have.
+        let metadata: Vec<_> = secrets
+            .iter()
+            .map(|secret| (&secret.labels, &secret.annotations, secret.owner.as_ref().map(ToString::to_string)))
+            .collect();
+        fingerprint(&(existing, wanted.collect::<Vec<_>>(), metadata))
     }
 }
 
@@ -105,8 +173,8 @@ pub async fn read(client: &Client, wanted: &[Wanted]) -> Result<credential::Plan
     credential::plan(wanted, |ns, name| existing.get(ns, name), missing).map_err(Error::Password)
 }
 
-/// The data of the wanted Secrets that exist, by namespace and name.
-struct Existing(HashMap<(String, String), Data>);
+/// The wanted Secrets that exist, by namespace and name.
+struct Existing(HashMap<(String, String), (Data, ObjectMeta)>);
 
 impl Existing {
     async fn read(client: &Client, wanted: &[Wanted]) -> Result<Self, Error> {
@@ -115,25 +183,63 @@ impl Existing {
             let api: Api<Secret> = Api::namespaced(client.clone(), &secret.namespace);
             let found = api.get_opt(&secret.name).await.map_err(|source| failed(&secret.name, source))?;
             if let Some(found) = found {
-                existing.insert((secret.namespace.clone(), secret.name.clone()), Data::from(&found));
+                let data = Data::from(&found);
+                existing.insert((secret.namespace.clone(), secret.name.clone()), (data, found.metadata));
             }
         }
         Ok(Self(existing))
     }
 
-    fn get(&self, namespace: &str, name: &str) -> Option<Data> {
-        self.0.get(&(namespace.to_owned(), name.to_owned())).cloned()
+    fn find(&self, namespace: &str, name: &str) -> Option<&(Data, ObjectMeta)> {
+        self.0.get(&(namespace.to_owned(), name.to_owned()))
     }
 
-    /// Which of the users have no Secret.
+    fn get(&self, namespace: &str, name: &str) -> Option<Data> {
+        self.find(namespace, name).map(|(data, _)| data.clone())
+    }
+
+    /// The patch of a Secret's labels, annotations and owner; none of one that is left as it is.
+    fn follow(&self, secret: &Wanted, planned: &credential::Plan) -> Option<Write> {
+        let (Content::Credential { username, .. } | Content::UserList { username }) = &secret.content;
+        let (_, metadata) = self.find(&secret.namespace, &secret.name)?;
+        planned.passwords.get(username).and_then(|_| credential::follow(secret, metadata))
+    }
+
+    /// Which of the users have no password in a Secret.
     fn lacking(&self, users: &[String; 2], wanted: &[Wanted]) -> Vec<String> {
-        let without = wanted.iter().filter(|secret| self.get(&secret.namespace, &secret.name).is_none());
-        let names = without.filter_map(|secret| match &secret.content {
+        let has =
+            |secret: &Wanted| self.find(&secret.namespace, &secret.name).is_some_and(|(data, _)| data.has_password());
+        let names = wanted.iter().filter(|secret| !has(secret)).filter_map(|secret| match &secret.content {
             Content::Credential { username, .. } => Some(username),
             Content::UserList { .. } => None,
         });
         names.filter(|name| users.contains(name)).cloned().collect()
     }
+}
+
+/// The Secrets whose passwords are not known, and the failures of which they are the cause.
+fn unknown(recoveries: &BTreeMap<String, Recovery>, wanted: &[Wanted]) -> Vec<(String, Error)> {
+    let unknown = wanted.iter().filter_map(|secret| {
+        let Content::Credential { username, .. } = &secret.content else { return None };
+        let Some(Recovery::Unknown(reason)) = recoveries.get(username) else { return None };
+        let (username, name, reason) = (username.clone(), secret.name.clone(), reason.clone());
+        Some((name.clone(), Error::Recover { username, name, reason }))
+    });
+    unknown.collect()
+}
+
+/// Whether a Secret holds a user list and nothing else.
+fn is_user_list(secret: &Value) -> bool {
+    secret["data"].as_object().is_some_and(|data| data.len() == 1 && data.contains_key(USER_LIST))
+}
+
+/// Whether the operator wrote the user list that a Secret holds.
+fn made_user_list(metadata: &ObjectMeta) -> bool {
+    let entries = metadata.managed_fields.iter().flatten();
+    let mut ours = entries.filter(|entry| entry.manager.as_deref() == Some(MANAGER));
+    ours.any(|entry| {
+        entry.fields_v1.as_ref().is_some_and(|fields| fields.0["f:data"].get(format!("f:{USER_LIST}")).is_some())
+    })
 }
 
 fn failed(name: &str, source: kube::Error) -> Error {

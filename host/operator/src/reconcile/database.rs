@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::Secret;
+use pgloom_api::postgresql::Authority;
 use pgloom_common::error::error_chain;
 use pgloom_decide::Plan;
 use pgloom_decide::members::Members;
@@ -14,7 +16,7 @@ use super::credentials::read;
 use super::decide::Decided;
 use super::steps::{Requeue, Underway};
 use crate::context::Network;
-use crate::execute::database::{self, PoolerAccess, PortForward, Server, Tcp, Tls};
+use crate::execute::database::{self, Connect, PoolerAccess, PortForward, Resume, Server, Tcp, Tls};
 use crate::execute::task::{Backoff, Failure, JobStatus, fingerprint};
 use crate::report::Event;
 use crate::serve::metrics::ResultLabel;
@@ -112,48 +114,60 @@ impl Reconciliation<'_> {
     fn start(&self, plan: &Arc<Plan>, leader: &str, backoff: Backoff) -> JobStatus<Synchronization> {
         let poolers = poolers(&plan.actions);
         let roles = (format!("{:?}", plan.roles), format!("{poolers:?}"));
-        let wanted = fingerprint(&(roles, self.fingerprint_of(&plan.secrets), leader));
+        let secrets = self.fingerprint_of(&plan.secrets);
+        let wanted = fingerprint(&(roles, secrets, &plan.cluster.authority, leader));
         let (client, plan, network) = (self.context.client.clone(), plan.clone(), self.context.network);
         let (metrics, superuser) =
             (self.context.metrics.clone(), self.settings.config.text("super_username").to_owned());
-        let server = self.server(network, leader);
+        let (way, resume) = (self.way(network, leader), self.state.resume.clone());
+        let namespace = self.key.namespace.clone();
         self.state.database.ensure(wanted, DEADLINE, backoff, || async move {
-            let result = synchronize(client, plan, server, superuser, poolers).await;
+            let result = synchronize(client, &namespace, plan, way, superuser, poolers, &resume).await;
             let label = if result.is_ok() { "ok" } else { "failed" };
             metrics.database_syncs.get_or_create(&ResultLabel { result: label.to_owned() }).inc();
             result
         })
     }
 
-    /// The way to the leader: its Service from within the cluster, its pod through the API server from without.
-    fn server(&self, network: Network, leader: &str) -> Result<Server, String> {
+    /// The way to the leader and its name: its Service from within the cluster, its pod through the API server from
+    /// outside.
+    fn way(&self, network: Network, leader: &str) -> Way {
         let domain = self.settings.config.text("cluster_domain");
-        let way = Tcp::to_leader(&self.key.name, &self.key.namespace, domain);
-        let host = way.host.clone();
-        let tls = Tls::new(None).map_err(|error| error.to_string())?;
-        Ok(match network {
-            Network::InCluster => Server::new(host, Arc::new(way), tls),
+        let service = Tcp::to_leader(&self.key.name, &self.key.namespace, domain);
+        let host = service.host.clone();
+        match network {
+            Network::InCluster => (host, Arc::new(service)),
             Network::OutOfCluster => {
                 let pods = kube::Api::namespaced(self.context.client.clone(), &self.key.namespace);
-                Server::new(host, Arc::new(PortForward { pods, pod: leader.to_owned() }), tls)
+                (host, Arc::new(PortForward { pods, pod: leader.to_owned() }))
             }
-        })
+        }
     }
 }
 
+/// What a server is called, and the way to it.
+type Way = (String, Arc<dyn Connect>);
+
 async fn synchronize(
     client: kube::Client,
+    namespace: &str,
     plan: Arc<Plan>,
-    server: Result<Server, String>,
+    (host, way): Way,
     superuser: String,
     poolers: Vec<PoolerAccess>,
+    resume: &Resume,
 ) -> Result<Synchronization, Failure> {
     let credentials = read(&client, &plan.secrets).await.map_err(|error| Failure::passing(error_chain(&error)))?;
     let Some(wanted) = database::Wanted::new(&plan.roles, &credentials.passwords, &superuser, poolers) else {
         return Err(Failure::new(format!("the Secret of the superuser {superuser} holds no password")));
     };
-    let server = server.map_err(Failure::new)?;
-    let report = database::synchronize(server, Arc::new(wanted), Instant::now() + DEADLINE).await;
+    let authority = match &plan.cluster.authority {
+        Some(authority) => Some(certificate(&client, namespace, authority).await?),
+        None => None,
+    };
+    let tls = Tls::new(authority.as_deref()).map_err(|error| Failure::new(error_chain(&error)))?;
+    let server = Server::new(host, way, tls);
+    let report = database::synchronize(server, Arc::new(wanted), Instant::now() + DEADLINE, resume).await;
     let report =
         report.map_err(|error| Failure { passing: error.is_passing(), ..Failure::new(error_chain(&error)) })?;
     if !report.is_complete() {
@@ -162,6 +176,22 @@ async fn synchronize(
         return Err(Failure::passing(failures.collect::<Vec<_>>().join("; ")));
     }
     Ok(Synchronization { warnings: report.findings.iter().map(ToString::to_string).collect() })
+}
+
+/// The certificate of the authority that the manifest names.
+async fn certificate(client: &kube::Client, namespace: &str, authority: &Authority) -> Result<Vec<u8>, Failure> {
+    let Authority { secret, key } = authority;
+    let secrets: kube::Api<Secret> = kube::Api::namespaced(client.clone(), namespace);
+    let found = secrets.get_opt(secret).await.map_err(|error| {
+        Failure::passing(format!(
+            "could not read the Secret {secret} of the certificate authority: {}",
+            error_chain(&error)
+        ))
+    })?;
+    let value = found.and_then(|found| found.data?.remove(key)).map(|value| value.0);
+    value.ok_or_else(|| {
+        Failure::passing(format!("the Secret {secret} of the certificate authority is missing, or its key {key}"))
+    })
 }
 
 fn poolers(actions: &[RequestedAction]) -> Vec<PoolerAccess> {

@@ -35,6 +35,20 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
+    /// A system user may have a password that is not known. A new one would lock the user out.
+    #[error(
+        "the password of \"{username}\" is not known: its Secret {name} is missing ({reason}); \
+        create the Secret with the keys username and password, or bind the ClusterRole pgloom-recover to the operator, \
+        so that it reads the password from a member"
+    )]
+    Recover {
+        /// The role's name.
+        username: String,
+        /// The Secret's name.
+        name: String,
+        /// Why the password is not known.
+        reason: String,
+    },
     /// No password could be made.
     #[error("failed to make a password")]
     Password(#[source] password::Error),
@@ -76,6 +90,7 @@ impl Error {
                 apply::Error::Write { .. } => "WriteFailed",
             },
             Self::Secret { .. } | Self::Manifest { .. } => "WriteFailed",
+            Self::Recover { .. } => "PasswordUnknown",
             Self::Password(_) => "NoPassword",
             Self::Roll { .. } => "RollFailed",
         }

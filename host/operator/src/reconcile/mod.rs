@@ -92,6 +92,11 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
     // Read only now: the manifest may have changed or gone while the reconcile waited for the slot.
     let Some(kept) = context.store.manifest(key) else {
         context.forget(key);
+        // Secrets of a cluster may be in another namespace, where they carry its name.
+        for other in context.store.clusters().into_iter().filter(|other| other.name == key.name) {
+            // The receiver is gone only when the operator stops.
+            _ = context.changed.unbounded_send(other);
+        }
         return Ok(Action::await_change());
     };
     let manifest = kept.object();

@@ -1,24 +1,23 @@
 //! Passwords of the system users whose Secrets were deleted.
 //!
-//! The database has the superuser's password from its initialisation, and running members replicate with the one they
-//! were started with. So a Secret that was deleted is created again with the password that it had: the one that the
-//! operator remembers, or the one in the environment of a running member, if the operator has the right to run
-//! `printenv` in its pod. Only a password that is in neither place is generated.
+//! A Secret that was deleted is created again with the password that it had: the one that the operator remembers, or the
+//! one in the environment of a running member, if the operator has the right to run `printenv` in its pod. Where it is not
+//! known, the reconcile fails and changes nothing that runs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::Api;
 use kube::api::AttachParams;
 use pgloom_common::error::error_chain;
-use pgloom_decide::credential::{self, Password};
+use pgloom_decide::credential::{self, Answer, Password, Recovery, recover};
 use pgloom_decide::members::Members;
 use tokio::io::AsyncReadExt as _;
 use tracing::{info, warn};
 
 use super::Reconciliation;
-use crate::report::Event;
 
 /// How long a member may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,9 +39,6 @@ enum Error {
     /// The command's output ended early or took too long.
     #[error("pod {0} did not answer")]
     Answer(String),
-    /// The environment holds no password.
-    #[error("pod {0} holds no password")]
-    Empty(String),
 }
 
 impl Reconciliation<'_> {
@@ -52,37 +48,25 @@ impl Reconciliation<'_> {
         ["super_username", "replication_username"].map(|key| config.text(key).to_owned())
     }
 
-    /// The passwords of system users whose Secrets are gone, as far as they can be recovered. Each that cannot is a
-    /// warning.
-    pub async fn recovered(
-        &self,
-        lacking: &[String],
-        members: &Members,
-        warnings: &mut Vec<Event>,
-    ) -> BTreeMap<String, Password> {
-        let mut recovered = self.remembered();
-        recovered.retain(|username, _| lacking.contains(username));
+    /// Where the passwords of the system users come from that have none in a Secret.
+    pub async fn recoveries(&self, lacking: &[String], members: &Members) -> BTreeMap<String, Recovery> {
+        let remembered = self.state.memory.lock().passwords.clone();
+        let objects = self.context.store.objects(self.key);
+        let has_claims = objects.iter().any(|cached| cached.kind.is("PersistentVolumeClaim"));
+        let mut recoveries = BTreeMap::new();
         for username in lacking {
-            if recovered.contains_key(username) || members.all.is_empty() {
-                continue;
+            let recovery = match remembered.get(username) {
+                Some(password) => Recovery::Known(password.clone()),
+                None => recover(self.ask_members(username, members).await, has_claims),
+            };
+            match &recovery {
+                Recovery::Known(_) => info!(username, "deleted Secret gets its former password"),
+                Recovery::Generate => {}
+                Recovery::Unknown(reason) => warn!(username, reason, "former password not recovered"),
             }
-            match self.read_from_members(username, members).await {
-                Ok(password) => drop(recovered.insert(username.clone(), password)),
-                Err(error) => {
-                    let note = format!(
-                        "the Secret of \"{username}\" was gone and gets a new password, which the database may not \
-                        know: {}; set the former password in the Secret, or that of the Secret in the database",
-                        error_chain(&error)
-                    );
-                    warn!(username, error = %error_chain(&error), "former password not recovered");
-                    warnings.push(Event::warning("Secrets", note));
-                }
-            }
+            recoveries.insert(username.clone(), recovery);
         }
-        for username in recovered.keys() {
-            info!(username, "deleted Secret gets its former password");
-        }
-        recovered
+        recoveries
     }
 
     /// Remembers the passwords of the system users.
@@ -93,40 +77,74 @@ impl Reconciliation<'_> {
         self.state.memory.lock().passwords = known;
     }
 
-    fn remembered(&self) -> BTreeMap<String, Password> {
-        self.state.memory.lock().passwords.clone()
-    }
-
-    /// Reads the leader's environment first, then the others'.
-    async fn read_from_members(&self, username: &str, members: &Members) -> Result<Password, Error> {
+    /// Asks the leader first, then the others, until one knows the password.
+    async fn ask_members(&self, username: &str, members: &Members) -> Vec<Answer> {
         let [superuser, _] = self.system_users();
         let variable = if *username == superuser { "PGPASSWORD_SUPERUSER" } else { "PGPASSWORD_STANDBY" };
         let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &self.key.namespace);
         let leader = members.leader().map(|(member, _)| &member.pod);
         let others = members.all.iter().map(|member| &member.pod).filter(|pod| Some(*pod) != leader);
-        let mut result = Err(Error::Empty(self.key.name.to_string()));
+        let mut answers = Vec::new();
         for pod in leader.into_iter().chain(others) {
-            result = match tokio::time::timeout(TIMEOUT, variable_of(&pods, pod, variable)).await {
-                Ok(answer) => answer,
-                Err(_) => Err(Error::Answer(pod.clone())),
+            let answer = match tokio::time::timeout(TIMEOUT, variable_of(&pods, pod, variable)).await {
+                Ok(Ok(Some(password))) => return vec![Answer::Password(password)],
+                Ok(Ok(None)) => Answer::None,
+                Ok(Err(error)) => Answer::Failed(error_chain(&error)),
+                Err(_) => Answer::Failed(Error::Answer(pod.clone()).to_string()),
             };
-            if result.is_ok() {
-                break;
-            }
+            answers.push(answer);
         }
-        result
+        answers
     }
 }
 
-/// A variable of the database container.
-async fn variable_of(pods: &Api<Pod>, pod: &str, variable: &str) -> Result<Password, Error> {
+/// A variable of the database container; `None` if the container has no such variable.
+async fn variable_of(pods: &Api<Pod>, pod: &str, variable: &str) -> Result<Option<Password>, Error> {
     let how = AttachParams::default().container(CONTAINER).stdin(false).stderr(false);
     let attached = pods.exec(pod, ["printenv", variable], &how).await;
     let mut attached = attached.map_err(|source| Error::Exec { pod: pod.to_owned(), source })?;
+    let no_answer = || Error::Answer(pod.to_owned());
+    let ended = attached.take_status().ok_or_else(no_answer)?;
     let mut text = String::new();
-    let output = attached.stdout().ok_or_else(|| Error::Answer(pod.to_owned()))?;
-    let read = output.take(MAX_PASSWORD).read_to_string(&mut text).await;
-    read.map_err(|_| Error::Answer(pod.to_owned()))?;
+    let output = attached.stdout().ok_or_else(no_answer)?;
+    output.take(MAX_PASSWORD).read_to_string(&mut text).await.map_err(|_| no_answer())?;
     let password = text.trim_end_matches('\n');
-    if password.is_empty() { Err(Error::Empty(pod.to_owned())) } else { Ok(Password::new(password)) }
+    if !password.is_empty() {
+        return Ok(Some(Password::new(password)));
+    }
+    // Without output only the end of the command says whether it looked.
+    if ended.await.as_ref().is_some_and(found_nothing) { Ok(None) } else { Err(no_answer()) }
+}
+
+/// Whether `printenv` ended by itself: well, as where the variable is empty, or with 1, as where it is not set.
+fn found_nothing(ended: &Status) -> bool {
+    let causes = ended.details.iter().flat_map(|details| details.causes.iter().flatten());
+    let mut codes = causes.filter(|cause| cause.reason.as_deref() == Some("ExitCode"));
+    ended.status.as_deref() == Some("Success") || codes.any(|cause| cause.message.as_deref() == Some("1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_printenv_that_ended_by_itself_says_that_there_is_no_password() {
+        let ended = |code: &str| {
+            let causes = json!([{"reason": "ExitCode", "message": code}]);
+            json!({"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": causes}})
+        };
+        let refused = json!({"status": "Failure", "reason": "InternalError", "message": "container not found"});
+        for (status, expected) in [
+            (json!({"status": "Success"}), true),
+            (ended("1"), true),
+            (ended("126"), false),
+            (ended("137"), false),
+            (refused, false),
+        ] {
+            let read: Status = serde_json::from_value(status.clone()).unwrap();
+            assert_eq!(found_nothing(&read), expected, "{status}");
+        }
+    }
 }

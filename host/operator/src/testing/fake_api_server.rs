@@ -31,6 +31,7 @@ struct Inner {
     refused: HashMap<String, (u16, String)>,
     refused_once: HashMap<String, (u16, String)>,
     granted: Vec<String>,
+    before_write: HashMap<String, Box<dyn FnOnce() + Send>>,
     writes: Vec<Write>,
     reads: usize,
 }
@@ -74,6 +75,11 @@ impl FakeApiServer {
         self.inner.lock().unwrap().objects.get(path).cloned()
     }
 
+    /// Calls a function before the next write to a path, as where another one acts meanwhile.
+    pub fn before_write(&self, path: &str, call: impl FnOnce() + Send + 'static) {
+        self.inner.lock().unwrap().before_write.insert(path.to_owned(), Box::new(call));
+    }
+
     /// Takes an object away, as somebody else would.
     pub fn remove(&self, path: &str) {
         self.inner.lock().unwrap().objects.remove(path);
@@ -98,6 +104,10 @@ impl FakeApiServer {
     }
 
     fn answer(&self, method: &str, path: &str, query: &str, merge: bool, body: Value) -> (u16, Value) {
+        if method != "GET" {
+            let call = self.inner.lock().unwrap().before_write.remove(path);
+            call.into_iter().for_each(|call| call());
+        }
         let mut inner = self.inner.lock().unwrap();
         if !inner.granted.iter().any(|resource| path.split('/').any(|part| part == resource)) {
             assert_eq!(super::rbac::refusal(method, path, query), None, "{method} {path}");

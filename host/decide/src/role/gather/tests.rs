@@ -264,7 +264,7 @@ fn secrets_go_to_another_namespace_only_if_the_operator_allows_it() {
 }
 
 #[test]
-fn database_owners_are_members_of_the_additional_owner_roles() {
+fn owners_of_databases_and_of_their_schemas_are_members_of_the_additional_owner_roles() {
     let roles = gather(&Sources {
         users: users(&[("zalando", &[]), ("foo_user", &[])]),
         databases: [("foo".into(), "zalando".into())].into(),
@@ -277,7 +277,15 @@ fn database_owners_are_members_of_the_additional_owner_roles() {
         ..sources()
     });
     let with: Vec<_> = lines(&roles).into_iter().filter(|line| line.contains("cron_admin")).collect();
-    assert_eq!(with, ["bar_owner:  in cron_admin admin admin", "zalando: LOGIN in cron_admin +secret"]);
+    assert_eq!(
+        with,
+        [
+            "bar_data_owner:  in cron_admin admin bar_owner",
+            "bar_owner:  in cron_admin admin admin",
+            "zalando: LOGIN in cron_admin +secret"
+        ]
+    );
+    assert_eq!(roles.additional_owners, ["cron_admin".into()].into());
 }
 
 #[test]

@@ -120,24 +120,30 @@ impl Connect for PortForward {
 
 /// How TLS is spoken. Always; an unencrypted connection is never made.
 #[derive(Clone)]
-pub struct Tls(pub(super) MakeRustlsConnect);
+pub struct Tls {
+    pub(super) connector: MakeRustlsConnect,
+    /// Whether an authority verifies the server's certificate.
+    pub(super) verified: bool,
+}
 
 impl Tls {
     /// With the certificates of an authority (PEM), or without: then any certificate is accepted, as the database makes one
-    /// for itself unless it is given one. The name in the certificate is not compared.
+    /// for itself unless it is given one, and the log-in proves which server it is. The name in the certificate is not
+    /// compared.
     ///
     /// # Errors
     /// If the authority's certificates cannot be read.
     pub fn new(authority: Option<&[u8]>) -> Result<Self, Error> {
         let provider = Arc::new(ring::default_provider());
         let authority = authority.map(Authority::read).transpose()?;
+        let verified = authority.is_some();
         let config = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::Authority(error.to_string()))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Verifier { provider, authority }))
             .with_no_client_auth();
-        Ok(Self(MakeRustlsConnect::new(config)))
+        Ok(Self { connector: MakeRustlsConnect::new(config), verified })
     }
 }
 

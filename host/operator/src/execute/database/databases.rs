@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::session::column;
 use super::statement::{Statement, name};
 use super::{Error, Session};
+
+/// The most databases that are read; those that are wanted come first.
+pub(super) const MAX_DATABASES: usize = 5_000;
 
 /// A database that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,18 +27,24 @@ impl Existing {
     }
 }
 
-/// The databases that exist, by name.
-pub(super) async fn read(session: &Session) -> Result<Vec<Existing>, Error> {
+/// The databases that exist, by name; at most [`MAX_DATABASES`], of which `wanted` are never left out.
+pub(super) async fn read(session: &Session, wanted: &[&str]) -> Result<Vec<Existing>, Error> {
     let sql = "SELECT datname::text, pg_get_userbyid(datdba)::text, datistemplate, datallowconn \
-        FROM pg_database ORDER BY datname";
-    let rows = session.query("read the databases", sql, &[]).await?;
-    let existing = rows.iter().map(|row| Existing {
-        name: row.get(0),
-        owner: row.get(1),
-        template: row.get(2),
-        connectable: row.get(3),
+        FROM pg_database ORDER BY datname = ANY($1::text[]) DESC, datname LIMIT $2";
+    let what = "read the databases";
+    let limit = i64::try_from(MAX_DATABASES).unwrap_or(i64::MAX);
+    let rows = session.query(what, sql, &[&wanted, &limit]).await?;
+    let existing = rows.iter().map(|row| {
+        Ok(Existing {
+            name: column(row, 0, what)?,
+            owner: column(row, 1, what)?,
+            template: column(row, 2, what)?,
+            connectable: column(row, 3, what)?,
+        })
     });
-    Ok(existing.collect())
+    let mut existing = existing.collect::<Result<Vec<_>, Error>>()?;
+    existing.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(existing)
 }
 
 /// The changes that give every wanted database its owner. Nothing is dropped.

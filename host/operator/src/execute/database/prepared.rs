@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pgloom_api::postgresql::{owner_of, reader_of, writer_of};
 use pgloom_decide::role::{Prepared, Schema};
 
+use super::session::column;
 use super::statement::{Statement, name};
 use super::{Error, Session};
 
@@ -74,26 +75,57 @@ pub(super) struct Existing {
     defaults: BTreeSet<Default>,
 }
 
-/// What the session's database holds.
-pub(super) async fn read(session: &Session) -> Result<Existing, Error> {
+/// What the session's database holds of what is to be prepared.
+pub(super) async fn read(session: &Session, prepared: &Prepared) -> Result<Existing, Error> {
+    let names: Vec<&str> = prepared.schemas.iter().map(|schema| schema.name.as_str()).collect();
+    let extensions: Vec<&String> = prepared.extensions.keys().collect();
+    let (makers, users) = (makers(prepared), users(prepared));
+    let what = "read the schemas";
     let sql = "SELECT n.nspname::text, \
-            ARRAY(SELECT pg_get_userbyid(a.grantee)::text FROM aclexplode(n.nspacl) a WHERE a.privilege_type = 'USAGE') \
-        FROM pg_namespace n";
-    let schemas = session.query("read the schemas", sql, &[]).await?;
-    let sql =
-        "SELECT e.extname::text, n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace";
-    let extensions = session.query("read the extensions", sql, &[]).await?;
+            ARRAY(SELECT pg_get_userbyid(a.grantee)::text FROM aclexplode(n.nspacl) a \
+                WHERE a.privilege_type = 'USAGE' AND pg_get_userbyid(a.grantee) = ANY($2::text[])) \
+        FROM pg_namespace n WHERE n.nspname = ANY($1::text[])";
+    let rows = session.query(what, sql, &[&names, &users]).await?;
+    let schemas = rows.iter().map(|row| {
+        let users: Vec<String> = column(row, 1, what)?;
+        Ok((column(row, 0, what)?, users.into_iter().collect()))
+    });
+    let schemas = schemas.collect::<Result<_, Error>>()?;
+    let what = "read the extensions";
+    let sql = "SELECT e.extname::text, n.nspname::text FROM pg_extension e \
+        JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = ANY($1::text[])";
+    let rows = session.query(what, sql, &[&extensions]).await?;
+    let extensions = rows.iter().map(|row| Ok((column(row, 0, what)?, column(row, 1, what)?)));
+    let extensions = extensions.collect::<Result<_, Error>>()?;
+    let what = "read the default privileges";
     let sql = "SELECT pg_get_userbyid(d.defaclrole)::text, COALESCE(n.nspname::text, ''), d.defaclobjtype::text, \
             pg_get_userbyid(a.grantee)::text, a.privilege_type \
         FROM pg_default_acl d CROSS JOIN aclexplode(d.defaclacl) a \
-        LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace";
-    let defaults = session.query("read the default privileges", sql, &[]).await?;
-    Ok(Existing {
-        version: session.version().await?,
-        schemas: schemas.iter().map(|row| (row.get(0), row.get::<_, Vec<String>>(1).into_iter().collect())).collect(),
-        extensions: extensions.iter().map(|row| (row.get(0), row.get(1))).collect(),
-        defaults: defaults.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4))).collect(),
-    })
+        LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace \
+        WHERE pg_get_userbyid(d.defaclrole) = ANY($1::text[]) AND pg_get_userbyid(a.grantee) = ANY($2::text[]) \
+            AND (d.defaclnamespace = 0 OR n.nspname = ANY($3::text[]))";
+    let rows = session.query(what, sql, &[&makers, &users, &names]).await?;
+    let text = |row, index| column::<String>(row, index, what);
+    let defaults =
+        rows.iter().map(|row| Ok((text(row, 0)?, text(row, 1)?, text(row, 2)?, text(row, 3)?, text(row, 4)?)));
+    let defaults = defaults.collect::<Result<_, Error>>()?;
+    Ok(Existing { version: session.version().await?, schemas, extensions, defaults })
+}
+
+/// The prefixes of the roles of a prepared database: its own, and those of its schemas.
+fn prefixes(prepared: &Prepared) -> impl Iterator<Item = String> {
+    let of_schemas = prepared.schemas.iter().map(|schema| format!("{}_{}", prepared.database, schema.name));
+    std::iter::once(prepared.database.clone()).chain(of_schemas)
+}
+
+/// The roles whose objects have default privileges.
+fn makers(prepared: &Prepared) -> Vec<String> {
+    prefixes(prepared).map(|prefix| owner_of(&prefix)).collect()
+}
+
+/// The roles that are granted something.
+fn users(prepared: &Prepared) -> Vec<String> {
+    prefixes(prepared).flat_map(|prefix| [reader_of(&prefix), writer_of(&prefix)]).collect()
 }
 
 /// The changes that prepare the database: default privileges first, so that they hold for what is made after them.

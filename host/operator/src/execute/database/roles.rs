@@ -7,6 +7,7 @@ use pgloom_decide::credential::Password;
 use pgloom_decide::role::{Attribute, Origin, Role};
 use postgres_protocol::escape::escape_literal;
 
+use super::session::column;
 use super::statement::{Statement, name, names};
 use super::verifier;
 use super::{Error, Session};
@@ -31,16 +32,32 @@ pub(super) struct Existing {
     pub member_of: BTreeSet<String>,
 }
 
-/// The roles that the database has, by name.
-pub(super) async fn read(session: &Session) -> Result<BTreeMap<String, Existing>, Error> {
-    // By way of JSON, because servers before 9.5 have no rolbypassrls.
-    let sql = "SELECT r.rolname::text, r.rolpassword, \
+/// The names of the roles that [`plan`] looks up: the wanted ones and those that they name.
+pub(super) fn names_of(wanted: &[Role]) -> BTreeSet<&str> {
+    let names = wanted.iter().flat_map(|role| std::iter::once(&role.name).chain(&role.member_of).chain(&role.admin));
+    names.map(String::as_str).collect()
+}
+
+/// The most settings of a role that are read, and the most bytes of one of them. A longer one counts as missing.
+const MAX_SETTINGS: i64 = 200;
+const MAX_SETTING: i32 = 4096;
+/// The most characters of a stored verifier that are read; a longer one is none.
+const MAX_VERIFIER: i32 = 512;
+
+/// The roles of these names that the database has, with their memberships in each other.
+pub(super) async fn read(session: &Session, names: &BTreeSet<&str>) -> Result<BTreeMap<String, Existing>, Error> {
+    let names: Vec<&str> = names.iter().copied().collect();
+    // As JSON, because servers before 9.5 have no rolbypassrls.
+    let sql = "SELECT r.rolname::text, left(r.rolpassword, $2), \
             r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin, r.rolreplication, \
             COALESCE((row_to_json(r)->>'rolbypassrls')::bool, false), \
-            (SELECT s.setconfig FROM pg_db_role_setting s WHERE s.setrole = r.oid AND s.setdatabase = 0), \
-            ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_authid g ON g.oid = m.roleid WHERE m.member = r.oid) \
-        FROM pg_authid r";
-    let rows = session.query("read the roles", sql, &[]).await?;
+            ARRAY(SELECT c FROM pg_db_role_setting s, unnest(s.setconfig) c \
+                WHERE s.setrole = r.oid AND s.setdatabase = 0 AND octet_length(c) <= $3 LIMIT $4), \
+            ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_authid g ON g.oid = m.roleid \
+                WHERE m.member = r.oid AND g.rolname = ANY($1::text[])) \
+        FROM pg_authid r WHERE r.rolname = ANY($1::text[])";
+    let what = "read the roles";
+    let rows = session.query(what, sql, &[&names, &MAX_VERIFIER, &MAX_SETTING, &MAX_SETTINGS]).await?;
     let attributes = [
         Attribute::Superuser,
         Attribute::Inherit,
@@ -51,29 +68,36 @@ pub(super) async fn read(session: &Session) -> Result<BTreeMap<String, Existing>
         Attribute::BypassRls,
     ];
     let existing = rows.iter().map(|row| {
-        let granted = |(index, _): &(usize, Attribute)| row.get::<_, bool>(index + 2);
-        let settings: Option<Vec<String>> = row.get(9);
-        let existing = Existing {
-            verifier: row.get::<_, Option<String>>(1).map(Password::new),
-            attributes: attributes.into_iter().enumerate().filter(granted).map(|(_, attribute)| attribute).collect(),
-            parameters: settings
-                .unwrap_or_default()
+        let mut existing = Existing {
+            verifier: column::<Option<String>>(row, 1, what)?.map(Password::new),
+            attributes: BTreeSet::new(),
+            parameters: column::<Vec<String>>(row, 9, what)?
                 .iter()
                 .filter_map(|setting| setting.split_once('='))
                 .map(|(key, value)| (key.into(), value.into()))
                 .collect(),
-            member_of: row.get::<_, Vec<String>>(10).into_iter().collect(),
+            member_of: column::<Vec<String>>(row, 10, what)?.into_iter().collect(),
         };
-        (row.get(0), existing)
+        for (index, attribute) in attributes.into_iter().enumerate() {
+            if column(row, index + 2, what)? {
+                existing.attributes.insert(attribute);
+            }
+        }
+        Ok((column(row, 0, what)?, existing))
     });
-    Ok(existing.collect())
+    existing.collect()
 }
 
 /// The changes that make the wanted roles true, in an order in which each finds the roles it names. `hash` makes a verifier
-/// of a password.
+/// of a password. A role of `additional_owners` that is a member of an owner stops being one, as the owner is to be its
+/// member.
+///
+/// See
+/// [`additional_owner_roles`](https://postgres-operator.readthedocs.io/en/latest/reference/operator_parameters/#postgres-users).
 pub(super) fn plan(
     wanted: &[Role],
     passwords: &BTreeMap<String, Password>,
+    additional_owners: &BTreeSet<String>,
     existing: &BTreeMap<String, Existing>,
     hash: impl Fn(&str, &Password) -> Password,
 ) -> (Vec<Statement>, Vec<Finding>) {
@@ -89,7 +113,10 @@ pub(super) fn plan(
         let password = passwords.get(&role.name).filter(|_| role.secret.is_some());
         match existing.get(&role.name) {
             Some(there) => {
-                let change = alter(role, &groups, password, there, &hash);
+                let is_member =
+                    |group: &&String| existing.get(*group).is_some_and(|group| group.member_of.contains(&role.name));
+                let reversed: Vec<_> = groups.intersection(additional_owners).filter(is_member).collect();
+                let change = alter(role, &groups, &reversed, password, there, &hash);
                 if change.is_some() && role.origin == Origin::System {
                     findings.push(outdated(&role.name));
                 }
@@ -175,6 +202,7 @@ fn create(role: &Role, groups: &BTreeSet<String>, admin: Option<&String>, verifi
 fn alter(
     role: &Role,
     groups: &BTreeSet<String>,
+    reversed: &[&String],
     password: Option<&Password>,
     existing: &Existing,
     hash: &impl Fn(&str, &Password) -> Password,
@@ -198,6 +226,10 @@ fn alter(
     }
     if !words.is_empty() {
         sql.push(format!("ALTER ROLE {} WITH{words}", name(&role.name)));
+    }
+    for member in reversed {
+        sql.push(format!("REVOKE {} FROM {}", name(&role.name), name(member)));
+        changes.push(format!("no longer granted to {member}"));
     }
     for group in groups.difference(&existing.member_of) {
         sql.push(format!("GRANT {} TO {}", name(group), name(&role.name)));

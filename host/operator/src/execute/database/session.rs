@@ -1,27 +1,42 @@
 //! A connection to one database, opened over TLS and set up so that nothing the database holds can get in the way.
 
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use pgloom_decide::credential::Password;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{ChannelBinding, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, Config, Row};
 
+use super::guard::{Guarded, Refusal, Screen};
 use super::{BoxStream, Connect, Error, Statement, Tls};
 
 /// How long a connection may take, log-in included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Settings of the session.
-/// - `search_path`: what users put into their schemas must never stand in for a function or an operator of ours.
+/// The most rows that are read of one answer.
+const MAX_ROWS: usize = 20_000;
+
+/// Settings of the session. They win over what was set for the database or the role with `ALTER … SET`.
+///
+/// See [where settings come from](https://www.postgresql.org/docs/current/config-setting.html).
+/// - `search_path`: what users put into their schemas must never be used instead of a function or an operator of ours.
+/// - `role`, `default_transaction_read_only`: the session keeps the rights of the role that logs in.
+/// - `statement_timeout`: neither too short for ours nor without end.
 /// - `synchronous_commit`: a replica that is away must not hold up a role.
-/// - `lock_timeout`: neither must somebody's open transaction.
-const OPTIONS: &str = "-c search_path=pg_catalog,pg_temp -c synchronous_commit=local -c lock_timeout=10s";
+/// - `lock_timeout`: neither must another session's open transaction.
+const OPTIONS: &str = "-c search_path=pg_catalog,pg_temp -c role=none -c default_transaction_read_only=off \
+     -c statement_timeout=60s -c synchronous_commit=local -c lock_timeout=10s";
+
+/// Switches off time limits that may be set for the database or the role and that not every release has.
+const NO_TIMEOUTS: &str = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN \
+     ('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
 
 /// Settings of a transaction whose statement holds a verifier: the server keeps the text nowhere.
 const CONFIDENTIAL: &str = "SET LOCAL log_statement = 'none'; \
@@ -45,7 +60,7 @@ impl Server {
 
     /// The same with another way to speak TLS.
     #[must_use]
-    #[cfg_attr(not(test), allow(dead_code, reason = "so far only tests tell them apart"))]
+    #[cfg(test)]
     pub fn with_tls(self, tls: Tls) -> Self {
         Self { tls, ..self }
     }
@@ -61,6 +76,9 @@ impl Server {
 pub(super) struct Session {
     client: Client,
     task: JoinHandle<()>,
+    host: String,
+    /// Why the connection was given up, if it was.
+    refusal: Arc<OnceLock<Refusal>>,
 }
 
 impl Drop for Session {
@@ -70,6 +88,8 @@ impl Drop for Session {
 }
 
 impl Session {
+    /// Logs in. The password is only used in a log-in that is bound to the server's certificate: a server that does not
+    /// know the role's verifier learns nothing.
     pub(super) async fn open(
         server: &Server,
         database: &str,
@@ -81,6 +101,7 @@ impl Session {
             host: server.host.clone(),
             source,
         };
+        let verified = server.tls.verified;
         let mut config = Config::new();
         config
             .user(username)
@@ -88,14 +109,19 @@ impl Session {
             .dbname(database)
             .application_name("pgloom")
             .options(OPTIONS)
-            .ssl_mode(SslMode::Require);
+            .ssl_mode(SslMode::Require)
+            // Of a server that an authority has verified the screen accepts md5 as well.
+            .channel_binding(if verified { ChannelBinding::Prefer } else { ChannelBinding::Require });
+        let screen = Screen::new(verified);
+        let refusal = screen.refusal();
         let connect = async {
             let stream = server.way.connect().await.map_err(|error| failed(error.into()))?;
-            let mut tls = server.tls.0.clone();
+            let mut tls = server.tls.connector.clone();
             let Ok(tls) = MakeTlsConnect::<BoxStream>::make_tls_connect(&mut tls, &server.host);
-            let connected = config.connect_raw(stream, tls).await;
-            connected.map_err(|error| match error.code() {
-                Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
+            let connected = config.connect_raw(stream, Guarded { tls, screen }).await;
+            connected.map_err(|error| match (refusal.get(), error.code()) {
+                (Some(refusal), _) => Error::Unsafe { host: server.host.clone(), refusal: *refusal },
+                (None, Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION)) => {
                     Error::Refused { username: username.into(), host: server.host.clone(), message: message(&error) }
                 }
                 _ => failed(error.into()),
@@ -107,30 +133,46 @@ impl Session {
         };
         // What goes wrong on the connection comes back from the call that is waiting for it.
         let task = tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { client, task })
+        let session = Self { client, task, host: server.host.clone(), refusal };
+        session.query("set the session's time limits", NO_TIMEOUTS, &[]).await?;
+        Ok(session)
     }
 
+    /// The rows of an answer.
     pub(super) async fn query(
         &self,
         what: &'static str,
         sql: &str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        let rows = self.client.query(sql, values).await;
-        rows.map_err(|source| Error::Read { what, source })
+        let failed = |source| match self.refusal.get() {
+            Some(refusal) => Error::Unsafe { host: self.host.clone(), refusal: *refusal },
+            None => Error::Read { what, source },
+        };
+        let stream = self.client.query_raw(sql, values.iter().copied()).await.map_err(failed)?;
+        let mut stream = pin!(stream);
+        let mut rows = Vec::new();
+        while let Some(row) = stream.try_next().await.map_err(failed)? {
+            if rows.len() == MAX_ROWS {
+                return Err(Error::TooMany { what, limit: MAX_ROWS });
+            }
+            rows.push(row);
+        }
+        Ok(rows)
     }
 
     pub(super) async fn is_replica(&self) -> Result<bool, Error> {
         let what = "ask whether the server is a replica";
         let rows = self.query(what, "SELECT pg_is_in_recovery()", &[]).await?;
-        Ok(rows.first().is_some_and(|row| row.get(0)))
+        rows.first().map_or(Ok(false), |row| column(row, 0, what))
     }
 
     /// The server's version, as in `150018`.
     pub(super) async fn version(&self) -> Result<i32, Error> {
         let sql = "SELECT current_setting('server_version_num')::int4";
-        let rows = self.query("ask the server's version", sql, &[]).await?;
-        Ok(rows.first().map_or(0, |row| row.get(0)))
+        let what = "ask the server's version";
+        let rows = self.query(what, sql, &[]).await?;
+        rows.first().map_or(Ok(0), |row| column(row, 0, what))
     }
 
     /// Makes one change, all of it or nothing; gives the reason if it could not be made.
@@ -155,6 +197,11 @@ impl Session {
         transaction.batch_execute(statement.sql()).await?;
         transaction.commit().await
     }
+}
+
+/// A column of a row. A server may answer with other columns than it was asked for, or with what is not UTF-8.
+pub(super) fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize, what: &'static str) -> Result<T, Error> {
+    row.try_get(index).map_err(|source| Error::Read { what, source })
 }
 
 /// What the server said, with its code; never the statement.

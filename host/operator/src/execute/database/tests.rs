@@ -4,6 +4,7 @@
 //! Without the variables the tests say that they are skipped.
 
 mod contents;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +81,7 @@ impl Database {
     }
 
     async fn synchronize(&self, wanted: &Wanted) -> Report {
-        synchronize(self.server.clone(), Arc::new(wanted.clone()), in_a_minute()).await.unwrap()
+        synchronize(self.server.clone(), Arc::new(wanted.clone()), in_a_minute(), &Resume::default()).await.unwrap()
     }
 }
 
@@ -167,26 +168,38 @@ async fn what_is_changed_by_hand_is_repaired_and_what_is_added_stays() {
 }
 
 #[tokio::test]
-async fn a_superuser_whose_secret_was_made_anew_is_let_in_by_another_one() {
-    let Some(database) = Database::clean("the admission of the superuser").await else { return };
+async fn a_superuser_whose_password_the_database_does_not_know_is_refused_and_no_other_one_is_tried() {
+    let Some(database) = Database::clean("the refusal of the superuser").await else { return };
     let wanted = database.wanted(&guide(), &GUIDE_PASSWORDS);
     database.synchronize(&wanted).await;
-    let anew = Wanted { password: Password::new("made anew"), ..wanted.clone() };
-    let report = database.synchronize(&anew).await;
-    assert_eq!(report.done, ["alter role postgres: password"]);
-    assert!(report.findings.iter().any(|finding| finding.message.contains("by way of \"pgloom_test_zalando\"")));
-    // As it was, for the tests that follow.
-    let back = Wanted { passwords: anew.passwords.clone(), ..wanted };
-    assert_eq!(database.synchronize(&back).await.failures, []);
+    let wanted = Wanted { password: Password::new("wrong"), ..wanted };
+    let error =
+        synchronize(database.server.clone(), Arc::new(wanted), in_a_minute(), &Resume::default()).await.unwrap_err();
+    assert_eq!(error.category(), "refused");
 }
 
 #[tokio::test]
-async fn a_superuser_that_nobody_can_let_in_is_refused() {
-    let Some(database) = Database::clean("the refusal of the superuser").await else { return };
-    let sources = Sources { users: BTreeMap::new(), databases: BTreeMap::new(), ..guide() };
-    let wanted = Wanted { password: Password::new("wrong"), ..database.wanted(&sources, &[]) };
-    let error = synchronize(database.server.clone(), Arc::new(wanted), in_a_minute()).await.unwrap_err();
-    assert_eq!(error.category(), "refused");
+async fn settings_of_a_database_do_not_change_the_session_and_one_that_cannot_be_read_stops_no_other() {
+    let Some(database) = Database::clean("settings of databases").await else { return };
+    let mut sources = guide();
+    sources.credentials =
+        vec![pgloom_decide::role::CredentialRequest { username: "pgloom_test_pooler".into(), ..Default::default() }];
+    let wanted = database.wanted(&sources, &[GUIDE_PASSWORDS[0], GUIDE_PASSWORDS[1], ("pgloom_test_pooler", "p")]);
+    database.run(MAINTENANCE, "CREATE ROLE pgloom_test_nothing").await;
+    for name in ["pgloom_test_aaa", "pgloom_test_broken", "pgloom_test_zzz"] {
+        database.run(MAINTENANCE, &format!("CREATE DATABASE {name}")).await;
+    }
+    for setting in ["statement_timeout = '1ms'", "default_transaction_read_only = on", "role = pgloom_test_nothing"] {
+        database.run(MAINTENANCE, &format!("ALTER DATABASE pgloom_test_aaa SET {setting}")).await;
+    }
+    database.run("pgloom_test_broken", "ALTER FUNCTION pg_catalog.oidvectortypes(oidvector) RENAME TO gone").await;
+    let report = database.synchronize(&wanted).await;
+    let failed: Vec<_> = report.failures.iter().map(|failure| failure.what.as_str()).collect();
+    assert_eq!(failed, ["look into database pgloom_test_broken"], "{report:?}");
+    for name in ["pgloom_test_aaa", "pgloom_test_zzz"] {
+        let done = format!("let pgloom_test_pooler look users up in database {name}");
+        assert!(report.done.contains(&done), "{report:?}");
+    }
 }
 
 #[tokio::test]
@@ -226,6 +239,40 @@ async fn a_server_that_is_configured_for_md5_gets_md5() {
     let stored = "SELECT left(rolpassword, 3) FROM pg_authid WHERE rolname LIKE 'pgloom\\_test\\_%'";
     assert_eq!(database.texts(MAINTENANCE, stored).await, ["md5"; 2]);
     tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
+#[tokio::test]
+async fn a_setting_that_is_too_long_and_a_role_that_is_not_wanted_are_not_read() {
+    let Some(database) = Database::clean("long settings").await else { return };
+    let wanted = database.wanted(&guide(), &GUIDE_PASSWORDS);
+    database.synchronize(&wanted).await;
+    let long = "DO $$ BEGIN EXECUTE format('ALTER ROLE pgloom_test_foo_user SET search_path = %L', \
+        repeat('x', 20000000)); END $$";
+    database.run(MAINTENANCE, long).await;
+    database.run(MAINTENANCE, "CREATE ROLE pgloom_test_unwanted IN ROLE pgloom_test_foo_user").await;
+    assert_eq!(database.synchronize(&wanted).await.failures, []);
+    let session = database.session(MAINTENANCE).await;
+    let existing = roles::read(&session, &roles::names_of(&wanted.roles)).await.unwrap();
+    assert!(!existing.contains_key("pgloom_test_unwanted") && !existing.contains_key("postgres"));
+    assert!(existing["pgloom_test_foo_user"].parameters.is_empty());
+}
+
+#[tokio::test]
+async fn an_owner_that_was_granted_to_an_additional_owner_role_is_taken_back() {
+    let Some(database) = Database::clean("additional owner roles").await else { return };
+    database.run(MAINTENANCE, "CREATE ROLE pgloom_test_cron").await;
+    let mut sources = guide();
+    database.synchronize(&database.wanted(&sources, &GUIDE_PASSWORDS)).await;
+    database.run(MAINTENANCE, "GRANT pgloom_test_zalando TO pgloom_test_cron").await;
+    sources.settings.additional_owner_roles = ["pgloom_test_cron".into()].into();
+    let wanted = database.wanted(&sources, &GUIDE_PASSWORDS);
+    let report = database.synchronize(&wanted).await;
+    assert_eq!(report.failures, []);
+    assert_eq!(
+        report.done,
+        ["alter role pgloom_test_zalando: no longer granted to pgloom_test_cron, member of pgloom_test_cron"]
+    );
+    assert_eq!(database.synchronize(&wanted).await.done, [""; 0]);
 }
 
 #[tokio::test]
@@ -294,14 +341,18 @@ async fn a_server_that_cannot_be_used_is_an_error_of_its_kind() {
     let mut wanted = database.wanted(&guide(), &GUIDE_PASSWORDS);
     let nobody = Tcp { host: "127.0.0.1".into(), port: 1 };
     let server = Server::new("127.0.0.1", Arc::new(nobody), Tls::new(None).unwrap());
-    let error = synchronize(server, Arc::new(wanted.clone()), in_a_minute()).await.unwrap_err();
+    let error = synchronize(server, Arc::new(wanted.clone()), in_a_minute(), &Resume::default()).await.unwrap_err();
     assert_eq!((error.category(), error.is_passing()), ("connect", true));
 
-    let error = synchronize(database.server.clone(), Arc::new(wanted.clone()), Instant::now()).await.unwrap_err();
+    let error = synchronize(database.server.clone(), Arc::new(wanted.clone()), Instant::now(), &Resume::default())
+        .await
+        .unwrap_err();
     assert_eq!((error.category(), error.is_passing()), ("deadline", true));
 
     wanted.password = Password::new("t0psecret");
-    let error = synchronize(database.server.clone(), Arc::new(wanted.clone()), in_a_minute()).await.unwrap_err();
+    let error = synchronize(database.server.clone(), Arc::new(wanted.clone()), in_a_minute(), &Resume::default())
+        .await
+        .unwrap_err();
     assert_eq!((error.category(), error.is_passing()), ("refused", false));
     assert!(error.to_string().contains("refused role \"postgres\""), "{error}");
     assert!(!format!("{error:?} {error}").contains("t0psecret"));
@@ -317,7 +368,9 @@ async fn a_replica_is_left_alone() {
     let (host, port) = place.rsplit_once(':').unwrap();
     let way = Tcp { host: host.into(), port: port.parse().unwrap() };
     let server = Server::new(host, Arc::new(way), Tls::new(None).unwrap());
-    let error = synchronize(server, Arc::new(database.wanted(&guide(), &[])), in_a_minute()).await.unwrap_err();
+    let error = synchronize(server, Arc::new(database.wanted(&guide(), &[])), in_a_minute(), &Resume::default())
+        .await
+        .unwrap_err();
     assert_eq!((error.category(), error.is_passing()), ("replica", true));
 }
 
@@ -346,7 +399,8 @@ async fn a_synchronisation_runs_on_any_thread() {
     let wanted = Wanted::new(&gather(&sources), &passwords, "postgres", vec![]).unwrap();
     let way = Tcp { host: "127.0.0.1".into(), port: 1 };
     let server = Server::new("127.0.0.1", Arc::new(way), Tls::new(None).unwrap());
-    let task = tokio::spawn(synchronize(server, Arc::new(wanted), in_a_minute()));
+    let resume = Resume::default();
+    let task = tokio::spawn(async move { synchronize(server, Arc::new(wanted), in_a_minute(), &resume).await });
     assert_eq!(task.await.unwrap().unwrap_err().category(), "connect");
 }
 

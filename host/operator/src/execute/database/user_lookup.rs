@@ -1,5 +1,6 @@
 //! The pooler's way to look users up: a schema with a function that gives a user's verifier to the pooler alone.
 
+use super::session::column;
 use super::statement::{Statement, name};
 use super::{Error, PoolerAccess, Session};
 
@@ -42,12 +43,13 @@ pub(super) async fn read(session: &Session, pooler: &PoolerAccess) -> Result<Exi
     let what = "read the pooler's look-up function";
     let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&pooler.schema, &pooler.username, &BODY, &FUNCTION];
     let rows = session.query(what, sql, &values).await?;
-    Ok(rows.first().map_or_else(Existing::default, |row| Existing {
+    let Some(row) = rows.first() else { return Ok(Existing::default()) };
+    Ok(Existing {
         schema: true,
-        usage: row.get(0),
-        function: row.get(1),
-        execute: row.get(2),
-    }))
+        usage: column(row, 0, what)?,
+        function: column(row, 1, what)?,
+        execute: column(row, 2, what)?,
+    })
 }
 
 /// The change that gives the pooler its function, if anything of it is missing.

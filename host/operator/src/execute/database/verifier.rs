@@ -8,14 +8,15 @@ use pgloom_decide::credential::Password;
 use postgres_protocol::password::{md5, scram_sha_256};
 use ring::{digest, hmac, pbkdf2};
 
+use super::session::column;
 use super::{Error, Session};
 
 /// The first release that knows SCRAM.
 const FIRST_WITH_SCRAM: i32 = 100_000;
 const SCRAM_PREFIX: &str = "SCRAM-SHA-256$";
 const KEY: usize = digest::SHA256_OUTPUT_LEN;
-/// More than anybody configures; a verifier beyond it is replaced rather than computed.
-const MAX_ITERATIONS: u32 = 1_000_000;
+/// PostgreSQL's default is 4096. A verifier beyond the limit is replaced rather than computed: its author is the tenant.
+const MAX_ITERATIONS: u32 = 100_000;
 
 /// How a new password is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +38,9 @@ impl Encryption {
 /// servers is md5 and asks for nothing.
 pub(super) async fn encryption(session: &Session) -> Result<Encryption, Error> {
     let sql = "SELECT setting FROM pg_settings WHERE name = 'password_encryption' AND source <> 'default'";
-    let asked = session.query("ask how passwords are stored", sql, &[]).await?;
-    let asked: Option<String> = asked.first().map(|row| row.get(0));
+    let what = "ask how passwords are stored";
+    let asked = session.query(what, sql, &[]).await?;
+    let asked: Option<String> = asked.first().map(|row| column(row, 0, what)).transpose()?;
     Ok(Encryption::at(session.version().await?, asked.as_deref()))
 }
 
@@ -156,6 +158,23 @@ mod tests {
         }
         let no_verifier = make(Encryption::Scram, "test", &password("md5 is old"));
         assert!(no_verifier.reveal().starts_with(SCRAM_PREFIX));
+    }
+
+    #[test]
+    fn a_verifier_with_more_iterations_than_the_limit_is_not_computed() {
+        let with = |iterations: u32| {
+            let mut salted = [0; KEY];
+            let count = NonZeroU32::new(iterations).unwrap();
+            pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, count, b"salt", b"secret", &mut salted);
+            let key = hmac::Key::new(hmac::HMAC_SHA256, &salted);
+            let stored = digest::digest(&digest::SHA256, hmac::sign(&key, b"Client Key").as_ref());
+            let server = hmac::sign(&key, b"Server Key");
+            let [salt, stored, server] =
+                [b"salt", stored.as_ref(), server.as_ref()].map(|bytes| STANDARD.encode(bytes));
+            password(&format!("SCRAM-SHA-256${iterations}:{salt}${stored}:{server}"))
+        };
+        assert!(matches(&with(MAX_ITERATIONS), "test", &password("secret")));
+        assert!(!matches(&with(MAX_ITERATIONS + 1), "test", &password("secret")));
     }
 
     #[test]

@@ -31,7 +31,8 @@ fn planned(wanted: &[Role], passwords: &[(&str, &str)], existing: &[(&str, Exist
     let passwords = passwords.iter().map(|(name, plain)| ((*name).into(), Password::new(*plain))).collect();
     let existing = existing.iter().map(|(name, role)| ((*name).into(), role.clone())).collect();
     let hash = |name: &str, _: &Password| Password::new(format!("<{name}>"));
-    let (statements, findings) = plan(wanted, &passwords, &existing, hash);
+    let additional_owners = ["cron_admin".into()].into();
+    let (statements, findings) = plan(wanted, &passwords, &additional_owners, &existing, hash);
     (
         statements.iter().map(|statement| format!("{} | {}", statement.what, statement.sql())).collect(),
         findings.into_iter().map(|finding| finding.message).collect(),
@@ -171,6 +172,30 @@ fn memberships_are_added_and_never_taken() {
 }
 
 #[test]
+fn an_owner_that_was_granted_to_an_additional_owner_role_is_taken_back_and_no_other_grant_is() {
+    let mut owner = group("bar_owner");
+    owner.member_of = ["cron_admin".into(), "theirs".into()].into();
+    let member_of_owner = Existing { member_of: ["bar_owner".into()].into(), ..Existing::default() };
+    let existing =
+        [("bar_owner", Existing::default()), ("cron_admin", member_of_owner.clone()), ("theirs", member_of_owner)];
+    let (statements, _) = planned(&[owner], &[], &existing);
+    assert_eq!(
+        statements,
+        ["alter role bar_owner: no longer granted to cron_admin, member of cron_admin, member of theirs | \
+          REVOKE \"bar_owner\" FROM \"cron_admin\"; GRANT \"cron_admin\" TO \"bar_owner\"; \
+          GRANT \"theirs\" TO \"bar_owner\""]
+    );
+}
+
+#[test]
+fn only_the_wanted_roles_and_those_that_they_name_are_looked_up() {
+    let mut wanted = group("foo");
+    wanted.admin = Some("admin".into());
+    wanted.member_of = ["readers".into()].into();
+    assert_eq!(names_of(&[wanted, group("bar")]), ["admin", "bar", "foo", "readers"].into());
+}
+
+#[test]
 fn settings_are_set_anew_when_they_differ_and_only_then() {
     let mut wanted = group("foo");
     wanted.parameters = [("search_path".into(), "\"$user\",  Data".into()), ("Work_Mem".into(), "4MB".into())].into();
@@ -215,10 +240,13 @@ fn names_are_quoted_however_odd() {
 
 #[test]
 fn a_statement_with_a_verifier_does_not_print_it() {
-    let (statements, _) =
-        plan(&[role("foo", &[])], &[("foo".into(), Password::new("plain"))].into(), &BTreeMap::new(), |_, _| {
-            Password::new("verifier")
-        });
+    let (statements, _) = plan(
+        &[role("foo", &[])],
+        &[("foo".into(), Password::new("plain"))].into(),
+        &BTreeSet::new(),
+        &BTreeMap::new(),
+        |_, _| Password::new("verifier"),
+    );
     assert_eq!(format!("{statements:?}"), "[create role foo: (secret)]");
 }
 

@@ -1,0 +1,78 @@
+//! The password of a system user whose Secret is missing.
+//!
+//! The database has the superuser's password from its initialisation, and running members replicate with the one they were
+//! started with. A new password locks the user out, so it is only generated where no database can have another one.
+
+use super::Password;
+
+/// What a member answered when it was asked for the password that it was started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The password.
+    Password(Password),
+    /// It was started without one.
+    None,
+    /// It did not answer; why, in words.
+    Failed(String),
+}
+
+/// Where the password comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// It is known.
+    Known(Password),
+    /// There is none yet, so one may be generated.
+    Generate,
+    /// There may be one, and it is not known; why, in words.
+    Unknown(String),
+}
+
+/// Decides by the answers of all members. `has_claims` says whether data of the cluster exists.
+#[must_use]
+pub fn recover(answers: impl IntoIterator<Item = Answer>, has_claims: bool) -> Recovery {
+    let (mut asked, mut failures) = (false, Vec::new());
+    for answer in answers {
+        asked = true;
+        match answer {
+            Answer::Password(password) => return Recovery::Known(password),
+            Answer::None => {}
+            Answer::Failed(reason) => failures.push(reason),
+        }
+    }
+    if !failures.is_empty() {
+        Recovery::Unknown(failures.join("; "))
+    } else if has_claims && !asked {
+        Recovery::Unknown("no member runs that could be asked, and the cluster's claims exist".to_owned())
+    } else {
+        Recovery::Generate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(reason: &str) -> Answer {
+        Answer::Failed(reason.to_owned())
+    }
+
+    #[test]
+    fn one_member_that_knows_the_password_is_enough() {
+        let known = Password::new("former");
+        let answers = [failed("forbidden"), Answer::None, Answer::Password(known.clone())];
+        assert_eq!(recover(answers, true), Recovery::Known(known));
+    }
+
+    #[test]
+    fn a_password_is_generated_only_if_every_member_answered_that_it_has_none() {
+        assert_eq!(recover([Answer::None, Answer::None], true), Recovery::Generate);
+        let answers = [Answer::None, failed("pod c-1: forbidden"), failed("pod c-2: too late")];
+        assert_eq!(recover(answers, true), Recovery::Unknown("pod c-1: forbidden; pod c-2: too late".to_owned()));
+    }
+
+    #[test]
+    fn a_new_cluster_has_no_password_yet_and_one_whose_claims_were_kept_may_have_one() {
+        assert_eq!(recover([], false), Recovery::Generate);
+        assert!(matches!(recover([], true), Recovery::Unknown(_)));
+    }
+}
