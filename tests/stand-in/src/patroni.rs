@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::State;
 use crate::apply::merge;
 use crate::controllers::is_ready;
-use crate::objects::{Key, key};
+use crate::objects::{Key, Objects, key};
 
 const PODS: &str = "v1/pods";
 const ENDPOINTS: &str = "v1/endpoints";
@@ -169,6 +169,11 @@ pub fn answer(state: &mut State, namespace: &str, pod: &str, method: &str, path:
         return (404, json!({"message": "there is no such pod"}));
     };
     let cluster = (namespace.to_owned(), cluster.to_owned());
+    // A member that starts or ends does not serve, whatever it did before.
+    let serves = |objects: &Objects, pod: &str| objects.get(PODS, namespace, pod).is_some_and(is_ready);
+    if !serves(&state.objects, pod) {
+        return (503, json!({"state": "starting"}));
+    }
     let Some(patroni) = state.patroni.get_mut(&cluster).filter(|patroni| patroni.members.contains_key(pod)) else {
         return (503, json!({"state": "starting"}));
     };
@@ -205,7 +210,8 @@ pub fn answer(state: &mut State, namespace: &str, pod: &str, method: &str, path:
         },
         ("POST", "switchover") => {
             let (from, to) = (body["leader"].as_str(), body["candidate"].as_str().unwrap_or_default());
-            if from != patroni.leader.as_deref() || !patroni.members.contains_key(to) {
+            let is_fit = patroni.members.contains_key(to) && serves(&state.objects, to);
+            if from != patroni.leader.as_deref() || !is_fit {
                 return (412, json!({"message": "the leader or the candidate does not match"}));
             }
             patroni.leader = Some(to.to_owned());
@@ -260,6 +266,15 @@ mod tests {
         assert_eq!(ask(&mut state, "c-0", "POST", "switchover", body.clone()).0, 200);
         assert_eq!(ask(&mut state, "c-0", "POST", "switchover", body).0, 412);
         assert_eq!(of(&state).leader.as_deref(), Some("c-1"));
+    }
+
+    #[test]
+    fn a_member_that_is_not_ready_neither_answers_nor_takes_the_leadership() {
+        let mut state = world(json!([]));
+        state.objects.change(&key(PODS, "ns", "c-1"), |pod| pod["status"] = json!({"phase": "Pending"}));
+        assert_eq!(ask(&mut state, "c-1", "GET", "patroni", Value::Null).0, 503);
+        let body = json!({"leader": "c-0", "candidate": "c-1"});
+        assert_eq!(ask(&mut state, "c-0", "POST", "switchover", body).0, 412);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::serve::ListenerExt as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -145,6 +146,8 @@ impl Server {
     pub async fn listen(&self) -> std::io::Result<SocketAddr> {
         let socket = TcpListener::bind("127.0.0.1:0").await?;
         let address = socket.local_addr()?;
+        // A line of a watch would wait for the acknowledgement of the one before, which the kernel delays by 40 ms.
+        let socket = socket.tap_io(|connection| _ = connection.set_nodelay(true));
         let number = {
             let mut inner = self.lock();
             inner.listeners += 1;

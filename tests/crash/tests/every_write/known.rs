@@ -19,22 +19,22 @@ pub struct Known {
 /// Some of an operation's writes.
 #[derive(Clone, Copy, Debug)]
 pub enum Writes {
-    /// These, each by its method, its path and the number of its occurrence, as in `PATCH apps/v1/statefulsets/acid-crash #1`.
-    These(&'static [&'static str]),
+    /// This one, counted from one.
+    At(usize),
     /// All whose path does not contain this.
     Outside(&'static str),
 }
 
 impl Known {
-    /// Whether it is about single writes. These are always tried.
+    /// Whether it is about a single write. That one is always tried.
     pub fn is_narrow(&self) -> bool {
-        matches!(self.writes, Writes::These(_))
+        matches!(self.writes, Writes::At(_))
     }
 
     /// Whether it is about a point.
-    fn covers(&self, operation: &str, fault: Fault, write: &str) -> bool {
+    fn covers(&self, operation: &str, fault: Fault, at: usize, write: &str) -> bool {
         let is_one = match self.writes {
-            Writes::These(writes) => writes.contains(&write),
+            Writes::At(known) => known == at,
             Writes::Outside(part) => !write.contains(part),
         };
         is_one && self.fault == fault && (self.operation == "*" || self.operation == operation)
@@ -42,28 +42,18 @@ impl Known {
 }
 
 /// The known failure that a point is, if it is one.
-pub fn known(operation: &str, fault: Fault, write: &str) -> Option<&'static Known> {
-    KNOWN.iter().find(|known| known.covers(operation, fault, write))
+pub fn known(operation: &str, fault: Fault, at: usize, write: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.covers(operation, fault, at, write))
 }
 
 /// All of them.
 const KNOWN: &[Known] = &[
-    Known {
-        operation: "standby promotion",
-        fault: Fault::Killed,
-        writes: Writes::These(&["PATCH acid.zalan.do/v1/postgresqls/acid-crash/status #1"]),
-        what: PROMOTION,
-    },
-    Known {
-        operation: "standby promotion",
-        fault: Fault::AnswerLost,
-        writes: Writes::These(&["PATCH apps/v1/statefulsets/acid-crash #1"]),
-        what: PROMOTION,
-    },
+    Known { operation: "standby promotion", fault: Fault::Killed, writes: Writes::At(2), what: PROMOTION },
+    Known { operation: "standby promotion", fault: Fault::AnswerLost, writes: Writes::At(1), what: PROMOTION },
     Known {
         operation: "create",
         fault: Fault::Deleted,
-        writes: Writes::These(&["PATCH acid.zalan.do/v1/postgresqls/acid-crash #1"]),
+        writes: Writes::At(1),
         what: "the finalizer meets no manifest, which counts as success: the whole cluster is made and stays",
     },
     Known {

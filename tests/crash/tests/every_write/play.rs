@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use stand_in::{Open, Server, State, Write};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::clock;
@@ -72,6 +73,7 @@ pub fn play(play: Play, folders: &Folders) -> Result<Played> {
 
 async fn run(play: Play, folders: &Folders) -> Result<Played> {
     clock::follow();
+    tokio::spawn(end_on_signal());
     let Play { before, operation, fault } = play;
     let with_lease = matches!(fault, Some((Fault::LeaseLost, _)));
     let server = Server::new(before);
@@ -121,6 +123,16 @@ async fn run(play: Play, folders: &Folders) -> Result<Played> {
         _ => true,
     };
     Ok(Played { end, writes, edited_at, rests, struck, takes_edits })
+}
+
+/// Ends the test on SIGTERM and SIGINT, which the operator in this process would take for its own.
+async fn end_on_signal() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    std::process::exit(130);
 }
 
 /// Whether the operator carries out another edit. One that waits for an answer for ever does not.

@@ -17,7 +17,7 @@ use crate::operator::Folders;
 use crate::play::{Play, Played, play};
 
 /// How many points of each operation and fault are tried by default.
-const SAMPLE: usize = 6;
+const SAMPLE: usize = 4;
 /// How many differences of a point are printed, unless `CRASH_ONLY` is set.
 const SHOWN: usize = 3;
 
@@ -76,7 +76,7 @@ impl Wish {
         }
         let is_known = |at: &usize| {
             let write = reference.writes.get(at - 1).map_or("", String::as_str);
-            known(reference.operation.name, fault, write).is_some_and(Known::is_narrow)
+            known(reference.operation.name, fault, *at, write).is_some_and(Known::is_narrow)
         };
         let sample = (0..SAMPLE).map(|number| 1 + number * (writes - 1) / (SAMPLE - 1));
         let points: BTreeSet<usize> = sample.chain((1..=writes).filter(is_known)).collect();
@@ -258,7 +258,7 @@ fn judge(references: &[Reference], points: &[Point], verdicts: &[Verdict], whole
 fn is_surprise(reference: &Reference, point: &Point, verdict: &Verdict, whole: bool) -> bool {
     let write = reference.writes.get(point.at - 1).map_or("", String::as_str);
     let name = reference.operation.name;
-    let known = known(name, point.fault, write);
+    let known = known(name, point.fault, point.at, write);
     let line = format!("{name}, {} at write {} ({write})", point.fault.name(), point.at);
     let (is_surprise, found) = match (verdict, known) {
         (Verdict::Diverged(found), None) => {
