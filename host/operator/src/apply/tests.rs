@@ -82,7 +82,9 @@ async fn a_hand_edit_is_repaired_with_force() {
     let api_server = FakeApiServer::new();
     let writer = writer(&api_server, vec![]);
     writer.apply(&key(), &[service(5432)]).await.unwrap();
-    writer.store.record_write(marked(service(6543), "now"));
+    let mut edited = marked(service(6543), "now");
+    edited["metadata"]["resourceVersion"] = json!("2");
+    writer.store.record_write(edited);
     writer.apply(&key(), &[service(5432)]).await.unwrap();
     assert_eq!(api_server.writes()[2].query, "&force=true&fieldManager=pgloom");
 }

@@ -351,7 +351,7 @@ async fn a_user_list_goes_with_its_pooler_if_the_operator_made_it() {
     let lists = [list("acid-orders-pooler-u", "pgloom"), list("theirs", "kubectl-create")];
     let role = credential("pooler.acid-orders.credentials.postgresql.acid.zalan.do", "pooler");
     let mut api_server = FakeApiServer::new().with(MANIFEST, manifest());
-    let mut existing = vec![manifest()];
+    let mut existing = vec![manifest(), stateful_set()];
     for object in lists.into_iter().chain([role]) {
         api_server = api_server.with(&secret(object["metadata"]["name"].as_str().unwrap()), object.clone());
         existing.push(object);
@@ -756,6 +756,7 @@ async fn what_a_step_made_of_a_kind_of_its_own_is_deleted_with_the_cluster_after
     let api_server = FakeApiServer::new().granting("networkpolicies").with(MANIFEST, manifest());
     let mut recorded = with_policy(&api_server).await;
     recorded["metadata"]["deletionTimestamp"] = json!("2031-05-14T00:00:00Z");
+    api_server.put(MANIFEST, recorded.clone());
     let operator = operator(&api_server, &[recorded]);
     for _ in 0..5 {
         reconcile(&operator, &key()).await.unwrap();

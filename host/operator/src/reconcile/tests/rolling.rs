@@ -135,7 +135,12 @@ fn with(
     patroni: &Arc<Script>,
     settings: Value,
 ) -> Context {
-    let mut operator = operator(api_server, objects);
+    // Members exist, so that their system users have passwords already.
+    let secrets = [credential(SUPERUSER, "postgres"), credential(STANDBY, "standby")];
+    for object in &secrets {
+        api_server.put(&secret(object["metadata"]["name"].as_str().unwrap()), object.clone());
+    }
+    let mut operator = operator(api_server, &[objects, &secrets].concat());
     let mut data = json!({"enable_database_access": "false"});
     data.as_object_mut().unwrap().extend(settings.as_object().cloned().unwrap_or_default());
     let document = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data});
