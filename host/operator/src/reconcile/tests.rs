@@ -347,7 +347,12 @@ async fn a_user_list_goes_with_its_pooler_if_the_operator_made_it() {
     let lists = [list("acid-orders-pooler-u", "pgloom"), list("theirs", "kubectl-create")];
     let role = credential("pooler.acid-orders.credentials.postgresql.acid.zalan.do", "pooler");
     let mut api_server = FakeApiServer::new().with(MANIFEST, manifest());
-    let mut existing = vec![manifest()];
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet",
+        "metadata": {"name": "acid-orders", "namespace": "ns", "labels": {"cluster-name": "acid-orders"}},
+        "spec": {"replicas": 1}, "status": {"replicas": 1},
+    });
+    let mut existing = vec![manifest(), set];
     for object in lists.into_iter().chain([role]) {
         api_server = api_server.with(&secret(object["metadata"]["name"].as_str().unwrap()), object.clone());
         existing.push(object);

@@ -266,7 +266,7 @@ async fn rows_without_end_end_the_connection() {
     let many = vec![row(&[b"t"]); 600_000];
     let answers = [begun(), vec![prepared(&[], &[BOOL]), rows(&many)]].concat();
     let error = synchronized(&Fake::start(LogIn::Scram(SECRET), answers)).await.unwrap_err();
-    assert!(!error.is_passing());
+    assert!(!error.is_passing(), "{error:?}");
     assert!(error.to_string().contains("the server sent more than"), "{error}");
 }
 
