@@ -109,9 +109,15 @@ fn serve(mut stream: TcpStream, log_in: LogIn, answers: &[Vec<u8>], record: &Loc
     }
     stream.write_all(&message(b'Z', b"I"))?;
     let mut answers = answers.iter();
+    let mut closes = false;
     loop {
         let (tag, _) = receive(&mut stream, record)?;
-        if matches!(tag, b'S' | b'Q') {
+        if tag == b'C' {
+            closes = true;
+        } else if tag == b'S' && std::mem::take(&mut closes) {
+            // A statement that the client no longer needs: CloseComplete.
+            stream.write_all(&[message(b'3', b""), message(b'Z', b"I")].concat())?;
+        } else if matches!(tag, b'S' | b'Q') {
             let Some(answer) = answers.next() else { return Ok(()) };
             stream.write_all(answer)?;
         }
