@@ -231,7 +231,7 @@ pub fn follow(wanted: &Wanted, existing: &ObjectMeta) -> Option<Write> {
     }
     let body = json!({ "metadata": metadata });
     let (namespace, name) = (wanted.namespace.clone(), wanted.name.clone());
-    (!metadata.is_empty()).then(|| Write { act: Act::Patch, namespace, name, body })
+    (!metadata.is_empty()).then_some(Write { act: Act::Patch, namespace, name, body })
 }
 
 /// The owners that a Secret is to have, if they differ from those that it has. Those of others stay; an object has one

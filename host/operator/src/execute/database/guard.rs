@@ -185,10 +185,10 @@ impl Screen {
             }
             self.left -= body.len();
             received = rest;
-            if self.left == 0 {
-                if let Some(request) = self.request.take() {
-                    self.judge(&request)?;
-                }
+            if self.left == 0
+                && let Some(request) = self.request.take()
+            {
+                self.judge(&request)?;
             }
         }
         Ok(())
