@@ -466,7 +466,7 @@ mod tests {
         // The answer to a write from before does not bring it back.
         store.record_write(service("a", 1, 1));
         assert_eq!((store.objects(&c).len(), store.objects(&d).len()), (0, 1));
-        assert_eq!(store.apply_watcher_event(watch, Event::Delete(relabelled("a", 3, "d"))), [d.clone()]);
+        assert_eq!(store.apply_watcher_event(watch, Event::Delete(relabelled("a", 3, "d"))), std::slice::from_ref(&d));
         assert!(store.objects(&d).is_empty());
     }
 
