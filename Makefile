@@ -81,6 +81,10 @@ generated: setup ## Generated files are up to date
 test: setup ## Everything, step by step: checks, build, unit, golden, conformance, merge, end to end
 	@hack/test
 
+.PHONY: crash-points
+crash-points: build ## The operator killed or refused at every write of every operation; not yet part of make test
+	@cargo test --release --package stand-in --package crash
+
 .PHONY: bench
 bench: build ## Measurements: decisions, sizes, start-up, memory
 	@hack/bench

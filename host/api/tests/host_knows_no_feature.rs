@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Fields that the host may name where it does, and why.
-const ALLOWED: [(&str, &str, &str); 10] = [
+const ALLOWED: [(&str, &str, &str); 11] = [
     ("api/src/crd.rs", "postgresql", "the kind of the object"),
     ("api/src/validate/rules.rs", "standby", "the default of replication_username"),
     ("decide/src/role.rs", "standby", "the default of replication_username"),
     ("decide/src/kind.rs", "postgresql", "the kind of the object"),
     ("decide/src/patroni/configuration.rs", "postgresql", "a section of Patroni's configuration"),
+    ("decide/src/rollout/pod_template.rs", "env", "a field of Kubernetes' containers"),
     ("decide/src/rollout/pod_template.rs", "initContainers", "a field of Kubernetes' pods"),
     ("decide/src/rollout/pod_template.rs", "tolerations", "a field of Kubernetes' pods"),
     ("decide/src/rollout/pod_template.rs", "topologySpreadConstraints", "a field of Kubernetes' pods"),

@@ -98,10 +98,8 @@ fn without_chance(collection: &str, object: &Value) -> Value {
         }
         // Any member may lead.
         "v1/pods" => object["metadata"]["labels"][ROLE] = json!("…"),
-        "v1/endpoints" => {
-            if object["metadata"]["annotations"]["leader"].is_string() {
-                object["metadata"]["annotations"]["leader"] = json!("…");
-            }
+        "v1/endpoints" if object["metadata"]["annotations"]["leader"].is_string() => {
+            object["metadata"]["annotations"]["leader"] = json!("…");
         }
         "apps/v1/statefulsets" | "apps/v1/deployments" => object["status"]["observedGeneration"] = json!(0),
         "acid.zalan.do/v1/postgresqls" => status(&mut object["status"]),

@@ -51,12 +51,6 @@ const KNOWN: &[Known] = &[
     Known { operation: "standby promotion", fault: Fault::Killed, writes: Writes::At(2), what: PROMOTION },
     Known { operation: "standby promotion", fault: Fault::AnswerLost, writes: Writes::At(1), what: PROMOTION },
     Known {
-        operation: "create",
-        fault: Fault::Deleted,
-        writes: Writes::At(1),
-        what: "the finalizer meets no manifest, which counts as success: the whole cluster is made and stays",
-    },
-    Known {
         operation: "*",
         fault: Fault::Hanging,
         writes: Writes::Outside("/proxy/"),
