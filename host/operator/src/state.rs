@@ -14,6 +14,7 @@ use pgloom_engine::Response;
 
 use crate::apply::LastApplied;
 use crate::cache::ClusterKey;
+use crate::execute::patroni::configure::Configured;
 use crate::execute::task::Job;
 use crate::report::Warnings;
 
@@ -29,8 +30,10 @@ pub struct ClusterStates {
 pub struct ClusterState {
     /// The job that synchronises roles and databases.
     pub database: Job<Synchronization>,
-    /// The job that changes Patroni's configuration.
-    pub patroni: Job<()>,
+    /// The job that changes Patroni's configuration and restarts the members that wait for it.
+    pub patroni: Job<Configured>,
+    /// The job that promotes a standby cluster.
+    pub promotion: Job<()>,
     /// The objects as they were applied last.
     pub last_applied: Arc<LastApplied>,
     /// The warnings as they were published last.
@@ -106,6 +109,7 @@ impl ClusterState {
         Self {
             database: Job::new(key, changed),
             patroni: Job::new(key, changed),
+            promotion: Job::new(key, changed),
             last_applied: Arc::default(),
             warnings: Warnings::default(),
             memory: Mutex::default(),
@@ -116,6 +120,7 @@ impl ClusterState {
     pub fn stop(&self) {
         self.database.stop();
         self.patroni.stop();
+        self.promotion.stop();
     }
 }
 

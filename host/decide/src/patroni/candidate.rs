@@ -1,4 +1,4 @@
-//! The candidate of a switchover, and the member that is restarted next.
+//! The candidate of a switchover.
 
 use std::collections::BTreeSet;
 
@@ -63,14 +63,6 @@ fn unfit(member: &Member, timeline: Option<u64>, among: Option<&BTreeSet<String>
         return Some("is on another timeline".into());
     }
     None
-}
-
-/// The next member with a pending restart: replicas before the leader, or the leader before the replicas if a limit is
-/// lowered, because no limit of a replica may be lower than that of the leader.
-#[must_use]
-pub fn restart_next(cluster: &Cluster, leader_first: bool) -> Option<&Member> {
-    let waiting = cluster.members.iter().filter(|member| member.pending_restart);
-    waiting.min_by_key(|member| (member.role.leads() != leader_first, member.name.clone()))
 }
 
 #[cfg(test)]
@@ -147,17 +139,5 @@ mod tests {
         ]);
         assert_eq!(cluster(members.clone()).leader().unwrap().name, "c-0");
         assert_eq!(chosen(members).as_deref(), Ok("c-1"));
-    }
-
-    #[test]
-    fn replicas_are_restarted_before_the_leader_unless_a_limit_is_lowered() {
-        let cluster = cluster(json!([
-            {"name": "c-0", "role": "leader", "pending_restart": true},
-            {"name": "c-1", "role": "replica", "pending_restart": true},
-            {"name": "c-2", "role": "replica"},
-        ]));
-        assert_eq!(restart_next(&cluster, false).unwrap().name, "c-1");
-        assert_eq!(restart_next(&cluster, true).unwrap().name, "c-0");
-        assert!(restart_next(&Cluster::default(), false).is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! Executes the actions that plugins asked for, and records the phase of each in the status.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
@@ -9,16 +9,17 @@ use pgloom_api::postgresql::ActionStatus;
 use pgloom_common::error::error_chain;
 use pgloom_decide::Plan;
 use pgloom_decide::members::Members;
-use pgloom_decide::patroni::{difference, lowers_a_limit, restart_next};
+use pgloom_decide::patroni::{Desired, merged};
 use pgloom_decide::status::{Condition, action, condition_of_actions, recorded};
 use pgloom_engine::{Action, RequestedAction};
 use serde_json::{Value, json};
 
-use super::Reconciliation;
 use super::database::Synchronized;
 use super::decide::Decided;
 use super::report::now;
 use super::steps::Requeue;
+use super::{Error, Reconciliation};
+use crate::execute::patroni::configure::{Configured, Limits, Restarts, configure};
 use crate::execute::patroni::{self, Patroni};
 use crate::execute::task::{Failure, JobStatus, fingerprint};
 use crate::execute::volume;
@@ -27,12 +28,19 @@ use crate::state::Synchronization;
 
 /// When a change of Patroni's configuration that failed is tried again first.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long a change of Patroni's configuration may take, restarts included.
+/// How long a change of Patroni's configuration may take, restarts included. One that takes longer is continued.
 const DEADLINE: Duration = Duration::from_secs(600);
-/// After a change of its configuration Patroni is polled this often for members that wait for a restart, and this many
-/// times: it notices a change within `loop_wait`, which is ten seconds by default.
-const POLL_PERIOD: Duration = Duration::from_secs(2);
-const POLLS: u32 = 8;
+/// How long a promotion may take.
+const PROMOTION: Duration = Duration::from_secs(60);
+/// When Patroni is asked again while members wait for a restart that may not begin yet.
+const WAITING: Duration = Duration::from_secs(30);
+/// How long after its `loop_wait` every Patroni has reported what a change means for its member.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// Why nothing is asked of Patroni yet.
+const NO_LEADER: &str = "waits for a leader that is ready";
+/// Why members are not restarted yet.
+const HELD: &str = "a rolling update or a maintenance window comes first";
 
 /// The phase of an action, and the reason or more about it.
 type Phase = (ActionPhase, String);
@@ -47,25 +55,35 @@ pub struct Executed {
     pub warnings: Vec<Event>,
     /// When an action is due again.
     pub requeue: Requeue,
+    /// Whether the cluster is a standby although its manifest does not say so.
+    pub standby: bool,
 }
 
 impl Reconciliation<'_> {
     /// Executes the actions that are due, and records how each goes.
-    pub async fn execute(&self, decided: &Decided, synchronized: &Synchronized, members: &Members) -> Executed {
+    ///
+    /// Patroni's configuration is changed at any time. The restarts that it needs wait until `may_restart`: a pod that is
+    /// about to be replaced is not restarted before.
+    pub async fn execute(
+        &self,
+        decided: &Decided,
+        promotion: &Promotion,
+        synchronized: &Synchronized,
+        may_restart: bool,
+        members: &Members,
+    ) -> Executed {
         let plan = &decided.plan;
-        let (patroni, mut requeue) = match self.configure_patroni(plan, members) {
+        let (patroni, mut requeue) = match self.configure_patroni(plan, may_restart, members) {
             Some(job) => (Some(job.status), job.requeue),
             None => (None, Requeue::default()),
         };
         let before = self.status().actions;
         let (mut actions, mut warnings) = (Vec::new(), Vec::new());
         for requested in &plan.actions {
-            let phase = match requested.granted {
-                true => self.execute_one(requested, synchronized.job.as_ref(), patroni.as_ref()).await,
-                false => (
-                    ActionPhase::Refused,
-                    format!("the pipeline does not grant {} to the step", requested.action.kind()),
-                ),
+            let phase = match (requested.granted, &requested.action) {
+                (_, Action::Promote) => promotion.phase(requested),
+                (true, _) => self.execute_one(requested, synchronized.job.as_ref(), patroni.as_ref()).await,
+                (false, _) => not_granted(requested),
             };
             if matches!(phase.0, ActionPhase::Refused | ActionPhase::Failed) {
                 let note = format!("{}: {}: {}", requested.step, requested.key, phase.1);
@@ -77,29 +95,28 @@ impl Reconciliation<'_> {
             }
             actions.push(action(&before, requested, phase.0, phase.1, &now()));
         }
-        Executed { condition: condition_of_actions(&actions), actions, warnings, requeue }
+        let standby = matches!(patroni, Some(JobStatus::Done(Configured { standby: true, .. })));
+        Executed { condition: condition_of_actions(&actions), actions, warnings, requeue, standby }
     }
 
     async fn execute_one(
         &self,
         requested: &RequestedAction,
         database: Option<&JobStatus<Synchronization>>,
-        patroni: Option<&JobStatus<()>>,
+        patroni: Option<&JobStatus<Configured>>,
     ) -> Phase {
         match &requested.action {
-            Action::Credential(_) | Action::UserList(_) => (ActionPhase::Done, String::new()),
+            // A promotion has begun before: `promote`.
+            Action::Credential(_) | Action::UserList(_) | Action::Promote => (ActionPhase::Done, String::new()),
             Action::PoolerAccess(_) => phase_of(
                 database,
                 "roles and databases are being synchronised",
                 "roles and databases are not synchronised at the moment",
             ),
-            Action::Promote if self.is_done(requested) => (ActionPhase::Done, String::new()),
             Action::ConfigurePatroni(text) if configuration(text).is_none() => {
                 (ActionPhase::Failed, "the configuration for Patroni is not a JSON object".to_owned())
             }
-            Action::ConfigurePatroni(_) | Action::Promote => {
-                phase_of(patroni, "Patroni is being configured", "waits for a leader that is ready")
-            }
+            Action::ConfigurePatroni(_) => configured_phase(patroni),
             Action::ExpandClaim(claim) => {
                 let claims: Api<PersistentVolumeClaim> =
                     Api::namespaced(self.context.client.clone(), &self.key.namespace);
@@ -111,33 +128,114 @@ impl Reconciliation<'_> {
         }
     }
 
-    /// Starts the job that makes Patroni's dynamic configuration what the plugins want, if it is due.
-    fn configure_patroni(&self, plan: &Plan, members: &Members) -> Option<PatroniJob> {
-        let granted = || plan.actions.iter().filter(|requested| requested.granted);
-        let wanted = granted().filter_map(|requested| match &requested.action {
-            Action::ConfigurePatroni(text) => configuration(text),
-            _ => None,
-        });
-        let wanted: Vec<Value> = wanted.collect();
-        let promote = granted().any(|requested| requested.action == Action::Promote && !self.is_done(requested));
-        if wanted.is_empty() && !promote {
-            return None;
+    /// Records the actions that are requested for the first time, before anything is applied. Once the plan is applied,
+    /// what exists may no longer show that an action is owed, as that a cluster was a standby; the record does.
+    pub async fn record_actions(&self, decided: &Decided) -> Result<(), Error> {
+        let mut actions = self.status().actions;
+        let before = actions.len();
+        for requested in &decided.plan.actions {
+            if recorded(&actions, requested).is_none() {
+                actions.push(action(&[], requested, ActionPhase::Pending, String::new(), &now()));
+            }
         }
-        let leader = members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())?;
+        if actions.len() == before {
+            return Ok(());
+        }
+        self.write_status(&json!({"status": {"actions": actions}})).await
+    }
+
+    /// Starts the promotion that a plugin asked for, if it is due. It waits for nothing but a leader: an object that is
+    /// refused, or a pod that cannot be replaced, must not keep a cluster read-only.
+    pub fn promote(&self, decided: &Decided, members: &Members) -> Promotion {
+        let requested = decided.plan.actions.iter().filter(|requested| requested.action == Action::Promote);
+        let requested: Vec<&RequestedAction> = requested.filter(|requested| !self.is_done(requested)).collect();
+        if requested.is_empty() {
+            return Promotion::default();
+        }
+        let granted = requested.iter().filter(|requested| requested.granted);
+        let keys: Vec<(&str, &str)> = granted.map(|granted| (granted.step.as_str(), granted.key.as_str())).collect();
         let backoff = self.backoff_after(RETRY);
-        let print = fingerprint(&(json!(wanted).to_string(), promote, &leader));
+        let leader = members.leader().filter(|(member, _)| member.ready && !keys.is_empty());
+        let job = leader.map(|(member, _)| {
+            let patroni = self.patroni(&member.pod, members);
+            let start = || async move { job(patroni.promote().await) };
+            self.state.promotion.ensure(fingerprint(&(&keys, &member.pod)), PROMOTION, backoff, start)
+        });
+        let phase = |requested: &RequestedAction| match requested.granted {
+            true => phase_of(job.as_ref(), "the cluster is being promoted", NO_LEADER),
+            false => not_granted(requested),
+        };
+        let record = |requested: &&RequestedAction| {
+            let (phase, message) = phase(requested);
+            action(&self.status().actions, requested, phase, message, &now())
+        };
+        let actions: Vec<ActionStatus> = requested.iter().map(record).collect();
+        let requeue = match &job {
+            Some(JobStatus::Failed(failure)) => Requeue::within(backoff.delay(failure.times)),
+            _ => Requeue::default(),
+        };
+        Promotion { actions, requeue }
+    }
+
+    /// Starts the job that makes Patroni's dynamic configuration what the plugins want, if it is due.
+    fn configure_patroni(&self, plan: &Plan, may_restart: bool, members: &Members) -> Option<PatroniJob> {
+        let desired = self.desired_of_patroni(plan)?;
+        let leader = members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())?;
+        let last = self.state.patroni.last();
+        let waits = matches!(
+            &last,
+            Some(JobStatus::Done(Configured { restarts: Restarts::Wait(_), .. } | Configured { standby: true, .. }))
+        );
+        let mut backoff = self.backoff_after(RETRY);
+        if waits {
+            backoff.after_success = WAITING.min(backoff.after_success);
+        }
+        let print = fingerprint(&(format!("{desired:?}"), may_restart, &leader));
         let patroni = self.patroni(&leader, members);
         let members = members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, members)));
         let members: Vec<(String, Patroni)> = members.collect();
+        let limits = Limits {
+            held: (!may_restart).then(|| HELD.to_owned()),
+            settled: matches!(last, Some(JobStatus::Done(_))),
+            margin: MARGIN,
+            until: Instant::now() + DEADLINE,
+        };
         let status = self.state.patroni.ensure(print, DEADLINE, backoff, || async move {
-            let result = configure(&patroni, &members, &wanted, promote).await;
-            result.map_err(|error| Failure { passing: is_passing(&error), ..Failure::new(error_chain(&error)) })
+            job(configure(&patroni, &members, &desired, &limits).await)
         });
         let requeue = match &status {
             JobStatus::Failed(failure) => Requeue::within(backoff.delay(failure.times)),
+            JobStatus::Done(Configured { restarts: Restarts::Wait(_), .. } | Configured { standby: true, .. }) => {
+                Requeue::within(WAITING)
+            }
             _ => Requeue::default(),
         };
         Some(PatroniJob { status, requeue })
+    }
+
+    /// What Patroni's configuration is to be; `None` if no plugin wants anything of it.
+    fn desired_of_patroni(&self, plan: &Plan) -> Option<Desired> {
+        let of_patroni = plan.actions.iter().filter_map(|requested| match &requested.action {
+            Action::ConfigurePatroni(text) => Some(configuration(text).filter(|_| requested.granted)),
+            _ => None,
+        });
+        let all: Vec<Option<Value>> = of_patroni.collect();
+        let promotions = || plan.actions.iter().filter(|requested| requested.action == Action::Promote);
+        // The change of the configuration comes after a promotion: Patroni refuses one of two changes at the same time.
+        if all.iter().all(Option::is_none) || promotions().any(|asked| asked.granted && !self.is_promoted(asked)) {
+            return None;
+        }
+        Some(Desired {
+            complete: !plan.degraded && all.iter().all(Option::is_some),
+            parts: merged(all.into_iter().flatten()),
+            standby: plan.cluster.standby,
+            may_promote: promotions().all(|asked| asked.granted),
+        })
+    }
+
+    /// Whether a promotion is done.
+    fn is_promoted(&self, requested: &RequestedAction) -> bool {
+        self.is_done(requested) || matches!(self.state.promotion.last(), Some(JobStatus::Done(())))
     }
 
     /// Whether the status records that an action is done.
@@ -146,9 +244,40 @@ impl Reconciliation<'_> {
     }
 }
 
+/// How the promotion of a standby goes.
+#[derive(Default)]
+pub struct Promotion {
+    /// The states of the promotions that are not recorded as done.
+    pub actions: Vec<ActionStatus>,
+    /// When it is due again.
+    pub requeue: Requeue,
+}
+
+impl Promotion {
+    /// Whether the cluster is to be promoted and is not yet.
+    pub fn is_owed(&self) -> bool {
+        self.actions.iter().any(|action| action.phase != ActionPhase::Done)
+    }
+
+    /// The records of actions with these states in their place.
+    pub fn recorded_in(&self, before: &[ActionStatus]) -> Vec<ActionStatus> {
+        let is = |one: &ActionStatus, other: &ActionStatus| one.step == other.step && one.key == other.key;
+        let others = before.iter().filter(|before| !self.actions.iter().any(|action| is(action, before)));
+        others.chain(&self.actions).cloned().collect()
+    }
+
+    /// The state of a promotion.
+    fn phase(&self, requested: &RequestedAction) -> Phase {
+        match recorded(&self.actions, requested) {
+            Some(action) => (action.phase, action.message.clone()),
+            None => (ActionPhase::Done, String::new()),
+        }
+    }
+}
+
 /// The job that changes Patroni's configuration.
 struct PatroniJob {
-    status: JobStatus<()>,
+    status: JobStatus<Configured>,
     /// When it is due again.
     requeue: Requeue,
 }
@@ -158,49 +287,26 @@ fn configuration(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok().filter(Value::is_object)
 }
 
-/// Whether Patroni only could not be reached.
-fn is_passing(error: &patroni::Error) -> bool {
-    matches!(error, patroni::Error::Address(_) | patroni::Error::Reach { .. })
+/// A job of Patroni's; a failure to reach it passes by itself.
+fn job<T>(result: Result<T, patroni::Error>) -> Result<T, Failure> {
+    result.map_err(|error| Failure { passing: error.is_passing(), ..Failure::new(error_chain(&error)) })
 }
 
-/// Makes Patroni's configuration say what is wanted, and restarts the members that wait for it. A change that needs no
-/// restart is left to Patroni.
-async fn configure(
-    leader: &Patroni,
-    members: &[(String, Patroni)],
-    wanted: &[Value],
-    promote: bool,
-) -> Result<(), patroni::Error> {
-    if promote {
-        leader.promote().await?;
-    }
-    for wanted in wanted {
-        let current = leader.configuration().await?;
-        if let Some(patch) = difference(&current, wanted) {
-            leader.configure(&patch).await?;
-            restart(leader, members, lowers_a_limit(&current, wanted)).await?;
+/// The phase of an action that configures Patroni: it is done when no member waits for a restart.
+fn configured_phase(status: Option<&JobStatus<Configured>>) -> Phase {
+    match status {
+        Some(JobStatus::Done(Configured { restarts: Restarts::Wait(reason), .. })) => {
+            (ActionPhase::Pending, reason.clone())
         }
+        Some(JobStatus::Done(Configured { restarts: Restarts::Stuck(reason), .. })) => {
+            (ActionPhase::Failed, reason.clone())
+        }
+        status => phase_of(status, "Patroni is being configured", NO_LEADER),
     }
-    Ok(())
 }
 
-/// Restarts, one after the other, the members that wait for it.
-async fn restart(leader: &Patroni, members: &[(String, Patroni)], leader_first: bool) -> Result<(), patroni::Error> {
-    let mut polls = 0;
-    while polls < POLLS {
-        let cluster = leader.cluster().await?;
-        let waiting =
-            restart_next(&cluster, leader_first).and_then(|next| members.iter().find(|(pod, _)| *pod == next.name));
-        match waiting {
-            Some((_, member)) => {
-                member.restart().await?;
-                polls = polls.max(POLLS / 2);
-            }
-            None => polls += 1,
-        }
-        tokio::time::sleep(POLL_PERIOD).await;
-    }
-    Ok(())
+fn not_granted(requested: &RequestedAction) -> Phase {
+    (ActionPhase::Refused, format!("the pipeline does not grant {} to the step", requested.action.kind()))
 }
 
 fn phase_of<T>(status: Option<&JobStatus<T>>, running: &str, pending: &str) -> Phase {

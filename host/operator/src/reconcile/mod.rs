@@ -123,6 +123,10 @@ impl Reconciliation<'_> {
         // pure, on a thread for computation
         let decided = &*steps.decided.insert(self.decide(observed).await?);
         // client required
+        self.record_actions(decided).await?;
+        // starts a job that has a way to Patroni
+        let promotion = &*steps.promotion.insert(self.promote(decided, members));
+        // client required
         let applied = self.apply(decided, members).await.keep(&mut steps.applied)?;
         drop(slot);
         // client required
@@ -130,7 +134,7 @@ impl Reconciliation<'_> {
         // starts a job that has a client
         let synchronized = &*steps.synchronized.insert(self.database(decided, members));
         // client required
-        steps.executed = Some(self.execute(decided, synchronized, members).await);
+        steps.executed = Some(self.execute(decided, promotion, synchronized, rolled.may_restart, members).await);
         // client required
         self.prune(decided, [&applied.underway, &rolled.underway, &synchronized.underway]).await
     }

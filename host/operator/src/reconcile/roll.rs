@@ -35,6 +35,8 @@ pub struct Rolled {
     pub condition: Option<Condition>,
     /// When the next step may be due.
     pub requeue: Requeue,
+    /// Whether Patroni may restart members now: no pod is about to be replaced, and no maintenance window is waited for.
+    pub may_restart: bool,
 }
 
 impl Rolled {
@@ -85,6 +87,7 @@ impl Reconciliation<'_> {
             rolled.requeue = Requeue::within(self.settings.repair());
             return Ok(());
         }
+        rolled.may_restart = step == Next::Done && !is_closed(&windows, &now);
         self.take(step, members, rolled).await
     }
 
@@ -212,7 +215,7 @@ impl Reconciliation<'_> {
         let pod = members.pod(name);
         let address = pod.and_then(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok());
         let pod = patroni::Pod { namespace: self.key.namespace.to_string(), name: name.to_owned(), address };
-        Patroni::new(self.context.transport.clone(), pod)
+        Patroni::new(self.context.transport.clone(), pod).of_cluster(&self.key.name)
     }
 
     async fn publish(&self, event: Event) {

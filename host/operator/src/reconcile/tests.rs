@@ -369,3 +369,5 @@ async fn every_action_is_executed_waited_for_or_refused_by_name() {
     let condition = conditions.iter().find(|condition| condition["type"] == "ActionsDone").unwrap();
     assert_eq!((&condition["status"], &condition["reason"]), (&json!("False"), &json!("Failed")));
 }
+
+mod owed;
