@@ -474,7 +474,7 @@ mod tests {
         known.request(&key);
         known.request(&key);
         let state = reader.state();
-        assert_eq!(state.iter().map(|object| key_of(object)).collect::<Vec<_>>(), [key.clone()]);
+        assert_eq!(state.iter().map(|object| key_of(object)).collect::<Vec<_>>(), std::slice::from_ref(&key));
         known.forget(&state[0]);
         assert!(reader.is_empty());
         known.request(&key);

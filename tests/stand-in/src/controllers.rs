@@ -73,7 +73,7 @@ fn keep_claim(state: &mut State, key: &Key, claim: &Value) {
 }
 
 /// The controller of StatefulSets: claims, pods one after the other, and what its status says of them. A changed template
-/// reaches a pod when somebody deletes it.
+/// reaches a pod only when the pod is deleted.
 fn keep_set(state: &mut State, key: &Key, set: &Value) {
     let spec = &set["spec"];
     let revision = format!("{}-{:08x}", key.2, hash(&spec["template"]) & 0xffff_ffff);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How exactly the two clocks agree.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(250);
 
 thread_local! {
     /// How far this thread's clock is ahead of the real one.
@@ -56,7 +56,7 @@ pub fn echo() -> std::io::Result<impl Fn() + Send + Sync> {
 /// `time` points to a `timespec` that may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
-    // SAFETY: the arguments are those of the system call, and the caller vouches for the pointer.
+    // SAFETY: the arguments are those of the system call, and the caller guarantees that the pointer is valid.
     let result = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) };
     let ahead = AHEAD.get();
     if result == 0 && clock == libc::CLOCK_MONOTONIC && !ahead.is_zero() {

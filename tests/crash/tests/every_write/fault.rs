@@ -27,7 +27,7 @@ pub enum Fault {
     Expired,
     /// The write is swallowed and never answered.
     Hanging,
-    /// Another operator takes the lease, and falls silent.
+    /// Another operator takes the lease and does not renew it.
     LeaseLost,
     /// The user deletes the manifest right before the write.
     Deleted,

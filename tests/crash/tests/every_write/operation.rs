@@ -76,7 +76,7 @@ pub fn empty() -> State {
     let mut state = State::default();
     state.put(&json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CONFIGURATION, "namespace": NAMESPACE},
-        "data": {"enable_database_access": "false", "resync_period": "60s", "repair_period": "30s"},
+        "data": {"enable_database_access": "false", "resync_period": "30s", "repair_period": "15s"},
     }));
     state.put(&json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "certificate", "namespace": NAMESPACE},

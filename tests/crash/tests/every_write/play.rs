@@ -3,24 +3,27 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
 use stand_in::{Open, Server, State, Write};
 use tokio::time::Instant;
 
 use crate::clock;
 use crate::fault::{Fault, Strike};
-use crate::operation::{self, Operation};
+use crate::operation::{self, CLUSTER, NAMESPACE, Operation};
 use crate::operator::{Folders, Operator};
 
 /// How long nothing may be written for the world to be at rest: two resyncs and more.
-const QUIET: Duration = Duration::from_secs(130);
+const QUIET: Duration = Duration::from_secs(70);
 /// How long that may take.
-const PATIENCE: Duration = Duration::from_secs(1800);
+const PATIENCE: Duration = Duration::from_secs(1200);
 /// How long an operator needs to list everything.
 const START: Duration = Duration::from_secs(3);
 /// How long another operator seems to hold the lease, and a good deal more.
 const LEASE: Duration = Duration::from_secs(30);
 /// The time between two looks at the world.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(250);
+/// How long another edit may take at the end.
+const EDIT: Duration = Duration::from_secs(60);
 /// How long a list is behind.
 const LAG: Duration = Duration::from_secs(3);
 
@@ -48,6 +51,8 @@ pub struct Played {
     pub rests: bool,
     /// Whether the fault struck.
     pub struck: bool,
+    /// Whether another edit was still taken at the end.
+    pub takes_edits: bool,
 }
 
 /// Plays it, on a clock that does not wait.
@@ -110,5 +115,29 @@ async fn run(play: Play, folders: &Folders) -> Result<Played> {
     };
     let writes = server.writes().get(written..).context("writes are never forgotten")?.to_vec();
     let struck = strike.is_none_or(|strike| strike.has_struck());
-    Ok(Played { end: server.with(|state| state.clone()), writes, edited_at, rests, struck })
+    let end = server.with(|state| state.clone());
+    let takes_edits = match &operation.after {
+        Some(spec) if !matches!(fault, Some((Fault::Deleted, _))) => takes_edits(&server, spec).await,
+        _ => true,
+    };
+    Ok(Played { end, writes, edited_at, rests, struck, takes_edits })
+}
+
+/// Whether the operator carries out another edit. One that waits for an answer for ever does not.
+async fn takes_edits(server: &Server, spec: &Value) -> bool {
+    let mut spec = spec.clone();
+    spec["serviceAnnotations"]["edited"] = json!("again");
+    server.with(|state| operation::put(state, &spec));
+    let begun = Instant::now();
+    while begun.elapsed() < EDIT {
+        tokio::time::sleep(LOOK).await;
+        let is_done = server.with(|state| {
+            let service = state.objects.get("v1/services", NAMESPACE, CLUSTER);
+            service.is_some_and(|service| service["metadata"]["annotations"]["edited"] == "again")
+        });
+        if is_done {
+            return true;
+        }
+    }
+    false
 }

@@ -1,6 +1,6 @@
-//! Plays all points on all processors, and tells what came of them.
+//! Plays all points on all processors, and prints the results.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -11,13 +11,15 @@ use stand_in::State;
 
 use crate::end::{self, End, differences};
 use crate::fault::Fault;
-use crate::known::KNOWN;
+use crate::known::{Known, known};
 use crate::operation::{self, Operation};
 use crate::operator::Folders;
 use crate::play::{Play, Played, play};
 
 /// How many points of each operation and fault are tried by default.
-const SAMPLE: usize = 4;
+const SAMPLE: usize = 6;
+/// How many differences of a point are printed, unless `CRASH_ONLY` is set.
+const SHOWN: usize = 3;
 
 /// An operation, the world before it, and what it comes to when nothing goes wrong.
 struct Reference {
@@ -66,12 +68,19 @@ impl Wish {
         })
     }
 
-    /// The writes that are tried of so many, counted from one: the first, the last, and some evenly between.
-    fn points(&self, writes: usize) -> Vec<usize> {
+    /// The writes that are tried, counted from one: the first, the last, some evenly between, and those that are known to fail.
+    fn points(&self, reference: &Reference, fault: Fault) -> Vec<usize> {
+        let writes = reference.writes.len();
         if self.all || writes <= SAMPLE {
             return (1..=writes).collect();
         }
-        (0..SAMPLE).map(|number| 1 + number * (writes - 1) / (SAMPLE - 1)).collect()
+        let is_known = |at: &usize| {
+            let write = reference.writes.get(at - 1).map_or("", String::as_str);
+            known(reference.operation.name, fault, write).is_some_and(Known::is_narrow)
+        };
+        let sample = (0..SAMPLE).map(|number| 1 + number * (writes - 1) / (SAMPLE - 1));
+        let points: BTreeSet<usize> = sample.chain((1..=writes).filter(is_known)).collect();
+        points.into_iter().collect()
     }
 }
 
@@ -101,14 +110,14 @@ pub fn run() -> Result<()> {
             .into_iter()
             .filter(|fault| applies(*fault, reference) && wish.wants(reference.operation.name, *fault))
         {
-            let tried = wish.points(reference.writes.len());
+            let tried = wish.points(reference, fault);
             skipped += reference.writes.len() - tried.len();
             points.extend(tried.into_iter().map(|at| Point { reference: number, fault, at }));
         }
     }
     let verdicts = on_all_processors(&points, |point| try_point(point, &references, &folders));
     let verdicts: Vec<Verdict> = verdicts.into_iter().collect::<Result<_>>()?;
-    tell(&references, &points, &verdicts);
+    print_table(&references, &points, &verdicts);
     println!("{} points tried, {skipped} skipped; {} s", points.len(), begun.elapsed().as_secs());
     judge(&references, &points, &verdicts, wish.only.is_some())
 }
@@ -166,6 +175,9 @@ fn reference(operation: &Operation, before: State, played: &Played) -> Result<Re
         let last: Vec<&str> = played.writes.iter().rev().take(8).map(|write| &*write.what).collect();
         bail!("{}: something is written all the time, without any fault: {last:?}", operation.name);
     }
+    if !played.takes_edits {
+        bail!("{}: another edit is not taken any more, without any fault", operation.name);
+    }
     let mut writes: Vec<String> = Vec::new();
     for write in &played.writes {
         let before = played.writes.iter().take(writes.len()).filter(|other| other.what == write.what).count();
@@ -192,6 +204,9 @@ fn try_point(point: &Point, references: &[Reference], folders: &Folders) -> Resu
         let last = played.writes.last().map(|write| write.what.clone()).unwrap_or_default();
         found.push(format!("something is written all the time, as {last}"));
     }
+    if !played.takes_edits {
+        found.push("another edit is not taken any more".to_owned());
+    }
     match point.fault {
         Fault::Deleted => found.extend(end::left(&played).into_iter().map(|name| format!("{name} is left"))),
         _ => found.extend(differences(&reference.end, &end::of(&played))),
@@ -200,7 +215,7 @@ fn try_point(point: &Point, references: &[Reference], folders: &Folders) -> Resu
 }
 
 /// The table of points tried and converged.
-fn tell(references: &[Reference], points: &[Point], verdicts: &[Verdict]) {
+fn print_table(references: &[Reference], points: &[Point], verdicts: &[Verdict]) {
     print!("{:<20}{:>7}", "converged/tried", "writes");
     Fault::ALL.iter().for_each(|fault| print!("{:>13}", fault.name()));
     println!();
@@ -224,36 +239,44 @@ fn tell(references: &[Reference], points: &[Point], verdicts: &[Verdict]) {
     }
 }
 
-/// Compares what failed with what is known to.
+/// Compares what failed with what is known to. Each operation is reported as one test.
 fn judge(references: &[Reference], points: &[Point], verdicts: &[Verdict], whole: bool) -> Result<()> {
     let mut wrong = 0;
-    for (point, verdict) in points.iter().zip(verdicts) {
-        let Some(reference) = references.get(point.reference) else { continue };
-        let write = reference.writes.get(point.at - 1).map_or("", String::as_str);
-        let name = reference.operation.name;
-        let known = KNOWN.iter().find(|known| known.covers(name, point.fault, write));
-        let line = format!("{name}, {} at write {} ({write})", point.fault.name(), point.at);
-        match (verdict, known) {
-            (Verdict::Diverged(found), None) => {
-                wrong += 1;
-                println!("FAILED: {line}");
-                found.iter().take(if whole { usize::MAX } else { 3 }).for_each(|difference| println!("  {difference}"));
-            }
-            (Verdict::Converged, Some(known)) => {
-                wrong += 1;
-                println!("CONVERGED, take it off the list of known failures: {line}: {}", known.what);
-            }
-            (Verdict::Diverged(found), Some(_)) if whole => {
-                println!("known: {line}");
-                found.iter().for_each(|difference| println!("  {difference}"));
-            }
-            _ => {}
-        }
+    for (number, reference) in references.iter().enumerate() {
+        let those = points.iter().zip(verdicts).filter(|(point, _)| point.reference == number);
+        let surprises = those.filter(|(point, verdict)| is_surprise(reference, point, verdict, whole)).count();
+        println!("test {} ... {}", reference.operation.name, if surprises == 0 { "ok" } else { "FAILED" });
+        wrong += surprises;
     }
     if wrong > 0 {
         bail!("{wrong} points are not as known");
     }
     Ok(())
+}
+
+/// Whether a point is not as known; prints how.
+fn is_surprise(reference: &Reference, point: &Point, verdict: &Verdict, whole: bool) -> bool {
+    let write = reference.writes.get(point.at - 1).map_or("", String::as_str);
+    let name = reference.operation.name;
+    let known = known(name, point.fault, write);
+    let line = format!("{name}, {} at write {} ({write})", point.fault.name(), point.at);
+    let (is_surprise, found) = match (verdict, known) {
+        (Verdict::Diverged(found), None) => {
+            println!("FAILED: {line}");
+            (true, &found[..])
+        }
+        (Verdict::Converged, Some(known)) => {
+            println!("CONVERGED, take it off the list of known failures: {line}: {}", known.what);
+            (true, &[][..])
+        }
+        (Verdict::Diverged(found), Some(known)) if whole => {
+            println!("known: {line}: {}", known.what);
+            (false, &found[..])
+        }
+        _ => (false, &[][..]),
+    };
+    found.iter().take(if whole { usize::MAX } else { SHOWN }).for_each(|difference| println!("  {difference}"));
+    is_surprise
 }
 
 /// Does the work for each item, in the items' order, on as many threads as there are processors.
