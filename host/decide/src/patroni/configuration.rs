@@ -60,6 +60,7 @@ pub fn patch(current: &Value, desired: &Desired) -> Option<Value> {
     patch_slots(current, desired, &mut patch);
     patch_parameters(current, desired, &mut patch);
     patch_standby(current, desired, &mut patch);
+    drop_empty_note(current, &mut patch);
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
@@ -111,6 +112,24 @@ fn patch_standby(current: &Value, desired: &Desired, patch: &mut Map<String, Val
             set(patch, &["standby_cluster"], Value::Null);
         }
         set(patch, &[NOTE, "standby_cluster"], Value::Null);
+    }
+}
+
+/// Removes the note as a whole if the patch leaves nothing in it.
+fn drop_empty_note(current: &Value, patch: &mut Map<String, Value>) {
+    let Some(Value::Object(changes)) = patch.get_mut(NOTE) else { return };
+    let noted = &current[NOTE];
+    let left = |noted: &Value, changes: &Map<String, Value>| {
+        let stays = noted.as_object().is_some_and(|noted| noted.keys().any(|key| !changes.contains_key(key)));
+        stays || changes.values().any(|change| !change.is_null())
+    };
+    for (key, change) in changes.iter_mut() {
+        if change.as_object().is_some_and(|change| !left(&noted[key], change)) {
+            *change = Value::Null;
+        }
+    }
+    if !left(noted, changes) {
+        patch.insert(NOTE.to_owned(), Value::Null);
     }
 }
 
@@ -291,7 +310,7 @@ mod tests {
         let with_both = after(theirs.clone(), std::slice::from_ref(&ours));
         assert_eq!(with_both["slots"]["ours"], json!({"type": "physical"}));
         let without = after(with_both, &[desired(json!({}))]);
-        assert_eq!((&without["slots"], &without["pgloom"]["slots"]), (&theirs["slots"], &Value::Null));
+        assert_eq!(without, theirs);
     }
 
     #[test]
@@ -314,7 +333,11 @@ mod tests {
     fn a_parameter_that_left_the_manifest_gets_the_value_from_before() {
         let with = |value: &str| desired(json!({"postgresql": {"parameters": {"work_mem": value}}}));
         let none = || desired(json!({}));
-        let parameters = |current: Value, all: &[Desired]| after(current, all)["postgresql"]["parameters"].clone();
+        let parameters = |current: Value, all: &[Desired]| {
+            let after = after(current, all);
+            assert_eq!(after["pgloom"], Value::Null);
+            after["postgresql"]["parameters"].clone()
+        };
         let image = || json!({"postgresql": {"parameters": {"work_mem": "4MB"}}});
         assert_eq!(parameters(image(), &[with("8MB"), with("9MB"), none()]), json!({"work_mem": "4MB"}));
         assert_eq!(parameters(json!({}), &[with("8MB"), none()]), json!({}));
@@ -343,7 +366,7 @@ mod tests {
         let standby = || Desired { standby: true, ..desired(json!({})) };
         let section_gone = || Desired { may_promote: true, ..desired(json!({})) };
         let promoted = after(follows.clone(), &[standby(), section_gone()]);
-        assert_eq!(promoted["standby_cluster"], Value::Null);
+        assert_eq!(promoted, json!({}));
         assert_eq!(after(follows.clone(), &[section_gone()]), follows);
         // The pipeline does not grant the promotion.
         assert_eq!(after(follows.clone(), &[standby(), desired(json!({}))])["standby_cluster"], json!({"host": "h"}));

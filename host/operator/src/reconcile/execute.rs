@@ -39,6 +39,8 @@ const MARGIN: Duration = Duration::from_secs(2);
 
 /// Why nothing is asked of Patroni yet.
 const NO_LEADER: &str = "waits for a leader that is ready";
+/// Why Patroni is not configured yet.
+const NOT_YET: &str = "waits for a leader that is ready, or for the promotion of the cluster";
 /// Why members are not restarted yet.
 const HELD: &str = "a rolling update or a maintenance window comes first";
 
@@ -73,7 +75,12 @@ impl Reconciliation<'_> {
         members: &Members,
     ) -> Executed {
         let plan = &decided.plan;
-        let (patroni, mut requeue) = match self.configure_patroni(plan, may_restart, members) {
+        // Patroni refuses one of two changes of its configuration at the same time.
+        let configured = match promotion.is_running() {
+            true => None,
+            false => self.configure_patroni(plan, may_restart, members),
+        };
+        let (patroni, mut requeue) = match configured {
             Some(job) => (Some(job.status), job.requeue),
             None => (None, Requeue::default()),
         };
@@ -179,7 +186,7 @@ impl Reconciliation<'_> {
 
     /// Starts the job that makes Patroni's dynamic configuration what the plugins want, if it is due.
     fn configure_patroni(&self, plan: &Plan, may_restart: bool, members: &Members) -> Option<PatroniJob> {
-        let desired = self.desired_of_patroni(plan)?;
+        let desired = Self::desired_of_patroni(plan)?;
         let leader = members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())?;
         let last = self.state.patroni.last();
         let waits = matches!(
@@ -214,28 +221,22 @@ impl Reconciliation<'_> {
     }
 
     /// What Patroni's configuration is to be; `None` if no plugin wants anything of it.
-    fn desired_of_patroni(&self, plan: &Plan) -> Option<Desired> {
+    fn desired_of_patroni(plan: &Plan) -> Option<Desired> {
         let of_patroni = plan.actions.iter().filter_map(|requested| match &requested.action {
             Action::ConfigurePatroni(text) => Some(configuration(text).filter(|_| requested.granted)),
             _ => None,
         });
         let all: Vec<Option<Value>> = of_patroni.collect();
-        let promotions = || plan.actions.iter().filter(|requested| requested.action == Action::Promote);
-        // The change of the configuration comes after a promotion: Patroni refuses one of two changes at the same time.
-        if all.iter().all(Option::is_none) || promotions().any(|asked| asked.granted && !self.is_promoted(asked)) {
+        if all.iter().all(Option::is_none) {
             return None;
         }
+        let refuses = |requested: &RequestedAction| requested.action == Action::Promote && !requested.granted;
         Some(Desired {
             complete: !plan.degraded && all.iter().all(Option::is_some),
             parts: merged(all.into_iter().flatten()),
             standby: plan.cluster.standby,
-            may_promote: promotions().all(|asked| asked.granted),
+            may_promote: !plan.degraded && !plan.actions.iter().any(refuses),
         })
-    }
-
-    /// Whether a promotion is done.
-    fn is_promoted(&self, requested: &RequestedAction) -> bool {
-        self.is_done(requested) || matches!(self.state.promotion.last(), Some(JobStatus::Done(())))
     }
 
     /// Whether the status records that an action is done.
@@ -257,6 +258,11 @@ impl Promotion {
     /// Whether the cluster is to be promoted and is not yet.
     pub fn is_owed(&self) -> bool {
         self.actions.iter().any(|action| action.phase != ActionPhase::Done)
+    }
+
+    /// Whether it is owed and may be done.
+    fn is_running(&self) -> bool {
+        self.actions.iter().any(|action| !matches!(action.phase, ActionPhase::Done | ActionPhase::Refused))
     }
 
     /// The records of actions with these states in their place.
@@ -301,7 +307,7 @@ fn configured_phase(status: Option<&JobStatus<Configured>>) -> Phase {
         Some(JobStatus::Done(Configured { restarts: Restarts::Stuck(reason), .. })) => {
             (ActionPhase::Failed, reason.clone())
         }
-        status => phase_of(status, "Patroni is being configured", NO_LEADER),
+        status => phase_of(status, "Patroni is being configured", NOT_YET),
     }
 }
 

@@ -49,18 +49,6 @@ pub fn known(operation: &str, fault: Fault, write: &str) -> Option<&'static Know
 /// All of them.
 const KNOWN: &[Known] = &[
     Known {
-        operation: "standby promotion",
-        fault: Fault::Killed,
-        writes: Writes::These(&["PATCH acid.zalan.do/v1/postgresqls/acid-crash/status #1"]),
-        what: PROMOTION,
-    },
-    Known {
-        operation: "standby promotion",
-        fault: Fault::AnswerLost,
-        writes: Writes::These(&["PATCH apps/v1/statefulsets/acid-crash #1"]),
-        what: PROMOTION,
-    },
-    Known {
         operation: "create",
         fault: Fault::Deleted,
         writes: Writes::These(&["PATCH acid.zalan.do/v1/postgresqls/acid-crash #1"]),
@@ -73,8 +61,3 @@ const KNOWN: &[Known] = &[
         what: "a request to the API server has no time limit: the cluster is not reconciled any more",
     },
 ];
-
-/// The wish to promote is derived from the existing StatefulSet, and written into the status only after the changed one was
-/// applied.
-const PROMOTION: &str =
-    "the promotion is forgotten between the StatefulSet and the status: the cluster stays a standby";

@@ -84,7 +84,7 @@ fn see_status(operator: &Context, api_server: &FakeApiServer) {
 /// Waits until the promotion's job has ended.
 async fn job_ended(operator: &Context) {
     let state = operator.states.of(&key());
-    for _ in 0..200 {
+    for _ in 0..1000 {
         if !state.promotion.is_running() && !state.patroni.is_running() {
             return;
         }
