@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Fields that the host may name where it does, and why.
-const ALLOWED: [(&str, &str, &str); 11] = [
+const ALLOWED: [(&str, &str, &str); 10] = [
     ("api/src/crd.rs", "postgresql", "the kind of the object"),
     ("api/src/validate/rules.rs", "standby", "the default of replication_username"),
     ("decide/src/role.rs", "standby", "the default of replication_username"),
@@ -16,7 +16,6 @@ const ALLOWED: [(&str, &str, &str); 11] = [
     ("decide/src/rollout/pod_template.rs", "initContainers", "a field of Kubernetes' pods"),
     ("decide/src/rollout/pod_template.rs", "tolerations", "a field of Kubernetes' pods"),
     ("decide/src/rollout/pod_template.rs", "topologySpreadConstraints", "a field of Kubernetes' pods"),
-    ("decide/src/status.rs", "numberOfInstances", "a field of the status"),
     ("operator/src/execute/volume.rs", "resources", "a field of Kubernetes' PersistentVolumeClaims"),
     // Events keep the reasons that the Zalando operator gives to findings about these two fields.
     ("operator/src/reconcile/decide.rs", "postgresql resources", "reasons of events"),

@@ -82,11 +82,19 @@ fn a_manifest_that_cannot_be_used_is_named_with_its_field_and_the_remedy() {
             "spec.numberOfInstance: this field does not exist; did you mean numberOfInstances?",
         ),
         ("    version: \"15\"\n", "    parameters: {}\n", "spec.postgresql.version: is missing; add it"),
-        ("size: 1Gi", "size: 1Gx", "spec.volume.size: \"1Gx\" is not a quantity"),
+        (
+            "size: 1Gi",
+            "size: 1Gx",
+            "spec.volume.size: \"1Gx\" is not of the form that is allowed here; write it as in 5Gi",
+        ),
         ("kind: postgresql", "kind: Pod", "kind: is \"Pod\", not postgresql; write kind: postgresql"),
         ("- createdb", "- createdbs", "user flag \"CREATEDBS\" is not valid; use superuser"),
         ("- createdb", "- nosuperuser", "conflicting user flags"),
-        ("spec:", "spec:\n  sidecars: [{name: a}]", "spec.sidecars[0].image: container 'a': image is required"),
+        (
+            "spec:",
+            "spec:\n  sidecars: [{name: a}]",
+            "spec.sidecars[0].image: is missing; add it, as in quay.io/exporter:1",
+        ),
     ] {
         assert!(MINIMAL.contains(change), "{change}");
         let said = bench.refused(&[&bench.file("manifest.yaml", MINIMAL.replace(change, to))]);
