@@ -10,6 +10,7 @@ pub mod apply_order;
 pub mod credential;
 pub mod kind;
 pub mod members;
+pub mod ownership;
 pub mod patroni;
 pub mod plan_cache;
 pub mod role;

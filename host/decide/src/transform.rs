@@ -6,6 +6,7 @@ use serde_json::{Map, Value, from_value, json};
 use sha2::{Digest, Sha256};
 
 use crate::kind::{Kind, ObjectKey};
+use crate::ownership::MARK;
 
 /// The operator's field manager.
 pub const MANAGER: &str = "pgloom";
@@ -28,7 +29,7 @@ pub struct Transformed {
     pub version: u64,
     /// What the operator applied, as `fieldsV1` of the managed fields.
     pub fields: Option<Value>,
-    /// Whether the Zalando operator is still one of the managers.
+    /// Whether the Zalando operator, or a creation by this one, is still among the managers.
     pub inherited: bool,
 }
 
@@ -57,9 +58,10 @@ pub fn has_predecessor(managers: &[Value]) -> bool {
     managers.iter().any(is_predecessor)
 }
 
-/// Whether an entry of the managed fields is the predecessor's.
+/// Whether an entry of the managed fields is the predecessor's, or the operator's own of the creation. An apply alone
+/// would leave both as owners, and a field that is no longer desired could never be removed.
 pub fn is_predecessor(entry: &Value) -> bool {
-    is_entry_of(entry, PREDECESSOR, "Update")
+    is_entry_of(entry, PREDECESSOR, "Update") || is_entry_of(entry, MANAGER, "Update")
 }
 
 /// Whether an entry of the managed fields is of that manager and operation, and of the object itself, not of a
@@ -124,16 +126,19 @@ fn waiting(container: &ContainerStatus) -> Option<Value> {
     Some(json!({"name": container.name, "state": {"waiting": {"reason": reason}}}))
 }
 
-/// The leader renews its lock in the annotations every few seconds; the operator only cares who holds it.
+/// The leader renews its lock in the annotations every few seconds; the operator only cares who holds it, and whose the
+/// object is.
 fn endpoints(object: &mut Value) {
     if let Some(object) = object.as_object_mut() {
         object.remove("subsets");
     }
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
-        && let Some(annotations) = metadata.remove("annotations")
-        && annotations[LOCK_HOLDER].is_string()
+        && let Some(Value::Object(mut annotations)) = metadata.remove("annotations")
     {
-        metadata.insert("annotations".into(), json!({LOCK_HOLDER: annotations[LOCK_HOLDER]}));
+        annotations.retain(|name, value| [LOCK_HOLDER, MARK].contains(&name.as_str()) && value.is_string());
+        if !annotations.is_empty() {
+            metadata.insert("annotations".into(), Value::Object(annotations));
+        }
     }
 }
 

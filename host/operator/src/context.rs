@@ -7,6 +7,7 @@ use std::time::Instant;
 use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
 use parking_lot::Mutex;
+use pgloom_decide::ownership::Identity;
 use tokio::sync::{Semaphore, watch};
 
 use crate::apply::Writer;
@@ -61,9 +62,10 @@ pub struct Context {
 
 impl Context {
     /// Writes the objects of a cluster.
-    pub fn writer(&self, state: &ClusterState) -> Writer {
+    pub fn writer(&self, state: &ClusterState, identity: Identity) -> Writer {
         Writer {
             client: self.client.clone(),
+            identity,
             store: self.store.clone(),
             last_applied: state.last_applied.clone(),
             metrics: self.metrics.clone(),

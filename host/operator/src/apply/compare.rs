@@ -69,7 +69,7 @@ fn matches_key(key: &Map<String, Value>, entry: &Value) -> bool {
 }
 
 /// A key that the entry leaves out has the API server's default there, as a port's protocol.
-fn matches_stated(key: &Map<String, Value>, entry: &Value) -> bool {
+pub(super) fn matches_stated(key: &Map<String, Value>, entry: &Value) -> bool {
     key.iter().all(|(name, value)| match entry.get(name) {
         None => name == "protocol" && value == "TCP",
         stated => stated == Some(value),

@@ -5,16 +5,15 @@
 
 use kube::api::DeleteParams;
 use pgloom_decide::Kind;
+use pgloom_decide::kind::ObjectKey;
+use pgloom_decide::ownership::{Origin, PATRONI};
 use serde_json::Value;
 
-use super::{Error, Writer};
+use super::{Error, Writer, has_deletion_timestamp, uid};
 use crate::cache::ClusterKey;
 
 /// What the operator puts on a manifest so that it is asked before the manifest goes.
 pub const FINALIZER: &str = "postgres-operator.acid.zalan.do";
-
-/// What Patroni leaves behind beside the master Endpoints.
-const SUFFIXES: [&str; 4] = ["config", "failover", "sync", "leader"];
 
 /// What of a cluster stays when its manifest is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,17 +24,31 @@ pub struct Keep {
     pub secrets: bool,
 }
 
-/// An object that exists, as far as a deletion goes.
+/// An object of the cluster that exists, as far as a deletion goes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Remains {
     /// Its kind.
     pub kind: Kind,
+    /// The cluster by whose key it is found: its namespace may be another one than the manifest's.
+    pub key: ClusterKey,
     /// Its name.
     pub name: String,
-    /// Whether the operator applied it.
-    pub applied: bool,
+    /// Its uid.
+    pub uid: Option<String>,
     /// Whether it is being deleted.
     pub ending: bool,
+}
+
+impl Remains {
+    fn of(key: &ClusterKey, kind: &Kind, object: &Value) -> Self {
+        Self {
+            kind: kind.clone(),
+            key: key.clone(),
+            name: ObjectKey::of(object).name.to_owned(),
+            uid: uid(object),
+            ending: has_deletion_timestamp(object),
+        }
+    }
 }
 
 /// The objects of the first stage that has any left; empty if nothing is left.
@@ -58,7 +71,7 @@ fn number(object: &Remains, keep: Keep) -> Option<u8> {
         "Endpoints" => Some(6),
         "Service" => Some(7),
         "ServiceAccount" | "RoleBinding" => None,
-        _ => object.applied.then_some(8),
+        _ => Some(8),
     }
 }
 
@@ -72,45 +85,87 @@ pub fn guard(annotations: &Value, name: &str, date_key: &str, name_key: &str, to
     lacking(date_key, today).or_else(|| lacking(name_key, name))
 }
 
-/// Removes what is left of the first stage; whether anything was left. An object that cannot be deleted does not keep the
-/// others of its stage; the first error is returned when all have been tried.
+/// Removes what is left of the first stage; whether anything was left.
 pub async fn advance(writer: &Writer, key: &ClusterKey, keep: Keep) -> Result<bool, Error> {
-    let kept = writer.store.objects(key);
-    let remains: Vec<Remains> = kept
-        .iter()
-        .map(|kept| Remains {
-            kind: kept.kind.clone(),
-            name: kept.name.to_string(),
-            applied: kept.applied(),
-            ending: kept.object()["metadata"]["deletionTimestamp"].is_string(),
-        })
-        .collect();
+    let mut remains = Vec::new();
+    for kept in writer.store.objects(key) {
+        let object = kept.object();
+        if writer.origin(&object).is_own() {
+            remains.push(Remains::of(key, &kept.kind, &object));
+        }
+    }
+    for (elsewhere, kept) in writer.store.namesakes(key) {
+        let object = kept.object();
+        if writer.origin(&object) == Origin::Marked {
+            remains.push(Remains::of(&elsewhere, &kept.kind, &object));
+        }
+    }
     let left = stage(&remains, keep);
+    remove(writer, &left).await?;
+    Ok(!left.is_empty())
+}
+
+/// Removes what the watches have not reported, or do not report, as the API server has it now; whether anything was left.
+/// `kinds` are those beyond every cluster's of which objects were made; `everywhere` is whether Secrets of other
+/// namespaces are looked for.
+pub async fn advance_unwatched(
+    writer: &Writer,
+    key: &ClusterKey,
+    keep: Keep,
+    kinds: &[Kind],
+    everywhere: bool,
+) -> Result<bool, Error> {
+    let selector = writer.identity.name_selector();
+    let mut remains = Vec::new();
+    let made_by_kubernetes = [("Pod", false), ("PersistentVolumeClaim", keep.claims)];
+    for (kind, _) in made_by_kubernetes.into_iter().filter(|(_, kept)| !kept) {
+        let kind = Kind::new("v1", kind);
+        let objects = writer.list(Some(key), &kind, Some(&selector)).await?;
+        let own = objects.iter().filter(|object| writer.origin(object).is_own());
+        remains.extend(own.map(|object| Remains::of(key, &kind, object)));
+    }
+    for kind in kinds {
+        let objects = writer.list(Some(key), kind, None).await?;
+        let own = objects.iter().filter(|object| writer.origin(object).is_own());
+        remains.extend(own.map(|object| Remains::of(key, kind, object)));
+    }
+    if everywhere && !keep.secrets {
+        let kind = Kind::new("v1", "Secret");
+        let objects = writer.list(None, &kind, Some(&selector)).await?;
+        let marked = objects.iter().filter(|object| writer.origin(object) == Origin::Marked);
+        remains
+            .extend(marked.map(|object| {
+                Remains::of(&ClusterKey::new(ObjectKey::of(object).namespace, &key.name), &kind, object)
+            }));
+    }
+    let left: Vec<&Remains> = remains.iter().collect();
+    remove(writer, &left).await?;
+    Ok(!left.is_empty())
+}
+
+/// Deletes objects that are not being deleted yet. One that cannot be deleted does not keep the others; the first error is
+/// returned when all have been tried.
+async fn remove(writer: &Writer, left: &[&Remains]) -> Result<(), Error> {
     let mut failed = None;
     for object in left.iter().filter(|object| !object.ending) {
-        if let Err(error) = writer.delete(key, &object.kind, &object.name, None, &DeleteParams::background()).await {
+        let Remains { kind, key, name, uid, ending: _ } = object;
+        if let Err(error) = writer.delete(key, kind, name, uid.clone(), &DeleteParams::background()).await {
             failed.get_or_insert(error);
         }
     }
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(!left.is_empty()),
-    }
+    failed.map_or(Ok(()), Err)
 }
 
-/// Removes what Patroni keeps under names of its own; it carries no labels everywhere.
+/// Removes what Patroni keeps under names of its own, if it is this cluster's: the name alone may be that of another
+/// cluster's object, or of an application's.
 pub async fn sweep(writer: &Writer, key: &ClusterKey) -> Result<(), Error> {
-    for suffix in SUFFIXES {
+    for suffix in PATRONI {
         for kind in ["Endpoints", "Service", "ConfigMap"] {
-            writer
-                .delete(
-                    key,
-                    &Kind::new("v1", kind),
-                    &format!("{}-{suffix}", key.name),
-                    None,
-                    &DeleteParams::background(),
-                )
-                .await?;
+            let (kind, name) = (Kind::new("v1", kind), format!("{}{suffix}", key.name));
+            let Some(object) = writer.read(key, &kind, &name).await? else { continue };
+            if writer.origin(&object).is_own() {
+                writer.delete(key, &kind, &name, uid(&object), &DeleteParams::background()).await?;
+            }
         }
     }
     Ok(())
@@ -128,7 +183,7 @@ mod tests {
             .into_iter()
             .find(|known| known.is(kind))
             .unwrap_or_else(|| Kind::new("v1", kind));
-        Remains { kind, name: name.into(), applied: false, ending: false }
+        Remains { kind, key: ClusterKey::new("ns", "c"), name: name.into(), uid: None, ending: false }
     }
 
     fn whole_cluster() -> Vec<Remains> {
@@ -145,7 +200,7 @@ mod tests {
             ("CronJob", "logical-backup-c"),
             ("PodDisruptionBudget", "postgres-c-pdb"),
             ("ServiceAccount", "postgres-pod"),
-            ("ConfigMap", "theirs"),
+            ("NetworkPolicy", "c"),
         ]
         .map(|(kind, name)| object(kind, name))
         .to_vec()
@@ -175,7 +230,8 @@ mod tests {
                 "Secret",
                 "PodDisruptionBudget",
                 "Endpoints",
-                "Service"
+                "Service",
+                "NetworkPolicy"
             ]
         );
     }
@@ -192,13 +248,6 @@ mod tests {
         let pod = Remains { ending: true, ..object("Pod", "c-0") };
         let remains = [pod.clone(), object("Service", "c")];
         assert_eq!(stage(&remains, NOTHING), [&pod]);
-    }
-
-    #[test]
-    fn an_object_of_another_kind_goes_only_if_the_operator_applied_it() {
-        let policy = |applied| Remains { applied, ..object("NetworkPolicy", "c") };
-        assert_eq!(stage(&[policy(true)], NOTHING).len(), 1);
-        assert!(stage(&[policy(false)], NOTHING).is_empty());
     }
 
     #[test]

@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 
 use pgloom_decide::transform::{MANAGER, is_entry_of, is_predecessor};
 
+use super::compare::matches_stated;
+
 /// Owner entries are taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -79,6 +81,40 @@ pub fn patch(object: &Value, owner: Owner) -> Option<Value> {
     ]))
 }
 
+/// The JSON patch that turns the entry of the operator's creation into that of an apply of `desired`; `None` if there is
+/// none. What the API server filled in is left out: an apply does not own it. `object` is as the creation returned it.
+pub fn patch_created(object: &Value, desired: &Value) -> Option<Value> {
+    let metadata = object.get("metadata")?;
+    let mut entries = metadata.get("managedFields")?.as_array()?.clone();
+    let created = entries.iter_mut().find(|entry| is_entry_of(entry, MANAGER, "Update"))?;
+    let fields = stated(created.get("fieldsV1")?.as_object()?, desired);
+    created["operation"] = json!("Apply");
+    created["fieldsV1"] = Value::Object(fields);
+    Some(json!([
+        {"op": "test", "path": "/metadata/resourceVersion", "value": metadata.get("resourceVersion")?},
+        {"op": "replace", "path": "/metadata/managedFields", "value": entries},
+    ]))
+}
+
+/// The part of a set of fields that `desired` states.
+fn stated(fields: &Map<String, Value>, desired: &Value) -> Map<String, Value> {
+    let of_field = |(key, below): (&String, &Value)| {
+        let value = if key == "." {
+            desired
+        } else if let Some(name) = key.strip_prefix("f:") {
+            desired.get(name).filter(|value| !value.is_null())?
+        } else if let Some(keys) = key.strip_prefix("k:") {
+            let keys: Map<String, Value> = serde_json::from_str(keys).ok()?;
+            desired.as_array()?.iter().find(|entry| matches_stated(&keys, entry))?
+        } else {
+            let value: Value = serde_json::from_str(key.strip_prefix("v:")?).ok()?;
+            desired.as_array()?.iter().find(|entry| **entry == value)?
+        };
+        Some((key.clone(), Value::Object(stated(below.as_object()?, value))))
+    };
+    fields.iter().filter_map(of_field).collect()
+}
+
 /// Adds the fields of one set to another.
 fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) {
     for (key, value) in from {
@@ -114,6 +150,33 @@ mod tests {
             patch[1]["value"],
             json!([entry("pgloom", "Apply", json!({"f:spec": {"f:ports": {}, "f:type": {}}})), status])
         );
+    }
+
+    #[test]
+    fn what_a_creation_wrote_becomes_an_apply_of_what_was_stated() {
+        let created = json!({
+            "f:metadata": {"f:annotations": {".": {}, "f:mark": {}}},
+            "f:spec": {
+                "f:type": {},
+                "f:finalizers": {".": {}, "v:\"a\"": {}, "v:\"b\"": {}},
+                "f:ports": {".": {}, "k:{\"port\":5432,\"protocol\":\"TCP\"}": {".": {}, "f:port": {}, "f:protocol": {}}},
+            }
+        });
+        let status = json!({"manager": "kube-controller-manager", "operation": "Update", "subresource": "status", "fieldsV1": {}});
+        let object = json!({"metadata": {"resourceVersion": "5", "managedFields": [entry("pgloom", "Update", created), status]}});
+        let desired = json!({
+            "metadata": {"annotations": {"mark": "u"}}, "spec": {"finalizers": ["a"], "ports": [{"port": 5432}]},
+        });
+        let stated = json!({
+            "f:metadata": {"f:annotations": {".": {}, "f:mark": {}}},
+            "f:spec": {
+                "f:finalizers": {".": {}, "v:\"a\"": {}},
+                "f:ports": {".": {}, "k:{\"port\":5432,\"protocol\":\"TCP\"}": {".": {}, "f:port": {}}},
+            }
+        });
+        let patch = patch_created(&object, &desired).unwrap();
+        assert_eq!(patch[1]["value"], json!([entry("pgloom", "Apply", stated), status]));
+        assert_eq!(patch_created(&json!({"metadata": {"managedFields": []}}), &desired), None);
     }
 
     #[test]

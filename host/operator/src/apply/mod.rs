@@ -8,13 +8,14 @@ mod operation;
 
 use std::sync::Arc;
 
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, ResourceExt};
 use pgloom_decide::Kind;
 use pgloom_decide::kind::ObjectKey;
+use pgloom_decide::ownership::{Identity, Origin};
 use pgloom_decide::transform::MANAGER;
-use serde_json::Value;
-use tracing::info;
+use serde_json::{Value, json};
+use tracing::{debug, info};
 
 pub use last_applied::LastApplied;
 pub use operation::Operation;
@@ -38,13 +39,16 @@ pub enum Error {
     },
     /// Another owner has an object of that name.
     #[error(
-        "{kind} {name} exists already and is not of this cluster; delete it, or choose another name for the cluster"
+        "{kind} {name} exists already and is not of this cluster: {reason}; delete it, or choose another name for the \
+         cluster"
     )]
     Foreign {
         /// As in `Service`.
         kind: String,
         /// The object's name.
         name: String,
+        /// Why it is not.
+        reason: String,
     },
     /// The operator may not.
     #[error("the operator may not write {kind} {name}; see manifests/rbac.yaml for the rights that it needs: {reason}")]
@@ -55,6 +59,15 @@ pub enum Error {
         name: String,
         /// In the API server's words.
         reason: String,
+    },
+    /// The objects of a kind could not be listed.
+    #[error("failed to list the objects of kind {kind}")]
+    List {
+        /// As in `Pod`.
+        kind: String,
+        /// What came back.
+        #[source]
+        source: Box<kube::Error>,
     },
     /// The API server could not be asked.
     #[error("failed to write {kind} {name}")]
@@ -94,6 +107,17 @@ pub struct Written {
     pub name: String,
     /// What was done.
     pub operation: Operation,
+    /// Whether it was marked for an earlier manifest of the same namespace and name.
+    pub reclaimed: bool,
+}
+
+/// What came of writing one object.
+enum Made {
+    Written,
+    /// It existed already and was applied.
+    Adopted(Origin),
+    /// Not written: the text says what is waited for.
+    Waiting(String),
 }
 
 /// Writes the objects of one cluster.
@@ -101,6 +125,8 @@ pub struct Written {
 pub struct Writer {
     /// The API server.
     pub client: Client,
+    /// What identifies the cluster's objects.
+    pub identity: Identity,
     /// What exists.
     pub store: Arc<Store>,
     /// What was applied last of the cluster.
@@ -110,42 +136,62 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Applies the objects in the given order. `objects` carry no seals any more.
+    /// Applies the objects in the given order, each with the cluster's mark. `objects` have no placeholders any more.
     pub async fn apply(&self, key: &ClusterKey, objects: &[Value]) -> Result<Applied, Error> {
         let existing = self.store.objects(key);
         let mut applied = Applied::default();
-        for desired in objects {
-            let Some(kind) = Kind::of(desired) else { continue };
-            let name = ObjectKey::of(desired).name;
-            let found = existing.iter().find(|kept| kept.kind == kind && &*kept.name == name);
-            if let Some(reason) = found.and_then(|kept| is_ending(kept)) {
+        for object in objects {
+            let Some(kind) = Kind::of(object) else { continue };
+            let mut desired = object.clone();
+            self.identity.mark(&mut desired);
+            let name = ObjectKey::of(object).name;
+            let found = existing.iter().find(|kept| kept.kind == kind && &*kept.name == name).map(Arc::as_ref);
+            if let Some(reason) = found.and_then(is_ending) {
                 applied.waiting = Some(reason);
                 continue;
             }
-            let operation = operation::operation(desired, found.map(Arc::as_ref));
+            let origin = found.map(|kept| self.origin(&kept.object()));
+            if let Some(Origin::Foreign(reason)) = origin {
+                return Err(foreign(&kind, name, reason));
+            }
+            let operation = operation::operation(&desired, found);
             if operation == Operation::Skip
                 || found
-                    .is_some_and(|kept| operation == Operation::Apply && self.last_applied.is_unchanged(desired, kept))
+                    .is_some_and(|kept| operation == Operation::Apply && self.last_applied.is_unchanged(&desired, kept))
             {
                 continue;
             }
-            let operation = match self.execute(key, &kind, name, desired, operation).await {
-                Err(error) if error.is_for_good() && operation::may_be_replaced(&kind) => {
-                    self.delete(key, &kind, name, None, &DeleteParams::background()).await?;
+            let (operation, made) = match (self.execute(key, &kind, name, &desired, operation, found).await, found) {
+                (Err(error), Some(found)) if error.is_for_good() && operation::may_be_replaced(&kind) => {
+                    self.delete(key, &kind, name, uid(&found.object()), &DeleteParams::background()).await?;
                     applied.waiting = Some(format!("{} {name} is being replaced", kind.kind));
-                    Operation::Replace
+                    (Operation::Replace, Made::Written)
                 }
-                result => result.map(|()| operation)?,
+                (result, _) => (operation, result?),
             };
             if operation == Operation::ReplaceAndOrphan {
                 applied.waiting = Some(format!("{} {name} is being replaced; its pods stay", kind.kind));
             }
-            applied.written.push(Written { kind, name: name.to_owned(), operation });
+            let (operation, origin) = match made {
+                Made::Written => (operation, origin),
+                Made::Adopted(origin) => (Operation::Apply, Some(origin)),
+                Made::Waiting(reason) => {
+                    applied.waiting = Some(reason);
+                    continue;
+                }
+            };
+            let reclaimed = origin == Some(Origin::Former);
+            applied.written.push(Written { kind, name: name.to_owned(), operation, reclaimed });
         }
         Ok(applied)
     }
 
-    /// Deletes what the operator applied and nobody desires any more.
+    /// Whose an object is that exists.
+    pub fn origin(&self, object: &Value) -> Origin {
+        self.identity.origin(object, |uid| self.store.has_manifest(uid))
+    }
+
+    /// Deletes what was made for the cluster and is no longer desired.
     pub async fn prune(
         &self,
         key: &ClusterKey,
@@ -153,24 +199,78 @@ impl Writer {
     ) -> Result<Vec<(Kind, String)>, Error> {
         let mut pruned = Vec::new();
         for kept in self.store.objects(key) {
-            if operation::is_superfluous(&kept, &desired) && is_ending(&kept).is_none() {
-                self.delete(key, &kept.kind, &kept.name, Some(&kept.object()), &DeleteParams::background()).await?;
+            let object = kept.object();
+            if operation::is_superfluous(&kept, &self.origin(&object), &desired) && is_ending(&kept).is_none() {
+                self.delete(key, &kept.kind, &kept.name, uid(&object), &DeleteParams::background()).await?;
                 pruned.push((kept.kind.clone(), kept.name.to_string()));
             }
         }
         Ok(pruned)
     }
 
-    /// Deletes an object; one that is gone already is fine. With `seen` only if it is still the same object.
+    /// Deletes the marked objects of kinds that are not watched, except the desired ones. Returns the kinds of which there
+    /// were any.
+    pub async fn prune_kinds(
+        &self,
+        key: &ClusterKey,
+        kinds: &[Kind],
+        desired: impl Fn(&Kind, &str) -> bool,
+    ) -> Result<Vec<Kind>, Error> {
+        let mut found = Vec::new();
+        for kind in kinds {
+            for object in self.list(Some(key), kind, None).await? {
+                let name = ObjectKey::of(&object).name;
+                if !self.origin(&object).is_own() || desired(kind, name) {
+                    continue;
+                }
+                found.push(kind.clone());
+                if !has_deletion_timestamp(&object) {
+                    self.delete(key, kind, name, uid(&object), &DeleteParams::background()).await?;
+                }
+            }
+        }
+        found.dedup();
+        Ok(found)
+    }
+
+    /// The objects of a kind in the cluster's namespace, or in all, as the API server has them now. None of a kind that it
+    /// does not serve.
+    pub async fn list(
+        &self,
+        key: Option<&ClusterKey>,
+        kind: &Kind,
+        selector: Option<&str>,
+    ) -> Result<Vec<Value>, Error> {
+        let resource = discover(&self.client, kind).await;
+        let api: Api<DynamicObject> = match key {
+            Some(key) => Api::namespaced_with(self.client.clone(), &key.namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        let params = selector.map_or_else(ListParams::default, |selector| ListParams::default().labels(selector));
+        let listed = match api.list(&params).await {
+            Ok(listed) => listed.items,
+            Err(kube::Error::Api(status)) if status.is_not_found() => Vec::new(),
+            Err(source) => return Err(Error::List { kind: kind.kind.to_string(), source: Box::new(source) }),
+        };
+        let objects = listed.into_iter().filter_map(|object| serde_json::to_value(object).ok());
+        Ok(objects.map(|object| with_kind(object, kind)).collect())
+    }
+
+    /// An object as the API server has it now.
+    pub async fn read(&self, key: &ClusterKey, kind: &Kind, name: &str) -> Result<Option<Value>, Error> {
+        let found = self.api(key, kind).await.get_opt(name).await.map_err(|error| failure(kind, name, error))?;
+        Ok(found.and_then(|found| serde_json::to_value(found).ok()).map(|found| with_kind(found, kind)))
+    }
+
+    /// Deletes an object if it still has that uid; one that is gone already is fine.
     pub async fn delete(
         &self,
         key: &ClusterKey,
         kind: &Kind,
         name: &str,
-        seen: Option<&Value>,
+        uid: Option<String>,
         how: &DeleteParams,
     ) -> Result<(), Error> {
-        let uid = seen.and_then(|object| object["metadata"]["uid"].as_str()).map(str::to_owned);
         let how = DeleteParams {
             preconditions: uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None }),
             ..how.clone()
@@ -193,33 +293,78 @@ impl Writer {
         name: &str,
         desired: &Value,
         operation: Operation,
-    ) -> Result<(), Error> {
+        found: Option<&CachedObject>,
+    ) -> Result<Made, Error> {
         match operation {
-            Operation::Skip | Operation::Replace => Ok(()),
-            Operation::Create => self.create(key, kind, name, desired).await,
-            Operation::Apply => self.force(key, kind, name, desired).await,
+            Operation::Skip | Operation::Replace => {}
+            Operation::Create => return self.create(key, kind, name, desired).await,
+            Operation::Apply => self.force(key, kind, name, desired).await?,
             Operation::TakeOver => {
                 self.take_over(key, kind, name, Owner::Predecessor).await?;
-                self.force(key, kind, name, desired).await
+                self.force(key, kind, name, desired).await?;
             }
-            Operation::ReplaceAndOrphan => self.delete(key, kind, name, None, &DeleteParams::orphan()).await,
+            Operation::ReplaceAndOrphan => {
+                let uid = found.and_then(|found| uid(&found.object()));
+                self.delete(key, kind, name, uid, &DeleteParams::orphan()).await?;
+            }
+        }
+        Ok(Made::Written)
+    }
+
+    /// Creates an object. One that exists already is applied only if it is this cluster's: an apply would merge with what
+    /// others made under this name.
+    async fn create(&self, key: &ClusterKey, kind: &Kind, name: &str, desired: &Value) -> Result<Made, Error> {
+        let api = self.api(key, kind).await;
+        let Ok(body) = serde_json::from_value::<DynamicObject>(desired.clone()) else {
+            let (kind, name) = (kind.kind.to_string(), name.to_owned());
+            return Err(Error::Refused { kind, name, reason: "its metadata is not that of an object".to_owned() });
+        };
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        match api.create(&params, &body).await {
+            Ok(created) => {
+                let created = self.own_fields(&api, name, desired, created).await;
+                self.record(key, kind, "create", desired, created)?;
+                Ok(Made::Written)
+            }
+            Err(kube::Error::Api(status)) if status.is_already_exists() => self.adopt(key, kind, name, desired).await,
+            Err(error) => Err(failure(kind, name, error)),
         }
     }
 
-    /// Applies without force: what others have made under this name shows itself as a conflict.
-    async fn create(&self, key: &ClusterKey, kind: &Kind, name: &str, desired: &Value) -> Result<(), Error> {
-        let api = self.api(key, kind).await;
-        let answer = api.patch(name, &PatchParams::apply(MANAGER), &Patch::Apply(desired)).await;
-        match answer {
-            Ok(object) => self.record(key, kind, "create", desired, object),
-            Err(kube::Error::Api(status)) if status.is_conflict() => {
-                let found = api.get_opt(name).await.map_err(|error| failure(kind, name, error))?;
-                if found.is_some_and(|found| !is_of_cluster(&found, desired)) {
-                    return Err(Error::Foreign { kind: kind.kind.to_string(), name: name.to_owned() });
-                }
-                self.force(key, kind, name, desired).await
+    /// Applies an object that exists and was not in the cache.
+    async fn adopt(&self, key: &ClusterKey, kind: &Kind, name: &str, desired: &Value) -> Result<Made, Error> {
+        let found = self.read(key, kind, name).await?;
+        let Some(found) = found.filter(|found| !has_deletion_timestamp(found)) else {
+            return Ok(Made::Waiting(format!("{} {name} is being deleted", kind.kind)));
+        };
+        let origin = self.origin(&found);
+        if let Origin::Foreign(reason) = origin {
+            return Err(foreign(kind, name, reason));
+        }
+        if !operation::is_created_once(kind) {
+            self.force(key, kind, name, desired).await?;
+        }
+        Ok(Made::Adopted(origin))
+    }
+
+    /// Turns the entry of a creation among the managed fields into that of an apply. Where this fails the next write does
+    /// it.
+    async fn own_fields(
+        &self,
+        api: &Api<DynamicObject>,
+        name: &str,
+        desired: &Value,
+        created: DynamicObject,
+    ) -> DynamicObject {
+        let object = serde_json::to_value(&created).unwrap_or_default();
+        let patch = field_manager::patch_created(&object, desired);
+        let Some(patch) = patch.and_then(|patch| serde_json::from_value(patch).ok()) else { return created };
+        match api.patch(name, &PatchParams::default(), &Patch::<()>::Json(patch)).await {
+            Ok(patched) => patched,
+            Err(error) => {
+                debug!(name, %error, "the fields of the new object are taken over by the next write");
+                created
             }
-            Err(error) => Err(failure(kind, name, error)),
         }
     }
 
@@ -266,7 +411,7 @@ impl Writer {
         self.metrics.wrote(&kind.kind, verb);
         info!(kind = %kind.kind, name = %answer.name_any(), verb, "applied");
         if let Ok(object) = serde_json::to_value(answer) {
-            self.store.record_write(key, object);
+            self.store.record_write(object);
             let name = ObjectKey::of(desired).name;
             if let Some(kept) = self.store.objects(key).iter().find(|kept| kept.kind == *kind && &*kept.name == name) {
                 self.last_applied.record(desired, kept);
@@ -283,15 +428,27 @@ impl Writer {
 }
 
 fn is_ending(kept: &CachedObject) -> Option<String> {
-    let object = kept.object();
-    let ending = object["metadata"]["deletionTimestamp"].is_string();
+    let ending = has_deletion_timestamp(&kept.object());
     ending.then(|| format!("{} {} is being deleted", kept.kind.kind, kept.name))
 }
 
-/// Whether an object carries every label that is desired of it.
-fn is_of_cluster(found: &DynamicObject, desired: &Value) -> bool {
-    let labels = desired["metadata"]["labels"].as_object();
-    labels.into_iter().flatten().all(|(key, value)| found.labels().get(key).map(String::as_str) == value.as_str())
+fn has_deletion_timestamp(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_string()
+}
+
+fn uid(object: &Value) -> Option<String> {
+    object["metadata"]["uid"].as_str().map(str::to_owned)
+}
+
+/// The object with its kind, which the items of a list lack.
+fn with_kind(mut object: Value, kind: &Kind) -> Value {
+    object["apiVersion"] = json!(&*kind.api_version);
+    object["kind"] = json!(&*kind.kind);
+    object
+}
+
+fn foreign(kind: &Kind, name: &str, reason: String) -> Error {
+    Error::Foreign { kind: kind.kind.to_string(), name: name.to_owned(), reason }
 }
 
 fn failure(kind: &Kind, name: &str, error: kube::Error) -> Error {

@@ -1,6 +1,7 @@
 //! What to do about one desired object: pure, from what is desired and what exists.
 
 use pgloom_decide::Kind;
+use pgloom_decide::ownership::Origin;
 use serde_json::Value;
 
 use super::compare::{covers, unchanged};
@@ -52,7 +53,7 @@ pub fn operation(desired: &Value, existing: Option<&CachedObject>) -> Operation 
 
 /// Kinds that are made where they are missing and never written again: the leader keeps its lock in the Endpoints, a
 /// Secret is the user's once it exists, and so are service accounts and their bindings.
-fn is_created_once(kind: &Kind) -> bool {
+pub fn is_created_once(kind: &Kind) -> bool {
     matches!(&*kind.kind, "Endpoints" | "ServiceAccount" | "RoleBinding")
 }
 
@@ -64,14 +65,20 @@ fn fixed_field(desired: &Value, live: &Value) -> Option<&'static str> {
     })
 }
 
-/// Whether an object that exists has become superfluous: the operator applied it, nobody desires it, and its kind is not
-/// kept for the user's sake. `desired` says whether a kind and name is.
-pub fn is_superfluous(existing: &CachedObject, desired: impl Fn(&Kind, &str) -> bool) -> bool {
+/// Whether an object that exists has become superfluous: it was made for this cluster, it is no longer desired, and its
+/// kind is not kept for the user's sake. `desired` says whether a kind and name is. What upstream made is superfluous
+/// only once the operator has applied it.
+pub fn is_superfluous(existing: &CachedObject, origin: &Origin, desired: impl Fn(&Kind, &str) -> bool) -> bool {
     let kept_for_the_user = matches!(
         &*existing.kind.kind,
-        "PersistentVolumeClaim" | "Pod" | "Endpoints" | "ServiceAccount" | "RoleBinding"
+        "PersistentVolumeClaim" | "Pod" | "Endpoints" | "Secret" | "ServiceAccount" | "RoleBinding"
     );
-    existing.applied() && !kept_for_the_user && !desired(&existing.kind, &existing.name)
+    let made_for_it = match origin {
+        Origin::Marked | Origin::Former => true,
+        Origin::Upstream => existing.applied(),
+        Origin::Foreign(_) => false,
+    };
+    made_for_it && !kept_for_the_user && !desired(&existing.kind, &existing.name)
 }
 
 #[cfg(test)]
@@ -134,17 +141,23 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_operator_applied_and_nobody_desires_is_superfluous() {
+    fn only_what_was_made_for_the_cluster_and_is_no_longer_desired_is_superfluous() {
         let job = |managed: Value| {
-            kept(
-                json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "b", "managedFields": managed}}),
-            )
+            let metadata = json!({"name": "b", "managedFields": managed});
+            kept(json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata}))
         };
-        let ours = job(managed_by_us(json!({"f:spec": {}})));
-        assert!(is_superfluous(&ours, |_, _| false));
-        assert!(!is_superfluous(&ours, |kind, name| kind.is("CronJob") && name == "b"));
-        assert!(!is_superfluous(&job(json!([])), |_, _| false));
-        let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "p", "managedFields": managed_by_us(json!({}))}});
-        assert!(!is_superfluous(&kept(claim), |_, _| false));
+        let (ours, theirs) = (job(managed_by_us(json!({"f:spec": {}}))), job(json!([])));
+        let nothing = |_: &Kind, _: &str| false;
+        assert!(is_superfluous(&ours, &Origin::Marked, nothing));
+        assert!(is_superfluous(&theirs, &Origin::Marked, nothing), "its fields may not be taken over yet");
+        assert!(is_superfluous(&theirs, &Origin::Former, nothing));
+        assert!(is_superfluous(&ours, &Origin::Upstream, nothing));
+        assert!(!is_superfluous(&theirs, &Origin::Upstream, nothing));
+        assert!(!is_superfluous(&ours, &Origin::Foreign("no mark".into()), nothing));
+        assert!(!is_superfluous(&ours, &Origin::Marked, |kind, name| kind.is("CronJob") && name == "b"));
+        for kind in ["PersistentVolumeClaim", "Secret"] {
+            let object = kept(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "p"}}));
+            assert!(!is_superfluous(&object, &Origin::Marked, nothing), "{kind}");
+        }
     }
 }

@@ -2,6 +2,9 @@ use super::*;
 use crate::cache::Watch;
 use crate::testing::FakeApiServer;
 use kube::runtime::watcher::Event;
+use pgloom_api::config::Config;
+use pgloom_decide::kind::of_every_cluster;
+use pgloom_decide::ownership::MARK;
 use serde_json::json;
 
 const SERVICE: &str = "/api/v1/namespaces/ns/services/c";
@@ -13,15 +16,17 @@ fn key() -> ClusterKey {
 
 fn writer(api_server: &FakeApiServer, existing: Vec<Value>) -> Writer {
     let store = Store::default();
-    for kind in [Kind::new("v1", "Service"), Kind::new("apps/v1", "StatefulSet")] {
-        let watch =
-            store.open(Watch { kind: kind.clone(), namespace: None, label: Some("cluster-name".into()), whole: false });
+    for kind in of_every_cluster().into_iter().chain([Kind::cluster()]) {
+        let label = (kind != Kind::cluster()).then(|| "cluster-name".into());
+        let watch = store.open(Watch { kind: kind.clone(), namespace: None, label, whole: false });
         for object in existing.iter().filter(|object| Kind::of(object).as_ref() == Some(&kind)) {
             store.apply_watcher_event(watch, Event::Apply(object.clone()));
         }
     }
+    let manifest = json!({"metadata": {"name": "c", "namespace": "ns", "uid": "now"}, "spec": {"teamId": "acid"}});
     Writer {
         client: api_server.client(),
+        identity: Identity::of(&manifest, &Config::defaults()),
         store: Arc::new(store),
         last_applied: Arc::default(),
         metrics: Metrics::new(),
@@ -31,19 +36,35 @@ fn writer(api_server: &FakeApiServer, existing: Vec<Value>) -> Writer {
 fn service(port: u32) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service",
-        "metadata": {"name": "c", "namespace": "ns", "labels": {"cluster-name": "c"}},
+        "metadata": {"name": "c", "namespace": "ns", "labels": {"application": "spilo", "cluster-name": "c"}},
         "spec": {"ports": [{"port": port}]}
     })
 }
 
+/// An object with the mark of a manifest.
+fn marked(mut object: Value, uid: &str) -> Value {
+    object["metadata"]["annotations"][MARK] = json!(uid);
+    object
+}
+
+/// The manifest of a cluster that exists.
+fn manifest(name: &str, uid: &str) -> Value {
+    json!({"apiVersion": "acid.zalan.do/v1", "kind": "postgresql",
+        "metadata": {"name": name, "namespace": "ns", "uid": uid}})
+}
+
+const SERVICES: &str = "/api/v1/namespaces/ns/services";
+
 #[tokio::test]
-async fn what_is_missing_is_created_under_our_name_and_without_force() {
+async fn what_is_missing_is_created_with_the_mark_and_its_fields_are_ours() {
     let api_server = FakeApiServer::new();
     let applied = writer(&api_server, vec![]).apply(&key(), &[service(5432)]).await.unwrap();
     let writes = api_server.writes();
-    assert_eq!(api_server.written(), [format!("PATCH {SERVICE}")]);
+    assert_eq!(api_server.written(), [format!("POST {SERVICES}"), format!("PATCH {SERVICE}")]);
     assert_eq!(writes[0].query, "&fieldManager=pgloom");
-    assert_eq!(applied.written.len(), 1);
+    assert_eq!(writes[0].body["metadata"]["annotations"], json!({MARK: "now"}));
+    assert_eq!(writes[1].body[1]["value"][0]["operation"], "Apply");
+    assert_eq!((applied.written.len(), applied.written[0].operation), (1, Operation::Create));
 }
 
 #[tokio::test]
@@ -53,7 +74,7 @@ async fn the_same_again_costs_no_write() {
     for _ in 0..3 {
         writer.apply(&key(), &[service(5432)]).await.unwrap();
     }
-    assert_eq!(api_server.writes().len(), 1);
+    assert_eq!(api_server.writes().len(), 2);
 }
 
 #[tokio::test]
@@ -61,22 +82,89 @@ async fn a_hand_edit_is_repaired_with_force() {
     let api_server = FakeApiServer::new();
     let writer = writer(&api_server, vec![]);
     writer.apply(&key(), &[service(5432)]).await.unwrap();
-    writer.store.record_write(&key(), service(6543));
+    writer.store.record_write(marked(service(6543), "now"));
     writer.apply(&key(), &[service(5432)]).await.unwrap();
-    assert_eq!(api_server.writes()[1].query, "&force=true&fieldManager=pgloom");
+    assert_eq!(api_server.writes()[2].query, "&force=true&fieldManager=pgloom");
 }
 
 #[tokio::test]
-async fn an_object_of_somebody_else_is_not_touched() {
+async fn an_object_of_another_owner_is_refused_by_name_and_not_touched() {
     let mut foreign = service(80);
     foreign["metadata"]["labels"] = json!({"app": "theirs"});
-    let api_server = FakeApiServer::new().with(SERVICE, foreign).refusing(SERVICE, 409);
+    let api_server = FakeApiServer::new().with(SERVICE, foreign.clone());
     let error = writer(&api_server, vec![]).apply(&key(), &[service(5432)]).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Service c exists already and is not of this cluster; delete it, or choose another name for the cluster"
+        "Service c exists already and is not of this cluster: it has neither the annotation pgloom.dev/cluster-uid nor \
+         the labels application=spilo,cluster-name=c; delete it, or choose another name for the cluster"
     );
-    assert_eq!(api_server.writes().len(), 1);
+    assert_eq!(api_server.written(), [format!("POST {SERVICES}")]);
+    assert_eq!(api_server.object(SERVICE), Some(foreign));
+}
+
+#[tokio::test]
+async fn an_object_that_has_only_the_clusters_name_in_a_label_is_not_touched() {
+    let mut foreign = service(80);
+    foreign["metadata"]["labels"] = json!({"cluster-name": "c"});
+    let api_server = FakeApiServer::new().with(SERVICE, foreign.clone());
+    let error = writer(&api_server, vec![foreign]).apply(&key(), &[service(5432)]).await.unwrap_err();
+    assert!(matches!(error, Error::Foreign { .. }), "{error}");
+    assert_eq!(api_server.written(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn hand_made_endpoints_of_a_legacy_database_are_not_taken_over() {
+    const ENDPOINTS: &str = "/api/v1/namespaces/ns/endpoints/c";
+    let theirs = json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "c", "namespace": "ns"},
+        "subsets": [{"addresses": [{"ip": "10.0.0.7"}]}]});
+    let ours = json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "c", "namespace": "ns",
+        "labels": {"application": "spilo", "cluster-name": "c"}}});
+    let api_server = FakeApiServer::new().with(ENDPOINTS, theirs.clone());
+    let error = writer(&api_server, vec![]).apply(&key(), &[ours, service(5432)]).await.unwrap_err();
+    assert!(error.to_string().starts_with("Endpoints c exists already and is not of this cluster"), "{error}");
+    assert_eq!(api_server.object(ENDPOINTS), Some(theirs));
+    assert_eq!(api_server.object(SERVICE), None);
+}
+
+#[tokio::test]
+async fn what_the_zalando_operator_made_is_adopted_and_marked() {
+    let api_server = FakeApiServer::new().with(SERVICE, service(5432));
+    let applied = writer(&api_server, vec![]).apply(&key(), &[service(5432)]).await.unwrap();
+    assert_eq!(api_server.written(), [format!("POST {SERVICES}"), format!("PATCH {SERVICE}")]);
+    assert_eq!(api_server.object(SERVICE).unwrap()["metadata"]["annotations"], json!({MARK: "now"}));
+    assert_eq!((applied.written[0].operation, applied.written[0].reclaimed), (Operation::Apply, false));
+}
+
+#[tokio::test]
+async fn the_stateful_set_of_the_zalando_operator_is_marked_and_its_templates_stay() {
+    let set = |annotations: Value| {
+        json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet",
+            "metadata": {"name": "c", "namespace": "ns", "labels": {"application": "spilo", "cluster-name": "c"},
+                "annotations": annotations},
+            "spec": {"template": {"metadata": {"labels": {"cluster-name": "c"}}}, "volumeClaimTemplates": [{"spec": {}}]}
+        })
+    };
+    let api_server = FakeApiServer::new().with(STATEFUL_SET, set(json!({})));
+    let writer = writer(&api_server, vec![set(json!({}))]);
+    writer.apply(&key(), &[set(json!({}))]).await.unwrap();
+    assert_eq!(api_server.written(), [format!("PATCH {STATEFUL_SET}")]);
+    assert_eq!(api_server.object(STATEFUL_SET), Some(set(json!({MARK: "now"}))));
+}
+
+#[tokio::test]
+async fn an_object_of_an_earlier_manifest_of_this_name_is_reclaimed_and_one_of_a_living_cluster_is_not() {
+    let restored = marked(service(5432), "then");
+    let api_server = FakeApiServer::new().with(SERVICE, restored.clone());
+    for existing in [vec![], vec![restored.clone()]] {
+        let applied = writer(&api_server, existing).apply(&key(), &[service(5432)]).await.unwrap();
+        assert!(applied.written[0].reclaimed);
+        assert_eq!(api_server.object(SERVICE).unwrap()["metadata"]["annotations"], json!({MARK: "now"}));
+        api_server.put(SERVICE, restored.clone());
+    }
+    let writer = writer(&api_server, vec![restored, manifest("other", "then")]);
+    let error = writer.apply(&key(), &[service(5432)]).await.unwrap_err();
+    assert!(matches!(error, Error::Foreign { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -84,7 +172,8 @@ async fn a_stateful_set_that_has_to_be_replaced_leaves_its_pods_and_is_made_anew
     let set = |size: &str| {
         json!({
             "apiVersion": "apps/v1", "kind": "StatefulSet",
-            "metadata": {"name": "c", "namespace": "ns", "labels": {"cluster-name": "c"}},
+            "metadata": {"name": "c", "namespace": "ns", "uid": "u",
+                "labels": {"application": "spilo", "cluster-name": "c"}},
             "spec": {"volumeClaimTemplates": [{"spec": {"resources": {"requests": {"storage": size}}}}]}
         })
     };
@@ -93,14 +182,14 @@ async fn a_stateful_set_that_has_to_be_replaced_leaves_its_pods_and_is_made_anew
     let applied = writer.apply(&key(), &[set("2Gi")]).await.unwrap();
     assert_eq!(api_server.written(), [format!("DELETE {STATEFUL_SET}")]);
     assert_eq!(api_server.writes()[0].body["propagationPolicy"], "Orphan");
+    assert_eq!(api_server.writes()[0].body["preconditions"]["uid"], "u");
     assert_eq!(applied.waiting.as_deref(), Some("StatefulSet c is being replaced; its pods stay"));
 }
 
 #[tokio::test]
-async fn what_nobody_desires_is_deleted_if_the_operator_applied_it() {
-    let mut ours = service(5432);
+async fn what_is_no_longer_desired_is_deleted_if_it_was_made_for_the_cluster() {
+    let mut ours = marked(service(5432), "now");
     ours["metadata"]["uid"] = json!("u");
-    ours["metadata"]["managedFields"] = json!([{"manager": "pgloom", "operation": "Apply", "fieldsV1": {}}]);
     let api_server = FakeApiServer::new().with(SERVICE, ours.clone());
     let pruned = writer(&api_server, vec![ours]).prune(&key(), |_, _| false).await.unwrap();
     assert_eq!(pruned, [(Kind::new("v1", "Service"), "c".to_owned())]);
@@ -108,19 +197,54 @@ async fn what_nobody_desires_is_deleted_if_the_operator_applied_it() {
 }
 
 #[tokio::test]
+async fn what_others_made_is_not_pruned_whatever_its_labels_are() {
+    let mut theirs = service(80);
+    theirs["metadata"]["name"] = json!("my-svc");
+    theirs["metadata"]["managedFields"] = json!([{"manager": "pgloom", "operation": "Apply", "fieldsV1": {}}]);
+    let of_living = marked(service(80), "other");
+    let existing = vec![theirs, of_living, manifest("other", "other")];
+    let api_server = FakeApiServer::new();
+    let pruned = writer(&api_server, existing).prune(&key(), |_, _| false).await.unwrap();
+    assert_eq!(pruned, []);
+    assert_eq!(api_server.written(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn marked_objects_of_a_kind_that_is_no_longer_watched_are_pruned() {
+    const POLICIES: &str = "/apis/networking.k8s.io/v1/namespaces/ns/networkpolicies";
+    let policy = |name: &str, uid: &str| {
+        let object = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"name": name, "namespace": "ns", "uid": name}});
+        if uid.is_empty() { object } else { marked(object, uid) }
+    };
+    let api_server = FakeApiServer::new().granting("networkpolicies");
+    for (name, uid) in [("ours", "now"), ("desired", "now"), ("theirs", "")] {
+        api_server.put(&format!("{POLICIES}/{name}"), policy(name, uid));
+    }
+    let writer = writer(&api_server, vec![]);
+    let kinds = [Kind::new("networking.k8s.io/v1", "NetworkPolicy")];
+    let desired = |_: &Kind, name: &str| name == "desired";
+    assert_eq!(writer.prune_kinds(&key(), &kinds, desired).await.unwrap(), kinds);
+    assert_eq!(api_server.written(), [format!("DELETE {POLICIES}/ours")]);
+    assert_eq!(writer.prune_kinds(&key(), &kinds, desired).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn an_object_whose_field_is_immutable_is_made_anew_where_that_does_no_harm() {
     const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/ns/deployments/c-pooler";
     let deployment = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": {"name": "c-pooler", "namespace": "ns", "labels": {"cluster-name": "c"}},
+        "metadata": {"name": "c-pooler", "namespace": "ns", "uid": "u",
+            "labels": {"application": "spilo", "cluster-name": "c"}},
     });
     let api_server = FakeApiServer::new().with(DEPLOYMENT, deployment.clone()).refusing_because(
         DEPLOYMENT,
         422,
         "spec.selector: field is immutable",
     );
-    let applied = writer(&api_server, vec![]).apply(&key(), &[deployment]).await.unwrap();
+    let applied = writer(&api_server, vec![deployment.clone()]).apply(&key(), &[deployment]).await.unwrap();
     assert_eq!(api_server.written(), [format!("PATCH {DEPLOYMENT}"), format!("DELETE {DEPLOYMENT}")]);
+    assert_eq!(api_server.writes()[1].body["preconditions"]["uid"], "u");
     assert_eq!(applied.waiting.as_deref(), Some("Deployment c-pooler is being replaced"));
 }
 

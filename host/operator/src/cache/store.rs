@@ -9,7 +9,7 @@ use kube::runtime::watcher::Event;
 use parking_lot::RwLock;
 use serde_json::Value;
 
-use pgloom_decide::kind::{Kind, of_every_cluster};
+use pgloom_decide::kind::{Kind, ObjectKey, of_every_cluster};
 use pgloom_decide::transform::{Transformed, transform};
 
 /// Which cluster: the namespace and name of a `postgresql` object.
@@ -135,9 +135,16 @@ type Objects = BTreeMap<(Kind, Arc<str>), Arc<CachedObject>>;
 #[derive(Default)]
 struct Inner {
     clusters: HashMap<ClusterKey, Objects>,
+    /// Where each object is kept: an object whose label changes moves to another cluster.
+    places: HashMap<Place, ClusterKey>,
     watches: Vec<Option<(Watch, u32)>>,
+    /// The newest version that each watch reported.
+    newest: HashMap<usize, u64>,
     synced: HashSet<usize>,
 }
+
+/// A watch, and the namespace and name of one of its objects.
+type Place = (usize, Arc<str>, Arc<str>);
 
 impl Store {
     /// Adds a watch; events of that watch are given with the number that is returned.
@@ -158,6 +165,8 @@ impl Store {
             objects.retain(|_, kept| kept.watch != watch);
         }
         inner.clusters.retain(|_, objects| !objects.is_empty());
+        inner.places.retain(|(number, _, _), _| *number != watch);
+        inner.newest.remove(&watch);
     }
 
     /// Whether every watch that decisions rest on has been listed once.
@@ -175,25 +184,27 @@ impl Store {
                 inner.next_generation(watch);
                 Vec::new()
             }
-            Event::InitApply(object) | Event::Apply(object) => inner.put(watch, object, false).into_iter().collect(),
+            Event::InitApply(object) => inner.put(watch, object, false),
+            Event::Apply(object) => {
+                inner.reported(watch, &object);
+                inner.put(watch, object, false)
+            }
             Event::InitDone => {
                 inner.synced.insert(watch);
                 inner.drop_unseen(watch)
             }
-            Event::Delete(object) => inner.remove(watch, &object).into_iter().collect(),
+            Event::Delete(object) => {
+                inner.reported(watch, &object);
+                inner.remove(watch, &object).into_iter().collect()
+            }
         }
     }
 
     /// Keeps the answer of a write, so that the next decision need not wait for the watch.
-    pub fn record_write(&self, key: &ClusterKey, object: Value) {
+    pub fn record_write(&self, object: Value) {
         let mut inner = self.inner.write();
         let Some(kind) = Kind::of(&object) else { return };
-        let number = inner.watches.iter().position(|slot| {
-            slot.as_ref().is_some_and(|(watch, _)| {
-                watch.kind == kind && watch.namespace.as_deref().is_none_or(|namespace| namespace == &*key.namespace)
-            })
-        });
-        if let Some(number) = number {
+        if let Some(number) = inner.watch_of(&kind, ObjectKey::of(&object).namespace) {
             inner.put(number, object, true);
         }
     }
@@ -208,6 +219,28 @@ impl Store {
         let inner = self.inner.read();
         let all = inner.clusters.get(key).into_iter().flat_map(BTreeMap::values);
         all.filter(|kept| kept.kind != Kind::cluster()).cloned().collect()
+    }
+
+    /// Whether there is a manifest with that uid.
+    pub fn has_manifest(&self, uid: &str) -> bool {
+        let inner = self.inner.read();
+        let mut manifests =
+            inner.clusters.iter().filter_map(|(key, objects)| objects.get(&(Kind::cluster(), key.name.clone())));
+        manifests.any(|manifest| manifest.object()["metadata"]["uid"] == uid)
+    }
+
+    /// The objects in other namespaces that carry the name of this cluster, with their namespaces.
+    pub fn namesakes(&self, key: &ClusterKey) -> Vec<(ClusterKey, Arc<CachedObject>)> {
+        let inner = self.inner.read();
+        let elsewhere =
+            inner.clusters.iter().filter(|(other, _)| other.name == key.name && other.namespace != key.namespace);
+        let all = elsewhere.flat_map(|(other, objects)| objects.values().map(|kept| (other.clone(), kept.clone())));
+        all.filter(|(_, kept)| kept.kind != Kind::cluster()).collect()
+    }
+
+    /// Whether a kind is watched in a namespace.
+    pub fn watches(&self, kind: &Kind, namespace: &str) -> bool {
+        self.inner.read().watch_of(kind, namespace).is_some()
     }
 
     /// The clusters that have a manifest.
@@ -226,10 +259,50 @@ impl Inner {
         }
     }
 
-    /// Keeps an object and says which cluster it changed. An older one than what is kept is passed over where it answers a write.
-    fn put(&mut self, number: usize, object: Value, answer: bool) -> Option<ClusterKey> {
+    fn watch_of(&self, kind: &Kind, namespace: &str) -> Option<usize> {
+        self.watches.iter().position(|slot| {
+            slot.as_ref().is_some_and(|(watch, _)| {
+                watch.kind == *kind && watch.namespace.as_deref().is_none_or(|watched| watched == namespace)
+            })
+        })
+    }
+
+    fn reported(&mut self, number: usize, object: &Value) {
+        let newest = self.newest.entry(number).or_default();
+        *newest = version(object).max(*newest);
+    }
+
+    /// Keeps an object and returns the clusters that it changed: its own, and the one that it belonged to before.
+    fn put(&mut self, number: usize, object: Value, answer: bool) -> Vec<ClusterKey> {
+        let Some(Some((watch, _))) = self.watches.get(number) else { return Vec::new() };
+        let Some((key, name)) = place(watch, &object) else { return Vec::new() };
+        let place: Place = (number, key.namespace.clone(), name.as_str().into());
+        let former = self.places.get(&place).cloned();
+        // A watch reports the changes of a kind in their order. A write that is older than what it reported, of an object
+        // that is not kept, was reported already and so was the deletion after it.
+        let newest = self.newest.get(&number).copied().unwrap_or_default();
+        if answer && former.is_none() && newest > 0 && version(&object) <= newest {
+            return Vec::new();
+        }
+        let slot = (watch.kind.clone(), place.2.clone());
+        let left = former.filter(|former| *former != key);
+        if let Some(former) = &left {
+            let is_older = |kept: &Arc<CachedObject>| kept.version > version(&object);
+            let kept = self.clusters.get(former).and_then(|objects| objects.get(&slot));
+            if answer && kept.is_some_and(is_older) {
+                return Vec::new();
+            }
+            self.take(former, &slot);
+        }
+        self.places.insert(place, key.clone());
+        left.into_iter().chain(self.keep(number, object, key, answer)).collect()
+    }
+
+    /// Keeps an object in its cluster, and returns the cluster if that changed it. An older one than what is kept is
+    /// passed over where it answers a write.
+    fn keep(&mut self, number: usize, object: Value, key: ClusterKey, answer: bool) -> Option<ClusterKey> {
         let (watch, generation) = self.watches.get(number)?.clone()?;
-        let (key, name) = place(&watch, &object)?;
+        let (_, name) = place(&watch, &object)?;
         let kept =
             CachedObject::new(&watch.kind, &name, transform(&watch.kind, object, watch.whole), number, generation);
         let slot = (watch.kind.clone(), kept.name.clone());
@@ -253,13 +326,26 @@ impl Inner {
 
     fn remove(&mut self, number: usize, object: &Value) -> Option<ClusterKey> {
         let (watch, _) = self.watches.get(number)?.clone()?;
-        let (key, name) = place(&watch, object)?;
-        let objects = self.clusters.get_mut(&key)?;
-        let gone = objects.remove(&(watch.kind, name.into()));
-        if objects.is_empty() {
-            self.clusters.remove(&key);
+        let key = ObjectKey::of(object);
+        let place: Place = (number, key.namespace.into(), key.name.into());
+        let cluster = self.places.get(&place)?.clone();
+        let slot = (watch.kind, place.2.clone());
+        let kept = self.clusters.get(&cluster).and_then(|objects| objects.get(&slot));
+        // One that was created again since then.
+        if kept.is_some_and(|kept| kept.version > version(object)) && version(object) > 0 {
+            return None;
         }
-        gone.map(|_| key)
+        self.places.remove(&place);
+        self.take(&cluster, &slot).map(|_| cluster)
+    }
+
+    fn take(&mut self, cluster: &ClusterKey, slot: &(Kind, Arc<str>)) -> Option<Arc<CachedObject>> {
+        let objects = self.clusters.get_mut(cluster)?;
+        let gone = objects.remove(slot);
+        if objects.is_empty() {
+            self.clusters.remove(cluster);
+        }
+        gone
     }
 
     /// Forgets what a new listing of the watch no longer brought.
@@ -267,9 +353,16 @@ impl Inner {
         let Some(Some((_, generation))) = self.watches.get(number) else { return Vec::new() };
         let generation = *generation;
         let mut changed = Vec::new();
+        let places = &mut self.places;
         for (key, objects) in &mut self.clusters {
             let before = objects.len();
-            objects.retain(|_, kept| kept.watch != number || kept.generation == generation);
+            objects.retain(|(_, name), kept| {
+                let stays = kept.watch != number || kept.generation == generation;
+                if !stays {
+                    places.remove(&(number, key.namespace.clone(), name.clone()));
+                }
+                stays
+            });
             if objects.len() != before {
                 changed.push(key.clone());
             }
@@ -277,6 +370,14 @@ impl Inner {
         self.clusters.retain(|_, objects| !objects.is_empty());
         changed
     }
+}
+
+/// The resource version of an object; 0 if it has none.
+///
+/// Those of one kind are in the order of its changes: [resource versions](https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
+fn version(object: &Value) -> u64 {
+    let text = object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 /// The cluster that an object belongs to, and the object's name.
@@ -341,11 +442,67 @@ mod tests {
         let store = Store::default();
         let watch = store.open(services());
         store.apply_watcher_event(watch, Event::Apply(service("a", 1, 1)));
-        store.record_write(&ClusterKey::new("ns", "c"), service("a", 5, 2));
+        store.record_write(service("a", 5, 2));
         assert!(store.apply_watcher_event(watch, Event::Apply(service("a", 4, 1))).is_empty());
         assert_eq!(store.objects(&ClusterKey::new("ns", "c"))[0].object()["spec"]["port"], 2);
         store.apply_watcher_event(watch, Event::Delete(service("a", 6, 2)));
         assert!(names(&store).is_empty());
+    }
+
+    fn relabelled(name: &str, version: u32, cluster: &str) -> Value {
+        let mut object = service(name, version, 1);
+        object["metadata"]["labels"]["cluster-name"] = json!(cluster);
+        object
+    }
+
+    #[test]
+    fn a_relabelled_object_leaves_its_former_cluster_at_once_and_both_are_reconciled() {
+        let store = Store::default();
+        let watch = store.open(services());
+        let (c, d) = (ClusterKey::new("ns", "c"), ClusterKey::new("ns", "d"));
+        store.apply_watcher_event(watch, Event::Apply(service("a", 1, 1)));
+        assert_eq!(store.apply_watcher_event(watch, Event::Apply(relabelled("a", 2, "d"))), [c.clone(), d.clone()]);
+        assert_eq!((store.objects(&c).len(), store.objects(&d).len()), (0, 1));
+        // The answer to a write from before does not bring it back.
+        store.record_write(service("a", 1, 1));
+        assert_eq!((store.objects(&c).len(), store.objects(&d).len()), (0, 1));
+        assert_eq!(store.apply_watcher_event(watch, Event::Delete(relabelled("a", 3, "d"))), [d.clone()]);
+        assert!(store.objects(&d).is_empty());
+    }
+
+    #[test]
+    fn an_object_whose_label_is_removed_leaves_its_cluster_whatever_the_event_shows_of_it() {
+        let store = Store::default();
+        let watch = store.open(services());
+        store.apply_watcher_event(watch, Event::Apply(service("a", 1, 1)));
+        assert_eq!(store.apply_watcher_event(watch, Event::Delete(relabelled("a", 2, "d"))).len(), 1);
+        assert!(names(&store).is_empty());
+    }
+
+    #[test]
+    fn the_answer_of_a_write_does_not_bring_back_what_was_deleted_since() {
+        let store = Store::default();
+        let watch = store.open(services());
+        store.apply_watcher_event(watch, Event::Apply(service("a", 2, 1)));
+        store.apply_watcher_event(watch, Event::Delete(service("a", 3, 1)));
+        store.record_write(service("a", 2, 1));
+        assert!(names(&store).is_empty());
+        // One that is newer than all that was reported is kept, also when the report of a former one's deletion is late.
+        store.record_write(service("a", 5, 1));
+        assert_eq!(store.apply_watcher_event(watch, Event::Delete(service("a", 4, 1))), []);
+        assert_eq!(names(&store), ["a"]);
+    }
+
+    #[test]
+    fn objects_in_other_namespaces_with_the_clusters_name_are_found() {
+        let store = Store::default();
+        let watch = store.open(services());
+        let mut elsewhere = service("a", 1, 1);
+        elsewhere["metadata"]["namespace"] = json!("elsewhere");
+        store.apply_watcher_event(watch, Event::Apply(elsewhere));
+        let found = store.namesakes(&ClusterKey::new("ns", "c"));
+        assert_eq!(found.iter().map(|(key, _)| &*key.namespace).collect::<Vec<_>>(), ["elsewhere"]);
+        assert!(store.namesakes(&ClusterKey::new("elsewhere", "c")).is_empty());
     }
 
     #[test]

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use pgloom_decide::apply_order::rank;
 use pgloom_decide::members::Members;
+use pgloom_decide::ownership::{kinds_to_record, recorded_kinds};
 use pgloom_decide::rollout::leader_to_remove;
 use pgloom_decide::status::Condition;
 use pgloom_decide::{Kind, Plan};
 use serde_json::{Value, json};
 
 use super::decide::Decided;
+use super::roll::Rolled;
 use super::steps::{Step, Underway};
 use super::{Error, Reconciliation};
 use crate::apply::{Operation, Written};
@@ -49,6 +51,7 @@ impl Reconciliation<'_> {
     async fn apply_all(&self, plan: &Plan, members: &Members, applied: &mut Applied) -> Result<(), Error> {
         self.report_creating().await?;
         self.ensure_service_account(plan).await;
+        self.record_new_kinds(plan).await?;
         let mut objects = plan.filled().map_err(Error::Decide)?;
         applied.handover = keep_leader(&mut objects, &self.key.name, self.wanted(), members);
         let handover = applied
@@ -68,10 +71,13 @@ impl Reconciliation<'_> {
     }
 
     async fn write(&self, objects: &[Value], applied: &mut Applied) -> Result<(), Error> {
-        let answer = self.context.writer(&self.state).apply(self.key, objects).await.map_err(Error::Apply)?;
+        let answer = self.writer().apply(self.key, objects).await.map_err(Error::Apply)?;
         let waiting = answer.waiting.map(Underway::changing);
         applied.underway = Underway::all(applied.underway.take().into_iter().chain(waiting));
         for written in &answer.written {
+            if written.reclaimed {
+                self.context.recorder.publish(&self.about, &reclaimed(self.key, written)).await;
+            }
             if let Some(event) = event_of(self.key, written) {
                 self.context.recorder.publish(&self.about, &event).await;
             }
@@ -79,14 +85,62 @@ impl Reconciliation<'_> {
         Ok(())
     }
 
-    /// Deletes what the operator applied and the plan no longer holds, unless a change is under way.
-    pub async fn prune(&self, decided: &Decided, underway: [&Option<Underway>; 3]) -> Result<(), Error> {
-        if underway.into_iter().flatten().any(|underway| underway.changing) {
+    /// Records the kinds that the plan adds, before an object of them is made.
+    async fn record_new_kinds(&self, plan: &Plan) -> Result<(), Error> {
+        let mut kinds = recorded_kinds(&self.manifest);
+        let known = kinds.len();
+        let made = kinds_to_record(plan.objects.iter().map(|desired| &desired.object));
+        kinds.extend(made.into_iter().filter(|kind| !recorded_kinds(&self.manifest).contains(kind)));
+        if kinds.len() == known {
             return Ok(());
         }
-        let wanted = |kind: &Kind, name: &str| decided.plan.wants(&kind.kind, name);
-        self.context.writer(&self.state).prune(self.key, wanted).await.map(drop).map_err(Error::Apply)
+        kinds.sort();
+        self.record_kinds(&kinds).await
     }
+
+    /// Deletes what was made for the cluster and is not in the plan. Nothing is deleted while a change is under way, while
+    /// pods still run a former template, which may use what would be deleted, or while the answer of a step is missing,
+    /// whose objects the plan then lacks.
+    pub async fn prune(
+        &self,
+        decided: &Decided,
+        rolled: &Rolled,
+        underway: [&Option<Underway>; 3],
+    ) -> Result<(), Error> {
+        let plan = &decided.plan;
+        let is_changing = underway.into_iter().flatten().any(|underway| underway.changing);
+        let is_owed = rolled.condition.as_ref().is_some_and(|condition| condition.status != "True");
+        if plan.degraded || is_changing || is_owed {
+            return Ok(());
+        }
+        let wanted = |kind: &Kind, name: &str| plan.wants(&kind.kind, name);
+        let writer = self.writer();
+        writer.prune(self.key, wanted).await.map_err(Error::Apply)?;
+        let recorded = recorded_kinds(&self.manifest);
+        let is_watched = |kind: &Kind| self.context.store.watches(kind, &self.key.namespace);
+        let unwatched: Vec<Kind> = recorded.iter().filter(|kind| !is_watched(kind)).cloned().collect();
+        if unwatched.is_empty() {
+            return Ok(());
+        }
+        let left = writer.prune_kinds(self.key, &unwatched, wanted).await.map_err(Error::Apply)?;
+        let made = kinds_to_record(plan.objects.iter().map(|desired| &desired.object));
+        let stays = |kind: &&Kind| is_watched(kind) || left.contains(kind) || made.contains(kind);
+        let rest: Vec<Kind> = recorded.iter().filter(stays).cloned().collect();
+        if rest.len() == recorded.len() {
+            return Ok(());
+        }
+        self.record_kinds(&rest).await
+    }
+}
+
+/// The event for an object that was made for an earlier manifest of the same name, as before a restore from a backup.
+fn reclaimed(key: &ClusterKey, written: &Written) -> Event {
+    let Written { kind, name, .. } = written;
+    let note = format!(
+        "{} {}/{name} was made for an earlier manifest of this name and belongs to this one now",
+        kind.kind, key.namespace
+    );
+    Event::normal("Reclaim", note)
 }
 
 /// Keeps the number of members at `exist` while the leader is one of those that would go: the leadership moves first.
@@ -101,7 +155,7 @@ fn keep_leader(objects: &mut [Value], name: &str, exist: usize, members: &Member
 
 /// The event for a write; changes of existing objects have none, they show in the status.
 fn event_of(key: &ClusterKey, written: &Written) -> Option<Event> {
-    let Written { kind, name, operation } = written;
+    let Written { kind, name, operation, reclaimed: _ } = written;
     let reason = match &*kind.kind {
         "Endpoints" => "Endpoints",
         "Service" => "Services",

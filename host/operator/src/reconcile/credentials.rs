@@ -62,7 +62,9 @@ impl Reconciliation<'_> {
         let manager = Some(MANAGER.to_owned());
         let answer = match write.act {
             Act::Create => {
-                let Ok(body) = serde_json::from_value(write.body().clone()) else { return Ok(()) };
+                let mut body = write.body().clone();
+                self.identity().mark(&mut body);
+                let Ok(body) = serde_json::from_value(body) else { return Ok(()) };
                 api.create(&PostParams { field_manager: manager, ..PostParams::default() }, &body).await
             }
             Act::Patch => {
@@ -73,7 +75,7 @@ impl Reconciliation<'_> {
         let object = answer.map_err(|source| failed(&write.name, source))?;
         self.context.metrics.wrote("Secret", if write.act == Act::Create { "create" } else { "apply" });
         if let Ok(object) = serde_json::to_value(object) {
-            self.context.store.record_write(self.key, object);
+            self.context.store.record_write(object);
         }
         Ok(())
     }

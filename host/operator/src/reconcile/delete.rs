@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kube::runtime::controller::Action;
 use pgloom_common::error::error_chain;
+use pgloom_decide::ownership::recorded_kinds;
 use serde_json::Value;
 
 use super::{Error, Reconciliation};
-use crate::apply::deletion::{FINALIZER, Keep, advance, guard, sweep};
+use crate::apply::deletion::{FINALIZER, Keep, advance, advance_unwatched, guard, sweep};
 use crate::report::Event;
 
 /// When to reconcile again while something is still there, if no watch event comes before.
@@ -44,8 +45,13 @@ impl Reconciliation<'_> {
     }
 
     async fn take_down(&self, mut finalizers: Vec<Value>) -> Result<Action, Error> {
-        let writer = &self.context.writer(&self.state);
-        if advance(writer, self.key, self.keep()).await.map_err(Error::Delete)? {
+        let (writer, keep) = (&self.writer(), self.keep());
+        let kinds = recorded_kinds(&self.manifest);
+        let everywhere = self.settings.config.flag("enable_cross_namespace_secret");
+        // The watches may be late: the manifest goes only when the API server itself has nothing left.
+        if advance(writer, self.key, keep).await.map_err(Error::Delete)?
+            || advance_unwatched(writer, self.key, keep, &kinds, everywhere).await.map_err(Error::Delete)?
+        {
             return Ok(Action::requeue(REQUEUE_AFTER));
         }
         sweep(writer, self.key).await.map_err(Error::Delete)?;

@@ -60,7 +60,7 @@ pub enum Error {
     /// The manifest itself could not be written.
     #[error("failed to write the manifest's {part}")]
     Manifest {
-        /// `finalizers` or `status`.
+        /// `finalizers`, `annotations` or `status`.
         part: &'static str,
         /// The request's error.
         #[source]
@@ -93,6 +93,7 @@ impl Error {
                 apply::Error::Refused { .. } => "ObjectRefused",
                 apply::Error::Foreign { .. } => "ObjectForeign",
                 apply::Error::Forbidden { .. } => "Forbidden",
+                apply::Error::List { .. } => "ObserveFailed",
                 apply::Error::Write { .. } => "WriteFailed",
             },
             Self::Secret { .. } | Self::Manifest { .. } => "WriteFailed",

@@ -2,6 +2,7 @@
 
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use pgloom_decide::Kind;
+use pgloom_decide::ownership::{KINDS, record_of};
 use pgloom_decide::transform::MANAGER;
 use serde_json::{Value, json};
 
@@ -10,32 +11,39 @@ use crate::apply::deletion::FINALIZER;
 use crate::cache::api_resource;
 
 impl Reconciliation<'_> {
-    /// Sees to it that the manifest cannot go before what was made for it.
-    pub async fn ensure_finalizer(&self) -> Result<(), Error> {
-        let Some(finalizers) = with_finalizer(&self.manifest) else { return Ok(()) };
+    /// Sees to it that the manifest cannot go before what was made for it. Returns whether the manifest still exists:
+    /// for one that is gone nothing may be made, as nothing would remove it.
+    pub async fn ensure_finalizer(&self) -> Result<bool, Error> {
+        let Some(finalizers) = with_finalizer(&self.manifest) else { return Ok(true) };
         self.set_finalizers(finalizers).await
     }
 
-    /// Writes the list of finalizers, unless the manifest has changed since it was read.
-    pub async fn set_finalizers(&self, finalizers: Vec<Value>) -> Result<(), Error> {
+    /// Writes the list of finalizers, unless the manifest has changed since it was read. Returns whether the manifest
+    /// still exists.
+    pub async fn set_finalizers(&self, finalizers: Vec<Value>) -> Result<bool, Error> {
         let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": self.version.to_string()}});
-        let answer = self
-            .manifests()
-            .patch(
-                &self.key.name,
-                &PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() },
-                &Patch::Merge(patch),
-            )
-            .await;
-        match answer {
+        self.patch_manifest(patch, "finalizers").await
+    }
+
+    /// Records the kinds of which objects are made for the manifest and which are not every cluster's. They are found by
+    /// this record when the step that made them has left the pipeline.
+    pub async fn record_kinds(&self, kinds: &[Kind]) -> Result<(), Error> {
+        let record = if kinds.is_empty() { Value::Null } else { json!(record_of(kinds)) };
+        let patch = json!({"metadata": {"annotations": {KINDS: record}}});
+        self.patch_manifest(patch, "annotations").await.map(drop)
+    }
+
+    async fn patch_manifest(&self, patch: Value, part: &'static str) -> Result<bool, Error> {
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        match self.manifests().patch(&self.key.name, &params, &Patch::Merge(patch)).await {
             Ok(object) => {
                 if let Ok(object) = serde_json::to_value(object) {
-                    self.context.store.record_write(self.key, object);
+                    self.context.store.record_write(object);
                 }
-                Ok(())
+                Ok(true)
             }
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            Err(source) => Err(Error::Manifest { part: "finalizers", source: Box::new(source) }),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
+            Err(source) => Err(Error::Manifest { part, source: Box::new(source) }),
         }
     }
 

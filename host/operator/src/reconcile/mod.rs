@@ -27,12 +27,14 @@ use kube::runtime::controller::Action;
 use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
 use pgloom_decide::members::Members;
+use pgloom_decide::ownership::Identity;
 use serde::Deserialize as _;
 use serde_json::Value;
 use tracing::{Instrument, info_span, warn};
 
 pub use error::Error;
 
+use crate::apply::Writer;
 use crate::cache::ClusterKey;
 use crate::context::Context;
 use crate::observe::teams_api::Teams;
@@ -86,6 +88,8 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
         // After a start of new watches an object that they have not listed yet would be taken for deleted.
         return Ok(Action::requeue(UNSYNCED));
     }
+    let slot = context.slots.acquire().await;
+    // Read only now: the manifest may have changed or gone while the reconcile waited for the slot.
     let Some(kept) = context.store.manifest(key) else {
         context.forget(key);
         return Ok(Action::await_change());
@@ -104,8 +108,15 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
     if teams.asking {
         return Ok(Action::requeue(ASKING));
     }
-    let mut steps = Steps::default();
-    let ended = reconciliation.run(teams, &mut steps).await;
+    let mut steps = Steps { members: reconciliation.members(), ..Steps::default() };
+    let ended = match reconciliation.ensure_finalizer().await {
+        Ok(true) => reconciliation.run(teams, slot, &mut steps).await,
+        Ok(false) => {
+            context.forget(key);
+            return Ok(Action::await_change());
+        }
+        Err(error) => Err(error),
+    };
     steps.failures.extend(ended.err());
     reconciliation.report(steps).await
 }
@@ -113,11 +124,9 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
 impl Reconciliation<'_> {
     /// The steps in their order. Each takes what those before it returned, and a step that fails ends the reconcile;
     /// what was returned until then is in `steps` for the report.
-    async fn run(&self, teams: Teams, steps: &mut Steps) -> Result<(), Error> {
-        let slot = self.context.slots.acquire().await;
-        steps.members = self.members();
+    /// `slot` is held until the objects are written.
+    async fn run<S>(&self, teams: Teams, slot: S, steps: &mut Steps) -> Result<(), Error> {
         let members = &steps.members;
-        self.ensure_finalizer().await?;
         // client required
         let observed = self.observe(teams).await?;
         // pure, on a thread for computation
@@ -132,7 +141,17 @@ impl Reconciliation<'_> {
         // client required
         steps.executed = Some(self.execute(decided, synchronized, members).await);
         // client required
-        self.prune(decided, [&applied.underway, &rolled.underway, &synchronized.underway]).await
+        self.prune(decided, rolled, [&applied.underway, &rolled.underway, &synchronized.underway]).await
+    }
+
+    /// What identifies the cluster's objects.
+    fn identity(&self) -> Identity {
+        Identity::of(&self.manifest, &self.settings.config)
+    }
+
+    /// Writes the objects of the cluster.
+    fn writer(&self) -> Writer {
+        self.context.writer(&self.state, self.identity())
     }
 
     /// The members as their pods show them.

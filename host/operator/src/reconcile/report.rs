@@ -49,7 +49,7 @@ impl Reconciliation<'_> {
         match self.manifests().patch_status(&self.key.name, &params, &Patch::Merge(patch)).await {
             Ok(object) => {
                 if let Ok(object) = serde_json::to_value(object) {
-                    self.context.store.record_write(self.key, object);
+                    self.context.store.record_write(object);
                 }
                 Ok(())
             }

@@ -141,7 +141,7 @@ async fn a_second_reconcile_writes_nothing() {
     seen["metadata"]["finalizers"] = json!([FINALIZER]);
     seen["metadata"]["resourceVersion"] = json!("9");
     seen["status"] = last_status(&api_server);
-    operator.store.record_write(&key(), seen);
+    operator.store.record_write(seen);
     reconcile(&operator, &key()).await.unwrap();
     assert_eq!(written(&api_server)[after_the_first..], [] as [&str; 0]);
 }
@@ -175,15 +175,19 @@ async fn a_deleted_manifest_goes_when_what_was_made_for_it_is_gone() {
     deleted["metadata"]["finalizers"] = json!(["theirs", FINALIZER]);
     deleted["metadata"]["deletionTimestamp"] = json!("2031-05-14T00:00:00Z");
     deleted["spec"] = json!({"nonsense": true});
+    let labels = json!({"application": "spilo", "cluster-name": "acid-orders"});
     let set = json!({
         "apiVersion": "apps/v1", "kind": "StatefulSet",
-        "metadata": {"name": "acid-orders", "namespace": "ns", "labels": {"cluster-name": "acid-orders"}}
+        "metadata": {"name": "acid-orders", "namespace": "ns", "labels": labels}
     });
     let api_server = FakeApiServer::new().with(MANIFEST, deleted.clone());
     reconcile(&operator(&api_server, &[deleted.clone(), set]), &key()).await.unwrap();
     assert_eq!(written(&api_server), ["POST events", "DELETE acid-orders"]);
 
-    let api_server = FakeApiServer::new().with(MANIFEST, deleted.clone());
+    let config = json!({"metadata": {"name": "acid-orders-config", "namespace": "ns", "labels": labels}});
+    let api_server = FakeApiServer::new()
+        .with(MANIFEST, deleted.clone())
+        .with("/api/v1/namespaces/ns/endpoints/acid-orders-config", config);
     reconcile(&operator(&api_server, &[deleted]), &key()).await.unwrap();
     assert!(written(&api_server).contains(&"DELETE acid-orders-config".to_owned()));
     let last = api_server.writes().pop().unwrap();
@@ -257,7 +261,8 @@ async fn the_secret_of_a_user_who_is_taken_out_of_the_manifest_stays() {
     let theirs = json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {"name": "former.acid-orders.credentials.postgresql.acid.zalan.do", "namespace": "ns",
-            "labels": {"cluster-name": "acid-orders"}, "resourceVersion": "3",
+            "labels": {"application": "spilo", "cluster-name": "acid-orders"}, "resourceVersion": "3",
+            "annotations": {"pgloom.dev/cluster-uid": "u"},
             "managedFields": [{"manager": "pgloom", "operation": "Update", "fieldsV1": {"f:data": {}}}]}
     });
     let api_server = FakeApiServer::new().with(MANIFEST, manifest());
@@ -368,4 +373,300 @@ async fn every_action_is_executed_waited_for_or_refused_by_name() {
     let conditions = status["conditions"].as_array().unwrap();
     let condition = conditions.iter().find(|condition| condition["type"] == "ActionsDone").unwrap();
     assert_eq!((&condition["status"], &condition["reason"]), (&json!("False"), &json!("Failed")));
+}
+
+#[tokio::test]
+async fn nothing_is_made_for_a_manifest_that_is_gone_before_it_got_the_finalizer() {
+    let api_server = FakeApiServer::new();
+    let operator = operator(&api_server, &[manifest()]);
+    assert_eq!(reconcile(&operator, &key()).await.unwrap(), Action::await_change());
+    assert_eq!(written(&api_server), ["PATCH acid-orders"]);
+}
+
+#[tokio::test]
+async fn the_manifest_is_read_after_the_wait_for_a_slot() {
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    let operator = operator(&api_server, &[manifest()]);
+    let slot = operator.slots.acquire().await.unwrap();
+    let gone = async {
+        tokio::task::yield_now().await;
+        operator.store.apply_watcher_event(0, watcher::Event::Delete(manifest()));
+        drop(slot);
+    };
+    let (after, ()) = tokio::join!(async { reconcile(&operator, &key()).await.unwrap() }, gone);
+    assert_eq!(after, Action::await_change());
+    assert_eq!(written(&api_server), [] as [&str; 0]);
+}
+
+/// The manifest as it is deleted.
+fn deleted() -> Value {
+    let mut deleted = manifest();
+    deleted["metadata"]["finalizers"] = json!([FINALIZER]);
+    deleted["metadata"]["deletionTimestamp"] = json!("2031-05-14T00:00:00Z");
+    deleted
+}
+
+/// An object that exists, with its path.
+fn existing(kind: (&str, &str), plural: &str, namespace: &str, name: &str, metadata: Value) -> (String, Value) {
+    let (api_version, kind) = kind;
+    let prefix = if api_version == "v1" { "/api/v1".to_owned() } else { format!("/apis/{api_version}") };
+    let mut object = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata});
+    object["metadata"]["name"] = json!(name);
+    object["metadata"]["namespace"] = json!(namespace);
+    object["metadata"]["uid"] = json!(format!("{kind} {name}"));
+    (format!("{prefix}/namespaces/{namespace}/{plural}/{name}"), object)
+}
+
+/// Reconciles the deleted cluster until its manifest has no finalizer, with the watches reporting what was deleted.
+async fn delete_wholly(api_server: &FakeApiServer, objects: &[(String, Value)], config: Value) {
+    for (path, object) in objects {
+        api_server.put(path, object.clone());
+    }
+    api_server.put(MANIFEST, deleted());
+    for _ in 0..20 {
+        let left = objects.iter().filter_map(|(path, _)| api_server.object(path));
+        let mut operator = operator(api_server, &left.chain([deleted()]).collect::<Vec<_>>());
+        let pipeline = operator.settings.borrow().pipeline.clone();
+        let document = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": config});
+        let config = Arc::new(Config::read(&document).unwrap().config);
+        operator.settings = watch::channel(Settings { config, pipeline }).1;
+        reconcile(&operator, &key()).await.unwrap();
+        if api_server.object(MANIFEST).unwrap()["metadata"]["finalizers"] == json!([]) {
+            return;
+        }
+    }
+    panic!("the deletion does not end: {:?}", api_server.written());
+}
+
+#[tokio::test]
+async fn a_deletion_takes_what_was_made_for_the_cluster_and_nothing_else() {
+    let labels = json!({"labels": {"application": "spilo", "cluster-name": "acid-orders"}});
+    let only_named = json!({"labels": {"cluster-name": "acid-orders"}});
+    let neighbour = json!({"labels": {"application": "spilo", "cluster-name": "acid-orders-sync"}});
+    let unlabelled = json!({});
+    let marked = json!({"labels": {"cluster-name": "acid-orders"}, "annotations": {"pgloom.dev/cluster-uid": "u"}});
+    let ours = [
+        existing(("apps/v1", "StatefulSet"), "statefulsets", "ns", "acid-orders", labels.clone()),
+        existing(("v1", "Pod"), "pods", "ns", "acid-orders-0", labels.clone()),
+        existing(
+            ("v1", "PersistentVolumeClaim"),
+            "persistentvolumeclaims",
+            "ns",
+            "pgdata-acid-orders-0",
+            labels.clone(),
+        ),
+        existing(("v1", "Secret"), "secrets", "ns", STANDBY, labels.clone()),
+        existing(("v1", "Service"), "services", "ns", "acid-orders", labels.clone()),
+        existing(("v1", "Endpoints"), "endpoints", "ns", "acid-orders-config", labels.clone()),
+        existing(("v1", "ConfigMap"), "configmaps", "ns", "acid-orders-leader", labels.clone()),
+        existing(("apps/v1", "Deployment"), "deployments", "ns", "made-by-a-plugin", marked),
+    ];
+    let theirs = [
+        existing(("v1", "Secret"), "secrets", "ns", "my-app-secret", only_named.clone()),
+        existing(("v1", "Secret"), "secrets", "ns", "my-labelled-secret", labels.clone()),
+        existing(("v1", "PersistentVolumeClaim"), "persistentvolumeclaims", "ns", "my-backup", labels.clone()),
+        existing(("apps/v1", "Deployment"), "deployments", "ns", "my-app", only_named.clone()),
+        existing(("v1", "Service"), "services", "ns", "my-svc", only_named),
+        existing(("v1", "ConfigMap"), "configmaps", "ns", "acid-orders-config", unlabelled),
+        existing(("v1", "Service"), "services", "ns", "acid-orders-sync", neighbour.clone()),
+        existing(("v1", "Endpoints"), "endpoints", "ns", "acid-orders-sync", neighbour),
+    ];
+    let api_server = FakeApiServer::new();
+    delete_wholly(&api_server, &[ours.as_slice(), &theirs].concat(), json!({})).await;
+    for (path, object) in &theirs {
+        assert_eq!(api_server.object(path).as_ref(), Some(object), "{path}");
+    }
+    for (path, _) in &ours {
+        assert_eq!(api_server.object(path), None, "{path}");
+    }
+    let deletions = api_server.writes().into_iter().filter(|write| write.method == "DELETE");
+    assert!(deletions.into_iter().all(|write| write.body["preconditions"]["uid"].is_string()));
+}
+
+#[tokio::test]
+async fn secrets_in_other_namespaces_are_deleted_with_their_own_cluster_only() {
+    let secret = |name: &str, uid: &str, home: &str| {
+        let labels = json!({"application": "spilo", "cluster-name": "acid-orders"});
+        let annotations = json!({"pgloom.dev/cluster-uid": uid, "pgloom.dev/cluster-namespace": home});
+        let metadata = json!({"labels": labels, "annotations": annotations});
+        move |namespace: &str| existing(("v1", "Secret"), "secrets", namespace, name, metadata.clone())
+    };
+    let ours = secret("theirs.app.acid-orders", "u", "ns")("theirs");
+    let of_a_namesake =
+        [secret("ns.app.acid-orders", "v", "theirs")("ns"), secret("app.acid-orders", "v", "theirs")("theirs")];
+    let objects = [std::slice::from_ref(&ours), of_a_namesake.as_slice()].concat();
+    let api_server = FakeApiServer::new();
+    delete_wholly(&api_server, &objects, json!({})).await;
+    assert_eq!(api_server.object(&ours.0), None);
+    for (path, object) in &of_a_namesake {
+        assert_eq!(api_server.object(path).as_ref(), Some(object), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_in_a_namespace_that_is_not_watched_is_deleted_with_its_cluster() {
+    let metadata = json!({"labels": {"cluster-name": "acid-orders"}, "annotations": {"pgloom.dev/cluster-uid": "u"}});
+    let (path, secret) = existing(("v1", "Secret"), "secrets", "unwatched", "app", metadata);
+    let api_server = FakeApiServer::new().with(&path, secret);
+    delete_wholly(&api_server, &[], json!({"enable_cross_namespace_secret": "true"})).await;
+    assert_eq!(api_server.object(&path), None);
+}
+
+#[tokio::test]
+async fn a_claim_and_a_pod_that_the_watches_have_not_reported_hold_the_manifest_until_they_are_gone() {
+    let labels = json!({"labels": {"application": "spilo", "cluster-name": "acid-orders"}});
+    let claim =
+        existing(("v1", "PersistentVolumeClaim"), "persistentvolumeclaims", "ns", "pgdata-acid-orders-1", labels);
+    let api_server = FakeApiServer::new().with(MANIFEST, deleted()).with(&claim.0, claim.1);
+    let operator = operator(&api_server, &[deleted()]);
+    assert_ne!(reconcile(&operator, &key()).await.unwrap(), Action::await_change());
+    assert_eq!(written(&api_server), ["POST events", "DELETE pgdata-acid-orders-1"]);
+    assert_eq!(reconcile(&operator, &key()).await.unwrap(), Action::await_change());
+    assert_eq!(written(&api_server).last().map(String::as_str), Some("PATCH acid-orders"));
+}
+
+#[tokio::test]
+async fn a_claim_that_was_relabelled_is_not_deleted_with_its_former_cluster_whose_deletion_ends() {
+    let metadata = |cluster: &str, version: &str| json!({"labels": {"application": "spilo", "cluster-name": cluster}, "resourceVersion": version});
+    let claim = |metadata: Value| {
+        existing(("v1", "PersistentVolumeClaim"), "persistentvolumeclaims", "ns", "pgdata-acid-orders-0", metadata)
+    };
+    let (path, relabelled) = claim(metadata("acid-other", "6"));
+    let api_server = FakeApiServer::new().with(MANIFEST, deleted()).with(&path, relabelled.clone());
+    let operator = operator(&api_server, &[deleted(), claim(metadata("acid-orders", "5")).1]);
+    let kinds = of_every_cluster();
+    let watch = kinds.iter().position(|kind| kind.is("PersistentVolumeClaim")).unwrap() + 1;
+    operator.store.apply_watcher_event(watch, watcher::Event::Apply(relabelled.clone()));
+    assert_eq!(reconcile(&operator, &key()).await.unwrap(), Action::await_change());
+    assert_eq!(api_server.object(&path), Some(relabelled));
+    assert_eq!(written(&api_server), ["POST events", "PATCH acid-orders"]);
+}
+
+const POLICY: &str = "/apis/networking.k8s.io/v1/namespaces/ns/networkpolicies/acid-orders";
+
+/// A pipeline whose only step makes a NetworkPolicy.
+fn makes_a_policy() -> Arc<Pipeline> {
+    use pgloom_engine::{Contribution, Description, ObjectKind, Plugin, Response, WriteClaim};
+    let kind = ObjectKind { api_version: "networking.k8s.io/v1".into(), kind: "NetworkPolicy".into() };
+    let description = Description {
+        name: "policy".into(),
+        version: "0.1.0".into(),
+        summary: "Makes a NetworkPolicy".into(),
+        config_schema: "{}".into(),
+        config_example: "{}".into(),
+        config_keys: vec![],
+        relevant: vec![],
+        desired: vec![],
+        observed: vec![],
+        writes: vec![WriteClaim { kind, creates: true, paths: vec![] }],
+        actions: vec![],
+        requires: vec![],
+    };
+    let policy = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "acid-orders", "labels": {"cluster-name": "acid-orders"}}});
+    let response = Response {
+        contributions: vec![Contribution::Apply(policy.to_string())],
+        actions: vec![],
+        findings: vec![],
+        conditions: vec![],
+    };
+    Arc::new(Pipeline::of(vec![Arc::new(Plugin::native(description, move |_| Ok(response.clone())))]).unwrap())
+}
+
+/// A StatefulSet without members, which nothing is waited for.
+fn stateful_set() -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet",
+        "metadata": {"name": "acid-orders", "namespace": "ns", "uid": "s",
+            "labels": {"application": "spilo", "cluster-name": "acid-orders"}},
+        "spec": {"replicas": 0}, "status": {"replicas": 0},
+    })
+}
+
+/// Makes the NetworkPolicy and returns the manifest as it is then.
+async fn with_policy(api_server: &FakeApiServer) -> Value {
+    let mut first = operator(api_server, &[manifest(), stateful_set()]);
+    let config = first.settings.borrow().config.clone();
+    first.settings = watch::channel(Settings { config, pipeline: makes_a_policy() }).1;
+    reconcile(&first, &key()).await.unwrap();
+    assert_eq!(api_server.object(POLICY).unwrap()["metadata"]["annotations"], json!({"pgloom.dev/cluster-uid": "u"}));
+    let manifest = api_server.object(MANIFEST).unwrap();
+    let record = &manifest["metadata"]["annotations"]["pgloom.dev/kinds"];
+    assert_eq!(record, "networking.k8s.io/v1/NetworkPolicy");
+    manifest
+}
+
+#[tokio::test]
+async fn what_a_step_made_of_a_kind_of_its_own_is_pruned_when_the_step_leaves_the_pipeline() {
+    let api_server = FakeApiServer::new().granting("networkpolicies").with(MANIFEST, manifest());
+    let recorded = with_policy(&api_server).await;
+    // The operator was restarted since: nothing but the manifest tells of the kind.
+    reconcile(&operator(&api_server, &[recorded.clone(), stateful_set()]), &key()).await.unwrap();
+    assert_eq!(api_server.object(POLICY), None);
+    reconcile(&operator(&api_server, &[recorded, stateful_set()]), &key()).await.unwrap();
+    assert_eq!(api_server.object(MANIFEST).unwrap()["metadata"]["annotations"], json!({}));
+}
+
+#[tokio::test]
+async fn what_a_step_made_of_a_kind_of_its_own_is_deleted_with_the_cluster_after_the_step_left_the_pipeline() {
+    let api_server = FakeApiServer::new().granting("networkpolicies").with(MANIFEST, manifest());
+    let mut recorded = with_policy(&api_server).await;
+    recorded["metadata"]["deletionTimestamp"] = json!("2031-05-14T00:00:00Z");
+    let operator = operator(&api_server, &[recorded]);
+    for _ in 0..5 {
+        reconcile(&operator, &key()).await.unwrap();
+    }
+    assert_eq!(api_server.object(POLICY), None);
+    assert_eq!(api_server.object(MANIFEST).unwrap()["metadata"]["finalizers"], json!([]));
+}
+
+#[tokio::test]
+async fn nothing_is_pruned_while_a_steps_answer_is_missing_or_pods_run_a_former_template() {
+    use super::decide::Decided;
+    use super::roll::Rolled;
+    use pgloom_decide::status::Condition;
+    let (path, service) = existing(
+        ("v1", "Service"),
+        "services",
+        "ns",
+        "acid-orders-former",
+        json!({"labels": {"cluster-name": "acid-orders"}, "annotations": {"pgloom.dev/cluster-uid": "u"}}),
+    );
+    let owed = Condition::fails("RolledOut", "MaintenanceWindow", "the rolling update waits for a maintenance window");
+    let done = Condition::holds("RolledOut", "RolledOut", "every pod runs the template");
+    for (degraded, condition, pruned) in [(true, done.clone(), false), (false, owed, false), (false, done, true)] {
+        let api_server = FakeApiServer::new().with(MANIFEST, manifest()).with(&path, service.clone());
+        let operator = operator(&api_server, &[manifest(), service.clone()]);
+        let (key, settings) = (key(), operator.settings.borrow().clone());
+        let observed = pgloom_decide::Observed::default();
+        let mut plan = pgloom_decide::decide(&manifest(), &settings.config, &observed, &settings.pipeline).unwrap();
+        plan.degraded = degraded;
+        let reconciliation = Reconciliation {
+            context: &operator,
+            key: &key,
+            settings,
+            version: 1,
+            about: reference(&manifest()),
+            manifest: manifest(),
+            state: operator.states.of(&key),
+        };
+        let decided = Decided { plan: Arc::new(plan), warnings: vec![] };
+        let rolled = Rolled { condition: Some(condition), ..Rolled::default() };
+        reconciliation.prune(&decided, &rolled, [&None, &None, &None]).await.unwrap();
+        assert_eq!(api_server.object(&path).is_none(), pruned, "degraded: {degraded}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_of_an_earlier_manifest_of_this_name_is_reclaimed_with_an_event() {
+    let metadata =
+        json!({"labels": {"cluster-name": "acid-orders"}, "annotations": {"pgloom.dev/cluster-uid": "then"}});
+    let (_, policy) =
+        existing(("networking.k8s.io/v1", "NetworkPolicy"), "networkpolicies", "ns", "acid-orders", metadata);
+    let api_server = FakeApiServer::new().granting("networkpolicies").with(MANIFEST, manifest()).with(POLICY, policy);
+    with_policy(&api_server).await;
+    let notes: Vec<String> =
+        api_server.writes().iter().filter_map(|write| Some(write.body["note"].as_str()?.to_owned())).collect();
+    let note = "NetworkPolicy ns/acid-orders was made for an earlier manifest of this name and belongs to this one now";
+    assert!(notes.iter().any(|found| found == note), "{notes:?}");
 }

@@ -30,6 +30,7 @@ struct Inner {
     objects: HashMap<String, Value>,
     refused: HashMap<String, (u16, String)>,
     refused_once: HashMap<String, (u16, String)>,
+    granted: Vec<String>,
     writes: Vec<Write>,
     reads: usize,
 }
@@ -62,6 +63,22 @@ impl FakeApiServer {
         self
     }
 
+    /// Grants every request for a resource, as an administrator does for what a plugin makes.
+    pub fn granting(self, resource: &str) -> Self {
+        self.inner.lock().unwrap().granted.push(resource.to_owned());
+        self
+    }
+
+    /// Lets an object exist at a path, as another writer would.
+    pub fn put(&self, path: &str, object: Value) {
+        self.inner.lock().unwrap().objects.insert(path.to_owned(), object);
+    }
+
+    /// The object at a path.
+    pub fn object(&self, path: &str) -> Option<Value> {
+        self.inner.lock().unwrap().objects.get(path).cloned()
+    }
+
     /// Takes an object away, as somebody else would.
     pub fn remove(&self, path: &str) {
         self.inner.lock().unwrap().objects.remove(path);
@@ -85,14 +102,16 @@ impl FakeApiServer {
         Client::new(self.clone(), "ns")
     }
 
-    fn answer(&self, method: &str, path: &str, query: &str, body: Value) -> (u16, Value) {
-        assert_eq!(super::rbac::refusal(method, path, query), None, "{method} {path}");
+    fn answer(&self, method: &str, path: &str, query: &str, merge: bool, body: Value) -> (u16, Value) {
         let mut inner = self.inner.lock().unwrap();
+        if !inner.granted.iter().any(|resource| path.split('/').any(|part| part == resource)) {
+            assert_eq!(super::rbac::refusal(method, path, query), None, "{method} {path}");
+        }
         if method == "GET" {
             inner.reads += 1;
             return match inner.objects.get(path) {
                 Some(object) => (200, object.clone()),
-                None => (404, failure(404, "NotFound")),
+                None => inner.list(path, query).map_or((404, failure(404, "NotFound")), |list| (200, list)),
             };
         }
         inner.writes.push(Write {
@@ -108,18 +127,103 @@ impl FakeApiServer {
             return (*code, failure(*code, message));
         }
         match method {
-            "DELETE" => match inner.objects.remove(path) {
-                Some(object) => (200, object),
-                None => (404, failure(404, "NotFound")),
-            },
-            _ => {
-                let name = body["metadata"]["name"].as_str().unwrap_or_default();
-                let at = if method == "POST" { format!("{path}/{name}") } else { path.to_owned() };
-                let object =
-                    if body.is_object() { body } else { inner.objects.get(path).cloned().unwrap_or(json!({})) };
-                inner.objects.insert(at, object.clone());
-                (200, object)
+            "DELETE" => inner.delete(path, &body["preconditions"]["uid"]),
+            "POST" => inner.create(path, query, body),
+            _ => inner.patch(path, merge, body),
+        }
+    }
+}
+
+impl Inner {
+    /// The objects of a collection; nothing for a path that is none.
+    fn list(&self, path: &str, query: &str) -> Option<Value> {
+        super::rbac::is_collection(path).then(|| {
+            let selector = query.split('&').find_map(|part| part.strip_prefix("labelSelector=")).unwrap_or_default();
+            let selector = selector.replace("%3D", "=").replace("%2C", ",");
+            let is_selected = |object: &Value| {
+                let mut terms = selector.split(',').filter_map(|term| term.split_once('='));
+                terms.all(|(key, value)| object["metadata"]["labels"][key] == value)
+            };
+            let is_in = |at: &str| {
+                let (collection, _) = at.rsplit_once('/').unwrap_or_default();
+                let everywhere = collection
+                    .split_once("/namespaces/")
+                    .and_then(|(start, rest)| rest.split_once('/').map(|(_, resource)| format!("{start}/{resource}")));
+                collection == path || everywhere.as_deref() == Some(path)
+            };
+            let found = self.objects.iter().filter(|(at, object)| is_in(at) && is_selected(object));
+            let items: Vec<&Value> = found.map(|(_, object)| object).collect();
+            json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items})
+        })
+    }
+
+    fn delete(&mut self, path: &str, uid: &Value) -> (u16, Value) {
+        let is_other = |object: &Value| uid.is_string() && object["metadata"]["uid"] != *uid;
+        if self.objects.get(path).is_some_and(is_other) {
+            return (409, failure(409, "the UID in the precondition differs"));
+        }
+        self.objects.remove(path).map_or((404, failure(404, "NotFound")), |object| (200, object))
+    }
+
+    fn create(&mut self, path: &str, query: &str, mut body: Value) -> (u16, Value) {
+        let name = body["metadata"]["name"].as_str().unwrap_or_default();
+        let at = format!("{path}/{name}");
+        if !name.is_empty() && self.objects.contains_key(&at) {
+            let mut exists = failure(409, "it exists already");
+            exists["reason"] = json!("AlreadyExists");
+            return (409, exists);
+        }
+        let manager = query.split('&').find_map(|part| part.strip_prefix("fieldManager="));
+        body["metadata"]["uid"] = json!(format!("uid of {at}"));
+        body["metadata"]["resourceVersion"] = json!("1");
+        body["metadata"]["managedFields"] = json!([
+            {"manager": manager, "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {}}}
+        ]);
+        self.objects.insert(at, body.clone());
+        (200, body)
+    }
+
+    /// A JSON patch changes the managed fields alone; an apply replaces the object.
+    fn patch(&mut self, path: &str, merge: bool, body: Value) -> (u16, Value) {
+        let existing = self.objects.get(path).cloned();
+        let object = match (existing, body) {
+            (Some(mut object), Value::Array(operations)) => {
+                let fields = operations.iter().find(|operation| operation["path"] == "/metadata/managedFields");
+                if let Some(fields) = fields {
+                    object["metadata"]["managedFields"] = fields["value"].clone();
+                }
+                object
             }
+            (Some(mut object), body) if merge => {
+                merge_into(&mut object, &body);
+                object
+            }
+            (None, Value::Array(_)) => return (404, failure(404, "NotFound")),
+            (None, body) if merge => match path.strip_suffix("/status") {
+                Some(parent) if self.objects.contains_key(parent) => body,
+                _ => return (404, failure(404, "NotFound")),
+            },
+            (_, body) => body,
+        };
+        self.objects.insert(path.to_owned(), object.clone());
+        (200, object)
+    }
+}
+
+/// A merge patch, see [RFC 7396](https://www.rfc-editor.org/rfc/rfc7396).
+fn merge_into(object: &mut Value, patch: &Value) {
+    let Value::Object(fields) = patch else {
+        *object = patch.clone();
+        return;
+    };
+    if !object.is_object() {
+        *object = json!({});
+    }
+    for (name, value) in fields {
+        if value.is_null() {
+            object.as_object_mut().unwrap().remove(name);
+        } else {
+            merge_into(&mut object[name], value);
         }
     }
 }
@@ -149,8 +253,10 @@ impl tower::Service<axum::http::Request<Body>> for FakeApiServer {
             let (parts, body) = request.into_parts();
             let bytes = body.collect_bytes().await.unwrap();
             let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-            let (code, object) =
-                api_server.answer(parts.method.as_str(), parts.uri.path(), parts.uri.query().unwrap_or_default(), body);
+            let content_type = parts.headers.get("content-type").and_then(|value| value.to_str().ok());
+            let merge = content_type.is_some_and(|content_type| content_type.contains("merge-patch"));
+            let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+            let (code, object) = api_server.answer(parts.method.as_str(), path, query, merge, body);
             let response =
                 axum::http::Response::builder().status(code).body(Body::from(object.to_string().into_bytes()));
             Ok(response.unwrap())

@@ -27,6 +27,11 @@ pub fn refusal(method: &str, path: &str, query: &str) -> Option<String> {
     (!granted).then(|| format!("manifests/rbac.yaml grants nobody to {} {} of {:?}", ask.verb, ask.resource, ask.group))
 }
 
+/// Whether a path is that of all objects of a kind, in a namespace or in all.
+pub fn is_collection(path: &str) -> bool {
+    ask("GET", path, "").is_some_and(|ask| ask.verb == "list")
+}
+
 /// What a request asks for; nothing for the discovery, which everybody may read.
 fn ask(method: &str, path: &str, query: &str) -> Option<Ask> {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();

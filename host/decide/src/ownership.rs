@@ -1,0 +1,387 @@
+//! Which cluster an object belongs to: the mark on what the operator makes, and the rule for what the Zalando operator and
+//! Patroni made.
+//!
+//! A label is no proof: anything may carry `cluster-name`, for example to say which database an application uses. So
+//! nothing is written, pruned or deleted on the word of that label alone.
+
+use std::collections::BTreeMap;
+
+use pgloom_api::config::Config;
+use pgloom_common::name::{pdb_name, secret_name};
+use serde_json::{Value, json};
+
+use crate::kind::{Kind, ObjectKey, of_every_cluster};
+
+/// The annotation of every object that the operator makes for a cluster: the `metadata.uid` of the manifest.
+pub const MARK: &str = "pgloom.dev/cluster-uid";
+
+/// The annotation of a marked object in another namespace than the manifest: the manifest's namespace.
+pub const HOME: &str = "pgloom.dev/cluster-namespace";
+
+/// The annotation of a manifest: the kinds beyond [`of_every_cluster`] of which objects were made for it, separated by
+/// commas, each as in `networking.k8s.io/v1/NetworkPolicy`.
+pub const KINDS: &str = "pgloom.dev/kinds";
+
+/// What Patroni keeps of a cluster beside the leader's lock: Endpoints, the Service that keeps them, or ConfigMaps, each
+/// named by the cluster with one of these after it.
+///
+/// See [Patroni's objects](https://patroni.readthedocs.io/en/latest/kubernetes.html).
+pub const PATRONI: [&str; 4] = ["-config", "-failover", "-sync", "-leader"];
+
+/// The longest name of a CronJob.
+const MAX_CRON_JOB: usize = 52;
+
+/// Whose an object is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It has this cluster's mark.
+    Marked,
+    /// It has no mark, and the labels and the name of what the Zalando operator or Patroni makes for this cluster.
+    Upstream,
+    /// It has the mark of an earlier manifest of the same namespace and name, as after a restore from a backup.
+    Former,
+    /// It is not this cluster's. The text is the reason.
+    Foreign(String),
+}
+
+impl Origin {
+    /// Whether the object is this cluster's.
+    pub fn is_own(&self) -> bool {
+        !matches!(self, Self::Foreign(_))
+    }
+}
+
+/// What identifies a cluster's objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    namespace: String,
+    name: String,
+    uid: String,
+    team: String,
+    /// `cluster_name_label`.
+    name_label: String,
+    /// `cluster_labels`.
+    labels: BTreeMap<String, String>,
+    secret_name_template: String,
+    pdb_name_format: String,
+    logical_backup_job_prefix: String,
+}
+
+impl Identity {
+    /// The identity of the cluster of a manifest, which need not be valid.
+    pub fn of(manifest: &Value, config: &Config) -> Self {
+        let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let labels = config.map("cluster_labels").into_iter();
+        Self {
+            namespace: text("/metadata/namespace"),
+            name: text("/metadata/name"),
+            uid: text("/metadata/uid"),
+            team: text("/spec/teamId"),
+            name_label: config.text("cluster_name_label").to_owned(),
+            labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            secret_name_template: config.text("secret_name_template").to_owned(),
+            pdb_name_format: config.text("pdb_name_format").to_owned(),
+            logical_backup_job_prefix: config.text("logical_backup_job_prefix").to_owned(),
+        }
+    }
+
+    /// Puts the mark on an object that is to be written. Pod templates and claim templates get none: the mark must not
+    /// restart a pod.
+    pub fn mark(&self, object: &mut Value) {
+        if self.uid.is_empty() || !object["metadata"].is_object() {
+            return;
+        }
+        let elsewhere = ObjectKey::of(object).namespace != self.namespace;
+        object["metadata"]["annotations"][MARK] = json!(self.uid);
+        if elsewhere {
+            object["metadata"]["annotations"][HOME] = json!(self.namespace);
+        }
+    }
+
+    /// Whose an object is that exists. `lives` says whether there is a manifest with a uid.
+    pub fn origin(&self, object: &Value, lives: impl Fn(&str) -> bool) -> Origin {
+        match annotation(object, MARK) {
+            Some(uid) if uid == self.uid && !uid.is_empty() => Origin::Marked,
+            Some(uid) if lives(uid) => Origin::Foreign("it was made for another cluster".to_owned()),
+            Some(_) if self.is_home(object) && self.has_name_label(object) => Origin::Former,
+            Some(_) => Origin::Foreign("it was made for another cluster".to_owned()),
+            None if self.is_upstream(object) => Origin::Upstream,
+            None => Origin::Foreign(format!("it has neither the annotation {MARK} nor the labels {}", self.selector())),
+        }
+    }
+
+    /// The labels of the cluster's objects as a selector, as in `application=spilo,cluster-name=c`.
+    pub fn selector(&self) -> String {
+        let name = format!("{}={}", self.name_label, self.name);
+        let labels = self.labels.iter().map(|(key, value)| format!("{key}={value}"));
+        labels.chain([name]).collect::<Vec<_>>().join(",")
+    }
+
+    /// The label with the cluster's name as a selector.
+    pub fn name_selector(&self) -> String {
+        format!("{}={}", self.name_label, self.name)
+    }
+
+    fn is_home(&self, object: &Value) -> bool {
+        annotation(object, HOME).unwrap_or(ObjectKey::of(object).namespace) == self.namespace
+    }
+
+    fn has_name_label(&self, object: &Value) -> bool {
+        label(object, &self.name_label) == Some(&self.name)
+    }
+
+    /// Whether an object without a mark has the labels and the name of what the Zalando operator or Patroni makes.
+    fn is_upstream(&self, object: &Value) -> bool {
+        let ObjectKey { kind, namespace, name, .. } = ObjectKey::of(object);
+        let is_labelled = |(key, value): (&String, &String)| {
+            let found = label(object, key);
+            found == Some(value) || key == "application" && found.is_some() && found == component(kind, name)
+        };
+        namespace == self.namespace
+            && self.has_name_label(object)
+            && self.labels.iter().all(is_labelled)
+            && self.is_upstream_name(kind, name)
+    }
+
+    fn is_upstream_name(&self, kind: &str, name: &str) -> bool {
+        let rest = name.strip_prefix(self.name.as_str());
+        let is_patronis = rest.is_some_and(|rest| PATRONI.contains(&rest));
+        match kind {
+            "StatefulSet" => rest == Some(""),
+            "Service" => matches!(rest, Some("" | "-repl" | "-pooler" | "-pooler-repl")) || is_patronis,
+            "Endpoints" => matches!(rest, Some("" | "-repl")) || is_patronis,
+            "ConfigMap" => is_patronis,
+            "Deployment" => matches!(rest, Some("-pooler" | "-pooler-repl")),
+            "Pod" => rest.is_some_and(is_ordinal),
+            "PersistentVolumeClaim" => {
+                let rest = name.strip_prefix("pgdata-").and_then(|name| name.strip_prefix(self.name.as_str()));
+                rest.is_some_and(is_ordinal)
+            }
+            "PodDisruptionBudget" => {
+                name == pdb_name(&self.pdb_name_format, &self.name)
+                    || name == format!("postgres-{}-critical-op-pdb", self.name)
+            }
+            "CronJob" => name == self.cron_job(),
+            "Secret" => self.is_secret_name(name),
+            _ => false,
+        }
+    }
+
+    fn cron_job(&self) -> String {
+        let mut name = format!("{}{}", self.logical_backup_job_prefix, self.name);
+        if name.len() > MAX_CRON_JOB {
+            name.truncate(name.floor_char_boundary(MAX_CRON_JOB));
+            name.truncate(name.trim_end_matches('-').len());
+        }
+        name
+    }
+
+    /// Whether a Secret's name is that of a role of this cluster. A role whose name begins with a namespace may be that of
+    /// a cluster of the same name in another namespace.
+    fn is_secret_name(&self, name: &str) -> bool {
+        const ANY: &str = "\u{1}";
+        let shape = secret_name(&self.secret_name_template, ANY, &self.name, &self.team).to_lowercase();
+        let Some((start, end)) = shape.split_once(ANY) else { return name == shape };
+        let user = name.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
+        user.is_some_and(|user| !user.is_empty() && !user.starts_with(&format!("{}.", self.namespace)))
+    }
+}
+
+/// The value of the label `application` that upstream gives to what is no database pod.
+fn component(kind: &str, name: &str) -> Option<&'static str> {
+    match kind {
+        "CronJob" => Some("spilo-logical-backup"),
+        "Deployment" | "Service" => {
+            (name.ends_with("-pooler") || name.ends_with("-pooler-repl")).then_some("db-connection-pooler")
+        }
+        "Secret" => name.starts_with("pooler").then_some("db-connection-pooler"),
+        _ => None,
+    }
+}
+
+fn is_ordinal(rest: &str) -> bool {
+    rest.strip_prefix('-')
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.pointer("/metadata/annotations")?.get(name)?.as_str()
+}
+
+fn label<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.pointer("/metadata/labels")?.get(name)?.as_str()
+}
+
+/// The kinds that a manifest records as those of which objects were made for it.
+pub fn recorded_kinds(manifest: &Value) -> Vec<Kind> {
+    let text = annotation(manifest, KINDS).unwrap_or_default();
+    let kinds = text.split(',').filter_map(|kind| kind.rsplit_once('/'));
+    kinds.map(|(api_version, kind)| Kind::new(api_version, kind)).collect()
+}
+
+/// The kinds of objects beyond [`of_every_cluster`], each once and sorted.
+pub fn kinds_to_record<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Vec<Kind> {
+    let known = of_every_cluster();
+    let mut kinds: Vec<Kind> = objects.into_iter().filter_map(Kind::of).filter(|kind| !known.contains(kind)).collect();
+    kinds.sort();
+    kinds.dedup();
+    kinds
+}
+
+/// The value of [`KINDS`].
+pub fn record_of(kinds: &[Kind]) -> String {
+    let texts = kinds.iter().map(|kind| format!("{}/{}", kind.api_version, kind.kind));
+    texts.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> Identity {
+        let manifest =
+            json!({"metadata": {"name": "shop", "namespace": "ns", "uid": "now"}, "spec": {"teamId": "acid"}});
+        Identity::of(&manifest, &Config::defaults())
+    }
+
+    fn object(kind: &str, name: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": kind, "metadata": {
+            "name": name, "namespace": "ns", "labels": {"application": "spilo", "cluster-name": "shop"},
+        }})
+    }
+
+    fn marked(uid: &str) -> Value {
+        let mut object = object("NetworkPolicy", "any");
+        object["metadata"]["annotations"] = json!({MARK: uid});
+        object
+    }
+
+    fn is_own(object: &Value) -> bool {
+        identity().origin(object, |_| false).is_own()
+    }
+
+    #[test]
+    fn a_marked_object_is_its_clusters_whatever_its_labels_are() {
+        let mut object = marked("now");
+        object["metadata"]["labels"] = json!({});
+        assert_eq!(identity().origin(&object, |_| true), Origin::Marked);
+    }
+
+    #[test]
+    fn the_mark_of_another_manifest_is_anothers_while_that_exists_and_the_formers_after() {
+        assert!(!identity().origin(&marked("then"), |uid| uid == "then").is_own());
+        assert_eq!(identity().origin(&marked("then"), |_| false), Origin::Former);
+        let mut of_another = marked("then");
+        of_another["metadata"]["labels"]["cluster-name"] = json!("other");
+        assert!(!is_own(&of_another));
+    }
+
+    #[test]
+    fn a_secret_for_a_cluster_of_the_same_name_in_another_namespace_is_not_taken() {
+        let mut object = marked("then");
+        object["metadata"]["annotations"][HOME] = json!("elsewhere");
+        assert!(!is_own(&object));
+        let mut unmarked = object_without_mark("ns.app.shop.credentials.postgresql.acid.zalan.do");
+        assert!(!is_own(&unmarked));
+        unmarked = object_without_mark("app.shop.credentials.postgresql.acid.zalan.do");
+        assert!(is_own(&unmarked));
+    }
+
+    fn object_without_mark(secret: &str) -> Value {
+        object("Secret", secret)
+    }
+
+    #[test]
+    fn the_label_with_the_clusters_name_alone_makes_nothing_the_clusters() {
+        for (kind, name) in [
+            ("Secret", "app.shop.credentials.postgresql.acid.zalan.do"),
+            ("PersistentVolumeClaim", "pgdata-shop-0"),
+            ("Deployment", "shop-pooler"),
+            ("Service", "shop"),
+            ("Endpoints", "shop"),
+            ("ConfigMap", "shop-config"),
+        ] {
+            let mut unlabelled = object(kind, name);
+            assert!(is_own(&unlabelled), "{kind} {name}");
+            unlabelled["metadata"]["labels"] = json!({"cluster-name": "shop"});
+            assert!(!is_own(&unlabelled), "{kind} {name}");
+            let mut elsewhere = object(kind, name);
+            elsewhere["metadata"]["namespace"] = json!("elsewhere");
+            assert!(!is_own(&elsewhere), "{kind} {name}");
+        }
+    }
+
+    #[test]
+    fn all_labels_and_a_name_that_upstream_does_not_give_make_nothing_the_clusters() {
+        for (kind, name) in [
+            ("Secret", "my-app-secret"),
+            ("Secret", ".shop.credentials.postgresql.acid.zalan.do"),
+            ("PersistentVolumeClaim", "my-backup"),
+            ("PersistentVolumeClaim", "pgdata-shop-copy"),
+            ("PersistentVolumeClaim", "pgdata-shop-sync-0"),
+            ("Pod", "shop-x"),
+            ("Pod", "shop-"),
+            ("Deployment", "my-app"),
+            ("Service", "my-svc"),
+            ("Service", "shop-syncs"),
+            ("NetworkPolicy", "shop"),
+        ] {
+            assert!(!is_own(&object(kind, name)), "{kind} {name}");
+        }
+    }
+
+    #[test]
+    fn what_upstream_makes_for_the_cluster_is_the_clusters() {
+        for (kind, name) in [
+            ("StatefulSet", "shop"),
+            ("Pod", "shop-12"),
+            ("PersistentVolumeClaim", "pgdata-shop-0"),
+            ("Service", "shop-repl"),
+            ("Service", "shop-config"),
+            ("Endpoints", "shop-sync"),
+            ("ConfigMap", "shop-leader"),
+            ("PodDisruptionBudget", "postgres-shop-pdb"),
+            ("PodDisruptionBudget", "postgres-shop-critical-op-pdb"),
+            ("CronJob", "logical-backup-shop"),
+        ] {
+            assert_eq!(identity().origin(&object(kind, name), |_| true), Origin::Upstream, "{kind} {name}");
+        }
+    }
+
+    #[test]
+    fn a_poolers_objects_have_another_application() {
+        let pooler = |kind: &str, name: &str| {
+            let mut object = object(kind, name);
+            object["metadata"]["labels"]["application"] = json!("db-connection-pooler");
+            is_own(&object)
+        };
+        assert!(pooler("Deployment", "shop-pooler"));
+        assert!(pooler("Service", "shop-pooler-repl"));
+        assert!(pooler("Secret", "pooler.shop.credentials.postgresql.acid.zalan.do"));
+        assert!(!pooler("Service", "shop"));
+        assert!(!pooler("StatefulSet", "shop"));
+    }
+
+    #[test]
+    fn the_mark_is_put_on_the_object_alone() {
+        let mut set = json!({"kind": "StatefulSet", "metadata": {"name": "shop", "namespace": "ns"},
+            "spec": {"template": {"metadata": {}}, "volumeClaimTemplates": [{"metadata": {}}]}});
+        let spec = set["spec"].clone();
+        identity().mark(&mut set);
+        assert_eq!((&set["metadata"]["annotations"], &set["spec"]), (&json!({MARK: "now"}), &spec));
+        let mut elsewhere = json!({"kind": "Secret", "metadata": {"name": "s", "namespace": "elsewhere"}});
+        identity().mark(&mut elsewhere);
+        assert_eq!(elsewhere["metadata"]["annotations"], json!({MARK: "now", HOME: "ns"}));
+    }
+
+    #[test]
+    fn kinds_are_recorded_and_read_back() {
+        let policy = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"});
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap"});
+        let kinds = kinds_to_record([&policy, &object("Service", "shop"), &map, &map]);
+        let record = record_of(&kinds);
+        assert_eq!(record, "networking.k8s.io/v1/NetworkPolicy,v1/ConfigMap");
+        assert_eq!(recorded_kinds(&json!({"metadata": {"annotations": {KINDS: record}}})), kinds);
+        assert_eq!(recorded_kinds(&json!({"metadata": {}})), []);
+    }
+}
