@@ -117,8 +117,10 @@ impl Reconciliation<'_> {
         let (metrics, superuser) =
             (self.context.metrics.clone(), self.settings.config.text("super_username").to_owned());
         let server = self.server(network, leader);
+        let fence = self.context.fence.clone();
         self.state.database.ensure(wanted, DEADLINE, backoff, || async move {
-            let result = synchronize(client, plan, server, superuser, poolers).await;
+            let result = fence.guard(synchronize(client, plan, server, superuser, poolers)).await;
+            let result = result.unwrap_or_else(|closed| Err(Failure::passing(closed.to_string())));
             let label = if result.is_ok() { "ok" } else { "failed" };
             metrics.database_syncs.get_or_create(&ResultLabel { result: label.to_owned() }).inc();
             result

@@ -7,6 +7,7 @@ use pgloom_decide as decide;
 use pgloom_decide::patroni::NoCandidate;
 
 use crate::execute::{password, patroni};
+use crate::leader::fencing;
 use crate::{apply, observe};
 
 /// Why a reconcile failed.
@@ -18,6 +19,12 @@ pub enum Error {
     /// The infrastructure roles could not be read.
     #[error("failed to read the infrastructure roles")]
     Infrastructure(#[source] kube::Error),
+    /// A request or a step took too long.
+    #[error("the reconcile did not end within {} s", .0.as_secs())]
+    Deadline(Duration),
+    /// The leadership ended before the reconcile.
+    #[error("the reconcile was stopped")]
+    NotLeading(#[source] fencing::Closed),
     /// No plan could be made.
     #[error("failed to decide")]
     Decide(#[source] decide::Error),
@@ -88,6 +95,8 @@ impl Error {
         match self {
             Self::Observe(_) | Self::Infrastructure(_) => "ObserveFailed",
             Self::Decide(error) => error.category(),
+            Self::Deadline(_) => "Deadline",
+            Self::NotLeading(_) => "NotLeading",
             Self::Interrupted(_) => "Interrupted",
             Self::Apply(error) | Self::Delete(error) => match error {
                 apply::Error::Refused { .. } => "ObjectRefused",

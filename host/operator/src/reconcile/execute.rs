@@ -129,8 +129,10 @@ impl Reconciliation<'_> {
         let patroni = self.patroni(&leader, members);
         let members = members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, members)));
         let members: Vec<(String, Patroni)> = members.collect();
+        let fence = self.context.fence.clone();
         let status = self.state.patroni.ensure(print, DEADLINE, backoff, || async move {
-            let result = configure(&patroni, &members, &wanted, promote).await;
+            let result = fence.guard(configure(&patroni, &members, &wanted, promote)).await;
+            let result = result.map_err(|closed| Failure::passing(closed.to_string()))?;
             result.map_err(|error| Failure { passing: is_passing(&error), ..Failure::new(error_chain(&error)) })
         });
         let requeue = match &status {

@@ -72,7 +72,7 @@ pub async fn reconcile(context: &Context, key: &ClusterKey) -> Result<Action, Er
     let span = info_span!("cluster", namespace = %key.namespace, name = %key.name);
     let begun = Instant::now();
     context.metrics.reconciles_running.inc();
-    let result = reconcile_manifest(context, key).instrument(span.clone()).await;
+    let result = limited(context, key).instrument(span.clone()).await;
     context.metrics.reconciles_running.dec();
     context.metrics.reconcile_seconds.observe(begun.elapsed().as_secs_f64());
     let category = result.as_ref().err().map_or("ok", Error::category);
@@ -81,6 +81,20 @@ pub async fn reconcile(context: &Context, key: &ClusterKey) -> Result<Action, Er
         span.in_scope(|| warn!(category, error = %error_chain(error), "reconcile failed"));
     }
     result
+}
+
+/// Reconciles within the deadline, and only while this operator may write.
+async fn limited(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
+    let _running = context.liveness.begin(context.deadline);
+    let work = tokio::time::timeout(context.deadline, reconcile_manifest(context, key));
+    match context.fence.guard(work).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => {
+            context.states.of(key).memory.lock().failures += 1;
+            Err(Error::Deadline(context.deadline))
+        }
+        Err(closed) => Err(Error::NotLeading(closed)),
+    }
 }
 
 async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Action, Error> {

@@ -16,8 +16,10 @@ use crate::apply::deletion::FINALIZER;
 use crate::cache::{Store, Watch};
 use crate::context::Network;
 use crate::execute::patroni::Direct;
+use crate::leader::fencing::Fence;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
 use crate::report::Recorder;
+use crate::serve::health::Liveness;
 use crate::serve::metrics::Metrics;
 use crate::state::ClusterStates;
 use crate::testing::FakeApiServer;
@@ -63,7 +65,10 @@ fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
         metrics,
         controller_id: String::new(),
         deciding: Semaphore::new(1),
-        slots: Semaphore::new(1),
+        slots: Semaphore::new(2),
+        fence: Fence::open(),
+        liveness: Liveness::default(),
+        deadline: Duration::from_secs(60),
         network: Network::InCluster,
         transport: Arc::new(Direct::default()),
         states: ClusterStates::new(changed.clone()),
@@ -669,4 +674,39 @@ async fn an_object_of_an_earlier_manifest_of_this_name_is_reclaimed_with_an_even
         api_server.writes().iter().filter_map(|write| Some(write.body["note"].as_str()?.to_owned())).collect();
     let note = "NetworkPolicy ns/acid-orders was made for an earlier manifest of this name and belongs to this one now";
     assert!(notes.iter().any(|found| found == note), "{notes:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_hangs_ends_its_reconcile_at_the_deadline_and_holds_no_other_cluster() {
+    let mut other = manifest();
+    other["metadata"]["name"] = json!("acid-other");
+    other["metadata"]["uid"] = json!("other");
+    let api_server = FakeApiServer::new()
+        .with(MANIFEST, manifest())
+        .with("/apis/acid.zalan.do/v1/namespaces/ns/postgresqls/acid-other", other.clone())
+        .hanging(MANIFEST);
+    let mut operator = operator(&api_server, &[manifest(), other]);
+    operator.deadline = Duration::from_secs(1);
+    let (theirs, begun) = (ClusterKey::new("ns", "acid-other"), Instant::now());
+    let (hung, others) = tokio::join!(reconcile(&operator, &key()), async {
+        let result = reconcile(&operator, &theirs).await;
+        assert!(begun.elapsed() < operator.deadline, "{:?}", begun.elapsed());
+        result
+    });
+    assert_eq!(hung.unwrap_err().category(), "Deadline");
+    others.unwrap();
+    assert_eq!(operator.states.failures(&key()), 1);
+    assert!(!operator.liveness.is_stuck());
+    api_server.answering();
+    reconcile(&operator, &key()).await.unwrap();
+    assert_eq!(operator.states.failures(&key()), 0);
+}
+
+#[tokio::test]
+async fn an_operator_that_leads_no_more_writes_nothing() {
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    let mut operator = operator(&api_server, &[manifest()]);
+    operator.fence = Fence::closed();
+    assert_eq!(reconcile(&operator, &key()).await.unwrap_err().category(), "NotLeading");
+    assert_eq!(written(&api_server), [] as [&str; 0]);
 }

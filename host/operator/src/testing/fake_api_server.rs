@@ -30,6 +30,9 @@ struct Inner {
     objects: HashMap<String, Value>,
     refused: HashMap<String, (u16, String)>,
     refused_once: HashMap<String, (u16, String)>,
+    refused_always: HashMap<String, u16>,
+    hung: Vec<String>,
+    delay: std::time::Duration,
     granted: Vec<String>,
     writes: Vec<Write>,
     reads: usize,
@@ -61,6 +64,33 @@ impl FakeApiServer {
     pub fn refusing_once(self, path: &str, code: u16, message: &str) -> Self {
         self.inner.lock().unwrap().refused_once.insert(path.to_owned(), (code, message.to_owned()));
         self
+    }
+
+    /// Refuses every write to a path, deletions too.
+    pub fn refusing_every(self, path: &str, code: u16) -> Self {
+        self.inner.lock().unwrap().refused_always.insert(path.to_owned(), code);
+        self
+    }
+
+    /// Never answers a request whose path begins like this, as over a connection that is broken.
+    pub fn hanging(self, path: &str) -> Self {
+        self.inner.lock().unwrap().hung.push(path.to_owned());
+        self
+    }
+
+    /// Answers every request after a while.
+    pub fn slow(self, delay: std::time::Duration) -> Self {
+        self.inner.lock().unwrap().delay = delay;
+        self
+    }
+
+    /// Answers again what hung.
+    pub fn answering(&self) {
+        self.inner.lock().unwrap().hung.clear();
+    }
+
+    fn hangs(&self, path: &str) -> bool {
+        self.inner.lock().unwrap().hung.iter().any(|hung| path.starts_with(hung))
     }
 
     /// Grants every request for a resource, as an administrator does for what a plugin makes.
@@ -120,6 +150,9 @@ impl FakeApiServer {
             query: query.to_owned(),
             body: body.clone(),
         });
+        if let Some(code) = inner.refused_always.get(path) {
+            return (*code, failure(*code, "Refused"));
+        }
         if let Some((code, message)) = inner.refused_once.remove(path) {
             return (code, failure(code, &message));
         }
@@ -256,6 +289,13 @@ impl tower::Service<axum::http::Request<Body>> for FakeApiServer {
             let content_type = parts.headers.get("content-type").and_then(|value| value.to_str().ok());
             let merge = content_type.is_some_and(|content_type| content_type.contains("merge-patch"));
             let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+            if api_server.hangs(path) {
+                return std::future::pending().await;
+            }
+            let delay = api_server.inner.lock().unwrap().delay;
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
             let (code, object) = api_server.answer(parts.method.as_str(), path, query, merge, body);
             let response =
                 axum::http::Response::builder().status(code).body(Body::from(object.to_string().into_bytes()));
