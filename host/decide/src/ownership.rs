@@ -162,7 +162,7 @@ impl Identity {
                     || name == format!("postgres-{}-critical-op-pdb", self.name)
             }
             "CronJob" => name == self.cron_job(),
-            "Secret" => self.is_secret_name(name),
+            "Secret" => matches!(rest, Some("-pooler-u" | "-pooler-repl-u")) || self.is_secret_name(name),
             _ => false,
         }
     }
@@ -194,9 +194,14 @@ fn component(kind: &str, name: &str) -> Option<&'static str> {
         "Deployment" | "Service" => {
             (name.ends_with("-pooler") || name.ends_with("-pooler-repl")).then_some("db-connection-pooler")
         }
-        "Secret" => name.starts_with("pooler").then_some("db-connection-pooler"),
+        "Secret" => (name.starts_with("pooler") || is_user_list(name)).then_some("db-connection-pooler"),
         _ => None,
     }
+}
+
+/// Whether a Secret's name ends as that of the list of users of a pooler.
+fn is_user_list(name: &str) -> bool {
+    name.ends_with("-pooler-u") || name.ends_with("-pooler-repl-u")
 }
 
 fn is_ordinal(rest: &str) -> bool {
@@ -358,6 +363,7 @@ mod tests {
         assert!(pooler("Deployment", "shop-pooler"));
         assert!(pooler("Service", "shop-pooler-repl"));
         assert!(pooler("Secret", "pooler.shop.credentials.postgresql.acid.zalan.do"));
+        assert!(pooler("Secret", "shop-pooler-u"));
         assert!(!pooler("Service", "shop"));
         assert!(!pooler("StatefulSet", "shop"));
     }

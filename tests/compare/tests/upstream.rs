@@ -11,6 +11,8 @@ use compare::decided::{objects, plan, shipped};
 use compare::deviation::{self, Deviation};
 use compare::difference::{Difference, between};
 use compare::{document, life, normal};
+use pgloom_api::config::Config;
+use pgloom_decide::ownership::{Identity, Origin};
 use pgloom_engine::Pipeline;
 use serde_json::Value;
 
@@ -129,6 +131,33 @@ fn a_recorded_life_is_followed_change_by_change() {
 #[test]
 fn every_case_of_the_guides_release_differs_only_as_the_list_explains() {
     compare("every_case_of_the_guides_release_differs_only_as_the_list_explains", "v1.5.0", deviation::GUIDE);
+}
+
+/// Whatever is not adopted would be refused as another owner's, and left behind by a deletion.
+fn adopt(test: &str, name: &str) {
+    let Some(folder) = release(name) else { return skip(test, name) };
+    let (mut foreign, mut adopted) = (Vec::new(), 0);
+    for case in read_all(&folder).unwrap() {
+        let identity = Identity::of(&case.manifest, &Config::read(&case.config).unwrap().config);
+        for object in case.made.iter().filter(|object| object["kind"] != "postgresql") {
+            // Those of the namespace belong to no cluster.
+            if ["ServiceAccount", "RoleBinding"].iter().any(|kind| object["kind"] == *kind) {
+                continue;
+            }
+            match identity.origin(object, |_| true) {
+                Origin::Upstream => adopted += 1,
+                origin => foreign.push(format!("{}: {}: {origin:?}", case.name, compare::case::identity(object))),
+            }
+        }
+    }
+    assert!(foreign.is_empty(), "{}", foreign.join("\n"));
+    assert!(adopted > 50, "{adopted} objects");
+}
+
+#[test]
+fn every_recorded_object_is_adopted_by_its_labels_and_its_name() {
+    adopt("every_recorded_object_is_adopted_by_its_labels_and_its_name", "newest");
+    adopt("every_recorded_object_is_adopted_by_its_labels_and_its_name", "v1.5.0");
 }
 
 #[test]

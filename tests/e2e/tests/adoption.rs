@@ -19,6 +19,11 @@ const KINDS: &str = "statefulset,service,poddisruptionbudget,deployment,cronjob,
 /// What is made once and never written again has nothing to take over.
 const NEVER_WRITTEN: [&str; 2] = ["Endpoints", "Secret"];
 
+/// What pgloom marks as its own when it adopts it.
+const WRITTEN: [&str; 5] = ["StatefulSet", "Service", "PodDisruptionBudget", "Deployment", "CronJob"];
+/// The mark, `pgloom_decide::ownership::MARK`.
+const MARK: &str = "pgloom.dev/cluster-uid";
+
 /// Objects by kind and name.
 type Objects = BTreeMap<String, Value>;
 
@@ -69,18 +74,23 @@ fn adopt(case: &Case) -> Vec<String> {
     });
     let after = objects(&namespace);
     drop(operator);
+    let uid = namespace.get("postgresql", name).unwrap()["metadata"]["uid"].clone();
     namespace.patch("postgresql", name, &json!({"metadata": {"finalizers": null}}));
-    faults(&before, &after)
+    faults(&before, after, &uid)
 }
 
 /// What a takeover must not do to objects, or has left undone.
-fn faults(before: &Objects, after: &Objects) -> Vec<String> {
+fn faults(before: &Objects, mut after: Objects, uid: &Value) -> Vec<String> {
     let mut faults = Vec::new();
     for (identity, before) in before {
-        let Some(after) = after.get(identity) else {
+        let Some(after) = after.get_mut(identity) else {
             faults.push(format!("{identity} is gone"));
             continue;
         };
+        let mark = take_mark(after);
+        if WRITTEN.contains(&after["kind"].as_str().unwrap()) && mark.as_ref() != Some(uid) {
+            faults.push(format!("{identity} has the mark {mark:?}"));
+        }
         let places = ["/metadata/uid", "/metadata/labels", "/metadata/annotations", "/metadata/generation", "/spec"];
         // The scheduler fills in a pod's specification; another pod has another uid.
         for place in if before["kind"] == "Pod" { &places[..1] } else { &places } {
@@ -98,6 +108,17 @@ fn faults(before: &Objects, after: &Objects) -> Vec<String> {
     }
     faults.extend(after.keys().filter(|identity| !before.contains_key(*identity)).map(|new| format!("{new} is new")));
     faults
+}
+
+/// Removes the annotation that pgloom adds to what it writes, and returns its value.
+fn take_mark(object: &mut Value) -> Option<Value> {
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    let annotations = metadata.get_mut("annotations")?.as_object_mut()?;
+    let mark = annotations.remove(MARK);
+    if annotations.is_empty() {
+        metadata.remove("annotations");
+    }
+    mark
 }
 
 /// Who owns fields, apart from those of the status.
