@@ -341,16 +341,23 @@ async fn keep_watching(
     let mut ready = false;
     loop {
         let current = settings.borrow_and_update().clone();
-        watches.run_exactly(wanted.watches(&current)).await;
-        while !ready {
-            if store.synced() {
+        watches.run_exactly(wanted.watches(&current));
+        let changed = loop {
+            if !ready && store.settled() {
                 ready = true;
                 health.set_ready();
                 info!(clusters = store.clusters().len(), "ready");
             }
-            tokio::time::sleep(SYNC_PERIOD).await;
-        }
-        if settings.changed().await.is_err() {
+            if ready {
+                break settings.changed().await;
+            }
+            // Other settings may watch what can be listed.
+            match tokio::time::timeout(SYNC_PERIOD, settings.changed()).await {
+                Ok(changed) => break changed,
+                Err(_) => {}
+            }
+        };
+        if changed.is_err() {
             return;
         }
     }

@@ -41,11 +41,7 @@ impl Moment {
         Self { monotonic: Instant::now(), wall: SystemTime::now() }
     }
 
-    /// The time since then, by the clock that counted more.
-    pub fn elapsed(self) -> Duration {
-        self.until(Self::now())
-    }
-
+    /// The time until `now`, by the clock that counted more.
     fn until(self, now: Self) -> Duration {
         let monotonic = now.monotonic.saturating_duration_since(self.monotonic);
         monotonic.max(now.wall.duration_since(self.wall).unwrap_or_default())

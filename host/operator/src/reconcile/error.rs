@@ -99,7 +99,7 @@ impl Error {
             Self::NotLeading(_) => "NotLeading",
             Self::Interrupted(_) => "Interrupted",
             Self::Apply(error) | Self::Delete(error) => match error {
-                apply::Error::Refused { .. } => "ObjectRefused",
+                apply::Error::Refused { .. } | apply::Error::Denied { .. } => "ObjectRefused",
                 apply::Error::Foreign { .. } => "ObjectForeign",
                 apply::Error::Forbidden { .. } => "Forbidden",
                 apply::Error::List { .. } => "ObserveFailed",
@@ -117,7 +117,8 @@ impl Error {
     pub fn requeue(&self, failures: u32, repair: Duration) -> Action {
         match self {
             Self::Decide(decide::Error::Manifest(_) | decide::Error::Configuration(_))
-            | Self::Apply(apply::Error::Foreign { .. } | apply::Error::Forbidden { .. }) => Action::requeue(repair),
+            | Self::Apply(apply::Error::Foreign { .. } | apply::Error::Forbidden { .. })
+            | Self::Delete(apply::Error::Forbidden { .. }) => Action::requeue(repair),
             _ => Action::requeue(Duration::from_secs(1).saturating_mul(1 << failures.min(16)).min(repair)),
         }
     }
@@ -151,6 +152,9 @@ mod tests {
     fn what_the_operator_has_no_right_to_do_is_tried_again_after_the_repair_period() {
         let error =
             Error::Apply(apply::Error::Forbidden { kind: "Service".into(), name: "c".into(), reason: "no".into() });
+        assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
+        let error =
+            Error::Delete(apply::Error::Forbidden { kind: "Service".into(), name: "c".into(), reason: "no".into() });
         assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
     }
 }

@@ -98,7 +98,7 @@ async fn limited(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
 }
 
 async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
-    if !context.store.synced() {
+    if !context.store.synced(&key.namespace) {
         // After a start of new watches an object that they have not listed yet would be taken for deleted.
         return Ok(Action::requeue(UNSYNCED));
     }
@@ -115,14 +115,19 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
     let (settings, about) = (context.settings.borrow().clone(), reference(&manifest));
     let (version, state) = (kept.version, context.states.of(key));
     let reconciliation = Reconciliation { context, key, settings, version, about, manifest, state };
-    if reconciliation.manifest["metadata"]["deletionTimestamp"].is_string() {
-        return reconciliation.delete().await;
-    }
+    // A cluster whose deletion is refused runs on, so it is cared for.
+    let guarded = match reconciliation.manifest["metadata"]["deletionTimestamp"].is_string() {
+        true => match reconciliation.guard() {
+            None => return reconciliation.delete().await,
+            guarded => guarded,
+        },
+        false => None,
+    };
     let teams = reconciliation.teams();
     if teams.asking {
         return Ok(Action::requeue(ASKING));
     }
-    let mut steps = Steps { members: reconciliation.members(), ..Steps::default() };
+    let mut steps = Steps { members: reconciliation.members(), guarded, ..Steps::default() };
     let ended = match reconciliation.ensure_finalizer().await {
         Ok(true) => reconciliation.run(teams, slot, &mut steps).await,
         Ok(false) => {

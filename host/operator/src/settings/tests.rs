@@ -71,7 +71,7 @@ async fn when_settings_change_every_cluster_is_reconciled() {
     assert_eq!(changed.len(), 1, "the same document is no change");
     let store = Store::default();
     store.open(Watch { kind: Kind::cluster(), namespace: None, label: None, whole: false });
-    store.record_write(&ClusterKey::new("ns", "acid-a"), json!({
+    store.record_write(json!({
         "apiVersion": "acid.zalan.do/v1", "kind": "postgresql", "metadata": {"name": "acid-a", "namespace": "ns", "resourceVersion": "1"}
     }));
     reconcile_all(&store, &sent);

@@ -31,7 +31,10 @@ struct Inner {
     refused: HashMap<String, (u16, String)>,
     refused_once: HashMap<String, (u16, String)>,
     refused_always: HashMap<String, u16>,
+    /// What admission adds to the claim templates of new StatefulSets.
+    annotation: Option<Value>,
     hung: Vec<String>,
+    unreadable: Vec<String>,
     delay: std::time::Duration,
     granted: Vec<String>,
     writes: Vec<Write>,
@@ -78,9 +81,21 @@ impl FakeApiServer {
         self
     }
 
+    /// Adds annotations to the claim templates of each StatefulSet that is created, as an admission webhook would.
+    pub fn annotating_claims(self, annotations: Value) -> Self {
+        self.inner.lock().unwrap().annotation = Some(annotations);
+        self
+    }
+
     /// Answers every request after a while.
     pub fn slow(self, delay: std::time::Duration) -> Self {
         self.inner.lock().unwrap().delay = delay;
+        self
+    }
+
+    /// Refuses to list or read a path.
+    pub fn unreadable(self, path: &str) -> Self {
+        self.inner.lock().unwrap().unreadable.push(path.to_owned());
         self
     }
 
@@ -139,10 +154,16 @@ impl FakeApiServer {
         }
         if method == "GET" {
             inner.reads += 1;
+            if inner.unreadable.iter().any(|unreadable| unreadable == path) {
+                return (403, failure(403, "may not"));
+            }
             return match inner.objects.get(path) {
                 Some(object) => (200, object.clone()),
                 None => inner.list(path, query).map_or((404, failure(404, "NotFound")), |list| (200, list)),
             };
+        }
+        if query.contains("dryRun=All") {
+            return inner.fixed(path, &body).unwrap_or((200, body));
         }
         inner.writes.push(Write {
             method: method.to_owned(),
@@ -206,6 +227,11 @@ impl Inner {
             exists["reason"] = json!("AlreadyExists");
             return (409, exists);
         }
+        if let Some(annotations) = self.annotation.clone().filter(|_| path.ends_with("/statefulsets")) {
+            for template in body["spec"]["volumeClaimTemplates"].as_array_mut().into_iter().flatten() {
+                template["metadata"]["annotations"] = annotations.clone();
+            }
+        }
         let manager = query.split('&').find_map(|part| part.strip_prefix("fieldManager="));
         body["metadata"]["uid"] = json!(format!("uid of {at}"));
         body["metadata"]["resourceVersion"] = json!("1");
@@ -216,8 +242,20 @@ impl Inner {
         (200, body)
     }
 
+    /// What the API server answers to a change of a StatefulSet's claim templates.
+    fn fixed(&self, path: &str, body: &Value) -> Option<(u16, Value)> {
+        let existing = self.objects.get(path).filter(|_| path.contains("/statefulsets/"))?;
+        let templates = |object: &Value| object["spec"]["volumeClaimTemplates"].clone();
+        let message = "spec: Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden";
+        let differs = body.is_object() && templates(existing) != templates(body);
+        differs.then(|| (422, failure(422, message)))
+    }
+
     /// A JSON patch changes the managed fields alone; an apply replaces the object.
     fn patch(&mut self, path: &str, merge: bool, body: Value) -> (u16, Value) {
+        if let Some(refused) = self.fixed(path, &body).filter(|_| !merge) {
+            return refused;
+        }
         let existing = self.objects.get(path).cloned();
         let object = match (existing, body) {
             (Some(mut object), Value::Array(operations)) => {
