@@ -118,7 +118,7 @@ pub fn scale_down(wanted: usize, members: &[Member], report: Option<&Report>) ->
     }
 }
 
-/// Patroni does nothing by itself then, because somebody works on the cluster.
+/// Patroni does nothing by itself then, because an administrator works on the cluster.
 const PAUSED: &str = "Patroni is paused";
 
 /// What has to pass before any pod may be touched.

@@ -83,7 +83,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the object cannot be changed to what is desired, and could be made anew.
+    /// Whether the object cannot be changed to what is desired, but could be deleted and created again.
     fn is_for_good(&self) -> bool {
         matches!(self, Self::Refused { reason, .. } if reason.contains("immutable"))
     }
@@ -94,7 +94,7 @@ impl Error {
 pub struct Applied {
     /// What was written, in order.
     pub written: Vec<Written>,
-    /// Why something has to be looked at again soon.
+    /// Why another reconcile is needed soon.
     pub waiting: Option<String>,
 }
 

@@ -176,7 +176,7 @@ impl Store {
         unlisted.into_iter().all(|(_, slot)| slot.as_ref().is_none_or(|(watch, _)| !watch.is_essential()))
     }
 
-    /// Takes an event of a watch and says which clusters have to be looked at.
+    /// Applies an event of a watch and returns the clusters to reconcile.
     pub fn apply_watcher_event(&self, watch: usize, event: Event<Value>) -> Vec<ClusterKey> {
         let mut inner = self.inner.write();
         match event {

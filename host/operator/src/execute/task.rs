@@ -38,7 +38,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure that somebody has to look at.
+    /// A failure that does not pass by itself.
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), ..Self::default() }
     }
@@ -54,7 +54,7 @@ impl Failure {
     }
 }
 
-/// How often something that passes by itself may fail before people are told: about a minute, as the time between two
+/// How often something that passes by itself may fail before it is reported: about a minute, as the time between two
 /// attempts doubles from one second.
 const MAX_ATTEMPTS: u32 = 6;
 

@@ -80,7 +80,7 @@ impl FakeApiServer {
         self.inner.lock().unwrap().before_write.insert(path.to_owned(), Box::new(call));
     }
 
-    /// Takes an object away, as somebody else would.
+    /// Removes an object, as another client would.
     pub fn remove(&self, path: &str) {
         self.inner.lock().unwrap().objects.remove(path);
     }
