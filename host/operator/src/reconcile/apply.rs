@@ -100,13 +100,13 @@ impl Reconciliation<'_> {
 
     /// Records the kinds that the plan adds, before an object of them is made.
     async fn record_new_kinds(&self, plan: &Plan) -> Result<(), Error> {
-        let mut kinds = recorded_kinds(&self.manifest);
-        let known = kinds.len();
+        let recorded = recorded_kinds(&self.manifest);
         let made = kinds_to_record(plan.objects.iter().map(|desired| &desired.object));
-        kinds.extend(made.into_iter().filter(|kind| !recorded_kinds(&self.manifest).contains(kind)));
-        if kinds.len() == known {
+        let new: Vec<Kind> = made.into_iter().filter(|kind| !recorded.contains(kind)).collect();
+        if new.is_empty() {
             return Ok(());
         }
+        let mut kinds = [recorded, new].concat();
         kinds.sort();
         self.record_kinds(&kinds).await
     }
