@@ -21,6 +21,7 @@ pub use table::KEYS;
 
 use crate::field::member;
 use crate::finding::Finding;
+use crate::postgresql::API_VERSION;
 use crate::suggest::instead;
 use crate::validate::Rules;
 use crate::validate::window::MaintenanceWindow;
@@ -76,7 +77,7 @@ impl Config {
     pub fn read(document: &Value) -> Result<Loaded, Vec<Finding>> {
         match (document["apiVersion"].as_str(), document["kind"].as_str()) {
             (Some("v1"), Some("ConfigMap")) => Self::from_config_map(document),
-            (Some("acid.zalan.do/v1"), Some(KIND)) => Self::from_object(document),
+            (Some(API_VERSION), Some(KIND)) => Self::from_object(document),
             _ => {
                 Err(vec![Finding::error("is no operator configuration").at("kind").remedy(
                     "give a ConfigMap (apiVersion v1) or an OperatorConfiguration (apiVersion acid.zalan.do/v1)",
@@ -196,20 +197,21 @@ impl Config {
         self.list("maintenance_windows").into_iter().filter_map(|text| MaintenanceWindow::parse(text).ok()).collect()
     }
 
-    /// The rules for manifests. What depends on the cluster, not on the configuration, stays as by default.
+    /// The rules for manifests.
     #[must_use]
     pub fn rules(&self) -> Rules {
-        let roles_elsewhere = self.flag("enable_teams_api")
-            || !self.text("infrastructure_roles_secret_name").is_empty()
-            || self.value("infrastructure_roles_secrets").as_array().is_some_and(|sources| !sources.is_empty());
         Rules {
             team_prefix: self.flag("enable_team_id_clustername_prefix"),
             maintenance_windows: self.flag("enable_maintenance_windows"),
-            super_username: self.text("super_username").to_owned(),
-            replication_username: self.text("replication_username").to_owned(),
-            protected_roles: self.list("protected_role_names").into_iter().map(str::to_owned).collect(),
-            other_roles: (!roles_elsewhere).then(BTreeSet::new),
         }
+    }
+
+    /// Whether roles come from a teams API or from Secrets of infrastructure roles, which may not have been read.
+    #[must_use]
+    pub fn has_external_roles(&self) -> bool {
+        self.flag("enable_teams_api")
+            || !self.text("infrastructure_roles_secret_name").is_empty()
+            || self.value("infrastructure_roles_secrets").as_array().is_some_and(|sources| !sources.is_empty())
     }
 
     fn value(&self, key: &str) -> &Value {

@@ -10,7 +10,7 @@ pub mod pipeline;
 pub mod placeholder;
 pub mod postgresql;
 mod schema;
-mod suggest;
+pub mod suggest;
 pub mod validate;
 
 pub use action::{ActionKind, ActionPhase};

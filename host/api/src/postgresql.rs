@@ -40,7 +40,7 @@ use crate::schema;
 /// `apiVersion` of the object.
 pub const API_VERSION: &str = "acid.zalan.do/v1";
 /// `kind` of the object; the API's only kind in lower case.
-pub const KIND: &str = "postgresql";
+pub use pgloom_common::name::KIND;
 
 /// The definition of `postgresqls.acid.zalan.do`.
 pub fn definition() -> Result<CustomResourceDefinition, serde_json::Error> {

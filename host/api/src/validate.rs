@@ -117,7 +117,7 @@ pub fn validate(object: &Value, rules: &Rules) -> Result<Validated, Vec<Finding>
     let maintenance_windows = windows(&spec, rules, &mut findings);
     let users = database::users(&spec, &mut findings);
     let prepared_databases = database::prepared(&spec, &name, &mut findings);
-    database::check_databases(&spec, &users, &prepared_databases, rules, &mut findings);
+    database::check_databases(&spec, &mut findings);
     if findings.iter().any(Finding::is_error) {
         return Err(findings);
     }

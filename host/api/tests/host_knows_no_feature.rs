@@ -7,10 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Fields that the host may name where it does, and why.
-const ALLOWED: [(&str, &str, &str); 11] = [
+const ALLOWED: [(&str, &str, &str); 9] = [
     ("api/src/crd.rs", "postgresql", "the kind of the object"),
-    ("api/src/validate/rules.rs", "standby", "the default of replication_username"),
-    ("decide/src/role.rs", "standby", "the default of replication_username"),
     ("decide/src/kind.rs", "postgresql", "the kind of the object"),
     ("decide/src/patroni/configuration.rs", "postgresql", "a section of Patroni's configuration"),
     ("decide/src/rollout/pod_template.rs", "env", "a field of Kubernetes' containers"),

@@ -8,6 +8,7 @@ use pgloom_api::config::Config;
 use pgloom_api::placeholder::{self, Credentials};
 use pgloom_api::validate::{Cluster, Validated, validate};
 use pgloom_api::{Finding, ObjectRef};
+use pgloom_common::label;
 use pgloom_engine::{Condition, Decision, Desired, Input, Pipeline, RequestedAction, Response, RunError};
 use serde_json::{Value, json};
 
@@ -103,7 +104,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     findings.extend_from_slice(&observed.infrastructure_findings);
     let roles = roles::gather(&cluster, config, observed, &actions);
     findings.extend_from_slice(&roles.findings);
-    let naming = naming(&cluster, config, manifest);
+    let naming = naming(&validated, config);
     let (secrets, clashes) = credential::wanted(&roles, &roles::user_lists(&actions), &naming);
     findings.extend(clashes);
     if findings.iter().any(Finding::is_error) {
@@ -197,14 +198,14 @@ fn account_settings(config: &Config) -> service_account::Settings {
     }
 }
 
-fn naming(cluster: &Cluster, config: &Config, manifest: &Value) -> credential::Naming {
+fn naming(validated: &Validated, config: &Config) -> credential::Naming {
+    let cluster = validated.cluster();
     let pick = |from: &BTreeMap<String, String>, keys: &str| -> BTreeMap<String, String> {
         config.list(keys).into_iter().filter_map(|key| Some((key.to_owned(), from.get(key)?.clone()))).collect()
     };
-    let mut labels = BTreeMap::from([("team".to_owned(), cluster.team.clone())]);
-    labels.extend(pick(&cluster.labels, "inherited_labels"));
-    labels.extend(owned(config.map("cluster_labels")));
-    labels.insert(config.text("cluster_name_label").to_owned(), cluster.name.clone());
+    let selector =
+        label::selector(owned(config.map("cluster_labels")), config.text("cluster_name_label"), &cluster.name);
+    let labels = label::of_object(&cluster.team, pick(&cluster.labels, "inherited_labels"), selector);
     credential::Naming {
         template: config.text("secret_name_template").to_owned(),
         cluster: cluster.name.clone(),
@@ -212,7 +213,7 @@ fn naming(cluster: &Cluster, config: &Config, manifest: &Value) -> credential::N
         namespace: cluster.namespace.clone(),
         labels,
         annotations: pick(&cluster.annotations, "inherited_annotations"),
-        owner: config.flag("enable_owner_references").then(|| owner(manifest)),
+        owner: config.flag("enable_owner_references").then(|| owner(validated.object())),
     }
 }
 

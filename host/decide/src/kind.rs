@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use pgloom_api::postgresql;
 use serde_json::Value;
 
 /// A kind of object, as in `apps/v1` `StatefulSet`.
@@ -27,7 +28,7 @@ impl Kind {
 
     /// The resource that the operator serves.
     pub fn cluster() -> Self {
-        Self::new("acid.zalan.do/v1", "postgresql")
+        Self::new(postgresql::API_VERSION, postgresql::KIND)
     }
 
     /// Whether it is one of the kinds of the `postgresql` object's own making, by name.

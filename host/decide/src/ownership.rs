@@ -7,7 +7,10 @@
 use std::collections::BTreeMap;
 
 use pgloom_api::config::Config;
-use pgloom_common::name::{pdb_name, secret_name};
+use pgloom_common::name::{
+    BACKUP_APPLICATION, POOLER_APPLICATION, POOLER_SUFFIX, REPLICA_SUFFIX, USER_LIST_SUFFIX,
+    critical_operation_pdb_name, cron_job_name, pdb_name, secret_name,
+};
 use serde_json::{Value, json};
 
 use crate::kind::{Kind, ObjectKey, of_every_cluster};
@@ -27,9 +30,6 @@ pub const KINDS: &str = "pgloom.dev/kinds";
 ///
 /// See [Patroni's objects](https://patroni.readthedocs.io/en/latest/kubernetes.html).
 pub const PATRONI: [&str; 4] = ["-config", "-failover", "-sync", "-leader"];
-
-/// The longest name of a CronJob.
-const MAX_CRON_JOB: usize = 52;
 
 /// Whose an object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +114,11 @@ impl Identity {
         }
     }
 
+    /// The team: `spec.teamId`, of a manifest that need not be valid.
+    pub fn team(&self) -> &str {
+        &self.team
+    }
+
     /// The labels of the cluster's objects as a selector, as in `application=spilo,cluster-name=c`.
     pub fn selector(&self) -> String {
         let name = format!("{}={}", self.name_label, self.name);
@@ -154,32 +159,25 @@ impl Identity {
         let is_patronis = rest.is_some_and(|rest| PATRONI.contains(&rest));
         match kind {
             "StatefulSet" => rest == Some(""),
-            "Service" => matches!(rest, Some("" | "-repl" | "-pooler" | "-pooler-repl")) || is_patronis,
-            "Endpoints" => matches!(rest, Some("" | "-repl")) || is_patronis,
+            "Service" => rest.is_some_and(|rest| is_role_suffix(rest) || is_pooler_suffix(rest)) || is_patronis,
+            "Endpoints" => rest.is_some_and(is_role_suffix) || is_patronis,
             "ConfigMap" => is_patronis,
-            "Deployment" => matches!(rest, Some("-pooler" | "-pooler-repl")),
+            "Deployment" => rest.is_some_and(is_pooler_suffix),
             "Pod" => rest.is_some_and(is_ordinal),
             "PersistentVolumeClaim" => {
                 let rest = name.strip_prefix("pgdata-").and_then(|name| name.strip_prefix(self.name.as_str()));
                 rest.is_some_and(is_ordinal)
             }
             "PodDisruptionBudget" => {
-                name == pdb_name(&self.pdb_name_format, &self.name)
-                    || name == format!("postgres-{}-critical-op-pdb", self.name)
+                name == pdb_name(&self.pdb_name_format, &self.name) || name == critical_operation_pdb_name(&self.name)
             }
-            "CronJob" => name == self.cron_job(),
-            "Secret" => matches!(rest, Some("-pooler-u" | "-pooler-repl-u")) || self.is_secret_name(name),
+            "CronJob" => name == cron_job_name(&self.logical_backup_job_prefix, &self.name),
+            "Secret" => {
+                let pooler = rest.and_then(|rest| rest.strip_suffix(USER_LIST_SUFFIX));
+                pooler.is_some_and(is_pooler_suffix) || self.is_secret_name(name)
+            }
             _ => false,
         }
-    }
-
-    fn cron_job(&self) -> String {
-        let mut name = format!("{}{}", self.logical_backup_job_prefix, self.name);
-        if name.len() > MAX_CRON_JOB {
-            name.truncate(name.floor_char_boundary(MAX_CRON_JOB));
-            name.truncate(name.trim_end_matches('-').len());
-        }
-        name
     }
 
     /// Whether a Secret's name is that of a role of this cluster. A role whose name begins with a namespace may be that of
@@ -196,18 +194,31 @@ impl Identity {
 /// The value of the label `application` that upstream gives to what is no database pod.
 fn component(kind: &str, name: &str) -> Option<&'static str> {
     match kind {
-        "CronJob" => Some("spilo-logical-backup"),
-        "Deployment" | "Service" => {
-            (name.ends_with("-pooler") || name.ends_with("-pooler-repl")).then_some("db-connection-pooler")
-        }
-        "Secret" => (name.starts_with("pooler") || is_user_list(name)).then_some("db-connection-pooler"),
+        "CronJob" => Some(BACKUP_APPLICATION),
+        "Deployment" | "Service" => is_pooler(name).then_some(POOLER_APPLICATION),
+        "Secret" => (name.starts_with("pooler") || is_user_list(name)).then_some(POOLER_APPLICATION),
         _ => None,
     }
 }
 
+/// Whether a name ends as that of a pooler.
+fn is_pooler(name: &str) -> bool {
+    name.strip_suffix(REPLICA_SUFFIX).unwrap_or(name).ends_with(POOLER_SUFFIX)
+}
+
 /// Whether a Secret's name ends as that of the list of users of a pooler.
 fn is_user_list(name: &str) -> bool {
-    name.ends_with("-pooler-u") || name.ends_with("-pooler-repl-u")
+    name.strip_suffix(USER_LIST_SUFFIX).is_some_and(is_pooler)
+}
+
+/// Whether this follows the cluster's name in the name of what leads to its leader or its replicas.
+fn is_role_suffix(rest: &str) -> bool {
+    rest.is_empty() || rest == REPLICA_SUFFIX
+}
+
+/// Whether this follows the cluster's name in the name of a pooler.
+fn is_pooler_suffix(rest: &str) -> bool {
+    rest.strip_prefix(POOLER_SUFFIX).is_some_and(is_role_suffix)
 }
 
 fn is_ordinal(rest: &str) -> bool {

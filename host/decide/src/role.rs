@@ -10,6 +10,7 @@ mod prepared_database;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pgloom_api::Finding;
+use pgloom_api::config::Config;
 use pgloom_api::postgresql::PreparedDatabase;
 
 use crate::credential::Password;
@@ -128,6 +129,8 @@ pub struct Sources {
     pub teams: Vec<Team>,
     /// The credentials that plugins asked for.
     pub credentials: Vec<CredentialRequest>,
+    /// Whether there may be roles that were not read: of a teams API, or of Secrets of infrastructure roles.
+    pub has_external_roles: bool,
 }
 
 /// What the operator configuration says about roles. The keys are named in each field's words.
@@ -155,20 +158,31 @@ pub struct Settings {
     pub cross_namespace_secrets: bool,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
+impl Settings {
+    /// Those of an operator configuration.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let set = |key: &str| config.list(key).into_iter().map(str::to_owned).collect();
+        let parameters = config.map("team_api_role_configuration").into_iter();
         Self {
-            superuser: "postgres".into(),
-            replication: "standby".into(),
-            protected: ["admin", "cron_admin"].map(String::from).into(),
-            team_admin: "admin".into(),
-            admin_for_users: true,
-            pam_role: "zalandos".into(),
-            team_superuser: false,
-            team_parameters: [("log_statement".into(), "all".into())].into(),
-            additional_owner_roles: BTreeSet::new(),
-            cross_namespace_secrets: false,
+            superuser: config.text("super_username").to_owned(),
+            replication: config.text("replication_username").to_owned(),
+            protected: set("protected_role_names"),
+            team_admin: config.text("team_admin_role").to_owned(),
+            admin_for_users: config.flag("enable_admin_role_for_users"),
+            pam_role: config.text("pam_role_name").to_owned(),
+            team_superuser: config.flag("enable_team_superuser"),
+            team_parameters: parameters.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            additional_owner_roles: set("additional_owner_roles"),
+            cross_namespace_secrets: config.flag("enable_cross_namespace_secret"),
         }
+    }
+}
+
+impl Default for Settings {
+    /// Those of the default configuration.
+    fn default() -> Self {
+        Self::of(&Config::defaults())
     }
 }
 

@@ -6,7 +6,6 @@ use pgloom_kit::{Action, ActionKind, Description, NoSettings, Plugin, Response, 
 mod config;
 mod spec;
 
-mod bootstrap;
 mod budget;
 mod env;
 mod instances;

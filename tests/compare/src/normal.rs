@@ -2,88 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pgloom_common::api_default::{self, Defaults};
 use pgloom_common::quantity::Quantity;
 use serde_json::{Map, Value, json};
-
-/// Defaults of the API server by kind: what stands at a place where its parent does and nothing is said. `[]` is every entry.
-const DEFAULTS: &[(&str, &[(&str, &str)])] = &[
-    (
-        "StatefulSet",
-        &[
-            ("spec.podManagementPolicy", "OrderedReady"),
-            ("spec.replicas", "1"),
-            ("spec.revisionHistoryLimit", "10"),
-            ("spec.updateStrategy.type", "RollingUpdate"),
-            ("spec.persistentVolumeClaimRetentionPolicy.whenDeleted", "Retain"),
-            ("spec.persistentVolumeClaimRetentionPolicy.whenScaled", "Retain"),
-            ("spec.volumeClaimTemplates[].apiVersion", "v1"),
-            ("spec.volumeClaimTemplates[].kind", "PersistentVolumeClaim"),
-            ("spec.volumeClaimTemplates[].spec.volumeMode", "Filesystem"),
-            ("spec.volumeClaimTemplates[].status", r#"{"phase": "Pending"}"#),
-        ],
-    ),
-    (
-        "Deployment",
-        &[
-            ("spec.progressDeadlineSeconds", "600"),
-            ("spec.replicas", "1"),
-            ("spec.revisionHistoryLimit", "10"),
-            (
-                "spec.strategy",
-                r#"{"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}, "type": "RollingUpdate"}"#,
-            ),
-        ],
-    ),
-    (
-        "CronJob",
-        &[
-            ("spec.concurrencyPolicy", "Allow"),
-            ("spec.failedJobsHistoryLimit", "1"),
-            ("spec.successfulJobsHistoryLimit", "3"),
-            ("spec.suspend", "false"),
-        ],
-    ),
-    (
-        "Service",
-        &[
-            ("spec.internalTrafficPolicy", "Cluster"),
-            ("spec.ports[].protocol", "TCP"),
-            ("spec.sessionAffinity", "None"),
-            ("spec.type", "ClusterIP"),
-        ],
-    ),
-    ("Secret", &[("type", "Opaque")]),
-    ("RoleBinding", &[("roleRef.apiGroup", "rbac.authorization.k8s.io")]),
-];
-
-/// Defaults of a pod's specification.
-const POD: &[(&str, &str)] = &[
-    ("dnsPolicy", "ClusterFirst"),
-    ("restartPolicy", "Always"),
-    ("schedulerName", "default-scheduler"),
-    ("terminationGracePeriodSeconds", "30"),
-    ("volumes[].configMap.defaultMode", "420"),
-    ("volumes[].downwardAPI.defaultMode", "420"),
-    ("volumes[].projected.defaultMode", "420"),
-    ("volumes[].secret.defaultMode", "420"),
-];
-
-/// Defaults of a container.
-const CONTAINER: &[(&str, &str)] = &[
-    ("env[].valueFrom.fieldRef.apiVersion", "v1"),
-    ("ports[].protocol", "TCP"),
-    ("terminationMessagePath", "/dev/termination-log"),
-    ("terminationMessagePolicy", "File"),
-];
-
-/// Defaults of a container's probe.
-const PROBE: &[(&str, &str)] = &[
-    ("failureThreshold", "3"),
-    ("httpGet.scheme", "HTTP"),
-    ("periodSeconds", "10"),
-    ("successThreshold", "1"),
-    ("timeoutSeconds", "1"),
-];
 
 /// What stands for a password.
 const HIDDEN: &str = "hidden";
@@ -91,9 +12,7 @@ const HIDDEN: &str = "hidden";
 /// Brings an object into the one form.
 pub fn object(mut object: Value) -> Value {
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
-    if let Some((_, defaults)) = DEFAULTS.iter().find(|(name, _)| *name == kind) {
-        fill_all(&mut object, defaults);
-    }
+    fill_all(&mut object, api_default::of_kind(&kind));
     if kind == "Service" {
         complete_service(&mut object["spec"]);
     }
@@ -126,7 +45,7 @@ fn complete_service(spec: &mut Value) {
 }
 
 fn complete_pod(pod: &mut Value) {
-    fill_all(pod, POD);
+    fill_all(pod, api_default::POD);
     if pod["serviceAccount"].is_null() {
         pod["serviceAccount"] = pod["serviceAccountName"].clone();
     }
@@ -138,10 +57,10 @@ fn complete_pod(pod: &mut Value) {
 }
 
 fn complete_container(container: &mut Value) {
-    fill_all(container, CONTAINER);
+    fill_all(container, api_default::CONTAINER);
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if container[probe].is_object() {
-            fill_all(&mut container[probe], PROBE);
+            fill_all(&mut container[probe], api_default::PROBE);
         }
     }
     if container["imagePullPolicy"].is_null() {
@@ -164,7 +83,7 @@ fn pull_policy(image: &str) -> &'static str {
     }
 }
 
-fn fill_all(value: &mut Value, defaults: &[(&str, &str)]) {
+fn fill_all(value: &mut Value, defaults: Defaults) {
     defaults.iter().for_each(|(path, default)| fill(value, path, default));
 }
 

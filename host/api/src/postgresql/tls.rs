@@ -1,5 +1,6 @@
 //! A certificate for client connections.
 
+use pgloom_common::tls;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -37,11 +38,12 @@ impl Tls {
     /// folders in which the Secrets are mounted.
     #[must_use]
     pub fn authority(&self) -> Option<Authority> {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let (secret, file) = (given(&Some(self.secret_name.clone()))?, given(&self.ca_file)?);
-        let (secret, folder) = given(&self.ca_secret_name).map_or((secret, "/tls/"), |other| (other, "/tlsca/"));
-        let key = if file.starts_with('/') { file.strip_prefix(folder)? } else { &file };
-        (!key.contains('/')).then(|| Authority { secret, key: key.to_owned() })
+        if self.secret_name.is_empty() {
+            return None;
+        }
+        let (secret, mount) = tls::authority(&self.secret_name, self.ca_secret_name.as_deref().unwrap_or_default());
+        let key = tls::key(mount, self.ca_file.as_deref()?)?;
+        Some(Authority { secret: secret.to_owned(), key: key.to_owned() })
     }
 }
 

@@ -112,22 +112,6 @@ fn maintenance_windows_have_an_effect_where_they_are_switched_on() {
 }
 
 #[test]
-fn an_owner_may_be_a_role_of_any_origin() {
-    let manifest = minimal_with(&yaml(
-        "{spec: {databases: {a: dbuser, b: postgres, c: bar_owner, d: bar_data_reader, e: admin}, preparedDatabases: {bar: {}}}}",
-    ));
-    let rules = Rules { other_roles: Some(["dbuser".to_owned()].into()), ..Rules::default() };
-    assert_eq!(said(validate(&manifest, &rules)), "");
-    let unread = Rules { other_roles: None, ..Rules::default() };
-    assert_eq!(said(validate(&manifest, &unread)), "");
-    let known = Rules { other_roles: Some(BTreeSet::new()), ..Rules::default() };
-    assert_eq!(
-        said(validate(&manifest, &known)),
-        "  error: spec.databases.a: the owner \"dbuser\" of database \"a\" is not defined; add dbuser to spec.users\n"
-    );
-}
-
-#[test]
 fn a_clone_to_a_point_in_time_takes_any_name_and_either_zone_form() {
     for timestamp in ["2017-12-19T12:40:33+01:00", "2017-12-19T12:40:33Z", "2017-12-19t12:40:33.5-08:00"] {
         let changes = json!({"spec": {"clone": {"cluster": "foo+bar", "uid": "x", "timestamp": timestamp}}});

@@ -15,7 +15,6 @@ use crate::transform::{MANAGER, PREDECESSOR};
 use pgloom_api::Finding;
 
 /// The API group of the manifests, with the separator of its version.
-const GROUP: &str = "acid.zalan.do/";
 
 /// The data of an existing Secret. Has no `Debug`: there are passwords in it.
 #[derive(Clone, Default, PartialEq)]
@@ -237,7 +236,7 @@ pub fn follow(wanted: &Wanted, existing: &ObjectMeta) -> Option<Write> {
 /// The owners that a Secret is to have, if they differ from those that it has. Those of others stay; an object has one
 /// controller at most.
 fn owners(wanted: Option<&Value>, existing: &[OwnerReference]) -> Option<Value> {
-    let is_cluster = |owner: &&OwnerReference| Kind::cluster().is(&owner.kind) && owner.api_version.starts_with(GROUP);
+    let is_cluster = |owner: &&OwnerReference| Kind::new(&*owner.api_version, &*owner.kind) == Kind::cluster();
     let is_wanted = |owner: &&OwnerReference| wanted.is_some_and(|wanted| wanted["uid"] == owner.uid);
     let others: Vec<_> = existing.iter().filter(|owner| !is_cluster(owner)).collect();
     let ours: Vec<_> = existing.iter().filter(is_cluster).collect();

@@ -2,12 +2,15 @@
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
+use pgloom_api::postgresql;
 use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
+use pgloom_decide::status::{Condition, with_times};
 use pgloom_decide::transform::MANAGER;
 use serde_json::{Value, json};
 use tracing::warn;
@@ -51,7 +54,7 @@ pub fn config_map(named: &Named, own: &str) -> Object {
 
 /// An OperatorConfiguration.
 pub fn configuration(named: &Named, own: &str) -> Object {
-    object(Kind::new("acid.zalan.do/v1", "OperatorConfiguration"), named, own)
+    object(Kind::new(postgresql::API_VERSION, "OperatorConfiguration"), named, own)
 }
 
 /// A Pipeline.
@@ -97,13 +100,12 @@ impl Object {
             None => ("True", "Loaded", "the pipeline is in use".to_owned()),
             Some(error) => ("False", "Rejected", error_chain(error)),
         };
-        let before = &document["status"]["conditions"][0];
-        let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string();
-        let since = if before["status"] == status { before["lastTransitionTime"].clone() } else { json!(now) };
-        let condition = json!({
-            "type": "Loaded", "status": status, "reason": reason, "message": message, "lastTransitionTime": since,
-            "observedGeneration": document["metadata"]["generation"],
-        });
+        let conditions = document.pointer("/status/conditions").cloned().unwrap_or_default();
+        let before: Vec<meta::Condition> = serde_json::from_value(conditions).unwrap_or_default();
+        let generation = document.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
+        let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default();
+        let condition = Condition { type_name: "Loaded".to_owned(), status, reason: reason.to_owned(), message };
+        let condition = with_times(&before, &condition, generation, &meta::Time(now));
         let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
         let patch = Patch::Merge(json!({"status": {"conditions": [condition]}}));
         self.api(client).patch_status(&self.name, &params, &patch).await.map(|_| ())
