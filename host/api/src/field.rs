@@ -20,7 +20,7 @@ pub fn entry(path: &str, index: usize) -> String {
     format!("{path}[{index}]")
 }
 
-/// A path as a linked list, which a recursive walk builds without allocating. It becomes text only for a finding.
+/// A path as a linked list, which a recursive walk builds without allocating. It is converted to text only for a finding.
 #[derive(Clone, Copy, Debug)]
 pub enum Place<'a> {
     /// Where the walk began.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Fields that the host may name where it does, and why.
+/// The fields that the host may name: file, field, reason.
 const ALLOWED: [(&str, &str, &str); 11] = [
     ("api/src/crd.rs", "postgresql", "the kind of the object"),
     ("api/src/validate/rules.rs", "standby", "the default of replication_username"),

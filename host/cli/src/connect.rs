@@ -55,7 +55,7 @@ async fn listen(arguments: Arguments) -> Result<()> {
     loop {
         match listener.accept().await {
             Ok((client, _)) => drop(tokio::spawn(serve(client, cluster.clone()))),
-            // Too many open files, for example: the connections that are open go on.
+            // For example, too many open files. Open connections continue.
             Err(error) => {
                 warn!("accepting a connection failed: {error}");
                 tokio::time::sleep(relay::TIMING.retry).await;

@@ -1,10 +1,10 @@
-//! What the API server and its controllers add to objects, as far as the host has to ignore it when it compares.
+//! Fields that the API server and its controllers add to objects and that the host ignores when it compares objects.
 //!
 //! `tests/compare` and the plugin kit have longer lists: they compare whole objects of two operators.
 
 use serde_json::Value;
 
-/// Where every container finds its service account's token.
+/// The mount path of the service account's token in every container.
 ///
 /// See [the ServiceAccount admission
 /// controller](https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#serviceaccount-admission-controller).
@@ -19,8 +19,8 @@ pub fn is_added_toleration(key: &str, effect: &str) -> bool {
     matches!(key, "node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable") && effect == "NoExecute"
 }
 
-/// Whether the API server fills a field in with this value where a structure is applied as a whole: in the templates of
-/// volume claims, in references to fields and in projected volumes.
+/// Whether this value is the API server's default of the field in a structure that is applied as a whole: claim templates,
+/// `fieldRef` and projected volumes.
 #[must_use]
 pub fn is_filled_in(field: &str, value: &Value) -> bool {
     match field {

@@ -1,4 +1,4 @@
-//! Field names of older releases, fields that are accepted but have no effect, and keys that are read in any case.
+//! Field names of older releases, fields without effect, and keys whose letters may have any case.
 //!
 //! The tables are part of the schema: the API server gets the rules of [`EXCLUSIVE`] as CEL, [`crate::validate`] reads all.
 

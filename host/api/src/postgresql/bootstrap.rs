@@ -1,4 +1,4 @@
-//! Where a cluster's data comes from.
+//! The source of a new cluster's data: `spec.clone` and `spec.standby`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -76,7 +76,7 @@ pub struct Standby {
     pub standby_primary_slot_name: Option<String>,
 }
 
-/// A text that is never shown.
+/// A string that is never shown: its `Debug` output is hidden.
 #[derive(std::clone::Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Credential(String);

@@ -1,4 +1,5 @@
-//! Settings of Patroni.
+//! Settings of Patroni, `spec.patroni`. See
+//! [Patroni's dynamic configuration](https://patroni.readthedocs.io/en/latest/dynamic_configuration.html).
 
 use std::collections::BTreeMap;
 
@@ -14,11 +15,11 @@ pub struct Patroni {
     /// The lines of `pg_hba.conf`, in place of all lines of the image. Default: those of the image. Example: `["hostssl all all 0.0.0.0/0 md5"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pg_hba: Vec<String>,
-    /// After how many seconds without a sign of life the leader has to be replaced. Default: `30`. Example: `30`.
+    /// The seconds after which the leader's lock expires unless the leader renews it. Default: `30`. Example: `30`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub ttl: Option<i32>,
-    /// How many seconds pass between two looks at the cluster's state. Default: `10`. Example: `10`.
+    /// The seconds between two runs of Patroni's loop. Default: `10`. Example: `10`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub loop_wait: Option<i32>,
@@ -30,7 +31,7 @@ pub struct Patroni {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub maximum_lag_on_failover: Option<i64>,
-    /// Replication slots that are kept whoever leads, and their settings. Default: none. Example: `permanent_physical_1: {type: physical}`.
+    /// Permanent replication slots and their settings; a switchover keeps them. Default: none. Example: `permanent_physical_1: {type: physical}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub slots: BTreeMap<String, BTreeMap<String, String>>,
     /// Whether a commit waits for a replica. Default: `false`. Example: `true`.

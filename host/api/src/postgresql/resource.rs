@@ -1,4 +1,4 @@
-//! Compute resources.
+//! Compute resources of a container: requests and limits.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

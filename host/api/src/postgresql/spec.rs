@@ -1,4 +1,5 @@
-//! What a user asks of a cluster.
+//! The `spec` of a `postgresql` object. The fields are those of
+//! [the Zalando operator](https://postgres-operator.readthedocs.io/en/latest/reference/cluster_manifest/).
 #![allow(clippy::duplicated_attributes, reason = "two columns of one type are no duplicates")]
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use super::{
     PreparedDatabase, Resources, Standby, Stream, Tls, Volume, alias, pattern,
 };
 
-/// What a user asks of a cluster. Names of older releases are accepted beside the current ones.
+/// The desired state of a cluster. Field names of older releases are accepted, too.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     crates(kube_core = "::kube_core"),
@@ -30,7 +31,7 @@ use super::{
     namespaced,
     status = "PostgresqlStatus",
     derive = "PartialEq",
-    doc = "A PostgreSQL cluster with high availability: its size, its roles and databases, and what runs beside it.",
+    doc = "A PostgreSQL cluster with high availability: its size, its roles and databases, and its poolers, sidecars and backups.",
     scale(
         spec_replicas_path = ".spec.numberOfInstances",
         status_replicas_path = ".status.numberOfInstances",
@@ -229,7 +230,7 @@ pub struct PostgresqlSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica_load_balancer: Option<bool>,
 
-    /// Addresses that load balancers let in. Default: none but `127.0.0.1/32`, which means nobody. Example: `[10.0.0.0/8]`.
+    /// The source addresses that load balancers accept. Default: `127.0.0.1/32`, which refuses every client. Example: `[10.0.0.0/8]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "ranges")]
     pub allowed_source_ranges: Vec<String>,
@@ -246,8 +247,8 @@ pub struct PostgresqlSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_ignoring_secret_rotation: Vec<String>,
 
-    /// When rolling updates may go on, in UTC: `HH:MM-HH:MM` every day or `Sat:HH:MM-Sat:HH:MM`. It counts where
-    /// `enable_maintenance_windows` of the operator configuration is on. Default: its `maintenance_windows`, else any time.
+    /// When rolling updates may continue, in UTC: `HH:MM-HH:MM` every day or `Sat:HH:MM-Sat:HH:MM`. It has an effect only if
+    /// `enable_maintenance_windows` of the operator configuration is true. Default: its `maintenance_windows`, else any time.
     /// Example: `["01:00-06:00", "Sat:00:00-04:00"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "windows")]
@@ -281,7 +282,7 @@ pub struct PostgresqlSpec {
     #[schemars(schema_with = "of_kubernetes::tolerations")]
     pub tolerations: Vec<Value>,
 
-    /// Containers that run beside PostgreSQL in every pod. Each gets the data directory at `/home/postgres/pgdata` and the
+    /// Additional containers of every database pod. Each gets the data directory at `/home/postgres/pgdata` and the
     /// variables `POD_NAME`, `POD_NAMESPACE`, `POSTGRES_USER` and `POSTGRES_PASSWORD`. Needs `enable_sidecars` of the
     /// operator configuration. Default: none. Example: `[{name: exporter, image: "quay.io/exporter:1"}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -342,7 +343,7 @@ pub struct PostgresqlSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub replica_service_annotations: BTreeMap<String, String>,
 
-    /// A certificate of your own for client connections. Default: one that the image makes for itself.
+    /// A certificate of your own for client connections. Default: one that the image generates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 

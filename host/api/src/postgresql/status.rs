@@ -47,7 +47,7 @@ pub struct PostgresqlStatus {
     pub actions: Vec<ActionStatus>,
 }
 
-/// The result of the last reconcile, with the words of the Zalando operator.
+/// The result of the last reconcile, with the names of the Zalando operator.
 ///
 /// See [`PostgresClusterStatus`](https://github.com/zalando/postgres-operator/blob/master/pkg/apis/acid.zalan.do/v1/const.go).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +134,7 @@ impl ClusterStatus {
         matches!(self, Self::CreateFailed | Self::UpdateFailed | Self::SyncFailed)
     }
 
-    /// The word in the status.
+    /// The name in the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -149,9 +149,9 @@ impl ClusterStatus {
         }
     }
 
-    /// The status of that word; [`Self::Unknown`] for any other word.
+    /// The status of that name; [`Self::Unknown`] for any other name.
     #[must_use]
-    pub fn from_word(word: &str) -> Self {
+    pub fn from_name(name: &str) -> Self {
         let all = [
             Self::Creating,
             Self::Updating,
@@ -161,7 +161,7 @@ impl ClusterStatus {
             Self::SyncFailed,
             Self::Invalid,
         ];
-        all.into_iter().find(|status| status.as_str() == word).unwrap_or_default()
+        all.into_iter().find(|status| status.as_str() == name).unwrap_or_default()
     }
 }
 
@@ -175,7 +175,7 @@ fn conditions(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::Schema::try_from(crate::schema::conditions()).unwrap_or_default()
 }
 
-/// A phase; an unknown one is pending, so that the action is looked after.
+/// A phase. An unknown one is read as `pending`, so that the action is executed.
 fn phase<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ActionPhase, D::Error> {
     let name = String::deserialize(deserializer)?;
     Ok(ActionPhase::from_name(&name).unwrap_or_default())
@@ -185,11 +185,11 @@ fn phase<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ActionPhase, D::E
 /// status, and the operator would report a cluster that runs as a new one.
 impl<'de> Deserialize<'de> for PostgresqlStatus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let word = |word: &str| ClusterStatus::from_word(word);
+        let status = |name: &str| ClusterStatus::from_name(name);
         Ok(match Value::deserialize(deserializer)? {
-            Value::String(text) => Self { cluster_status: word(&text), ..Self::default() },
+            Value::String(text) => Self { cluster_status: status(&text), ..Self::default() },
             Value::Object(mut fields) => Self {
-                cluster_status: word(&field::<String>(&mut fields, "PostgresClusterStatus").unwrap_or_default()),
+                cluster_status: status(&field::<String>(&mut fields, "PostgresClusterStatus").unwrap_or_default()),
                 observed_generation: field(&mut fields, "observedGeneration"),
                 conditions: list(&mut fields, "conditions"),
                 leader: field(&mut fields, "leader"),

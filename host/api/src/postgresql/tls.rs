@@ -1,4 +1,4 @@
-//! A certificate for client connections.
+//! A certificate for client connections: `spec.tls`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub struct Tls {
     pub ca_secret_name: Option<String>,
 }
 
-/// Where the certificate of an authority is kept: a Secret of the cluster's namespace, and a key of its data.
+/// The place of a certificate authority's certificate: a Secret in the cluster's namespace, and a key of its data.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Authority {
     /// The Secret's name.

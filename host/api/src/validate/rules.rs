@@ -1,13 +1,13 @@
-//! What the rules for a manifest depend on, beside the manifest.
+//! The parameters of the rules for manifests.
 
 use std::collections::BTreeSet;
 
-/// What the rules for a manifest depend on, beside the manifest.
+/// The parameters of the rules for manifests, from the operator configuration and the infrastructure roles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// `enable_team_id_clustername_prefix`: names start with the team and a hyphen.
     pub team_prefix: bool,
-    /// `enable_maintenance_windows`: windows are heeded.
+    /// `enable_maintenance_windows`: rolling updates wait for a window.
     pub maintenance_windows: bool,
     /// `super_username`.
     pub super_username: String,
@@ -15,7 +15,7 @@ pub struct Rules {
     pub replication_username: String,
     /// `protected_role_names`.
     pub protected_roles: BTreeSet<String>,
-    /// The infrastructure roles; nothing if there may be some that were not read, or if roles come from a teams API.
+    /// The infrastructure roles. `None` if they are not known completely, or if roles come from a teams API.
     pub other_roles: Option<BTreeSet<String>>,
 }
 

@@ -181,7 +181,7 @@ impl Gathering<'_> {
         true
     }
 
-    /// Puts a role in its place; of two with one name the later origin stays.
+    /// Adds a role; of two with the same name the one of the later origin is used.
     fn put(&mut self, role: Role, path: Option<String>) {
         let Some(known) = self.roles.get(&role.name) else {
             self.roles.insert(role.name.clone(), role);
