@@ -30,7 +30,7 @@ impl Kind {
         Self::new("acid.zalan.do/v1", "postgresql")
     }
 
-    /// Whether it is this kind of those of [`of_every_cluster`], by its `kind`.
+    /// Whether the `kind` is this one, without a look at the `apiVersion`: for the kinds of [`of_every_cluster`].
     pub fn is(&self, kind: &str) -> bool {
         &*self.kind == kind
     }

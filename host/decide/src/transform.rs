@@ -108,7 +108,7 @@ fn pod(object: &mut Value, whole: bool) {
     let node_name = fields.get("spec").and_then(|spec| spec.get("nodeName")).cloned();
     let status: PodStatus = fields.remove("status").and_then(|status| from_value(status).ok()).unwrap_or_default();
     let conditions: Vec<Value> = status.conditions.iter().flatten().filter_map(condition).collect();
-    // An init container that succeeded needs no further attention.
+    // Init containers end before the others start, so the end of one is not kept.
     let containers = status.container_statuses.iter().flatten();
     let not_running = containers.filter_map(|container| waiting(container).or_else(|| terminated(container)));
     let not_running: Vec<Value> =

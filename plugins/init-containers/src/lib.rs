@@ -6,7 +6,7 @@ use pgloom_kit::resources;
 use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, invalid, kind};
 use pgloom_kit::{operator_config, register, spec};
 
-/// The plugin: `initContainers` of the cluster's StatefulSet.
+/// The plugin: it adds `spec.initContainers` of the manifest to the pod template of the cluster's StatefulSet.
 pub struct InitContainers;
 
 type Request = pgloom_kit::Request<InitContainers>;

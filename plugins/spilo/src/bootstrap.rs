@@ -1,5 +1,5 @@
-//! The variables that the clone and the standby plugin set for the sections `clone` and `standby`. Those of the
-//! platform's Secret and ConfigMap with the same names are left out, because the manifest wins.
+//! The names of the variables that the clone and the standby plugin set. Variables with these names in the platform's Secret
+//! and ConfigMap are left out, because the manifest is preferred.
 
 use pgloom_kit::Value;
 use pgloom_kit::json::is_set;

@@ -11,7 +11,7 @@ mod target;
 
 use target::{Spec, Target};
 
-/// The plugin: actions for each member, and the condition `VolumeResized`.
+/// The plugin: it requests actions for the volume of each member, and sets the condition `VolumeResized`.
 pub struct VolumeResize;
 
 type Request = pgloom_kit::Request<VolumeResize>;

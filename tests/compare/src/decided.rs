@@ -1,4 +1,4 @@
-//! What pgloom decides for a recorded case: the shipped pipeline and the operator's own `decide`.
+//! pgloom's decision for a recorded case, by the shipped pipeline and the operator's own `decide`.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Checks objects against the types of the Kubernetes API: in a partial object, a misspelt field would be applied by no
-//! one and reported by no one until the API server refuses it.
+//! Checks objects against the types of the Kubernetes API. Without this check a misspelt field of a partial object would be
+//! noticed only when the API server refuses it.
 
 use std::cell::RefCell;
 
