@@ -1,4 +1,4 @@
-//! Development tasks that are more than a shell line: `cargo xtask --help`.
+//! Development tasks: `cargo xtask --help`.
 
 use std::path::PathBuf;
 
