@@ -12,7 +12,8 @@ const NANO_DIGITS: i32 = 9;
 
 /// An amount such as `100m`, `1.5Gi` or `1e9`.
 ///
-/// Two quantities are equal if their values are: `1G`, `1e9` and `1000M` are one amount. The text stays what the user wrote.
+/// Two quantities are equal if their values are: `1G`, `1e9` and `1000M` are one amount. The text stays what the user
+/// wrote.
 #[derive(Clone, Debug)]
 pub struct Quantity {
     text: String,
@@ -54,8 +55,9 @@ enum Scale {
 }
 
 impl Quantity {
-    /// Reads a quantity as the Kubernetes API does: a signed decimal number with one of the suffixes `n u m k M G T P E`,
-    /// `Ki Mi Gi Ti Pi Ei`, or an exponent as in `1e9`. What is finer than a billionth is rounded up.
+    /// Reads a quantity as the Kubernetes API does: a signed decimal number with one of the suffixes
+    /// `n u m k M G T P E`, `Ki Mi Gi Ti Pi Ei`, or an exponent as in `1e9`. What is finer than a billionth is rounded
+    /// up.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let fail = |reason| Error { text: text.to_owned(), reason };
         if text.is_empty() {
@@ -77,7 +79,8 @@ impl Quantity {
         Ok(Self { text: text.to_owned(), nano: if negative { -magnitude } else { magnitude }, format })
     }
 
-    /// A quantity of `units` bytes or cores, written with the largest binary suffix that is exact: 1073741824 gives `1Gi`.
+    /// A quantity of `units` bytes or cores, written with the largest binary suffix that is exact: 1073741824 gives
+    /// `1Gi`.
     #[must_use]
     pub fn binary(units: i64) -> Self {
         Self::of(i128::from(units) * NANO, Format::Binary)
@@ -113,7 +116,8 @@ impl Quantity {
         self.nano < 0
     }
 
-    /// The text that the Kubernetes API stores: `1024Mi` becomes `1Gi`, `1000m` becomes `1`, `0.7Gi` becomes `751619276800m`.
+    /// The text that the Kubernetes API stores: `1024Mi` becomes `1Gi`, `1000m` becomes `1`, `0.7Gi` becomes
+    /// `751619276800m`.
     #[must_use]
     pub fn canonical(&self) -> String {
         if self.nano == 0 {

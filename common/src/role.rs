@@ -166,8 +166,8 @@ fn is_word(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Whether a text may be the name of a role in a manifest: parts joined by dots, each of `a-z`, `0-9`, `-` and `_`, with a
-/// letter or digit first and last.
+/// Whether a text may be the name of a role in a manifest: parts joined by dots, each of `a-z`, `0-9`, `-` and `_`,
+/// with a letter or digit first and last.
 #[must_use]
 pub fn is_username(text: &str) -> bool {
     let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -179,8 +179,8 @@ pub fn is_username(text: &str) -> bool {
     })
 }
 
-/// Whether a text may be the name of a database or a schema in a manifest: a letter or underscore, then letters, digits and
-/// underscores.
+/// Whether a text may be the name of a database or a schema in a manifest: a letter or underscore, then letters, digits
+/// and underscores.
 #[must_use]
 pub fn is_identifier(text: &str) -> bool {
     let bytes = text.as_bytes();

@@ -27,8 +27,8 @@ use crate::validate::window::MaintenanceWindow;
 
 /// The operator configuration: every key with its value, defaults filled in.
 ///
-/// In JSON a value is what its [`ValueType`] says: a flag, a number, a text (durations and amounts too), a list or a map; an
-/// optional number that is not given is null.
+/// In JSON a value is what its [`ValueType`] says: a flag, a number, a text (durations and amounts too), a list or a
+/// map; an optional number that is not given is null.
 #[derive(Clone, PartialEq)]
 pub struct Config {
     values: Value,
@@ -127,7 +127,8 @@ impl Config {
         reading.finish()
     }
 
-    /// All values as one flat object. It holds credentials: replace them with [`crate::placeholder`] before plugins see it.
+    /// All values as one flat object. It holds credentials: replace them with [`crate::placeholder`] before plugins see
+    /// it.
     #[must_use]
     pub fn values(&self) -> &Value {
         &self.values
@@ -170,8 +171,8 @@ impl Config {
         duration::parse(self.text(key)).unwrap_or_default()
     }
 
-    /// The namespace and the name of the object that a key refers to; the namespace is `own` if the value has none. `None` if
-    /// the key is empty.
+    /// The namespace and the name of the object that a key refers to; the namespace is `own` if the value has none.
+    /// `None` if the key is empty.
     #[must_use]
     pub fn reference(&self, key: &str, own: &str) -> Option<(String, String)> {
         grammar::reference(self.text(key))

@@ -37,7 +37,8 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
-    /// The fields below `path` whose description is incomplete. The types of Kubernetes only refer to `kubectl explain`.
+    /// The fields below `path` whose description is incomplete. The types of Kubernetes only refer to
+    /// `kubectl explain`.
     fn unexplained(schema: &Value, path: &str, found: &mut Vec<String>) {
         let required = |name: &str| schema["required"].as_array().is_some_and(|list| list.iter().any(|it| it == name));
         for (name, field) in schema["properties"].as_object().into_iter().flatten() {

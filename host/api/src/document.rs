@@ -1,8 +1,8 @@
 //! Reads files of one or more YAML or JSON documents into JSON values.
 //!
-//! Why not `serde_yaml_ng::Value`: its conversion to JSON hides what Kubernetes refuses. A key such as `1` becomes a string
-//! and `.nan` becomes null, and at that time line and column are no longer known. A visitor gets each key and value while
-//! the parser still knows line and column. Unknown fields are checked by the schema.
+//! Why not `serde_yaml_ng::Value`: its conversion to JSON hides what Kubernetes refuses. A key such as `1` becomes a
+//! string and `.nan` becomes null, and at that time line and column are no longer known. A visitor gets each key and
+//! value while the parser still knows line and column. Unknown fields are checked by the schema.
 
 use std::fmt;
 

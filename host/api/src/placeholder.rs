@@ -127,8 +127,8 @@ fn check_at(value: &Value, place: &Place<'_>, credentials: &Credentials) -> Resu
 
 /// The first field, name or text, that holds a placeholder.
 ///
-/// Every object that a user can write has to be checked: by writing a placeholder, a user could make the operator fill in a
-/// credential that the user must not see.
+/// Every object that a user can write has to be checked: by writing a placeholder, a user could make the operator fill
+/// in a credential that the user must not see.
 #[must_use]
 pub fn forged(value: &Value) -> Option<String> {
     forged_at(value, &Place::Start(""))

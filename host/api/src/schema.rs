@@ -1,4 +1,5 @@
-//! Schemas in the form of a CustomResourceDefinition, and the check of documents against them, as the API server does it.
+//! Schemas in the form of a CustomResourceDefinition, and the check of documents against them, as the API server does
+//! it.
 
 mod check;
 mod finish;

@@ -1,7 +1,7 @@
 //! Checks a manifest against the rules of the host: schema, identity, roles and databases, aliases.
 //!
-//! What a feature requires of its fields is a rule of the feature's plugin. Every finding is reported, not only the first.
-//! All later code reads a [`Validated`] manifest, never the raw one.
+//! What a feature requires of its fields is a rule of the feature's plugin. Every finding is reported, not only the
+//! first. All later code reads a [`Validated`] manifest, never the raw one.
 
 mod alias;
 mod database;
@@ -69,8 +69,8 @@ impl Validated {
         &self.cluster
     }
 
-    /// The object for plugins: `apiVersion`, `kind`, `metadata` (name, namespace, uid, labels, annotations) and `spec` as
-    /// written, without nulls. It holds credentials: [`crate::placeholder`] takes them out.
+    /// The object for plugins: `apiVersion`, `kind`, `metadata` (name, namespace, uid, labels, annotations) and `spec`
+    /// as written, without nulls. It holds credentials: [`crate::placeholder`] takes them out.
     #[must_use]
     pub fn object(&self) -> &Value {
         &self.object

@@ -1,7 +1,7 @@
 //! The schema and the rules of the `postgresql` definition, as a real API server applies them to the bad manifests.
 //!
-//! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster to run against; without it each test prints that it is skipped.
-//! The server's messages are in `golden/validate/server.txt`; `UPDATE=1` rewrites them.
+//! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster to run against; without it each test prints that it is
+//! skipped. The server's messages are in `golden/validate/server.txt`; `UPDATE=1` rewrites them.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on says so")]
 

@@ -1,7 +1,8 @@
 //! `pgloom connect`: a local port that leads to the current leader of a cluster, through the API server.
 //!
-//! `kubectl port-forward` is bound to one pod and ends with the first connection that breaks. Here each connection gets a
-//! port-forward of its own, to the pod that leads when the connection is opened, so that the port also works after a failover.
+//! `kubectl port-forward` is bound to one pod and ends with the first connection that breaks. Here each connection gets
+//! a port-forward of its own, to the pod that leads when the connection is opened, so that the port also works after a
+//! failover.
 
 mod leader;
 mod relay;

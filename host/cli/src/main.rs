@@ -12,7 +12,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// mimalloc returns unused memory to the system. musl's allocator is slower and fragments in a process that runs for weeks.
+/// mimalloc returns unused memory to the system. musl's allocator is slower and fragments in a process that runs for
+/// weeks.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,4 +1,5 @@
-//! `pgloom render`: its output; invalid input gives exit code 1, an empty standard output, and a message with place and remedy.
+//! `pgloom render`: its output; invalid input gives exit code 1, an empty standard output, and a message with place and
+//! remedy.
 #![cfg(test)]
 
 use std::path::{Path, PathBuf};

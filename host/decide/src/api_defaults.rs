@@ -19,8 +19,8 @@ pub fn is_added_toleration(key: &str, effect: &str) -> bool {
     matches!(key, "node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable") && effect == "NoExecute"
 }
 
-/// Whether this value is the API server's default of the field in a structure that is applied as a whole: claim templates,
-/// `fieldRef` and projected volumes.
+/// Whether this value is the API server's default of the field in a structure that is applied as a whole: claim
+/// templates, `fieldRef` and projected volumes.
 #[must_use]
 pub fn is_filled_in(field: &str, value: &Value) -> bool {
     match field {

@@ -1,11 +1,11 @@
 //! Credentials: the Secrets that a cluster needs, and the writes that create or change them.
 //!
-//! A password is generated once and never overwritten. The exception is an infrastructure role, whose password follows the
-//! operator-wide Secret. Planning is pure; the source of random passwords is a parameter.
+//! A password is generated once and never overwritten. The exception is an infrastructure role, whose password follows
+//! the operator-wide Secret. Planning is pure; the source of random passwords is a parameter.
 //!
-//! A Secret is **created** by a plain create, not by a server-side apply: a later apply of labels, which must not contain the
-//! data, would otherwise remove the data. Labels, annotations and the owner of an existing Secret are changed by a patch of
-//! these fields alone ([`follow`]).
+//! A Secret is **created** by a plain create, not by a server-side apply: a later apply of labels, which must not
+//! contain the data, would otherwise remove the data. Labels, annotations and the owner of an existing Secret are
+//! changed by a patch of these fields alone ([`follow`]).
 
 mod password;
 mod plan;
@@ -127,8 +127,8 @@ impl Wanted {
     }
 }
 
-/// The Secrets that a cluster needs: those of its roles by name, then the user lists. Of two with the same name the first
-/// one is used.
+/// The Secrets that a cluster needs: those of its roles by name, then the user lists. Of two with the same name the
+/// first one is used.
 #[must_use]
 pub fn wanted(roles: &Roles, user_lists: &[UserListRequest], naming: &Naming) -> (Vec<Wanted>, Vec<Finding>) {
     let of_roles = roles.roles.values().filter_map(|role| of_role(role, naming));

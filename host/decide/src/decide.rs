@@ -77,7 +77,8 @@ impl Plan {
     }
 }
 
-/// Decides the desired state of one cluster. `manifest` is the `postgresql` object, `config` the operator configuration.
+/// Decides the desired state of one cluster. `manifest` is the `postgresql` object, `config` the operator
+/// configuration.
 ///
 /// # Errors
 /// If the manifest or the configuration cannot be used, or a step with `onFailure: hold` fails.

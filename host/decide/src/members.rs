@@ -126,8 +126,9 @@ fn status_of(member: &Member, patroni: Option<&Cluster>) -> MemberStatus {
     }
 }
 
-/// A lag in bytes, rounded down to 0 or to 16 MiB times a power of 16. The exact lag differs at every reconcile, and each
-/// difference would be a write of the status; the rounded one changes only when a replica falls behind or catches up.
+/// A lag in bytes, rounded down to 0 or to 16 MiB times a power of 16. The exact lag differs at every reconcile, and
+/// each difference would be a write of the status; the rounded one changes only when a replica falls behind or catches
+/// up.
 fn shown_lag(bytes: u64) -> u64 {
     let mut step = LAG_STEP;
     if bytes < step {

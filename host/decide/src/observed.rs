@@ -40,8 +40,8 @@ impl Observed {
         Self { objects: transformed.collect(), ..Self::default() }
     }
 
-    /// The input for one cluster from files of existing objects: those with the cluster's labels, those that steps name for
-    /// its manifest, and the infrastructure roles. `own` is the operator's namespace.
+    /// The input for one cluster from files of existing objects: those with the cluster's labels, those that steps name
+    /// for its manifest, and the infrastructure roles. `own` is the operator's namespace.
     pub fn in_files(existing: &[Value], manifest: &Value, config: &Config, pipeline: &Pipeline, own: &str) -> Self {
         let cluster = ObjectKey::of(manifest);
         let label = config.text("cluster_name_label");
@@ -77,7 +77,8 @@ impl Observed {
         }
     }
 
-    /// Reads the infrastructure roles from existing objects, for `pgloom render` and tests; `own` is the operator's namespace.
+    /// Reads the infrastructure roles from existing objects, for `pgloom render` and tests; `own` is the operator's
+    /// namespace.
     pub fn read_infrastructure(&mut self, config: &Config, own: &str, existing: &[Value]) {
         let source = |definition: Definition| {
             let (namespace, name) = definition.secret.split_once('/').unwrap_or((own, &definition.secret));

@@ -1,8 +1,8 @@
-//! The cluster that an object belongs to: the mark on objects that this operator creates, and the rule for objects that the
-//! Zalando operator and Patroni create.
+//! The cluster that an object belongs to: the mark on objects that this operator creates, and the rule for objects that
+//! the Zalando operator and Patroni create.
 //!
-//! A label is no proof: any object may have `cluster-name`, for example to name the database that an application uses. So
-//! no object is written, pruned or deleted because of that label alone.
+//! A label is no proof: any object may have `cluster-name`, for example to name the database that an application uses.
+//! So no object is written, pruned or deleted because of that label alone.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +18,12 @@ pub const MARK: &str = "pgloom.dev/cluster-uid";
 /// The annotation of a marked object in another namespace than the manifest: the manifest's namespace.
 pub const HOME: &str = "pgloom.dev/cluster-namespace";
 
-/// The annotation of a manifest with the kinds, other than those of [`of_every_cluster`], of which objects were created for
-/// it: separated by commas, each as in `networking.k8s.io/v1/NetworkPolicy`.
+/// The annotation of a manifest with the kinds, other than those of [`of_every_cluster`], of which objects were created
+/// for it: separated by commas, each as in `networking.k8s.io/v1/NetworkPolicy`.
 pub const KINDS: &str = "pgloom.dev/kinds";
 
-/// The suffixes of the names of Patroni's objects, after the cluster's name: Endpoints, the Service of the Endpoints, or
-/// ConfigMaps. The leader's lock of a cluster without ConfigMaps is in the Endpoints without a suffix.
+/// The suffixes of the names of Patroni's objects, after the cluster's name: Endpoints, the Service of the Endpoints,
+/// or ConfigMaps. The leader's lock of a cluster without ConfigMaps is in the Endpoints without a suffix.
 ///
 /// See [Patroni's objects](https://patroni.readthedocs.io/en/latest/kubernetes.html).
 pub const PATRONI: [&str; 4] = ["-config", "-failover", "-sync", "-leader"];
@@ -36,7 +36,8 @@ const MAX_CRON_JOB: usize = 52;
 pub enum Origin {
     /// It has this cluster's mark.
     Marked,
-    /// It has no mark, but the labels and the name of an object that the Zalando operator or Patroni creates for this cluster.
+    /// It has no mark, but the labels and the name of an object that the Zalando operator or Patroni creates for this
+    /// cluster.
     Upstream,
     /// It has the mark of an earlier manifest of the same namespace and name, as after a restore from a backup.
     Former,
@@ -89,8 +90,8 @@ impl Identity {
         }
     }
 
-    /// Adds the mark to an object that will be written. Pod templates and claim templates get none: the mark must not restart
-    /// a pod.
+    /// Adds the mark to an object that will be written. Pod templates and claim templates get none: the mark must not
+    /// restart a pod.
     pub fn mark(&self, object: &mut Value) {
         if self.uid.is_empty() || !object["metadata"].is_object() {
             return;
@@ -134,7 +135,8 @@ impl Identity {
         label(object, &self.name_label) == Some(&self.name)
     }
 
-    /// Whether an object without a mark has the labels and the name of an object that the Zalando operator or Patroni creates.
+    /// Whether an object without a mark has the labels and the name of an object that the Zalando operator or Patroni
+    /// creates.
     fn is_upstream(&self, object: &Value) -> bool {
         let ObjectKey { kind, namespace, name, .. } = ObjectKey::of(object);
         let is_labelled = |(key, value): (&String, &String)| {
@@ -182,8 +184,8 @@ impl Identity {
         name
     }
 
-    /// Whether a Secret's name is that of a role of this cluster. A role whose name begins with a namespace may be that of
-    /// a cluster of the same name in another namespace.
+    /// Whether a Secret's name is that of a role of this cluster. A role whose name begins with a namespace may be that
+    /// of a cluster of the same name in another namespace.
     fn is_secret_name(&self, name: &str) -> bool {
         const ANY: &str = "\u{1}";
         let shape = secret_name(&self.secret_name_template, ANY, &self.name, &self.team).to_lowercase();

@@ -24,8 +24,8 @@ const CACHE_CAPACITY: usize = 64;
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// The hash of the manifest and of the observed input that [`decide`](crate::decide) reads. [`Observed::last`] is left
-    /// out: it is used only if a step fails, and such a plan is not kept.
+    /// The hash of the manifest and of the observed input that [`decide`](crate::decide) reads. [`Observed::last`] is
+    /// left out: it is used only if a step fails, and such a plan is not kept.
     pub fn of(manifest: &Value, observed: &Observed) -> Self {
         let mut digest = Sha::default();
         for field in ["apiVersion", "kind", "spec"] {
@@ -48,9 +48,9 @@ impl Key {
     }
 }
 
-/// SHA-256 as a [`Hasher`]. A collision would apply the plan of another manifest, so the author of a manifest must not be
-/// able to find one: SipHash with its 64 bits and a known key is not enough. `Hash` writes a few bytes at a time, which is
-/// slow with SHA-256, so the bytes are buffered.
+/// SHA-256 as a [`Hasher`]. A collision would apply the plan of another manifest, so the author of a manifest must not
+/// be able to find one: SipHash with its 64 bits and a known key is not enough. `Hash` writes a few bytes at a time,
+/// which is slow with SHA-256, so the bytes are buffered.
 struct Sha {
     digest: Sha256,
     gathered: [u8; Self::BLOCK],

@@ -1,5 +1,5 @@
-//! The part of an existing object that the host keeps: only what a decision depends on, so that a thousand clusters fit into
-//! memory.
+//! The part of an existing object that the host keeps: only what a decision depends on, so that a thousand clusters fit
+//! into memory.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
 use serde_json::{Map, Value, from_value, json};
@@ -11,7 +11,8 @@ use crate::ownership::MARK;
 /// The operator's field manager.
 pub const MANAGER: &str = "pgloom";
 
-/// The field manager of the Zalando operator. This operator takes over the fields that it wrote and the pipeline states.
+/// The field manager of the Zalando operator. This operator takes over the fields that it wrote and the pipeline
+/// states.
 pub const PREDECESSOR: &str = "postgres-operator";
 
 /// The annotation in which `kubectl apply` repeats the whole object.
@@ -95,8 +96,9 @@ fn drop_annotation(metadata: &mut Map<String, Value>, name: &str) {
     }
 }
 
-/// Drops the annotation `status`, into which Patroni writes its WAL position every few seconds, and keeps the fields that
-/// decisions need: node, address, readiness, and the reasons why the pod is not scheduled or a container does not run.
+/// Drops the annotation `status`, into which Patroni writes its WAL position every few seconds, and keeps the fields
+/// that decisions need: node, address, readiness, and the reasons why the pod is not scheduled or a container does not
+/// run.
 fn pod(object: &mut Value, whole: bool) {
     let Some(fields) = object.as_object_mut() else { return };
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -147,8 +149,8 @@ fn waiting(container: &ContainerStatus) -> Option<Value> {
     Some(json!({"name": container.name, "state": {"waiting": {"reason": reason}}}))
 }
 
-/// The leader renews its lock in the annotations every few seconds. Only the annotations with the lock's holder and with
-/// the mark of the cluster are kept.
+/// The leader renews its lock in the annotations every few seconds. Only the annotations with the lock's holder and
+/// with the mark of the cluster are kept.
 fn endpoints(object: &mut Value) {
     if let Some(object) = object.as_object_mut() {
         object.remove("subsets");

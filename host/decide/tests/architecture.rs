@@ -1,5 +1,5 @@
-//! The structure of the host is as in ARCHITECTURE.md and in the operator's lib.rs: the code map is complete, no room of the
-//! operator uses one above it, and `decide` depends on no client, clock or random number.
+//! The structure of the host is as in ARCHITECTURE.md and in the operator's lib.rs: the code map is complete, no room
+//! of the operator uses one above it, and `decide` depends on no client, clock or random number.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::BTreeSet;
@@ -31,7 +31,8 @@ fn modules(folder: &str) -> BTreeSet<String> {
     entries.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).filter(|name| name != "lib").collect()
 }
 
-/// The modules that ARCHITECTURE.md's code map names in the row of a crate: every `name` or `{name,name}` in backquotes.
+/// The modules that ARCHITECTURE.md's code map names in the row of a crate: every `name` or `{name,name}` in
+/// backquotes.
 fn mapped(map: &str, folder: &str) -> BTreeSet<String> {
     let row = map.lines().find(|line| line.starts_with(&format!("| `{folder}` |"))).unwrap();
     let concepts = row.splitn(3, '|').nth(2).unwrap();
@@ -90,8 +91,8 @@ fn first_names(list: &str) -> Vec<String> {
     names
 }
 
-/// The uses of a room that is not below the user, as sentences. `sources` are rooms with their source texts. Without such a
-/// use there is no cycle.
+/// The uses of a room that is not below the user, as sentences. `sources` are rooms with their source texts. Without
+/// such a use there is no cycle.
 fn upward_arrows(order: &[String], sources: &[(String, String)]) -> Vec<String> {
     let rank = |room: &str| order.iter().position(|ordered| ordered == room);
     let mut faults = Vec::new();

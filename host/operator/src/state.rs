@@ -1,7 +1,7 @@
 //! The state of each cluster that the operator keeps in memory between reconciles.
 //!
-//! All of it may be lost, as at a restart of the operator. Then some objects are read or written and some events published
-//! once more than necessary.
+//! All of it may be lost, as at a restart of the operator. Then some objects are read or written and some events
+//! published once more than necessary.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -84,7 +84,8 @@ pub struct Memory {
     pub deleting: bool,
     /// Whether the event of the begin of a rolling update was published, and that of its end was not yet.
     pub rolling: bool,
-    /// By uid, pods of another revision whose template is equal to the current one, with the revision of the current one.
+    /// By uid, pods of another revision whose template is equal to the current one, with the revision of the current
+    /// one.
     pub same_template: HashMap<String, String>,
     /// The `PostgresClusterStatus` under which the cluster is counted in the metrics.
     pub counted: Option<String>,

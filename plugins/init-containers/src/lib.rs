@@ -76,8 +76,8 @@ fn switched_off(request: &Request, path: &str) -> Result<Response> {
     Err(invalid(path, message, remedy))
 }
 
-/// A container needs a name that no other one has, and an image; its resources have to be consistent. The API server checks
-/// the other fields.
+/// A container needs a name that no other one has, and an image; its resources have to be consistent. The API server
+/// checks the other fields.
 fn check(path: &str, containers: &[Value]) -> Result<()> {
     for (index, container) in containers.iter().enumerate() {
         let path = format!("{path}[{index}]");

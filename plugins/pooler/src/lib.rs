@@ -18,7 +18,8 @@ use section::Pooler;
 use spec::Spec;
 use target::Target;
 
-/// The plugin: it creates a Deployment and a Service for each pooler, and requests the role that PgBouncer logs in as. See
+/// The plugin: it creates a Deployment and a Service for each pooler, and requests the role that PgBouncer logs in as.
+/// See
 /// [connection poolers](https://postgres-operator.readthedocs.io/en/latest/user/#connection-pooler).
 pub struct ConnectionPooler;
 

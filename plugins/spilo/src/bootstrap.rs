@@ -1,5 +1,5 @@
-//! The names of the variables that the clone and the standby plugin set. Variables with these names in the platform's Secret
-//! and ConfigMap are left out, because the manifest is preferred.
+//! The names of the variables that the clone and the standby plugin set. Variables with these names in the platform's
+//! Secret and ConfigMap are left out, because the manifest is preferred.
 
 use pgloom_kit::Value;
 use pgloom_kit::json::is_set;

@@ -65,8 +65,8 @@ pub fn labels(labels: &Map) -> String {
     escaped(written(map(labels.clone())))
 }
 
-/// JSON as [Go writes it](https://pkg.go.dev/encoding/json#HTMLEscape), in which `<`, `>` and `&` are escaped. Another text
-/// would restart the database.
+/// JSON as [Go writes it](https://pkg.go.dev/encoding/json#HTMLEscape), in which `<`, `>` and `&` are escaped. Another
+/// text would restart the database.
 fn escaped(text: String) -> String {
     if !text.contains(['&', '<', '>', '\u{2028}', '\u{2029}']) {
         return text;

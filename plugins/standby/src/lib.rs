@@ -9,8 +9,8 @@ mod source;
 
 use source::Source;
 
-/// The plugin: it adds the variables of a standby to the database's container, sets the condition `Standby`, and requests the
-/// action `promote`. See
+/// The plugin: it adds the variables of a standby to the database's container, sets the condition `Standby`, and
+/// requests the action `promote`. See
 /// [standby clusters](https://postgres-operator.readthedocs.io/en/latest/user/#setting-up-a-standby-cluster).
 pub struct Standby;
 

@@ -6,8 +6,8 @@ use pgloom_kit::tls::Files;
 use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, Warnings, bootstrap, kind};
 use pgloom_kit::{operator_config, register, spec, tls};
 
-/// The plugin: it mounts the Secrets of `spec.tls` in the database's container and sets the variables with the paths of the
-/// files.
+/// The plugin: it mounts the Secrets of `spec.tls` in the database's container and sets the variables with the paths of
+/// the files.
 pub struct Tls;
 
 type Request = pgloom_kit::Request<Tls>;

@@ -1,4 +1,5 @@
-//! A recorded case: a manifest, its configuration, the objects that existed before, and those that the Zalando operator created.
+//! A recorded case: a manifest, its configuration, the objects that existed before, and those that the Zalando operator
+//! created.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-/// The environment variable with the folder of the recorded cases: a folder for each release, in it a folder for each case.
+/// The environment variable with the folder of the recorded cases: a folder for each release, in it a folder for each
+/// case.
 pub const FOLDER: &str = "PGLOOM_UPSTREAM";
 
 /// The placeholder for the uid of the `postgresql` object in recorded strings.
@@ -23,8 +25,8 @@ pub struct Case {
     pub manifest: Value,
     /// The operator configuration, in either form.
     pub config: Value,
-    /// The objects that existed before. An object without a namespace is in `default`, where the operator ran, and in the case's
-    /// namespace, too.
+    /// The objects that existed before. An object without a namespace is in `default`, where the operator ran, and in
+    /// the case's namespace, too.
     pub prerequisites: Vec<Value>,
     /// The objects that the operator created, in their last state.
     pub made: Vec<Value>,
@@ -88,8 +90,8 @@ fn stored(mut object: Value) -> Value {
     object
 }
 
-/// The last body of every object that was created; the `postgresql` itself is the user's. A body may leave its namespace to
-/// the request.
+/// The last body of every object that was created; the `postgresql` itself is the user's. A body may leave its
+/// namespace to the request.
 fn made(writes: &[Value], namespace: &Value) -> Vec<Value> {
     let mut made: Vec<Value> = Vec::new();
     for write in writes {

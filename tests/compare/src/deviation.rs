@@ -14,7 +14,8 @@ pub struct Deviation {
     pub case: String,
     /// The pattern of the objects, as `Kind/name`.
     pub object: String,
-    /// The pattern of the fields, as in `spec.template.spec.containers[postgres].image`; empty for the object as a whole.
+    /// The pattern of the fields, as in `spec.template.spec.containers[postgres].image`; empty for the object as a
+    /// whole.
     #[serde(default)]
     pub field: String,
     /// The reason: a sentence.

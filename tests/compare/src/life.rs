@@ -58,7 +58,8 @@ pub fn read(release: &Path) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// The accepted writes: whole objects of `create` and `update`, and a patch of a StatefulSet, which has its whole `spec`.
+/// The accepted writes: whole objects of `create` and `update`, and a patch of a StatefulSet, which has its whole
+/// `spec`.
 fn made(writes: &[Value]) -> Vec<Value> {
     let mut made: Vec<Value> = Vec::new();
     for write in writes.iter().filter(|write| write["code"].as_u64().is_some_and(|code| code < 300)) {

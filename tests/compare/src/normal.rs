@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use pgloom_common::quantity::Quantity;
 use serde_json::{Map, Value, json};
 
-/// Defaults of the API server by kind: a path and the value that a missing field gets if its parent exists. `[]` is every entry.
+/// Defaults of the API server by kind: a path and the value that a missing field gets if its parent exists. `[]` is
+/// every entry.
 const DEFAULTS: &[(&str, &[(&str, &str)])] = &[
     (
         "StatefulSet",

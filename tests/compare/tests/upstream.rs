@@ -1,4 +1,5 @@
-//! Decides every recorded case and compares every field. Without the recorded cases each test prints that it is skipped.
+//! Decides every recorded case and compares every field. Without the recorded cases each test prints that it is
+//! skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -133,7 +134,8 @@ fn every_case_of_the_guides_release_differs_only_as_the_list_explains() {
     compare("every_case_of_the_guides_release_differs_only_as_the_list_explains", "v1.5.0", deviation::GUIDE);
 }
 
-/// Checks that pgloom adopts the objects of a release. An object that is not adopted would be refused, and kept by a deletion.
+/// Checks that pgloom adopts the objects of a release. An object that is not adopted would be refused, and kept by a
+/// deletion.
 fn adopt(test: &str, name: &str) {
     let Some(folder) = release(name) else { return skip(test, name) };
     let (mut foreign, mut adopted) = (Vec::new(), 0);

@@ -78,8 +78,8 @@ fn a_plugin_that_allocates_too_much_memory_fails() {
 
 #[test]
 fn an_answer_of_a_hundred_megabytes_is_refused() {
-    // Memory and time are sufficient, so that only the response exceeds its limit. If wasmtime changes the text by which
-    // the engine recognizes that (`call.rs`), the category is `Trapped`.
+    // Memory and time are sufficient, so that only the response exceeds its limit. If wasmtime changes the text by
+    // which the engine recognizes that (`call.rs`), the category is `Trapped`.
     let limits = json!({"memory": "256Mi", "deadline": "20s"});
     let error = load(&json!({"name": "guest", "source": {"file": "huge-output.wasm"}, "limits": limits}))
         .unwrap()

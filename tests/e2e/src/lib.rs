@@ -1,7 +1,7 @@
 //! Helpers of the end-to-end tests: a namespace per test, objects, SQL, and waiting for a condition.
 //!
-//! The tests need the local cluster with pgloom in it; `make test` brings both up. Without `PGLOOM_TEST_KUBECONFIG` each test
-//! prints that it is skipped.
+//! The tests need the local cluster with pgloom in it; `make test` brings both up. Without `PGLOOM_TEST_KUBECONFIG`
+//! each test prints that it is skipped.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use serde_json::{Value, json};
 
-/// The environment variable with the path of the local cluster's kubeconfig, as `tests/cluster/cluster kubeconfig` prints it.
+/// The environment variable with the path of the local cluster's kubeconfig, as `tests/cluster/cluster kubeconfig`
+/// prints it.
 pub const KUBECONFIG: &str = "PGLOOM_TEST_KUBECONFIG";
 
 /// The longest time until a condition becomes true, on two busy cores.
@@ -251,7 +252,8 @@ impl Namespace {
         path
     }
 
-    /// Runs a statement with psql in a member's pod over the network, with the Secret's password, and returns its result.
+    /// Runs a statement with psql in a member's pod over the network, with the Secret's password, and returns its
+    /// result.
     ///
     /// # Errors
     /// With psql's output, if it failed.

@@ -94,7 +94,8 @@ fn faults(before: &Objects, mut after: Objects, uid: &Value) -> Vec<String> {
         let places = ["/metadata/uid", "/metadata/labels", "/metadata/annotations", "/metadata/generation", "/spec"];
         // The scheduler changes the `spec` of a pod; a replaced pod has another uid.
         for place in if before["kind"] == "Pod" { &places[..1] } else { &places } {
-            // Kubernetes counts the mark, an annotation, as a new generation of a Deployment; its template is in `/spec`.
+            // Kubernetes counts the mark, an annotation, as a new generation of a Deployment; its template is in
+            // `/spec`.
             if before["kind"] == "Deployment" && *place == "/metadata/generation" {
                 continue;
             }
@@ -131,8 +132,8 @@ fn managers(object: &Value) -> Vec<&str> {
     entries.filter(|entry| entry.get("subresource").is_none()).filter_map(|entry| entry["manager"].as_str()).collect()
 }
 
-/// Creates the recorded objects. The local cluster lacks their images, so the claims of the pods are never bound and the pods
-/// stay pending.
+/// Creates the recorded objects. The local cluster lacks their images, so the claims of the pods are never bound and
+/// the pods stay pending.
 fn create_recorded(case: &Case, namespace: &Namespace, name: &str) {
     namespace.create_as("the test", [case.prerequisites.clone(), case.made.iter().flat_map(claims).collect()].concat());
     let mut manifest = case.manifest.clone();

@@ -1,4 +1,5 @@
-//! A changed operator configuration takes effect while the operator runs; an invalid one is reported and changes nothing.
+//! A changed operator configuration takes effect while the operator runs; an invalid one is reported and changes
+//! nothing.
 
 use e2e::{Namespace, ensure, eventually, has_cluster, kubectl, minimal, namespace};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! When the leader fails, another member becomes the leader, the status reports it, and the failed member returns as a replica.
+//! When the leader fails, another member becomes the leader, the status reports it, and the failed member returns as a
+//! replica.
 
 use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace, the_other};
 use serde_json::json;

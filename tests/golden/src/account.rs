@@ -4,8 +4,8 @@ use pgloom_decide::{Error, Plan};
 use pgloom_engine::{Action, RequestedAction};
 use serde_json::{Map, Value, json};
 
-/// The document of a decision: `findings`, `conditions`, `actions`, `roles`, `databases` and `objects`, each if not empty; or the
-/// sentences of the `error`.
+/// The document of a decision: `findings`, `conditions`, `actions`, `roles`, `databases` and `objects`, each if not
+/// empty; or the sentences of the `error`.
 pub fn account(decision: &Result<Plan, Error>) -> Value {
     let plan = match decision {
         Ok(plan) => plan,

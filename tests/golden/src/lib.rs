@@ -77,7 +77,8 @@ pub fn config_of(keys: &Value) -> Config {
 /// The namespace of the operator.
 const OPERATOR: &str = "pgloom-system";
 
-/// The decision of a pipeline, as a document. Observed objects in the operator's namespace may define infrastructure roles.
+/// The decision of a pipeline, as a document. Observed objects in the operator's namespace may define infrastructure
+/// roles.
 pub fn decided(mut manifest: Value, config: &Config, observed: Vec<Value>, pipeline: &Pipeline) -> Value {
     if let Some(metadata) = manifest["metadata"].as_object_mut() {
         metadata.entry("namespace").or_insert_with(|| json!("default"));

@@ -1,4 +1,5 @@
-//! Every rule for manifests, checked with the shipped pipeline: the findings equal the committed ones. `UPDATE=1` rewrites them.
+//! Every rule for manifests, checked with the shipped pipeline: the findings equal the committed ones. `UPDATE=1`
+//! rewrites them.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! docs/features.md and docs/configuration.md equal the documents that the plugins and the table of keys generate. `UPDATE=1`
-//! rewrites them.
+//! docs/features.md and docs/configuration.md equal the documents that the plugins and the table of keys generate.
+//! `UPDATE=1` rewrites them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

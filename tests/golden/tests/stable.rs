@@ -1,4 +1,5 @@
-//! The same input gives the same bytes: in a second run, with maps in another order, and with independent steps in another order.
+//! The same input gives the same bytes: in a second run, with maps in another order, and with independent steps in
+//! another order.
 
 use golden::{Input, cases, config_of, examples, load, pipeline, shipped, shuffled, yaml};
 use serde_json::{Value, json};

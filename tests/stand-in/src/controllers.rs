@@ -1,5 +1,5 @@
-//! The controllers and the kubelet: a `StatefulSet` gets its pods and claims, pods start and end, claims are expanded, and
-//! objects without an owner are deleted.
+//! The controllers and the kubelet: a `StatefulSet` gets its pods and claims, pods start and end, claims are expanded,
+//! and objects without an owner are deleted.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -72,8 +72,8 @@ fn keep_claim(state: &mut State, key: &Key, claim: &Value) {
     state.objects.change(key, |claim| claim["status"] = json!({"phase": "Bound", "capacity": wanted}));
 }
 
-/// The StatefulSet controller with `updateStrategy: OnDelete`: claims, pods one after the other, and the status. A changed
-/// template takes effect only when a pod is deleted.
+/// The StatefulSet controller with `updateStrategy: OnDelete`: claims, pods one after the other, and the status. A
+/// changed template takes effect only when a pod is deleted.
 fn keep_set(state: &mut State, key: &Key, set: &Value) {
     let spec = &set["spec"];
     let revision = format!("{}-{:08x}", key.2, hash(&spec["template"]) & 0xffff_ffff);

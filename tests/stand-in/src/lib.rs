@@ -1,15 +1,16 @@
 //! A stand-in for the API server, its controllers and Patroni, for tests of the whole operator.
 //!
-//! The state ("world") is plain data ([`State`]): objects with their history, and Patroni's state of each cluster. A copy of it
-//! is a snapshot. [`Server`] serves it over HTTP on loopback, with one listener for each operator, so that a killed operator
-//! cannot write any more. Every write request passes a [`Gate`], which may refuse it, lose its answer or never answer it.
+//! The state ("world") is plain data ([`State`]): objects with their history, and Patroni's state of each cluster. A
+//! copy of it is a snapshot. [`Server`] serves it over HTTP on loopback, with one listener for each operator, so that a
+//! killed operator cannot write any more. Every write request passes a [`Gate`], which may refuse it, lose its answer
+//! or never answer it.
 //!
 //! Implemented: list and watch with resource versions, bookmarks and 410, create, server-side apply,
 //! merge patch, JSON patch, replace, the status subresource, delete with preconditions, finalizers and propagation, the
 //! immutable fields of a `StatefulSet`, labels and field selectors for names.
 //!
-//! Not implemented: validation, defaults, admission, conflicts between field managers, and merge keys of lists: an applied
-//! list is replaced as a whole.
+//! Not implemented: validation, defaults, admission, conflicts between field managers, and merge keys of lists: an
+//! applied list is replaced as a whole.
 
 mod apply;
 mod controllers;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-/// The key of an object: the collection's path without its namespace, as in `apps/v1/statefulsets`; the namespace; the name.
+/// The key of an object: the collection's path without its namespace, as in `apps/v1/statefulsets`; the namespace; the
+/// name.
 pub type Key = (String, String, String);
 
 /// A change, as a watch reports it.

@@ -146,7 +146,8 @@ impl Server {
     pub async fn listen(&self) -> std::io::Result<SocketAddr> {
         let socket = TcpListener::bind("127.0.0.1:0").await?;
         let address = socket.local_addr()?;
-        // Without it a line of a watch would wait for the acknowledgement of the line before, which the kernel delays by 40 ms.
+        // Without it a line of a watch would wait for the acknowledgement of the line before, which the kernel delays
+        // by 40 ms.
         let socket = socket.tap_io(|connection| _ = connection.set_nodelay(true));
         let number = {
             let mut inner = self.lock();
@@ -405,7 +406,8 @@ async fn answer(
     ([(header::CONTENT_TYPE, "application/json")], answer).into_response()
 }
 
-/// Whether an object matches a label selector and a field selector. Only selectors by name and by equality are implemented.
+/// Whether an object matches a label selector and a field selector. Only selectors by name and by equality are
+/// implemented.
 fn is_selected(object: &Value, query: &HashMap<String, String>) -> bool {
     let labels = query.get("labelSelector").map_or("", String::as_str).split(',').filter(|label| !label.is_empty());
     let carries = |label: &str| match label.split_once('=') {

@@ -49,7 +49,8 @@ pub struct PipelineSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StepSpec {
-    /// The step's name in findings, conditions and errors: lower case letters, digits and hyphens. Example: `logical-backup`.
+    /// The step's name in findings, conditions and errors: lower case letters, digits and hyphens. Example:
+    /// `logical-backup`.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Where the component comes from.
@@ -66,8 +67,8 @@ pub struct StepSpec {
     /// What the step may do. Default: what the plugin's description claims, no overrides, no removals, no Secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grants: Option<GrantsSpec>,
-    /// What happens to a cluster if this step fails: `hold` leaves it as it is, `keepLast` uses the step's last response,
-    /// `ignore` continues without the step. Default: `hold`. Example: `ignore`.
+    /// What happens to a cluster if this step fails: `hold` leaves it as it is, `keepLast` uses the step's last
+    /// response, `ignore` continues without the step. Default: `hold`. Example: `ignore`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("enum" = ["hold", "keepLast", "ignore"]))]
     pub on_failure: Option<OnFailureSpec>,
@@ -124,8 +125,8 @@ pub struct GrantsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "actions")]
     pub actions: Option<Vec<String>>,
-    /// Whether it may read the values of Secrets that it observes: `true`, or the ids of its selectors. Default: `false`:
-    /// it gets a hash of each value.
+    /// Whether it may read the values of Secrets that it observes: `true`, or the ids of its selectors. Default:
+    /// `false`: it gets a hash of each value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "flag_or_list")]
     pub secrets: Option<Value>,
@@ -202,7 +203,8 @@ pub struct MatchSpec {
     pub selector: Option<Selector>,
 }
 
-/// A label selector, as [`LabelSelector`](https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/label-selector/).
+/// A label selector, as
+/// [`LabelSelector`](https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/label-selector/).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Selector {

@@ -12,7 +12,8 @@ const DEFAULT_SCHEMA: &str = "data";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PreparedDatabase {
-    /// Whether each of the roles has a login role as a member: `{name}_owner_user` and so on. Default: `false`. Example: `true`.
+    /// Whether each of the roles has a login role as a member: `{name}_owner_user` and so on. Default: `false`.
+    /// Example: `true`.
     #[serde(default)]
     pub default_users: bool,
     /// Extensions and the schemas that they are created in. Default: none. Example: `pgcrypto: public`.
@@ -46,8 +47,8 @@ impl PreparedSchema {
     }
 }
 
-/// `spec.preparedDatabases` with its defaults: an empty section means one database with the cluster's name, `_` for `-`,
-/// and a database without schemas has the schema `data`.
+/// `spec.preparedDatabases` with its defaults: an empty section means one database with the cluster's name, `_` for
+/// `-`, and a database without schemas has the schema `data`.
 #[must_use]
 pub fn with_defaults(section: BTreeMap<String, PreparedDatabase>, cluster: &str) -> BTreeMap<String, PreparedDatabase> {
     let mut databases = section;

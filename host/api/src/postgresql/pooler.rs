@@ -18,17 +18,21 @@ pub struct ConnectionPooler {
     #[serde(default, rename = "number_of_instances", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub number_of_instances_old: Option<i32>,
-    /// The schema that holds the function by which the pooler looks up passwords, in every database. Default: `pooler`. Example: `pooler`.
+    /// The schema that holds the function by which the pooler looks up passwords, in every database. Default: `pooler`.
+    /// Example: `pooler`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
-    /// The role that the pooler logs in with. Not the superuser and no system role. Default: `pooler`. Example: `pooler`.
+    /// The role that the pooler logs in with. Not the superuser and no system role. Default: `pooler`. Example:
+    /// `pooler`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// `pool_mode` of PgBouncer: whether a server connection is released after each `session` or each `transaction`. Default: `transaction`. Example: `session`.
+    /// `pool_mode` of PgBouncer: whether a server connection is released after each `session` or each `transaction`.
+    /// Default: `transaction`. Example: `session`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["session", "transaction"]))]
     pub mode: Option<String>,
-    /// The image of the pooler. Default: `connection_pooler_image` of the operator configuration. Example: `ghcr.io/zalando/postgres-operator/pgbouncer:v2.0.1`.
+    /// The image of the pooler. Default: `connection_pooler_image` of the operator configuration. Example:
+    /// `ghcr.io/zalando/postgres-operator/pgbouncer:v2.0.1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub docker_image: Option<String>,
     /// The most server connections to one database, of all pods together. Default: `60`. Example: `60`.

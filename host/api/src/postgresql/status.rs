@@ -14,14 +14,16 @@ use crate::action::ActionPhase;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PostgresqlStatus {
-    /// The result of the last reconcile: `Creating`, `Updating`, `Running`, `CreateFailed`, `UpdateFailed`, `SyncFailed`, `Invalid`.
+    /// The result of the last reconcile: `Creating`, `Updating`, `Running`, `CreateFailed`, `UpdateFailed`,
+    /// `SyncFailed`, `Invalid`.
     #[serde(rename = "PostgresClusterStatus", skip_serializing_if = "ClusterStatus::is_unknown")]
     #[schemars(with = "Option<String>")]
     pub cluster_status: ClusterStatus,
     /// The `metadata.generation` of the manifest that was reconciled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The conditions of the operator, `ActionsDone`, `Applied`, `DatabaseSynced`, `Ready`, `RolledOut` and `Valid`, and those of plugins.
+    /// The conditions of the operator, `ActionsDone`, `Applied`, `DatabaseSynced`, `Ready`, `RolledOut` and `Valid`,
+    /// and those of plugins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
@@ -49,7 +51,8 @@ pub struct PostgresqlStatus {
 
 /// The result of the last reconcile, with the names of the Zalando operator.
 ///
-/// See [`PostgresClusterStatus`](https://github.com/zalando/postgres-operator/blob/master/pkg/apis/acid.zalan.do/v1/const.go).
+/// See
+/// [`PostgresClusterStatus`](https://github.com/zalando/postgres-operator/blob/master/pkg/apis/acid.zalan.do/v1/const.go).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClusterStatus {
     /// There is no status yet.
@@ -81,10 +84,12 @@ pub enum ClusterStatus {
 pub struct MemberStatus {
     /// The pod's name.
     pub name: String,
-    /// `leader`, `standby_leader`, `sync_standby` or `replica`: from Patroni, or from the pod's label if Patroni does not answer.
+    /// `leader`, `standby_leader`, `sync_standby` or `replica`: from Patroni, or from the pod's label if Patroni does
+    /// not answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// Patroni's state of the member, as in `running`, `streaming`, `creating replica`; absent if Patroni does not answer.
+    /// Patroni's state of the member, as in `running`, `streaming`, `creating replica`; absent if Patroni does not
+    /// answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Whether the pod is ready.
@@ -181,8 +186,8 @@ fn phase<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ActionPhase, D::E
     Ok(ActionPhase::from_name(&name).unwrap_or_default())
 }
 
-/// Never fails: a field or a list entry of another shape is read as absent. Else one such field would hide the rest of the
-/// status, and the operator would report a cluster that runs as a new one.
+/// Never fails: a field or a list entry of another shape is read as absent. Else one such field would hide the rest of
+/// the status, and the operator would report a cluster that runs as a new one.
 impl<'de> Deserialize<'de> for PostgresqlStatus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let status = |name: &str| ClusterStatus::from_name(name);

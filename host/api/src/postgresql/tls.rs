@@ -15,7 +15,8 @@ pub struct Tls {
     /// The private key in the Secret, or an absolute path in the container. Default: `tls.key`. Example: `tls.key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key_file: Option<String>,
-    /// The certificate of the authority in the Secret, or an absolute path in the container. Default: none. Example: `ca.crt`.
+    /// The certificate of the authority in the Secret, or an absolute path in the container. Default: none. Example:
+    /// `ca.crt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
     /// Another Secret that holds `caFile`. Default: `secretName`. Example: `pg-tls-ca`.
@@ -33,8 +34,8 @@ pub struct Authority {
 }
 
 impl Tls {
-    /// The certificate of the authority, if `caFile` names one in a Secret. An absolute path counts where it is one of the
-    /// folders in which the Secrets are mounted.
+    /// The certificate of the authority, if `caFile` names one in a Secret. An absolute path counts where it is one of
+    /// the folders in which the Secrets are mounted.
     #[must_use]
     pub fn authority(&self) -> Option<Authority> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());

@@ -21,8 +21,8 @@ pub fn finished(definition: CustomResourceDefinition) -> Result<CustomResourceDe
 
 /// The schema of a whole object whose `spec` is a `Spec`, with the fields that every object has.
 ///
-/// It is built without a CustomResourceDefinition, whose conversion would make the start of a program many times slower. A
-/// test checks that both give the same schema.
+/// It is built without a CustomResourceDefinition, whose conversion would make the start of a program many times
+/// slower. A test checks that both give the same schema.
 pub fn object_schema<Spec: JsonSchema>() -> Value {
     let mut spec = generator().into_root_schema_for::<Spec>().to_value();
     normalize(&mut spec);
@@ -117,7 +117,8 @@ pub fn fields_with_format(schema: &Value, format: &str) -> Vec<String> {
     fields
 }
 
-/// The schema of a Kubernetes type inside a resource type of this crate. Each description only refers to `kubectl explain`.
+/// The schema of a Kubernetes type inside a resource type of this crate. Each description only refers to
+/// `kubectl explain`.
 ///
 /// `place` is the argument of `kubectl explain`, as in `pod.spec.containers`.
 pub fn embedded<T: JsonSchema>(place: &str, description: &str) -> Schema {

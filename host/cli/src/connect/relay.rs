@@ -14,8 +14,8 @@ pub struct Timing {
     pub retry: Duration,
     /// The time to wait for a leader: longer than Patroni's default `ttl` of 30 s and a promotion.
     pub leader: Duration,
-    /// The time for the API server to open a path, and for a database to answer a client's first message. A database that
-    /// hangs accepts connections and does not answer.
+    /// The time for the API server to open a path, and for a database to answer a client's first message. A database
+    /// that hangs accepts connections and does not answer.
     pub answer: Duration,
 }
 

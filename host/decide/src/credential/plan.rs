@@ -202,8 +202,9 @@ impl Plan {
     }
 }
 
-/// The patch that gives an existing Secret its desired labels, annotations and owner. `None` if it has them, or if neither
-/// this operator nor the Zalando operator wrote the Secret: then it belongs to its writer. The patch contains no data.
+/// The patch that gives an existing Secret its desired labels, annotations and owner. `None` if it has them, or if
+/// neither this operator nor the Zalando operator wrote the Secret: then it belongs to its writer. The patch contains
+/// no data.
 ///
 /// Labels and annotations are only added, because other writers may have their own.
 #[must_use]
@@ -234,8 +235,8 @@ pub fn follow(wanted: &Wanted, existing: &ObjectMeta) -> Option<Write> {
     (!metadata.is_empty()).then_some(Write { act: Act::Patch, namespace, name, body })
 }
 
-/// The desired owners of a Secret, if they differ from the existing ones. Owners that others set are kept; an object has
-/// at most one controller.
+/// The desired owners of a Secret, if they differ from the existing ones. Owners that others set are kept; an object
+/// has at most one controller.
 fn owners(wanted: Option<&Value>, existing: &[OwnerReference]) -> Option<Value> {
     let is_cluster = |owner: &&OwnerReference| Kind::cluster().is(&owner.kind) && owner.api_version.starts_with(GROUP);
     let is_wanted = |owner: &&OwnerReference| wanted.is_some_and(|wanted| wanted["uid"] == owner.uid);

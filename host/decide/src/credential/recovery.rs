@@ -1,7 +1,8 @@
 //! The password of a system user whose Secret is missing.
 //!
-//! The database has the superuser's password from its initialisation, and running members replicate with the one they were
-//! started with. A new password locks the user out, so it is only generated where no database can have another one.
+//! The database has the superuser's password from its initialisation, and running members replicate with the one they
+//! were started with. A new password locks the user out, so it is only generated where no database can have another
+//! one.
 
 use super::Password;
 

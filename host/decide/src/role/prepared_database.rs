@@ -1,5 +1,6 @@
 //! Prepared databases: a database with owner, reader and writer roles, for itself and for each of its schemas. See
-//! [prepared databases](https://postgres-operator.readthedocs.io/en/latest/user/#prepared-databases-with-roles-and-default-privileges).
+//! [prepared
+//! databases](https://postgres-operator.readthedocs.io/en/latest/user/#prepared-databases-with-roles-and-default-privileges).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,10 +1,10 @@
 //! Generated cases: an object that one manager creates, and the fragments of others.
 //!
-//! Each field has a few possible values, of which the first is the most likely, so that managers set the same fields and
-//! often agree. The cases avoid fields for which the server's answer depends on more than the fragments: null and fields
-//! whose default depends on other fields (the object's history decides), empty maps and atomic lists (the server may drop
-//! them), atomic values with defaults inside and quantities that are not canonical (the server rewrites them and then
-//! detects a change).
+//! Each field has a few possible values, of which the first is the most likely, so that managers set the same fields
+//! and often agree. The cases avoid fields for which the server's answer depends on more than the fragments: null and
+//! fields whose default depends on other fields (the object's history decides), empty maps and atomic lists (the server
+//! may drop them), atomic values with defaults inside and quantities that are not canonical (the server rewrites them
+//! and then detects a change).
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! The merge equals server-side apply: fragments that different managers apply to a real API server give the same object as
-//! the merged fragments that one manager applies, and what conflicts on the server conflicts in the merge.
+//! The merge equals server-side apply: fragments that different managers apply to a real API server give the same
+//! object as the merged fragments that one manager applies, and what conflicts on the server conflicts in the merge.
 //!
 //! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster. Without it the tests print that they are skipped.
 //! `PGLOOM_MERGE_CASES` sets the number of cases, `PROPTEST_RNG_SEED` repeats a run.

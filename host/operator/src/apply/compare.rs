@@ -1,8 +1,9 @@
-//! Whether an apply would change anything: compares the desired object with the applied fields and with the live object.
+//! Whether an apply would change anything: compares the desired object with the applied fields and with the live
+//! object.
 //!
-//! The managed fields of the operator (`fieldsV1`) show which lists have merge keys and which fields the last apply stated,
-//! so no schema is needed. In doubt the answer is that the apply would change something: an apply without an effect is cheap,
-//! an apply that is left out is a fault.
+//! The managed fields of the operator (`fieldsV1`) show which lists have merge keys and which fields the last apply
+//! stated, so no schema is needed. In doubt the answer is that the apply would change something: an apply without an
+//! effect is cheap, an apply that is left out is a fault.
 
 use pgloom_common::quantity::Quantity;
 use pgloom_decide::api_defaults::is_filled_in;
@@ -68,8 +69,8 @@ fn matches_key(key: &Map<String, Value>, entry: &Value) -> bool {
     key.iter().all(|(name, value)| entry.get(name) == Some(value))
 }
 
-/// Whether a key of `fieldsV1` is that of an entry. For a merge key that the entry leaves out, the key has the API server's
-/// default, as `protocol` of a port.
+/// Whether a key of `fieldsV1` is that of an entry. For a merge key that the entry leaves out, the key has the API
+/// server's default, as `protocol` of a port.
 pub(super) fn matches_stated(key: &Map<String, Value>, entry: &Value) -> bool {
     key.iter().all(|(name, value)| match entry.get(name) {
         None => name == "protocol" && value == "TCP",

@@ -1,7 +1,7 @@
 //! The deletion of a cluster: its objects are deleted stage by stage after its manifest was.
 //!
-//! A stage begins when all objects of the stage before it are gone, so that no member is restarted without its Services. The
-//! manifest need not be valid.
+//! A stage begins when all objects of the stage before it are gone, so that no member is restarted without its
+//! Services. The manifest need not be valid.
 
 use kube::api::DeleteParams;
 use pgloom_decide::Kind;
@@ -75,8 +75,8 @@ fn number(object: &Remains, keep: Keep) -> Option<u8> {
     }
 }
 
-/// The reason why a deletion waits for annotations; `None` if it may continue. `date_key` and `name_key` are the values of
-/// `delete_annotation_date_key` and `delete_annotation_name_key`, empty if not set; `today` is as in `2031-05-14`.
+/// The reason why a deletion waits for annotations; `None` if it may continue. `date_key` and `name_key` are the values
+/// of `delete_annotation_date_key` and `delete_annotation_name_key`, empty if not set; `today` is as in `2031-05-14`.
 pub fn guard(annotations: &Value, name: &str, date_key: &str, name_key: &str, today: &str) -> Option<String> {
     let lacking = |key: &str, wanted: &str| {
         let lacks = !key.is_empty() && annotations[key] != wanted;
@@ -105,8 +105,9 @@ pub async fn advance(writer: &Writer, key: &ClusterKey, keep: Keep) -> Result<bo
     Ok(!left.is_empty())
 }
 
-/// Lists the cluster's objects in the API server, because the cache may lack some, and deletes them. Returns whether there
-/// were any. `kinds` are the recorded kinds beyond those of every cluster; `everywhere`: also Secrets in other namespaces.
+/// Lists the cluster's objects in the API server, because the cache may lack some, and deletes them. Returns whether
+/// there were any. `kinds` are the recorded kinds beyond those of every cluster; `everywhere`: also Secrets in other
+/// namespaces.
 pub async fn advance_unwatched(
     writer: &Writer,
     key: &ClusterKey,

@@ -1,8 +1,9 @@
 //! Takes over fields of other managers: their entries of `managedFields` become the operator's own.
 //!
-//! An apply alone would make both managers owners, and a field that is no longer desired could then never be removed. This is
-//! done for the fields of the Zalando operator, and for manual edits that conflict with the desired object: an edit of the
-//! merge key of a list entry, as `port` of a Service, leaves the editor's entry in the list in addition to the operator's.
+//! An apply alone would make both managers owners, and a field that is no longer desired could then never be removed.
+//! This is done for the fields of the Zalando operator, and for manual edits that conflict with the desired object: an
+//! edit of the merge key of a list entry, as `port` of a Service, leaves the editor's entry in the list in addition to
+//! the operator's.
 
 use serde_json::{Map, Value, json};
 
@@ -42,8 +43,8 @@ fn is_editor(entry: &Value) -> bool {
     is_entry_of(entry, manager, "Update") && !own
 }
 
-/// The JSON patch that takes over the fields of `owner`; `None` if there are none. `object` is as the API server returned it;
-/// the patch fails if the object has changed since.
+/// The JSON patch that takes over the fields of `owner`; `None` if there are none. `object` is as the API server
+/// returned it; the patch fails if the object has changed since.
 pub fn patch(object: &Value, owner: Owner) -> Option<Value> {
     let metadata = object.get("metadata")?;
     let (mut fields, mut rest, mut newest) = (Map::new(), Vec::new(), None);
@@ -81,9 +82,9 @@ pub fn patch(object: &Value, owner: Owner) -> Option<Value> {
     ]))
 }
 
-/// The JSON patch that converts the entry of the operator's create request to that of an apply of `desired`; `None` if there
-/// is no such entry. Defaults of the API server are left out, because an apply does not own them. `object` is the answer to
-/// the create request.
+/// The JSON patch that converts the entry of the operator's create request to that of an apply of `desired`; `None` if
+/// there is no such entry. Defaults of the API server are left out, because an apply does not own them. `object` is the
+/// answer to the create request.
 pub fn patch_created(object: &Value, desired: &Value) -> Option<Value> {
     let metadata = object.get("metadata")?;
     let mut entries = metadata.get("managedFields")?.as_array()?.clone();

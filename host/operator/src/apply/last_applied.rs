@@ -1,5 +1,5 @@
-//! The hashes of the last applies. Without them an object that the API server stores in another form would be applied at every
-//! reconcile.
+//! The hashes of the last applies. Without them an object that the API server stores in another form would be applied
+//! at every reconcile.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

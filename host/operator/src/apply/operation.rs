@@ -20,7 +20,8 @@ pub enum Operation {
     TakeOver,
     /// The API server refuses to change a field: delete the object, and create it again when it is gone.
     Replace,
-    /// An immutable field differs: delete the object with `propagationPolicy: Orphan`, and create it again when it is gone.
+    /// An immutable field differs: delete the object with `propagationPolicy: Orphan`, and create it again when it is
+    /// gone.
     ReplaceAndOrphan,
 }
 
@@ -65,9 +66,9 @@ fn fixed_field(desired: &Value, live: &Value) -> Option<&'static str> {
     })
 }
 
-/// Whether an existing object has to be pruned: it is this cluster's, it is no longer desired, and its kind is not one that
-/// is kept for the user. `desired` returns whether a kind and name is desired. An object of the Zalando operator is pruned
-/// only after this operator has applied it once.
+/// Whether an existing object has to be pruned: it is this cluster's, it is no longer desired, and its kind is not one
+/// that is kept for the user. `desired` returns whether a kind and name is desired. An object of the Zalando operator
+/// is pruned only after this operator has applied it once.
 pub fn is_superfluous(existing: &CachedObject, origin: &Origin, desired: impl Fn(&Kind, &str) -> bool) -> bool {
     let kept_for_the_user = matches!(
         &*existing.kind.kind,

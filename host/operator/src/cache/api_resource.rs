@@ -11,8 +11,8 @@ pub fn api_resource(kind: &Kind) -> ApiResource {
     ApiResource::from_gvk(&gvk(kind))
 }
 
-/// The API resource of a kind. A kind that is not built in is looked up in the API server, because its plural may be any
-/// name.
+/// The API resource of a kind. A kind that is not built in is looked up in the API server, because its plural may be
+/// any name.
 pub async fn discover(client: &Client, kind: &Kind) -> ApiResource {
     if *kind == Kind::cluster() || of_every_cluster().contains(kind) {
         return api_resource(kind);

@@ -116,8 +116,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Whether decisions have to wait for the first listing of this watch. A kind that a plugin adds is not essential: the
-    /// operator may lack the right to list it, and this must not stop every cluster.
+    /// Whether decisions have to wait for the first listing of this watch. A kind that a plugin adds is not essential:
+    /// the operator may lack the right to list it, and this must not stop every cluster.
     fn is_essential(&self) -> bool {
         self.label.is_none() || of_every_cluster().contains(&self.kind)
     }
@@ -272,16 +272,16 @@ impl Inner {
         *newest = version(object).max(*newest);
     }
 
-    /// Stores an object and returns the clusters that changed: its own, and the one that it belonged to before. `answer` is
-    /// whether the object is the answer to a write, not an event of a watch.
+    /// Stores an object and returns the clusters that changed: its own, and the one that it belonged to before.
+    /// `answer` is whether the object is the answer to a write, not an event of a watch.
     fn put(&mut self, number: usize, object: Value, answer: bool) -> Vec<ClusterKey> {
         let Some(Some((watch, _))) = self.watches.get(number) else { return Vec::new() };
         let Some((key, name)) = place(watch, &object) else { return Vec::new() };
         let place: Place = (number, key.namespace.clone(), name.as_str().into());
         let former = self.places.get(&place).cloned();
-        // A watch reports the changes of a kind in the order of their versions. If the answer to a write is older than the
-        // newest reported version and the object is not in the store, then the watch has reported both the write and the
-        // deletion after it.
+        // A watch reports the changes of a kind in the order of their versions. If the answer to a write is older than
+        // the newest reported version and the object is not in the store, then the watch has reported both the write
+        // and the deletion after it.
         let newest = self.newest.get(&number).copied().unwrap_or_default();
         if answer && former.is_none() && newest > 0 && version(&object) <= newest {
             return Vec::new();
@@ -300,8 +300,8 @@ impl Inner {
         left.into_iter().chain(self.keep(number, object, key, answer)).collect()
     }
 
-    /// Stores an object in its cluster, and returns the cluster if the object changed. The answer to a write is ignored if it
-    /// is older than the stored object.
+    /// Stores an object in its cluster, and returns the cluster if the object changed. The answer to a write is ignored
+    /// if it is older than the stored object.
     fn keep(&mut self, number: usize, object: Value, key: ClusterKey, answer: bool) -> Option<ClusterKey> {
         let (watch, generation) = self.watches.get(number)?.clone()?;
         let (_, name) = place(&watch, &object)?;
@@ -376,7 +376,8 @@ impl Inner {
 
 /// The resource version of an object; 0 if it has none.
 ///
-/// Those of one kind are in the order of its changes: [resource versions](https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
+/// Those of one kind are in the order of its changes: [resource
+/// versions](https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
 fn version(object: &Value) -> u64 {
     let text = object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
     text.and_then(|text| text.parse().ok()).unwrap_or_default()
@@ -489,7 +490,8 @@ mod tests {
         store.apply_watcher_event(watch, Event::Delete(service("a", 3, 1)));
         store.record_write(service("a", 2, 1));
         assert!(names(&store).is_empty());
-        // An answer that is newer than all reported versions is stored, also if the event of an earlier deletion is late.
+        // An answer that is newer than all reported versions is stored, also if the event of an earlier deletion is
+        // late.
         store.record_write(service("a", 5, 1));
         assert_eq!(store.apply_watcher_event(watch, Event::Delete(service("a", 4, 1))), []);
         assert_eq!(names(&store), ["a"]);

@@ -1,8 +1,9 @@
 //! Synchronises roles and databases over a connection to the leader.
 //!
-//! Nothing is removed: roles and databases are created and altered, never dropped; attributes are granted, memberships added.
-//! The existing state is read first and pure functions plan the [`Statement`]s, so an unchanged database is only read. A
-//! password is sent as its verifier, never in plain, and a statement with a verifier is logged neither here nor by the server.
+//! Nothing is removed: roles and databases are created and altered, never dropped; attributes are granted, memberships
+//! added. The existing state is read first and pure functions plan the [`Statement`]s, so an unchanged database is only
+//! read. A password is sent as its verifier, never in plain, and a statement with a verifier is logged neither here nor
+//! by the server.
 
 mod connect;
 mod databases;
@@ -208,8 +209,8 @@ impl Error {
     }
 }
 
-/// The database in which the last synchronisation of a cluster reached its deadline. The next one begins with the database
-/// after it, so that a database that never answers does not stop the others.
+/// The database in which the last synchronisation of a cluster reached its deadline. The next one begins with the
+/// database after it, so that a database that never answers does not stop the others.
 #[derive(Clone, Debug, Default)]
 pub struct Resume(Arc<Mutex<Option<String>>>);
 
@@ -233,12 +234,13 @@ impl Resume {
     }
 }
 
-/// Synchronises roles and databases with the desired content. Idempotent: a second call changes nothing. Not for standby
-/// clusters.
+/// Synchronises roles and databases with the desired content. Idempotent: a second call changes nothing. Not for
+/// standby clusters.
 ///
 /// # Errors
-/// If the connection to the leader fails, the leader refuses the superuser, is a replica, or takes longer than `deadline`: the
-/// next call with the same `resume` continues there. A single change that fails is a [`Failure`] in the report instead.
+/// If the connection to the leader fails, the leader refuses the superuser, is a replica, or takes longer than
+/// `deadline`: the next call with the same `resume` continues there. A single change that fails is a [`Failure`] in the
+/// report instead.
 pub async fn synchronize(
     server: Server,
     wanted: Arc<Wanted>,
@@ -287,7 +289,8 @@ impl Work<'_> {
         let existing = roles::read(session, &roles::names_of(&self.wanted.roles)).await?;
         let encryption = verifier::encryption(session).await?;
         let wanted = self.wanted.clone();
-        // A comparison of a password with a verifier takes as many iterations as the verifier has, so it runs on a thread.
+        // A comparison of a password with a verifier takes as many iterations as the verifier has, so it runs on a
+        // thread.
         let planning = tokio::task::spawn_blocking(move || {
             let hash = |name: &str, password: &Password| verifier::make(encryption, name, password);
             roles::plan(&wanted.roles, &wanted.passwords, &wanted.additional_owners, &existing, hash)

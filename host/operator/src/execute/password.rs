@@ -24,8 +24,8 @@ pub enum Error {
 /// # Errors
 /// If the operating system gives none.
 pub fn generate() -> Result<Password, Error> {
-    // The largest multiple of the alphabet's size that fits a byte. Larger bytes are skipped, because they would make the
-    // first characters more likely.
+    // The largest multiple of the alphabet's size that fits a byte. Larger bytes are skipped, because they would make
+    // the first characters more likely.
     const FAIR: u8 = (256 / ALPHABET.len() * ALPHABET.len()) as u8;
     let mut plain = String::with_capacity(LENGTH);
     let mut bytes = [0; 2 * LENGTH];

@@ -1,7 +1,8 @@
-//! Background jobs: a reconcile starts a job and does not wait for it. A cluster has at most one job of a kind at a time.
+//! Background jobs: a reconcile starts a job and does not wait for it. A cluster has at most one job of a kind at a
+//! time.
 //!
-//! The number of concurrent jobs of a kind is limited, so that their memory is limited. A database that hangs blocks only its
-//! own job, until the deadline. When a job ends, its cluster is reconciled.
+//! The number of concurrent jobs of a kind is limited, so that their memory is limited. A database that hangs blocks
+//! only its own job, until the deadline. When a job ends, its cluster is reconciled.
 
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,8 +55,8 @@ impl Failure {
     }
 }
 
-/// The number of attempts before a failure that a retry may solve is reported: about a minute, because the delay doubles
-/// from one second.
+/// The number of attempts before a failure that a retry may solve is reported: about a minute, because the delay
+/// doubles from one second.
 const MAX_ATTEMPTS: u32 = 6;
 
 /// The job of one cluster. Its result is a `T`.
@@ -116,8 +117,8 @@ impl<T> Job<T> {
 }
 
 impl<T: Clone + Send + 'static> Job<T> {
-    /// Returns the status of the job, and starts it if its last run had another input than `wanted`, or if the delay is over.
-    /// The run fails after `deadline`, which begins when it gets its permit.
+    /// Returns the status of the job, and starts it if its last run had another input than `wanted`, or if the delay is
+    /// over. The run fails after `deadline`, which begins when it gets its permit.
     pub fn ensure<F>(&self, wanted: u64, deadline: Duration, backoff: Backoff, work: impl FnOnce() -> F) -> JobStatus<T>
     where
         F: Future<Output = Result<T, Failure>> + Send + 'static,

@@ -1,5 +1,6 @@
 //! Volumes: expands a PersistentVolumeClaim and returns the phase of the expansion. See
-//! [expanding claims](https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims).
+//! [expanding
+//! claims](https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims).
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
@@ -29,8 +30,8 @@ impl Progress {
     }
 }
 
-/// Raises the storage request of a claim to `size` (a Kubernetes quantity) and returns the phase. Idempotent; a request is
-/// never lowered.
+/// Raises the storage request of a claim to `size` (a Kubernetes quantity) and returns the phase. Idempotent; a request
+/// is never lowered.
 pub async fn expand(claims: &Api<PersistentVolumeClaim>, name: &str, size: &str) -> Progress {
     let Ok(wanted) = Quantity::parse(size) else {
         return Progress::new(ActionPhase::Failed, format!("\"{size}\" is no quantity: write a size as in 5Gi"));

@@ -1,5 +1,5 @@
-//! The roles that are not in the manifest: infrastructure roles, read once for all clusters from operator-wide Secrets and
-//! ConfigMaps, and the members of teams.
+//! The roles that are not in the manifest: infrastructure roles, read once for all clusters from operator-wide Secrets
+//! and ConfigMaps, and the members of teams.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ use tokio::sync::Mutex;
 use super::teams_api::{self, Teams, TeamsApi};
 use crate::cache::ClusterKey;
 
-/// The time for which the roles are used before they are read again: short enough for a new password, long enough that a
-/// thousand clusters cause one read.
+/// The time for which the roles are used before they are read again: short enough for a new password, long enough that
+/// a thousand clusters cause one read.
 const CACHE_TTL: Duration = Duration::from_secs(30);
 
 /// Infrastructure roles with the findings about them.

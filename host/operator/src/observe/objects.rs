@@ -1,5 +1,5 @@
-//! The existing objects for one cluster: from the store, and from the API server where a step names an object that is not the
-//! cluster's own.
+//! The existing objects for one cluster: from the store, and from the API server where a step names an object that is
+//! not the cluster's own.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,8 @@ pub enum Error {
     },
 }
 
-/// The cluster's own objects, and those that steps name for this manifest. A named object that does not exist is left out.
+/// The cluster's own objects, and those that steps name for this manifest. A named object that does not exist is left
+/// out.
 pub async fn observe(
     client: &kube::Client,
     store: &Store,

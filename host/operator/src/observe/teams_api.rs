@@ -1,9 +1,9 @@
 //! The members of teams, from the
 //! [Teams API](https://postgres-operator.readthedocs.io/en/latest/user/#teams-api-roles).
 //!
-//! The API answers `GET {teams_api_url}/teams/{team}` with a list of login names, or with an object that has the list in
-//! `member`. Requests run in the background, so that no reconcile waits for them; a cluster is reconciled when an answer
-//! differs from the one before. A failed request is a warning: existing roles stay.
+//! The API answers `GET {teams_api_url}/teams/{team}` with a list of login names, or with an object that has the list
+//! in `member`. Requests run in the background, so that no reconcile waits for them; a cluster is reconciled when an
+//! answer differs from the one before. A failed request is a warning: existing roles stay.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};

@@ -81,8 +81,8 @@ impl Recorder {
     }
 }
 
-/// The action of an event. kube's recorder merges events with the same action and keeps the note of the first one, so the
-/// action differs for each note.
+/// The action of an event. kube's recorder merges events with the same action and keeps the note of the first one, so
+/// the action differs for each note.
 fn action(event: &Event) -> String {
     let mut hasher = DefaultHasher::new();
     event.note.hash(&mut hasher);

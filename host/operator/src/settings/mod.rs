@@ -1,5 +1,5 @@
-//! The operator configuration and the pipeline in use: read at the start and followed afterwards. Only valid ones are used: an
-//! invalid one is reported by the log, an event and a metric, and the one before stays in use.
+//! The operator configuration and the pipeline in use: read at the start and followed afterwards. Only valid ones are
+//! used: an invalid one is reported by the log, an event and a metric, and the one before stays in use.
 
 mod file;
 mod source;

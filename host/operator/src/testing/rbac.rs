@@ -1,5 +1,5 @@
-//! The rights that `manifests/rbac.yaml` grants the operator. Every request of every test is checked against them, so code that
-//! needs another right fails its test.
+//! The rights that `manifests/rbac.yaml` grants the operator. Every request of every test is checked against them, so
+//! code that needs another right fails its test.
 
 use std::sync::OnceLock;
 

@@ -1,8 +1,9 @@
 //! The process's monotonic clock, advanced together with the paused clock of tokio.
 //!
-//! The operator sleeps by tokio's clock, which a test pauses and which advances when all tasks are idle. It measures time with
-//! `std::time::Instant`, which calls `clock_gettime`. Without this module the operator would sleep for an hour and then measure
-//! that no time has passed. The test program is linked statically, so that the standard library calls its own `clock_gettime`.
+//! The operator sleeps by tokio's clock, which a test pauses and which advances when all tasks are idle. It measures
+//! time with `std::time::Instant`, which calls `clock_gettime`. Without this module the operator would sleep for an
+//! hour and then measure that no time has passed. The test program is linked statically, so that the standard library
+//! calls its own `clock_gettime`.
 
 use std::cell::Cell;
 use std::net::UdpSocket;
@@ -35,8 +36,8 @@ pub fn follow() {
     });
 }
 
-/// Returns a function that waits until everything that this thread sent over loopback has arrived. Tokio advances its paused
-/// clock when no task is ready. Without this wait, time would pass before the kernel has delivered a packet.
+/// Returns a function that waits until everything that this thread sent over loopback has arrived. Tokio advances its
+/// paused clock when no task is ready. Without this wait, time would pass before the kernel has delivered a packet.
 ///
 /// # Errors
 /// If there is no free port.

@@ -18,7 +18,8 @@ const ROLE: &str = "spilo-role";
 /// A world without random values.
 pub type End = BTreeMap<String, Value>;
 
-/// The comparable end state of a world: its objects, the state of Patroni, and how often each pod, claim and Secret was created.
+/// The comparable end state of a world: its objects, the state of Patroni, and how often each pod, claim and Secret was
+/// created.
 pub fn of(played: &Played) -> End {
     let state = &played.end;
     let mut end = End::new();

@@ -1,5 +1,5 @@
-//! The points that are known to fail, with a description. A listed point that converges also fails the test, so the list can only
-//! get shorter.
+//! The points that are known to fail, with a description. A listed point that converges also fails the test, so the
+//! list can only get shorter.
 
 use crate::fault::Fault;
 

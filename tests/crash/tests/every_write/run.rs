@@ -68,7 +68,8 @@ impl Wish {
         })
     }
 
-    /// The writes that are tried, counted from one: the first, the last, some evenly between, and those that are known to fail.
+    /// The writes that are tried, counted from one: the first, the last, some evenly between, and those that are known
+    /// to fail.
     fn points(&self, reference: &Reference, fault: Fault) -> Vec<usize> {
         let writes = reference.writes.len();
         if self.all || writes <= SAMPLE {

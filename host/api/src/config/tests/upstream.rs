@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// A value of the key's type that is not its default: as the text of a ConfigMap and as the value of an object. A key with
-/// rules that refuse such a value gets one of its own.
+/// A value of the key's type that is not its default: as the text of a ConfigMap and as the value of an object. A key
+/// with rules that refuse such a value gets one of its own.
 fn other(key: &Key) -> (String, Value) {
     let text = |text: &str| (text.to_owned(), json!(text));
     match key.value_type {

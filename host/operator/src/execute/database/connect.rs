@@ -127,9 +127,9 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// TLS with the certificates of an authority (PEM). Without them any certificate is accepted, because by default the
-    /// database generates its own, and the log-in proves the identity of the server. The name in the certificate is not
-    /// compared.
+    /// TLS with the certificates of an authority (PEM). Without them any certificate is accepted, because by default
+    /// the database generates its own, and the log-in proves the identity of the server. The name in the certificate is
+    /// not compared.
     ///
     /// # Errors
     /// If the authority's certificates cannot be read.
@@ -170,8 +170,8 @@ impl Authority {
     }
 }
 
-/// Checks the chain if there is an authority, and in any case that the server has the private key of its certificate: the
-/// channel binding of the log-in depends on it.
+/// Checks the chain if there is an authority, and in any case that the server has the private key of its certificate:
+/// the channel binding of the log-in depends on it.
 #[derive(Debug)]
 struct Verifier {
     provider: Arc<CryptoProvider>,

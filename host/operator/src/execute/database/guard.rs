@@ -1,7 +1,7 @@
 //! Checks the messages of a server before the client library reads them: the requested log-in, and the amount of data.
 //!
-//! The tenant controls the processes in a database's pod. They could ask for a password in plain, and the client library
-//! buffers as many bytes as the header of a message announces.
+//! The tenant controls the processes in a database's pod. They could ask for a password in plain, and the client
+//! library buffers as many bytes as the header of a message announces.
 
 use std::io;
 use std::pin::Pin;
@@ -130,7 +130,8 @@ impl<S: TlsStream + Unpin> TlsStream for GuardedStream<S> {
 pub(super) struct Screen {
     /// Whether an authority has verified the server's certificate.
     verified: bool,
-    /// The reason why the connection was closed; shared with the callers of queries, which only get a closed connection.
+    /// The reason why the connection was closed; shared with the callers of queries, which only get a closed
+    /// connection.
     refusal: Arc<OnceLock<Refusal>>,
     /// Whether the log-in that the server asks for was accepted.
     admitted: bool,

@@ -129,8 +129,8 @@ fn users(prepared: &Prepared) -> Vec<String> {
     prefixes(prepared).flat_map(|prefix| [reader_of(&prefix), writer_of(&prefix)]).collect()
 }
 
-/// The statements that prepare the database: default privileges first, because they apply only to objects that are created
-/// afterwards.
+/// The statements that prepare the database: default privileges first, because they apply only to objects that are
+/// created afterwards.
 pub(super) fn plan(prepared: &Prepared, existing: &Existing) -> Vec<Statement> {
     let database = &prepared.database;
     let owner = owner_of(database);

@@ -88,9 +88,9 @@ pub(super) async fn read(session: &Session, names: &BTreeSet<&str>) -> Result<BT
     existing.collect()
 }
 
-/// The statements that create and alter the desired roles, in an order in which every role exists before another one refers
-/// to it. `hash` computes the verifier of a password. A membership of a role of `additional_owners` in an owner is revoked,
-/// because the owner has to become a member of that role.
+/// The statements that create and alter the desired roles, in an order in which every role exists before another one
+/// refers to it. `hash` computes the verifier of a password. A membership of a role of `additional_owners` in an owner
+/// is revoked, because the owner has to become a member of that role.
 ///
 /// See
 /// [`additional_owner_roles`](https://postgres-operator.readthedocs.io/en/latest/reference/operator_parameters/#postgres-users).
@@ -279,8 +279,8 @@ fn canonical(parameters: &BTreeMap<String, String>) -> BTreeMap<String, Vec<Stri
     parameters.iter().map(one).collect()
 }
 
-/// The items of a list of names, as in `"$user", public`: without quotes; unquoted ones in lower case. An empty list is one
-/// empty name, as in the server.
+/// The items of a list of names, as in `"$user", public`: without quotes; unquoted ones in lower case. An empty list is
+/// one empty name, as in the server.
 fn items(list: &str) -> Vec<String> {
     let mut items = vec![String::new()];
     let mut quoted = false;

@@ -1,4 +1,5 @@
-//! A connection to one database, over TLS and with session settings that no setting or object in the database can override.
+//! A connection to one database, over TLS and with session settings that no setting or object in the database can
+//! override.
 
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};

@@ -1,7 +1,7 @@
 //! Tests against a real server, named by `PGLOOM_TEST_POSTGRES=host:port`, with its superuser's password in
 //! `PGLOOM_TEST_POSTGRES_PASSWORD`. `PGLOOM_TEST_POSTGRES_CA` may name the file of its certificate authority, and
-//! `PGLOOM_TEST_POSTGRES_REPLICA` a replica of it. Roles and databases that start with `pgloom_test_` are dropped there.
-//! Without the variables the tests print that they are skipped.
+//! `PGLOOM_TEST_POSTGRES_REPLICA` a replica of it. Roles and databases that start with `pgloom_test_` are dropped
+//! there. Without the variables the tests print that they are skipped.
 
 mod contents;
 mod wire;

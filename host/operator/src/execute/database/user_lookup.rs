@@ -1,4 +1,5 @@
-//! The pooler's user lookup: a schema with a function that returns a user's verifier, only to the pooler. See PgBouncer's
+//! The pooler's user lookup: a schema with a function that returns a user's verifier, only to the pooler. See
+//! PgBouncer's
 //! [`auth_query`](https://www.pgbouncer.org/config.html#auth_query).
 
 use super::session::column;
@@ -7,8 +8,8 @@ use super::{Error, PoolerAccess, Session};
 
 /// The name of the function. The pooler's image calls it.
 const FUNCTION: &str = "user_lookup";
-/// The body of the function. The function also has a fixed `search_path`, so that no object in the database can replace the
-/// view.
+/// The body of the function. The function also has a fixed `search_path`, so that no object in the database can replace
+/// the view.
 const BODY: &str = "
 BEGIN
     SELECT usename, passwd INTO uname, phash FROM pg_catalog.pg_shadow WHERE usename = i_username;

@@ -35,8 +35,8 @@ impl Encryption {
     }
 }
 
-/// The method for this server: SCRAM, unless the server lacks it or its configuration sets another one. The md5 of an old
-/// server's default does not count as set.
+/// The method for this server: SCRAM, unless the server lacks it or its configuration sets another one. The md5 of an
+/// old server's default does not count as set.
 pub(super) async fn encryption(session: &Session) -> Result<Encryption, Error> {
     let sql = "SELECT setting FROM pg_settings WHERE name = 'password_encryption' AND source <> 'default'";
     let what = "ask how passwords are stored";

@@ -71,8 +71,8 @@ fn a_claim_says_how_far_it_is() {
     }
 }
 
-/// Expands a claim at an API server with this claim (or none) that answers a patch with a status. Returns the phase and the
-/// request.
+/// Expands a claim at an API server with this claim (or none) that answers a patch with a status. Returns the phase and
+/// the request.
 async fn expanded(claim: Option<Value>, size: &str, patched: (u16, Value)) -> (Progress, Vec<String>) {
     let sent = Arc::new(Mutex::new(Vec::new()));
     let seen = sent.clone();

@@ -1,8 +1,8 @@
 //! Measures the operator: the time from its start until it is ready, and its memory, with no cluster and with many.
 //!
-//! The operator is the built binary in its own process. The API server is a fake ([`api`]) with objects in memory and watches;
-//! controllers and databases are fakes, too: a StatefulSet has its pods at once, and there is no connection to a database. So
-//! only the operator is measured.
+//! The operator is the built binary in its own process. The API server is a fake ([`api`]) with objects in memory and
+//! watches; controllers and databases are fakes, too: a StatefulSet has its pods at once, and there is no connection to
+//! a database. So only the operator is measured.
 
 mod api;
 mod process;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-/// The key of an object: the collection's path without its namespace, as in `apps/v1/statefulsets`; the namespace; the name.
+/// The key of an object: the collection's path without its namespace, as in `apps/v1/statefulsets`; the namespace; the
+/// name.
 pub type Key = (String, String, String);
 
 /// A change, as an event of a watch.
@@ -104,7 +105,8 @@ impl Store {
         change
     }
 
-    /// Does the work of the StatefulSet's controller, the kubelet and Patroni: ready pods, of which the first is the leader.
+    /// Does the work of the StatefulSet's controller, the kubelet and Patroni: ready pods, of which the first is the
+    /// leader.
     fn control(&mut self, key: &Key) -> Vec<Change> {
         let Some(mut set) = self.objects.get(key).cloned() else { return Vec::new() };
         let generation = set["metadata"]["generation"].clone();
