@@ -3,7 +3,7 @@
 //! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster to run against; without it each test prints that it is
 //! skipped. The server's messages are in `golden/validate/server.txt`; `UPDATE=1` rewrites them.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on says so")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -49,7 +49,7 @@ impl Plugin for ConnectionPooler {
 
     fn mutate(request: &Request<Self>) -> Result<Response> {
         let Request { cluster, config, .. } = request;
-        let roles = cluster.spec.roles()?;
+        let roles = cluster.spec.roles();
         if roles.is_empty() {
             return Ok(Response::new());
         }

@@ -42,10 +42,7 @@ impl Plugin for VolumeResize {
 
     fn mutate(request: &Request) -> Result<Response> {
         let mut warnings = Warnings::default();
-        let Some(target) = Target::of(&request.cluster.spec, &request.config.storage_resize_mode, &mut warnings)?
-        else {
-            return Ok(Response::new());
-        };
+        let target = Target::of(&request.cluster.spec, &request.config.storage_resize_mode, &mut warnings)?;
         let members = member::members(request)?;
         let plans: Vec<plan::Plan> =
             members.iter().map(|member| plan::plan(&target, member, |key| request.action(key))).collect();

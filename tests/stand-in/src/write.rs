@@ -244,9 +244,9 @@ fn json_patch(object: &mut Value, operations: &Value) -> Result<(), Refusal> {
             ("test", _) => return Err(Refusal::new(422, format!("the test of {path} failed"))),
             ("remove", Value::Object(map)) => drop(map.remove(&last).ok_or_else(missing)?),
             ("add" | "replace", Value::Object(map)) => _ = map.insert(last, operation["value"].clone()),
-            (operation, Value::Array(list)) => {
+            (verb, Value::Array(list)) => {
                 let index = if last == "-" { list.len() } else { last.parse().map_err(|_| missing())? };
-                match operation {
+                match verb {
                     "add" if index <= list.len() => list.insert(index, operation["value"].clone()),
                     "remove" if index < list.len() => drop(list.remove(index)),
                     "replace" => *list.get_mut(index).ok_or_else(missing)? = operation["value"].clone(),

@@ -143,7 +143,7 @@ impl Gathering<'_> {
             let path = format!("spec.databases.{name}");
             let finding = if !is_identifier(name) {
                 Finding::warning(format!("database \"{name}\" is left out: its name cannot be used"))
-                    .remedy("start with a letter or an underscore and go on with letters, digits and underscores")
+                    .remedy("start with a letter or an underscore and continue with letters, digits and underscores")
             } else if !self.roles.contains_key(owner) {
                 Finding::warning(format!(
                     "database \"{name}\" is left out: its owner \"{owner}\" is not a role of this cluster"

@@ -66,7 +66,7 @@ pub(super) fn expand(
 
 fn unusable(what: &str, name: &str) -> Finding {
     Finding::warning(format!("{what} \"{name}\" is left out: its name cannot be used"))
-        .remedy("start with a letter or an underscore and go on with letters, digits and underscores")
+        .remedy("start with a letter or an underscore and continue with letters, digits and underscores")
 }
 
 fn schemas(database: &PreparedDatabase, path: &str, findings: &mut Vec<Finding>) -> BTreeMap<String, PreparedSchema> {
