@@ -14,7 +14,8 @@ pub const GROUP: &str = "acid.zalan.do";
 ///
 /// ```
 /// # use pgloom_common::name::secret_name;
-/// let name = secret_name("{username}.{cluster}.credentials.{tprkind}.{tprgroup}", "foo_user", "acid-minimal-cluster", "acid");
+/// let template = "{username}.{cluster}.credentials.{tprkind}.{tprgroup}";
+/// let name = secret_name(template, "foo_user", "acid-minimal-cluster", "acid");
 /// assert_eq!(name, "foo-user.acid-minimal-cluster.credentials.postgresql.acid.zalan.do");
 /// ```
 #[must_use]
@@ -67,8 +68,8 @@ pub const BACKUP_APPLICATION: &str = "spilo-logical-backup";
 
 /// A DNS name of a load balancer, lower case. Placeholders: `{cluster}`, `{team}`, `{namespace}`, `{hostedzone}`.
 ///
-/// `cluster` is the object's name for the current templates (`master_dns_name_format`) and the [`internal_name`] for the
-/// legacy ones (`master_legacy_dns_name_format`).
+/// `cluster` is the object's name for the current templates (`master_dns_name_format`) and the [`internal_name`] for
+/// the legacy ones (`master_legacy_dns_name_format`).
 ///
 /// ```
 /// # use pgloom_common::name::dns_name;
@@ -146,8 +147,8 @@ pub fn is_dns1035(text: &str) -> bool {
         && bytes.last() != Some(&b'-')
 }
 
-/// Whether a text is a DNS label (RFC 1123), as names of containers and volumes have to be: at most 63 of `a-z`, `0-9` and
-/// `-`, first and last not a hyphen.
+/// Whether a text is a DNS label (RFC 1123), as names of containers and volumes have to be: at most 63 of `a-z`, `0-9`
+/// and `-`, first and last not a hyphen.
 #[must_use]
 pub fn is_dns1123_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';

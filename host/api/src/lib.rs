@@ -1,4 +1,4 @@
-//! The resource types: postgresql, OperatorConfiguration, Pipeline, and the findings that a check of them gives.
+//! The resource types postgresql, OperatorConfiguration and Pipeline, their validation, and its findings.
 
 pub mod action;
 pub mod config;

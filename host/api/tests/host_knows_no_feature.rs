@@ -1,7 +1,7 @@
 //! The host knows no feature: outside the schema of the resource types, its sources name no field of a manifest that a
 //! plugin reads. A new field of a plugin is covered by itself, because the names are read from the plugins' sources.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on says so")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use pgloom_common::api_default::is_default;
 use serde_json::Value;
 
-/// Where every container finds its service account's token.
+/// The mount path of the service account's token in every container.
 ///
 /// See [the ServiceAccount admission
 /// controller](https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#serviceaccount-admission-controller).

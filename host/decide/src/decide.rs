@@ -18,14 +18,14 @@ use crate::kind::ObjectKey;
 use crate::role::Roles;
 use crate::{Error, Observed, service_account};
 
-/// What one cluster is to be.
+/// The desired state of one cluster.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What the host needs to know of the manifest.
+    /// The fields of the manifest that the host reads.
     pub cluster: Cluster,
-    /// The service account and its role binding, made where they are missing.
+    /// The service account and its role binding, which are created where they are missing.
     pub accounts: Vec<Value>,
-    /// The objects of the pipeline, in the order of applying. They have placeholders for credentials.
+    /// The objects of the pipeline, in the order of applying, with placeholders for credentials.
     pub objects: Vec<Desired>,
     /// The credentials of the placeholders in `objects`.
     pub credentials: Credentials,
@@ -39,9 +39,9 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// Conditions for the status.
     pub conditions: Vec<Condition>,
-    /// Whether a step's answer is missing or of an earlier time, as the pipeline allows; another try may get it.
+    /// Whether a step failed and `onFailure` replaced its response. Another decision may succeed.
     pub degraded: bool,
-    /// What steps that keep their last answer answered, for the next time.
+    /// By step name, the response of each step with `onFailure: keepLast`, for the next decision.
     pub last: BTreeMap<String, Response>,
 }
 
@@ -78,10 +78,11 @@ impl Plan {
     }
 }
 
-/// Decides what one cluster is to be. `manifest` is the `postgresql` object, `config` the operator configuration.
+/// Decides the desired state of one cluster. `manifest` is the `postgresql` object, `config` the operator
+/// configuration.
 ///
 /// # Errors
-/// If the manifest or the configuration cannot be used, or a step fails that may not be left out.
+/// If the manifest or the configuration cannot be used, or a step with `onFailure: hold` fails.
 pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: &Pipeline) -> Result<Plan, Error> {
     let validated = validated(manifest, config, observed)?;
     let cluster = validated.cluster().clone();
@@ -150,7 +151,7 @@ fn forgery(object: &Value) -> Option<Finding> {
     Some(placeholder::forgery().at(path).of(object).remedy("write the value itself there"))
 }
 
-/// A plugin that refuses the manifest does not fail: its findings are what the user has to read.
+/// The error of a run. A plugin that refuses the manifest has not failed: the user gets its findings.
 fn refusal(error: RunError, findings: &[Finding]) -> Error {
     let refused = error.findings();
     if refused.is_empty() {
@@ -159,7 +160,7 @@ fn refusal(error: RunError, findings: &[Finding]) -> Error {
     Error::Manifest(findings.iter().cloned().chain(refused).collect())
 }
 
-/// What identifies an object is the host's to say.
+/// Sets the fields that identify an object, which plugins do not set.
 fn complete(object: &mut Value, cluster: &Cluster, owner: Option<&Value>) {
     object["metadata"]["namespace"] = json!(cluster.namespace);
     if let Some(owner) = owner {
@@ -167,7 +168,7 @@ fn complete(object: &mut Value, cluster: &Cluster, owner: Option<&Value>) {
     }
 }
 
-/// Leaves out annotations that others have changed and may.
+/// Removes the annotations that others have changed and are allowed to change (`ignored_annotations`).
 fn leave_annotations(object: &mut Value, observed: &Observed, ignored: &[&str]) {
     const PLACES: [&str; 2] = ["/metadata/annotations", "/spec/template/metadata/annotations"];
     if ignored.is_empty() {
@@ -217,12 +218,12 @@ fn naming(validated: &Validated, config: &Config) -> credential::Naming {
     }
 }
 
-/// Texts that live on their own.
+/// A map that owns its strings.
 fn owned(texts: BTreeMap<&str, &str>) -> BTreeMap<String, String> {
     texts.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-/// The owner reference to the manifest. A manifest of a file has no uid.
+/// The owner reference to the manifest; null if the manifest has no uid, as in a file.
 fn owner(manifest: &Value) -> Value {
     let key = ObjectKey::of(manifest);
     json!({

@@ -1,7 +1,7 @@
-//! The roles of a cluster: gathered from every source, with the origin that decided each of them.
+//! The roles of a cluster: gathered from every source, each with its origin.
 //!
-//! Pure: what the manifest, the operator configuration, the operator-wide Secrets and the plugins say becomes one
-//! sorted list of [`Role`]s. [`crate::credential`] makes Secrets of it, the operator makes the database hold it.
+//! Pure: the manifest, the operator configuration, the operator-wide Secrets and the plugins give one sorted list of
+//! [`Role`]s. [`crate::credential`] derives Secrets from it, and the operator creates the roles in the database.
 
 mod gather;
 mod infrastructure;
@@ -22,25 +22,25 @@ pub use infrastructure::{
 pub use pgloom_common::role::{Attribute, Attributes};
 pub use prepared_database::{Prepared, Schema};
 
-/// Where a role comes from. A later origin replaces an earlier one of the same name.
+/// The origin of a role. Of several roles with one name, that of the later origin is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// `spec.users`.
     Manifest,
     /// The operator-wide infrastructure roles.
     Infrastructure,
-    /// A member of a team, by the Teams API.
+    /// A member of a team, from the Teams API.
     Team,
     /// The superuser and the replication user: the database image creates them.
     System,
     /// `spec.preparedDatabases`.
     Prepared,
-    /// A credential that a plugin asked for, as the pooler does.
+    /// A credential that a plugin requests, as the pooler does.
     Credential,
 }
 
 impl Origin {
-    /// The origin in words, as in "defined by …".
+    /// The origin for a message, after "defined by".
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -54,14 +54,14 @@ impl Origin {
     }
 }
 
-/// How a role gets its password.
+/// The source of a role's password.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PasswordSource {
-    /// It has none: the role cannot log in, or by PAM only.
+    /// No password: the role cannot log in, or only by PAM.
     None,
     /// Generated once and kept in the role's Secret.
     Generated,
-    /// Given by the operator-wide Secret, which the role's Secret follows.
+    /// Given by the operator-wide Secret; the role's Secret is kept equal to it.
     Given(Password),
 }
 
@@ -77,45 +77,45 @@ pub struct SecretPlace {
 /// One role.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Role {
-    /// Its name in the database.
+    /// The name in the database.
     pub name: String,
-    /// What decided it.
+    /// The origin.
     pub origin: Origin,
-    /// Its attributes.
+    /// The attributes.
     pub attributes: Attributes,
-    /// The roles it is a member of.
+    /// The names of the roles that it is a member of.
     pub member_of: BTreeSet<String>,
     /// The role that becomes a member of this one, with admin option, when this one is created.
     pub admin: Option<String>,
     /// Settings for its sessions.
     pub parameters: BTreeMap<String, String>,
-    /// How it gets its password.
+    /// The source of its password.
     pub password: PasswordSource,
-    /// The place of its Secret; `None` if it has none.
+    /// The namespace and labels of its Secret; `None` if it has none.
     pub secret: Option<SecretPlace>,
 }
 
-/// The roles of a cluster and what they own.
+/// The roles and databases of a cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Roles {
-    /// By name.
+    /// The roles by name.
     pub roles: BTreeMap<String, Role>,
     /// Databases with their owners: those of the manifest and the prepared ones.
     pub databases: BTreeMap<String, String>,
     /// Prepared databases, by name.
     pub prepared: Vec<Prepared>,
-    /// `additional_owner_roles`: the owners are members of these, so these must not be members of an owner.
+    /// `additional_owner_roles`: the owners are members of these roles, so these must not be members of an owner.
     pub additional_owners: BTreeSet<String>,
     /// Findings. An error means that the manifest cannot be used.
     pub findings: Vec<Finding>,
 }
 
-/// All that says something about a cluster's roles.
+/// The input of [`gather`].
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// The cluster's namespace.
     pub namespace: String,
-    /// What the operator configuration says.
+    /// The settings of the operator configuration.
     pub settings: Settings,
     /// `spec.users`: attributes by name.
     pub users: BTreeMap<String, Attributes>,
@@ -127,13 +127,14 @@ pub struct Sources {
     pub infrastructure: Vec<InfrastructureRole>,
     /// Teams whose members get roles: superuser teams first, then the owning team unless it is one of those.
     pub teams: Vec<Team>,
-    /// The credentials that plugins asked for.
+    /// The credentials that plugins request.
     pub credentials: Vec<CredentialRequest>,
     /// Whether there may be roles that were not read: of a teams API, or of Secrets of infrastructure roles.
     pub has_external_roles: bool,
 }
 
-/// What the operator configuration says about roles. The keys are named in each field's words.
+/// The settings of the operator configuration about roles. Each field names its key, see the
+/// [reference](https://postgres-operator.readthedocs.io/en/latest/reference/operator_parameters/#postgres-users).
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `super_username`.
@@ -154,7 +155,7 @@ pub struct Settings {
     pub team_parameters: BTreeMap<String, String>,
     /// `additional_owner_roles`: roles that every database owner becomes a member of.
     pub additional_owner_roles: BTreeSet<String>,
-    /// `enable_cross_namespace_secret`: whether a role's Secret may lie in another namespace.
+    /// `enable_cross_namespace_secret`: whether a role's Secret may be in another namespace.
     pub cross_namespace_secrets: bool,
 }
 
@@ -189,7 +190,7 @@ impl Default for Settings {
 /// A team and its members.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Team {
-    /// The team's name.
+    /// The name of the team.
     pub name: String,
     /// Login names.
     pub members: Vec<String>,
@@ -197,11 +198,11 @@ pub struct Team {
     pub superusers: bool,
 }
 
-/// A credential that a plugin asked for (the action `credential`).
+/// A credential that a plugin requests (the action `credential`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CredentialRequest {
-    /// The role's name.
+    /// The name of the role.
     pub username: String,
-    /// Labels of its Secret beyond those of every Secret of the cluster; an empty value removes one.
+    /// Labels of its Secret, in addition to those of every Secret of the cluster; an empty value removes a label.
     pub labels: BTreeMap<String, String>,
 }

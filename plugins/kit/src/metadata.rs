@@ -22,7 +22,8 @@ pub enum Role {
 }
 
 impl Role {
-    /// The value of the role label. The leader's is `master`: selectors and users of the label rely on this older word.
+    /// The value of the role label. The leader's is `master`, because existing selectors use this older name. See
+    /// [Patroni on Kubernetes](https://patroni.readthedocs.io/en/latest/kubernetes.html#customize-role-label).
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Leader => "master",

@@ -1,4 +1,4 @@
-//! One form for an object, whoever wrote it: with the API server's defaults, quantities by value, nothing that is empty.
+//! Normalizes objects: with the API server's defaults, canonical quantities, and without empty values.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 /// What stands for a password.
 const HIDDEN: &str = "hidden";
 
-/// Brings an object into the one form.
+/// The normalized object.
 pub fn object(mut object: Value) -> Value {
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
     fill_all(&mut object, api_default::of_kind(&kind));
@@ -66,7 +66,7 @@ fn complete_container(container: &mut Value) {
     if container["imagePullPolicy"].is_null() {
         container["imagePullPolicy"] = json!(pull_policy(container["image"].as_str().unwrap_or_default()));
     }
-    // A limit without a request is the request as well.
+    // A missing request gets the value of the limit.
     for (name, limit) in container["resources"]["limits"].as_object().cloned().unwrap_or_default() {
         if container["resources"]["requests"][&name].is_null() {
             container["resources"]["requests"][&name] = limit;
@@ -87,7 +87,7 @@ fn fill_all(value: &mut Value, defaults: Defaults) {
     defaults.iter().for_each(|(path, default)| fill(value, path, default));
 }
 
-/// Writes a default where nothing stands and its parent does.
+/// Sets a default where the field is missing and its parent exists.
 fn fill(value: &mut Value, path: &str, default: &str) {
     let (step, rest) = path.split_once('.').map_or((path, None), |(step, rest)| (step, Some(rest)));
     let (step, each) = step.strip_suffix("[]").map_or((step, false), |step| (step, true));
@@ -97,7 +97,7 @@ fn fill(value: &mut Value, path: &str, default: &str) {
             entries.iter_mut().for_each(|entry| fill(entry, rest, default));
         }
         (Some(rest), Some(child)) if !each => fill(child, rest, default),
-        // The policies of a StatefulSet exist even if nobody wrote them.
+        // The API server adds the policies of a StatefulSet if they are missing.
         (Some(rest), None) if step.ends_with("Policy") || step == "updateStrategy" => {
             let mut child = json!({});
             fill(&mut child, rest, default);
@@ -110,10 +110,10 @@ fn fill(value: &mut Value, path: &str, default: &str) {
     }
 }
 
-/// Passwords are generated: what can be compared of a Secret is its keys and the name of the user.
+/// Passwords are generated, so only the keys of a Secret and the user's name can be compared.
 fn hide_passwords(secret: &mut Value) {
     let Some(Value::Object(data)) = secret.get_mut("data") else {
-        // A list of users, as `render` prints it.
+        // A user list, as `pgloom render` prints it.
         secret["data"] = json!({"userlist.txt": HIDDEN});
         return;
     };
@@ -127,13 +127,13 @@ fn hide_passwords(secret: &mut Value) {
     }
 }
 
-/// A text out of its base64.
+/// Decodes base64.
 fn decode(text: &str) -> String {
     let bytes = STANDARD.decode(text).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Quantities by value: those of resources, of claims and of memory-backed volumes.
+/// Converts quantities to canonical form: those of resources, of claims and of memory volumes.
 fn quantities(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -161,10 +161,10 @@ fn quantity(value: &mut Value) {
     }
 }
 
-/// Switches that the API server does not keep when they are off.
+/// Boolean fields that the API server does not store if they are false.
 const OFF: &[&str] = &["hostIPC", "hostNetwork", "hostPID", "readOnly", "stdin", "stdinOnce", "tty"];
 
-/// Removes what is null or empty, or a switch that is off; an empty `emptyDir` is a choice.
+/// Removes null, empty values and false booleans; an empty `emptyDir` is kept, because it has a meaning.
 fn prune(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -176,7 +176,7 @@ fn prune(value: &mut Value) {
     }
 }
 
-/// A switch that is off, or an environment variable that says in words that it is empty.
+/// A false boolean, or the `value` of an environment variable that is an empty string.
 fn is_off(key: &str, value: &Value) -> bool {
     OFF.contains(&key) && value == &Value::Bool(false) || key == "value" && value == ""
 }

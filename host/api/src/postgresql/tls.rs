@@ -1,4 +1,4 @@
-//! A certificate for client connections.
+//! A certificate for client connections: `spec.tls`.
 
 use pgloom_common::tls;
 use schemars::JsonSchema;
@@ -16,7 +16,8 @@ pub struct Tls {
     /// The private key in the Secret, or an absolute path in the container. Default: `tls.key`. Example: `tls.key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key_file: Option<String>,
-    /// The certificate of the authority in the Secret, or an absolute path in the container. Default: none. Example: `ca.crt`.
+    /// The certificate of the authority in the Secret, or an absolute path in the container. Default: none. Example:
+    /// `ca.crt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
     /// Another Secret that holds `caFile`. Default: `secretName`. Example: `pg-tls-ca`.
@@ -24,7 +25,7 @@ pub struct Tls {
     pub ca_secret_name: Option<String>,
 }
 
-/// Where the certificate of an authority is kept: a Secret of the cluster's namespace, and a key of its data.
+/// The place of a certificate authority's certificate: a Secret in the cluster's namespace, and a key of its data.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Authority {
     /// The Secret's name.
@@ -34,8 +35,8 @@ pub struct Authority {
 }
 
 impl Tls {
-    /// The certificate of the authority, if `caFile` names one in a Secret. An absolute path counts where it is one of the
-    /// folders in which the Secrets are mounted.
+    /// The certificate of the authority, if `caFile` names one in a Secret. An absolute path counts where it is one of
+    /// the folders in which the Secrets are mounted.
     #[must_use]
     pub fn authority(&self) -> Option<Authority> {
         if self.secret_name.is_empty() {

@@ -1,4 +1,5 @@
-//! Roles and databases of a manifest: what refuses the manifest. What is only left out is reported where roles are gathered.
+//! Roles and databases of a manifest: the errors. A role or database that is only left out is reported where roles are
+//! gathered, in `host/decide/src/role`.
 
 use std::collections::BTreeMap;
 

@@ -104,11 +104,11 @@ fn maintenance_windows_have_an_effect_where_they_are_switched_on() {
         "spec": {"teamId": "acid", "numberOfInstances": 1, "volume": {"size": "1Gi"}, "postgresql": {"version": "17"},
             "maintenanceWindows": ["Sat:00:00-04:00"]},
     });
-    let told = |maintenance_windows| {
+    let count = |maintenance_windows| {
         let rules = Rules { maintenance_windows, ..Rules::default() };
         validate(&manifest, &rules).unwrap().warnings().len()
     };
-    assert_eq!((told(false), told(true)), (1, 0));
+    assert_eq!((count(false), count(true)), (1, 0));
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn every_recorded_manifest_is_valid() {
     assert!(count > 30, "{count} manifests");
 }
 
-/// The folder of recorded objects, where it is at hand.
+/// The folder of recorded objects, if `PGLOOM_UPSTREAM` names it.
 fn recorded() -> Option<PathBuf> {
     let folder = std::env::var_os("PGLOOM_UPSTREAM").map(PathBuf::from);
     if folder.is_none() {

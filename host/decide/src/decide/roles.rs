@@ -1,4 +1,4 @@
-//! The roles of a cluster, from the manifest, the configuration, what was observed and what plugins asked for.
+//! The roles of a cluster, from the manifest, the configuration, the observed objects and the requests of plugins.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub fn gather(cluster: &Cluster, config: &Config, observed: &Observed, actions: 
     })
 }
 
-/// The user lists that plugins asked for.
+/// The user lists that plugins request.
 pub fn user_lists(actions: &[RequestedAction]) -> Vec<UserListRequest> {
     let list = |action: &Action| match action {
         Action::UserList(list) => Some(UserListRequest {

@@ -144,7 +144,7 @@ impl Gathering<'_> {
             let path = format!("spec.databases.{name}");
             let finding = if !is_identifier(name) {
                 Finding::warning(format!("database \"{name}\" is left out: its name cannot be used"))
-                    .remedy("start with a letter or an underscore and go on with letters, digits and underscores")
+                    .remedy("start with a letter or an underscore and continue with letters, digits and underscores")
             } else if !self.roles.contains_key(owner) {
                 self.unknown_owner(name, owner)
             } else if databases.get(name).is_some_and(|own| own != owner) {
@@ -195,7 +195,7 @@ impl Gathering<'_> {
         true
     }
 
-    /// Puts a role in its place; of two with one name the later origin stays.
+    /// Adds a role; of two with the same name the one of the later origin is used.
     fn put(&mut self, role: Role, path: Option<String>) {
         let Some(known) = self.roles.get(&role.name) else {
             self.roles.insert(role.name.clone(), role);

@@ -1,4 +1,4 @@
-//! Promises about which roles a cluster has.
+//! Tests: which roles a cluster has.
 
 use pgloom_api::postgresql::with_defaults;
 
