@@ -127,7 +127,7 @@ impl Config {
         reading.finish()
     }
 
-    /// All values as one flat object. Credentials are in it: seal it before it goes anywhere.
+    /// All values as one flat object. Credentials are in it: replace them by placeholders before it goes anywhere.
     #[must_use]
     pub fn values(&self) -> &Value {
         &self.values

@@ -176,8 +176,8 @@ pub(super) fn show(node: &Node, confidential: bool) -> String {
         return "(confidential)".to_owned();
     }
     let value = node.clone().into_value();
-    if is_sealed(&value) {
-        return "(sealed)".to_owned();
+    if has_placeholder(&value) {
+        return "(placeholder)".to_owned();
     }
     let text = value.to_string();
     match text.char_indices().nth(SHOWN) {
@@ -186,11 +186,11 @@ pub(super) fn show(node: &Node, confidential: bool) -> String {
     }
 }
 
-fn is_sealed(value: &Value) -> bool {
+fn has_placeholder(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains(placeholder::PREFIX),
-        Value::Array(items) => items.iter().any(is_sealed),
-        Value::Object(fields) => fields.values().any(is_sealed),
+        Value::Array(items) => items.iter().any(has_placeholder),
+        Value::Object(fields) => fields.values().any(has_placeholder),
         _ => false,
     }
 }
