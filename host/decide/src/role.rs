@@ -4,7 +4,7 @@
 //! sorted list of [`Role`]s. [`crate::credential`] makes Secrets of it, the operator makes the database hold it.
 
 mod gather;
-mod infrastructure;
+mod infrastructure_roles;
 mod prepared_database;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ use pgloom_api::postgresql::PreparedDatabase;
 use crate::credential::Password;
 
 pub use gather::gather;
-pub use infrastructure::{
+pub use infrastructure_roles::{
     Definition, InfrastructureRole, Source, definitions as infrastructure_definitions, read as read_infrastructure,
 };
 pub use pgloom_common::role::{Attribute, Attributes};

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Content, PASSWORD, Password, USER_LIST, USERNAME, Wanted};
 use crate::kind::Kind;
-use crate::transform::{MANAGER, PREDECESSOR};
+use crate::field_manager::{MANAGER, PREDECESSOR};
 use pgloom_api::Finding;
 
 /// The API group of the manifests, with the separator of its version.

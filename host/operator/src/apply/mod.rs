@@ -13,7 +13,7 @@ use kube::{Client, ResourceExt};
 use pgloom_decide::Kind;
 use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::ownership::{Identity, Origin};
-use pgloom_decide::transform::MANAGER;
+use pgloom_decide::field_manager::MANAGER;
 use serde_json::{Value, json};
 use tracing::{debug, info};
 

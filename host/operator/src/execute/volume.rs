@@ -5,7 +5,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use pgloom_api::ActionPhase;
 use pgloom_common::quantity::Quantity;
-use pgloom_decide::transform::MANAGER;
+use pgloom_decide::field_manager::MANAGER;
 use serde_json::json;
 
 /// The resource of a claim.

@@ -10,7 +10,7 @@ use pgloom_decide::Kind;
 use pgloom_decide::Plan;
 use pgloom_decide::credential::{self, Act, Content, Data, Recovery, USER_LIST, Wanted, Write};
 use pgloom_decide::members::Members;
-use pgloom_decide::transform::MANAGER;
+use pgloom_decide::field_manager::MANAGER;
 use serde_json::Value;
 
 use super::{Error, Reconciliation};

@@ -14,7 +14,7 @@ use pgloom_decide::members::Members;
 use pgloom_decide::patroni::{Report, is_synchronous};
 use pgloom_decide::rollout::{Member, Next, Role, State, Switchover, difference, metadata_patch, next};
 use pgloom_decide::status::Condition;
-use pgloom_decide::transform::MANAGER;
+use pgloom_decide::field_manager::MANAGER;
 use serde_json::Value;
 use tracing::{debug, info};
 

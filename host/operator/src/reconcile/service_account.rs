@@ -7,7 +7,7 @@ use kube::api::PostParams;
 use pgloom_decide::Kind;
 use pgloom_decide::Plan;
 use pgloom_decide::kind::ObjectKey;
-use pgloom_decide::transform::MANAGER;
+use pgloom_decide::field_manager::MANAGER;
 use tracing::warn;
 
 use super::Reconciliation;

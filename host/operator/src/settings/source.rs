@@ -8,7 +8,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
 use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
-use pgloom_decide::transform::MANAGER;
+use pgloom_decide::field_manager::MANAGER;
 use serde_json::{Value, json};
 use tracing::warn;
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 /// What was decided: `findings`, `conditions`, `actions`, `roles`, `databases` and `objects`, each where there are any; or
 /// the sentences of the `error`.
-pub fn account(decision: &Result<Plan, Error>) -> Value {
+pub fn describe(decision: &Result<Plan, Error>) -> Value {
     let plan = match decision {
         Ok(plan) => plan,
         Err(error) => {
