@@ -10,7 +10,10 @@ use serde_json::json;
 
 /// The resource of a claim.
 const STORAGE: &str = "storage";
-/// A part of what the API server says when a storage class does not allow its claims to grow.
+/// A part of what the API server says when a storage class does not allow its claims to grow. The text is that of the
+/// admission plugin `PersistentVolumeClaimResize`, whose answer has no other reason than `Forbidden`.
+///
+/// See [admission controllers](https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/).
 const NOT_EXPANDABLE: &str = "must support resize";
 
 /// The phase of an action, and why.
