@@ -56,7 +56,7 @@ pub struct Context {
     pub states: ClusterStates,
     /// The roles that every cluster gets.
     pub infrastructure_roles: InfrastructureRoles,
-    /// When the service account of a namespace was last seen.
+    /// When the service account of a namespace that has clusters was last seen.
     pub accounts: Mutex<HashMap<String, Instant>>,
 }
 
@@ -76,6 +76,9 @@ impl Context {
     pub fn forget(&self, key: &ClusterKey) {
         if let Some(state) = self.states.forget(key) {
             self.count(&state, None);
+        }
+        if !self.states.any_in(&key.namespace) {
+            self.accounts.lock().remove(&*key.namespace);
         }
     }
 
