@@ -1,9 +1,9 @@
 //! What was applied last, so that an object which the API server writes in another form is not applied again and again.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use parking_lot::Mutex;
+use pgloom_common::fingerprint::fingerprint;
 use pgloom_decide::Kind;
 use serde_json::Value;
 
@@ -30,7 +30,5 @@ fn slot(kept: &CachedObject) -> (Kind, String) {
 }
 
 fn hash(value: &Value) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.to_string().hash(&mut hasher);
-    hasher.finish()
+    fingerprint(&value.to_string())
 }

@@ -1,15 +1,18 @@
 //! Work that a reconcile starts and does not wait for: one job per cluster at a time, with a deadline of its own.
 //!
-//! Only so many jobs of a kind run at the same time, so that the memory that they need is bounded. A database that hangs
-//! holds its own job until the deadline. When a job ends its cluster is reconciled.
+//! Only so many jobs of a kind run at the same time, so that the memory that they need is bounded. A database that
+//! hangs holds its own job until the deadline. When a job ends its cluster is reconciled.
+//!
+//! Why not the crate `backon`: it repeats a call in a loop of its own. Here every reconcile decides whether a job
+//! is started: after a delay, or at once if what it is started with has changed.
 
-use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::UnboundedSender;
 use parking_lot::Mutex;
+pub use pgloom_common::fingerprint::fingerprint;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
@@ -219,14 +222,6 @@ impl<T> Run<T> {
             JobStatus::Failed(_) => waited >= backoff.delay(self.failures),
         }
     }
-}
-
-/// A hash of what a job is started with.
-pub fn fingerprint(what: &impl Hash) -> u64 {
-    use std::hash::{DefaultHasher, Hasher};
-    let mut hasher = DefaultHasher::new();
-    what.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
