@@ -1,7 +1,12 @@
-//! Screens what a server sends before the client library takes it: the log-in that it asks for, and how much it sends.
+//! Screens what a server sends before the client library takes it: the log-in that it asks for, and how much it
+//! sends.
 //!
-//! Whatever runs in a database's pod is the tenant's. It may ask for a password in plain, and the client library buffers
-//! a message as long as its header claims.
+//! Whatever runs in a database's pod is the tenant's. It may ask for a password in plain, and the client library
+//! buffers a message as long as its header claims.
+//!
+//! `tokio-postgres` can be told neither which log-in to accept (libpq's
+//! [`require_auth`](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH)) nor a
+//! limit for what it buffers.
 
 use std::io;
 use std::pin::Pin;
