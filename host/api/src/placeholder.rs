@@ -220,7 +220,8 @@ mod tests {
     #[test]
     fn a_check_gives_the_error_that_filling_in_would_give() {
         let (shown, credentials) = take_from_config(&json!({"scalyr_api_key": "hunter2"}));
-        let objects = [shown, json!({"a": ["pgloom-placeholder:config:nothing"]}), json!({"a": "x pgloom-placeholder:config:b"})];
+        let objects =
+            [shown, json!({"a": ["pgloom-placeholder:config:nothing"]}), json!({"a": "x pgloom-placeholder:config:b"})];
         let results = objects.map(|object| (check(&object, &credentials), fill(&mut object.clone(), &credentials)));
         assert!(results[0].0.is_ok() && results[1].0.is_err() && results[2].0.is_err());
         for (checked, filled) in results {

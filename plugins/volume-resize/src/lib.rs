@@ -47,7 +47,7 @@ impl Plugin for VolumeResize {
             return Ok(Response::new());
         };
         let members = member::members(request)?;
-        let plans: Vec<plan::Plan> =
+        let plans: Vec<plan::NextActions> =
             members.iter().map(|member| plan::plan(&target, member, |key| request.action(key))).collect();
         let mut response = report::report(&target, &members, &plans, &mut warnings);
         for plan in plans {

@@ -73,8 +73,8 @@ fn a_manifest_that_cannot_be_used_is_refused_with_its_field_and_the_remedy() {
 #[test]
 fn a_user_cannot_read_a_credential_of_the_operator_by_writing_its_placeholder() {
     let mut manifest = manifest();
-    manifest["spec"]["sidecars"] =
-        json!([{"name": "s", "image": "i", "env": [{"name": "E", "value": "pgloom-placeholder:config:scalyr_api_key"}]}]);
+    let variable = json!({"name": "E", "value": "pgloom-placeholder:config:scalyr_api_key"});
+    manifest["spec"]["sidecars"] = json!([{"name": "s", "image": "i", "env": [variable]}]);
     assert_eq!(
         refusal(&manifest),
         "spec.sidecars[0].env[0].value: pgloom-placeholder: is reserved for the operator's placeholders of credentials; \

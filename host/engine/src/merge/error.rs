@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How many characters of a value an error shows.
-const SHOWN: usize = 80;
+const MAX_SHOWN: usize = 80;
 
 /// Why a contribution is refused. Nothing of it is merged.
 #[derive(Debug, thiserror::Error)]
@@ -170,7 +170,7 @@ impl Error {
     }
 }
 
-/// A value as an error shows it: at most [`SHOWN`] characters, and never a credential.
+/// A value as an error shows it: at most [`MAX_SHOWN`] characters, and never a credential.
 pub(super) fn show(node: &Node, confidential: bool) -> String {
     if confidential {
         return "(confidential)".to_owned();
@@ -180,7 +180,7 @@ pub(super) fn show(node: &Node, confidential: bool) -> String {
         return "(placeholder)".to_owned();
     }
     let text = value.to_string();
-    match text.char_indices().nth(SHOWN) {
+    match text.char_indices().nth(MAX_SHOWN) {
         Some((cut, _)) => format!("{}…", text.get(..cut).unwrap_or_default()),
         None => text,
     }

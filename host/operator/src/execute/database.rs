@@ -59,7 +59,8 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What these roles mean, with the passwords of [`pgloom_decide::credential::Plan`]. `None` while the superuser has no password.
+    /// What these roles mean, with the passwords of [`pgloom_decide::credential::SecretChanges`]. `None` while the
+    /// superuser has no password.
     #[must_use]
     pub fn new(
         roles: &Roles,
@@ -95,7 +96,7 @@ pub struct Report {
     /// What was changed, as in `create role foo_user`.
     pub done: Vec<String>,
     /// What could not be changed.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<FailedChange>,
     /// What people should know.
     pub findings: Vec<Finding>,
 }
@@ -110,7 +111,7 @@ impl Report {
 
 /// Something that could not be changed; the rest was gone on with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct FailedChange {
     /// What was tried, as in `create extension pg_partman in database foo`.
     pub what: String,
     /// What the server said.
@@ -184,9 +185,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable word for metrics and events.
-    #[must_use]
-    #[cfg_attr(not(test), allow(dead_code, reason = "so far only tests tell them apart"))]
+    /// Which kind of error it is, as tests compare it.
+    #[cfg(test)]
     pub fn category(&self) -> &'static str {
         match self {
             Self::Authority(_) => "authority",
@@ -237,7 +237,7 @@ impl Resume {
 ///
 /// # Errors
 /// If the leader cannot be reached, refuses the superuser, is no leader or takes longer than `deadline`: the next call with
-/// the same `resume` continues there. A single thing that cannot be done is a [`Failure`] in the report instead.
+/// the same `resume` continues there. A single thing that cannot be done is a [`FailedChange`] in the report instead.
 pub async fn synchronize(
     server: Server,
     wanted: Arc<Wanted>,
@@ -346,7 +346,7 @@ impl Work<'_> {
                 Err(message) => {
                     warn!(what = %statement.what, %message, "Could not change the database");
                     let what = statement.what;
-                    self.report.failures.push(Failure { what, message });
+                    self.report.failures.push(FailedChange { what, message });
                 }
             }
         }
@@ -355,7 +355,7 @@ impl Work<'_> {
     fn fail(&mut self, what: String, error: &Error) {
         let message = error_chain(error);
         warn!(%what, %message, "Could not change the database");
-        self.report.failures.push(Failure { what, message });
+        self.report.failures.push(FailedChange { what, message });
     }
 }
 

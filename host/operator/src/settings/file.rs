@@ -13,7 +13,7 @@ use super::Error;
 use super::source::Found;
 
 /// The time between two polls.
-const PERIOD: Duration = Duration::from_secs(5);
+const POLL_PERIOD: Duration = Duration::from_secs(5);
 
 /// What tells one version of the files from another: the document's bytes, and each plugin file's size and time of
 /// change.
@@ -35,7 +35,7 @@ pub fn follow(path: PathBuf, plugins: PathBuf) -> BoxStream<'static, Found> {
     let first = version_of(&path, &plugins);
     futures::stream::unfold((path, plugins, first), |(path, plugins, mut seen)| async move {
         loop {
-            tokio::time::sleep(PERIOD).await;
+            tokio::time::sleep(POLL_PERIOD).await;
             let now = version_of(&path, &plugins);
             if now == seen {
                 continue;
