@@ -1,5 +1,5 @@
-//! The shape of the workspace is what ARCHITECTURE.md and the operator's lib.rs say: the code map is complete, no room
-//! of the operator uses one above it, and what decides has no way to a client, a clock or a random number.
+//! The structure of the workspace is as in ARCHITECTURE.md and in the operator's lib.rs: the code map is complete, no room
+//! of the operator uses one above it, and `decide` depends on no client, clock or random number.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,10 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The most files and folders that `host/operator/src` may have side by side.
+/// The most entries that the folder `host/operator/src` may have.
 const MOST_ENTRIES: usize = 16;
 
-/// Crates that reach out of the process, or differ from run to run.
+/// Crates that do IO, or whose results differ from run to run.
 const IMPURE: [&str; 8] = ["axum", "hyper", "jiff", "kube", "kube-core", "rand", "reqwest", "tokio"];
 
 /// Those that must not be among the dependencies' dependencies either.
@@ -28,7 +28,7 @@ fn text(path: &str) -> String {
     fs::read_to_string(repository(path)).unwrap()
 }
 
-/// Why a folder with so many entries is too full.
+/// The fault of a folder with this number of entries, if it has too many.
 fn crowd(entries: usize) -> Option<String> {
     (entries > MOST_ENTRIES).then(|| format!("{entries} entries, more than {MOST_ENTRIES}"))
 }
@@ -142,8 +142,8 @@ fn first_names(list: &str) -> Vec<String> {
     names
 }
 
-/// Arrows that do not go down, as sentences. `sources` are rooms with their source texts. Where every arrow goes down
-/// there is no circle.
+/// The uses of a room that is not below the user, as sentences. `sources` are rooms with their source texts. Without
+/// such a use there is no cycle.
 fn upward_arrows(order: &[String], sources: &[(String, String)]) -> Vec<String> {
     let rank = |room: &str| order.iter().position(|ordered| ordered == room);
     let mut faults = Vec::new();
