@@ -15,7 +15,7 @@ use crate::apply_order::in_order;
 use crate::credential::{self, Wanted};
 use crate::kind::ObjectKey;
 use crate::role::Roles;
-use crate::{Error, Observed, service_account};
+use crate::{Error, Observed, distinct, service_account};
 
 /// What one cluster is to be.
 #[derive(Clone, Debug)]
@@ -99,6 +99,10 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let Decision { objects, actions, findings: found, conditions, degraded, last } =
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
     findings.extend(found);
+    let (conditions, dropped) = distinct::conditions(conditions);
+    findings.extend(dropped);
+    let (actions, dropped) = distinct::actions(actions);
+    findings.extend(dropped);
 
     findings.extend_from_slice(&observed.infrastructure_findings);
     let roles = roles::gather(&cluster, config, observed, &actions);

@@ -19,6 +19,7 @@ pub mod status;
 pub mod transform;
 
 mod decide;
+mod distinct;
 mod error;
 mod observed;
 mod service_account;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
@@ -13,8 +13,10 @@ use tokio::sync::{Semaphore, watch};
 use crate::apply::Writer;
 use crate::cache::{ClusterKey, Store};
 use crate::execute::patroni::Transport;
+use crate::leader::fencing::Fence;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
 use crate::report::Recorder;
+use crate::serve::health::Liveness;
 use crate::serve::metrics::{Metrics, StatusLabel};
 use crate::settings::Settings;
 use crate::state::{ClusterState, ClusterStates};
@@ -56,6 +58,12 @@ pub struct Context {
     pub states: ClusterStates,
     /// The roles that every cluster gets.
     pub infrastructure_roles: InfrastructureRoles,
+    /// The fence of all that is written.
+    pub fence: Fence,
+    /// The reconciles that run.
+    pub liveness: Liveness,
+    /// How long one reconcile may take. Then it ends as failed and is tried again.
+    pub deadline: Duration,
     /// When the service account of a namespace was last seen.
     pub accounts: Mutex<HashMap<String, Instant>>,
 }

@@ -60,6 +60,18 @@ pub enum Error {
         /// In the API server's words.
         reason: String,
     },
+    /// The API server refused it for something that is not the operator's rights, and that may change by itself.
+    #[error("{by} refuses {kind} {name}: {reason}")]
+    Denied {
+        /// What refused it, as in `a resource quota`.
+        by: &'static str,
+        /// As in `StatefulSet`.
+        kind: String,
+        /// The object's name.
+        name: String,
+        /// In the API server's words.
+        reason: String,
+    },
     /// The objects of a kind could not be listed.
     #[error("failed to list the objects of kind {kind}")]
     List {
@@ -96,6 +108,8 @@ pub struct Applied {
     pub written: Vec<Written>,
     /// Why another reconcile is needed soon.
     pub waiting: Option<String>,
+    /// What stays as it is although something else is desired: a replacement came back the same.
+    pub kept: Option<String>,
 }
 
 /// One object that was written.
@@ -154,7 +168,10 @@ impl Writer {
             if let Some(Origin::Foreign(reason)) = origin {
                 return Err(foreign(&kind, name, reason));
             }
-            let operation = operation::operation(&desired, found);
+            let mut operation = operation::operation(&desired, found);
+            if let (Operation::ReplaceAndOrphan, Some(kept)) = (operation, found) {
+                operation = self.replacement(key, &kind, name, &mut desired, kept, &mut applied).await?;
+            }
             if operation == Operation::Skip
                 || found
                     .is_some_and(|kept| operation == Operation::Apply && self.last_applied.is_unchanged(&desired, kept))
@@ -169,7 +186,8 @@ impl Writer {
                 }
                 (result, _) => (operation, result?),
             };
-            if operation == Operation::ReplaceAndOrphan {
+            if let (Operation::ReplaceAndOrphan, Some(kept)) = (operation, found) {
+                self.last_applied.record_replaced(&operation::fixed_fields(&desired, &kept.object()));
                 applied.waiting = Some(format!("{} {name} is being replaced; its pods stay", kind.kind));
             }
             let (operation, origin) = match made {
@@ -184,6 +202,40 @@ impl Writer {
             applied.written.push(Written { kind, name: name.to_owned(), operation, reclaimed });
         }
         Ok(applied)
+    }
+
+    /// Whether an object has to be replaced of which a field differs that cannot be changed. The API server decides, by an
+    /// apply that changes nothing. What came back the same from a replacement, as from an admission webhook that adds to
+    /// it, keeps the field.
+    async fn replacement(
+        &self,
+        key: &ClusterKey,
+        kind: &Kind,
+        name: &str,
+        desired: &mut Value,
+        kept: &CachedObject,
+        applied: &mut Applied,
+    ) -> Result<Operation, Error> {
+        let live = kept.object();
+        let pair = operation::fixed_fields(desired, &live);
+        if self.last_applied.is_replaced(&pair) {
+            operation::keep_fixed(desired, &live);
+            applied.kept = Some(format!(
+                "{} {name} came back with other {} than it was made with; these stay as they are",
+                kind.kind,
+                operation::differing(&pair),
+            ));
+            return Ok(operation::operation(desired, Some(kept)));
+        }
+        let how = PatchParams::apply(MANAGER).force().dry_run();
+        match self.api(key, kind).await.patch(name, &how, &Patch::Apply(&*desired)).await {
+            Ok(_) if kept.inherited => Ok(Operation::TakeOver),
+            Ok(_) => Ok(Operation::Apply),
+            Err(kube::Error::Api(status)) if operation::is_fixed(status.code, &status.message) => {
+                Ok(Operation::ReplaceAndOrphan)
+            }
+            Err(error) => Err(failure(kind, name, error)),
+        }
     }
 
     /// Whose an object is that exists.
@@ -415,6 +467,10 @@ impl Writer {
             let name = ObjectKey::of(desired).name;
             if let Some(kept) = self.store.objects(key).iter().find(|kept| kept.kind == *kind && &*kept.name == name) {
                 self.last_applied.record(desired, kept);
+                if verb == "create" && kind.is("StatefulSet") {
+                    // What differs at once would differ after a replacement too.
+                    self.last_applied.record_replaced(&operation::fixed_fields(desired, &kept.object()));
+                }
             }
         }
         Ok(())
@@ -451,10 +507,29 @@ fn foreign(kind: &Kind, name: &str, reason: String) -> Error {
     Error::Foreign { kind: kind.kind.to_string(), name: name.to_owned(), reason }
 }
 
+/// What refuses a request with the status 403 although the operator has the right to it, by the API server's message;
+/// `None` if the right is missing.
+fn denied_by(message: &str) -> Option<&'static str> {
+    let says = |part: &str| message.contains(part);
+    Some(match () {
+        () if says("exceeded quota") || says("failed quota") => "a resource quota",
+        () if says("violates PodSecurity") => "the namespace's Pod Security level",
+        () if says("admission webhook") => "an admission webhook",
+        () if says("ValidatingAdmissionPolicy") => "an admission policy",
+        () if says("is being terminated") => "a namespace that is being deleted",
+        // The words of RBAC: User "x" cannot create resource "services" in API group "".
+        () if says("cannot") && says("resource \"") => return None,
+        () => "an admission controller",
+    })
+}
+
 fn failure(kind: &Kind, name: &str, error: kube::Error) -> Error {
     let (kind, name) = (kind.kind.to_string(), name.to_owned());
     match error {
-        kube::Error::Api(status) if status.code == 403 => Error::Forbidden { kind, name, reason: status.message },
+        kube::Error::Api(status) if status.code == 403 => match denied_by(&status.message) {
+            Some(by) => Error::Denied { by, kind, name, reason: status.message },
+            None => Error::Forbidden { kind, name, reason: status.message },
+        },
         kube::Error::Api(status) if matches!(status.code, 400 | 422) => {
             Error::Refused { kind, name, reason: status.message }
         }

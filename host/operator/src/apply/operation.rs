@@ -65,6 +65,33 @@ fn fixed_field(desired: &Value, live: &Value) -> Option<&'static str> {
     })
 }
 
+/// The fields that cannot be changed: as desired and as they exist.
+pub fn fixed_fields(desired: &Value, live: &Value) -> (Value, Value) {
+    let of =
+        |object: &Value| FIXED.into_iter().map(|field| (field.to_owned(), object["spec"][field].clone())).collect();
+    (of(desired), of(live))
+}
+
+/// The fields of the pair that differ, by name.
+pub fn differing((desired, live): &(Value, Value)) -> String {
+    let differs = |field: &&str| !desired[*field].is_null() && !covers(&desired[*field], &live[*field], false);
+    FIXED.into_iter().filter(differs).collect::<Vec<_>>().join(", ")
+}
+
+/// Desires of the fields that cannot be changed what exists.
+pub fn keep_fixed(desired: &mut Value, live: &Value) {
+    for field in FIXED {
+        if let Some(wanted) = desired["spec"].get_mut(field) {
+            *wanted = live["spec"][field].clone();
+        }
+    }
+}
+
+/// Whether the API server refuses a change of a StatefulSet for a field that cannot be changed.
+pub fn is_fixed(code: u16, message: &str) -> bool {
+    code == 422 && message.contains("updates to statefulset spec")
+}
+
 /// Whether an object that exists has become superfluous: it was made for this cluster, it is no longer desired, and its
 /// kind is not kept for the user's sake. `desired` says whether a kind and name is. What upstream made is superfluous
 /// only once the operator has applied it.

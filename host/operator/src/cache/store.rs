@@ -141,6 +141,8 @@ struct Inner {
     /// The newest version that each watch reported.
     newest: HashMap<usize, u64>,
     synced: HashSet<usize>,
+    /// The watches whose last attempt failed.
+    failed: HashSet<usize>,
 }
 
 /// A watch, and the namespace and name of one of its objects.
@@ -158,6 +160,7 @@ impl Store {
     pub fn close(&self, watch: usize) {
         let mut inner = self.inner.write();
         inner.synced.remove(&watch);
+        inner.failed.remove(&watch);
         if let Some(slot) = inner.watches.get_mut(watch) {
             *slot = None;
         }
@@ -169,11 +172,28 @@ impl Store {
         inner.newest.remove(&watch);
     }
 
-    /// Whether every watch that decisions rest on has been listed once.
-    pub fn synced(&self) -> bool {
+    /// Whether every watch that decisions about a namespace's clusters rest on has been listed once.
+    pub fn synced(&self, namespace: &str) -> bool {
         let inner = self.inner.read();
-        let unlisted = inner.watches.iter().enumerate().filter(|(number, _)| !inner.synced.contains(number));
-        unlisted.into_iter().all(|(_, slot)| slot.as_ref().is_none_or(|(watch, _)| !watch.is_essential()))
+        inner.essential().all(|(number, watch)| {
+            watch.namespace.as_deref().is_some_and(|watched| watched != namespace) || inner.synced.contains(&number)
+        })
+    }
+
+    /// Whether the first listings are over: each was listed or failed, and those of one namespace at least were all listed.
+    pub fn settled(&self) -> bool {
+        let inner = self.inner.read();
+        let listed = |namespace: &Option<String>| {
+            let mut of_namespace = inner.essential().filter(|(_, watch)| watch.namespace == *namespace);
+            of_namespace.all(|(number, _)| inner.synced.contains(&number))
+        };
+        inner.essential().all(|(number, _)| inner.synced.contains(&number) || inner.failed.contains(&number))
+            && inner.essential().any(|(_, watch)| listed(&watch.namespace))
+    }
+
+    /// Records that a watch could not be listed.
+    pub fn record_failure(&self, watch: usize) {
+        self.inner.write().failed.insert(watch);
     }
 
     /// Applies an event of a watch and returns the clusters to reconcile.
@@ -191,6 +211,7 @@ impl Store {
             }
             Event::InitDone => {
                 inner.synced.insert(watch);
+                inner.failed.remove(&watch);
                 inner.drop_unseen(watch)
             }
             Event::Delete(object) => {
@@ -253,6 +274,13 @@ impl Store {
 }
 
 impl Inner {
+    /// The open watches that decisions rest on.
+    fn essential(&self) -> impl Iterator<Item = (usize, &Watch)> {
+        let open = self.watches.iter().enumerate();
+        let open = open.filter_map(|(number, slot)| Some((number, &slot.as_ref()?.0)));
+        open.filter(|(_, watch)| watch.is_essential())
+    }
+
     fn next_generation(&mut self, watch: usize) {
         if let Some(Some((_, generation))) = self.watches.get_mut(watch) {
             *generation += 1;
@@ -429,12 +457,12 @@ mod tests {
         for name in ["a", "b"] {
             store.apply_watcher_event(watch, Event::Apply(service(name, 1, 1)));
         }
-        assert!(!store.synced());
+        assert!(!store.synced("ns"));
         store.apply_watcher_event(watch, Event::Init);
         store.apply_watcher_event(watch, Event::InitApply(service("b", 1, 1)));
         assert_eq!(store.apply_watcher_event(watch, Event::InitDone), [ClusterKey::new("ns", "c")]);
         assert_eq!(names(&store), ["b"]);
-        assert!(store.synced());
+        assert!(store.synced("ns"));
     }
 
     #[test]
@@ -509,9 +537,9 @@ mod tests {
     fn a_kind_that_a_plugin_adds_holds_nobody_up_while_it_cannot_be_listed() {
         let store = Store::default();
         store.open(Watch { kind: Kind::new("networking.k8s.io/v1", "NetworkPolicy"), ..services() });
-        assert!(store.synced());
+        assert!(store.synced("ns"));
         store.open(services());
-        assert!(!store.synced());
+        assert!(!store.synced("ns"));
     }
 
     #[test]
@@ -521,6 +549,29 @@ mod tests {
         store.apply_watcher_event(watch, Event::Apply(service("a", 1, 1)));
         store.close(watch);
         assert!(names(&store).is_empty());
-        assert!(store.synced());
+        assert!(store.synced("ns"));
+    }
+
+    #[test]
+    fn a_namespace_that_cannot_be_listed_keeps_no_other_namespace_waiting() {
+        let store = Store::default();
+        let in_namespace = |namespace: &str| Watch { namespace: Some(namespace.into()), ..services() };
+        let (listed, refused) = (store.open(in_namespace("a")), store.open(in_namespace("ax")));
+        assert!(!store.settled());
+        store.apply_watcher_event(listed, Event::InitDone);
+        assert!(store.synced("a") && !store.synced("ax") && !store.settled());
+        store.record_failure(refused);
+        assert!(store.settled());
+        assert!(!store.synced("ax"));
+        store.apply_watcher_event(refused, Event::InitDone);
+        assert!(store.synced("ax"));
+    }
+
+    #[test]
+    fn an_operator_that_can_list_nothing_is_not_settled() {
+        let store = Store::default();
+        let watch = store.open(services());
+        store.record_failure(watch);
+        assert!(!store.settled());
     }
 }

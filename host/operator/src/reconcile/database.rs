@@ -120,9 +120,11 @@ impl Reconciliation<'_> {
         let (metrics, superuser) =
             (self.context.metrics.clone(), self.settings.config.text("super_username").to_owned());
         let (way, resume) = (self.way(network, leader), self.state.resume.clone());
-        let namespace = self.key.namespace.clone();
+        let (namespace, fence) = (self.key.namespace.clone(), self.context.fence.clone());
         self.state.database.ensure(wanted, DEADLINE, backoff, || async move {
-            let result = synchronize(client, &namespace, plan, way, superuser, poolers, &resume).await;
+            let work = synchronize(client, &namespace, plan, way, superuser, poolers, &resume);
+            let result = fence.guard(work).await;
+            let result = result.unwrap_or_else(|closed| Err(Failure::passing(closed.to_string())));
             let label = if result.is_ok() { "ok" } else { "failed" };
             metrics.database_syncs.get_or_create(&ResultLabel { result: label.to_owned() }).inc();
             result

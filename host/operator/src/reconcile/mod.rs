@@ -72,7 +72,7 @@ pub async fn reconcile(context: &Context, key: &ClusterKey) -> Result<Action, Er
     let span = info_span!("cluster", namespace = %key.namespace, name = %key.name);
     let begun = Instant::now();
     context.metrics.reconciles_running.inc();
-    let result = reconcile_manifest(context, key).instrument(span.clone()).await;
+    let result = limited(context, key).instrument(span.clone()).await;
     context.metrics.reconciles_running.dec();
     context.metrics.reconcile_seconds.observe(begun.elapsed().as_secs_f64());
     let category = result.as_ref().err().map_or("ok", Error::category);
@@ -83,8 +83,22 @@ pub async fn reconcile(context: &Context, key: &ClusterKey) -> Result<Action, Er
     result
 }
 
+/// Reconciles within the deadline, and only while this operator may write.
+async fn limited(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
+    let _running = context.liveness.begin(context.deadline);
+    let work = tokio::time::timeout(context.deadline, reconcile_manifest(context, key));
+    match context.fence.guard(work).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => {
+            context.states.of(key).memory.lock().failures += 1;
+            Err(Error::Deadline(context.deadline))
+        }
+        Err(closed) => Err(Error::NotLeading(closed)),
+    }
+}
+
 async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
-    if !context.store.synced() {
+    if !context.store.synced(&key.namespace) {
         // After a start of new watches an object that they have not listed yet would be taken for deleted.
         return Ok(Action::requeue(UNSYNCED));
     }
@@ -106,14 +120,19 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
     let (settings, about) = (context.settings.borrow().clone(), reference(&manifest));
     let (version, state) = (kept.version, context.states.of(key));
     let reconciliation = Reconciliation { context, key, settings, version, about, manifest, state };
-    if reconciliation.manifest["metadata"]["deletionTimestamp"].is_string() {
-        return reconciliation.delete().await;
-    }
+    // A cluster whose deletion is refused runs on, so it is cared for.
+    let guarded = match reconciliation.manifest["metadata"]["deletionTimestamp"].is_string() {
+        true => match reconciliation.guard() {
+            None => return reconciliation.delete().await,
+            guarded => guarded,
+        },
+        false => None,
+    };
     let teams = reconciliation.teams();
     if teams.asking {
         return Ok(Action::requeue(ASKING));
     }
-    let mut steps = Steps { members: reconciliation.members(), ..Steps::default() };
+    let mut steps = Steps { members: reconciliation.members(), guarded, ..Steps::default() };
     let ended = match reconciliation.ensure_finalizer().await {
         Ok(true) => reconciliation.run(teams, slot, &mut steps).await,
         Ok(false) => {

@@ -17,8 +17,10 @@ use crate::apply::deletion::FINALIZER;
 use crate::cache::{Store, Watch};
 use crate::context::Network;
 use crate::execute::patroni::Direct;
+use crate::leader::fencing::Fence;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
 use crate::report::Recorder;
+use crate::serve::health::Liveness;
 use crate::serve::metrics::Metrics;
 use crate::state::ClusterStates;
 use crate::testing::FakeApiServer;
@@ -64,7 +66,10 @@ fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
         metrics,
         controller_id: String::new(),
         deciding: Semaphore::new(1),
-        slots: Semaphore::new(1),
+        slots: Semaphore::new(2),
+        fence: Fence::open(),
+        liveness: Liveness::default(),
+        deadline: Duration::from_secs(60),
         network: Network::InCluster,
         transport: Arc::new(Direct::default()),
         states: ClusterStates::new(changed.clone()),
@@ -810,4 +815,5 @@ async fn an_object_of_an_earlier_manifest_of_this_name_is_reclaimed_with_an_even
     let note = "NetworkPolicy ns/acid-orders was made for an earlier manifest of this name and belongs to this one now";
     assert!(notes.iter().any(|found| found == note), "{notes:?}");
 }
+mod limits;
 mod rolling;
