@@ -29,7 +29,7 @@ use crate::leader::client;
 use crate::leader::election::Election;
 use crate::leader::fencing::Fence;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
-use crate::reconcile::{self, reconcile};
+use crate::reconcile::{self, check_leaders, reconcile};
 use crate::report::Recorder;
 use crate::serve::health::{Health, HealthSender};
 use crate::serve::http;
@@ -201,6 +201,7 @@ async fn lead(
     // The first to end drops the others: when the leadership is lost all reconciles end where they are.
     let result = tokio::select! {
         () = lost(election.as_ref()) => Err(Error::LeadershipLost),
+        () = check_leaders(&context) => Ok(()),
         () = reconcile_all(context.clone(), health.subscribe(), triggers, stop.clone()) => Ok(()),
         () = shutdown_grace(stop) => Ok(()),
     };
@@ -374,15 +375,23 @@ impl Wanted {
             }
         }
         let whole_pods = observes_whole_pods(&settings.pipeline);
+        let own: Vec<String> = settings.config.map("cluster_labels").into_keys().map(str::to_owned).collect();
         let mut watches = Vec::new();
         for namespace in self.scopes(settings) {
-            watches.push(Watch { kind: Kind::cluster(), namespace: namespace.clone(), label: None, whole: false });
+            watches.push(Watch {
+                kind: Kind::cluster(),
+                namespace: namespace.clone(),
+                label: None,
+                whole: false,
+                own: vec![],
+            });
             for kind in &kinds {
                 watches.push(Watch {
                     kind: kind.clone(),
                     namespace: namespace.clone(),
                     label: Some(label.to_owned()),
                     whole: whole_pods && kind.is("Pod"),
+                    own: own.clone(),
                 });
             }
         }

@@ -72,6 +72,8 @@ pub struct Synchronization {
 pub struct Memory {
     /// Reconciles in a row that failed.
     pub failures: u32,
+    /// Whether the leader served at the last reconcile.
+    pub serves: bool,
     /// The switchover that Patroni refused last.
     pub refused: Option<Refusal>,
     /// A hash of the Secrets as they were last found to be complete.
@@ -130,6 +132,11 @@ impl ClusterStates {
     /// Reconciles of a cluster in a row that failed.
     pub fn failures(&self, key: &ClusterKey) -> u32 {
         self.states.lock().get(key).map_or(0, |state| state.memory.lock().failures)
+    }
+
+    /// Whether a cluster's leader served at its last reconcile.
+    pub fn serves(&self, key: &ClusterKey) -> bool {
+        self.states.lock().get(key).is_some_and(|state| state.memory.lock().serves)
     }
 
     /// Forgets a cluster and returns what was remembered. Its jobs are stopped.

@@ -1,6 +1,6 @@
 //! What was applied last, so that an object which the API server writes in another form is not applied again and again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use parking_lot::Mutex;
@@ -9,12 +9,22 @@ use serde_json::{Value, json};
 
 use crate::cache::CachedObject;
 
+/// Which object of the cluster.
+type Slot = (Kind, String);
+
 /// The hashes of one cluster's objects: what was applied last, and what came back.
 #[derive(Default)]
 pub struct LastApplied {
-    applied: Mutex<HashMap<(Kind, String), (u64, u64)>>,
-    /// What was desired and existed when an object was replaced.
-    replaced: Mutex<HashSet<u64>>,
+    applied: Mutex<HashMap<Slot, (u64, u64)>>,
+    replaced: Mutex<HashMap<Slot, Replacement>>,
+}
+
+/// The last time an object was deleted or created.
+struct Replacement {
+    /// The uid of the object that was deleted; `None` if one was created since.
+    deleted: Option<String>,
+    /// A hash of what was desired and what existed.
+    difference: u64,
 }
 
 impl LastApplied {
@@ -28,19 +38,39 @@ impl LastApplied {
         self.applied.lock().insert(slot(answer), (hash(desired), answer.content));
     }
 
-    /// Whether an object was replaced for the same difference before: what was desired and what existed.
-    pub fn is_replaced(&self, (desired, live): &(Value, Value)) -> bool {
-        self.replaced.lock().contains(&hash(&json!([desired, live])))
+    /// Whether the object that exists was created after a deletion for the same difference, or differed like this at its
+    /// creation. A difference is what was desired and what existed.
+    pub fn is_replaced(&self, existing: &CachedObject, difference: &(Value, Value)) -> bool {
+        self.replaced.lock().get(&slot(existing)).is_some_and(|last| {
+            let is_new = last.deleted.as_ref().is_none_or(|deleted| *deleted != uid(existing));
+            is_new && last.difference == hash(&json!(difference))
+        })
     }
 
-    /// Records that an object is replaced for a difference.
-    pub fn record_replaced(&self, (desired, live): &(Value, Value)) {
-        self.replaced.lock().insert(hash(&json!([desired, live])));
+    /// Records that an object is deleted for a difference.
+    pub fn record_deleted(&self, existing: &CachedObject, difference: &(Value, Value)) {
+        let last = Replacement { deleted: Some(uid(existing)), difference: hash(&json!(difference)) };
+        self.replaced.lock().insert(slot(existing), last);
+    }
+
+    /// Records how an object differed at its creation.
+    pub fn record_created(&self, created: &CachedObject, difference: &(Value, Value)) {
+        let last = Replacement { deleted: None, difference: hash(&json!(difference)) };
+        self.replaced.lock().insert(slot(created), last);
+    }
+
+    /// Forgets what was applied to an object that is deleted.
+    pub fn forget(&self, kind: &Kind, name: &str) {
+        self.applied.lock().remove(&(kind.clone(), name.to_owned()));
     }
 }
 
-fn slot(kept: &CachedObject) -> (Kind, String) {
-    (kept.kind.clone(), kept.name.to_string())
+fn slot(object: &CachedObject) -> Slot {
+    (object.kind.clone(), object.name.to_string())
+}
+
+fn uid(object: &CachedObject) -> String {
+    object.object()["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
 }
 
 fn hash(value: &Value) -> u64 {

@@ -20,7 +20,7 @@ use tracing::{debug, info};
 pub use last_applied::LastApplied;
 pub use operation::Operation;
 
-use crate::cache::{CachedObject, ClusterKey, Store, discover};
+use crate::cache::{CachedObject, ClusterKey, Store};
 use crate::serve::metrics::Metrics;
 use field_manager::Owner;
 
@@ -60,7 +60,7 @@ pub enum Error {
         /// In the API server's words.
         reason: String,
     },
-    /// The API server refused it for something that is not the operator's rights, and that may change by itself.
+    /// The API server refused it although the operator has the right to write it, as where a quota is exceeded.
     #[error("{by} refuses {kind} {name}: {reason}")]
     Denied {
         /// What refused it, as in `a resource quota`.
@@ -108,7 +108,7 @@ pub struct Applied {
     pub written: Vec<Written>,
     /// Why another reconcile is needed soon.
     pub waiting: Option<String>,
-    /// What stays as it is although something else is desired: a replacement came back the same.
+    /// What stays as it is although something else is desired, because a replacement did not change it.
     pub kept: Option<String>,
 }
 
@@ -187,7 +187,7 @@ impl Writer {
                 (result, _) => (operation, result?),
             };
             if let (Operation::ReplaceAndOrphan, Some(kept)) = (operation, found) {
-                self.last_applied.record_replaced(&operation::fixed_fields(&desired, &kept.object()));
+                self.last_applied.record_deleted(kept, &operation::fixed_fields(&desired, &kept.object()));
                 applied.waiting = Some(format!("{} {name} is being replaced; its pods stay", kind.kind));
             }
             let (operation, origin) = match made {
@@ -204,9 +204,9 @@ impl Writer {
         Ok(applied)
     }
 
-    /// Whether an object has to be replaced of which a field differs that cannot be changed. The API server decides, by an
-    /// apply that changes nothing. What came back the same from a replacement, as from an admission webhook that adds to
-    /// it, keeps the field.
+    /// What to do about an object of which a field differs that cannot be changed. It is replaced only if the API server
+    /// refuses the change in a dry run. If it was replaced and differs in the same way again, as where an admission webhook
+    /// adds to it, its fields stay.
     async fn replacement(
         &self,
         key: &ClusterKey,
@@ -217,15 +217,19 @@ impl Writer {
         applied: &mut Applied,
     ) -> Result<Operation, Error> {
         let live = kept.object();
-        let pair = operation::fixed_fields(desired, &live);
-        if self.last_applied.is_replaced(&pair) {
+        let difference = operation::fixed_fields(desired, &live);
+        if self.last_applied.is_replaced(kept, &difference) {
             operation::keep_fixed(desired, &live);
             applied.kept = Some(format!(
                 "{} {name} came back with other {} than it was made with; these stay as they are",
                 kind.kind,
-                operation::differing(&pair),
+                operation::differing(&difference),
             ));
             return Ok(operation::operation(desired, Some(kept)));
+        }
+        if self.last_applied.is_unchanged(desired, kept) {
+            // The API server has accepted it already.
+            return Ok(Operation::Apply);
         }
         let how = PatchParams::apply(MANAGER).force().dry_run();
         match self.api(key, kind).await.patch(name, &how, &Patch::Apply(&*desired)).await {
@@ -293,7 +297,7 @@ impl Writer {
         kind: &Kind,
         selector: Option<&str>,
     ) -> Result<Vec<Value>, Error> {
-        let resource = discover(&self.client, kind).await;
+        let resource = self.store.resources.discover(&self.client, kind).await;
         let api: Api<DynamicObject> = match key {
             Some(key) => Api::namespaced_with(self.client.clone(), &key.namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
@@ -329,6 +333,7 @@ impl Writer {
         };
         match self.api(key, kind).await.delete(name, &how).await {
             Ok(_) => {
+                self.last_applied.forget(kind, name);
                 self.metrics.wrote(&kind.kind, "delete");
                 info!(kind = %kind.kind, name, "deleted");
                 Ok(())
@@ -469,7 +474,8 @@ impl Writer {
                 self.last_applied.record(desired, kept);
                 if verb == "create" && kind.is("StatefulSet") {
                     // What differs at once would differ after a replacement too.
-                    self.last_applied.record_replaced(&operation::fixed_fields(desired, &kept.object()));
+                    let difference = operation::fixed_fields(desired, &kept.object());
+                    self.last_applied.record_created(kept, &difference);
                 }
             }
         }
@@ -478,7 +484,7 @@ impl Writer {
 
     /// The API of a kind in the cluster's namespace.
     pub async fn api(&self, key: &ClusterKey, kind: &Kind) -> Api<DynamicObject> {
-        let resource = discover(&self.client, kind).await;
+        let resource = self.store.resources.discover(&self.client, kind).await;
         Api::namespaced_with(self.client.clone(), &key.namespace, &resource)
     }
 }

@@ -16,7 +16,7 @@ pub enum Operation {
     Skip,
     /// It differs: apply it.
     Apply,
-    /// It was written by the operator that came before: take over what that wrote, then apply.
+    /// The Zalando operator wrote it: take over its fields, then apply.
     TakeOver,
     /// The API server says that a field cannot be changed: it was deleted, and is created when it is gone.
     Replace,
@@ -24,7 +24,7 @@ pub enum Operation {
     ReplaceAndOrphan,
 }
 
-/// Kinds that may be deleted and made anew without harm when a field of theirs cannot be changed.
+/// Kinds that may be deleted and created again without harm when one of their fields cannot be changed.
 pub fn may_be_replaced(kind: &Kind) -> bool {
     matches!(&*kind.kind, "CronJob" | "Deployment" | "PodDisruptionBudget")
 }
@@ -51,8 +51,8 @@ pub fn operation(desired: &Value, existing: Option<&CachedObject>) -> Operation 
     }
 }
 
-/// Kinds that are made where they are missing and never written again: the leader keeps its lock in the Endpoints, a
-/// Secret is the user's once it exists, and so are service accounts and their bindings.
+/// Kinds that are created where they are missing and never written again: the leader keeps its lock in the Endpoints, and
+/// service accounts and their bindings are the user's once they exist.
 pub fn is_created_once(kind: &Kind) -> bool {
     matches!(&*kind.kind, "Endpoints" | "ServiceAccount" | "RoleBinding")
 }
@@ -78,7 +78,7 @@ pub fn differing((desired, live): &(Value, Value)) -> String {
     FIXED.into_iter().filter(differs).collect::<Vec<_>>().join(", ")
 }
 
-/// Desires of the fields that cannot be changed what exists.
+/// Replaces the fields of `desired` that cannot be changed by those of the object that exists.
 pub fn keep_fixed(desired: &mut Value, live: &Value) {
     for field in FIXED {
         if let Some(wanted) = desired["spec"].get_mut(field) {
@@ -121,7 +121,8 @@ mod tests {
         object["metadata"]["namespace"] = json!("ns");
         object["metadata"]["labels"] = json!({"cluster-name": "c"});
         let kind = Kind::of(&object).unwrap();
-        let watch = store.open(Watch { kind, namespace: None, label: Some("cluster-name".into()), whole: false });
+        let watch =
+            store.open(Watch { kind, namespace: None, label: Some("cluster-name".into()), whole: false, own: vec![] });
         store.apply_watcher_event(watch, Event::Apply(object));
         store.objects(&ClusterKey::new("ns", "c")).pop().unwrap()
     }

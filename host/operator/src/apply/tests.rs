@@ -18,7 +18,7 @@ fn writer(api_server: &FakeApiServer, existing: Vec<Value>) -> Writer {
     let store = Store::default();
     for kind in of_every_cluster().into_iter().chain([Kind::cluster()]) {
         let label = (kind != Kind::cluster()).then(|| "cluster-name".into());
-        let watch = store.open(Watch { kind: kind.clone(), namespace: None, label, whole: false });
+        let watch = store.open(Watch { kind: kind.clone(), namespace: None, label, whole: false, own: vec![] });
         for object in existing.iter().filter(|object| Kind::of(object).as_ref() == Some(&kind)) {
             store.apply_watcher_event(watch, Event::Apply(object.clone()));
         }
@@ -172,7 +172,7 @@ async fn an_object_of_an_earlier_manifest_of_this_name_is_reclaimed_and_one_of_a
 fn stateful_set(image: &str) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "StatefulSet",
-        "metadata": {"name": "c", "namespace": "ns", "labels": {"cluster-name": "c"}},
+        "metadata": {"name": "c", "namespace": "ns", "labels": {"application": "spilo", "cluster-name": "c"}},
         "spec": {
             "template": {"spec": {"containers": [{"name": "postgres", "image": image}]}},
             "volumeClaimTemplates": [{"metadata": {"name": "pgdata"}, "spec": {"accessModes": ["ReadWriteOnce"]}}]
@@ -357,4 +357,53 @@ async fn a_hand_edit_that_stands_in_the_way_is_taken_over_and_the_apply_tried_ag
     assert_eq!(writes.len(), 3);
     assert_eq!(writes[1].body[1]["value"][0]["manager"], "pgloom");
     assert_eq!(writes[2].body["spec"]["ports"][0]["port"], 5432);
+}
+
+#[tokio::test]
+async fn claim_templates_that_are_changed_there_and_back_are_replaced_every_time() {
+    let sized = |size: &str| {
+        let mut set = stateful_set("spilo:1");
+        set["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] = json!(size);
+        set
+    };
+    let api_server = FakeApiServer::new();
+    let writer = writer(&api_server, vec![]);
+    let watch = of_every_cluster().iter().position(|kind| kind.is("StatefulSet")).unwrap();
+    let mut version = 1;
+    let mut report = || {
+        version += 1;
+        let event = match (api_server.object(STATEFUL_SET), writer.store.objects(&key()).pop()) {
+            (Some(mut set), _) => {
+                set["metadata"]["resourceVersion"] = json!(version.to_string());
+                Event::Apply(set)
+            }
+            (None, Some(former)) => Event::Delete(former.object()),
+            (None, None) => return,
+        };
+        writer.store.apply_watcher_event(watch, event);
+    };
+    for (round, size) in ["1Gi", "2Gi", "1Gi", "2Gi"].iter().enumerate() {
+        writer.apply(&key(), &[sized(size)]).await.unwrap();
+        // Until the watch reports the deletion, the cache still has the former one.
+        writer.apply(&key(), &[sized(size)]).await.unwrap();
+        report();
+        let applied = writer.apply(&key(), &[sized(size)]).await.unwrap();
+        assert_eq!(applied.kept, None, "{size}");
+        report();
+        let templates = &api_server.object(STATEFUL_SET).unwrap()["spec"]["volumeClaimTemplates"];
+        assert_eq!(templates[0]["spec"]["resources"]["requests"]["storage"], *size);
+        assert!(deletions(&api_server) >= round);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_remembered_of_an_object_that_was_deleted() {
+    let api_server = FakeApiServer::new();
+    let writer = writer(&api_server, vec![]);
+    writer.apply(&key(), &[service(5432)]).await.unwrap();
+    let existing = writer.store.objects(&key()).pop().unwrap();
+    let desired = marked(service(5432), "now");
+    assert!(writer.last_applied.is_unchanged(&desired, &existing));
+    writer.prune(&key(), |_, _| false).await.unwrap();
+    assert!(!writer.last_applied.is_unchanged(&desired, &existing));
 }

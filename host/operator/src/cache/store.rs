@@ -10,7 +10,10 @@ use parking_lot::RwLock;
 use serde_json::Value;
 
 use pgloom_decide::kind::{Kind, ObjectKey, of_every_cluster};
+use pgloom_decide::ownership::MARK;
 use pgloom_decide::transform::{Transformed, transform};
+
+use super::Resources;
 
 /// Which cluster: the namespace and name of a `postgresql` object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +50,7 @@ pub struct CachedObject {
     pub version: u64,
     /// A hash of all but the status and the resource version.
     pub content: u64,
-    /// Whether the operator that came before is still on record as a writer.
+    /// Whether the Zalando operator is still among the managers.
     pub inherited: bool,
     watch: usize,
     generation: u32,
@@ -113,6 +116,8 @@ pub struct Watch {
     pub label: Option<String>,
     /// Whether pods keep their specification.
     pub whole: bool,
+    /// The names of the labels that all objects of a cluster have besides; none where every object is kept whole.
+    pub own: Vec<String>,
 }
 
 impl Watch {
@@ -121,11 +126,34 @@ impl Watch {
     fn is_essential(&self) -> bool {
         self.label.is_none() || of_every_cluster().contains(&self.kind)
     }
+
+    /// Whether an object is none of a cluster's, as an application's own that names its cluster in a label. The operator
+    /// has to know that it exists, and nothing more.
+    fn is_foreign(&self, object: &Value) -> bool {
+        let metadata = &object["metadata"];
+        let large =
+            matches!(&*self.kind.kind, "Service" | "StatefulSet" | "Deployment" | "CronJob" | "PodDisruptionBudget");
+        let lacks = |name: &String| metadata["labels"].get(name).is_none();
+        large && metadata["annotations"].get(MARK).is_none() && self.own.iter().any(lacks)
+    }
+
+    /// What is kept of an object.
+    fn transform(&self, object: Value) -> Transformed {
+        let mut transformed = transform(&self.kind, object, self.whole);
+        if self.is_foreign(&transformed.object)
+            && let Some(fields) = transformed.object.as_object_mut()
+        {
+            fields.retain(|name, _| ["apiVersion", "kind", "metadata"].contains(&name.as_str()));
+        }
+        transformed
+    }
 }
 
 /// The objects of all clusters.
 #[derive(Default)]
 pub struct Store {
+    /// The API resources of the kinds.
+    pub resources: Resources,
     inner: RwLock<Inner>,
 }
 
@@ -189,6 +217,11 @@ impl Store {
         };
         inner.essential().all(|(number, _)| inner.synced.contains(&number) || inner.failed.contains(&number))
             && inner.essential().any(|(_, watch)| listed(&watch.namespace))
+    }
+
+    /// Whether a watch has been listed once.
+    pub fn is_listed(&self, watch: usize) -> bool {
+        self.inner.read().synced.contains(&watch)
     }
 
     /// Records that a watch could not be listed.
@@ -326,13 +359,12 @@ impl Inner {
         left.into_iter().chain(self.keep(number, object, key, answer)).collect()
     }
 
-    /// Keeps an object in its cluster, and returns the cluster if that changed it. An older one than what is kept is
-    /// passed over where it answers a write.
+    /// Keeps an object in its cluster, and returns the cluster if that changed it. The answer of a write is ignored if a
+    /// newer object is kept.
     fn keep(&mut self, number: usize, object: Value, key: ClusterKey, answer: bool) -> Option<ClusterKey> {
         let (watch, generation) = self.watches.get(number)?.clone()?;
         let (_, name) = place(&watch, &object)?;
-        let kept =
-            CachedObject::new(&watch.kind, &name, transform(&watch.kind, object, watch.whole), number, generation);
+        let kept = CachedObject::new(&watch.kind, &name, watch.transform(object), number, generation);
         let slot = (watch.kind.clone(), kept.name.clone());
         let objects = self.clusters.entry(key.clone()).or_default();
         let before = objects.get(&slot);
@@ -343,7 +375,7 @@ impl Inner {
             }
             return None;
         }
-        // A manifest's status is the operator's own word.
+        // The operator itself writes a manifest's status.
         let same = |before: &Arc<CachedObject>| {
             if watch.label.is_some() { before.same_as(&kept) } else { before.content == kept.content }
         };
@@ -426,7 +458,13 @@ mod tests {
     use serde_json::json;
 
     fn services() -> Watch {
-        Watch { kind: Kind::new("v1", "Service"), namespace: None, label: Some("cluster-name".into()), whole: false }
+        Watch {
+            kind: Kind::new("v1", "Service"),
+            namespace: None,
+            label: Some("cluster-name".into()),
+            whole: false,
+            own: vec![],
+        }
     }
 
     fn service(name: &str, version: u32, port: u32) -> Value {
@@ -550,6 +588,23 @@ mod tests {
         store.close(watch);
         assert!(names(&store).is_empty());
         assert!(store.synced("ns"));
+    }
+
+    #[test]
+    fn of_an_application_s_object_that_names_a_cluster_only_the_metadata_is_kept() {
+        let store = Store::default();
+        let watch = store.open(Watch { own: vec!["application".into()], ..services() });
+        let kept = |labels: Value, annotations: Value| {
+            let mut object = service("a", 1, 1);
+            object["metadata"]["labels"] = labels;
+            object["metadata"]["annotations"] = annotations;
+            store.apply_watcher_event(watch, Event::Delete(object.clone()));
+            store.apply_watcher_event(watch, Event::Apply(object));
+            store.objects(&ClusterKey::new("ns", "c"))[0].object()["spec"].is_object()
+        };
+        assert!(!kept(json!({"cluster-name": "c", "app": "shop"}), json!({})));
+        assert!(kept(json!({"cluster-name": "c", "application": "any"}), json!({})), "made by the Zalando operator");
+        assert!(kept(json!({"cluster-name": "c"}), json!({MARK: "u"})));
     }
 
     #[test]

@@ -13,13 +13,17 @@ use serde_json::Value;
 use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
 
-use super::{ClusterKey, Store, Watch, discover};
+use super::{ClusterKey, Store, Watch};
 use crate::serve::metrics::{KindLabel, Metrics, WatchLabels};
 
 /// Objects per page of the first listing.
 const PAGE: u32 = 250;
 /// The longest time between two attempts of a watch that fails.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// A watch that has failed and then neither fails nor brings anything for this time works: nothing changes. Longer than
+/// a request may take.
+const SILENCE: Duration = Duration::from_secs(90);
 
 /// The running watches.
 pub struct Watches {
@@ -37,7 +41,7 @@ struct Running {
 }
 
 impl Watches {
-    /// No watch runs yet; the clusters that have to be looked at are sent to `changed`.
+    /// No watch runs yet; the clusters to reconcile are sent to `changed`.
     pub fn new(client: Client, store: Arc<Store>, changed: UnboundedSender<ClusterKey>, metrics: Metrics) -> Self {
         Self { client, store, changed, metrics, running: Vec::new() }
     }
@@ -96,53 +100,78 @@ struct Follower {
 
 impl Follower {
     async fn follow(self) {
-        let watch = &self.watch;
-        let resource = discover(&self.client, &watch.kind).await;
-        let api: Api<DynamicObject> = match &watch.namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
-            None => Api::all_with(self.client.clone(), &resource),
-        };
         let mut config = watcher::Config::default().page_size(PAGE);
-        if let Some(label) = &watch.label {
+        if let Some(label) = &self.watch.label {
             config = config.labels(label);
         }
-        let (kind, namespace) = (&*watch.kind.kind, watch.namespace.as_deref().unwrap_or("*"));
-        let failing = self.metrics.watches_failing.get_or_create(&labels(watch)).clone();
         let mut failures = 0;
-        let mut events = pin!(watcher::watcher(api, config));
-        while let Some(event) = events.next().await {
-            let event = match event {
-                Ok(event) => event,
-                Err(error) => {
-                    match failures {
-                        0 => warn!(kind, namespace, %error, "the watch broke off and is tried again"),
-                        _ => debug!(kind, namespace, %error, failures, "the watch fails again"),
+        let mut events = pin!(watcher::watcher(self.api().await, config));
+        loop {
+            match tokio::time::timeout(SILENCE, events.next()).await {
+                Ok(Some(Ok(event))) => {
+                    // The begin of a list is no success yet.
+                    if !matches!(event, Event::Init) {
+                        self.works(&mut failures);
                     }
-                    self.metrics.watch_failures.get_or_create(&KindLabel { kind: kind.to_owned() }).inc();
-                    failing.set(1);
-                    self.store.record_failure(self.number);
+                    if !self.take(event) {
+                        return;
+                    }
+                }
+                Ok(Some(Err(error))) => {
+                    self.failed(&error, failures);
                     tokio::time::sleep(pause(failures)).await;
                     failures += 1;
-                    continue;
                 }
-            };
-            // The begin of a list is no success yet.
-            if failures > 0 && !matches!(event, Event::Init) {
-                info!(kind, namespace, "the watch works again");
-                failing.set(0);
-                failures = 0;
-            }
-            let listed = matches!(event, Event::InitDone);
-            let Some(event) = as_value(event) else { continue };
-            for key in self.store.apply_watcher_event(self.number, event) {
-                if self.changed.unbounded_send(key).is_err() {
-                    return;
-                }
-            }
-            if listed {
-                info!(kind, namespace, "listed");
+                Ok(None) => return,
+                Err(_) if self.store.is_listed(self.number) => self.works(&mut failures),
+                Err(_) => {}
             }
         }
+    }
+
+    async fn api(&self) -> Api<DynamicObject> {
+        let resource = self.store.resources.discover(&self.client, &self.watch.kind).await;
+        match &self.watch.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        }
+    }
+
+    /// Stores an event and sends the clusters that it changes; whether anything still receives them.
+    fn take(&self, event: Event<DynamicObject>) -> bool {
+        let listed = matches!(event, Event::InitDone);
+        let Some(event) = as_value(event) else { return true };
+        for key in self.store.apply_watcher_event(self.number, event) {
+            if self.changed.unbounded_send(key).is_err() {
+                return false;
+            }
+        }
+        if listed {
+            let WatchLabels { kind, namespace } = labels(&self.watch);
+            info!(kind, namespace, "listed");
+        }
+        true
+    }
+
+    fn works(&self, failures: &mut u32) {
+        if std::mem::take(failures) > 0 {
+            let labels = labels(&self.watch);
+            info!(kind = labels.kind, namespace = labels.namespace, "the watch works again");
+            self.metrics.watches_failing.get_or_create(&labels).set(0);
+        }
+    }
+
+    /// Records a failure. Of several in a row the log tells the first one.
+    fn failed(&self, error: &watcher::Error, failures: u32) {
+        let labels = labels(&self.watch);
+        let WatchLabels { kind, namespace } = &labels;
+        match failures {
+            0 => warn!(kind, namespace, %error, "the watch broke off and is tried again"),
+            _ => debug!(kind, namespace, %error, failures, "the watch fails again"),
+        }
+        self.metrics.watch_failures.get_or_create(&KindLabel { kind: kind.clone() }).inc();
+        self.metrics.watches_failing.get_or_create(&labels).set(1);
+        self.store.record_failure(self.number);
     }
 }
 
@@ -188,7 +217,7 @@ mod tests {
         let mut watches = Watches::new(api_server.client(), store.clone(), unbounded().0, metrics.clone());
         let label = Some("cluster-name".to_owned());
         let kind = Kind::new("v1", "Service");
-        watches.run_exactly(vec![Watch { kind, namespace: Some("ax".into()), label, whole: false }]);
+        watches.run_exactly(vec![Watch { kind, namespace: Some("ax".into()), label, whole: false, own: vec![] }]);
         tokio::time::sleep(Duration::from_millis(800)).await;
         assert_eq!(api_server.reads(), 1);
         assert!(!store.synced("ax"));

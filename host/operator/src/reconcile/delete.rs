@@ -8,6 +8,7 @@ use kube::runtime::controller::Action;
 use pgloom_decide::ownership::recorded_kinds;
 use serde_json::Value;
 
+use super::finalizer::Patched;
 use super::steps::Steps;
 use super::{Error, Reconciliation};
 use crate::apply::deletion::{FINALIZER, Keep, advance, advance_unwatched, guard, sweep};
@@ -53,7 +54,9 @@ impl Reconciliation<'_> {
         }
         sweep(writer, self.key).await.map_err(Error::Delete)?;
         finalizers.retain(|finalizer| finalizer != FINALIZER);
-        self.set_finalizers(finalizers).await?;
+        if self.set_finalizers(finalizers).await? == Patched::Outdated {
+            return Ok(Action::requeue(REQUEUE_AFTER));
+        }
         self.context.forget(self.key);
         Ok(Action::await_change())
     }

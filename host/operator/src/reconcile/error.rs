@@ -24,6 +24,9 @@ pub enum Error {
     /// The leadership ended before the reconcile.
     #[error("the reconcile was stopped")]
     NotLeading(#[source] fencing::Closed),
+    /// The Secrets of the cluster could not be listed.
+    #[error("failed to list the Secrets of the cluster")]
+    Secrets(#[source] Box<kube::Error>),
     /// No plan could be made.
     #[error("failed to decide")]
     Decide(#[source] decide::Error),
@@ -83,10 +86,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable word for metrics, conditions and events.
+    /// A stable name for metrics, conditions and events.
     pub fn category(&self) -> &'static str {
         match self {
-            Self::Observe(_) | Self::Infrastructure(_) => "ObserveFailed",
+            Self::Observe(_) | Self::Infrastructure(_) | Self::Secrets(_) => "ObserveFailed",
             Self::Decide(error) => error.category(),
             Self::Deadline(_) => "Deadline",
             Self::NotLeading(_) => "NotLeading",

@@ -4,6 +4,7 @@
 //! Nothing here waits for what takes time: the cluster is reconciled again when a watch event comes or a job ends.
 
 mod apply;
+mod check;
 mod credentials;
 mod database;
 mod decide;
@@ -32,6 +33,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use tracing::{Instrument, info_span, warn};
 
+pub use check::check_leaders;
 pub use error::Error;
 
 use crate::apply::Writer;
@@ -42,6 +44,7 @@ use crate::report::reference;
 use crate::serve::metrics::ResultLabel;
 use crate::settings::Settings;
 use crate::state::ClusterState;
+use finalizer::Patched;
 use steps::Steps;
 
 /// The annotation that names the operator that a manifest belongs to.
@@ -52,6 +55,9 @@ const UNSYNCED: Duration = Duration::from_secs(1);
 
 /// When to reconcile again a cluster whose teams are asked for the first time, if no answer comes before.
 const ASKING: Duration = Duration::from_secs(15);
+
+/// When to reconcile again a manifest that was changed while it was reconciled, if no watch event comes before.
+const OUTDATED: Duration = Duration::from_secs(15);
 
 /// One reconcile of one cluster.
 struct Reconciliation<'a> {
@@ -134,11 +140,12 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
     }
     let mut steps = Steps { members: reconciliation.members(), guarded, ..Steps::default() };
     let ended = match reconciliation.ensure_finalizer().await {
-        Ok(true) => reconciliation.run(teams, slot, &mut steps).await,
-        Ok(false) => {
+        Ok(Patched::Written) => reconciliation.run(teams, slot, &mut steps).await,
+        Ok(Patched::Gone) => {
             context.forget(key);
             return Ok(Action::await_change());
         }
+        Ok(Patched::Outdated) => return Ok(Action::requeue(OUTDATED)),
         Err(error) => Err(error),
     };
     steps.failures.extend(ended.err());
@@ -182,10 +189,7 @@ impl Reconciliation<'_> {
 
     /// The members as their pods show them.
     fn members(&self) -> Members {
-        let objects = self.context.store.objects(self.key);
-        let pods = objects.iter().filter(|cached| cached.kind.is("Pod")).map(|cached| cached.object());
-        let lock = objects.iter().find(|cached| cached.kind.is("Endpoints") && cached.name == self.key.name);
-        Members::of(pods, lock.map(|lock| lock.object()).as_ref(), &self.settings.config)
+        self.context.members(self.key, &self.settings.config)
     }
 
     /// The StatefulSet as it exists.

@@ -31,9 +31,6 @@ use serde_json::{Value, json};
 /// When to reconcile again while something is under way, if no watch event comes before.
 const REQUEUE_AFTER: Duration = Duration::from_secs(15);
 
-/// When to ask the leader's Patroni again at the latest.
-const CHECK_PERIOD: Duration = Duration::from_secs(60);
-
 impl Reconciliation<'_> {
     /// Reports that a new cluster is being created, as soon as its manifest has been found valid.
     pub async fn report_creating(&self) -> Result<(), Error> {
@@ -67,6 +64,7 @@ impl Reconciliation<'_> {
         let patroni = self.ask_leader(&steps.members).await;
         let summary = Summary::of(&steps, wanted, self.status().cluster_status, patroni.as_ref());
         self.write_summary(&steps, &summary, patroni.and_then(Result::ok).as_ref()).await;
+        self.state.memory.lock().serves = summary.serves;
         self.publish_warnings(summary.warnings).await;
         let failure = (!steps.failures.is_empty()).then(|| steps.failures.swap_remove(0));
         if let Some(error) = failure {
@@ -110,7 +108,7 @@ impl Reconciliation<'_> {
 
     /// What the leader's Patroni reports of all members, or why it does not; `None` without a leader that is ready.
     ///
-    /// One request a reconcile, after all that matters is done.
+    /// One request in each reconcile, after all other steps.
     async fn ask_leader(&self, members: &Members) -> Option<Result<Cluster, String>> {
         let (leader, _) = members.leader().filter(|(member, _)| member.ready)?;
         let answer = self.patroni(&leader.pod, members).cluster().await;
@@ -143,6 +141,8 @@ struct Summary {
     warnings: Vec<Event>,
     underway: Option<Underway>,
     requeue: Requeue,
+    /// Whether there is a leader that serves, by its Patroni's answer.
+    serves: bool,
 }
 
 impl Summary {
@@ -196,14 +196,16 @@ impl Summary {
         }
         conditions.extend(decided.iter().flat_map(|decided| &decided.plan.conditions).map(Condition::from));
         let answer = patroni.map(|patroni| patroni.as_ref().map_err(String::as_str));
-        conditions.push(members.condition(wanted, answer));
-        if let Some(answer) = answer {
-            // A Patroni that hangs changes nothing that is watched.
-            requeue = requeue.min(Requeue::within(if answer.is_ok() { CHECK_PERIOD } else { REQUEUE_AFTER }));
+        let ready = members.condition(wanted, answer);
+        let serves = answer.is_some() && ready.status == "True";
+        conditions.push(ready);
+        if answer.is_some() && !serves {
+            // A database that goes on causes no watch event.
+            requeue = requeue.min(Requeue::within(REQUEUE_AFTER));
         }
         let underway = Underway::all(underway);
         let outcome = outcome(failures, synchronized.as_ref(), underway.as_ref());
-        Self { outcome, conditions, warnings, underway, requeue }
+        Self { outcome, conditions, warnings, underway, requeue, serves }
     }
 }
 

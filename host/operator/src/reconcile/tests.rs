@@ -43,8 +43,8 @@ fn manifest() -> Value {
 /// An operator with a pipeline that has no step, and the objects that exist.
 fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
     let store = Store::default();
-    let cluster = Watch { kind: Kind::cluster(), namespace: None, label: None, whole: false };
-    let owned = |kind| Watch { kind, namespace: None, label: Some("cluster-name".into()), whole: false };
+    let cluster = Watch { kind: Kind::cluster(), namespace: None, label: None, whole: false, own: vec![] };
+    let owned = |kind| Watch { kind, namespace: None, label: Some("cluster-name".into()), whole: false, own: vec![] };
     for wanted in std::iter::once(cluster).chain(of_every_cluster().into_iter().map(owned)) {
         let number = store.open(wanted.clone());
         store.apply_watcher_event(number, watcher::Event::Init);
@@ -66,7 +66,7 @@ fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
         metrics,
         controller_id: String::new(),
         deciding: Semaphore::new(1),
-        slots: Semaphore::new(2),
+        slots: Semaphore::new(1),
         fence: Fence::open(),
         liveness: Liveness::default(),
         deadline: Duration::from_secs(60),
