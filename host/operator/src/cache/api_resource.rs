@@ -13,7 +13,7 @@ use tracing::debug;
 /// How long the API server's answer about a kind is used. A CRD may be deleted and made again with another plural.
 const KEPT: Duration = Duration::from_secs(600);
 
-/// The API resource of a kind, its plural formed as the API server forms it for its own kinds.
+/// The API resource of a kind, with the plural that Kubernetes uses for built-in kinds.
 pub fn api_resource(kind: &Kind) -> ApiResource {
     ApiResource::from_gvk(&gvk(kind))
 }
@@ -38,7 +38,7 @@ impl Resources {
                 resource
             }
             Err(error) => {
-                debug!(%kind, %error, "the API server does not list the kind; its plural is guessed");
+                debug!(%kind, %error, "discovery of the kind failed, using the default plural");
                 api_resource(kind)
             }
         }
@@ -50,7 +50,7 @@ impl Resources {
     }
 }
 
-/// Group, version and kind apart.
+/// Group, version and kind, split.
 fn gvk(kind: &Kind) -> GroupVersionKind {
     match kind.api_version.split_once('/') {
         Some((group, version)) => GroupVersionKind::gvk(group, version, &kind.kind),

@@ -1,4 +1,4 @@
-//! Keeps the store in step with the API server: one watch per kind and namespace, started and stopped as they are needed.
+//! Updates the store from the API server: one watch per kind and namespace, started and stopped as needed.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::{ClusterKey, Store, Watch};
 use crate::serve::metrics::{KindLabel, Metrics, WatchLabels};
 
-/// Objects per page of the first listing.
+/// The number of objects per page of the first listing.
 const PAGE: u32 = 250;
 /// The longest time between two attempts of a watch that fails.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -41,12 +41,12 @@ struct Running {
 }
 
 impl Watches {
-    /// No watch runs yet; the clusters to reconcile are sent to `changed`.
+    /// No watch runs yet. Clusters whose objects change are sent to `changed`.
     pub fn new(client: Client, store: Arc<Store>, changed: UnboundedSender<ClusterKey>, metrics: Metrics) -> Self {
         Self { client, store, changed, metrics, running: Vec::new() }
     }
 
-    /// Starts and stops watches until exactly the wanted ones run.
+    /// Starts and stops watches so that exactly the wanted ones run.
     pub fn run_exactly(&mut self, wanted: Vec<Watch>) {
         let (store, metrics) = (self.store.clone(), self.metrics.clone());
         self.running.retain(|running| {
@@ -148,7 +148,7 @@ impl Follower {
         }
         if listed {
             let WatchLabels { kind, namespace } = labels(&self.watch);
-            info!(kind, namespace, "listed");
+            info!(kind, namespace, "watch listed");
         }
         true
     }
@@ -156,18 +156,18 @@ impl Follower {
     fn works(&self, failures: &mut u32) {
         if std::mem::take(failures) > 0 {
             let labels = labels(&self.watch);
-            info!(kind = labels.kind, namespace = labels.namespace, "the watch works again");
+            info!(kind = labels.kind, namespace = labels.namespace, "watch works again");
             self.metrics.watches_failing.get_or_create(&labels).set(0);
         }
     }
 
-    /// Records a failure. Of several in a row the log tells the first one.
+    /// Records a failure. The log has the first one of several in a row.
     fn failed(&self, error: &watcher::Error, failures: u32) {
         let labels = labels(&self.watch);
         let WatchLabels { kind, namespace } = &labels;
         match failures {
-            0 => warn!(kind, namespace, %error, "the watch broke off and is tried again"),
-            _ => debug!(kind, namespace, %error, failures, "the watch fails again"),
+            0 => warn!(kind, namespace, %error, "watch failed, retrying"),
+            _ => debug!(kind, namespace, %error, failures, "watch failed again, retrying"),
         }
         self.metrics.watch_failures.get_or_create(&KindLabel { kind: kind.clone() }).inc();
         self.metrics.watches_failing.get_or_create(&labels).set(1);

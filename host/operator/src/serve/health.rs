@@ -1,5 +1,4 @@
-//! Whether the operator is ready, whether it leads and whether its reconciles end: what the operator sets and others read
-//! or wait for.
+//! The health of the operator: whether it is ready, and whether it is the leader. Readers can wait for a change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,18 +60,18 @@ impl Drop for RunningGuard {
     }
 }
 
-/// Reads the health. Cloning shares it.
+/// The receivers of the health. A clone shares the same values.
 #[derive(Clone, Debug)]
 pub struct Health {
-    /// Whether everything was listed and loaded once.
+    /// Whether the caches have been listed and the settings loaded once.
     pub ready: watch::Receiver<bool>,
-    /// Whether this operator is the one that writes.
+    /// Whether this operator is the leader, which writes.
     pub leading: watch::Receiver<bool>,
     /// The reconciles that run.
     pub liveness: Liveness,
 }
 
-/// Sets the health.
+/// The senders of the health.
 #[derive(Debug)]
 pub struct HealthSender {
     ready: watch::Sender<bool>,
@@ -86,17 +85,17 @@ impl HealthSender {
         Self { ready: watch::channel(false).0, leading: watch::channel(false).0, liveness: Liveness::default() }
     }
 
-    /// What follows this sender.
+    /// Receivers of this sender.
     pub fn subscribe(&self) -> Health {
         Health { ready: self.ready.subscribe(), leading: self.leading.subscribe(), liveness: self.liveness.clone() }
     }
 
-    /// Everything was listed and loaded once.
+    /// Sets the operator ready, for good.
     pub fn set_ready(&self) {
         self.ready.send_replace(true);
     }
 
-    /// Sets whether this operator is the one that writes.
+    /// Sets whether this operator is the leader.
     pub fn set_leading(&self, leading: bool) {
         self.leading.send_replace(leading);
     }
