@@ -72,6 +72,8 @@ pub struct Synchronization {
 pub struct Memory {
     /// The number of consecutive failed reconciles.
     pub failures: u32,
+    /// Whether the leader served at the last reconcile.
+    pub serves: bool,
     /// The last switchover that Patroni refused.
     pub refused: Option<Refusal>,
     /// A hash of the Secrets when they were last complete.
@@ -135,6 +137,11 @@ impl ClusterStates {
     /// Whether anything is remembered of the clusters of a namespace.
     pub fn any_in(&self, namespace: &str) -> bool {
         self.states.lock().keys().any(|key| &*key.namespace == namespace)
+    }
+
+    /// Whether a cluster's leader served at its last reconcile.
+    pub fn serves(&self, key: &ClusterKey) -> bool {
+        self.states.lock().get(key).is_some_and(|state| state.memory.lock().serves)
     }
 
     /// Removes and returns the state of a cluster. Its jobs are stopped.

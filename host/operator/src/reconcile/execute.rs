@@ -149,12 +149,17 @@ impl Reconciliation<'_> {
         let patroni = self.patroni(&leader, members);
         let members = members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, members)));
         let members: Vec<(String, Patroni)> = members.collect();
-        let owed = self.state.restarts.clone();
+        let (owed, fence) = (self.state.restarts.clone(), self.context.fence.clone());
         let status = self.state.patroni.ensure(print, DEADLINE, backoff, || async move {
-            let mut result = configure(&patroni, &wanted, promote, &owed).await;
-            if may_restart && result.is_ok() {
-                result = restart(&patroni, &members, &owed).await;
-            }
+            let work = async {
+                configure(&patroni, &wanted, promote, &owed).await?;
+                if may_restart {
+                    restart(&patroni, &members, &owed).await?;
+                }
+                Ok::<(), patroni::Error>(())
+            };
+            let result = fence.guard(work).await;
+            let result = result.map_err(|closed| Failure::passing(closed.to_string()))?;
             result.map_err(|error| Failure { passing: is_passing(&error), ..Failure::new(error_chain(&error)) })
         });
         let requeue = match &status {

@@ -61,8 +61,10 @@ impl Reconciliation<'_> {
     /// Reports what the steps returned, and returns when to reconcile again.
     pub async fn report(&self, mut steps: Steps) -> Result<Action, Error> {
         let wanted = steps.decided.as_ref().map(|_| self.wanted());
-        let summary = Summary::of(&steps, wanted, self.status().cluster_status);
-        self.write_summary(&steps, &summary).await;
+        let patroni = self.ask_leader(&steps.members).await;
+        let summary = Summary::of(&steps, wanted, self.status().cluster_status, patroni.as_ref());
+        self.write_summary(&steps, &summary, patroni.and_then(Result::ok).as_ref()).await;
+        self.state.memory.lock().serves = summary.serves;
         self.publish_warnings(summary.warnings).await;
         let failure = (!steps.failures.is_empty()).then(|| steps.failures.swap_remove(0));
         if let Some(error) = failure {
@@ -81,12 +83,11 @@ impl Reconciliation<'_> {
     }
 
     /// Writes the status where it differs, and publishes that a new cluster runs.
-    async fn write_summary(&self, steps: &Steps, summary: &Summary) {
+    async fn write_summary(&self, steps: &Steps, summary: &Summary, patroni: Option<&Cluster>) {
         let before =
             self.context.store.manifest(self.key).map(|kept| kept.object()["status"].clone()).unwrap_or_default();
-        let patroni = self.ask_leader(&steps.members).await;
         let typed = read(&before);
-        let after = status::status(&typed, &self.found(steps, summary, patroni.as_ref()), &now());
+        let after = status::status(&typed, &self.found(steps, summary, patroni), &now());
         let phase = Some(after.cluster_status).filter(|phase| !phase.is_unknown());
         self.context.count(&self.state, phase.map(|phase| phase.to_string()));
         if let Ok(Some(patch)) = status::patch(&before, &after)
@@ -105,18 +106,13 @@ impl Reconciliation<'_> {
         self.manifest.get("status").map(read).unwrap_or_default()
     }
 
-    /// What the leader's Patroni reports of all members; `None` without a leader that is ready, or without an answer.
+    /// What the leader's Patroni reports of all members, or why it does not; `None` without a leader that is ready.
     ///
-    /// One request a reconcile, after all that matters is done. At rest that is one a resync.
-    async fn ask_leader(&self, members: &Members) -> Option<Cluster> {
+    /// One request in each reconcile, after all other steps.
+    async fn ask_leader(&self, members: &Members) -> Option<Result<Cluster, String>> {
         let (leader, _) = members.leader().filter(|(member, _)| member.ready)?;
-        match self.patroni(&leader.pod, members).cluster().await {
-            Ok(cluster) => Some(cluster),
-            Err(error) => {
-                debug!(error = %error_chain(&error), "the status lacks what Patroni reports");
-                None
-            }
-        }
+        let answer = self.patroni(&leader.pod, members).cluster().await;
+        Some(answer.map_err(|error| error_chain(&error)))
     }
 
     fn found(&self, steps: &Steps, summary: &Summary, patroni: Option<&Cluster>) -> Found {
@@ -142,15 +138,26 @@ struct Summary {
     warnings: Vec<Event>,
     underway: Option<Underway>,
     requeue: Requeue,
+    /// Whether there is a leader that serves, by its Patroni's answer.
+    serves: bool,
 }
 
 impl Summary {
     /// Adds up the steps. `wanted` is the number of members, if it is known; `before` is the status so far.
-    fn of(steps: &Steps, wanted: Option<usize>, before: ClusterStatus) -> Self {
+    fn of(
+        steps: &Steps,
+        wanted: Option<usize>,
+        before: ClusterStatus,
+        patroni: Option<&Result<Cluster, String>>,
+    ) -> Self {
         let (mut conditions, mut warnings) = (Vec::new(), Vec::new());
         let (mut underway, mut requeue) = (Vec::new(), Requeue::default());
         // Every field by name, so that a new one cannot be forgotten.
-        let Steps { members, decided, applied, rolled, synchronized, executed, failures } = steps;
+        let Steps { members, guarded, decided, applied, rolled, synchronized, executed, failures } = steps;
+        if let Some(reason) = guarded {
+            conditions.push(Condition::fails(status::DELETION, "Guarded", reason));
+            warnings.push(Event::warning("Delete", reason));
+        }
         if let Some(Decided { plan: _, warnings: of_manifest }) = decided {
             conditions.push(Condition::holds("Valid", "Valid", "the manifest can be used"));
             warnings.extend_from_slice(of_manifest);
@@ -185,10 +192,17 @@ impl Summary {
             warnings.push(failure.warning);
         }
         conditions.extend(decided.iter().flat_map(|decided| &decided.plan.conditions).map(Condition::from));
-        conditions.push(members.condition(wanted));
+        let answer = patroni.map(|patroni| patroni.as_ref().map_err(String::as_str));
+        let ready = members.condition(wanted, answer);
+        let serves = answer.is_some() && ready.status == "True";
+        conditions.push(ready);
+        if answer.is_some() && !serves {
+            // A database that goes on causes no watch event.
+            requeue = requeue.min(Requeue::within(REQUEUE_AFTER));
+        }
         let underway = Underway::all(underway);
         let outcome = outcome(failures, synchronized.as_ref(), underway.as_ref());
-        Self { outcome, conditions, warnings, underway, requeue }
+        Self { outcome, conditions, warnings, underway, requeue, serves }
     }
 }
 
@@ -223,12 +237,20 @@ impl Failure {
     fn of(error: &Error, before: ClusterStatus) -> Self {
         let (type_name, message) = match error {
             Error::Decide(pgloom_decide::Error::Manifest(_)) => ("Valid", root_cause(error)),
+            Error::Delete(_) => (status::DELETION, error_chain(error)),
             _ => ("Applied", error_chain(error)),
         };
         let created = !matches!(before, ClusterStatus::Unknown | ClusterStatus::Creating | ClusterStatus::CreateFailed);
         Self {
             condition: Condition::fails(type_name, error.category(), message.clone()),
-            warning: Event::warning(if created { "Sync" } else { "Create" }, message),
+            warning: Event::warning(
+                match error {
+                    Error::Delete(_) => "Delete",
+                    _ if created => "Sync",
+                    _ => "Create",
+                },
+                message,
+            ),
         }
     }
 }
@@ -279,7 +301,7 @@ mod tests {
     #[test]
     fn a_database_that_could_not_be_synchronised_is_a_failure_although_the_objects_are_as_desired() {
         let steps = Steps { synchronized: Some(failed_database()), ..Steps::default() };
-        assert_eq!(Summary::of(&steps, None, ClusterStatus::Unknown).outcome, Outcome::Failed);
+        assert_eq!(Summary::of(&steps, None, ClusterStatus::Unknown, None).outcome, Outcome::Failed);
     }
 
     #[test]
@@ -291,7 +313,7 @@ mod tests {
         };
         let error = Error::Password(crate::execute::password::Error::Missing("ada".into()));
         let steps = Steps { rolled: Some(rolled), failures: vec![error], ..Steps::default() };
-        let summary = Summary::of(&steps, None, ClusterStatus::Unknown);
+        let summary = Summary::of(&steps, None, ClusterStatus::Unknown, None);
         let types: Vec<&str> = summary.conditions.iter().map(|condition| condition.type_name.as_str()).collect();
         assert_eq!((summary.outcome, types), (Outcome::Failed, vec!["RolledOut", "Applied", "Ready"]));
         assert_eq!(summary.warnings.len(), 1);
@@ -301,7 +323,7 @@ mod tests {
     fn a_step_that_fails_alone_takes_nothing_from_what_the_others_report() {
         let error = Error::Password(crate::execute::password::Error::Missing("ada".into()));
         let steps = Steps { synchronized: Some(failed_database()), failures: vec![error], ..Steps::default() };
-        let reasons: Vec<String> = Summary::of(&steps, None, ClusterStatus::Unknown)
+        let reasons: Vec<String> = Summary::of(&steps, None, ClusterStatus::Unknown, None)
             .warnings
             .into_iter()
             .map(|warning| warning.reason)

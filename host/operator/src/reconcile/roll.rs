@@ -1,5 +1,6 @@
 //! Takes the next step of a rolling update.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -155,6 +156,8 @@ impl Reconciliation<'_> {
     /// Patroni says of each.
     async fn with_state(&self, set: &StatefulSet, revision: &str, members: &Members) -> Result<Vec<Member>, Error> {
         let mut with_state = members.all.clone();
+        let uids: HashSet<&String> = members.pods.iter().filter_map(|pod| pod.metadata.uid.as_ref()).collect();
+        self.state.memory.lock().same_template.retain(|uid, _| uids.contains(uid));
         for (member, pod) in with_state.iter_mut().zip(&members.pods) {
             let made_from = pod.metadata.labels.as_ref().and_then(|labels| labels.get(REVISION));
             member.outdated =
@@ -292,10 +295,7 @@ impl Reconciliation<'_> {
 
     /// The Patroni of a pod.
     pub fn patroni(&self, name: &str, members: &Members) -> Patroni {
-        let pod = members.pod(name);
-        let address = pod.and_then(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok());
-        let pod = patroni::Pod { namespace: self.key.namespace.to_string(), name: name.to_owned(), address };
-        Patroni::new(self.context.transport.clone(), pod)
+        self.context.patroni(self.key, name, members)
     }
 
     async fn publish(&self, event: Event) {

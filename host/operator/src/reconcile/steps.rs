@@ -16,6 +16,8 @@ use super::roll::Rolled;
 pub struct Steps {
     /// The members as their pods showed them at the start.
     pub members: Members,
+    /// Why the deletion of the manifest is refused; `None` if it is not.
+    pub guarded: Option<String>,
     /// What the cluster is to be.
     pub decided: Option<Decided>,
     /// What was applied.

@@ -17,8 +17,10 @@ use crate::apply::deletion::FINALIZER;
 use crate::cache::{Store, Watch};
 use crate::context::Network;
 use crate::execute::patroni::Direct;
+use crate::leader::fencing::Fence;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
 use crate::report::Recorder;
+use crate::serve::health::Liveness;
 use crate::serve::metrics::Metrics;
 use crate::state::ClusterStates;
 use crate::testing::FakeApiServer;
@@ -41,8 +43,8 @@ fn manifest() -> Value {
 /// An operator with a pipeline that has no step, and the objects that exist.
 fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
     let store = Store::default();
-    let cluster = Watch { kind: Kind::cluster(), namespace: None, label: None, whole: false };
-    let owned = |kind| Watch { kind, namespace: None, label: Some("cluster-name".into()), whole: false };
+    let cluster = Watch { kind: Kind::cluster(), namespace: None, label: None, whole: false, own: vec![] };
+    let owned = |kind| Watch { kind, namespace: None, label: Some("cluster-name".into()), whole: false, own: vec![] };
     for wanted in std::iter::once(cluster).chain(of_every_cluster().into_iter().map(owned)) {
         let number = store.open(wanted.clone());
         store.apply_watcher_event(number, watcher::Event::Init);
@@ -65,6 +67,9 @@ fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
         controller_id: String::new(),
         deciding: Semaphore::new(1),
         slots: Semaphore::new(1),
+        fence: Fence::open(),
+        liveness: Liveness::default(),
+        deadline: Duration::from_secs(60),
         network: Network::InCluster,
         transport: Arc::new(Direct::default()),
         states: ClusterStates::new(changed.clone()),
@@ -824,4 +829,5 @@ async fn an_object_of_an_earlier_manifest_of_this_name_is_reclaimed_with_an_even
     let note = "NetworkPolicy ns/acid-orders was made for an earlier manifest of this name and belongs to this one now";
     assert!(notes.iter().any(|found| found == note), "{notes:?}");
 }
+mod limits;
 mod rolling;
