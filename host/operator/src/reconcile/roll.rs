@@ -295,7 +295,7 @@ impl Reconciliation<'_> {
         let pod = members.pod(name);
         let address = pod.and_then(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok());
         let pod = patroni::Pod { namespace: self.key.namespace.to_string(), name: name.to_owned(), address };
-        Patroni::new(self.context.transport.clone(), pod)
+        Patroni::new(self.context.transport.clone(), pod).of_cluster(&self.key.name)
     }
 
     async fn publish(&self, event: Event) {
