@@ -1,5 +1,6 @@
 //! Patroni, the keeper of each member, over its REST interface on port 8008.
 
+pub mod configure;
 mod transport;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a change may take; Patroni answers a switchover when it is over.
 const CHANGE: Duration = Duration::from_secs(30);
 /// How long a restart of PostgreSQL may take.
-const RESTART: Duration = Duration::from_secs(120);
+pub const RESTART: Duration = Duration::from_secs(120);
 
 /// Why Patroni did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +78,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable word for metrics and events.
+    /// A stable name for metrics and events.
     #[must_use]
     #[cfg_attr(not(test), allow(dead_code, reason = "so far only tests tell them apart"))]
     pub fn category(&self) -> &'static str {
@@ -150,7 +151,7 @@ impl Patroni {
         self.check_identity(what).await?;
         let body = json!({"leader": leader, "candidate": candidate});
         match self.ask(what, Method::POST, "/switchover", Some(body), CHANGE).await {
-            // A Patroni from before 1.2 knows one word for both.
+            // A Patroni from before 1.2 knows switchovers as failovers.
             Err(Error::Refused { status: 404 | 501, .. }) => {
                 let body = json!({"leader": leader, "member": candidate});
                 self.ask(what, Method::POST, "/failover", Some(body), CHANGE).await.map(drop)

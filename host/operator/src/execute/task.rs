@@ -116,6 +116,11 @@ impl<T> Job<T> {
 }
 
 impl<T: Clone + Send + 'static> Job<T> {
+    /// How it went last; `None` if it never ran.
+    pub fn last(&self) -> Option<JobStatus<T>> {
+        self.last.lock().as_ref().map(|run| run.status.clone())
+    }
+
     /// The status of the job. It is started if it never ran for what is `wanted`, or if it is due again; it fails if it
     /// takes longer than `deadline`, the wait for its slot aside.
     pub fn ensure<F>(&self, wanted: u64, deadline: Duration, backoff: Backoff, work: impl FnOnce() -> F) -> JobStatus<T>
@@ -265,10 +270,12 @@ mod tests {
     #[tokio::test]
     async fn work_is_done_once_for_what_is_wanted_and_its_cluster_looked_at_when_it_ended() {
         let ([a, _], mut ended) = jobs();
+        assert_eq!(a.last(), None);
         assert_eq!(a.ensure(1, DEADLINE, LATER, || answer(Ok(7))), JobStatus::Running);
         assert!(a.is_running());
         assert_eq!(ended.next().await, Some(key("a")));
         assert!(!a.is_running());
+        assert_eq!(a.last(), Some(JobStatus::Done(7)));
         assert_eq!(a.ensure(1, DEADLINE, LATER, || answer(Ok(8))), JobStatus::Done(7));
         assert_eq!(a.ensure(2, DEADLINE, LATER, || answer(Ok(8))), JobStatus::Running);
     }

@@ -9,10 +9,12 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use pgloom_api::postgresql::{ClusterStatus, PostgresqlStatus};
 use pgloom_common::error::{error_chain, root_cause};
+use pgloom_decide::Plan;
 use pgloom_decide::members::Members;
 use pgloom_decide::patroni::Cluster;
 use pgloom_decide::status::{self, Condition, Found, Outcome};
 use pgloom_decide::transform::MANAGER;
+use pgloom_engine::Action as PluginAction;
 use serde::Deserialize as _;
 use tracing::{debug, warn};
 
@@ -61,7 +63,10 @@ impl Reconciliation<'_> {
     /// Reports what the steps returned, and returns when to reconcile again.
     pub async fn report(&self, mut steps: Steps) -> Result<Action, Error> {
         let wanted = steps.decided.as_ref().map(|_| self.wanted());
-        let summary = Summary::of(&steps, wanted, self.status().cluster_status);
+        let mut summary = Summary::of(&steps, wanted, self.status().cluster_status);
+        if let Some((reason, message)) = read_only(&steps, &self.status()) {
+            summary.not_ready(reason, message);
+        }
         self.write_summary(&steps, &summary).await;
         self.publish_warnings(summary.warnings).await;
         let failure = (!steps.failures.is_empty()).then(|| steps.failures.swap_remove(0));
@@ -105,9 +110,15 @@ impl Reconciliation<'_> {
         self.manifest.get("status").map(read).unwrap_or_default()
     }
 
+    /// The status as it was written last.
+    fn recorded_status(&self) -> PostgresqlStatus {
+        let kept = self.context.store.manifest(self.key);
+        kept.map(|kept| read(&kept.object()["status"])).unwrap_or_default()
+    }
+
     /// What the leader's Patroni reports of all members; `None` without a leader that is ready, or without an answer.
     ///
-    /// One request a reconcile, after all that matters is done. At rest that is one a resync.
+    /// One request per reconcile, after everything else. At rest that is one per resync.
     async fn ask_leader(&self, members: &Members) -> Option<Cluster> {
         let (leader, _) = members.leader().filter(|(member, _)| member.ready)?;
         match self.patroni(&leader.pod, members).cluster().await {
@@ -132,7 +143,10 @@ impl Reconciliation<'_> {
             members: steps.members.status(patroni),
             ready: steps.members.ready(),
             selector: labels.chain([name]).collect::<Vec<_>>().join(","),
-            actions: steps.executed.as_ref().map(|executed| executed.actions.clone()),
+            actions: steps.executed.as_ref().map(|executed| executed.actions.clone()).or_else(|| {
+                let promotion = steps.promotion.as_ref().filter(|promotion| !promotion.actions.is_empty())?;
+                Some(promotion.recorded_in(&self.recorded_status().actions))
+            }),
         }
     }
 }
@@ -153,17 +167,21 @@ impl Summary {
         let (mut conditions, mut warnings) = (Vec::new(), Vec::new());
         let (mut underway, mut requeue) = (Vec::new(), Requeue::default());
         // Every field by name, so that a new one cannot be forgotten.
-        let Steps { members, decided, applied, rolled, synchronized, executed, failures } = steps;
+        let Steps { members, decided, promotion, applied, rolled, synchronized, executed, failures } = steps;
         if let Some(Decided { plan: _, warnings: of_manifest }) = decided {
             conditions.push(Condition::holds("Valid", "Valid", "the manifest can be used"));
             warnings.extend_from_slice(of_manifest);
+        }
+        if let Some(promotion) = promotion {
+            requeue = requeue.min(promotion.requeue);
+            underway.extend(promotion.is_owed().then(|| Underway::changing("the cluster is to be promoted")));
         }
         if let Some(Applied { underway: waiting, handover: _, held: _, condition, warnings: of_secrets }) = applied {
             conditions.extend(condition.clone());
             warnings.extend_from_slice(of_secrets);
             underway.extend(waiting.clone());
         }
-        if let Some(Rolled { underway: rolling, condition, requeue: next, settled: _, may_restart: _ }) = rolled {
+        if let Some(Rolled { underway: rolling, condition, requeue: next, settled: _ }) = rolled {
             conditions.extend(condition.clone());
             underway.extend(rolling.clone());
             requeue = requeue.min(*next);
@@ -176,7 +194,7 @@ impl Summary {
             underway.extend(running.clone());
             requeue = requeue.min(*next);
         }
-        if let Some(Executed { actions: _, condition, warnings: of_actions, requeue: next }) = executed {
+        if let Some(Executed { actions: _, condition, warnings: of_actions, requeue: next, standby: _ }) = executed {
             conditions.extend(condition.clone());
             warnings.extend_from_slice(of_actions);
             requeue = requeue.min(*next);
@@ -193,6 +211,39 @@ impl Summary {
         let outcome = outcome(failures, synchronized.as_ref(), underway.as_ref());
         Self { outcome, conditions, warnings, underway, requeue }
     }
+
+    /// Reports a cluster that would be ready as not ready.
+    fn not_ready(&mut self, reason: &str, message: &str) {
+        for condition in &mut self.conditions {
+            if condition.type_name == "Ready" && condition.status == "True" {
+                *condition = Condition::fails("Ready", reason, message);
+            }
+        }
+    }
+}
+
+/// The reason of the condition `Ready` while a promotion is owed.
+const PROMOTION: &str = "PromotionOwed";
+
+/// Why the leader of a cluster does not accept writes although its manifest names no source: the reason and the message.
+/// A reconcile that did not come to the promotion leaves it owed.
+fn read_only(steps: &Steps, before: &PostgresqlStatus) -> Option<(&'static str, &'static str)> {
+    let was_owed = || before.conditions.iter().any(|old| old.type_ == "Ready" && old.reason == PROMOTION);
+    let asked = |plan: &Plan| plan.actions.iter().any(|requested| requested.action == PluginAction::Promote);
+    let owed = match (&steps.promotion, &steps.decided) {
+        (Some(promotion), _) => promotion.is_owed(),
+        (None, Some(decided)) => asked(&decided.plan),
+        (None, None) => was_owed(),
+    };
+    if owed {
+        return Some((PROMOTION, "the cluster is to be promoted, and still follows its source"));
+    }
+    let standby = steps.executed.as_ref().is_some_and(|executed| executed.standby);
+    standby.then_some((
+        "StandbyInPatroni",
+        "Patroni's configuration has standby_cluster, and the manifest has no standby section; add the section, or \
+        remove standby_cluster with patronictl edit-config",
+    ))
 }
 
 /// A stored status. Reading it never fails.

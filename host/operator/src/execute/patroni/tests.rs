@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use super::*;
 
-/// A Patroni that gives the answers it was told, in order, and notes what it was asked.
+/// A Patroni that gives these answers in their order, and records what it was asked.
 #[derive(Default)]
 struct Script {
     answers: Mutex<Vec<(u16, &'static str)>>,
