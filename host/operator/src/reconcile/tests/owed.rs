@@ -121,6 +121,12 @@ async fn an_action_is_recorded_before_anything_is_applied() {
 async fn nothing_is_applied_if_an_action_cannot_be_recorded() {
     let api_server = FakeApiServer::new().with(MANIFEST, manifest()).refusing_because(STATUS, 500, "broken");
     let operator = operator_of(&api_server, secrets(), Arc::new(FakePatroni::standby()), &promote());
+    // Nothing else is written into the status of a cluster that runs.
+    let mut running = manifest();
+    running["metadata"]["finalizers"] = json!([FINALIZER]);
+    running["metadata"]["resourceVersion"] = json!("10");
+    running["status"] = json!({"PostgresClusterStatus": "Running"});
+    operator.store.record_write(running);
     let error = reconcile(&operator, &key()).await.unwrap_err();
     assert_eq!(error.category(), "WriteFailed");
     assert!(!api_server.written().iter().any(|write| write.ends_with("/serviceaccounts")));
