@@ -95,7 +95,7 @@ impl Context {
         let pod = members.pod(name);
         let address = pod.and_then(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok());
         let pod = patroni::Pod { namespace: key.namespace.to_string(), name: name.to_owned(), address };
-        Patroni::new(self.transport.clone(), pod)
+        Patroni::new(self.transport.clone(), pod).of_cluster(&key.name)
     }
 
     /// Removes the state of a cluster that no longer exists.

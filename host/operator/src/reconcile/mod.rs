@@ -162,6 +162,10 @@ impl Reconciliation<'_> {
         let observed = self.observe(teams).await?;
         // pure, on a thread for computation
         let decided = &*steps.decided.insert(self.decide(observed).await?);
+        // client required; before anything is applied, which may remove the reason for an action
+        self.record_actions(decided).await?;
+        // starts a job that asks Patroni
+        let promotion = &*steps.promotion.insert(self.promote(decided, members));
         // client required
         let applied = self.apply(decided, members).await.keep(&mut steps.applied)?;
         drop(slot);
@@ -172,7 +176,7 @@ impl Reconciliation<'_> {
         // starts a job that has a client
         let synchronized = &*steps.synchronized.insert(self.database(decided, members));
         // client required
-        steps.executed = Some(self.execute(decided, synchronized, rolled.may_restart, members).await);
+        steps.executed = Some(self.execute(decided, promotion, synchronized, rolled.settled, members).await);
         // client required
         self.prune(decided, rolled.settled, [&applied.underway, &rolled.underway, &synchronized.underway]).await
     }

@@ -9,10 +9,12 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use pgloom_api::postgresql::{ClusterStatus, PostgresqlStatus};
 use pgloom_common::error::{error_chain, root_cause};
+use pgloom_decide::Plan;
 use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::members::Members;
 use pgloom_decide::patroni::Cluster;
 use pgloom_decide::status::{self, Condition, Found, Outcome};
+use pgloom_engine::Action as PluginAction;
 use serde::Deserialize as _;
 use tracing::{debug, warn};
 
@@ -62,7 +64,10 @@ impl Reconciliation<'_> {
     pub async fn report(&self, mut steps: Steps) -> Result<Action, Error> {
         let wanted = steps.decided.as_ref().map(|_| self.wanted());
         let patroni = self.ask_leader(&steps.members).await;
-        let summary = Summary::of(&steps, wanted, self.status().cluster_status, patroni.as_ref());
+        let mut summary = Summary::of(&steps, wanted, self.status().cluster_status, patroni.as_ref());
+        if let Some((reason, message)) = read_only(&steps, &self.status()) {
+            summary.not_ready(reason, message);
+        }
         self.write_summary(&steps, &summary, patroni.and_then(Result::ok).as_ref()).await;
         self.state.memory.lock().serves = summary.serves;
         self.publish_warnings(summary.warnings).await;
@@ -106,6 +111,12 @@ impl Reconciliation<'_> {
         self.manifest.get("status").map(read).unwrap_or_default()
     }
 
+    /// The status as it was written last.
+    fn recorded_status(&self) -> PostgresqlStatus {
+        let kept = self.context.store.manifest(self.key);
+        kept.map(|kept| read(&kept.object()["status"])).unwrap_or_default()
+    }
+
     /// What the leader's Patroni reports of all members, or why it does not; `None` without a leader that is ready.
     ///
     /// One request in each reconcile, after all other steps.
@@ -125,7 +136,10 @@ impl Reconciliation<'_> {
             members: steps.members.status(patroni),
             ready: steps.members.ready(),
             selector: self.identity().selector(),
-            actions: steps.executed.as_ref().map(|executed| executed.actions.clone()),
+            actions: steps.executed.as_ref().map(|executed| executed.actions.clone()).or_else(|| {
+                let promotion = steps.promotion.as_ref().filter(|promotion| !promotion.actions.is_empty())?;
+                Some(promotion.recorded_in(&self.recorded_status().actions))
+            }),
         }
     }
 }
@@ -153,7 +167,7 @@ impl Summary {
         let (mut conditions, mut warnings) = (Vec::new(), Vec::new());
         let (mut underway, mut requeue) = (Vec::new(), Requeue::default());
         // Every field by name, so that a new one cannot be forgotten.
-        let Steps { members, guarded, decided, applied, rolled, synchronized, executed, failures } = steps;
+        let Steps { members, guarded, decided, promotion, applied, rolled, synchronized, executed, failures } = steps;
         if let Some(reason) = guarded {
             conditions.push(Condition::fails(status::DELETION, "Guarded", reason));
             warnings.push(Event::warning("Delete", reason));
@@ -162,12 +176,16 @@ impl Summary {
             conditions.push(Condition::holds("Valid", "Valid", "the manifest can be used"));
             warnings.extend_from_slice(of_manifest);
         }
+        if let Some(promotion) = promotion {
+            requeue = requeue.min(promotion.requeue);
+            underway.extend(promotion.is_owed().then(|| Underway::changing("the cluster is to be promoted")));
+        }
         if let Some(Applied { underway: waiting, handover: _, held: _, condition, warnings: of_secrets }) = applied {
             conditions.extend(condition.clone());
             warnings.extend_from_slice(of_secrets);
             underway.extend(waiting.clone());
         }
-        if let Some(Rolled { underway: rolling, condition, requeue: next, settled: _, may_restart: _ }) = rolled {
+        if let Some(Rolled { underway: rolling, condition, requeue: next, settled: _ }) = rolled {
             conditions.extend(condition.clone());
             underway.extend(rolling.clone());
             requeue = requeue.min(*next);
@@ -180,7 +198,7 @@ impl Summary {
             underway.extend(running.clone());
             requeue = requeue.min(*next);
         }
-        if let Some(Executed { actions: _, condition, warnings: of_actions, requeue: next }) = executed {
+        if let Some(Executed { actions: _, condition, warnings: of_actions, requeue: next, standby: _ }) = executed {
             conditions.extend(condition.clone());
             warnings.extend_from_slice(of_actions);
             requeue = requeue.min(*next);
@@ -204,6 +222,39 @@ impl Summary {
         let outcome = outcome(failures, synchronized.as_ref(), underway.as_ref());
         Self { outcome, conditions, warnings, underway, requeue, serves }
     }
+
+    /// Reports a cluster that would be ready as not ready.
+    fn not_ready(&mut self, reason: &str, message: &str) {
+        for condition in &mut self.conditions {
+            if condition.type_name == "Ready" && condition.status == "True" {
+                *condition = Condition::fails("Ready", reason, message);
+            }
+        }
+    }
+}
+
+/// The reason of the condition `Ready` while a promotion is owed.
+const PROMOTION: &str = "PromotionOwed";
+
+/// Why the leader of a cluster does not accept writes although its manifest names no source: the reason and the message.
+/// A reconcile that did not come to the promotion leaves it owed.
+fn read_only(steps: &Steps, before: &PostgresqlStatus) -> Option<(&'static str, &'static str)> {
+    let was_owed = || before.conditions.iter().any(|old| old.type_ == "Ready" && old.reason == PROMOTION);
+    let asked = |plan: &Plan| plan.actions.iter().any(|requested| requested.action == PluginAction::Promote);
+    let owed = match (&steps.promotion, &steps.decided) {
+        (Some(promotion), _) => promotion.is_owed(),
+        (None, Some(decided)) => asked(&decided.plan),
+        (None, None) => was_owed(),
+    };
+    if owed {
+        return Some((PROMOTION, "the cluster is to be promoted, and still follows its source"));
+    }
+    let standby = steps.executed.as_ref().is_some_and(|executed| executed.standby);
+    standby.then_some((
+        "StandbyInPatroni",
+        "Patroni's configuration has standby_cluster, and the manifest has no standby section; add the section, or \
+        remove standby_cluster with patronictl edit-config",
+    ))
 }
 
 /// A stored status. Reading it never fails.

@@ -257,6 +257,18 @@ async fn a_deleted_secret_of_a_system_user_comes_back_with_the_password_that_the
     assert_eq!([SUPERUSER, STANDBY].map(|name| password_of(&api_server, name)), before);
 }
 
+/// Waits until the jobs that ask Patroni have ended.
+async fn job_ended(operator: &Context) {
+    let state = operator.states.of(&key());
+    for _ in 0..1000 {
+        if !state.promotion.is_running() && !state.patroni.is_running() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("a job did not end");
+}
+
 /// A Secret of a role as the operator made it, and as it exists.
 fn credential(name: &str, username: &str) -> Value {
     let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
@@ -763,7 +775,7 @@ async fn with_policy(api_server: &FakeApiServer) -> Value {
 async fn what_a_step_made_of_a_kind_of_its_own_is_pruned_when_the_step_leaves_the_pipeline() {
     let api_server = FakeApiServer::new().granting("networkpolicies").with(MANIFEST, manifest());
     let recorded = with_policy(&api_server).await;
-    // The operator was restarted since: nothing but the manifest tells of the kind.
+    // The operator was restarted since: only the manifest records the kind.
     reconcile(&operator(&api_server, &[recorded.clone(), stateful_set()]), &key()).await.unwrap();
     assert_eq!(api_server.object(POLICY), None);
     reconcile(&operator(&api_server, &[recorded, stateful_set()]), &key()).await.unwrap();
@@ -829,5 +841,7 @@ async fn an_object_of_an_earlier_manifest_of_this_name_is_reclaimed_with_an_even
     let note = "NetworkPolicy ns/acid-orders was made for an earlier manifest of this name and belongs to this one now";
     assert!(notes.iter().any(|found| found == note), "{notes:?}");
 }
+
 mod limits;
+mod owed;
 mod rolling;
