@@ -24,6 +24,7 @@ use crate::execute::patroni::configure::{Configured, Limits, Restarts, configure
 use crate::execute::patroni::{self, Patroni};
 use crate::execute::task::{Failure, JobStatus, fingerprint};
 use crate::execute::volume;
+use crate::leader::fencing::Fence;
 use crate::report::Event;
 use crate::state::Synchronization;
 
@@ -299,7 +300,7 @@ fn configuration(text: &str) -> Option<Value> {
 /// A job of Patroni's; a failure to reach it passes by itself.
 async fn job<T>(fence: &Fence, work: impl Future<Output = Result<T, patroni::Error>>) -> Result<T, Failure> {
     let result = fence.guard(work).await.map_err(|closed| Failure::passing(closed.to_string()))?;
-    result.map_err(|error| Failure { passing: is_passing(&error), ..Failure::new(error_chain(&error)) })
+    result.map_err(|error| Failure { passing: error.is_passing(), ..Failure::new(error_chain(&error)) })
 }
 
 /// The phase of an action that configures Patroni: it is done when no member waits for a restart.
