@@ -66,7 +66,7 @@ pub struct Context {
     pub liveness: Liveness,
     /// How long one reconcile may take. Then it ends as failed and is tried again.
     pub deadline: Duration,
-    /// By namespace, the time when its service account was last seen.
+    /// By namespace that has clusters, the time when its service account was last seen.
     pub accounts: Mutex<HashMap<String, Instant>>,
 }
 
@@ -102,6 +102,9 @@ impl Context {
     pub fn forget(&self, key: &ClusterKey) {
         if let Some(state) = self.states.forget(key) {
             self.count(&state, None);
+        }
+        if !self.states.any_in(&key.namespace) {
+            self.accounts.lock().remove(&*key.namespace);
         }
     }
 

@@ -59,7 +59,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The desired content for these roles, with the passwords of [`pgloom_decide::credential::Plan`]. `None` while the
+    /// The desired content for these roles, with the passwords of [`pgloom_decide::credential::SecretChanges`]. `None` while the
     /// superuser has no password.
     #[must_use]
     pub fn new(
@@ -97,7 +97,7 @@ pub struct Report {
     /// The changes, as in `create role foo_user`.
     pub done: Vec<String>,
     /// The changes that failed.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<FailedChange>,
     /// The findings about roles and databases.
     pub findings: Vec<Finding>,
 }
@@ -112,7 +112,7 @@ impl Report {
 
 /// A change that failed. The other changes were still made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct FailedChange {
     /// The change, as in `create extension pg_partman in database foo`.
     pub what: String,
     /// The server's message.
@@ -186,9 +186,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable name in CamelCase, for metrics and events.
-    #[must_use]
-    #[cfg_attr(not(test), allow(dead_code, reason = "so far only tests tell them apart"))]
+    /// Which kind of error it is, as tests compare it.
+    #[cfg(test)]
     pub fn category(&self) -> &'static str {
         match self {
             Self::Authority(_) => "authority",
@@ -239,7 +238,7 @@ impl Resume {
 ///
 /// # Errors
 /// If the connection to the leader fails, the leader refuses the superuser, is a replica, or takes longer than
-/// `deadline`: the next call with the same `resume` continues there. A single change that fails is a [`Failure`] in the
+/// `deadline`: the next call with the same `resume` continues there. A single change that fails is a [`FailedChange`] in the
 /// report instead.
 pub async fn synchronize(
     server: Server,
@@ -350,7 +349,7 @@ impl Work<'_> {
                 Err(message) => {
                     warn!(what = %statement.what, %message, "database change failed");
                     let what = statement.what;
-                    self.report.failures.push(Failure { what, message });
+                    self.report.failures.push(FailedChange { what, message });
                 }
             }
         }
@@ -359,7 +358,7 @@ impl Work<'_> {
     fn fail(&mut self, what: String, error: &Error) {
         let message = error_chain(error);
         warn!(%what, %message, "database change failed");
-        self.report.failures.push(Failure { what, message });
+        self.report.failures.push(FailedChange { what, message });
     }
 }
 

@@ -1,17 +1,17 @@
 //! Events of a `postgresql` object. A warning is published once, not again at every resync while it lasts.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{self, EventType, Reporter};
 use parking_lot::Mutex;
+use pgloom_common::fingerprint::fingerprint;
 use serde_json::Value;
 use tracing::warn;
 
 /// The longest note that the API server accepts, in bytes.
-const NOTE: usize = 1024;
+const MAX_NOTE: usize = 1024;
 
 /// An event, see [`events.k8s.io/v1`](https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,9 +84,7 @@ impl Recorder {
 /// The action of an event. kube's recorder merges events with the same action and keeps the note of the first one, so
 /// the action differs for each note.
 fn action(event: &Event) -> String {
-    let mut hasher = DefaultHasher::new();
-    event.note.hash(&mut hasher);
-    format!("{}-{:08x}", event.reason, hasher.finish() & 0xffff_ffff)
+    format!("{}-{:08x}", event.reason, fingerprint(&event.note) & 0xffff_ffff)
 }
 
 /// The reference to an object, for the field `regarding` of an event.
@@ -104,10 +102,10 @@ pub fn reference(object: &Value) -> ObjectReference {
 
 /// Cuts a note to [`NOTE`] bytes.
 fn cut(note: &str) -> String {
-    if note.len() <= NOTE {
+    if note.len() <= MAX_NOTE {
         return note.to_owned();
     }
-    let mut end = NOTE - 3;
+    let mut end = MAX_NOTE - 3;
     while !note.is_char_boundary(end) {
         end -= 1;
     }
@@ -137,6 +135,6 @@ mod tests {
     #[test]
     fn a_long_note_is_cut_at_a_character() {
         let note = cut(&"ä".repeat(600));
-        assert!(note.len() <= NOTE && note.ends_with("ä..."), "{}", note.len());
+        assert!(note.len() <= MAX_NOTE && note.ends_with("ä..."), "{}", note.len());
     }
 }
