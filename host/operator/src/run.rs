@@ -353,9 +353,8 @@ async fn keep_watching(
                 break settings.changed().await;
             }
             // Other settings may watch what can be listed.
-            match tokio::time::timeout(SYNC_PERIOD, settings.changed()).await {
-                Ok(changed) => break changed,
-                Err(_) => {}
+            if let Ok(changed) = tokio::time::timeout(SYNC_PERIOD, settings.changed()).await {
+                break changed;
             }
         };
         if changed.is_err() {
