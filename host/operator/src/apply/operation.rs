@@ -66,6 +66,33 @@ fn fixed_field(desired: &Value, live: &Value) -> Option<&'static str> {
     })
 }
 
+/// The fields that cannot be changed: as desired and as they exist.
+pub fn fixed_fields(desired: &Value, live: &Value) -> (Value, Value) {
+    let of =
+        |object: &Value| FIXED.into_iter().map(|field| (field.to_owned(), object["spec"][field].clone())).collect();
+    (of(desired), of(live))
+}
+
+/// The fields of the pair that differ, by name.
+pub fn differing((desired, live): &(Value, Value)) -> String {
+    let differs = |field: &&str| !desired[*field].is_null() && !covers(&desired[*field], &live[*field], false);
+    FIXED.into_iter().filter(differs).collect::<Vec<_>>().join(", ")
+}
+
+/// Replaces the fields of `desired` that cannot be changed by those of the object that exists.
+pub fn keep_fixed(desired: &mut Value, live: &Value) {
+    for field in FIXED {
+        if let Some(wanted) = desired["spec"].get_mut(field) {
+            *wanted = live["spec"][field].clone();
+        }
+    }
+}
+
+/// Whether the API server refuses a change of a StatefulSet for a field that cannot be changed.
+pub fn is_fixed(code: u16, message: &str) -> bool {
+    code == 422 && message.contains("updates to statefulset spec")
+}
+
 /// Whether an existing object has to be pruned: it is this cluster's, it is no longer desired, and its kind is not one
 /// that is kept for the user. `desired` returns whether a kind and name is desired. An object of the Zalando operator
 /// is pruned only after this operator has applied it once.
@@ -95,7 +122,8 @@ mod tests {
         object["metadata"]["namespace"] = json!("ns");
         object["metadata"]["labels"] = json!({"cluster-name": "c"});
         let kind = Kind::of(&object).unwrap();
-        let watch = store.open(Watch { kind, namespace: None, label: Some("cluster-name".into()), whole: false });
+        let watch =
+            store.open(Watch { kind, namespace: None, label: Some("cluster-name".into()), whole: false, own: vec![] });
         store.apply_watcher_event(watch, Event::Apply(object));
         store.objects(&ClusterKey::new("ns", "c")).pop().unwrap()
     }

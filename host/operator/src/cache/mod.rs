@@ -4,5 +4,5 @@ mod api_resource;
 mod store;
 pub mod watch;
 
-pub use api_resource::{api_resource, discover};
+pub use api_resource::{Resources, api_resource};
 pub use store::{CachedObject, ClusterKey, Store, Watch};

@@ -120,6 +120,11 @@ impl<T> Job<T> {
 }
 
 impl<T: Clone + Send + 'static> Job<T> {
+    /// How it went last; `None` if it never ran.
+    pub fn last(&self) -> Option<JobStatus<T>> {
+        self.last.lock().as_ref().map(|run| run.status.clone())
+    }
+
     /// Returns the status of the job, and starts it if its last run had another input than `wanted`, or if the delay is
     /// over. The run fails after `deadline`, which begins when it gets its permit.
     pub fn ensure<F>(&self, wanted: u64, deadline: Duration, backoff: Backoff, work: impl FnOnce() -> F) -> JobStatus<T>
@@ -261,10 +266,12 @@ mod tests {
     #[tokio::test]
     async fn work_is_done_once_for_what_is_wanted_and_its_cluster_looked_at_when_it_ended() {
         let ([a, _], mut ended) = jobs();
+        assert_eq!(a.last(), None);
         assert_eq!(a.ensure(1, DEADLINE, LATER, || answer(Ok(7))), JobStatus::Running);
         assert!(a.is_running());
         assert_eq!(ended.next().await, Some(key("a")));
         assert!(!a.is_running());
+        assert_eq!(a.last(), Some(JobStatus::Done(7)));
         assert_eq!(a.ensure(1, DEADLINE, LATER, || answer(Ok(8))), JobStatus::Done(7));
         assert_eq!(a.ensure(2, DEADLINE, LATER, || answer(Ok(8))), JobStatus::Running);
     }

@@ -85,6 +85,7 @@ impl Reconciliation<'_> {
 
     async fn write(&self, objects: &[Value], applied: &mut Applied) -> Result<(), Error> {
         let answer = self.writer().apply(self.key, objects).await.map_err(Error::Apply)?;
+        applied.warnings.extend(answer.kept.map(|note| Event::warning("StatefulSet", note)));
         let waiting = answer.waiting.map(Underway::changing);
         applied.underway = Underway::all(applied.underway.take().into_iter().chain(waiting));
         for written in &answer.written {

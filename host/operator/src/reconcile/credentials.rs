@@ -1,11 +1,11 @@
 //! Keeping the Secrets with credentials: generated once, never overwritten.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use pgloom_decide::Kind;
 use pgloom_decide::Plan;
 use pgloom_decide::credential::{self, Act, Content, Data, Recovery, USER_LIST, WantedSecret, Write};
@@ -35,7 +35,7 @@ impl Reconciliation<'_> {
             return Ok(());
         }
         self.state.memory.lock().credentials = None;
-        let existing = Existing::read(&self.context.client, &plan.secrets).await?;
+        let existing = Existing::read(&self.context.client, &self.home(), &plan.secrets).await?;
         let lacking = existing.lacking(&self.system_users(), &plan.secrets);
         let recoveries = self.recoveries(&lacking, members).await;
         let unknown = unknown(&recoveries, &plan.secrets);
@@ -131,6 +131,11 @@ impl Reconciliation<'_> {
         Ok(())
     }
 
+    /// Where most of the cluster's Secrets are.
+    pub fn home(&self) -> Home {
+        Home { namespace: self.key.namespace.to_string(), selector: self.identity().name_selector() }
+    }
+
     /// Whether a watch reports a Secret; those in the cluster's own namespace are watched always.
     fn is_reported(&self, secret: &WantedSecret) -> bool {
         let objects = || self.context.store.objects(&ClusterKey::new(&secret.namespace, &self.key.name));
@@ -167,27 +172,65 @@ impl Reconciliation<'_> {
 }
 
 /// What the wanted Secrets hold; a role whose Secret holds no password is an error.
-pub async fn read(client: &Client, wanted: &[WantedSecret]) -> Result<credential::SecretChanges, Error> {
-    let existing = Existing::read(client, wanted).await?;
+pub async fn read(client: &Client, home: &Home, wanted: &[WantedSecret]) -> Result<credential::SecretChanges, Error> {
+    let existing = Existing::read(client, home, wanted).await?;
     let missing = |username: &str| Err(password::Error::Missing(username.to_owned()));
     credential::plan(wanted, |ns, name| existing.get(ns, name), missing).map_err(Error::Password)
 }
+
+/// Where most of a cluster's Secrets are.
+pub struct Home {
+    /// The cluster's namespace.
+    pub namespace: String,
+    /// A selector of what has the cluster's name.
+    pub selector: String,
+}
+
+/// The most Secrets in one answer. It limits the memory that an answer may take: each may be as large as 1 MiB.
+const PAGE: u32 = 50;
 
 /// The wanted Secrets that exist, by namespace and name.
 struct Existing(HashMap<(String, String), (Data, ObjectMeta)>);
 
 impl Existing {
-    async fn read(client: &Client, wanted: &[WantedSecret]) -> Result<Self, Error> {
-        let mut existing = HashMap::new();
+    /// Reads the Secrets of the cluster by lists, and by its name each one that those do not have: it may be missing, lack
+    /// the label, or be in another namespace.
+    async fn read(client: &Client, home: &Home, wanted: &[WantedSecret]) -> Result<Self, Error> {
+        let mut existing = Self::list(client, home, wanted).await?;
         for secret in wanted {
+            if existing.find(&secret.namespace, &secret.name).is_some() {
+                continue;
+            }
             let api: Api<Secret> = Api::namespaced(client.clone(), &secret.namespace);
             let found = api.get_opt(&secret.name).await.map_err(|source| failed(&secret.name, source))?;
-            if let Some(found) = found {
-                let data = Data::from(&found);
-                existing.insert((secret.namespace.clone(), secret.name.clone()), (data, found.metadata));
-            }
+            existing.0.extend(found.map(|found| Self::entry(&secret.namespace, found)));
+        }
+        Ok(existing)
+    }
+
+    /// The wanted Secrets among those with the cluster's name: at most as many as are wanted are read, and a page more.
+    async fn list(client: &Client, home: &Home, wanted: &[WantedSecret]) -> Result<Self, Error> {
+        let names: HashSet<&str> =
+            wanted.iter().filter(|secret| secret.namespace == home.namespace).map(|secret| &*secret.name).collect();
+        let api: Api<Secret> = Api::namespaced(client.clone(), &home.namespace);
+        let mut params = ListParams::default().labels(&home.selector).limit(PAGE);
+        let mut existing = HashMap::new();
+        let pages = if names.len() < 2 { 0 } else { names.len().div_ceil(PAGE as usize) + 1 };
+        for _ in 0..pages {
+            let page = api.list(&params).await.map_err(|source| Error::Secrets(Box::new(source)))?;
+            let found = page.items.into_iter();
+            let found = found.filter(|secret| secret.metadata.name.as_deref().is_some_and(|name| names.contains(name)));
+            existing.extend(found.map(|secret| Self::entry(&home.namespace, secret)));
+            let next = page.metadata.continue_.filter(|token| !token.is_empty() && existing.len() < names.len());
+            let Some(token) = next else { break };
+            params = params.continue_token(&token);
         }
         Ok(Self(existing))
+    }
+
+    fn entry(namespace: &str, secret: Secret) -> ((String, String), (Data, ObjectMeta)) {
+        let name = secret.metadata.name.clone().unwrap_or_default();
+        ((namespace.to_owned(), name), (Data::from(&secret), secret.metadata))
     }
 
     fn find(&self, namespace: &str, name: &str) -> Option<&(Data, ObjectMeta)> {

@@ -6,6 +6,7 @@ use kube::runtime::controller::Action;
 use pgloom_decide as decide;
 
 use crate::execute::password;
+use crate::leader::fencing;
 use crate::{apply, observe};
 
 /// Why a reconcile failed.
@@ -17,6 +18,15 @@ pub enum Error {
     /// The infrastructure roles could not be read.
     #[error("failed to read the infrastructure roles")]
     Infrastructure(#[source] kube::Error),
+    /// A request or a step took too long.
+    #[error("the reconcile did not end within {} s", .0.as_secs())]
+    Deadline(Duration),
+    /// The leadership ended before the reconcile.
+    #[error("the reconcile was stopped")]
+    NotLeading(#[source] fencing::Closed),
+    /// The Secrets of the cluster could not be listed.
+    #[error("failed to list the Secrets of the cluster")]
+    Secrets(#[source] Box<kube::Error>),
     /// No plan could be made.
     #[error("failed to decide")]
     Decide(#[source] decide::Error),
@@ -76,14 +86,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable word for metrics, conditions and events.
+    /// A stable name for metrics, conditions and events.
     pub fn category(&self) -> &'static str {
         match self {
-            Self::Observe(_) | Self::Infrastructure(_) => "ObserveFailed",
+            Self::Observe(_) | Self::Infrastructure(_) | Self::Secrets(_) => "ObserveFailed",
             Self::Decide(error) => error.category(),
+            Self::Deadline(_) => "Deadline",
+            Self::NotLeading(_) => "NotLeading",
             Self::Interrupted(_) => "Interrupted",
             Self::Apply(error) | Self::Delete(error) => match error {
-                apply::Error::Refused { .. } => "ObjectRefused",
+                apply::Error::Refused { .. } | apply::Error::Denied { .. } => "ObjectRefused",
                 apply::Error::Foreign { .. } => "ObjectForeign",
                 apply::Error::Forbidden { .. } => "Forbidden",
                 apply::Error::List { .. } => "ObserveFailed",
@@ -101,7 +113,8 @@ impl Error {
     pub fn requeue(&self, failures: u32, repair: Duration) -> Action {
         match self {
             Self::Decide(decide::Error::Manifest(_) | decide::Error::Configuration(_))
-            | Self::Apply(apply::Error::Foreign { .. } | apply::Error::Forbidden { .. }) => Action::requeue(repair),
+            | Self::Apply(apply::Error::Foreign { .. } | apply::Error::Forbidden { .. })
+            | Self::Delete(apply::Error::Forbidden { .. }) => Action::requeue(repair),
             _ => Action::requeue(Duration::from_secs(1).saturating_mul(1 << failures.min(16)).min(repair)),
         }
     }
@@ -135,6 +148,9 @@ mod tests {
     fn what_the_operator_has_no_right_to_do_is_tried_again_after_the_repair_period() {
         let error =
             Error::Apply(apply::Error::Forbidden { kind: "Service".into(), name: "c".into(), reason: "no".into() });
+        assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
+        let error =
+            Error::Delete(apply::Error::Forbidden { kind: "Service".into(), name: "c".into(), reason: "no".into() });
         assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
     }
 }

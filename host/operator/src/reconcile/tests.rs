@@ -17,8 +17,10 @@ use crate::apply::deletion::FINALIZER;
 use crate::cache::{Store, Watch};
 use crate::context::Network;
 use crate::execute::patroni::Direct;
+use crate::leader::fencing::Fence;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
 use crate::report::Recorder;
+use crate::serve::health::Liveness;
 use crate::serve::metrics::Metrics;
 use crate::state::ClusterStates;
 use crate::testing::FakeApiServer;
@@ -41,8 +43,8 @@ fn manifest() -> Value {
 /// An operator with a pipeline that has no step, and the objects that exist.
 fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
     let store = Store::default();
-    let cluster = Watch { kind: Kind::cluster(), namespace: None, label: None, whole: false };
-    let owned = |kind| Watch { kind, namespace: None, label: Some("cluster-name".into()), whole: false };
+    let cluster = Watch { kind: Kind::cluster(), namespace: None, label: None, whole: false, own: vec![] };
+    let owned = |kind| Watch { kind, namespace: None, label: Some("cluster-name".into()), whole: false, own: vec![] };
     for wanted in std::iter::once(cluster).chain(of_every_cluster().into_iter().map(owned)) {
         let number = store.open(wanted.clone());
         store.apply_watcher_event(number, watcher::Event::Init);
@@ -65,6 +67,9 @@ fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
         controller_id: String::new(),
         deciding: Semaphore::new(1),
         slots: Semaphore::new(1),
+        fence: Fence::open(),
+        liveness: Liveness::default(),
+        deadline: Duration::from_secs(60),
         network: Network::InCluster,
         transport: Arc::new(Direct::default()),
         states: ClusterStates::new(changed.clone()),
@@ -250,6 +255,18 @@ async fn a_deleted_secret_of_a_system_user_comes_back_with_the_password_that_the
     reconcile(&operator, &key()).await.unwrap();
     assert!(api_server.writes().len() > wrote);
     assert_eq!([SUPERUSER, STANDBY].map(|name| password_of(&api_server, name)), before);
+}
+
+/// Waits until the jobs that ask Patroni have ended.
+async fn job_ended(operator: &Context) {
+    let state = operator.states.of(&key());
+    for _ in 0..1000 {
+        if !state.promotion.is_running() && !state.patroni.is_running() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("a job did not end");
 }
 
 /// A Secret of a role as the operator made it, and as it exists.
@@ -758,7 +775,7 @@ async fn with_policy(api_server: &FakeApiServer) -> Value {
 async fn what_a_step_made_of_a_kind_of_its_own_is_pruned_when_the_step_leaves_the_pipeline() {
     let api_server = FakeApiServer::new().granting("networkpolicies").with(MANIFEST, manifest());
     let recorded = with_policy(&api_server).await;
-    // The operator was restarted since: nothing but the manifest tells of the kind.
+    // The operator was restarted since: only the manifest records the kind.
     reconcile(&operator(&api_server, &[recorded.clone(), stateful_set()]), &key()).await.unwrap();
     assert_eq!(api_server.object(POLICY), None);
     reconcile(&operator(&api_server, &[recorded, stateful_set()]), &key()).await.unwrap();
@@ -824,4 +841,7 @@ async fn an_object_of_an_earlier_manifest_of_this_name_is_reclaimed_with_an_even
     let note = "NetworkPolicy ns/acid-orders was made for an earlier manifest of this name and belongs to this one now";
     assert!(notes.iter().any(|found| found == note), "{notes:?}");
 }
+
+mod limits;
+mod owed;
 mod rolling;
