@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use pgloom_common::error::error_chain;
+use pgloom_common::error::{cut, error_chain};
 use tracing::{info, warn};
 
 use pgloom_api::Finding;
@@ -32,7 +32,10 @@ pub use guard::Refusal;
 pub use session::Server;
 pub use statement::Statement;
 
-use session::Session;
+use session::{MAX_TEXT, Session};
+
+/// The most failures of one synchronisation that are kept: the server is the tenant's, and may have thousands of databases.
+const MAX_FAILURES: usize = 20;
 
 /// The database that always exists.
 const MAINTENANCE: &str = "postgres";
@@ -94,8 +97,10 @@ pub struct PoolerAccess {
 pub struct Report {
     /// What was changed, as in `create role foo_user`.
     pub done: Vec<String>,
-    /// What could not be changed.
+    /// What could not be changed: the first [`MAX_FAILURES`].
     pub failures: Vec<Failure>,
+    /// How many more could not be changed.
+    pub unlisted: usize,
     /// What people should know.
     pub findings: Vec<Finding>,
 }
@@ -106,6 +111,16 @@ impl Report {
     pub fn is_complete(&self) -> bool {
         self.failures.is_empty()
     }
+
+    /// Keeps a failure, or counts it where there are too many.
+    fn fail(&mut self, what: String, message: String) {
+        if self.failures.len() == MAX_FAILURES {
+            self.unlisted += 1;
+            return;
+        }
+        warn!(%what, %message, "Could not change the database");
+        self.failures.push(Failure { what, message });
+    }
 }
 
 /// Something that could not be changed; the rest was gone on with.
@@ -113,7 +128,7 @@ impl Report {
 pub struct Failure {
     /// What was tried, as in `create extension pg_partman in database foo`.
     pub what: String,
-    /// What the server said.
+    /// What the server said, cut.
     pub message: String,
 }
 
@@ -270,7 +285,8 @@ impl Work<'_> {
         for database in self.resume.order(databases) {
             self.resume.begin(&database);
             if let Err(error) = self.contents(&database).await {
-                self.fail(format!("look into database {database}"), &error);
+                let message = cut(&error_chain(&error), MAX_TEXT);
+                self.report.fail(format!("look into database {database}"), message);
             }
         }
         self.resume.end();
@@ -343,19 +359,9 @@ impl Work<'_> {
                     info!(what = %statement.what, "Changed the database");
                     self.report.done.push(statement.what);
                 }
-                Err(message) => {
-                    warn!(what = %statement.what, %message, "Could not change the database");
-                    let what = statement.what;
-                    self.report.failures.push(Failure { what, message });
-                }
+                Err(message) => self.report.fail(statement.what, message),
             }
         }
-    }
-
-    fn fail(&mut self, what: String, error: &Error) {
-        let message = error_chain(error);
-        warn!(%what, %message, "Could not change the database");
-        self.report.failures.push(Failure { what, message });
     }
 }
 

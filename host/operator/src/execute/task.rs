@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::UnboundedSender;
 use parking_lot::Mutex;
+use pgloom_common::error::cut;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
@@ -26,6 +27,9 @@ pub enum JobStatus<T> {
     Failed(Failure),
 }
 
+/// The most that is kept of the reason of a failure, in bytes.
+const MAX_REASON: usize = 4096;
+
 /// Why a job failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failure {
@@ -38,13 +42,13 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure that does not pass by itself.
-    pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), ..Self::default() }
+    /// A failure that does not pass by itself. Of a long reason the beginning is kept: it may be what another server said.
+    pub fn new(reason: impl AsRef<str>) -> Self {
+        Self { reason: cut(reason.as_ref(), MAX_REASON), ..Self::default() }
     }
 
     /// A failure that may well pass by itself.
-    pub fn passing(reason: impl Into<String>) -> Self {
+    pub fn passing(reason: impl AsRef<str>) -> Self {
         Self { passing: true, ..Self::new(reason) }
     }
 
@@ -240,6 +244,12 @@ mod tests {
     const AT_ONCE: Backoff = Backoff { after_success: HOUR, after_failure: Duration::ZERO, at_most: HOUR };
 
     const DEADLINE: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn a_failure_keeps_a_few_kilobytes_of_its_reason() {
+        let failure = Failure::passing("ä".repeat(1 << 20));
+        assert!(failure.reason.len() <= 4096 && failure.reason.ends_with("ä..."), "{}", failure.reason.len());
+    }
 
     fn jobs() -> ([Job<u32>; 2], UnboundedReceiver<ClusterKey>) {
         let (changed, receiver) = unbounded();
