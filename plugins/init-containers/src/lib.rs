@@ -1,7 +1,7 @@
 //! Init containers: containers that run in a pod before the database starts.
 
 use pgloom_kit::container::{self, name_of, pod_contribution};
-use pgloom_kit::json::object;
+use pgloom_kit::json::{object, text};
 use pgloom_kit::resources;
 use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, invalid, kind};
 use pgloom_kit::{operator_config, register, spec};
@@ -53,9 +53,19 @@ impl Plugin for InitContainers {
             return switched_off(request, path);
         }
         check(path, containers)?;
-        let pod = object([("initContainers", Value::Array(containers.to_vec()))]);
+        let pod = object([("initContainers", containers.iter().map(with_policy).collect())]);
         Ok(Response::new().apply(pod_contribution(&request.cluster.name, pod)))
     }
+}
+
+/// The container with a policy for its image. The API server would choose one by the image's tag when the container is first
+/// made, and keep it whatever the tag is later.
+fn with_policy(container: &Value) -> Value {
+    let mut container = container.clone();
+    if container["imagePullPolicy"].is_null() {
+        container["imagePullPolicy"] = text("IfNotPresent");
+    }
+    container
 }
 
 /// The path of the list in the manifest, and its containers. If both spellings are given, the current one is used.
