@@ -234,6 +234,13 @@ pub fn follow(wanted: &Wanted, existing: &ObjectMeta) -> Option<Write> {
     (!metadata.is_empty()).then_some(Write { act: Act::Patch, namespace, name, body })
 }
 
+/// The patch that adds annotations to an existing Secret. Never holds data.
+#[must_use]
+pub fn annotate(secret: &Wanted, annotations: BTreeMap<String, String>) -> Write {
+    let body = json!({"metadata": {"annotations": annotations}});
+    Write { act: Act::Patch, namespace: secret.namespace.clone(), name: secret.name.clone(), body }
+}
+
 /// The owners that a Secret is to have, if they differ from those that it has. Those of others stay; an object has one
 /// controller at most.
 fn owners(wanted: Option<&Value>, existing: &[OwnerReference]) -> Option<Value> {

@@ -4,6 +4,8 @@
 //! Nothing here waits for what takes time: the cluster is reconciled again when a watch event comes or a job ends.
 
 mod apply;
+mod check;
+mod claims;
 mod credentials;
 mod database;
 mod decide;
@@ -101,6 +103,8 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
     };
     let manifest = kept.object();
     if !is_ours(&manifest, &context.controller_id) {
+        // Another operator may have it from now on: the jobs end.
+        context.forget(key);
         return Ok(Action::await_change());
     }
     let (settings, about) = (context.settings.borrow().clone(), reference(&manifest));
@@ -122,6 +126,14 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
         }
         Err(error) => Err(error),
     };
+    match &ended {
+        Err(Error::Gone) => {
+            context.forget(key);
+            return Ok(Action::requeue(UNSYNCED));
+        }
+        Err(error) if error.is_conflict() => return Ok(Action::requeue(UNSYNCED)),
+        _ => {}
+    }
     steps.failures.extend(ended.err());
     reconciliation.report(steps).await
 }
@@ -164,7 +176,8 @@ impl Reconciliation<'_> {
     /// The members as their pods show them.
     fn members(&self) -> Members {
         let objects = self.context.store.objects(self.key);
-        let pods = objects.iter().filter(|cached| cached.kind.is("Pod")).map(|cached| cached.object());
+        let (pods, identity) = (objects.iter().filter(|cached| cached.kind.is("Pod")), self.identity());
+        let pods = pods.map(|cached| cached.object()).filter(|pod| identity.is_member(pod));
         let lock = objects.iter().find(|cached| cached.kind.is("Endpoints") && cached.name == self.key.name);
         Members::of(pods, lock.map(|lock| lock.object()).as_ref(), &self.settings.config)
     }
