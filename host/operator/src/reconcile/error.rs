@@ -124,11 +124,6 @@ impl Error {
         }
     }
 
-    /// Whether the manifest was changed by another one since it was read. The watch reports it, and nothing is wrong.
-    pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Manifest { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 409))
-    }
-
     /// When to try again after so many failures in a row, `repair` at the latest. What only people can mend is tried
     /// again after `repair`: an edit of the manifest is watched, but not every object that the manifest names.
     pub fn requeue(&self, failures: u32, repair: Duration) -> Action {

@@ -4,7 +4,6 @@
 //! Nothing here waits for what takes time: the cluster is reconciled again when a watch event comes or a job ends.
 
 mod apply;
-mod check;
 mod claims;
 mod credentials;
 mod database;
@@ -14,6 +13,7 @@ mod error;
 mod execute;
 mod finalizer;
 mod observe;
+mod preconditions;
 mod recover;
 mod report;
 mod roll;
@@ -126,13 +126,9 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
         }
         Err(error) => Err(error),
     };
-    match &ended {
-        Err(Error::Gone) => {
-            context.forget(key);
-            return Ok(Action::requeue(UNSYNCED));
-        }
-        Err(error) if error.is_conflict() => return Ok(Action::requeue(UNSYNCED)),
-        _ => {}
+    if let Err(Error::Gone) = ended {
+        context.forget(key);
+        return Ok(Action::requeue(UNSYNCED));
     }
     steps.failures.extend(ended.err());
     reconciliation.report(steps).await
