@@ -26,7 +26,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Why an object cannot be filled in.
+/// The reason why an object cannot be filled in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// There is no such credential.
@@ -97,7 +97,7 @@ fn fill_at(value: &mut Value, place: &Place<'_>, credentials: &Credentials) -> R
     }
 }
 
-/// What to report about a placeholder that a user has written.
+/// The finding about a placeholder that a user has written.
 #[must_use]
 pub fn forgery() -> Finding {
     Finding::error(format!("{PREFIX} is reserved for the operator's placeholders of credentials"))
@@ -127,8 +127,8 @@ fn check_at(value: &Value, place: &Place<'_>, credentials: &Credentials) -> Resu
 
 /// The first field, name or text, that holds a placeholder.
 ///
-/// Every object that a user can write has to be checked: by writing a placeholder, a user could make the operator fill in a
-/// credential that the user must not see.
+/// Every object that a user can write has to be checked: by writing a placeholder, a user could make the operator fill
+/// in a credential that the user must not see.
 #[must_use]
 pub fn forged(value: &Value) -> Option<String> {
     forged_at(value, &Place::Start(""))

@@ -1,9 +1,9 @@
 //! The schema and the rules of the `postgresql` definition, as a real API server applies them to the bad manifests.
 //!
-//! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster to run against; without it nothing is tested, and that is said.
-//! What the server says is in `golden/validate/server.txt`; `UPDATE=1` rewrites it.
+//! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster to run against; without it each test prints that it is
+//! skipped. The server's messages are in `golden/validate/server.txt`; `UPDATE=1` rewrites them.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on says so")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl Server {
         Some(Self { runtime, client })
     }
 
-    /// What the server says to a manifest, without keeping it: nothing if it takes it.
+    /// The server's errors about a manifest, by a dry run; empty if it accepts the manifest.
     fn says(&self, manifest: &Value) -> Vec<String> {
         let text = |field: &str| manifest[field].as_str().unwrap_or_default();
         let path = match text("kind") {
@@ -80,7 +80,7 @@ async fn install(client: &Client) {
     for _ in 0..100 {
         let discovery = Discovery::new(client.clone()).filter(&["acid.zalan.do", "pgloom.dev"]).run().await;
         if discovery.is_ok_and(|found| found.groups().count() == 2) {
-            // Served is not yet validated by the newest schema: give the server the moment it takes.
+            // The server takes a moment until it validates by a new definition.
             tokio::time::sleep(Duration::from_secs(2)).await;
             return;
         }
@@ -127,7 +127,7 @@ fn merge(into: &mut Value, changes: &Value) {
 fn the_api_server_refuses_what_its_schema_and_rules_can_tell() {
     let Some(server) = Server::of_the_environment() else { return };
     let features = repository("tests/golden/bad");
-    // What the pipeline answers to the cases of features; the tests of tests/golden keep it true.
+    // The pipeline's findings about the cases of features; tests/golden keeps them up to date.
     let refused = yaml(&features.join("feature-messages.yaml"));
     let host = cases(&golden("cases.yaml")).into_iter().map(|case| (case, false));
     let of_features = cases(&features.join("features.yaml")).into_iter().map(|case| (case, true));
@@ -136,7 +136,7 @@ fn the_api_server_refuses_what_its_schema_and_rules_can_tell() {
         let mut manifest = yaml(&golden("minimal.yaml"));
         merge(&mut manifest, &changes);
         let answers = server.says(&manifest);
-        // Whatever pgloom uses, though with a warning, the server has to accept as well.
+        // A manifest that pgloom accepts, also with a warning, has to be accepted by the server, too.
         let is_refused = validate(&manifest, &Rules::default()).is_err() || of_feature && refused[&name].is_array();
         assert!(is_refused || answers.is_empty(), "{name}: {answers:?}");
         let answers = if answers.is_empty() { vec!["(taken: the operator reports)".to_owned()] } else { answers };

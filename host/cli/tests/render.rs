@@ -1,5 +1,5 @@
-//! `pgloom render`: what it prints; invalid input ends with exit code 1, an empty standard output, and a message with the place
-//! and the remedy.
+//! `pgloom render`: its output; invalid input gives exit code 1, an empty standard output, and a message with place and
+//! remedy.
 #![cfg(test)]
 
 use std::path::{Path, PathBuf};

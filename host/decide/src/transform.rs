@@ -1,5 +1,5 @@
-//! What the host keeps of an existing object: all that a decision depends on and nothing else, so that a thousand
-//! clusters fit into memory.
+//! The part of an existing object that the host keeps: only what a decision depends on, so that a thousand clusters fit
+//! into memory.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
 use serde_json::{Map, Value, from_value, json};
@@ -11,7 +11,8 @@ use crate::ownership::MARK;
 /// The operator's field manager.
 pub const MANAGER: &str = "pgloom";
 
-/// The field manager of the Zalando operator. Fields that it wrote and the pipeline states become the operator's own.
+/// The field manager of the Zalando operator. This operator takes over the fields that it wrote and the pipeline
+/// states.
 pub const PREDECESSOR: &str = "postgres-operator";
 
 /// The annotation in which `kubectl apply` repeats the whole object.
@@ -20,20 +21,20 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The annotation of a cluster's Endpoints in which Patroni names the member that holds the leader's lock.
 pub const LOCK_HOLDER: &str = "leader";
 
-/// What is kept of an object.
+/// The part of an object that is kept.
 #[derive(Debug, PartialEq)]
 pub struct Transformed {
-    /// The object without its managed fields, its resource version and fields that change all the time.
+    /// The object without managed fields, resource version and fields that change all the time.
     pub object: Value,
     /// The resource version.
     pub version: u64,
-    /// What the operator applied, as `fieldsV1` of the managed fields.
+    /// The fields that the operator applied, as `fieldsV1` of the managed fields; `None` if it applied none.
     pub fields: Option<Value>,
-    /// Whether the Zalando operator, or a creation by this one, is still among the managers.
+    /// Whether the managed fields have an entry of the Zalando operator, or of a creation by this operator.
     pub inherited: bool,
 }
 
-/// Transforms an object as the API server gave it. A pod's specification is dropped unless `whole`.
+/// Transforms an object of the API server. A pod's `spec` is dropped unless `whole`.
 pub fn transform(kind: &Kind, mut object: Value, whole: bool) -> Transformed {
     object["apiVersion"] = json!(&*kind.api_version);
     object["kind"] = json!(&*kind.kind);
@@ -53,7 +54,7 @@ fn applied_fields(managers: &[Value]) -> Option<Value> {
     managers.iter().find(|entry| is_entry_of(entry, MANAGER, "Apply")).and_then(|entry| entry.get("fieldsV1").cloned())
 }
 
-/// Whether the predecessor is among the writers of the object itself.
+/// Whether the managed fields have an entry of the predecessor for the object itself.
 pub fn has_predecessor(managers: &[Value]) -> bool {
     managers.iter().any(is_predecessor)
 }
@@ -95,8 +96,9 @@ fn drop_annotation(metadata: &mut Map<String, Value>, name: &str) {
     }
 }
 
-/// Patroni writes its position into the annotation `status` of its pod every few seconds. Of the rest the decisions
-/// need the node, the address, the readiness, why the pod is not scheduled and why containers do not run.
+/// Drops the annotation `status`, into which Patroni writes its WAL position every few seconds, and keeps the fields
+/// that decisions need: node, address, readiness, and the reasons why the pod is not scheduled or a container does not
+/// run.
 fn pod(object: &mut Value, whole: bool) {
     let Some(fields) = object.as_object_mut() else { return };
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -108,7 +110,7 @@ fn pod(object: &mut Value, whole: bool) {
     let node_name = fields.get("spec").and_then(|spec| spec.get("nodeName")).cloned();
     let status: PodStatus = fields.remove("status").and_then(|status| from_value(status).ok()).unwrap_or_default();
     let conditions: Vec<Value> = status.conditions.iter().flatten().filter_map(condition).collect();
-    // An init container that has ended has done its work.
+    // Init containers end before the others start, so the end of one is not kept.
     let containers = status.container_statuses.iter().flatten();
     let not_running = containers.filter_map(|container| waiting(container).or_else(|| terminated(container)));
     let not_running: Vec<Value> =
@@ -147,8 +149,8 @@ fn waiting(container: &ContainerStatus) -> Option<Value> {
     Some(json!({"name": container.name, "state": {"waiting": {"reason": reason}}}))
 }
 
-/// The leader renews its lock in the annotations every few seconds; the operator only cares who holds it, and whose the
-/// object is.
+/// The leader renews its lock in the annotations every few seconds. Only the annotations with the lock's holder and
+/// with the mark of the cluster are kept.
 fn endpoints(object: &mut Value) {
     if let Some(object) = object.as_object_mut() {
         object.remove("subsets");
@@ -169,7 +171,7 @@ pub fn hash_secret(object: &mut Value) {
         return;
     }
     let Some(secret) = object.as_object_mut() else { return };
-    // Only files have it: the API server turns it into data.
+    // Only files have `stringData`: the API server merges it into `data`.
     let plain = secret.remove("stringData");
     if let Some(data) = secret.get_mut("data").and_then(Value::as_object_mut) {
         for value in data.values_mut() {

@@ -1,15 +1,15 @@
-//! The shape of the host is what ARCHITECTURE.md and the operator's lib.rs say: the code map is complete, no room of
-//! the operator uses one above it, and what decides has no way to a client, a clock or a random number.
+//! The structure of the host is as in ARCHITECTURE.md and in the operator's lib.rs: the code map is complete, no room
+//! of the operator uses one above it, and `decide` depends on no client, clock or random number.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The most files and folders that `host/operator/src` may have side by side.
+/// The most entries that the folder `host/operator/src` may have.
 const MOST_ENTRIES: usize = 16;
 
-/// Crates that reach out of the process, or differ from run to run.
+/// Crates that do IO, or whose results differ from run to run.
 const IMPURE: [&str; 8] = ["axum", "hyper", "jiff", "kube", "kube-core", "rand", "reqwest", "tokio"];
 
 fn repository(path: &str) -> PathBuf {
@@ -20,7 +20,7 @@ fn text(path: &str) -> String {
     fs::read_to_string(repository(path)).unwrap()
 }
 
-/// Why a folder with so many entries is too full.
+/// The fault of a folder with this number of entries, if it has too many.
 fn crowd(entries: usize) -> Option<String> {
     (entries > MOST_ENTRIES).then(|| format!("{entries} entries, more than {MOST_ENTRIES}"))
 }
@@ -31,7 +31,8 @@ fn modules(folder: &str) -> BTreeSet<String> {
     entries.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).filter(|name| name != "lib").collect()
 }
 
-/// What ARCHITECTURE.md's code map names in the row of a crate: every `word` or `{word,word}` in back quotes.
+/// The modules that ARCHITECTURE.md's code map names in the row of a crate: every `name` or `{name,name}` in
+/// backquotes.
 fn mapped(map: &str, folder: &str) -> BTreeSet<String> {
     let row = map.lines().find(|line| line.starts_with(&format!("| `{folder}` |"))).unwrap();
     let concepts = row.splitn(3, '|').nth(2).unwrap();
@@ -39,7 +40,7 @@ fn mapped(map: &str, folder: &str) -> BTreeSet<String> {
     quoted.map(|name| name.split('/').next().unwrap().to_owned()).collect()
 }
 
-/// What differs between a row of the code map and the folder, as sentences.
+/// The differences between a row of the code map and the folder, as sentences.
 fn map_faults(map: &str, folder: &str, modules: &BTreeSet<String>) -> Vec<String> {
     let mapped = mapped(map, folder);
     let missing = modules.difference(&mapped).map(|name| format!("{folder}: {name} is not in the code map"));
@@ -90,8 +91,8 @@ fn first_names(list: &str) -> Vec<String> {
     names
 }
 
-/// Arrows that do not go down, as sentences. `sources` are rooms with their source texts. Where every arrow goes down
-/// there is no circle.
+/// The uses of a room that is not below the user, as sentences. `sources` are rooms with their source texts. Without
+/// such a use there is no cycle.
 fn upward_arrows(order: &[String], sources: &[(String, String)]) -> Vec<String> {
     let rank = |room: &str| order.iter().position(|ordered| ordered == room);
     let mut faults = Vec::new();

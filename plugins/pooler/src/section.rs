@@ -33,13 +33,12 @@ impl Pooler {
     /// The settings of a cluster's poolers.
     ///
     /// # Errors
-    /// If the section is given in two spellings, the mode is unknown, a quantity cannot be read, or the configured role
-    /// is a system role.
+    /// If the mode is unknown, a quantity cannot be read, or the configured role is a system role.
     pub fn resolve(cluster: &Cluster<Spec>, config: &Poolers, warnings: &mut Warnings) -> Result<Self> {
-        let (section, path) = cluster.spec.section()?;
+        let (section, path) = cluster.spec.section();
         let nothing = Section::default();
         let section = section.unwrap_or(&nothing);
-        let instances = instances(section, path, config, warnings)?;
+        let instances = instances(section, path, config, warnings);
         let connections = section.max_db_connections.unwrap_or(config.connection_pooler_max_db_connections);
         Ok(Self {
             user: user(section, path, config, warnings)?,
@@ -100,8 +99,8 @@ fn mode(section: &Section, path: &str, config: &Poolers) -> Result<String> {
     }
 }
 
-fn instances(section: &Section, path: &str, config: &Poolers, warnings: &mut Warnings) -> Result<i64> {
-    let instances = section.instances(path)?.unwrap_or(config.connection_pooler_number_of_instances);
+fn instances(section: &Section, path: &str, config: &Poolers, warnings: &mut Warnings) -> i64 {
+    let instances = section.instances().unwrap_or(config.connection_pooler_number_of_instances);
     if instances < MIN_INSTANCES {
         warnings.warn(
             format!("{path}.numberOfInstances"),
@@ -109,7 +108,7 @@ fn instances(section: &Section, path: &str, config: &Poolers, warnings: &mut War
             "write at least 1, or set enableConnectionPooler to false",
         );
     }
-    Ok(instances.max(MIN_INSTANCES))
+    instances.max(MIN_INSTANCES)
 }
 
 fn size(connections: i64, instances: i64, path: &str, warnings: &mut Warnings) -> Size {

@@ -51,7 +51,7 @@ fn sidecars_are_as_recorded() {
         assert_eq!(made.len(), recorded.len(), "{}", case.name);
         for (made, recorded) in made.iter().zip(recorded) {
             let mut recorded = recorded.clone();
-            // These mounts are those of the additional-volumes plugin.
+            // The additional-volumes plugin adds these mounts.
             let others = case.manifest["spec"]["additionalVolumes"].as_array();
             let others: Vec<&Value> = others.into_iter().flatten().map(|volume| &volume["name"]).collect();
             recorded["volumeMounts"].as_array_mut().unwrap().retain(|mount| !others.contains(&&mount["name"]));

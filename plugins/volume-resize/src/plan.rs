@@ -106,7 +106,8 @@ fn mixed<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'
     Plan { actions, progress: if modified == Progress::Done { raised.progress } else { modified } }
 }
 
-/// AWS allows one change of a volume in 6 hours.
+/// AWS allows one change of a volume in 6 hours, see
+/// [modifications](https://docs.aws.amazon.com/ebs/latest/userguide/modify-volume-requirements.html).
 const CHANGING: &str = "the cloud changes the volume, at most once in 6 hours";
 
 fn modify(target: &Target, member: &Member) -> (String, Action) {

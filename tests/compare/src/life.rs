@@ -1,4 +1,4 @@
-//! A recorded life: one cluster through a series of changes, and what the Zalando operator wrote at each.
+//! A recorded series of changes of one cluster, with the Zalando operator's writes for each.
 
 use std::path::Path;
 
@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 
 use crate::case::{self, Case};
 
-/// The folder of the life in that of a release.
+/// The folder of the series, in that of a release.
 pub const FOLDER: &str = "_update";
 
 /// One change.
 #[derive(Debug)]
 pub struct Step {
-    /// The change's name; the manifest after it, with the configuration.
+    /// The change's name, and the manifest after it with the configuration.
     pub case: Case,
-    /// The objects that were written whole, as they stood at the end of the step.
+    /// The objects that were written as a whole, in their last state of the step.
     pub made: Vec<Value>,
-    /// `Kind/name` of the objects that were deleted and did not come back.
+    /// `Kind/name` of the objects that were deleted and not created again.
     pub deleted: Vec<String>,
 }
 
@@ -58,7 +58,8 @@ pub fn read(release: &Path) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// What was accepted: whole objects of `create` and `update`, and a StatefulSet's patch, which has its whole `spec`.
+/// The accepted writes: whole objects of `create` and `update`, and a patch of a StatefulSet, which has its whole
+/// `spec`.
 fn made(writes: &[Value]) -> Vec<Value> {
     let mut made: Vec<Value> = Vec::new();
     for write in writes.iter().filter(|write| write["code"].as_u64().is_some_and(|code| code < 300)) {
@@ -67,7 +68,7 @@ fn made(writes: &[Value]) -> Vec<Value> {
             (_, "postgresqls/status" | "persistentvolumeclaims" | "pods" | "endpoints") => continue,
             ("create", _) => {}
             ("update", _) => {
-                // What the API server picked is in what the operator read before.
+                // The operator read the values that the API server chose before it wrote.
                 for field in ["clusterIP", "clusterIPs"] {
                     object["spec"].as_object_mut().and_then(|spec| spec.remove(field));
                 }
@@ -102,7 +103,7 @@ fn deleted(writes: &[Value]) -> Vec<String> {
         .collect()
 }
 
-/// Merges a patch, a null removing.
+/// Merges a patch; null removes a field.
 fn merge(into: &mut Value, patch: &Value) {
     for (key, change) in patch.as_object().into_iter().flatten() {
         match change {

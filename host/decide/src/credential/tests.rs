@@ -1,4 +1,4 @@
-//! Promises about which Secrets there are and what is written to them.
+//! Tests: which Secrets a cluster needs, and what is written to them.
 
 use super::*;
 use crate::role::{CredentialRequest, InfrastructureRole, Sources, gather};

@@ -4,7 +4,7 @@ use pgloom_engine::{Contribution, Description, ObjectKind, Plugin, WriteClaim};
 
 use super::*;
 
-/// A pipeline without a step: what is left is the host's own.
+/// A pipeline without a step: only the host contributes.
 fn pipeline() -> Pipeline {
     Pipeline::of(Vec::new()).unwrap()
 }

@@ -120,9 +120,6 @@ impl Reconciliation<'_> {
     }
 
     fn found(&self, steps: &Steps, summary: &Summary, patroni: Option<&Cluster>) -> Found {
-        let config = &self.settings.config;
-        let labels = config.map("cluster_labels").into_iter().map(|(key, value)| format!("{key}={value}"));
-        let name = format!("{}={}", config.text("cluster_name_label"), self.key.name);
         Found {
             generation: self.manifest["metadata"]["generation"].as_i64().unwrap_or_default(),
             outcome: summary.outcome,
@@ -131,7 +128,7 @@ impl Reconciliation<'_> {
             leader: steps.members.leader().map(|(member, _)| member.pod.clone()),
             members: steps.members.status(patroni),
             ready: steps.members.ready(),
-            selector: labels.chain([name]).collect::<Vec<_>>().join(","),
+            selector: self.identity().selector(),
             actions: steps.executed.as_ref().map(|executed| executed.actions.clone()),
         }
     }

@@ -1,5 +1,5 @@
-//! The operator configuration and the pipeline in use: read at start, followed while running, and replaced only by what
-//! can be used. A bad new one leaves the good running one in place and is reported by the log, an event and a metric.
+//! The operator configuration and the pipeline in use: read at the start and followed afterwards. Only valid ones are
+//! used: an invalid one is reported by the log, an event and a metric, and the one before stays in use.
 
 mod file;
 mod source;
@@ -37,76 +37,76 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The time between two reconciles of a cluster that nothing happened to.
+    /// `resync_period`: the time between two reconciles of an unchanged cluster.
     pub fn resync(&self) -> Duration {
         at_least_a_second(self.config.duration("resync_period"))
     }
 
-    /// The longest time until something that failed is tried again.
+    /// `repair_period`: the longest delay until a failed reconcile is retried.
     pub fn repair(&self) -> Duration {
         at_least_a_second(self.config.duration("repair_period"))
     }
 }
 
-/// With a period of zero a cluster would be reconciled without pause.
+/// At least one second: with a period of zero a cluster would be reconciled without a pause.
 fn at_least_a_second(period: Duration) -> Duration {
     period.max(Duration::from_secs(1))
 }
 
-/// Why there are no settings to start with, or no new ones.
+/// The reason why settings are not used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It does not exist.
+    /// The object does not exist.
     #[error("{0} does not exist; create it, or name another")]
     Missing(String),
-    /// The API server could not be asked.
+    /// The request to the API server failed.
     #[error("failed to read {0}")]
     Read(String, #[source] Box<kube::Error>),
     /// The file could not be read.
     #[error("failed to read {0}; give another file with --pipeline")]
     File(String, #[source] std::io::Error),
-    /// It is not YAML.
+    /// The text is not YAML.
     #[error("{0} cannot be read")]
     Syntax(String, #[source] document::Error),
-    /// It is not one document.
+    /// The text has more than one document.
     #[error("{0} holds several documents; one is wanted")]
     Several(String),
-    /// Its content cannot be used.
+    /// The content is invalid.
     #[error("{name} cannot be used: {}", errors(.findings, "; "))]
     Content {
-        /// What cannot be used.
+        /// The name of the source, as in `ConfigMap pgloom-system/pgloom`.
         name: String,
-        /// Why.
+        /// The findings about it.
         findings: Vec<Finding>,
     },
     /// A step could not be loaded.
     #[error("the pipeline {0} cannot be loaded")]
     Load(String, #[source] LoadError),
-    /// The thread of the loading ended early.
+    /// The thread that loads the pipeline ended early.
     #[error("the loading of the pipeline was interrupted")]
     Interrupted(#[source] tokio::task::JoinError),
 }
 
 /// Reads settings and follows their changes.
 pub struct Loader {
-    /// The API server.
+    /// The client of the API server.
     pub client: Client,
-    /// Compiles and runs plugins.
+    /// The engine that compiles and runs plugins.
     pub engine: Arc<Engine>,
-    /// How the operator is run.
+    /// The parsed flags.
     pub config: args::Config,
     /// The operator's own namespace.
     pub namespace: String,
-    /// Publishes what cannot be used.
+    /// The recorder of events about invalid settings.
     pub recorder: Recorder,
-    /// Whether this operator is the one that writes.
+    /// Whether this operator is the leader.
     pub leading: watch::Receiver<bool>,
     /// The metrics.
     pub metrics: Metrics,
 }
 
 impl Loader {
-    /// The settings to start with.
+    /// Reads the first settings.
     ///
     /// # Errors
     /// If the configuration or the pipeline cannot be read or used.
@@ -124,7 +124,7 @@ impl Loader {
         Ok(Settings { config: Arc::new(config), pipeline: Arc::new(pipeline) })
     }
 
-    /// Follows changes for ever. When new settings are in use every cluster is reconciled.
+    /// Follows changes until the operator stops. After a change every cluster is reconciled.
     pub async fn follow(
         self,
         settings: watch::Sender<Settings>,
@@ -151,7 +151,7 @@ impl Loader {
         match result {
             Ok(config) if config == *settings.borrow().config => false,
             Ok(config) => {
-                info!(source = %found.name, "the new operator configuration is in use");
+                info!(source = %found.name, "new operator configuration in use");
                 settings.send_modify(|settings| settings.config = Arc::new(config));
                 true
             }
@@ -169,7 +169,7 @@ impl Loader {
         self.report_loaded(found, result.as_ref().err()).await;
         match result {
             Ok(pipeline) => {
-                info!(source = %found.name, "the new pipeline is in use");
+                info!(source = %found.name, "new pipeline in use");
                 self.metrics.pipeline_generation.inc();
                 settings.send_modify(|settings| settings.pipeline = Arc::new(pipeline));
                 true
@@ -199,12 +199,12 @@ impl Loader {
         loaded.map_err(|source| Error::Load(name, source))
     }
 
-    /// Reports that something new cannot be used. Only the operator that leads publishes events.
+    /// Reports invalid settings. Only the leader publishes events.
     async fn report_rejected(&self, found: &Found, reason: &str, error: &Error) {
         let message = error_chain(error);
         error!(source = %found.name, error = %message, "new settings rejected, the old ones stay in use");
         if self.is_leading() && found.document["metadata"]["uid"].is_string() {
-            let event = Event::warning(reason, format!("what runs stays in use: {message}"));
+            let event = Event::warning(reason, format!("the settings in use stay: {message}"));
             self.recorder.publish(&reference(&found.document), &event).await;
         }
     }
@@ -216,7 +216,7 @@ impl Loader {
             && let Err(error) =
                 source::pipeline(named, &self.namespace).report(&self.client, &found.document, error).await
         {
-            warn!(%error, "the status of the pipeline was not written");
+            warn!(%error, "pipeline status not written");
         }
     }
 
@@ -252,7 +252,7 @@ fn reconcile_all(store: &Store, changed: &UnboundedSender<ClusterKey>) {
     store.clusters().into_iter().for_each(|key| _ = changed.unbounded_send(key));
 }
 
-/// The documents that differ from the one before.
+/// The documents whose content differs from the one before.
 fn changes(documents: impl Stream<Item = Found> + Send + 'static) -> futures::stream::BoxStream<'static, Found> {
     let mut before: Option<Value> = None;
     documents

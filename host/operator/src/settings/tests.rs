@@ -1,4 +1,4 @@
-//! Promises about settings that change while the operator runs.
+//! Tests of settings that change while the operator runs.
 
 use futures::channel::mpsc::unbounded;
 use pgloom_decide::Kind;
@@ -57,7 +57,7 @@ async fn a_new_configuration_is_used_while_running_and_one_that_cannot_be_used_i
     assert!(!loader.take_configuration(&found(json!({"docker_image": "spilo:2", "workers": "four"})), &settings).await);
     assert_eq!((image().as_str(), loader.metrics.configuration_rejected.get()), ("spilo:1", 1));
     let notes: Vec<String> = api_server.writes().iter().map(|write| write.body["note"].to_string()).collect();
-    assert!(notes[0].contains("what runs stays in use") && notes[0].contains("data.workers"), "{notes:?}");
+    assert!(notes[0].contains("the settings in use stay") && notes[0].contains("data.workers"), "{notes:?}");
     assert!(loader.take_configuration(&found(json!({})), &settings).await);
     assert_eq!(loader.metrics.configuration_rejected.get(), 0);
 }

@@ -1,4 +1,4 @@
-//! The operator, run in this process against a served world.
+//! The operator in this process, connected to a served world.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use tokio::task::JoinHandle;
 
 use crate::operation::{CONFIGURATION, NAMESPACE};
 
-/// The name of the lease, where operators contend for one.
+/// The name of the lease, in runs with leader election.
 pub const LEASE: &str = "pgloom";
 
-/// Where the operator finds what it needs.
+/// The folders of the operator.
 #[derive(Clone, Debug)]
 pub struct Folders {
     /// The components and the pipeline.
     pub plugins: PathBuf,
     /// The compiled components.
     pub code: PathBuf,
-    /// What lasts as long as the test.
+    /// Temporary files of the test.
     pub scratch: PathBuf,
 }
 
@@ -32,7 +32,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts one. The world answers no former one any more.
+    /// Starts an operator. The world no longer answers earlier ones.
     pub async fn start(server: &Server, folders: &Folders, with_lease: bool) -> Result<Self> {
         let kubeconfig = kubeconfig(&folders.scratch, server.listen().await?)?;
         let config = Config {
@@ -50,7 +50,7 @@ impl Operator {
         Ok(Self { task: tokio::spawn(pgloom_operator::run(config)) })
     }
 
-    /// Whether it ended by itself.
+    /// Whether the operator ended without being killed.
     pub fn has_ended(&self) -> bool {
         self.task.is_finished()
     }

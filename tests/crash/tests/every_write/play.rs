@@ -1,4 +1,4 @@
-//! Plays one operation in a world of its own, with one fault or none.
+//! Runs one operation in its own world, with one fault or none.
 
 use std::time::Duration;
 
@@ -13,33 +13,33 @@ use crate::fault::{Fault, Strike};
 use crate::operation::{self, CLUSTER, NAMESPACE, Operation};
 use crate::operator::{Folders, Operator};
 
-/// How long nothing may be written for the world to be at rest: two resyncs and more.
+/// The time without a write after which the world is at rest: more than two resyncs.
 const QUIET: Duration = Duration::from_secs(70);
-/// How long that may take.
+/// The longest time until the world is at rest.
 const PATIENCE: Duration = Duration::from_secs(1200);
-/// How long an operator needs to list everything.
+/// The time that an operator needs to list everything.
 const START: Duration = Duration::from_secs(3);
-/// How long another operator seems to hold the lease, and a good deal more.
+/// More than the time until the lease of another operator expires.
 const LEASE: Duration = Duration::from_secs(30);
-/// The time between two looks at the world.
+/// The time between two checks of the world.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long another edit may take at the end.
+/// The longest time until another edit at the end has an effect.
 const EDIT: Duration = Duration::from_secs(60);
-/// How long a list is behind.
+/// The time for which a list is behind.
 const LAG: Duration = Duration::from_secs(3);
 
-/// One play.
+/// One run of an operation.
 #[derive(Clone, Debug)]
 pub struct Play {
     /// The world before.
     pub before: State,
-    /// What is done.
+    /// The operation.
     pub operation: Operation,
-    /// What goes wrong, and at which write, counted from one.
+    /// The fault, and its write, counted from one; `None` for a run without a fault.
     pub fault: Option<(Fault, usize)>,
 }
 
-/// What came of a play.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Played {
     /// The world at its end.
@@ -48,15 +48,15 @@ pub struct Played {
     pub writes: Vec<Write>,
     /// The number of changes in the history before the edit.
     pub edited_at: u64,
-    /// Whether the world came to rest.
+    /// Whether the world is at rest at the end.
     pub rests: bool,
-    /// Whether the fault struck.
+    /// Whether the fault was injected.
     pub struck: bool,
-    /// Whether another edit was still taken at the end.
+    /// Whether the operator still executes another edit at the end.
     pub takes_edits: bool,
 }
 
-/// Plays it, on a clock that does not wait.
+/// Runs an operation on the paused clock.
 ///
 /// # Errors
 /// If the world or the operator cannot be started.
@@ -66,7 +66,7 @@ pub fn play(play: Play, folders: &Folders) -> Result<Played> {
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).on_thread_park(echo).build()?;
     let played = runtime.block_on(run(play, folders));
     clock::reset();
-    // A compiling plugin is not waited for.
+    // The time in which plugins compile does not count.
     runtime.shutdown_background();
     played
 }
@@ -125,7 +125,7 @@ async fn run(play: Play, folders: &Folders) -> Result<Played> {
     Ok(Played { end, writes, edited_at, rests, struck, takes_edits })
 }
 
-/// Ends the test on SIGTERM and SIGINT, which the operator in this process would take for its own.
+/// Ends the test on SIGTERM and SIGINT, which the operator in this process would handle otherwise.
 async fn end_on_signal() {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     tokio::select! {
@@ -135,7 +135,7 @@ async fn end_on_signal() {
     std::process::exit(130);
 }
 
-/// Whether the operator carries out another edit. One that waits for an answer for ever does not.
+/// Whether the operator executes another edit. One that still waits for an answer does not.
 async fn takes_edits(server: &Server, spec: &Value) -> bool {
     let mut spec = spec.clone();
     spec["serviceAnnotations"]["edited"] = json!("again");
