@@ -87,6 +87,10 @@ pub const PROBE: Defaults = &[
     ("timeoutSeconds", "1"),
 ];
 
+/// Defaults of a Service of the type `LoadBalancer`; of the type `NodePort` the first one alone.
+pub const LOAD_BALANCER: Defaults =
+    &[("spec.externalTrafficPolicy", "Cluster"), ("spec.allocateLoadBalancerNodePorts", "true")];
+
 /// Defaults in structures that are applied as a whole: volume claims, and references to fields, keys and tokens.
 const STRUCTURES: Defaults = &[
     ("fieldRef.apiVersion", "v1"),
@@ -110,7 +114,7 @@ pub fn is_default(field: &str, value: &str) -> bool {
     KINDS
         .iter()
         .map(|(_, defaults)| *defaults)
-        .chain([POD, CONTAINER, PROBE, STRUCTURES])
+        .chain([POD, CONTAINER, PROBE, LOAD_BALANCER, STRUCTURES])
         .flatten()
         .any(|(path, default)| path.rsplit('.').next() == Some(field) && *default == value)
 }

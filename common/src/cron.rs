@@ -1,6 +1,9 @@
 //! Schedules of CronJobs, checked as the Kubernetes API server checks them.
 //!
 //! The syntax is that of [robfig/cron](https://pkg.go.dev/github.com/robfig/cron/v3), which Kubernetes uses.
+//!
+//! Why not the crate `croner`: it accepts what Kubernetes refuses (seconds, years, `L`, `W` and `#`), and its
+//! computation of times, which is not needed here, would become part of a plugin.
 
 use std::fmt;
 

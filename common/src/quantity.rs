@@ -1,4 +1,6 @@
 //! Kubernetes quantities: parsed exactly, compared by value, shown as the user wrote them.
+//!
+//! Why not the crate `kube_quantity`: it brings `rust_decimal` and `nom` into every plugin that reads a quantity.
 
 use std::cmp::Ordering;
 use std::fmt;

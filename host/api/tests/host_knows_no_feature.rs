@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Fields that the host may name where it does, and why.
-const ALLOWED: [(&str, &str, &str); 9] = [
+const ALLOWED: [(&str, &str, &str); 8] = [
     ("api/src/crd.rs", "postgresql", "the kind of the object"),
-    ("decide/src/kind.rs", "postgresql", "the kind of the object"),
     ("decide/src/patroni/configuration.rs", "postgresql", "a section of Patroni's configuration"),
     ("decide/src/rollout/pod_template.rs", "env", "a field of Kubernetes' containers"),
     ("decide/src/rollout/pod_template.rs", "initContainers", "a field of Kubernetes' pods"),

@@ -189,7 +189,7 @@ fn a_credential_of_the_operator_is_not_opened_by_an_existing_object() {
     );
     let observed = bench.file(
         "observed.yaml",
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: env}\ndata: {KEY: \"pgloom-sealed:config:scalyr_api_key\"}\n",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: env}\ndata: {KEY: \"pgloom-placeholder:config:scalyr_api_key\"}\n",
     );
     let said = bench.refused(&[
         flag("--config"),

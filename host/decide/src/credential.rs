@@ -21,7 +21,7 @@ use crate::role::{PasswordSource, Role, Roles};
 use pgloom_api::Finding;
 
 pub use password::Password;
-pub use plan::{Act, Data, Plan, Write, annotate, follow, plan};
+pub use plan::{Act, Data, SecretChanges, Write, annotate, follow, plan};
 pub use recovery::{Answer, Recovery, recover};
 
 /// The key of a Secret's data that holds the role's name.
@@ -84,7 +84,7 @@ pub enum Content {
 
 /// A Secret that the cluster needs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wanted {
+pub struct WantedSecret {
     /// `metadata.namespace`.
     pub namespace: String,
     /// `metadata.name`.
@@ -99,7 +99,7 @@ pub struct Wanted {
     pub content: Content,
 }
 
-impl Wanted {
+impl WantedSecret {
     /// The Secret without its password, as `pgloom render` prints it.
     #[must_use]
     pub fn object(&self) -> Value {
@@ -130,7 +130,7 @@ impl Wanted {
 /// The Secrets that a cluster needs: those of its roles by name, then the user lists. Of two with the same name the
 /// first one is used.
 #[must_use]
-pub fn wanted(roles: &Roles, user_lists: &[UserListRequest], naming: &Naming) -> (Vec<Wanted>, Vec<Finding>) {
+pub fn wanted(roles: &Roles, user_lists: &[UserListRequest], naming: &Naming) -> (Vec<WantedSecret>, Vec<Finding>) {
     let of_roles = roles.roles.values().filter_map(|role| of_role(role, naming));
     let lists = user_lists.iter().map(|list| of_list(list, naming));
     let (mut wanted, mut findings) = (Vec::new(), Vec::new());
@@ -149,7 +149,7 @@ pub fn wanted(roles: &Roles, user_lists: &[UserListRequest], naming: &Naming) ->
     (wanted, findings)
 }
 
-fn of_role(role: &Role, naming: &Naming) -> Option<Wanted> {
+fn of_role(role: &Role, naming: &Naming) -> Option<WantedSecret> {
     let place = role.secret.as_ref()?;
     let Naming { template, cluster, team, .. } = naming;
     let name = pgloom_common::name::secret_name(template, &role.name, cluster, team);
@@ -157,7 +157,7 @@ fn of_role(role: &Role, naming: &Naming) -> Option<Wanted> {
         PasswordSource::Given(password) => Some(password.clone()),
         PasswordSource::None | PasswordSource::Generated => None,
     };
-    Some(Wanted {
+    Some(WantedSecret {
         owner: naming.owner.clone().filter(|_| place.namespace == naming.namespace),
         namespace: place.namespace.clone(),
         name: name.to_lowercase(),
@@ -167,8 +167,8 @@ fn of_role(role: &Role, naming: &Naming) -> Option<Wanted> {
     })
 }
 
-fn of_list(list: &UserListRequest, naming: &Naming) -> Wanted {
-    Wanted {
+fn of_list(list: &UserListRequest, naming: &Naming) -> WantedSecret {
+    WantedSecret {
         namespace: naming.namespace.clone(),
         name: list.secret_name.clone(),
         labels: labels(naming, &list.labels),

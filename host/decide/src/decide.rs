@@ -13,7 +13,7 @@ use pgloom_engine::{Condition, Decision, Desired, Input, Pipeline, RequestedActi
 use serde_json::{Value, json};
 
 use crate::apply_order::in_order;
-use crate::credential::{self, Wanted};
+use crate::credential::{self, WantedSecret};
 use crate::kind::ObjectKey;
 use crate::role::Roles;
 use crate::{Error, Observed, service_account};
@@ -30,7 +30,7 @@ pub struct Plan {
     /// The credentials of the placeholders in `objects`.
     pub credentials: Credentials,
     /// The Secrets with credentials.
-    pub secrets: Vec<Wanted>,
+    pub secrets: Vec<WantedSecret>,
     /// The roles and databases.
     pub roles: Roles,
     /// The actions that plugins request.
@@ -50,7 +50,7 @@ impl Plan {
     /// passwords.
     pub fn documents(&self) -> Vec<Value> {
         let objects = self.objects.iter().map(|desired| desired.object.clone());
-        let secrets = self.secrets.iter().map(Wanted::object);
+        let secrets = self.secrets.iter().map(WantedSecret::object);
         let all = self.accounts.iter().cloned().chain(objects).chain(secrets).collect();
         in_order(all, |object: &Value| ObjectKey::of(object).kind)
     }
@@ -190,8 +190,8 @@ fn broken(object: &Value, source: placeholder::Error) -> Error {
     Error::Placeholder { kind: key.kind.to_owned(), name: key.name.to_owned(), source }
 }
 
-fn account_settings(config: &Config) -> service_account::Settings {
-    service_account::Settings {
+fn account_settings(config: &Config) -> service_account::AccountSettings {
+    service_account::AccountSettings {
         name: config.text("pod_service_account_name").to_owned(),
         account: config.text("pod_service_account_definition").to_owned(),
         binding: config.text("pod_service_account_role_binding_definition").to_owned(),

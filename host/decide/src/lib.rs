@@ -9,6 +9,7 @@
 pub mod api_defaults;
 pub mod apply_order;
 pub mod credential;
+pub mod field_manager;
 pub mod kind;
 pub mod members;
 pub mod ownership;

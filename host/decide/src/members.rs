@@ -7,9 +7,9 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::patroni::Cluster;
+use crate::patroni::LOCK_HOLDER;
 use crate::rollout::{self, Member, Role, ordinal};
 use crate::status::Condition;
-use crate::transform::LOCK_HOLDER;
 
 /// The lowest lag that the status shows, in bytes: one segment of the write-ahead log.
 const LAG_STEP: u64 = 16 << 20;

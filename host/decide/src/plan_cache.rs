@@ -3,6 +3,9 @@
 //! A decision calls every plugin of the pipeline, which is most of the work of a reconcile, and most reconciles come
 //! from events that change nothing of its input, as when a pod becomes ready. The cache is keyed by a hash instead of
 //! the input itself: the input is as large as all objects of the cluster.
+//!
+//! Why not the crate `lru`: a plan is found by cluster and used only if its key, configuration and pipeline are the
+//! same, and among so few entries the oldest is found by comparing all.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};

@@ -4,7 +4,7 @@
 //! [`Role`]s. [`crate::credential`] derives Secrets from it, and the operator creates the roles in the database.
 
 mod gather;
-mod infrastructure;
+mod infrastructure_roles;
 mod prepared_database;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use pgloom_api::postgresql::PreparedDatabase;
 use crate::credential::Password;
 
 pub use gather::gather;
-pub use infrastructure::{
+pub use infrastructure_roles::{
     Definition, InfrastructureRole, Source, definitions as infrastructure_definitions, read as read_infrastructure,
 };
 pub use pgloom_common::role::{Attribute, Attributes};

@@ -9,7 +9,7 @@ use crate::kind::ObjectKey;
 
 /// The settings of the operator configuration about the pods' service account.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct AccountSettings {
     /// `pod_service_account_name`.
     pub name: String,
     /// `pod_service_account_definition`: JSON or YAML, or empty for the built-in one.
@@ -54,7 +54,7 @@ pub enum Error {
 ///
 /// # Errors
 /// For a definition that cannot be read or is of another kind.
-pub fn objects(namespace: &str, settings: &Settings) -> Result<[Value; 2], Error> {
+pub fn objects(namespace: &str, settings: &AccountSettings) -> Result<[Value; 2], Error> {
     let mut account = match settings.account.trim() {
         "" => json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {}}),
         text => read(text, "pod_service_account_definition", "ServiceAccount")?,
@@ -121,8 +121,13 @@ fn read(text: &str, key: &'static str, expected: &'static str) -> Result<Value, 
 mod tests {
     use super::*;
 
-    fn settings(account: &str, binding: &str) -> Settings {
-        Settings { name: "postgres-pod".into(), account: account.into(), binding: binding.into(), role: String::new() }
+    fn settings(account: &str, binding: &str) -> AccountSettings {
+        AccountSettings {
+            name: "postgres-pod".into(),
+            account: account.into(),
+            binding: binding.into(),
+            role: String::new(),
+        }
     }
 
     #[test]
@@ -148,7 +153,7 @@ mod tests {
     fn the_account_carries_the_role_of_its_pods() {
         let role = "arn:aws:iam::1:role/postgres";
         let custom = "kind: ServiceAccount\nmetadata: {annotations: {a: b}}";
-        let [account, _] = objects("prod", &Settings { role: role.into(), ..settings(custom, "") }).unwrap();
+        let [account, _] = objects("prod", &AccountSettings { role: role.into(), ..settings(custom, "") }).unwrap();
         assert_eq!(account["metadata"]["annotations"], json!({"a": "b", "eks.amazonaws.com/role-arn": role}));
     }
 

@@ -5,21 +5,13 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
 use serde_json::{Map, Value, from_value, json};
 use sha2::{Digest, Sha256};
 
+use crate::field_manager::{applied_fields, has_predecessor};
 use crate::kind::{Kind, ObjectKey};
 use crate::ownership::MARK;
-
-/// The operator's field manager.
-pub const MANAGER: &str = "pgloom";
-
-/// The field manager of the Zalando operator. This operator takes over the fields that it wrote and the pipeline
-/// states.
-pub const PREDECESSOR: &str = "postgres-operator";
+use crate::patroni::LOCK_HOLDER;
 
 /// The annotation in which `kubectl apply` repeats the whole object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
-/// The annotation of a cluster's Endpoints in which Patroni names the member that holds the leader's lock.
-pub const LOCK_HOLDER: &str = "leader";
 
 /// The part of an object that is kept.
 #[derive(Debug, PartialEq)]
@@ -47,30 +39,6 @@ pub fn transform(kind: &Kind, mut object: Value, whole: bool) -> Transformed {
         _ => {}
     }
     Transformed { object, version, fields: applied_fields(&managers), inherited: has_predecessor(&managers) }
-}
-
-/// The field set of the operator's own entry among the managed fields.
-fn applied_fields(managers: &[Value]) -> Option<Value> {
-    managers.iter().find(|entry| is_entry_of(entry, MANAGER, "Apply")).and_then(|entry| entry.get("fieldsV1").cloned())
-}
-
-/// Whether the managed fields have an entry of the predecessor for the object itself.
-pub fn has_predecessor(managers: &[Value]) -> bool {
-    managers.iter().any(is_predecessor)
-}
-
-/// Whether an entry of the managed fields is the predecessor's, or the operator's own of the creation. An apply alone
-/// would leave both as owners, and a field that is no longer desired could never be removed.
-pub fn is_predecessor(entry: &Value) -> bool {
-    is_entry_of(entry, PREDECESSOR, "Update") || is_entry_of(entry, MANAGER, "Update")
-}
-
-/// Whether an entry of the managed fields is of that manager and operation, and of the object itself, not of a
-/// subresource.
-///
-/// See [managed fields](https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management).
-pub fn is_entry_of(entry: &Value, manager: &str, operation: &str) -> bool {
-    entry["manager"] == manager && entry["operation"] == operation && entry.get("subresource").is_none()
 }
 
 fn metadata_of(metadata: &mut Map<String, Value>) -> (u64, Vec<Value>) {

@@ -54,7 +54,7 @@ pub struct Args {
 
 /// The parsed flags.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Config {
+pub struct Options {
     /// The connection to the API server.
     pub kubernetes: Kubernetes,
     /// The namespaces that are watched; `None`: `watched_namespace` of the operator configuration.
@@ -137,7 +137,7 @@ pub enum Error {
     },
 }
 
-impl TryFrom<Args> for Config {
+impl TryFrom<Args> for Options {
     type Error = Error;
 
     fn try_from(args: Args) -> Result<Self, Error> {
@@ -200,13 +200,13 @@ mod tests {
         args: Args,
     }
 
-    fn config(flags: &[&str]) -> Result<Config, Error> {
+    fn options(flags: &[&str]) -> Result<Options, Error> {
         Command::parse_from(std::iter::once(&"pgloom").chain(flags)).args.try_into()
     }
 
     #[test]
     fn one_namespace_a_list_or_all_may_be_watched() {
-        let watched = |flag: &str| config(&["--namespaces", flag]).unwrap().namespaces;
+        let watched = |flag: &str| options(&["--namespaces", flag]).unwrap().namespaces;
         assert_eq!(watched("*"), Some(Namespaces::All));
         assert_eq!(watched("a"), Some(Namespaces::Some(vec!["a".into()])));
         assert_eq!(watched("a, b"), Some(Namespaces::Some(vec!["a".into(), "b".into()])));
@@ -215,19 +215,19 @@ mod tests {
 
     #[test]
     fn the_configuration_object_comes_before_the_config_map() {
-        let config = config(&["--config-map", "ns/map", "--config-object", "object"]).unwrap();
-        assert_eq!(config.configuration, Source::Object(Named { namespace: None, name: "object".into() }));
+        let options = options(&["--config-map", "ns/map", "--config-object", "object"]).unwrap();
+        assert_eq!(options.configuration, Source::Object(Named { namespace: None, name: "object".into() }));
     }
 
     #[test]
     fn plugins_are_in_the_folder_of_the_pipeline_by_default() {
-        assert_eq!(config(&["--pipeline", "/etc/p/pipeline.yaml"]).unwrap().plugins, PathBuf::from("/etc/p"));
-        assert_eq!(config(&["--plugins", "/other"]).unwrap().plugins, PathBuf::from("/other"));
+        assert_eq!(options(&["--pipeline", "/etc/p/pipeline.yaml"]).unwrap().plugins, PathBuf::from("/etc/p"));
+        assert_eq!(options(&["--plugins", "/other"]).unwrap().plugins, PathBuf::from("/other"));
     }
 
     #[test]
     fn a_name_that_is_none_is_refused_with_its_flag() {
-        let error = config(&["--config-map", "a/b/c"]).unwrap_err();
+        let error = options(&["--config-map", "a/b/c"]).unwrap_err();
         assert_eq!(error.to_string(), "--config-map: \"a/b/c\" is not a name; give it as namespace/name or name");
     }
 }

@@ -56,7 +56,7 @@ pub struct Context {
     pub states: ClusterStates,
     /// The reader of infrastructure roles.
     pub infrastructure_roles: InfrastructureRoles,
-    /// By namespace, the time when its service account was last seen.
+    /// By namespace that has clusters, the time when its service account was last seen.
     pub accounts: Mutex<HashMap<String, Instant>>,
 }
 
@@ -76,6 +76,9 @@ impl Context {
     pub fn forget(&self, key: &ClusterKey) {
         if let Some(state) = self.states.forget(key) {
             self.count(&state, None);
+        }
+        if !self.states.any_in(&key.namespace) {
+            self.accounts.lock().remove(&*key.namespace);
         }
     }
 

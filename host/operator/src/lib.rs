@@ -37,5 +37,5 @@ mod state;
 #[cfg(test)]
 mod testing;
 
-pub use args::{Args, Config};
+pub use args::{Args, Options};
 pub use run::{Error, run};

@@ -132,6 +132,11 @@ impl ClusterStates {
         self.states.lock().get(key).map_or(0, |state| state.memory.lock().failures)
     }
 
+    /// Whether anything is remembered of the clusters of a namespace.
+    pub fn any_in(&self, namespace: &str) -> bool {
+        self.states.lock().keys().any(|key| &*key.namespace == namespace)
+    }
+
     /// Removes and returns the state of a cluster. Its jobs are stopped.
     pub fn forget(&self, key: &ClusterKey) -> Option<Arc<ClusterState>> {
         self.plans.forget(key);

@@ -127,8 +127,8 @@ fn the_archive_may_be_at_a_path_of_its_own() {
 fn a_service_with_the_api_of_s3_has_its_url_its_keys_and_its_path_style() {
     let clone = from_archive(json!({
         "s3_endpoint": "https://s3.acme.org",
-        "s3_access_key_id": "pgloom-sealed:manifest:/spec/clone/s3_access_key_id",
-        "s3_secret_access_key": "pgloom-sealed:manifest:/spec/clone/s3_secret_access_key",
+        "s3_access_key_id": "pgloom-placeholder:manifest:/spec/clone/s3_access_key_id",
+        "s3_secret_access_key": "pgloom-placeholder:manifest:/spec/clone/s3_secret_access_key",
         "s3_force_path_style": true,
     }));
     let answer = call(clone, json!({"wal_s3_bucket": "b"})).unwrap();
@@ -137,8 +137,8 @@ fn a_service_with_the_api_of_s3_has_its_url_its_keys_and_its_path_style() {
         [
             env("CLONE_AWS_ENDPOINT", "https://s3.acme.org"),
             env("CLONE_WALE_S3_ENDPOINT", "https://s3.acme.org"),
-            env("CLONE_AWS_ACCESS_KEY_ID", "pgloom-sealed:manifest:/spec/clone/s3_access_key_id"),
-            env("CLONE_AWS_SECRET_ACCESS_KEY", "pgloom-sealed:manifest:/spec/clone/s3_secret_access_key"),
+            env("CLONE_AWS_ACCESS_KEY_ID", "pgloom-placeholder:manifest:/spec/clone/s3_access_key_id"),
+            env("CLONE_AWS_SECRET_ACCESS_KEY", "pgloom-placeholder:manifest:/spec/clone/s3_secret_access_key"),
             env("CLONE_AWS_S3_FORCE_PATH_STYLE", "1"),
         ]
     );

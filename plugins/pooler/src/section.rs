@@ -1,7 +1,7 @@
 //! The settings of a cluster's poolers: the manifest's section, with the operator configuration as defaults.
 
 use pgloom_kit::json::field;
-use pgloom_kit::resources::{Bounds, Defaults, Resources, Rules};
+use pgloom_kit::resources::{Defaults, PerResource, Resources, Rules};
 use pgloom_kit::{Cluster, Result, Value, Warnings, invalid, invalid_config};
 
 use crate::config::Poolers;
@@ -126,13 +126,17 @@ fn size(connections: i64, instances: i64, path: &str, warnings: &mut Warnings) -
 fn resources(given: &Resources, path: &str, config: &Poolers, warnings: &mut Warnings) -> Result<Value> {
     let rules = Rules {
         path: &format!("{path}.resources"),
-        defaults: Defaults {
-            cpu_request: &config.connection_pooler_default_cpu_request,
-            memory_request: &config.connection_pooler_default_memory_request,
-            cpu_limit: &config.connection_pooler_default_cpu_limit,
-            memory_limit: &config.connection_pooler_default_memory_limit,
+        defaults: PerResource {
+            cpu: Defaults {
+                request: &config.connection_pooler_default_cpu_request,
+                limit: &config.connection_pooler_default_cpu_limit,
+            },
+            memory: Defaults {
+                request: &config.connection_pooler_default_memory_request,
+                limit: &config.connection_pooler_default_memory_limit,
+            },
         },
-        bounds: Bounds::default(),
+        bounds: PerResource::default(),
         memory_request_to_limit: config.set_memory_request_to_limit,
     };
     rules.requirements(given, warnings)

@@ -44,7 +44,7 @@ impl Plugin for VolumeResize {
         let mut warnings = Warnings::default();
         let target = Target::of(&request.cluster.spec, &request.config.storage_resize_mode, &mut warnings)?;
         let members = member::members(request)?;
-        let plans: Vec<plan::Plan> =
+        let plans: Vec<plan::NextActions> =
             members.iter().map(|member| plan::plan(&target, member, |key| request.action(key))).collect();
         let mut response = report::report(&target, &members, &plans, &mut warnings);
         for plan in plans {

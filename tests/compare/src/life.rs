@@ -12,7 +12,7 @@ pub const FOLDER: &str = "_update";
 
 /// One change.
 #[derive(Debug)]
-pub struct Step {
+pub struct Change {
     /// The change's name, and the manifest after it with the configuration.
     pub case: Case,
     /// The objects that were written as a whole, in their last state of the step.
@@ -25,7 +25,7 @@ pub struct Step {
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn read(release: &Path) -> Result<Vec<Step>> {
+pub fn read(release: &Path) -> Result<Vec<Change>> {
     let folder = release.join(FOLDER);
     let recorded = case::one(&folder.join("steps.yaml"))?;
     let config = case::one(&folder.join("config.yaml"))?;
@@ -36,10 +36,10 @@ pub fn read(release: &Path) -> Result<Vec<Step>> {
     manifest["metadata"]["uid"] = json!(case::UID);
     let mut steps = Vec::new();
     for step in recorded.as_array().into_iter().flatten().filter(|step| step["step"] != "delete") {
-        merge(&mut manifest, &step["merge_patch"]);
+        json_patch::merge(&mut manifest, &step["merge_patch"]);
         let writes = step["writes"].as_array().cloned().unwrap_or_default();
         let made = made(&writes);
-        steps.push(Step {
+        steps.push(Change {
             deleted: deleted(&writes)
                 .into_iter()
                 .filter(|gone| made.iter().all(|it| case::identity(it) != *gone))
@@ -101,15 +101,4 @@ fn deleted(writes: &[Value]) -> Vec<String> {
     let gone = writes.iter().filter(|write| write["verb"] == "delete");
     gone.filter_map(|write| Some(format!("{}/{}", kind(write["resource"].as_str()?)?, write["name"].as_str()?)))
         .collect()
-}
-
-/// Merges a patch; null removes a field.
-fn merge(into: &mut Value, patch: &Value) {
-    for (key, change) in patch.as_object().into_iter().flatten() {
-        match change {
-            Value::Null => drop(into.as_object_mut().and_then(|map| map.remove(key))),
-            Value::Object(_) if into[key].is_object() => merge(&mut into[key], change),
-            other => into[key] = other.clone(),
-        }
-    }
 }

@@ -14,7 +14,7 @@ pub fn object(mut object: Value) -> Value {
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
     fill_all(&mut object, api_default::of_kind(&kind));
     if kind == "Service" {
-        complete_service(&mut object["spec"]);
+        complete_service(&mut object);
     }
     for pointer in ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"] {
         object.pointer_mut(pointer).into_iter().for_each(complete_pod);
@@ -30,18 +30,18 @@ pub fn object(mut object: Value) -> Value {
     object
 }
 
-fn complete_service(spec: &mut Value) {
-    for port in spec["ports"].as_array_mut().into_iter().flatten() {
+fn complete_service(service: &mut Value) {
+    for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
         if port["targetPort"].is_null() {
             port["targetPort"] = port["port"].clone();
         }
     }
-    if spec["type"] == "LoadBalancer" || spec["type"] == "NodePort" {
-        fill(spec, "externalTrafficPolicy", "Cluster");
-    }
-    if spec["type"] == "LoadBalancer" {
-        fill(spec, "allocateLoadBalancerNodePorts", "true");
-    }
+    let filled = match service["spec"]["type"].as_str() {
+        Some("LoadBalancer") => api_default::LOAD_BALANCER,
+        Some("NodePort") => &api_default::LOAD_BALANCER[..1],
+        _ => return,
+    };
+    fill_all(service, filled);
 }
 
 fn complete_pod(pod: &mut Value) {

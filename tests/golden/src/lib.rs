@@ -1,6 +1,6 @@
 //! Helpers of the golden tests: the shipped pipeline, a decision as a document, and files that `UPDATE=1` rewrites.
 
-mod account;
+mod describe;
 mod input;
 mod text;
 
@@ -13,7 +13,7 @@ use pgloom_decide::{Observed, decide};
 use pgloom_engine::{Engine, EngineConfig, Pipeline};
 use serde_json::{Value, json};
 
-pub use account::account;
+pub use describe::describe;
 pub use input::{Input, cases, examples};
 pub use text::{read, read_all, shuffled, yaml};
 
@@ -85,7 +85,7 @@ pub fn decided(mut manifest: Value, config: &Config, observed: Vec<Value>, pipel
     }
     let mut seen = Observed::of(observed.clone());
     seen.read_infrastructure(config, OPERATOR, &observed);
-    account(&decide(&manifest, config, &seen, pipeline))
+    describe(&decide(&manifest, config, &seen, pipeline))
 }
 
 /// Compares a text with a committed file; `UPDATE=1` rewrites it. Returns the difference, for tests of several files.

@@ -7,20 +7,9 @@ use std::fmt::Write as _;
 use golden::{config, config_of, decided, differs, here, pipeline, read, report, repository, yaml};
 use serde_json::{Value, json};
 
-/// Merges changes into a manifest; null removes a field.
-fn merge(into: &mut Value, changes: &Value) {
-    for (key, change) in changes.as_object().unwrap() {
-        match change {
-            Value::Null => drop(into.as_object_mut().unwrap().remove(key)),
-            Value::Object(_) if into[key].is_object() => merge(&mut into[key], change),
-            other => into[key] = other.clone(),
-        }
-    }
-}
-
 fn minimal_with(changes: &Value) -> Value {
     let mut manifest = read(&repository("manifests/examples/minimal.yaml"));
-    merge(&mut manifest, changes);
+    json_patch::merge(&mut manifest, changes);
     manifest
 }
 

@@ -1,4 +1,7 @@
 //! Checks a document against its schema, as the API server would do it. Each finding has a remedy.
+//!
+//! Why not the crate `jsonschema`: its errors have no remedy, and it does not know the API server's own rules: a
+//! null where none is allowed is dropped, and a field that the schema does not name is unknown.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};

@@ -9,21 +9,10 @@ fn yaml(text: &str) -> Value {
     serde_yaml_ng::from_str(text).unwrap()
 }
 
-/// The minimal manifest with changes, a null removing.
 fn minimal_with(changes: &Value) -> Value {
     let mut manifest = yaml(MINIMAL);
-    merge(&mut manifest, changes);
+    json_patch::merge(&mut manifest, changes);
     manifest
-}
-
-fn merge(into: &mut Value, changes: &Value) {
-    for (key, change) in changes.as_object().unwrap() {
-        match change {
-            Value::Null => drop(into.as_object_mut().unwrap().remove(key)),
-            Value::Object(_) if into[key].is_object() => merge(&mut into[key], change),
-            other => into[key] = other.clone(),
-        }
-    }
 }
 
 fn said(result: Result<Validated, Vec<Finding>>) -> String {

@@ -9,9 +9,9 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::{Map, Value, json};
 
-use super::{Content, PASSWORD, Password, USER_LIST, USERNAME, Wanted};
+use super::{Content, PASSWORD, Password, USER_LIST, USERNAME, WantedSecret};
+use crate::field_manager::{MANAGER, PREDECESSOR};
 use crate::kind::Kind;
-use crate::transform::{MANAGER, PREDECESSOR};
 use pgloom_api::Finding;
 
 /// The data of an existing Secret. It has no `Debug`, because it contains passwords.
@@ -77,7 +77,7 @@ impl fmt::Debug for Write {
 
 /// The writes that a cluster's credentials need, and the passwords.
 #[derive(Clone, Debug, Default)]
-pub struct Plan {
+pub struct SecretChanges {
     /// The writes, in order. There is none for a Secret that is as desired.
     pub writes: Vec<Write>,
     /// By role name, the password of each role that has a Secret, as it will be after the writes.
@@ -92,11 +92,11 @@ pub struct Plan {
 /// # Errors
 /// That of `generate`.
 pub fn plan<E>(
-    wanted: &[Wanted],
+    wanted: &[WantedSecret],
     existing: impl Fn(&str, &str) -> Option<Data>,
     mut generate: impl FnMut(&str) -> Result<Password, E>,
-) -> Result<Plan, E> {
-    let mut plan = Plan::default();
+) -> Result<SecretChanges, E> {
+    let mut plan = SecretChanges::default();
     for secret in wanted {
         let data = existing(&secret.namespace, &secret.name);
         match &secret.content {
@@ -109,10 +109,10 @@ pub fn plan<E>(
     Ok(plan)
 }
 
-impl Plan {
+impl SecretChanges {
     fn credential<E>(
         &mut self,
-        secret: &Wanted,
+        secret: &WantedSecret,
         username: &str,
         given: Option<&Password>,
         data: Option<Data>,
@@ -147,7 +147,7 @@ impl Plan {
     }
 
     /// A user list follows the credential, so it is replaced when that changes.
-    fn user_list(&mut self, secret: &Wanted, username: &str, data: Option<Data>) {
+    fn user_list(&mut self, secret: &WantedSecret, username: &str, data: Option<Data>) {
         let Some(password) = self.passwords.get(username) else {
             let message = format!("Secret {} cannot be made: \"{username}\" has no credential", secret.name);
             self.findings.push(Finding::warning(message));
@@ -161,7 +161,7 @@ impl Plan {
         }
     }
 
-    fn foreign(&mut self, secret: &Wanted, username: &str) {
+    fn foreign(&mut self, secret: &WantedSecret, username: &str) {
         let message = format!(
             "Secret {}/{} belongs to another user than \"{username}\" and is left as it is",
             secret.namespace, secret.name
@@ -172,7 +172,7 @@ impl Plan {
         );
     }
 
-    fn unusable(&mut self, secret: &Wanted, username: &str) {
+    fn unusable(&mut self, secret: &WantedSecret, username: &str) {
         let message = format!(
             "Secret {}/{} has an empty password, or one that is not UTF-8, for \"{username}\" and is left as it is",
             secret.namespace, secret.name
@@ -184,7 +184,7 @@ impl Plan {
         );
     }
 
-    fn write(&mut self, secret: &Wanted, act: Act, data: &[(&str, &str)]) {
+    fn write(&mut self, secret: &WantedSecret, act: Act, data: &[(&str, &str)]) {
         let data: Value =
             data.iter().map(|(key, value)| ((*key).to_string(), Value::from(STANDARD.encode(value)))).collect();
         let body = match act {
@@ -205,7 +205,7 @@ impl Plan {
 ///
 /// Labels and annotations are only added, because other writers may have their own.
 #[must_use]
-pub fn follow(wanted: &Wanted, existing: &ObjectMeta) -> Option<Write> {
+pub fn follow(wanted: &WantedSecret, existing: &ObjectMeta) -> Option<Write> {
     let managers = existing.managed_fields.iter().flatten().filter_map(|entry| entry.manager.as_deref());
     if !managers.into_iter().any(|manager| manager == MANAGER || manager == PREDECESSOR) {
         return None;
@@ -234,7 +234,7 @@ pub fn follow(wanted: &Wanted, existing: &ObjectMeta) -> Option<Write> {
 
 /// The patch that adds annotations to an existing Secret. Never holds data.
 #[must_use]
-pub fn annotate(secret: &Wanted, annotations: BTreeMap<String, String>) -> Write {
+pub fn annotate(secret: &WantedSecret, annotations: BTreeMap<String, String>) -> Write {
     let body = json!({"metadata": {"annotations": annotations}});
     Write { act: Act::Patch, namespace: secret.namespace.clone(), name: secret.name.clone(), body }
 }

@@ -24,17 +24,17 @@ pub fn unchanged(desired: &Value, applied: &Value, live: &Value) -> bool {
     object(&without_identity, applied, live, false)
 }
 
-fn node(desired: &Value, applied: &Map<String, Value>, live: &Value, amount: bool) -> bool {
+fn node(desired: &Value, applied: &Map<String, Value>, live: &Value, quantity: bool) -> bool {
     let known = applied.keys().any(|key| key != ".");
     match desired {
-        Value::Object(desired) if known => object(desired, applied, live, amount),
+        Value::Object(desired) if known => object(desired, applied, live, quantity),
         Value::Array(desired) if applied.keys().any(|key| key.starts_with("k:")) => keyed_list(desired, applied, live),
         Value::Array(desired) if applied.keys().any(|key| key.starts_with("v:")) => set(desired, applied, live),
-        _ => covers(desired, live, amount),
+        _ => covers(desired, live, quantity),
     }
 }
 
-fn object(desired: &Map<String, Value>, applied: &Map<String, Value>, live: &Value, amount: bool) -> bool {
+fn object(desired: &Map<String, Value>, applied: &Map<String, Value>, live: &Value, quantity: bool) -> bool {
     let stated = desired.iter().filter(|(_, value)| !value.is_null());
     let forgotten = applied.keys().filter_map(|key| key.strip_prefix("f:")).any(|key| is_absent(desired.get(key)));
     !forgotten
@@ -43,7 +43,7 @@ fn object(desired: &Map<String, Value>, applied: &Map<String, Value>, live: &Val
                 // The API server does not record an empty map inside `metadata`.
                 return is_empty(value) && is_empty(&live[key.as_str()]);
             };
-            node(value, below, &live[key.as_str()], amount || is_amount(key))
+            node(value, below, &live[key.as_str()], quantity || is_quantity(key))
         })
 }
 
@@ -86,21 +86,22 @@ fn set(desired: &[Value], applied: &Map<String, Value>, live: &Value) -> bool {
 }
 
 /// Whether a structure that is applied as a whole exists as stated, except for the API server's defaults.
-pub fn covers(desired: &Value, live: &Value, amount: bool) -> bool {
+pub fn covers(desired: &Value, live: &Value, quantity: bool) -> bool {
     match (desired, live) {
         (desired, live) if is_empty(desired) && is_empty(live) => true,
         (Value::Object(desired), Value::Object(live)) => {
             let stated = desired
                 .iter()
-                .all(|(key, value)| covers(value, live.get(key).unwrap_or(&Value::Null), amount || is_amount(key)));
+                .all(|(key, value)| covers(value, live.get(key).unwrap_or(&Value::Null), quantity || is_quantity(key)));
             let rest = live.iter().filter(|(key, _)| is_absent(desired.get(*key)));
             stated
                 && rest.into_iter().all(|(key, value)| key == "status" || is_empty(value) || is_filled_in(key, value))
         }
         (Value::Array(desired), Value::Array(live)) => {
-            desired.len() == live.len() && desired.iter().zip(live).all(|(desired, live)| covers(desired, live, amount))
+            desired.len() == live.len()
+                && desired.iter().zip(live).all(|(desired, live)| covers(desired, live, quantity))
         }
-        (desired, live) => desired == live || (amount && same_amount(desired, live)),
+        (desired, live) => desired == live || (quantity && same_quantity(desired, live)),
     }
 }
 
@@ -118,12 +119,12 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// Whether the values below a field are quantities.
-fn is_amount(key: &str) -> bool {
+fn is_quantity(key: &str) -> bool {
     matches!(key, "requests" | "limits" | "sizeLimit")
 }
 
 /// Whether two quantities have the same value.
-fn same_amount(left: &Value, right: &Value) -> bool {
+fn same_quantity(left: &Value, right: &Value) -> bool {
     let read = |value: &Value| match value {
         Value::String(text) => Quantity::parse(text).ok(),
         Value::Number(number) => Quantity::parse(&number.to_string()).ok(),

@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use pgloom_decide::transform::{MANAGER, is_entry_of, is_predecessor};
+use pgloom_decide::field_manager::{MANAGER, is_entry_of, is_predecessor};
 
 use super::compare::matches_stated;
 

@@ -2,9 +2,9 @@
 //! at every reconcile.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use parking_lot::Mutex;
+use pgloom_common::fingerprint::fingerprint;
 use pgloom_decide::Kind;
 use serde_json::Value;
 
@@ -31,7 +31,5 @@ fn slot(kept: &CachedObject) -> (Kind, String) {
 }
 
 fn hash(value: &Value) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.to_string().hash(&mut hasher);
-    hasher.finish()
+    fingerprint(&value.to_string())
 }

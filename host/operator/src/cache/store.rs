@@ -1,12 +1,17 @@
 //! The cached objects of all clusters, as compact JSON text, by cluster.
+//!
+//! Why not the `Store` of kube's reflector: it holds one kind each, as parsed objects, and is written by its watch
+//! alone. Here the objects of all kinds are found by cluster, cost a fraction of the memory as text, and what the
+//! API server answers to a write is in the store at once, so that the next decision does not depend on how far a
+//! watch is behind.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use kube::runtime::watcher::Event;
 use parking_lot::RwLock;
+use pgloom_common::fingerprint::fingerprint;
 use serde_json::Value;
 
 use pgloom_decide::kind::{Kind, ObjectKey, of_every_cluster};
@@ -92,14 +97,8 @@ impl CachedObject {
 
 /// A hash of an object without its status.
 fn content(object: &Value) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for (key, value) in object.as_object().into_iter().flatten() {
-        if key != "status" {
-            key.hash(&mut hasher);
-            value.to_string().hash(&mut hasher);
-        }
-    }
-    hasher.finish()
+    let fields = object.as_object().into_iter().flatten().filter(|(key, _)| *key != "status");
+    fingerprint(&fields.map(|(key, value)| (key, value.to_string())).collect::<Vec<_>>())
 }
 
 /// One watch: a kind, a scope, and the label that assigns its objects to clusters.

@@ -62,7 +62,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The desired content for these roles, with the passwords of [`pgloom_decide::credential::Plan`]. `None` while the
+    /// The desired content for these roles, with the passwords of [`pgloom_decide::credential::SecretChanges`]. `None` while the
     /// superuser has no password.
     #[must_use]
     pub fn new(
@@ -100,7 +100,7 @@ pub struct Report {
     /// The changes, as in `create role foo_user`.
     pub done: Vec<String>,
     /// The changes that failed: the first [`MAX_FAILURES`].
-    pub failures: Vec<Failure>,
+    pub failures: Vec<FailedChange>,
     /// The number of further changes that failed.
     pub unlisted: usize,
     /// The findings about roles and databases.
@@ -121,13 +121,13 @@ impl Report {
             return;
         }
         warn!(%what, %message, "database change failed");
-        self.failures.push(Failure { what, message });
+        self.failures.push(FailedChange { what, message });
     }
 }
 
 /// A change that failed. The other changes were still made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct FailedChange {
     /// The change, as in `create extension pg_partman in database foo`.
     pub what: String,
     /// The server's message, shortened.
@@ -201,9 +201,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable name in CamelCase, for metrics and events.
-    #[must_use]
-    #[cfg_attr(not(test), allow(dead_code, reason = "so far only tests tell them apart"))]
+    /// Which kind of error it is, as tests compare it.
+    #[cfg(test)]
     pub fn category(&self) -> &'static str {
         match self {
             Self::Authority(_) => "authority",
@@ -254,7 +253,7 @@ impl Resume {
 ///
 /// # Errors
 /// If the connection to the leader fails, the leader refuses the superuser, is a replica, or takes longer than
-/// `deadline`: the next call with the same `resume` continues there. A single change that fails is a [`Failure`] in the
+/// `deadline`: the next call with the same `resume` continues there. A single change that fails is a [`FailedChange`] in the
 /// report instead.
 pub async fn synchronize(
     server: Server,

@@ -1,4 +1,7 @@
 //! Generates passwords from the random numbers of the operating system.
+//!
+//! Why not `Alphanumeric` of `rand`: it takes only generators that cannot fail, and the operating system's can. A
+//! failure has to be an error of the reconcile, not a panic.
 
 use pgloom_decide::credential::Password;
 use rand::TryRng as _;

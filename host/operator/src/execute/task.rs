@@ -3,8 +3,10 @@
 //!
 //! The number of concurrent jobs of a kind is limited, so that their memory is limited. A database that hangs blocks
 //! only its own job, until the deadline. When a job ends, its cluster is reconciled.
+//!
+//! Why not the crate `backon`: it repeats a call in a loop of its own. Here every reconcile decides whether a job
+//! is started: after a delay, or at once if what it is started with has changed.
 
-use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 use futures::channel::mpsc::UnboundedSender;
 use parking_lot::Mutex;
 use pgloom_common::error::cut;
+pub use pgloom_common::fingerprint::fingerprint;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
@@ -224,14 +227,6 @@ impl<T> Run<T> {
             JobStatus::Failed(_) => waited >= backoff.delay(self.failures),
         }
     }
-}
-
-/// The hash of a job's input.
-pub fn fingerprint(what: &impl Hash) -> u64 {
-    use std::hash::{DefaultHasher, Hasher};
-    let mut hasher = DefaultHasher::new();
-    what.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

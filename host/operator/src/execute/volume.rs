@@ -7,12 +7,13 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use pgloom_api::ActionPhase;
 use pgloom_common::quantity::Quantity;
-use pgloom_decide::transform::MANAGER;
+use pgloom_decide::field_manager::MANAGER;
 use serde_json::json;
 
 /// The name of the resource in a claim's requests and capacity.
 const STORAGE: &str = "storage";
-/// A part of the API server's message if a storage class does not have `allowVolumeExpansion: true`.
+/// A part of the API server's message if a storage class does not have `allowVolumeExpansion: true`. The
+/// text is that of the admission plugin `PersistentVolumeClaimResize`, whose answer has no other reason than `Forbidden`.
 const NOT_EXPANDABLE: &str = "must support resize";
 
 /// The phase of an action, with a message.

@@ -79,7 +79,7 @@ impl InfrastructureRoles {
         if !config.flag("enable_teams_api") {
             return Teams::default();
         }
-        let settings = teams_api::Settings {
+        let settings = teams_api::TeamsSettings {
             url: config.text("teams_api_url").to_owned(),
             token: config.reference("oauth_token_secret_name", &self.namespace).unwrap_or_default(),
             superuser_teams: config.list("postgres_superuser_teams").into_iter().map(str::to_owned).collect(),

@@ -19,6 +19,7 @@ use hyper_util::rt::TokioExecutor;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use parking_lot::Mutex;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use pgloom_api::Finding;
 use pgloom_common::error::root_cause;
 use pgloom_decide::credential::{Data, Password};
@@ -43,7 +44,7 @@ const TOKEN: &str = "read-only-token-secret";
 
 /// The settings of the operator configuration and the manifest about teams.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct TeamsSettings {
     /// `teams_api_url`.
     pub url: String,
     /// `oauth_token_secret_name`: the namespace and the name.
@@ -135,7 +136,7 @@ impl TeamsApi {
     }
 
     /// The teams whose members get roles in a cluster. Starts requests where needed, and does not wait for them.
-    pub fn of(&self, key: &ClusterKey, settings: &Settings) -> Teams {
+    pub fn of(&self, key: &ClusterKey, settings: &TeamsSettings) -> Teams {
         let owner =
             Some(&settings.owner).filter(|owner| !owner.is_empty() && !settings.superuser_teams.contains(owner));
         let names = settings.superuser_teams.iter().map(|name| (name, true)).chain(owner.map(|name| (name, false)));
@@ -154,8 +155,8 @@ impl TeamsApi {
     }
 
     /// The latest answer, of any age. If it is too old, a request is started.
-    fn members(&self, key: &ClusterKey, settings: &Settings, team: &str) -> Option<Answer> {
-        let address = format!("{}/teams/{}", settings.url.trim_end_matches('/'), encoded(team));
+    fn members(&self, key: &ClusterKey, settings: &TeamsSettings, team: &str) -> Option<Answer> {
+        let address = format!("{}/teams/{}", settings.url.trim_end_matches('/'), in_path(team));
         let Some(address) =
             address.parse().ok().filter(|address: &Uri| matches!(address.scheme_str(), Some("http" | "https")))
         else {
@@ -253,10 +254,10 @@ fn read(status: StatusCode, body: &[u8]) -> Answer {
     names.iter().map(|name| name.as_str().map(String::from).ok_or(Error::Answer)).collect()
 }
 
-/// A team's name, percent-encoded as a segment of a path.
-fn encoded(team: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    team.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+/// A team's name as a part of a path. A dot is encoded as well: `..` would lead to another path.
+fn in_path(team: &str) -> PercentEncode<'_> {
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+    utf8_percent_encode(team, ENCODED)
 }
 
 #[cfg(test)]

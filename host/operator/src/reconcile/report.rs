@@ -9,10 +9,10 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use pgloom_api::postgresql::{ClusterStatus, PostgresqlStatus};
 use pgloom_common::error::{error_chain, root_cause};
+use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::members::Members;
 use pgloom_decide::patroni::Cluster;
 use pgloom_decide::status::{self, Condition, Found, Outcome};
-use pgloom_decide::transform::MANAGER;
 use serde::Deserialize as _;
 use tracing::{debug, warn};
 

@@ -1,18 +1,18 @@
 //! Events of a `postgresql` object. A warning is published once, not again at every resync while it lasts.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{self, EventType, Reporter};
 use parking_lot::Mutex;
 use pgloom_common::error::cut;
+use pgloom_common::fingerprint::fingerprint;
 use serde_json::Value;
 use tracing::warn;
 
 /// The longest note that the API server accepts, in bytes.
-const NOTE: usize = 1024;
+const MAX_NOTE: usize = 1024;
 
 /// An event, see [`events.k8s.io/v1`](https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,7 +65,7 @@ impl Recorder {
         let published = events::Event {
             type_: if event.warning { EventType::Warning } else { EventType::Normal },
             reason: event.reason.clone(),
-            note: Some(cut(&event.note, NOTE)),
+            note: Some(cut(&event.note, MAX_NOTE)),
             action: action(event),
             secondary: None,
         };
@@ -85,9 +85,7 @@ impl Recorder {
 /// The action of an event. kube's recorder merges events with the same action and keeps the note of the first one, so
 /// the action differs for each note.
 fn action(event: &Event) -> String {
-    let mut hasher = DefaultHasher::new();
-    event.note.hash(&mut hasher);
-    format!("{}-{:08x}", event.reason, hasher.finish() & 0xffff_ffff)
+    format!("{}-{:08x}", event.reason, fingerprint(&event.note) & 0xffff_ffff)
 }
 
 /// The reference to an object, for the field `regarding` of an event.

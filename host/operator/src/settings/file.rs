@@ -13,7 +13,7 @@ use super::Error;
 use super::source::Found;
 
 /// The time between two polls.
-const PERIOD: Duration = Duration::from_secs(5);
+const POLL_PERIOD: Duration = Duration::from_secs(5);
 
 /// The version of the files: the bytes of the document, and path, size and modification time of each plugin.
 type FileVersion = (Vec<u8>, Vec<(PathBuf, u64, Option<SystemTime>)>);
@@ -34,7 +34,7 @@ pub fn follow(path: PathBuf, plugins: PathBuf) -> BoxStream<'static, Found> {
     let first = version_of(&path, &plugins);
     futures::stream::unfold((path, plugins, first), |(path, plugins, mut seen)| async move {
         loop {
-            tokio::time::sleep(PERIOD).await;
+            tokio::time::sleep(POLL_PERIOD).await;
             let now = version_of(&path, &plugins);
             if now == seen {
                 continue;

@@ -94,7 +94,7 @@ pub struct Loader {
     /// The engine that compiles and runs plugins.
     pub engine: Arc<Engine>,
     /// The parsed flags.
-    pub config: args::Config,
+    pub options: args::Options,
     /// The operator's own namespace.
     pub namespace: String,
     /// The recorder of events about invalid settings.
@@ -115,7 +115,7 @@ impl Loader {
             Some(source) => self.configuration(&source.get(&self.client).await?)?,
             None => Config::defaults(),
         };
-        let found = match &self.config.pipeline {
+        let found = match &self.options.pipeline {
             PipelineSource::File(path) => file::read(path)?,
             PipelineSource::Object(named) => source::pipeline(named, &self.namespace).get(&self.client).await?,
         };
@@ -193,7 +193,7 @@ impl Loader {
     async fn pipeline(&self, found: &Found, running: Option<Arc<Pipeline>>) -> Result<Pipeline, Error> {
         let document = Document::read(&found.document)
             .map_err(|findings| Error::Content { name: found.name.clone(), findings })?;
-        let (engine, folder, name) = (self.engine.clone(), self.config.plugins.clone(), found.name.clone());
+        let (engine, folder, name) = (self.engine.clone(), self.options.plugins.clone(), found.name.clone());
         let loading = move || Pipeline::load(&engine, &document, &folder, running.as_deref());
         let loaded = tokio::task::spawn_blocking(loading).await.map_err(Error::Interrupted)?;
         loaded.map_err(|source| Error::Load(name, source))
@@ -212,7 +212,7 @@ impl Loader {
     /// Writes the condition `Loaded` of a Pipeline object.
     async fn report_loaded(&self, found: &Found, error: Option<&Error>) {
         if self.is_leading()
-            && let PipelineSource::Object(named) = &self.config.pipeline
+            && let PipelineSource::Object(named) = &self.options.pipeline
             && let Err(error) =
                 source::pipeline(named, &self.namespace).report(&self.client, &found.document, error).await
         {
@@ -225,7 +225,7 @@ impl Loader {
     }
 
     fn configuration_source(&self) -> Option<source::Object> {
-        match &self.config.configuration {
+        match &self.options.configuration {
             Source::Defaults => None,
             Source::ConfigMap(named) => Some(source::config_map(named, &self.namespace)),
             Source::Object(named) => Some(source::configuration(named, &self.namespace)),
@@ -240,8 +240,8 @@ impl Loader {
     }
 
     fn pipelines(&self) -> impl Stream<Item = Found> + Unpin + use<> {
-        match &self.config.pipeline {
-            PipelineSource::File(path) => file::follow(path.clone(), self.config.plugins.clone()),
+        match &self.options.pipeline {
+            PipelineSource::File(path) => file::follow(path.clone(), self.options.plugins.clone()),
             PipelineSource::Object(named) => source::pipeline(named, &self.namespace).follow(self.client.clone()),
         }
     }

@@ -10,8 +10,8 @@ use kube::runtime::watcher::watch_object;
 use pgloom_api::postgresql;
 use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
+use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::status::{Condition, with_times};
-use pgloom_decide::transform::MANAGER;
 use serde_json::{Value, json};
 use tracing::warn;
 

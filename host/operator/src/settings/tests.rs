@@ -11,7 +11,7 @@ use crate::testing::FakeApiServer;
 
 fn loader(api_server: &FakeApiServer) -> Loader {
     let named = Named { namespace: None, name: "pgloom".into() };
-    let config = args::Config {
+    let options = args::Options {
         kubernetes: Kubernetes { kubeconfig: None, context: None },
         namespaces: None,
         operator_namespace: None,
@@ -28,7 +28,7 @@ fn loader(api_server: &FakeApiServer) -> Loader {
         leading,
         client: api_server.client(),
         engine: Arc::new(Engine::new(&pgloom_engine::EngineConfig::default()).unwrap()),
-        config,
+        options,
         namespace: "ns".into(),
         recorder: Recorder::new(api_server.client(), ""),
         metrics: Metrics::new(),

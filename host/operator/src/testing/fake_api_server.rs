@@ -1,4 +1,7 @@
 //! A fake API server: answers from memory and records the writes.
+//!
+//! Why not the crate `tower-test`: its mock answers one request after another, in an order that the test states.
+//! Here a test states what exists, and every request is refused to which the shipped `rbac.yaml` gives no right.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

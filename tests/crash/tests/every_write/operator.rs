@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
-use pgloom_operator::Config;
+use pgloom_operator::Options;
 use pgloom_operator::args::{Kubernetes, Named, Namespaces, PipelineSource, Source};
 use stand_in::Server;
 use tokio::task::JoinHandle;
@@ -35,7 +35,7 @@ impl Operator {
     /// Starts an operator. The world no longer answers earlier ones.
     pub async fn start(server: &Server, folders: &Folders, with_lease: bool) -> Result<Self> {
         let kubeconfig = kubeconfig(&folders.scratch, server.listen().await?)?;
-        let config = Config {
+        let options = Options {
             kubernetes: Kubernetes { kubeconfig: Some(kubeconfig), context: None },
             namespaces: Some(Namespaces::Some(vec![NAMESPACE.to_owned()])),
             operator_namespace: Some(NAMESPACE.to_owned()),
@@ -47,7 +47,7 @@ impl Operator {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             lease: with_lease.then(|| LEASE.to_owned()),
         };
-        Ok(Self { task: tokio::spawn(pgloom_operator::run(config)) })
+        Ok(Self { task: tokio::spawn(pgloom_operator::run(options)) })
     }
 
     /// Whether the operator ended without being killed.

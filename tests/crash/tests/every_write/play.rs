@@ -14,19 +14,19 @@ use crate::operation::{self, CLUSTER, NAMESPACE, Operation};
 use crate::operator::{Folders, Operator};
 
 /// The time without a write after which the world is at rest: more than two resyncs.
-const QUIET: Duration = Duration::from_secs(70);
+const QUIET_TIME: Duration = Duration::from_secs(70);
 /// The longest time until the world is at rest.
-const PATIENCE: Duration = Duration::from_secs(1200);
+const REST_TIMEOUT: Duration = Duration::from_secs(1200);
 /// The time that an operator needs to list everything.
-const START: Duration = Duration::from_secs(3);
+const START_TIME: Duration = Duration::from_secs(3);
 /// More than the time until the lease of another operator expires.
-const LEASE: Duration = Duration::from_secs(30);
+const LEASE_TIME: Duration = Duration::from_secs(30);
 /// The time between two checks of the world.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_PERIOD: Duration = Duration::from_millis(250);
 /// The longest time until another edit at the end has an effect.
-const EDIT: Duration = Duration::from_secs(60);
+const EDIT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The time for which a list is behind.
-const LAG: Duration = Duration::from_secs(3);
+const LIST_LAG: Duration = Duration::from_secs(3);
 
 /// One run of an operation.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ async fn run(play: Play, folders: &Folders) -> Result<Played> {
     let with_lease = matches!(fault, Some((Fault::LeaseLost, _)));
     let server = Server::new(before);
     let mut operator = Operator::start(&server, folders, with_lease).await?;
-    tokio::time::sleep(START).await;
+    tokio::time::sleep(START_TIME).await;
     let strike = fault.map(|(fault, at)| Strike::new(fault, at));
     let written = server.writes().len();
     match &strike {
@@ -96,22 +96,22 @@ async fn run(play: Play, folders: &Folders) -> Result<Played> {
     let begun = Instant::now();
     let mut quiet_since = begun;
     let rests = loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_PERIOD).await;
         if !server.is_alive() || operator.has_ended() {
             drop(operator);
             if matches!(fault, Some((Fault::StaleList, _))) {
                 let writes = server.writes();
                 let shown = writes.get(writes.len().saturating_sub(3)..).and_then(<[Write]>::first);
-                server.lag(shown.map_or(edited_at, |write| write.version.max(edited_at)), LAG);
+                server.lag(shown.map_or(edited_at, |write| write.version.max(edited_at)), LIST_LAG);
             }
             operator = Operator::start(&server, folders, with_lease).await?;
-            quiet_since = Instant::now() + if with_lease { LEASE } else { Duration::ZERO };
+            quiet_since = Instant::now() + if with_lease { LEASE_TIME } else { Duration::ZERO };
         }
         quiet_since = quiet_since.max(server.last_write().unwrap_or(begun));
-        if quiet_since.elapsed() >= QUIET {
+        if quiet_since.elapsed() >= QUIET_TIME {
             break true;
         }
-        if begun.elapsed() >= PATIENCE {
+        if begun.elapsed() >= REST_TIMEOUT {
             break false;
         }
     };
@@ -141,8 +141,8 @@ async fn takes_edits(server: &Server, spec: &Value) -> bool {
     spec["serviceAnnotations"]["edited"] = json!("again");
     server.with(|state| operation::put(state, &spec));
     let begun = Instant::now();
-    while begun.elapsed() < EDIT {
-        tokio::time::sleep(LOOK).await;
+    while begun.elapsed() < EDIT_TIMEOUT {
+        tokio::time::sleep(POLL_PERIOD).await;
         let is_done = server.with(|state| {
             let service = state.objects.get("v1/services", NAMESPACE, CLUSTER);
             service.is_some_and(|service| service["metadata"]["annotations"]["edited"] == "again")

@@ -2,6 +2,10 @@
 //!
 //! The tenant controls the processes in a database's pod. They could ask for a password in plain, and the client
 //! library buffers as many bytes as the header of a message announces.
+//!
+//! `tokio-postgres` can be told neither which log-in to accept (libpq's
+//! [`require_auth`](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH)) nor a
+//! limit for what it buffers.
 
 use std::io;
 use std::pin::Pin;

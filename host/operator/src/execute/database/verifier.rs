@@ -1,4 +1,7 @@
 //! Password verifiers: computed by the operator, and compared with those that the database stores.
+//!
+//! `postgres-protocol` makes a verifier with a salt of its own. Whether a stored verifier is that of a password has
+//! to be computed with the stored salt and number of iterations, for which it has no function.
 
 use std::num::NonZeroU32;
 

@@ -39,8 +39,8 @@ async fn api(token: &'static str) -> (String, Arc<AtomicUsize>) {
     (url, asked)
 }
 
-fn settings(url: &str, superuser_teams: &[&str]) -> Settings {
-    Settings {
+fn settings(url: &str, superuser_teams: &[&str]) -> TeamsSettings {
+    TeamsSettings {
         url: url.into(),
         token: ("own".into(), "token".into()),
         superuser_teams: superuser_teams.iter().map(|team| (*team).into()).collect(),
@@ -65,7 +65,7 @@ fn key(name: &str) -> ClusterKey {
 }
 
 /// The members and findings after every answer has arrived.
-async fn known(teams: &TeamsApi, settings: &Settings) -> (Vec<String>, Vec<String>) {
+async fn known(teams: &TeamsApi, settings: &TeamsSettings) -> (Vec<String>, Vec<String>) {
     let known = loop {
         let known = teams.of(&key("acid-a"), settings);
         if !known.asking {
@@ -174,6 +174,6 @@ fn a_token_is_a_bearer_token_or_none() {
 
 #[test]
 fn a_teams_name_stays_in_its_part_of_the_path() {
-    assert_eq!(encoded("acid-1_x"), "acid-1_x");
-    assert_eq!(encoded("../a b?"), "%2E%2E%2Fa%20b%3F");
+    assert_eq!(in_path("acid-1_x").to_string(), "acid-1_x");
+    assert_eq!(in_path("../a b?").to_string(), "%2E%2E%2Fa%20b%3F");
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 /// The document of a decision: `findings`, `conditions`, `actions`, `roles`, `databases` and `objects`, each if not
 /// empty; or the sentences of the `error`.
-pub fn account(decision: &Result<Plan, Error>) -> Value {
+pub fn describe(decision: &Result<Plan, Error>) -> Value {
     let plan = match decision {
         Ok(plan) => plan,
         Err(error) => {
