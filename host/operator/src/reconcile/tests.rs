@@ -127,8 +127,8 @@ async fn a_namespace_that_was_created_again_gets_its_service_account_again() {
     assert!(written(&api_server).contains(&"POST serviceaccounts".to_owned()));
 }
 
-#[test]
-fn a_namespace_is_forgotten_with_its_last_cluster() {
+#[tokio::test]
+async fn a_namespace_is_forgotten_with_its_last_cluster() {
     let operator = operator(&FakeApiServer::new(), &[]);
     let (one, other) = (key(), ClusterKey::new("ns", "other"));
     for cluster in [&one, &other] {
