@@ -31,7 +31,7 @@ use crate::state::Refusal;
 const REVISION: &str = "controller-revision-hash";
 
 /// Why nothing is taken down while the job that configures Patroni runs: it restarts members, one at a time.
-const RESTARTING: &str = "Patroni is being configured, and may restart members";
+pub const RESTARTING: &str = "Patroni is being configured, and may restart members";
 
 /// How the rolling update goes.
 #[derive(Default)]
