@@ -25,7 +25,7 @@ pub enum Outcome {
 }
 
 /// The types of the operator's own conditions; all others are those of plugins.
-pub const OWN: [&str; 6] = [ACTIONS, "Applied", "DatabaseSynced", "Ready", "RolledOut", "Valid"];
+pub const OWN: [&str; 7] = [ACTIONS, "Applied", "DatabaseSynced", "LeaderPlaced", "Ready", "RolledOut", "Valid"];
 
 /// The condition that summarizes the actions of plugins.
 pub const ACTIONS: &str = "ActionsDone";

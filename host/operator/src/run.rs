@@ -23,7 +23,7 @@ use tracing::{debug, info};
 
 use crate::args::{Config, Kubernetes, Namespaces};
 use crate::cache::watch::Watches;
-use crate::cache::{ClusterKey, Store, Watch, api_resource};
+use crate::cache::{ClusterKey, Store, Watch, api_resource, node};
 use crate::context::{Context, Network};
 use crate::execute::patroni;
 use crate::leader::election::Election;
@@ -110,9 +110,12 @@ async fn operate(
     let (sender, settings) = watch::channel(first);
     let context = Arc::new(context(&config, &connection, &shared, settings.clone()));
     let health = Arc::new(health);
+    let nodes =
+        node::follow(shared.client.clone(), shared.store.clone(), shared.changed.clone(), shared.metrics.clone());
     let watches = Watches::new(shared.client, shared.store.clone(), shared.changed.clone(), shared.metrics);
     let wanted = Wanted { namespaces: config.namespaces, own: connection.namespace.clone() };
     let _followers = Tasks(vec![
+        tokio::spawn(nodes),
         tokio::spawn(loader.follow(sender, shared.store.clone(), shared.changed)),
         tokio::spawn(keep_watching(watches, settings, wanted, shared.store, health.clone())),
     ]);

@@ -83,6 +83,8 @@ pub struct Memory {
     pub last_answers: BTreeMap<String, Response>,
     /// Whether the begin of the deletion was published.
     pub deleting: bool,
+    /// The node that the leader has to leave, and since when.
+    pub leaving: Option<(String, Instant)>,
     /// Whether the begin of a rolling update was published, and not yet its end.
     pub rolling: bool,
     /// Pods of another revision that run the template all the same, by uid, with the template's revision.

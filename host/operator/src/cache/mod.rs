@@ -1,6 +1,7 @@
 //! What exists in the API server: every cluster's objects, kept in step by watches.
 
 mod api_resource;
+pub mod node;
 mod store;
 pub mod watch;
 

@@ -163,8 +163,11 @@ impl Summary {
             warnings.extend_from_slice(of_secrets);
             underway.extend(waiting.clone());
         }
-        if let Some(Rolled { underway: rolling, condition, requeue: next, settled: _, may_restart: _ }) = rolled {
-            conditions.extend(condition.clone());
+        if let Some(Rolled { underway: rolling, condition, requeue: next, settled: _, may_restart: _, departed }) =
+            rolled
+        {
+            conditions.extend(condition.iter().chain(&departed.condition).cloned());
+            warnings.extend(departed.warning.clone());
             underway.extend(rolling.clone());
             requeue = requeue.min(*next);
         }

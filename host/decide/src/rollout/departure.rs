@@ -1,0 +1,123 @@
+//! How the leader leaves a node that is drained.
+//!
+//! The budget of the leader blocks its eviction, so that a drain would wait for ever. Replicas are evicted by the drain
+//! itself. So the leadership moves to a replica on a node that stays. If there is none, a replica is moved to such a
+//! node first: its pod is deleted, and scheduled anew. That needs a volume that can follow: a disk of the drained node
+//! cannot, and the member would be gone for as long as the node is.
+//!
+//! Nothing here takes down a second member. One that is down already is no reason to wait: during a drain it may come
+//! back only after the node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::NodeSelector;
+
+use super::node::{Needs, Node, selects};
+use super::{Member, Next, PAUSED, Switchover, is_surplus, last, one_leader};
+use crate::patroni::{Report, candidate};
+
+/// A leader on a node that it has to leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// Why, with the name of the node.
+    pub cause: String,
+    /// The next step; never [`Next::Done`].
+    pub next: Next,
+}
+
+/// The nodes, and where pods and volumes may go.
+pub struct Places<'a> {
+    /// The nodes that are known, by name. One that is not known is taken to stay.
+    pub nodes: &'a BTreeMap<String, Node>,
+    /// What the pods need of a node.
+    pub needs: &'a Needs,
+    /// For each pod, on which nodes its volumes can be; a pod that is not in here has volumes of which that is not
+    /// known.
+    pub volumes: &'a BTreeMap<String, Vec<NodeSelector>>,
+}
+
+impl Places<'_> {
+    /// Why a member leaves its node; `None` if it may stay.
+    pub fn leaves(&self, member: &Member) -> Option<String> {
+        self.needs.leave(self.nodes.get(member.node.as_deref()?)?)
+    }
+
+    /// Why the pod of a member would not be scheduled again; `None` if a node takes it.
+    fn stranded(&self, member: &Member) -> Option<String> {
+        let pod = &member.pod;
+        let Some(volumes) = self.volumes.get(pod) else {
+            return Some(format!("it is not known to which nodes the volume of pod {pod} can move"));
+        };
+        let takes = |node: &&Node| self.needs.accept(node) && volumes.iter().all(|volume| selects(volume, node));
+        let none = self.nodes.values().filter(|node| member.node.as_ref() != Some(&node.name)).find(takes).is_none();
+        none.then(|| format!("no other node takes pod {pod} and its volume"))
+    }
+}
+
+/// How the leader leaves its node; `None` if it may stay or no member is known to lead. `wanted` is the number of
+/// members that the cluster is to have, `report` what the leader's Patroni reports; `None` if it did not answer.
+pub fn departure(wanted: usize, members: &[Member], places: &Places<'_>, report: Option<&Report>) -> Option<Departure> {
+    let leader = one_leader(members).ok()?;
+    let cause = places.leaves(leader)?;
+    let next = next(wanted, members, leader, places, report).unwrap_or_else(Next::Wait);
+    Some(Departure { cause, next })
+}
+
+/// The next step, or why there is none.
+fn next(
+    wanted: usize,
+    members: &[Member],
+    leader: &Member,
+    places: &Places<'_>,
+    report: Option<&Report>,
+) -> Result<Next, String> {
+    if report.is_some_and(|report| report.cluster.pause) {
+        return Err(PAUSED.to_owned());
+    }
+    if members.len() == 1 && wanted == 1 {
+        // Nobody can lead meanwhile, wherever the pod goes.
+        return places.stranded(leader).map_or_else(|| Ok(Next::Replace(leader.pod.clone())), Err);
+    }
+    let report = report.ok_or_else(|| format!("Patroni of pod {} does not answer", leader.pod))?;
+    match report.cluster.leader() {
+        Some(answer) if answer.name == leader.pod => {}
+        Some(answer) => {
+            return Err(format!("pod {} is labelled as leader, and Patroni names {}", leader.pod, answer.name));
+        }
+        None => return Err(format!("pod {} is labelled as leader, and Patroni names none", leader.pod)),
+    }
+    let others = || members.iter().filter(|member| member.pod != leader.pod && !is_surplus(member, wanted));
+    let stays = |member: &&Member| !member.ending && member.node.is_some() && places.leaves(member).is_none();
+    let among: BTreeSet<String> = others().filter(stays).map(|member| member.pod.clone()).collect();
+    let unfit = match candidate(report, Some(&among)) {
+        Ok(to) => return Ok(Next::Switchover(Switchover { from: leader.pod.clone(), to: to.name.clone() })),
+        Err(reason) => reason.to_string(),
+    };
+    let leaving = || others().filter(|member| !member.ending && places.leaves(member).is_some());
+    let Some(replica) = last(leaving().filter(|member| among.is_empty() || is_waited_for(member, report))) else {
+        return Err(unfit);
+    };
+    let cause = places.leaves(replica).unwrap_or_default();
+    if let Some(reason) = unrest(wanted, members).or_else(|| places.stranded(replica)) {
+        return Err(format!("the replica {} has to move as well, as {cause}; {reason}", replica.pod));
+    }
+    Ok(Next::Replace(replica.pod.clone()))
+}
+
+/// Whether it is the synchronous standby, without which no other replica can lead.
+fn is_waited_for(member: &Member, report: &Report) -> bool {
+    let role = |answer: &crate::patroni::Member| answer.role == crate::patroni::Role::SyncStandby;
+    report.synchronous && report.cluster.members.iter().any(|answer| answer.name == member.pod && role(answer))
+}
+
+/// Why no member may be taken down.
+fn unrest(wanted: usize, members: &[Member]) -> Option<String> {
+    if members.len() < wanted {
+        return Some(format!("{} of {wanted} pods exist", members.len()));
+    }
+    let member = members.iter().find(|member| member.ending || !member.ready || member.role.is_none())?;
+    Some(format!("pod {} does not serve", member.pod))
+}
+
+#[cfg(test)]
+mod tests;
