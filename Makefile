@@ -16,7 +16,7 @@ help: ## Show this text
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## Install what this machine lacks
+setup: ## Install missing programs
 	@hack/setup
 
 ##@ Build
@@ -32,7 +32,7 @@ plugins: setup ## dist/plugins/NAME.wasm
 	@cp manifests/pipeline.yaml dist/plugins/pipeline.yaml
 
 .PHONY: guests
-guests: setup ## dist/guests: plugins that misbehave, for the conformance tests
+guests: setup ## dist/guests: faulty plugins, for the conformance tests
 	@cargo build --profile plugin --target wasm32-unknown-unknown --package conformance-guests --examples
 	@cargo xtask components $(TARGET_DIR)/wasm32-unknown-unknown/plugin/examples dist/guests
 
@@ -42,7 +42,7 @@ image: build ## dist/pgloom.tar: the operator's image
 
 ##@ Try
 .PHONY: run
-run: build ## From nothing to a database that answers; KUBECONFIG=… uses your cluster
+run: build ## A local cluster, the operator and a database; KUBECONFIG=… uses your cluster
 	@hack/run
 
 .PHONY: cluster-up

@@ -1,3 +1,3 @@
-//! Nothing: it is here so that the build dependencies count.
+//! An empty build script: without one Cargo ignores the build dependencies.
 
 fn main() {}

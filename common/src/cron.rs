@@ -1,23 +1,26 @@
 //! Schedules of CronJobs, checked as the Kubernetes API server checks them.
 //!
 //! The syntax is that of [robfig/cron](https://pkg.go.dev/github.com/robfig/cron/v3), which Kubernetes uses.
+//!
+//! Why not the crate `croner`: it accepts what Kubernetes refuses (seconds, years, `L`, `W` and `#`), and its
+//! computation of times, which is not needed here, would become part of a plugin.
 
 use std::fmt;
 
 use crate::duration;
 
-/// Why a text is not a schedule.
+/// The reason why a text is not a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// Another number of fields than five.
+    /// The number of fields, which is not five.
     Fields(usize),
-    /// A time zone, which Kubernetes takes from another field of the CronJob.
+    /// The text has a time zone, which Kubernetes takes from the CronJob's `spec.timeZone`.
     Zone,
-    /// A word after `@` that does not exist.
+    /// An unknown keyword after `@`, as in `@often`.
     Word(String),
-    /// `@every` without a duration.
+    /// The text after `@every`, which is not a duration.
     Every(String),
-    /// A part of a field.
+    /// An invalid part of a field.
     Part {
         /// The text.
         part: String,
@@ -65,7 +68,7 @@ const FIELDS: [Field; 5] = [
     Field { name: "day of the week", min: 0, max: 6, names: &DAYS },
 ];
 
-/// Checks a schedule: five fields with lists, ranges, steps and names, or a word such as `@daily`.
+/// Checks a schedule: five fields with lists, ranges, steps and names, or a keyword such as `@daily`.
 ///
 /// # Errors
 /// If the API server would refuse it.

@@ -2,6 +2,12 @@
 
 use std::error::Error;
 
+/// What the API server says of a field that can only be set when the object is created. Its answer has this text alone:
+/// the reason of the cause, `FieldValueInvalid`, is that of every other value that it refuses.
+///
+/// See [`FieldImmutableErrorMsg`](https://pkg.go.dev/k8s.io/apimachinery/pkg/api/validation#pkg-constants).
+pub const FIELD_IMMUTABLE: &str = "field is immutable";
+
 /// The error and its sources in one line, as in `failed to load the plugin: the component does not compile`.
 ///
 /// An error's own text must not repeat its source.

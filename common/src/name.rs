@@ -1,7 +1,7 @@
 //! Names of objects: templates of the operator configuration, and the forms that Kubernetes accepts.
 
 /// Labels of Services and Pods allow 63 characters; the longest suffix that the operator gives a cluster's name is `-repl`.
-pub const MAX_CLUSTER_NAME: usize = 63 - "-repl".len();
+pub const MAX_CLUSTER_NAME: usize = 63 - REPLICA_SUFFIX.len();
 
 /// `{tprkind}` of a Secret's name.
 pub const KIND: &str = "postgresql";
@@ -14,7 +14,8 @@ pub const GROUP: &str = "acid.zalan.do";
 ///
 /// ```
 /// # use pgloom_common::name::secret_name;
-/// let name = secret_name("{username}.{cluster}.credentials.{tprkind}.{tprgroup}", "foo_user", "acid-minimal-cluster", "acid");
+/// let template = "{username}.{cluster}.credentials.{tprkind}.{tprgroup}";
+/// let name = secret_name(template, "foo_user", "acid-minimal-cluster", "acid");
 /// assert_eq!(name, "foo-user.acid-minimal-cluster.credentials.postgresql.acid.zalan.do");
 /// ```
 #[must_use]
@@ -32,10 +33,43 @@ pub fn pdb_name(template: &str, cluster: &str) -> String {
     filled(template, &[("cluster", cluster)])
 }
 
+/// The longest name of a CronJob, in characters: the names of its Jobs have 11 more.
+const MAX_CRON_JOB_NAME: usize = 52;
+
+/// The name of the CronJob of logical backups: `logical_backup_job_prefix` and the cluster's name, cut where it would be
+/// too long for a CronJob, and without hyphens at its end.
+#[must_use]
+pub fn cron_job_name(prefix: &str, cluster: &str) -> String {
+    let mut name = format!("{prefix}{cluster}");
+    if name.len() > MAX_CRON_JOB_NAME {
+        name.truncate(name.floor_char_boundary(MAX_CRON_JOB_NAME));
+        name.truncate(name.trim_end_matches('-').len());
+    }
+    name
+}
+
+/// The name of the disruption budget of pods during a critical operation, as upstream names it.
+#[must_use]
+pub fn critical_operation_pdb_name(cluster: &str) -> String {
+    format!("postgres-{cluster}-critical-op-pdb")
+}
+
+/// What follows the cluster's name in the names of the replicas' Service and pooler.
+pub const REPLICA_SUFFIX: &str = "-repl";
+/// What follows the cluster's name in the name of its pooler; [`REPLICA_SUFFIX`] may follow.
+pub const POOLER_SUFFIX: &str = "-pooler";
+/// What follows a pooler's name in the name of the Secret with its list of users.
+pub const USER_LIST_SUFFIX: &str = "-u";
+
+/// The value of the label `application` of a pooler's objects.
+pub const POOLER_APPLICATION: &str = "db-connection-pooler";
+/// The value of the label `application` of the objects of logical backups.
+pub const BACKUP_APPLICATION: &str = "spilo-logical-backup";
+
 /// A DNS name of a load balancer, lower case. Placeholders: `{cluster}`, `{team}`, `{namespace}`, `{hostedzone}`.
 ///
-/// `cluster` is the object's name for the current templates (`master_dns_name_format`) and the [`internal_name`] for the
-/// legacy ones (`master_legacy_dns_name_format`).
+/// `cluster` is the object's name for the current templates (`master_dns_name_format`) and the [`internal_name`] for
+/// the legacy ones (`master_legacy_dns_name_format`).
 ///
 /// ```
 /// # use pgloom_common::name::dns_name;
@@ -113,8 +147,8 @@ pub fn is_dns1035(text: &str) -> bool {
         && bytes.last() != Some(&b'-')
 }
 
-/// Whether a text is a DNS label (RFC 1123), as names of containers and volumes have to be: at most 63 of `a-z`, `0-9` and
-/// `-`, first and last not a hyphen.
+/// Whether a text is a DNS label (RFC 1123), as names of containers and volumes have to be: at most 63 of `a-z`, `0-9`
+/// and `-`, first and last not a hyphen.
 #[must_use]
 pub fn is_dns1123_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -143,6 +177,20 @@ mod tests {
     fn a_placeholder_in_a_value_is_not_filled_in() {
         assert_eq!(secret_name("{username}.{cluster}", "{cluster}", "x", "t"), "{cluster}.x");
         assert_eq!(secret_name("{unknown}.{cluster", "u", "x", "t"), "{unknown}.{cluster");
+    }
+
+    #[test]
+    fn a_name_is_cut_to_the_longest_of_a_cronjob_and_does_not_end_with_a_hyphen() {
+        let long = "acid-0123456789-0123456789-0123456789-0123456789";
+        for (prefix, cluster, expected) in [
+            ("logical-backup-", "acid-orders", "logical-backup-acid-orders"),
+            ("logical-backup-", long, "logical-backup-acid-0123456789-0123456789-0123456789"),
+            ("logical-backup-x-", &long[..37], "logical-backup-x-acid-0123456789-0123456789-01234567"),
+            ("0123456789-", &"a-".repeat(30), "0123456789-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a"),
+            ("", "acid-orders", "acid-orders"),
+        ] {
+            assert_eq!(cron_job_name(prefix, cluster), expected);
+        }
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! Kubernetes quantities: parsed exactly, compared by value, shown as the user wrote them.
+//!
+//! Why not the crate `kube_quantity`: it brings `rust_decimal` and `nom` into every plugin that reads a quantity.
 
 use std::cmp::Ordering;
 use std::fmt;
 
-/// Digits that count; with more the exact value would not fit while it is computed.
+/// The most significant digits of a quantity. The exact value of a longer one would overflow while it is computed.
 const MAX_DIGITS: usize = 20;
-/// Kubernetes caps what is larger than an `int64` of whole units.
+/// The largest value: Kubernetes limits a quantity to an `int64` of whole units.
 const CAP: i128 = i64::MAX as i128 * NANO;
 const NANO: i128 = 1_000_000_000;
 const NANO_DIGITS: i32 = 9;
 
 /// An amount such as `100m`, `1.5Gi` or `1e9`.
 ///
-/// Two quantities are equal if their values are: `1G`, `1e9` and `1000M` are one amount. The text stays what the user wrote.
+/// Two quantities are equal if their values are: `1G`, `1e9` and `1000M` are one amount. The text stays what the user
+/// wrote.
 #[derive(Clone, Debug)]
 pub struct Quantity {
     text: String,
@@ -20,7 +23,8 @@ pub struct Quantity {
     format: Format,
 }
 
-/// Why a text is no quantity.
+/// The reason why a text is not a quantity, in the syntax of
+/// [`resource.Quantity`](https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     text: String,
@@ -44,7 +48,7 @@ enum Format {
     Exponent,
 }
 
-/// What a number is multiplied with.
+/// The factor that a suffix stands for.
 enum Scale {
     /// 1024 to the power of this.
     Binary(u32),
@@ -53,8 +57,9 @@ enum Scale {
 }
 
 impl Quantity {
-    /// Reads a quantity as the Kubernetes API does: a signed decimal number with one of the suffixes `n u m k M G T P E`,
-    /// `Ki Mi Gi Ti Pi Ei`, or an exponent as in `1e9`. What is finer than a billionth is rounded up.
+    /// Reads a quantity as the Kubernetes API does: a signed decimal number with one of the suffixes
+    /// `n u m k M G T P E`, `Ki Mi Gi Ti Pi Ei`, or an exponent as in `1e9`. What is finer than a billionth is rounded
+    /// up.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let fail = |reason| Error { text: text.to_owned(), reason };
         if text.is_empty() {
@@ -76,7 +81,8 @@ impl Quantity {
         Ok(Self { text: text.to_owned(), nano: if negative { -magnitude } else { magnitude }, format })
     }
 
-    /// This many whole units, as in bytes or cores, in the largest binary suffix that shows them exactly.
+    /// A quantity of `units` bytes or cores, written with the largest binary suffix that is exact: 1073741824 gives
+    /// `1Gi`.
     #[must_use]
     pub fn binary(units: i64) -> Self {
         Self::of(i128::from(units) * NANO, Format::Binary)
@@ -100,19 +106,20 @@ impl Quantity {
         round_up(self.nano, NANO)
     }
 
-    /// Whether it is nothing.
+    /// Whether the value is zero.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         self.nano == 0
     }
 
-    /// Whether it is less than nothing.
+    /// Whether the value is below zero.
     #[must_use]
     pub fn is_negative(&self) -> bool {
         self.nano < 0
     }
 
-    /// The text that the Kubernetes API stores for it: `1024Mi` becomes `1Gi`, `1000m` becomes `1`, `0.7Gi` becomes `751619276800m`.
+    /// The text that the Kubernetes API stores: `1024Mi` becomes `1Gi`, `1000m` becomes `1`, `0.7Gi` becomes
+    /// `751619276800m`.
     #[must_use]
     pub fn canonical(&self) -> String {
         if self.nano == 0 {
@@ -174,7 +181,7 @@ fn exponent(suffix: &str) -> Result<(Scale, Format), Reason> {
     Ok((Scale::Decimal(exponent), Format::Exponent))
 }
 
-/// The value in billionths, rounded up; nothing if there are too many digits.
+/// The value in billionths, rounded up; `None` if there are too many digits.
 fn magnitude(whole: &str, fraction: &str, scale: &Scale) -> Option<i128> {
     let fraction = fraction.trim_end_matches('0');
     let digits = format!("{whole}{fraction}");

@@ -8,7 +8,7 @@ use std::fmt;
 /// See [identifiers](https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS).
 pub const MAX_IDENTIFIER: usize = 63;
 
-/// A role attribute that is granted by a word and denied by the same word after `NO`.
+/// A role attribute. A keyword grants it, and the keyword with the prefix `NO` denies it.
 ///
 /// See [`CREATE ROLE`](https://www.postgresql.org/docs/current/sql-createrole.html).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,7 +30,7 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    /// All attributes, in the order of their words.
+    /// All attributes, in the order of their keywords.
     pub const ALL: [Self; 7] = [
         Self::BypassRls,
         Self::CreateDb,
@@ -70,14 +70,14 @@ impl Attribute {
     }
 }
 
-/// Why attributes cannot be used. The messages are the Zalando operator's.
+/// The reason why attributes cannot be used. The messages are the Zalando operator's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The text is not a word.
+    /// The keyword has other characters than letters and digits.
     NotAlphanumeric(String),
-    /// There is no such attribute.
+    /// There is no attribute of this keyword.
     Unknown(String),
-    /// An attribute is granted and denied.
+    /// An attribute is both granted and denied.
     Conflict(&'static str),
 }
 
@@ -93,15 +93,16 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The attributes that a role is given. Attributes that are not in here are left to the database.
+/// The attributes of a role. An attribute that is absent is neither granted nor denied: the database keeps its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Attributes(BTreeMap<Attribute, bool>);
 
 impl Attributes {
-    /// Parses the words of a manifest, in any case. A role may log in unless `nologin` is given.
+    /// Parses the keywords of `spec.users`, in any case. A role may log in unless `nologin` is given. See
+    /// [manifest roles](https://postgres-operator.readthedocs.io/en/latest/user/#manifest-roles).
     ///
     /// # Errors
-    /// For a word that is not an attribute, and for a word together with its opposite.
+    /// If a keyword is unknown, or is given together with its opposite.
     pub fn parse<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> Result<Self, Error> {
         let mut attributes = BTreeMap::new();
         let mut conflict = None;
@@ -128,7 +129,7 @@ impl Attributes {
         Ok(Self(attributes))
     }
 
-    /// Exactly these, all granted.
+    /// Exactly these attributes, all granted.
     #[must_use]
     pub fn of(attributes: &[Attribute]) -> Self {
         Self(attributes.iter().map(|one| (*one, true)).collect())
@@ -165,8 +166,8 @@ fn is_word(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Whether a text may be the name of a role in a manifest: parts joined by dots, each of `a-z`, `0-9`, `-` and `_`, with a
-/// letter or digit first and last.
+/// Whether a text may be the name of a role in a manifest: parts joined by dots, each of `a-z`, `0-9`, `-` and `_`,
+/// with a letter or digit first and last.
 #[must_use]
 pub fn is_username(text: &str) -> bool {
     let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -178,8 +179,8 @@ pub fn is_username(text: &str) -> bool {
     })
 }
 
-/// Whether a text may be the name of a database or a schema in a manifest: a letter or underscore, then letters, digits and
-/// underscores.
+/// Whether a text may be the name of a database or a schema in a manifest: a letter or underscore, then letters, digits
+/// and underscores.
 #[must_use]
 pub fn is_identifier(text: &str) -> bool {
     let bytes = text.as_bytes();

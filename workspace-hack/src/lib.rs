@@ -1,1 +1,1 @@
-//! Nothing: only the features of its dependencies matter.
+//! An empty crate: it unifies the features of its dependencies, see `Cargo.toml`.

@@ -1,4 +1,4 @@
-//! Development tasks that are more than a shell line: `cargo xtask --help`.
+//! Development tasks: `cargo xtask --help`.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Build components from core modules: `plugin_NAME.wasm` or `guest_NAME.wasm` of a folder becomes `NAME.wasm` in another.
+    /// Build components from core modules: `plugin_NAME.wasm` or `guest_NAME.wasm` of a folder becomes `NAME.wasm` in
+    /// another.
     Components {
         /// The folder with the core modules, as cargo writes them.
         from: PathBuf,

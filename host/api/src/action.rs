@@ -66,18 +66,18 @@ impl fmt::Display for ActionKind {
     }
 }
 
-/// How far a requested action has come.
+/// The phase of a requested action.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActionPhase {
-    /// It waits for something else.
+    /// The action waits for something else.
     #[default]
     Pending,
-    /// It is being done.
+    /// The action is in progress.
     Running,
-    /// It is done.
+    /// The action is done.
     Done,
-    /// It failed and is tried again.
+    /// The action failed and is retried.
     Failed,
     /// The host does not execute it, or the pipeline does not grant it to the step.
     Refused,

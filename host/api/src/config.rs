@@ -21,45 +21,46 @@ pub use table::KEYS;
 
 use crate::field::member;
 use crate::finding::Finding;
+use crate::postgresql::API_VERSION;
 use crate::suggest::instead;
 use crate::validate::Rules;
 use crate::validate::window::MaintenanceWindow;
 
 /// The operator configuration: every key with its value, defaults filled in.
 ///
-/// In JSON a value is what its [`ValueType`] says: a flag, a number, a text (durations and amounts too), a list or a map; an
-/// optional number that is not given is null.
+/// In JSON a value is what its [`ValueType`] says: a flag, a number, a text (durations and amounts too), a list or a
+/// map; an optional number that is not given is null.
 #[derive(Clone, PartialEq)]
 pub struct Config {
     values: Value,
 }
 
-/// A configuration that was read, and what its author should know.
+/// A configuration that was read, and the warnings about it.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Unknown keys, keys that are not honoured.
+    /// A warning for each unknown key and for each key that pgloom ignores.
     pub warnings: Vec<Finding>,
 }
 
-/// Amounts that are nothing where an OperatorConfiguration leaves them out, while a ConfigMap has a default for them: the
-/// Zalando operator's own object leaves them out, and a limit that is raised restarts the members that are taken over.
+/// Quantities without a default in an OperatorConfiguration, although a ConfigMap has a default for them. The Zalando
+/// operator's own OperatorConfiguration leaves them out, and a limit that is raised would restart adopted members.
 const NONE_IN_OBJECTS: [&str; 2] = ["min_cpu_limit", "min_memory_limit"];
 
-/// Which namespaces' clusters are looked after.
+/// The namespaces that are watched, by `watched_namespace`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Watched {
-    /// That of the operator.
+    /// The namespace of the operator.
     Own,
-    /// These.
+    /// These namespaces.
     These(BTreeSet<String>),
-    /// All.
+    /// All namespaces.
     All,
 }
 
 impl Config {
-    /// What holds if nothing is configured.
+    /// The configuration in which every key has its default.
     #[must_use]
     pub fn defaults() -> Self {
         static DEFAULTS: OnceLock<Config> = OnceLock::new();
@@ -72,11 +73,11 @@ impl Config {
             .clone()
     }
 
-    /// Reads a ConfigMap or an OperatorConfiguration and names all that is wrong with it.
+    /// Reads a ConfigMap or an OperatorConfiguration. An error holds every problem, not only the first.
     pub fn read(document: &Value) -> Result<Loaded, Vec<Finding>> {
         match (document["apiVersion"].as_str(), document["kind"].as_str()) {
             (Some("v1"), Some("ConfigMap")) => Self::from_config_map(document),
-            (Some("acid.zalan.do/v1"), Some(KIND)) => Self::from_object(document),
+            (Some(API_VERSION), Some(KIND)) => Self::from_object(document),
             _ => {
                 Err(vec![Finding::error("is no operator configuration").at("kind").remedy(
                     "give a ConfigMap (apiVersion v1) or an OperatorConfiguration (apiVersion acid.zalan.do/v1)",
@@ -85,7 +86,7 @@ impl Config {
         }
     }
 
-    /// Reads a ConfigMap: an empty value is that of nothing, an absent key has its default.
+    /// Reads a ConfigMap: an empty string means no value, an absent key has its default.
     fn from_config_map(document: &Value) -> Result<Loaded, Vec<Finding>> {
         let mut reading = Reading::default();
         for (name, value) in document["data"].as_object().into_iter().flatten() {
@@ -127,63 +128,66 @@ impl Config {
         reading.finish()
     }
 
-    /// All values as one flat object. Credentials are in it: seal it before it goes anywhere.
+    /// All values as one flat object. It holds credentials: replace them with [`crate::placeholder`] before plugins see
+    /// it.
     #[must_use]
     pub fn values(&self) -> &Value {
         &self.values
     }
 
-    /// A switch.
+    /// The value of a boolean key.
     #[must_use]
     pub fn flag(&self, key: &str) -> bool {
         self.value(key).as_bool().unwrap_or_default()
     }
 
-    /// A number; nothing if none is given.
+    /// The value of an integer key; `None` if it is not set.
     #[must_use]
     pub fn integer(&self, key: &str) -> Option<i64> {
         self.value(key).as_i64()
     }
 
-    /// A text; empty if none is given.
+    /// The value of a string key; empty if it is not set.
     #[must_use]
     pub fn text(&self, key: &str) -> &str {
         self.value(key).as_str().unwrap_or_default()
     }
 
-    /// A list of texts.
+    /// The value of a list key.
     #[must_use]
     pub fn list(&self, key: &str) -> Vec<&str> {
         self.value(key).as_array().into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
-    /// Texts by name.
+    /// The value of a map key.
     #[must_use]
     pub fn map(&self, key: &str) -> BTreeMap<&str, &str> {
         let fields = self.value(key).as_object().into_iter().flatten();
         fields.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect()
     }
 
-    /// A duration.
+    /// The value of a duration key.
     #[must_use]
     pub fn duration(&self, key: &str) -> Duration {
         duration::parse(self.text(key)).unwrap_or_default()
     }
 
-    /// The name of an object and its namespace, `own` where none is given; nothing if the key is empty.
+    /// The namespace and the name of the object that a key refers to; the namespace is `own` if the value has none.
+    /// `None` if the key is empty.
     #[must_use]
     pub fn reference(&self, key: &str, own: &str) -> Option<(String, String)> {
         grammar::reference(self.text(key))
             .map(|(namespace, name)| (namespace.unwrap_or(own).to_owned(), name.to_owned()))
     }
 
-    /// `watched_namespace`.
+    /// The namespaces of `watched_namespace`.
     #[must_use]
     pub fn watched(&self) -> Watched {
         watched(self.text("watched_namespace"))
     }
 
-    /// `maintenance_windows`; nothing while `enable_maintenance_windows` is off. `of_manifest` come before them.
+    /// The maintenance windows of a cluster: `of_manifest`, or if that is empty `maintenance_windows`. Empty while
+    /// `enable_maintenance_windows` is false.
     #[must_use]
     pub fn maintenance_windows(&self, of_manifest: &[MaintenanceWindow]) -> Vec<MaintenanceWindow> {
         if !self.flag("enable_maintenance_windows") {
@@ -192,24 +196,25 @@ impl Config {
         if !of_manifest.is_empty() {
             return of_manifest.to_vec();
         }
-        // What cannot be read was refused when the configuration was.
+        // A window that cannot be parsed was refused when the configuration was read.
         self.list("maintenance_windows").into_iter().filter_map(|text| MaintenanceWindow::parse(text).ok()).collect()
     }
 
-    /// The rules for manifests. What depends on the cluster, not on the configuration, stays as by default.
+    /// The rules for manifests.
     #[must_use]
     pub fn rules(&self) -> Rules {
-        let roles_elsewhere = self.flag("enable_teams_api")
-            || !self.text("infrastructure_roles_secret_name").is_empty()
-            || self.value("infrastructure_roles_secrets").as_array().is_some_and(|sources| !sources.is_empty());
         Rules {
             team_prefix: self.flag("enable_team_id_clustername_prefix"),
             maintenance_windows: self.flag("enable_maintenance_windows"),
-            super_username: self.text("super_username").to_owned(),
-            replication_username: self.text("replication_username").to_owned(),
-            protected_roles: self.list("protected_role_names").into_iter().map(str::to_owned).collect(),
-            other_roles: (!roles_elsewhere).then(BTreeSet::new),
         }
+    }
+
+    /// Whether roles come from a teams API or from Secrets of infrastructure roles, which may not have been read.
+    #[must_use]
+    pub fn has_external_roles(&self) -> bool {
+        self.flag("enable_teams_api")
+            || !self.text("infrastructure_roles_secret_name").is_empty()
+            || self.value("infrastructure_roles_secrets").as_array().is_some_and(|sources| !sources.is_empty())
     }
 
     fn value(&self, key: &str) -> &Value {
@@ -219,7 +224,7 @@ impl Config {
 }
 
 impl fmt::Debug for Config {
-    /// What differs from the defaults, credentials hidden.
+    /// Shows the keys that differ from their defaults, without credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let defaults = Self::defaults();
         let mut map = f.debug_map();
@@ -234,7 +239,7 @@ impl fmt::Debug for Config {
     }
 }
 
-/// The namespaces that a text names: `*`, a list with commas, or nothing.
+/// Parses `watched_namespace`: `*`, namespaces separated by commas, or an empty string.
 fn watched(text: &str) -> Watched {
     let names: BTreeSet<_> =
         text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
@@ -255,7 +260,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// The key of that name, of today or of an older release.
+    /// The key with that current or older name.
     fn known(&mut self, name: &str, path: &str) -> Option<&'static Key> {
         let key = KEYS.iter().find(|key| key.name == name || key.was == Some(name));
         if key.is_none() {

@@ -6,13 +6,13 @@ use kube_core::CustomResourceExt;
 use crate::pipeline::Pipeline;
 use crate::{config, postgresql, schema};
 
-/// Why a definition could not be made or written.
+/// The reason why a definition could not be built or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A schema has a form that a definition cannot carry.
+    /// A schema cannot be part of a CustomResourceDefinition.
     #[error("failed to make the definition of {0}")]
     Make(&'static str, #[source] serde_json::Error),
-    /// YAML cannot say it.
+    /// A definition cannot be written as YAML.
     #[error("failed to write the definitions as YAML")]
     Write(#[source] serde_yaml_ng::Error),
 }
@@ -37,7 +37,8 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
-    /// Fields below `path` whose description says too little. Kubernetes' own types point to where they are explained.
+    /// The fields below `path` whose description is incomplete. The types of Kubernetes only refer to
+    /// `kubectl explain`.
     fn unexplained(schema: &Value, path: &str, found: &mut Vec<String>) {
         let required = |name: &str| schema["required"].as_array().is_some_and(|list| list.iter().any(|it| it == name));
         for (name, field) in schema["properties"].as_object().into_iter().flatten() {

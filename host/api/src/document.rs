@@ -1,8 +1,8 @@
-//! Files of one or more documents, YAML or JSON, read into JSON values.
+//! Reads files of one or more YAML or JSON documents into JSON values.
 //!
-//! A reader of its own, because the way over `serde_yaml_ng::Value` loses what Kubernetes refuses: the conversion to JSON
-//! turns a key such as `1` into a text and `.nan` into null, and both happen after the place in the file is lost. A visitor
-//! sees each key and value while the reader still knows line and column. Unknown fields are the schema's matter.
+//! Why not `serde_yaml_ng::Value`: its conversion to JSON hides what Kubernetes refuses. A key such as `1` becomes a
+//! string and `.nan` becomes null, and at that time line and column are no longer known. A visitor gets each key and
+//! value while the parser still knows line and column. Unknown fields are checked by the schema.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Deeper nesting is refused: it is not a configuration, but an attack on the reader.
+/// The deepest nesting that is accepted. No configuration is nested more deeply; such a file would overflow the stack.
 const MAX_DEPTH: usize = 96;
-/// More values are refused: a file that grows so large by its aliases is an attack, too.
+/// The most values that are accepted. Aliases can make a small file grow beyond the memory.
 const MAX_NODES: usize = 1_000_000;
 
-/// Why a text cannot be read.
+/// The reason why a text cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not YAML, or not YAML that Kubernetes accepts.
@@ -26,7 +26,7 @@ pub enum Error {
         /// The reason.
         message: String,
     },
-    /// There are only comments, or nothing.
+    /// The text has no document, or only comments.
     #[error("there is no document; give at least one object")]
     Empty,
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// The path of a member: `spec` and `volume` give `spec.volume`, a name with other characters gives `spec.users["a.b"]`.
+/// The path of a member: `spec` and `volume` give `spec.volume`, a name with other characters gives
+/// `spec.users["a.b"]`.
 #[must_use]
 pub fn member(path: &str, name: &str) -> String {
     let plain =
@@ -20,7 +21,8 @@ pub fn entry(path: &str, index: usize) -> String {
     format!("{path}[{index}]")
 }
 
-/// A path as a linked list, which a recursive walk builds without allocating. It becomes text only for a finding.
+/// A path as a linked list, which a recursive walk builds without allocating. It is converted to text only for a
+/// finding.
 #[derive(Clone, Copy, Debug)]
 pub enum Place<'a> {
     /// Where the walk began.

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// For information only.
+    /// Information, no problem.
     Info,
-    /// A part is not done as written; the rest goes on.
+    /// A part of the document has no effect as written; the rest is applied.
     Warning,
-    /// The document cannot be used; what runs stays as it is.
+    /// The document is refused; the running cluster is not changed.
     Error,
 }
 
@@ -42,7 +42,7 @@ pub struct ObjectRef {
     pub name: String,
 }
 
-/// One thing that is wrong with a document, an object or the state of a cluster. It never holds a credential.
+/// One problem of a document, of an object or of the state of a cluster. It never contains a credential.
 ///
 /// ```
 /// # use pgloom_api::Finding;
@@ -51,7 +51,7 @@ pub struct ObjectRef {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Finding {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
     /// The pipeline step that reports it; `None` for the host itself.
     pub step: Option<String>,
@@ -59,9 +59,9 @@ pub struct Finding {
     pub object: Option<ObjectRef>,
     /// The field, as in `spec.sidecars[0].image`; `None` for the document as a whole.
     pub path: Option<String>,
-    /// The reason, lower case, no full stop.
+    /// The problem: lower case, without a full stop.
     pub message: String,
-    /// What the user can do.
+    /// What the user can do about it: lower case, without a full stop.
     pub remedy: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The resource types: postgresql, OperatorConfiguration, Pipeline, and the findings that a check of them gives.
+//! The resource types postgresql, OperatorConfiguration and Pipeline, their validation, and its findings.
 
 pub mod action;
 pub mod config;
@@ -10,7 +10,7 @@ pub mod pipeline;
 pub mod placeholder;
 pub mod postgresql;
 mod schema;
-mod suggest;
+pub mod suggest;
 pub mod validate;
 
 pub use action::{ActionKind, ActionPhase};

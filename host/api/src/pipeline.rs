@@ -1,7 +1,7 @@
 //! The Pipeline document: which plugins run, in which order, and what each may do.
 //!
-//! [`Pipeline`] is the document as it is typed, a file and a Kubernetes object alike; [`Document`] is what the engine needs:
-//! units parsed, names checked, defaults filled in.
+//! [`Pipeline`] is the document as its author writes it, in a file or as a Kubernetes object; [`Document`] is what the
+//! engine needs: units parsed, names checked, defaults filled in.
 
 mod document;
 mod spec;

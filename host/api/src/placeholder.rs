@@ -1,6 +1,6 @@
 //! Placeholders for credentials: plugins see them, and the host replaces them by the credentials.
 //!
-//! A placeholder names the credential's origin, as in `pgloom-sealed:config:scalyr_api_key`. A plugin copies the whole
+//! A placeholder names the credential's origin, as in `pgloom-placeholder:config:scalyr_api_key`. A plugin copies the whole
 //! text; the host, which keeps the [`Credentials`], fills it in before it applies the object. Nothing is encrypted.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::finding::Finding;
 use crate::postgresql::credential_fields;
 
 /// The prefix of every placeholder.
-pub const PREFIX: &str = "pgloom-sealed:";
+pub const PREFIX: &str = "pgloom-placeholder:";
 
 /// Credentials by their placeholders. The credentials are not in the debug output.
 #[derive(Clone, Default, PartialEq)]
@@ -26,7 +26,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Why an object cannot be filled in.
+/// The reason why an object cannot be filled in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// There is no such credential.
@@ -97,7 +97,7 @@ fn fill_at(value: &mut Value, place: &Place<'_>, credentials: &Credentials) -> R
     }
 }
 
-/// What to report about a placeholder that a user has written.
+/// The finding about a placeholder that a user has written.
 #[must_use]
 pub fn forgery() -> Finding {
     Finding::error(format!("{PREFIX} is reserved for the operator's placeholders of credentials"))
@@ -127,8 +127,8 @@ fn check_at(value: &Value, place: &Place<'_>, credentials: &Credentials) -> Resu
 
 /// The first field, name or text, that holds a placeholder.
 ///
-/// Every object that a user can write has to be checked: by writing a placeholder, a user could make the operator fill in a
-/// credential that the user must not see.
+/// Every object that a user can write has to be checked: by writing a placeholder, a user could make the operator fill
+/// in a credential that the user must not see.
 #[must_use]
 pub fn forged(value: &Value) -> Option<String> {
     forged_at(value, &Place::Start(""))
@@ -187,7 +187,7 @@ mod tests {
         let (shown, mut credentials) = take_from_manifest(&manifest);
         assert_eq!(
             shown["spec"]["clone"]["s3_secret_access_key"],
-            "pgloom-sealed:manifest:/spec/clone/s3_secret_access_key"
+            "pgloom-placeholder:manifest:/spec/clone/s3_secret_access_key"
         );
         assert_eq!(shown["spec"]["clone"]["cluster"], "a");
 
@@ -195,7 +195,7 @@ mod tests {
         let (shown_config, more) = take_from_config(&config);
         assert_eq!(
             shown_config,
-            json!({"logical_backup_s3_secret_access_key": "pgloom-sealed:config:logical_backup_s3_secret_access_key", "scalyr_api_key": "", "docker_image": "x"})
+            json!({"logical_backup_s3_secret_access_key": "pgloom-placeholder:config:logical_backup_s3_secret_access_key", "scalyr_api_key": "", "docker_image": "x"})
         );
         credentials.extend(more);
 
@@ -214,13 +214,14 @@ mod tests {
     #[test]
     fn a_credential_is_never_printed() {
         let (_, credentials) = take_from_config(&json!({"scalyr_api_key": "hunter2"}));
-        assert_eq!(format!("{credentials:?}"), r#"{"pgloom-sealed:config:scalyr_api_key"}"#);
+        assert_eq!(format!("{credentials:?}"), r#"{"pgloom-placeholder:config:scalyr_api_key"}"#);
     }
 
     #[test]
     fn a_check_gives_the_error_that_filling_in_would_give() {
         let (shown, credentials) = take_from_config(&json!({"scalyr_api_key": "hunter2"}));
-        let objects = [shown, json!({"a": ["pgloom-sealed:config:nothing"]}), json!({"a": "x pgloom-sealed:config:b"})];
+        let objects =
+            [shown, json!({"a": ["pgloom-placeholder:config:nothing"]}), json!({"a": "x pgloom-placeholder:config:b"})];
         let results = objects.map(|object| (check(&object, &credentials), fill(&mut object.clone(), &credentials)));
         assert!(results[0].0.is_ok() && results[1].0.is_err() && results[2].0.is_err());
         for (checked, filled) in results {
@@ -231,25 +232,25 @@ mod tests {
     #[test]
     fn a_placeholder_without_a_credential_or_inside_a_text_is_refused() {
         let credentials = Credentials::default();
-        let mut object = json!({"a": [{"b.c": "pgloom-sealed:config:nothing"}]});
+        let mut object = json!({"a": [{"b.c": "pgloom-placeholder:config:nothing"}]});
         let error = fill(&mut object, &credentials).unwrap_err();
         assert_eq!(
             error.to_string(),
-            r#"a[0]["b.c"] holds the placeholder "pgloom-sealed:config:nothing", and there is no such credential"#
+            r#"a[0]["b.c"] holds the placeholder "pgloom-placeholder:config:nothing", and there is no such credential"#
         );
-        let mut object = json!({"a": "key=pgloom-sealed:config:scalyr_api_key"});
+        let mut object = json!({"a": "key=pgloom-placeholder:config:scalyr_api_key"});
         assert_eq!(fill(&mut object, &credentials), Err(Error::Inside { path: "a".to_owned() }));
     }
 
     #[test]
     fn a_forged_placeholder_is_found_in_texts_and_in_names() {
         assert_eq!(
-            forged(&json!({"spec": {"env": [{"value": "pgloom-sealed:config:scalyr_api_key"}]}})),
+            forged(&json!({"spec": {"env": [{"value": "pgloom-placeholder:config:scalyr_api_key"}]}})),
             Some("spec.env[0].value".to_owned())
         );
         assert_eq!(
-            forged(&json!({"labels": {"pgloom-sealed:x": ""}})),
-            Some(r#"labels["pgloom-sealed:x"]"#.to_owned())
+            forged(&json!({"labels": {"pgloom-placeholder:x": ""}})),
+            Some(r#"labels["pgloom-placeholder:x"]"#.to_owned())
         );
         assert_eq!(forged(&json!({"spec": {"teamId": "acid", "n": 1, "list": [null, true]}})), None);
     }

@@ -37,10 +37,10 @@ pub use tls::{Authority, Tls};
 
 use crate::schema;
 
-/// `apiVersion` of the object.
+/// The `apiVersion` of the object.
 pub const API_VERSION: &str = "acid.zalan.do/v1";
 /// `kind` of the object; the API's only kind in lower case.
-pub const KIND: &str = "postgresql";
+pub use pgloom_common::name::KIND;
 
 /// The definition of `postgresqls.acid.zalan.do`.
 pub fn definition() -> Result<CustomResourceDefinition, serde_json::Error> {
@@ -65,7 +65,7 @@ pub fn definition() -> Result<CustomResourceDefinition, serde_json::Error> {
     serde_json::from_value(value)
 }
 
-/// The one null that means something: a user without options.
+/// Keeps null as a value of `spec.users`: a user without options. No other null has a meaning.
 fn keep_null_users(spec: &mut Value) {
     if let Some(flags) = spec.pointer_mut("/properties/users/additionalProperties") {
         flags["nullable"] = json!(true);

@@ -1,4 +1,5 @@
-//! Schemas as the Kubernetes API wants them, and documents checked against them as the API server would.
+//! Schemas in the form of a CustomResourceDefinition, and the check of documents against them, as the API server does
+//! it.
 
 mod check;
 mod finish;

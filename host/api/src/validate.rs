@@ -1,7 +1,7 @@
-//! A manifest checked against the rules of the host: its schema, its identity, its roles and databases, its aliases.
+//! Checks a manifest against the rules of the host: schema, identity, roles and databases, aliases.
 //!
-//! What a feature requires of its own fields is a rule of the feature's plugin. Every finding is reported, not only the
-//! first. Behind this door code reads a [`Validated`] manifest, never the raw one.
+//! What a feature requires of its fields is a rule of the feature's plugin. Every finding is reported, not only the
+//! first. All later code reads a [`Validated`] manifest, never the raw one.
 
 mod alias;
 mod database;
@@ -24,10 +24,10 @@ use crate::postgresql::{API_VERSION, Authority, KIND, PostgresqlSpec, PreparedDa
 use crate::schema::{self, Fault, Rule};
 use window::MaintenanceWindow;
 
-/// The namespace of a manifest that names none, as with kubectl.
+/// The namespace of a manifest without one, as with kubectl.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// A manifest that keeps every rule of the host. Only [`validate`] makes one.
+/// A manifest that obeys every rule of the host. Only [`validate`] creates one.
 #[derive(Clone)]
 pub struct Validated {
     cluster: Cluster,
@@ -35,7 +35,7 @@ pub struct Validated {
     warnings: Vec<Finding>,
 }
 
-/// What the host itself reads of a manifest. Plugins read the object.
+/// The fields of a manifest that the host reads. Plugins read the object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
     /// `metadata.name`.
@@ -63,14 +63,14 @@ pub struct Cluster {
 }
 
 impl Validated {
-    /// What the host reads.
+    /// The fields that the host reads.
     #[must_use]
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
     }
 
-    /// The object for plugins: `apiVersion`, `kind`, `metadata` (name, namespace, uid, labels, annotations) and `spec` as
-    /// written, without nulls. It holds credentials: [`crate::placeholder`] takes them out.
+    /// The object for plugins: `apiVersion`, `kind`, `metadata` (name, namespace, uid, labels, annotations) and `spec`
+    /// as written, without nulls. It holds credentials: [`crate::placeholder`] takes them out.
     #[must_use]
     pub fn object(&self) -> &Value {
         &self.object
@@ -117,7 +117,7 @@ pub fn validate(object: &Value, rules: &Rules) -> Result<Validated, Vec<Finding>
     let maintenance_windows = windows(&spec, rules, &mut findings);
     let users = database::users(&spec, &mut findings);
     let prepared_databases = database::prepared(&spec, &name, &mut findings);
-    database::check_databases(&spec, &users, &prepared_databases, rules, &mut findings);
+    database::check_databases(&spec, &mut findings);
     if findings.iter().any(Finding::is_error) {
         return Err(findings);
     }
@@ -158,7 +158,7 @@ fn kind_findings(object: &Value) -> Vec<Finding> {
     findings
 }
 
-/// Checks against the schema. Forms that [`windows`] and [`database`] explain better are left to these.
+/// Checks against the schema, without the patterns that [`windows`] and [`database`] check with better messages.
 fn structure(object: &mut Value) -> Vec<Finding> {
     let faults = schema::check(object_schema(), object, "");
     let mut findings: Vec<_> =
@@ -195,7 +195,7 @@ fn windows(spec: &Value, rules: &Rules, findings: &mut Vec<Finding>) -> Vec<Main
     windows
 }
 
-/// Leaves in the object only what plugins see, so that nothing else can change their answer.
+/// Removes from the object what plugins do not see, so that it cannot change their responses.
 fn keep_what_plugins_see(object: &mut Value, spec: &PostgresqlSpec) {
     let mut metadata = Map::new();
     for key in ["name", "namespace", "uid", "labels", "annotations"] {
@@ -233,7 +233,7 @@ fn texts(value: &Value) -> BTreeMap<String, String> {
     fields.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
-/// The members of a map; nothing if it is no map.
+/// The members of a map; empty if the value is not a map.
 fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }

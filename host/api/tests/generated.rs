@@ -1,6 +1,6 @@
-//! What is generated and committed is what the types say. `UPDATE=1` rewrites it.
+//! The committed CRDs and goldens equal what the types generate. `UPDATE=1` rewrites them.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on says so")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::path::PathBuf;
 

@@ -1,18 +1,20 @@
 //! The schema and the rules of the `postgresql` definition, as a real API server applies them to the bad manifests.
 //!
-//! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster to run against; without it nothing is tested, and that is said.
-//! What the server says is in `golden/validate/server.txt`; `UPDATE=1` rewrites it.
+//! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster to run against; without it each test prints that it is
+//! skipped. The server's messages are in `golden/validate/server.txt`; `UPDATE=1` rewrites them.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on says so")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kube::api::{DynamicObject, Patch, PatchParams};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Discovery};
 use pgloom_api::crd;
 use pgloom_api::validate::{Rules, validate};
+use pgloom_common::error::FIELD_IMMUTABLE;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -41,7 +43,7 @@ impl Server {
         Some(Self { runtime, client })
     }
 
-    /// What the server says to a manifest, without keeping it: nothing if it takes it.
+    /// The server's errors about a manifest, by a dry run; empty if it accepts the manifest.
     fn says(&self, manifest: &Value) -> Vec<String> {
         let text = |field: &str| manifest[field].as_str().unwrap_or_default();
         let path = match text("kind") {
@@ -80,7 +82,7 @@ async fn install(client: &Client) {
     for _ in 0..100 {
         let discovery = Discovery::new(client.clone()).filter(&["acid.zalan.do", "pgloom.dev"]).run().await;
         if discovery.is_ok_and(|found| found.groups().count() == 2) {
-            // Served is not yet validated by the newest schema: give the server the moment it takes.
+            // The server takes a moment until it validates by a new definition.
             tokio::time::sleep(Duration::from_secs(2)).await;
             return;
         }
@@ -112,31 +114,20 @@ fn yaml(path: &Path) -> Value {
     serde_json::to_value(value).unwrap()
 }
 
-/// The minimal manifest with changes, a null removing.
-fn merge(into: &mut Value, changes: &Value) {
-    for (key, change) in changes.as_object().unwrap() {
-        match change {
-            Value::Null => drop(into.as_object_mut().unwrap().remove(key)),
-            Value::Object(_) if into[key].is_object() => merge(&mut into[key], change),
-            other => into[key] = other.clone(),
-        }
-    }
-}
-
 #[test]
 fn the_api_server_refuses_what_its_schema_and_rules_can_tell() {
     let Some(server) = Server::of_the_environment() else { return };
     let features = repository("tests/golden/bad");
-    // What the pipeline answers to the cases of features; the tests of tests/golden keep it true.
+    // The pipeline's findings about the cases of features; tests/golden keeps them up to date.
     let refused = yaml(&features.join("feature-messages.yaml"));
     let host = cases(&golden("cases.yaml")).into_iter().map(|case| (case, false));
     let of_features = cases(&features.join("features.yaml")).into_iter().map(|case| (case, true));
     let mut said = String::new();
     for ((name, changes), of_feature) in host.chain(of_features) {
         let mut manifest = yaml(&golden("minimal.yaml"));
-        merge(&mut manifest, &changes);
+        json_patch::merge(&mut manifest, &changes);
         let answers = server.says(&manifest);
-        // Whatever pgloom uses, though with a warning, the server has to accept as well.
+        // A manifest that pgloom accepts, also with a warning, has to be accepted by the server, too.
         let is_refused = validate(&manifest, &Rules::default()).is_err() || of_feature && refused[&name].is_array();
         assert!(is_refused || answers.is_empty(), "{name}: {answers:?}");
         let answers = if answers.is_empty() { vec!["(taken: the operator reports)".to_owned()] } else { answers };
@@ -181,4 +172,35 @@ fn the_api_server_knows_a_null_user_and_keeps_what_it_was_given() {
     let stored = server.runtime.block_on(server.client.request::<Value>(http_post(path, &manifest))).unwrap();
     assert_eq!(stored["spec"], manifest["spec"]);
     assert!(manifest["spec"]["users"].as_object().unwrap()["foo_user"].is_null());
+}
+
+/// The operator replaces an object of which a field cannot be changed. It knows such a refusal by its text, because the
+/// structured part of the answer is the same for every invalid value.
+#[test]
+fn the_api_server_refuses_to_change_an_immutable_field_with_the_text_that_the_operator_knows() {
+    let Some(server) = Server::of_the_environment() else { return };
+    let name = format!("pgloom-immutable-{}", std::process::id());
+    let deployment = |label: &str| {
+        let labels = json!({"pgloom-test": label});
+        let pod = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "none"}]}});
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+            "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": pod},
+        })
+    };
+    let api: Api<Deployment> = Api::namespaced(server.client.clone(), "default");
+    let apply = async |label: &str| {
+        api.patch(&name, &PatchParams::apply("pgloom-test").force(), &Patch::Apply(deployment(label))).await
+    };
+    let refused = server.runtime.block_on(async {
+        apply("a").await.unwrap();
+        let refused = apply("b").await;
+        api.delete(&name, &DeleteParams::default()).await.unwrap();
+        refused
+    });
+    let Err(kube::Error::Api(status)) = refused else { panic!("not refused: {refused:?}") };
+    assert!(status.code == 422 && status.message.contains(FIELD_IMMUTABLE), "{status:?}");
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let reasons: Vec<&str> = causes.map(|cause| cause.reason.as_str()).collect();
+    assert_eq!(reasons, ["FieldValueInvalid"]);
 }

@@ -1,7 +1,8 @@
 //! `pgloom connect`: a local port that leads to the current leader of a cluster, through the API server.
 //!
-//! `kubectl port-forward` is bound to one pod and ends with the first connection that breaks. Here each connection gets a
-//! port-forward of its own, to the pod that leads when the connection is opened, so that the port also works after a failover.
+//! `kubectl port-forward` is bound to one pod and ends with the first connection that breaks. Here each connection gets
+//! a port-forward of its own, to the pod that leads when the connection is opened, so that the port also works after a
+//! failover.
 
 mod leader;
 mod relay;
@@ -55,7 +56,7 @@ async fn listen(arguments: Arguments) -> Result<()> {
     loop {
         match listener.accept().await {
             Ok((client, _)) => drop(tokio::spawn(serve(client, cluster.clone()))),
-            // Too many open files, for example: the connections that are open go on.
+            // For example, too many open files. Open connections continue.
             Err(error) => {
                 warn!("accepting a connection failed: {error}");
                 tokio::time::sleep(relay::TIMING.retry).await;

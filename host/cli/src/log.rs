@@ -23,7 +23,7 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
-    /// For people
+    /// Text with time, level, target, message and fields
     Text,
     /// One JSON object a line
     Json,

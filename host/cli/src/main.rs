@@ -1,6 +1,6 @@
 //! The `pgloom` binary: the operator, the same decisions offline, and a way to the database.
 //!
-//! Exit codes: 0 done; 1 the input or the cluster refuses, with the reason on standard error; 2 the command line cannot be read.
+//! Exit codes: 0 success; 1 failure, with the reason on standard error; 2 invalid command line.
 
 mod connect;
 mod crd;
@@ -12,7 +12,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Fragmentation is what kills long-running allocators; this one gives memory back.
+/// mimalloc returns unused memory to the system. musl's allocator is slower and fragments in a process that runs for
+/// weeks.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -125,12 +125,12 @@ fn shipped_pipeline() -> Result<PathBuf> {
     found.context("no pipeline next to the binary; give one with --pipeline, or run `make build`")
 }
 
-/// Compiled plugins are kept between runs where the user keeps caches.
+/// The folder for compiled plugins, in the user's cache folder.
 fn code_cache() -> Option<PathBuf> {
     let caches = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let folder = caches.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
     let folder = folder.join("pgloom/code");
-    // Rendering goes on without: it is slower then.
+    // Without a cache folder every run compiles the plugins.
     Engine::new(&EngineConfig { cache: Some(folder.clone()), concurrency: 1 }).is_ok().then_some(folder)
 }
 

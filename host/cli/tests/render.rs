@@ -1,5 +1,5 @@
-//! `pgloom render`: what it prints; invalid input ends with exit code 1, an empty standard output, and a message with the place
-//! and the remedy.
+//! `pgloom render`: its output; invalid input gives exit code 1, an empty standard output, and a message with place and
+//! remedy.
 #![cfg(test)]
 
 use std::path::{Path, PathBuf};
@@ -189,7 +189,7 @@ fn a_credential_of_the_operator_is_not_opened_by_an_existing_object() {
     );
     let observed = bench.file(
         "observed.yaml",
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: env}\ndata: {KEY: \"pgloom-sealed:config:scalyr_api_key\"}\n",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: env}\ndata: {KEY: \"pgloom-placeholder:config:scalyr_api_key\"}\n",
     );
     let said = bench.refused(&[
         flag("--config"),

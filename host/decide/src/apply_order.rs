@@ -1,6 +1,6 @@
 //! The order in which objects are applied.
 
-/// The order in which kinds are applied; what comes first is needed by what comes later.
+/// The position of a kind in the order of applying, from 0; a kind needs only kinds of lower positions.
 pub fn rank(kind: &str) -> u8 {
     match kind {
         "ServiceAccount" => 0,

@@ -1,11 +1,11 @@
 //! Credentials: the Secrets that a cluster needs, and the writes that create or change them.
 //!
-//! A password is generated once and never overwritten, except where it is not ours to keep: an infrastructure role
-//! follows the operator-wide Secret. Planning is pure; randomness comes in as a function.
+//! A password is generated once and never overwritten. The exception is an infrastructure role, whose password follows
+//! the operator-wide Secret. Planning is pure; the source of random passwords is a parameter.
 //!
-//! A Secret is **created** by a plain create with the field manager, not by an apply: an apply of labels later, which
-//! must not mention the data, would otherwise take the data away. Labels, annotations and the owner of one that exists
-//! follow by a patch of these alone ([`follow`]).
+//! A Secret is **created** by a plain create, not by a server-side apply: a later apply of labels, which must not
+//! contain the data, would otherwise remove the data. Labels, annotations and the owner of an existing Secret are
+//! changed by a patch of these fields alone ([`follow`]).
 
 mod password;
 mod plan;
@@ -21,7 +21,7 @@ use crate::role::{PasswordSource, Role, Roles};
 use pgloom_api::Finding;
 
 pub use password::Password;
-pub use plan::{Act, Data, Plan, Write, follow, plan};
+pub use plan::{Act, Data, SecretChanges, Write, follow, plan};
 pub use recovery::{Answer, Recovery, recover};
 
 /// The key of a Secret's data that holds the role's name.
@@ -49,29 +49,30 @@ pub struct Naming {
     pub labels: BTreeMap<String, String>,
     /// Annotations of every Secret of the cluster.
     pub annotations: BTreeMap<String, String>,
-    /// The owner reference, if the operator sets one. Secrets in other namespaces go without.
+    /// The owner reference, if the operator sets one. Secrets in other namespaces have none.
     pub owner: Option<Value>,
 }
 
-/// A user list that a plugin asked for (the action `user-list`).
+/// A user list that a plugin requests (the action `user-list`), as in PgBouncer's
+/// [`auth_file`](https://www.pgbouncer.org/config.html#auth_file).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UserListRequest {
     /// The Secret's name.
     pub secret_name: String,
-    /// Whose password is in it.
+    /// The role whose password is in it.
     pub username: String,
     /// Labels beyond those of every Secret of the cluster; an empty value removes one.
     pub labels: BTreeMap<String, String>,
 }
 
-/// What a Secret is to hold.
+/// The desired content of a Secret.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     /// A role's name and password.
     Credential {
         /// The role's name.
         username: String,
-        /// The password, if it is given from elsewhere.
+        /// The password of an infrastructure role; `None` if it is generated.
         given: Option<Password>,
     },
     /// A role's name and password in the form of PgBouncer's `userlist.txt`.
@@ -83,22 +84,22 @@ pub enum Content {
 
 /// A Secret that the cluster needs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wanted {
-    /// Its namespace.
+pub struct WantedSecret {
+    /// `metadata.namespace`.
     pub namespace: String,
-    /// Its name.
+    /// `metadata.name`.
     pub name: String,
-    /// Its labels.
+    /// `metadata.labels`.
     pub labels: BTreeMap<String, String>,
-    /// Its annotations.
+    /// `metadata.annotations`.
     pub annotations: BTreeMap<String, String>,
-    /// Its owner reference.
+    /// The owner reference, one entry of `metadata.ownerReferences`.
     pub owner: Option<Value>,
-    /// What it holds.
+    /// The content.
     pub content: Content,
 }
 
-impl Wanted {
+impl WantedSecret {
     /// The Secret without its password, as `pgloom render` prints it.
     #[must_use]
     pub fn object(&self) -> Value {
@@ -126,10 +127,10 @@ impl Wanted {
     }
 }
 
-/// The Secrets that a cluster needs: those of its roles by name, then the user lists. Of two with one name the first
-/// stays.
+/// The Secrets that a cluster needs: those of its roles by name, then the user lists. Of two with the same name the
+/// first one is used.
 #[must_use]
-pub fn wanted(roles: &Roles, user_lists: &[UserListRequest], naming: &Naming) -> (Vec<Wanted>, Vec<Finding>) {
+pub fn wanted(roles: &Roles, user_lists: &[UserListRequest], naming: &Naming) -> (Vec<WantedSecret>, Vec<Finding>) {
     let of_roles = roles.roles.values().filter_map(|role| of_role(role, naming));
     let lists = user_lists.iter().map(|list| of_list(list, naming));
     let (mut wanted, mut findings) = (Vec::new(), Vec::new());
@@ -148,7 +149,7 @@ pub fn wanted(roles: &Roles, user_lists: &[UserListRequest], naming: &Naming) ->
     (wanted, findings)
 }
 
-fn of_role(role: &Role, naming: &Naming) -> Option<Wanted> {
+fn of_role(role: &Role, naming: &Naming) -> Option<WantedSecret> {
     let place = role.secret.as_ref()?;
     let Naming { template, cluster, team, .. } = naming;
     let name = pgloom_common::name::secret_name(template, &role.name, cluster, team);
@@ -156,7 +157,7 @@ fn of_role(role: &Role, naming: &Naming) -> Option<Wanted> {
         PasswordSource::Given(password) => Some(password.clone()),
         PasswordSource::None | PasswordSource::Generated => None,
     };
-    Some(Wanted {
+    Some(WantedSecret {
         owner: naming.owner.clone().filter(|_| place.namespace == naming.namespace),
         namespace: place.namespace.clone(),
         name: name.to_lowercase(),
@@ -166,8 +167,8 @@ fn of_role(role: &Role, naming: &Naming) -> Option<Wanted> {
     })
 }
 
-fn of_list(list: &UserListRequest, naming: &Naming) -> Wanted {
-    Wanted {
+fn of_list(list: &UserListRequest, naming: &Naming) -> WantedSecret {
+    WantedSecret {
         namespace: naming.namespace.clone(),
         name: list.secret_name.clone(),
         labels: labels(naming, &list.labels),

@@ -8,28 +8,29 @@ use pgloom_api::config::Config;
 use pgloom_api::placeholder::{self, Credentials};
 use pgloom_api::validate::{Cluster, Validated, validate};
 use pgloom_api::{Finding, ObjectRef};
+use pgloom_common::label;
 use pgloom_engine::{Condition, Decision, Desired, Input, Pipeline, RequestedAction, Response, RunError};
 use serde_json::{Value, json};
 
 use crate::apply_order::in_order;
-use crate::credential::{self, Wanted};
+use crate::credential::{self, WantedSecret};
 use crate::kind::ObjectKey;
 use crate::role::Roles;
 use crate::{Error, Observed, service_account};
 
-/// What one cluster is to be.
+/// The desired state of one cluster.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What the host needs to know of the manifest.
+    /// The fields of the manifest that the host reads.
     pub cluster: Cluster,
-    /// The service account and its role binding, made where they are missing.
+    /// The service account and its role binding, which are created where they are missing.
     pub accounts: Vec<Value>,
-    /// The objects of the pipeline, in the order of applying. They have placeholders for credentials.
+    /// The objects of the pipeline, in the order of applying, with placeholders for credentials.
     pub objects: Vec<Desired>,
     /// The credentials of the placeholders in `objects`.
     pub credentials: Credentials,
     /// The Secrets with credentials.
-    pub secrets: Vec<Wanted>,
+    pub secrets: Vec<WantedSecret>,
     /// The roles and databases.
     pub roles: Roles,
     /// The actions that plugins request.
@@ -38,9 +39,9 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// Conditions for the status.
     pub conditions: Vec<Condition>,
-    /// Whether a step's answer is missing or of an earlier time, as the pipeline allows; another try may get it.
+    /// Whether a step failed and `onFailure` replaced its response. Another decision may succeed.
     pub degraded: bool,
-    /// What steps that keep their last answer answered, for the next time.
+    /// By step name, the response of each step with `onFailure: keepLast`, for the next decision.
     pub last: BTreeMap<String, Response>,
 }
 
@@ -49,7 +50,7 @@ impl Plan {
     /// passwords.
     pub fn documents(&self) -> Vec<Value> {
         let objects = self.objects.iter().map(|desired| desired.object.clone());
-        let secrets = self.secrets.iter().map(Wanted::object);
+        let secrets = self.secrets.iter().map(WantedSecret::object);
         let all = self.accounts.iter().cloned().chain(objects).chain(secrets).collect();
         in_order(all, |object: &Value| ObjectKey::of(object).kind)
     }
@@ -77,10 +78,11 @@ impl Plan {
     }
 }
 
-/// Decides what one cluster is to be. `manifest` is the `postgresql` object, `config` the operator configuration.
+/// Decides the desired state of one cluster. `manifest` is the `postgresql` object, `config` the operator
+/// configuration.
 ///
 /// # Errors
-/// If the manifest or the configuration cannot be used, or a step fails that may not be left out.
+/// If the manifest or the configuration cannot be used, or a step with `onFailure: hold` fails.
 pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: &Pipeline) -> Result<Plan, Error> {
     let validated = validated(manifest, config, observed)?;
     let cluster = validated.cluster().clone();
@@ -103,7 +105,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     findings.extend_from_slice(&observed.infrastructure_findings);
     let roles = roles::gather(&cluster, config, observed, &actions);
     findings.extend_from_slice(&roles.findings);
-    let naming = naming(&cluster, config, manifest);
+    let naming = naming(&validated, config);
     let (secrets, clashes) = credential::wanted(&roles, &roles::user_lists(&actions), &naming);
     findings.extend(clashes);
     if findings.iter().any(Finding::is_error) {
@@ -149,7 +151,7 @@ fn forgery(object: &Value) -> Option<Finding> {
     Some(placeholder::forgery().at(path).of(object).remedy("write the value itself there"))
 }
 
-/// A plugin that refuses the manifest does not fail: its findings are what the user has to read.
+/// The error of a run. A plugin that refuses the manifest has not failed: the user gets its findings.
 fn refusal(error: RunError, findings: &[Finding]) -> Error {
     let refused = error.findings();
     if refused.is_empty() {
@@ -158,7 +160,7 @@ fn refusal(error: RunError, findings: &[Finding]) -> Error {
     Error::Manifest(findings.iter().cloned().chain(refused).collect())
 }
 
-/// What identifies an object is the host's to say.
+/// Sets the fields that identify an object, which plugins do not set.
 fn complete(object: &mut Value, cluster: &Cluster, owner: Option<&Value>) {
     object["metadata"]["namespace"] = json!(cluster.namespace);
     if let Some(owner) = owner {
@@ -166,7 +168,7 @@ fn complete(object: &mut Value, cluster: &Cluster, owner: Option<&Value>) {
     }
 }
 
-/// Leaves out annotations that others have changed and may.
+/// Removes the annotations that others have changed and are allowed to change (`ignored_annotations`).
 fn leave_annotations(object: &mut Value, observed: &Observed, ignored: &[&str]) {
     const PLACES: [&str; 2] = ["/metadata/annotations", "/spec/template/metadata/annotations"];
     if ignored.is_empty() {
@@ -188,8 +190,8 @@ fn broken(object: &Value, source: placeholder::Error) -> Error {
     Error::Placeholder { kind: key.kind.to_owned(), name: key.name.to_owned(), source }
 }
 
-fn account_settings(config: &Config) -> service_account::Settings {
-    service_account::Settings {
+fn account_settings(config: &Config) -> service_account::AccountSettings {
+    service_account::AccountSettings {
         name: config.text("pod_service_account_name").to_owned(),
         account: config.text("pod_service_account_definition").to_owned(),
         binding: config.text("pod_service_account_role_binding_definition").to_owned(),
@@ -197,14 +199,14 @@ fn account_settings(config: &Config) -> service_account::Settings {
     }
 }
 
-fn naming(cluster: &Cluster, config: &Config, manifest: &Value) -> credential::Naming {
+fn naming(validated: &Validated, config: &Config) -> credential::Naming {
+    let cluster = validated.cluster();
     let pick = |from: &BTreeMap<String, String>, keys: &str| -> BTreeMap<String, String> {
         config.list(keys).into_iter().filter_map(|key| Some((key.to_owned(), from.get(key)?.clone()))).collect()
     };
-    let mut labels = BTreeMap::from([("team".to_owned(), cluster.team.clone())]);
-    labels.extend(pick(&cluster.labels, "inherited_labels"));
-    labels.extend(owned(config.map("cluster_labels")));
-    labels.insert(config.text("cluster_name_label").to_owned(), cluster.name.clone());
+    let selector =
+        label::selector(owned(config.map("cluster_labels")), config.text("cluster_name_label"), &cluster.name);
+    let labels = label::of_object(&cluster.team, pick(&cluster.labels, "inherited_labels"), selector);
     credential::Naming {
         template: config.text("secret_name_template").to_owned(),
         cluster: cluster.name.clone(),
@@ -212,16 +214,16 @@ fn naming(cluster: &Cluster, config: &Config, manifest: &Value) -> credential::N
         namespace: cluster.namespace.clone(),
         labels,
         annotations: pick(&cluster.annotations, "inherited_annotations"),
-        owner: config.flag("enable_owner_references").then(|| owner(manifest)),
+        owner: config.flag("enable_owner_references").then(|| owner(validated.object())),
     }
 }
 
-/// Texts that live on their own.
+/// A map that owns its strings.
 fn owned(texts: BTreeMap<&str, &str>) -> BTreeMap<String, String> {
     texts.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-/// The owner reference to the manifest. A manifest of a file has no uid.
+/// The owner reference to the manifest; null if the manifest has no uid, as in a file.
 fn owner(manifest: &Value) -> Value {
     let key = ObjectKey::of(manifest);
     json!({

@@ -1,4 +1,4 @@
-//! Why there is no plan.
+//! The errors of a decision.
 
 use pgloom_api::finding::errors;
 use pgloom_api::{Finding, placeholder};
@@ -6,7 +6,7 @@ use pgloom_engine::RunError;
 
 use crate::service_account;
 
-/// Why there is no plan. The cluster is held as it is.
+/// The reason why there is no plan. The running cluster is not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The manifest cannot be used.
@@ -15,7 +15,7 @@ pub enum Error {
     /// The operator configuration cannot be used.
     #[error("the operator configuration cannot be used: {0}")]
     Configuration(#[from] service_account::Error),
-    /// A step of the pipeline gave no answer that could be used.
+    /// A step of the pipeline failed.
     #[error("{0}")]
     Pipeline(Box<RunError>),
     /// A step wrote a placeholder that cannot be filled in.
@@ -25,14 +25,14 @@ pub enum Error {
         kind: String,
         /// The object's name.
         name: String,
-        /// Why it cannot be filled in.
+        /// The reason why it cannot be filled in.
         #[source]
         source: placeholder::Error,
     },
 }
 
 impl Error {
-    /// A stable word for metrics and conditions.
+    /// A stable name in CamelCase, for metrics and as the reason of a condition.
     pub fn category(&self) -> &'static str {
         match self {
             Self::Manifest(_) => "InvalidManifest",

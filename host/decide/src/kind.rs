@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use pgloom_api::postgresql;
 use serde_json::Value;
 
 /// A kind of object, as in `apps/v1` `StatefulSet`.
@@ -10,27 +11,27 @@ use serde_json::Value;
 pub struct Kind {
     /// Group and version; the core group is just `v1`.
     pub api_version: Arc<str>,
-    /// In CamelCase, the operator's own `postgresql` aside.
+    /// In CamelCase, except for `postgresql`.
     pub kind: Arc<str>,
 }
 
 impl Kind {
-    /// A kind by its two names.
+    /// A kind by `apiVersion` and `kind`.
     pub fn new(api_version: &str, kind: &str) -> Self {
         Self { api_version: api_version.into(), kind: kind.into() }
     }
 
-    /// The kind of an object; `None` where it does not say.
+    /// The kind of an object; `None` if it has no `apiVersion` or no `kind`.
     pub fn of(object: &Value) -> Option<Self> {
         Some(Self::new(object.get("apiVersion")?.as_str()?, object.get("kind")?.as_str()?))
     }
 
-    /// The resource that the operator serves.
+    /// The kind of a cluster: `acid.zalan.do/v1` `postgresql`.
     pub fn cluster() -> Self {
-        Self::new("acid.zalan.do/v1", "postgresql")
+        Self::new(postgresql::API_VERSION, postgresql::KIND)
     }
 
-    /// Whether it is one of the kinds of the `postgresql` object's own making, by name.
+    /// Whether the `kind` is this one, without a look at the `apiVersion`: for the kinds of [`of_every_cluster`].
     pub fn is(&self, kind: &str) -> bool {
         &*self.kind == kind
     }
@@ -42,7 +43,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What identifies an object, read without copying. A field that the object lacks is an empty text.
+/// The fields that identify an object, borrowed from it. A missing field is an empty string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ObjectKey<'a> {
     /// Group and version, as in `apps/v1`.
@@ -68,7 +69,7 @@ impl<'a> ObjectKey<'a> {
     }
 }
 
-/// The kinds that a cluster is made of, whatever the pipeline adds.
+/// The kinds of objects that any cluster may have, without those that plugins add.
 pub fn of_every_cluster() -> Vec<Kind> {
     [
         ("v1", "Service"),

@@ -1,13 +1,15 @@
-//! Decides what one cluster is to be: values in, values out. No client, no clock, no random number; the manifest of
-//! this crate names none of them, so no line of it can use one.
+//! Decides the desired state of one cluster: a pure function. `Cargo.toml` names no client, no clock and no source of
+//! random numbers, so no line of this crate can use one.
 //!
-//! The operator, `pgloom render` and every test call [`decide`] with the manifest, the operator configuration, what
-//! exists ([`Observed`]) and the pipeline, and get a [`Plan`] or an [`Error`]. What of an update or a report is a pure
-//! function of what was read is here as well: [`rollout`], [`status`], [`credential::plan`].
+//! The operator, `pgloom render` and every test call [`decide`] with the manifest, the operator configuration, the
+//! existing objects ([`Observed`]) and the pipeline, and get a [`Plan`] or an [`Error`]. The pure parts of later steps
+//! are also here: the next step of a rolling update ([`rollout`]), the status ([`status`]), the writes of Secrets
+//! ([`credential::plan`]).
 
 pub mod api_defaults;
 pub mod apply_order;
 pub mod credential;
+pub mod field_manager;
 pub mod kind;
 pub mod members;
 pub mod ownership;

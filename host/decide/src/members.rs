@@ -1,4 +1,4 @@
-//! The members of a cluster: its database pods, and the answer of Patroni for the status.
+//! The members of a cluster: its database pods, with the answer of Patroni for the status.
 
 use k8s_openapi::api::core::v1::{Endpoints, Pod};
 use pgloom_api::config::Config;
@@ -7,14 +7,14 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::patroni::Cluster;
+use crate::patroni::LOCK_HOLDER;
 use crate::rollout::{self, Member, Role, ordinal};
 use crate::status::Condition;
-use crate::transform::LOCK_HOLDER;
 
 /// The lowest lag that the status shows, in bytes: one segment of the write-ahead log.
 const LAG_STEP: u64 = 16 << 20;
 
-/// The members of a cluster, by their ordinals.
+/// The members of a cluster, in the order of their ordinals.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
     /// The members.
@@ -93,7 +93,7 @@ impl Members {
     /// The members for the status. `patroni` is the answer of the leader's Patroni; `None` if it was not asked or did
     /// not answer, and then the role is that of the pod's label and Patroni's other fields are absent.
     ///
-    /// At rest this changes nothing, although the lag changes all the time: [`shown_lag`] rounds it down.
+    /// An idle cluster has a constant status, although the lag changes all the time: [`shown_lag`] rounds it down.
     pub fn status(&self, patroni: Option<&Cluster>) -> Vec<MemberStatus> {
         self.all.iter().map(|member| status_of(member, patroni)).collect()
     }
@@ -126,8 +126,9 @@ fn status_of(member: &Member, patroni: Option<&Cluster>) -> MemberStatus {
     }
 }
 
-/// A lag rounded down to 0 or to 16 MiB times a power of 16. The exact lag differs at every look, and each difference
-/// would be a write of the status; a step of 16 changes only when a replica falls behind or catches up.
+/// A lag in bytes, rounded down to 0 or to 16 MiB times a power of 16. The exact lag differs at every reconcile, and
+/// each difference would be a write of the status; the rounded one changes only when a replica falls behind or catches
+/// up.
 fn shown_lag(bytes: u64) -> u64 {
     let mut step = LAG_STEP;
     if bytes < step {

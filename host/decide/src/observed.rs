@@ -1,4 +1,4 @@
-//! What exists for one cluster, as far as a decision may rest on it.
+//! The existing objects and other input of a decision about one cluster.
 
 use std::collections::BTreeMap;
 
@@ -14,34 +14,34 @@ use crate::kind::{Kind, ObjectKey};
 use crate::role::{Definition, InfrastructureRole, Source, Team, infrastructure_definitions, read_infrastructure};
 use crate::transform::{hash_secret, transform};
 
-/// What exists for one cluster. There are no secret values in it but those of infrastructure roles, which print as
-/// nothing.
+/// The observed input of a decision. The only secret values in it are the passwords of infrastructure roles, which are
+/// hidden in `Debug`.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// The cluster's own objects and those that steps name; a Secret's values are hashes.
+    /// The cluster's own objects and those that steps observe by name; the values of a Secret are hashes.
     pub objects: Vec<Value>,
-    /// What became of earlier actions.
+    /// The state of the actions that earlier decisions requested.
     pub actions: Vec<ActionRecord>,
-    /// What steps that keep their last answer answered last.
+    /// By step name, the last response of each step with `onFailure: keepLast`.
     pub last: BTreeMap<String, Response>,
-    /// The roles that every cluster gets.
+    /// The infrastructure roles, which every cluster has.
     pub infrastructure: Vec<InfrastructureRole>,
-    /// What is wrong with them.
+    /// The findings about infrastructure roles.
     pub infrastructure_findings: Vec<Finding>,
     /// Teams whose members get roles.
     pub teams: Vec<Team>,
 }
 
 impl Observed {
-    /// What a file of existing objects shows.
+    /// The input from existing objects alone.
     pub fn of(objects: Vec<Value>) -> Self {
         let transformed =
             objects.into_iter().filter_map(|object| Some(transform(&Kind::of(&object)?, object, true).object));
         Self { objects: transformed.collect(), ..Self::default() }
     }
 
-    /// What files of existing objects show of one cluster: what carries its labels, what steps name for its manifest,
-    /// and the infrastructure roles. `own` is the operator's namespace.
+    /// The input for one cluster from files of existing objects: those with the cluster's labels, those that steps name
+    /// for its manifest, and the infrastructure roles. `own` is the operator's namespace.
     pub fn in_files(existing: &[Value], manifest: &Value, config: &Config, pipeline: &Pipeline, own: &str) -> Self {
         let cluster = ObjectKey::of(manifest);
         let label = config.text("cluster_name_label");
@@ -65,7 +65,7 @@ impl Observed {
         observed
     }
 
-    /// Adds an object that is not the cluster's own and that a step names.
+    /// Adds an object that a step observes by name and that is not the cluster's own.
     pub fn add_named(&mut self, mut object: Value) {
         hash_secret(&mut object);
         let key = ObjectKey::of(&object);
@@ -77,8 +77,8 @@ impl Observed {
         }
     }
 
-    /// Takes the infrastructure roles from existing objects, as `pgloom render` and tests have them; `own` is the
-    /// operator's namespace.
+    /// Reads the infrastructure roles from existing objects, for `pgloom render` and tests; `own` is the operator's
+    /// namespace.
     pub fn read_infrastructure(&mut self, config: &Config, own: &str, existing: &[Value]) {
         let source = |definition: Definition| {
             let (namespace, name) = definition.secret.split_once('/').unwrap_or((own, &definition.secret));

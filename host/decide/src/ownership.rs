@@ -1,42 +1,43 @@
-//! Which cluster an object belongs to: the mark on what the operator makes, and the rule for what the Zalando operator and
-//! Patroni made.
+//! The cluster that an object belongs to: the mark on objects that this operator creates, and the rule for objects that
+//! the Zalando operator and Patroni create.
 //!
-//! A label is no proof: anything may carry `cluster-name`, for example to say which database an application uses. So
-//! nothing is written, pruned or deleted on the word of that label alone.
+//! A label is no proof: any object may have `cluster-name`, for example to name the database that an application uses.
+//! So no object is written, pruned or deleted because of that label alone.
 
 use std::collections::BTreeMap;
 
 use pgloom_api::config::Config;
-use pgloom_common::name::{pdb_name, secret_name};
+use pgloom_common::name::{
+    BACKUP_APPLICATION, POOLER_APPLICATION, POOLER_SUFFIX, REPLICA_SUFFIX, USER_LIST_SUFFIX,
+    critical_operation_pdb_name, cron_job_name, pdb_name, secret_name,
+};
 use serde_json::{Value, json};
 
 use crate::kind::{Kind, ObjectKey, of_every_cluster};
 
-/// The annotation of every object that the operator makes for a cluster: the `metadata.uid` of the manifest.
+/// The annotation of every object that the operator creates for a cluster: the `metadata.uid` of the manifest.
 pub const MARK: &str = "pgloom.dev/cluster-uid";
 
 /// The annotation of a marked object in another namespace than the manifest: the manifest's namespace.
 pub const HOME: &str = "pgloom.dev/cluster-namespace";
 
-/// The annotation of a manifest: the kinds beyond [`of_every_cluster`] of which objects were made for it, separated by
-/// commas, each as in `networking.k8s.io/v1/NetworkPolicy`.
+/// The annotation of a manifest with the kinds, other than those of [`of_every_cluster`], of which objects were created
+/// for it: separated by commas, each as in `networking.k8s.io/v1/NetworkPolicy`.
 pub const KINDS: &str = "pgloom.dev/kinds";
 
-/// What Patroni keeps of a cluster beside the leader's lock: Endpoints, the Service that keeps them, or ConfigMaps, each
-/// named by the cluster with one of these after it.
+/// The suffixes of the names of Patroni's objects, after the cluster's name: Endpoints, the Service of the Endpoints,
+/// or ConfigMaps. The leader's lock of a cluster without ConfigMaps is in the Endpoints without a suffix.
 ///
 /// See [Patroni's objects](https://patroni.readthedocs.io/en/latest/kubernetes.html).
 pub const PATRONI: [&str; 4] = ["-config", "-failover", "-sync", "-leader"];
-
-/// The longest name of a CronJob.
-const MAX_CRON_JOB: usize = 52;
 
 /// Whose an object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// It has this cluster's mark.
     Marked,
-    /// It has no mark, and the labels and the name of what the Zalando operator or Patroni makes for this cluster.
+    /// It has no mark, but the labels and the name of an object that the Zalando operator or Patroni creates for this
+    /// cluster.
     Upstream,
     /// It has the mark of an earlier manifest of the same namespace and name, as after a restore from a backup.
     Former,
@@ -51,7 +52,7 @@ impl Origin {
     }
 }
 
-/// What identifies a cluster's objects.
+/// The labels and the uid that identify a cluster's objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     namespace: String,
@@ -62,7 +63,7 @@ pub struct Identity {
     name_label: String,
     /// `cluster_labels`.
     labels: BTreeMap<String, String>,
-    /// The manifest's labels that `inherited_labels` names. Upstream lets them win over `cluster_labels`.
+    /// The manifest's labels that `inherited_labels` names. The Zalando operator prefers them to `cluster_labels`.
     inherited: BTreeMap<String, String>,
     secret_name_template: String,
     pdb_name_format: String,
@@ -89,7 +90,7 @@ impl Identity {
         }
     }
 
-    /// Puts the mark on an object that is to be written. Pod templates and claim templates get none: the mark must not
+    /// Adds the mark to an object that will be written. Pod templates and claim templates get none: the mark must not
     /// restart a pod.
     pub fn mark(&self, object: &mut Value) {
         if self.uid.is_empty() || !object["metadata"].is_object() {
@@ -102,7 +103,7 @@ impl Identity {
         }
     }
 
-    /// Whose an object is that exists. `lives` says whether there is a manifest with a uid.
+    /// The origin of an existing object. `lives` returns whether a manifest with that uid exists.
     pub fn origin(&self, object: &Value, lives: impl Fn(&str) -> bool) -> Origin {
         match annotation(object, MARK) {
             Some(uid) if uid == self.uid && !uid.is_empty() => Origin::Marked,
@@ -114,6 +115,11 @@ impl Identity {
         }
     }
 
+    /// The team: `spec.teamId`, of a manifest that need not be valid.
+    pub fn team(&self) -> &str {
+        &self.team
+    }
+
     /// The labels of the cluster's objects as a selector, as in `application=spilo,cluster-name=c`.
     pub fn selector(&self) -> String {
         let name = format!("{}={}", self.name_label, self.name);
@@ -121,7 +127,7 @@ impl Identity {
         labels.chain([name]).collect::<Vec<_>>().join(",")
     }
 
-    /// The label with the cluster's name as a selector.
+    /// The label with the cluster's name as a selector, as in `cluster-name=c`.
     pub fn name_selector(&self) -> String {
         format!("{}={}", self.name_label, self.name)
     }
@@ -134,7 +140,8 @@ impl Identity {
         label(object, &self.name_label) == Some(&self.name)
     }
 
-    /// Whether an object without a mark has the labels and the name of what the Zalando operator or Patroni makes.
+    /// Whether an object without a mark has the labels and the name of an object that the Zalando operator or Patroni
+    /// creates.
     fn is_upstream(&self, object: &Value) -> bool {
         let ObjectKey { kind, namespace, name, .. } = ObjectKey::of(object);
         let is_labelled = |(key, value): (&String, &String)| {
@@ -154,32 +161,25 @@ impl Identity {
         let is_patronis = rest.is_some_and(|rest| PATRONI.contains(&rest));
         match kind {
             "StatefulSet" => rest == Some(""),
-            "Service" => matches!(rest, Some("" | "-repl" | "-pooler" | "-pooler-repl")) || is_patronis,
-            "Endpoints" => matches!(rest, Some("" | "-repl")) || is_patronis,
+            "Service" => rest.is_some_and(|rest| is_role_suffix(rest) || is_pooler_suffix(rest)) || is_patronis,
+            "Endpoints" => rest.is_some_and(is_role_suffix) || is_patronis,
             "ConfigMap" => is_patronis,
-            "Deployment" => matches!(rest, Some("-pooler" | "-pooler-repl")),
+            "Deployment" => rest.is_some_and(is_pooler_suffix),
             "Pod" => rest.is_some_and(is_ordinal),
             "PersistentVolumeClaim" => {
                 let rest = name.strip_prefix("pgdata-").and_then(|name| name.strip_prefix(self.name.as_str()));
                 rest.is_some_and(is_ordinal)
             }
             "PodDisruptionBudget" => {
-                name == pdb_name(&self.pdb_name_format, &self.name)
-                    || name == format!("postgres-{}-critical-op-pdb", self.name)
+                name == pdb_name(&self.pdb_name_format, &self.name) || name == critical_operation_pdb_name(&self.name)
             }
-            "CronJob" => name == self.cron_job(),
-            "Secret" => matches!(rest, Some("-pooler-u" | "-pooler-repl-u")) || self.is_secret_name(name),
+            "CronJob" => name == cron_job_name(&self.logical_backup_job_prefix, &self.name),
+            "Secret" => {
+                let pooler = rest.and_then(|rest| rest.strip_suffix(USER_LIST_SUFFIX));
+                pooler.is_some_and(is_pooler_suffix) || self.is_secret_name(name)
+            }
             _ => false,
         }
-    }
-
-    fn cron_job(&self) -> String {
-        let mut name = format!("{}{}", self.logical_backup_job_prefix, self.name);
-        if name.len() > MAX_CRON_JOB {
-            name.truncate(name.floor_char_boundary(MAX_CRON_JOB));
-            name.truncate(name.trim_end_matches('-').len());
-        }
-        name
     }
 
     /// Whether a Secret's name is that of a role of this cluster. A role whose name begins with a namespace may be that of
@@ -193,21 +193,34 @@ impl Identity {
     }
 }
 
-/// The value of the label `application` that upstream gives to what is no database pod.
+/// The value of the label `application` that the Zalando operator sets on objects other than the database's.
 fn component(kind: &str, name: &str) -> Option<&'static str> {
     match kind {
-        "CronJob" => Some("spilo-logical-backup"),
-        "Deployment" | "Service" => {
-            (name.ends_with("-pooler") || name.ends_with("-pooler-repl")).then_some("db-connection-pooler")
-        }
-        "Secret" => (name.starts_with("pooler") || is_user_list(name)).then_some("db-connection-pooler"),
+        "CronJob" => Some(BACKUP_APPLICATION),
+        "Deployment" | "Service" => is_pooler(name).then_some(POOLER_APPLICATION),
+        "Secret" => (name.starts_with("pooler") || is_user_list(name)).then_some(POOLER_APPLICATION),
         _ => None,
     }
 }
 
+/// Whether a name ends as that of a pooler.
+fn is_pooler(name: &str) -> bool {
+    name.strip_suffix(REPLICA_SUFFIX).unwrap_or(name).ends_with(POOLER_SUFFIX)
+}
+
 /// Whether a Secret's name ends as that of the list of users of a pooler.
 fn is_user_list(name: &str) -> bool {
-    name.ends_with("-pooler-u") || name.ends_with("-pooler-repl-u")
+    name.strip_suffix(USER_LIST_SUFFIX).is_some_and(is_pooler)
+}
+
+/// Whether this follows the cluster's name in the name of what leads to its leader or its replicas.
+fn is_role_suffix(rest: &str) -> bool {
+    rest.is_empty() || rest == REPLICA_SUFFIX
+}
+
+/// Whether this follows the cluster's name in the name of a pooler.
+fn is_pooler_suffix(rest: &str) -> bool {
+    rest.strip_prefix(POOLER_SUFFIX).is_some_and(is_role_suffix)
 }
 
 fn is_ordinal(rest: &str) -> bool {
@@ -223,7 +236,7 @@ fn label<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     object.pointer("/metadata/labels")?.get(name)?.as_str()
 }
 
-/// The kinds that a manifest records as those of which objects were made for it.
+/// The kinds that the annotation [`KINDS`] of a manifest lists.
 pub fn recorded_kinds(manifest: &Value) -> Vec<Kind> {
     let text = annotation(manifest, KINDS).unwrap_or_default();
     let kinds = text.split(',').filter_map(|kind| kind.rsplit_once('/'));
@@ -239,7 +252,7 @@ pub fn kinds_to_record<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Vec<
     kinds
 }
 
-/// The value of [`KINDS`].
+/// The value of the annotation [`KINDS`].
 pub fn record_of(kinds: &[Kind]) -> String {
     let texts = kinds.iter().map(|kind| format!("{}/{}", kind.api_version, kind.kind));
     texts.collect::<Vec<_>>().join(",")

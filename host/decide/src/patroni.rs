@@ -7,4 +7,4 @@ mod state;
 
 pub use candidate::{NoCandidate, Report, candidate, restart_next};
 pub use configuration::{difference, is_synchronous, lowers_a_limit};
-pub use state::{Cluster, Member, Role, Status, Tags};
+pub use state::{Cluster, LOCK_HOLDER, Member, Role, Status, Tags};

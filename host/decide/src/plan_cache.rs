@@ -1,8 +1,11 @@
-//! The plans of the clusters that were reconciled last, reused while nothing changed that they depend on.
+//! A cache of plans by cluster. A plan is reused while its input has not changed.
 //!
 //! A decision calls every plugin of the pipeline, which is most of the work of a reconcile, and most reconciles come
 //! from events that change nothing of its input, as when a pod becomes ready. The cache is keyed by a hash instead of
 //! the input itself: the input is as large as all objects of the cluster.
+//!
+//! Why not the crate `lru`: a plan is found by cluster and used only if its key, configuration and pipeline are the
+//! same, and among so few entries the oldest is found by comparing all.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -16,16 +19,16 @@ use sha2::{Digest, Sha256};
 
 use crate::{Observed, Plan};
 
-/// For how many clusters a plan is kept. A plan is large, and reconciles of one cluster come in a row.
+/// The number of clusters whose plan is kept. A plan is large, and reconciles of one cluster follow each other closely.
 const CACHE_CAPACITY: usize = 64;
 
-/// A hash of all that a decision depends on, without the configuration and the pipeline.
+/// The SHA-256 of the input of a decision, without the configuration and the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// The hash of all that [`decide`](crate::decide) reads of its first and third argument. What steps answered last
-    /// is left out: it matters only when a step fails, and the plan that comes of that is not kept.
+    /// The hash of the manifest and of the observed input that [`decide`](crate::decide) reads. [`Observed::last`] is
+    /// left out: it is used only if a step fails, and such a plan is not kept.
     pub fn of(manifest: &Value, observed: &Observed) -> Self {
         let mut digest = Sha::default();
         for field in ["apiVersion", "kind", "spec"] {
@@ -48,9 +51,9 @@ impl Key {
     }
 }
 
-/// SHA-256 as a hasher. A collision would apply the plan of another manifest, so a hash that an author of manifests
-/// could collide, as SipHash with its 64 bits and known key, is not enough. `Hash` writes a few bytes at a time, and
-/// SHA-256 is slow in that: the bytes are gathered first.
+/// SHA-256 as a [`Hasher`]. A collision would apply the plan of another manifest, so the author of a manifest must not
+/// be able to find one: SipHash with its 64 bits and a known key is not enough. `Hash` writes a few bytes at a time,
+/// which is slow with SHA-256, so the bytes are buffered.
 struct Sha {
     digest: Sha256,
     gathered: [u8; Self::BLOCK],
@@ -100,23 +103,23 @@ impl Hasher for Sha {
     }
 }
 
-/// The plans of the clusters that were reconciled last, by `K`, which names a cluster.
+/// The plans of the most recently reconciled clusters. `K` identifies a cluster.
 pub struct PlanCache<K>(Mutex<Plans<K>>);
 
 struct Plans<K> {
-    /// Counts the uses, to know which was the last. There is no clock in it.
+    /// A counter of uses, for the eviction of the least recently used plan; it replaces a clock.
     now: u64,
     entries: HashMap<K, Used>,
 }
 
-/// A plan and what it was made of.
+/// A plan and its input.
 #[derive(Clone)]
 pub struct Entry {
-    /// What it depends on.
+    /// The hash of the manifest and of the observed input.
     pub key: Key,
-    /// The operator configuration that it was made with.
+    /// The operator configuration.
     pub config: Arc<Config>,
-    /// The pipeline that made it.
+    /// The pipeline.
     pub pipeline: Arc<Pipeline>,
     /// The plan.
     pub plan: Arc<Plan>,
@@ -134,7 +137,7 @@ impl<K> Default for PlanCache<K> {
 }
 
 impl<K: Clone + Eq + Hash> PlanCache<K> {
-    /// The plan of a cluster, if it depends on the same and was made with the same settings.
+    /// The plan of a cluster, if its input, configuration and pipeline are the same.
     pub fn get(&self, cluster: &K, key: &Key, config: &Arc<Config>, pipeline: &Arc<Pipeline>) -> Option<Arc<Plan>> {
         let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         plans.now += 1;
@@ -146,7 +149,7 @@ impl<K: Clone + Eq + Hash> PlanCache<K> {
         Some(kept.entry.plan.clone())
     }
 
-    /// Keeps the plan of a cluster. One that lacks a step's answer is not kept: another try may get it.
+    /// Keeps the plan of a cluster. A degraded plan is not kept, because another decision may succeed.
     pub fn insert(&self, cluster: &K, entry: Entry) {
         if entry.plan.degraded {
             return;
@@ -161,7 +164,7 @@ impl<K: Clone + Eq + Hash> PlanCache<K> {
         }
     }
 
-    /// Forgets a cluster that is gone.
+    /// Removes the plan of a cluster that no longer exists.
     pub fn forget(&self, cluster: &K) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).entries.remove(cluster);
     }

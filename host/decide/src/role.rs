@@ -1,45 +1,46 @@
-//! The roles of a cluster: gathered from every source, with the origin that decided each of them.
+//! The roles of a cluster: gathered from every source, each with its origin.
 //!
-//! Pure: what the manifest, the operator configuration, the operator-wide Secrets and the plugins say becomes one
-//! sorted list of [`Role`]s. [`crate::credential`] makes Secrets of it, the operator makes the database hold it.
+//! Pure: the manifest, the operator configuration, the operator-wide Secrets and the plugins give one sorted list of
+//! [`Role`]s. [`crate::credential`] derives Secrets from it, and the operator creates the roles in the database.
 
 mod gather;
-mod infrastructure;
+mod infrastructure_roles;
 mod prepared_database;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pgloom_api::Finding;
+use pgloom_api::config::Config;
 use pgloom_api::postgresql::PreparedDatabase;
 
 use crate::credential::Password;
 
 pub use gather::gather;
-pub use infrastructure::{
+pub use infrastructure_roles::{
     Definition, InfrastructureRole, Source, definitions as infrastructure_definitions, read as read_infrastructure,
 };
 pub use pgloom_common::role::{Attribute, Attributes};
 pub use prepared_database::{Prepared, Schema};
 
-/// Where a role comes from. A later origin replaces an earlier one of the same name.
+/// The origin of a role. Of several roles with one name, that of the later origin is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// `spec.users`.
     Manifest,
     /// The operator-wide infrastructure roles.
     Infrastructure,
-    /// A member of a team, by the Teams API.
+    /// A member of a team, from the Teams API.
     Team,
     /// The superuser and the replication user: the database image creates them.
     System,
     /// `spec.preparedDatabases`.
     Prepared,
-    /// A credential that a plugin asked for, as the pooler does.
+    /// A credential that a plugin requests, as the pooler does.
     Credential,
 }
 
 impl Origin {
-    /// The origin in words, as in "defined by …".
+    /// The origin for a message, after "defined by".
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -53,14 +54,14 @@ impl Origin {
     }
 }
 
-/// How a role gets its password.
+/// The source of a role's password.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PasswordSource {
-    /// It has none: the role cannot log in, or by PAM only.
+    /// No password: the role cannot log in, or only by PAM.
     None,
     /// Generated once and kept in the role's Secret.
     Generated,
-    /// Given by the operator-wide Secret, which the role's Secret follows.
+    /// Given by the operator-wide Secret; the role's Secret is kept equal to it.
     Given(Password),
 }
 
@@ -76,45 +77,45 @@ pub struct SecretPlace {
 /// One role.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Role {
-    /// Its name in the database.
+    /// The name in the database.
     pub name: String,
-    /// What decided it.
+    /// The origin.
     pub origin: Origin,
-    /// Its attributes.
+    /// The attributes.
     pub attributes: Attributes,
-    /// The roles it is a member of.
+    /// The names of the roles that it is a member of.
     pub member_of: BTreeSet<String>,
     /// The role that becomes a member of this one, with admin option, when this one is created.
     pub admin: Option<String>,
     /// Settings for its sessions.
     pub parameters: BTreeMap<String, String>,
-    /// How it gets its password.
+    /// The source of its password.
     pub password: PasswordSource,
-    /// The place of its Secret; `None` if it has none.
+    /// The namespace and labels of its Secret; `None` if it has none.
     pub secret: Option<SecretPlace>,
 }
 
-/// The roles of a cluster and what they own.
+/// The roles and databases of a cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Roles {
-    /// By name.
+    /// The roles by name.
     pub roles: BTreeMap<String, Role>,
     /// Databases with their owners: those of the manifest and the prepared ones.
     pub databases: BTreeMap<String, String>,
     /// Prepared databases, by name.
     pub prepared: Vec<Prepared>,
-    /// `additional_owner_roles`: the owners are members of these, so these must not be members of an owner.
+    /// `additional_owner_roles`: the owners are members of these roles, so these must not be members of an owner.
     pub additional_owners: BTreeSet<String>,
     /// Findings. An error means that the manifest cannot be used.
     pub findings: Vec<Finding>,
 }
 
-/// All that says something about a cluster's roles.
+/// The input of [`gather`].
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// The cluster's namespace.
     pub namespace: String,
-    /// What the operator configuration says.
+    /// The settings of the operator configuration.
     pub settings: Settings,
     /// `spec.users`: attributes by name.
     pub users: BTreeMap<String, Attributes>,
@@ -126,11 +127,14 @@ pub struct Sources {
     pub infrastructure: Vec<InfrastructureRole>,
     /// Teams whose members get roles: superuser teams first, then the owning team unless it is one of those.
     pub teams: Vec<Team>,
-    /// The credentials that plugins asked for.
+    /// The credentials that plugins request.
     pub credentials: Vec<CredentialRequest>,
+    /// Whether there may be roles that were not read: of a teams API, or of Secrets of infrastructure roles.
+    pub has_external_roles: bool,
 }
 
-/// What the operator configuration says about roles. The keys are named in each field's words.
+/// The settings of the operator configuration about roles. Each field names its key, see the
+/// [reference](https://postgres-operator.readthedocs.io/en/latest/reference/operator_parameters/#postgres-users).
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `super_username`.
@@ -151,31 +155,42 @@ pub struct Settings {
     pub team_parameters: BTreeMap<String, String>,
     /// `additional_owner_roles`: roles that every database owner becomes a member of.
     pub additional_owner_roles: BTreeSet<String>,
-    /// `enable_cross_namespace_secret`: whether a role's Secret may lie in another namespace.
+    /// `enable_cross_namespace_secret`: whether a role's Secret may be in another namespace.
     pub cross_namespace_secrets: bool,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
+impl Settings {
+    /// Those of an operator configuration.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let set = |key: &str| config.list(key).into_iter().map(str::to_owned).collect();
+        let parameters = config.map("team_api_role_configuration").into_iter();
         Self {
-            superuser: "postgres".into(),
-            replication: "standby".into(),
-            protected: ["admin", "cron_admin"].map(String::from).into(),
-            team_admin: "admin".into(),
-            admin_for_users: true,
-            pam_role: "zalandos".into(),
-            team_superuser: false,
-            team_parameters: [("log_statement".into(), "all".into())].into(),
-            additional_owner_roles: BTreeSet::new(),
-            cross_namespace_secrets: false,
+            superuser: config.text("super_username").to_owned(),
+            replication: config.text("replication_username").to_owned(),
+            protected: set("protected_role_names"),
+            team_admin: config.text("team_admin_role").to_owned(),
+            admin_for_users: config.flag("enable_admin_role_for_users"),
+            pam_role: config.text("pam_role_name").to_owned(),
+            team_superuser: config.flag("enable_team_superuser"),
+            team_parameters: parameters.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            additional_owner_roles: set("additional_owner_roles"),
+            cross_namespace_secrets: config.flag("enable_cross_namespace_secret"),
         }
+    }
+}
+
+impl Default for Settings {
+    /// Those of the default configuration.
+    fn default() -> Self {
+        Self::of(&Config::defaults())
     }
 }
 
 /// A team and its members.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Team {
-    /// The team's name.
+    /// The name of the team.
     pub name: String,
     /// Login names.
     pub members: Vec<String>,
@@ -183,11 +198,11 @@ pub struct Team {
     pub superusers: bool,
 }
 
-/// A credential that a plugin asked for (the action `credential`).
+/// A credential that a plugin requests (the action `credential`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CredentialRequest {
-    /// The role's name.
+    /// The name of the role.
     pub username: String,
-    /// Labels of its Secret beyond those of every Secret of the cluster; an empty value removes one.
+    /// Labels of its Secret, in addition to those of every Secret of the cluster; an empty value removes a label.
     pub labels: BTreeMap<String, String>,
 }

@@ -158,9 +158,9 @@ fn blocker_of_running(wanted: usize, members: &[Member]) -> Option<String> {
     if let Some(member) = members.iter().find(|member| is_surplus(member, wanted)) {
         return Some(format!("pod {} is one of those that go", member.pod));
     }
-    let unrest = members.iter().filter(|member| !member.outdated).find_map(unrest);
-    if unrest.is_some() {
-        return unrest;
+    let blocker = members.iter().filter(|member| !member.outdated).find_map(blocker_of_member);
+    if blocker.is_some() {
+        return blocker;
     }
     if let Some((pod, state)) = members.iter().find_map(bootstrapping) {
         return Some(in_state(pod, state));
@@ -173,7 +173,7 @@ fn blocker_of_running(wanted: usize, members: &[Member]) -> Option<String> {
     }
     match one_leader(members) {
         // Its other containers may fail. Whether PostgreSQL runs is what its replicas depend on.
-        Ok(leader) => unrest_of_database(leader),
+        Ok(leader) => blocker_of_database(leader),
         Err(reason) => Some(reason),
     }
 }
@@ -190,16 +190,16 @@ fn bootstrapping(member: &Member) -> Option<(&str, &str)> {
 }
 
 /// Why a member that runs the template is not done with its start.
-fn unrest(member: &Member) -> Option<String> {
+fn blocker_of_member(member: &Member) -> Option<String> {
     let pod = &member.pod;
-    unrest_of_database(member).or_else(|| match member {
+    blocker_of_database(member).or_else(|| match member {
         member if member.role.is_none() => Some(format!("pod {pod} has no role yet")),
         member if !member.ready => Some(format!("pod {pod} is not ready")),
         _ => None,
     })
 }
 
-fn unrest_of_database(member: &Member) -> Option<String> {
+fn blocker_of_database(member: &Member) -> Option<String> {
     let pod = &member.pod;
     match &member.state {
         State::Running => None,

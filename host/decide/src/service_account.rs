@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::kind::ObjectKey;
 
-/// What the operator configuration says about the pods' service account.
+/// The settings of the operator configuration about the pods' service account.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct AccountSettings {
     /// `pod_service_account_name`.
     pub name: String,
     /// `pod_service_account_definition`: JSON or YAML, or empty for the built-in one.
@@ -26,15 +26,15 @@ pub struct Settings {
 /// accounts](https://docs.aws.amazon.com/eks/latest/userguide/associate-service-account-role.html).
 const ROLE: &str = "eks.amazonaws.com/role-arn";
 
-/// Why a definition cannot be used.
+/// The reason why a definition cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Neither JSON nor YAML, or no object.
+    /// The text is neither JSON nor YAML, or not an object.
     #[error("{key} cannot be read: write one object as JSON or YAML")]
     Read {
         /// The key of the operator configuration.
         key: &'static str,
-        /// What the parser says; `None` if the text is no object.
+        /// The parser's error; `None` if the text is not an object.
         #[source]
         source: Option<serde_yaml_ng::Error>,
     },
@@ -54,7 +54,7 @@ pub enum Error {
 ///
 /// # Errors
 /// For a definition that cannot be read or is of another kind.
-pub fn objects(namespace: &str, settings: &Settings) -> Result<[Value; 2], Error> {
+pub fn objects(namespace: &str, settings: &AccountSettings) -> Result<[Value; 2], Error> {
     let mut account = match settings.account.trim() {
         "" => json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {}}),
         text => read(text, "pod_service_account_definition", "ServiceAccount")?,
@@ -63,7 +63,7 @@ pub fn objects(namespace: &str, settings: &Settings) -> Result<[Value; 2], Error
         "" => built_in_binding(&settings.name),
         text => read(text, "pod_service_account_role_binding_definition", "RoleBinding")?,
     };
-    // The pods name the account as the operator configuration does: a definition with another name would not be used.
+    // The pods use the name of the operator configuration. An account with another name would not be used.
     set(&mut account, "name", settings.name.clone().into());
     if ObjectKey::of(&binding).name.is_empty() {
         set(&mut binding, "name", settings.name.clone().into());
@@ -121,8 +121,13 @@ fn read(text: &str, key: &'static str, expected: &'static str) -> Result<Value, 
 mod tests {
     use super::*;
 
-    fn settings(account: &str, binding: &str) -> Settings {
-        Settings { name: "postgres-pod".into(), account: account.into(), binding: binding.into(), role: String::new() }
+    fn settings(account: &str, binding: &str) -> AccountSettings {
+        AccountSettings {
+            name: "postgres-pod".into(),
+            account: account.into(),
+            binding: binding.into(),
+            role: String::new(),
+        }
     }
 
     #[test]
@@ -148,7 +153,7 @@ mod tests {
     fn the_account_carries_the_role_of_its_pods() {
         let role = "arn:aws:iam::1:role/postgres";
         let custom = "kind: ServiceAccount\nmetadata: {annotations: {a: b}}";
-        let [account, _] = objects("prod", &Settings { role: role.into(), ..settings(custom, "") }).unwrap();
+        let [account, _] = objects("prod", &AccountSettings { role: role.into(), ..settings(custom, "") }).unwrap();
         assert_eq!(account["metadata"]["annotations"], json!({"a": "b", "eks.amazonaws.com/role-arn": role}));
     }
 

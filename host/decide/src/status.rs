@@ -190,7 +190,7 @@ fn conditions(before: &[meta::Condition], found: &Found, now: &Time) -> Vec<meta
 }
 
 /// The condition with the time of its last transition, which changes only with its status.
-fn with_times(before: &[meta::Condition], condition: &Condition, generation: i64, now: &Time) -> meta::Condition {
+pub fn with_times(before: &[meta::Condition], condition: &Condition, generation: i64, now: &Time) -> meta::Condition {
     let old = before.iter().find(|old| old.type_ == condition.type_name && old.status == condition.status);
     meta::Condition {
         type_: condition.type_name.clone(),

@@ -1,39 +1,32 @@
-//! What the host keeps of an existing object: all that a decision depends on and nothing else, so that a thousand
-//! clusters fit into memory.
+//! The part of an existing object that the host keeps: only what a decision depends on, so that a thousand clusters fit
+//! into memory.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
 use serde_json::{Map, Value, from_value, json};
 use sha2::{Digest, Sha256};
 
+use crate::field_manager::{applied_fields, has_predecessor};
 use crate::kind::{Kind, ObjectKey};
 use crate::ownership::MARK;
-
-/// The operator's field manager.
-pub const MANAGER: &str = "pgloom";
-
-/// The field manager of the Zalando operator. Fields that it wrote and the pipeline states become the operator's own.
-pub const PREDECESSOR: &str = "postgres-operator";
+use crate::patroni::LOCK_HOLDER;
 
 /// The annotation in which `kubectl apply` repeats the whole object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// The annotation of a cluster's Endpoints in which Patroni names the member that holds the leader's lock.
-pub const LOCK_HOLDER: &str = "leader";
-
-/// What is kept of an object.
+/// The part of an object that is kept.
 #[derive(Debug, PartialEq)]
 pub struct Transformed {
-    /// The object without its managed fields, its resource version and fields that change all the time.
+    /// The object without managed fields, resource version and fields that change all the time.
     pub object: Value,
     /// The resource version.
     pub version: u64,
-    /// What the operator applied, as `fieldsV1` of the managed fields.
+    /// The fields that the operator applied, as `fieldsV1` of the managed fields; `None` if it applied none.
     pub fields: Option<Value>,
-    /// Whether the Zalando operator, or a creation by this one, is still among the managers.
+    /// Whether the managed fields have an entry of the Zalando operator, or of a creation by this operator.
     pub inherited: bool,
 }
 
-/// Transforms an object as the API server gave it. A pod's specification is dropped unless `whole`.
+/// Transforms an object of the API server. A pod's `spec` is dropped unless `whole`.
 pub fn transform(kind: &Kind, mut object: Value, whole: bool) -> Transformed {
     object["apiVersion"] = json!(&*kind.api_version);
     object["kind"] = json!(&*kind.kind);
@@ -46,30 +39,6 @@ pub fn transform(kind: &Kind, mut object: Value, whole: bool) -> Transformed {
         _ => {}
     }
     Transformed { object, version, fields: applied_fields(&managers), inherited: has_predecessor(&managers) }
-}
-
-/// The field set of the operator's own entry among the managed fields.
-fn applied_fields(managers: &[Value]) -> Option<Value> {
-    managers.iter().find(|entry| is_entry_of(entry, MANAGER, "Apply")).and_then(|entry| entry.get("fieldsV1").cloned())
-}
-
-/// Whether the predecessor is among the writers of the object itself.
-pub fn has_predecessor(managers: &[Value]) -> bool {
-    managers.iter().any(is_predecessor)
-}
-
-/// Whether an entry of the managed fields is the predecessor's, or the operator's own of the creation. An apply alone
-/// would leave both as owners, and a field that is no longer desired could never be removed.
-pub fn is_predecessor(entry: &Value) -> bool {
-    is_entry_of(entry, PREDECESSOR, "Update") || is_entry_of(entry, MANAGER, "Update")
-}
-
-/// Whether an entry of the managed fields is of that manager and operation, and of the object itself, not of a
-/// subresource.
-///
-/// See [managed fields](https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management).
-pub fn is_entry_of(entry: &Value, manager: &str, operation: &str) -> bool {
-    entry["manager"] == manager && entry["operation"] == operation && entry.get("subresource").is_none()
 }
 
 fn metadata_of(metadata: &mut Map<String, Value>) -> (u64, Vec<Value>) {
@@ -95,8 +64,9 @@ fn drop_annotation(metadata: &mut Map<String, Value>, name: &str) {
     }
 }
 
-/// Patroni writes its position into the annotation `status` of its pod every few seconds. Of the rest the decisions
-/// need the node, the address, the readiness, why the pod is not scheduled and why containers do not run.
+/// Drops the annotation `status`, into which Patroni writes its WAL position every few seconds, and keeps the fields
+/// that decisions need: node, address, readiness, and the reasons why the pod is not scheduled or a container does not
+/// run.
 fn pod(object: &mut Value, whole: bool) {
     let Some(fields) = object.as_object_mut() else { return };
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -108,7 +78,7 @@ fn pod(object: &mut Value, whole: bool) {
     let node_name = fields.get("spec").and_then(|spec| spec.get("nodeName")).cloned();
     let status: PodStatus = fields.remove("status").and_then(|status| from_value(status).ok()).unwrap_or_default();
     let conditions: Vec<Value> = status.conditions.iter().flatten().filter_map(condition).collect();
-    // An init container that has ended has done its work.
+    // Init containers end before the others start, so the end of one is not kept.
     let containers = status.container_statuses.iter().flatten();
     let not_running = containers.filter_map(|container| waiting(container).or_else(|| terminated(container)));
     let not_running: Vec<Value> =
@@ -147,8 +117,8 @@ fn waiting(container: &ContainerStatus) -> Option<Value> {
     Some(json!({"name": container.name, "state": {"waiting": {"reason": reason}}}))
 }
 
-/// The leader renews its lock in the annotations every few seconds; the operator only cares who holds it, and whose the
-/// object is.
+/// The leader renews its lock in the annotations every few seconds. Only the annotations with the lock's holder and
+/// with the mark of the cluster are kept.
 fn endpoints(object: &mut Value) {
     if let Some(object) = object.as_object_mut() {
         object.remove("subsets");
@@ -169,7 +139,7 @@ pub fn hash_secret(object: &mut Value) {
         return;
     }
     let Some(secret) = object.as_object_mut() else { return };
-    // Only files have it: the API server turns it into data.
+    // Only files have `stringData`: the API server merges it into `data`.
     let plain = secret.remove("stringData");
     if let Some(data) = secret.get_mut("data").and_then(Value::as_object_mut) {
         for value in data.values_mut() {

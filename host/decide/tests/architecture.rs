@@ -1,16 +1,24 @@
-//! The shape of the host is what ARCHITECTURE.md and the operator's lib.rs say: the code map is complete, no room of
-//! the operator uses one above it, and what decides has no way to a client, a clock or a random number.
+//! The structure of the workspace is as in ARCHITECTURE.md and in the operator's lib.rs: the code map is complete, no room
+//! of the operator uses one above it, and `decide` depends on no client, clock or random number.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// The most files and folders that `host/operator/src` may have side by side.
+/// The most entries that the folder `host/operator/src` may have.
 const MOST_ENTRIES: usize = 16;
 
-/// Crates that reach out of the process, or differ from run to run.
+/// Crates that do IO, or whose results differ from run to run.
 const IMPURE: [&str; 8] = ["axum", "hyper", "jiff", "kube", "kube-core", "rand", "reqwest", "tokio"];
+
+/// Those that must not be among the dependencies' dependencies either.
+const UNREACHABLE: [&str; 9] =
+    ["axum", "hyper", "hyper-util", "kube", "kube-client", "kube-runtime", "rand", "reqwest", "tokio"];
+
+/// Folders at the root that hold what was built.
+const BUILT: [&str; 2] = ["dist", "target"];
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
@@ -20,32 +28,76 @@ fn text(path: &str) -> String {
     fs::read_to_string(repository(path)).unwrap()
 }
 
-/// Why a folder with so many entries is too full.
+/// The fault of a folder with this number of entries, if it has too many.
 fn crowd(entries: usize) -> Option<String> {
     (entries > MOST_ENTRIES).then(|| format!("{entries} entries, more than {MOST_ENTRIES}"))
 }
 
-/// The modules of a folder: its files without their ending, and its folders. `lib` is no module.
+/// The modules of a folder: its files without their ending, and its folders. `lib` and `mod` are none, and tests are
+/// not mapped.
 fn modules(folder: &str) -> BTreeSet<String> {
-    let entries = fs::read_dir(repository(folder)).unwrap().map(|entry| entry.unwrap().path());
-    entries.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).filter(|name| name != "lib").collect()
+    let Ok(entries) = fs::read_dir(repository(folder)) else { return BTreeSet::new() };
+    let names = entries.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned());
+    names.filter(|name| !["lib", "mod", "tests"].contains(&name.as_str())).collect()
 }
 
-/// What ARCHITECTURE.md's code map names in the row of a crate: every `word` or `{word,word}` in back quotes.
-fn mapped(map: &str, folder: &str) -> BTreeSet<String> {
-    let row = map.lines().find(|line| line.starts_with(&format!("| `{folder}` |"))).unwrap();
-    let concepts = row.splitn(3, '|').nth(2).unwrap();
-    let quoted = concepts.split('`').skip(1).step_by(2);
-    quoted.map(|name| name.split('/').next().unwrap().to_owned()).collect()
+/// The folders in a folder, without hidden ones.
+fn folders(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(repository(folder)).unwrap().map(|entry| entry.unwrap());
+    let folders = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+    folders.map(|entry| entry.file_name().into_string().unwrap()).filter(|name| !name.starts_with('.')).collect()
 }
 
-/// What differs between a row of the code map and the folder, as sentences.
-fn map_faults(map: &str, folder: &str, modules: &BTreeSet<String>) -> Vec<String> {
-    let mapped = mapped(map, folder);
-    let missing = modules.difference(&mapped).map(|name| format!("{folder}: {name} is not in the code map"));
-    let gone =
-        mapped.difference(modules).map(|name| format!("{folder}: the code map names {name}, which does not exist"));
+/// The folders that the code map has to name: those at the root, and of `host`, `plugins` and `tests` those in them.
+/// The plugins but the kit share a row.
+fn to_be_mapped() -> BTreeSet<String> {
+    let mut mapped = BTreeSet::new();
+    for folder in folders(".").into_iter().filter(|folder| !BUILT.contains(&folder.as_str())) {
+        match &*folder {
+            "host" | "tests" => mapped.extend(folders(&folder).iter().map(|inner| format!("{folder}/{inner}"))),
+            "plugins" => mapped.extend(["plugins/kit".to_owned(), "plugins/*".to_owned()]),
+            _ => drop(mapped.insert(folder)),
+        }
+    }
+    mapped
+}
+
+/// The rows of the code map: a folder, and what its row names in back quotes.
+fn rows(map: &str) -> BTreeMap<String, Vec<String>> {
+    let rows = map.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    let quoted = |text: &str| text.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    rows.map(|(folder, concepts)| (folder.to_owned(), quoted(concepts))).collect()
+}
+
+/// The modules that a row names: every `word`, and the first part of every `word/word` and `word/{word,word}`; by it
+/// the parts after the slash.
+fn mapped(row: &[String]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut mapped: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for name in row {
+        let (module, inner) = name.split_once('/').unwrap_or((name, ""));
+        let inner = inner.trim_matches(['{', '}']).split(',').filter(|inner| !inner.is_empty());
+        mapped.entry(module.to_owned()).or_default().extend(inner.map(str::to_owned));
+    }
+    mapped
+}
+
+/// What differs between names in the code map and those that exist, as sentences.
+fn differences(of: &str, mapped: &BTreeSet<String>, existing: &BTreeSet<String>) -> Vec<String> {
+    let missing = existing.difference(mapped).map(|name| format!("{of}: {name} is not in the code map"));
+    let gone = mapped.difference(existing).map(|name| format!("{of}: the code map names {name}, which does not exist"));
     missing.chain(gone).collect()
+}
+
+/// What is untrue in the row of a crate. A row need not name the files of a module's folder, but if it names one of them
+/// it names all.
+fn row_faults(folder: &str, row: &[String], modules: impl Fn(&str) -> BTreeSet<String>) -> Vec<String> {
+    let source = format!("{folder}/src");
+    let mapped = mapped(row);
+    let mut faults = differences(folder, &mapped.keys().cloned().collect(), &modules(&source));
+    for (module, inner) in mapped.into_iter().filter(|(_, inner)| !inner.is_empty()) {
+        faults.extend(differences(&format!("{folder}: {module}"), &inner, &modules(&format!("{source}/{module}"))));
+    }
+    faults
 }
 
 /// The rooms in the order that the operator's lib.rs states, from the lowest.
@@ -90,8 +142,8 @@ fn first_names(list: &str) -> Vec<String> {
     names
 }
 
-/// Arrows that do not go down, as sentences. `sources` are rooms with their source texts. Where every arrow goes down
-/// there is no circle.
+/// The uses of a room that is not below the user, as sentences. `sources` are rooms with their source texts. Without
+/// such a use there is no cycle.
 fn upward_arrows(order: &[String], sources: &[(String, String)]) -> Vec<String> {
     let rank = |room: &str| order.iter().position(|ordered| ordered == room);
     let mut faults = Vec::new();
@@ -132,12 +184,34 @@ fn impure(manifest: &str) -> Vec<&'static str> {
     IMPURE.into_iter().filter(|name| named.contains(name)).collect()
 }
 
+/// The crates among the dependencies of a crate, itself included, as `cargo tree` shows them: with the features that it
+/// alone asks for, and without what only tests or builds use.
+fn tree(package: &str) -> BTreeSet<String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(repository(".")).args(["tree", "--locked", "--offline", "--edges", "normal", "--prefix", "none"]);
+    let output = cargo.args(["--package", package]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    tree.lines().filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
+}
+
+/// The crates of a tree that what decides must not reach.
+fn reachable(tree: &BTreeSet<String>) -> Vec<&'static str> {
+    UNREACHABLE.into_iter().filter(|name| tree.contains(*name)).collect()
+}
+
 #[test]
-fn the_code_map_names_every_module_of_the_operator_and_of_what_decides_and_no_other() {
-    let map = text("ARCHITECTURE.md");
-    for folder in ["host/operator", "host/decide"] {
-        assert_eq!(map_faults(&map, folder, &modules(&format!("{folder}/src"))), Vec::<String>::new());
-    }
+fn the_code_map_names_every_folder_and_no_other() {
+    let mapped = rows(&text("ARCHITECTURE.md")).into_keys().collect();
+    assert_eq!(differences("the repository", &mapped, &to_be_mapped()), Vec::<String>::new());
+}
+
+#[test]
+fn the_code_map_names_every_module_of_every_crate_and_no_other() {
+    let rows = rows(&text("ARCHITECTURE.md"));
+    let crates = rows.iter().filter(|(folder, _)| repository(folder).join("Cargo.toml").exists());
+    let faults: Vec<String> = crates.flat_map(|(folder, row)| row_faults(folder, row, modules)).collect();
+    assert_eq!(faults, Vec::<String>::new());
 }
 
 #[test]
@@ -157,6 +231,9 @@ fn no_room_of_the_operator_uses_one_above_it() {
 #[test]
 fn what_decides_depends_on_no_client_no_clock_and_no_random_number() {
     assert_eq!(impure(&text("host/decide/Cargo.toml")), Vec::<&str>::new());
+    let tree = tree("pgloom-decide");
+    assert!(tree.len() > 50, "only {} crates were read", tree.len());
+    assert_eq!(reachable(&tree), Vec::<&str>::new());
 }
 
 mod the_checks_fail {
@@ -166,14 +243,46 @@ mod the_checks_fail {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
+    fn set(entries: &[&str]) -> BTreeSet<String> {
+        names(entries).into_iter().collect()
+    }
+
     #[test]
     fn for_a_module_that_is_not_in_the_map_and_for_one_that_is_gone() {
-        let map = "| `host/x` | what exists → `cache/{store,watch}`; metrics → `serve` |";
-        let faults = map_faults(map, "host/x", &names(&["cache", "leader"]).into_iter().collect());
+        let map = "| `host/x` | what exists → `cache/{store,watch}`, `cache/key`; metrics → `serve` |";
+        let existing = |folder: &str| match folder {
+            "host/x/src" => set(&["cache", "leader"]),
+            "host/x/src/cache" => set(&["store", "key", "index"]),
+            _ => unreachable!("{folder} is not asked for"),
+        };
         assert_eq!(
-            faults,
-            ["host/x: leader is not in the code map", "host/x: the code map names serve, which does not exist"]
+            row_faults("host/x", &rows(map)["host/x"], existing),
+            [
+                "host/x: leader is not in the code map",
+                "host/x: the code map names serve, which does not exist",
+                "host/x: cache: index is not in the code map",
+                "host/x: cache: the code map names watch, which does not exist"
+            ]
         );
+    }
+
+    #[test]
+    fn for_a_folder_that_is_not_in_the_map_and_for_one_that_is_gone() {
+        let mapped =
+            rows("| folder | concept |\n|---|---|\n| `host/a` | `x` |\n| `host/b` | |\n").into_keys().collect();
+        assert_eq!(
+            differences("the repository", &mapped, &set(&["host/a", "host/c"])),
+            [
+                "the repository: host/c is not in the code map",
+                "the repository: the code map names host/b, which does not exist"
+            ]
+        );
+    }
+
+    #[test]
+    fn for_a_client_that_is_a_dependency_of_a_dependency() {
+        assert_eq!(reachable(&tree("pgloom-operator")).first(), Some(&"axum"));
+        assert_eq!(reachable(&set(&["pgloom-decide", "kube-core", "tokio"])), ["tokio"]);
     }
 
     #[test]

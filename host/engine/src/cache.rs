@@ -9,10 +9,10 @@
 //! a crash leaves it. It is no protection against a writer, who could write a matching hash: that is what the folder's
 //! mode is for.
 
-use std::hash::{Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use pgloom_common::fingerprint::fingerprint;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -46,7 +46,7 @@ pub enum Error {
 }
 
 /// The bytes of the SHA-256 of the code, which precedes the code in the file.
-const HASH: usize = 32;
+const HASH_BYTES: usize = 32;
 
 impl Cache {
     pub(crate) fn open(folder: &Path, engine: &Engine) -> Result<Self, Error> {
@@ -55,9 +55,8 @@ impl Cache {
             return Err(Error::CheckFolder { folder: folder.to_owned() });
         }
         // Another Rust release may hash differently. Then the code is compiled again, nothing else.
-        let mut hasher = std::hash::DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Self { folder: folder.to_owned(), engine: format!("{:016x}", hasher.finish()) })
+        let engine = fingerprint(&engine.precompile_compatibility_hash());
+        Ok(Self { folder: folder.to_owned(), engine: format!("{engine:016x}") })
     }
 
     fn path(&self, digest: &str) -> PathBuf {
@@ -67,7 +66,7 @@ impl Cache {
     /// The compiled component, if there is one and its file is not damaged.
     pub(crate) fn get(&self, digest: &str, engine: &Engine) -> Option<Component> {
         let bytes = std::fs::read(self.path(digest)).ok()?;
-        let (hash, code) = bytes.split_at_checked(HASH)?;
+        let (hash, code) = bytes.split_at_checked(HASH_BYTES)?;
         if Sha256::digest(code).as_slice() != hash {
             tracing::warn!(%digest, "compiled code is damaged, compiling again");
             return None;

@@ -6,6 +6,7 @@ use wasmtime::{Store, StoreContextMut, Trap};
 
 use crate::clock::TICK;
 use crate::contract::{Bindings, BindingsPre, Description, Failure, Request, Response};
+use crate::convert;
 use crate::engine::{Engine, MEMORY_CEILING};
 use crate::state::State;
 
@@ -80,15 +81,8 @@ fn summary(failure: &Failure) -> String {
     match failure {
         Failure::InvalidConfig(message) | Failure::Internal(message) => message.clone(),
         Failure::InvalidManifest(findings) => {
-            let lines: Vec<String> = findings
-                .iter()
-                .map(|finding| match (&finding.path, &finding.remedy) {
-                    (Some(path), Some(remedy)) => format!("{path}: {}; {remedy}", finding.message),
-                    (Some(path), None) => format!("{path}: {}", finding.message),
-                    (None, _) => finding.message.clone(),
-                })
-                .collect();
-            lines.join("; ")
+            let findings = findings.iter().map(|finding| convert::finding("", finding.clone()).to_string());
+            findings.collect::<Vec<_>>().join("; ")
         }
     }
 }

@@ -53,7 +53,7 @@ impl Shared {
             }
             let start = Instant::now();
             thread::park_timeout(TICK);
-            // Woken early, by the start of a call or for no reason: that is no tick, or calls would be stopped too
+            // Woken early, by the start of a call or without a reason. This is not a tick: calls would be stopped too
             // early.
             if start.elapsed() >= TICK && !tick() {
                 return;
@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    /// More than any machine needs for a few ticks.
+    /// A timeout that is long enough for a few ticks on any machine.
     const ENOUGH: Duration = Duration::from_secs(5);
 
     #[test]
@@ -94,7 +94,7 @@ mod tests {
             ticks.recv_timeout(ENOUGH).unwrap();
             ticks.recv_timeout(ENOUGH).unwrap();
             drop(running);
-            // The tick that was on its way.
+            // One tick may already be in progress.
             while ticks.recv_timeout(TICK * 10).is_ok() {}
         }
     }

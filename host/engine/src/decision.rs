@@ -55,7 +55,7 @@ pub struct Condition {
     pub type_name: String,
     /// Whether the condition holds.
     pub status: ConditionStatus,
-    /// One word in CamelCase.
+    /// The reason in CamelCase, without spaces, as in `WaitingForVolume`.
     pub reason: String,
     /// One sentence on the condition.
     pub message: String,

@@ -38,7 +38,7 @@
 //! # }
 //! ```
 //!
-//! A plugin can also be a native function. So a test needs no component:
+//! A plugin can also be a native function, so that a test needs no component:
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -63,10 +63,14 @@
 //! #     observed: vec![],
 //! #     actions: vec![],
 //! #     requires: vec![],
-//! }; let plugin = Plugin::native(description, |_request| {     let object = json!({"apiVersion": "v1", "kind":
-//! "ConfigMap", "metadata": {"name": "hello"}, "data": {"a": "b"}});     Ok(Response {         contributions:
-//! vec![Contribution::Apply(object.to_string())],         actions: vec![],         findings: vec![],
-//! conditions: vec![],     }) }); let pipeline = Pipeline::of(vec![Arc::new(plugin)])?;
+//! };
+//! let plugin = Plugin::native(description, |_request| {
+//!     let metadata = json!({"name": "hello"});
+//!     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}});
+//!     let contributions = vec![Contribution::Apply(object.to_string())];
+//!     Ok(Response { contributions, actions: vec![], findings: vec![], conditions: vec![] })
+//! });
+//! let pipeline = Pipeline::of(vec![Arc::new(plugin)])?;
 //!
 //! let cluster = json!({"metadata": {"name": "acid-orders", "namespace": "shop"}});
 //! let decision = pipeline.run(&Input { cluster, ..Input::default() })?;

@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 
-/// Why a text is not a path.
+/// The reason why a text is not a path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a field path: {reason}")]
 pub struct Error {

@@ -10,7 +10,7 @@ use crate::{
 pub(crate) const CLUSTER_SCOPED: &str =
     "its kind is cluster-scoped, and a plugin writes only in the namespace of its cluster";
 
-/// The kinds that plugins must not create, by group and kind (`*` means every kind of the group), with the reason.
+/// The kinds that plugins must not create: group, kind (`*` means every kind of the group), reason.
 const KINDS: &[(&str, &str, &str)] = &[
     ("", "Namespace", "a plugin writes only in the namespace of its cluster"),
     ("", "Secret", "the host creates credentials; ask for them by a `credential` or `user-list` action"),

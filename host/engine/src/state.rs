@@ -5,9 +5,9 @@ use wasmtime::ResourceLimiter;
 use crate::contract::{Level, log};
 
 /// The number of lines that a call may log; further lines are dropped.
-const LOG_LINES: usize = 100;
+const MAX_LOG_LINES: usize = 100;
 /// The bytes of a line that are logged; the rest of the line is dropped.
-const LOG_LINE_BYTES: usize = 2 << 10;
+const MAX_LOG_LINE_BYTES: usize = 2 << 10;
 /// The entries of one table. The kit's plugins need a few hundred.
 pub(crate) const TABLE_ELEMENTS: usize = 100_000;
 
@@ -46,9 +46,9 @@ impl ResourceLimiter for MemoryLimit {
 impl log::Host for State {
     fn log(&mut self, level: Level, message: String) {
         self.lines += 1;
-        if self.lines > LOG_LINES {
-            if self.lines == LOG_LINES + 1 {
-                tracing::warn!(limit = LOG_LINES, "too many log lines, further lines of this call are dropped");
+        if self.lines > MAX_LOG_LINES {
+            if self.lines == MAX_LOG_LINES + 1 {
+                tracing::warn!(limit = MAX_LOG_LINES, "too many log lines, further lines of this call are dropped");
             }
             return;
         }
@@ -63,9 +63,9 @@ impl log::Host for State {
     }
 }
 
-/// The line, or its first [`LOG_LINE_BYTES`] bytes; a character is not cut.
+/// The line, or its first [`MAX_LOG_LINE_BYTES`] bytes; a character is not cut.
 fn shorten(line: &str) -> &str {
-    let end = (0..=LOG_LINE_BYTES.min(line.len())).rev().find(|&end| line.is_char_boundary(end));
+    let end = (0..=MAX_LOG_LINE_BYTES.min(line.len())).rev().find(|&end| line.is_char_boundary(end));
     line.get(..end.unwrap_or_default()).unwrap_or_default()
 }
 
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_long_line_is_cut_between_characters() {
         assert_eq!(shorten("short"), "short");
-        assert_eq!(shorten(&"a".repeat(LOG_LINE_BYTES + 1)).len(), LOG_LINE_BYTES);
-        assert_eq!(shorten(&format!("a{}", "ä".repeat(LOG_LINE_BYTES))).len(), LOG_LINE_BYTES - 1);
+        assert_eq!(shorten(&"a".repeat(MAX_LOG_LINE_BYTES + 1)).len(), MAX_LOG_LINE_BYTES);
+        assert_eq!(shorten(&format!("a{}", "ä".repeat(MAX_LOG_LINE_BYTES))).len(), MAX_LOG_LINE_BYTES - 1);
     }
 }

@@ -67,7 +67,7 @@ fn answer(
             let length = usize::try_from((*length).min(MAX_BYTES))?;
             Ok(Val::List(vec![Val::U8(0); length]))
         }
-        // A guest would wait for ever on a stream that accepts no bytes.
+        // A guest would wait without end for a stream that accepts no bytes.
         ("[method]output-stream.check-write", _) => Ok(Val::Result(Ok(Some(Box::new(Val::U64(MAX_BYTES)))))),
         _ => empty(ty, store),
     }

@@ -1,11 +1,11 @@
-//! How the operator is run: the flags as they are typed, then what the operator needs.
+//! The flags of `pgloom run`, and the configuration that is derived from them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
-/// The flags of `pgloom run`, as they are typed. Each may be given by the environment as well.
+/// The flags of `pgloom run`. Each can also be set by an environment variable.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     /// The kubeconfig file; without it $KUBECONFIG, ~/.kube/config or the pod's service account
@@ -41,57 +41,57 @@ pub struct Args {
     /// Only manifests with this value of the annotation acid.zalan.do/controller are reconciled
     #[arg(long, env = "CONTROLLER_ID", value_name = "ID", default_value = "")]
     pub controller_id: String,
-    /// Where /healthz, /readyz and /metrics are served
+    /// The address on which /healthz, /readyz and /metrics are served
     #[arg(long, env = "PGLOOM_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
-    /// The Lease by which one of several operators is chosen
+    /// The Lease of the leader election
     #[arg(long, env = "PGLOOM_LEASE", value_name = "NAME", default_value = "pgloom")]
     pub lease: String,
-    /// Write at once, without a Lease: only where no second operator can run
+    /// Run without leader election: only where no second operator can run
     #[arg(long)]
     pub no_leader_election: bool,
 }
 
-/// What the operator needs to run.
+/// The parsed flags.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// How the API server is reached.
+pub struct Options {
+    /// The connection to the API server.
     pub kubernetes: Kubernetes,
-    /// Which namespaces are watched; `None`: as the operator configuration says.
+    /// The namespaces that are watched; `None`: `watched_namespace` of the operator configuration.
     pub namespaces: Option<Namespaces>,
-    /// The operator's own namespace; `None`: that of the connection.
+    /// The operator's own namespace; `None`: the namespace of the connection.
     pub operator_namespace: Option<String>,
-    /// Where the operator configuration comes from.
+    /// The source of the operator configuration.
     pub configuration: Source,
-    /// Where the pipeline comes from.
+    /// The source of the pipeline.
     pub pipeline: PipelineSource,
     /// The folder with the plugins.
     pub plugins: PathBuf,
-    /// Where compiled plugins are kept.
+    /// The folder for compiled plugins; `None`: every start compiles.
     pub cache: Option<PathBuf>,
-    /// The value of the annotation of the manifests that are ours; empty: those without.
+    /// The value of the annotation `acid.zalan.do/controller` of the manifests to reconcile; empty: those without it.
     pub controller_id: String,
-    /// Where health and metrics are served.
+    /// The address of health and metrics.
     pub listen: SocketAddr,
-    /// The Lease; `None`: no election.
+    /// The name of the Lease; `None`: no leader election.
     pub lease: Option<String>,
 }
 
-/// How the API server is reached.
+/// The connection to the API server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kubernetes {
-    /// The kubeconfig file; `None`: the usual places, then the pod's service account.
+    /// The kubeconfig file; `None`: `$KUBECONFIG`, `~/.kube/config`, then the pod's service account.
     pub kubeconfig: Option<PathBuf>,
     /// The kubeconfig's context.
     pub context: Option<String>,
 }
 
-/// Which namespaces are watched.
+/// The namespaces that are watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Namespaces {
-    /// All of them.
+    /// All namespaces.
     All,
-    /// These; never empty.
+    /// These namespaces; never empty.
     Some(Vec<String>),
 }
 
@@ -104,7 +104,7 @@ pub struct Named {
     pub name: String,
 }
 
-/// Where the operator configuration comes from.
+/// The source of the operator configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Defaults only.
@@ -115,7 +115,7 @@ pub enum Source {
     Object(Named),
 }
 
-/// Where the pipeline comes from.
+/// The source of the pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PipelineSource {
     /// A file.
@@ -124,7 +124,7 @@ pub enum PipelineSource {
     Object(Named),
 }
 
-/// What is wrong with the flags.
+/// An invalid flag.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
     /// Not `[namespace/]name`.
@@ -132,12 +132,12 @@ pub enum Error {
     Name {
         /// The flag.
         flag: &'static str,
-        /// What was given.
+        /// The value of the flag.
         value: String,
     },
 }
 
-impl TryFrom<Args> for Config {
+impl TryFrom<Args> for Options {
     type Error = Error;
 
     fn try_from(args: Args) -> Result<Self, Error> {
@@ -167,8 +167,7 @@ impl TryFrom<Args> for Config {
     }
 }
 
-/// Reads a list of namespaces in the form of `watched_namespace`: `*`, or names separated by commas; `None` if it
-/// names none.
+/// Parses namespaces in the form of `watched_namespace`: `*`, or names separated by commas. `None` if there is no name.
 pub fn namespaces(text: &str) -> Option<Namespaces> {
     let names: Vec<String> =
         text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
@@ -201,13 +200,13 @@ mod tests {
         args: Args,
     }
 
-    fn config(flags: &[&str]) -> Result<Config, Error> {
+    fn options(flags: &[&str]) -> Result<Options, Error> {
         Command::parse_from(std::iter::once(&"pgloom").chain(flags)).args.try_into()
     }
 
     #[test]
     fn one_namespace_a_list_or_all_may_be_watched() {
-        let watched = |flag: &str| config(&["--namespaces", flag]).unwrap().namespaces;
+        let watched = |flag: &str| options(&["--namespaces", flag]).unwrap().namespaces;
         assert_eq!(watched("*"), Some(Namespaces::All));
         assert_eq!(watched("a"), Some(Namespaces::Some(vec!["a".into()])));
         assert_eq!(watched("a, b"), Some(Namespaces::Some(vec!["a".into(), "b".into()])));
@@ -216,19 +215,19 @@ mod tests {
 
     #[test]
     fn the_configuration_object_comes_before_the_config_map() {
-        let config = config(&["--config-map", "ns/map", "--config-object", "object"]).unwrap();
-        assert_eq!(config.configuration, Source::Object(Named { namespace: None, name: "object".into() }));
+        let options = options(&["--config-map", "ns/map", "--config-object", "object"]).unwrap();
+        assert_eq!(options.configuration, Source::Object(Named { namespace: None, name: "object".into() }));
     }
 
     #[test]
     fn plugins_are_in_the_folder_of_the_pipeline_by_default() {
-        assert_eq!(config(&["--pipeline", "/etc/p/pipeline.yaml"]).unwrap().plugins, PathBuf::from("/etc/p"));
-        assert_eq!(config(&["--plugins", "/other"]).unwrap().plugins, PathBuf::from("/other"));
+        assert_eq!(options(&["--pipeline", "/etc/p/pipeline.yaml"]).unwrap().plugins, PathBuf::from("/etc/p"));
+        assert_eq!(options(&["--plugins", "/other"]).unwrap().plugins, PathBuf::from("/other"));
     }
 
     #[test]
     fn a_name_that_is_none_is_refused_with_its_flag() {
-        let error = config(&["--config-map", "a/b/c"]).unwrap_err();
+        let error = options(&["--config-map", "a/b/c"]).unwrap_err();
         assert_eq!(error.to_string(), "--config-map: \"a/b/c\" is not a name; give it as namespace/name or name");
     }
 }

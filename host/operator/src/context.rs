@@ -1,4 +1,4 @@
-//! What all reconciles share.
+//! The shared state of all reconciles: clients, caches, settings, limits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,49 +19,49 @@ use crate::serve::metrics::{Metrics, StatusLabel};
 use crate::settings::Settings;
 use crate::state::{ClusterState, ClusterStates};
 
-/// From where the operator reaches databases and Patroni.
+/// The network from which the operator connects to databases and Patroni.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// From within the cluster: by Services and pod addresses.
+    /// Inside the Kubernetes cluster: by Services and pod addresses.
     InCluster,
-    /// From without: through the API server.
+    /// Outside of it: through the API server.
     OutOfCluster,
 }
 
-/// What all reconciles share.
+/// The shared state of all reconciles.
 pub struct Context {
-    /// The API server.
+    /// The client of the API server.
     pub client: Client,
-    /// What exists.
+    /// The cache of existing objects.
     pub store: Arc<Store>,
-    /// What is in use at the moment.
+    /// The operator configuration and the pipeline in use.
     pub settings: watch::Receiver<Settings>,
-    /// Publishes events.
+    /// The recorder of events.
     pub recorder: Recorder,
     /// The metrics.
     pub metrics: Metrics,
-    /// The annotation's value of the manifests that are ours.
+    /// The value of the annotation `acid.zalan.do/controller` of the manifests to reconcile.
     pub controller_id: String,
-    /// How many decisions may be made at the same time.
+    /// Limits the number of concurrent decisions.
     pub deciding: Semaphore,
-    /// How many clusters may be observed and written at the same time.
+    /// Limits the number of clusters that are observed and written concurrently.
     pub slots: Semaphore,
-    /// From where the databases are reached.
+    /// The network from which the operator connects to databases.
     pub network: Network,
-    /// The way to Patroni.
+    /// The transport of requests to Patroni.
     pub transport: Arc<dyn Transport>,
-    /// Asks for a reconcile of a cluster.
+    /// The queue of clusters to reconcile.
     pub changed: UnboundedSender<ClusterKey>,
-    /// What is remembered of each cluster from one reconcile to the next.
+    /// The state of each cluster between reconciles.
     pub states: ClusterStates,
-    /// The roles that every cluster gets.
+    /// The reader of infrastructure roles.
     pub infrastructure_roles: InfrastructureRoles,
-    /// When the service account of a namespace was last seen.
+    /// By namespace that has clusters, the time when its service account was last seen.
     pub accounts: Mutex<HashMap<String, Instant>>,
 }
 
 impl Context {
-    /// Writes the objects of a cluster.
+    /// A writer of the objects of a cluster.
     pub fn writer(&self, state: &ClusterState, identity: Identity) -> Writer {
         Writer {
             client: self.client.clone(),
@@ -72,14 +72,17 @@ impl Context {
         }
     }
 
-    /// Forgets a cluster that is gone.
+    /// Removes the state of a cluster that no longer exists.
     pub fn forget(&self, key: &ClusterKey) {
         if let Some(state) = self.states.forget(key) {
             self.count(&state, None);
         }
+        if !self.states.any_in(&key.namespace) {
+            self.accounts.lock().remove(&*key.namespace);
+        }
     }
 
-    /// Counts a cluster under its status; `None` if it is gone.
+    /// Counts a cluster in the metric by its status; `None` if it no longer exists.
     pub fn count(&self, state: &ClusterState, status: Option<String>) {
         let gauge = |status: &str| {
             let label = StatusLabel { status: status.to_owned() };

@@ -21,7 +21,7 @@ use pgloom_engine::{Engine, Pipeline};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info};
 
-use crate::args::{Config, Kubernetes, Namespaces};
+use crate::args::{Kubernetes, Namespaces, Options};
 use crate::cache::watch::Watches;
 use crate::cache::{ClusterKey, Store, Watch, api_resource, node};
 use crate::context::{Context, Network};
@@ -72,7 +72,7 @@ pub enum Error {
 ///
 /// # Errors
 /// If it cannot start, or loses the leadership.
-pub async fn run(config: Config) -> Result<(), Error> {
+pub async fn run(config: Options) -> Result<(), Error> {
     let stop = stop_signal()?.shared();
     let (metrics, health) = (Metrics::new(), HealthSender::new());
     let listener = http::listen(config.listen).await.map_err(Error::Http)?;
@@ -85,7 +85,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
 }
 
 async fn operate(
-    config: Config,
+    config: Options,
     metrics: Metrics,
     health: HealthSender,
     stop: impl Future<Output = ()> + Clone,
@@ -113,7 +113,7 @@ async fn operate(
     let nodes =
         node::follow(shared.client.clone(), shared.store.clone(), shared.changed.clone(), shared.metrics.clone());
     let watches = Watches::new(shared.client, shared.store.clone(), shared.changed.clone(), shared.metrics);
-    let wanted = Wanted { namespaces: config.namespaces, own: connection.namespace.clone() };
+    let wanted = WatchScope { namespaces: config.namespaces, own: connection.namespace.clone() };
     let _followers = Tasks(vec![
         tokio::spawn(nodes),
         tokio::spawn(loader.follow(sender, shared.store.clone(), shared.changed)),
@@ -133,13 +133,13 @@ struct Shared {
     changed: UnboundedSender<ClusterKey>,
 }
 
-fn loader(config: &Config, connection: &Connection, shared: &Shared, health: Health) -> Result<Loader, Error> {
+fn loader(config: &Options, connection: &Connection, shared: &Shared, health: Health) -> Result<Loader, Error> {
     let settings =
         pgloom_engine::EngineConfig { cache: config.cache.clone(), ..pgloom_engine::EngineConfig::default() };
     Ok(Loader {
         client: shared.client.clone(),
         engine: Arc::new(Engine::new(&settings).map_err(Error::Engine)?),
-        config: config.clone(),
+        options: config.clone(),
         namespace: connection.namespace.clone(),
         recorder: shared.recorder.clone(),
         leading: health.leading,
@@ -147,7 +147,7 @@ fn loader(config: &Config, connection: &Connection, shared: &Shared, health: Hea
     })
 }
 
-fn context(config: &Config, connection: &Connection, shared: &Shared, settings: watch::Receiver<Settings>) -> Context {
+fn context(config: &Options, connection: &Connection, shared: &Shared, settings: watch::Receiver<Settings>) -> Context {
     let (client, changed) = (shared.client.clone(), shared.changed.clone());
     Context {
         store: shared.store.clone(),
@@ -311,7 +311,7 @@ impl Default for Known {
 }
 
 /// Which namespaces are watched, as far as the settings do not say it.
-struct Wanted {
+struct WatchScope {
     /// The namespaces of the flags.
     namespaces: Option<Namespaces>,
     /// The operator's own namespace.
@@ -323,7 +323,7 @@ struct Wanted {
 async fn keep_watching(
     mut watches: Watches,
     mut settings: watch::Receiver<Settings>,
-    wanted: Wanted,
+    wanted: WatchScope,
     store: Arc<Store>,
     health: Arc<HealthSender>,
 ) {
@@ -345,7 +345,7 @@ async fn keep_watching(
     }
 }
 
-impl Wanted {
+impl WatchScope {
     /// The watches of the `postgresql` objects and of what belongs to them, in every watched namespace.
     fn watches(&self, settings: &Settings) -> Vec<Watch> {
         let label = settings.config.text("cluster_name_label");
@@ -414,7 +414,7 @@ struct Connection {
     network: Network,
 }
 
-async fn connect(config: &Config, fence: &Fence) -> Result<Connection, Error> {
+async fn connect(config: &Options, fence: &Fence) -> Result<Connection, Error> {
     let kubernetes = &config.kubernetes;
     let client_config = client_config(kubernetes).await.map_err(Error::Connect)?;
     let in_cluster = kubernetes.kubeconfig.is_none() && kube::Config::incluster().is_ok();

@@ -1,7 +1,7 @@
-//! What the operator remembers of each cluster from one reconcile to the next.
+//! The state of each cluster that the operator keeps in memory between reconciles.
 //!
-//! All of it may be lost, as at a restart of the operator: then something is read, written or published once more than
-//! needed.
+//! All of it may be lost, as at a restart of the operator. Then some objects are read or written and some events
+//! published once more than necessary.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,73 +21,73 @@ use crate::execute::database::Resume;
 use crate::execute::task::Job;
 use crate::report::Warnings;
 
-/// What is remembered of the clusters.
+/// The states of all clusters.
 pub struct ClusterStates {
-    /// The plans. How many are kept is bounded over all clusters, so they are not part of [`ClusterState`].
+    /// The cached plans. Their number is limited over all clusters, so they are not part of [`ClusterState`].
     pub plans: PlanCache<ClusterKey>,
     states: Mutex<HashMap<ClusterKey, Arc<ClusterState>>>,
     changed: UnboundedSender<ClusterKey>,
     slots: Slots,
 }
 
-/// How many databases are synchronised at the same time. Each may take as much memory as a server may send.
+/// The number of concurrent database synchronisations. Each may need as much memory as a server may send.
 const DATABASES: usize = 16;
-/// How many clusters' Patroni configurations are changed at the same time.
+/// The number of concurrent changes of Patroni configurations.
 const PATRONIS: usize = 256;
 
-/// The slots in which jobs run.
+/// The permits for concurrent jobs.
 struct Slots {
     databases: Arc<Semaphore>,
     patronis: Arc<Semaphore>,
 }
 
-/// What is remembered of one cluster.
+/// The state of one cluster.
 pub struct ClusterState {
     /// The job that synchronises roles and databases.
     pub database: Job<Synchronization>,
-    /// Where the next synchronisation continues.
+    /// The database with which the next synchronisation continues.
     pub resume: Resume,
     /// The job that changes Patroni's configuration.
     pub patroni: Job<()>,
     /// The change of Patroni's configuration whose restarts are owed. After a restart of the operator it is not known,
     /// and Patroni is asked which members wait.
     pub restarts: Arc<Mutex<Option<ConfigurationChange>>>,
-    /// The objects as they were applied last.
+    /// The hashes of the last applied objects.
     pub last_applied: Arc<LastApplied>,
-    /// The warnings as they were published last.
+    /// The last published warnings.
     pub warnings: Warnings,
-    /// Everything else.
+    /// The other values.
     pub memory: Mutex<Memory>,
 }
 
-/// What a synchronisation of roles and databases came to.
+/// The result of a synchronisation of roles and databases.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Synchronization {
-    /// What people should know.
+    /// The warnings, one sentence each.
     pub warnings: Vec<String>,
 }
 
-/// What is remembered of one cluster as plain values.
+/// The plain values of a cluster's state.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// Reconciles in a row that failed.
+    /// The number of consecutive failed reconciles.
     pub failures: u32,
-    /// The switchover that Patroni refused last.
+    /// The last switchover that Patroni refused.
     pub refused: Option<Refusal>,
-    /// A hash of the Secrets as they were last found to be complete.
+    /// A hash of the Secrets when they were last complete.
     pub credentials: Option<u64>,
-    /// The passwords of the system users. Without them a Secret that is deleted could not be restored with the password
-    /// that the database has.
+    /// The passwords of the system users: a deleted Secret is created again with the password that the database has.
     pub passwords: BTreeMap<String, Password>,
-    /// The last answers of the steps that keep them.
+    /// By step name, the last response of each step with `onFailure: keepLast`.
     pub last_answers: BTreeMap<String, Response>,
-    /// Whether the begin of the deletion was published.
+    /// Whether the event of the begin of the deletion was published.
     pub deleting: bool,
-    /// The node that the leader has to leave, and since when.
+    /// Why the leader has to leave its node, with the node's name, and since when.
     pub leaving: Option<(String, Instant)>,
-    /// Whether the begin of a rolling update was published, and not yet its end.
+    /// Whether the event of the begin of a rolling update was published, and that of its end was not yet.
     pub rolling: bool,
-    /// Pods of another revision that run the template all the same, by uid, with the template's revision.
+    /// By uid, pods of another revision whose template is equal to the current one, with the revision of the current
+    /// one.
     pub same_template: HashMap<String, String>,
     /// The `PostgresClusterStatus` under which the cluster is counted in the metrics.
     pub counted: Option<String>,
@@ -96,9 +96,9 @@ pub struct Memory {
 /// A change of Patroni's configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfigurationChange {
-    /// When it was made.
+    /// The time of the change.
     pub at: Instant,
-    /// How long it takes until every member has seen it.
+    /// The time after which every member has read the change.
     pub seen_after: Duration,
     /// Whether the leader has to be restarted before the replicas.
     pub leader_first: bool,
@@ -107,34 +107,39 @@ pub struct ConfigurationChange {
 /// A switchover that Patroni refused.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// What was asked for.
+    /// The requested switchover.
     pub switchover: Switchover,
-    /// When.
+    /// The time of the refusal.
     pub since: Instant,
-    /// What Patroni answered, for the status.
+    /// Patroni's answer, for the status.
     pub reason: String,
 }
 
 impl ClusterStates {
-    /// Nothing is remembered yet. A cluster whose job ended is sent to `changed`.
+    /// No states yet. A cluster whose job ends is sent to `changed`.
     pub fn new(changed: UnboundedSender<ClusterKey>) -> Self {
         let slots =
             Slots { databases: Arc::new(Semaphore::new(DATABASES)), patronis: Arc::new(Semaphore::new(PATRONIS)) };
         Self { plans: PlanCache::default(), states: Mutex::default(), changed, slots }
     }
 
-    /// What is remembered of a cluster.
+    /// The state of a cluster, created if there is none.
     pub fn of(&self, key: &ClusterKey) -> Arc<ClusterState> {
         let new = || Arc::new(ClusterState::new(key, &self.changed, &self.slots));
         self.states.lock().entry(key.clone()).or_insert_with(new).clone()
     }
 
-    /// Reconciles of a cluster in a row that failed.
+    /// The number of consecutive failed reconciles of a cluster.
     pub fn failures(&self, key: &ClusterKey) -> u32 {
         self.states.lock().get(key).map_or(0, |state| state.memory.lock().failures)
     }
 
-    /// Forgets a cluster and returns what was remembered. Its jobs are stopped.
+    /// Whether anything is remembered of the clusters of a namespace.
+    pub fn any_in(&self, namespace: &str) -> bool {
+        self.states.lock().keys().any(|key| &*key.namespace == namespace)
+    }
+
+    /// Removes and returns the state of a cluster. Its jobs are stopped.
     pub fn forget(&self, key: &ClusterKey) -> Option<Arc<ClusterState>> {
         self.plans.forget(key);
         let state = self.states.lock().remove(key)?;

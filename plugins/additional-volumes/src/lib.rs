@@ -8,7 +8,8 @@ use pgloom_kit::{fields, register, spec};
 mod choose;
 mod place;
 
-/// The plugin: volumes of the cluster's StatefulSet, and their mounts.
+/// The plugin: it adds `spec.additionalVolumes` of the manifest to the pod template, with a mount in each target
+/// container.
 pub struct AdditionalVolumes;
 
 spec! {

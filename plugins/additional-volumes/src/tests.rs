@@ -65,7 +65,7 @@ fn volumes_are_as_recorded() {
         };
         let mut expected_volumes = own(&recorded["volumes"]);
         for volume in &mut expected_volumes {
-            // Written in the manifest, and left out by the recorded release because it is the default.
+            // The manifest states the default, and the recorded release left it out.
             if volume["name"] == "data" {
                 volume["persistentVolumeClaim"]["readOnly"] = json!(false);
             }

@@ -12,7 +12,8 @@ mod source;
 
 use source::Source;
 
-/// The plugin: variables of the database's container.
+/// The plugin: it adds the variables by which the database's container bootstraps from another cluster. See
+/// [`clone`](https://postgres-operator.readthedocs.io/en/latest/user/#how-to-clone-an-existing-postgresql-cluster).
 pub struct Clones;
 
 spec! {
@@ -64,7 +65,7 @@ impl Plugin for Clones {
     }
 }
 
-/// Without a cluster the section does nothing; if it has other fields, a clone was meant.
+/// A section without `cluster` has no effect; with other fields there is a warning, because a clone was intended.
 fn no_cluster(source: &Source) -> Result<Response> {
     const PATH: &str = "spec.clone.cluster";
     const REMEDY: &str = "name the source cluster, or remove spec.clone";

@@ -1,6 +1,7 @@
 //! Tests of the plugin.
 
-use pgloom_kit::container::env;
+use pgloom_kit::bootstrap::variables::{Archive, of_clone};
+use pgloom_kit::container::{env, name_of};
 use pgloom_kit::testing::upstream::cases;
 use pgloom_kit::testing::{Answer, Call, operator_config, reason};
 use pgloom_kit::{Failure, Value, json};
@@ -126,8 +127,8 @@ fn the_archive_may_be_at_a_path_of_its_own() {
 fn a_service_with_the_api_of_s3_has_its_url_its_keys_and_its_path_style() {
     let clone = from_archive(json!({
         "s3_endpoint": "https://s3.acme.org",
-        "s3_access_key_id": "pgloom-sealed:manifest:/spec/clone/s3_access_key_id",
-        "s3_secret_access_key": "pgloom-sealed:manifest:/spec/clone/s3_secret_access_key",
+        "s3_access_key_id": "pgloom-placeholder:manifest:/spec/clone/s3_access_key_id",
+        "s3_secret_access_key": "pgloom-placeholder:manifest:/spec/clone/s3_secret_access_key",
         "s3_force_path_style": true,
     }));
     let answer = call(clone, json!({"wal_s3_bucket": "b"})).unwrap();
@@ -136,8 +137,8 @@ fn a_service_with_the_api_of_s3_has_its_url_its_keys_and_its_path_style() {
         [
             env("CLONE_AWS_ENDPOINT", "https://s3.acme.org"),
             env("CLONE_WALE_S3_ENDPOINT", "https://s3.acme.org"),
-            env("CLONE_AWS_ACCESS_KEY_ID", "pgloom-sealed:manifest:/spec/clone/s3_access_key_id"),
-            env("CLONE_AWS_SECRET_ACCESS_KEY", "pgloom-sealed:manifest:/spec/clone/s3_secret_access_key"),
+            env("CLONE_AWS_ACCESS_KEY_ID", "pgloom-placeholder:manifest:/spec/clone/s3_access_key_id"),
+            env("CLONE_AWS_SECRET_ACCESS_KEY", "pgloom-placeholder:manifest:/spec/clone/s3_secret_access_key"),
             env("CLONE_AWS_S3_FORCE_PATH_STYLE", "1"),
         ]
     );
@@ -200,5 +201,23 @@ fn an_empty_section_is_a_warning() {
         let answer = call(clone, json!({})).unwrap();
         assert!(answer.objects.is_empty());
         assert_eq!(answer.messages(), ["nothing is cloned, because the name of the source cluster is empty"]);
+    }
+}
+
+#[test]
+fn the_variables_are_those_that_the_base_leaves_to_this_plugin() {
+    let archive = Archive { s3_bucket: "wal", gs_bucket: "", gcp_credentials: "", az_storage_account: "" };
+    let service = json!({
+        "s3_endpoint": "https://s3", "s3_access_key_id": "id", "s3_secret_access_key": "key", "s3_force_path_style": true,
+    });
+    let mut own_path = service.clone();
+    own_path["s3_wal_path"] = json!("s3://some/path/");
+    for section in [json!({"cluster": "acid-batman"}), from_archive(service), from_archive(own_path)] {
+        let answer = call(section.clone(), json!({"wal_s3_bucket": "wal"})).unwrap();
+        let mut names: Vec<String> = variables(&answer).iter().map(|entry| name_of(entry).to_owned()).collect();
+        let mut reserved = of_clone(&section, &archive);
+        names.sort();
+        reserved.sort_unstable();
+        assert_eq!(names, reserved, "{section}");
     }
 }

@@ -6,7 +6,7 @@ use pgloom_kit::resources;
 use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, invalid, kind};
 use pgloom_kit::{operator_config, register, spec};
 
-/// The plugin: `initContainers` of the cluster's StatefulSet.
+/// The plugin: it adds `spec.initContainers` of the manifest to the pod template of the cluster's StatefulSet.
 pub struct InitContainers;
 
 type Request = pgloom_kit::Request<InitContainers>;
@@ -76,8 +76,8 @@ fn switched_off(request: &Request, path: &str) -> Result<Response> {
     Err(invalid(path, message, remedy))
 }
 
-/// A container needs a name that no other one has, and an image; its resources have to be consistent. The API server checks
-/// the other fields.
+/// A container needs a name that no other one has, and an image; its resources have to be consistent. The API server
+/// checks the other fields.
 fn check(path: &str, containers: &[Value]) -> Result<()> {
     for (index, container) in containers.iter().enumerate() {
         let path = format!("{path}[{index}]");

@@ -3,8 +3,8 @@
 //! Every call has a fresh instance, whose whole memory is dropped after the call. So only the last block is ever freed
 //! or grown in place.
 //!
-//! Why not the default allocator, dlmalloc: it adds 8 KB to a component, and a decision of the shipped pipeline takes 9 to
-//! 15 percent longer with it.
+//! Why not the default allocator, dlmalloc: it adds 8 KB to a component, and a decision of the shipped pipeline takes 9
+//! to 15 percent longer with it.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;

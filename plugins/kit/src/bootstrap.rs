@@ -3,6 +3,8 @@
 //! They have a fixed place in the list: behind the variables that make the cluster and those of the manifest, before
 //! those of the platform. Another order is another pod template, and that restarts the database.
 
+pub mod variables;
+
 use serde_json::Value;
 
 use crate::container::{DATABASE, anchor, name_of, pod_contribution};

@@ -1,6 +1,7 @@
 //! Parts of containers: variables, ports, volumes and their mounts.
 
 use pgloom_common::name::is_dns1123_label;
+use pgloom_common::quantity::Quantity;
 use serde_json::Value;
 
 use crate::json::{field, is_set, object, text, unless_empty};
@@ -122,6 +123,22 @@ impl DataVolume {
         let is_expression = self.is_sub_path_expr.unwrap_or_default();
         mount_sub_path(DATA_VOLUME, DATA_MOUNT, field::text(&self.sub_path), is_expression)
     }
+}
+
+/// Parses `spec.volume.size`, the size of the data volume.
+///
+/// # Errors
+/// If it is missing, not a quantity, or not above zero.
+pub fn volume_size(size: Option<&str>) -> Result<Quantity> {
+    let path = "spec.volume.size";
+    let text = size.unwrap_or_default();
+    if text.is_empty() {
+        return Err(invalid(path, "the volume has no size", "write its size, as in 10Gi"));
+    }
+    let size = Quantity::parse(text).ok().filter(|size| !size.is_negative() && !size.is_zero());
+    size.ok_or_else(|| {
+        invalid(path, format!("\"{text}\" is not a size above zero"), "write a Kubernetes quantity, as in 10Gi")
+    })
 }
 
 crate::operator_config! {

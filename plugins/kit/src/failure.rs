@@ -5,7 +5,7 @@ use crate::bindings::contract::{Failure, Finding, Severity};
 /// A result whose error is a failure of the call.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// The manifest is refused: the path of the field, the problem, and how to solve it. The cluster stays as it is.
+/// The manifest is refused: the path of the field, the problem, and the remedy. The cluster is not changed.
 pub fn invalid(path: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Failure {
     refuse(path.into(), message.into(), remedy.into())
 }

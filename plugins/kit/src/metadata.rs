@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pgloom_common::label;
 use serde_json::Value;
 
 use crate::json::{self, object, text, unless_empty};
@@ -21,7 +22,8 @@ pub enum Role {
 }
 
 impl Role {
-    /// The value of the role label. The leader's is `master`: selectors and users of the label rely on this older word.
+    /// The value of the role label. The leader's is `master`, because existing selectors use this older name. See
+    /// [Patroni on Kubernetes](https://patroni.readthedocs.io/en/latest/kubernetes.html#customize-role-label).
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Leader => "master",
@@ -49,9 +51,7 @@ crate::operator_config! {
 impl Metadata {
     /// The labels of a selector of all objects of the cluster: the configured labels and the cluster's name.
     pub fn selector<S>(&self, cluster: &Cluster<S>) -> Map {
-        let mut labels = self.cluster_labels.clone();
-        labels.insert(self.cluster_name_label.clone(), cluster.name.clone());
-        labels
+        label::selector(self.cluster_labels.clone(), &self.cluster_name_label, &cluster.name)
     }
 
     /// The labels of a selector of the pods of one role.
@@ -61,14 +61,9 @@ impl Metadata {
         labels
     }
 
-    /// The labels of an object: the team, the inherited labels, and the selector's labels. The selector's labels
-    /// replace the others, because the API server refuses a StatefulSet whose selector does not match its own pods.
+    /// The labels of an object: the team, the inherited labels, and the selector's labels.
     pub fn labels<S>(&self, cluster: &Cluster<S>) -> Map {
-        let mut labels = Map::new();
-        labels.insert("team".to_owned(), cluster.team.clone());
-        labels.extend(pick(&cluster.labels, &self.inherited_labels));
-        labels.extend(self.selector(cluster));
-        labels
+        label::of_object(&cluster.team, pick(&cluster.labels, &self.inherited_labels), self.selector(cluster))
     }
 
     /// The labels of an object of one role.

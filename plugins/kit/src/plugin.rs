@@ -21,7 +21,7 @@ pub trait Plugin: Sized {
     /// The step's configuration, or [`NoSettings`]. Its JSON Schema and its defaults are derived from the type.
     type Settings: Settings;
 
-    /// Its name, its triggers and its rights. The host reads them once, so the result has to be constant.
+    /// The plugin's name, triggers and rights. The host reads them once, so the result has to be constant.
     fn describe() -> Description;
 
     /// The partial objects, actions and findings for one cluster.

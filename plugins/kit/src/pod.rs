@@ -95,8 +95,8 @@ impl Pods {
     }
 }
 
-/// The `metadata` of a pod template. Its namespace says nothing that the workload's own does not, but the recorded
-/// templates have it, and another template restarts the pods.
+/// The `metadata` of a pod template. Its namespace is redundant, but the templates of the Zalando operator have it, and
+/// another template would restart the pods.
 pub fn template_metadata(labels: Map, annotations: Map, namespace: &str) -> Value {
     object([
         ("labels", json::map(labels)),
@@ -105,7 +105,8 @@ pub fn template_metadata(labels: Map, annotations: Map, namespace: &str) -> Valu
     ])
 }
 
-/// A term of pod affinity: pods with these labels, and what counts as one place, as in `kubernetes.io/hostname`.
+/// A term of pod affinity: pods with these labels, and the node label whose values are the places, as in
+/// `kubernetes.io/hostname`.
 pub fn affinity_term(labels: &Map, topology_key: &str) -> Value {
     object([
         ("labelSelector", object([("matchLabels", json::map(labels.clone()))])),
@@ -113,7 +114,7 @@ pub fn affinity_term(labels: &Map, topology_key: &str) -> Value {
     ])
 }
 
-/// A term that the scheduler follows where it can, with the least weight.
+/// A preferred term with the smallest weight, 1.
 pub fn preferred(term: Value) -> Value {
     object([(PREFERRED, list([object([("weight", 1.into()), ("podAffinityTerm", term)])]))])
 }

@@ -53,17 +53,22 @@ impl Field for ResourceList {
     }
 }
 
+/// One of each for the two resources that have defaults and bounds.
+#[derive(Clone, Copy, Default)]
+pub struct PerResource<T> {
+    /// That of the CPU.
+    pub cpu: T,
+    /// That of the memory.
+    pub memory: T,
+}
+
 /// Quantities for what the manifest leaves out. An empty string, `0` or `null` means: no request, or no limit.
 #[derive(Clone, Copy, Default)]
 pub struct Defaults<'a> {
-    /// CPU request.
-    pub cpu_request: &'a str,
-    /// Memory request.
-    pub memory_request: &'a str,
-    /// CPU limit.
-    pub cpu_limit: &'a str,
-    /// Memory limit.
-    pub memory_limit: &'a str,
+    /// The request.
+    pub request: &'a str,
+    /// The limit.
+    pub limit: &'a str,
 }
 
 crate::operator_config! {
@@ -84,12 +89,10 @@ crate::operator_config! {
 
 impl PodResources {
     /// The keys as [`Defaults`].
-    pub fn defaults(&self) -> Defaults<'_> {
-        Defaults {
-            cpu_request: &self.default_cpu_request,
-            memory_request: &self.default_memory_request,
-            cpu_limit: &self.default_cpu_limit,
-            memory_limit: &self.default_memory_limit,
+    pub fn defaults(&self) -> PerResource<Defaults<'_>> {
+        PerResource {
+            cpu: Defaults { request: &self.default_cpu_request, limit: &self.default_cpu_limit },
+            memory: Defaults { request: &self.default_memory_request, limit: &self.default_memory_limit },
         }
     }
 }
@@ -97,14 +100,10 @@ impl PodResources {
 /// The bounds of the database's container. An empty string means no bound.
 #[derive(Clone, Copy, Default)]
 pub struct Bounds<'a> {
-    /// Lowest CPU limit.
-    pub min_cpu_limit: &'a str,
-    /// Lowest memory limit.
-    pub min_memory_limit: &'a str,
-    /// Highest CPU request.
-    pub max_cpu_request: &'a str,
-    /// Highest memory request.
-    pub max_memory_request: &'a str,
+    /// The lowest limit.
+    pub min_limit: &'a str,
+    /// The highest request.
+    pub max_request: &'a str,
 }
 
 /// The rules for the `resources` of one container.
@@ -112,9 +111,9 @@ pub struct Rules<'a> {
     /// The path of `resources` in the manifest, as in `spec.sidecars[0].resources`.
     pub path: &'a str,
     /// Values for what the manifest leaves out.
-    pub defaults: Defaults<'a>,
+    pub defaults: PerResource<Defaults<'a>>,
     /// The bounds of requests and limits.
-    pub bounds: Bounds<'a>,
+    pub bounds: PerResource<Bounds<'a>>,
     /// Whether the memory request is set to the memory limit.
     pub memory_request_to_limit: bool,
 }
@@ -135,8 +134,12 @@ struct Share {
 /// # Errors
 /// If a quantity cannot be read, or a request is above its limit.
 pub fn check(path: &str, given: &Value) -> Result<()> {
-    let rules =
-        Rules { path, defaults: Defaults::default(), bounds: Bounds::default(), memory_request_to_limit: false };
+    let rules = Rules {
+        path,
+        defaults: PerResource::default(),
+        bounds: PerResource::default(),
+        memory_request_to_limit: false,
+    };
     rules.requirements(&read(path, given)?, &mut Warnings::default()).map(drop)
 }
 
@@ -166,19 +169,17 @@ impl Rules<'_> {
     /// # Errors
     /// If a quantity cannot be read, or a request of the manifest is above the manifest's own limit.
     pub fn requirements(&self, given: &Resources, warnings: &mut Warnings) -> Result<Value> {
-        let Defaults { cpu_request, memory_request, cpu_limit, memory_limit } = self.defaults;
-        let Bounds { min_cpu_limit, min_memory_limit, max_cpu_request, max_memory_request } = self.bounds;
-        let mut cpu = self.share(CPU, given, cpu_request, cpu_limit)?;
-        let mut memory = self.share(MEMORY, given, memory_request, memory_limit)?;
-        self.raise(&mut cpu, min_cpu_limit, warnings)?;
-        self.raise(&mut memory, min_memory_limit, warnings)?;
+        let mut cpu = self.share(CPU, given, &self.defaults.cpu)?;
+        let mut memory = self.share(MEMORY, given, &self.defaults.memory)?;
+        self.raise(&mut cpu, self.bounds.cpu.min_limit, warnings)?;
+        self.raise(&mut memory, self.bounds.memory.min_limit, warnings)?;
         self.reconcile(&mut cpu, warnings)?;
         self.reconcile(&mut memory, warnings)?;
         if self.memory_request_to_limit && memory.limit.is_some() {
             memory.request.clone_from(&memory.limit);
         }
-        self.cap(&mut cpu, max_cpu_request, warnings)?;
-        self.cap(&mut memory, max_memory_request, warnings)?;
+        self.cap(&mut cpu, self.bounds.cpu.max_request, warnings)?;
+        self.cap(&mut memory, self.bounds.memory.max_request, warnings)?;
 
         let mut requests = self.others("requests", &given.requests)?;
         let mut limits = self.others("limits", &given.limits)?;
@@ -198,15 +199,9 @@ impl Rules<'_> {
         ]))
     }
 
-    fn share(
-        &self,
-        name: &'static str,
-        given: &Resources,
-        default_request: &str,
-        default_limit: &str,
-    ) -> Result<Share> {
-        let (request, own_request) = self.quantity("requests", &given.requests, name, default_request)?;
-        let (limit, own_limit) = self.quantity("limits", &given.limits, name, default_limit)?;
+    fn share(&self, name: &'static str, given: &Resources, defaults: &Defaults<'_>) -> Result<Share> {
+        let (request, own_request) = self.quantity("requests", &given.requests, name, defaults.request)?;
+        let (limit, own_limit) = self.quantity("limits", &given.limits, name, defaults.limit)?;
         Ok(Share { name, request, limit, own_request, own_limit })
     }
 

@@ -28,7 +28,7 @@ crate::operator_config! {
     }
 }
 
-/// Who can reach a Service.
+/// The clients that can reach a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exposure {
     /// Clients in the Kubernetes cluster.
@@ -40,7 +40,7 @@ pub enum Exposure {
 }
 
 impl Exposure {
-    /// A load balancer wins over a node port, because it has one too. `port` is used only with `node_port`.
+    /// A load balancer is preferred to a node port, because it includes one. `port` is used only with `node_port`.
     pub fn of(load_balancer: bool, node_port: bool, port: Option<u16>) -> Self {
         let port = port.filter(|_| node_port);
         match (load_balancer, node_port) {

@@ -2,15 +2,12 @@
 //!
 //! The database's container and the pooler's mount the same files at the same paths.
 
+use pgloom_common::tls::{AUTHORITY_MOUNT, MOUNT, authority, path};
 use serde_json::Value;
 
 use crate::container::{mount, name_of, secret_volume};
 use crate::json::field::text;
 
-/// Where the Secret is mounted.
-const MOUNT: &str = "/tls";
-/// Where the certificate authority's own Secret is mounted.
-const CA_MOUNT: &str = "/tlsca";
 /// The mode of the files: PostgreSQL refuses a private key that others than its owner and group can read.
 const MODE: u16 = 0o640;
 
@@ -47,11 +44,11 @@ impl Tls {
         let ca_file = text(&self.ca_file);
         // Without the name of a file in it, the authority's Secret is of no use.
         let ca_secret = if ca_file.is_empty() { "" } else { text(&self.ca_secret_name) };
-        let ca_mount = if ca_secret.is_empty() { MOUNT } else { CA_MOUNT };
+        let (_, ca_mount) = authority(secret, ca_secret);
         Some(Files {
-            certificate: path(MOUNT, text(&self.certificate_file), "tls.crt"),
-            key: path(MOUNT, text(&self.private_key_file), "tls.key"),
-            ca: some(ca_file).map(|file| path(ca_mount, &file, "")),
+            certificate: path(MOUNT, or(text(&self.certificate_file), "tls.crt")),
+            key: path(MOUNT, or(text(&self.private_key_file), "tls.key")),
+            ca: some(ca_file).map(|file| path(ca_mount, &file)),
             secret: secret.to_owned(),
             ca_secret: some(ca_secret),
         })
@@ -73,7 +70,7 @@ impl Files {
     /// The mounts of the volumes.
     pub fn mounts(&self) -> Vec<Value> {
         let mut mounts = Vec::new();
-        for (secret, path) in self.secrets().zip([MOUNT, CA_MOUNT]) {
+        for (secret, path) in self.secrets().zip([MOUNT, AUTHORITY_MOUNT]) {
             mounts.push(mount(secret, path));
         }
         mounts
@@ -88,10 +85,8 @@ fn some(text: &str) -> Option<String> {
     if text.is_empty() { None } else { Some(text.to_owned()) }
 }
 
-/// The path of a file in a mounted Secret; an absolute path is used as it is.
-fn path(mount: &str, file: &str, default: &str) -> String {
-    let file = if file.is_empty() { default } else { file };
-    if file.starts_with('/') { file.to_owned() } else { format!("{mount}/{file}") }
+fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
+    if text.is_empty() { default } else { text }
 }
 
 #[cfg(test)]

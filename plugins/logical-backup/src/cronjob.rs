@@ -1,14 +1,12 @@
 //! The CronJob of a cluster's logical backups.
 
 use pgloom_kit::common::cron;
+use pgloom_kit::common::name::{BACKUP_APPLICATION, cron_job_name};
 use pgloom_kit::json::{field, object, text};
 use pgloom_kit::metadata::{object_meta, resource};
 use pgloom_kit::{Result, Value, invalid, invalid_config};
 
 use crate::{Request, pod};
-
-/// The longest name of a CronJob, in characters: the names of its Jobs have 11 more.
-const MAX_NAME: usize = 52;
 
 /// The CronJob.
 ///
@@ -18,7 +16,7 @@ pub fn build(request: &Request) -> Result<Value> {
     let (cluster, config) = (&request.cluster, &request.config);
     let job = &config.job;
     let mut labels = config.metadata.labels(cluster);
-    labels.insert("application".to_owned(), "spilo-logical-backup".to_owned());
+    labels.insert("application".to_owned(), BACKUP_APPLICATION.to_owned());
     let meta = |name: &str| object_meta(name, labels.clone(), config.metadata.annotations(cluster));
     let job_spec = object([
         ("ttlSecondsAfterFinished", job.logical_backup_ttl_seconds_after_finished.into()),
@@ -31,16 +29,7 @@ pub fn build(request: &Request) -> Result<Value> {
         ("failedJobsHistoryLimit", job.logical_backup_failed_jobs_history_limit.into()),
         ("jobTemplate", object([("metadata", meta("")), ("spec", job_spec)])),
     ]);
-    Ok(resource("batch/v1", "CronJob", meta(&name(&job.logical_backup_job_prefix, &cluster.name)), spec))
-}
-
-fn name(prefix: &str, cluster: &str) -> String {
-    let mut name = format!("{prefix}{cluster}");
-    if name.len() > MAX_NAME {
-        name.truncate(name.floor_char_boundary(MAX_NAME));
-        name.truncate(name.trim_end_matches('-').len());
-    }
-    name
+    Ok(resource("batch/v1", "CronJob", meta(&cron_job_name(&job.logical_backup_job_prefix, &cluster.name)), spec))
 }
 
 const REMEDY: &str = "write minute, hour, day of month, month and day of week, as in \"30 00 * * *\"";
@@ -70,23 +59,4 @@ pub fn own_schedule(request: &Request) -> Result<Option<&str>> {
         invalid("spec.logicalBackupSchedule", format!("\"{own}\" is not a schedule: {error}"), REMEDY)
     })?;
     Ok(Some(own))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::name;
-
-    #[test]
-    fn a_name_is_cut_to_the_longest_of_a_cronjob_and_does_not_end_with_a_hyphen() {
-        let long = "acid-0123456789-0123456789-0123456789-0123456789";
-        for (prefix, cluster, expected) in [
-            ("logical-backup-", "acid-orders", "logical-backup-acid-orders"),
-            ("logical-backup-", long, "logical-backup-acid-0123456789-0123456789-0123456789"),
-            ("logical-backup-x-", &long[..37], "logical-backup-x-acid-0123456789-0123456789-01234567"),
-            ("0123456789-", &"a-".repeat(30), "0123456789-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a"),
-            ("", "acid-orders", "acid-orders"),
-        ] {
-            assert_eq!(name(prefix, cluster), expected);
-        }
-    }
 }

@@ -12,7 +12,8 @@ mod resources;
 
 use config::Config;
 
-/// The plugin: a CronJob for each cluster that enables it.
+/// The plugin: it creates a CronJob if `spec.enableLogicalBackup` is true. See
+/// [logical backups](https://postgres-operator.readthedocs.io/en/latest/administrator/#logical-backups).
 pub struct LogicalBackup;
 
 type Request = pgloom_kit::Request<LogicalBackup>;
@@ -55,7 +56,7 @@ impl Plugin for LogicalBackup {
     fn mutate(request: &Request) -> Result<Response> {
         match request.cluster.spec.enabled {
             Some(true) => Ok(Response::new().apply(cronjob::build(request)?)),
-            // The host deletes a CronJob that is not in the answer any longer.
+            // The host deletes a CronJob that is no longer in the response.
             _ => cronjob::own_schedule(request).map(|_| Response::new()),
         }
     }

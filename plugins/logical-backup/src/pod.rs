@@ -62,7 +62,7 @@ fn container(request: &Request) -> Result<Value> {
     ]))
 }
 
-/// Nodes that are ready; where possible, the nodes of the cluster's other Jobs.
+/// The affinity: nodes that are ready; if possible, the nodes of the cluster's other Jobs.
 fn affinity(request: &Request, labels: &Map) -> Value {
     object([
         ("nodeAffinity", request.config.pods.node_affinity(None).unwrap_or_default()),

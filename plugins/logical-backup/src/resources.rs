@@ -2,7 +2,7 @@
 
 use pgloom_kit::json::field::Field;
 use pgloom_kit::json::{object, text};
-use pgloom_kit::resources::{Bounds, CPU, MEMORY, Resources, Rules};
+use pgloom_kit::resources::{CPU, MEMORY, PerResource, Resources, Rules};
 use pgloom_kit::{Failure, Result, Value, Warnings, invalid_config};
 
 use crate::config::Config;
@@ -22,7 +22,7 @@ pub fn resources(config: &Config) -> Result<Value> {
     let rules = Rules {
         path: "logical_backup",
         defaults: config.resources.defaults(),
-        bounds: Bounds::default(),
+        bounds: PerResource::default(),
         memory_request_to_limit: config.resources.set_memory_request_to_limit,
     };
     rules.requirements(&own, &mut Warnings::default()).map_err(|failure| match failure {

@@ -6,7 +6,7 @@ use pgloom_kit::{Failure, Value, json};
 
 use crate::LogicalBackup;
 
-const PLACEHOLDER: &str = "pgloom-sealed:config:logical_backup_s3_secret_access_key";
+const PLACEHOLDER: &str = "pgloom-placeholder:config:logical_backup_s3_secret_access_key";
 
 fn call(spec: Value, config: Value) -> Call {
     let mut manifest = json!({

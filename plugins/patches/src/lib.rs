@@ -34,7 +34,7 @@ const KINDS: [(&str, &str); 8] = [
     ("v1", "Endpoints"),
     ("v1", "Service"),
 ];
-/// The path of any field.
+/// The field paths of a permission for any field.
 const ANY: &[&str] = &["*"];
 
 impl Plugin for Patches {

@@ -32,9 +32,9 @@ operator_config! {
         pub connection_pooler_default_memory_request: String,
         /// The container's image.
         pub connection_pooler_image: String,
-        /// Server connections to one database, of all instances together.
+        /// [`max_db_connections`](https://www.pgbouncer.org/config.html#max_db_connections) of all instances together.
         pub connection_pooler_max_db_connections: i64,
-        /// `pool_mode` of PgBouncer: `transaction` or `session`.
+        /// [`pool_mode`](https://www.pgbouncer.org/config.html#pool_mode): `transaction` or `session`.
         pub connection_pooler_mode: String,
         /// The number of instances.
         pub connection_pooler_number_of_instances: i64,
@@ -54,9 +54,9 @@ operator_config! {
         pub enable_replica_pooler_load_balancer: bool,
         /// Whether the replicas' pooler has a node port.
         pub enable_replica_pooler_node_port: bool,
-        /// Whether instances run on different nodes only where possible.
+        /// Whether the anti-affinity of instances is preferred, not required.
         pub pod_antiaffinity_preferred_during_scheduling: bool,
-        /// The node label whose values are different places.
+        /// The `topologyKey` of the anti-affinity: a node label whose values are the places.
         pub pod_antiaffinity_topology_key: String,
         /// Roles that a manifest may not name.
         pub protected_role_names: Vec<String>,

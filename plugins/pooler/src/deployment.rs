@@ -12,7 +12,8 @@ use crate::section::Pooler;
 use crate::spec::Spec;
 use crate::target::Target;
 
-/// `max_client_conn` of PgBouncer: so many that a client waits for a connection instead of being refused.
+/// [`max_client_conn`](https://www.pgbouncer.org/config.html#max_client_conn): so high that a client waits for a
+/// connection instead of being refused.
 const MAX_CLIENTS: &str = "10000";
 /// The user and the group of PgBouncer's process in the image.
 const USER: i64 = 100;

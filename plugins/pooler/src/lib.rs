@@ -18,7 +18,9 @@ use section::Pooler;
 use spec::Spec;
 use target::Target;
 
-/// The plugin: a Deployment and a Service for each pooler, and the role that PgBouncer logs in as.
+/// The plugin: it creates a Deployment and a Service for each pooler, and requests the role that PgBouncer logs in as.
+/// See
+/// [connection poolers](https://postgres-operator.readthedocs.io/en/latest/user/#connection-pooler).
 pub struct ConnectionPooler;
 
 impl Plugin for ConnectionPooler {
@@ -47,7 +49,7 @@ impl Plugin for ConnectionPooler {
 
     fn mutate(request: &Request<Self>) -> Result<Response> {
         let Request { cluster, config, .. } = request;
-        let roles = cluster.spec.roles()?;
+        let roles = cluster.spec.roles();
         if roles.is_empty() {
             return Ok(Response::new());
         }
@@ -75,7 +77,7 @@ impl Plugin for ConnectionPooler {
                 .apply(service::build(cluster, config, &target));
         }
         Ok(match cluster.spec.is_standby() {
-            // A standby cluster is read-only: it has the lookup function from its source.
+            // A standby cluster is read-only. It replicates the lookup function from its source.
             true => response,
             false => response.act(
                 format!("access/{}/{}", pooler.user, pooler.schema),

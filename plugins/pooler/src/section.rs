@@ -1,7 +1,7 @@
 //! The settings of a cluster's poolers: the manifest's section, with the operator configuration as defaults.
 
 use pgloom_kit::json::field;
-use pgloom_kit::resources::{Bounds, Defaults, Resources, Rules};
+use pgloom_kit::resources::{Defaults, PerResource, Resources, Rules};
 use pgloom_kit::{Cluster, Result, Value, Warnings, invalid, invalid_config};
 
 use crate::config::Poolers;
@@ -33,13 +33,12 @@ impl Pooler {
     /// The settings of a cluster's poolers.
     ///
     /// # Errors
-    /// If the section is given in two spellings, the mode is unknown, a quantity cannot be read, or the configured role
-    /// is a system role.
+    /// If the mode is unknown, a quantity cannot be read, or the configured role is a system role.
     pub fn resolve(cluster: &Cluster<Spec>, config: &Poolers, warnings: &mut Warnings) -> Result<Self> {
-        let (section, path) = cluster.spec.section()?;
+        let (section, path) = cluster.spec.section();
         let nothing = Section::default();
         let section = section.unwrap_or(&nothing);
-        let instances = instances(section, path, config, warnings)?;
+        let instances = instances(section, path, config, warnings);
         let connections = section.max_db_connections.unwrap_or(config.connection_pooler_max_db_connections);
         Ok(Self {
             user: user(section, path, config, warnings)?,
@@ -100,8 +99,8 @@ fn mode(section: &Section, path: &str, config: &Poolers) -> Result<String> {
     }
 }
 
-fn instances(section: &Section, path: &str, config: &Poolers, warnings: &mut Warnings) -> Result<i64> {
-    let instances = section.instances(path)?.unwrap_or(config.connection_pooler_number_of_instances);
+fn instances(section: &Section, path: &str, config: &Poolers, warnings: &mut Warnings) -> i64 {
+    let instances = section.instances().unwrap_or(config.connection_pooler_number_of_instances);
     if instances < MIN_INSTANCES {
         warnings.warn(
             format!("{path}.numberOfInstances"),
@@ -109,7 +108,7 @@ fn instances(section: &Section, path: &str, config: &Poolers, warnings: &mut War
             "write at least 1, or set enableConnectionPooler to false",
         );
     }
-    Ok(instances.max(MIN_INSTANCES))
+    instances.max(MIN_INSTANCES)
 }
 
 fn size(connections: i64, instances: i64, path: &str, warnings: &mut Warnings) -> Size {
@@ -127,13 +126,17 @@ fn size(connections: i64, instances: i64, path: &str, warnings: &mut Warnings) -
 fn resources(given: &Resources, path: &str, config: &Poolers, warnings: &mut Warnings) -> Result<Value> {
     let rules = Rules {
         path: &format!("{path}.resources"),
-        defaults: Defaults {
-            cpu_request: &config.connection_pooler_default_cpu_request,
-            memory_request: &config.connection_pooler_default_memory_request,
-            cpu_limit: &config.connection_pooler_default_cpu_limit,
-            memory_limit: &config.connection_pooler_default_memory_limit,
+        defaults: PerResource {
+            cpu: Defaults {
+                request: &config.connection_pooler_default_cpu_request,
+                limit: &config.connection_pooler_default_cpu_limit,
+            },
+            memory: Defaults {
+                request: &config.connection_pooler_default_memory_request,
+                limit: &config.connection_pooler_default_memory_limit,
+            },
         },
-        bounds: Bounds::default(),
+        bounds: PerResource::default(),
         memory_request_to_limit: config.set_memory_request_to_limit,
     };
     rules.requirements(given, warnings)

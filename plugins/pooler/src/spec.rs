@@ -4,7 +4,7 @@ use pgloom_kit::metadata::{Map, Role};
 use pgloom_kit::resources::Resources;
 use pgloom_kit::service::Exposure;
 use pgloom_kit::tls::Tls;
-use pgloom_kit::{Result, Value, fields, invalid, spec};
+use pgloom_kit::{Value, fields, spec};
 
 use crate::config::Poolers;
 
@@ -62,35 +62,30 @@ fields! {
     }
 }
 
-const FLAG: &str = "spec.enableConnectionPooler";
-const OLD_FLAG: &str = "spec.enableConnectionPool";
 const SECTION: &str = "spec.connectionPooler";
 const OLD_SECTION: &str = "spec.connectionPool";
 
+// The host refuses a manifest with both spellings of a field, so each of these has at most one.
 impl Spec {
-    /// The roles that have a pooler. The leader has one if the flag says so, or without a flag if there is the section;
-    /// the replicas have a flag of their own.
-    ///
-    /// # Errors
-    /// If the flag is given in two spellings.
-    pub fn roles(&self) -> Result<Vec<Role>> {
-        let flag = one_of((FLAG, &self.enabled), (OLD_FLAG, &self.enabled_old))?;
-        let leader = flag.copied().unwrap_or(self.section.is_some() || self.section_old.is_some());
+    /// The roles that have a pooler. The leader has one if the flag is true, or without a flag if there is the section;
+    /// the replicas have their own flag.
+    pub fn roles(&self) -> Vec<Role> {
+        let has_section = self.section().0.is_some();
+        let leader = self.enabled.or(self.enabled_old).unwrap_or(has_section);
         let replica = self.enabled_replica.unwrap_or_default();
-        Ok([(Role::Leader, leader), (Role::Replica, replica)]
+        [(Role::Leader, leader), (Role::Replica, replica)]
             .into_iter()
             .filter(|(_, is_on)| *is_on)
             .map(|(role, _)| role)
-            .collect())
+            .collect()
     }
 
     /// The section, and its path in the manifest.
-    ///
-    /// # Errors
-    /// If it is given in two spellings.
-    pub fn section(&self) -> Result<(Option<&Section>, &'static str)> {
-        let section = one_of((SECTION, &self.section), (OLD_SECTION, &self.section_old))?;
-        Ok((section, if self.section_old.is_some() { OLD_SECTION } else { SECTION }))
+    pub fn section(&self) -> (Option<&Section>, &'static str) {
+        match (&self.section, &self.section_old) {
+            (None, Some(old)) => (Some(old), OLD_SECTION),
+            (current, _) => (current.as_ref(), SECTION),
+        }
     }
 
     /// The exposure of the Service of a role's pooler.
@@ -124,27 +119,8 @@ impl Spec {
 }
 
 impl Section {
-    /// The number of instances; `path` is that of the section.
-    ///
-    /// # Errors
-    /// If it is given in two spellings.
-    pub fn instances(&self, path: &str) -> Result<Option<i64>> {
-        let (current, old) = (format!("{path}.numberOfInstances"), format!("{path}.number_of_instances"));
-        Ok(one_of((&current, &self.number_of_instances), (&old, &self.number_of_instances_old))?.copied())
-    }
-}
-
-/// The value of a field that has a current and an old spelling, each with its path.
-///
-/// # Errors
-/// If the manifest has both: which one is meant is not known.
-fn one_of<'a, T>(current: (&str, &'a Option<T>), old: (&str, &'a Option<T>)) -> Result<Option<&'a T>> {
-    match (current.1, old.1) {
-        (Some(_), Some(_)) => Err(invalid(
-            old.0,
-            format!("{} and {} are two spellings of one field", old.0, current.0),
-            format!("remove {}", old.0),
-        )),
-        (value, None) | (None, value) => Ok(value.as_ref()),
+    /// The number of instances.
+    pub fn instances(&self) -> Option<i64> {
+        self.number_of_instances.or(self.number_of_instances_old)
     }
 }

@@ -1,9 +1,10 @@
 //! The pods that a pooler connects to, and the names and labels of its objects.
 
+use pgloom_kit::common::name::{POOLER_APPLICATION, POOLER_SUFFIX, REPLICA_SUFFIX, USER_LIST_SUFFIX};
 use pgloom_kit::metadata::{Map, Metadata, Role};
 use pgloom_kit::{Cluster, Result, invalid};
 
-const APPLICATION: (&str, &str) = ("application", "db-connection-pooler");
+const APPLICATION: (&str, &str) = ("application", POOLER_APPLICATION);
 /// The label whose value is the pooler's name.
 pub const POOLER_LABEL: &str = "connection-pooler";
 /// The role whose Secret has labels like the pooler's own objects.
@@ -35,7 +36,7 @@ impl Target {
     pub fn of<S>(cluster: &Cluster<S>, metadata: &Metadata, role: Role) -> Result<Self> {
         let suffix = match role {
             Role::Leader => "",
-            Role::Replica => "-repl",
+            Role::Replica => REPLICA_SUFFIX,
         };
         let name = format!("{}{suffix}", pooler_name(&cluster.name));
         if name.len() > MAX_NAME {
@@ -53,7 +54,7 @@ impl Target {
         Ok(Self {
             role,
             host: format!("{}{suffix}", cluster.name),
-            user_list: format!("{name}-u"),
+            user_list: format!("{name}{USER_LIST_SUFFIX}"),
             selector: mark(metadata.selector(cluster)),
             labels: mark(metadata.role_labels(cluster, role)),
             name,
@@ -62,7 +63,7 @@ impl Target {
 }
 
 fn pooler_name(cluster: &str) -> String {
-    format!("{cluster}-pooler")
+    format!("{cluster}{POOLER_SUFFIX}")
 }
 
 /// The labels in which the Secret of the default role differs from the Secrets of other roles: it has the pooler's

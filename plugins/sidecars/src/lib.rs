@@ -12,7 +12,8 @@ mod manifest;
 mod merge;
 mod platform;
 
-/// The plugin: containers of the cluster's StatefulSet.
+/// The plugin: it adds the sidecars of the manifest and of the platform to the pod template of the cluster's
+/// StatefulSet.
 pub struct Sidecars;
 
 type Request = pgloom_kit::Request<Sidecars>;

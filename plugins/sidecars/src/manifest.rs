@@ -2,7 +2,7 @@
 
 use pgloom_kit::container;
 use pgloom_kit::json::{is_set, text, unless_empty};
-use pgloom_kit::resources::{self, Bounds, Rules};
+use pgloom_kit::resources::{self, PerResource, Rules};
 use pgloom_kit::{Result, Value, Warnings, invalid};
 
 use crate::{RUNNING, Request};
@@ -69,7 +69,7 @@ fn requirements(request: &Request, path: &str, given: &Value, warnings: &mut War
     let rules = Rules {
         path,
         defaults: request.config.resources.defaults(),
-        bounds: Bounds::default(),
+        bounds: PerResource::default(),
         memory_request_to_limit: request.config.resources.set_memory_request_to_limit,
     };
     rules.requirements(&resources::read(path, given)?, warnings)

@@ -2,7 +2,7 @@
 
 use pgloom_kit::container::{env, name_of};
 use pgloom_kit::json::{is_set, object, text, unless_empty};
-use pgloom_kit::resources::{Bounds, Defaults, Resources, Rules};
+use pgloom_kit::resources::{Defaults, PerResource, Resources, Rules};
 use pgloom_kit::{Result, Value, Warnings, invalid_config};
 
 use crate::{Request, manifest};
@@ -42,11 +42,11 @@ fn by_image(name: &str, image: &str, resources: Value, env: Value) -> Value {
     ])
 }
 
-fn requirements(request: &Request, defaults: Defaults<'_>, warnings: &mut Warnings) -> Result<Value> {
+fn requirements(request: &Request, defaults: PerResource<Defaults<'_>>, warnings: &mut Warnings) -> Result<Value> {
     let rules = Rules {
         path: "spec.sidecars",
         defaults,
-        bounds: Bounds::default(),
+        bounds: PerResource::default(),
         memory_request_to_limit: request.config.resources.set_memory_request_to_limit,
     };
     rules.requirements(&Resources::default(), warnings)
@@ -73,11 +73,15 @@ fn scalyr(request: &Request, warnings: &mut Warnings) -> Result<Option<Value>> {
         variables.push(env("SCALYR_SERVER_URL", &scalyr.scalyr_server_url));
     }
     let general = request.config.resources.defaults();
-    let defaults = Defaults {
-        cpu_request: either(&scalyr.scalyr_cpu_request, general.cpu_request),
-        memory_request: either(&scalyr.scalyr_memory_request, general.memory_request),
-        cpu_limit: either(&scalyr.scalyr_cpu_limit, general.cpu_limit),
-        memory_limit: either(&scalyr.scalyr_memory_limit, general.memory_limit),
+    let defaults = PerResource {
+        cpu: Defaults {
+            request: either(&scalyr.scalyr_cpu_request, general.cpu.request),
+            limit: either(&scalyr.scalyr_cpu_limit, general.cpu.limit),
+        },
+        memory: Defaults {
+            request: either(&scalyr.scalyr_memory_request, general.memory.request),
+            limit: either(&scalyr.scalyr_memory_limit, general.memory.limit),
+        },
     };
     let resources = requirements(request, defaults, warnings)?;
     Ok(Some(by_image("scalyr-sidecar", &scalyr.scalyr_image, resources, Value::Array(variables))))

@@ -51,7 +51,7 @@ fn sidecars_are_as_recorded() {
         assert_eq!(made.len(), recorded.len(), "{}", case.name);
         for (made, recorded) in made.iter().zip(recorded) {
             let mut recorded = recorded.clone();
-            // These mounts are those of the additional-volumes plugin.
+            // The additional-volumes plugin adds these mounts.
             let others = case.manifest["spec"]["additionalVolumes"].as_array();
             let others: Vec<&Value> = others.into_iter().flatten().map(|volume| &volume["name"]).collect();
             recorded["volumeMounts"].as_array_mut().unwrap().retain(|mount| !others.contains(&&mount["name"]));
@@ -119,7 +119,7 @@ fn a_sidecar_of_the_manifest_replaces_the_platforms() {
             {"name": "replaced", "image": "global:1"},
         ],
         "sidecar_docker_images": {"deprecated": "image:123", "global": "image:123"},
-        "scalyr_api_key": "pgloom-sealed:config:scalyr_api_key",
+        "scalyr_api_key": "pgloom-placeholder:config:scalyr_api_key",
         "scalyr_image": "scalyr:1",
     });
     let answer = call(json!([{"name": "own", "image": "i"}, {"name": "replaced", "image": "own:1"}]), config).unwrap();
@@ -132,7 +132,7 @@ fn a_sidecar_of_the_manifest_replaces_the_platforms() {
     let defaults = json!({"requests": {"cpu": "100m", "memory": "100Mi"}, "limits": {"cpu": "1", "memory": "500Mi"}});
     assert_eq!(deprecated["resources"], defaults);
     assert_eq!(variables(scalyr)[4..], ["SCALYR_API_KEY", "SCALYR_SERVER_HOST", "SCALYR_SERVER_URL"]);
-    assert_eq!(scalyr["env"][4]["value"], "pgloom-sealed:config:scalyr_api_key");
+    assert_eq!(scalyr["env"][4]["value"], "pgloom-placeholder:config:scalyr_api_key");
     assert_eq!(scalyr["env"][5]["value"], "acid-orders");
     assert_eq!(scalyr["resources"]["requests"], json!({"cpu": "100m", "memory": "50Mi"}));
     assert_eq!(
@@ -155,7 +155,7 @@ fn of_two_sidecars_with_one_name_the_first_runs() {
 #[test]
 fn scalyr_needs_a_key_and_an_image() {
     for (config, missing) in
-        [(json!({"scalyr_image": "scalyr:1"}), "scalyr_api_key"), (json!({"scalyr_api_key": "sealed"}), "scalyr_image")]
+        [(json!({"scalyr_image": "scalyr:1"}), "scalyr_api_key"), (json!({"scalyr_api_key": "key"}), "scalyr_image")]
     {
         let answer = call(json!([]), config).unwrap();
         assert!(names(&answer).is_empty());

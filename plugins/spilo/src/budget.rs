@@ -25,7 +25,7 @@ pub fn critical_operation(request: &Request) -> Value {
     let (cluster, config) = (&request.cluster, &request.config);
     let mut selector = config.metadata.selector(cluster);
     selector.insert("critical-operation".to_owned(), "true".to_owned());
-    let name = format!("postgres-{}-critical-op-pdb", cluster.name);
+    let name = name::critical_operation_pdb_name(&cluster.name);
     let unavailable = if config.scale.enable_pod_disruption_budget { 0.into() } else { text("100%") };
     budget(request, &name, "maxUnavailable", unavailable, selector)
 }

@@ -2,7 +2,7 @@
 
 use pgloom_kit::metadata::{Map, Metadata};
 use pgloom_kit::pod::Pods;
-use pgloom_kit::resources::{Bounds, PodResources};
+use pgloom_kit::resources::{Bounds, PerResource, PodResources};
 use pgloom_kit::service::Services;
 use pgloom_kit::{container::SharedVolumes, operator_config, operator_config_groups};
 
@@ -36,15 +36,13 @@ operator_config! {
 }
 
 impl ResourceBounds {
-    pub fn of(&self, annotations: &Map) -> Bounds<'_> {
+    pub fn of(&self, annotations: &Map) -> PerResource<Bounds<'_>> {
         if is_true(annotations, &self.ignore_resources_limits_annotation_key) {
-            return Bounds::default();
+            return PerResource::default();
         }
-        Bounds {
-            min_cpu_limit: &self.min_cpu_limit,
-            min_memory_limit: &self.min_memory_limit,
-            max_cpu_request: &self.max_cpu_request,
-            max_memory_request: &self.max_memory_request,
+        PerResource {
+            cpu: Bounds { min_limit: &self.min_cpu_limit, max_request: &self.max_cpu_request },
+            memory: Bounds { min_limit: &self.min_memory_limit, max_request: &self.max_memory_request },
         }
     }
 }

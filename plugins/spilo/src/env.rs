@@ -2,12 +2,14 @@
 //! [Spilo](https://github.com/zalando/spilo/blob/master/ENVIRONMENT.rst). Their order must not change: another order is
 //! another pod template, and that restarts the database.
 
+use pgloom_kit::bootstrap::variables as bootstrap;
 use pgloom_kit::common::name::secret_name;
 use pgloom_kit::container::{Env, env, env_from_field, env_from_secret, name_of};
 use pgloom_kit::{Result, Value, Warnings, invalid, invalid_config, serde_json};
 
 use crate::config::{Access, Archive};
-use crate::{Cluster, Request, bootstrap, patroni};
+use crate::spec::Spec;
+use crate::{Cluster, Request, patroni};
 
 /// The selector of the ConfigMap that `pod_environment_configmap` names.
 pub const CONFIG_MAP: &str = "pod-environment-configmap";
@@ -35,7 +37,7 @@ pub fn variables(request: &Request, version: &str, warnings: &mut Warnings) -> R
             );
         }
     }
-    let reserved = bootstrap::variables(&cluster.spec, &config.archive);
+    let reserved = of_bootstrap(&cluster.spec, &config.archive);
     for entry in secret(request)?.into_iter().chain(config_map(request)?) {
         if !reserved.iter().any(|name| name.eq_ignore_ascii_case(name_of(&entry))) {
             variables.add(entry);
@@ -45,6 +47,19 @@ pub fn variables(request: &Request, version: &str, warnings: &mut Warnings) -> R
         variables.add(entry);
     }
     Ok(variables.into_entries())
+}
+
+/// The variables that the clone and the standby plugin set, which those of the platform must not replace.
+fn of_bootstrap(spec: &Spec, archive: &Archive) -> Vec<&'static str> {
+    let archive = bootstrap::Archive {
+        s3_bucket: &archive.wal_s3_bucket,
+        gs_bucket: &archive.wal_gs_bucket,
+        gcp_credentials: &archive.gcp_credentials,
+        az_storage_account: &archive.wal_az_storage_account,
+    };
+    let mut names = bootstrap::of_clone(&spec.clone, &archive);
+    names.extend(bootstrap::of_standby(&spec.standby));
+    names
 }
 
 /// The variables that make the cluster.

@@ -6,7 +6,6 @@ use pgloom_kit::{Action, ActionKind, Description, NoSettings, Plugin, Response, 
 mod config;
 mod spec;
 
-mod bootstrap;
 mod budget;
 mod env;
 mod instances;
@@ -16,7 +15,8 @@ mod service;
 mod statefulset;
 mod version;
 
-/// The plugin. The other plugins add to the StatefulSet that this one creates.
+/// The plugin: it creates the StatefulSet, Services, Endpoints and PodDisruptionBudgets of a cluster. Other plugins add
+/// fields to the StatefulSet.
 pub struct Spilo;
 
 type Request = pgloom_kit::Request<Spilo>;

@@ -8,7 +8,8 @@ use pgloom_kit::{Value, json};
 use crate::config::Access;
 use crate::spec::Spec;
 
-/// Parameters of a member, not of the cluster: Patroni reads them from its own file, not from the shared configuration.
+/// Parameters of a member, not of the cluster: Patroni reads them from its own file, not from the
+/// [dynamic configuration](https://patroni.readthedocs.io/en/latest/dynamic_configuration.html).
 const LOCAL: [&str; 20] = [
     "archive_command",
     "bg_mon.history_buckets",
@@ -32,7 +33,7 @@ const LOCAL: [&str; 20] = [
     "ssl_key_file",
 ];
 
-/// Options of initdb that take no value: `true` switches them on.
+/// Options of [initdb](https://www.postgresql.org/docs/current/app-initdb.html) without a value: `true` sets them.
 const FLAGS: [&str; 6] = ["data-checksums", "debug", "no-locale", "noclean", "nosync", "sync-only"];
 
 /// The value of `SPILO_CONFIGURATION`. Another text restarts the database, so the order of the keys must not change.
@@ -64,8 +65,8 @@ pub fn labels(labels: &Map) -> String {
     escaped(written(map(labels.clone())))
 }
 
-/// JSON as [Go writes it](https://pkg.go.dev/encoding/json#HTMLEscape), with escapes for the characters that are markup
-/// in HTML.
+/// JSON as [Go writes it](https://pkg.go.dev/encoding/json#HTMLEscape), in which `<`, `>` and `&` are escaped. Another
+/// text would restart the database.
 fn escaped(text: String) -> String {
     if !text.contains(['&', '<', '>', '\u{2028}', '\u{2029}']) {
         return text;
@@ -136,7 +137,7 @@ fn initdb(options: &Map) -> String {
     written(Value::Array(list))
 }
 
-/// The shared configuration. `shown` decides of a switch whether it is written, and with which value.
+/// The dynamic configuration. `shown` returns for a boolean whether it is written, and with which value.
 fn dcs(spec: &Spec, parameters: Map, access: &Access, shown: fn(Option<bool>) -> Option<bool>) -> String {
     let patroni = &spec.patroni;
     let number = |number: Option<i64>| match number {
@@ -159,7 +160,7 @@ fn dcs(spec: &Spec, parameters: Map, access: &Access, shown: fn(Option<bool>) ->
     ])
 }
 
-/// The lag as Go writes a `float32`: of the numbers that are the same `float32`, the one with the fewest digits.
+/// The lag as Go writes a `float32`: the shortest decimal number that is parsed to the same `float32`.
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "float32 is the type of the field")]
 fn lag(number: &Value) -> String {
     let wanted = number.as_f64().unwrap_or_default() as f32;

@@ -64,7 +64,8 @@ fn container(request: &Request, version: &str, warnings: &mut Warnings) -> Resul
     ]))
 }
 
-/// A pod is ready if its Patroni says that the database accepts connections.
+/// The readiness probe:
+/// [`GET /readiness`](https://patroni.readthedocs.io/en/latest/rest_api.html#health-check-endpoints) of Patroni.
 fn readiness() -> Value {
     let request = object([("path", text("/readiness")), ("port", 8008.into()), ("scheme", text("HTTP"))]);
     object([
@@ -121,7 +122,8 @@ fn priority_class(request: &Request) -> &str {
         .unwrap_or(&request.config.pod.pod_priority_class_name)
 }
 
-/// Nodes that are ready and that the manifest selects; members on different nodes if `enable_pod_antiaffinity` is true.
+/// The affinity: nodes that are ready and that the manifest selects; members on different nodes if
+/// `enable_pod_antiaffinity` is true.
 fn affinity(request: &Request, labels: &Map) -> Value {
     let (cluster, config) = (&request.cluster, &request.config);
     let pod = &config.pod;

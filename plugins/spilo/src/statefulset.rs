@@ -1,10 +1,9 @@
 //! The StatefulSet of the members.
 
-use pgloom_kit::common::quantity::Quantity;
-use pgloom_kit::container::DATA_VOLUME;
+use pgloom_kit::container::{DATA_VOLUME, volume_size};
 use pgloom_kit::json::{field, list, map, object, text, unless_empty};
 use pgloom_kit::metadata::{Map, object_meta, resource};
-use pgloom_kit::{Result, Value, Warnings, invalid, invalid_config};
+use pgloom_kit::{Result, Value, Warnings, invalid_config};
 
 use crate::{Request, instances, pod, version};
 
@@ -48,7 +47,7 @@ fn retention(policy: &Map) -> Value {
 fn claim_template(request: &Request) -> Result<Value> {
     let (cluster, metadata) = (&request.cluster, &request.config.metadata);
     let volume = &cluster.spec.volume;
-    let storage = object([("storage", text(&size(field::text(&volume.size))?))]);
+    let storage = object([("storage", text(&volume_size(volume.size.as_deref())?.canonical()))]);
     let spec = object([
         ("accessModes", list([text("ReadWriteOnce")])),
         ("resources", object([("requests", storage)])),
@@ -58,19 +57,4 @@ fn claim_template(request: &Request) -> Result<Value> {
     ]);
     let metadata = object_meta(DATA_VOLUME, metadata.labels(cluster), metadata.annotations(cluster));
     Ok(object([("metadata", metadata), ("spec", spec)]))
-}
-
-fn size(text: &str) -> Result<String> {
-    let path = "spec.volume.size";
-    if text.is_empty() {
-        return Err(invalid(path, "the volume has no size", "write its size, as in 10Gi"));
-    }
-    match Quantity::parse(text) {
-        Ok(size) if !size.is_negative() && !size.is_zero() => Ok(size.canonical()),
-        _ => Err(invalid(
-            path,
-            format!("\"{text}\" is not a size above zero"),
-            "write a Kubernetes quantity, as in 10Gi",
-        )),
-    }
 }

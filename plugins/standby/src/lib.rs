@@ -9,7 +9,9 @@ mod source;
 
 use source::Source;
 
-/// The plugin: variables of the database's container, the condition `Standby`, and the action that promotes.
+/// The plugin: it adds the variables of a standby to the database's container, sets the condition `Standby`, and
+/// requests the action `promote`. See
+/// [standby clusters](https://postgres-operator.readthedocs.io/en/latest/user/#setting-up-a-standby-cluster).
 pub struct Standby;
 
 type Request = pgloom_kit::Request<Standby>;

@@ -41,8 +41,8 @@ fn is_standby(object: &Value) -> bool {
 /// # Errors
 /// If the host sent an object that cannot be read.
 pub fn promote(request: &Request) -> Result<Response> {
-    // Once this answer is applied, the StatefulSet is not a standby's any longer. From then on the action's state is
-    // used.
+    // When this response is applied, the StatefulSet is no longer that of a standby. Afterwards only the state of the
+    // action shows that a promotion is needed.
     let requested =
         request.actions().iter().find(|action| action.key.starts_with(KEY) && action.phase != ActionPhase::Done);
     let key = match (existing(request)?, requested) {

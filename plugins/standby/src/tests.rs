@@ -1,7 +1,8 @@
 //! Tests of the plugin.
 
 use pgloom_kit::bindings::contract::Condition;
-use pgloom_kit::container::env;
+use pgloom_kit::bootstrap::variables::of_standby;
+use pgloom_kit::container::{env, name_of};
 use pgloom_kit::testing::upstream::cases;
 use pgloom_kit::testing::{Answer, Call, reason};
 use pgloom_kit::{Action, ActionPhase, ConditionStatus, Value, json};
@@ -83,6 +84,11 @@ fn a_standby_replicates_from_an_archive_from_a_leader_or_from_both() {
     ] {
         let answer = call(json!({"standby": standby})).mutate::<Standby>().unwrap();
         assert_eq!(variables(&answer), expected, "{standby}");
+        let mut names: Vec<&str> = expected.iter().map(name_of).collect();
+        let mut reserved = of_standby(&standby);
+        names.sort_unstable();
+        reserved.sort_unstable();
+        assert_eq!(names, reserved, "{standby}: the base leaves these to the plugin");
         assert_eq!(condition(&answer).1, ConditionStatus::Yes);
         assert!(answer.messages().is_empty());
     }

@@ -6,12 +6,13 @@ use pgloom_kit::tls::Files;
 use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, Warnings, bootstrap, kind};
 use pgloom_kit::{operator_config, register, spec, tls};
 
-/// The plugin: volumes, mounts and variables of the database's container.
+/// The plugin: it mounts the Secrets of `spec.tls` in the database's container and sets the variables with the paths of
+/// the files.
 pub struct Tls;
 
 type Request = pgloom_kit::Request<Tls>;
 
-/// The group of the database's process in the image. It has to be able to read the key.
+/// The group id of the database's process in the image, which has to be able to read the key.
 const POSTGRES_GROUP: i64 = 103;
 
 spec! {

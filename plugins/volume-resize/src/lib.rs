@@ -11,7 +11,7 @@ mod target;
 
 use target::{Spec, Target};
 
-/// The plugin: actions for each member, and the condition `VolumeResized`.
+/// The plugin: it requests actions for the volume of each member, and sets the condition `VolumeResized`.
 pub struct VolumeResize;
 
 type Request = pgloom_kit::Request<VolumeResize>;
@@ -42,12 +42,9 @@ impl Plugin for VolumeResize {
 
     fn mutate(request: &Request) -> Result<Response> {
         let mut warnings = Warnings::default();
-        let Some(target) = Target::of(&request.cluster.spec, &request.config.storage_resize_mode, &mut warnings)?
-        else {
-            return Ok(Response::new());
-        };
+        let target = Target::of(&request.cluster.spec, &request.config.storage_resize_mode, &mut warnings)?;
         let members = member::members(request)?;
-        let plans: Vec<plan::Plan> =
+        let plans: Vec<plan::NextActions> =
             members.iter().map(|member| plan::plan(&target, member, |key| request.action(key))).collect();
         let mut response = report::report(&target, &members, &plans, &mut warnings);
         for plan in plans {

@@ -22,37 +22,37 @@ pub enum Progress {
     Off,
 }
 
-/// The plan for one member.
-pub struct Plan {
+/// What comes next for one member.
+pub struct NextActions {
     /// The actions, each with its key.
     pub actions: Vec<(String, Action)>,
     /// The progress.
     pub progress: Progress,
 }
 
-impl Plan {
+impl NextActions {
     fn of(progress: Progress) -> Self {
         Self { actions: Vec::new(), progress }
     }
 }
 
 /// Plans the next actions; `state` returns the state of the action with a key.
-pub fn plan<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'a ActionState>) -> Plan {
+pub fn plan<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'a ActionState>) -> NextActions {
     if member.requested > target.size {
-        return Plan::of(Progress::TooLarge);
+        return NextActions::of(Progress::TooLarge);
     }
     match target.mode {
-        Mode::Off if member.requested < target.size => Plan::of(Progress::Off),
-        Mode::Off => Plan::of(Progress::Done),
+        Mode::Off if member.requested < target.size => NextActions::of(Progress::Off),
+        Mode::Off => NextActions::of(Progress::Done),
         Mode::Claims => claim(target, member, state),
         Mode::Cloud if member.is_smaller(&target.size) => cloud(target, member, state),
-        Mode::Cloud => Plan::of(Progress::Done),
+        Mode::Cloud => NextActions::of(Progress::Done),
         Mode::Mixed => mixed(target, member, state),
     }
 }
 
 /// The size in the claim is increased; Kubernetes grows the volume and the filesystem.
-fn claim<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'a ActionState>) -> Plan {
+fn claim<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'a ActionState>) -> NextActions {
     if member.requested < target.size {
         let key = format!("expand/{}/{}", member.claim, target.size.canonical());
         let progress = progress(state(&key), "the claim is being expanded");
@@ -60,9 +60,9 @@ fn claim<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'
         // The observed claim still has the old size, so this is not done yet.
         let progress =
             if progress == Progress::Done { Progress::Working("the claim was expanded".to_owned()) } else { progress };
-        return Plan { actions: vec![(key, Action::ExpandClaim(action))], progress };
+        return NextActions { actions: vec![(key, Action::ExpandClaim(action))], progress };
     }
-    Plan::of(match &member.problem {
+    NextActions::of(match &member.problem {
         Some(problem) => Progress::Failed(problem.clone()),
         None if member.is_smaller(&target.size) => {
             Progress::Working("the storage provider grows the volume".to_owned())
@@ -73,23 +73,23 @@ fn claim<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'
 
 /// The cloud grows the volume, then the filesystem in the pod is grown. The claim keeps the old size, so both actions
 /// stay in the answer; the host does not repeat an action that is done.
-fn cloud<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'a ActionState>) -> Plan {
+fn cloud<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'a ActionState>) -> NextActions {
     let (key, action) = modify(target, member);
     let modified = progress(state(&key), CHANGING);
     let mut actions = vec![(key, action)];
     if modified != Progress::Done {
-        return Plan { actions, progress: modified };
+        return NextActions { actions, progress: modified };
     }
     let key = format!("grow/{}/{}", member.claim, target.size.canonical());
     let grown = progress(state(&key), "the filesystem is being grown");
     let action = GrowFilesystem { claim: member.claim.clone(), pod: member.pod.clone() };
     actions.push((key, Action::GrowFilesystem(action)));
-    Plan { actions, progress: grown }
+    NextActions { actions, progress: grown }
 }
 
 /// The cloud changes the volume, then the claim is expanded. It is expanded even if the cloud fails, because a full
 /// volume stops the database.
-fn mixed<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'a ActionState>) -> Plan {
+fn mixed<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'a ActionState>) -> NextActions {
     let Performance { iops, throughput, volume_type } = &target.performance;
     let is_tuned = iops.is_some() || throughput.is_some() || volume_type.is_some();
     if !is_tuned && !member.is_smaller(&target.size) {
@@ -99,14 +99,15 @@ fn mixed<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'
     let modified = progress(state(&key), CHANGING);
     let mut actions = vec![(key, action)];
     if matches!(modified, Progress::Working(_)) {
-        return Plan { actions, progress: modified };
+        return NextActions { actions, progress: modified };
     }
     let raised = claim(target, member, state);
     actions.extend(raised.actions);
-    Plan { actions, progress: if modified == Progress::Done { raised.progress } else { modified } }
+    NextActions { actions, progress: if modified == Progress::Done { raised.progress } else { modified } }
 }
 
-/// AWS allows one change of a volume in 6 hours.
+/// AWS allows one change of a volume in 6 hours, see
+/// [modifications](https://docs.aws.amazon.com/ebs/latest/userguide/modify-volume-requirements.html).
 const CHANGING: &str = "the cloud changes the volume, at most once in 6 hours";
 
 fn modify(target: &Target, member: &Member) -> (String, Action) {

@@ -3,14 +3,14 @@
 use pgloom_kit::{ConditionStatus, Response, Severity, Warnings};
 
 use crate::member::Member;
-use crate::plan::{Plan, Progress};
+use crate::plan::{NextActions, Progress};
 use crate::target::Target;
 
 const CONDITION: &str = "VolumeResized";
 const SIZE: &str = "spec.volume.size";
 
 /// The report on all members; empty if there are none yet.
-pub fn report(target: &Target, members: &[Member], plans: &[Plan], warnings: &mut Warnings) -> Response {
+pub fn report(target: &Target, members: &[Member], plans: &[NextActions], warnings: &mut Warnings) -> Response {
     if members.is_empty() {
         return Response::new();
     }
@@ -20,7 +20,7 @@ pub fn report(target: &Target, members: &[Member], plans: &[Plan], warnings: &mu
 }
 
 /// Status and reason of the condition: the worst progress of all members.
-fn verdict(plans: &[Plan]) -> (ConditionStatus, &'static str) {
+fn verdict(plans: &[NextActions]) -> (ConditionStatus, &'static str) {
     let any = |is: fn(&Progress) -> bool| plans.iter().any(|plan| is(&plan.progress));
     let reason = if any(|progress| *progress == Progress::TooLarge) {
         "CannotShrink"
@@ -38,7 +38,7 @@ fn verdict(plans: &[Plan]) -> (ConditionStatus, &'static str) {
     (ConditionStatus::No, reason)
 }
 
-fn message(target: &Target, members: &[Member], plans: &[Plan]) -> String {
+fn message(target: &Target, members: &[Member], plans: &[NextActions]) -> String {
     let done = plans.iter().filter(|plan| plan.progress == Progress::Done).count();
     let mut message = format!("{done} of {} volumes are as requested, with {}", plans.len(), target.size);
     for (member, plan) in members.iter().zip(plans) {
@@ -53,7 +53,7 @@ fn message(target: &Target, members: &[Member], plans: &[Plan]) -> String {
     message
 }
 
-fn warn_of_shrinking(target: &Target, members: &[Member], plans: &[Plan], warnings: &mut Warnings) {
+fn warn_of_shrinking(target: &Target, members: &[Member], plans: &[NextActions], warnings: &mut Warnings) {
     let largest = members
         .iter()
         .zip(plans)
@@ -70,7 +70,7 @@ fn warn_of_shrinking(target: &Target, members: &[Member], plans: &[Plan], warnin
     }
 }
 
-fn report_off(target: &Target, members: &[Member], plans: &[Plan]) -> Response {
+fn report_off(target: &Target, members: &[Member], plans: &[NextActions]) -> Response {
     let response = Response::new();
     let Some((member, _)) = members.iter().zip(plans).find(|(_, plan)| plan.progress == Progress::Off) else {
         return response;

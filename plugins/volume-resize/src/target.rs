@@ -1,8 +1,9 @@
 //! The requested size and performance of volumes, and how they are changed.
 
 use pgloom_kit::common::quantity::Quantity;
+use pgloom_kit::container::volume_size;
 use pgloom_kit::json::field::text;
-use pgloom_kit::{Result, Warnings, fields, invalid, invalid_config, spec};
+use pgloom_kit::{Result, Warnings, fields, invalid_config, spec};
 
 /// The lowest operations per second of a [gp3](https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html)
 /// volume of AWS.
@@ -62,17 +63,12 @@ pub struct Target {
 }
 
 impl Target {
-    /// The target of a manifest; none if it has no size, which the spilo plugin refuses.
+    /// The target of a manifest.
     ///
     /// # Errors
     /// If the size or the mode is invalid.
-    pub fn of(spec: &Spec, mode: &str, warnings: &mut Warnings) -> Result<Option<Self>> {
-        let Volume { size, .. } = &spec.volume;
-        let Some(size) = size.as_deref().filter(|size| !size.is_empty()) else { return Ok(None) };
-        let size = Quantity::parse(size).map_err(|_| {
-            let message = format!("\"{size}\" is not a size");
-            invalid("spec.volume.size", message, "write a Kubernetes quantity, as in 5Gi")
-        })?;
+    pub fn of(spec: &Spec, mode: &str, warnings: &mut Warnings) -> Result<Self> {
+        let size = volume_size(spec.volume.size.as_deref())?;
         let mode = match mode {
             "pvc" => Mode::Claims,
             "ebs" => Mode::Cloud,
@@ -84,7 +80,7 @@ impl Target {
                 )));
             }
         };
-        Ok(Some(Self { size, performance: performance(&spec.volume, mode, warnings), mode }))
+        Ok(Self { size, performance: performance(&spec.volume, mode, warnings), mode })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Prints what a decision costs: in components with a fresh instance a call, and the same logic natively, in one run.
+//! Measures a decision: with components, which get a fresh instance per call, and with the same logic natively.
 
 mod native;
 
@@ -16,7 +16,7 @@ use pgloom_engine::{Engine, EngineConfig, Pipeline};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-// As the operator does: musl's own allocator would be most of what is measured.
+// The allocator of the operator. musl's own allocator would dominate the measurement.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -25,7 +25,7 @@ struct Arguments {
     /// The folder with the components and the pipeline
     #[arg(long, default_value = "dist/plugins")]
     plugins: PathBuf,
-    /// How often each decision is made
+    /// The number of measured decisions
     #[arg(long, default_value_t = 2000)]
     rounds: usize,
     /// Manifests

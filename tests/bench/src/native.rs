@@ -6,7 +6,7 @@ use pgloom_kit::bindings::contract as guest;
 use pgloom_kit::bindings::contract::Guest;
 use pgloom_kit::{Component, Plugin};
 
-/// The plugin `P` as the pipeline takes it, with the description that its component gave.
+/// The plugin `P` for a pipeline, with the description of its component.
 pub fn plugin<P: Plugin + 'static>(description: host::Description) -> host::Plugin {
     host::Plugin::native(description, |request| match Component::<P>::mutate(request_of(request)) {
         Ok(response) => Ok(response_of(response)),
@@ -46,7 +46,7 @@ fn request_of(request: &host::Request) -> guest::Request {
     }
 }
 
-/// Contributions only: nothing else is measured.
+/// Converts the contributions; the other fields are not measured.
 fn response_of(response: guest::Response) -> host::Response {
     let contributions = response.contributions.into_iter().filter_map(|contribution| match contribution {
         guest::Contribution::Apply(json) => Some(host::Contribution::Apply(json)),

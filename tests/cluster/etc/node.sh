@@ -1,4 +1,5 @@
-# Who a node is: name, addresses and control group follow from its number; sourced by `cluster`, `boot` and the scripts in services/.
+# Derives name, addresses and control group of a node from its number; sourced by `cluster`, `boot` and the scripts in
+# services/.
 # The first node has the control plane. The others run inside its namespaces, joined to its network.
 # shellcheck shell=bash disable=SC2034 # the variables are for those that source this file
 

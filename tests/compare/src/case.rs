@@ -1,4 +1,5 @@
-//! A recorded case: a manifest, its configuration, what existed before, and what the Zalando operator made of it.
+//! A recorded case: a manifest, its configuration, the objects that existed before, and those that the Zalando operator
+//! created.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +9,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-/// Where the recorded cases lie: a folder for each release, in it a folder for each case.
+/// The environment variable with the folder of the recorded cases: a folder for each release, in it a folder for each
+/// case.
 pub const FOLDER: &str = "PGLOOM_UPSTREAM";
 
-/// What stands in recorded strings for the uid of the `postgresql` object.
+/// The placeholder for the uid of the `postgresql` object in recorded strings.
 pub(crate) const UID: &str = "CLUSTER-UID";
 
 /// A recorded case.
@@ -23,15 +25,16 @@ pub struct Case {
     pub manifest: Value,
     /// The operator configuration, in either form.
     pub config: Value,
-    /// What existed before. What names no namespace is in `default`, where the operator ran, and in the case's as well.
+    /// The objects that existed before. An object without a namespace is in `default`, where the operator ran, and in
+    /// the case's namespace, too.
     pub prerequisites: Vec<Value>,
-    /// What the operator created, as it stood when it was done.
+    /// The objects that the operator created, in their last state.
     pub made: Vec<Value>,
-    /// The sentence of the API server, if it refused an object: then what was made is not what was meant.
+    /// The API server's message if it refused an object: then the recorded objects are incomplete.
     pub refused: Option<String>,
 }
 
-/// The folder of a release, or nothing if no cases are recorded on this machine.
+/// The folder of a release; `None` if there are no recorded cases.
 pub fn release(name: &str) -> Option<PathBuf> {
     let folder = PathBuf::from(std::env::var_os(FOLDER)?).join(name);
     folder.is_dir().then_some(folder)
@@ -77,7 +80,7 @@ fn read(folder: &Path) -> Result<Case> {
     })
 }
 
-/// As the API server keeps it: a Secret's `stringData` is encoded among its `data`.
+/// The object as the API server stores it: `stringData` of a Secret becomes part of `data`.
 fn stored(mut object: Value) -> Value {
     if let Some(Value::Object(texts)) = object.as_object_mut().and_then(|object| object.remove("stringData")) {
         for (key, text) in texts {
@@ -87,8 +90,8 @@ fn stored(mut object: Value) -> Value {
     object
 }
 
-/// The last body of every object that was created; the `postgresql` itself is the user's. A body may leave its namespace to
-/// the request.
+/// The last body of every object that was created; the `postgresql` itself is the user's. A body may leave its
+/// namespace to the request.
 fn made(writes: &[Value], namespace: &Value) -> Vec<Value> {
     let mut made: Vec<Value> = Vec::new();
     for write in writes {
@@ -106,7 +109,7 @@ fn made(writes: &[Value], namespace: &Value) -> Vec<Value> {
     made
 }
 
-/// What an object is called: `Kind/name`.
+/// The identity of an object: `Kind/name`.
 pub fn identity(object: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     format!("{}/{}", text(&object["kind"]), text(&object["metadata"]["name"]))

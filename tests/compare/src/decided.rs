@@ -1,4 +1,4 @@
-//! What pgloom decides for a recorded case: the shipped pipeline and the operator's own `decide`.
+//! pgloom's decision for a recorded case, by the shipped pipeline and the operator's own `decide`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::case::Case;
 /// The namespace in which the recorded operator ran.
 const OPERATOR: &str = "default";
 
-/// Loads the shipped pipeline with the components that `make plugins` built; compiled code is kept in the folder `cache`.
+/// Loads the shipped pipeline with the components that `make plugins` built; compiled code is kept in the folder
+/// `cache`.
 ///
 /// # Errors
 /// If they have not been built.

@@ -1,23 +1,24 @@
-//! The differences that are meant: a list for each release, each difference with its reason.
+//! The intended differences: a list for each release, each difference with its reason.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-/// Differences that are meant. In the patterns `*` stands for any text.
+/// Intended differences. In the patterns `*` matches any text.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deviation {
-    /// In which cases.
+    /// The pattern of the cases.
     #[serde(default = "every")]
     pub case: String,
-    /// In which objects, as `Kind/name`.
+    /// The pattern of the objects, as `Kind/name`.
     pub object: String,
-    /// In which fields, as in `spec.template.spec.containers[postgres].image`; empty for the object as a whole.
+    /// The pattern of the fields, as in `spec.template.spec.containers[postgres].image`; empty for the object as a
+    /// whole.
     #[serde(default)]
     pub field: String,
-    /// Why it is meant: a sentence.
+    /// The reason: a sentence.
     pub reason: String,
 }
 
@@ -34,7 +35,7 @@ fn every() -> String {
 
 /// The list for the newest release.
 pub const NEWEST: &str = "deviations.yaml";
-/// The list for the release of the guide.
+/// The list for release 1.5, that of the user guide.
 pub const GUIDE: &str = "since-1.5.yaml";
 
 /// Reads a list.
@@ -47,7 +48,7 @@ pub fn read(list: &str) -> Result<Vec<Deviation>> {
     serde_yaml_ng::from_str(&text).with_context(|| path.display().to_string())
 }
 
-/// Whether a text is what a pattern says.
+/// Whether a text matches a pattern.
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(text) = text.strip_prefix(start) else { return false };

@@ -1,4 +1,4 @@
-//! What differs between two values, each difference at its place.
+//! The differences between two values, each with its path.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 pub struct Difference {
     /// As in `spec.template.spec.containers[postgres].env[PGVERSION].value`; `<list>#order` if only the order differs.
     pub path: String,
-    /// What was made; nothing if there was nothing.
+    /// The Zalando operator's value; `None` if it has none.
     pub theirs: Option<Value>,
-    /// What pgloom decides; nothing if there is nothing.
+    /// pgloom's value; `None` if it has none.
     pub ours: Option<Value>,
 }
 
@@ -23,7 +23,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// All differences, by place.
+/// All differences, by path.
 pub fn between(theirs: &Value, ours: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
     compare("", Some(theirs), Some(ours), &mut found);
@@ -70,7 +70,7 @@ fn compare_lists(path: &str, theirs: &[Value], ours: &[Value], found: &mut Vec<D
     }
 }
 
-/// The names of a list's entries, if each has one of its own.
+/// The names of a list's entries, if each has a unique one.
 fn named(list: &[Value]) -> Option<Vec<&str>> {
     let names: Option<Vec<&str>> = list.iter().map(|entry| entry.get("name")?.as_str()).collect();
     let names = names?;

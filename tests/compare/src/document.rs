@@ -1,4 +1,4 @@
-//! The parts of `docs/compatibility.md` that are made from the lists of deviations.
+//! The tables of `docs/compatibility.md` that are generated from the lists of deviations.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use crate::deviation::Deviation;
 
 const END: &str = "<!-- end -->\n";
 
-/// Where the document lies.
+/// The path of the document.
 pub fn file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compatibility.md")
 }
 
-/// A document with the table of a list as the list says.
+/// A document with the table of a list generated.
 ///
 /// # Errors
 /// If the document has no place for the table.

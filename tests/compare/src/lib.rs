@@ -1,7 +1,7 @@
-//! Compares what pgloom decides with what the Zalando operator made, as it was recorded on a real API server.
+//! Compares pgloom's decisions with the objects of the Zalando operator, which were recorded on a real API server.
 //!
-//! Both sides are brought into one form ([`normal`]), then every difference is told by its place ([`difference`]); those
-//! that are meant stand in one list with their reasons ([`deviation`]).
+//! Both sides are normalized ([`normal`]), then every difference is reported with its path ([`difference`]). Intended
+//! differences are in a list with their reasons ([`deviation`]).
 
 pub mod case;
 pub mod decided;

@@ -1,4 +1,4 @@
-//! A recorded life: one cluster through a series of changes, and what the Zalando operator wrote at each.
+//! A recorded series of changes of one cluster, with the Zalando operator's writes for each.
 
 use std::path::Path;
 
@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 
 use crate::case::{self, Case};
 
-/// The folder of the life in that of a release.
+/// The folder of the series, in that of a release.
 pub const FOLDER: &str = "_update";
 
 /// One change.
 #[derive(Debug)]
-pub struct Step {
-    /// The change's name; the manifest after it, with the configuration.
+pub struct Change {
+    /// The change's name, and the manifest after it with the configuration.
     pub case: Case,
-    /// The objects that were written whole, as they stood at the end of the step.
+    /// The objects that were written as a whole, in their last state of the step.
     pub made: Vec<Value>,
-    /// `Kind/name` of the objects that were deleted and did not come back.
+    /// `Kind/name` of the objects that were deleted and not created again.
     pub deleted: Vec<String>,
 }
 
@@ -25,7 +25,7 @@ pub struct Step {
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn read(release: &Path) -> Result<Vec<Step>> {
+pub fn read(release: &Path) -> Result<Vec<Change>> {
     let folder = release.join(FOLDER);
     let recorded = case::one(&folder.join("steps.yaml"))?;
     let config = case::one(&folder.join("config.yaml"))?;
@@ -36,10 +36,10 @@ pub fn read(release: &Path) -> Result<Vec<Step>> {
     manifest["metadata"]["uid"] = json!(case::UID);
     let mut steps = Vec::new();
     for step in recorded.as_array().into_iter().flatten().filter(|step| step["step"] != "delete") {
-        merge(&mut manifest, &step["merge_patch"]);
+        json_patch::merge(&mut manifest, &step["merge_patch"]);
         let writes = step["writes"].as_array().cloned().unwrap_or_default();
         let made = made(&writes);
-        steps.push(Step {
+        steps.push(Change {
             deleted: deleted(&writes)
                 .into_iter()
                 .filter(|gone| made.iter().all(|it| case::identity(it) != *gone))
@@ -58,7 +58,8 @@ pub fn read(release: &Path) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// What was accepted: whole objects of `create` and `update`, and a StatefulSet's patch, which has its whole `spec`.
+/// The accepted writes: whole objects of `create` and `update`, and a patch of a StatefulSet, which has its whole
+/// `spec`.
 fn made(writes: &[Value]) -> Vec<Value> {
     let mut made: Vec<Value> = Vec::new();
     for write in writes.iter().filter(|write| write["code"].as_u64().is_some_and(|code| code < 300)) {
@@ -67,7 +68,7 @@ fn made(writes: &[Value]) -> Vec<Value> {
             (_, "postgresqls/status" | "persistentvolumeclaims" | "pods" | "endpoints") => continue,
             ("create", _) => {}
             ("update", _) => {
-                // What the API server picked is in what the operator read before.
+                // The operator read the values that the API server chose before it wrote.
                 for field in ["clusterIP", "clusterIPs"] {
                     object["spec"].as_object_mut().and_then(|spec| spec.remove(field));
                 }
@@ -100,15 +101,4 @@ fn deleted(writes: &[Value]) -> Vec<String> {
     let gone = writes.iter().filter(|write| write["verb"] == "delete");
     gone.filter_map(|write| Some(format!("{}/{}", kind(write["resource"].as_str()?)?, write["name"].as_str()?)))
         .collect()
-}
-
-/// Merges a patch, a null removing.
-fn merge(into: &mut Value, patch: &Value) {
-    for (key, change) in patch.as_object().into_iter().flatten() {
-        match change {
-            Value::Null => drop(into.as_object_mut().and_then(|map| map.remove(key))),
-            Value::Object(_) if into[key].is_object() => merge(&mut into[key], change),
-            other => into[key] = other.clone(),
-        }
-    }
 }

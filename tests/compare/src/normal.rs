@@ -1,101 +1,20 @@
-//! One form for an object, whoever wrote it: with the API server's defaults, quantities by value, nothing that is empty.
+//! Normalizes objects: with the API server's defaults, canonical quantities, and without empty values.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pgloom_common::api_default::{self, Defaults};
 use pgloom_common::quantity::Quantity;
 use serde_json::{Map, Value, json};
-
-/// Defaults of the API server by kind: what stands at a place where its parent does and nothing is said. `[]` is every entry.
-const DEFAULTS: &[(&str, &[(&str, &str)])] = &[
-    (
-        "StatefulSet",
-        &[
-            ("spec.podManagementPolicy", "OrderedReady"),
-            ("spec.replicas", "1"),
-            ("spec.revisionHistoryLimit", "10"),
-            ("spec.updateStrategy.type", "RollingUpdate"),
-            ("spec.persistentVolumeClaimRetentionPolicy.whenDeleted", "Retain"),
-            ("spec.persistentVolumeClaimRetentionPolicy.whenScaled", "Retain"),
-            ("spec.volumeClaimTemplates[].apiVersion", "v1"),
-            ("spec.volumeClaimTemplates[].kind", "PersistentVolumeClaim"),
-            ("spec.volumeClaimTemplates[].spec.volumeMode", "Filesystem"),
-            ("spec.volumeClaimTemplates[].status", r#"{"phase": "Pending"}"#),
-        ],
-    ),
-    (
-        "Deployment",
-        &[
-            ("spec.progressDeadlineSeconds", "600"),
-            ("spec.replicas", "1"),
-            ("spec.revisionHistoryLimit", "10"),
-            (
-                "spec.strategy",
-                r#"{"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}, "type": "RollingUpdate"}"#,
-            ),
-        ],
-    ),
-    (
-        "CronJob",
-        &[
-            ("spec.concurrencyPolicy", "Allow"),
-            ("spec.failedJobsHistoryLimit", "1"),
-            ("spec.successfulJobsHistoryLimit", "3"),
-            ("spec.suspend", "false"),
-        ],
-    ),
-    (
-        "Service",
-        &[
-            ("spec.internalTrafficPolicy", "Cluster"),
-            ("spec.ports[].protocol", "TCP"),
-            ("spec.sessionAffinity", "None"),
-            ("spec.type", "ClusterIP"),
-        ],
-    ),
-    ("Secret", &[("type", "Opaque")]),
-    ("RoleBinding", &[("roleRef.apiGroup", "rbac.authorization.k8s.io")]),
-];
-
-/// Defaults of a pod's specification.
-const POD: &[(&str, &str)] = &[
-    ("dnsPolicy", "ClusterFirst"),
-    ("restartPolicy", "Always"),
-    ("schedulerName", "default-scheduler"),
-    ("terminationGracePeriodSeconds", "30"),
-    ("volumes[].configMap.defaultMode", "420"),
-    ("volumes[].downwardAPI.defaultMode", "420"),
-    ("volumes[].projected.defaultMode", "420"),
-    ("volumes[].secret.defaultMode", "420"),
-];
-
-/// Defaults of a container.
-const CONTAINER: &[(&str, &str)] = &[
-    ("env[].valueFrom.fieldRef.apiVersion", "v1"),
-    ("ports[].protocol", "TCP"),
-    ("terminationMessagePath", "/dev/termination-log"),
-    ("terminationMessagePolicy", "File"),
-];
-
-/// Defaults of a container's probe.
-const PROBE: &[(&str, &str)] = &[
-    ("failureThreshold", "3"),
-    ("httpGet.scheme", "HTTP"),
-    ("periodSeconds", "10"),
-    ("successThreshold", "1"),
-    ("timeoutSeconds", "1"),
-];
 
 /// What stands for a password.
 const HIDDEN: &str = "hidden";
 
-/// Brings an object into the one form.
+/// The normalized object.
 pub fn object(mut object: Value) -> Value {
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
-    if let Some((_, defaults)) = DEFAULTS.iter().find(|(name, _)| *name == kind) {
-        fill_all(&mut object, defaults);
-    }
+    fill_all(&mut object, api_default::of_kind(&kind));
     if kind == "Service" {
-        complete_service(&mut object["spec"]);
+        complete_service(&mut object);
     }
     for pointer in ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"] {
         object.pointer_mut(pointer).into_iter().for_each(complete_pod);
@@ -111,22 +30,22 @@ pub fn object(mut object: Value) -> Value {
     object
 }
 
-fn complete_service(spec: &mut Value) {
-    for port in spec["ports"].as_array_mut().into_iter().flatten() {
+fn complete_service(service: &mut Value) {
+    for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
         if port["targetPort"].is_null() {
             port["targetPort"] = port["port"].clone();
         }
     }
-    if spec["type"] == "LoadBalancer" || spec["type"] == "NodePort" {
-        fill(spec, "externalTrafficPolicy", "Cluster");
-    }
-    if spec["type"] == "LoadBalancer" {
-        fill(spec, "allocateLoadBalancerNodePorts", "true");
-    }
+    let filled = match service["spec"]["type"].as_str() {
+        Some("LoadBalancer") => api_default::LOAD_BALANCER,
+        Some("NodePort") => &api_default::LOAD_BALANCER[..1],
+        _ => return,
+    };
+    fill_all(service, filled);
 }
 
 fn complete_pod(pod: &mut Value) {
-    fill_all(pod, POD);
+    fill_all(pod, api_default::POD);
     if pod["serviceAccount"].is_null() {
         pod["serviceAccount"] = pod["serviceAccountName"].clone();
     }
@@ -138,16 +57,16 @@ fn complete_pod(pod: &mut Value) {
 }
 
 fn complete_container(container: &mut Value) {
-    fill_all(container, CONTAINER);
+    fill_all(container, api_default::CONTAINER);
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if container[probe].is_object() {
-            fill_all(&mut container[probe], PROBE);
+            fill_all(&mut container[probe], api_default::PROBE);
         }
     }
     if container["imagePullPolicy"].is_null() {
         container["imagePullPolicy"] = json!(pull_policy(container["image"].as_str().unwrap_or_default()));
     }
-    // A limit without a request is the request as well.
+    // A missing request gets the value of the limit.
     for (name, limit) in container["resources"]["limits"].as_object().cloned().unwrap_or_default() {
         if container["resources"]["requests"][&name].is_null() {
             container["resources"]["requests"][&name] = limit;
@@ -164,11 +83,11 @@ fn pull_policy(image: &str) -> &'static str {
     }
 }
 
-fn fill_all(value: &mut Value, defaults: &[(&str, &str)]) {
+fn fill_all(value: &mut Value, defaults: Defaults) {
     defaults.iter().for_each(|(path, default)| fill(value, path, default));
 }
 
-/// Writes a default where nothing stands and its parent does.
+/// Sets a default where the field is missing and its parent exists.
 fn fill(value: &mut Value, path: &str, default: &str) {
     let (step, rest) = path.split_once('.').map_or((path, None), |(step, rest)| (step, Some(rest)));
     let (step, each) = step.strip_suffix("[]").map_or((step, false), |step| (step, true));
@@ -178,7 +97,7 @@ fn fill(value: &mut Value, path: &str, default: &str) {
             entries.iter_mut().for_each(|entry| fill(entry, rest, default));
         }
         (Some(rest), Some(child)) if !each => fill(child, rest, default),
-        // The policies of a StatefulSet exist even if nobody wrote them.
+        // The API server adds the policies of a StatefulSet if they are missing.
         (Some(rest), None) if step.ends_with("Policy") || step == "updateStrategy" => {
             let mut child = json!({});
             fill(&mut child, rest, default);
@@ -191,10 +110,10 @@ fn fill(value: &mut Value, path: &str, default: &str) {
     }
 }
 
-/// Passwords are generated: what can be compared of a Secret is its keys and the name of the user.
+/// Passwords are generated, so only the keys of a Secret and the user's name can be compared.
 fn hide_passwords(secret: &mut Value) {
     let Some(Value::Object(data)) = secret.get_mut("data") else {
-        // A list of users, as `render` prints it.
+        // A user list, as `pgloom render` prints it.
         secret["data"] = json!({"userlist.txt": HIDDEN});
         return;
     };
@@ -208,13 +127,13 @@ fn hide_passwords(secret: &mut Value) {
     }
 }
 
-/// A text out of its base64.
+/// Decodes base64.
 fn decode(text: &str) -> String {
     let bytes = STANDARD.decode(text).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Quantities by value: those of resources, of claims and of memory-backed volumes.
+/// Converts quantities to canonical form: those of resources, of claims and of memory volumes.
 fn quantities(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -242,10 +161,10 @@ fn quantity(value: &mut Value) {
     }
 }
 
-/// Switches that the API server does not keep when they are off.
+/// Boolean fields that the API server does not store if they are false.
 const OFF: &[&str] = &["hostIPC", "hostNetwork", "hostPID", "readOnly", "stdin", "stdinOnce", "tty"];
 
-/// Removes what is null or empty, or a switch that is off; an empty `emptyDir` is a choice.
+/// Removes null, empty values and false booleans; an empty `emptyDir` is kept, because it has a meaning.
 fn prune(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -257,7 +176,7 @@ fn prune(value: &mut Value) {
     }
 }
 
-/// A switch that is off, or an environment variable that says in words that it is empty.
+/// A false boolean, or the `value` of an environment variable that is an empty string.
 fn is_off(key: &str, value: &Value) -> bool {
     OFF.contains(&key) && value == &Value::Bool(false) || key == "value" && value == ""
 }

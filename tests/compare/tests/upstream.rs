@@ -1,4 +1,5 @@
-//! Every recorded case, decided by pgloom and compared field by field; without the recorded cases it says that it is skipped.
+//! Decides every recorded case and compares every field. Without the recorded cases each test prints that it is
+//! skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -16,12 +17,12 @@ use pgloom_decide::ownership::{Identity, Origin};
 use pgloom_engine::Pipeline;
 use serde_json::Value;
 
-/// Says something even though the test passes: what goes through `println!` is shown of failed tests only.
+/// Prints a line also if the test passes. The output of `println!` is shown of failed tests only.
 fn say(sentence: &str) {
     _ = writeln!(std::io::stdout(), "{sentence}");
 }
 
-/// Says by name that there is nothing to compare with.
+/// Prints that a test is skipped because there are no recorded cases.
 fn skip(test: &str, name: &str) {
     say(&format!("SKIPPED: {test}: {FOLDER} names no folder with recorded cases of {name}"));
 }
@@ -56,7 +57,7 @@ fn differences(made: Vec<Value>, decided: Vec<Value>) -> Vec<(String, Difference
     found
 }
 
-/// Compares every case of a release, but for the differences of a list, each of which has to be needed.
+/// Compares every case of a release, except for the differences of a list. An unused entry of the list is a failure.
 fn compare(test: &str, name: &str, list: &str) {
     let Some(folder) = release(name) else { return skip(test, name) };
     let (pipeline, deviations) = (pipeline(), deviation::read(list).unwrap());
@@ -133,14 +134,15 @@ fn every_case_of_the_guides_release_differs_only_as_the_list_explains() {
     compare("every_case_of_the_guides_release_differs_only_as_the_list_explains", "v1.5.0", deviation::GUIDE);
 }
 
-/// Whatever is not adopted would be refused as another owner's, and left behind by a deletion.
+/// Checks that pgloom adopts the objects of a release. An object that is not adopted would be refused, and kept by a
+/// deletion.
 fn adopt(test: &str, name: &str) {
     let Some(folder) = release(name) else { return skip(test, name) };
     let (mut foreign, mut adopted) = (Vec::new(), 0);
     for case in read_all(&folder).unwrap() {
         let identity = Identity::of(&case.manifest, &Config::read(&case.config).unwrap().config);
         for object in case.made.iter().filter(|object| object["kind"] != "postgresql") {
-            // Those of the namespace belong to no cluster.
+            // Objects of the whole namespace belong to no cluster.
             if ["ServiceAccount", "RoleBinding"].iter().any(|kind| object["kind"] == *kind) {
                 continue;
             }

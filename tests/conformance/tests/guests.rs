@@ -1,4 +1,4 @@
-//! A plugin can fail in many ways. Each is an error that names the step, the phase and the remedy, and the host goes on.
+//! Each way in which a plugin can fail is an error with step, phase and remedy, and does not stop the host.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::sync::Arc;
@@ -78,8 +78,8 @@ fn a_plugin_that_allocates_too_much_memory_fails() {
 
 #[test]
 fn an_answer_of_a_hundred_megabytes_is_refused() {
-    // With enough memory and time, so that nothing but the answer is too large. If wasmtime changes the text by which the
-    // engine recognizes that (`call.rs`), the category is `Trapped`.
+    // Memory and time are sufficient, so that only the response exceeds its limit. If wasmtime changes the text by
+    // which the engine recognizes that (`call.rs`), the category is `Trapped`.
     let limits = json!({"memory": "256Mi", "deadline": "20s"});
     let error = load(&json!({"name": "guest", "source": {"file": "huge-output.wasm"}, "limits": limits}))
         .unwrap()

@@ -1,7 +1,7 @@
 //! Helpers of the end-to-end tests: a namespace per test, objects, SQL, and waiting for a condition.
 //!
-//! The tests need the local cluster with pgloom in it; `make test` brings both up. Without `PGLOOM_TEST_KUBECONFIG` each test
-//! prints that it is skipped.
+//! The tests need the local cluster with pgloom in it; `make test` brings both up. Without `PGLOOM_TEST_KUBECONFIG`
+//! each test prints that it is skipped.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,15 +11,16 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use serde_json::{Value, json};
 
-/// Names the kubeconfig of the local cluster, as `tests/cluster/cluster kubeconfig` prints it.
+/// The environment variable with the path of the local cluster's kubeconfig, as `tests/cluster/cluster kubeconfig`
+/// prints it.
 pub const KUBECONFIG: &str = "PGLOOM_TEST_KUBECONFIG";
 
-/// How long a condition may take to become true, on two busy cores.
+/// The longest time until a condition becomes true, on two busy cores.
 pub const TIMEOUT: Duration = Duration::from_secs(240);
 
 /// The namespace of a test, deleted on drop.
 pub struct Namespace {
-    /// Its name.
+    /// `metadata.name`.
     pub name: String,
 }
 
@@ -32,7 +33,7 @@ pub fn has_cluster(test: &str) -> bool {
     found
 }
 
-/// Makes a namespace for a test; one of an earlier run is replaced.
+/// Creates a namespace for a test; one of an earlier run is replaced.
 pub fn namespace(test: &str) -> Namespace {
     Namespace::named(&format!("e2e-{test}"))
 }
@@ -49,7 +50,7 @@ impl Drop for Namespace {
     }
 }
 
-/// Runs kubectl against the test cluster and gives its standard output.
+/// Runs kubectl against the test cluster and returns its standard output.
 ///
 /// # Errors
 /// With its output, if it failed.
@@ -62,7 +63,7 @@ pub fn kubectl(arguments: &[&str]) -> Result<String, String> {
 /// # Errors
 /// With its output, if it failed.
 pub fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
-    // The cluster's own kubectl, not its script, which first searches all processes: the tests call it often.
+    // kubectl itself, not `cluster kubectl`, which first searches all processes and would be slow in many calls.
     let kubeconfig = std::env::var_os(KUBECONFIG).map(PathBuf::from).expect("has_cluster was asked");
     let mut child = Command::new(kubeconfig.with_file_name("bin").join("kubectl"))
         .arg("--kubeconfig")
@@ -82,7 +83,7 @@ pub fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
     if output.status.success() { Ok(text) } else { Err(format!("{text}{}", String::from_utf8_lossy(&output.stderr))) }
 }
 
-/// Waits until `check` gives a value; panics with its last error.
+/// Waits until `check` returns a value; panics with its last error.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
@@ -107,7 +108,7 @@ pub fn ensure(holds: bool, seen: impl std::fmt::Display) -> Result<(), String> {
 }
 
 impl Namespace {
-    /// Makes the namespace of this name; one of an earlier run is replaced.
+    /// Creates the namespace of this name; one of an earlier run is replaced.
     pub fn named(name: &str) -> Self {
         let _ = kubectl(&["delete", "namespace", name, "--ignore-not-found", "--wait"]);
         kubectl(&["create", "namespace", name]).unwrap();
@@ -173,7 +174,7 @@ impl Namespace {
         self.kubectl(&["patch", kind, name, "--type", "merge", "--patch", &change.to_string()]).unwrap();
     }
 
-    /// Waits until a cluster is `Running` with all of its members ready, and gives its status.
+    /// Waits until a cluster is `Running` with all of its members ready, and returns its status.
     #[track_caller]
     pub fn running(&self, cluster: &str) -> Value {
         eventually(&format!("{cluster} runs"), || {
@@ -222,7 +223,7 @@ impl Namespace {
         Ok(decode(&secret["data"]["password"]))
     }
 
-    /// Runs a shell script in a pod's database container, and gives its standard output.
+    /// Runs a shell script in a pod's database container, and returns its standard output.
     ///
     /// # Errors
     /// With its output, if it failed.
@@ -230,7 +231,7 @@ impl Namespace {
         self.kubectl(&["exec", pod, "--container", "postgres", "--", "sh", "-c", script])
     }
 
-    /// Whether the only replica streams from the leader and has all that it wrote.
+    /// `Ok` if the only replica streams from the leader and has received all of its WAL.
     ///
     /// # Errors
     /// With the state of the replication, if not.
@@ -241,7 +242,7 @@ impl Namespace {
         ensure(answer.trim() == "streaming|t", answer)
     }
 
-    /// Writes a file into a pod's database container, and gives its path.
+    /// Writes a file into a pod's database container, and returns its path.
     pub fn file(&self, pod: &str, name: &str, content: &str) -> String {
         let path = format!("/tmp/{name}");
         let write = format!("cat > {path}");
@@ -251,7 +252,8 @@ impl Namespace {
         path
     }
 
-    /// Runs a statement by psql in a member's pod over the network, with the Secret's password, and gives its result.
+    /// Runs a statement with psql in a member's pod over the network, with the Secret's password, and returns its
+    /// result.
     ///
     /// # Errors
     /// With psql's output, if it failed.

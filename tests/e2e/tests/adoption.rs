@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 
 /// The field manager of the Zalando operator.
 const PREDECESSOR: &str = "postgres-operator";
-/// Which pgloom looks after the cluster: the one of this test, not the one in the cluster.
+/// The controller id of the clusters: they belong to the operator of this test, not to the one in the cluster.
 const ID: &str = "adoption";
 const KINDS: &str = "statefulset,service,poddisruptionbudget,deployment,cronjob,endpoints,secret,pod,pvc";
-/// What is made once and never written again has nothing to take over.
+/// Kinds that are created once and never changed: there are no fields to take over.
 const NEVER_WRITTEN: [&str; 2] = ["Endpoints", "Secret"];
 
-/// What pgloom marks as its own when it adopts it.
+/// Kinds that pgloom marks when it adopts a cluster.
 const WRITTEN: [&str; 5] = ["StatefulSet", "Service", "PodDisruptionBudget", "Deployment", "CronJob"];
 /// The mark, `pgloom_decide::ownership::MARK`.
 const MARK: &str = "pgloom.dev/cluster-uid";
@@ -38,7 +38,7 @@ fn a_recorded_cluster_is_taken_over_without_a_restart() {
     };
     let cases = read_all(&folder).unwrap();
     assert!(!cases.is_empty());
-    // Most of the time is spent waiting.
+    // Concurrently, because most of the time is spent waiting.
     let faults: Vec<String> = std::thread::scope(|scope| {
         let halves = cases.chunks(cases.len().div_ceil(2));
         let halves: Vec<_> =
@@ -58,11 +58,11 @@ fn judge(case: &Case) -> Vec<String> {
     }
 }
 
-/// Adopts the recorded objects; gives what should not have happened.
+/// Adopts the recorded objects; returns the faults.
 fn adopt(case: &Case) -> Vec<String> {
     let name = case.manifest["metadata"]["name"].as_str().unwrap();
     let namespace = Namespace::named(case.manifest["metadata"]["namespace"].as_str().unwrap());
-    stand_as_recorded(case, &namespace, name);
+    create_recorded(case, &namespace, name);
     let before = objects(&namespace);
     assert!(managers(&before[&format!("StatefulSet/{name}")]).contains(&PREDECESSOR));
     let operator = Operator::start(ID, &namespace.name, configuration(case, &namespace));
@@ -79,7 +79,7 @@ fn adopt(case: &Case) -> Vec<String> {
     faults(&before, after, &uid)
 }
 
-/// What a takeover must not do to objects, or has left undone.
+/// The faults of a takeover: forbidden changes of objects, and missing ones.
 fn faults(before: &Objects, mut after: Objects, uid: &Value) -> Vec<String> {
     let mut faults = Vec::new();
     for (identity, before) in before {
@@ -92,9 +92,10 @@ fn faults(before: &Objects, mut after: Objects, uid: &Value) -> Vec<String> {
             faults.push(format!("{identity} has the mark {mark:?}"));
         }
         let places = ["/metadata/uid", "/metadata/labels", "/metadata/annotations", "/metadata/generation", "/spec"];
-        // The scheduler fills in a pod's specification; another pod has another uid.
+        // The scheduler changes the `spec` of a pod; a replaced pod has another uid.
         for place in if before["kind"] == "Pod" { &places[..1] } else { &places } {
-            // Kubernetes counts the mark, an annotation, as a new generation of a Deployment; its template is in `/spec`.
+            // Kubernetes counts the mark, an annotation, as a new generation of a Deployment; its template is in
+            // `/spec`.
             if before["kind"] == "Deployment" && *place == "/metadata/generation" {
                 continue;
             }
@@ -131,9 +132,9 @@ fn managers(object: &Value) -> Vec<&str> {
     entries.filter(|entry| entry.get("subresource").is_none()).filter_map(|entry| entry["manager"].as_str()).collect()
 }
 
-/// Makes everything that was there when pgloom came. Its images are out of reach, so no volume is given to its pods, and
-/// they stand without running.
-fn stand_as_recorded(case: &Case, namespace: &Namespace, name: &str) {
+/// Creates the recorded objects. The local cluster lacks their images, so the claims of the pods are never bound and
+/// the pods stay pending.
+fn create_recorded(case: &Case, namespace: &Namespace, name: &str) {
     namespace.create_as("the test", [case.prerequisites.clone(), case.made.iter().flat_map(claims).collect()].concat());
     let mut manifest = case.manifest.clone();
     manifest["metadata"]["annotations"]["acid.zalan.do/controller"] = json!(ID);
@@ -144,7 +145,7 @@ fn stand_as_recorded(case: &Case, namespace: &Namespace, name: &str) {
     namespace.create_as(PREDECESSOR, case.made.iter().map(|object| revived(object, uid)).collect());
     for object in case.made.iter().filter(|object| object["kind"] == "StatefulSet") {
         let name = object["metadata"]["name"].as_str().unwrap();
-        // The others wait for the first to be ready.
+        // With `OrderedReady` only the first pod exists until it is ready.
         eventually(&format!("a pod of {name} exists"), || {
             let status = &namespace.get("statefulset", name)?["status"];
             ensure(status["replicas"].as_u64() >= Some(1), status)
@@ -152,7 +153,7 @@ fn stand_as_recorded(case: &Case, namespace: &Namespace, name: &str) {
     }
 }
 
-/// An object as it was before its recording: with a password, and with the uid of the manifest.
+/// A recorded object with a password and the uid of the manifest, which the recording replaces.
 fn revived(object: &Value, uid: &str) -> Value {
     let mut object: Value = serde_json::from_str(&object.to_string().replace("CLUSTER-UID", uid)).unwrap();
     for owner in object.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -170,7 +171,7 @@ fn revived(object: &Value, uid: &str) -> Value {
     object
 }
 
-/// The claims of a StatefulSet's members, of a class that no storage serves.
+/// The claims of a StatefulSet's members, of a storage class without a provisioner.
 fn claims(set: &Value) -> Vec<Value> {
     let members = set["spec"]["replicas"].as_u64().unwrap_or_default();
     let templates = set["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten();
@@ -188,7 +189,7 @@ fn claims(set: &Value) -> Vec<Value> {
     templates.flat_map(|template| (0..members).map(move |member| claim(template, member))).collect()
 }
 
-/// Applies the operator configuration of a case; gives the flag for it and its name.
+/// Applies the operator configuration of a case; returns its flag and its name.
 fn configuration(case: &Case, namespace: &Namespace) -> [&'static str; 2] {
     let mut config = case.config.clone();
     config["metadata"] = json!({"name": "recorded"});
@@ -199,7 +200,7 @@ fn configuration(case: &Case, namespace: &Namespace) -> [&'static str; 2] {
 fn objects(namespace: &Namespace) -> Objects {
     let text = namespace.kubectl(&["get", KINDS, "--show-managed-fields", "--output", "json"]).unwrap();
     let list: Value = serde_json::from_str(&text).unwrap();
-    // What Kubernetes keeps by itself goes its own way.
+    // Kubernetes creates and changes these objects itself.
     let is_kept = |object: &&Value| object["metadata"]["labels"]["endpoints.kubernetes.io/managed-by"].is_string();
     let items = list["items"].as_array().unwrap().iter().filter(|object| !is_kept(object));
     items.map(|object| (identity(object), object.clone())).collect()

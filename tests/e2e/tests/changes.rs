@@ -1,4 +1,4 @@
-//! A manifest that is edited changes the cluster that runs.
+//! An edit of a manifest changes the running cluster.
 
 use std::collections::BTreeMap;
 

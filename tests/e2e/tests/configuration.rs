@@ -1,4 +1,5 @@
-//! A changed operator configuration takes effect while the operator runs; an invalid one is reported and changes nothing.
+//! A changed operator configuration takes effect while the operator runs; an invalid one is reported and changes
+//! nothing.
 
 use e2e::{Namespace, ensure, eventually, has_cluster, kubectl, minimal, namespace};
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ const SYSTEM: &str = "pgloom-system";
 
 /// Changes the operator configuration until it is dropped.
 struct Changed {
-    /// What there was before; null where there was nothing.
+    /// The values before the change; null for a key that did not exist.
     before: Value,
 }
 
@@ -46,12 +47,12 @@ fn a_new_operator_configuration_reaches_what_runs_and_a_bad_one_changes_nothing(
     let changed = Changed::to(&json!({"custom_service_annotations": "owner:dba"}));
     eventually("the Service has the new annotation", || owner(&namespace, &json!("dba")));
 
-    let bad = Changed::to(&json!({"custom_service_annotations": "owner:nobody", "resync_period": "often"}));
+    let bad = Changed::to(&json!({"custom_service_annotations": "owner:test", "resync_period": "often"}));
     eventually("an event reports what is wrong with the bad one", || {
         let events = kubectl(&["--namespace", SYSTEM, "get", "events", "--field-selector", "reason=Configuration"])?;
         ensure(events.contains("data.resync_period: \"often\" is not a duration"), events)
     });
-    // A look at the cluster that comes after it still goes by the good one.
+    // Later reconciles still use the valid configuration.
     namespace.kubectl(&["annotate", "service", CLUSTER, "owner=me", "--overwrite"]).unwrap();
     eventually("the good one still holds", || owner(&namespace, &json!("dba")));
 

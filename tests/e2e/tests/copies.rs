@@ -1,4 +1,4 @@
-//! A cluster made from another one that runs, and one that follows it until it is promoted.
+//! A clone of a running cluster, and a standby that follows it until it is promoted.
 
 use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace};
 use serde_json::json;
@@ -31,7 +31,7 @@ fn clone(namespace: &Namespace) {
 }
 
 fn follow(namespace: &Namespace) {
-    // A standby cluster has the passwords of its source, so its Secrets are made before it.
+    // A standby cluster has the passwords of its source, so its Secrets are created before it.
     for user in ["postgres", "standby"] {
         let name = format!("{user}.{STANDBY}.credentials");
         let password = namespace.password(SOURCE, user).unwrap();

@@ -7,9 +7,9 @@ use e2e::{Namespace, ensure, eventually, has_cluster, kubectl, minimal, namespac
 use serde_json::{Value, json};
 
 const CLUSTER: &str = "acid-drain";
-/// How often it is checked that the leader's budget holds.
+/// The time between two checks that the leader is not evicted.
 const LOOK: Duration = Duration::from_millis(250);
-/// Writes one row after the other over the Service, each in a connection of its own, and notes those that were committed.
+/// Writes one row after the other over the Service, each in a connection of its own, and records the committed ones.
 const WRITER: &str = r#"
 while ! test -e /tmp/stop; do
     number=$((number + 1))
@@ -54,7 +54,7 @@ fn a_drain_of_the_leaders_node_ends_with_the_leader_elsewhere_and_every_committe
     let started = Instant::now();
     let (output, looks) = watched_drain(&namespace, &node);
     println!("{:5.1} s until the drain ended; {output}", started.elapsed().as_secs_f64());
-    assert!(looks > 2, "the budget was looked at {looks} times");
+    assert!(looks > 2, "{looks} checks");
     assert_eq!(namespace.leader(CLUSTER).unwrap(), new);
     let events = namespace.kubectl(&["get", "events", "--field-selector", "reason=Switchover"]).unwrap();
     assert!(events.contains(&format!("{new} leads")) && !events.contains("stays with"), "{events}");

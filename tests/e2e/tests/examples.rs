@@ -1,4 +1,4 @@
-//! Every example manifest, and every object that is rendered from it, is one that the API server takes.
+//! The API server accepts every example manifest and every object that is rendered from it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,7 +25,7 @@ fn every_example_and_what_is_rendered_from_it_is_accepted() {
         };
         let manifest = std::fs::read_to_string(example).unwrap();
         accept("the manifest", &manifest);
-        // The others are Secrets and ConfigMaps that manifests lean on.
+        // The others are Secrets and ConfigMaps that manifests refer to.
         if manifest.contains("kind: postgresql\n") {
             accept("what is rendered", &render(&root, example, &namespace.name));
         }

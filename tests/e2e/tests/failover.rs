@@ -1,4 +1,5 @@
-//! When the leader fails another member leads, the status reports it, and the failed one comes back as a replica.
+//! When the leader fails, another member becomes the leader, the status reports it, and the failed member returns as a
+//! replica.
 
 use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace, the_other};
 use serde_json::json;
@@ -18,7 +19,7 @@ fn a_leader_that_fails_is_followed_by_another() {
     let new = the_other(&old);
     eventually("the replica follows", || namespace.replica_streams(&old));
 
-    // Patroni hangs and PostgreSQL is gone: the lock is not released, it has to expire.
+    // Patroni is stopped and PostgreSQL is killed: the lock is not released and has to expire.
     namespace.run(&old, "pkill -STOP -f '[b]in/patroni'; pkill -KILL -x postgres").unwrap();
     eventually("the other member leads and the status reports it", || {
         let status = namespace.get("postgresql", CLUSTER)?["status"].clone();

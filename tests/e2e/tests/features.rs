@@ -1,4 +1,4 @@
-//! What a manifest can have besides members, users and databases, in one cluster with all of it.
+//! The optional features of a manifest, all in one cluster.
 
 mod authority;
 
@@ -51,7 +51,7 @@ fn manifest() -> Value {
         "enableConnectionPooler": true,
         "connectionPooler": {"numberOfInstances": 1, "resources": resources},
         "enableLogicalBackup": true,
-        // Once a year: what runs in the test is the test's own doing.
+        // Once a year: only the test itself starts jobs.
         "logicalBackupSchedule": "0 3 1 1 *",
     });
     manifest["spec"].as_object_mut().unwrap().extend(features.as_object().unwrap().clone());

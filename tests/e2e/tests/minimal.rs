@@ -1,10 +1,10 @@
-//! The smallest manifest becomes a database that answers, and is gone with its manifest.
+//! The smallest manifest gives a database that answers; all of its objects are deleted with the manifest.
 
 use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace};
 use serde_json::json;
 
 const CLUSTER: &str = "acid-minimal-cluster";
-/// What other clusters of the namespace share, and so stays.
+/// Objects that the clusters of a namespace share. They are kept.
 const SHARED: [&str; 2] = ["rolebinding.rbac.authorization.k8s.io/postgres-pod", "serviceaccount/postgres-pod"];
 
 #[test]

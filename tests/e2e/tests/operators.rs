@@ -1,4 +1,4 @@
-//! Of two operators that run, one writes.
+//! Of two running operators, only one writes.
 
 use e2e::{ensure, eventually, has_cluster, kubectl};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Objects that are deleted or edited by hand are restored.
+//! Objects that a user deletes or edits are restored.
 
 use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace, the_other};
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ fn foo_user_logs_in(namespace: &Namespace) {
     });
 }
 
-/// Waits until an object's `spec` is what it was.
+/// Waits until an object's `spec` is equal to `before`.
 fn is_again(namespace: &Namespace, kind: &str, name: &str, before: &Value) {
     eventually(&format!("{kind} {name} is what it was"), || {
         let spec = &namespace.get(kind, name)?["spec"];

@@ -1,4 +1,5 @@
-//! A changed template reaches the replicas first and the leader last, after a switchover; a change without a restart restarts no pod.
+//! A changed template is rolled out to the replicas first and to the leader last, after a switchover; a change that
+//! needs no restart restarts no pod.
 
 use e2e::{Namespace, ensure, eventually, has_cluster, minimal, namespace, the_other};
 use serde_json::{Value, json};

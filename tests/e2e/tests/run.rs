@@ -1,4 +1,4 @@
-//! The line that `make run` prints connects as often as it is run, and after a failover to the new leader.
+//! The command that `make run` prints connects every time, and after a failover to the new leader.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use e2e::{ensure, eventually, has_cluster, namespace, the_other};
 
-/// What `hack/run` applies.
+/// The cluster that `hack/run` applies.
 const CLUSTER: &str = "acid-minimal-cluster";
-/// Answers `f` on a leader. COPY, because its output has neither a header nor a frame.
+/// Prints `f` on a leader. COPY, because its output has neither a header nor a border.
 const IS_REPLICA: &str = "copy (select pg_is_in_recovery()) to stdout";
 
 #[test]
@@ -30,10 +30,10 @@ fn the_printed_line_connects_again_and_again_through_a_failover() {
 
     let old = namespace.leader(CLUSTER).unwrap();
     eventually("the replica follows", || namespace.replica_streams(&old));
-    // Patroni hangs and PostgreSQL is gone: the lock has to expire, and until then the pod keeps the leader's label.
+    // Patroni is stopped and PostgreSQL is killed: until the lock expires, the pod keeps the leader's label.
     namespace.run(&old, "pkill -STOP -f '[b]in/patroni'; pkill -KILL -x postgres").unwrap();
     eventually("the line answers from the new leader", || {
-        // Every single run has to connect, also while there is no leader.
+        // Every run has to connect, also while there is no leader.
         let answer = psql(&line, IS_REPLICA).unwrap();
         ensure(answer == "f", answer)
     });
@@ -47,7 +47,7 @@ fn the_printed_line_connects_again_and_again_through_a_failover() {
     });
 }
 
-/// `hack/run` in the test cluster, until the value is dropped.
+/// `hack/run` in the test cluster. It is stopped on drop.
 struct Run {
     process: Child,
     output: PathBuf,
@@ -64,7 +64,7 @@ impl Run {
             .env_remove("KUBECONFIG")
             .env("NAMESPACE", namespace)
             .env("PORT", port.to_string())
-            // The cluster is the tests', not the script's.
+            // The script uses the cluster of the tests.
             .env("KEEP", "1")
             .stdin(Stdio::null())
             .stdout(File::create(&output).unwrap())
@@ -74,7 +74,7 @@ impl Run {
         Self { process, output, log }
     }
 
-    /// Waits for the line. The script has timeouts for its own steps.
+    /// Waits for the printed command. The script has timeouts for its own steps.
     fn line(&mut self) -> String {
         loop {
             let output = std::fs::read_to_string(&self.output).unwrap();
@@ -101,7 +101,7 @@ impl Drop for Run {
     }
 }
 
-/// Runs the line as it is, as in another terminal, with a statement on standard input, and gives what it printed.
+/// Runs the command unchanged, as in another terminal, with a statement on standard input, and returns its output.
 fn psql(line: &str, statement: &str) -> Result<String, String> {
     let mut child = Command::new("bash")
         .args(["-c", line])
@@ -113,7 +113,7 @@ fn psql(line: &str, statement: &str) -> Result<String, String> {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A line that does not connect does not read it; then its exit code is not 0.
+    // A command that does not connect does not read standard input; then its exit code is not 0.
     let _ = child.stdin.take().unwrap().write_all(statement.as_bytes());
     let output = child.wait_with_output().unwrap();
     let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,4 @@
-//! Everything that is decided here: the examples, and the cases with a configuration and objects of their own.
+//! The inputs of the golden tests: the examples, and the cases with their own configuration and objects.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{config, decided, entries, here, name, read, read_all, repository};
 
-/// What one decision rests on.
+/// The input of one decision.
 #[derive(Clone)]
 pub struct Input {
     /// The name of the example or the case.
@@ -17,18 +17,18 @@ pub struct Input {
     pub manifest: Value,
     /// The operator configuration.
     pub config: Config,
-    /// What exists.
+    /// The existing objects.
     pub observed: Vec<Value>,
 }
 
 impl Input {
-    /// What a pipeline decides, as a document.
+    /// The decision of a pipeline, as a document.
     pub fn decided(&self, pipeline: &Pipeline) -> Value {
         decided(self.manifest.clone(), &self.config, self.observed.clone(), pipeline)
     }
 }
 
-/// The examples that are clusters, with the default configuration.
+/// The examples of kind `postgresql`, with the default configuration.
 pub fn examples() -> Vec<Input> {
     let read =
         |file: &Path| Input { name: name(file), manifest: read(file), config: config(None), observed: Vec::new() };
@@ -36,7 +36,7 @@ pub fn examples() -> Vec<Input> {
     examples.filter(|example| example.manifest["kind"] == "postgresql").collect()
 }
 
-/// The cases: a folder each, with `manifest.yaml` and, where they are needed, `config.yaml` and `observed.yaml`.
+/// The cases: one folder each, with `manifest.yaml` and optional `config.yaml` and `observed.yaml`.
 pub fn cases() -> Vec<Input> {
     let optional = |file: &Path| file.exists().then(|| read(file));
     let read = |folder: &Path| {

@@ -1,6 +1,6 @@
-//! The vocabulary of the golden tests: the shipped pipeline, a decision as a document, and files that `UPDATE=1` rewrites.
+//! Helpers of the golden tests: the shipped pipeline, a decision as a document, and files that `UPDATE=1` rewrites.
 
-mod account;
+mod describe;
 mod input;
 mod text;
 
@@ -13,7 +13,7 @@ use pgloom_decide::{Observed, decide};
 use pgloom_engine::{Engine, EngineConfig, Pipeline};
 use serde_json::{Value, json};
 
-pub use account::account;
+pub use describe::describe;
 pub use input::{Input, cases, examples};
 pub use text::{read, read_all, shuffled, yaml};
 
@@ -27,7 +27,7 @@ pub fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// What lies in a folder, sorted by name.
+/// The entries of a folder, sorted by name.
 pub fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
@@ -45,7 +45,7 @@ pub fn shipped() -> Value {
     read(&repository("manifests/pipeline.yaml"))
 }
 
-/// Loads a pipeline of shipped plugins. What the shipped pipeline has compiled is not compiled again.
+/// Loads a pipeline of shipped plugins. Plugins that [`pipeline`] has compiled are not compiled again.
 pub fn load(document: &Value) -> Pipeline {
     load_beside(document, Some(pipeline()))
 }
@@ -77,17 +77,18 @@ pub fn config_of(keys: &Value) -> Config {
 /// The namespace of the operator.
 const OPERATOR: &str = "pgloom-system";
 
-/// What a pipeline decides, as a document. What is observed in the operator's namespace may describe infrastructure roles.
+/// The decision of a pipeline, as a document. Observed objects in the operator's namespace may define infrastructure
+/// roles.
 pub fn decided(mut manifest: Value, config: &Config, observed: Vec<Value>, pipeline: &Pipeline) -> Value {
     if let Some(metadata) = manifest["metadata"].as_object_mut() {
         metadata.entry("namespace").or_insert_with(|| json!("default"));
     }
     let mut seen = Observed::of(observed.clone());
     seen.read_infrastructure(config, OPERATOR, &observed);
-    account(&decide(&manifest, config, &seen, pipeline))
+    describe(&decide(&manifest, config, &seen, pipeline))
 }
 
-/// Compares with a committed file; `UPDATE=1` rewrites it. Gives what differs, for a test that goes on with others.
+/// Compares a text with a committed file; `UPDATE=1` rewrites it. Returns the difference, for tests of several files.
 pub fn differs(file: &Path, text: &str) -> Option<String> {
     if std::env::var_os("UPDATE").is_some() {
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("the folder can be made");
@@ -103,7 +104,7 @@ pub fn differs(file: &Path, text: &str) -> Option<String> {
     Some(format!("{}:{}: was `{}`, is `{}`", file.display(), line + 1, at(&committed), at(text)))
 }
 
-/// Fails with all that differs.
+/// Fails with all differences.
 pub fn report(differences: &[String]) {
     assert!(differences.is_empty(), "UPDATE=1 rewrites what differs, if it is meant:\n{}", differences.join("\n"));
 }

@@ -1,4 +1,5 @@
-//! Every rule for manifests holds through the shipped pipeline, and says what it says. `UPDATE=1` rewrites the sentences.
+//! Every rule for manifests, checked with the shipped pipeline: the findings equal the committed ones. `UPDATE=1`
+//! rewrites them.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -6,24 +7,13 @@ use std::fmt::Write as _;
 use golden::{config, config_of, decided, differs, here, pipeline, read, report, repository, yaml};
 use serde_json::{Value, json};
 
-/// Merges changes into a manifest, a null removing.
-fn merge(into: &mut Value, changes: &Value) {
-    for (key, change) in changes.as_object().unwrap() {
-        match change {
-            Value::Null => drop(into.as_object_mut().unwrap().remove(key)),
-            Value::Object(_) if into[key].is_object() => merge(&mut into[key], change),
-            other => into[key] = other.clone(),
-        }
-    }
-}
-
 fn minimal_with(changes: &Value) -> Value {
     let mut manifest = read(&repository("manifests/examples/minimal.yaml"));
-    merge(&mut manifest, changes);
+    json_patch::merge(&mut manifest, changes);
     manifest
 }
 
-/// What is decided for every entry of a file of changes, in the file's order.
+/// The decision for every entry of a file of changes, in the file's order.
 fn all(file: &str) -> Vec<(String, Value)> {
     let changes = std::fs::read_to_string(here(file)).unwrap();
     let changes: serde_yaml_ng::Mapping = serde_yaml_ng::from_str(&changes).unwrap();
@@ -92,7 +82,7 @@ fn switched_off() -> Vec<(String, Value)> {
     vec![of("enable_sidecars", "sidecars"), of("enable_init_containers", "initContainers")]
 }
 
-/// The rules for names, as a table: name, team, whether it is one.
+/// The rules for names, as a table: name, team, whether the name is valid.
 #[test]
 fn names_begin_with_their_team_whatever_the_case_unless_the_platform_frees_them() {
     let free = json!({"enable_team_id_clustername_prefix": "false"});

@@ -1,4 +1,4 @@
-//! What the shipped pipeline decides for every example and every case is what was reviewed. `UPDATE=1` rewrites it.
+//! The decision for every example and every case equals the committed one. `UPDATE=1` rewrites the files.
 
 use golden::{cases, differs, entries, examples, here, pipeline, report, repository, yaml};
 

@@ -1,4 +1,5 @@
-//! docs/features.md and docs/configuration.md say what the plugins and the table of keys say. `UPDATE=1` rewrites them.
+//! docs/features.md and docs/configuration.md equal the documents that the plugins and the table of keys generate.
+//! `UPDATE=1` rewrites them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -177,7 +178,7 @@ fn every_key_that_a_plugin_reads_exists_and_is_honoured() {
     for (key, plugins) in readers() {
         assert!(known.contains(key), "{plugins:?} read {key}, which is no key");
         let honoured = KEYS.iter().any(|one| one.name == key && one.honoured);
-        assert!(honoured, "{plugins:?} read {key}, which the table says nobody acts on");
+        assert!(honoured, "{plugins:?} read {key}, which the table marks as ignored");
     }
 }
 

@@ -1,4 +1,5 @@
-//! The same input gives the same bytes: twice, with its maps in another order, with free steps in another order.
+//! The same input gives the same bytes: in a second run, with maps in another order, and with independent steps in
+//! another order.
 
 use golden::{Input, cases, config_of, examples, load, pipeline, shipped, shuffled, yaml};
 use serde_json::{Value, json};
@@ -45,7 +46,7 @@ fn the_order_of_keys_in_the_configuration_gives_the_same_bytes() {
     }
 }
 
-/// The shipped pipeline with these steps in each other's place.
+/// The shipped pipeline with these two steps swapped.
 fn swapped(one: &str, other: &str) -> Value {
     let mut document = shipped();
     let steps = document["spec"]["steps"].as_array_mut().unwrap();
@@ -55,7 +56,7 @@ fn swapped(one: &str, other: &str) -> Value {
     document
 }
 
-/// A decision whose lists of objects and sentences do not tell which step came first.
+/// A decision with sorted lists of objects and sentences, so that the order of steps is not visible.
 fn unordered(mut decided: Value) -> Value {
     for part in decided.as_object_mut().unwrap().values_mut().filter_map(Value::as_array_mut) {
         part.sort_by_key(|entry| format!("{} {} {entry}", entry["kind"], entry["metadata"]["name"]));

@@ -1,8 +1,8 @@
-//! Server-side apply: the fields that a manager states, and what it no longer states.
+//! Server-side apply: adds the fields that a manager states, and removes those that it no longer states.
 
 use serde_json::{Map, Value, json};
 
-/// What an object is after `manager` applied `body` to it.
+/// The object after `manager` applied `body`.
 #[must_use]
 pub fn apply(before: Option<&Value>, body: &Value, manager: &str) -> Value {
     let mut object = before.cloned().unwrap_or_else(|| json!({}));
@@ -23,7 +23,7 @@ pub fn apply(before: Option<&Value>, body: &Value, manager: &str) -> Value {
     object
 }
 
-/// A merge patch: a null takes a field away.
+/// A merge patch: null removes a field.
 pub fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
@@ -70,7 +70,7 @@ fn fields(body: &Value, level: Level) -> Value {
     Value::Object(fields)
 }
 
-/// Takes away what was stated and is no longer.
+/// Removes the fields that the manager stated before and no longer states.
 fn forget(object: &mut Value, before: &Value, now: &Value) {
     let Some(object) = object.as_object_mut() else { return };
     for (field, below) in before.as_object().into_iter().flatten() {

@@ -1,5 +1,5 @@
-//! The controllers and the kubelet: a `StatefulSet` gets its pods and claims, pods start and end, claims grow, and what lost
-//! its owner goes.
+//! The controllers and the kubelet: a `StatefulSet` gets its pods and claims, pods start and end, claims are expanded,
+//! and objects without an owner are deleted.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -33,7 +33,7 @@ pub fn step(state: &mut State) {
     collect_garbage(state);
 }
 
-/// The kubelet: a pod gets an address, then its containers run; one that is being deleted ends.
+/// The kubelet: a pod gets an address, then its containers run; a pod with a deletion timestamp ends.
 fn run_pod(state: &mut State, key: &Key, pod: &Value) {
     if pod["metadata"]["deletionTimestamp"].is_string() {
         return state.objects.remove(key);
@@ -57,13 +57,13 @@ fn run_pod(state: &mut State, key: &Key, pod: &Value) {
     state.objects.change(key, |pod| pod["status"] = status);
 }
 
-/// An address of its own for each name.
+/// A unique address for each name.
 fn address(name: &str) -> String {
     let hash = hash(&json!(name));
     format!("10.{}.{}.{}", hash & 255, (hash >> 8) & 255, (hash >> 16) & 255)
 }
 
-/// The storage: a claim is bound, and grows to what it asks for.
+/// The storage: a claim is bound, and expanded to its request.
 fn keep_claim(state: &mut State, key: &Key, claim: &Value) {
     if claim["metadata"]["deletionTimestamp"].is_string() {
         return state.objects.remove(key);
@@ -72,8 +72,8 @@ fn keep_claim(state: &mut State, key: &Key, claim: &Value) {
     state.objects.change(key, |claim| claim["status"] = json!({"phase": "Bound", "capacity": wanted}));
 }
 
-/// The controller of StatefulSets: claims, pods one after the other, and what its status says of them. A changed template
-/// reaches a pod only when the pod is deleted.
+/// The StatefulSet controller with `updateStrategy: OnDelete`: claims, pods one after the other, and the status. A
+/// changed template takes effect only when a pod is deleted.
 fn keep_set(state: &mut State, key: &Key, set: &Value) {
     let spec = &set["spec"];
     let revision = format!("{}-{:08x}", key.2, hash(&spec["template"]) & 0xffff_ffff);
@@ -153,7 +153,7 @@ fn keep_deployment(state: &mut State, key: &Key, deployment: &Value) {
     state.objects.change(key, |deployment| deployment["status"] = status);
 }
 
-/// Deletes what has owners of which none exists.
+/// Deletes the objects that have owners of which none exists.
 fn collect_garbage(state: &mut State) {
     let uids: HashSet<&str> =
         state.objects.all().filter_map(|(_, object)| object["metadata"]["uid"].as_str()).collect();
@@ -183,12 +183,12 @@ pub fn is_ready(pod: &Value) -> bool {
     pod["status"]["conditions"][0]["status"] == "True" && pod["metadata"]["deletionTimestamp"].is_null()
 }
 
-/// The number of a member of a set.
+/// The ordinal of a pod of a set.
 pub fn ordinal(set: &str, pod: &str) -> Option<u64> {
     pod.strip_prefix(set)?.strip_prefix('-')?.parse().ok()
 }
 
-/// Whether an object carries labels; none match nothing.
+/// Whether an object has all of these labels; without any label, false.
 pub fn matches(labels: &Value, object: &Value) -> bool {
     labels
         .as_object()

@@ -1,15 +1,16 @@
-//! A stand-in for the API server, its controllers and Patroni, for tests that run the operator against a whole world.
+//! A stand-in for the API server, its controllers and Patroni, for tests of the whole operator.
 //!
-//! The world is plain data ([`State`]): objects with their history, and what Patroni knows of each cluster. A copy of it is a
-//! snapshot. [`Server`] serves it over HTTP on loopback, one listener for each operator, so that an operator that was killed
-//! cannot write any more. Every request that writes passes a [`Gate`], which may refuse it, lose its answer or let it hang.
+//! The state ("world") is plain data ([`State`]): objects with their history, and Patroni's state of each cluster. A
+//! copy of it is a snapshot. [`Server`] serves it over HTTP on loopback, with one listener for each operator, so that a
+//! killed operator cannot write any more. Every write request passes a [`Gate`], which may refuse it, lose its answer
+//! or never answer it.
 //!
-//! What it does as the API server does: list and watch with resource versions, bookmarks and 410, create, server-side apply,
+//! Implemented: list and watch with resource versions, bookmarks and 410, create, server-side apply,
 //! merge patch, JSON patch, replace, the status subresource, delete with preconditions, finalizers and propagation, the
 //! immutable fields of a `StatefulSet`, labels and field selectors for names.
 //!
-//! What it does not: validation, defaults, admission, conflicts between field managers, and lists as maps: an applied list is
-//! replaced as a whole.
+//! Not implemented: validation, defaults, admission, conflicts between field managers, and merge keys of lists: an
+//! applied list is replaced as a whole.
 
 mod apply;
 mod controllers;
@@ -24,19 +25,19 @@ pub use patroni::Patroni;
 pub use server::{Answer, Gate, Open, Server, Verdict, Write};
 pub use write::Refusal;
 
-/// The whole world.
+/// The whole state.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// The API server's objects.
     pub objects: Objects,
-    /// What Patroni knows of each cluster, by namespace and name.
+    /// Patroni's state of each cluster, by namespace and name.
     pub patroni: std::collections::BTreeMap<(String, String), Patroni>,
-    /// The resource version after which a step changed nothing.
+    /// The resource version after the last step that changed nothing.
     settled: Option<u64>,
 }
 
 impl State {
-    /// Lets the controllers, the kubelet and Patroni do what is due. It is called four times a second.
+    /// One step of the controllers, the kubelet and Patroni. It is called four times per second.
     pub fn step(&mut self) {
         let before = self.objects.version();
         let is_waiting = self.patroni.values().any(Patroni::is_waiting);

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-/// Which object: the collection's path without its namespace, as in `apps/v1/statefulsets`; the namespace; the name.
+/// The key of an object: the collection's path without its namespace, as in `apps/v1/statefulsets`; the namespace; the
+/// name.
 pub type Key = (String, String, String);
 
 /// A change, as a watch reports it.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// The resource version that it led to.
+    /// The resource version after the change.
     pub version: u64,
-    /// Which object.
+    /// The key of the object.
     pub key: Key,
     /// `ADDED`, `MODIFIED` or `DELETED`.
-    pub word: &'static str,
+    pub event_type: &'static str,
     /// The object after the change; before it, if it was deleted.
     pub object: Value,
 }
@@ -42,7 +43,7 @@ impl Objects {
         self.oldest
     }
 
-    /// Forgets the history for watches: whoever watches from an older version gets 410 and has to list again.
+    /// Removes the history for watches: a watch from an older version gets 410, and its client has to list again.
     pub fn expire(&mut self) {
         self.version += 1;
         self.oldest = self.version;
@@ -76,7 +77,7 @@ impl Objects {
                 && (namespace.is_empty() || change.key.1 == namespace)
         });
         for change in of_collection {
-            match change.word {
+            match change.event_type {
                 "DELETED" => _ = then.remove(&change.key),
                 _ => _ = then.insert(&change.key, &change.object),
             }
@@ -91,7 +92,7 @@ impl Objects {
         self.changes.get(from..).unwrap_or_default()
     }
 
-    /// Puts an object into its place; nothing happens if it is there as it is.
+    /// Creates or replaces an object; nothing happens if it is equal to the existing one.
     pub fn put(&mut self, key: &Key, mut object: Value) -> Value {
         let before = self.live.get(key).cloned();
         let metadata = &mut object["metadata"];
@@ -131,7 +132,7 @@ impl Objects {
         }
     }
 
-    /// Removes an object, whatever its finalizers say.
+    /// Removes an object without regard to finalizers.
     pub fn remove(&mut self, key: &Key) {
         if let Some(mut object) = self.live.remove(key) {
             object["metadata"]["resourceVersion"] = json!((self.version + 1).to_string());
@@ -139,9 +140,9 @@ impl Objects {
         }
     }
 
-    fn note(&mut self, key: &Key, word: &'static str, object: Value) {
+    fn note(&mut self, key: &Key, event_type: &'static str, object: Value) {
         self.version += 1;
-        self.changes.push(Change { version: self.version, key: key.clone(), word, object });
+        self.changes.push(Change { version: self.version, key: key.clone(), event_type, object });
     }
 }
 

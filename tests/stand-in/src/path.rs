@@ -1,17 +1,17 @@
-//! What the path and the query of a request mean.
+//! Parses the path and the query of a request.
 
 use std::collections::HashMap;
 
-/// What a path names.
+/// The parts of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The collection without its namespace, as in `apps/v1/statefulsets` or `v1/pods`.
     pub collection: String,
     /// The namespace; empty for all of them.
     pub namespace: String,
-    /// The object.
+    /// The name of the object; `None` for a collection.
     pub name: Option<String>,
-    /// What follows the name, as in `status` or `proxy/config`.
+    /// The path after the name, as in `status` or `proxy/config`.
     pub part: Option<String>,
 }
 

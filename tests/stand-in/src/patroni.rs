@@ -1,6 +1,6 @@
-//! Patroni: one member in each database pod, the shared configuration, the leader's lock, and the REST interface.
+//! Patroni: one member in each database pod, the dynamic configuration, the leader's lock, and the REST API.
 //!
-//! The members' database is not there: a member is a replica as soon as its pod is ready, and it never lags. See
+//! There is no database: a member is a replica as soon as its pod is ready, and its lag is always 0. See
 //! <https://patroni.readthedocs.io/en/latest/rest_api.html>.
 
 use std::collections::BTreeMap;
@@ -18,19 +18,19 @@ const ENDPOINTS: &str = "v1/endpoints";
 const CLUSTER: &str = "cluster-name";
 /// The label with the member's role.
 const ROLE: &str = "spilo-role";
-/// After how many steps a changed configuration is seen by the members: eight seconds; Patroni looks every ten.
+/// The number of steps until the members read a changed configuration: eight seconds. Patroni's `loop_wait` is ten.
 const SEEN_AFTER: u8 = 32;
-/// Parameters that need a restart.
+/// Parameters whose change needs a restart.
 const NEED_RESTART: [&str; 4] = ["max_connections", "max_worker_processes", "shared_buffers", "wal_level"];
 
-/// What Patroni knows of a cluster.
+/// Patroni's state of a cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Patroni {
     /// The dynamic configuration.
     pub config: Value,
     /// The pod that holds the leader's lock.
     pub leader: Option<String>,
-    /// How often the leadership moved.
+    /// The number of changes of the leader.
     pub timeline: u64,
     members: BTreeMap<String, Member>,
     labels: Value,
@@ -39,25 +39,25 @@ pub struct Patroni {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Member {
     uid: Value,
-    /// How many steps it takes until the member sees that it has to restart.
+    /// The number of steps until the member detects that it has to restart.
     sees_in: Option<u8>,
     pending_restart: bool,
 }
 
 impl Patroni {
-    /// Whether the cluster follows another one.
+    /// Whether the cluster is a standby cluster.
     #[must_use]
     pub fn is_standby(&self) -> bool {
         self.config["standby_cluster"].is_object()
     }
 
-    /// The members that wait for a restart, or will when they have seen the configuration.
+    /// The members that wait for a restart, or will wait when they have read the configuration.
     pub fn pending(&self) -> impl Iterator<Item = &str> {
         let pending = self.members.iter().filter(|(_, member)| member.pending_restart || member.sees_in.is_some());
         pending.map(|(name, _)| name.as_str())
     }
 
-    /// Whether a member is about to see a changed configuration.
+    /// Whether a member has not read a changed configuration yet.
     pub(crate) fn is_waiting(&self) -> bool {
         self.members.values().any(|member| member.sees_in.is_some())
     }
@@ -150,7 +150,7 @@ fn run(state: &mut State, cluster: &(String, String), pods: &[(Key, Value)]) {
     }
 }
 
-/// The dynamic configuration that the first member begins with.
+/// The dynamic configuration that the first member initializes.
 fn bootstrapped(pod: &Value) -> Value {
     let variables = || pod["spec"]["containers"][0]["env"].as_array().into_iter().flatten();
     let spilo = variables().find(|variable| variable["name"] == "SPILO_CONFIGURATION");
@@ -169,7 +169,7 @@ pub fn answer(state: &mut State, namespace: &str, pod: &str, method: &str, path:
         return (404, json!({"message": "there is no such pod"}));
     };
     let cluster = (namespace.to_owned(), cluster.to_owned());
-    // A member that starts or ends does not serve, whatever it did before.
+    // A member that starts or ends does not answer.
     let serves = |objects: &Objects, pod: &str| objects.get(PODS, namespace, pod).is_some_and(is_ready);
     if !serves(&state.objects, pod) {
         return (503, json!({"state": "starting"}));

@@ -25,10 +25,10 @@ use crate::{State, patroni};
 const STEP: Duration = Duration::from_millis(250);
 /// The time between two bookmarks of a watch.
 const BOOKMARK: Duration = Duration::from_secs(60);
-/// Writes to these pass no gate and are not noted: an operator renews its lease all the time.
+/// Writes of leases pass no gate and are not recorded, because an operator renews its lease all the time.
 const LEASES: &str = "coordination.k8s.io/v1/leases";
 
-/// Events are named by chance, so a write of one is known by its reason.
+/// Events have random names, so a write of an event is identified by its reason.
 const EVENTS: &str = "events.k8s.io/v1/events";
 
 /// A request that writes.
@@ -40,36 +40,36 @@ pub struct Write {
     pub version: u64,
 }
 
-/// What becomes of a request that writes.
+/// The verdict on a write request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Whether it is carried out.
+    /// Whether the request is executed.
     pub execute: bool,
-    /// How it is answered.
+    /// The answer to the request.
     pub answer: Answer,
-    /// Whether its operator is dead: nothing that comes from it is carried out or answered any more.
+    /// Whether its operator is killed: none of its later requests is executed or answered.
     pub dead: bool,
 }
 
-/// How a request is answered.
+/// The answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// As the API server does.
+    /// The answer of the API server.
     Given,
-    /// With this HTTP status, and `Retry-After` in seconds.
+    /// An error with this HTTP status, and `Retry-After` in seconds.
     Refused(u16, Option<u64>),
-    /// Not at all; the connection stays open.
+    /// No answer; the connection stays open.
     Never,
 }
 
 impl Verdict {
-    /// It is carried out and answered.
+    /// Executed and answered.
     pub const PASS: Self = Self { execute: true, answer: Answer::Given, dead: false };
 }
 
-/// Decides what becomes of the requests that write.
+/// Decides on write requests.
 pub trait Gate: Send {
-    /// The verdict on a request. The world may be changed before the request is carried out.
+    /// The verdict on a request. The gate may change the world before the request is executed.
     fn verdict(&mut self, write: &Write, state: &mut State) -> Verdict;
 }
 
@@ -83,7 +83,7 @@ impl Gate for Open {
     }
 }
 
-/// A world that is served. Cloning shares it.
+/// A served world. A clone shares it.
 #[derive(Clone)]
 pub struct Server {
     inner: Arc<Mutex<Inner>>,
@@ -95,13 +95,13 @@ struct Inner {
     gate: Box<dyn Gate>,
     writes: Vec<Write>,
     last_write: Option<Instant>,
-    /// The number of the listener whose operator lives.
+    /// The number of the listener whose operator is not killed.
     alive: Option<u32>,
     listeners: u32,
     lag: Option<Lag>,
 }
 
-/// Lists and watches show an older state for a while, as an API server does that is behind.
+/// Lists and watches return an older state for a while, as an API server whose cache is behind.
 #[derive(Clone, Copy)]
 struct Lag {
     version: u64,
@@ -116,7 +116,7 @@ struct Listener {
 }
 
 impl Server {
-    /// Lets a world live: its controllers run from now on. Ends with the runtime.
+    /// Serves a world and runs its controllers, until the runtime ends.
     #[must_use]
     pub fn new(state: State) -> Self {
         let inner = Inner {
@@ -139,14 +139,15 @@ impl Server {
         server
     }
 
-    /// Opens a listener for a new operator. What comes over the former ones is not answered any more.
+    /// Opens a listener for a new operator. Requests to earlier listeners are no longer answered.
     ///
     /// # Errors
     /// If there is no free port.
     pub async fn listen(&self) -> std::io::Result<SocketAddr> {
         let socket = TcpListener::bind("127.0.0.1:0").await?;
         let address = socket.local_addr()?;
-        // A line of a watch would wait for the acknowledgement of the one before, which the kernel delays by 40 ms.
+        // Without it a line of a watch would wait for the acknowledgement of the line before, which the kernel delays
+        // by 40 ms.
         let socket = socket.tap_io(|connection| _ = connection.set_nodelay(true));
         let number = {
             let mut inner = self.lock();
@@ -159,12 +160,12 @@ impl Server {
         Ok(address)
     }
 
-    /// Lets another gate decide.
+    /// Replaces the gate.
     pub fn set_gate(&self, gate: impl Gate + 'static) {
         self.lock().gate = Box::new(gate);
     }
 
-    /// Lets lists and watches show the world as it was at a resource version, for a time from now on.
+    /// Makes lists and watches return the world of an earlier resource version, for a time from now on.
     pub fn lag(&self, version: u64, time: Duration) {
         self.lock().lag = Some(Lag { version, until: Instant::now() + time });
     }
@@ -179,19 +180,19 @@ impl Server {
         result
     }
 
-    /// The requests so far that wrote, leases aside.
+    /// The writes so far, without leases.
     #[must_use]
     pub fn writes(&self) -> Vec<Write> {
         self.lock().writes.clone()
     }
 
-    /// When something was last written by a request, leases aside.
+    /// The time of the last write, without leases.
     #[must_use]
     pub fn last_write(&self) -> Option<Instant> {
         self.lock().last_write
     }
 
-    /// Whether an operator is connected that was not declared dead.
+    /// Whether there is an operator that is not killed.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.lock().alive.is_some()
@@ -321,7 +322,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// The next lines; nothing when the watch is over.
+    /// The next lines; `None` when the watch ends.
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         loop {
             if self.over || self.listener.is_dead() || Instant::now() >= self.ends {
@@ -349,7 +350,7 @@ impl Watcher {
         self.listener.server.lock().lag.filter(|lag| Instant::now() < lag.until)
     }
 
-    /// The lines of what changed since.
+    /// The lines of the changes since the last call.
     fn lines(&mut self) -> String {
         let inner = self.listener.server.lock();
         let objects = &inner.state.objects;
@@ -369,7 +370,7 @@ impl Watcher {
                 && (self.place.namespace.is_empty() || change.key.1 == self.place.namespace)
                 && is_selected(&change.object, &self.query);
             if is_wanted {
-                lines.push_str(&json!({"type": change.word, "object": change.object}).to_string());
+                lines.push_str(&json!({"type": change.event_type, "object": change.object}).to_string());
                 lines.push('\n');
             }
         }
@@ -405,7 +406,8 @@ async fn answer(
     ([(header::CONTENT_TYPE, "application/json")], answer).into_response()
 }
 
-/// Whether an object is what a label selector and a field selector ask for. Of the selectors those by name or value are known.
+/// Whether an object matches a label selector and a field selector. Only selectors by name and by equality are
+/// implemented.
 fn is_selected(object: &Value, query: &HashMap<String, String>) -> bool {
     let labels = query.get("labelSelector").map_or("", String::as_str).split(',').filter(|label| !label.is_empty());
     let carries = |label: &str| match label.split_once('=') {
@@ -479,7 +481,7 @@ mod tests {
         assert!(ask(address, "GET /api/v1/namespaces/ns/configmaps/m", "").await.starts_with("HTTP/1.1 200"));
     }
 
-    /// Refuses the first write, and lets the operator of the second one die.
+    /// Refuses the first write, and kills the operator at the second one.
     struct Faults(usize);
 
     impl Gate for Faults {

@@ -1,4 +1,4 @@
-//! The requests that write, as the API server carries them out.
+//! Executes write requests, as the API server does.
 
 use serde_json::{Value, json};
 
@@ -7,24 +7,24 @@ use crate::apply::{apply, merge};
 use crate::objects::{Key, key};
 use crate::path::Place;
 
-/// Fields of a `StatefulSet` that cannot be changed.
+/// The immutable fields of a `StatefulSet`.
 const IMMUTABLE: [&str; 4] = ["volumeClaimTemplates", "selector", "serviceName", "podManagementPolicy"];
-/// When an object began to be deleted.
+/// The value of `metadata.deletionTimestamp`.
 const DELETED: &str = "2031-05-14T01:00:00Z";
 
-/// Why a request was refused.
+/// The refusal of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
     pub code: u16,
-    /// The API server's word for it, as in `NotFound`.
+    /// The reason of the `Status`, as in `NotFound`.
     pub reason: &'static str,
-    /// For people.
+    /// The message of the `Status`.
     pub message: String,
 }
 
 impl Refusal {
-    /// A refusal with the usual word for its code.
+    /// A refusal with the usual reason for its code.
     #[must_use]
     pub fn new(code: u16, message: impl Into<String>) -> Self {
         let reason = match code {
@@ -45,7 +45,7 @@ impl Refusal {
         Self { reason: "AlreadyExists", ..Self::new(409, format!("{name} already exists")) }
     }
 
-    /// As the body of an answer.
+    /// The refusal as a `Status` object.
     #[must_use]
     pub fn status(&self) -> Value {
         json!({
@@ -55,11 +55,11 @@ impl Refusal {
     }
 }
 
-/// A request that writes.
+/// A write request.
 pub struct Request<'a> {
-    /// As in `PATCH`.
+    /// The HTTP method, as in `PATCH`.
     pub method: &'a str,
-    /// What it is about.
+    /// The object or collection.
     pub place: &'a Place,
     /// The content type of its body.
     pub content: &'a str,
@@ -70,7 +70,7 @@ pub struct Request<'a> {
 }
 
 impl State {
-    /// Carries out a request; the object as it is then.
+    /// Executes a request; returns the changed object.
     ///
     /// # Errors
     /// If the API server would refuse it.
@@ -85,7 +85,7 @@ impl State {
         }
     }
 
-    /// Puts an object into its place as a user would: its specification replaces the former one.
+    /// Creates or replaces an object, as a user would: its `spec` replaces the existing one.
     pub fn put(&mut self, object: &Value) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let plural = format!("{}s", text(&object["kind"]).to_lowercase());
@@ -102,9 +102,9 @@ impl State {
         self.objects.put(&key, whole);
     }
 
-    /// Deletes an object as a user would; nothing happens if it is not there.
+    /// Deletes an object, as a user would; nothing happens if it does not exist.
     pub fn delete_by_name(&mut self, collection: &str, namespace: &str, name: &str) {
-        // It may be gone.
+        // It may not exist.
         _ = self.delete(&key(collection, namespace, name), &Value::Null);
     }
 
@@ -139,7 +139,7 @@ impl State {
             "application/json-patch+json" => json_patch(&mut after, body)?,
             other => return Err(Refusal::new(415, format!("a body of {other} is not known here"))),
         }
-        // The status and the rest are written apart.
+        // The status is a subresource, so it is not written together with the rest.
         let (part, whole) = match request.place.part.as_deref() {
             Some("status") => (after["status"].take(), before),
             _ => (before["status"].clone(), after),
@@ -186,7 +186,7 @@ impl State {
         Ok(self.find(key).cloned().unwrap_or(object))
     }
 
-    /// Takes an object's name off what it owns.
+    /// Removes an object from the owner references of its dependents.
     fn orphan(&mut self, owner: &Value) {
         let uid = &owner["metadata"]["uid"];
         let is_owned = |object: &Value| owners(object).any(|reference| reference["uid"] == *uid);
@@ -231,7 +231,7 @@ fn precondition(field: &str, asked: &Value, object: &Value) -> Result<(), Refusa
     Err(Refusal::new(409, format!("the object has been modified: {field} is {has}, not {asked}")))
 }
 
-/// Carries out `test`, `add`, `replace` and `remove`.
+/// Executes the operations `test`, `add`, `replace` and `remove` of a JSON patch.
 fn json_patch(object: &mut Value, operations: &Value) -> Result<(), Refusal> {
     for operation in operations.as_array().into_iter().flatten() {
         let path = operation["path"].as_str().unwrap_or_default();
@@ -244,9 +244,9 @@ fn json_patch(object: &mut Value, operations: &Value) -> Result<(), Refusal> {
             ("test", _) => return Err(Refusal::new(422, format!("the test of {path} failed"))),
             ("remove", Value::Object(map)) => drop(map.remove(&last).ok_or_else(missing)?),
             ("add" | "replace", Value::Object(map)) => _ = map.insert(last, operation["value"].clone()),
-            (word, Value::Array(list)) => {
+            (verb, Value::Array(list)) => {
                 let index = if last == "-" { list.len() } else { last.parse().map_err(|_| missing())? };
-                match word {
+                match verb {
                     "add" if index <= list.len() => list.insert(index, operation["value"].clone()),
                     "remove" if index < list.len() => drop(list.remove(index)),
                     "replace" => *list.get_mut(index).ok_or_else(missing)? = operation["value"].clone(),

@@ -23,12 +23,14 @@ use serde_json::{Map, Value, json};
 const REF: &str = "#/components/schemas/";
 /// The start of the name of every definition of Kubernetes itself.
 const PREFIX: &str = "io.k8s.";
-/// What follows [`PREFIX`] in the name of a built-in kind. Other kinds are custom resources, which are not in the table.
+/// What follows [`PREFIX`] in the name of a built-in kind. Other kinds are custom resources, which are not in the
+/// table.
 const BUILT_IN: [&str; 3] = ["api.", "apiextensions-apiserver.", "kube-aggregator."];
 /// The content type of server-side apply.
 const APPLY: &str = "application/apply-patch+yaml";
 
-/// Builds the table from the `/openapi/v3/…` documents of a server, in any order. The same documents give the same text.
+/// Builds the table from the `/openapi/v3/…` documents of a server, in any order. The same documents give the same
+/// text.
 pub fn build(documents: &[Value]) -> Result<String> {
     let definitions = definitions(documents);
     let mut kinds = BTreeMap::new();

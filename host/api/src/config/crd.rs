@@ -1,4 +1,4 @@
-//! The definition of `operatorconfigurations.acid.zalan.do`, made of the table of keys.
+//! The CustomResourceDefinition `operatorconfigurations.acid.zalan.do`, built from the table of keys.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
@@ -7,7 +7,7 @@ use super::{KEYS, Key, Section, ValueType};
 use crate::postgresql::pattern;
 use crate::schema;
 
-/// `kind` of the object.
+/// The `kind` of the object.
 pub const KIND: &str = "OperatorConfiguration";
 
 /// The definition. Unknown keys are kept, so that the operator can name them.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::ValueType;
 use crate::suggest::instead;
 
-/// Why a value cannot be used, and what would do. Never repeats a credential.
+/// The reason why a value cannot be used, and the remedy. Never contains a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     pub message: String,
@@ -18,7 +18,7 @@ fn error<T>(message: impl Into<String>, remedy: impl Into<String>) -> Result<T, 
     Err(Error { message: message.into(), remedy: remedy.into() })
 }
 
-/// Reads the text of a ConfigMap. An empty text is the value of nothing.
+/// Parses the text of a ConfigMap. An empty text means no value: 0, `false`, an empty string, list or map.
 pub fn read(value_type: ValueType, text: &str) -> Result<Value, Error> {
     let text = text.trim();
     match value_type {
@@ -150,7 +150,7 @@ fn map(text: &str) -> Result<Value, Error> {
     Ok(Value::Object(fields))
 }
 
-/// A value without the quotes around the whole of it, which only protect its commas.
+/// A value without the quotes around it. They only protect its commas.
 fn unquoted(value: &str) -> &str {
     let inner = ['"', '\''].into_iter().find_map(|quote| {
         let inner = value.strip_prefix(quote)?.strip_suffix(quote)?;
@@ -159,7 +159,7 @@ fn unquoted(value: &str) -> &str {
     inner.unwrap_or(value)
 }
 
-/// The parts between commas that no quote protects, trimmed; quotes stay. An open quote is named by its place.
+/// The parts between commas outside of quotes, trimmed; quotes are kept. An error has the position of an open quote.
 pub fn pairs(text: &str) -> Result<Vec<String>, String> {
     let mut pairs = vec![String::new()];
     let mut open: Option<(char, usize)> = None;
@@ -183,7 +183,7 @@ pub fn pairs(text: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// What a ConfigMap can only hold as text.
+/// Parses a structured value, which a ConfigMap holds as YAML text.
 fn yaml(value_type: ValueType, text: &str) -> Result<Value, Error> {
     match (value_type, text.is_empty()) {
         (ValueType::Containers, true) => Ok(json!([])),
@@ -195,7 +195,8 @@ fn yaml(value_type: ValueType, text: &str) -> Result<Value, Error> {
     }
 }
 
-/// Definitions separated by `|`, each of pairs as in a map.
+/// Parses `infrastructure_roles_secrets`: definitions separated by `|`, each a list of pairs as in a map. See
+/// [infrastructure roles](https://postgres-operator.readthedocs.io/en/latest/user/#infrastructure-roles).
 fn role_sources(text: &str) -> Result<Value, Error> {
     let mut sources = Vec::new();
     for definition in text.split('|').map(str::trim).filter(|definition| !definition.is_empty()) {

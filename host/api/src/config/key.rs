@@ -1,19 +1,20 @@
-//! What a key of the operator configuration is.
+//! The description of a key of the operator configuration. The keys are those of
+//! [the Zalando operator](https://postgres-operator.readthedocs.io/en/latest/reference/operator_parameters/).
 
 /// One key of the operator configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// Its name, in both forms.
+    /// The name, in a ConfigMap and in an OperatorConfiguration.
     pub name: &'static str,
-    /// Its section in an OperatorConfiguration.
+    /// The section in an OperatorConfiguration.
     pub section: Section,
-    /// What its value is.
+    /// The type of the value.
     pub value_type: ValueType,
-    /// What holds if it is absent, as a ConfigMap would say it.
+    /// The default, as the text of a ConfigMap.
     pub default: &'static str,
-    /// What it means, in a sentence.
+    /// The description, one sentence.
     pub doc: &'static str,
-    /// Its name in older releases.
+    /// The name in older releases.
     pub was: Option<&'static str>,
     /// Whether pgloom acts on it.
     pub honoured: bool,
@@ -40,38 +41,38 @@ pub enum Section {
     Patroni,
 }
 
-/// What the value of a key is.
+/// The type of the value of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueType {
     /// `true` or `false`.
     Flag,
     /// A whole number.
     Integer,
-    /// A whole number or nothing.
+    /// A whole number; null if it is not set.
     OptionalInteger,
-    /// Any text.
+    /// A string.
     Text,
-    /// A text that is never shown.
+    /// A string that is never shown.
     Credential,
-    /// One of some words.
+    /// One of these strings.
     Choice(&'static [&'static str]),
-    /// A Kubernetes quantity, or nothing.
+    /// A Kubernetes quantity; empty if it is not set.
     Quantity,
     /// A Go duration.
     Duration,
     /// A schedule of a CronJob.
     Schedule,
-    /// The name of an object, perhaps with its namespace before a slash.
+    /// The name of an object, as `name` or `namespace/name`.
     Reference,
-    /// Texts.
+    /// A list of strings.
     List,
-    /// Texts by name.
+    /// A map of strings.
     Map,
     /// Containers, as in a pod; a ConfigMap holds them as YAML.
     Containers,
     /// A probe, as in a pod; a ConfigMap holds it as YAML.
     Probe,
-    /// Where infrastructure roles are described.
+    /// The definitions of infrastructure roles.
     RoleSources,
 }
 
@@ -95,7 +96,7 @@ impl Section {
         Self::Patroni,
     ];
 
-    /// Its name below `configuration`; nothing for keys that stand there themselves.
+    /// The name of the section below `configuration`; `None` for the keys that are in `configuration` itself.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         Some(match self {
@@ -123,7 +124,7 @@ impl Section {
         (self == Self::ConnectionPooler).then_some("connection_pool")
     }
 
-    /// What its keys are about.
+    /// The description of the section.
     #[must_use]
     pub fn doc(self) -> &'static str {
         match self {

@@ -307,12 +307,18 @@ fn a_manifests_maintenance_windows_come_before_the_platforms_and_count_only_wher
 
 #[test]
 fn the_rules_for_manifests_follow_the_configuration() {
-    assert_eq!(Config::defaults().rules(), Rules::default());
-    let config = Config::read(&config_map(json!({
-        "enable_team_id_clustername_prefix": "false", "super_username": "root", "infrastructure_roles_secret_name": "roles",
-    })));
-    let rules = config.unwrap().config.rules();
-    assert!(!rules.team_prefix && rules.super_username == "root" && rules.other_roles.is_none());
+    let rules = |data| Config::read(&config_map(data)).unwrap().config.rules();
+    assert_eq!(rules(json!({})), Rules { team_prefix: true, maintenance_windows: false });
+    let data = json!({"enable_team_id_clustername_prefix": "false", "enable_maintenance_windows": "true"});
+    assert_eq!(rules(data), Rules { team_prefix: false, maintenance_windows: true });
+}
+
+#[test]
+fn roles_of_a_teams_api_or_of_secrets_are_external() {
+    let external = |data| Config::read(&config_map(data)).unwrap().config.has_external_roles();
+    assert!(!external(json!({})));
+    assert!(external(json!({"enable_teams_api": "true"})));
+    assert!(external(json!({"infrastructure_roles_secret_name": "roles"})));
 }
 
 #[test]

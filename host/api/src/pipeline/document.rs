@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use super::spec::{KindPathsSpec, LabelRequirement};
 use crate::action::ActionKind;
 
-/// Memory of one call where the document says nothing.
+/// The default of `limits.memory`, in bytes: 64 MiB.
 pub const DEFAULT_MEMORY: u64 = 64 << 20;
-/// Time of one call where the document says nothing.
+/// The default of `limits.deadline`.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(1);
 
 /// A pipeline that can be loaded: names checked, units parsed, defaults filled in.
@@ -27,25 +27,25 @@ pub struct Document {
 /// One plugin in the pipeline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// What findings, conditions and errors call the step.
+    /// The step's name in findings, conditions and errors.
     pub name: String,
     /// Where the component comes from.
     pub source: Source,
-    /// What the component's bytes have to hash to.
+    /// The digest that the component must have; `None` if it is not checked.
     pub digest: Option<Digest>,
-    /// The plugin's own settings, as typed.
+    /// The plugin's settings, as written in the document.
     pub config: Map<String, Value>,
     /// What the step may do.
     pub grants: Grants,
     /// What happens to a cluster if the step fails.
     pub on_failure: OnFailure,
-    /// What one call may use.
+    /// The limits of one call.
     pub limits: Limits,
     /// Which clusters the step is for.
     pub matches: Match,
 }
 
-/// Where a component comes from. Registries come with a later release.
+/// The source of a component. Registries are not supported in this release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file, relative to the document's folder.
@@ -59,13 +59,13 @@ pub struct Digest(String);
 /// What a step may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
-    /// The fields that it may write; nothing means what the plugin claims.
+    /// The fields that it may write; `None` means all that the plugin's description names.
     pub writes: Option<Vec<WriteGrant>>,
-    /// The fields that it may set against an earlier step.
+    /// The fields that it may set although an earlier step set them to another value.
     pub overrides: Vec<KindPaths>,
-    /// The fields and entries that it may take out again.
+    /// The fields and list entries that it may remove.
     pub removes: Vec<KindPaths>,
-    /// The actions that it may ask for; nothing means what the plugin names.
+    /// The actions that it may request; `None` means all that the plugin's description names.
     pub actions: Option<BTreeSet<ActionKind>>,
     /// Which Secrets it may read.
     pub secrets: SecretsGrant,
@@ -98,12 +98,12 @@ pub struct KindPaths {
 /// Which Secrets a step may read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SecretsGrant {
-    /// None: it sees hashes.
+    /// None: the step gets hashes of the values.
     #[default]
     None,
-    /// All that it observes.
+    /// All Secrets that the step observes.
     All,
-    /// Those of the selectors with these ids.
+    /// The Secrets of the selectors with these ids.
     Selectors(BTreeSet<String>),
 }
 
@@ -113,16 +113,16 @@ pub enum OnFailure {
     /// Nothing is written; the cluster stays as it is.
     #[default]
     Hold,
-    /// What the step wanted when it last succeeded is used again.
+    /// The response of the step's last successful call is used again.
     KeepLast,
-    /// The cluster is made without the step.
+    /// The pipeline runs without the step.
     Ignore,
 }
 
-/// What one call may use.
+/// The limits of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of linear memory.
+    /// Linear memory, in bytes.
     pub memory: u64,
     /// Time on the wall clock.
     pub deadline: Duration,
@@ -158,7 +158,7 @@ fn holds(requirement: &LabelRequirement, labels: &BTreeMap<String, String>) -> b
 }
 
 impl Digest {
-    /// The digest if the text is one: `sha256:` and 64 hexadecimal digits, lower case.
+    /// Parses a digest: `sha256:` and 64 hexadecimal digits, lower case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("sha256:")?;

@@ -1,4 +1,4 @@
-//! The Pipeline document as it is typed.
+//! The Pipeline document as its author writes it.
 #![allow(clippy::duplicated_attributes, reason = "two columns of one type are no duplicates")]
 
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ use crate::action::ActionKind;
 )]
 #[serde(deny_unknown_fields)]
 pub struct PipelineSpec {
-    /// The plugins, in the order in which they run. A later step sees what earlier ones want. Names are unique.
+    /// The plugins, in the order in which they run. A later step sees the objects of earlier steps. Names are unique.
     #[schemars(length(min = 1, max = 64))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub steps: Vec<StepSpec>,
@@ -49,29 +49,30 @@ pub struct PipelineSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StepSpec {
-    /// What findings, conditions and errors call this step: lower case letters, digits and hyphens. Example: `logical-backup`.
+    /// The step's name in findings, conditions and errors: lower case letters, digits and hyphens. Example:
+    /// `logical-backup`.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Where the component comes from.
     pub source: SourceSpec,
-    /// What the component's bytes hash to. A component with another digest is refused before it is compiled.
+    /// The SHA-256 digest of the component. A component with another digest is refused before it is compiled.
     /// Default: not checked. Example: `sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
     pub digest: Option<String>,
-    /// The plugin's own settings. They are checked against the schema that the plugin states. Default: `{}`.
+    /// The plugin's own settings. They are checked against the plugin's schema. Default: `{}`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "anything")]
     pub config: Map<String, Value>,
     /// What the step may do. Default: what the plugin's description claims, no overrides, no removals, no Secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grants: Option<GrantsSpec>,
-    /// What happens to a cluster if this step fails: `hold` leaves it as it is, `keepLast` uses what the step last wanted,
-    /// `ignore` makes it without the step. Default: `hold`. Example: `ignore`.
+    /// What happens to a cluster if this step fails: `hold` leaves it as it is, `keepLast` uses the step's last
+    /// response, `ignore` continues without the step. Default: `hold`. Example: `ignore`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("enum" = ["hold", "keepLast", "ignore"]))]
     pub on_failure: Option<OnFailureSpec>,
-    /// What one call may use.
+    /// The limits of one call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsSpec>,
     /// Which clusters the step is for. Default: all.
@@ -107,7 +108,7 @@ pub struct SourceSpec {
     pub digest: Option<String>,
 }
 
-/// What a step may do. What is left out is what the plugin's description claims, or nothing where it says so.
+/// What a step may do. Each field states its default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantsSpec {
@@ -117,15 +118,15 @@ pub struct GrantsSpec {
     /// The fields that it may set although an earlier step has set them to another value. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<KindPathsSpec>,
-    /// The fields and list entries that it may take out again. Default: none.
+    /// The fields and list entries that it may remove. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removes: Vec<KindPathsSpec>,
-    /// The actions that it may ask for. Default: what the plugin's description names.
+    /// The actions that it may request. Default: what the plugin's description names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "actions")]
     pub actions: Option<Vec<String>>,
-    /// Whether it may read the values of Secrets that it observes: `true`, or the ids of its selectors. Default: `false`,
-    /// then it sees a hash of each value.
+    /// Whether it may read the values of Secrets that it observes: `true`, or the ids of its selectors. Default:
+    /// `false`: it gets a hash of each value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "flag_or_list")]
     pub secrets: Option<Value>,
@@ -170,13 +171,13 @@ pub struct KindPathsSpec {
 pub enum OnFailureSpec {
     /// Nothing is written; the cluster stays as it is.
     Hold,
-    /// What the step wanted when it last succeeded is used again.
+    /// The response of the step's last successful call is used again.
     KeepLast,
-    /// The cluster is made without the step.
+    /// The pipeline runs without the step.
     Ignore,
 }
 
-/// What one call may use.
+/// The limits of one call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsSpec {
@@ -202,14 +203,15 @@ pub struct MatchSpec {
     pub selector: Option<Selector>,
 }
 
-/// A label selector, as everywhere in Kubernetes.
+/// A label selector, as
+/// [`LabelSelector`](https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/label-selector/).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Selector {
-    /// Labels and the values that they have to have.
+    /// Required labels with their values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub match_labels: BTreeMap<String, String>,
-    /// Conditions that all have to hold.
+    /// Conditions, all of which have to be true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_expressions: Vec<LabelRequirement>,
 }
@@ -228,14 +230,14 @@ pub struct LabelRequirement {
     pub values: Vec<String>,
 }
 
-/// How the operator sees the pipeline.
+/// The status of the pipeline, as the operator writes it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PipelineStatus {
-    /// The `metadata.generation` that the conditions speak of.
+    /// The `metadata.generation` that the conditions are about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Loaded`: whether every step has passed all loading phases and the pipeline runs.
+    /// `Loaded`: whether every step has passed all loading phases and the pipeline is in use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,

@@ -1,6 +1,7 @@
-//! Field names of older releases, fields that are accepted but have no effect, and keys that are read in any case.
+//! Field names of older releases, fields without effect, and keys whose letters may have any case.
 //!
-//! The tables are part of the schema: the API server gets the rules of [`EXCLUSIVE`] as CEL, [`crate::validate`] reads all.
+//! The tables are part of the schema: the API server gets the rules of [`EXCLUSIVE`] as CEL, [`crate::validate`] reads
+//! all.
 
 use serde_json::{Map, Value, json};
 
@@ -89,8 +90,8 @@ const VOLUME_SOURCES: [&str; 10] = [
     "secret",
 ];
 
-/// Writes the kind of each additional volume as Kubernetes does, as in `persistentVolumeClaim`. The Zalando operator reads
-/// it in any case.
+/// Writes the kind of each additional volume as Kubernetes does, as in `persistentVolumeClaim`. The Zalando operator
+/// reads it in any case.
 pub fn normalize_volume_sources(object: &mut Value) {
     let volumes = object.pointer_mut("/spec/additionalVolumes").and_then(Value::as_array_mut);
     for source in volumes.into_iter().flatten().filter_map(|volume| volume.get_mut("volumeSource")?.as_object_mut()) {

@@ -1,11 +1,12 @@
-//! Where a cluster's data comes from.
+//! The source of a new cluster's data: `spec.clone` and `spec.standby`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pattern;
 
-/// Another cluster to start from. With `timestamp` it is restored from its archive, else copied from its running leader.
+/// Another cluster to start from. With `timestamp` it is restored from its archive, else copied from its running
+/// leader.
 #[derive(std::clone::Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "!has(self.timestamp) || self.timestamp == '' || (has(self.uid) && self.uid != '') || (has(self.s3_wal_path) && self.s3_wal_path != '')",
@@ -17,17 +18,18 @@ pub struct Clone {
     /// The source cluster's name. Empty means that the section counts as not given. Example: `acid-batman`.
     #[schemars(length(max = 253))]
     pub cluster: String,
-    /// The source object's `metadata.uid`, which is part of the archive's path. Needed with `timestamp`, unless `s3_wal_path`
-    /// is given. Default: none. Example: `efd12e58-5786-11e8-b5a7-06148230260c`.
+    /// The source object's `metadata.uid`, which is part of the archive's path. Needed with `timestamp`, unless
+    /// `s3_wal_path` is given. Default: none. Example: `efd12e58-5786-11e8-b5a7-06148230260c`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub uid: Option<String>,
-    /// The point in time up to which the archive is replayed, with its time zone. Default: none, then the running source is
-    /// copied. Example: `2017-12-19T12:40:33+01:00`.
+    /// The point in time up to which the archive is replayed, with its time zone. Default: none, then the running
+    /// source is copied. Example: `2017-12-19T12:40:33+01:00`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), regex(pattern = pattern::TIMESTAMP))]
     pub timestamp: Option<String>,
-    /// The source's archive. Default: made of `wal_s3_bucket` of the operator configuration and `uid`. Example: `s3://bucket/spilo/acid-batman/wal`.
+    /// The source's archive. Default: made of `wal_s3_bucket` of the operator configuration and `uid`. Example:
+    /// `s3://bucket/spilo/acid-batman/wal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub s3_wal_path: Option<String>,
@@ -60,7 +62,8 @@ pub struct Standby {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub s3_wal_path: Option<String>,
-    /// The archive of the source in Google Cloud Storage. Default: none. Example: `gs://bucket/spilo/acid-batman/efd12e58/wal/17`.
+    /// The archive of the source in Google Cloud Storage. Default: none. Example:
+    /// `gs://bucket/spilo/acid-batman/efd12e58/wal/17`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub gs_wal_path: Option<String>,
@@ -76,7 +79,7 @@ pub struct Standby {
     pub standby_primary_slot_name: Option<String>,
 }
 
-/// A text that is never shown.
+/// A string that is never shown: its `Debug` output is hidden.
 #[derive(std::clone::Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Credential(String);

@@ -12,10 +12,11 @@ const DEFAULT_SCHEMA: &str = "data";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PreparedDatabase {
-    /// Whether each of the roles gets one that may log in: `{name}_owner_user` and so on. Default: `false`. Example: `true`.
+    /// Whether each of the roles has a login role as a member: `{name}_owner_user` and so on. Default: `false`.
+    /// Example: `true`.
     #[serde(default)]
     pub default_users: bool,
-    /// Extensions and the schemas that they go to. Default: none. Example: `pgcrypto: public`.
+    /// Extensions and the schemas that they are created in. Default: none. Example: `pgcrypto: public`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extensions: BTreeMap<String, String>,
     /// Schemas. Default: one that is called `data`. Example: `data: {}`.
@@ -30,10 +31,10 @@ pub struct PreparedDatabase {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PreparedSchema {
-    /// Whether the schema has roles of its own; else it belongs to those of the database. Default: `true`. Example: `false`.
+    /// Whether the schema has its own roles; else the roles of the database own it. Default: `true`. Example: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_roles: Option<bool>,
-    /// Whether each of these roles gets one that may log in. Default: `false`. Example: `true`.
+    /// Whether each of these roles has a login role as a member. Default: `false`. Example: `true`.
     #[serde(default)]
     pub default_users: bool,
 }
@@ -46,8 +47,8 @@ impl PreparedSchema {
     }
 }
 
-/// `spec.preparedDatabases` with its defaults: an empty section means one database with the cluster's name, `_` for `-`,
-/// and a database without schemas has the schema `data`.
+/// `spec.preparedDatabases` with its defaults: an empty section means one database with the cluster's name, `_` for
+/// `-`, and a database without schemas has the schema `data`.
 #[must_use]
 pub fn with_defaults(section: BTreeMap<String, PreparedDatabase>, cluster: &str) -> BTreeMap<String, PreparedDatabase> {
     let mut databases = section;
@@ -78,7 +79,7 @@ pub fn writer_of(prefix: &str) -> String {
     format!("{prefix}_writer")
 }
 
-/// The role that may log in beside a role of a prepared database.
+/// The login role that is a member of a role of a prepared database.
 #[must_use]
 pub fn user_of(role: &str) -> String {
     format!("{role}_user")

@@ -1,4 +1,5 @@
-//! Settings of Patroni.
+//! Settings of Patroni, `spec.patroni`. See
+//! [Patroni's dynamic configuration](https://patroni.readthedocs.io/en/latest/dynamic_configuration.html).
 
 use std::collections::BTreeMap;
 
@@ -8,17 +9,19 @@ use serde::{Deserialize, Serialize};
 /// Settings of Patroni, which keeps the cluster available. `0` and `false` count as not given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Patroni {
-    /// Options of `initdb` for a new cluster; `"true"` for one that takes no value. Default: those of the image. Example: `data-checksums: "true"`.
+    /// Options of `initdb` for a new cluster; `"true"` for one that takes no value. Default: those of the image.
+    /// Example: `data-checksums: "true"`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub initdb: BTreeMap<String, String>,
-    /// The lines of `pg_hba.conf`, in place of all lines of the image. Default: those of the image. Example: `["hostssl all all 0.0.0.0/0 md5"]`.
+    /// The lines of `pg_hba.conf`, in place of all lines of the image. Default: those of the image. Example:
+    /// `["hostssl all all 0.0.0.0/0 md5"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pg_hba: Vec<String>,
-    /// After how many seconds without a sign of life the leader has to be replaced. Default: `30`. Example: `30`.
+    /// The seconds after which the leader's lock expires unless the leader renews it. Default: `30`. Example: `30`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub ttl: Option<i32>,
-    /// How many seconds pass between two looks at the cluster's state. Default: `10`. Example: `10`.
+    /// The seconds between two runs of Patroni's loop. Default: `10`. Example: `10`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub loop_wait: Option<i32>,
@@ -30,7 +33,8 @@ pub struct Patroni {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub maximum_lag_on_failover: Option<i64>,
-    /// Replication slots that are kept whoever leads, and their settings. Default: none. Example: `permanent_physical_1: {type: physical}`.
+    /// Permanent replication slots and their settings; a switchover keeps them. Default: none. Example:
+    /// `permanent_physical_1: {type: physical}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub slots: BTreeMap<String, BTreeMap<String, String>>,
     /// Whether a commit waits for a replica. Default: `false`. Example: `true`.
@@ -43,8 +47,8 @@ pub struct Patroni {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub synchronous_node_count: Option<i32>,
-    /// Whether the leader stays while Kubernetes does not answer but all members do. Default: `enable_patroni_failsafe_mode`
-    /// of the operator configuration. Example: `true`.
+    /// Whether the leader stays while Kubernetes does not answer but all members do. Default:
+    /// `enable_patroni_failsafe_mode` of the operator configuration. Example: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failsafe_mode: Option<bool>,
 }

@@ -1,4 +1,4 @@
-//! The forms that texts in a manifest may have.
+//! Regular expressions for the strings of a manifest, as in `pattern` of a schema.
 
 /// A Kubernetes quantity that is not negative.
 pub const QUANTITY: &str = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$";

@@ -1,4 +1,4 @@
-//! The connection pooler.
+//! The connection pooler, `spec.connectionPooler`: [PgBouncer](https://www.pgbouncer.org/config.html).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,20 +18,24 @@ pub struct ConnectionPooler {
     #[serde(default, rename = "number_of_instances", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub number_of_instances_old: Option<i32>,
-    /// The schema that holds the function by which the pooler looks up passwords, in every database. Default: `pooler`. Example: `pooler`.
+    /// The schema that holds the function by which the pooler looks up passwords, in every database. Default: `pooler`.
+    /// Example: `pooler`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
-    /// The role that the pooler logs in with. Not the superuser and no system role. Default: `pooler`. Example: `pooler`.
+    /// The role that the pooler logs in with. Not the superuser and no system role. Default: `pooler`. Example:
+    /// `pooler`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// When a client gives its connection back: at the end of its session or of its transaction. Default: `transaction`. Example: `session`.
+    /// `pool_mode` of PgBouncer: whether a server connection is released after each `session` or each `transaction`.
+    /// Default: `transaction`. Example: `session`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["session", "transaction"]))]
     pub mode: Option<String>,
-    /// The image of the pooler. Default: `connection_pooler_image` of the operator configuration. Example: `ghcr.io/zalando/postgres-operator/pgbouncer:v2.0.1`.
+    /// The image of the pooler. Default: `connection_pooler_image` of the operator configuration. Example:
+    /// `ghcr.io/zalando/postgres-operator/pgbouncer:v2.0.1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub docker_image: Option<String>,
-    /// How many connections to the database all pods together may hold. Default: `60`. Example: `60`.
+    /// The most server connections to one database, of all pods together. Default: `60`. Example: `60`.
     #[serde(default, rename = "maxDBConnections", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_db_connections: Option<i32>,

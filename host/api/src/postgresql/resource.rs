@@ -1,4 +1,4 @@
-//! Compute resources.
+//! Compute resources of a container: requests and limits.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,10 +14,12 @@ use super::pattern;
      "message": "the memory limit is below the request; raise limits.memory or lower requests.memory", "fieldPath": ".limits"}
 ]))]
 pub struct Resources {
-    /// What is reserved on the node. Default: the operator configuration's, for each resource by itself. Example: `{cpu: 100m, memory: 250Mi}`.
+    /// What is reserved on the node. Default: the operator configuration's, for each resource by itself. Example:
+    /// `{cpu: 100m, memory: 250Mi}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<ResourceList>,
-    /// What may be used at most. Default: the operator configuration's, for each resource by itself. Example: `{cpu: "1", memory: 500Mi}`.
+    /// What may be used at most. Default: the operator configuration's, for each resource by itself. Example:
+    /// `{cpu: "1", memory: 500Mi}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<ResourceList>,
 }

@@ -1,4 +1,4 @@
-//! Which PostgreSQL runs, and how.
+//! The PostgreSQL server: `spec.postgresql`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! What a user asks of a cluster.
+//! The `spec` of a `postgresql` object. The fields are those of
+//! [the Zalando operator](https://postgres-operator.readthedocs.io/en/latest/reference/cluster_manifest/).
 #![allow(clippy::duplicated_attributes, reason = "two columns of one type are no duplicates")]
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use super::{
     PreparedDatabase, Resources, Standby, Stream, Tls, Volume, alias, pattern,
 };
 
-/// What a user asks of a cluster. Names of older releases are accepted beside the current ones.
+/// The desired state of a cluster. Field names of older releases are accepted, too.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     crates(kube_core = "::kube_core"),
@@ -30,7 +31,7 @@ use super::{
     namespaced,
     status = "PostgresqlStatus",
     derive = "PartialEq",
-    doc = "A PostgreSQL cluster with high availability: its size, its roles and databases, and what runs beside it.",
+    doc = "A PostgreSQL cluster with high availability: its size, its roles and databases, and its poolers, sidecars and backups.",
     scale(
         spec_replicas_path = ".spec.numberOfInstances",
         status_replicas_path = ".status.numberOfInstances",
@@ -88,8 +89,8 @@ use super::{
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules()))]
 pub struct PostgresqlSpec {
-    /// The team that owns the cluster. The cluster's name starts with it and a hyphen, unless the operator is configured
-    /// otherwise; every object carries it as the label `team`. Example: `acid`.
+    /// The team that owns the cluster. The cluster's name starts with it and a hyphen, unless the operator is
+    /// configured otherwise; every object carries it as the label `team`. Example: `acid`.
     pub team_id: String,
 
     /// How many pods the cluster has, its leader included. `0` stops the cluster and keeps its volumes. The operator
@@ -105,8 +106,9 @@ pub struct PostgresqlSpec {
 
     /// Roles of this cluster and their options: `superuser`, `inherit`, `login`, `nologin`, `createrole`, `createdb`,
     /// `replication`, `bypassrls`, and each with `no` before it. A role may log in unless `nologin` is given; then its
-    /// password is in the Secret `{username}.{cluster}.credentials.postgresql.acid.zalan.do`, or as `secret_name_template`
-    /// of the operator configuration says. Nothing and `[]` both mean no options. Default: none. Example: `zalando: [superuser, createdb]`.
+    /// password is in the Secret `{username}.{cluster}.credentials.postgresql.acid.zalan.do`, or as
+    /// `secret_name_template` of the operator configuration says. Nothing and `[]` both mean no options. Default: none.
+    /// Example: `zalando: [superuser, createdb]`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "users")]
     pub users: BTreeMap<String, Option<Vec<String>>>,
@@ -125,30 +127,34 @@ pub struct PostgresqlSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patroni: Option<Patroni>,
 
-    /// What each database container requests and may use at most. Default: `default_cpu_request` and its like of the operator
-    /// configuration, each for itself. A limit below `min_cpu_limit` or `min_memory_limit` is raised to it.
+    /// What each database container requests and may use at most. Default: `default_cpu_request` and its like of the
+    /// operator configuration, each for itself. A limit below `min_cpu_limit` or `min_memory_limit` is raised to it.
     /// Example: `{requests: {cpu: 100m, memory: 250Mi}, limits: {cpu: "1", memory: 500Mi}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
-    /// The image of the database containers. Default: `docker_image` of the operator configuration. Example: `ghcr.io/zalando/spilo-18:4.1-p2`.
+    /// The image of the database containers. Default: `docker_image` of the operator configuration. Example:
+    /// `ghcr.io/zalando/spilo-18:4.1-p2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub docker_image: Option<String>,
 
-    /// The user id that the database container runs as. Default: `spilo_runasuser` of the operator configuration, else the image's. Example: `101`.
+    /// The user id that the database container runs as. Default: `spilo_runasuser` of the operator configuration, else
+    /// the image's. Example: `101`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spilo_run_as_user: Option<i64>,
 
-    /// The group id that the database container runs as. Default: `spilo_runasgroup` of the operator configuration, else the image's. Example: `103`.
+    /// The group id that the database container runs as. Default: `spilo_runasgroup` of the operator configuration,
+    /// else the image's. Example: `103`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spilo_run_as_group: Option<i64>,
 
-    /// The group that owns the files of the pod's volumes. Default: `spilo_fsgroup` of the operator configuration, else `103`
-    /// where `tls` is used. Example: `103`.
+    /// The group that owns the files of the pod's volumes. Default: `spilo_fsgroup` of the operator configuration, else
+    /// `103` where `tls` is used. Example: `103`.
     #[serde(default, rename = "spiloFSGroup", skip_serializing_if = "Option::is_none")]
     pub spilo_fs_group: Option<i64>,
 
-    /// Whether applications get a connection pooler in front of the leader. `false` means none even if the section is given.
+    /// Whether applications get a connection pooler in front of the leader. `false` means none even if the section is
+    /// given.
     /// Default: whether `connectionPooler` is given. Example: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_connection_pooler: Option<bool>,
@@ -157,11 +163,13 @@ pub struct PostgresqlSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_connection_pool: Option<bool>,
 
-    /// Whether applications get a connection pooler in front of the replicas as well. Default: `false`. Example: `true`.
+    /// Whether applications get a connection pooler in front of the replicas as well. Default: `false`. Example:
+    /// `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_replica_connection_pooler: Option<bool>,
 
-    /// The connection pooler. Default: none; for each of its fields `connection_pooler_*` of the operator configuration.
+    /// The connection pooler. Default: none; for each of its fields `connection_pooler_*` of the operator
+    /// configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_pooler: Option<ConnectionPooler>,
 
@@ -169,35 +177,43 @@ pub struct PostgresqlSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_pool: Option<ConnectionPooler>,
 
-    /// Whether the leader's Service is a load balancer. Default: `enable_master_load_balancer` of the operator configuration. Example: `true`.
+    /// Whether the leader's Service is a load balancer. Default: `enable_master_load_balancer` of the operator
+    /// configuration. Example: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_master_load_balancer: Option<bool>,
 
-    /// Whether the replicas' Service is a load balancer. Default: `enable_replica_load_balancer` of the operator configuration. Example: `true`.
+    /// Whether the replicas' Service is a load balancer. Default: `enable_replica_load_balancer` of the operator
+    /// configuration. Example: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_replica_load_balancer: Option<bool>,
 
-    /// Whether the Service of the leader's pooler is a load balancer. Default: `enable_master_pooler_load_balancer` of the operator configuration. Example: `true`.
+    /// Whether the Service of the leader's pooler is a load balancer. Default: `enable_master_pooler_load_balancer` of
+    /// the operator configuration. Example: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_master_pooler_load_balancer: Option<bool>,
 
-    /// Whether the Service of the replicas' pooler is a load balancer. Default: `enable_replica_pooler_load_balancer` of the operator configuration. Example: `true`.
+    /// Whether the Service of the replicas' pooler is a load balancer. Default: `enable_replica_pooler_load_balancer`
+    /// of the operator configuration. Example: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_replica_pooler_load_balancer: Option<bool>,
 
-    /// Whether the leader's Service has a port on every node. Default: `enable_master_node_port` of the operator configuration. Example: `true`.
+    /// Whether the leader's Service has a port on every node. Default: `enable_master_node_port` of the operator
+    /// configuration. Example: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_master_node_port: Option<bool>,
 
-    /// Whether the replicas' Service has a port on every node. Default: `enable_replica_node_port` of the operator configuration. Example: `true`.
+    /// Whether the replicas' Service has a port on every node. Default: `enable_replica_node_port` of the operator
+    /// configuration. Example: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_replica_node_port: Option<bool>,
 
-    /// Whether the Service of the leader's pooler has a port on every node. Default: `enable_master_pooler_node_port` of the operator configuration. Example: `true`.
+    /// Whether the Service of the leader's pooler has a port on every node. Default: `enable_master_pooler_node_port`
+    /// of the operator configuration. Example: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_master_pooler_node_port: Option<bool>,
 
-    /// Whether the Service of the replicas' pooler has a port on every node. Default: `enable_replica_pooler_node_port` of the operator configuration. Example: `true`.
+    /// Whether the Service of the replicas' pooler has a port on every node. Default: `enable_replica_pooler_node_port`
+    /// of the operator configuration. Example: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_replica_pooler_node_port: Option<bool>,
 
@@ -211,12 +227,14 @@ pub struct PostgresqlSpec {
     #[schemars(range(min = 1, max = 65535))]
     pub replica_node_port: Option<i32>,
 
-    /// The port on every node of the Service of the leader's pooler. Default: one that Kubernetes picks. Example: `31545`.
+    /// The port on every node of the Service of the leader's pooler. Default: one that Kubernetes picks. Example:
+    /// `31545`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub master_pooler_node_port: Option<i32>,
 
-    /// The port on every node of the Service of the replicas' pooler. Default: one that Kubernetes picks. Example: `31546`.
+    /// The port on every node of the Service of the replicas' pooler. Default: one that Kubernetes picks. Example:
+    /// `31546`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub replica_pooler_node_port: Option<i32>,
@@ -229,16 +247,19 @@ pub struct PostgresqlSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica_load_balancer: Option<bool>,
 
-    /// Addresses that load balancers let in. Default: none but `127.0.0.1/32`, which means nobody. Example: `[10.0.0.0/8]`.
+    /// The source addresses that load balancers accept. Default: `127.0.0.1/32`, which refuses every client. Example:
+    /// `[10.0.0.0/8]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "ranges")]
     pub allowed_source_ranges: Vec<String>,
 
-    /// Roles whose password changes regularly, with a new role each time; nothing acts on it. Default: none. Example: `[foo_user]`.
+    /// Roles whose password changes regularly, with a new role each time; nothing acts on it. Default: none. Example:
+    /// `[foo_user]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_with_secret_rotation: Vec<String>,
 
-    /// Roles whose password changes regularly, the role staying the same; nothing acts on it. Default: none. Example: `[flyway]`.
+    /// Roles whose password changes regularly, the role staying the same; nothing acts on it. Default: none. Example:
+    /// `[flyway]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_with_in_place_secret_rotation: Vec<String>,
 
@@ -246,18 +267,21 @@ pub struct PostgresqlSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_ignoring_secret_rotation: Vec<String>,
 
-    /// When rolling updates may go on, in UTC: `HH:MM-HH:MM` every day or `Sat:HH:MM-Sat:HH:MM`. It counts where
-    /// `enable_maintenance_windows` of the operator configuration is on. Default: its `maintenance_windows`, else any time.
+    /// When rolling updates may continue, in UTC: `HH:MM-HH:MM` every day or `Sat:HH:MM-Sat:HH:MM`. It has an effect
+    /// only if `enable_maintenance_windows` of the operator configuration is true. Default: its `maintenance_windows`,
+    /// else any time.
     /// Example: `["01:00-06:00", "Sat:00:00-04:00"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "windows")]
     pub maintenance_windows: Vec<String>,
 
-    /// Starts the cluster as a copy of another one. It has no effect on a cluster that holds data. Default: an empty cluster.
+    /// Starts the cluster as a copy of another one. It has no effect on a cluster that holds data. Default: an empty
+    /// cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clone: Option<CloneSource>,
 
-    /// Makes the cluster follow another one, read-only. Removing the section promotes it. Default: a cluster of its own.
+    /// Makes the cluster follow another one, read-only. Removing the section promotes it. Default: a cluster of its
+    /// own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standby: Option<Standby>,
 
@@ -265,12 +289,14 @@ pub struct PostgresqlSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler_name: Option<String>,
 
-    /// Which nodes the pods may or should run on. Default: `node_readiness_label` of the operator configuration, else any.
+    /// Which nodes the pods may or should run on. Default: `node_readiness_label` of the operator configuration, else
+    /// any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "of_kubernetes::node_affinity")]
     pub node_affinity: Option<Value>,
 
-    /// How the pods spread over zones or nodes. Default: none. Example: `[{maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}]`.
+    /// How the pods spread over zones or nodes. Default: none. Example: `[{maxSkew: 1, topologyKey:
+    /// topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "of_kubernetes::topology_spread_constraints")]
     pub topology_spread_constraints: Vec<Value>,
@@ -281,7 +307,7 @@ pub struct PostgresqlSpec {
     #[schemars(schema_with = "of_kubernetes::tolerations")]
     pub tolerations: Vec<Value>,
 
-    /// Containers that run beside PostgreSQL in every pod. Each gets the data directory at `/home/postgres/pgdata` and the
+    /// Additional containers of every database pod. Each gets the data directory at `/home/postgres/pgdata` and the
     /// variables `POD_NAME`, `POD_NAMESPACE`, `POSTGRES_USER` and `POSTGRES_PASSWORD`. Needs `enable_sidecars` of the
     /// operator configuration. Default: none. Example: `[{name: exporter, image: "quay.io/exporter:1"}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -299,7 +325,8 @@ pub struct PostgresqlSpec {
     #[schemars(schema_with = "of_kubernetes::old_init_containers")]
     pub init_containers_old: Vec<Value>,
 
-    /// The priority class of the pods. Default: `pod_priority_class_name` of the operator configuration. Example: `spilo-pod-priority`.
+    /// The priority class of the pods. Default: `pod_priority_class_name` of the operator configuration. Example:
+    /// `spilo-pod-priority`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_priority_class_name: Option<String>,
 
@@ -307,7 +334,8 @@ pub struct PostgresqlSpec {
     #[serde(default, rename = "pod_priority_class_name", skip_serializing_if = "Option::is_none")]
     pub pod_priority_class_name_old: Option<String>,
 
-    /// Whether `/dev/shm` is a memory volume, so that PostgreSQL is not held to the container runtime's 64 MB of shared memory.
+    /// Whether `/dev/shm` is a memory volume, so that PostgreSQL is not held to the container runtime's 64 MB of shared
+    /// memory.
     /// Default: `enable_shm_volume` of the operator configuration. Example: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_shm_volume: Option<bool>,
@@ -316,7 +344,8 @@ pub struct PostgresqlSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_logical_backup: Option<bool>,
 
-    /// How long dumps are kept. Default: `logical_backup_s3_retention_time` of the operator configuration. Example: `3 months`.
+    /// How long dumps are kept. Default: `logical_backup_s3_retention_time` of the operator configuration. Example:
+    /// `3 months`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logical_backup_retention: Option<String>,
 
@@ -326,11 +355,13 @@ pub struct PostgresqlSpec {
     #[schemars(length(max = 256))]
     pub logical_backup_schedule: Option<String>,
 
-    /// Annotations of the pods, over `custom_pod_annotations` of the operator configuration. Default: none. Example: `prometheus.io/scrape: "true"`.
+    /// Annotations of the pods, over `custom_pod_annotations` of the operator configuration. Default: none. Example:
+    /// `prometheus.io/scrape: "true"`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pod_annotations: BTreeMap<String, String>,
 
-    /// Annotations of the Services, over `custom_service_annotations` of the operator configuration. Default: none. Example: `annotation.key: value`.
+    /// Annotations of the Services, over `custom_service_annotations` of the operator configuration. Default: none.
+    /// Example: `annotation.key: value`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub service_annotations: BTreeMap<String, String>,
 
@@ -338,15 +369,17 @@ pub struct PostgresqlSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub master_service_annotations: BTreeMap<String, String>,
 
-    /// Annotations of the replicas' Service, over `serviceAnnotations`. Default: none. Example: `annotation.key: value`.
+    /// Annotations of the replicas' Service, over `serviceAnnotations`. Default: none. Example:
+    /// `annotation.key: value`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub replica_service_annotations: BTreeMap<String, String>,
 
-    /// A certificate of your own for client connections. Default: one that the image makes for itself.
+    /// A certificate of your own for client connections. Default: one that the image generates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 
-    /// More volumes for the pods. Default: none. Example: `[{name: empty, mountPath: /opt/empty, volumeSource: {emptyDir: {}}}]`.
+    /// More volumes for the pods. Default: none. Example:
+    /// `[{name: empty, mountPath: /opt/empty, volumeSource: {emptyDir: {}}}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub additional_volumes: Vec<AdditionalVolume>,
@@ -356,12 +389,14 @@ pub struct PostgresqlSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<Stream>,
 
-    /// More variables for the database container, over those of the operator configuration. Default: none. Example: `[{name: MY_VAR, value: x}]`.
+    /// More variables for the database container, over those of the operator configuration. Default: none. Example:
+    /// `[{name: MY_VAR, value: x}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "of_kubernetes::env")]
     pub env: Vec<Value>,
 
-    /// ConfigMaps and Secrets whose entries become variables of the database container. Default: none. Example: `[{configMapRef: {name: my-settings}}]`.
+    /// ConfigMaps and Secrets whose entries become variables of the database container. Default: none. Example:
+    /// `[{configMapRef: {name: my-settings}}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "of_kubernetes::env_from")]
     pub env_from: Vec<Value>,

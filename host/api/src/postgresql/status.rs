@@ -14,14 +14,16 @@ use crate::action::ActionPhase;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PostgresqlStatus {
-    /// The result of the last reconcile: `Creating`, `Updating`, `Running`, `CreateFailed`, `UpdateFailed`, `SyncFailed`, `Invalid`.
+    /// The result of the last reconcile: `Creating`, `Updating`, `Running`, `CreateFailed`, `UpdateFailed`,
+    /// `SyncFailed`, `Invalid`.
     #[serde(rename = "PostgresClusterStatus", skip_serializing_if = "ClusterStatus::is_unknown")]
     #[schemars(with = "Option<String>")]
     pub cluster_status: ClusterStatus,
     /// The `metadata.generation` of the manifest that was reconciled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The conditions of the operator, `ActionsDone`, `Applied`, `DatabaseSynced`, `Ready`, `RolledOut` and `Valid`, and those of plugins.
+    /// The conditions of the operator, `ActionsDone`, `Applied`, `DatabaseSynced`, `Ready`, `RolledOut` and `Valid`,
+    /// and those of plugins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
@@ -47,9 +49,10 @@ pub struct PostgresqlStatus {
     pub actions: Vec<ActionStatus>,
 }
 
-/// The result of the last reconcile, with the words of the Zalando operator.
+/// The result of the last reconcile, with the names of the Zalando operator.
 ///
-/// See [`PostgresClusterStatus`](https://github.com/zalando/postgres-operator/blob/master/pkg/apis/acid.zalan.do/v1/const.go).
+/// See
+/// [`PostgresClusterStatus`](https://github.com/zalando/postgres-operator/blob/master/pkg/apis/acid.zalan.do/v1/const.go).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClusterStatus {
     /// There is no status yet.
@@ -81,10 +84,12 @@ pub enum ClusterStatus {
 pub struct MemberStatus {
     /// The pod's name.
     pub name: String,
-    /// `leader`, `standby_leader`, `sync_standby` or `replica`: from Patroni, or from the pod's label if Patroni does not answer.
+    /// `leader`, `standby_leader`, `sync_standby` or `replica`: from Patroni, or from the pod's label if Patroni does
+    /// not answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// Patroni's state of the member, as in `running`, `streaming`, `creating replica`; absent if Patroni does not answer.
+    /// Patroni's state of the member, as in `running`, `streaming`, `creating replica`; absent if Patroni does not
+    /// answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Whether the pod is ready.
@@ -134,7 +139,7 @@ impl ClusterStatus {
         matches!(self, Self::CreateFailed | Self::UpdateFailed | Self::SyncFailed)
     }
 
-    /// The word in the status.
+    /// The name in the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -149,9 +154,9 @@ impl ClusterStatus {
         }
     }
 
-    /// The status of that word; [`Self::Unknown`] for any other word.
+    /// The status of that name; [`Self::Unknown`] for any other name.
     #[must_use]
-    pub fn from_word(word: &str) -> Self {
+    pub fn from_name(name: &str) -> Self {
         let all = [
             Self::Creating,
             Self::Updating,
@@ -161,7 +166,7 @@ impl ClusterStatus {
             Self::SyncFailed,
             Self::Invalid,
         ];
-        all.into_iter().find(|status| status.as_str() == word).unwrap_or_default()
+        all.into_iter().find(|status| status.as_str() == name).unwrap_or_default()
     }
 }
 
@@ -175,21 +180,21 @@ fn conditions(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::Schema::try_from(crate::schema::conditions()).unwrap_or_default()
 }
 
-/// A phase; an unknown one is pending, so that the action is looked after.
+/// A phase. An unknown one is read as `pending`, so that the action is executed.
 fn phase<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ActionPhase, D::Error> {
     let name = String::deserialize(deserializer)?;
     Ok(ActionPhase::from_name(&name).unwrap_or_default())
 }
 
-/// Never fails: a field or a list entry of another shape is read as absent. Else one such field would hide the rest of the
-/// status, and the operator would report a cluster that runs as a new one.
+/// Never fails: a field or a list entry of another shape is read as absent. Else one such field would hide the rest of
+/// the status, and the operator would report a cluster that runs as a new one.
 impl<'de> Deserialize<'de> for PostgresqlStatus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let word = |word: &str| ClusterStatus::from_word(word);
+        let status = |name: &str| ClusterStatus::from_name(name);
         Ok(match Value::deserialize(deserializer)? {
-            Value::String(text) => Self { cluster_status: word(&text), ..Self::default() },
+            Value::String(text) => Self { cluster_status: status(&text), ..Self::default() },
             Value::Object(mut fields) => Self {
-                cluster_status: word(&field::<String>(&mut fields, "PostgresClusterStatus").unwrap_or_default()),
+                cluster_status: status(&field::<String>(&mut fields, "PostgresClusterStatus").unwrap_or_default()),
                 observed_generation: field(&mut fields, "observedGeneration"),
                 conditions: list(&mut fields, "conditions"),
                 leader: field(&mut fields, "leader"),

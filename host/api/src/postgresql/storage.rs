@@ -1,4 +1,4 @@
-//! Volumes.
+//! The volumes of a pod: `spec.volume` and `spec.additionalVolumes`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

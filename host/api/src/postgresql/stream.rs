@@ -1,4 +1,4 @@
-//! Event streams.
+//! Event streams, `spec.streams`: accepted without effect.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
-//! A certificate for client connections.
+//! A certificate for client connections: `spec.tls`.
 
+use pgloom_common::tls;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,8 @@ pub struct Tls {
     /// The private key in the Secret, or an absolute path in the container. Default: `tls.key`. Example: `tls.key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key_file: Option<String>,
-    /// The certificate of the authority in the Secret, or an absolute path in the container. Default: none. Example: `ca.crt`.
+    /// The certificate of the authority in the Secret, or an absolute path in the container. Default: none. Example:
+    /// `ca.crt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
     /// Another Secret that holds `caFile`. Default: `secretName`. Example: `pg-tls-ca`.
@@ -23,7 +25,7 @@ pub struct Tls {
     pub ca_secret_name: Option<String>,
 }
 
-/// Where the certificate of an authority is kept: a Secret of the cluster's namespace, and a key of its data.
+/// The place of a certificate authority's certificate: a Secret in the cluster's namespace, and a key of its data.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Authority {
     /// The Secret's name.
@@ -33,15 +35,16 @@ pub struct Authority {
 }
 
 impl Tls {
-    /// The certificate of the authority, if `caFile` names one in a Secret. An absolute path counts where it is one of the
-    /// folders in which the Secrets are mounted.
+    /// The certificate of the authority, if `caFile` names one in a Secret. An absolute path counts where it is one of
+    /// the folders in which the Secrets are mounted.
     #[must_use]
     pub fn authority(&self) -> Option<Authority> {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let (secret, file) = (given(&Some(self.secret_name.clone()))?, given(&self.ca_file)?);
-        let (secret, folder) = given(&self.ca_secret_name).map_or((secret, "/tls/"), |other| (other, "/tlsca/"));
-        let key = if file.starts_with('/') { file.strip_prefix(folder)? } else { &file };
-        (!key.contains('/')).then(|| Authority { secret, key: key.to_owned() })
+        if self.secret_name.is_empty() {
+            return None;
+        }
+        let (secret, mount) = tls::authority(&self.secret_name, self.ca_secret_name.as_deref().unwrap_or_default());
+        let key = tls::key(mount, self.ca_file.as_deref()?)?;
+        Some(Authority { secret: secret.to_owned(), key: key.to_owned() })
     }
 }
 

@@ -1,4 +1,7 @@
-//! A document checked against its schema, as the API server would do it, in words that say what to do.
+//! Checks a document against its schema, as the API server would do it. Each finding has a remedy.
+//!
+//! Why not the crate `jsonschema`: its errors have no remedy, and it does not know the API server's own rules: a
+//! null where none is allowed is dropped, and a field that the schema does not name is unknown.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
@@ -10,25 +13,25 @@ use crate::field::Place;
 use crate::finding::Finding;
 use crate::suggest::instead;
 
-/// A way in which a document does not fit its schema.
+/// One violation of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Which rule of the schema is broken.
+    /// The violated rule.
     pub rule: Rule,
-    /// What to tell the person.
+    /// The finding for the user.
     pub finding: Finding,
 }
 
 /// The rules of a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// The field exists.
+    /// The schema has the field.
     Known,
-    /// The value has the type.
+    /// The value has the schema's type.
     Type,
-    /// The field is there.
+    /// The required field is present.
     Required,
-    /// The value is one of those that are allowed.
+    /// The value matches the pattern, the enumeration or the bounds.
     Form,
 }
 
@@ -120,14 +123,14 @@ fn pattern(schema: &Value, text: &str, place: &Place<'_>) -> Option<Finding> {
     )
 }
 
-/// Whether a text is of the form of a pattern.
+/// Whether a text matches a pattern.
 fn matches(pattern: &str, text: &str) -> bool {
     compiled(pattern).is_none_or(|regex| regex.is_match(text))
 }
 
 /// The patterns are few and constant; each is compiled once.
 fn compiled(pattern: &str) -> Option<Arc<Regex>> {
-    // Shared, not copied: a copy of a pattern starts with a cold cache of its own.
+    // Shared, not cloned: a clone of a `Regex` starts with an empty cache.
     static COMPILED: RwLock<BTreeMap<String, Option<Arc<Regex>>>> = RwLock::new(BTreeMap::new());
     if let Some(regex) = COMPILED.read().ok()?.get(pattern) {
         return regex.clone();

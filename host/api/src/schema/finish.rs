@@ -1,4 +1,4 @@
-//! From a derived schema to one that a CustomResourceDefinition can carry.
+//! Converts a derived schema to one that a CustomResourceDefinition accepts.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -21,7 +21,8 @@ pub fn finished(definition: CustomResourceDefinition) -> Result<CustomResourceDe
 
 /// The schema of a whole object whose `spec` is a `Spec`, with the fields that every object has.
 ///
-/// It is made without the detour by a definition, which takes a program's start many times longer; a test keeps both equal.
+/// It is built without a CustomResourceDefinition, whose conversion would make the start of a program many times
+/// slower. A test checks that both give the same schema.
 pub fn object_schema<Spec: JsonSchema>() -> Value {
     let mut spec = generator().into_root_schema_for::<Spec>().to_value();
     normalize(&mut spec);
@@ -38,7 +39,7 @@ pub fn object_schema<Spec: JsonSchema>() -> Value {
                 "annotations": {"type": "object", "additionalProperties": {"type": "string"}},
             }},
             "spec": spec,
-            // The operator's own: nobody else's words are judged there.
+            // The status is written by the operator alone, so it is not checked.
             "status": {"x-kubernetes-preserve-unknown-fields": true},
         },
     })
@@ -55,10 +56,10 @@ fn generator() -> SchemaGenerator {
 /// Removes what schemars adds and a CustomResourceDefinition does not need.
 fn normalize(schema: &mut Value) {
     let Value::Object(fields) = schema else { return };
-    // A default would be written into what the user has stored; ours are in the descriptions.
+    // The API server would write a default into the stored object; the defaults are in the descriptions instead.
     fields.remove("default");
     fields.remove("title");
-    // The API server has this from the list of properties, and does not take it beside them.
+    // A CustomResourceDefinition closes an object by its list of properties, and does not accept both.
     if fields.get("additionalProperties") == Some(&json!(false)) {
         fields.remove("additionalProperties");
     }
@@ -77,7 +78,7 @@ fn normalize(schema: &mut Value) {
     }
 }
 
-/// Doc comments wrap at the margin; a description does not.
+/// Joins the lines of a doc comment to one line.
 fn one_line(description: &mut Value) {
     if let Value::String(text) = description {
         let paragraphs: Vec<_> = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect();
@@ -116,9 +117,10 @@ pub fn fields_with_format(schema: &Value, format: &str) -> Vec<String> {
     fields
 }
 
-/// The schema of a Kubernetes type inside ours, with where to read about each of its fields in place of its own words.
+/// The schema of a Kubernetes type inside a resource type of this crate. Each description only refers to
+/// `kubectl explain`.
 ///
-/// `place` is what `kubectl explain` takes, as in `pod.spec.containers`.
+/// `place` is the argument of `kubectl explain`, as in `pod.spec.containers`.
 pub fn embedded<T: JsonSchema>(place: &str, description: &str) -> Schema {
     let mut schema = generator().into_root_schema_for::<T>().to_value();
     point_to(&mut schema, place);
@@ -163,14 +165,14 @@ fn point_to(schema: &mut Value, place: &str) {
     }
 }
 
-/// That what manifests are checked by is what the API server gets.
+/// Asserts that manifests are checked by the same schema that the API server gets.
 #[cfg(test)]
 pub fn assert_same<Spec: JsonSchema>(checked: &Value, definition: CustomResourceDefinition) {
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 
     let definition = serde_json::to_value(definition).unwrap();
     let given = definition.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap();
-    // By the API's own type, which has its own idea of numbers.
+    // Converted through the API's own type, which stores numbers in another form.
     let checked: JSONSchemaProps = serde_json::from_value(checked["properties"]["spec"].clone()).unwrap();
     assert_eq!(difference(&serde_json::to_value(checked).unwrap(), given, Spec::schema_name().to_string()), None);
 }

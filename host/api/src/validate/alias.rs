@@ -1,4 +1,4 @@
-//! Fields with two names, and fields without effect.
+//! Checks fields with two names and fields without effect.
 
 use serde_json::Value;
 

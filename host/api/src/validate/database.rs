@@ -1,15 +1,15 @@
-//! Roles and databases of a manifest: what refuses the manifest. What is only left out is reported where roles are gathered.
+//! Roles and databases of a manifest: the errors. A role or database that is only left out is reported where roles are
+//! gathered, in `host/decide/src/role`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use pgloom_common::role::{Attributes, MAX_IDENTIFIER, is_identifier, is_username};
 use serde_json::Value;
 
-use super::{Rules, members};
+use super::members;
 use crate::field::member;
 use crate::finding::Finding;
 use crate::postgresql::{PreparedDatabase, role_names, with_defaults};
-use crate::suggest::nearest_or;
 
 /// The manifest's roles with their attributes, reserved names included.
 pub fn users(spec: &Value, findings: &mut Vec<Finding>) -> BTreeMap<String, Attributes> {
@@ -39,30 +39,11 @@ pub fn users(spec: &Value, findings: &mut Vec<Finding>) -> BTreeMap<String, Attr
     users
 }
 
-/// Checks names and owners of `spec.databases`.
-pub fn check_databases(
-    spec: &Value,
-    users: &BTreeMap<String, Attributes>,
-    prepared: &BTreeMap<String, PreparedDatabase>,
-    rules: &Rules,
-    findings: &mut Vec<Finding>,
-) {
-    let prepared_roles = usable_roles(prepared);
-    let mut known: BTreeSet<&str> = users.keys().chain(&prepared_roles).map(String::as_str).collect();
-    known.extend(rules.protected_roles.iter().chain(rules.other_roles.iter().flatten()).map(String::as_str));
-    known.extend([rules.super_username.as_str(), rules.replication_username.as_str()]);
-    for (name, owner) in members(&spec["databases"]) {
-        let path = member("spec.databases", name);
-        let Some(owner) = owner.as_str().filter(|_| is_identifier(name)) else { continue };
+/// Checks the names of `spec.databases`. Their owners are checked where the roles of all sources are known.
+pub fn check_databases(spec: &Value, findings: &mut Vec<Finding>) {
+    for (name, _) in members(&spec["databases"]).filter(|(name, _)| is_identifier(name)) {
         if name.len() > MAX_IDENTIFIER {
-            findings.push(truncated(path, name));
-            continue;
-        }
-        // Roles of a teams API or of Secrets are not known here: gathering them checks the owner, too.
-        if !known.contains(owner) && rules.other_roles.is_some() {
-            let message = format!("the owner {owner:?} of database {name:?} is not defined");
-            let remedy = nearest_or(owner, known.iter().copied(), &format!("add {owner} to spec.users"));
-            findings.push(Finding::error(message).at(path).remedy(remedy));
+            findings.push(truncated(member("spec.databases", name), name));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The rules for a cluster's name, in upstream's order and words.
+//! The rules for a cluster's name, with the order and the messages of the Zalando operator.
 
 use pgloom_common::name::{MAX_CLUSTER_NAME, internal_name, is_dns1035};
 
@@ -70,10 +70,10 @@ fn rename(name: &str, team: &str) -> String {
     }
 }
 
-/// The other way out of the rule for teams.
+/// The alternative remedy for the rule about teams.
 const SWITCH: &str = "or set enable_team_id_clustername_prefix of the operator configuration to false";
 
-/// Whether there is a name that begins with this team.
+/// Whether a valid cluster name can begin with this team.
 fn can_begin(team: &str) -> bool {
     is_dns1035(&format!("{}-x", team.to_lowercase()))
 }

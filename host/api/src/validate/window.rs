@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// A span of time in which the operator may disturb a cluster, every day or on one day of the week, UTC.
+/// A span of time in which rolling updates may continue, every day or on one day of the week, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaintenanceWindow {
-    /// The day; nothing means every day.
+    /// The day; `None` means every day.
     pub weekday: Option<Weekday>,
     /// The first minute of the day.
     pub from: u16,
@@ -26,7 +26,7 @@ pub enum Weekday {
     Saturday,
 }
 
-/// Why a text is no window, in upstream's words.
+/// The reason why a text is not a window, with the messages of the Zalando operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Not `[Day:]HH:MM-HH:MM`.
@@ -60,7 +60,7 @@ impl MaintenanceWindow {
         if from > to { Err(Error::Order) } else { Ok(Self { weekday, from, to }) }
     }
 
-    /// Whether a minute of a day lies in it, the last one included.
+    /// Whether the window contains a minute of a day; the last minute is included.
     #[must_use]
     pub fn contains(&self, weekday: Weekday, minute: u16) -> bool {
         self.weekday.is_none_or(|day| day == weekday) && (self.from..=self.to).contains(&minute)
@@ -107,7 +107,7 @@ impl Weekday {
         Self::ALL.into_iter().find(|day| day.as_str() == text).ok_or(Error::Weekday)
     }
 
-    /// Its three letters.
+    /// The name of three letters, as in `Mon`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! Which pod leads, read from the Endpoints of the leader's Service.
 //!
-//! The Endpoints are where clients in the cluster are sent, and Patroni or Kubernetes keeps them current. The pods' role label is
-//! not reliable in a failover: a leader that hangs keeps the label of the leader until it answers again.
+//! The Endpoints are where clients in the cluster are sent, and Patroni or Kubernetes keeps them current. The pods'
+//! role label is not reliable in a failover: a leader that hangs keeps the label of the leader until it answers again.
 
 use k8s_openapi::api::core::v1::Endpoints;
 

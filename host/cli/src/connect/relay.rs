@@ -8,22 +8,23 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Du
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::info;
 
-/// How long the relay waits for what.
+/// The timeouts of the relay.
 pub struct Timing {
-    /// Between two paths.
+    /// The time between two paths.
     pub retry: Duration,
-    /// For a leader: longer than Patroni's default `ttl` of 30 s and a promotion.
+    /// The time to wait for a leader: longer than Patroni's default `ttl` of 30 s and a promotion.
     pub leader: Duration,
-    /// For the API server to open a path, and for a database to answer a client's first message. One that hangs accepts
-    /// connections and does not answer.
+    /// The time for the API server to open a path, and for a database to answer a client's first message. A database
+    /// that hangs accepts connections and does not answer.
     pub answer: Duration,
 }
 
-/// The timing outside tests.
+/// The timeouts of `pgloom connect`.
 pub const TIMING: Timing =
     Timing { retry: Duration::from_secs(1), leader: Duration::from_secs(90), answer: Duration::from_secs(10) };
 
-/// The most that is kept of a client: the longest start-up message that PostgreSQL accepts (`MAX_STARTUP_PACKET_LENGTH`).
+/// The bytes of a client's first message that are kept: the longest start-up message that PostgreSQL accepts
+/// (`MAX_STARTUP_PACKET_LENGTH`).
 const FIRST_MESSAGE: usize = 10_000;
 /// The code of a CancelRequest, the only message that PostgreSQL does not answer:
 /// <https://www.postgresql.org/docs/current/protocol-message-formats.html>.
@@ -33,7 +34,7 @@ const CANCEL_REQUEST: u32 = 80_877_102;
 pub struct Path {
     /// The stream.
     pub stream: DuplexStream,
-    /// Why the port cannot be used; `None` when the stream just ended.
+    /// The reason why the port cannot be used; `None` if the stream ended without an error.
     pub error: Pin<Box<dyn Future<Output = Option<String>> + Send>>,
 }
 
@@ -41,7 +42,7 @@ pub struct Path {
 /// again on each path: it is the start of a session, which has no effect before the answer.
 ///
 /// # Errors
-/// If no database has answered in time, with the reason of the last path.
+/// If no database answers in time, with the reason of the last path.
 pub async fn relay<C, O>(mut client: C, open: impl Fn() -> O, timing: &Timing) -> Result<()>
 where
     C: AsyncRead + AsyncWrite + Unpin,
@@ -55,7 +56,7 @@ where
             Ok(Ok(mut path)) => match first_answer(&mut client, &mut path, &mut first_message, timing.answer).await? {
                 First::Answer(answer) => {
                     client.write_all(&answer).await?;
-                    // From here on the session is between the client and the database, its end included.
+                    // From here on the relay only copies bytes; client and database end the session.
                     let _ = copy_bidirectional(&mut client, &mut path.stream).await;
                     return Ok(());
                 }
@@ -76,11 +77,11 @@ where
     }
 }
 
-/// What came first on a path.
+/// The first event on a path.
 enum First {
-    /// Bytes of the database.
+    /// The database sent these bytes.
     Answer(Vec<u8>),
-    /// One of both sides closed the connection in order.
+    /// The client or the database closed the connection.
     End,
     /// The path cannot be used.
     Failure(anyhow::Error),
@@ -110,7 +111,7 @@ where
                 }
                 first_message.extend_from_slice(message);
                 deadline = Instant::now() + patience;
-                // An error shows when the answer is read.
+                // An error of this write is reported by the read of the answer.
                 let _ = path.stream.write_all(message).await;
             }
             read = path.stream.read(&mut answer) => {
@@ -128,7 +129,7 @@ where
     }
 }
 
-/// What it means that a path ended without an answer.
+/// The meaning of a path that ended without an answer.
 async fn ended(path: &mut Path, first_message: &[u8]) -> First {
     match path.error.as_mut().await {
         Some(error) => First::Failure(anyhow!(error)),

@@ -1,8 +1,8 @@
-//! A password that never shows.
+//! A password whose text is in no log and no message.
 
 use std::fmt;
 
-/// A password. `Debug` and `Display` print `(secret)`, so that it cannot end up in a log or a message by accident.
+/// A password. `Debug` and `Display` print `(secret)`, so that it cannot be logged by accident.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Password(String);
 

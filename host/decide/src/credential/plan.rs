@@ -9,22 +9,19 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::{Map, Value, json};
 
-use super::{Content, PASSWORD, Password, USER_LIST, USERNAME, Wanted};
+use super::{Content, PASSWORD, Password, USER_LIST, USERNAME, WantedSecret};
+use crate::field_manager::{MANAGER, PREDECESSOR};
 use crate::kind::Kind;
-use crate::transform::{MANAGER, PREDECESSOR};
 use pgloom_api::Finding;
 
-/// The API group of the manifests, with the separator of its version.
-const GROUP: &str = "acid.zalan.do/";
-
-/// The data of an existing Secret. Has no `Debug`: there are passwords in it.
+/// The data of an existing Secret. It has no `Debug`, because it contains passwords.
 #[derive(Clone, Default, PartialEq)]
 pub struct Data(pub BTreeMap<String, Vec<u8>>);
 
 impl From<&Secret> for Data {
     fn from(secret: &Secret) -> Self {
         let entries = secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone()));
-        // Only files have it: the API server turns it into data, and lets it win.
+        // Only files have `stringData`: the API server merges it into `data` and prefers it.
         let plain = secret.string_data.iter().flatten().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
         Self(entries.chain(plain).collect())
     }
@@ -43,19 +40,19 @@ impl Data {
     }
 }
 
-/// What to do with a Secret.
+/// The kind of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Create it: [`Write::body`] is the whole object. If it exists by now, observe again and plan again.
+    /// Create the Secret: [`Write::body`] is the whole object. If it already exists, observe and plan again.
     Create,
     /// Merge-patch it: [`Write::body`] holds the data or the metadata that changes.
     Patch,
 }
 
-/// A Secret to be written. Prints without its body, which holds passwords.
+/// A write of a Secret. Its `Debug` output omits the body, which contains passwords.
 #[derive(Clone, PartialEq)]
 pub struct Write {
-    /// What to do.
+    /// The kind of the write.
     pub act: Act,
     /// Its namespace.
     pub namespace: String,
@@ -65,7 +62,7 @@ pub struct Write {
 }
 
 impl Write {
-    /// What to send. Holds passwords: for the API server only.
+    /// The body of the request. It contains passwords: for the API server only.
     #[must_use]
     pub fn body(&self) -> &Value {
         &self.body
@@ -78,12 +75,12 @@ impl fmt::Debug for Write {
     }
 }
 
-/// What has to be done about a cluster's credentials, and what they are.
+/// The writes that a cluster's credentials need, and the passwords.
 #[derive(Clone, Debug, Default)]
-pub struct Plan {
-    /// The Secrets to write, in order. Nothing for a Secret that is as it should be.
+pub struct SecretChanges {
+    /// The writes, in order. There is none for a Secret that is as desired.
     pub writes: Vec<Write>,
-    /// The password of each role whose Secret is its own, as it will be when the writes are done.
+    /// By role name, the password of each role that has a Secret, as it will be after the writes.
     pub passwords: BTreeMap<String, Password>,
     /// The findings.
     pub findings: Vec<Finding>,
@@ -95,11 +92,11 @@ pub struct Plan {
 /// # Errors
 /// That of `generate`.
 pub fn plan<E>(
-    wanted: &[Wanted],
+    wanted: &[WantedSecret],
     existing: impl Fn(&str, &str) -> Option<Data>,
     mut generate: impl FnMut(&str) -> Result<Password, E>,
-) -> Result<Plan, E> {
-    let mut plan = Plan::default();
+) -> Result<SecretChanges, E> {
+    let mut plan = SecretChanges::default();
     for secret in wanted {
         let data = existing(&secret.namespace, &secret.name);
         match &secret.content {
@@ -112,10 +109,10 @@ pub fn plan<E>(
     Ok(plan)
 }
 
-impl Plan {
+impl SecretChanges {
     fn credential<E>(
         &mut self,
-        secret: &Wanted,
+        secret: &WantedSecret,
         username: &str,
         given: Option<&Password>,
         data: Option<Data>,
@@ -132,7 +129,7 @@ impl Plan {
         let kept = data.as_ref().and_then(|data| data.text(PASSWORD));
         let kept = kept.filter(|password| !password.is_empty()).map(Password::new);
         if given.is_none() && kept.is_none() && data.as_ref().is_some_and(Data::has_password) {
-            // The database may have another one: it is not replaced by one that the database does not know.
+            // The database may have another password. A generated one would not be that of the database.
             self.unusable(secret, username);
             return Ok(());
         }
@@ -150,7 +147,7 @@ impl Plan {
     }
 
     /// A user list follows the credential, so it is replaced when that changes.
-    fn user_list(&mut self, secret: &Wanted, username: &str, data: Option<Data>) {
+    fn user_list(&mut self, secret: &WantedSecret, username: &str, data: Option<Data>) {
         let Some(password) = self.passwords.get(username) else {
             let message = format!("Secret {} cannot be made: \"{username}\" has no credential", secret.name);
             self.findings.push(Finding::warning(message));
@@ -164,7 +161,7 @@ impl Plan {
         }
     }
 
-    fn foreign(&mut self, secret: &Wanted, username: &str) {
+    fn foreign(&mut self, secret: &WantedSecret, username: &str) {
         let message = format!(
             "Secret {}/{} belongs to another user than \"{username}\" and is left as it is",
             secret.namespace, secret.name
@@ -175,7 +172,7 @@ impl Plan {
         );
     }
 
-    fn unusable(&mut self, secret: &Wanted, username: &str) {
+    fn unusable(&mut self, secret: &WantedSecret, username: &str) {
         let message = format!(
             "Secret {}/{} has an empty password, or one that is not UTF-8, for \"{username}\" and is left as it is",
             secret.namespace, secret.name
@@ -187,7 +184,7 @@ impl Plan {
         );
     }
 
-    fn write(&mut self, secret: &Wanted, act: Act, data: &[(&str, &str)]) {
+    fn write(&mut self, secret: &WantedSecret, act: Act, data: &[(&str, &str)]) {
         let data: Value =
             data.iter().map(|(key, value)| ((*key).to_string(), Value::from(STANDARD.encode(value)))).collect();
         let body = match act {
@@ -202,12 +199,13 @@ impl Plan {
     }
 }
 
-/// The patch that gives an existing Secret the labels, annotations and the owner that it is to have; `None` if it has them,
-/// or if neither the operator nor the one before it wrote the Secret: then it is of whoever did. Never holds data.
+/// The patch that gives an existing Secret its desired labels, annotations and owner. `None` if it has them, or if
+/// neither this operator nor the Zalando operator wrote the Secret: then it belongs to its writer. The patch contains
+/// no data.
 ///
-/// Labels and annotations are only added, as others may have theirs.
+/// Labels and annotations are only added, because other writers may have their own.
 #[must_use]
-pub fn follow(wanted: &Wanted, existing: &ObjectMeta) -> Option<Write> {
+pub fn follow(wanted: &WantedSecret, existing: &ObjectMeta) -> Option<Write> {
     let managers = existing.managed_fields.iter().flatten().filter_map(|entry| entry.manager.as_deref());
     if !managers.into_iter().any(|manager| manager == MANAGER || manager == PREDECESSOR) {
         return None;
@@ -226,7 +224,7 @@ pub fn follow(wanted: &Wanted, existing: &ObjectMeta) -> Option<Write> {
     }
     if let Some(owners) = owners(wanted.owner.as_ref(), existing.owner_references.as_deref().unwrap_or_default()) {
         metadata.insert("ownerReferences".into(), owners);
-        // The list is replaced as a whole: not one that has changed since it was read.
+        // The list is replaced as a whole, so the patch has to fail if the list has changed since it was read.
         metadata.insert("resourceVersion".into(), json!(existing.resource_version));
     }
     let body = json!({ "metadata": metadata });
@@ -234,10 +232,10 @@ pub fn follow(wanted: &Wanted, existing: &ObjectMeta) -> Option<Write> {
     (!metadata.is_empty()).then_some(Write { act: Act::Patch, namespace, name, body })
 }
 
-/// The owners that a Secret is to have, if they differ from those that it has. Those of others stay; an object has one
-/// controller at most.
+/// The desired owners of a Secret, if they differ from the existing ones. Owners that others set are kept; an object
+/// has at most one controller.
 fn owners(wanted: Option<&Value>, existing: &[OwnerReference]) -> Option<Value> {
-    let is_cluster = |owner: &&OwnerReference| Kind::cluster().is(&owner.kind) && owner.api_version.starts_with(GROUP);
+    let is_cluster = |owner: &&OwnerReference| Kind::new(&owner.api_version, &owner.kind) == Kind::cluster();
     let is_wanted = |owner: &&OwnerReference| wanted.is_some_and(|wanted| wanted["uid"] == owner.uid);
     let others: Vec<_> = existing.iter().filter(|owner| !is_cluster(owner)).collect();
     let ours: Vec<_> = existing.iter().filter(is_cluster).collect();
@@ -253,7 +251,9 @@ fn owners(wanted: Option<&Value>, existing: &[OwnerReference]) -> Option<Value> 
     })
 }
 
-/// A word of PgBouncer's user list: in double quotes, each of them within doubled.
+/// A field of PgBouncer's
+/// [`userlist.txt`](https://www.pgbouncer.org/config.html#authentication-file-format): in double quotes, a double quote
+/// inside doubled.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }

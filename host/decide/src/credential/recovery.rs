@@ -1,29 +1,30 @@
 //! The password of a system user whose Secret is missing.
 //!
-//! The database has the superuser's password from its initialisation, and running members replicate with the one they were
-//! started with. A new password locks the user out, so it is only generated where no database can have another one.
+//! The database has the superuser's password from its initialisation, and running members replicate with the one they
+//! were started with. A new password locks the user out, so it is only generated where no database can have another
+//! one.
 
 use super::Password;
 
-/// What a member answered when it was asked for the password that it was started with.
+/// A member's answer to the question for the password that it was started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The password.
     Password(Password),
     /// It was started without one.
     None,
-    /// It did not answer; why, in words.
+    /// The member did not answer; the reason.
     Failed(String),
 }
 
-/// Where the password comes from.
+/// The source of the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recovery {
-    /// It is known.
+    /// The password is known.
     Known(Password),
-    /// There is none yet, so one may be generated.
+    /// No database has a password yet, so one may be generated.
     Generate,
-    /// There may be one, and it is not known; why, in words.
+    /// A database may have a password that is not known; the reason.
     Unknown(String),
 }
 

@@ -1,4 +1,4 @@
-//! Promises about which Secrets there are and what is written to them.
+//! Tests: which Secrets a cluster needs, and what is written to them.
 
 use super::*;
 use crate::role::{CredentialRequest, InfrastructureRole, Sources, gather};
@@ -47,7 +47,7 @@ fn list() -> UserListRequest {
     }
 }
 
-fn all() -> Vec<Wanted> {
+fn all() -> Vec<WantedSecret> {
     wanted(&gather(&cluster()), &[list()], &naming()).0
 }
 
@@ -64,7 +64,7 @@ fn secrets(given: &[(&str, &[(&str, &str)])]) -> Secrets {
 }
 
 /// Plans with passwords `generated1`, `generated2`, ….
-fn planned(wanted: &[Wanted], existing: &Secrets) -> Plan {
+fn planned(wanted: &[WantedSecret], existing: &Secrets) -> SecretChanges {
     let mut count = 0;
     plan(
         wanted,
@@ -78,7 +78,7 @@ fn planned(wanted: &[Wanted], existing: &Secrets) -> Plan {
 }
 
 /// What the Secrets hold after a plan.
-fn after(plan: &Plan, mut existing: Secrets) -> Secrets {
+fn after(plan: &SecretChanges, mut existing: Secrets) -> Secrets {
     for write in &plan.writes {
         let data = existing.entry(write.name.clone()).or_default();
         for (key, value) in write.body()["data"].as_object().unwrap() {

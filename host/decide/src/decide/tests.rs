@@ -4,7 +4,7 @@ use pgloom_engine::{Contribution, Description, ObjectKind, Plugin, WriteClaim};
 
 use super::*;
 
-/// A pipeline without a step: what is left is the host's own.
+/// A pipeline without a step: only the host contributes.
 fn pipeline() -> Pipeline {
     Pipeline::of(Vec::new()).unwrap()
 }
@@ -73,11 +73,11 @@ fn a_manifest_that_cannot_be_used_is_refused_with_its_field_and_the_remedy() {
 #[test]
 fn a_user_cannot_read_a_credential_of_the_operator_by_writing_its_placeholder() {
     let mut manifest = manifest();
-    manifest["spec"]["sidecars"] =
-        json!([{"name": "s", "image": "i", "env": [{"name": "E", "value": "pgloom-sealed:config:scalyr_api_key"}]}]);
+    let variable = json!({"name": "E", "value": "pgloom-placeholder:config:scalyr_api_key"});
+    manifest["spec"]["sidecars"] = json!([{"name": "s", "image": "i", "env": [variable]}]);
     assert_eq!(
         refusal(&manifest),
-        "spec.sidecars[0].env[0].value: pgloom-sealed: is reserved for the operator's placeholders of credentials; \
+        "spec.sidecars[0].env[0].value: pgloom-placeholder: is reserved for the operator's placeholders of credentials; \
          write another value"
     );
 }
@@ -91,7 +91,7 @@ fn a_credential_of_the_manifest_is_in_no_document_and_opens_when_applied() {
     });
     let plan = plan(&manifest, &Config::defaults()).unwrap();
     assert!(!format!("{plan:?}").contains("hunter2"));
-    let mut object = json!({"value": "pgloom-sealed:manifest:/spec/clone/s3_secret_access_key"});
+    let mut object = json!({"value": "pgloom-placeholder:manifest:/spec/clone/s3_secret_access_key"});
     placeholder::fill(&mut object, &plan.credentials).unwrap();
     assert_eq!(object["value"], "hunter2");
 }
@@ -100,14 +100,14 @@ fn a_credential_of_the_manifest_is_in_no_document_and_opens_when_applied() {
 fn a_user_cannot_read_a_credential_of_the_operator_by_writing_its_placeholder_where_a_step_looks() {
     let map = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "environment", "namespace": "shop"},
-        "data": {"KEY": "pgloom-sealed:config:scalyr_api_key"},
+        "data": {"KEY": "pgloom-placeholder:config:scalyr_api_key"},
     });
     let observed = Observed::of(vec![map]);
     let error = decide(&manifest(), &Config::defaults(), &observed, &pipeline()).unwrap_err();
     assert_eq!(error.category(), "InvalidManifest");
     assert_eq!(
         error.to_string(),
-        "ConfigMap environment data.KEY: pgloom-sealed: is reserved for the operator's placeholders of credentials; write the value itself there"
+        "ConfigMap environment data.KEY: pgloom-placeholder: is reserved for the operator's placeholders of credentials; write the value itself there"
     );
 }
 
@@ -142,12 +142,12 @@ fn writes(text: &'static str) -> Pipeline {
 }
 
 #[test]
-fn a_step_that_writes_a_seal_that_cannot_be_opened_holds_the_cluster() {
+fn a_step_that_writes_a_placeholder_that_cannot_be_filled_in_holds_the_cluster() {
     let config = config(json!({"scalyr_api_key": "hunter2"}));
     let of = |text| decide(&manifest(), &config, &Observed::default(), &writes(text));
-    let filled = of("pgloom-sealed:config:scalyr_api_key").unwrap().filled().unwrap();
+    let filled = of("pgloom-placeholder:config:scalyr_api_key").unwrap().filled().unwrap();
     assert_eq!(filled[0]["data"]["K"], "hunter2");
-    let error = of("key=pgloom-sealed:config:scalyr_api_key").unwrap_err();
+    let error = of("key=pgloom-placeholder:config:scalyr_api_key").unwrap_err();
     assert_eq!(error.category(), "InvalidPlaceholder");
     assert!(
         error.to_string().starts_with("ConfigMap m cannot be applied: data.K holds a placeholder inside"),

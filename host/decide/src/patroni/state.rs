@@ -5,6 +5,9 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+/// The annotation of a cluster's Endpoints in which Patroni names the member that holds the leader's lock.
+pub const LOCK_HOLDER: &str = "leader";
+
 /// The state of one member (`GET /patroni`).
 ///
 /// See [monitoring endpoint](https://patroni.readthedocs.io/en/latest/rest_api.html#monitoring-endpoint).

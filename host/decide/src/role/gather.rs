@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pgloom_api::Finding;
 use pgloom_api::postgresql::owner_of;
+use pgloom_api::suggest::nearest_or;
 use pgloom_common::role::{MAX_IDENTIFIER, is_identifier};
 
 use super::{
@@ -143,12 +144,9 @@ impl Gathering<'_> {
             let path = format!("spec.databases.{name}");
             let finding = if !is_identifier(name) {
                 Finding::warning(format!("database \"{name}\" is left out: its name cannot be used"))
-                    .remedy("start with a letter or an underscore and go on with letters, digits and underscores")
+                    .remedy("start with a letter or an underscore and continue with letters, digits and underscores")
             } else if !self.roles.contains_key(owner) {
-                Finding::warning(format!(
-                    "database \"{name}\" is left out: its owner \"{owner}\" is not a role of this cluster"
-                ))
-                .remedy(format!("add \"{owner}\" to spec.users, or name another owner"))
+                self.unknown_owner(name, owner)
             } else if databases.get(name).is_some_and(|own| own != owner) {
                 Finding::warning(format!(
                     "database \"{name}\" is also a prepared database and stays with its owner \"{}\"",
@@ -162,6 +160,22 @@ impl Gathering<'_> {
             self.findings.push(finding.at(path));
         }
         databases
+    }
+
+    /// An error where all roles are known. Otherwise the database is left out, so that a role that cannot be read now
+    /// does not stop the cluster.
+    fn unknown_owner(&self, database: &str, owner: &str) -> Finding {
+        if self.sources.has_external_roles || self.sources.settings.protected.contains(owner) {
+            let message =
+                format!("database \"{database}\" is left out: its owner \"{owner}\" is not a role of this cluster");
+            return Finding::warning(message).remedy(format!("add \"{owner}\" to spec.users, or name another owner"));
+        }
+        let known = self.roles.keys().map(String::as_str);
+        Finding::error(format!("the owner {owner:?} of database {database:?} is not defined")).remedy(nearest_or(
+            owner,
+            known,
+            &format!("add {owner} to spec.users"),
+        ))
     }
 
     /// Whether no source may define the name; adds a finding if so.
@@ -181,7 +195,7 @@ impl Gathering<'_> {
         true
     }
 
-    /// Puts a role in its place; of two with one name the later origin stays.
+    /// Adds a role; of two with the same name the one of the later origin is used.
     fn put(&mut self, role: Role, path: Option<String>) {
         let Some(known) = self.roles.get(&role.name) else {
             self.roles.insert(role.name.clone(), role);

@@ -1,4 +1,6 @@
-//! Prepared databases: a database with owner, reader and writer roles, for itself and for each of its schemas.
+//! Prepared databases: a database with owner, reader and writer roles, for itself and for each of its schemas. See
+//! [prepared
+//! databases](https://postgres-operator.readthedocs.io/en/latest/user/#prepared-databases-with-roles-and-default-privileges).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,30 +12,30 @@ use super::{Attribute, Attributes, Origin, PasswordSource, Role, SecretPlace, Se
 
 /// The role that becomes a member of a prepared database's owner. The image creates it.
 const ADMIN: &str = "admin";
-/// Where an extension goes that names no schema.
+/// The schema of an extension that names none.
 const DEFAULT_EXTENSION_SCHEMA: &str = "public";
 
-/// A prepared database, ready to be made.
+/// A prepared database with its defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prepared {
-    /// Its name.
+    /// The name of the database.
     pub database: String,
-    /// Schemas of extensions, by extension.
+    /// By extension, the schema that it is created in.
     pub extensions: BTreeMap<String, String>,
-    /// Its schemas, by name.
+    /// The schemas, in the order of their names.
     pub schemas: Vec<Schema>,
 }
 
-/// A schema of a prepared database, ready to be made.
+/// A schema of a prepared database.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schema {
-    /// Its name.
+    /// The name of the schema.
     pub name: String,
-    /// Whether it has an owner, a reader and a writer of its own.
+    /// Whether it has its own owner, reader and writer role.
     pub own_roles: bool,
 }
 
-/// The prepared databases and their roles. A name that cannot be used is left out with a warning.
+/// The prepared databases and their roles. An entry with an invalid name is left out with a warning.
 pub(super) fn expand(
     namespace: &str,
     settings: &Settings,
@@ -64,7 +66,7 @@ pub(super) fn expand(
 
 fn unusable(what: &str, name: &str) -> Finding {
     Finding::warning(format!("{what} \"{name}\" is left out: its name cannot be used"))
-        .remedy("start with a letter or an underscore and go on with letters, digits and underscores")
+        .remedy("start with a letter or an underscore and continue with letters, digits and underscores")
 }
 
 fn schemas(database: &PreparedDatabase, path: &str, findings: &mut Vec<Finding>) -> BTreeMap<String, PreparedSchema> {
@@ -106,17 +108,17 @@ fn secret_namespace(
     }
 }
 
-/// What the three roles of a database or schema have in common.
+/// The parameters of the three roles of a database or schema.
 struct Trio<'a> {
     /// `foo`, or `foo_bar` for a schema.
     prefix: &'a str,
-    /// Which role becomes a member of the owner, and of the owner's login role.
+    /// The role that becomes a member of the owner, and of the owner's login role.
     admin: &'a str,
-    /// Which schemas an unqualified name is looked up in.
+    /// The `search_path` of the roles.
     search_path: &'a str,
     /// Whether each of them has a login role.
     users: bool,
-    /// Where the login roles' Secrets go.
+    /// The namespace of the login roles' Secrets.
     namespace: &'a str,
 }
 

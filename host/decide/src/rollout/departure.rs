@@ -1,12 +1,12 @@
 //! How the leader leaves a node that is drained.
 //!
-//! The budget of the leader blocks its eviction, so that a drain would wait for ever. Replicas are evicted by the drain
-//! itself. So the leadership moves to a replica on a node that stays. If there is none, a replica is moved to such a
-//! node first: its pod is deleted, and scheduled anew. That needs a volume that can follow: a disk of the drained node
-//! cannot, and the member would be gone for as long as the node is.
+//! The leader's disruption budget blocks its eviction, so that a drain would never end. Replicas are evicted by the
+//! drain itself. So the leadership moves to a replica on a node that is not drained. If there is none, a replica is moved
+//! to such a node first: its pod is deleted, and scheduled again. That needs a volume that can move: a local disk cannot,
+//! and the member would be missing until the node is back.
 //!
-//! Nothing here takes down a second member. One that is down already is no reason to wait: during a drain it may come
-//! back only after the node.
+//! At most one member is taken down. One that is down already does not delay the switchover: during a drain it may be
+//! missing until the node is back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,7 +75,7 @@ fn next(
         return Err(PAUSED.to_owned());
     }
     if members.len() == 1 && wanted == 1 {
-        // Nobody can lead meanwhile, wherever the pod goes.
+        // There is no other member to lead until the pod runs again.
         return places.stranded(leader).map_or_else(|| Ok(Next::Replace(leader.pod.clone())), Err);
     }
     let report = report.ok_or_else(|| format!("Patroni of pod {} does not answer", leader.pod))?;

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A list of at most this many entries is searched; for a longer one an index is built.
-const SEARCHED: usize = 8;
+const MAX_SEARCHED: usize = 8;
 
 impl Node {
     /// Merges the other tree into this one. A leaf with an equal value keeps the step that set it first.
@@ -69,7 +69,7 @@ impl List {
 
 /// For each entry of `of`, the index of the entry with the same key in `among`.
 pub(super) fn positions(among: &[(Key, Node)], of: &[(Key, Node)]) -> Vec<Option<usize>> {
-    if among.len() <= SEARCHED {
+    if among.len() <= MAX_SEARCHED {
         return of.iter().map(|(key, _)| among.iter().position(|(other, _)| other == key)).collect();
     }
     let index: HashMap<&Key, usize> = among.iter().enumerate().map(|(index, (key, _))| (key, index)).collect();

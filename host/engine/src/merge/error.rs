@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How many characters of a value an error shows.
-const SHOWN: usize = 80;
+const MAX_SHOWN: usize = 80;
 
 /// Why a contribution is refused. Nothing of it is merged.
 #[derive(Debug, thiserror::Error)]
@@ -170,27 +170,27 @@ impl Error {
     }
 }
 
-/// A value as an error shows it: at most [`SHOWN`] characters, and never a credential.
+/// A value as an error shows it: at most [`MAX_SHOWN`] characters, and never a credential.
 pub(super) fn show(node: &Node, confidential: bool) -> String {
     if confidential {
         return "(confidential)".to_owned();
     }
     let value = node.clone().into_value();
-    if is_sealed(&value) {
-        return "(sealed)".to_owned();
+    if has_placeholder(&value) {
+        return "(placeholder)".to_owned();
     }
     let text = value.to_string();
-    match text.char_indices().nth(SHOWN) {
+    match text.char_indices().nth(MAX_SHOWN) {
         Some((cut, _)) => format!("{}…", text.get(..cut).unwrap_or_default()),
         None => text,
     }
 }
 
-fn is_sealed(value: &Value) -> bool {
+fn has_placeholder(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains(placeholder::PREFIX),
-        Value::Array(items) => items.iter().any(is_sealed),
-        Value::Object(fields) => fields.values().any(is_sealed),
+        Value::Array(items) => items.iter().any(has_placeholder),
+        Value::Object(fields) => fields.values().any(has_placeholder),
         _ => false,
     }
 }

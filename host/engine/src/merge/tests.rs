@@ -376,8 +376,8 @@ fn a_conflict_shows_no_credential_and_shortens_a_long_value() {
         other => panic!("{other}"),
     };
     assert_eq!(
-        shown(json!("pgloom-sealed:config:scalyr_api_key"), json!("mine")),
-        ("(sealed)".into(), "\"mine\"".into())
+        shown(json!("pgloom-placeholder:config:scalyr_api_key"), json!("mine")),
+        ("(placeholder)".into(), "\"mine\"".into())
     );
     let (_, long) = shown(json!("x"), json!("ä".repeat(500)));
     assert_eq!(long.chars().count(), 81);

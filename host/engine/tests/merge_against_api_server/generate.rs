@@ -1,9 +1,10 @@
 //! Generated cases: an object that one manager creates, and the fragments of others.
 //!
-//! Values come from small vocabularies, mostly the first word, so that managers set the same fields and often agree. The
-//! cases avoid what the server answers by more than the fragments: null and fields whose default depends on other fields
-//! (the server's earlier state matters), empty maps and atomic lists (the server may drop them), atomic values with defaults
-//! inside and quantities that are not canonical (the server rewrites them and then sees a change).
+//! Each field has a few possible values, of which the first is the most likely, so that managers set the same fields
+//! and often agree. The cases avoid fields for which the server's answer depends on more than the fragments: null and
+//! fields whose default depends on other fields (the object's history decides), empty maps and atomic lists (the server
+//! may drop them), atomic values with defaults inside and quantities that are not canonical (the server rewrites them
+//! and then detects a change).
 
 use std::fmt;
 
@@ -78,7 +79,7 @@ pub fn case() -> impl Strategy<Value = Case> {
 type Values = BoxedStrategy<Value>;
 
 /// One of the values, mostly the first.
-fn word<T: Into<Value>>(words: impl IntoIterator<Item = T>) -> Values {
+fn one_of<T: Into<Value>>(words: impl IntoIterator<Item = T>) -> Values {
     let weighted =
         words.into_iter().enumerate().map(|(index, word)| (if index == 0 { 3 } else { 1 }, Just(word.into())));
     prop::strategy::Union::new_weighted(weighted.collect()).boxed()
@@ -122,9 +123,9 @@ fn list<const N: usize>(entries: [Values; N]) -> Values {
 /// Labels or annotations.
 fn marks() -> Values {
     some([
-        ("team", SOMETIMES, word(["acid", "other"])),
-        ("example.com/a.b", SOMETIMES, word(["1", "2"])),
-        ("note", SOMETIMES, word(["x", "y"])),
-        ("cluster-name", SOMETIMES, word(["minimal"])),
+        ("team", SOMETIMES, one_of(["acid", "other"])),
+        ("example.com/a.b", SOMETIMES, one_of(["1", "2"])),
+        ("note", SOMETIMES, one_of(["x", "y"])),
+        ("cluster-name", SOMETIMES, one_of(["minimal"])),
     ])
 }

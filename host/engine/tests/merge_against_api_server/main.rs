@@ -1,7 +1,7 @@
-//! The merge equals server-side apply: fragments that different managers apply to a real API server give the same object as
-//! the merged fragments that one manager applies, and what conflicts on the server conflicts in the merge.
+//! The merge equals server-side apply: fragments that different managers apply to a real API server give the same
+//! object as the merged fragments that one manager applies, and what conflicts on the server conflicts in the merge.
 //!
-//! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster. Without it nothing is tested, and a line says so.
+//! `PGLOOM_TEST_KUBECONFIG` names the kubeconfig of a cluster. Without it the tests print that they are skipped.
 //! `PGLOOM_MERGE_CASES` sets the number of cases, `PROPTEST_RNG_SEED` repeats a run.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
@@ -19,7 +19,7 @@ mod table;
 
 use cluster::Cluster;
 
-/// They take about half a minute.
+/// The number of cases; they take about half a minute.
 const CASES: u32 = 200;
 
 #[test]
@@ -53,7 +53,7 @@ fn fragments_merge_as_the_api_server_merges_those_of_different_managers() {
         Err(TestError::Fail(reason, case)) => panic!("PROPTEST_RNG_SEED={seed}: {reason}\nsmallest case: {case}"),
         Err(TestError::Abort(reason)) => panic!("PROPTEST_RNG_SEED={seed}: {reason}"),
     }
-    // The generator must reach every outcome often enough.
+    // Every outcome has to occur often enough in the generated cases.
     assert!(tally.merged >= cases && tally.conflicts >= cases / 40 && tally.forced >= cases / 10, "{tally:?}");
     assert!(tally.invalid < tally.merged / 3, "too many fragments that the server refuses: {tally:?}");
 }

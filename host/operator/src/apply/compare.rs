@@ -1,14 +1,15 @@
-//! Whether an apply would change anything: what is desired against what was applied and what exists.
+//! Whether an apply would change anything: compares the desired object with the applied fields and with the live
+//! object.
 //!
-//! The API server's record of what the operator applied (`fieldsV1`) says which lists are matched by keys and which fields
-//! were stated the last time, so no schema is needed. In doubt the answer is "it would": an apply that changes nothing is
-//! cheap, one that is left out is wrong.
+//! The managed fields of the operator (`fieldsV1`) show which lists have merge keys and which fields the last apply
+//! stated, so no schema is needed. In doubt the answer is that the apply would change something: an apply without an
+//! effect is cheap, an apply that is left out is a fault.
 
 use pgloom_common::quantity::Quantity;
 use pgloom_decide::api_defaults::is_filled_in;
 use serde_json::{Map, Value};
 
-/// Whether everything that `desired` states was applied before, exists as stated, and nothing more was applied.
+/// Whether the last apply stated exactly the fields of `desired`, and `live` has their values.
 pub fn unchanged(desired: &Value, applied: &Value, live: &Value) -> bool {
     let (Some(desired), Some(applied)) = (desired.as_object(), applied.as_object()) else { return false };
     let stated = desired.iter().filter(|(key, _)| !matches!(key.as_str(), "apiVersion" | "kind"));
@@ -23,30 +24,30 @@ pub fn unchanged(desired: &Value, applied: &Value, live: &Value) -> bool {
     object(&without_identity, applied, live, false)
 }
 
-fn node(desired: &Value, applied: &Map<String, Value>, live: &Value, amount: bool) -> bool {
+fn node(desired: &Value, applied: &Map<String, Value>, live: &Value, quantity: bool) -> bool {
     let known = applied.keys().any(|key| key != ".");
     match desired {
-        Value::Object(desired) if known => object(desired, applied, live, amount),
+        Value::Object(desired) if known => object(desired, applied, live, quantity),
         Value::Array(desired) if applied.keys().any(|key| key.starts_with("k:")) => keyed_list(desired, applied, live),
         Value::Array(desired) if applied.keys().any(|key| key.starts_with("v:")) => set(desired, applied, live),
-        _ => covers(desired, live, amount),
+        _ => covers(desired, live, quantity),
     }
 }
 
-fn object(desired: &Map<String, Value>, applied: &Map<String, Value>, live: &Value, amount: bool) -> bool {
+fn object(desired: &Map<String, Value>, applied: &Map<String, Value>, live: &Value, quantity: bool) -> bool {
     let stated = desired.iter().filter(|(_, value)| !value.is_null());
     let forgotten = applied.keys().filter_map(|key| key.strip_prefix("f:")).any(|key| is_absent(desired.get(key)));
     !forgotten
         && stated.clone().all(|(key, value)| {
             let Some(below) = applied.get(&format!("f:{key}")).and_then(Value::as_object) else {
-                // An empty map inside a metadata section leaves no trace.
+                // The API server does not record an empty map inside `metadata`.
                 return is_empty(value) && is_empty(&live[key.as_str()]);
             };
-            node(value, below, &live[key.as_str()], amount || is_amount(key))
+            node(value, below, &live[key.as_str()], quantity || is_quantity(key))
         })
 }
 
-/// Entries matched by their keys, in the order that is stated.
+/// Compares a list with merge keys, in the stated order.
 fn keyed_list(desired: &[Value], applied: &Map<String, Value>, live: &Value) -> bool {
     let keys: Vec<(Map<String, Value>, &Value)> = applied
         .iter()
@@ -68,7 +69,8 @@ fn matches_key(key: &Map<String, Value>, entry: &Value) -> bool {
     key.iter().all(|(name, value)| entry.get(name) == Some(value))
 }
 
-/// A key that the entry leaves out has the API server's default there, as a port's protocol.
+/// Whether a key of `fieldsV1` is that of an entry. For a merge key that the entry leaves out, the key has the API
+/// server's default, as `protocol` of a port.
 pub(super) fn matches_stated(key: &Map<String, Value>, entry: &Value) -> bool {
     key.iter().all(|(name, value)| match entry.get(name) {
         None => name == "protocol" && value == "TCP",
@@ -83,22 +85,23 @@ fn set(desired: &[Value], applied: &Map<String, Value>, live: &Value) -> bool {
         && desired.iter().all(|value| live.contains(value) && applied.contains_key(&format!("v:{value}")))
 }
 
-/// Whether a structure that is applied as a whole exists as stated, the API server's defaults aside.
-pub fn covers(desired: &Value, live: &Value, amount: bool) -> bool {
+/// Whether a structure that is applied as a whole exists as stated, except for the API server's defaults.
+pub fn covers(desired: &Value, live: &Value, quantity: bool) -> bool {
     match (desired, live) {
         (desired, live) if is_empty(desired) && is_empty(live) => true,
         (Value::Object(desired), Value::Object(live)) => {
             let stated = desired
                 .iter()
-                .all(|(key, value)| covers(value, live.get(key).unwrap_or(&Value::Null), amount || is_amount(key)));
+                .all(|(key, value)| covers(value, live.get(key).unwrap_or(&Value::Null), quantity || is_quantity(key)));
             let rest = live.iter().filter(|(key, _)| is_absent(desired.get(*key)));
             stated
                 && rest.into_iter().all(|(key, value)| key == "status" || is_empty(value) || is_filled_in(key, value))
         }
         (Value::Array(desired), Value::Array(live)) => {
-            desired.len() == live.len() && desired.iter().zip(live).all(|(desired, live)| covers(desired, live, amount))
+            desired.len() == live.len()
+                && desired.iter().zip(live).all(|(desired, live)| covers(desired, live, quantity))
         }
-        (desired, live) => desired == live || (amount && same_amount(desired, live)),
+        (desired, live) => desired == live || (quantity && same_quantity(desired, live)),
     }
 }
 
@@ -116,12 +119,12 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// Whether the values below a field are quantities.
-fn is_amount(key: &str) -> bool {
+fn is_quantity(key: &str) -> bool {
     matches!(key, "requests" | "limits" | "sizeLimit")
 }
 
-/// Whether two quantities are one amount, whatever suffix they use.
-fn same_amount(left: &Value, right: &Value) -> bool {
+/// Whether two quantities have the same value.
+fn same_quantity(left: &Value, right: &Value) -> bool {
     let read = |value: &Value| match value {
         Value::String(text) => Quantity::parse(text).ok(),
         Value::Number(number) => Quantity::parse(&number.to_string()).ok(),
@@ -165,7 +168,7 @@ mod tests {
 
     fn live() -> Value {
         json!({
-            "metadata": {"name": "c", "uid": "u", "labels": {"app": "x", "of": "somebody"}},
+            "metadata": {"name": "c", "uid": "u", "labels": {"app": "x", "of": "other"}},
             "spec": {"restartPolicy": "Always", "containers": [{
                 "name": "postgres", "imagePullPolicy": "IfNotPresent",
                 "env": [{"name": "B", "value": "1"}, {"name": "A", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}}],

@@ -1,7 +1,7 @@
-//! The end of a cluster: what is removed, stage by stage, when its manifest is deleted.
+//! The deletion of a cluster: its objects are deleted stage by stage after its manifest was.
 //!
-//! A stage begins when the one before has nothing left, so that no member comes back and finds its Services gone. Nothing
-//! here rests on the manifest being valid.
+//! A stage begins when all objects of the stage before it are gone, so that no member is restarted without its
+//! Services. The manifest need not be valid.
 
 use kube::api::DeleteParams;
 use pgloom_decide::Kind;
@@ -12,30 +12,30 @@ use serde_json::Value;
 use super::{Error, Writer, has_deletion_timestamp, uid};
 use crate::cache::ClusterKey;
 
-/// What the operator puts on a manifest so that it is asked before the manifest goes.
+/// The finalizer of manifests: the API server keeps a deleted manifest until the operator removes it.
 pub const FINALIZER: &str = "postgres-operator.acid.zalan.do";
 
-/// What of a cluster stays when its manifest is deleted.
+/// The objects that a deletion keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
-    /// The claims, with the data.
+    /// PersistentVolumeClaims, with the data: `enable_persistent_volume_claim_deletion` is false.
     pub claims: bool,
-    /// The credentials.
+    /// Secrets with credentials: `enable_secrets_deletion` is false.
     pub secrets: bool,
 }
 
-/// An object of the cluster that exists, as far as a deletion goes.
+/// An existing object of a deleted cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Remains {
-    /// Its kind.
+    /// The kind.
     pub kind: Kind,
-    /// The cluster by whose key it is found: its namespace may be another one than the manifest's.
+    /// The key under which the cache has it. Its namespace may be another one than the manifest's.
     pub key: ClusterKey,
-    /// Its name.
+    /// `metadata.name`.
     pub name: String,
-    /// Its uid.
+    /// `metadata.uid`.
     pub uid: Option<String>,
-    /// Whether it is being deleted.
+    /// Whether it has a deletion timestamp.
     pub ending: bool,
 }
 
@@ -51,17 +51,17 @@ impl Remains {
     }
 }
 
-/// The objects of the first stage that has any left; empty if nothing is left.
+/// The objects of the first stage that is not complete; empty if none are left.
 pub fn stage(remains: &[Remains], keep: Keep) -> Vec<&Remains> {
     let numbered = remains.iter().filter_map(|object| Some((number(object, keep)?, object)));
     let first = numbered.clone().map(|(number, _)| number).min();
     numbered.filter(|(number, _)| Some(*number) == first).map(|(_, object)| object).collect()
 }
 
-/// The stage in which an object is removed; `None` if it stays.
+/// The stage in which an object is deleted; `None` if it is kept.
 fn number(object: &Remains, keep: Keep) -> Option<u8> {
     match &*object.kind.kind {
-        // What would make new pods goes before the pods.
+        // Controllers are deleted before their pods, because they would create new ones.
         "CronJob" | "Deployment" => Some(0),
         "StatefulSet" => Some(1),
         "Pod" => Some(2),
@@ -75,8 +75,8 @@ fn number(object: &Remains, keep: Keep) -> Option<u8> {
     }
 }
 
-/// Why a deletion has to wait for its annotations; `None` if it may go on. `date_key` and `name_key` are the configured
-/// names of the annotations, empty where none is asked for; `today` is as in `2031-05-14`.
+/// The reason why a deletion waits for annotations; `None` if it may continue. `date_key` and `name_key` are the values
+/// of `delete_annotation_date_key` and `delete_annotation_name_key`, empty if not set; `today` is as in `2031-05-14`.
 pub fn guard(annotations: &Value, name: &str, date_key: &str, name_key: &str, today: &str) -> Option<String> {
     let lacking = |key: &str, wanted: &str| {
         let lacks = !key.is_empty() && annotations[key] != wanted;
@@ -85,7 +85,7 @@ pub fn guard(annotations: &Value, name: &str, date_key: &str, name_key: &str, to
     lacking(date_key, today).or_else(|| lacking(name_key, name))
 }
 
-/// Removes what is left of the first stage; whether anything was left.
+/// Deletes the objects of the first stage that is not complete. Returns whether there were any.
 pub async fn advance(writer: &Writer, key: &ClusterKey, keep: Keep) -> Result<bool, Error> {
     let mut remains = Vec::new();
     for kept in writer.store.objects(key) {
@@ -105,9 +105,9 @@ pub async fn advance(writer: &Writer, key: &ClusterKey, keep: Keep) -> Result<bo
     Ok(!left.is_empty())
 }
 
-/// Removes what the watches have not reported, or do not report, as the API server has it now; whether anything was left.
-/// `kinds` are those beyond every cluster's of which objects were made; `everywhere` is whether Secrets of other
-/// namespaces are looked for.
+/// Lists the cluster's objects in the API server, because the cache may lack some, and deletes them. Returns whether
+/// there were any. `kinds` are the recorded kinds beyond those of every cluster; `everywhere`: also Secrets in other
+/// namespaces.
 pub async fn advance_unwatched(
     writer: &Writer,
     key: &ClusterKey,
@@ -143,8 +143,8 @@ pub async fn advance_unwatched(
     Ok(!left.is_empty())
 }
 
-/// Deletes objects that are not being deleted yet. One that cannot be deleted does not keep the others; the first error is
-/// returned when all have been tried.
+/// Deletes the objects without a deletion timestamp. After an error it continues with the others, and returns the first
+/// error at the end.
 async fn remove(writer: &Writer, left: &[&Remains]) -> Result<(), Error> {
     let mut failed = None;
     for object in left.iter().filter(|object| !object.ending) {
@@ -156,8 +156,8 @@ async fn remove(writer: &Writer, left: &[&Remains]) -> Result<(), Error> {
     failed.map_or(Ok(()), Err)
 }
 
-/// Removes what Patroni keeps under names of its own, if it is this cluster's: the name alone may be that of another
-/// cluster's object, or of an application's.
+/// Deletes Patroni's own objects of this cluster. The name is no proof: it may be that of another cluster's or of an
+/// application's object.
 pub async fn sweep(writer: &Writer, key: &ClusterKey) -> Result<(), Error> {
     for suffix in PATRONI {
         for kind in ["Endpoints", "Service", "ConfigMap"] {
@@ -206,7 +206,7 @@ mod tests {
         .to_vec()
     }
 
-    /// The kinds in the order in which they go.
+    /// The kinds in the order in which they are deleted.
     fn order(keep: Keep) -> Vec<String> {
         let mut remains = whole_cluster();
         let mut order = Vec::new();

@@ -1,21 +1,22 @@
-//! Taking over what others wrote: their entries among the managed fields become the operator's own.
+//! Takes over fields of other managers: their entries of `managedFields` become the operator's own.
 //!
-//! An apply alone would leave both as owners, and a field that is no longer desired could then never be removed. That is done
-//! for what the operator that came before wrote, and for a hand edit that stands in the way of what is desired: one that
-//! changes the key of a list's entry, as a Service's port, leaves an entry of the editor's beside ours.
+//! An apply alone would make both managers owners, and a field that is no longer desired could then never be removed.
+//! This is done for the fields of the Zalando operator, and for manual edits that conflict with the desired object: an
+//! edit of the merge key of a list entry, as `port` of a Service, leaves the editor's entry in the list in addition to
+//! the operator's.
 
 use serde_json::{Map, Value, json};
 
-use pgloom_decide::transform::{MANAGER, is_entry_of, is_predecessor};
+use pgloom_decide::field_manager::{MANAGER, is_entry_of, is_predecessor};
 
 use super::compare::matches_stated;
 
-/// Owner entries are taken over.
+/// The managers whose entries are taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// The operator's that came before, as a whole.
+    /// The Zalando operator: all fields.
     Predecessor,
-    /// People's and tools', as far as the specification goes: labels, annotations and finalizers stay theirs.
+    /// Users and tools: `spec` only. They keep labels, annotations and finalizers.
     Editors,
 }
 
@@ -27,14 +28,14 @@ impl Owner {
         }
     }
 
-    /// What is taken over of an entry's fields, and what stays.
+    /// Splits the fields of an entry into those that are taken over and those that are kept.
     fn split(self, fields: &Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
         let taken = |key: &str| self == Self::Predecessor || key == "f:spec";
         fields.clone().into_iter().partition(|(key, _)| taken(key))
     }
 }
 
-/// Whether an entry is that of a person or a tool, and not of one of Kubernetes' or Patroni's own writers.
+/// Whether an entry is that of a user or a tool, not of a Kubernetes component or of Patroni.
 fn is_editor(entry: &Value) -> bool {
     let manager = entry["manager"].as_str().unwrap_or_default();
     let own =
@@ -42,8 +43,8 @@ fn is_editor(entry: &Value) -> bool {
     is_entry_of(entry, manager, "Update") && !own
 }
 
-/// The JSON patch that hands over what is meant; `None` if there is nothing. `object` is as the API server gave it, and the
-/// patch fails where it has changed since.
+/// The JSON patch that takes over the fields of `owner`; `None` if there are none. `object` is as the API server
+/// returned it; the patch fails if the object has changed since.
 pub fn patch(object: &Value, owner: Owner) -> Option<Value> {
     let metadata = object.get("metadata")?;
     let (mut fields, mut rest, mut newest) = (Map::new(), Vec::new(), None);
@@ -81,8 +82,9 @@ pub fn patch(object: &Value, owner: Owner) -> Option<Value> {
     ]))
 }
 
-/// The JSON patch that turns the entry of the operator's creation into that of an apply of `desired`; `None` if there is
-/// none. What the API server filled in is left out: an apply does not own it. `object` is as the creation returned it.
+/// The JSON patch that converts the entry of the operator's create request to that of an apply of `desired`; `None` if
+/// there is no such entry. Defaults of the API server are left out, because an apply does not own them. `object` is the
+/// answer to the create request.
 pub fn patch_created(object: &Value, desired: &Value) -> Option<Value> {
     let metadata = object.get("metadata")?;
     let mut entries = metadata.get("managedFields")?.as_array()?.clone();
@@ -96,7 +98,7 @@ pub fn patch_created(object: &Value, desired: &Value) -> Option<Value> {
     ]))
 }
 
-/// The part of a set of fields that `desired` states.
+/// The fields of `fields` that `desired` states.
 fn stated(fields: &Map<String, Value>, desired: &Value) -> Map<String, Value> {
     let of_field = |(key, below): (&String, &Value)| {
         let value = if key == "." {

@@ -1,25 +1,26 @@
-//! What was applied last, so that an object which the API server writes in another form is not applied again and again.
+//! The hashes of the last applies. Without them an object that the API server stores in another form would be applied
+//! at every reconcile.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use parking_lot::Mutex;
+use pgloom_common::fingerprint::fingerprint;
 use pgloom_decide::Kind;
 use serde_json::Value;
 
 use crate::cache::CachedObject;
 
-/// The hashes of one cluster's objects: what was applied last, and what came back.
+/// For each object of one cluster, the hashes of the last applied object and of the API server's answer.
 #[derive(Default)]
 pub struct LastApplied(Mutex<HashMap<(Kind, String), (u64, u64)>>);
 
 impl LastApplied {
-    /// Whether the same was applied before and the object has not changed since.
+    /// Whether the last apply stated the same and the object has not changed since.
     pub fn is_unchanged(&self, desired: &Value, existing: &CachedObject) -> bool {
         self.0.lock().get(&slot(existing)) == Some(&(hash(desired), existing.content))
     }
 
-    /// Records what was applied and what came back.
+    /// Records an apply and the API server's answer.
     pub fn record(&self, desired: &Value, answer: &CachedObject) {
         self.0.lock().insert(slot(answer), (hash(desired), answer.content));
     }
@@ -30,7 +31,5 @@ fn slot(kept: &CachedObject) -> (Kind, String) {
 }
 
 fn hash(value: &Value) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.to_string().hash(&mut hasher);
-    hasher.finish()
+    fingerprint(&value.to_string())
 }

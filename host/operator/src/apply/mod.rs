@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, ResourceExt};
+use pgloom_common::error::FIELD_IMMUTABLE;
 use pgloom_decide::Kind;
+use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::ownership::{Identity, Origin};
-use pgloom_decide::transform::MANAGER;
 use serde_json::{Value, json};
 use tracing::{debug, info};
 
@@ -85,7 +86,7 @@ pub enum Error {
 impl Error {
     /// Whether the object cannot be changed to what is desired, but could be deleted and created again.
     fn is_for_good(&self) -> bool {
-        matches!(self, Self::Refused { reason, .. } if reason.contains("immutable"))
+        matches!(self, Self::Refused { reason, .. } if reason.contains(FIELD_IMMUTABLE))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What to do about one desired object: pure, from what is desired and what exists.
+//! The write that a desired object needs: a pure function of the desired and the existing object.
 
 use pgloom_decide::Kind;
 use pgloom_decide::ownership::Origin;
@@ -7,32 +7,33 @@ use serde_json::Value;
 use super::compare::{covers, unchanged};
 use crate::cache::CachedObject;
 
-/// What to do about one desired object.
+/// The write that a desired object needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// It does not exist: apply it.
+    /// The object does not exist: create it.
     Create,
-    /// It exists as desired.
+    /// The object is as desired: no write.
     Skip,
-    /// It differs: apply it.
+    /// The object differs: apply it.
     Apply,
-    /// It was written by the operator that came before: take over what that wrote, then apply.
+    /// The Zalando operator wrote the object: take over its fields, then apply.
     TakeOver,
-    /// The API server says that a field cannot be changed: it was deleted, and is created when it is gone.
+    /// The API server refuses to change a field: delete the object, and create it again when it is gone.
     Replace,
-    /// A field that cannot be changed differs: delete it without its pods, and create it when it is gone.
+    /// An immutable field differs: delete the object with `propagationPolicy: Orphan`, and create it again when it is
+    /// gone.
     ReplaceAndOrphan,
 }
 
-/// Kinds that may be deleted and made anew without harm when a field of theirs cannot be changed.
+/// Whether an object of this kind may be deleted and created again if an immutable field differs.
 pub fn may_be_replaced(kind: &Kind) -> bool {
     matches!(&*kind.kind, "CronJob" | "Deployment" | "PodDisruptionBudget")
 }
 
-/// Fields of a StatefulSet that the API server refuses to change.
+/// The immutable fields of a StatefulSet's `spec`.
 const FIXED: [&str; 4] = ["volumeClaimTemplates", "selector", "serviceName", "podManagementPolicy"];
 
-/// What to do about one desired object.
+/// The write that a desired object needs.
 pub fn operation(desired: &Value, existing: Option<&CachedObject>) -> Operation {
     let Some(existing) = existing else { return Operation::Create };
     if is_created_once(&existing.kind) {
@@ -51,13 +52,13 @@ pub fn operation(desired: &Value, existing: Option<&CachedObject>) -> Operation 
     }
 }
 
-/// Kinds that are made where they are missing and never written again: the leader keeps its lock in the Endpoints, a
-/// Secret is the user's once it exists, and so are service accounts and their bindings.
+/// Whether objects of this kind are created where they are missing and never changed: the leader keeps its lock in the
+/// Endpoints; an existing Secret, service account or role binding belongs to the user.
 pub fn is_created_once(kind: &Kind) -> bool {
     matches!(&*kind.kind, "Endpoints" | "ServiceAccount" | "RoleBinding")
 }
 
-/// The first field that differs and cannot be changed.
+/// The first immutable field that differs.
 fn fixed_field(desired: &Value, live: &Value) -> Option<&'static str> {
     FIXED.into_iter().find(|field| {
         let (desired, live) = (&desired["spec"][field], &live["spec"][field]);
@@ -65,9 +66,9 @@ fn fixed_field(desired: &Value, live: &Value) -> Option<&'static str> {
     })
 }
 
-/// Whether an object that exists has become superfluous: it was made for this cluster, it is no longer desired, and its
-/// kind is not kept for the user's sake. `desired` says whether a kind and name is. What upstream made is superfluous
-/// only once the operator has applied it.
+/// Whether an existing object has to be pruned: it is this cluster's, it is no longer desired, and its kind is not one
+/// that is kept for the user. `desired` returns whether a kind and name is desired. An object of the Zalando operator
+/// is pruned only after this operator has applied it once.
 pub fn is_superfluous(existing: &CachedObject, origin: &Origin, desired: impl Fn(&Kind, &str) -> bool) -> bool {
     let kept_for_the_user = matches!(
         &*existing.kind.kind,

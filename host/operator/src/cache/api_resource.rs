@@ -6,13 +6,13 @@ use pgloom_decide::Kind;
 use pgloom_decide::kind::of_every_cluster;
 use tracing::debug;
 
-/// The API resource of a kind, its plural formed as the API server forms it for its own kinds.
+/// The API resource of a kind, with the plural that Kubernetes uses for built-in kinds.
 pub fn api_resource(kind: &Kind) -> ApiResource {
     ApiResource::from_gvk(&gvk(kind))
 }
 
-/// The API resource of a kind. A kind that is not Kubernetes' own is looked up in the API server, as its plural may be
-/// anything.
+/// The API resource of a kind. A kind that is not built in is looked up in the API server, because its plural may be
+/// any name.
 pub async fn discover(client: &Client, kind: &Kind) -> ApiResource {
     if *kind == Kind::cluster() || of_every_cluster().contains(kind) {
         return api_resource(kind);
@@ -20,13 +20,13 @@ pub async fn discover(client: &Client, kind: &Kind) -> ApiResource {
     match kube::discovery::pinned_kind(client, &gvk(kind)).await {
         Ok((resource, _)) => resource,
         Err(error) => {
-            debug!(%kind, %error, "the API server does not list the kind; its plural is guessed");
+            debug!(%kind, %error, "discovery of the kind failed, using the default plural");
             api_resource(kind)
         }
     }
 }
 
-/// Group, version and kind apart.
+/// Group, version and kind, split.
 fn gvk(kind: &Kind) -> GroupVersionKind {
     match kind.api_version.split_once('/') {
         Some((group, version)) => GroupVersionKind::gvk(group, version, &kind.kind),

@@ -1,4 +1,4 @@
-//! What exists in the API server: every cluster's objects, kept in step by watches.
+//! A cache of the objects of every cluster, updated by watches.
 
 mod api_resource;
 pub mod node;

@@ -1,12 +1,17 @@
-//! The objects that exist, of all clusters, as compact text and found by cluster.
+//! The cached objects of all clusters, as compact JSON text, by cluster.
+//!
+//! Why not the `Store` of kube's reflector: it holds one kind each, as parsed objects, and is written by its watch
+//! alone. Here the objects of all kinds are found by cluster, cost a fraction of the memory as text, and what the
+//! API server answers to a write is in the store at once, so that the next decision does not depend on how far a
+//! watch is behind.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use kube::runtime::watcher::Event;
 use parking_lot::RwLock;
+use pgloom_common::fingerprint::fingerprint;
 use serde_json::Value;
 
 use pgloom_decide::kind::{Kind, ObjectKey, of_every_cluster};
@@ -14,7 +19,7 @@ use pgloom_decide::transform::{Transformed, transform};
 
 use super::node::Nodes;
 
-/// Which cluster: the namespace and name of a `postgresql` object.
+/// Identifies a cluster: namespace and name of its `postgresql` object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterKey {
     /// The namespace.
@@ -24,7 +29,7 @@ pub struct ClusterKey {
 }
 
 impl ClusterKey {
-    /// A key by its two parts.
+    /// The key of a cluster.
     pub fn new(namespace: &str, name: &str) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
@@ -36,32 +41,32 @@ impl fmt::Display for ClusterKey {
     }
 }
 
-/// An object that exists.
+/// An existing object.
 #[derive(Clone)]
 pub struct CachedObject {
-    /// Its kind.
+    /// The kind.
     pub kind: Kind,
-    /// Its name.
+    /// `metadata.name`.
     pub name: Arc<str>,
     text: Box<str>,
     fields: Option<Box<str>>,
-    /// The resource version.
+    /// `metadata.resourceVersion` as a number.
     pub version: u64,
-    /// A hash of all but the status and the resource version.
+    /// A hash of the object without status and resource version.
     pub content: u64,
-    /// Whether the operator that came before is still on record as a writer.
+    /// Whether the managed fields have an entry of the Zalando operator, see [`Transformed::inherited`].
     pub inherited: bool,
     watch: usize,
     generation: u32,
 }
 
 impl CachedObject {
-    /// The object; `null` if its text was not JSON, which cannot be.
+    /// The object, parsed from its text.
     pub fn object(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
 
-    /// What the operator applied, in the API server's notation of fields; `None` if it never applied the object.
+    /// The fields that the operator applied, as `fieldsV1`; `None` if it never applied the object.
     pub fn fields(&self) -> Option<Value> {
         self.fields.as_deref().and_then(|text| serde_json::from_str(text).ok())
     }
@@ -86,7 +91,7 @@ impl CachedObject {
         }
     }
 
-    /// Whether nothing that decisions rest on differs.
+    /// Whether no part differs that a decision depends on.
     fn same_as(&self, other: &Self) -> bool {
         self.text == other.text && self.fields == other.fields && self.inherited == other.inherited
     }
@@ -94,32 +99,26 @@ impl CachedObject {
 
 /// A hash of an object without its status.
 fn content(object: &Value) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for (key, value) in object.as_object().into_iter().flatten() {
-        if key != "status" {
-            key.hash(&mut hasher);
-            value.to_string().hash(&mut hasher);
-        }
-    }
-    hasher.finish()
+    let fields = object.as_object().into_iter().flatten().filter(|(key, _)| *key != "status");
+    fingerprint(&fields.map(|(key, value)| (key, value.to_string())).collect::<Vec<_>>())
 }
 
-/// One watch: a kind in a scope, and how its objects belong to clusters.
+/// One watch: a kind, a scope, and the label that assigns its objects to clusters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watch {
-    /// What is watched.
+    /// The kind of the watched objects.
     pub kind: Kind,
-    /// One namespace, or all.
+    /// The namespace; `None` means all.
     pub namespace: Option<String>,
-    /// The label that carries the cluster's name; `None` for the `postgresql` objects themselves.
+    /// The label with the cluster's name; `None` for the `postgresql` objects themselves.
     pub label: Option<String>,
-    /// Whether pods keep their specification.
+    /// Whether the `spec` of pods is kept.
     pub whole: bool,
 }
 
 impl Watch {
-    /// Whether no decision may be made before it was listed. What a plugin adds may be forbidden to the operator, and must
-    /// not hold every cluster then.
+    /// Whether decisions have to wait for the first listing of this watch. A kind that a plugin adds is not essential:
+    /// the operator may lack the right to list it, and this must not stop every cluster.
     fn is_essential(&self) -> bool {
         self.label.is_none() || of_every_cluster().contains(&self.kind)
     }
@@ -138,10 +137,10 @@ type Objects = BTreeMap<(Kind, Arc<str>), Arc<CachedObject>>;
 #[derive(Default)]
 struct Inner {
     clusters: HashMap<ClusterKey, Objects>,
-    /// Where each object is kept: an object whose label changes moves to another cluster.
+    /// The cluster of each object. An object whose label changes moves to another cluster.
     places: HashMap<Place, ClusterKey>,
     watches: Vec<Option<(Watch, u32)>>,
-    /// The newest version that each watch reported.
+    /// The newest resource version that each watch reported.
     newest: HashMap<usize, u64>,
     synced: HashSet<usize>,
 }
@@ -150,14 +149,14 @@ struct Inner {
 type Place = (usize, Arc<str>, Arc<str>);
 
 impl Store {
-    /// Adds a watch; events of that watch are given with the number that is returned.
+    /// Adds a watch and returns its number, which identifies it in the other calls.
     pub fn open(&self, watch: Watch) -> usize {
         let mut inner = self.inner.write();
         inner.watches.push(Some((watch, 0)));
         inner.watches.len() - 1
     }
 
-    /// Forgets a watch and all that it brought.
+    /// Removes a watch and all objects that it reported.
     pub fn close(&self, watch: usize) {
         let mut inner = self.inner.write();
         inner.synced.remove(&watch);
@@ -172,7 +171,7 @@ impl Store {
         inner.newest.remove(&watch);
     }
 
-    /// Whether every watch that decisions rest on has been listed once.
+    /// Whether every essential watch has completed its first listing.
     pub fn synced(&self) -> bool {
         let inner = self.inner.read();
         let unlisted = inner.watches.iter().enumerate().filter(|(number, _)| !inner.synced.contains(number));
@@ -203,7 +202,7 @@ impl Store {
         }
     }
 
-    /// Keeps the answer of a write, so that the next decision need not wait for the watch.
+    /// Stores the answer to a write, so that the next decision need not wait for the watch.
     pub fn record_write(&self, object: Value) {
         let mut inner = self.inner.write();
         let Some(kind) = Kind::of(&object) else { return };
@@ -217,14 +216,14 @@ impl Store {
         self.inner.read().clusters.get(key)?.get(&(Kind::cluster(), key.name.clone())).cloned()
     }
 
-    /// The objects of a cluster, its manifest aside, sorted by kind and name.
+    /// The objects of a cluster without its manifest, sorted by kind and name.
     pub fn objects(&self, key: &ClusterKey) -> Vec<Arc<CachedObject>> {
         let inner = self.inner.read();
         let all = inner.clusters.get(key).into_iter().flat_map(BTreeMap::values);
         all.filter(|kept| kept.kind != Kind::cluster()).cloned().collect()
     }
 
-    /// Whether there is a manifest with that uid.
+    /// Whether a manifest with that uid exists.
     pub fn has_manifest(&self, uid: &str) -> bool {
         let inner = self.inner.read();
         let mut manifests =
@@ -232,7 +231,7 @@ impl Store {
         manifests.any(|manifest| manifest.object()["metadata"]["uid"] == uid)
     }
 
-    /// The objects in other namespaces that carry the name of this cluster, with their namespaces.
+    /// The objects in other namespaces with the name of this cluster in their label, each with its key.
     pub fn namesakes(&self, key: &ClusterKey) -> Vec<(ClusterKey, Arc<CachedObject>)> {
         let inner = self.inner.read();
         let elsewhere =
@@ -291,14 +290,16 @@ impl Inner {
         *newest = version(object).max(*newest);
     }
 
-    /// Keeps an object and returns the clusters that it changed: its own, and the one that it belonged to before.
+    /// Stores an object and returns the clusters that changed: its own, and the one that it belonged to before.
+    /// `answer` is whether the object is the answer to a write, not an event of a watch.
     fn put(&mut self, number: usize, object: Value, answer: bool) -> Vec<ClusterKey> {
         let Some(Some((watch, _))) = self.watches.get(number) else { return Vec::new() };
         let Some((key, name)) = place(watch, &object) else { return Vec::new() };
         let place: Place = (number, key.namespace.clone(), name.as_str().into());
         let former = self.places.get(&place).cloned();
-        // A watch reports the changes of a kind in their order. A write that is older than what it reported, of an object
-        // that is not kept, was reported already and so was the deletion after it.
+        // A watch reports the changes of a kind in the order of their versions. If the answer to a write is older than
+        // the newest reported version and the object is not in the store, then the watch has reported both the write
+        // and the deletion after it.
         let newest = self.newest.get(&number).copied().unwrap_or_default();
         if answer && former.is_none() && newest > 0 && version(&object) <= newest {
             return Vec::new();
@@ -317,8 +318,8 @@ impl Inner {
         left.into_iter().chain(self.keep(number, object, key, answer)).collect()
     }
 
-    /// Keeps an object in its cluster, and returns the cluster if that changed it. An older one than what is kept is
-    /// passed over where it answers a write.
+    /// Stores an object in its cluster, and returns the cluster if the object changed. The answer to a write is ignored
+    /// if it is older than the stored object.
     fn keep(&mut self, number: usize, object: Value, key: ClusterKey, answer: bool) -> Option<ClusterKey> {
         let (watch, generation) = self.watches.get(number)?.clone()?;
         let (_, name) = place(&watch, &object)?;
@@ -334,7 +335,7 @@ impl Inner {
             }
             return None;
         }
-        // A manifest's status is the operator's own word.
+        // The operator itself writes the status of a manifest, so a change of it alone needs no reconcile.
         let same = |before: &Arc<CachedObject>| {
             if watch.label.is_some() { before.same_as(&kept) } else { before.content == kept.content }
         };
@@ -350,7 +351,7 @@ impl Inner {
         let cluster = self.places.get(&place)?.clone();
         let slot = (watch.kind, place.2.clone());
         let kept = self.clusters.get(&cluster).and_then(|objects| objects.get(&slot));
-        // One that was created again since then.
+        // The object was deleted and created again.
         if kept.is_some_and(|kept| kept.version > version(object)) && version(object) > 0 {
             return None;
         }
@@ -367,7 +368,7 @@ impl Inner {
         gone
     }
 
-    /// Forgets what a new listing of the watch no longer brought.
+    /// Removes the objects that a new listing of the watch did not report.
     fn drop_unseen(&mut self, number: usize) -> Vec<ClusterKey> {
         let Some(Some((_, generation))) = self.watches.get(number) else { return Vec::new() };
         let generation = *generation;
@@ -393,13 +394,14 @@ impl Inner {
 
 /// The resource version of an object; 0 if it has none.
 ///
-/// Those of one kind are in the order of its changes: [resource versions](https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
+/// Those of one kind are in the order of its changes: [resource
+/// versions](https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
 fn version(object: &Value) -> u64 {
     let text = object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
     text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
-/// The cluster that an object belongs to, and the object's name.
+/// The cluster that an object belongs to, and the object's name. `None` if it belongs to no cluster.
 fn place(watch: &Watch, object: &Value) -> Option<(ClusterKey, String)> {
     let metadata = object.get("metadata")?;
     let name = metadata.get("name")?.as_str()?;
@@ -482,7 +484,7 @@ mod tests {
         store.apply_watcher_event(watch, Event::Apply(service("a", 1, 1)));
         assert_eq!(store.apply_watcher_event(watch, Event::Apply(relabelled("a", 2, "d"))), [c.clone(), d.clone()]);
         assert_eq!((store.objects(&c).len(), store.objects(&d).len()), (0, 1));
-        // The answer to a write from before does not bring it back.
+        // The late answer to an earlier write does not add the object again.
         store.record_write(service("a", 1, 1));
         assert_eq!((store.objects(&c).len(), store.objects(&d).len()), (0, 1));
         assert_eq!(store.apply_watcher_event(watch, Event::Delete(relabelled("a", 3, "d"))), std::slice::from_ref(&d));
@@ -506,7 +508,8 @@ mod tests {
         store.apply_watcher_event(watch, Event::Delete(service("a", 3, 1)));
         store.record_write(service("a", 2, 1));
         assert!(names(&store).is_empty());
-        // One that is newer than all that was reported is kept, also when the report of a former one's deletion is late.
+        // An answer that is newer than all reported versions is stored, also if the event of an earlier deletion is
+        // late.
         store.record_write(service("a", 5, 1));
         assert_eq!(store.apply_watcher_event(watch, Event::Delete(service("a", 4, 1))), []);
         assert_eq!(names(&store), ["a"]);
@@ -525,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_that_a_plugin_adds_holds_nobody_up_while_it_cannot_be_listed() {
+    fn a_kind_that_a_plugin_adds_and_that_cannot_be_listed_stops_no_cluster() {
         let store = Store::default();
         store.open(Watch { kind: Kind::new("networking.k8s.io/v1", "NetworkPolicy"), ..services() });
         assert!(store.synced());

@@ -1,4 +1,4 @@
-//! Keeps the store in step with the API server: one watch per kind and namespace, started and stopped as they are needed.
+//! Updates the store from the API server: one watch per kind and namespace, started and stopped as needed.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::{ClusterKey, Store, Watch, discover};
 use crate::serve::metrics::{KindLabel, Metrics};
 
-/// Objects per page of the first listing.
+/// The number of objects per page of the first listing.
 const PAGE: u32 = 250;
 
 /// The running watches.
@@ -35,12 +35,12 @@ struct Running {
 }
 
 impl Watches {
-    /// No watch runs yet; the clusters that have to be looked at are sent to `changed`.
+    /// No watch runs yet. Clusters whose objects change are sent to `changed`.
     pub fn new(client: Client, store: Arc<Store>, changed: UnboundedSender<ClusterKey>, metrics: Metrics) -> Self {
         Self { client, store, changed, metrics, running: Vec::new() }
     }
 
-    /// Starts and stops watches until exactly the wanted ones run.
+    /// Starts and stops watches so that exactly the wanted ones run.
     pub async fn run_exactly(&mut self, wanted: Vec<Watch>) {
         let store = self.store.clone();
         self.running.retain(|running| {
@@ -96,7 +96,7 @@ async fn follow(
         let event = match event {
             Ok(event) => event,
             Err(error) => {
-                warn!(kind = %watch.kind, %error, "the watch broke off and is tried again");
+                warn!(kind = %watch.kind, %error, "watch failed, retrying");
                 metrics.watch_failures.get_or_create(&KindLabel { kind: watch.kind.kind.to_string() }).inc();
                 continue;
             }
@@ -109,7 +109,7 @@ async fn follow(
             }
         }
         if listed {
-            info!(kind = %watch.kind, namespace = watch.namespace.as_deref().unwrap_or("*"), "listed");
+            info!(kind = %watch.kind, namespace = watch.namespace.as_deref().unwrap_or("*"), "watch listed");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Roles and databases, kept over a real connection to the leader.
+//! Synchronises roles and databases over a connection to the leader.
 //!
-//! Everything is additive: roles and databases are created and corrected, never dropped; options are granted, memberships
-//! added. What is there already is left alone: state is read first, [`Statement`]s are planned by pure functions, and an
-//! unchanged database is only read. A password travels as its verifier, never in plain, and a statement with a verifier is
-//! neither logged here nor by the server.
+//! Nothing is removed: roles and databases are created and altered, never dropped; attributes are granted, memberships
+//! added. The existing state is read first and pure functions plan the [`Statement`]s, so an unchanged database is only
+//! read. A password is sent as its verifier, never in plain, and a statement with a verifier is logged neither here nor
+//! by the server.
 
 mod connect;
 mod databases;
@@ -37,29 +37,30 @@ use session::Session;
 /// The database that always exists.
 const MAINTENANCE: &str = "postgres";
 
-/// What a cluster's database is to hold.
+/// The desired content of a cluster's databases.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// The role to log in as.
     pub superuser: String,
-    /// Its password.
+    /// The password of that role.
     pub password: Password,
-    /// The roles to keep, and the replication user, which has to know its password.
+    /// The roles, and the replication user, whose password has to be that of its Secret.
     pub roles: Vec<Role>,
-    /// The passwords of the roles that have one. A role that is not in it keeps the password it has.
+    /// The passwords by role. A role without an entry keeps its password.
     pub passwords: BTreeMap<String, Password>,
-    /// The owners of the databases to keep, by database.
+    /// The owners by database.
     pub databases: BTreeMap<String, String>,
-    /// The databases that are prepared with roles, schemas and extensions.
+    /// The prepared databases, with roles, schemas and extensions.
     pub prepared: Vec<Prepared>,
-    /// The roles that owners become members of, and that therefore must not be members of an owner.
+    /// The roles that owners become members of. They must not be members of an owner.
     pub additional_owners: BTreeSet<String>,
-    /// The poolers that look users up.
+    /// The access of poolers to password verifiers.
     pub poolers: Vec<PoolerAccess>,
 }
 
 impl Wanted {
-    /// What these roles mean, with the passwords of [`pgloom_decide::credential::Plan`]. `None` while the superuser has no password.
+    /// The desired content for these roles, with the passwords of [`pgloom_decide::credential::SecretChanges`]. `None` while the
+    /// superuser has no password.
     #[must_use]
     pub fn new(
         roles: &Roles,
@@ -80,7 +81,8 @@ impl Wanted {
     }
 }
 
-/// A pooler's way to look users up (the action `pooler-access`).
+/// The access of a pooler to password verifiers (the action `pooler-access`), by PgBouncer's
+/// [`auth_query`](https://www.pgbouncer.org/config.html#auth_query).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolerAccess {
     /// The pooler's role.
@@ -89,60 +91,60 @@ pub struct PoolerAccess {
     pub schema: String,
 }
 
-/// What was done. Never holds a secret value.
+/// The result of a synchronisation. It contains no secret value.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// What was changed, as in `create role foo_user`.
+    /// The changes, as in `create role foo_user`.
     pub done: Vec<String>,
-    /// What could not be changed.
-    pub failures: Vec<Failure>,
-    /// What people should know.
+    /// The changes that failed.
+    pub failures: Vec<FailedChange>,
+    /// The findings about roles and databases.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
-    /// Whether the database is as it is wanted.
+    /// Whether no change failed.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.failures.is_empty()
     }
 }
 
-/// Something that could not be changed; the rest was gone on with.
+/// A change that failed. The other changes were still made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// What was tried, as in `create extension pg_partman in database foo`.
+pub struct FailedChange {
+    /// The change, as in `create extension pg_partman in database foo`.
     pub what: String,
-    /// What the server said.
+    /// The server's message.
     pub message: String,
 }
 
-/// Why a database could not be synchronised at all.
+/// The reason why a cluster's databases could not be synchronised at all.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The certificate authority cannot be used.
     #[error("the certificate authority for the database cannot be used: {0}")]
     Authority(String),
-    /// No connection. It is worth trying again soon.
+    /// The connection failed. A retry may succeed.
     #[error("could not connect to database {database} at {host}")]
     Connect {
         /// The database.
         database: String,
         /// The server.
         host: String,
-        /// What went wrong.
+        /// The reason.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The connection was given up: what the server asked for is not safe, or it sent too much.
+    /// The operator closed the connection: the server asked for an unsafe log-in, or sent too much.
     #[error("gave up the connection to the database at {host}: {refusal}")]
     Unsafe {
         /// The server.
         host: String,
-        /// What the server did.
+        /// The reason.
         refusal: Refusal,
     },
-    /// The server refused the role: its password and its Secret differ.
+    /// The server refused the log-in: the role's password is not that of its Secret.
     #[error(
         "the database at {host} refused role \"{username}\": {message}; \
         set the password that the database knows in the role's Secret"
@@ -152,25 +154,25 @@ pub enum Error {
         username: String,
         /// The server.
         host: String,
-        /// What the server said.
+        /// The server's message.
         message: String,
     },
-    /// The server is a replica: a failover is under way, or this is a standby cluster.
+    /// The server is a replica: a failover is in progress, or this is a standby cluster.
     #[error("the database at {0} is a replica")]
     Replica(String),
-    /// The server did not tell what it holds.
+    /// A query of the existing state failed.
     #[error("could not {what}")]
     Read {
-        /// What was tried.
+        /// The query, after "could not".
         what: &'static str,
-        /// What the server said.
+        /// The server's error.
         #[source]
         source: tokio_postgres::Error,
     },
     /// The answer has too many rows.
     #[error("could not {what}: the server sent more than {limit} rows")]
     TooMany {
-        /// What was tried.
+        /// The query, after "could not".
         what: &'static str,
         /// The most rows that are read.
         limit: usize,
@@ -178,15 +180,14 @@ pub enum Error {
     /// The verifiers were not computed.
     #[error("could not compute the passwords' verifiers")]
     Compute(#[source] tokio::task::JoinError),
-    /// The call took too long. What was done by then is done.
+    /// The synchronisation took too long. The changes made so far stay.
     #[error("the database at {0} took too long")]
     Deadline(String),
 }
 
 impl Error {
-    /// A stable word for metrics and events.
-    #[must_use]
-    #[cfg_attr(not(test), allow(dead_code, reason = "so far only tests tell them apart"))]
+    /// Which kind of error it is, as tests compare it.
+    #[cfg(test)]
     pub fn category(&self) -> &'static str {
         match self {
             Self::Authority(_) => "authority",
@@ -200,15 +201,15 @@ impl Error {
         }
     }
 
-    /// Whether another try soon may succeed without any change.
+    /// Whether a retry may succeed without a change of the manifest or the configuration.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         !matches!(self, Self::Authority(_) | Self::Refused { .. } | Self::Unsafe { .. } | Self::TooMany { .. })
     }
 }
 
-/// The database that the last synchronisation of a cluster was in when its time was over, so that the next one continues
-/// after it. One that never answers then keeps no other waiting for ever.
+/// The database in which the last synchronisation of a cluster reached its deadline. The next one begins with the
+/// database after it, so that a database that never answers does not stop the others.
 #[derive(Clone, Debug, Default)]
 pub struct Resume(Arc<Mutex<Option<String>>>);
 
@@ -221,7 +222,7 @@ impl Resume {
         *self.0.lock() = None;
     }
 
-    /// The databases, those after the last one first.
+    /// The databases in the order of the next synchronisation: first those after the last one.
     fn order(&self, mut databases: Vec<String>) -> Vec<String> {
         let last = self.0.lock().clone();
         if let Some(last) = last {
@@ -232,12 +233,13 @@ impl Resume {
     }
 }
 
-/// Makes the database hold what is wanted. Safe to call again at any time; a second call in a row changes nothing. Not for
+/// Synchronises roles and databases with the desired content. Idempotent: a second call changes nothing. Not for
 /// standby clusters.
 ///
 /// # Errors
-/// If the leader cannot be reached, refuses the superuser, is no leader or takes longer than `deadline`: the next call with
-/// the same `resume` continues there. A single thing that cannot be done is a [`Failure`] in the report instead.
+/// If the connection to the leader fails, the leader refuses the superuser, is a replica, or takes longer than
+/// `deadline`: the next call with the same `resume` continues there. A single change that fails is a [`FailedChange`] in the
+/// report instead.
 pub async fn synchronize(
     server: Server,
     wanted: Arc<Wanted>,
@@ -286,7 +288,8 @@ impl Work<'_> {
         let existing = roles::read(session, &roles::names_of(&self.wanted.roles)).await?;
         let encryption = verifier::encryption(session).await?;
         let wanted = self.wanted.clone();
-        // To compare a password with a verifier takes as many rounds as the verifier asks for.
+        // A comparison of a password with a verifier takes as many iterations as the verifier has, so it runs on a
+        // thread.
         let planning = tokio::task::spawn_blocking(move || {
             let hash = |name: &str, password: &Password| verifier::make(encryption, name, password);
             roles::plan(&wanted.roles, &wanted.passwords, &wanted.additional_owners, &existing, hash)
@@ -297,7 +300,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Keeps the databases and gives the names of those to look into.
+    /// Synchronises the list of databases; returns the names of those whose content has to be synchronised.
     async fn databases(&mut self, session: &mut Session) -> Result<Vec<String>, Error> {
         let wanted = self.wanted.clone();
         let names: Vec<&str> = wanted.databases.keys().map(String::as_str).collect();
@@ -319,7 +322,7 @@ impl Work<'_> {
         Ok(open.into_iter().map(|database| database.name).collect())
     }
 
-    /// Keeps what is inside one database.
+    /// Synchronises the content of one database.
     async fn contents(&mut self, database: &str) -> Result<(), Error> {
         let mut session = self.open(database).await?;
         let wanted = self.wanted.clone();
@@ -340,13 +343,13 @@ impl Work<'_> {
         for statement in statements {
             match session.execute(&statement).await {
                 Ok(()) => {
-                    info!(what = %statement.what, "Changed the database");
+                    info!(what = %statement.what, "database changed");
                     self.report.done.push(statement.what);
                 }
                 Err(message) => {
-                    warn!(what = %statement.what, %message, "Could not change the database");
+                    warn!(what = %statement.what, %message, "database change failed");
                     let what = statement.what;
-                    self.report.failures.push(Failure { what, message });
+                    self.report.failures.push(FailedChange { what, message });
                 }
             }
         }
@@ -354,8 +357,8 @@ impl Work<'_> {
 
     fn fail(&mut self, what: String, error: &Error) {
         let message = error_chain(error);
-        warn!(%what, %message, "Could not change the database");
-        self.report.failures.push(Failure { what, message });
+        warn!(%what, %message, "database change failed");
+        self.report.failures.push(FailedChange { what, message });
     }
 }
 

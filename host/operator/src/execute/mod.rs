@@ -1,4 +1,4 @@
-//! What is done besides objects: the database's roles and contents, Patroni, volumes, passwords.
+//! The actions of the operator other than writes of objects: roles and databases, Patroni, volumes, passwords.
 
 pub mod database;
 pub mod password;

@@ -1,30 +1,34 @@
-//! Makes passwords, from the operating system's randomness.
+//! Generates passwords from the random numbers of the operating system.
+//!
+//! Why not `Alphanumeric` of `rand`: it takes only generators that cannot fail, and the operating system's can. A
+//! failure has to be an error of the reconcile, not a panic.
 
 use pgloom_decide::credential::Password;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
-/// How many characters a generated password has.
+/// The length of a generated password, in characters.
 const LENGTH: usize = 64;
 const ALPHABET: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
-/// Why no password could be made.
+/// The reason why there is no password.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The operating system gave no random bytes.
+    /// The operating system returned no random bytes.
     #[error("the operating system gave no random bytes")]
     Random(#[source] rand::rngs::SysError),
-    /// Only what exists is asked for, and it does not exist.
+    /// The password has to exist already, and does not.
     #[error("role \"{0}\" has no Secret with a password yet")]
     Missing(String),
 }
 
-/// A new password: 64 letters and digits from the operating system's randomness.
+/// A new password: 64 letters and digits.
 ///
 /// # Errors
 /// If the operating system gives none.
 pub fn generate() -> Result<Password, Error> {
-    // The largest multiple of the alphabet that fits a byte: what lies above would favour the first letters.
+    // The largest multiple of the alphabet's size that fits a byte. Larger bytes are skipped, because they would make
+    // the first characters more likely.
     const FAIR: u8 = (256 / ALPHABET.len() * ALPHABET.len()) as u8;
     let mut plain = String::with_capacity(LENGTH);
     let mut bytes = [0; 2 * LENGTH];

@@ -1,15 +1,19 @@
-//! Work that a reconcile starts and does not wait for: one job per cluster at a time, with a deadline of its own.
+//! Background jobs: a reconcile starts a job and does not wait for it. A cluster has at most one job of a kind at a
+//! time.
 //!
-//! Only so many jobs of a kind run at the same time, so that the memory that they need is bounded. A database that hangs
-//! holds its own job until the deadline. When a job ends its cluster is reconciled.
+//! The number of concurrent jobs of a kind is limited, so that their memory is limited. A database that hangs blocks
+//! only its own job, until the deadline. When a job ends, its cluster is reconciled.
+//!
+//! Why not the crate `backon`: it repeats a call in a loop of its own. Here every reconcile decides whether a job
+//! is started: after a delay, or at once if what it is started with has changed.
 
-use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::UnboundedSender;
 use parking_lot::Mutex;
+pub use pgloom_common::fingerprint::fingerprint;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
@@ -18,47 +22,47 @@ use crate::cache::ClusterKey;
 /// The status of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobStatus<T> {
-    /// It runs.
+    /// The job runs.
     Running,
-    /// It ended well, as far as it was last done.
+    /// The last run succeeded.
     Done(T),
-    /// It failed, and is tried again after a while.
+    /// The last run failed, and the job is retried later.
     Failed(Failure),
 }
 
-/// Why a job failed.
+/// The failure of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failure {
-    /// For people.
+    /// The reason, for the status and events.
     pub reason: String,
-    /// Whether it may well pass by itself, as while a database starts.
+    /// Whether a retry may succeed without a change, for example while a database starts.
     pub passing: bool,
-    /// How often it failed in a row.
+    /// The number of consecutive failures.
     pub times: u32,
 }
 
 impl Failure {
-    /// A failure that does not pass by itself.
+    /// A failure that a retry alone does not solve.
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), ..Self::default() }
     }
 
-    /// A failure that may well pass by itself.
+    /// A failure that a retry may solve.
     pub fn passing(reason: impl Into<String>) -> Self {
         Self { passing: true, ..Self::new(reason) }
     }
 
-    /// Whether it is too early to speak of a failure.
+    /// Whether the failure is not reported yet, because a retry may solve it.
     pub fn is_early(&self) -> bool {
         self.passing && self.times <= MAX_ATTEMPTS
     }
 }
 
-/// How often something that passes by itself may fail before it is reported: about a minute, as the time between two
-/// attempts doubles from one second.
+/// The number of attempts before a failure that a retry may solve is reported: about a minute, because the delay
+/// doubles from one second.
 const MAX_ATTEMPTS: u32 = 6;
 
-/// The job of one cluster. What it yields is `T`.
+/// The job of one cluster. Its result is a `T`.
 pub struct Job<T> {
     last: Arc<Mutex<Option<Run<T>>>>,
     key: ClusterKey,
@@ -68,9 +72,9 @@ pub struct Job<T> {
 
 /// One run of a job.
 struct Run<T> {
-    /// Which one it is: a run that was stopped must not end one that was started after it.
+    /// The number of the run. A stopped run must not record its end in a later run.
     number: u64,
-    /// A hash of what it was started with.
+    /// The hash of its input.
     wanted: u64,
     status: JobStatus<T>,
     since: Instant,
@@ -78,36 +82,36 @@ struct Run<T> {
     task: Option<AbortHandle>,
 }
 
-/// When a job is started again although nothing changed.
+/// The delays after which a job is started again although its input has not changed.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
-    /// After it ended well.
+    /// The delay after a success.
     pub after_success: Duration,
-    /// After it failed once; doubled with every further failure.
+    /// The delay after the first failure. It doubles with every further failure.
     pub after_failure: Duration,
-    /// The longest time between two attempts.
+    /// The longest delay.
     pub at_most: Duration,
 }
 
 impl Backoff {
-    /// The time to the next attempt after so many failures in a row.
+    /// The delay after this number of consecutive failures.
     pub fn delay(self, failures: u32) -> Duration {
         self.after_failure.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.at_most)
     }
 }
 
 impl<T> Job<T> {
-    /// A job that has never run. It runs when it gets one of `slots`. When it ends, `key` is sent to `changed`.
+    /// A job without a run. A run begins when it gets a permit of `slots`. When it ends, `key` is sent to `changed`.
     pub fn new(key: &ClusterKey, changed: &UnboundedSender<ClusterKey>, slots: &Arc<Semaphore>) -> Self {
         Self { last: Arc::default(), key: key.clone(), changed: changed.clone(), slots: slots.clone() }
     }
 
-    /// Whether it runs at the moment.
+    /// Whether the job runs.
     pub fn is_running(&self) -> bool {
         self.last.lock().as_ref().is_some_and(|run| run.task.is_some())
     }
 
-    /// Stops the job and forgets how it went.
+    /// Stops the job and forgets its last result.
     pub fn stop(&self) {
         if let Some(task) = self.last.lock().take().and_then(|run| run.task) {
             task.abort();
@@ -116,8 +120,8 @@ impl<T> Job<T> {
 }
 
 impl<T: Clone + Send + 'static> Job<T> {
-    /// The status of the job. It is started if it never ran for what is `wanted`, or if it is due again; it fails if it
-    /// takes longer than `deadline`, the wait for its slot aside.
+    /// Returns the status of the job, and starts it if its last run had another input than `wanted`, or if the delay is
+    /// over. The run fails after `deadline`, which begins when it gets its permit.
     pub fn ensure<F>(&self, wanted: u64, deadline: Duration, backoff: Backoff, work: impl FnOnce() -> F) -> JobStatus<T>
     where
         F: Future<Output = Result<T, Failure>> + Send + 'static,
@@ -144,7 +148,7 @@ impl<T: Clone + Send + 'static> Job<T> {
             ending.record(within(deadline, work).await);
             drop(slot);
         });
-        // A repetition neither makes what was done undone nor what failed forgotten.
+        // While a repeated run is in progress, the last result stays the status.
         let before = last.as_ref().filter(|run| run.wanted == wanted).map(|run| run.status.clone());
         let status = before.unwrap_or(JobStatus::Running);
         let task = Some(task.abort_handle());
@@ -162,9 +166,9 @@ impl<T> Drop for Job<T> {
 /// The number of the next run.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// Records how a run ended when it is dropped: also a run that panicked must not count as running for ever.
+/// Records the end of a run when it is dropped, so that a run that panicked does not count as running.
 struct Ending<T> {
-    /// A weak reference: the task must not keep alive what stops it.
+    /// A weak reference, because the task must not keep the job alive that stops it.
     last: Weak<Mutex<Option<Run<T>>>>,
     changed: UnboundedSender<ClusterKey>,
     key: ClusterKey,
@@ -219,14 +223,6 @@ impl<T> Run<T> {
             JobStatus::Failed(_) => waited >= backoff.delay(self.failures),
         }
     }
-}
-
-/// A hash of what a job is started with.
-pub fn fingerprint(what: &impl Hash) -> u64 {
-    use std::hash::{DefaultHasher, Hasher};
-    let mut hasher = DefaultHasher::new();
-    what.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -1,19 +1,22 @@
-//! Volumes: grows a claim, and says how far that has come.
+//! Volumes: expands a PersistentVolumeClaim and returns the phase of the expansion. See
+//! [expanding
+//! claims](https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims).
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use pgloom_api::ActionPhase;
 use pgloom_common::quantity::Quantity;
-use pgloom_decide::transform::MANAGER;
+use pgloom_decide::field_manager::MANAGER;
 use serde_json::json;
 
-/// The resource of a claim.
+/// The name of the resource in a claim's requests and capacity.
 const STORAGE: &str = "storage";
-/// A part of what the API server says when a storage class does not allow its claims to grow.
+/// A part of the API server's message if a storage class does not have `allowVolumeExpansion: true`. The
+/// text is that of the admission plugin `PersistentVolumeClaimResize`, whose answer has no other reason than `Forbidden`.
 const NOT_EXPANDABLE: &str = "must support resize";
 
-/// The phase of an action, and why.
+/// The phase of an action, with a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The phase.
@@ -28,8 +31,8 @@ impl Progress {
     }
 }
 
-/// Asks for a claim of at least `size` (a Kubernetes quantity) and says how far it is. Safe to call again: what was asked for
-/// is not asked for twice, and a claim is never made smaller.
+/// Raises the storage request of a claim to `size` (a Kubernetes quantity) and returns the phase. Idempotent; a request
+/// is never lowered.
 pub async fn expand(claims: &Api<PersistentVolumeClaim>, name: &str, size: &str) -> Progress {
     let Ok(wanted) = Quantity::parse(size) else {
         return Progress::new(ActionPhase::Failed, format!("\"{size}\" is no quantity: write a size as in 5Gi"));
@@ -50,7 +53,7 @@ pub async fn expand(claims: &Api<PersistentVolumeClaim>, name: &str, size: &str)
     }
 }
 
-/// How far a claim is on its way to `wanted`, by what it says of itself.
+/// The phase of the expansion of a claim to `wanted`, by its capacity and conditions.
 #[must_use]
 pub fn progress(claim: &PersistentVolumeClaim, wanted: &Quantity) -> Progress {
     let name = claim.metadata.name.as_deref().unwrap_or_default();
@@ -81,7 +84,7 @@ pub fn progress(claim: &PersistentVolumeClaim, wanted: &Quantity) -> Progress {
     )
 }
 
-/// The answer to an action that this operator does not execute.
+/// The result of an action that this operator does not execute.
 #[must_use]
 pub fn refused(action: &str) -> Progress {
     let message = format!(
@@ -131,13 +134,13 @@ fn has(claim: &PersistentVolumeClaim, condition: &str) -> bool {
     conditions.into_iter().flatten().any(|one| one.type_ == condition && one.status == "True")
 }
 
-/// Why the storage cannot do it, in its own words.
+/// The storage provider's reason for a failed expansion.
 fn failure(claim: &PersistentVolumeClaim) -> Option<String> {
     let status = claim.status.as_ref()?;
     let conditions = status.conditions.iter().flatten();
     let failed = |type_: &str| matches!(type_, "ControllerResizeError" | "NodeResizeError");
-    let mut told = conditions.filter(|one| failed(&one.type_) && one.status == "True");
-    if let Some(condition) = told.next() {
+    let mut failed_conditions = conditions.filter(|one| failed(&one.type_) && one.status == "True");
+    if let Some(condition) = failed_conditions.next() {
         return Some(condition.message.clone().unwrap_or_else(|| condition.type_.clone()));
     }
     let statuses = status.allocated_resource_statuses.as_ref()?;

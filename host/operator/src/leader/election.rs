@@ -1,7 +1,12 @@
 //! Leader election: of several operators one writes, the one that holds the Lease.
 //!
-//! The holder renews every two seconds and stops writing when it could not for ten; another may take the Lease when it
-//! has seen no renewal for fifteen. Time is measured by each process for itself, so clocks need not agree.
+//! The holder renews every two seconds and stops writing when it could not for ten; another may take the Lease when
+//! it has seen no renewal for fifteen. Time is measured by each process for itself, so clocks need not agree.
+//!
+//! The times and rules are those of client-go's
+//! [leaderelection](https://pkg.go.dev/k8s.io/client-go/tools/leaderelection). Why not the crate
+//! `kube-leader-election`: it compares timestamps of several machines, and has no fencing: nothing stops a holder's
+//! writes when its Lease is over.
 
 use std::time::{Duration, Instant};
 

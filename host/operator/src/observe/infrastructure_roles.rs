@@ -1,5 +1,5 @@
-//! Roles that come from beyond the manifest: the infrastructure roles, read from operator-wide Secrets and ConfigMaps for all
-//! clusters together and not for each, and the members of teams.
+//! The roles that are not in the manifest: infrastructure roles, read once for all clusters from operator-wide Secrets
+//! and ConfigMaps, and the members of teams.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,22 +16,23 @@ use tokio::sync::Mutex;
 use super::teams_api::{self, Teams, TeamsApi};
 use crate::cache::ClusterKey;
 
-/// How long what was read is used, so that a new password finds its way and a thousand clusters ask once.
+/// The time for which the roles are used before they are read again: short enough for a new password, long enough that
+/// a thousand clusters cause one read.
 const CACHE_TTL: Duration = Duration::from_secs(30);
 
-/// What was read.
+/// Infrastructure roles with the findings about them.
 #[derive(Default)]
 pub struct Roles {
     /// The roles.
     pub roles: Vec<InfrastructureRole>,
-    /// What of it could not be used.
+    /// A finding for each invalid entry.
     pub findings: Vec<Finding>,
 }
 
-/// When the roles were read, from what, and which they are.
+/// The time of the last read, its definitions, and its result.
 type Last = (Instant, Vec<Definition>, Arc<Roles>);
 
-/// The infrastructure roles as they were read last.
+/// A cached reader of infrastructure roles and teams.
 pub struct InfrastructureRoles {
     client: Client,
     /// The operator's own namespace.
@@ -50,7 +51,7 @@ impl InfrastructureRoles {
     /// The roles that the configuration names.
     ///
     /// # Errors
-    /// If the API server cannot be asked. A Secret that does not exist is a finding.
+    /// If a request to the API server fails. A Secret that does not exist is a finding.
     pub async fn roles(&self, config: &Config) -> Result<Arc<Roles>, kube::Error> {
         let definitions = infrastructure_definitions(config);
         if definitions.is_empty() {
@@ -73,12 +74,12 @@ impl InfrastructureRoles {
         Ok(roles)
     }
 
-    /// What is known of the teams whose members get roles on a cluster that belongs to `owner`.
+    /// The teams whose members get roles in a cluster of team `owner`.
     pub fn teams(&self, key: &ClusterKey, config: &Config, owner: &str) -> Teams {
         if !config.flag("enable_teams_api") {
             return Teams::default();
         }
-        let settings = teams_api::Settings {
+        let settings = teams_api::TeamsSettings {
             url: config.text("teams_api_url").to_owned(),
             token: config.reference("oauth_token_secret_name", &self.namespace).unwrap_or_default(),
             superuser_teams: config.list("postgres_superuser_teams").into_iter().map(str::to_owned).collect(),
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_secret_that_does_not_exist_is_told_and_holds_nobody() {
+    async fn a_secret_that_does_not_exist_is_reported_and_stops_no_cluster() {
         let infrastructure = InfrastructureRoles::new(FakeApiServer::new().client(), "ns", unbounded().0);
         let document =
             json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"infrastructure_roles_secret_name": "gone"}});

@@ -1,4 +1,5 @@
-//! What a decision needs to know: the cluster's objects, those that steps name, the infrastructure roles, the teams.
+//! The input of a decision: the cluster's objects, those that steps observe by name, the infrastructure roles, the
+//! teams.
 
 pub mod infrastructure_roles;
 mod objects;

@@ -1,4 +1,5 @@
-//! What exists for one cluster: from the store, and by name where a step asks for an object that is not the cluster's own.
+//! The existing objects for one cluster: from the store, and from the API server where a step names an object that is
+//! not the cluster's own.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use crate::cache::{ClusterKey, Store, discover};
 
-/// Why something could not be looked at.
+/// The reason why the existing objects could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An object that the manifest or the configuration names could not be read.
@@ -22,13 +23,14 @@ pub enum Error {
         kind: String,
         /// The object's name.
         name: String,
-        /// What came back.
+        /// The error of the request.
         #[source]
         source: Box<kube::Error>,
     },
 }
 
-/// The cluster's own objects, and those that steps name for this manifest; one that does not exist is left out.
+/// The cluster's own objects, and those that steps name for this manifest. A named object that does not exist is left
+/// out.
 pub async fn observe(
     client: &kube::Client,
     store: &Store,

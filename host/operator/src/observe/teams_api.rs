@@ -1,8 +1,9 @@
-//! TeamsApi: who is in a team, by the Teams API.
+//! The members of teams, from the
+//! [Teams API](https://postgres-operator.readthedocs.io/en/latest/user/#teams-api-roles).
 //!
-//! The API answers `GET {teams_api_url}/teams/{team}` with a list of login names, or with an object that has them under
-//! `member`. It is asked beside the looks at clusters, so that no look waits for it; a cluster is looked at when an answer
-//! has come that says something new. What cannot be had is a warning: the roles that exist stay.
+//! The API answers `GET {teams_api_url}/teams/{team}` with a list of login names, or with an object that has the list
+//! in `member`. Requests run in the background, so that no reconcile waits for them; a cluster is reconciled when an
+//! answer differs from the one before. A failed request is a warning: existing roles stay.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -18,6 +19,7 @@ use hyper_util::rt::TokioExecutor;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use parking_lot::Mutex;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use pgloom_api::Finding;
 use pgloom_common::error::root_cause;
 use pgloom_decide::credential::{Data, Password};
@@ -28,11 +30,11 @@ use tokio::time::timeout;
 
 use crate::cache::ClusterKey;
 
-/// How long an answer may take, that of the API server for the token included.
+/// The time for an answer, including that of the API server for the token.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an answer is used, a failure too, so that a thousand clusters of a team ask once.
+/// The time for which an answer or a failure is used, so that a thousand clusters of a team cause one request.
 const CACHE_TTL: Duration = Duration::from_secs(60);
-/// How long an answer is kept that nobody asks for again.
+/// The time after which an unused answer is removed.
 const IDLE_TTL: Duration = Duration::from_secs(7200);
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
@@ -40,9 +42,9 @@ const MAX_ANSWER: usize = 1 << 20;
 const TOKEN_TYPE: &str = "read-only-token-type";
 const TOKEN: &str = "read-only-token-secret";
 
-/// What the operator configuration and the manifest say about teams.
+/// The settings of the operator configuration and the manifest about teams.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct TeamsSettings {
     /// `teams_api_url`.
     pub url: String,
     /// `oauth_token_secret_name`: the namespace and the name.
@@ -53,37 +55,37 @@ pub struct Settings {
     pub owner: String,
 }
 
-/// What is known of the teams of a cluster.
+/// The teams of a cluster.
 #[derive(Debug, Default)]
 pub struct Teams {
     /// Superuser teams first, then the owner unless it is one of them.
     pub teams: Vec<Team>,
-    /// What is not known.
+    /// A warning for each team whose members are not known.
     pub findings: Vec<Finding>,
     /// Whether the first answer for a team is still to come.
     pub asking: bool,
 }
 
-/// Why the members of a team are not known.
+/// The reason why the members of a team are not known.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The address is none.
+    /// `teams_api_url` is not a valid URL.
     #[error("\"{0}\" is no address: set teams_api_url to an http or https URL")]
     Url(String),
-    /// There is no certificate authority to verify the API by.
+    /// There is no certificate authority to verify the API's certificate.
     #[error(
         "there are no certificate authorities to verify the team API by: mount a bundle of them into the operator's pod, and name the file in its variable SSL_CERT_FILE"
     )]
     Authorities(#[source] Arc<std::io::Error>),
-    /// No answer.
+    /// The request failed.
     #[error("the team API does not answer: {0}")]
     Reach(String),
-    /// An answer that says no.
+    /// The API answered with an error status.
     #[error("team API query failed with status code {status}{message}")]
     Refused {
         /// The HTTP status.
         status: u16,
-        /// What the API said, as the end of the sentence.
+        /// The API's message, as the end of the sentence; may be empty.
         message: String,
     },
     /// The Secret with the token cannot be used.
@@ -91,7 +93,7 @@ pub enum Error {
         "the Secret of oauth_token_secret_name holds no bearer token: set its key {TOKEN_TYPE} to Bearer and its key {TOKEN} to the token"
     )]
     Token,
-    /// An answer that cannot be read.
+    /// The answer cannot be parsed.
     #[error("could not parse team API response: it is neither a list of names nor an object with the key \"member\"")]
     Answer,
 }
@@ -99,7 +101,7 @@ pub enum Error {
 type Agent<Connector> = Client<Connector, Body>;
 type Answer = Result<Vec<String>, Error>;
 
-/// The Teams API, with its latest answers.
+/// A client of the Teams API with a cache of the latest answers.
 #[derive(Clone)]
 pub struct TeamsApi {
     client: kube::Client,
@@ -109,32 +111,32 @@ pub struct TeamsApi {
     questions: Arc<Mutex<HashMap<Question, Cached>>>,
 }
 
-/// What is asked, and the namespace and name of the token's Secret.
+/// A request: its URL, and the namespace and name of the token's Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Question {
     address: Uri,
     token: (String, String),
 }
 
-/// How a question stands.
+/// The cached state of a request.
 struct Cached {
     answer: Option<Answer>,
-    /// When it was asked last.
+    /// The time of the last request.
     asked: Instant,
     running: bool,
-    /// Whom a new answer concerns.
+    /// The clusters to reconcile when a new answer arrives.
     clusters: HashSet<ClusterKey>,
 }
 
 impl TeamsApi {
-    /// Nothing is asked yet. Clusters that an answer concerns are sent to `changed`.
+    /// A client without answers. The clusters that a new answer affects are sent to `changed`.
     pub fn new(client: kube::Client, changed: UnboundedSender<ClusterKey>) -> Self {
         let plain = Client::builder(TokioExecutor::new()).build_http();
         Self { client, changed, plain, by_tls: Arc::default(), questions: Arc::default() }
     }
 
-    /// What is known of the teams whose members get roles on a cluster. Asks, and does not wait for the answer.
-    pub fn of(&self, key: &ClusterKey, settings: &Settings) -> Teams {
+    /// The teams whose members get roles in a cluster. Starts requests where needed, and does not wait for them.
+    pub fn of(&self, key: &ClusterKey, settings: &TeamsSettings) -> Teams {
         let owner =
             Some(&settings.owner).filter(|owner| !owner.is_empty() && !settings.superuser_teams.contains(owner));
         let names = settings.superuser_teams.iter().map(|name| (name, true)).chain(owner.map(|name| (name, false)));
@@ -152,9 +154,9 @@ impl TeamsApi {
         known
     }
 
-    /// The latest answer, however old; the question is asked again if it is.
-    fn members(&self, key: &ClusterKey, settings: &Settings, team: &str) -> Option<Answer> {
-        let address = format!("{}/teams/{}", settings.url.trim_end_matches('/'), encoded(team));
+    /// The latest answer, of any age. If it is too old, a request is started.
+    fn members(&self, key: &ClusterKey, settings: &TeamsSettings, team: &str) -> Option<Answer> {
+        let address = format!("{}/teams/{}", settings.url.trim_end_matches('/'), in_path(team));
         let Some(address) =
             address.parse().ok().filter(|address: &Uri| matches!(address.scheme_str(), Some("http" | "https")))
         else {
@@ -184,8 +186,8 @@ impl TeamsApi {
         };
         let mut questions = self.questions.lock();
         let Some(cached) = questions.get_mut(&question) else { return };
-        let told = |answer: &Answer| answer.clone().map_err(|error| error.to_string());
-        let is_news = cached.answer.as_ref().map(told) != Some(told(&answer));
+        let text = |answer: &Answer| answer.clone().map_err(|error| error.to_string());
+        let is_news = cached.answer.as_ref().map(text) != Some(text(&answer));
         (cached.running, cached.answer) = (false, Some(answer));
         let clusters = std::mem::take(&mut cached.clusters);
         if is_news {
@@ -203,7 +205,7 @@ impl TeamsApi {
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));
         }
-        // Neither message holds the token.
+        // The messages do not contain the token.
         let request = request.body(Body::empty()).map_err(|_| Error::Reach("the token is no header's value".into()))?;
         let response = match question.address.scheme_str() {
             Some("https") => self.by_tls.get_or_init(by_tls).as_ref().map_err(Clone::clone)?.request(request),
@@ -217,7 +219,7 @@ impl TeamsApi {
     }
 }
 
-/// The token of the Secret that `oauth_token_secret_name` names. Without a Secret the API is asked without a token.
+/// The token of the Secret that `oauth_token_secret_name` names. Without a Secret the request has no token.
 fn token(secret: Option<&Data>) -> Result<Option<Password>, Error> {
     let Some(Data(data)) = secret else { return Ok(None) };
     let text = |key: &str| data.get(key).and_then(|value| std::str::from_utf8(value).ok());
@@ -227,7 +229,7 @@ fn token(secret: Option<&Data>) -> Result<Option<Password>, Error> {
     }
 }
 
-/// By TLS, with the authorities of the image or those that `SSL_CERT_FILE` names. An image from scratch has none.
+/// A TLS client with the certificate authorities of the system or of `SSL_CERT_FILE`. pgloom's image has none.
 fn by_tls() -> Result<Agent<HttpsConnector<HttpConnector>>, Error> {
     let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(ring::default_provider());
     let builder = builder.map_err(|error| Error::Authorities(Arc::new(error)))?;
@@ -252,10 +254,10 @@ fn read(status: StatusCode, body: &[u8]) -> Answer {
     names.iter().map(|name| name.as_str().map(String::from).ok_or(Error::Answer)).collect()
 }
 
-/// A team's name as a part of a path.
-fn encoded(team: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    team.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+/// A team's name as a part of a path. A dot is encoded as well: `..` would lead to another path.
+fn in_path(team: &str) -> PercentEncode<'_> {
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+    utf8_percent_encode(team, ENCODED)
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use pgloom_decide::Kind;
 use pgloom_decide::Plan;
-use pgloom_decide::credential::{self, Act, Content, Data, Recovery, USER_LIST, Wanted, Write};
+use pgloom_decide::credential::{self, Act, Content, Data, Recovery, USER_LIST, WantedSecret, Write};
+use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::members::Members;
-use pgloom_decide::transform::MANAGER;
 use serde_json::Value;
 
 use super::{Error, Reconciliation};
@@ -39,7 +39,7 @@ impl Reconciliation<'_> {
         let lacking = existing.lacking(&self.system_users(), &plan.secrets);
         let recoveries = self.recoveries(&lacking, members).await;
         let unknown = unknown(&recoveries, &plan.secrets);
-        let known: Vec<Wanted> = plan
+        let known: Vec<WantedSecret> = plan
             .secrets
             .iter()
             .filter(|secret| !unknown.iter().any(|(name, _)| *name == secret.name))
@@ -132,14 +132,14 @@ impl Reconciliation<'_> {
     }
 
     /// Whether a watch reports a Secret; those in the cluster's own namespace are watched always.
-    fn is_reported(&self, secret: &Wanted) -> bool {
+    fn is_reported(&self, secret: &WantedSecret) -> bool {
         let objects = || self.context.store.objects(&ClusterKey::new(&secret.namespace, &self.key.name));
         secret.namespace == *self.key.namespace
             || objects().iter().any(|cached| cached.kind.is("Secret") && *cached.name == *secret.name)
     }
 
     /// A hash of the wanted Secrets and of those that exist, in other namespaces too.
-    pub fn fingerprint_of(&self, secrets: &[Wanted]) -> u64 {
+    pub fn fingerprint_of(&self, secrets: &[WantedSecret]) -> u64 {
         let elsewhere = secrets.iter().map(|secret| secret.namespace.as_str());
         let elsewhere: BTreeSet<&str> = elsewhere.filter(|namespace| *namespace != &*self.key.namespace).collect();
         let places = elsewhere.into_iter().map(|namespace| ClusterKey::new(namespace, &self.key.name));
@@ -167,7 +167,7 @@ impl Reconciliation<'_> {
 }
 
 /// What the wanted Secrets hold; a role whose Secret holds no password is an error.
-pub async fn read(client: &Client, wanted: &[Wanted]) -> Result<credential::Plan, Error> {
+pub async fn read(client: &Client, wanted: &[WantedSecret]) -> Result<credential::SecretChanges, Error> {
     let existing = Existing::read(client, wanted).await?;
     let missing = |username: &str| Err(password::Error::Missing(username.to_owned()));
     credential::plan(wanted, |ns, name| existing.get(ns, name), missing).map_err(Error::Password)
@@ -177,7 +177,7 @@ pub async fn read(client: &Client, wanted: &[Wanted]) -> Result<credential::Plan
 struct Existing(HashMap<(String, String), (Data, ObjectMeta)>);
 
 impl Existing {
-    async fn read(client: &Client, wanted: &[Wanted]) -> Result<Self, Error> {
+    async fn read(client: &Client, wanted: &[WantedSecret]) -> Result<Self, Error> {
         let mut existing = HashMap::new();
         for secret in wanted {
             let api: Api<Secret> = Api::namespaced(client.clone(), &secret.namespace);
@@ -199,16 +199,17 @@ impl Existing {
     }
 
     /// The patch of a Secret's labels, annotations and owner; none of one that is left as it is.
-    fn follow(&self, secret: &Wanted, planned: &credential::Plan) -> Option<Write> {
+    fn follow(&self, secret: &WantedSecret, planned: &credential::SecretChanges) -> Option<Write> {
         let (Content::Credential { username, .. } | Content::UserList { username }) = &secret.content;
         let (_, metadata) = self.find(&secret.namespace, &secret.name)?;
         planned.passwords.get(username).and_then(|_| credential::follow(secret, metadata))
     }
 
     /// Which of the users have no password in a Secret.
-    fn lacking(&self, users: &[String; 2], wanted: &[Wanted]) -> Vec<String> {
-        let has =
-            |secret: &Wanted| self.find(&secret.namespace, &secret.name).is_some_and(|(data, _)| data.has_password());
+    fn lacking(&self, users: &[String; 2], wanted: &[WantedSecret]) -> Vec<String> {
+        let has = |secret: &WantedSecret| {
+            self.find(&secret.namespace, &secret.name).is_some_and(|(data, _)| data.has_password())
+        };
         let names = wanted.iter().filter(|secret| !has(secret)).filter_map(|secret| match &secret.content {
             Content::Credential { username, .. } => Some(username),
             Content::UserList { .. } => None,
@@ -218,7 +219,7 @@ impl Existing {
 }
 
 /// The Secrets whose passwords are not known, and the failures of which they are the cause.
-fn unknown(recoveries: &BTreeMap<String, Recovery>, wanted: &[Wanted]) -> Vec<(String, Error)> {
+fn unknown(recoveries: &BTreeMap<String, Recovery>, wanted: &[WantedSecret]) -> Vec<(String, Error)> {
     let unknown = wanted.iter().filter_map(|secret| {
         let Content::Credential { username, .. } = &secret.content else { return None };
         let Some(Recovery::Unknown(reason)) = recoveries.get(username) else { return None };

@@ -1,6 +1,6 @@
 //! Lets the leader leave a node that is drained.
 //!
-//! Maintenance windows do not hold this up: whoever drains a node waits for it, and a switchover takes seconds.
+//! Maintenance windows do not hold this up: the drain waits for the switchover, which takes seconds.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -28,7 +28,7 @@ const CONDITION: &str = "LeaderPlaced";
 pub struct Departed {
     /// The condition `LeaderPlaced`; `None` if it stays as it is.
     pub condition: Option<Condition>,
-    /// What people should know.
+    /// A wait that is too long.
     pub warning: Option<Event>,
 }
 
@@ -97,8 +97,8 @@ impl Reconciliation<'_> {
             }
             Next::Wait(reason) => {
                 let message = format!("{cause}, and the leader waits: {reason}");
-                let word = if overdue { "Overdue" } else { "Waiting" };
-                rolled.departed.condition = Some(Condition::fails(CONDITION, word, message.clone()));
+                let reason = if overdue { "Overdue" } else { "Waiting" };
+                rolled.departed.condition = Some(Condition::fails(CONDITION, reason, message.clone()));
                 rolled.departed.warning = overdue.then(|| Event::warning("LeaderPlaced", message.clone()));
                 rolled.wait(Underway::waiting(message));
                 rolled.requeue = rolled.requeue.min(Requeue::within(self.settings.repair()));

@@ -2,8 +2,8 @@
 
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use pgloom_decide::Kind;
+use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::ownership::{KINDS, record_of};
-use pgloom_decide::transform::MANAGER;
 use serde_json::{Value, json};
 
 use super::{Error, Reconciliation};

@@ -11,8 +11,8 @@ use crate::observe::teams_api::Teams;
 impl Reconciliation<'_> {
     /// What is known of the cluster's teams.
     pub fn teams(&self) -> Teams {
-        let owner = self.manifest["spec"]["teamId"].as_str().unwrap_or_default();
-        self.context.infrastructure_roles.teams(self.key, &self.settings.config, owner)
+        // Before the manifest is validated: roles of the team are part of what it is validated with.
+        self.context.infrastructure_roles.teams(self.key, &self.settings.config, self.identity().team())
     }
 
     /// What exists for the cluster.

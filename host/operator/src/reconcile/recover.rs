@@ -70,7 +70,7 @@ impl Reconciliation<'_> {
     }
 
     /// Remembers the passwords of the system users.
-    pub fn keep_passwords(&self, planned: &credential::Plan) {
+    pub fn keep_passwords(&self, planned: &credential::SecretChanges) {
         let users = self.system_users();
         let known = planned.passwords.iter().filter(|(username, _)| users.contains(username));
         let known = known.map(|(username, password)| (username.clone(), password.clone())).collect();

@@ -9,10 +9,10 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use pgloom_api::postgresql::{ClusterStatus, PostgresqlStatus};
 use pgloom_common::error::{error_chain, root_cause};
+use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::members::Members;
 use pgloom_decide::patroni::Cluster;
 use pgloom_decide::status::{self, Condition, Found, Outcome};
-use pgloom_decide::transform::MANAGER;
 use serde::Deserialize as _;
 use tracing::{debug, warn};
 
@@ -120,9 +120,6 @@ impl Reconciliation<'_> {
     }
 
     fn found(&self, steps: &Steps, summary: &Summary, patroni: Option<&Cluster>) -> Found {
-        let config = &self.settings.config;
-        let labels = config.map("cluster_labels").into_iter().map(|(key, value)| format!("{key}={value}"));
-        let name = format!("{}={}", config.text("cluster_name_label"), self.key.name);
         Found {
             generation: self.manifest["metadata"]["generation"].as_i64().unwrap_or_default(),
             outcome: summary.outcome,
@@ -131,7 +128,7 @@ impl Reconciliation<'_> {
             leader: steps.members.leader().map(|(member, _)| member.pod.clone()),
             members: steps.members.status(patroni),
             ready: steps.members.ready(),
-            selector: labels.chain([name]).collect::<Vec<_>>().join(","),
+            selector: self.identity().selector(),
             actions: steps.executed.as_ref().map(|executed| executed.actions.clone()),
         }
     }

@@ -10,11 +10,11 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use pgloom_api::validate::window::{MaintenanceWindow, Weekday};
 use pgloom_common::error::error_chain;
+use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::members::Members;
 use pgloom_decide::patroni::{Report, is_synchronous};
 use pgloom_decide::rollout::{Member, Next, Role, State, Switchover, difference, metadata_patch, next};
 use pgloom_decide::status::Condition;
-use pgloom_decide::transform::MANAGER;
 use serde_json::Value;
 use tracing::{debug, info};
 

@@ -6,8 +6,8 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::PostParams;
 use pgloom_decide::Kind;
 use pgloom_decide::Plan;
+use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::kind::ObjectKey;
-use pgloom_decide::transform::MANAGER;
 use tracing::warn;
 
 use super::Reconciliation;

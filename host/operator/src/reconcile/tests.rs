@@ -126,6 +126,20 @@ async fn a_namespace_that_was_created_again_gets_its_service_account_again() {
     assert!(written(&api_server).contains(&"POST serviceaccounts".to_owned()));
 }
 
+#[test]
+fn a_namespace_is_forgotten_with_its_last_cluster() {
+    let operator = operator(&FakeApiServer::new(), &[]);
+    let (one, other) = (key(), ClusterKey::new("ns", "other"));
+    for cluster in [&one, &other] {
+        operator.states.of(cluster);
+    }
+    operator.accounts.lock().insert("ns".into(), std::time::Instant::now());
+    operator.forget(&one);
+    assert_eq!(operator.accounts.lock().len(), 1);
+    operator.forget(&other);
+    assert!(operator.accounts.lock().is_empty());
+}
+
 #[tokio::test]
 async fn a_second_reconcile_writes_nothing() {
     let api_server = FakeApiServer::new().with(MANIFEST, manifest());

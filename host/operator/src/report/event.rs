@@ -1,42 +1,42 @@
-//! Events of a `postgresql` object: a warning that lasts is published once, not at every resync.
+//! Events of a `postgresql` object. A warning is published once, not again at every resync while it lasts.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{self, EventType, Reporter};
 use parking_lot::Mutex;
+use pgloom_common::fingerprint::fingerprint;
 use serde_json::Value;
 use tracing::warn;
 
 /// The longest note that the API server accepts, in bytes.
-const NOTE: usize = 1024;
+const MAX_NOTE: usize = 1024;
 
-/// An event of an object.
+/// An event, see [`events.k8s.io/v1`](https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Event {
-    /// Whether something is wrong.
+    /// Whether the type is `Warning`, not `Normal`.
     pub warning: bool,
-    /// One word, as in `Create`.
+    /// The reason in CamelCase, as in `Create`.
     pub reason: String,
-    /// For people.
+    /// The text: one sentence.
     pub note: String,
 }
 
 impl Event {
-    /// Something that happened.
+    /// An event of type `Normal`.
     pub fn normal(reason: &str, note: impl Into<String>) -> Self {
         Self { warning: false, reason: reason.into(), note: note.into() }
     }
 
-    /// Something that is wrong.
+    /// An event of type `Warning`.
     pub fn warning(reason: &str, note: impl Into<String>) -> Self {
         Self { warning: true, ..Self::normal(reason, note) }
     }
 }
 
-/// The warnings of one object that were published last.
+/// The current warnings of one object, which have been published.
 #[derive(Default)]
 pub struct Warnings(Mutex<HashSet<Event>>);
 
@@ -48,12 +48,12 @@ impl Warnings {
     }
 }
 
-/// Publishes events.
+/// A recorder of events.
 #[derive(Clone)]
 pub struct Recorder(events::Recorder);
 
 impl Recorder {
-    /// A recorder under the operator's name; `controller_id` tells several operators apart.
+    /// A recorder with the operator's name; `controller_id` distinguishes several operators.
     pub fn new(client: Client, controller_id: &str) -> Self {
         let controller = if controller_id.is_empty() { "pgloom".to_owned() } else { format!("pgloom/{controller_id}") };
         Self(events::Recorder::new(client, Reporter { controller, instance: None }))
@@ -69,11 +69,11 @@ impl Recorder {
             secondary: None,
         };
         if let Err(error) = self.0.publish(&published, about).await {
-            warn!(reason = %event.reason, %error, "the event was not published");
+            warn!(reason = %event.reason, %error, "event not published");
         }
     }
 
-    /// Publishes the current warnings; those that were current at the last call are not published again.
+    /// Publishes the warnings that were not current at the last call.
     pub async fn publish_warnings(&self, last: &Warnings, about: &ObjectReference, current: Vec<Event>) {
         for warning in last.replace(current) {
             self.publish(about, &warning).await;
@@ -81,15 +81,13 @@ impl Recorder {
     }
 }
 
-/// The recorder counts events of the same action as one and keeps the first one's note. So another note is another
-/// action.
+/// The action of an event. kube's recorder merges events with the same action and keeps the note of the first one, so
+/// the action differs for each note.
 fn action(event: &Event) -> String {
-    let mut hasher = DefaultHasher::new();
-    event.note.hash(&mut hasher);
-    format!("{}-{:08x}", event.reason, hasher.finish() & 0xffff_ffff)
+    format!("{}-{:08x}", event.reason, fingerprint(&event.note) & 0xffff_ffff)
 }
 
-/// What an event of an object refers to.
+/// The reference to an object, for the field `regarding` of an event.
 pub fn reference(object: &Value) -> ObjectReference {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     ObjectReference {
@@ -102,12 +100,12 @@ pub fn reference(object: &Value) -> ObjectReference {
     }
 }
 
-/// Cuts a note to what the API server accepts.
+/// Cuts a note to [`NOTE`] bytes.
 fn cut(note: &str) -> String {
-    if note.len() <= NOTE {
+    if note.len() <= MAX_NOTE {
         return note.to_owned();
     }
-    let mut end = NOTE - 3;
+    let mut end = MAX_NOTE - 3;
     while !note.is_char_boundary(end) {
         end -= 1;
     }
@@ -137,6 +135,6 @@ mod tests {
     #[test]
     fn a_long_note_is_cut_at_a_character() {
         let note = cut(&"ä".repeat(600));
-        assert!(note.len() <= NOTE && note.ends_with("ä..."), "{}", note.len());
+        assert!(note.len() <= MAX_NOTE && note.ends_with("ä..."), "{}", note.len());
     }
 }

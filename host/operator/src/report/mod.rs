@@ -1,4 +1,4 @@
-//! How the operator reports to people: events.
+//! Reports to users: events.
 
 mod event;
 

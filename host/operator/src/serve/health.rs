@@ -1,17 +1,17 @@
-//! Whether the operator is ready and whether it leads: two values that the operator sets and others read or wait for.
+//! The health of the operator: whether it is ready, and whether it is the leader. Readers can wait for a change.
 
 use tokio::sync::watch;
 
-/// Reads the health. Cloning shares it.
+/// The receivers of the health. A clone shares the same values.
 #[derive(Clone, Debug)]
 pub struct Health {
-    /// Whether everything was listed and loaded once.
+    /// Whether the caches have been listed and the settings loaded once.
     pub ready: watch::Receiver<bool>,
-    /// Whether this operator is the one that writes.
+    /// Whether this operator is the leader, which writes.
     pub leading: watch::Receiver<bool>,
 }
 
-/// Sets the health.
+/// The senders of the health.
 #[derive(Debug)]
 pub struct HealthSender {
     ready: watch::Sender<bool>,
@@ -24,17 +24,17 @@ impl HealthSender {
         Self { ready: watch::channel(false).0, leading: watch::channel(false).0 }
     }
 
-    /// What follows this sender.
+    /// Receivers of this sender.
     pub fn subscribe(&self) -> Health {
         Health { ready: self.ready.subscribe(), leading: self.leading.subscribe() }
     }
 
-    /// Everything was listed and loaded once.
+    /// Sets the operator ready, for good.
     pub fn set_ready(&self) {
         self.ready.send_replace(true);
     }
 
-    /// Sets whether this operator is the one that writes.
+    /// Sets whether this operator is the leader.
     pub fn set_leading(&self, leading: bool) {
         self.leading.send_replace(leading);
     }

@@ -12,10 +12,10 @@ use tokio::net::TcpListener;
 use super::health::Health;
 use super::metrics::Metrics;
 
-/// Why the routes are not served.
+/// The reason why the routes are not served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address is taken or not ours.
+    /// The address is in use or not an address of this machine.
     #[error("cannot listen on {0}; choose another address with --listen")]
     Listen(SocketAddr, #[source] std::io::Error),
     /// The server stopped.
@@ -23,7 +23,7 @@ pub enum Error {
     Serve(#[source] std::io::Error),
 }
 
-/// What the routes read.
+/// The state of the routes.
 #[derive(Clone)]
 struct Served {
     metrics: Metrics,
@@ -33,12 +33,12 @@ struct Served {
 /// Opens the port; nothing is served before [`serve`].
 ///
 /// # Errors
-/// If the address is taken or not ours.
+/// If the address is in use or not an address of this machine.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Listen(address, source))
 }
 
-/// Serves `/healthz`, `/readyz` and `/metrics` for ever.
+/// Serves `/healthz`, `/readyz` and `/metrics`. Returns only with an error.
 ///
 /// # Errors
 /// If the server stops.

@@ -17,59 +17,59 @@ use prometheus_client::registry::{Registry, Unit};
 pub struct Metrics {
     /// Reconciles that ended, by result: `ok`, or the category of the error.
     pub reconciles: Family<ResultLabel, Counter>,
-    /// How long reconciles took.
+    /// The duration of reconciles in seconds.
     pub reconcile_seconds: Histogram,
-    /// Reconciles that run at the moment.
+    /// Reconciles in progress.
     pub reconciles_running: Gauge,
     /// Plugin calls that failed, by step and phase.
     pub plugin_failures: Family<PluginLabels, Counter>,
-    /// Decisions that were reused because nothing had changed that they depend on.
+    /// Decisions that were reused because their input had not changed.
     pub decisions_reused: Counter,
-    /// How long a run of the pipeline took.
+    /// The duration of pipeline runs in seconds.
     pub decide_seconds: Histogram,
-    /// How often the pipeline was loaded and taken into use.
+    /// The number of pipelines that were loaded and used, 1 after the start.
     pub pipeline_generation: Gauge,
-    /// Whether the newest pipeline could not be loaded, so that an older one runs.
+    /// 1 if the newest pipeline could not be loaded and an older one is in use.
     pub pipeline_rejected: Gauge,
-    /// Whether the newest operator configuration could not be used, so that an older one is.
+    /// 1 if the newest operator configuration is invalid and an older one is in use.
     pub configuration_rejected: Gauge,
     /// Clusters by `PostgresClusterStatus`.
     pub clusters: Family<StatusLabel, Gauge>,
     /// Objects written, by kind and verb.
     pub writes: Family<WriteLabels, Counter>,
-    /// Watches that broke off, by kind.
+    /// Watches that failed, by kind.
     pub watch_failures: Family<KindLabel, Counter>,
-    /// Database synchronisations that ended, by result.
+    /// Synchronisations of databases that ended, by result.
     pub database_syncs: Family<ResultLabel, Counter>,
-    /// 1 if this operator is the one that writes; a copy of [`Health::leading`](super::health::Health::leading).
+    /// 1 if this operator is the leader, which writes; a copy of [`Health::leading`](super::health::Health::leading).
     pub leading: Gauge<u64, AtomicU64>,
     registry: Arc<Registry>,
 }
 
-/// How something ended.
+/// The label of a result.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ResultLabel {
     /// `ok`, or the category of the error.
     pub result: String,
 }
 
-/// Which plugin call.
+/// The labels of a failed plugin call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PluginLabels {
     /// The step's name in the pipeline.
     pub step: String,
-    /// What failed: as in `trap` or `deadline`.
+    /// The category of the failure, as in `Trapped`.
     pub reason: String,
 }
 
-/// A cluster's status.
+/// The label of a cluster's status.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StatusLabel {
     /// As in `Running`.
     pub status: String,
 }
 
-/// Which write.
+/// The labels of a write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct WriteLabels {
     /// As in `StatefulSet`.
@@ -78,7 +78,7 @@ pub struct WriteLabels {
     pub verb: &'static str,
 }
 
-/// Which kind of object.
+/// The label of a kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabel {
     /// As in `StatefulSet`.
@@ -86,7 +86,7 @@ pub struct KindLabel {
 }
 
 impl Metrics {
-    /// All metrics at zero.
+    /// All metrics, with the value zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("pgloom");
         let mut metrics = Self {
@@ -153,7 +153,7 @@ impl Metrics {
         );
         registry.register("clusters", "Clusters by status", self.clusters.clone());
         registry.register("object_writes", "Objects written, by kind and verb", self.writes.clone());
-        registry.register("watch_failures", "Watches that broke off, by kind", self.watch_failures.clone());
+        registry.register("watch_failures", "Watches that failed, by kind", self.watch_failures.clone());
         registry.register(
             "database_syncs",
             "Database synchronisations that ended, by result",

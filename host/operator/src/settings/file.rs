@@ -1,4 +1,4 @@
-//! A file as a source of the pipeline. A mounted volume does not report changes of its files, so they are polled.
+//! Files as the source of the pipeline. They are polled, because a mounted volume does not report changes reliably.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -13,10 +13,9 @@ use super::Error;
 use super::source::Found;
 
 /// The time between two polls.
-const PERIOD: Duration = Duration::from_secs(5);
+const POLL_PERIOD: Duration = Duration::from_secs(5);
 
-/// What tells one version of the files from another: the document's bytes, and each plugin file's size and time of
-/// change.
+/// The version of the files: the bytes of the document, and path, size and modification time of each plugin.
 type FileVersion = (Vec<u8>, Vec<(PathBuf, u64, Option<SystemTime>)>);
 
 /// Reads a document.
@@ -30,12 +29,12 @@ pub fn read(path: &Path) -> Result<Found, Error> {
     }
 }
 
-/// The document whenever it or a file in the plugins' folder changes.
+/// A stream of the document, one item after each change of the document or of a file in the plugins' folder.
 pub fn follow(path: PathBuf, plugins: PathBuf) -> BoxStream<'static, Found> {
     let first = version_of(&path, &plugins);
     futures::stream::unfold((path, plugins, first), |(path, plugins, mut seen)| async move {
         loop {
-            tokio::time::sleep(PERIOD).await;
+            tokio::time::sleep(POLL_PERIOD).await;
             let now = version_of(&path, &plugins);
             if now == seen {
                 continue;

@@ -1,5 +1,5 @@
-//! The operator configuration and the pipeline in use: read at start, followed while running, and replaced only by what
-//! can be used. A bad new one leaves the good running one in place and is reported by the log, an event and a metric.
+//! The operator configuration and the pipeline in use: read at the start and followed afterwards. Only valid ones are
+//! used: an invalid one is reported by the log, an event and a metric, and the one before stays in use.
 
 mod file;
 mod source;
@@ -37,76 +37,76 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The time between two reconciles of a cluster that nothing happened to.
+    /// `resync_period`: the time between two reconciles of an unchanged cluster.
     pub fn resync(&self) -> Duration {
         at_least_a_second(self.config.duration("resync_period"))
     }
 
-    /// The longest time until something that failed is tried again.
+    /// `repair_period`: the longest delay until a failed reconcile is retried.
     pub fn repair(&self) -> Duration {
         at_least_a_second(self.config.duration("repair_period"))
     }
 }
 
-/// With a period of zero a cluster would be reconciled without pause.
+/// At least one second: with a period of zero a cluster would be reconciled without a pause.
 fn at_least_a_second(period: Duration) -> Duration {
     period.max(Duration::from_secs(1))
 }
 
-/// Why there are no settings to start with, or no new ones.
+/// The reason why settings are not used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It does not exist.
+    /// The object does not exist.
     #[error("{0} does not exist; create it, or name another")]
     Missing(String),
-    /// The API server could not be asked.
+    /// The request to the API server failed.
     #[error("failed to read {0}")]
     Read(String, #[source] Box<kube::Error>),
     /// The file could not be read.
     #[error("failed to read {0}; give another file with --pipeline")]
     File(String, #[source] std::io::Error),
-    /// It is not YAML.
+    /// The text is not YAML.
     #[error("{0} cannot be read")]
     Syntax(String, #[source] document::Error),
-    /// It is not one document.
+    /// The text has more than one document.
     #[error("{0} holds several documents; one is wanted")]
     Several(String),
-    /// Its content cannot be used.
+    /// The content is invalid.
     #[error("{name} cannot be used: {}", errors(.findings, "; "))]
     Content {
-        /// What cannot be used.
+        /// The name of the source, as in `ConfigMap pgloom-system/pgloom`.
         name: String,
-        /// Why.
+        /// The findings about it.
         findings: Vec<Finding>,
     },
     /// A step could not be loaded.
     #[error("the pipeline {0} cannot be loaded")]
     Load(String, #[source] LoadError),
-    /// The thread of the loading ended early.
+    /// The thread that loads the pipeline ended early.
     #[error("the loading of the pipeline was interrupted")]
     Interrupted(#[source] tokio::task::JoinError),
 }
 
 /// Reads settings and follows their changes.
 pub struct Loader {
-    /// The API server.
+    /// The client of the API server.
     pub client: Client,
-    /// Compiles and runs plugins.
+    /// The engine that compiles and runs plugins.
     pub engine: Arc<Engine>,
-    /// How the operator is run.
-    pub config: args::Config,
+    /// The parsed flags.
+    pub options: args::Options,
     /// The operator's own namespace.
     pub namespace: String,
-    /// Publishes what cannot be used.
+    /// The recorder of events about invalid settings.
     pub recorder: Recorder,
-    /// Whether this operator is the one that writes.
+    /// Whether this operator is the leader.
     pub leading: watch::Receiver<bool>,
     /// The metrics.
     pub metrics: Metrics,
 }
 
 impl Loader {
-    /// The settings to start with.
+    /// Reads the first settings.
     ///
     /// # Errors
     /// If the configuration or the pipeline cannot be read or used.
@@ -115,7 +115,7 @@ impl Loader {
             Some(source) => self.configuration(&source.get(&self.client).await?)?,
             None => Config::defaults(),
         };
-        let found = match &self.config.pipeline {
+        let found = match &self.options.pipeline {
             PipelineSource::File(path) => file::read(path)?,
             PipelineSource::Object(named) => source::pipeline(named, &self.namespace).get(&self.client).await?,
         };
@@ -124,7 +124,7 @@ impl Loader {
         Ok(Settings { config: Arc::new(config), pipeline: Arc::new(pipeline) })
     }
 
-    /// Follows changes for ever. When new settings are in use every cluster is reconciled.
+    /// Follows changes until the operator stops. After a change every cluster is reconciled.
     pub async fn follow(
         self,
         settings: watch::Sender<Settings>,
@@ -151,7 +151,7 @@ impl Loader {
         match result {
             Ok(config) if config == *settings.borrow().config => false,
             Ok(config) => {
-                info!(source = %found.name, "the new operator configuration is in use");
+                info!(source = %found.name, "new operator configuration in use");
                 settings.send_modify(|settings| settings.config = Arc::new(config));
                 true
             }
@@ -169,7 +169,7 @@ impl Loader {
         self.report_loaded(found, result.as_ref().err()).await;
         match result {
             Ok(pipeline) => {
-                info!(source = %found.name, "the new pipeline is in use");
+                info!(source = %found.name, "new pipeline in use");
                 self.metrics.pipeline_generation.inc();
                 settings.send_modify(|settings| settings.pipeline = Arc::new(pipeline));
                 true
@@ -193,18 +193,18 @@ impl Loader {
     async fn pipeline(&self, found: &Found, running: Option<Arc<Pipeline>>) -> Result<Pipeline, Error> {
         let document = Document::read(&found.document)
             .map_err(|findings| Error::Content { name: found.name.clone(), findings })?;
-        let (engine, folder, name) = (self.engine.clone(), self.config.plugins.clone(), found.name.clone());
+        let (engine, folder, name) = (self.engine.clone(), self.options.plugins.clone(), found.name.clone());
         let loading = move || Pipeline::load(&engine, &document, &folder, running.as_deref());
         let loaded = tokio::task::spawn_blocking(loading).await.map_err(Error::Interrupted)?;
         loaded.map_err(|source| Error::Load(name, source))
     }
 
-    /// Reports that something new cannot be used. Only the operator that leads publishes events.
+    /// Reports invalid settings. Only the leader publishes events.
     async fn report_rejected(&self, found: &Found, reason: &str, error: &Error) {
         let message = error_chain(error);
         error!(source = %found.name, error = %message, "new settings rejected, the old ones stay in use");
         if self.is_leading() && found.document["metadata"]["uid"].is_string() {
-            let event = Event::warning(reason, format!("what runs stays in use: {message}"));
+            let event = Event::warning(reason, format!("the settings in use stay: {message}"));
             self.recorder.publish(&reference(&found.document), &event).await;
         }
     }
@@ -212,11 +212,11 @@ impl Loader {
     /// Writes the condition `Loaded` of a Pipeline object.
     async fn report_loaded(&self, found: &Found, error: Option<&Error>) {
         if self.is_leading()
-            && let PipelineSource::Object(named) = &self.config.pipeline
+            && let PipelineSource::Object(named) = &self.options.pipeline
             && let Err(error) =
                 source::pipeline(named, &self.namespace).report(&self.client, &found.document, error).await
         {
-            warn!(%error, "the status of the pipeline was not written");
+            warn!(%error, "pipeline status not written");
         }
     }
 
@@ -225,7 +225,7 @@ impl Loader {
     }
 
     fn configuration_source(&self) -> Option<source::Object> {
-        match &self.config.configuration {
+        match &self.options.configuration {
             Source::Defaults => None,
             Source::ConfigMap(named) => Some(source::config_map(named, &self.namespace)),
             Source::Object(named) => Some(source::configuration(named, &self.namespace)),
@@ -240,8 +240,8 @@ impl Loader {
     }
 
     fn pipelines(&self) -> impl Stream<Item = Found> + Unpin + use<> {
-        match &self.config.pipeline {
-            PipelineSource::File(path) => file::follow(path.clone(), self.config.plugins.clone()),
+        match &self.options.pipeline {
+            PipelineSource::File(path) => file::follow(path.clone(), self.options.plugins.clone()),
             PipelineSource::Object(named) => source::pipeline(named, &self.namespace).follow(self.client.clone()),
         }
     }
@@ -252,7 +252,7 @@ fn reconcile_all(store: &Store, changed: &UnboundedSender<ClusterKey>) {
     store.clusters().into_iter().for_each(|key| _ = changed.unbounded_send(key));
 }
 
-/// The documents that differ from the one before.
+/// The documents whose content differs from the one before.
 fn changes(documents: impl Stream<Item = Found> + Send + 'static) -> futures::stream::BoxStream<'static, Found> {
     let mut before: Option<Value> = None;
     documents

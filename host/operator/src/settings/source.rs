@@ -1,14 +1,17 @@
-//! An object of the API server as a source of settings.
+//! Objects of the API server as the source of settings.
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
+use pgloom_api::postgresql;
 use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
-use pgloom_decide::transform::MANAGER;
+use pgloom_decide::field_manager::MANAGER;
+use pgloom_decide::status::{Condition, with_times};
 use serde_json::{Value, json};
 use tracing::warn;
 
@@ -16,17 +19,17 @@ use super::{Error, changes};
 use crate::args::Named;
 use crate::cache::api_resource;
 
-/// A document and where it comes from.
+/// A document and its source.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// As in `ConfigMap pgloom-system/pgloom`.
+    /// The name of the source, as in `ConfigMap pgloom-system/pgloom`.
     pub name: String,
     /// The document.
     pub document: Value,
 }
 
 impl Found {
-    /// The document without what changes by itself.
+    /// The document without the fields that change without an edit, as status and resource version.
     pub fn content(&self) -> Value {
         let mut content = self.document.clone();
         if let Some(content) = content.as_object_mut() {
@@ -37,7 +40,7 @@ impl Found {
     }
 }
 
-/// One object.
+/// The reference to one object.
 pub struct Object {
     kind: Kind,
     namespace: String,
@@ -51,7 +54,7 @@ pub fn config_map(named: &Named, own: &str) -> Object {
 
 /// An OperatorConfiguration.
 pub fn configuration(named: &Named, own: &str) -> Object {
-    object(Kind::new("acid.zalan.do/v1", "OperatorConfiguration"), named, own)
+    object(Kind::new(postgresql::API_VERSION, "OperatorConfiguration"), named, own)
 }
 
 /// A Pipeline.
@@ -64,25 +67,25 @@ fn object(kind: Kind, named: &Named, own: &str) -> Object {
 }
 
 impl Object {
-    /// Reads it once.
+    /// Reads the object once.
     pub async fn get(&self, client: &Client) -> Result<Found, Error> {
         let found =
             self.api(client).get_opt(&self.name).await.map_err(|error| Error::Read(self.title(), Box::new(error)))?;
         found.and_then(|object| self.found(object)).ok_or_else(|| Error::Missing(self.title()))
     }
 
-    /// Its content, now and whenever it changes. While it is missing there is nothing new.
+    /// A stream of the object: its current state, and one item after each change. Without the object there is no item.
     pub fn follow(self, client: Client) -> BoxStream<'static, Found> {
         let objects = watch_object(self.api(&client), &self.name).default_backoff();
         let found = objects.filter_map(move |object| {
             let found = match object {
                 Ok(Some(object)) => self.found(object),
                 Ok(None) => {
-                    warn!(source = %self.title(), "it is gone; what it said stays in use");
+                    warn!(source = %self.title(), "source deleted, its last content stays in use");
                     None
                 }
                 Err(error) => {
-                    warn!(source = %self.title(), %error, "the watch broke off and is tried again");
+                    warn!(source = %self.title(), %error, "watch failed, retrying");
                     None
                 }
             };
@@ -91,19 +94,18 @@ impl Object {
         changes(found)
     }
 
-    /// Writes whether it is in use as the condition `Loaded`.
+    /// Writes the condition `Loaded`: true, or false with the error.
     pub async fn report(&self, client: &Client, document: &Value, error: Option<&Error>) -> Result<(), kube::Error> {
         let (status, reason, message) = match error {
             None => ("True", "Loaded", "the pipeline is in use".to_owned()),
             Some(error) => ("False", "Rejected", error_chain(error)),
         };
-        let before = &document["status"]["conditions"][0];
-        let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string();
-        let since = if before["status"] == status { before["lastTransitionTime"].clone() } else { json!(now) };
-        let condition = json!({
-            "type": "Loaded", "status": status, "reason": reason, "message": message, "lastTransitionTime": since,
-            "observedGeneration": document["metadata"]["generation"],
-        });
+        let conditions = document.pointer("/status/conditions").cloned().unwrap_or_default();
+        let before: Vec<meta::Condition> = serde_json::from_value(conditions).unwrap_or_default();
+        let generation = document.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
+        let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default();
+        let condition = Condition { type_name: "Loaded".to_owned(), status, reason: reason.to_owned(), message };
+        let condition = with_times(&before, &condition, generation, &meta::Time(now));
         let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
         let patch = Patch::Merge(json!({"status": {"conditions": [condition]}}));
         self.api(client).patch_status(&self.name, &params, &patch).await.map(|_| ())

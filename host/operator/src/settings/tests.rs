@@ -1,4 +1,4 @@
-//! Promises about settings that change while the operator runs.
+//! Tests of settings that change while the operator runs.
 
 use futures::channel::mpsc::unbounded;
 use pgloom_decide::Kind;
@@ -11,7 +11,7 @@ use crate::testing::FakeApiServer;
 
 fn loader(api_server: &FakeApiServer) -> Loader {
     let named = Named { namespace: None, name: "pgloom".into() };
-    let config = args::Config {
+    let options = args::Options {
         kubernetes: Kubernetes { kubeconfig: None, context: None },
         namespaces: None,
         operator_namespace: None,
@@ -28,7 +28,7 @@ fn loader(api_server: &FakeApiServer) -> Loader {
         leading,
         client: api_server.client(),
         engine: Arc::new(Engine::new(&pgloom_engine::EngineConfig::default()).unwrap()),
-        config,
+        options,
         namespace: "ns".into(),
         recorder: Recorder::new(api_server.client(), ""),
         metrics: Metrics::new(),
@@ -57,7 +57,7 @@ async fn a_new_configuration_is_used_while_running_and_one_that_cannot_be_used_i
     assert!(!loader.take_configuration(&found(json!({"docker_image": "spilo:2", "workers": "four"})), &settings).await);
     assert_eq!((image().as_str(), loader.metrics.configuration_rejected.get()), ("spilo:1", 1));
     let notes: Vec<String> = api_server.writes().iter().map(|write| write.body["note"].to_string()).collect();
-    assert!(notes[0].contains("what runs stays in use") && notes[0].contains("data.workers"), "{notes:?}");
+    assert!(notes[0].contains("the settings in use stay") && notes[0].contains("data.workers"), "{notes:?}");
     assert!(loader.take_configuration(&found(json!({})), &settings).await);
     assert_eq!(loader.metrics.configuration_rejected.get(), 0);
 }

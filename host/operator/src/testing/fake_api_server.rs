@@ -1,4 +1,7 @@
-//! A fake API server: answers from memory and records what is written.
+//! A fake API server: answers from memory and records the writes.
+//!
+//! Why not the crate `tower-test`: its mock answers one request after another, in an order that the test states.
+//! Here a test states what exists, and every request is refused to which the shipped `rbac.yaml` gives no right.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,7 +22,7 @@ pub struct Write {
     pub body: Value,
 }
 
-/// Objects by path, and the writes so far. A write is answered with the object as it would be then.
+/// Objects by path, and the writes so far. The answer to a write is the changed object.
 #[derive(Clone, Default)]
 pub struct FakeApiServer {
     inner: Arc<Mutex<Inner>>,
@@ -41,7 +44,7 @@ impl FakeApiServer {
         Self::default()
     }
 
-    /// Lets an object exist at a path.
+    /// Adds an object at a path.
     pub fn with(self, path: &str, object: Value) -> Self {
         self.inner.lock().unwrap().objects.insert(path.to_owned(), object);
         self
@@ -65,7 +68,7 @@ impl FakeApiServer {
         self
     }
 
-    /// Lets an object exist at a path, as another writer would.
+    /// Adds or replaces an object at a path, as another client would.
     pub fn put(&self, path: &str, object: Value) {
         self.inner.lock().unwrap().objects.insert(path.to_owned(), object);
     }
@@ -75,7 +78,7 @@ impl FakeApiServer {
         self.inner.lock().unwrap().objects.get(path).cloned()
     }
 
-    /// Calls a function before the next write to a path, as where another one acts meanwhile.
+    /// Calls a function before the next write to a path, to simulate a concurrent client.
     pub fn before_write(&self, path: &str, call: impl FnOnce() + Send + 'static) {
         self.inner.lock().unwrap().before_write.insert(path.to_owned(), Box::new(call));
     }
@@ -89,12 +92,12 @@ impl FakeApiServer {
         self.inner.lock().unwrap().writes.clone()
     }
 
-    /// How often something was read.
+    /// The number of reads.
     pub fn reads(&self) -> usize {
         self.inner.lock().unwrap().reads
     }
 
-    /// The writes as `METHOD path`, for a look at their order.
+    /// The writes as `METHOD path`, in order.
     pub fn written(&self) -> Vec<String> {
         self.writes().iter().map(|write| format!("{} {}", write.method, write.path)).collect()
     }
@@ -140,7 +143,7 @@ impl FakeApiServer {
 }
 
 impl Inner {
-    /// The objects of a collection; nothing for a path that is none.
+    /// The list of a collection; `None` for a path that is not a collection.
     fn list(&self, path: &str, query: &str) -> Option<Value> {
         super::rbac::is_collection(path).then(|| {
             let selector = query.split('&').find_map(|part| part.strip_prefix("labelSelector=")).unwrap_or_default();

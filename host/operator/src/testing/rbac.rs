@@ -1,15 +1,15 @@
-//! What `manifests/rbac.yaml` lets the operator do. Every request of every test is held against it: code that needs a right
-//! that the manifests do not grant fails its test.
+//! The rights that `manifests/rbac.yaml` grants the operator. Every request of every test is checked against them, so
+//! code that needs another right fails its test.
 
 use std::sync::OnceLock;
 
 use serde::Deserialize as _;
 use serde_json::Value;
 
-/// The roles of the operator: in every namespace, in its own, and the one that is bound by choice.
+/// The roles of the operator: in every namespace, in its own, and the optional one.
 const ROLES: [(&str, &str); 3] = [("ClusterRole", "pgloom"), ("Role", "pgloom"), ("ClusterRole", "pgloom-recover")];
 
-/// What a request is, in the words of a rule.
+/// A request, with the names of an RBAC rule.
 #[derive(Debug, PartialEq)]
 struct Ask {
     group: String,
@@ -17,22 +17,23 @@ struct Ask {
     verb: &'static str,
 }
 
-/// Why a request is not granted.
+/// The reason why a request is not granted; `None` if it is.
 pub fn refusal(method: &str, path: &str, query: &str) -> Option<String> {
     let ask = ask(method, path, query)?;
     let has = |list: &Value, word: &str| list.as_array().into_iter().flatten().any(|entry| entry == word);
     let granted = rules().iter().any(|rule| {
         has(&rule["apiGroups"], &ask.group) && has(&rule["resources"], &ask.resource) && has(&rule["verbs"], ask.verb)
     });
-    (!granted).then(|| format!("manifests/rbac.yaml grants nobody to {} {} of {:?}", ask.verb, ask.resource, ask.group))
+    (!granted)
+        .then(|| format!("manifests/rbac.yaml does not grant {} on {} of {:?}", ask.verb, ask.resource, ask.group))
 }
 
-/// Whether a path is that of all objects of a kind, in a namespace or in all.
+/// Whether a path is that of a collection, in one namespace or in all.
 pub fn is_collection(path: &str) -> bool {
     ask("GET", path, "").is_some_and(|ask| ask.verb == "list")
 }
 
-/// What a request asks for; nothing for the discovery, which everybody may read.
+/// The verb and the resource of a request; `None` for discovery, which every client may read.
 fn ask(method: &str, path: &str, query: &str) -> Option<Ask> {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let (group, rest) = match parts.as_slice() {

@@ -1,5 +1,5 @@
-//! Checks objects against the types of the Kubernetes API: in a partial object, a misspelt field would be applied by no
-//! one and reported by no one until the API server refuses it.
+//! Checks objects against the types of the Kubernetes API. Without this check a misspelt field of a partial object
+//! would be noticed only when the API server refuses it.
 
 use std::cell::RefCell;
 
@@ -126,7 +126,8 @@ impl<'de> Deserializer<'de> for Checked<'de> {
 
 /// The field with the most similar name.
 fn nearest(key: &str, fields: &[&'static str]) -> Option<&'static str> {
-    // By common letters in order, for letters that are swapped, and by common pairs of letters, for words that are missing.
+    // By common letters in order, for letters that are swapped, and by common pairs of letters, for words that are
+    // missing.
     let similarity = |field: &str| {
         let (key, field) = (key.to_ascii_lowercase(), field.to_ascii_lowercase());
         strsim::jaro_winkler(&key, &field) + strsim::sorensen_dice(&key, &field)

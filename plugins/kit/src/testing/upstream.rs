@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pgloom_common::api_default::is_default;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -101,33 +102,19 @@ pub fn difference(made: &Value, recorded: &Value) -> Option<String> {
     differs("", made, recorded)
 }
 
-/// Fields to which the API server gives a default, in any object.
-const FILLED: [&str; 17] = [
-    "allocateLoadBalancerNodePorts",
-    "defaultMode",
-    "dnsPolicy",
-    "failureThreshold",
-    "internalTrafficPolicy",
-    "ownerReferences",
-    "periodSeconds",
-    "progressDeadlineSeconds",
-    "revisionHistoryLimit",
-    "schedulerName",
-    "serviceAccount",
-    "sessionAffinity",
-    "strategy",
-    "successThreshold",
-    "terminationMessagePath",
-    "terminationMessagePolicy",
-    "timeoutSeconds",
-];
+/// Fields that the API server or a controller fills in with other than a fixed value.
+const COMPUTED: [&str; 3] = ["ownerReferences", "serviceAccount", "strategy"];
 
 fn differs(path: &str, made: &Value, recorded: &Value) -> Option<String> {
     match (made, recorded) {
         (Value::Object(made), Value::Object(recorded)) => made.keys().chain(recorded.keys()).find_map(|key| {
             let (made, recorded) = (made.get(key), recorded.get(key));
             let is_filled = key == "namespace" && path == "/metadata";
-            if made.is_none() && (is_filled || FILLED.contains(&key.as_str()) || recorded.is_some_and(is_default)) {
+            if made.is_none()
+                && (is_filled
+                    || COMPUTED.contains(&key.as_str())
+                    || recorded.is_some_and(|value| is_filled_in(key, value)))
+            {
                 return None;
             }
             differs(&format!("{path}/{key}"), made.unwrap_or(&Value::Null), recorded.unwrap_or(&Value::Null))
@@ -142,7 +129,9 @@ fn differs(path: &str, made: &Value, recorded: &Value) -> Option<String> {
     }
 }
 
-/// A value that is the API server's default of several fields.
-fn is_default(value: &Value) -> bool {
-    *value == json!({}) || *value == json!("Always") || *value == json!(false)
+/// Whether the API server gives the field this value: a fixed one, the pull policy of an image without a version, or a
+/// switch that is off.
+fn is_filled_in(field: &str, value: &Value) -> bool {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    is_default(field, &text) || *value == json!({}) || *value == json!("Always") || *value == json!(false)
 }

@@ -1,4 +1,4 @@
-//! Motto: a line for people, in a ConfigMap of the cluster.
+//! Motto: a line of text in a ConfigMap of the cluster.
 
 use pgloom_kit::json::{object, text};
 use pgloom_kit::{Cluster, Description, NoSettings, Plugin, Request, Response, Result, Value, invalid, kind};

@@ -1,6 +1,6 @@
 //! The step's configuration.
 
-/// What the platform configures of the step.
+/// The settings of the step.
 #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {

@@ -1,4 +1,4 @@
-//! What expressions mean.
+//! The values of expressions.
 
 use pgloom_kit::{Value, json};
 
@@ -34,7 +34,7 @@ fn expressions_have_the_meaning_of_cel() {
         ("has(cluster.spec.volume.size)", true),
         ("has(cluster.spec.clone) && cluster.spec.clone.cluster == 'x'", false),
         ("!has(cluster.spec.clone) || cluster.spec.clone.cluster == 'x'", true),
-        // One side that decides makes up for another that fails.
+        // An error of one side is ignored if the other side decides.
         ("cluster.spec.clone.cluster == 'x' && false", false),
         ("cluster.spec.clone.cluster == 'x' || true", true),
         ("cluster.metadata.labels['environment'] in ['prod', 'live']", true),

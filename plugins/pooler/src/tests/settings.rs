@@ -35,28 +35,6 @@ fn the_section_is_read_in_both_spellings() {
 }
 
 #[test]
-fn two_spellings_of_one_field_are_refused_with_both_paths() {
-    for (spec, path, other) in [
-        (
-            json!({"enableConnectionPooler": true, "enableConnectionPool": true}),
-            "spec.enableConnectionPool",
-            "spec.enableConnectionPooler",
-        ),
-        (json!({"connectionPooler": {}, "connectionPool": {}}), "spec.connectionPool", "spec.connectionPooler"),
-        (
-            json!({"connectionPool": {"numberOfInstances": 2, "number_of_instances": 2}}),
-            "spec.connectionPool.number_of_instances",
-            "spec.connectionPool.numberOfInstances",
-        ),
-    ] {
-        let mut all = json!({"enableReplicaConnectionPooler": true});
-        all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        let failure = call(all, json!({})).unwrap_err();
-        assert_eq!(reason(&failure), format!("{path}: {path} and {other} are two spellings of one field"));
-    }
-}
-
-#[test]
 fn fewer_than_one_instance_is_raised_with_a_warning() {
     let answer = answer(json!({"connectionPooler": {"numberOfInstances": 0}}));
     assert_eq!(deployment(&answer)["spec"]["replicas"], 1);

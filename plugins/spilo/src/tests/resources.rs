@@ -54,7 +54,7 @@ fn quantities_are_compared_by_value() {
 
 #[test]
 fn a_request_is_never_above_its_limit() {
-    // The limit is raised to a request, also to a default one, with a warning.
+    // A limit below a request, also below a default request, is raised with a warning.
     let answered = answer(json!({"resources": {"limits": {"cpu": "60m"}}}), json!({"min_cpu_limit": ""}));
     assert_eq!(container(&answered)["resources"], of(["100m", "100Mi"], ["100m", "500Mi"]));
     assert_eq!(answered.messages(), ["the limit of 60m cpu is raised to the default request of 100m"]);

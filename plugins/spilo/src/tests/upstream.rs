@@ -50,7 +50,8 @@ fn recorded(case: &Case) -> Vec<&Value> {
 }
 
 fn without_other_plugins(object: &Value, manifest: &Value) -> Value {
-    // The recorded release let an inherited label replace one of the selector's; its StatefulSet was refused for that.
+    // In the recorded release an inherited label replaced a label of the selector, and the API server refused the
+    // StatefulSet.
     let text = object.to_string().replace(r#""application":"test-app""#, r#""application":"spilo""#);
     let mut object: Value = pgloom_kit::serde_json::from_str(&text).unwrap();
     for (pointer, fields) in READ_BACK {

@@ -1,8 +1,9 @@
-//! The process's monotonic clock, moved on with the paused clock of tokio.
+//! The process's monotonic clock, advanced together with the paused clock of tokio.
 //!
-//! The operator sleeps by tokio's clock, which a test pauses and moves on as soon as nothing else is left to do. It measures by
-//! `std::time::Instant`, which reads `clock_gettime`. Without this the operator would sleep for an hour and find that no time
-//! has passed. The test program is linked statically, so that its own `clock_gettime` is what the standard library calls.
+//! The operator sleeps by tokio's clock, which a test pauses and which advances when all tasks are idle. It measures
+//! time with `std::time::Instant`, which calls `clock_gettime`. Without this module the operator would sleep for an
+//! hour and then measure that no time has passed. The test program is linked statically, so that the standard library
+//! calls its own `clock_gettime`.
 
 use std::cell::Cell;
 use std::net::UdpSocket;
@@ -10,20 +11,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How exactly the two clocks agree.
+/// The precision to which the two clocks agree.
 const TICK: Duration = Duration::from_millis(250);
 
 thread_local! {
-    /// How far this thread's clock is ahead of the real one.
+    /// The time by which this thread's clock is ahead of the real one.
     static AHEAD: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// Lets this thread's monotonic clock be the real one again.
+/// Resets this thread's monotonic clock to the real one.
 pub fn reset() {
     AHEAD.set(Duration::ZERO);
 }
 
-/// Lets this thread's monotonic clock follow tokio's from now on.
+/// Makes this thread's monotonic clock follow tokio's from now on.
 pub fn follow() {
     AHEAD.set(Duration::ZERO);
     tokio::spawn(async {
@@ -35,8 +36,8 @@ pub fn follow() {
     });
 }
 
-/// Waits until what this thread has sent over loopback has arrived. Tokio moves its paused clock on when no task can go on; a
-/// packet that the kernel has not delivered yet would be overtaken by the time.
+/// Returns a function that waits until everything that this thread sent over loopback has arrived. Tokio advances its
+/// paused clock when no task is ready. Without this wait, time would pass before the kernel has delivered a packet.
 ///
 /// # Errors
 /// If there is no free port.

@@ -1,4 +1,4 @@
-//! What is compared of two worlds: everything but what is given by chance.
+//! The comparable part of a world: everything except for random values.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,11 @@ const PASSED_OVER: [&str; 2] = ["events.k8s.io/v1/events", "coordination.k8s.io/
 /// The label with a member's role.
 const ROLE: &str = "spilo-role";
 
-/// A world without what is given by chance.
+/// A world without random values.
 pub type End = BTreeMap<String, Value>;
 
-/// What a world has come to: its objects, what Patroni knows, and how often each pod, claim and Secret was made.
+/// The comparable end state of a world: its objects, the state of Patroni, and how often each pod, claim and Secret was
+/// created.
 pub fn of(played: &Played) -> End {
     let state = &played.end;
     let mut end = End::new();
@@ -32,7 +33,7 @@ pub fn of(played: &Played) -> End {
             json!({"config": patroni.config, "has leader": patroni.leader.is_some(), "pending": pending}),
         );
     }
-    let made = state.objects.since(played.edited_at).iter().filter(|change| change.word == "ADDED");
+    let made = state.objects.since(played.edited_at).iter().filter(|change| change.event_type == "ADDED");
     for change in made.filter(|change| matches!(&*change.key.0, "v1/pods" | "v1/persistentvolumeclaims")) {
         let times = end.entry(format!("made {} {}", change.key.0, change.key.2)).or_insert(json!(0));
         *times = json!(times.as_u64().unwrap_or_default() + 1);
@@ -40,7 +41,7 @@ pub fn of(played: &Played) -> End {
     end
 }
 
-/// What is left of a cluster: service accounts and role bindings are the namespace's.
+/// The remaining objects of a cluster. Service accounts and role bindings belong to the namespace.
 pub fn left(played: &Played) -> Vec<String> {
     let is_of_namespace = |key: &str| key.ends_with("/serviceaccounts") || key.ends_with("/rolebindings");
     let objects = played.end.objects.all().filter(|(key, _)| !PASSED_OVER.contains(&&*key.0));
@@ -48,7 +49,7 @@ pub fn left(played: &Played) -> Vec<String> {
     of_cluster.map(|(key, _)| format!("{} {}", key.0, key.2)).collect()
 }
 
-/// The first differences of two worlds, for people.
+/// The first differences of two worlds, as sentences.
 pub fn differences(wanted: &End, found: &End) -> Vec<String> {
     let mut differences = Vec::new();
     for (name, wanted) in wanted {
@@ -62,13 +63,13 @@ pub fn differences(wanted: &End, found: &End) -> Vec<String> {
     differences
 }
 
-/// Passwords that were changed: a password is made once.
+/// Secrets whose password changed. A password is generated once, so each is a fault.
 pub fn changed_passwords(state: &State) -> Vec<String> {
     let mut passwords: BTreeMap<&str, &Value> = BTreeMap::new();
     let mut changed = Vec::new();
     for change in state.objects.since(0).iter().filter(|change| change.key.0 == "v1/secrets") {
         let password = &change.object["data"]["password"];
-        match change.word {
+        match change.event_type {
             "DELETED" => _ = passwords.remove(&*change.key.2),
             _ => {
                 if passwords.insert(&change.key.2, password).is_some_and(|before| before != password) {
@@ -96,7 +97,7 @@ fn without_chance(collection: &str, object: &Value) -> Value {
                 }
             }
         }
-        // Any member may lead.
+        // Any member may be the leader.
         "v1/pods" => object["metadata"]["labels"][ROLE] = json!("…"),
         "v1/endpoints" if object["metadata"]["annotations"]["leader"].is_string() => {
             object["metadata"]["annotations"]["leader"] = json!("…");

@@ -1,4 +1,4 @@
-//! What goes wrong at one write.
+//! The faults that can be injected at a write.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,14 +8,14 @@ use stand_in::{Answer, Gate, State, Verdict, Write};
 use crate::operation::{self, NAMESPACE};
 use crate::operator::LEASE;
 
-/// What goes wrong.
+/// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// The operator is killed before the write is sent.
     Killed,
-    /// The operator is killed when the write was carried out and its answer did not arrive.
+    /// The operator is killed after the write was executed and before its answer arrives.
     AnswerLost,
-    /// The operator is killed, and what the next one lists is two writes behind for three seconds.
+    /// The operator is killed, and for three seconds the lists of the next one are two writes behind.
     StaleList,
     /// The write is answered with 409.
     Conflict,
@@ -23,11 +23,11 @@ pub enum Fault {
     Throttled,
     /// The write is answered with 500.
     Failing,
-    /// The write is carried out, and every watch gets 410.
+    /// The write is executed, and every watch gets 410.
     Expired,
-    /// The write is swallowed and never answered.
+    /// The write is neither executed nor answered.
     Hanging,
-    /// Another operator takes the lease and does not renew it.
+    /// Another operator acquires the lease and does not renew it.
     LeaseLost,
     /// The user deletes the manifest right before the write.
     Deleted,
@@ -48,7 +48,7 @@ impl Fault {
         Self::Deleted,
     ];
 
-    /// For people.
+    /// The name of the fault in `CRASH_ONLY` and in the output.
     pub fn name(self) -> &'static str {
         match self {
             Self::Killed => "killed",
@@ -78,7 +78,7 @@ impl Fault {
     }
 }
 
-/// The gate that lets one write go wrong.
+/// A gate that injects a fault at one write.
 #[derive(Clone, Debug)]
 pub struct Strike {
     fault: Fault,
@@ -92,7 +92,7 @@ impl Strike {
         Self { fault, at, seen: Arc::default() }
     }
 
-    /// Whether there was such a write.
+    /// Whether the fault was injected.
     pub fn has_struck(&self) -> bool {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) >= self.at
     }
@@ -115,7 +115,7 @@ impl Gate for Strike {
     }
 }
 
-/// Takes the lease in the name of an operator that never renews it.
+/// Acquires the lease for an operator that never renews it.
 fn take_lease(state: &mut State) {
     state.put(&json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE, "namespace": NAMESPACE},

@@ -1,5 +1,5 @@
-//! The points that are known to fail, and what happens there. The list only gets shorter: a listed point that converges fails the
-//! test, too.
+//! The points that are known to fail, with a description. A listed point that converges also fails the test, so the
+//! list can only get shorter.
 
 use crate::fault::Fault;
 
@@ -12,26 +12,26 @@ pub struct Known {
     pub fault: Fault,
     /// The writes at which it fails.
     pub writes: Writes,
-    /// What happens.
+    /// The description of the failure.
     pub what: &'static str,
 }
 
 /// Some of an operation's writes.
 #[derive(Clone, Copy, Debug)]
 pub enum Writes {
-    /// This one, counted from one.
+    /// This write, counted from one.
     At(usize),
-    /// All whose path does not contain this.
+    /// All writes whose path does not contain this text.
     Outside(&'static str),
 }
 
 impl Known {
-    /// Whether it is about a single write. That one is always tried.
+    /// Whether the entry is about a single write. Such a write is part of every sample.
     pub fn is_narrow(&self) -> bool {
         matches!(self.writes, Writes::At(_))
     }
 
-    /// Whether it is about a point.
+    /// Whether the entry covers a point.
     fn covers(&self, operation: &str, fault: Fault, at: usize, write: &str) -> bool {
         let is_one = match self.writes {
             Writes::At(known) => known == at,
@@ -41,12 +41,12 @@ impl Known {
     }
 }
 
-/// The known failure that a point is, if it is one.
+/// The entry that covers a point.
 pub fn known(operation: &str, fault: Fault, at: usize, write: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.covers(operation, fault, at, write))
 }
 
-/// All of them.
+/// All entries.
 const KNOWN: &[Known] = &[
     Known { operation: "standby promotion", fault: Fault::Killed, writes: Writes::At(2), what: PROMOTION },
     Known { operation: "standby promotion", fault: Fault::AnswerLost, writes: Writes::At(1), what: PROMOTION },
@@ -58,7 +58,7 @@ const KNOWN: &[Known] = &[
     },
 ];
 
-/// The wish to promote is derived from the existing StatefulSet, and written into the status only after the changed one was
-/// applied.
+/// The request to promote is derived from the existing StatefulSet, and is written to the status only after the changed
+/// StatefulSet was applied.
 const PROMOTION: &str =
     "the promotion is forgotten between the StatefulSet and the status: the cluster stays a standby";

@@ -1,4 +1,4 @@
-//! What is done to a cluster: the manifest before, and the edit.
+//! The operations on a cluster: the manifest before, and the edit.
 
 use serde_json::{Value, json};
 use stand_in::State;
@@ -12,16 +12,16 @@ pub const CONFIGURATION: &str = "pgloom";
 /// The collection of the manifest.
 pub const MANIFESTS: &str = "acid.zalan.do/v1/postgresqls";
 
-/// Something that is done to a cluster.
+/// An operation on a cluster.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    /// For people.
+    /// The name of the operation in `CRASH_ONLY` and in the output.
     pub name: &'static str,
-    /// The manifest's specification before; `None` if there is no cluster.
+    /// `spec` of the manifest before the edit; `None` if there is no cluster.
     pub before: Option<Value>,
-    /// The ordinal of the member that leads before.
+    /// The ordinal of the leader before the edit.
     pub leader: u64,
-    /// The specification after; `None` if the manifest is deleted.
+    /// `spec` of the manifest after the edit; `None` if the manifest is deleted.
     pub after: Option<Value>,
 }
 
@@ -63,7 +63,7 @@ pub fn all() -> Vec<Operation> {
     ]
 }
 
-/// A specification of so many members, with some fields set.
+/// The `spec` of a cluster with this number of members and these fields.
 fn cluster(members: u64, fields: &Value) -> Value {
     let mut spec = json!({
         "teamId": "acid", "numberOfInstances": members, "volume": {"size": "1Gi"}, "users": {"app": []},
@@ -102,7 +102,7 @@ pub fn delete(state: &mut State) {
     state.delete_by_name(MANIFESTS, NAMESPACE, CLUSTER);
 }
 
-/// Lets a member lead.
+/// Makes a member the leader.
 pub fn lead(state: &mut State, ordinal: u64) {
     if let Some(patroni) = state.patroni.values_mut().next() {
         patroni.leader = Some(format!("{CLUSTER}-{ordinal}"));

@@ -1,28 +1,28 @@
-//! The operator, run in this process against a served world.
+//! The operator in this process, connected to a served world.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
-use pgloom_operator::Config;
+use pgloom_operator::Options;
 use pgloom_operator::args::{Kubernetes, Named, Namespaces, PipelineSource, Source};
 use stand_in::Server;
 use tokio::task::JoinHandle;
 
 use crate::operation::{CONFIGURATION, NAMESPACE};
 
-/// The name of the lease, where operators contend for one.
+/// The name of the lease, in runs with leader election.
 pub const LEASE: &str = "pgloom";
 
-/// Where the operator finds what it needs.
+/// The folders of the operator.
 #[derive(Clone, Debug)]
 pub struct Folders {
     /// The components and the pipeline.
     pub plugins: PathBuf,
     /// The compiled components.
     pub code: PathBuf,
-    /// What lasts as long as the test.
+    /// Temporary files of the test.
     pub scratch: PathBuf,
 }
 
@@ -32,10 +32,10 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts one. The world answers no former one any more.
+    /// Starts an operator. The world no longer answers earlier ones.
     pub async fn start(server: &Server, folders: &Folders, with_lease: bool) -> Result<Self> {
         let kubeconfig = kubeconfig(&folders.scratch, server.listen().await?)?;
-        let config = Config {
+        let options = Options {
             kubernetes: Kubernetes { kubeconfig: Some(kubeconfig), context: None },
             namespaces: Some(Namespaces::Some(vec![NAMESPACE.to_owned()])),
             operator_namespace: Some(NAMESPACE.to_owned()),
@@ -47,10 +47,10 @@ impl Operator {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             lease: with_lease.then(|| LEASE.to_owned()),
         };
-        Ok(Self { task: tokio::spawn(pgloom_operator::run(config)) })
+        Ok(Self { task: tokio::spawn(pgloom_operator::run(options)) })
     }
 
-    /// Whether it ended by itself.
+    /// Whether the operator ended without being killed.
     pub fn has_ended(&self) -> bool {
         self.task.is_finished()
     }

@@ -1,4 +1,4 @@
-//! Plays one operation in a world of its own, with one fault or none.
+//! Runs one operation in its own world, with one fault or none.
 
 use std::time::Duration;
 
@@ -13,33 +13,33 @@ use crate::fault::{Fault, Strike};
 use crate::operation::{self, CLUSTER, NAMESPACE, Operation};
 use crate::operator::{Folders, Operator};
 
-/// How long nothing may be written for the world to be at rest: two resyncs and more.
-const QUIET: Duration = Duration::from_secs(70);
-/// How long that may take.
-const PATIENCE: Duration = Duration::from_secs(1200);
-/// How long an operator needs to list everything.
-const START: Duration = Duration::from_secs(3);
-/// How long another operator seems to hold the lease, and a good deal more.
-const LEASE: Duration = Duration::from_secs(30);
-/// The time between two looks at the world.
-const LOOK: Duration = Duration::from_millis(250);
-/// How long another edit may take at the end.
-const EDIT: Duration = Duration::from_secs(60);
-/// How long a list is behind.
-const LAG: Duration = Duration::from_secs(3);
+/// The time without a write after which the world is at rest: more than two resyncs.
+const QUIET_TIME: Duration = Duration::from_secs(70);
+/// The longest time until the world is at rest.
+const REST_TIMEOUT: Duration = Duration::from_secs(1200);
+/// The time that an operator needs to list everything.
+const START_TIME: Duration = Duration::from_secs(3);
+/// More than the time until the lease of another operator expires.
+const LEASE_TIME: Duration = Duration::from_secs(30);
+/// The time between two checks of the world.
+const POLL_PERIOD: Duration = Duration::from_millis(250);
+/// The longest time until another edit at the end has an effect.
+const EDIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// The time for which a list is behind.
+const LIST_LAG: Duration = Duration::from_secs(3);
 
-/// One play.
+/// One run of an operation.
 #[derive(Clone, Debug)]
 pub struct Play {
     /// The world before.
     pub before: State,
-    /// What is done.
+    /// The operation.
     pub operation: Operation,
-    /// What goes wrong, and at which write, counted from one.
+    /// The fault, and its write, counted from one; `None` for a run without a fault.
     pub fault: Option<(Fault, usize)>,
 }
 
-/// What came of a play.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Played {
     /// The world at its end.
@@ -48,15 +48,15 @@ pub struct Played {
     pub writes: Vec<Write>,
     /// The number of changes in the history before the edit.
     pub edited_at: u64,
-    /// Whether the world came to rest.
+    /// Whether the world is at rest at the end.
     pub rests: bool,
-    /// Whether the fault struck.
+    /// Whether the fault was injected.
     pub struck: bool,
-    /// Whether another edit was still taken at the end.
+    /// Whether the operator still executes another edit at the end.
     pub takes_edits: bool,
 }
 
-/// Plays it, on a clock that does not wait.
+/// Runs an operation on the paused clock.
 ///
 /// # Errors
 /// If the world or the operator cannot be started.
@@ -66,7 +66,7 @@ pub fn play(play: Play, folders: &Folders) -> Result<Played> {
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).on_thread_park(echo).build()?;
     let played = runtime.block_on(run(play, folders));
     clock::reset();
-    // A compiling plugin is not waited for.
+    // The time in which plugins compile does not count.
     runtime.shutdown_background();
     played
 }
@@ -78,7 +78,7 @@ async fn run(play: Play, folders: &Folders) -> Result<Played> {
     let with_lease = matches!(fault, Some((Fault::LeaseLost, _)));
     let server = Server::new(before);
     let mut operator = Operator::start(&server, folders, with_lease).await?;
-    tokio::time::sleep(START).await;
+    tokio::time::sleep(START_TIME).await;
     let strike = fault.map(|(fault, at)| Strike::new(fault, at));
     let written = server.writes().len();
     match &strike {
@@ -96,22 +96,22 @@ async fn run(play: Play, folders: &Folders) -> Result<Played> {
     let begun = Instant::now();
     let mut quiet_since = begun;
     let rests = loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_PERIOD).await;
         if !server.is_alive() || operator.has_ended() {
             drop(operator);
             if matches!(fault, Some((Fault::StaleList, _))) {
                 let writes = server.writes();
                 let shown = writes.get(writes.len().saturating_sub(3)..).and_then(<[Write]>::first);
-                server.lag(shown.map_or(edited_at, |write| write.version.max(edited_at)), LAG);
+                server.lag(shown.map_or(edited_at, |write| write.version.max(edited_at)), LIST_LAG);
             }
             operator = Operator::start(&server, folders, with_lease).await?;
-            quiet_since = Instant::now() + if with_lease { LEASE } else { Duration::ZERO };
+            quiet_since = Instant::now() + if with_lease { LEASE_TIME } else { Duration::ZERO };
         }
         quiet_since = quiet_since.max(server.last_write().unwrap_or(begun));
-        if quiet_since.elapsed() >= QUIET {
+        if quiet_since.elapsed() >= QUIET_TIME {
             break true;
         }
-        if begun.elapsed() >= PATIENCE {
+        if begun.elapsed() >= REST_TIMEOUT {
             break false;
         }
     };
@@ -125,7 +125,7 @@ async fn run(play: Play, folders: &Folders) -> Result<Played> {
     Ok(Played { end, writes, edited_at, rests, struck, takes_edits })
 }
 
-/// Ends the test on SIGTERM and SIGINT, which the operator in this process would take for its own.
+/// Ends the test on SIGTERM and SIGINT, which the operator in this process would handle otherwise.
 async fn end_on_signal() {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     tokio::select! {
@@ -135,14 +135,14 @@ async fn end_on_signal() {
     std::process::exit(130);
 }
 
-/// Whether the operator carries out another edit. One that waits for an answer for ever does not.
+/// Whether the operator executes another edit. One that still waits for an answer does not.
 async fn takes_edits(server: &Server, spec: &Value) -> bool {
     let mut spec = spec.clone();
     spec["serviceAnnotations"]["edited"] = json!("again");
     server.with(|state| operation::put(state, &spec));
     let begun = Instant::now();
-    while begun.elapsed() < EDIT {
-        tokio::time::sleep(LOOK).await;
+    while begun.elapsed() < EDIT_TIMEOUT {
+        tokio::time::sleep(POLL_PERIOD).await;
         let is_done = server.with(|state| {
             let service = state.objects.get("v1/services", NAMESPACE, CLUSTER);
             service.is_some_and(|service| service["metadata"]["annotations"]["edited"] == "again")

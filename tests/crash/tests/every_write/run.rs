@@ -1,4 +1,4 @@
-//! Plays all points on all processors, and prints the results.
+//! Runs all points on all processors, and prints the results.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,12 +16,12 @@ use crate::operation::{self, Operation};
 use crate::operator::Folders;
 use crate::play::{Play, Played, play};
 
-/// How many points of each operation and fault are tried by default.
+/// The number of points of each operation and fault that are tried by default.
 const SAMPLE: usize = 4;
-/// How many differences of a point are printed, unless `CRASH_ONLY` is set.
+/// The number of printed differences per point, unless `CRASH_ONLY` is set.
 const SHOWN: usize = 3;
 
-/// An operation, the world before it, and what it comes to when nothing goes wrong.
+/// An operation, the world before it, and the end state of a run without faults.
 struct Reference {
     operation: Operation,
     before: State,
@@ -30,7 +30,7 @@ struct Reference {
     writes: Vec<String>,
 }
 
-/// One point.
+/// One point: an operation, a fault and a write.
 #[derive(Clone, Copy)]
 struct Point {
     reference: usize,
@@ -39,14 +39,14 @@ struct Point {
     at: usize,
 }
 
-/// What came of a point.
+/// The result of a point.
 enum Verdict {
     Converged,
     NotReached,
     Diverged(Vec<String>),
 }
 
-/// What is to be tried.
+/// The points to try.
 struct Wish {
     all: bool,
     only: Option<(String, Option<String>)>,
@@ -68,7 +68,8 @@ impl Wish {
         })
     }
 
-    /// The writes that are tried, counted from one: the first, the last, some evenly between, and those that are known to fail.
+    /// The writes that are tried, counted from one: the first, the last, some evenly between, and those that are known
+    /// to fail.
     fn points(&self, reference: &Reference, fault: Fault) -> Vec<usize> {
         let writes = reference.writes.len();
         if self.all || writes <= SAMPLE {
@@ -84,10 +85,10 @@ impl Wish {
     }
 }
 
-/// Plays everything.
+/// Runs everything.
 ///
 /// # Errors
-/// If something cannot be started, or a point fails that is not known to, or does not fail that is.
+/// If a run cannot be started, an unlisted point fails, or a listed point does not fail.
 pub fn run() -> Result<()> {
     let begun = Instant::now();
     log();
@@ -128,12 +129,12 @@ fn log() {
     }
 }
 
-/// A deletion by the user is no fault of a deletion.
+/// Whether a fault can be injected into an operation: a deletion by the user cannot be one of a deletion.
 fn applies(fault: Fault, reference: &Reference) -> bool {
     fault != Fault::Deleted || reference.operation.after.is_some()
 }
 
-/// Plays every wanted operation without a fault.
+/// Runs every selected operation without a fault.
 fn references(wish: &Wish, folders: &Folders) -> Result<Vec<Reference>> {
     let operations: Vec<Operation> = operation::all()
         .into_iter()
@@ -239,7 +240,7 @@ fn print_table(references: &[Reference], points: &[Point], verdicts: &[Verdict])
     }
 }
 
-/// Compares what failed with what is known to. Each operation is reported as one test.
+/// Compares the failed points with the known ones. Each operation is reported as one test.
 fn judge(references: &[Reference], points: &[Point], verdicts: &[Verdict], whole: bool) -> Result<()> {
     let mut wrong = 0;
     for (number, reference) in references.iter().enumerate() {
@@ -254,7 +255,7 @@ fn judge(references: &[Reference], points: &[Point], verdicts: &[Verdict], whole
     Ok(())
 }
 
-/// Whether a point is not as known; prints how.
+/// Whether the result of a point differs from the list of known failures; prints the difference.
 fn is_surprise(reference: &Reference, point: &Point, verdict: &Verdict, whole: bool) -> bool {
     let write = reference.writes.get(point.at - 1).map_or("", String::as_str);
     let name = reference.operation.name;
@@ -279,7 +280,7 @@ fn is_surprise(reference: &Reference, point: &Point, verdict: &Verdict, whole: b
     is_surprise
 }
 
-/// Does the work for each item, in the items' order, on as many threads as there are processors.
+/// Calls `work` for each item on all processors; the results are in the order of the items.
 fn on_all_processors<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = Mutex::new(items.iter().enumerate());
     let done = Mutex::new(BTreeMap::new());

@@ -1,4 +1,4 @@
-//! A certificate authority of the test's own.
+//! A certificate authority for tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,13 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// An authority; its files are replaced by the next one of its name.
+/// An authority. Its files are replaced by the next authority of the same name.
 pub struct Authority {
     folder: PathBuf,
 }
 
 impl Authority {
-    /// Makes a new one, with a key of its own.
+    /// Creates an authority with a new key.
     pub fn new(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&folder).unwrap();
@@ -22,7 +22,7 @@ impl Authority {
         Self { folder }
     }
 
-    /// Its certificate.
+    /// The authority's certificate, in PEM.
     pub fn certificate(&self) -> String {
         self.read("ca.crt")
     }

@@ -1,18 +1,18 @@
-//! A pgloom of the test's own, out of the cluster, for manifests that carry its id.
+//! An operator of the test, outside of the cluster, for manifests with its controller id.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-/// Runs until the value goes.
+/// A running operator. It is stopped on drop.
 pub struct Operator {
     process: Child,
     log: PathBuf,
 }
 
 impl Operator {
-    /// Starts one that looks after manifests of this id, in one namespace. `config` is the flag for its configuration and
-    /// the name of that.
+    /// Starts an operator for the manifests with this controller id, in one namespace. `config` is the flag of its
+    /// configuration and the name.
     pub fn start(id: &str, namespace: &str, config: [&str; 2]) -> Self {
         let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist");
         let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -33,7 +33,7 @@ impl Operator {
         Self { process, log }
     }
 
-    /// What it has said so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }

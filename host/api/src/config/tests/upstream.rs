@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// A value of a kind that is no key's default: as a ConfigMap has it and as an object has it. One that rules between keys
-/// would refuse comes from the key itself.
+/// A value of the key's type that is not its default: as the text of a ConfigMap and as the value of an object. A key
+/// with rules that refuse such a value gets one of its own.
 fn other(key: &Key) -> (String, Value) {
     let text = |text: &str| (text.to_owned(), json!(text));
     match key.value_type {
@@ -71,11 +71,11 @@ fn every_key_of_upstream_is_read_alike_from_both_forms_and_told_if_it_changes_no
                         failures.push(format!("{document} is read as {}", loaded.config.values()[key.name]));
                     }
                     let expected: &[&str] = if key.honoured { &[] } else { &["pgloom does not honour this key"] };
-                    let told: Vec<_> = loaded.warnings.iter().map(|warning| warning.message.as_str()).collect();
-                    if told != expected
+                    let reported: Vec<_> = loaded.warnings.iter().map(|warning| warning.message.as_str()).collect();
+                    if reported != expected
                         || loaded.warnings.iter().any(|warning| warning.path.as_deref() != Some(key.name))
                     {
-                        failures.push(format!("{document} is told as {:?}", loaded.warnings));
+                        failures.push(format!("{document} is reported as {:?}", loaded.warnings));
                     }
                 }
                 Err(findings) => failures.push(format!("{document} is refused: {findings:?}")),

@@ -1,4 +1,4 @@
-//! Reads a Pipeline document and names all that is wrong with it.
+//! Reads a Pipeline document and reports every problem of it.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -21,7 +21,7 @@ use crate::finding::Finding;
 use crate::schema;
 
 impl Document {
-    /// Reads a Pipeline, a file's or an object's, and names all that is wrong with it.
+    /// Reads a Pipeline, from a file or from an object. An error holds every problem, not only the first.
     pub fn read(document: &Value) -> Result<Self, Vec<Finding>> {
         let mut document = document.clone();
         let mut findings = kind_findings(&document);
@@ -31,7 +31,7 @@ impl Document {
         if !findings.is_empty() {
             return Err(findings);
         }
-        // The schema has accepted it: what serde still refuses is a slip of ours, said in its words.
+        // The schema has accepted the document, so an error of serde is a bug in this crate. It is reported as it is.
         let pipeline: Pipeline =
             serde_json::from_value(with_name(document)).map_err(|error| vec![Finding::error(error.to_string())])?;
         let name = pipeline.metadata.name.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Promises of the relay, with paths in memory.
+//! Tests of the relay, with paths in memory.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -6,11 +6,11 @@ use std::sync::Mutex;
 use super::*;
 use tokio::io::duplex;
 
-/// Long enough for a busy machine; only a path that hangs takes that time.
+/// Timeouts for a busy machine; only a path that hangs takes that long.
 const TIMING: Timing =
     Timing { retry: Duration::from_millis(1), leader: Duration::from_secs(60), answer: Duration::from_secs(2) };
 
-/// A path that may be tried.
+/// The behaviour of a path.
 enum Try {
     NoLeader,
     /// The API server reports that the pod refused.
@@ -19,13 +19,13 @@ enum Try {
     Closed,
     /// The database reads a message of 16 bytes and closes without an answer.
     Taken,
-    /// The database accepts and says nothing.
+    /// The database accepts the connection and sends nothing.
     Hung,
     /// The database answers.
     Good,
 }
 
-/// Connects a client that says `hello`, and gives what it reads until the end, and how many tries were left.
+/// Connects a client that sends `hello`; returns what it reads until the end, and the number of unused paths.
 async fn session(hello: &[u8], tries: impl IntoIterator<Item = Try>, timing: &Timing) -> (Result<()>, Vec<u8>, usize) {
     let tries = Mutex::new(tries.into_iter().collect::<VecDeque<_>>());
     let (mut client, inner) = duplex(100_000);

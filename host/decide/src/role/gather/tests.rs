@@ -1,4 +1,4 @@
-//! Promises about which roles a cluster has.
+//! Tests: which roles a cluster has.
 
 use pgloom_api::postgresql::with_defaults;
 
@@ -300,6 +300,7 @@ fn databases_without_a_known_owner_or_with_two_are_named() {
         ]
         .into(),
         prepared: prepared(serde_json::json!({"bar": {}})),
+        has_external_roles: true,
         ..sources()
     });
     assert_eq!(
@@ -312,6 +313,19 @@ fn databases_without_a_known_owner_or_with_two_are_named() {
     );
     let kept: Vec<_> = roles.databases.iter().map(|(name, owner)| format!("{name} {owner}")).collect();
     assert_eq!(kept, ["bar bar_owner", "system postgres"]);
+}
+
+#[test]
+fn an_owner_that_is_no_role_refuses_the_manifest_only_where_all_roles_are_known() {
+    let severities = |owner: &str, has_external_roles| {
+        let databases = [("foo".to_owned(), owner.to_owned())].into();
+        let roles = gather(&Sources { users: users(&[("zalando", &[])]), databases, has_external_roles, ..sources() });
+        roles.findings.iter().map(Finding::is_error).collect::<Vec<_>>()
+    };
+    assert_eq!((severities("zalandoo", false), severities("zalandoo", true)), (vec![true], vec![false]));
+    // The image may have made a protected role.
+    assert_eq!(severities("cron_admin", false), [false]);
+    assert_eq!((severities("zalando", false), severities("standby", false)), (vec![], vec![]));
 }
 
 #[test]

@@ -3,13 +3,13 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{MOSTLY, OFTEN, SELDOM, SOMETIMES, Values, list, marks, pod, some, word};
+use super::{MOSTLY, OFTEN, SELDOM, SOMETIMES, Values, list, marks, one_of, pod, some};
 
 #[derive(Clone, Debug)]
 pub struct Kind {
     pub api_version: &'static str,
     pub kind: &'static str,
-    /// A valid object, without pods, so that the cluster has nothing to do.
+    /// A valid object that has no pods, so that no controller starts any.
     pub base: Value,
     /// The fragments of other managers.
     pub part: Values,
@@ -75,17 +75,17 @@ fn stateful_set() -> Kind {
                 (
                     "updateStrategy",
                     SOMETIMES,
-                    some([("rollingUpdate", OFTEN, some([("partition", OFTEN, word([0, 1]))]))]),
+                    some([("rollingUpdate", OFTEN, some([("partition", OFTEN, one_of([0, 1]))]))]),
                 ),
                 (
                     "persistentVolumeClaimRetentionPolicy",
                     SELDOM,
                     some([
-                        ("whenDeleted", OFTEN, word(["Retain", "Delete"])),
-                        ("whenScaled", OFTEN, word(["Retain", "Delete"])),
+                        ("whenDeleted", OFTEN, one_of(["Retain", "Delete"])),
+                        ("whenScaled", OFTEN, one_of(["Retain", "Delete"])),
                     ]),
                 ),
-                ("minReadySeconds", SELDOM, word([10, 20])),
+                ("minReadySeconds", SELDOM, one_of([10, 20])),
             ]),
         ),
     }
@@ -109,12 +109,12 @@ fn deployment() -> Kind {
                         "rollingUpdate",
                         OFTEN,
                         some([
-                            ("maxSurge", OFTEN, word([json!(1), json!("25%")])),
-                            ("maxUnavailable", OFTEN, word([1])),
+                            ("maxSurge", OFTEN, one_of([json!(1), json!("25%")])),
+                            ("maxUnavailable", OFTEN, one_of([1])),
                         ]),
                     )]),
                 ),
-                ("revisionHistoryLimit", SELDOM, word([2, 3])),
+                ("revisionHistoryLimit", SELDOM, one_of([2, 3])),
             ]),
         ),
     }
@@ -144,12 +144,12 @@ fn cron_job() -> Kind {
                         (
                             "spec",
                             OFTEN,
-                            some([("template", MOSTLY, pod::template()), ("backoffLimit", SOMETIMES, word([1, 2]))]),
+                            some([("template", MOSTLY, pod::template()), ("backoffLimit", SOMETIMES, one_of([1, 2]))]),
                         ),
                     ]),
                 ),
-                ("schedule", SELDOM, word(["0 1 * * *", "0 2 * * *"])),
-                ("concurrencyPolicy", SELDOM, word(["Forbid", "Replace"])),
+                ("schedule", SELDOM, one_of(["0 1 * * *", "0 2 * * *"])),
+                ("concurrencyPolicy", SELDOM, one_of(["Forbid", "Replace"])),
             ]),
         ),
     }
@@ -182,10 +182,10 @@ fn service() -> Kind {
                         port(80, "TCP", "metrics"),
                     ]),
                 ),
-                ("type", SOMETIMES, word(["LoadBalancer", "ClusterIP"])),
-                ("loadBalancerSourceRanges", SELDOM, word([json!(["127.0.0.1/32"]), json!(["10.0.0.0/8"])])),
-                ("sessionAffinity", SELDOM, word(["ClientIP", "None"])),
-                ("publishNotReadyAddresses", SELDOM, word([true, false])),
+                ("type", SOMETIMES, one_of(["LoadBalancer", "ClusterIP"])),
+                ("loadBalancerSourceRanges", SELDOM, one_of([json!(["127.0.0.1/32"]), json!(["10.0.0.0/8"])])),
+                ("sessionAffinity", SELDOM, one_of(["ClientIP", "None"])),
+                ("publishNotReadyAddresses", SELDOM, one_of([true, false])),
             ]),
         ),
     }
@@ -193,7 +193,7 @@ fn service() -> Kind {
 
 /// One of these entries, with some more fields.
 fn described(entries: Vec<Value>) -> Values {
-    (word(entries), some([("targetPort", SOMETIMES, word([json!(8008), json!("http"), json!(5432)]))]))
+    (one_of(entries), some([("targetPort", SOMETIMES, one_of([json!(8008), json!("http"), json!(5432)]))]))
         .prop_map(|(mut entry, more)| {
             if let (Some(entry), Value::Object(more)) = (entry.as_object_mut(), more) {
                 entry.extend(more);
@@ -211,8 +211,8 @@ fn disruption_budget() -> Kind {
         part: object(
             "spec",
             some([
-                ("minAvailable", OFTEN, word([json!(1), json!("50%"), json!(0)])),
-                ("unhealthyPodEvictionPolicy", SELDOM, word(["AlwaysAllow", "IfHealthyBudget"])),
+                ("minAvailable", OFTEN, one_of([json!(1), json!("50%"), json!(0)])),
+                ("unhealthyPodEvictionPolicy", SELDOM, one_of(["AlwaysAllow", "IfHealthyBudget"])),
             ]),
         ),
     }
@@ -226,10 +226,10 @@ fn config_map() -> Kind {
         part: object(
             "data",
             some([
-                ("pgbouncer.ini", SOMETIMES, word(["[pgbouncer]\nx = 1\n", "[pgbouncer]\n"])),
-                ("first", SOMETIMES, word(["1", "2"])),
-                ("second", SOMETIMES, word(["", "1"])),
-                ("third", SOMETIMES, word(["3"])),
+                ("pgbouncer.ini", SOMETIMES, one_of(["[pgbouncer]\nx = 1\n", "[pgbouncer]\n"])),
+                ("first", SOMETIMES, one_of(["1", "2"])),
+                ("second", SOMETIMES, one_of(["", "1"])),
+                ("third", SOMETIMES, one_of(["3"])),
             ]),
         ),
     }
@@ -241,6 +241,6 @@ fn endpoints() -> Kind {
         api_version: "v1",
         kind: "Endpoints",
         base: json!({"metadata": metadata()}),
-        part: object("subsets", word([subset("10.9.9.1"), subset("10.9.9.2")])),
+        part: object("subsets", one_of([subset("10.9.9.1"), subset("10.9.9.2")])),
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{MOSTLY, OFTEN, SELDOM, SOMETIMES, Values, list, marks, some, with, word};
+use super::{MOSTLY, OFTEN, SELDOM, SOMETIMES, Values, list, marks, one_of, some, with};
 
 /// A partial pod template.
 pub fn template() -> Values {
@@ -18,9 +18,9 @@ fn spec() -> Values {
         (
             "tolerations",
             SELDOM,
-            word([json!([{"key": "a", "operator": "Exists"}]), json!([{"key": "b", "operator": "Exists"}])]),
+            one_of([json!([{"key": "a", "operator": "Exists"}]), json!([{"key": "b", "operator": "Exists"}])]),
         ),
-        ("nodeSelector", SELDOM, word([json!({"disk": "ssd"}), json!({"disk": "ssd", "zone": "a"})])),
+        ("nodeSelector", SELDOM, one_of([json!({"disk": "ssd"}), json!({"disk": "ssd", "zone": "a"})])),
         ("affinity", SELDOM, affinity()),
         (
             "topologySpreadConstraints",
@@ -31,23 +31,23 @@ fn spec() -> Values {
             "securityContext",
             SELDOM,
             some([
-                ("fsGroup", OFTEN, word([103, 104])),
-                ("runAsUser", OFTEN, word([101])),
-                ("supplementalGroups", OFTEN, word([json!([1]), json!([1, 2])])),
+                ("fsGroup", OFTEN, one_of([103, 104])),
+                ("runAsUser", OFTEN, one_of([101])),
+                ("supplementalGroups", OFTEN, one_of([json!([1]), json!([1, 2])])),
             ]),
         ),
-        ("imagePullSecrets", SELDOM, list([word([json!({"name": "one"})]), word([json!({"name": "two"})])])),
+        ("imagePullSecrets", SELDOM, list([one_of([json!({"name": "one"})]), one_of([json!({"name": "two"})])])),
         ("hostAliases", SELDOM, list([alias("10.1.0.1"), alias("10.1.0.2")])),
-        ("terminationGracePeriodSeconds", SELDOM, word([300, 60])),
-        ("serviceAccountName", SELDOM, word(["postgres-pod", "default"])),
-        ("priorityClassName", SELDOM, word(["database", "batch"])),
-        ("shareProcessNamespace", SELDOM, word([true, false])),
+        ("terminationGracePeriodSeconds", SELDOM, one_of([300, 60])),
+        ("serviceAccountName", SELDOM, one_of(["postgres-pod", "default"])),
+        ("priorityClassName", SELDOM, one_of(["database", "batch"])),
+        ("shareProcessNamespace", SELDOM, one_of([true, false])),
         (
             "dnsConfig",
             SELDOM,
             some([
-                ("searches", OFTEN, word([json!(["a.example"]), json!(["b.example"])])),
-                ("nameservers", OFTEN, word([json!(["10.0.0.1"])])),
+                ("searches", OFTEN, one_of([json!(["a.example"]), json!(["b.example"])])),
+                ("nameservers", OFTEN, one_of([json!(["10.0.0.1"])])),
             ]),
         ),
     ])
@@ -77,21 +77,21 @@ fn container(name: &'static str) -> Values {
                     ("requests", OFTEN, quantities(["1", "500m"], "1Gi")),
                 ]),
             ),
-            ("args", SELDOM, word([json!(["a"]), json!(["a", "b"])])),
-            ("command", SELDOM, word([json!(["run"]), json!(["stay"])])),
-            ("imagePullPolicy", SELDOM, word(["IfNotPresent", "Always"])),
+            ("args", SELDOM, one_of([json!(["a"]), json!(["a", "b"])])),
+            ("command", SELDOM, one_of([json!(["run"]), json!(["stay"])])),
+            ("imagePullPolicy", SELDOM, one_of(["IfNotPresent", "Always"])),
             (
                 "securityContext",
                 SELDOM,
                 some([
-                    ("allowPrivilegeEscalation", OFTEN, word([false, true])),
-                    ("readOnlyRootFilesystem", OFTEN, word([true, false])),
+                    ("allowPrivilegeEscalation", OFTEN, one_of([false, true])),
+                    ("readOnlyRootFilesystem", OFTEN, one_of([true, false])),
                     (
                         "capabilities",
                         OFTEN,
                         some([
-                            ("add", OFTEN, word([json!(["SYS_NICE"]), json!(["NET_ADMIN"])])),
-                            ("drop", OFTEN, word([json!(["ALL"])])),
+                            ("add", OFTEN, one_of([json!(["SYS_NICE"]), json!(["NET_ADMIN"])])),
+                            ("drop", OFTEN, one_of([json!(["ALL"])])),
                         ]),
                     ),
                 ]),
@@ -101,7 +101,7 @@ fn container(name: &'static str) -> Values {
                 SELDOM,
                 with(
                     json!({"httpGet": {"path": "/readiness", "port": 8008}}),
-                    [("periodSeconds", OFTEN, word([5, 10])), ("initialDelaySeconds", OFTEN, word([6]))],
+                    [("periodSeconds", OFTEN, one_of([5, 10])), ("initialDelaySeconds", OFTEN, one_of([6]))],
                 ),
             ),
             (
@@ -110,31 +110,31 @@ fn container(name: &'static str) -> Values {
                 some([(
                     "preStop",
                     OFTEN,
-                    word([json!({"exec": {"command": ["stop"]}}), json!({"exec": {"command": ["halt"]}})]),
+                    one_of([json!({"exec": {"command": ["stop"]}}), json!({"exec": {"command": ["halt"]}})]),
                 )]),
             ),
             (
                 "envFrom",
                 SELDOM,
-                word([json!([{"secretRef": {"name": "pod"}}]), json!([{"configMapRef": {"name": "pod"}}])]),
+                one_of([json!([{"secretRef": {"name": "pod"}}]), json!([{"configMapRef": {"name": "pod"}}])]),
             ),
-            ("workingDir", SELDOM, word(["/home", "/"])),
+            ("workingDir", SELDOM, one_of(["/home", "/"])),
         ],
     )
 }
 
-/// Variables. Some have nothing but their name: they give the others their place.
+/// Variables. Some have only a name: they set the order of the others.
 fn env() -> Values {
     list([
         variable("SCOPE"),
         variable("PGROOT"),
         variable("CLONE"),
         variable("WAL"),
-        word([
+        one_of([
             json!({"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}}),
             json!({"name": "POD_IP"}),
         ]),
-        word([
+        one_of([
             json!({"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "a"}}}),
             json!({"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "b"}}}),
         ]),
@@ -142,7 +142,7 @@ fn env() -> Values {
 }
 
 fn variable(name: &str) -> Values {
-    word([
+    one_of([
         json!({"name": name, "value": "a"}),
         json!({"name": name}),
         json!({"name": name}),
@@ -153,9 +153,12 @@ fn variable(name: &str) -> Values {
 /// Ports with and without the default of their second key.
 fn ports() -> Values {
     list([
-        word([json!({"containerPort": 5432}), json!({"containerPort": 5432, "protocol": "TCP", "name": "postgresql"})]),
-        word([json!({"containerPort": 5432, "protocol": "UDP"})]),
-        word([
+        one_of([
+            json!({"containerPort": 5432}),
+            json!({"containerPort": 5432, "protocol": "TCP", "name": "postgresql"}),
+        ]),
+        one_of([json!({"containerPort": 5432, "protocol": "UDP"})]),
+        one_of([
             json!({"containerPort": 8008, "name": "patroni"}),
             json!({"containerPort": 8008, "protocol": "TCP"}),
             json!({"containerPort": 8008, "name": "rest"}),
@@ -166,17 +169,17 @@ fn ports() -> Values {
 fn mount(path: &str, volume: &str) -> Values {
     with(
         json!({"mountPath": path, "name": volume}),
-        [("readOnly", SOMETIMES, word([true, false])), ("subPath", SOMETIMES, word(["pgdata", "other"]))],
+        [("readOnly", SOMETIMES, one_of([true, false])), ("subPath", SOMETIMES, one_of(["pgdata", "other"]))],
     )
 }
 
 fn quantities(cpu: [&'static str; 2], memory: &'static str) -> Values {
-    some([("cpu", OFTEN, word(cpu)), ("memory", OFTEN, word([memory]))])
+    some([("cpu", OFTEN, one_of(cpu)), ("memory", OFTEN, one_of([memory]))])
 }
 
 fn volumes() -> Values {
     list([
-        word([
+        one_of([
             json!({"name": "scratch"}),
             json!({"name": "scratch", "emptyDir": {"medium": "Memory"}}),
             json!({"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}),
@@ -189,11 +192,11 @@ fn volumes() -> Values {
                 with(
                     json!({"secretName": "tls"}),
                     [
-                        ("defaultMode", SOMETIMES, word([416, 288])),
+                        ("defaultMode", SOMETIMES, one_of([416, 288])),
                         (
                             "items",
                             SOMETIMES,
-                            word([json!([{"key": "a", "path": "a"}]), json!([{"key": "b", "path": "b"}])]),
+                            one_of([json!([{"key": "a", "path": "a"}]), json!([{"key": "b", "path": "b"}])]),
                         ),
                     ],
                 ),
@@ -206,11 +209,11 @@ fn volumes() -> Values {
                 OFTEN,
                 with(
                     json!({"name": "scripts"}),
-                    [("defaultMode", SOMETIMES, word([493])), ("optional", SOMETIMES, word([true]))],
+                    [("defaultMode", SOMETIMES, one_of([493])), ("optional", SOMETIMES, one_of([true]))],
                 ),
             )],
         ),
-        word([json!({"name": "data", "emptyDir": {}}), json!({"name": "data"})]),
+        one_of([json!({"name": "data", "emptyDir": {}}), json!({"name": "data"})]),
     ])
 }
 
@@ -221,12 +224,12 @@ fn affinity() -> Values {
         (
             "nodeAffinity",
             OFTEN,
-            some([("requiredDuringSchedulingIgnoredDuringExecution", OFTEN, word([term("a"), term("b")]))]),
+            some([("requiredDuringSchedulingIgnoredDuringExecution", OFTEN, one_of([term("a"), term("b")]))]),
         ),
         (
             "podAntiAffinity",
             OFTEN,
-            some([("requiredDuringSchedulingIgnoredDuringExecution", OFTEN, word([pods("host"), pods("zone")]))]),
+            some([("requiredDuringSchedulingIgnoredDuringExecution", OFTEN, one_of([pods("host"), pods("zone")]))]),
         ),
     ])
 }
@@ -237,11 +240,11 @@ fn spread(key: &str, when: &str) -> Values {
         [(
             "labelSelector",
             OFTEN,
-            word([json!({"matchLabels": {"team": "acid"}}), json!({"matchLabels": {"team": "other"}})]),
+            one_of([json!({"matchLabels": {"team": "acid"}}), json!({"matchLabels": {"team": "other"}})]),
         )],
     )
 }
 
 fn alias(ip: &str) -> Values {
-    with(json!({"ip": ip}), [("hostnames", OFTEN, word([json!(["a"]), json!(["b"])]))])
+    with(json!({"ip": ip}), [("hostnames", OFTEN, one_of([json!(["a"]), json!(["b"])]))])
 }

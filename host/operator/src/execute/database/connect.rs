@@ -1,4 +1,4 @@
-//! Ways to the database: a stream to its port, and TLS over it.
+//! Connections to a database: a stream to its port, and TLS over the stream.
 
 use std::io;
 use std::pin::Pin;
@@ -29,11 +29,11 @@ const PORT: u16 = 5432;
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// A stream of any kind. A type of its own, because a bare box would keep the futures around it from being `Send`.
+/// A boxed stream. A new type, because with a plain box the futures that hold it would not be `Send`.
 pub struct BoxStream(Box<dyn Stream>);
 
 impl BoxStream {
-    /// Takes a stream in.
+    /// Boxes a stream.
     pub fn new(stream: impl Stream + 'static) -> Self {
         Self(Box::new(stream))
     }
@@ -63,13 +63,13 @@ impl AsyncWrite for BoxStream {
     }
 }
 
-/// A way to a database's port. Called once for every database that is looked into.
+/// Opens streams to a database's port, one for every database whose content is synchronised.
 pub trait Connect: Send + Sync {
-    /// A new stream.
+    /// Opens a stream.
     fn connect(&self) -> BoxFuture<'_, io::Result<BoxStream>>;
 }
 
-/// Over the network, by host and port.
+/// A direct TCP connection, by host and port.
 #[derive(Clone, Debug)]
 pub struct Tcp {
     /// The host.
@@ -79,7 +79,7 @@ pub struct Tcp {
 }
 
 impl Tcp {
-    /// To the leader of a cluster, by its Service.
+    /// The connection to the leader of a cluster, by its Service.
     #[must_use]
     pub fn to_leader(cluster: &str, namespace: &str, cluster_domain: &str) -> Self {
         Self { host: format!("{cluster}.{namespace}.svc.{cluster_domain}"), port: PORT }
@@ -97,7 +97,7 @@ impl Connect for Tcp {
     }
 }
 
-/// Through the API server to a pod, for an operator outside the cluster's network.
+/// A port-forward through the API server to a pod, for an operator outside the cluster's network.
 #[derive(Clone)]
 pub struct PortForward {
     /// The pods of the cluster's namespace.
@@ -118,18 +118,18 @@ impl Connect for PortForward {
     }
 }
 
-/// How TLS is spoken. Always; an unencrypted connection is never made.
+/// The TLS settings of connections. There are no unencrypted connections.
 #[derive(Clone)]
 pub struct Tls {
     pub(super) connector: MakeRustlsConnect,
-    /// Whether an authority verifies the server's certificate.
+    /// Whether the server's certificate is verified by an authority.
     pub(super) verified: bool,
 }
 
 impl Tls {
-    /// With the certificates of an authority (PEM), or without: then any certificate is accepted, as the database makes one
-    /// for itself unless it is given one, and the log-in proves which server it is. The name in the certificate is not
-    /// compared.
+    /// TLS with the certificates of an authority (PEM). Without them any certificate is accepted, because by default
+    /// the database generates its own, and the log-in proves the identity of the server. The name in the certificate is
+    /// not compared.
     ///
     /// # Errors
     /// If the authority's certificates cannot be read.
@@ -147,7 +147,7 @@ impl Tls {
     }
 }
 
-/// Certificates that are trusted.
+/// The trusted certificates.
 #[derive(Debug)]
 struct Authority {
     roots: RootCertStore,
@@ -170,8 +170,8 @@ impl Authority {
     }
 }
 
-/// Checks the chain if there is an authority, and in any case that the server holds the key of its certificate: that is what
-/// the channel binding of the log-in rests on.
+/// Checks the chain if there is an authority, and in any case that the server has the private key of its certificate:
+/// the channel binding of the log-in depends on it.
 #[derive(Debug)]
 struct Verifier {
     provider: Arc<CryptoProvider>,
@@ -188,7 +188,7 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let Some(authority) = &self.authority else { return Ok(ServerCertVerified::assertion()) };
-        // A server whose own certificate is the authority: the library takes no authority for a server.
+        // The server's own certificate is the authority. The library does not accept a CA certificate for a server.
         if authority.certificates.iter().any(|one| one == end_entity) {
             return Ok(ServerCertVerified::assertion());
         }

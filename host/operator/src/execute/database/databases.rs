@@ -1,4 +1,4 @@
-//! Compares the databases that a cluster wants with those that exist.
+//! Compares the desired databases of a cluster with the existing ones.
 
 use std::collections::BTreeMap;
 
@@ -6,28 +6,28 @@ use super::session::column;
 use super::statement::{Statement, name};
 use super::{Error, Session};
 
-/// The most databases that are read; those that are wanted come first.
+/// The most databases that are read; the desired ones are read first.
 pub(super) const MAX_DATABASES: usize = 5_000;
 
-/// A database that exists.
+/// An existing database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Existing {
     pub name: String,
     pub owner: String,
     /// Whether it is a template, which new databases are copied from.
     pub template: bool,
-    /// Whether it lets anybody in.
+    /// Whether it accepts connections (`datallowconn`).
     pub connectable: bool,
 }
 
 impl Existing {
-    /// Whether it may be looked into.
+    /// Whether its content can be synchronised: it accepts connections and is not a template.
     pub fn is_open(&self) -> bool {
         self.connectable && !self.template
     }
 }
 
-/// The databases that exist, by name; at most [`MAX_DATABASES`], of which `wanted` are never left out.
+/// The existing databases, sorted by name: at most [`MAX_DATABASES`], and always those of `wanted`.
 pub(super) async fn read(session: &Session, wanted: &[&str]) -> Result<Vec<Existing>, Error> {
     let sql = "SELECT datname::text, pg_get_userbyid(datdba)::text, datistemplate, datallowconn \
         FROM pg_database ORDER BY datname = ANY($1::text[]) DESC, datname LIMIT $2";
@@ -47,7 +47,7 @@ pub(super) async fn read(session: &Session, wanted: &[&str]) -> Result<Vec<Exist
     Ok(existing)
 }
 
-/// The changes that give every wanted database its owner. Nothing is dropped.
+/// The statements that create the desired databases and set their owners. Nothing is dropped.
 pub(super) fn plan(wanted: &BTreeMap<String, String>, existing: &[Existing]) -> Vec<Statement> {
     let owners: BTreeMap<_, _> = existing.iter().map(|one| (&one.name, &one.owner)).collect();
     let change = |(database, owner): (&String, &String)| {

@@ -1,7 +1,11 @@
-//! Screens what a server sends before the client library takes it: the log-in that it asks for, and how much it sends.
+//! Checks the messages of a server before the client library reads them: the requested log-in, and the amount of data.
 //!
-//! Whatever runs in a database's pod is the tenant's. It may ask for a password in plain, and the client library buffers
-//! a message as long as its header claims.
+//! The tenant controls the processes in a database's pod. They could ask for a password in plain, and the client
+//! library buffers as many bytes as the header of a message announces.
+//!
+//! `tokio-postgres` can be told neither which log-in to accept (libpq's
+//! [`require_auth`](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH)) nor a
+//! limit for what it buffers.
 
 use std::io;
 use std::pin::Pin;
@@ -13,13 +17,13 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-/// The longest message of a server, in bytes.
+/// The longest accepted message of a server, in bytes.
 pub(super) const MAX_MESSAGE: usize = 1 << 20;
-/// The most that a server may send over one connection, in bytes.
+/// The most bytes that a server may send over one connection.
 pub(super) const MAX_TOTAL: usize = 8 << 20;
 /// The longest request for a log-in, in bytes.
 const MAX_REQUEST: usize = 4096;
-/// The tag of a message about the log-in, and its kinds.
+/// The tag of an authentication message, and its kinds.
 ///
 /// See [message formats](https://www.postgresql.org/docs/current/protocol-message-formats.html).
 const AUTHENTICATION: u8 = b'R';
@@ -29,16 +33,16 @@ const MD5: u32 = 5;
 const SASL: u32 = 10;
 /// The length of a message's header: its tag, and its length without the tag.
 const HEADER: usize = 5;
-/// The SASL mechanism that is bound to the server's certificate.
+/// The SASL mechanism with channel binding to the server's certificate.
 const BOUND: &[u8] = b"SCRAM-SHA-256-PLUS";
 
-/// Why a connection was given up.
+/// The reason why the operator closed a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The server asks for the password itself.
     #[error("the server asks for the password in plain; let pg_hba.conf ask for scram-sha-256")]
     Cleartext,
-    /// The server asks for an md5 hash of the password, which any server could ask for.
+    /// The server asks for an md5 hash of the password, and proves nothing about itself.
     #[error(
         "the server asks for the password as md5, which does not prove that it is the cluster's; \
         set password_encryption to scram-sha-256 and the superuser's password again, \
@@ -62,7 +66,7 @@ pub enum Refusal {
     TooMuch,
 }
 
-/// TLS over which what the server sends is screened.
+/// TLS whose incoming messages are checked.
 pub(super) struct Guarded<T> {
     pub tls: T,
     pub screen: Screen,
@@ -87,7 +91,7 @@ where
     }
 }
 
-/// A stream whose incoming messages are screened.
+/// A stream whose incoming messages are checked.
 pub(super) struct GuardedStream<S> {
     stream: S,
     screen: Screen,
@@ -126,19 +130,20 @@ impl<S: TlsStream + Unpin> TlsStream for GuardedStream<S> {
     }
 }
 
-/// Reads the headers of a server's messages, and the first message about the log-in.
+/// Parses the headers of a server's messages, and the first authentication message.
 pub(super) struct Screen {
     /// Whether an authority has verified the server's certificate.
     verified: bool,
-    /// Why the connection was given up; shared with those that wait for answers, which only see a closed connection.
+    /// The reason why the connection was closed; shared with the callers of queries, which only get a closed
+    /// connection.
     refusal: Arc<OnceLock<Refusal>>,
     /// Whether the log-in that the server asks for was accepted.
     admitted: bool,
     total: usize,
     header: Vec<u8>,
-    /// How much of the current message is still to come.
+    /// The bytes of the current message that have not been received yet.
     left: usize,
-    /// The request for a log-in as far as it was received, while one is.
+    /// The received part of the current authentication message.
     request: Option<Vec<u8>>,
 }
 
@@ -155,7 +160,7 @@ impl Screen {
         }
     }
 
-    /// Where the reason is found if the connection is given up.
+    /// The place of the reason why the connection was closed.
     pub(super) fn refusal(&self) -> Arc<OnceLock<Refusal>> {
         self.refusal.clone()
     }
@@ -194,7 +199,7 @@ impl Screen {
         Ok(())
     }
 
-    /// Begins a message once its header is complete.
+    /// Begins a message when its header is complete.
     fn read_header(&mut self) -> Result<(), Refusal> {
         let [tag, length @ ..] = self.header.as_slice() else { return Ok(()) };
         let Ok(length) = <[u8; 4]>::try_from(length) else { return Ok(()) };
@@ -204,14 +209,14 @@ impl Screen {
         if length > limit {
             return Err(Refusal::MessageTooLong);
         }
-        // The client library refuses a length that is less than its own.
+        // The client library refuses a length below 4, the size of the length itself.
         self.left = length.saturating_sub(4);
         self.request = is_request.then(Vec::new);
         self.header.clear();
         Ok(())
     }
 
-    /// Judges a request for a log-in before the client library answers it.
+    /// Checks an authentication message before the client library answers it.
     fn judge(&mut self, request: &[u8]) -> Result<(), Refusal> {
         let Some((kind, details)) = request.split_first_chunk::<4>() else { return Err(Refusal::Unsupported) };
         match u32::from_be_bytes(*kind) {
@@ -241,7 +246,7 @@ mod tests {
         message(AUTHENTICATION, &[&kind.to_be_bytes(), details].concat())
     }
 
-    /// What becomes of the bytes, received at once and one by one.
+    /// The verdict on the bytes, received at once and one by one.
     fn judged(verified: bool, bytes: &[u8]) -> Result<(), Refusal> {
         let at_once = Screen::new(verified).pass(bytes);
         let mut screen = Screen::new(verified);

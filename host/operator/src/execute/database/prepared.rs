@@ -1,4 +1,4 @@
-//! Compares what a prepared database is to hold — schemas, extensions, default privileges — with what it holds.
+//! Compares the desired content of a prepared database (schemas, extensions, default privileges) with the existing one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,8 @@ use super::{Error, Session};
 /// The first release with default privileges on schemas.
 const FIRST_WITH_SCHEMA_DEFAULTS: i32 = 100_000;
 
-/// Kinds of objects that have default privileges, with the letter that the catalogue has for each.
+/// Kinds of objects with default privileges, each with its letter in
+/// [`pg_default_acl`](https://www.postgresql.org/docs/current/catalog-pg-default-acl.html).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Schemas,
@@ -44,7 +45,7 @@ impl Kind {
     }
 }
 
-/// What readers may do with what is made from now on.
+/// The default privileges of readers.
 const READER: [(Kind, &[&str]); 5] = [
     (Kind::Schemas, &["USAGE"]),
     (Kind::Tables, &["SELECT"]),
@@ -52,7 +53,7 @@ const READER: [(Kind, &[&str]); 5] = [
     (Kind::Functions, &["EXECUTE"]),
     (Kind::Types, &["USAGE"]),
 ];
-/// What writers may do beyond it; they are readers too.
+/// The default privileges of writers, in addition to those of readers.
 const WRITER: [(Kind, &[&str]); 5] = [
     (Kind::Schemas, &["USAGE"]),
     (Kind::Tables, &["INSERT", "UPDATE", "DELETE"]),
@@ -61,21 +62,21 @@ const WRITER: [(Kind, &[&str]); 5] = [
     (Kind::Types, &["USAGE"]),
 ];
 
-/// A default privilege: who made the object, in which schema (empty: any), its kind's letter, who may do what.
+/// A default privilege: creator, schema (empty: any), letter of the kind, grantee, privilege.
 type Default = (String, String, String, String, String);
 
-/// What a database holds.
+/// The existing content of a database.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Existing {
     pub version: i32,
-    /// Who may use each schema.
+    /// By schema, the roles with the privilege `USAGE`.
     pub schemas: BTreeMap<String, BTreeSet<String>>,
-    /// The schema of each extension.
+    /// By extension, its schema.
     pub extensions: BTreeMap<String, String>,
     defaults: BTreeSet<Default>,
 }
 
-/// What the session's database holds of what is to be prepared.
+/// The existing content of the session's database.
 pub(super) async fn read(session: &Session, prepared: &Prepared) -> Result<Existing, Error> {
     let names: Vec<&str> = prepared.schemas.iter().map(|schema| schema.name.as_str()).collect();
     let extensions: Vec<&String> = prepared.extensions.keys().collect();
@@ -118,17 +119,18 @@ fn prefixes(prepared: &Prepared) -> impl Iterator<Item = String> {
     std::iter::once(prepared.database.clone()).chain(of_schemas)
 }
 
-/// The roles whose objects have default privileges.
+/// The roles whose new objects have default privileges.
 fn makers(prepared: &Prepared) -> Vec<String> {
     prefixes(prepared).map(|prefix| owner_of(&prefix)).collect()
 }
 
-/// The roles that are granted something.
+/// The roles that get privileges.
 fn users(prepared: &Prepared) -> Vec<String> {
     prefixes(prepared).flat_map(|prefix| [reader_of(&prefix), writer_of(&prefix)]).collect()
 }
 
-/// The changes that prepare the database: default privileges first, so that they hold for what is made after them.
+/// The statements that prepare the database: default privileges first, because they apply only to objects that are
+/// created afterwards.
 pub(super) fn plan(prepared: &Prepared, existing: &Existing) -> Vec<Statement> {
     let database = &prepared.database;
     let owner = owner_of(database);
@@ -165,7 +167,7 @@ impl Existing {
         statements
     }
 
-    /// Lets readers and writers use a schema.
+    /// Grants `USAGE` of a schema to readers and writers.
     fn usage(&self, database: &str, schema: &str, users: &BTreeSet<&str>) -> Option<Statement> {
         let may = self.schemas.get(schema);
         let missing: Vec<_> = users
@@ -183,7 +185,7 @@ impl Existing {
         ))
     }
 
-    /// Lets the readers and writers of `users` use what `maker` makes, in one schema or in any.
+    /// Grants the readers and writers of `users` default privileges on new objects of `maker`, in one schema or in any.
     fn defaults(&self, database: &str, maker: &str, schema: Option<&str>, users: &str) -> Option<Statement> {
         let mut head = format!("ALTER DEFAULT PRIVILEGES FOR ROLE {}", name(maker));
         if let Some(schema) = schema {

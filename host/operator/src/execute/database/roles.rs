@@ -1,4 +1,4 @@
-//! Compares the roles that a cluster wants with those that the database has.
+//! Compares the desired roles of a cluster with the existing ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::statement::{Statement, name, names};
 use super::verifier;
 use super::{Error, Session};
 
-/// Settings whose value is a list of names, which SQL takes one by one.
+/// Settings whose value is a list of names. `ALTER ROLE … SET` needs each name as a separate value.
 const LISTS_OF_NAMES: [&str; 5] = [
     "search_path",
     "temp_tablespaces",
@@ -21,30 +21,30 @@ const LISTS_OF_NAMES: [&str; 5] = [
     "shared_preload_libraries",
 ];
 
-/// A role that the database has.
+/// An existing role.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Existing {
-    /// How its password is stored.
+    /// The stored verifier of its password.
     pub verifier: Option<Password>,
     pub attributes: BTreeSet<Attribute>,
-    /// Its settings in every database.
+    /// The settings that apply in every database.
     pub parameters: BTreeMap<String, String>,
     pub member_of: BTreeSet<String>,
 }
 
-/// The names of the roles that [`plan`] looks up: the wanted ones and those that they name.
+/// The names of the roles that [`plan`] looks up: the desired ones and those that they refer to.
 pub(super) fn names_of(wanted: &[Role]) -> BTreeSet<&str> {
     let names = wanted.iter().flat_map(|role| std::iter::once(&role.name).chain(&role.member_of).chain(&role.admin));
     names.map(String::as_str).collect()
 }
 
-/// The most settings of a role that are read, and the most bytes of one of them. A longer one counts as missing.
+/// The most settings of a role that are read, and the longest one in bytes. A longer one is treated as missing.
 const MAX_SETTINGS: i64 = 200;
 const MAX_SETTING: i32 = 4096;
-/// The most characters of a stored verifier that are read; a longer one is none.
+/// The longest verifier that is read, in characters. A longer one is treated as missing.
 const MAX_VERIFIER: i32 = 512;
 
-/// The roles of these names that the database has, with their memberships in each other.
+/// The existing roles of these names, with their memberships in each other.
 pub(super) async fn read(session: &Session, names: &BTreeSet<&str>) -> Result<BTreeMap<String, Existing>, Error> {
     let names: Vec<&str> = names.iter().copied().collect();
     // As JSON, because servers before 9.5 have no rolbypassrls.
@@ -88,9 +88,9 @@ pub(super) async fn read(session: &Session, names: &BTreeSet<&str>) -> Result<BT
     existing.collect()
 }
 
-/// The changes that make the wanted roles true, in an order in which each finds the roles it names. `hash` makes a verifier
-/// of a password. A role of `additional_owners` that is a member of an owner stops being one, as the owner is to be its
-/// member.
+/// The statements that create and alter the desired roles, in an order in which every role exists before another one
+/// refers to it. `hash` computes the verifier of a password. A membership of a role of `additional_owners` in an owner
+/// is revoked, because the owner has to become a member of that role.
 ///
 /// See
 /// [`additional_owner_roles`](https://postgres-operator.readthedocs.io/en/latest/reference/operator_parameters/#postgres-users).
@@ -122,7 +122,7 @@ pub(super) fn plan(
                 }
                 statements.extend(change);
             }
-            // The image makes it.
+            // The image creates it.
             None if role.origin == Origin::System => {}
             None => {
                 let admin = role.admin.as_ref().filter(|admin| {
@@ -152,7 +152,7 @@ fn missing(what: String, role: &str) -> Finding {
         .remedy(format!("create role \"{role}\", or use an image that does"))
 }
 
-/// The roles, each after those it names.
+/// The roles, each after those that it refers to.
 fn in_order(wanted: &[Role]) -> Vec<&Role> {
     fn visit<'a>(
         role: &'a Role,
@@ -160,7 +160,7 @@ fn in_order(wanted: &[Role]) -> Vec<&Role> {
         seen: &mut BTreeSet<&'a str>,
         order: &mut Vec<&'a Role>,
     ) {
-        // A role that is seen but not in order yet names itself in a circle; the server will say so.
+        // A role that was visited but is not in the order yet is part of a cycle of memberships. The server reports it.
         if !seen.insert(&role.name) {
             return;
         }
@@ -270,7 +270,7 @@ fn is_list_of_names(key: &str) -> bool {
     LISTS_OF_NAMES.iter().any(|list| list.eq_ignore_ascii_case(key))
 }
 
-/// Settings in a form in which equal ones are equal: names of settings in lower case, lists as their items.
+/// Settings in a comparable form: names of settings in lower case, lists as their items.
 fn canonical(parameters: &BTreeMap<String, String>) -> BTreeMap<String, Vec<String>> {
     let one = |(key, value): (&String, &String)| {
         let value = if is_list_of_names(key) { items(value) } else { vec![value.clone()] };
@@ -279,8 +279,8 @@ fn canonical(parameters: &BTreeMap<String, String>) -> BTreeMap<String, Vec<Stri
     parameters.iter().map(one).collect()
 }
 
-/// The items of a list of names, as in `"$user", public`: quotes undone, what is not quoted in lower case. An empty list is
-/// one empty name, as the server has it.
+/// The items of a list of names, as in `"$user", public`: without quotes; unquoted ones in lower case. An empty list is
+/// one empty name, as in the server.
 fn items(list: &str) -> Vec<String> {
     let mut items = vec![String::new()];
     let mut quoted = false;

@@ -1,4 +1,5 @@
-//! A connection to one database, opened over TLS and set up so that nothing the database holds can get in the way.
+//! A connection to one database, over TLS and with session settings that no setting or object in the database can
+//! override.
 
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
@@ -23,28 +24,28 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The most rows that are read of one answer.
 const MAX_ROWS: usize = 20_000;
 
-/// Settings of the session. They win over what was set for the database or the role with `ALTER … SET`.
+/// Settings of the session. They override those of `ALTER DATABASE … SET` and `ALTER ROLE … SET`.
 ///
 /// See [where settings come from](https://www.postgresql.org/docs/current/config-setting.html).
-/// - `search_path`: what users put into their schemas must never be used instead of a function or an operator of ours.
-/// - `role`, `default_transaction_read_only`: the session keeps the rights of the role that logs in.
-/// - `statement_timeout`: neither too short for ours nor without end.
-/// - `synchronous_commit`: a replica that is away must not hold up a role.
-/// - `lock_timeout`: neither must another session's open transaction.
+/// - `search_path`: a function or an operator in a user's schema must never be used instead of a built-in one.
+/// - `role`, `default_transaction_read_only`: the session has the rights of the role that logs in.
+/// - `statement_timeout`: long enough for the operator's statements, but limited.
+/// - `synchronous_commit`: a missing replica must not delay a statement.
+/// - `lock_timeout`: the same for another session's open transaction.
 const OPTIONS: &str = "-c search_path=pg_catalog,pg_temp -c role=none -c default_transaction_read_only=off \
      -c statement_timeout=60s -c synchronous_commit=local -c lock_timeout=10s";
 
-/// Switches off time limits that may be set for the database or the role and that not every release has.
+/// Disables timeouts that may be set for the database or the role. Not every release of PostgreSQL has each of them.
 const NO_TIMEOUTS: &str = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN \
      ('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
 
-/// Settings of a transaction whose statement holds a verifier: the server keeps the text nowhere.
+/// Settings of a transaction with a verifier in its statement: the server does not log or keep the text.
 const CONFIDENTIAL: &str = "SET LOCAL log_statement = 'none'; \
      SET LOCAL log_min_duration_statement = -1; \
      SET LOCAL log_min_error_statement = 'panic'; \
      SET LOCAL pg_stat_statements.track_utility = off";
 
-/// A database server: the way to it, and how TLS is spoken there.
+/// A database server: its connector and its TLS settings.
 #[derive(Clone)]
 pub struct Server {
     host: String,
@@ -53,19 +54,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that is called `host` in messages and in TLS.
+    /// A server with the name `host` in messages and in TLS.
     pub fn new(host: impl Into<String>, way: Arc<dyn Connect>, tls: Tls) -> Self {
         Self { host: host.into(), way, tls }
     }
 
-    /// The same with another way to speak TLS.
+    /// The same server with other TLS settings.
     #[must_use]
     #[cfg(test)]
     pub fn with_tls(self, tls: Tls) -> Self {
         Self { tls, ..self }
     }
 
-    /// What the server is called.
+    /// The name of the server.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
@@ -77,7 +78,7 @@ pub(super) struct Session {
     client: Client,
     task: JoinHandle<()>,
     host: String,
-    /// Why the connection was given up, if it was.
+    /// The reason why the operator closed the connection, if it did.
     refusal: Arc<OnceLock<Refusal>>,
 }
 
@@ -88,8 +89,8 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// Logs in. The password is only used in a log-in that is bound to the server's certificate: a server that does not
-    /// know the role's verifier learns nothing.
+    /// Logs in. The password is only used in a log-in with channel binding to the server's certificate, which gives no
+    /// information to a server that does not have the role's verifier.
     pub(super) async fn open(
         server: &Server,
         database: &str,
@@ -110,7 +111,7 @@ impl Session {
             .application_name("pgloom")
             .options(OPTIONS)
             .ssl_mode(SslMode::Require)
-            // Of a server that an authority has verified the screen accepts md5 as well.
+            // The screen also accepts md5 if an authority has verified the server.
             .channel_binding(if verified { ChannelBinding::Prefer } else { ChannelBinding::Require });
         let screen = Screen::new(verified);
         let refusal = screen.refusal();
@@ -131,7 +132,7 @@ impl Session {
             Ok(connected) => connected?,
             Err(elapsed) => return Err(failed(elapsed.into())),
         };
-        // What goes wrong on the connection comes back from the call that is waiting for it.
+        // An error of the connection is returned by the query that waits for an answer.
         let task = tokio::spawn(async move { drop(connection.await) });
         let session = Self { client, task, host: server.host.clone(), refusal };
         session.query("set the session's time limits", NO_TIMEOUTS, &[]).await?;
@@ -175,7 +176,7 @@ impl Session {
         rows.first().map_or(Ok(0), |row| column(row, 0, what))
     }
 
-    /// Makes one change, all of it or nothing; gives the reason if it could not be made.
+    /// Executes one statement in a transaction; the error is the reason for the user.
     pub(super) async fn execute(&mut self, statement: &Statement) -> Result<(), String> {
         let result = if statement.is_alone() {
             self.client.batch_execute(statement.sql()).await
@@ -199,12 +200,12 @@ impl Session {
     }
 }
 
-/// A column of a row. A server may answer with other columns than it was asked for, or with what is not UTF-8.
+/// A column of a row. A server may send other columns than those of the query, or invalid UTF-8.
 pub(super) fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize, what: &'static str) -> Result<T, Error> {
     row.try_get(index).map_err(|source| Error::Read { what, source })
 }
 
-/// What the server said, with its code; never the statement.
+/// The server's message with its SQLSTATE, without the statement.
 fn message(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(error) => format!("{} ({})", error.message(), error.code().code()),

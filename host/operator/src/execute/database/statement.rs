@@ -1,19 +1,19 @@
-//! A change to the database, with words for people and SQL for the server.
+//! A change of the database: a description for logs and events, and the SQL.
 
 use std::fmt;
 
 use postgres_protocol::escape::escape_identifier;
 
-/// One change: everything in it happens or nothing.
+/// One change, executed in one transaction.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// What it does, as in `create role foo_user`. Never holds a secret value.
+    /// The description, as in `create role foo_user`. It contains no secret value.
     pub what: String,
     /// The SQL.
     sql: String,
-    /// Whether a verifier is in it.
+    /// Whether the SQL contains a verifier.
     confidential: bool,
-    /// Whether the server refuses it inside a transaction.
+    /// Whether the server refuses the SQL inside a transaction.
     alone: bool,
 }
 
@@ -23,12 +23,12 @@ impl Statement {
         Self { what: what.into(), sql: sql.into(), confidential: false, alone: false }
     }
 
-    /// The same with a verifier in it, which must not show.
+    /// The same for SQL with a verifier, which must not be logged.
     pub(super) fn confidential(self) -> Self {
         Self { confidential: true, ..self }
     }
 
-    /// The same for what cannot run inside a transaction.
+    /// The same for SQL that cannot run inside a transaction.
     pub(super) fn alone(self) -> Self {
         Self { alone: true, ..self }
     }

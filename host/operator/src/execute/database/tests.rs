@@ -1,7 +1,7 @@
-//! Promises about a real server, named by `PGLOOM_TEST_POSTGRES=host:port`, with its superuser's password in
+//! Tests against a real server, named by `PGLOOM_TEST_POSTGRES=host:port`, with its superuser's password in
 //! `PGLOOM_TEST_POSTGRES_PASSWORD`. `PGLOOM_TEST_POSTGRES_CA` may name the file of its certificate authority, and
-//! `PGLOOM_TEST_POSTGRES_REPLICA` a replica of it. Roles and databases that start with `pgloom_test_` are dropped there.
-//! Without the variables the tests say that they are skipped.
+//! `PGLOOM_TEST_POSTGRES_REPLICA` a replica of it. Roles and databases that start with `pgloom_test_` are dropped
+//! there. Without the variables the tests print that they are skipped.
 
 mod contents;
 mod wire;
@@ -339,8 +339,8 @@ async fn no_verifier_stays_in_the_servers_statistics() {
 async fn a_server_that_cannot_be_used_is_an_error_of_its_kind() {
     let Some(database) = Database::clean("unusable servers").await else { return };
     let mut wanted = database.wanted(&guide(), &GUIDE_PASSWORDS);
-    let nobody = Tcp { host: "127.0.0.1".into(), port: 1 };
-    let server = Server::new("127.0.0.1", Arc::new(nobody), Tls::new(None).unwrap());
+    let closed = Tcp { host: "127.0.0.1".into(), port: 1 };
+    let server = Server::new("127.0.0.1", Arc::new(closed), Tls::new(None).unwrap());
     let error = synchronize(server, Arc::new(wanted.clone()), in_a_minute(), &Resume::default()).await.unwrap_err();
     assert_eq!((error.category(), error.is_passing()), ("connect", true));
 

@@ -1,12 +1,15 @@
-//! The pooler's way to look users up: a schema with a function that gives a user's verifier to the pooler alone.
+//! The pooler's user lookup: a schema with a function that returns a user's verifier, only to the pooler. See
+//! PgBouncer's
+//! [`auth_query`](https://www.pgbouncer.org/config.html#auth_query).
 
 use super::session::column;
 use super::statement::{Statement, name};
 use super::{Error, PoolerAccess, Session};
 
-/// The function's name, which the pooler's image knows.
+/// The name of the function. The pooler's image calls it.
 const FUNCTION: &str = "user_lookup";
-/// The function's body. Its search path is pinned beside it, so that nothing in the database can stand in for the view.
+/// The body of the function. The function also has a fixed `search_path`, so that no object in the database can replace
+/// the view.
 const BODY: &str = "
 BEGIN
     SELECT usename, passwd INTO uname, phash FROM pg_catalog.pg_shadow WHERE usename = i_username;
@@ -14,20 +17,20 @@ BEGIN
 END
 ";
 
-/// What a database holds of it.
+/// The existing parts of the user lookup in a database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Existing {
-    /// Whether the schema is there.
+    /// Whether the schema exists.
     pub schema: bool,
-    /// Whether the pooler may use the schema.
+    /// Whether the pooler has `USAGE` of the schema.
     pub usage: bool,
-    /// Whether the function is there as it has to be: body, search path, owner.
+    /// Whether the function exists with the right body, search path and owner.
     pub function: bool,
-    /// Whether the pooler may call the function, and nobody else but its owner.
+    /// Whether only the pooler and the owner may call the function.
     pub execute: bool,
 }
 
-/// What the session's database holds.
+/// The existing parts in the session's database.
 pub(super) async fn read(session: &Session, pooler: &PoolerAccess) -> Result<Existing, Error> {
     let sql = "SELECT \
             EXISTS (SELECT FROM aclexplode(n.nspacl) a \
@@ -52,7 +55,7 @@ pub(super) async fn read(session: &Session, pooler: &PoolerAccess) -> Result<Exi
     })
 }
 
-/// The change that gives the pooler its function, if anything of it is missing.
+/// The statement that creates the function and its grants, if a part is missing.
 pub(super) fn plan(database: &str, pooler: &PoolerAccess, superuser: &str, existing: &Existing) -> Option<Statement> {
     let PoolerAccess { username, schema } = pooler;
     let (schema, username, superuser) = (name(schema), name(username), name(superuser));

@@ -1,4 +1,7 @@
-//! Password verifiers: made on our side, and compared with what the database stores.
+//! Password verifiers: computed by the operator, and compared with those that the database stores.
+//!
+//! `postgres-protocol` makes a verifier with a salt of its own. Whether a stored verifier is that of a password has
+//! to be computed with the stored salt and number of iterations, for which it has no function.
 
 use std::num::NonZeroU32;
 
@@ -11,31 +14,32 @@ use ring::{digest, hmac, pbkdf2};
 use super::session::column;
 use super::{Error, Session};
 
-/// The first release that knows SCRAM.
+/// The first PostgreSQL release with SCRAM.
 const FIRST_WITH_SCRAM: i32 = 100_000;
 const SCRAM_PREFIX: &str = "SCRAM-SHA-256$";
 const KEY: usize = digest::SHA256_OUTPUT_LEN;
-/// PostgreSQL's default is 4096. A verifier beyond the limit is replaced rather than computed: its author is the tenant.
+/// The most SCRAM iterations that the operator computes; PostgreSQL's default is 4096. A verifier with more is replaced
+/// without a comparison, because the tenant could store one that takes hours.
 const MAX_ITERATIONS: u32 = 100_000;
 
-/// How a new password is stored.
+/// The method by which a new password is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encryption {
     /// `scram-sha-256`, from PostgreSQL 10 on.
     Scram,
-    /// `md5`, for clients that know nothing better.
+    /// `md5`, for clients without SCRAM.
     Md5,
 }
 
 impl Encryption {
-    /// What suits a server of this version; `asked` is what its configuration asks for, beyond the default.
+    /// The method for a server of this version; `asked` is its `password_encryption`, if that is not the default.
     fn at(version: i32, asked: Option<&str>) -> Self {
         if version < FIRST_WITH_SCRAM || asked == Some("md5") { Self::Md5 } else { Self::Scram }
     }
 }
 
-/// How this server stores new passwords: by SCRAM, unless it cannot or somebody configured otherwise. The default of old
-/// servers is md5 and asks for nothing.
+/// The method for this server: SCRAM, unless the server lacks it or its configuration sets another one. The md5 of an
+/// old server's default does not count as set.
 pub(super) async fn encryption(session: &Session) -> Result<Encryption, Error> {
     let sql = "SELECT setting FROM pg_settings WHERE name = 'password_encryption' AND source <> 'default'";
     let what = "ask how passwords are stored";
@@ -44,7 +48,7 @@ pub(super) async fn encryption(session: &Session) -> Result<Encryption, Error> {
     Ok(Encryption::at(session.version().await?, asked.as_deref()))
 }
 
-/// A verifier for a role's password. A password that is a verifier already is taken as it is.
+/// The verifier of a role's password. A password that is already a verifier is returned unchanged.
 pub(super) fn make(encryption: Encryption, username: &str, password: &Password) -> Password {
     let plain = password.reveal();
     if is_verifier(plain) {
@@ -56,7 +60,7 @@ pub(super) fn make(encryption: Encryption, username: &str, password: &Password) 
     })
 }
 
-/// Whether the stored verifier is one of the password, so that nothing has to change.
+/// Whether the stored verifier is one of the password.
 pub(super) fn matches(stored: &Password, username: &str, password: &Password) -> bool {
     let (stored, plain) = (stored.reveal(), password.reveal());
     if is_verifier(plain) {
@@ -103,7 +107,7 @@ fn matches_scram(stored: &str, plain: &str) -> Option<bool> {
     if scram.iterations.get() > MAX_ITERATIONS {
         return None;
     }
-    // As the server and libpq do: a text that cannot be prepared is used as it is.
+    // As in the server and libpq, a password that SASLprep refuses is used as it is.
     let prepared = stringprep::saslprep(plain);
     let prepared = prepared.as_deref().unwrap_or(plain);
     let mut salted = [0; KEY];

@@ -1,4 +1,4 @@
-//! Promises about how a claim grows.
+//! Tests: how a claim is expanded.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -28,7 +28,7 @@ fn with(mut status: Value, key: &str, value: Value) -> Value {
     status
 }
 
-fn told(status: Value) -> (ActionPhase, String) {
+fn phase_of(status: Value) -> (ActionPhase, String) {
     let claim = serde_json::from_value(claim("5Gi", status)).unwrap();
     let progress = progress(&claim, &Quantity::parse("5Gi").unwrap());
     (progress.phase, progress.message)
@@ -67,11 +67,12 @@ fn a_claim_says_how_far_it_is() {
             "the volume of claim pgdata-c-0 does not grow to 5Gi: NodeResizeInfeasible",
         ),
     ] {
-        assert_eq!(told(status), (phase, message.to_string()));
+        assert_eq!(phase_of(status), (phase, message.to_string()));
     }
 }
 
-/// An API server with one claim (or none) that answers a patch with a status; gives how far the claim is, and what was sent.
+/// Expands a claim at an API server with this claim (or none) that answers a patch with a status. Returns the phase and
+/// the request.
 async fn expanded(claim: Option<Value>, size: &str, patched: (u16, Value)) -> (Progress, Vec<String>) {
     let sent = Arc::new(Mutex::new(Vec::new()));
     let seen = sent.clone();
@@ -102,7 +103,7 @@ async fn expanded(claim: Option<Value>, size: &str, patched: (u16, Value)) -> (P
 }
 
 fn no() -> (u16, Value) {
-    (500, json!({"kind": "Status", "message": "nobody asked", "code": 500}))
+    (500, json!({"kind": "Status", "message": "unexpected request", "code": 500}))
 }
 
 fn refusing(code: u16, message: &str) -> (u16, Value) {

@@ -1,4 +1,4 @@
-//! Promises about what the Teams API is asked, and what becomes of its answers.
+//! Tests of the requests to the Teams API and of the use of its answers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::testing::FakeApiServer;
 
-/// A Teams API that knows two teams and counts its questions.
+/// A Teams API with two teams that counts its requests.
 async fn api(token: &'static str) -> (String, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
@@ -39,8 +39,8 @@ async fn api(token: &'static str) -> (String, Arc<AtomicUsize>) {
     (url, asked)
 }
 
-fn settings(url: &str, superuser_teams: &[&str]) -> Settings {
-    Settings {
+fn settings(url: &str, superuser_teams: &[&str]) -> TeamsSettings {
+    TeamsSettings {
         url: url.into(),
         token: ("own".into(), "token".into()),
         superuser_teams: superuser_teams.iter().map(|team| (*team).into()).collect(),
@@ -48,7 +48,7 @@ fn settings(url: &str, superuser_teams: &[&str]) -> Settings {
     }
 }
 
-/// A way to the API, with this token in its Secret, and what it tells of clusters.
+/// A client with this token in its Secret, and the receiver of the clusters to reconcile.
 fn teams(token: Option<&str>) -> (TeamsApi, UnboundedReceiver<ClusterKey>) {
     let mut api_server = FakeApiServer::new();
     if let Some(token) = token {
@@ -56,16 +56,16 @@ fn teams(token: Option<&str>) -> (TeamsApi, UnboundedReceiver<ClusterKey>) {
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token"}, "data": data});
         api_server = api_server.with("/api/v1/namespaces/own/secrets/token", secret);
     }
-    let (changed, told) = unbounded();
-    (TeamsApi::new(api_server.client(), changed), told)
+    let (changed, to_reconcile) = unbounded();
+    (TeamsApi::new(api_server.client(), changed), to_reconcile)
 }
 
 fn key(name: &str) -> ClusterKey {
     ClusterKey::new("ns", name)
 }
 
-/// What is known when every answer has come.
-async fn told(teams: &TeamsApi, settings: &Settings) -> (Vec<String>, Vec<String>) {
+/// The members and findings after every answer has arrived.
+async fn known(teams: &TeamsApi, settings: &TeamsSettings) -> (Vec<String>, Vec<String>) {
     let known = loop {
         let known = teams.of(&key("acid-a"), settings);
         if !known.asking {
@@ -81,7 +81,7 @@ async fn told(teams: &TeamsApi, settings: &Settings) -> (Vec<String>, Vec<String
 #[tokio::test]
 async fn superuser_teams_come_first_and_answers_are_lists_or_objects() {
     let (url, _) = api("").await;
-    let (lines, findings) = told(&teams(None).0, &settings(&url, &["dba"])).await;
+    let (lines, findings) = known(&teams(None).0, &settings(&url, &["dba"])).await;
     assert_eq!(lines, [r#"dba ["root"] true"#, r#"acid ["ada", "grace"] false"#]);
     assert!(findings.is_empty(), "{findings:?}");
 }
@@ -89,7 +89,7 @@ async fn superuser_teams_come_first_and_answers_are_lists_or_objects() {
 #[tokio::test]
 async fn an_owner_that_is_a_superuser_team_is_asked_for_once() {
     let (url, _) = api("").await;
-    let (lines, _) = told(&teams(None).0, &settings(&url, &["acid"])).await;
+    let (lines, _) = known(&teams(None).0, &settings(&url, &["acid"])).await;
     assert_eq!(lines, [r#"acid ["ada", "grace"] true"#]);
 }
 
@@ -108,7 +108,7 @@ async fn many_clusters_of_a_team_ask_once_and_are_looked_at_when_the_answer_has_
 }
 
 #[tokio::test]
-async fn an_api_that_hangs_holds_nobody() {
+async fn an_api_that_hangs_stops_no_cluster() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let (teams, _changed) = teams(None);
@@ -120,9 +120,9 @@ async fn an_api_that_hangs_holds_nobody() {
 #[tokio::test]
 async fn the_token_is_sent_and_a_refusal_is_a_warning() {
     let (url, _) = api("Bearer t0ken").await;
-    let (lines, findings) = told(&teams(Some("t0ken")).0, &settings(&url, &[])).await;
+    let (lines, findings) = known(&teams(Some("t0ken")).0, &settings(&url, &[])).await;
     assert_eq!((lines.len(), findings), (1, vec![]));
-    let (lines, findings) = told(&teams(Some("0ther")).0, &settings(&url, &[])).await;
+    let (lines, findings) = known(&teams(Some("0ther")).0, &settings(&url, &[])).await;
     assert!(lines.is_empty());
     assert_eq!(
         findings,
@@ -137,7 +137,7 @@ async fn an_api_that_is_not_there_is_a_warning() {
         ("nonsense", "the members of team \"acid\" are not known: \"nonsense\" is no address"),
         ("file:///etc", "the members of team \"acid\" are not known: \"file:///etc\" is no address"),
     ] {
-        let (lines, findings) = told(&teams(None).0, &settings(url, &[])).await;
+        let (lines, findings) = known(&teams(None).0, &settings(url, &[])).await;
         assert!(lines.is_empty());
         assert!(findings[0].starts_with(expected), "{findings:?}");
     }
@@ -174,6 +174,6 @@ fn a_token_is_a_bearer_token_or_none() {
 
 #[test]
 fn a_teams_name_stays_in_its_part_of_the_path() {
-    assert_eq!(encoded("acid-1_x"), "acid-1_x");
-    assert_eq!(encoded("../a b?"), "%2E%2E%2Fa%20b%3F");
+    assert_eq!(in_path("acid-1_x").to_string(), "acid-1_x");
+    assert_eq!(in_path("../a b?").to_string(), "%2E%2E%2Fa%20b%3F");
 }

@@ -19,7 +19,7 @@ use tokio::sync::broadcast::{Receiver, Sender, channel};
 
 use crate::store::{Change, Key, Store, carries};
 
-/// How many changes a watch may be behind.
+/// The number of changes that a watch may be behind.
 const BACKLOG: usize = 1 << 17;
 
 /// The fake API server, and its address.
@@ -36,7 +36,7 @@ struct Inner {
     last_write: Option<Instant>,
 }
 
-/// What a path means.
+/// The parts of a path.
 struct Place {
     collection: String,
     namespace: String,
@@ -45,7 +45,7 @@ struct Place {
 }
 
 impl Api {
-    /// Starts it on a port of its own.
+    /// Starts the server on a free port.
     pub async fn serve() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let api = Self { address: listener.local_addr()?, inner: Arc::default(), changed: channel(BACKLOG).0 };
@@ -54,12 +54,12 @@ impl Api {
         Ok(api)
     }
 
-    /// Where it listens.
+    /// The address of the server.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Puts an object into its place, as a user would.
+    /// Creates or replaces an object, as a user would.
     pub fn put(&self, object: Value) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let plural = format!("{}s", text(&object["kind"]).to_lowercase());
@@ -69,12 +69,12 @@ impl Api {
         self.tell(changes);
     }
 
-    /// When something was written over the wire.
+    /// The time of the last write over HTTP.
     pub fn last_write(&self) -> Option<Instant> {
         self.lock().last_write
     }
 
-    /// How many clusters run.
+    /// The number of clusters whose status is `Running`.
     pub fn running(&self) -> usize {
         let clusters = self.lock().store.list("acid.zalan.do/v1/postgresqls", None);
         clusters.iter().filter(|cluster| cluster["status"]["PostgresClusterStatus"] == "Running").count()
@@ -119,7 +119,7 @@ impl Api {
         let lines = all.filter_map(move |change| {
             let label = query.get("labelSelector").map(String::as_str);
             let wanted = carries(&change.object, label) && is_selected(&change.object, &query);
-            let line = || format!("{}\n", json!({"type": change.word, "object": change.object}));
+            let line = || format!("{}\n", json!({"type": change.event_type, "object": change.object}));
             futures::future::ready(wanted.then(|| Ok::<_, Infallible>(Bytes::from(line()))))
         });
         Body::from_stream(lines).into_response()

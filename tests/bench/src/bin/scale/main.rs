@@ -1,7 +1,7 @@
-//! Prints what the operator needs: the time from its start until it is ready, and its memory, with no cluster and with many.
+//! Measures the operator: the time from its start until it is ready, and its memory, with no cluster and with many.
 //!
-//! The operator is the built binary, in a process of its own. The API server is a fake ([`api`]) that keeps objects in memory
-//! and has watches; controllers and databases are fakes, too: a StatefulSet has its pods at once, and there is no connection to
+//! The operator is the built binary in its own process. The API server is a fake ([`api`]) with objects in memory and
+//! watches; controllers and databases are fakes, too: a StatefulSet has its pods at once, and there is no connection to
 //! a database. So only the operator is measured.
 
 mod api;
@@ -21,9 +21,9 @@ use process::Operator;
 
 /// The namespace of everything.
 const NAMESPACE: &str = "default";
-/// How long nothing may be written for the operator to be done.
+/// The time without a write after which the operator is done.
 const QUIET: Duration = Duration::from_secs(4);
-/// How long it may take.
+/// The longest time until the operator is done.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 #[derive(Parser)]
@@ -37,10 +37,10 @@ struct Arguments {
     /// The manifest that every cluster has
     #[arg(long, default_value = "manifests/examples/minimal.yaml")]
     manifest: PathBuf,
-    /// How many clusters are many
+    /// The number of clusters
     #[arg(long, default_value_t = 1000)]
     clusters: usize,
-    /// How often the start is measured
+    /// The number of measured starts
     #[arg(long, default_value_t = 7)]
     starts: usize,
 }
@@ -94,7 +94,7 @@ async fn measure(arguments: &Arguments, api: &Api, folder: &std::path::Path) -> 
     Ok(())
 }
 
-/// Waits until nothing was written for a while; when the last write was.
+/// Waits until there was no write for a while; returns the time of the last write.
 async fn settle(api: &Api) -> Result<Instant> {
     let begun = Instant::now();
     loop {

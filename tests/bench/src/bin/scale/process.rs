@@ -1,4 +1,4 @@
-//! The operator in a process of its own.
+//! The operator in its own process.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::NAMESPACE;
 
-/// How long a start may take.
+/// The longest time of a start.
 const START: Duration = Duration::from_secs(120);
 
 /// A running operator; stops when dropped.
@@ -22,7 +22,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts it with its code cache in a folder.
+    /// Starts the operator with its code cache in a folder.
     pub fn start(binary: &Path, plugins: &Path, folder: &Path, api: SocketAddr) -> Result<Self> {
         let kubeconfig = folder.join("kubeconfig");
         std::fs::write(&kubeconfig, kubeconfig_of(api))?;
@@ -43,7 +43,7 @@ impl Operator {
         Ok(Self { child, page, begun })
     }
 
-    /// Waits until it reports that it is ready; gives the time since its start.
+    /// Waits until the operator is ready; returns the time since its start.
     pub async fn ready(&self) -> Result<Duration> {
         while self.begun.elapsed() < START {
             if self.asks_for_work().await.unwrap_or(false) {
@@ -62,7 +62,7 @@ impl Operator {
         Ok(answer.starts_with("HTTP/1.1 200"))
     }
 
-    /// Its resident memory, now and at most.
+    /// The resident memory of the operator: current and peak.
     pub fn memory(&self) -> Result<String> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let of = |key: &str| -> Result<u64> {
@@ -75,7 +75,7 @@ impl Operator {
 
 impl Drop for Operator {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended already.
         _ = self.child.kill();
         _ = self.child.wait();
     }

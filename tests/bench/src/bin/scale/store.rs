@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-/// Which object: the collection's path without its namespace, as in `apps/v1/statefulsets`; the namespace; the name.
+/// The key of an object: the collection's path without its namespace, as in `apps/v1/statefulsets`; the namespace; the
+/// name.
 pub type Key = (String, String, String);
 
 /// A change, as an event of a watch.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// When, in terms of versions.
+    /// The resource version of the change.
     pub version: u64,
     /// The collection.
     pub collection: String,
     /// `ADDED`, `MODIFIED` or `DELETED`.
-    pub word: &'static str,
+    pub event_type: &'static str,
     /// The object.
     pub object: Value,
 }
@@ -52,7 +53,7 @@ impl Store {
         later.iter().filter(|change| change.collection == collection).cloned().collect()
     }
 
-    /// Merges into an object, which is made if it is not there; gives it as it is then, and what changed.
+    /// Merges a body into an object, which is created if it does not exist; returns the object and the change.
     pub fn merge(&mut self, key: &Key, body: &Value, applied: bool) -> (Value, Vec<Change>) {
         let before = self.objects.get(key).cloned();
         let mut object = before.clone().unwrap_or_else(|| json!({}));
@@ -97,14 +98,15 @@ impl Store {
         self.note(&key.0, if before.is_some() { "MODIFIED" } else { "ADDED" }, object)
     }
 
-    fn note(&mut self, collection: &str, word: &'static str, object: Value) -> Change {
+    fn note(&mut self, collection: &str, event_type: &'static str, object: Value) -> Change {
         self.version += 1;
-        let change = Change { version: self.version, collection: collection.to_owned(), word, object };
+        let change = Change { version: self.version, collection: collection.to_owned(), event_type, object };
         self.changes.push(change.clone());
         change
     }
 
-    /// What the StatefulSet's controller, the kubelet and Patroni would do: pods that serve, the first of them leading.
+    /// Does the work of the StatefulSet's controller, the kubelet and Patroni: ready pods, of which the first is the
+    /// leader.
     fn control(&mut self, key: &Key) -> Vec<Change> {
         let Some(mut set) = self.objects.get(key).cloned() else { return Vec::new() };
         let generation = set["metadata"]["generation"].clone();
@@ -140,7 +142,7 @@ fn pod(set: &Value, number: u64) -> Value {
     })
 }
 
-/// A merge as of a merge patch, where a null takes a field away.
+/// A merge patch, in which null removes a field.
 fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {

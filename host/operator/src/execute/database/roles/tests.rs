@@ -1,4 +1,4 @@
-//! Promises about which statements make the roles true.
+//! Tests: the statements that create and alter roles.
 
 use pgloom_decide::role::{Attributes, Origin, PasswordSource, SecretPlace};
 
@@ -151,7 +151,7 @@ fn missing_options_and_another_password_are_altered_in_one_statement() {
 }
 
 #[test]
-fn options_that_nobody_asked_for_stay() {
+fn options_that_the_manifest_does_not_state_stay() {
     let existing = there(&[Attribute::Login, Attribute::Superuser, Attribute::CreateDb, Attribute::Inherit]);
     for wanted in [role("foo", &[]), group("foo")] {
         let (statements, _) = planned(&[wanted], &[], &[("foo", existing.clone())]);

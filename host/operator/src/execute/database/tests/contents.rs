@@ -1,4 +1,4 @@
-//! Promises about what is inside the databases of a real server: schemas, privileges, extensions, the pooler's function.
+//! Tests of the content of the databases of a real server: schemas, privileges, extensions, the pooler's function.
 
 use std::collections::BTreeSet;
 
@@ -89,7 +89,7 @@ async fn one_thing_that_cannot_be_done_does_not_stop_the_rest() {
 }
 
 #[tokio::test]
-async fn the_pooler_looks_users_up_in_every_database_and_nobody_else_does() {
+async fn only_the_pooler_looks_users_up_and_it_does_in_every_database() {
     let Some(database) = Database::clean("the pooler").await else { return };
     let mut sources = guide();
     let username = "pgloom_test_pooler".to_string();

@@ -1,4 +1,4 @@
-//! Promises about servers that are not what they should be: a fake server at the wire, which records what it receives.
+//! Tests with malicious and faulty servers: a fake server that speaks the wire protocol and records what it receives.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -40,7 +40,7 @@ impl Fake {
         let record = received.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                // A client that goes away in the middle is what some of the tests are about.
+                // In some tests the client closes the connection early, so an error is expected.
                 _ = serve(stream.unwrap(), log_in, &answers, &record);
             }
         });
@@ -59,7 +59,7 @@ impl Fake {
     /// Whether the password, or anything that answers a request for one, was received.
     fn received_an_answer(&self) -> bool {
         let received = self.received.lock();
-        // After the start-up message, whose tag is its length, a client answers with messages of the tag `p`.
+        // The start-up message has no tag. After it, a client answers an authentication request with the tag `p`.
         let length = received.first_chunk::<4>().map_or(0, |length| u32::from_be_bytes(*length) as usize);
         let after = received.get(length..).unwrap_or_default();
         after.first() == Some(&b'p') || contains(&received, SECRET)
@@ -142,7 +142,7 @@ fn receive(stream: &mut Encrypted, record: &Lock<Vec<u8>>) -> std::io::Result<(u
     Ok((tag[0], receive_body(stream, record)?))
 }
 
-/// A log-in by SCRAM that is bound to the certificate, as [RFC 5802](https://www.rfc-editor.org/rfc/rfc5802) has it.
+/// A SCRAM log-in with channel binding, see [RFC 5802](https://www.rfc-editor.org/rfc/rfc5802).
 fn scram(stream: &mut Encrypted, password: &str, certificate: &[u8], record: &Lock<Vec<u8>>) -> std::io::Result<()> {
     stream.write_all(&request(10, b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"))?;
     let (_, body) = receive(stream, record)?;
@@ -170,7 +170,7 @@ fn scram(stream: &mut Encrypted, password: &str, certificate: &[u8], record: &Lo
         client_key.as_ref().iter().zip(signature.as_ref()).map(|(one, other)| one ^ other).collect();
     let knows = STANDARD.decode(proof).unwrap() == expected;
     let signature = sign(sign(&salted, b"Server Key").as_ref(), all.as_bytes());
-    // One that does not know the password cannot sign, and goes on as if it could.
+    // A server without the password cannot compute the signature; it continues as if it could.
     assert!(knows || password != SECRET);
     stream.write_all(&request(12, format!("v={}", STANDARD.encode(signature)).as_bytes()))?;
     stream.write_all(&request(0, b""))
@@ -200,7 +200,7 @@ fn rows(rows: &[Vec<u8>]) -> Vec<u8> {
 const TEXT: u32 = 25;
 const BOOL: u32 = 16;
 
-/// The answers to what every session begins with.
+/// The answers to the first statements of every session.
 fn begun() -> Vec<Vec<u8>> {
     vec![prepared(&[], &[TEXT]), rows(&[])]
 }

@@ -1,11 +1,9 @@
-//! The variables that the clone and the standby plugin set for the sections `clone` and `standby`. Those of the
-//! platform's Secret and ConfigMap with the same names are left out, because the manifest wins.
+//! The names of the variables that the sections `clone` and `standby` set. The clone and the standby plugin set them; the
+//! base leaves out those of the platform with the same names, because the manifest wins.
 
-use pgloom_kit::Value;
-use pgloom_kit::json::is_set;
+use serde_json::Value;
 
-use crate::config::Archive;
-use crate::spec::Spec;
+use crate::json::is_set;
 
 /// Fields of `clone` and the variables that they set.
 const CLONE: [(&str, &[&str]); 7] = [
@@ -28,40 +26,61 @@ const STANDBY: [(&str, &[&str]); 5] = [
     ("standby_primary_slot_name", &["STANDBY_PRIMARY_SLOT_NAME"]),
 ];
 
-/// The names of the variables.
-pub fn variables(spec: &Spec, archive: &Archive) -> Vec<&'static str> {
-    let mut names = Vec::new();
-    if is_set(&spec.clone, "cluster") {
-        of(&spec.clone, &CLONE, &mut names);
-        match (is_set(&spec.clone, "timestamp"), is_set(&spec.clone, "s3_wal_path")) {
-            (false, _) => names.extend(LEADER),
-            (true, false) => names.extend(bucket(archive)),
-            (true, true) => {}
-        }
+/// The platform's archive, as far as a clone from it needs variables. Empty means not configured; the first bucket counts.
+#[derive(Clone, Copy, Default)]
+pub struct Archive<'a> {
+    /// `wal_s3_bucket`.
+    pub s3_bucket: &'a str,
+    /// `wal_gs_bucket`.
+    pub gs_bucket: &'a str,
+    /// `gcp_credentials`, for `wal_gs_bucket`.
+    pub gcp_credentials: &'a str,
+    /// `wal_az_storage_account`.
+    pub az_storage_account: &'a str,
+}
+
+/// The variables that the section `clone` sets; none if it names no cluster.
+#[must_use]
+pub fn of_clone(section: &Value, archive: &Archive) -> Vec<&'static str> {
+    if !is_set(section, "cluster") {
+        return Vec::new();
     }
-    of(&spec.standby, &STANDBY, &mut names);
+    let mut names = of(section, &CLONE);
+    match (is_set(section, "timestamp"), is_set(section, "s3_wal_path")) {
+        (false, _) => names.extend(LEADER),
+        (true, false) => names.extend(bucket(archive)),
+        (true, true) => {}
+    }
     names
 }
 
-fn of(section: &Value, fields: &[(&str, &[&'static str])], names: &mut Vec<&'static str>) {
+/// The variables that the section `standby` sets.
+#[must_use]
+pub fn of_standby(section: &Value) -> Vec<&'static str> {
+    of(section, &STANDBY)
+}
+
+fn of(section: &Value, fields: &[(&str, &[&'static str])]) -> Vec<&'static str> {
+    let mut names = Vec::new();
     for (field, variables) in fields {
         if is_set(section, field) {
             names.extend_from_slice(variables);
         }
     }
+    names
 }
 
 /// The variables of a source whose archive is in the platform's bucket.
 fn bucket(archive: &Archive) -> Vec<&'static str> {
     let mut names = vec!["CLONE_WAL_BUCKET_SCOPE_SUFFIX"];
-    if !archive.wal_s3_bucket.is_empty() {
+    if !archive.s3_bucket.is_empty() {
         names.push("CLONE_WAL_S3_BUCKET");
-    } else if !archive.wal_gs_bucket.is_empty() {
+    } else if !archive.gs_bucket.is_empty() {
         names.push("CLONE_WAL_GS_BUCKET");
         if !archive.gcp_credentials.is_empty() {
             names.push("CLONE_GOOGLE_APPLICATION_CREDENTIALS");
         }
-    } else if !archive.wal_az_storage_account.is_empty() {
+    } else if !archive.az_storage_account.is_empty() {
         names.push("CLONE_AZURE_STORAGE_ACCOUNT");
     }
     names

@@ -1,4 +1,5 @@
-//! Infrastructure roles: the same on every cluster, read from operator-wide Secrets and ConfigMaps.
+//! Infrastructure roles: the same on every cluster, read from operator-wide Secrets and ConfigMaps. See
+//! [infrastructure roles](https://postgres-operator.readthedocs.io/en/latest/user/#infrastructure-roles).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,27 +12,27 @@ use serde_json::Value;
 use super::Attributes;
 use crate::credential::Password;
 
-/// Where the roles of one Secret are found: an entry of `infrastructure_roles_secrets`, or what
-/// `infrastructure_roles_secret_name` means ([`Definition::numbered`]).
+/// How the roles of one Secret are read: an entry of `infrastructure_roles_secrets`, or the meaning of
+/// `infrastructure_roles_secret_name` ([`Definition::numbered`]).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Definition {
-    /// The Secret, as `name` or `namespace/name`; a ConfigMap of the same name may say more.
+    /// The Secret, as `name` or `namespace/name`. A ConfigMap of the same name may describe the roles further.
     #[serde(rename = "secretname")]
     pub secret: String,
     /// The key that holds the role's name.
     #[serde(rename = "userkey")]
     pub user_key: String,
-    /// The key that holds its password.
+    /// The key that holds the role's password.
     #[serde(rename = "passwordkey")]
     pub password_key: String,
-    /// The key that holds the role it is a member of.
+    /// The key that holds the name of the role that it is a member of.
     #[serde(rename = "rolekey")]
     pub role_key: String,
-    /// Its name if the Secret has no such key.
+    /// The role's name if the Secret has no such key.
     #[serde(rename = "defaultuservalue")]
     pub default_user: String,
-    /// The role it is a member of if the Secret has no such key.
+    /// The name of the role that it is a member of if the Secret has no such key.
     #[serde(rename = "defaultrolevalue")]
     pub default_role: String,
     /// Options, memberships and settings as YAML, as in the ConfigMap.
@@ -42,7 +43,7 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// `user1`, `password1`, `inrole1`, `user2`, …: what `infrastructure_roles_secret_name` means.
+    /// The keys of the Secret of `infrastructure_roles_secret_name`: `user1`, `password1`, `inrole1`, `user2`, …
     #[must_use]
     pub fn numbered(secret: &str) -> Self {
         Self {
@@ -56,7 +57,7 @@ impl Definition {
     }
 }
 
-/// Where the configuration says that infrastructure roles are: `infrastructure_roles_secret_name`, then each entry of
+/// The definitions of the configuration: `infrastructure_roles_secret_name`, then each entry of
 /// `infrastructure_roles_secrets`.
 pub fn definitions(config: &Config) -> Vec<Definition> {
     let numbered =
@@ -66,10 +67,10 @@ pub fn definitions(config: &Config) -> Vec<Definition> {
     numbered.into_iter().chain(listed).collect()
 }
 
-/// A definition together with what its Secret and ConfigMap hold. Has no `Debug`: there are passwords in it.
+/// A definition with the data of its Secret and ConfigMap. It has no `Debug`, because it contains passwords.
 #[derive(Clone, Default)]
 pub struct Source {
-    /// Where to look.
+    /// The definition.
     pub definition: Definition,
     /// The Secret's data; `None` if there is no such Secret.
     pub secret: Option<BTreeMap<String, Vec<u8>>>,
@@ -80,21 +81,21 @@ pub struct Source {
 /// A role that every cluster has.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub struct InfrastructureRole {
-    /// Its name.
+    /// The name of the role.
     pub name: String,
-    /// Its password.
+    /// The password.
     pub password: Password,
-    /// Its attributes.
+    /// The attributes.
     pub attributes: Attributes,
-    /// The roles it is a member of.
+    /// The names of the roles that it is a member of.
     pub member_of: BTreeSet<String>,
-    /// The role that becomes a member of it, with admin option, at creation.
+    /// The role that becomes a member of this one, with admin option, when this one is created.
     pub admin: Option<String>,
     /// Settings for its sessions.
     pub parameters: BTreeMap<String, String>,
 }
 
-/// What a ConfigMap says about a role.
+/// A ConfigMap's entry about a role.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Details {
@@ -104,8 +105,7 @@ struct Details {
     admin_role: Option<String>,
 }
 
-/// Reads the roles of all sources. What cannot be used is left out with a warning, because one bad entry must not hold
-/// every cluster.
+/// Reads the roles of all sources. An invalid entry is left out with a warning, because it must not stop every cluster.
 #[must_use]
 pub fn read(sources: &[Source]) -> (Vec<InfrastructureRole>, Vec<Finding>) {
     let mut findings = Vec::new();
@@ -137,7 +137,7 @@ fn read_one(source: &Source, findings: &mut Vec<Finding>) -> Vec<InfrastructureR
 
 struct Reader<'a> {
     definition: &'a Definition,
-    /// Keys of the Secret that nothing has used yet.
+    /// The keys of the Secret that have not been used yet.
     rest: BTreeMap<&'a str, &'a [u8]>,
     findings: &'a mut Vec<Finding>,
 }
@@ -179,7 +179,7 @@ impl Reader<'_> {
         self.role(name, password, Some(member_of), details).into_iter().collect()
     }
 
-    /// Roles that the ConfigMap describes and the Secret gives passwords to.
+    /// Roles that the ConfigMap describes and whose passwords are in the Secret.
     fn detailed(&mut self, details: Option<&BTreeMap<String, String>>) -> Vec<InfrastructureRole> {
         let mut roles = Vec::new();
         for (name, text) in details.into_iter().flatten() {
@@ -272,13 +272,13 @@ impl Reader<'_> {
     }
 }
 
-/// A flag, or its text, as the ConfigMap's form of the configuration has it.
+/// A boolean, or a string that holds one, as in the ConfigMap form of the configuration.
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     let value = Value::deserialize(deserializer)?;
     Ok(value == true || value == "true")
 }
 
-/// A setting as PostgreSQL reads it.
+/// The text of a setting, as PostgreSQL parses it.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -1,4 +1,4 @@
-//! Promises about what the operator-wide Secrets and ConfigMaps mean.
+//! Tests: how the operator-wide Secrets and ConfigMaps are read.
 
 use super::*;
 

@@ -1,12 +1,12 @@
-//! A decision as a document that people review: findings and actions as sentences, then the objects.
+//! A decision as a document for reviewers: findings and actions as sentences, then the objects.
 
 use pgloom_decide::{Error, Plan};
 use pgloom_engine::{Action, RequestedAction};
 use serde_json::{Map, Value, json};
 
-/// What was decided: `findings`, `conditions`, `actions`, `roles`, `databases` and `objects`, each where there are any; or
-/// the sentences of the `error`.
-pub fn account(decision: &Result<Plan, Error>) -> Value {
+/// The document of a decision: `findings`, `conditions`, `actions`, `roles`, `databases` and `objects`, each if not
+/// empty; or the sentences of the `error`.
+pub fn describe(decision: &Result<Plan, Error>) -> Value {
     let plan = match decision {
         Ok(plan) => plan,
         Err(error) => {
@@ -38,7 +38,7 @@ pub fn account(decision: &Result<Plan, Error>) -> Value {
     parts.into_iter().filter(|(_, part)| !empty(part)).map(|(name, part)| (name.to_owned(), part)).collect()
 }
 
-/// Origin, attributes, memberships and settings by the role's name.
+/// By the role's name, its origin, attributes, memberships and settings.
 fn roles(plan: &Plan) -> Value {
     let listed = |what: &str, names: Vec<String>| match names.is_empty() {
         true => String::new(),
