@@ -87,21 +87,39 @@ fn next(
         None => return Err(format!("pod {} is labelled as leader, and Patroni names none", leader.pod)),
     }
     let others = || members.iter().filter(|member| member.pod != leader.pod && !is_surplus(member, wanted));
-    let stays = |member: &&Member| !member.ending && member.node.is_some() && places.leaves(member).is_none();
-    let among: BTreeSet<String> = others().filter(stays).map(|member| member.pod.clone()).collect();
-    let unfit = match candidate(report, Some(&among)) {
+    let excluded: BTreeMap<&str, String> =
+        others().filter_map(|member| Some((member.pod.as_str(), exclusion(member, places)?))).collect();
+    let fit = |member: &&Member| !excluded.contains_key(member.pod.as_str());
+    let among: BTreeSet<String> = others().filter(fit).map(|member| member.pod.clone()).collect();
+    let none_fit = match candidate(report, Some(&among)) {
         Ok(to) => return Ok(Next::Switchover(Switchover { from: leader.pod.clone(), to: to.name.clone() })),
         Err(reason) => reason.to_string(),
     };
+    let reasons = Vec::from_iter(excluded.into_values());
+    let none_fit = match among.is_empty() && !reasons.is_empty() {
+        true => reasons.join(", "),
+        false => [vec![none_fit], reasons].concat().join("; "),
+    };
     let leaving = || others().filter(|member| !member.ending && places.leaves(member).is_some());
     let Some(replica) = last(leaving().filter(|member| among.is_empty() || is_waited_for(member, report))) else {
-        return Err(unfit);
+        return Err(none_fit);
     };
-    let cause = places.leaves(replica).unwrap_or_default();
-    if let Some(reason) = unrest(wanted, members).or_else(|| places.stranded(replica)) {
-        return Err(format!("the replica {} has to move as well, as {cause}; {reason}", replica.pod));
+    match unrest(wanted, members).or_else(|| places.stranded(replica)) {
+        Some(reason) => Err(format!("{none_fit}; {reason}")),
+        None => Ok(Next::Replace(replica.pod.clone())),
     }
-    Ok(Next::Replace(replica.pod.clone()))
+}
+
+/// Why a replica must not lead next, whatever Patroni reports of it.
+fn exclusion(replica: &Member, places: &Places<'_>) -> Option<String> {
+    let pod = &replica.pod;
+    if replica.ending {
+        return Some(format!("pod {pod} is ending"));
+    }
+    if replica.node.is_none() {
+        return Some(format!("pod {pod} is not scheduled"));
+    }
+    places.leaves(replica).map(|cause| format!("pod {pod} has to move as well: {cause}"))
 }
 
 /// Whether it is the synchronous standby, without which no other replica can lead.

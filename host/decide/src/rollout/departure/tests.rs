@@ -149,6 +149,14 @@ fn without_a_replica_that_is_fit_the_leader_waits() {
 }
 
 #[test]
+fn a_replica_that_the_drain_evicted_first_and_that_no_node_takes_is_named() {
+    let mut members = on(&["a", "a"]);
+    members[1].node = None;
+    let next = step(&members, &["a"], &local(&members), &report(healthy(&members)));
+    assert_eq!(next, waits("pod c-1 is not scheduled"));
+}
+
+#[test]
 fn in_synchronous_mode_only_the_synchronous_standby_leads_next() {
     let members = on(&["a", "b", "c"]);
     let synchronous = |standby: usize| {
@@ -176,7 +184,8 @@ fn a_replica_moves_first_where_every_node_of_the_cluster_is_left() {
 fn no_replica_moves_while_another_member_does_not_serve() {
     let mut members = on(&["a", "b", "b"]);
     members[1].ready = false;
-    let reason = "the replica c-2 has to move as well, as node b is cordoned; pod c-1 does not serve";
+    let reason = "pod c-1 has to move as well: node b is cordoned, pod c-2 has to move as well: node b is cordoned; \
+        pod c-1 does not serve";
     assert_eq!(next_of(&members, &["a", "b"]), waits(reason));
 }
 
@@ -184,10 +193,10 @@ fn no_replica_moves_while_another_member_does_not_serve() {
 fn a_replica_whose_volume_cannot_follow_is_not_moved() {
     let members = on(&["a", "b"]);
     let report = report(healthy(&members));
-    let reason = "the replica c-1 has to move as well, as node b is cordoned; \
+    let reason = "pod c-1 has to move as well: node b is cordoned; \
         no other node takes pod c-1 and its volume";
     assert_eq!(step(&members, &["a", "b"], &local(&members), &report), waits(reason));
-    let unknown = "the replica c-1 has to move as well, as node b is cordoned; \
+    let unknown = "pod c-1 has to move as well: node b is cordoned; \
         it is not known to which nodes the volume of pod c-1 can move";
     assert_eq!(step(&members, &["a", "b"], &BTreeMap::new(), &report), waits(unknown));
 }
