@@ -21,6 +21,7 @@ pub mod status;
 pub mod transform;
 
 mod decide;
+mod distinct;
 mod error;
 mod observed;
 mod service_account;

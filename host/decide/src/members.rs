@@ -76,11 +76,15 @@ impl Members {
         self.leader().is_none().then(|| "no pod leads".to_owned())
     }
 
-    /// The condition `Ready`: whether there is a leader and its pod is ready.
-    pub fn condition(&self, wanted: Option<usize>) -> Condition {
+    /// The condition `Ready`: whether there is a leader that serves. `patroni` is the answer of its Patroni, or why there
+    /// is none; `None` if it was not asked.
+    pub fn condition(&self, wanted: Option<usize>, patroni: Option<Result<&Cluster, &str>>) -> Condition {
         match self.leader() {
             _ if wanted == Some(0) => Condition::fails("Ready", "NoInstances", "the manifest asks for no instance"),
             Some((leader, _)) if leader.ready => {
+                if let Some(fault) = fault_of(&leader.pod, patroni) {
+                    return fault;
+                }
                 Condition::holds("Ready", "LeaderReady", format!("{} leads", leader.pod))
             }
             Some((leader, _)) => {
@@ -102,6 +106,27 @@ impl Members {
     pub fn ready(&self) -> usize {
         self.all.iter().filter(|member| member.ready && member.role.is_some()).count()
     }
+}
+
+/// Why a leader whose pod is ready does not serve.
+fn fault_of(leader: &str, patroni: Option<Result<&Cluster, &str>>) -> Option<Condition> {
+    let cluster = match patroni? {
+        Ok(cluster) => cluster,
+        Err(error) => {
+            let message = format!("{leader} leads and its Patroni does not answer: {error}");
+            return Some(Condition::fails("Ready", "PatroniSilent", message));
+        }
+    };
+    let state = &cluster.members.iter().find(|answer| answer.name == leader)?.state;
+    let message = format!("{leader} leads and its PostgreSQL does not serve: {state}");
+    (!serves(state)).then(|| Condition::fails("Ready", "LeaderNotServing", message))
+}
+
+/// Whether a leader in this state of Patroni serves; one that leads a standby cluster replays WAL.
+///
+/// The states: [Patroni's REST API](https://patroni.readthedocs.io/en/latest/rest_api.html#cluster-status-endpoints).
+fn serves(state: &str) -> bool {
+    matches!(state, "" | "running" | "streaming" | "in archive recovery")
 }
 
 fn status_of(member: &Member, patroni: Option<&Cluster>) -> MemberStatus {
@@ -177,10 +202,10 @@ mod tests {
 
     #[test]
     fn a_cluster_is_ready_when_its_leader_serves() {
-        let ready = members(&[("c-0", Some(Role::Leader), true), ("c-1", None, false)]).condition(None);
+        let ready = members(&[("c-0", Some(Role::Leader), true), ("c-1", None, false)]).condition(None, None);
         assert_eq!((ready.status, ready.message.as_str()), ("True", "c-0 leads"));
-        assert_eq!(members(&[("c-0", Some(Role::Leader), false)]).condition(None).reason, "LeaderNotReady");
-        assert_eq!(members(&[]).condition(None).reason, "NoLeader");
+        assert_eq!(members(&[("c-0", Some(Role::Leader), false)]).condition(None, None).reason, "LeaderNotReady");
+        assert_eq!(members(&[]).condition(None, None).reason, "NoLeader");
     }
 
     #[test]
@@ -192,12 +217,12 @@ mod tests {
     fn of_two_pods_that_say_they_lead_the_one_that_holds_the_lock_does() {
         let mut both = members(&[("c-0", Some(Role::Leader), true), ("c-1", Some(Role::Leader), true)]);
         demote(&mut both.all, "c-1");
-        assert_eq!(both.condition(None).message, "c-1 leads");
+        assert_eq!(both.condition(None, None).message, "c-1 leads");
         assert_eq!(both.missing(2).as_deref(), Some("pod c-0 does not serve: it has no role yet"));
 
         let mut before = members(&[("c-0", Some(Role::Leader), true), ("c-1", Some(Role::Replica), true)]);
         demote(&mut before.all, "c-1");
-        assert_eq!(before.condition(None).message, "c-0 leads");
+        assert_eq!(before.condition(None, None).message, "c-0 leads");
     }
 
     #[test]
@@ -278,5 +303,23 @@ mod tests {
             assert_eq!(shown_lag(bytes), shown, "{bytes}");
         }
         assert!(i64::try_from(shown_lag(u64::MAX)).is_ok());
+    }
+
+    #[test]
+    fn a_leader_is_ready_only_while_its_patroni_answers_that_postgresql_serves() {
+        let leading = members(&[("c-0", Some(Role::Leader), true)]);
+        let state = |state: &str| {
+            let member = serde_json::json!({"name": "c-0", "role": "leader", "state": state});
+            serde_json::from_value::<Cluster>(serde_json::json!({"members": [member]})).unwrap()
+        };
+        let of = |answer: Result<&Cluster, &str>| {
+            let condition = leading.condition(None, Some(answer));
+            (condition.status, condition.reason)
+        };
+        assert_eq!(of(Ok(&state("running"))), ("True", "LeaderReady".to_owned()));
+        assert_eq!(of(Ok(&state("streaming"))), ("True", "LeaderReady".to_owned()), "of a standby cluster");
+        assert_eq!(of(Ok(&state("start failed"))), ("False", "LeaderNotServing".to_owned()));
+        assert_eq!(of(Err("timed out")), ("False", "PatroniSilent".to_owned()));
+        assert_eq!(leading.condition(None, None).status, "True");
     }
 }

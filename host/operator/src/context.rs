@@ -2,19 +2,23 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
 use parking_lot::Mutex;
+use pgloom_api::config::Config;
+use pgloom_decide::members::Members;
 use pgloom_decide::ownership::Identity;
 use tokio::sync::{Semaphore, watch};
 
 use crate::apply::Writer;
 use crate::cache::{ClusterKey, Store};
-use crate::execute::patroni::Transport;
+use crate::execute::patroni::{self, Patroni, Transport};
+use crate::leader::fencing::Fence;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
 use crate::report::Recorder;
+use crate::serve::health::Liveness;
 use crate::serve::metrics::{Metrics, StatusLabel};
 use crate::settings::Settings;
 use crate::state::{ClusterState, ClusterStates};
@@ -56,6 +60,12 @@ pub struct Context {
     pub states: ClusterStates,
     /// The reader of infrastructure roles.
     pub infrastructure_roles: InfrastructureRoles,
+    /// The fence of all that is written.
+    pub fence: Fence,
+    /// The reconciles that run.
+    pub liveness: Liveness,
+    /// How long one reconcile may take. Then it ends as failed and is tried again.
+    pub deadline: Duration,
     /// By namespace that has clusters, the time when its service account was last seen.
     pub accounts: Mutex<HashMap<String, Instant>>,
 }
@@ -70,6 +80,25 @@ impl Context {
             last_applied: state.last_applied.clone(),
             metrics: self.metrics.clone(),
         }
+    }
+
+    /// The members of a cluster as their pods show them.
+    pub fn members(&self, key: &ClusterKey, config: &Config) -> Members {
+        let objects = self.store.objects(key);
+        let manifest = self.store.manifest(key).map(|kept| kept.object()).unwrap_or_default();
+        let identity = Identity::of(&manifest, config);
+        let pods = objects.iter().filter(|cached| cached.kind.is("Pod")).map(|cached| cached.object());
+        let pods = pods.filter(|pod| identity.is_member(pod));
+        let lock = objects.iter().find(|cached| cached.kind.is("Endpoints") && cached.name == key.name);
+        Members::of(pods, lock.map(|lock| lock.object()).as_ref(), config)
+    }
+
+    /// The Patroni of a pod of a cluster.
+    pub fn patroni(&self, key: &ClusterKey, name: &str, members: &Members) -> Patroni {
+        let pod = members.pod(name);
+        let address = pod.and_then(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok());
+        let pod = patroni::Pod { namespace: key.namespace.to_string(), name: name.to_owned(), address };
+        Patroni::new(self.transport.clone(), pod).of_cluster(&key.name)
     }
 
     /// Removes the state of a cluster that no longer exists.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::{FutureExt, StreamExt};
 use kube::api::{ApiResource, DynamicObject};
-use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::controller::{self, Action, ReconcileRequest, applier};
 use kube::runtime::reflector::{self, ObjectRef};
@@ -26,10 +25,11 @@ use crate::cache::watch::Watches;
 use crate::cache::{ClusterKey, Store, Watch, api_resource, node};
 use crate::context::{Context, Network};
 use crate::execute::patroni;
+use crate::leader::client;
 use crate::leader::election::Election;
 use crate::leader::fencing::Fence;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
-use crate::reconcile::{self, reconcile};
+use crate::reconcile::{self, check_leaders, reconcile};
 use crate::report::Recorder;
 use crate::serve::health::{Health, HealthSender};
 use crate::serve::http;
@@ -40,6 +40,11 @@ use crate::state::ClusterStates;
 /// How many clusters are observed and written at the same time. What waits for a database or for Patroni does not
 /// count.
 const SLOTS: usize = 32;
+/// How many reconciles run at the same time, those that wait for a slot or for Patroni included. All that run are polled
+/// whenever one of them goes on, so that many more would slow each other down.
+const CONCURRENCY: u16 = 128;
+/// How long one reconcile may take. No request takes longer than a minute.
+const RECONCILE_DEADLINE: Duration = Duration::from_secs(300);
 /// How long reconciles may go on after the signal to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// How often it is checked whether everything has been listed.
@@ -108,7 +113,7 @@ async fn operate(
     info!(pipeline = %first.pipeline.name, steps = first.pipeline.steps().len(), "settings loaded");
 
     let (sender, settings) = watch::channel(first);
-    let context = Arc::new(context(&config, &connection, &shared, settings.clone()));
+    let context = Arc::new(context(&config, &connection, &shared, settings.clone(), (&fence, health.subscribe())));
     let health = Arc::new(health);
     let nodes =
         node::follow(shared.client.clone(), shared.store.clone(), shared.changed.clone(), shared.metrics.clone());
@@ -147,7 +152,13 @@ fn loader(config: &Options, connection: &Connection, shared: &Shared, health: He
     })
 }
 
-fn context(config: &Options, connection: &Connection, shared: &Shared, settings: watch::Receiver<Settings>) -> Context {
+fn context(
+    config: &Options,
+    connection: &Connection,
+    shared: &Shared,
+    settings: watch::Receiver<Settings>,
+    (fence, health): (&Fence, Health),
+) -> Context {
     let (client, changed) = (shared.client.clone(), shared.changed.clone());
     Context {
         store: shared.store.clone(),
@@ -163,6 +174,9 @@ fn context(config: &Options, connection: &Connection, shared: &Shared, settings:
             Network::OutOfCluster => Arc::new(patroni::ApiServer { client: client.clone() }),
         },
         states: ClusterStates::new(changed.clone()),
+        fence: fence.clone(),
+        liveness: health.liveness,
+        deadline: RECONCILE_DEADLINE,
         infrastructure_roles: InfrastructureRoles::new(client.clone(), &connection.namespace, changed.clone()),
         accounts: Mutex::default(),
         client,
@@ -190,6 +204,7 @@ async fn lead(
     // The first to end drops the others: when the leadership is lost all reconciles end where they are.
     let result = tokio::select! {
         () = lost(election.as_ref()) => Err(Error::LeadershipLost),
+        () = check_leaders(&context) => Ok(()),
         () = reconcile_all(context.clone(), health.subscribe(), triggers, stop.clone()) => Ok(()),
         () = shutdown_grace(stop) => Ok(()),
     };
@@ -256,7 +271,7 @@ async fn reconcile_all(
         let failures = context.states.failures(&key_of(&object)).saturating_sub(1);
         error.requeue(failures, context.settings.borrow().repair())
     };
-    let config = controller::Config::default();
+    let config = controller::Config::default().concurrency(CONCURRENCY);
     let mut done = pin!(applier(reconcile_object, error_policy, context, reader, queue, config));
     while let Some(result) = done.next().await {
         if let Err(error) = result {
@@ -330,16 +345,22 @@ async fn keep_watching(
     let mut ready = false;
     loop {
         let current = settings.borrow_and_update().clone();
-        watches.run_exactly(wanted.watches(&current)).await;
-        while !ready {
-            if store.synced() {
+        watches.run_exactly(wanted.watches(&current));
+        let changed = loop {
+            if !ready && store.settled() {
                 ready = true;
                 health.set_ready();
                 info!(clusters = store.clusters().len(), "ready");
             }
-            tokio::time::sleep(SYNC_PERIOD).await;
-        }
-        if settings.changed().await.is_err() {
+            if ready {
+                break settings.changed().await;
+            }
+            // Other settings may watch what can be listed.
+            if let Ok(changed) = tokio::time::timeout(SYNC_PERIOD, settings.changed()).await {
+                break changed;
+            }
+        };
+        if changed.is_err() {
             return;
         }
     }
@@ -356,15 +377,23 @@ impl WatchScope {
             }
         }
         let whole_pods = observes_whole_pods(&settings.pipeline);
+        let own: Vec<String> = settings.config.map("cluster_labels").into_keys().map(str::to_owned).collect();
         let mut watches = Vec::new();
         for namespace in self.scopes(settings) {
-            watches.push(Watch { kind: Kind::cluster(), namespace: namespace.clone(), label: None, whole: false });
+            watches.push(Watch {
+                kind: Kind::cluster(),
+                namespace: namespace.clone(),
+                label: None,
+                whole: false,
+                own: vec![],
+            });
             for kind in &kinds {
                 watches.push(Watch {
                     kind: kind.clone(),
                     namespace: namespace.clone(),
                     label: Some(label.to_owned()),
                     whole: whole_pods && kind.is("Pod"),
+                    own: own.clone(),
                 });
             }
         }
@@ -420,9 +449,8 @@ async fn connect(config: &Options, fence: &Fence) -> Result<Connection, Error> {
     let in_cluster = kubernetes.kubeconfig.is_none() && kube::Config::incluster().is_ok();
     let namespace = config.operator_namespace.clone().unwrap_or_else(|| client_config.default_namespace.clone());
     let free = Client::try_from(client_config.clone()).map_err(|error| Error::Connect(error.into()))?;
-    let builder = ClientBuilder::try_from(client_config).map_err(|error| Error::Connect(error.into()))?;
     Ok(Connection {
-        fenced: builder.with_layer(fence).build(),
+        fenced: client::fenced(client_config, fence).map_err(|error| Error::Connect(error.into()))?,
         free,
         namespace,
         network: if in_cluster { Network::InCluster } else { Network::OutOfCluster },

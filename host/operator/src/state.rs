@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::channel::mpsc::UnboundedSender;
 use parking_lot::Mutex;
@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use crate::apply::LastApplied;
 use crate::cache::ClusterKey;
 use crate::execute::database::Resume;
+use crate::execute::patroni::configure::Configured;
 use crate::execute::task::Job;
 use crate::report::Warnings;
 
@@ -34,11 +35,14 @@ pub struct ClusterStates {
 const DATABASES: usize = 16;
 /// The number of concurrent changes of Patroni configurations.
 const PATRONIS: usize = 256;
+/// How many clusters are promoted at the same time. A promotion waits for no change of a configuration.
+const PROMOTIONS: usize = 256;
 
 /// The permits for concurrent jobs.
 struct Slots {
     databases: Arc<Semaphore>,
     patronis: Arc<Semaphore>,
+    promotions: Arc<Semaphore>,
 }
 
 /// The state of one cluster.
@@ -47,11 +51,10 @@ pub struct ClusterState {
     pub database: Job<Synchronization>,
     /// The database with which the next synchronisation continues.
     pub resume: Resume,
-    /// The job that changes Patroni's configuration.
-    pub patroni: Job<()>,
-    /// The change of Patroni's configuration whose restarts are owed. After a restart of the operator it is not known,
-    /// and Patroni is asked which members wait.
-    pub restarts: Arc<Mutex<Option<ConfigurationChange>>>,
+    /// The job that changes Patroni's configuration and restarts the members that wait for it.
+    pub patroni: Job<Configured>,
+    /// The job that promotes a standby cluster.
+    pub promotion: Job<()>,
     /// The hashes of the last applied objects.
     pub last_applied: Arc<LastApplied>,
     /// The last published warnings.
@@ -72,6 +75,8 @@ pub struct Synchronization {
 pub struct Memory {
     /// The number of consecutive failed reconciles.
     pub failures: u32,
+    /// Whether the leader served at the last reconcile.
+    pub serves: bool,
     /// The last switchover that Patroni refused.
     pub refused: Option<Refusal>,
     /// A hash of the Secrets when they were last complete.
@@ -93,17 +98,6 @@ pub struct Memory {
     pub counted: Option<String>,
 }
 
-/// A change of Patroni's configuration.
-#[derive(Clone, Copy, Debug)]
-pub struct ConfigurationChange {
-    /// The time of the change.
-    pub at: Instant,
-    /// The time after which every member has read the change.
-    pub seen_after: Duration,
-    /// Whether the leader has to be restarted before the replicas.
-    pub leader_first: bool,
-}
-
 /// A switchover that Patroni refused.
 #[derive(Clone, Debug)]
 pub struct Refusal {
@@ -118,8 +112,9 @@ pub struct Refusal {
 impl ClusterStates {
     /// No states yet. A cluster whose job ends is sent to `changed`.
     pub fn new(changed: UnboundedSender<ClusterKey>) -> Self {
-        let slots =
-            Slots { databases: Arc::new(Semaphore::new(DATABASES)), patronis: Arc::new(Semaphore::new(PATRONIS)) };
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        let (databases, patronis, promotions) = (semaphore(DATABASES), semaphore(PATRONIS), semaphore(PROMOTIONS));
+        let slots = Slots { databases, patronis, promotions };
         Self { plans: PlanCache::default(), states: Mutex::default(), changed, slots }
     }
 
@@ -137,6 +132,11 @@ impl ClusterStates {
     /// Whether anything is remembered of the clusters of a namespace.
     pub fn any_in(&self, namespace: &str) -> bool {
         self.states.lock().keys().any(|key| &*key.namespace == namespace)
+    }
+
+    /// Whether a cluster's leader served at its last reconcile.
+    pub fn serves(&self, key: &ClusterKey) -> bool {
+        self.states.lock().get(key).is_some_and(|state| state.memory.lock().serves)
     }
 
     /// Removes and returns the state of a cluster. Its jobs are stopped.
@@ -159,7 +159,7 @@ impl ClusterState {
             database: Job::new(key, changed, &slots.databases),
             resume: Resume::default(),
             patroni: Job::new(key, changed, &slots.patronis),
-            restarts: Arc::default(),
+            promotion: Job::new(key, changed, &slots.promotions),
             last_applied: Arc::default(),
             warnings: Warnings::default(),
             memory: Mutex::default(),
@@ -170,6 +170,7 @@ impl ClusterState {
     pub fn stop(&self) {
         self.database.stop();
         self.patroni.stop();
+        self.promotion.stop();
     }
 }
 

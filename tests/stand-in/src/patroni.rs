@@ -182,7 +182,7 @@ pub fn answer(state: &mut State, namespace: &str, pod: &str, method: &str, path:
             let pending = patroni.members.get(pod).is_some_and(|member| member.pending_restart);
             let status = json!({
                 "state": "running", "role": patroni.role(pod), "timeline": patroni.timeline, "server_version": 150_000,
-                "pending_restart": pending,
+                "pending_restart": pending, "patroni": {"scope": cluster.1, "name": pod},
             });
             (200, status)
         }

@@ -257,7 +257,20 @@ impl Listener {
         Body::from_stream(futures::stream::unfold(watcher, Watcher::next)).into_response()
     }
 
+    /// Answers as to a write, which is not done.
+    fn dry_run(&self, request: &Request) -> Response {
+        let result = self.server.lock().state.clone().write(request);
+        result.map_or_else(|refusal| refused(&refusal, None), |object| object.to_string().into_response())
+    }
+
     async fn write(&self, method: &Method, place: &Place, query: &str, headers: &HeaderMap, body: &Value) -> Response {
+        let parameters = parameters(query);
+        let content = headers.get(header::CONTENT_TYPE).and_then(|content| content.to_str().ok()).unwrap_or_default();
+        let manager = parameters.get("fieldManager").map_or("unknown", String::as_str);
+        let request = Request { method: method.as_str(), place, content, manager, body };
+        if parameters.get("dryRun").is_some_and(|dry_run| dry_run == "All") {
+            return self.dry_run(&request);
+        }
         let (verdict, result) = {
             let mut inner = self.server.lock();
             let inner = &mut *inner;
@@ -278,11 +291,6 @@ impl Listener {
             if verdict.dead {
                 inner.alive = None;
             }
-            let content =
-                headers.get(header::CONTENT_TYPE).and_then(|content| content.to_str().ok()).unwrap_or_default();
-            let parameters = parameters(query);
-            let manager = parameters.get("fieldManager").map_or("unknown", String::as_str);
-            let request = Request { method: method.as_str(), place, content, manager, body };
             let result =
                 verdict.execute.then(|| match place.part.as_deref().and_then(|part| part.strip_prefix("proxy/")) {
                     Some(path) => {

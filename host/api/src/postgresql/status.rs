@@ -22,8 +22,8 @@ pub struct PostgresqlStatus {
     /// The `metadata.generation` of the manifest that was reconciled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The conditions of the operator, `ActionsDone`, `Applied`, `DatabaseSynced`, `Ready`, `RolledOut` and `Valid`,
-    /// and those of plugins.
+    /// The conditions of the operator, `ActionsDone`, `Applied`, `DatabaseSynced`, `DeletionAllowed`, `Ready`,
+    /// `RolledOut` and `Valid`, and those of plugins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,

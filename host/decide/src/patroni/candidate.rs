@@ -1,4 +1,4 @@
-//! The candidate of a switchover, and the member that is restarted next.
+//! The candidate of a switchover.
 
 use std::collections::BTreeSet;
 
@@ -77,18 +77,6 @@ fn unfit(member: &Member, timeline: Option<u64>, among: Option<&BTreeSet<String>
         return Some("is on another timeline".into());
     }
     None
-}
-
-/// The next member with a pending restart: replicas before the leader, or the leader before the replicas if a limit is
-/// lowered, because no limit of a replica may be lower than that of the leader. Those in `restarted` had their turn;
-/// while one of them does not run, no other is next.
-#[must_use]
-pub fn restart_next<'a>(cluster: &'a Cluster, leader_first: bool, restarted: &BTreeSet<String>) -> Option<&'a Member> {
-    if cluster.members.iter().any(|member| restarted.contains(&member.name) && !member.is_running()) {
-        return None;
-    }
-    let waiting = cluster.members.iter().filter(|member| member.pending_restart && !restarted.contains(&member.name));
-    waiting.min_by_key(|member| (member.role.leads() != leader_first, member.name.clone()))
 }
 
 #[cfg(test)]
@@ -185,31 +173,5 @@ mod tests {
         ]);
         assert_eq!(cluster(members.clone()).leader().unwrap().name, "c-0");
         assert_eq!(chosen(members).as_deref(), Ok("c-1"));
-    }
-
-    #[test]
-    fn replicas_are_restarted_before_the_leader_unless_a_limit_is_lowered() {
-        let cluster = cluster(json!([
-            {"name": "c-0", "role": "leader", "pending_restart": true},
-            {"name": "c-1", "role": "replica", "pending_restart": true},
-            {"name": "c-2", "role": "replica"},
-        ]));
-        let none = BTreeSet::new();
-        assert_eq!(restart_next(&cluster, false, &none).unwrap().name, "c-1");
-        assert_eq!(restart_next(&cluster, true, &none).unwrap().name, "c-0");
-        assert!(restart_next(&Cluster::default(), false, &none).is_none());
-    }
-
-    #[test]
-    fn a_member_is_restarted_once_and_the_next_one_when_it_runs_again() {
-        let with_state = |state: &str| {
-            cluster(json!([
-                {"name": "c-0", "role": "leader", "state": "running", "pending_restart": true},
-                {"name": "c-1", "role": "replica", "state": state, "pending_restart": true},
-            ]))
-        };
-        let restarted = BTreeSet::from(["c-1".to_owned()]);
-        assert!(restart_next(&with_state("starting"), false, &restarted).is_none());
-        assert_eq!(restart_next(&with_state("streaming"), false, &restarted).unwrap().name, "c-0");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! See [Patroni REST API](https://patroni.readthedocs.io/en/latest/rest_api.html).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -24,6 +26,18 @@ pub struct Status {
     pub server_version: Option<u64>,
     /// Whether a setting takes effect only after a restart.
     pub pending_restart: bool,
+    /// Which Patroni answers.
+    pub patroni: Identity,
+}
+
+/// Which Patroni answers.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+pub struct Identity {
+    /// The cluster's name; `None` if Patroni does not give it.
+    pub scope: Option<String>,
+    /// The member's name; `None` if Patroni does not give it.
+    pub name: Option<String>,
 }
 
 impl Status {
@@ -142,8 +156,21 @@ pub struct Member {
     pub lag: Option<u64>,
     /// Whether a setting takes effect only after a restart.
     pub pending_restart: bool,
+    /// The settings that take effect only after a restart, by name; empty if Patroni does not name them.
+    #[serde(deserialize_with = "changes")]
+    pub pending_restart_reason: BTreeMap<String, Change>,
     /// The tags of the member's configuration.
     pub tags: Tags,
+}
+
+/// A setting that changes with a restart.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+pub struct Change {
+    /// The value in use.
+    pub old_value: String,
+    /// The value after the restart.
+    pub new_value: String,
 }
 
 impl Member {
@@ -166,6 +193,12 @@ pub struct Tags {
 
 fn is_running(state: &str) -> bool {
     matches!(state, "running" | "streaming" | "in archive recovery")
+}
+
+/// Changes by name; what has another shape is left out.
+fn changes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Change>, D::Error> {
+    let Value::Object(changes) = Value::deserialize(deserializer)? else { return Ok(BTreeMap::new()) };
+    Ok(changes.into_iter().filter_map(|(name, change)| Some((name, serde_json::from_value(change).ok()?))).collect())
 }
 
 /// A number, or `unknown`.

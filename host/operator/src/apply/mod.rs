@@ -1,5 +1,6 @@
 //! Writes what is desired, in a stated order, by server-side apply; writes nothing where nothing differs.
 
+mod clash;
 mod compare;
 pub mod deletion;
 mod field_manager;
@@ -21,7 +22,7 @@ use tracing::{debug, info};
 pub use last_applied::LastApplied;
 pub use operation::Operation;
 
-use crate::cache::{CachedObject, ClusterKey, Store, discover};
+use crate::cache::{CachedObject, ClusterKey, Store};
 use crate::serve::metrics::Metrics;
 use field_manager::Owner;
 
@@ -54,6 +55,18 @@ pub enum Error {
     /// The operator may not.
     #[error("the operator may not write {kind} {name}; see manifests/rbac.yaml for the rights that it needs: {reason}")]
     Forbidden {
+        /// As in `StatefulSet`.
+        kind: String,
+        /// The object's name.
+        name: String,
+        /// In the API server's words.
+        reason: String,
+    },
+    /// The API server refused it although the operator has the right to write it, as where a quota is exceeded.
+    #[error("{by} refuses {kind} {name}: {reason}")]
+    Denied {
+        /// What refused it, as in `a resource quota`.
+        by: &'static str,
         /// As in `StatefulSet`.
         kind: String,
         /// The object's name.
@@ -97,6 +110,8 @@ pub struct Applied {
     pub written: Vec<Written>,
     /// Why another reconcile is needed soon.
     pub waiting: Option<String>,
+    /// What stays as it is although something else is desired, because a replacement did not change it.
+    pub kept: Option<String>,
 }
 
 /// One object that was written.
@@ -155,7 +170,23 @@ impl Writer {
             if let Some(Origin::Foreign(reason)) = origin {
                 return Err(foreign(&kind, name, reason));
             }
-            let operation = operation::operation(&desired, found);
+            if let Some(kept) = found.filter(|kept| kept.kind.is("StatefulSet")) {
+                operation::keep_claim_metadata(&mut desired, &kept.object());
+            }
+            if origin == Some(Origin::Former) && operation::is_created_once(&kind) {
+                self.reclaim(key, &kind, name).await?;
+                applied.written.push(Written {
+                    kind,
+                    name: name.to_owned(),
+                    operation: Operation::Apply,
+                    reclaimed: true,
+                });
+                continue;
+            }
+            let mut operation = operation::operation(&desired, found);
+            if let (Operation::ReplaceAndOrphan, Some(kept)) = (operation, found) {
+                operation = self.replacement(key, &kind, name, &mut desired, kept, &mut applied).await?;
+            }
             if operation == Operation::Skip
                 || found
                     .is_some_and(|kept| operation == Operation::Apply && self.last_applied.is_unchanged(&desired, kept))
@@ -170,7 +201,8 @@ impl Writer {
                 }
                 (result, _) => (operation, result?),
             };
-            if operation == Operation::ReplaceAndOrphan {
+            if let (Operation::ReplaceAndOrphan, Some(kept)) = (operation, found) {
+                self.last_applied.record_deleted(kept, &operation::fixed_fields(&desired, &kept.object()));
                 applied.waiting = Some(format!("{} {name} is being replaced; its pods stay", kind.kind));
             }
             let (operation, origin) = match made {
@@ -185,6 +217,44 @@ impl Writer {
             applied.written.push(Written { kind, name: name.to_owned(), operation, reclaimed });
         }
         Ok(applied)
+    }
+
+    /// What to do about an object of which a field differs that cannot be changed. It is replaced only if the API server
+    /// refuses the change in a dry run. If it was replaced and differs in the same way again, as where an admission webhook
+    /// adds to it, its fields stay.
+    async fn replacement(
+        &self,
+        key: &ClusterKey,
+        kind: &Kind,
+        name: &str,
+        desired: &mut Value,
+        kept: &CachedObject,
+        applied: &mut Applied,
+    ) -> Result<Operation, Error> {
+        let live = kept.object();
+        let difference = operation::fixed_fields(desired, &live);
+        if self.last_applied.is_replaced(kept, &difference) {
+            operation::keep_fixed(desired, &live);
+            applied.kept = Some(format!(
+                "{} {name} came back with other {} than it was made with; these stay as they are",
+                kind.kind,
+                operation::differing(&difference),
+            ));
+            return Ok(operation::operation(desired, Some(kept)));
+        }
+        if self.last_applied.is_unchanged(desired, kept) {
+            // The API server has accepted it already.
+            return Ok(Operation::Apply);
+        }
+        let how = PatchParams::apply(MANAGER).force().dry_run();
+        match self.api(key, kind).await.patch(name, &how, &Patch::Apply(&*desired)).await {
+            Ok(_) if kept.inherited => Ok(Operation::TakeOver),
+            Ok(_) => Ok(Operation::Apply),
+            Err(kube::Error::Api(status)) if operation::is_fixed(status.code, &status.message) => {
+                Ok(Operation::ReplaceAndOrphan)
+            }
+            Err(error) => Err(failure(kind, name, error)),
+        }
     }
 
     /// Whose an object is that exists.
@@ -242,7 +312,7 @@ impl Writer {
         kind: &Kind,
         selector: Option<&str>,
     ) -> Result<Vec<Value>, Error> {
-        let resource = discover(&self.client, kind).await;
+        let resource = self.store.resources.discover(&self.client, kind).await;
         let api: Api<DynamicObject> = match key {
             Some(key) => Api::namespaced_with(self.client.clone(), &key.namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
@@ -278,6 +348,7 @@ impl Writer {
         };
         match self.api(key, kind).await.delete(name, &how).await {
             Ok(_) => {
+                self.last_applied.forget(kind, name);
                 self.metrics.wrote(&kind.kind, "delete");
                 info!(kind = %kind.kind, name, "deleted");
                 Ok(())
@@ -344,8 +415,28 @@ impl Writer {
         }
         if !operation::is_created_once(kind) {
             self.force(key, kind, name, desired).await?;
+        } else if origin == Origin::Former {
+            self.reclaim(key, kind, name).await?;
         }
         Ok(Made::Adopted(origin))
+    }
+
+    /// Marks an object of an earlier manifest that is never applied.
+    async fn reclaim(&self, key: &ClusterKey, kind: &Kind, name: &str) -> Result<(), Error> {
+        let patch = json!({"metadata": {"annotations": self.identity.marks(&key.namespace)}});
+        self.patch_metadata(key, kind, name, patch).await
+    }
+
+    /// Patches the metadata of an object, which stays as it is otherwise.
+    pub async fn patch_metadata(&self, key: &ClusterKey, kind: &Kind, name: &str, patch: Value) -> Result<(), Error> {
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let answer = self.api(key, kind).await.patch(name, &params, &Patch::Merge(patch)).await;
+        let object = answer.map_err(|error| failure(kind, name, error))?;
+        self.metrics.wrote(&kind.kind, "patch");
+        if let Ok(object) = serde_json::to_value(object) {
+            self.store.record_write(with_kind(object, kind));
+        }
+        Ok(())
     }
 
     /// Turns the entry of a creation among the managed fields into that of an apply. Where this fails the next write does
@@ -416,6 +507,11 @@ impl Writer {
             let name = ObjectKey::of(desired).name;
             if let Some(kept) = self.store.objects(key).iter().find(|kept| kept.kind == *kind && &*kept.name == name) {
                 self.last_applied.record(desired, kept);
+                if verb == "create" && kind.is("StatefulSet") {
+                    // What differs at once would differ after a replacement too.
+                    let difference = operation::fixed_fields(desired, &kept.object());
+                    self.last_applied.record_created(kept, &difference);
+                }
             }
         }
         Ok(())
@@ -423,7 +519,7 @@ impl Writer {
 
     /// The API of a kind in the cluster's namespace.
     pub async fn api(&self, key: &ClusterKey, kind: &Kind) -> Api<DynamicObject> {
-        let resource = discover(&self.client, kind).await;
+        let resource = self.store.resources.discover(&self.client, kind).await;
         Api::namespaced_with(self.client.clone(), &key.namespace, &resource)
     }
 }
@@ -452,10 +548,29 @@ fn foreign(kind: &Kind, name: &str, reason: String) -> Error {
     Error::Foreign { kind: kind.kind.to_string(), name: name.to_owned(), reason }
 }
 
+/// What refuses a request with the status 403 although the operator has the right to it, by the API server's message;
+/// `None` if the right is missing.
+fn denied_by(message: &str) -> Option<&'static str> {
+    let says = |part: &str| message.contains(part);
+    Some(match () {
+        () if says("exceeded quota") || says("failed quota") => "a resource quota",
+        () if says("violates PodSecurity") => "the namespace's Pod Security level",
+        () if says("admission webhook") => "an admission webhook",
+        () if says("ValidatingAdmissionPolicy") => "an admission policy",
+        () if says("is being terminated") => "a namespace that is being deleted",
+        // The words of RBAC: User "x" cannot create resource "services" in API group "".
+        () if says("cannot") && says("resource \"") => return None,
+        () => "an admission controller",
+    })
+}
+
 fn failure(kind: &Kind, name: &str, error: kube::Error) -> Error {
     let (kind, name) = (kind.kind.to_string(), name.to_owned());
     match error {
-        kube::Error::Api(status) if status.code == 403 => Error::Forbidden { kind, name, reason: status.message },
+        kube::Error::Api(status) if status.code == 403 => match denied_by(&status.message) {
+            Some(by) => Error::Denied { by, kind, name, reason: status.message },
+            None => Error::Forbidden { kind, name, reason: status.message },
+        },
         kube::Error::Api(status) if matches!(status.code, 400 | 422) => {
             Error::Refused { kind, name, reason: status.message }
         }

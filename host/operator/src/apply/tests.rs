@@ -18,7 +18,7 @@ fn writer(api_server: &FakeApiServer, existing: Vec<Value>) -> Writer {
     let store = Store::default();
     for kind in of_every_cluster().into_iter().chain([Kind::cluster()]) {
         let label = (kind != Kind::cluster()).then(|| "cluster-name".into());
-        let watch = store.open(Watch { kind: kind.clone(), namespace: None, label, whole: false });
+        let watch = store.open(Watch { kind: kind.clone(), namespace: None, label, whole: false, own: vec![] });
         for object in existing.iter().filter(|object| Kind::of(object).as_ref() == Some(&kind)) {
             store.apply_watcher_event(watch, Event::Apply(object.clone()));
         }
@@ -169,6 +169,101 @@ async fn an_object_of_an_earlier_manifest_of_this_name_is_reclaimed_and_one_of_a
     assert!(matches!(error, Error::Foreign { .. }), "{error}");
 }
 
+fn stateful_set(image: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet",
+        "metadata": {"name": "c", "namespace": "ns", "labels": {"application": "spilo", "cluster-name": "c"}},
+        "spec": {
+            "template": {"spec": {"containers": [{"name": "postgres", "image": image}]}},
+            "volumeClaimTemplates": [{"metadata": {"name": "pgdata"}, "spec": {"accessModes": ["ReadWriteOnce"]}}]
+        }
+    })
+}
+
+fn deletions(api_server: &FakeApiServer) -> usize {
+    api_server.written().iter().filter(|write| write.starts_with("DELETE")).count()
+}
+
+#[tokio::test]
+async fn claim_templates_that_admission_changes_do_not_replace_the_stateful_set_again_and_again() {
+    let api_server = FakeApiServer::new().annotating_claims(json!({"added": "by-policy"}));
+    let writer = writer(&api_server, vec![]);
+    for _ in 0..5 {
+        writer.apply(&key(), &[stateful_set("spilo:1")]).await.unwrap();
+    }
+    assert_eq!(deletions(&api_server), 0, "{:?}", api_server.written());
+    let applied = writer.apply(&key(), &[stateful_set("spilo:2")]).await.unwrap();
+    let kept = applied.kept.unwrap();
+    assert!(kept.contains("other volumeClaimTemplates than it was made with"), "{kept}");
+    let live = api_server.object(STATEFUL_SET).unwrap();
+    assert_eq!(live["spec"]["template"]["spec"]["containers"][0]["image"], "spilo:2");
+    assert_eq!(live["spec"]["volumeClaimTemplates"][0]["metadata"]["annotations"]["added"], "by-policy");
+    assert_eq!(deletions(&api_server), 0);
+}
+
+#[tokio::test]
+async fn an_operator_that_did_not_make_the_stateful_set_replaces_it_once_at_most() {
+    let api_server = FakeApiServer::new().annotating_claims(json!({"added": "by-policy"}));
+    writer(&api_server, vec![]).apply(&key(), &[stateful_set("spilo:1")]).await.unwrap();
+    let existing = api_server.object(STATEFUL_SET).unwrap();
+    let writer = writer(&api_server, vec![existing]);
+    for _ in 0..6 {
+        writer.apply(&key(), &[stateful_set("spilo:1")]).await.unwrap();
+        if let (None, Some(kept)) = (api_server.object(STATEFUL_SET), writer.store.objects(&key()).pop()) {
+            // What the watch reports.
+            writer.store.apply_watcher_event(1, Event::Delete(kept.object()));
+        }
+    }
+    assert_eq!(deletions(&api_server), 1, "{:?}", api_server.written());
+}
+
+#[tokio::test]
+async fn a_difference_that_the_api_server_accepts_is_applied_and_replaces_nothing() {
+    let mut live = stateful_set("spilo:1");
+    live["spec"]["serviceName"] = json!("filled-in");
+    let api_server = FakeApiServer::new().with(STATEFUL_SET, live.clone());
+    let writer = writer(&api_server, vec![live]);
+    let mut desired = stateful_set("spilo:1");
+    desired["spec"]["serviceName"] = json!("c");
+    for _ in 0..3 {
+        writer.apply(&key(), &[desired.clone()]).await.unwrap();
+    }
+    assert_eq!(api_server.written(), [format!("PATCH {STATEFUL_SET}")]);
+}
+
+#[test]
+fn a_refusal_with_the_status_403_is_reported_as_what_it_is() {
+    for (message, expected) in [
+        (
+            r#"services is forbidden: User "system:serviceaccount:p:pgloom" cannot create resource "services" in API group "" in the namespace "ns""#,
+            "the operator may not write Service c; see manifests/rbac.yaml",
+        ),
+        (
+            r#"services "c" is forbidden: exceeded quota: q, requested: services=1, used: services=5, limited: services=5"#,
+            "a resource quota refuses Service c: ",
+        ),
+        (
+            r#"pods "c-0" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot"#,
+            "the namespace's Pod Security level",
+        ),
+        (r#"admission webhook "w.example.org" denied the request: no"#, "an admission webhook refuses"),
+        (
+            "services \"c\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
+            "an admission policy refuses",
+        ),
+        (
+            r#"services "c" is forbidden: unable to create new content in namespace ns because it is being terminated"#,
+            "a namespace that is being deleted refuses",
+        ),
+        ("something else", "an admission controller refuses"),
+    ] {
+        let status = kube::core::Status::failure(message, "Forbidden").with_code(403).boxed();
+        let error = failure(&Kind::new("v1", "Service"), "c", kube::Error::Api(status)).to_string();
+        assert!(error.starts_with(expected), "{error}");
+        assert!(error.contains(message), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_stateful_set_that_has_to_be_replaced_leaves_its_pods_and_is_made_anew_once_it_is_gone() {
     let set = |size: &str| {
@@ -262,4 +357,53 @@ async fn a_hand_edit_that_stands_in_the_way_is_taken_over_and_the_apply_tried_ag
     assert_eq!(writes.len(), 3);
     assert_eq!(writes[1].body[1]["value"][0]["manager"], "pgloom");
     assert_eq!(writes[2].body["spec"]["ports"][0]["port"], 5432);
+}
+
+#[tokio::test]
+async fn claim_templates_that_are_changed_there_and_back_are_replaced_every_time() {
+    let sized = |size: &str| {
+        let mut set = stateful_set("spilo:1");
+        set["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] = json!(size);
+        set
+    };
+    let api_server = FakeApiServer::new();
+    let writer = writer(&api_server, vec![]);
+    let watch = of_every_cluster().iter().position(|kind| kind.is("StatefulSet")).unwrap();
+    let mut version = 1;
+    let mut report = || {
+        version += 1;
+        let event = match (api_server.object(STATEFUL_SET), writer.store.objects(&key()).pop()) {
+            (Some(mut set), _) => {
+                set["metadata"]["resourceVersion"] = json!(version.to_string());
+                Event::Apply(set)
+            }
+            (None, Some(former)) => Event::Delete(former.object()),
+            (None, None) => return,
+        };
+        writer.store.apply_watcher_event(watch, event);
+    };
+    for (round, size) in ["1Gi", "2Gi", "1Gi", "2Gi"].iter().enumerate() {
+        writer.apply(&key(), &[sized(size)]).await.unwrap();
+        // Until the watch reports the deletion, the cache still has the former one.
+        writer.apply(&key(), &[sized(size)]).await.unwrap();
+        report();
+        let applied = writer.apply(&key(), &[sized(size)]).await.unwrap();
+        assert_eq!(applied.kept, None, "{size}");
+        report();
+        let templates = &api_server.object(STATEFUL_SET).unwrap()["spec"]["volumeClaimTemplates"];
+        assert_eq!(templates[0]["spec"]["resources"]["requests"]["storage"], *size);
+        assert!(deletions(&api_server) >= round);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_remembered_of_an_object_that_was_deleted() {
+    let api_server = FakeApiServer::new();
+    let writer = writer(&api_server, vec![]);
+    writer.apply(&key(), &[service(5432)]).await.unwrap();
+    let existing = writer.store.objects(&key()).pop().unwrap();
+    let desired = marked(service(5432), "now");
+    assert!(writer.last_applied.is_unchanged(&desired, &existing));
+    writer.prune(&key(), |_, _| false).await.unwrap();
+    assert!(!writer.last_applied.is_unchanged(&desired, &existing));
 }

@@ -5,5 +5,5 @@ pub mod node;
 mod store;
 pub mod watch;
 
-pub use api_resource::{api_resource, discover};
+pub use api_resource::{Resources, api_resource};
 pub use store::{CachedObject, ClusterKey, Store, Watch};

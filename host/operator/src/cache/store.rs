@@ -15,8 +15,10 @@ use pgloom_common::fingerprint::fingerprint;
 use serde_json::Value;
 
 use pgloom_decide::kind::{Kind, ObjectKey, of_every_cluster};
+use pgloom_decide::ownership::MARK;
 use pgloom_decide::transform::{Transformed, transform};
 
+use super::Resources;
 use super::node::Nodes;
 
 /// Identifies a cluster: namespace and name of its `postgresql` object.
@@ -114,6 +116,8 @@ pub struct Watch {
     pub label: Option<String>,
     /// Whether the `spec` of pods is kept.
     pub whole: bool,
+    /// The names of the labels that all objects of a cluster have besides; none where every object is kept whole.
+    pub own: Vec<String>,
 }
 
 impl Watch {
@@ -122,11 +126,34 @@ impl Watch {
     fn is_essential(&self) -> bool {
         self.label.is_none() || of_every_cluster().contains(&self.kind)
     }
+
+    /// Whether an object is none of a cluster's, as an application's own that names its cluster in a label. The operator
+    /// has to know that it exists, and nothing more.
+    fn is_foreign(&self, object: &Value) -> bool {
+        let metadata = &object["metadata"];
+        let large =
+            matches!(&*self.kind.kind, "Service" | "StatefulSet" | "Deployment" | "CronJob" | "PodDisruptionBudget");
+        let lacks = |name: &String| metadata["labels"].get(name).is_none();
+        large && metadata["annotations"].get(MARK).is_none() && self.own.iter().any(lacks)
+    }
+
+    /// What is kept of an object.
+    fn transform(&self, object: Value) -> Transformed {
+        let mut transformed = transform(&self.kind, object, self.whole);
+        if self.is_foreign(&transformed.object)
+            && let Some(fields) = transformed.object.as_object_mut()
+        {
+            fields.retain(|name, _| ["apiVersion", "kind", "metadata"].contains(&name.as_str()));
+        }
+        transformed
+    }
 }
 
 /// The objects of all clusters.
 #[derive(Default)]
 pub struct Store {
+    /// The API resources of the kinds.
+    pub resources: Resources,
     inner: RwLock<Inner>,
     nodes: Nodes,
 }
@@ -143,6 +170,8 @@ struct Inner {
     /// The newest resource version that each watch reported.
     newest: HashMap<usize, u64>,
     synced: HashSet<usize>,
+    /// The watches whose last attempt failed.
+    failed: HashSet<usize>,
 }
 
 /// A watch, and the namespace and name of one of its objects.
@@ -160,6 +189,7 @@ impl Store {
     pub fn close(&self, watch: usize) {
         let mut inner = self.inner.write();
         inner.synced.remove(&watch);
+        inner.failed.remove(&watch);
         if let Some(slot) = inner.watches.get_mut(watch) {
             *slot = None;
         }
@@ -171,11 +201,33 @@ impl Store {
         inner.newest.remove(&watch);
     }
 
-    /// Whether every essential watch has completed its first listing.
-    pub fn synced(&self) -> bool {
+    /// Whether every essential watch of a namespace has completed its first listing.
+    pub fn synced(&self, namespace: &str) -> bool {
         let inner = self.inner.read();
-        let unlisted = inner.watches.iter().enumerate().filter(|(number, _)| !inner.synced.contains(number));
-        unlisted.into_iter().all(|(_, slot)| slot.as_ref().is_none_or(|(watch, _)| !watch.is_essential()))
+        inner.essential().all(|(number, watch)| {
+            watch.namespace.as_deref().is_some_and(|watched| watched != namespace) || inner.synced.contains(&number)
+        })
+    }
+
+    /// Whether the first listings are over: each was listed or failed, and those of one namespace at least were all listed.
+    pub fn settled(&self) -> bool {
+        let inner = self.inner.read();
+        let listed = |namespace: &Option<String>| {
+            let mut of_namespace = inner.essential().filter(|(_, watch)| watch.namespace == *namespace);
+            of_namespace.all(|(number, _)| inner.synced.contains(&number))
+        };
+        inner.essential().all(|(number, _)| inner.synced.contains(&number) || inner.failed.contains(&number))
+            && inner.essential().any(|(_, watch)| listed(&watch.namespace))
+    }
+
+    /// Whether a watch has been listed once.
+    pub fn is_listed(&self, watch: usize) -> bool {
+        self.inner.read().synced.contains(&watch)
+    }
+
+    /// Records that a watch could not be listed.
+    pub fn record_failure(&self, watch: usize) {
+        self.inner.write().failed.insert(watch);
     }
 
     /// Applies an event of a watch and returns the clusters to reconcile.
@@ -193,6 +245,7 @@ impl Store {
             }
             Event::InitDone => {
                 inner.synced.insert(watch);
+                inner.failed.remove(&watch);
                 inner.drop_unseen(watch)
             }
             Event::Delete(object) => {
@@ -221,6 +274,14 @@ impl Store {
         let inner = self.inner.read();
         let all = inner.clusters.get(key).into_iter().flat_map(BTreeMap::values);
         all.filter(|kept| kept.kind != Kind::cluster()).cloned().collect()
+    }
+
+    /// An object of any cluster of the namespace.
+    pub fn find(&self, kind: &Kind, namespace: &str, name: &str) -> Option<Arc<CachedObject>> {
+        let inner = self.inner.read();
+        let place = (inner.watch_of(kind, namespace)?, namespace.into(), name.into());
+        let cluster = inner.places.get(&place)?;
+        inner.clusters.get(cluster)?.get(&(kind.clone(), place.2)).cloned()
     }
 
     /// Whether a manifest with that uid exists.
@@ -271,6 +332,13 @@ impl Store {
 }
 
 impl Inner {
+    /// The open watches that decisions rest on.
+    fn essential(&self) -> impl Iterator<Item = (usize, &Watch)> {
+        let open = self.watches.iter().enumerate();
+        let open = open.filter_map(|(number, slot)| Some((number, &slot.as_ref()?.0)));
+        open.filter(|(_, watch)| watch.is_essential())
+    }
+
     fn next_generation(&mut self, watch: usize) {
         if let Some(Some((_, generation))) = self.watches.get_mut(watch) {
             *generation += 1;
@@ -323,8 +391,7 @@ impl Inner {
     fn keep(&mut self, number: usize, object: Value, key: ClusterKey, answer: bool) -> Option<ClusterKey> {
         let (watch, generation) = self.watches.get(number)?.clone()?;
         let (_, name) = place(&watch, &object)?;
-        let kept =
-            CachedObject::new(&watch.kind, &name, transform(&watch.kind, object, watch.whole), number, generation);
+        let kept = CachedObject::new(&watch.kind, &name, watch.transform(object), number, generation);
         let slot = (watch.kind.clone(), kept.name.clone());
         let objects = self.clusters.entry(key.clone()).or_default();
         let before = objects.get(&slot);
@@ -419,7 +486,13 @@ mod tests {
     use serde_json::json;
 
     fn services() -> Watch {
-        Watch { kind: Kind::new("v1", "Service"), namespace: None, label: Some("cluster-name".into()), whole: false }
+        Watch {
+            kind: Kind::new("v1", "Service"),
+            namespace: None,
+            label: Some("cluster-name".into()),
+            whole: false,
+            own: vec![],
+        }
     }
 
     fn service(name: &str, version: u32, port: u32) -> Value {
@@ -450,12 +523,12 @@ mod tests {
         for name in ["a", "b"] {
             store.apply_watcher_event(watch, Event::Apply(service(name, 1, 1)));
         }
-        assert!(!store.synced());
+        assert!(!store.synced("ns"));
         store.apply_watcher_event(watch, Event::Init);
         store.apply_watcher_event(watch, Event::InitApply(service("b", 1, 1)));
         assert_eq!(store.apply_watcher_event(watch, Event::InitDone), [ClusterKey::new("ns", "c")]);
         assert_eq!(names(&store), ["b"]);
-        assert!(store.synced());
+        assert!(store.synced("ns"));
     }
 
     #[test]
@@ -531,9 +604,9 @@ mod tests {
     fn a_kind_that_a_plugin_adds_and_that_cannot_be_listed_stops_no_cluster() {
         let store = Store::default();
         store.open(Watch { kind: Kind::new("networking.k8s.io/v1", "NetworkPolicy"), ..services() });
-        assert!(store.synced());
+        assert!(store.synced("ns"));
         store.open(services());
-        assert!(!store.synced());
+        assert!(!store.synced("ns"));
     }
 
     #[test]
@@ -557,6 +630,46 @@ mod tests {
         store.apply_watcher_event(watch, Event::Apply(service("a", 1, 1)));
         store.close(watch);
         assert!(names(&store).is_empty());
-        assert!(store.synced());
+        assert!(store.synced("ns"));
+    }
+
+    #[test]
+    fn of_an_application_s_object_that_names_a_cluster_only_the_metadata_is_kept() {
+        let store = Store::default();
+        let watch = store.open(Watch { own: vec!["application".into()], ..services() });
+        let kept = |labels: Value, annotations: Value| {
+            let mut object = service("a", 1, 1);
+            object["metadata"]["labels"] = labels;
+            object["metadata"]["annotations"] = annotations;
+            store.apply_watcher_event(watch, Event::Delete(object.clone()));
+            store.apply_watcher_event(watch, Event::Apply(object));
+            store.objects(&ClusterKey::new("ns", "c"))[0].object()["spec"].is_object()
+        };
+        assert!(!kept(json!({"cluster-name": "c", "app": "shop"}), json!({})));
+        assert!(kept(json!({"cluster-name": "c", "application": "any"}), json!({})), "made by the Zalando operator");
+        assert!(kept(json!({"cluster-name": "c"}), json!({MARK: "u"})));
+    }
+
+    #[test]
+    fn a_namespace_that_cannot_be_listed_keeps_no_other_namespace_waiting() {
+        let store = Store::default();
+        let in_namespace = |namespace: &str| Watch { namespace: Some(namespace.into()), ..services() };
+        let (listed, refused) = (store.open(in_namespace("a")), store.open(in_namespace("ax")));
+        assert!(!store.settled());
+        store.apply_watcher_event(listed, Event::InitDone);
+        assert!(store.synced("a") && !store.synced("ax") && !store.settled());
+        store.record_failure(refused);
+        assert!(store.settled());
+        assert!(!store.synced("ax"));
+        store.apply_watcher_event(refused, Event::InitDone);
+        assert!(store.synced("ax"));
+    }
+
+    #[test]
+    fn an_operator_that_can_list_nothing_is_not_settled() {
+        let store = Store::default();
+        let watch = store.open(services());
+        store.record_failure(watch);
+        assert!(!store.settled());
     }
 }

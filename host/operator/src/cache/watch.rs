@@ -2,22 +2,28 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
 use kube::api::{Api, DynamicObject};
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use serde_json::Value;
 use tokio::task::AbortHandle;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::{ClusterKey, Store, Watch, discover};
-use crate::serve::metrics::{KindLabel, Metrics};
+use super::{ClusterKey, Store, Watch};
+use crate::serve::metrics::{KindLabel, Metrics, WatchLabels};
 
 /// The number of objects per page of the first listing.
 const PAGE: u32 = 250;
+/// The longest time between two attempts of a watch that fails.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// A watch that has failed and then neither fails nor brings anything for this time works: nothing changes. Longer than
+/// a request may take.
+const SILENCE: Duration = Duration::from_secs(90);
 
 /// The running watches.
 pub struct Watches {
@@ -41,32 +47,35 @@ impl Watches {
     }
 
     /// Starts and stops watches so that exactly the wanted ones run.
-    pub async fn run_exactly(&mut self, wanted: Vec<Watch>) {
-        let store = self.store.clone();
+    pub fn run_exactly(&mut self, wanted: Vec<Watch>) {
+        let (store, metrics) = (self.store.clone(), self.metrics.clone());
         self.running.retain(|running| {
             let stays = wanted.contains(&running.watch);
             if !stays {
                 running.task.abort();
                 store.close(running.number);
+                metrics.watches_failing.remove(&labels(&running.watch));
             }
             stays
         });
         for watch in wanted {
             if !self.running.iter().any(|running| running.watch == watch) {
-                self.start(watch).await;
+                self.start(watch);
             }
         }
     }
 
-    async fn start(&mut self, watch: Watch) {
+    fn start(&mut self, watch: Watch) {
         let number = self.store.open(watch.clone());
-        let resource = discover(&self.client, &watch.kind).await;
-        let api: Api<DynamicObject> = match &watch.namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
-            None => Api::all_with(self.client.clone(), &resource),
+        let follower = Follower {
+            client: self.client.clone(),
+            watch: watch.clone(),
+            number,
+            store: self.store.clone(),
+            changed: self.changed.clone(),
+            metrics: self.metrics.clone(),
         };
-        let follow = follow(api, watch.clone(), number, self.store.clone(), self.changed.clone(), self.metrics.clone());
-        let task = tokio::spawn(follow).abort_handle();
+        let task = tokio::spawn(follower.follow()).abort_handle();
         self.running.push(Running { watch, number, task });
     }
 }
@@ -79,39 +88,101 @@ impl Drop for Watches {
     }
 }
 
-async fn follow(
-    api: Api<DynamicObject>,
+/// Follows one watch.
+struct Follower {
+    client: Client,
     watch: Watch,
     number: usize,
     store: Arc<Store>,
     changed: UnboundedSender<ClusterKey>,
     metrics: Metrics,
-) {
-    let mut config = watcher::Config::default().page_size(PAGE);
-    if let Some(label) = &watch.label {
-        config = config.labels(label);
-    }
-    let mut events = pin!(watcher::watcher(api, config).default_backoff());
-    while let Some(event) = events.next().await {
-        let event = match event {
-            Ok(event) => event,
-            Err(error) => {
-                warn!(kind = %watch.kind, %error, "watch failed, retrying");
-                metrics.watch_failures.get_or_create(&KindLabel { kind: watch.kind.kind.to_string() }).inc();
-                continue;
+}
+
+impl Follower {
+    async fn follow(self) {
+        let mut config = watcher::Config::default().page_size(PAGE);
+        if let Some(label) = &self.watch.label {
+            config = config.labels(label);
+        }
+        let mut failures = 0;
+        let mut events = pin!(watcher::watcher(self.api().await, config));
+        loop {
+            match tokio::time::timeout(SILENCE, events.next()).await {
+                Ok(Some(Ok(event))) => {
+                    // The begin of a list is no success yet.
+                    if !matches!(event, Event::Init) {
+                        self.works(&mut failures);
+                    }
+                    if !self.take(event) {
+                        return;
+                    }
+                }
+                Ok(Some(Err(error))) => {
+                    self.failed(&error, failures);
+                    tokio::time::sleep(pause(failures)).await;
+                    failures += 1;
+                }
+                Ok(None) => return,
+                Err(_) if self.store.is_listed(self.number) => self.works(&mut failures),
+                Err(_) => {}
             }
-        };
+        }
+    }
+
+    async fn api(&self) -> Api<DynamicObject> {
+        let resource = self.store.resources.discover(&self.client, &self.watch.kind).await;
+        match &self.watch.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        }
+    }
+
+    /// Stores an event and sends the clusters that it changes; whether anything still receives them.
+    fn take(&self, event: Event<DynamicObject>) -> bool {
         let listed = matches!(event, Event::InitDone);
-        let Some(event) = as_value(event) else { continue };
-        for key in store.apply_watcher_event(number, event) {
-            if changed.unbounded_send(key).is_err() {
-                return;
+        let Some(event) = as_value(event) else { return true };
+        for key in self.store.apply_watcher_event(self.number, event) {
+            if self.changed.unbounded_send(key).is_err() {
+                return false;
             }
         }
         if listed {
-            info!(kind = %watch.kind, namespace = watch.namespace.as_deref().unwrap_or("*"), "watch listed");
+            let WatchLabels { kind, namespace } = labels(&self.watch);
+            info!(kind, namespace, "watch listed");
+        }
+        true
+    }
+
+    fn works(&self, failures: &mut u32) {
+        if std::mem::take(failures) > 0 {
+            let labels = labels(&self.watch);
+            info!(kind = labels.kind, namespace = labels.namespace, "watch works again");
+            self.metrics.watches_failing.get_or_create(&labels).set(0);
         }
     }
+
+    /// Records a failure. The log has the first one of several in a row.
+    fn failed(&self, error: &watcher::Error, failures: u32) {
+        let labels = labels(&self.watch);
+        let WatchLabels { kind, namespace } = &labels;
+        match failures {
+            0 => warn!(kind, namespace, %error, "watch failed, retrying"),
+            _ => debug!(kind, namespace, %error, failures, "watch failed again, retrying"),
+        }
+        self.metrics.watch_failures.get_or_create(&KindLabel { kind: kind.clone() }).inc();
+        self.metrics.watches_failing.get_or_create(&labels).set(1);
+        self.store.record_failure(self.number);
+    }
+}
+
+fn labels(watch: &Watch) -> WatchLabels {
+    let namespace = watch.namespace.clone().unwrap_or_else(|| "*".to_owned());
+    WatchLabels { kind: watch.kind.kind.to_string(), namespace }
+}
+
+/// How long to wait after a failure, by the number of those in a row before it.
+fn pause(failures: u32) -> Duration {
+    Duration::from_secs(1).saturating_mul(1 << failures.min(16)).min(LONGEST_PAUSE)
 }
 
 fn as_value(event: Event<DynamicObject>) -> Option<Event<Value>> {
@@ -123,4 +194,36 @@ fn as_value(event: Event<DynamicObject>) -> Option<Event<Value>> {
         Event::Apply(object) => Event::Apply(value(object)?),
         Event::Delete(object) => Event::Delete(value(object)?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::channel::mpsc::unbounded;
+    use pgloom_decide::Kind;
+
+    use super::*;
+    use crate::testing::FakeApiServer;
+
+    #[test]
+    fn a_watch_that_fails_is_tried_ever_later_and_once_a_minute_at_least() {
+        let seconds: Vec<u64> = (0..8).map(|failures| pause(failures).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_may_not_be_listed_is_asked_seldom_and_shows_in_the_metrics() {
+        let api_server = FakeApiServer::new().unreadable("/api/v1/namespaces/ax/services");
+        let (store, metrics) = (Arc::new(Store::default()), Metrics::new());
+        let mut watches = Watches::new(api_server.client(), store.clone(), unbounded().0, metrics.clone());
+        let label = Some("cluster-name".to_owned());
+        let kind = Kind::new("v1", "Service");
+        watches.run_exactly(vec![Watch { kind, namespace: Some("ax".into()), label, whole: false, own: vec![] }]);
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        assert_eq!(api_server.reads(), 1);
+        assert!(!store.synced("ax"));
+        let text = metrics.text().unwrap();
+        assert!(text.contains("pgloom_watches_failing{kind=\"Service\",namespace=\"ax\"} 1"), "{text}");
+        watches.run_exactly(vec![]);
+        assert!(!metrics.text().unwrap().contains("namespace=\"ax\""));
+    }
 }

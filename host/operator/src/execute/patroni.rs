@@ -1,12 +1,13 @@
 //! Patroni, the keeper of each member, over its REST interface on port 8008.
 
+pub mod configure;
 mod transport;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use pgloom_decide::patroni::{Cluster, Status};
+use pgloom_decide::patroni::{Cluster, Identity, Status};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -19,7 +20,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a change may take; Patroni answers a switchover when it is over.
 const CHANGE: Duration = Duration::from_secs(30);
 /// How long a restart of PostgreSQL may take.
-const RESTART: Duration = Duration::from_secs(120);
+pub const RESTART: Duration = Duration::from_secs(120);
 
 /// Why Patroni did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,19 @@ pub enum Error {
         /// What Patroni said.
         message: String,
     },
+    /// Another Patroni answers at the pod's address, as when Kubernetes gave it to another pod.
+    #[error("could not {what} at pod {pod}: member {found} answers at its address")]
+    Foreign {
+        /// What was asked for.
+        what: &'static str,
+        /// The member's pod.
+        pod: String,
+        /// The cluster and the member that answered.
+        found: String,
+    },
+    /// The cluster is a standby after its promotion.
+    #[error("could not promote the cluster at pod {0}: Patroni's configuration still has standby_cluster")]
+    StillStandby(String),
     /// An answer that cannot be read.
     #[error("could not {what} at pod {pod}: the answer cannot be read")]
     Answer {
@@ -64,16 +78,25 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable word for metrics and events.
+    /// A stable name for metrics and events.
     #[must_use]
     #[cfg_attr(not(test), allow(dead_code, reason = "so far only tests tell them apart"))]
     pub fn category(&self) -> &'static str {
         match self {
             Self::Address(_) => "address",
             Self::Reach { .. } => "reach",
-            Self::Refused { .. } => "refused",
+            Self::Refused { .. } | Self::StillStandby(_) => "refused",
+            Self::Foreign { .. } => "foreign",
             Self::Answer { .. } => "answer",
         }
+    }
+
+    /// Whether it may well pass by itself: Patroni could not be reached, another one answered, or the configuration was
+    /// changed by another client at the same time.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        let is_conflict = matches!(self, Self::Refused { status: 409, .. });
+        is_conflict || matches!(self, Self::Address(_) | Self::Reach { .. } | Self::Foreign { .. })
     }
 }
 
@@ -82,12 +105,20 @@ impl Error {
 pub struct Patroni {
     transport: Arc<dyn Transport>,
     pod: Pod,
+    /// The cluster that it must be of before it is asked to change anything; `None` does not check.
+    scope: Option<String>,
 }
 
 impl Patroni {
     /// The Patroni of a pod.
     pub fn new(transport: Arc<dyn Transport>, pod: Pod) -> Self {
-        Self { transport, pod }
+        Self { transport, pod, scope: None }
+    }
+
+    /// The same, asked to change something only after it said that it is this pod's member of the cluster.
+    #[must_use]
+    pub fn of_cluster(self, name: &str) -> Self {
+        Self { scope: Some(name.to_owned()), ..self }
     }
 
     /// What it says of its own member.
@@ -117,9 +148,10 @@ impl Patroni {
     /// If it does not answer or refuses: the candidate lags, or is not there.
     pub async fn switchover(&self, leader: &str, candidate: &str) -> Result<(), Error> {
         let what = "move the leadership";
+        self.check_identity(what).await?;
         let body = json!({"leader": leader, "candidate": candidate});
         match self.ask(what, Method::POST, "/switchover", Some(body), CHANGE).await {
-            // A Patroni from before 1.2 knows one word for both.
+            // A Patroni from before 1.2 knows switchovers as failovers.
             Err(Error::Refused { status: 404 | 501, .. }) => {
                 let body = json!({"leader": leader, "member": candidate});
                 self.ask(what, Method::POST, "/failover", Some(body), CHANGE).await.map(drop)
@@ -144,16 +176,22 @@ impl Patroni {
     /// If it does not answer, refuses, or answers in a way that cannot be read.
     pub async fn configure(&self, patch: &Value) -> Result<Value, Error> {
         let what = "change Patroni's configuration";
+        self.check_identity(what).await?;
         let response = self.ask(what, Method::PATCH, "/config", Some(patch.clone()), CHANGE).await?;
         self.read(what, &response)
     }
 
-    /// Lets a standby cluster become one of its own.
+    /// Lets a standby cluster become one of its own. It is over when the configuration has no `standby_cluster`.
     ///
     /// # Errors
-    /// As [`Patroni::configure`].
+    /// As [`Patroni::configuration`] and [`Patroni::configure`], and if `standby_cluster` is still there.
     pub async fn promote(&self) -> Result<(), Error> {
-        self.configure(&json!({"standby_cluster": null})).await.map(drop)
+        self.check_identity("promote the cluster").await?;
+        if self.configuration().await?["standby_cluster"].is_null() {
+            return Ok(());
+        }
+        let after = self.configure(&json!({"standby_cluster": null})).await?;
+        if after["standby_cluster"].is_null() { Ok(()) } else { Err(Error::StillStandby(self.pod.name.clone())) }
     }
 
     /// Restarts the member's PostgreSQL if its configuration waits for that; says whether it did.
@@ -161,13 +199,28 @@ impl Patroni {
     /// # Errors
     /// If it does not answer or refuses.
     pub async fn restart(&self) -> Result<bool, Error> {
+        let what = "restart PostgreSQL";
+        self.check_identity(what).await?;
         let body = json!({"restart_pending": true});
-        match self.ask("restart PostgreSQL", Method::POST, "/restart", Some(body), RESTART).await {
+        match self.ask(what, Method::POST, "/restart", Some(body), RESTART).await {
             Ok(_) => Ok(true),
             // The condition does not hold.
             Err(Error::Refused { status: 412, .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Checks that the member of the pod answers, if the cluster is known. What an older Patroni does not say is not
+    /// checked.
+    async fn check_identity(&self, what: &'static str) -> Result<(), Error> {
+        let Some(scope) = &self.scope else { return Ok(()) };
+        let Identity { scope: cluster, name } = self.status().await?.patroni;
+        let is = |found: &Option<String>, expected: &String| found.as_ref().is_none_or(|found| found == expected);
+        if is(&cluster, scope) && is(&name, &self.pod.name) {
+            return Ok(());
+        }
+        let found = [cluster, name].into_iter().flatten().collect::<Vec<_>>().join("/");
+        Err(Error::Foreign { what, pod: self.pod.name.clone(), found })
     }
 
     /// Sends a request and takes nothing but success for an answer.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::UnboundedSender;
 use parking_lot::Mutex;
+use pgloom_common::error::cut;
 pub use pgloom_common::fingerprint::fingerprint;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
@@ -30,6 +31,9 @@ pub enum JobStatus<T> {
     Failed(Failure),
 }
 
+/// The maximum length of the reason of a failure, in bytes.
+const MAX_REASON: usize = 4096;
+
 /// The failure of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failure {
@@ -42,13 +46,13 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure that a retry alone does not solve.
-    pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), ..Self::default() }
+    /// A failure that a retry alone does not solve. A long reason is shortened: it may contain what a server sent.
+    pub fn new(reason: impl AsRef<str>) -> Self {
+        Self { reason: cut(reason.as_ref(), MAX_REASON), ..Self::default() }
     }
 
     /// A failure that a retry may solve.
-    pub fn passing(reason: impl Into<String>) -> Self {
+    pub fn passing(reason: impl AsRef<str>) -> Self {
         Self { passing: true, ..Self::new(reason) }
     }
 
@@ -120,6 +124,11 @@ impl<T> Job<T> {
 }
 
 impl<T: Clone + Send + 'static> Job<T> {
+    /// How it went last; `None` if it never ran.
+    pub fn last(&self) -> Option<JobStatus<T>> {
+        self.last.lock().as_ref().map(|run| run.status.clone())
+    }
+
     /// Returns the status of the job, and starts it if its last run had another input than `wanted`, or if the delay is
     /// over. The run fails after `deadline`, which begins when it gets its permit.
     pub fn ensure<F>(&self, wanted: u64, deadline: Duration, backoff: Backoff, work: impl FnOnce() -> F) -> JobStatus<T>
@@ -237,6 +246,12 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_millis(50);
 
+    #[test]
+    fn a_failure_keeps_a_few_kilobytes_of_its_reason() {
+        let failure = Failure::passing("ä".repeat(1 << 20));
+        assert!(failure.reason.len() <= 4096 && failure.reason.ends_with("ä..."), "{}", failure.reason.len());
+    }
+
     fn jobs() -> ([Job<u32>; 2], UnboundedReceiver<ClusterKey>) {
         let (changed, receiver) = unbounded();
         let slots = Arc::new(Semaphore::new(2));
@@ -261,10 +276,12 @@ mod tests {
     #[tokio::test]
     async fn work_is_done_once_for_what_is_wanted_and_its_cluster_looked_at_when_it_ended() {
         let ([a, _], mut ended) = jobs();
+        assert_eq!(a.last(), None);
         assert_eq!(a.ensure(1, DEADLINE, LATER, || answer(Ok(7))), JobStatus::Running);
         assert!(a.is_running());
         assert_eq!(ended.next().await, Some(key("a")));
         assert!(!a.is_running());
+        assert_eq!(a.last(), Some(JobStatus::Done(7)));
         assert_eq!(a.ensure(1, DEADLINE, LATER, || answer(Ok(8))), JobStatus::Done(7));
         assert_eq!(a.ensure(2, DEADLINE, LATER, || answer(Ok(8))), JobStatus::Running);
     }

@@ -17,7 +17,7 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 use tracing::{debug, info, warn};
 
-use super::fencing::Fence;
+use super::fencing::{Fence, Moment};
 
 /// After this time without a renewal others may take the Lease.
 const DURATION: Duration = Duration::from_secs(15);
@@ -32,6 +32,16 @@ pub struct Election {
     name: String,
     identity: String,
     fence: Fence,
+    timing: Timing,
+}
+
+/// The times of an election.
+#[derive(Clone, Copy)]
+struct Timing {
+    /// After this time without a successful renewal the holder stops writing.
+    deadline: Duration,
+    /// The time between two attempts to take or renew the Lease.
+    period: Duration,
 }
 
 /// What was last seen of a Lease, and when it was seen to change.
@@ -55,20 +65,26 @@ impl Election {
     /// An election by the Lease `name` in `namespace`; `identity` is unique among the operators.
     /// `fence` is opened while the Lease is ours.
     pub fn new(client: Client, namespace: &str, name: &str, identity: &str, fence: Fence) -> Self {
-        Self { leases: Api::namespaced(client, namespace), name: name.to_owned(), identity: identity.to_owned(), fence }
+        Self {
+            leases: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+            identity: identity.to_owned(),
+            fence,
+            timing: Timing { deadline: DEADLINE, period: PERIOD },
+        }
     }
 
     /// Waits until the Lease is ours.
     pub async fn acquire(&self) {
         let mut view = None;
         loop {
-            match tokio::time::timeout(DEADLINE, self.attempt(&mut view)).await {
+            match tokio::time::timeout(self.timing.deadline, self.attempt(&mut view)).await {
                 Ok(Ok(true)) => return info!(lease = %self.name, identity = %self.identity, "leading"),
                 Ok(Ok(false)) => debug!(lease = %self.name, "another operator leads"),
                 Ok(Err(error)) => warn!(lease = %self.name, error = %error, "the lease cannot be read or written"),
                 Err(_) => warn!(lease = %self.name, "the API server does not answer in time"),
             }
-            tokio::time::sleep(PERIOD).await;
+            tokio::time::sleep(self.timing.period).await;
         }
     }
 
@@ -82,15 +98,15 @@ impl Election {
         let mut view = None;
         let mut renewed = Instant::now();
         loop {
-            tokio::time::sleep(PERIOD).await;
-            let left = DEADLINE.saturating_sub(renewed.elapsed());
+            tokio::time::sleep(self.timing.period).await;
+            let (begun, left) = (Instant::now(), self.timing.deadline.saturating_sub(renewed.elapsed()));
             match tokio::time::timeout(left, self.attempt(&mut view)).await {
-                Ok(Ok(true)) => renewed = Instant::now(),
+                Ok(Ok(true)) => renewed = begun,
                 Ok(Ok(false)) => return warn!(lease = %self.name, "another operator took the lease"),
                 Ok(Err(error)) => warn!(lease = %self.name, error = %error, "the lease was not renewed"),
                 Err(_) => warn!(lease = %self.name, "the API server does not answer in time"),
             }
-            if renewed.elapsed() >= DEADLINE {
+            if renewed.elapsed() >= self.timing.deadline {
                 return warn!(lease = %self.name, "the lease was not renewed in time");
             }
         }
@@ -109,7 +125,7 @@ impl Election {
             }
             Ok::<(), kube::Error>(())
         };
-        match tokio::time::timeout(PERIOD, released).await {
+        match tokio::time::timeout(self.timing.period, released).await {
             Ok(Ok(())) => info!(lease = %self.name, "lease released"),
             Ok(Err(error)) => warn!(lease = %self.name, error = %error, "the lease was not released"),
             Err(_) => warn!(lease = %self.name, "the lease was not released in time"),
@@ -118,10 +134,11 @@ impl Election {
 
     /// Takes or renews the Lease if it may be; whether it is ours.
     async fn attempt(&self, view: &mut Option<LeaseView>) -> Result<bool, kube::Error> {
-        let begun = Instant::now();
+        let begun = Moment::now();
         let existing = self.leases.get_opt(&self.name).await?;
         let spec = existing.as_ref().and_then(|lease| lease.spec.clone());
-        let now = begun;
+        // Only after the answer: the holder may have renewed until then.
+        let now = Instant::now();
         if let Some(spec) = &spec
             && view.as_ref().is_none_or(|seen| seen.spec != *spec)
         {
@@ -140,7 +157,7 @@ impl Election {
         };
         match written {
             Ok(_) => {
-                self.fence.allow(begun, DEADLINE);
+                self.fence.allow(begun, self.timing.deadline);
                 Ok(true)
             }
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(false),
@@ -196,6 +213,19 @@ mod tests {
         Election::new(api_server.client(), "ns", "pgloom", "me", Fence::closed())
     }
 
+    const QUICK: Timing = Timing { deadline: Duration::from_millis(400), period: Duration::from_millis(20) };
+
+    /// Holds the Lease until it is lost, and returns how long that took.
+    async fn held(api_server: &FakeApiServer, meanwhile: impl Future<Output = ()>) -> (Duration, Fence) {
+        let election = Election { timing: QUICK, ..election(api_server) };
+        assert!(election.attempt(&mut None).await.unwrap());
+        let begun = Instant::now();
+        let lost = tokio::time::timeout(Duration::from_secs(20), election.hold());
+        let (lost, ()) = tokio::join!(lost, meanwhile);
+        assert!(lost.is_ok(), "the lease is held for ever");
+        (begun.elapsed(), election.fence)
+    }
+
     const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/pgloom";
 
     #[tokio::test]
@@ -224,6 +254,44 @@ mod tests {
         let after = |seconds| election.next_move(Some(&spec), Some(&view), since + Duration::from_secs(seconds));
         assert_eq!(after(15), Move::Wait);
         assert_eq!(after(16), Move::Take);
+    }
+
+    #[tokio::test]
+    async fn a_renewal_that_is_seen_late_counts_from_when_it_was_seen() {
+        let slow = Duration::from_millis(200);
+        let api_server = FakeApiServer::new().with(PATH, held_by("other")).slow(slow);
+        let (begun, mut view) = (Instant::now(), None);
+        assert!(!election(&api_server).attempt(&mut view).await.unwrap());
+        assert!(view.unwrap().since.duration_since(begun) >= slow, "the holder may have renewed after the request");
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_another_took_is_lost_at_the_next_renewal() {
+        let api_server = FakeApiServer::new().with(PATH, held_by("me"));
+        let (took, fence) = held(&api_server, async { api_server.put(PATH, held_by("other")) }).await;
+        assert!(took < QUICK.deadline, "{took:?}");
+        assert!(fence.guard(async {}).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_renewal_in_conflict_with_another_write_loses_the_lease() {
+        let api_server = FakeApiServer::new().with(PATH, held_by("me"));
+        let conflict = async { _ = api_server.clone().refusing_because(PATH, 409, "conflict") };
+        let (took, fence) = held(&api_server, conflict).await;
+        assert!(took < QUICK.deadline, "{took:?}");
+        assert!(fence.guard(async {}).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_cannot_be_renewed_is_lost_at_the_deadline() {
+        let refusing: fn(FakeApiServer) -> FakeApiServer =
+            |api_server| api_server.refusing_because(PATH, 500, "broken");
+        for broken in [refusing, |api_server| api_server.hanging(PATH)] {
+            let api_server = FakeApiServer::new().with(PATH, held_by("me"));
+            let (took, fence) = held(&api_server, async { _ = broken(api_server.clone()) }).await;
+            assert!(took >= QUICK.deadline, "{took:?}");
+            assert!(fence.guard(async {}).await.is_err());
+        }
     }
 
     #[tokio::test]

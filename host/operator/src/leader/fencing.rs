@@ -3,21 +3,49 @@
 //! A process that was stopped for a while and goes on must not finish a write in the name of a leadership that another
 //! process has by now. The leadership is certain for as long after a renewal as others wait at least.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::{Method, Request};
 use futures::future::{Either, Ready, ready};
+use parking_lot::Mutex;
 use tower::{BoxError, Layer, Service};
 
 /// Until when writing is allowed. Cloning shares it.
 #[derive(Clone, Debug)]
-pub struct Fence {
-    begun: Instant,
-    /// Milliseconds since `begun`.
-    until: Arc<AtomicU64>,
+pub struct Fence(Arc<Mutex<Until>>);
+
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    /// Nothing may be written.
+    Closed,
+    /// There is no election.
+    Forever,
+    /// For a time.
+    For { since: Moment, time: Duration },
+}
+
+/// A moment by both clocks. The monotonic one does not count the time in which the machine is suspended, and the wall
+/// clock may be set; what one of them says to be over is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    monotonic: Instant,
+    wall: SystemTime,
+}
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Self {
+        Self { monotonic: Instant::now(), wall: SystemTime::now() }
+    }
+
+    /// The time until `now`, by the clock that counted more.
+    fn until(self, now: Self) -> Duration {
+        let monotonic = now.monotonic.saturating_duration_since(self.monotonic);
+        monotonic.max(now.wall.duration_since(self.wall).unwrap_or_default())
+    }
 }
 
 /// A write was tried without the leadership.
@@ -28,30 +56,48 @@ pub struct Closed;
 impl Fence {
     /// Nothing may be written yet.
     pub fn closed() -> Self {
-        Self { begun: Instant::now(), until: Arc::new(AtomicU64::new(0)) }
+        Self(Arc::new(Mutex::new(Until::Closed)))
     }
 
     /// Everything may be written, for ever: there is no election.
     pub fn open() -> Self {
-        let fence = Self::closed();
-        fence.until.store(u64::MAX, Ordering::Release);
-        fence
+        Self(Arc::new(Mutex::new(Until::Forever)))
     }
 
     /// Allows writing for a time from `since`.
-    pub fn allow(&self, since: Instant, time: Duration) {
-        let until = since.saturating_duration_since(self.begun).saturating_add(time);
-        self.until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+    pub fn allow(&self, since: Moment, time: Duration) {
+        *self.0.lock() = Until::For { since, time };
     }
 
     /// Forbids writing at once.
     pub fn close(&self) {
-        self.until.store(0, Ordering::Release);
+        *self.0.lock() = Until::Closed;
+    }
+
+    /// Runs work that writes past this client, as to a database, while the fence is open: whenever the work could go on it
+    /// is asked first.
+    ///
+    /// # Errors
+    /// If the fence is closed before the work ends.
+    pub async fn guard<T>(&self, work: impl Future<Output = T>) -> Result<T, Closed> {
+        let mut work = pin!(work);
+        std::future::poll_fn(|context| match self.is_open_at(Moment::now()) {
+            true => work.as_mut().poll(context).map(Ok),
+            false => Poll::Ready(Err(Closed)),
+        })
+        .await
+    }
+
+    fn is_open_at(&self, now: Moment) -> bool {
+        match *self.0.lock() {
+            Until::Closed => false,
+            Until::Forever => true,
+            Until::For { since, time } => since.until(now) < time,
+        }
     }
 
     fn lets_pass(&self, method: &Method) -> bool {
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        *method == Method::GET || now < self.until.load(Ordering::Acquire)
+        *method == Method::GET || self.is_open_at(Moment::now())
     }
 }
 
@@ -112,19 +158,47 @@ mod tests {
         let api_server = FakeApiServer::new().with("/api/v1/namespaces/ns/pods/p", pod);
         let fence = Fence::closed();
         assert!(!try_delete(&fence, &api_server).await);
-        fence.allow(Instant::now(), Duration::from_secs(60));
+        fence.allow(Moment::now(), Duration::from_secs(60));
         fence.close();
         assert!(!try_delete(&fence, &api_server).await);
         assert!(api_server.writes().is_empty());
-        fence.allow(Instant::now(), Duration::from_secs(60));
+        fence.allow(Moment::now(), Duration::from_secs(60));
         assert!(try_delete(&fence, &api_server).await);
     }
 
     #[test]
     fn the_leadership_runs_out_by_itself() {
         let fence = Fence::closed();
-        fence.allow(Instant::now(), Duration::ZERO);
+        fence.allow(Moment::now(), Duration::ZERO);
         assert!(!fence.lets_pass(&Method::POST));
         assert!(Fence::open().lets_pass(&Method::POST));
+    }
+
+    #[test]
+    fn the_leadership_runs_out_while_the_machine_is_suspended() {
+        let (fence, since) = (Fence::closed(), Moment::now());
+        fence.allow(since, Duration::from_secs(10));
+        assert!(fence.is_open_at(Moment { wall: since.wall + Duration::from_secs(9), ..since }));
+        assert!(!fence.is_open_at(Moment { wall: since.wall + Duration::from_secs(10), ..since }));
+        assert!(!fence.is_open_at(Moment { monotonic: since.monotonic + Duration::from_secs(10), ..since }));
+        // A wall clock that was set back does not make the time longer.
+        let back = since.wall - Duration::from_secs(60);
+        assert!(!fence.is_open_at(Moment { monotonic: since.monotonic + Duration::from_secs(10), wall: back }));
+    }
+
+    #[tokio::test]
+    async fn work_that_was_paused_does_not_go_on_after_the_leadership_is_over() {
+        let (fence, steps) = (Fence::open(), Arc::new(Mutex::new(Vec::new())));
+        let work = async {
+            steps.lock().push("the first statement");
+            tokio::task::yield_now().await;
+            steps.lock().push("the second statement");
+        };
+        let leading = fence.clone();
+        let lose = async move { leading.close() };
+        let (ended, ()) = tokio::join!(fence.guard(work), lose);
+        assert!(ended.is_err());
+        assert_eq!(*steps.lock(), ["the first statement"]);
+        assert!(Fence::open().guard(async {}).await.is_ok());
     }
 }

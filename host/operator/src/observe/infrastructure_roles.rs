@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
+use parking_lot::Mutex;
 use pgloom_api::Finding;
 use pgloom_api::config::Config;
 use pgloom_decide::credential::Data;
 use pgloom_decide::role::{Definition, InfrastructureRole, Source, infrastructure_definitions, read_infrastructure};
-use tokio::sync::Mutex;
 
 use super::teams_api::{self, Teams, TeamsApi};
 use crate::cache::ClusterKey;
@@ -57,8 +57,8 @@ impl InfrastructureRoles {
         if definitions.is_empty() {
             return Ok(Arc::default());
         }
-        let mut last = self.last.lock().await;
-        if let Some((read, for_these, roles)) = &*last
+        // Not locked while the API server is asked: a request that hangs must hold its own reconcile alone.
+        if let Some((read, for_these, roles)) = &*self.last.lock()
             && read.elapsed() < CACHE_TTL
             && *for_these == definitions
         {
@@ -70,7 +70,7 @@ impl InfrastructureRoles {
         }
         let (roles, findings) = read_infrastructure(&sources);
         let roles = Arc::new(Roles { roles, findings });
-        *last = Some((Instant::now(), definitions, roles.clone()));
+        *self.last.lock() = Some((Instant::now(), definitions, roles.clone()));
         Ok(roles)
     }
 
@@ -120,6 +120,23 @@ mod tests {
             assert_eq!(roles.roles.iter().map(|role| role.name.as_str()).collect::<Vec<_>>(), ["ada"]);
         }
         assert_eq!(api_server.reads(), 2, "the Secret and the ConfigMap, once");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_hangs_holds_no_other_cluster() {
+        let path = "/api/v1/namespaces/ns/secrets/roles";
+        let api_server = FakeApiServer::new().hanging(path);
+        let infrastructure = InfrastructureRoles::new(api_server.client(), "ns", unbounded().0);
+        let document =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"infrastructure_roles_secret_name": "roles"}});
+        let config = Config::read(&document).unwrap().config;
+        let mut hung = std::pin::pin!(infrastructure.roles(&config));
+        assert!(futures::poll!(&mut hung).is_pending());
+        tokio::task::yield_now().await;
+        api_server.answering();
+        let other = tokio::time::timeout(Duration::from_secs(10), infrastructure.roles(&config)).await;
+        assert!(other.unwrap().is_ok());
+        assert!(futures::poll!(&mut hung).is_pending());
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use pgloom_decide::transform::transform;
 use pgloom_engine::{NamedObject, Pipeline};
 use serde_json::Value;
 
-use crate::cache::{ClusterKey, Store, discover};
+use crate::cache::{ClusterKey, Store};
 
 /// The reason why the existing objects could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -43,16 +43,21 @@ pub async fn observe(
         Observed { objects: store.objects(key).iter().map(|kept| kept.object()).collect(), ..Observed::default() };
     let named: BTreeSet<NamedObject> = pipeline.named(manifest, config.values());
     for wanted in named {
-        if let Some(object) = fetch(client, key, &wanted).await? {
+        if let Some(object) = fetch(client, store, key, &wanted).await? {
             observed.add_named(object);
         }
     }
     Ok(observed)
 }
 
-async fn fetch(client: &kube::Client, key: &ClusterKey, wanted: &NamedObject) -> Result<Option<Value>, Error> {
+async fn fetch(
+    client: &kube::Client,
+    store: &Store,
+    key: &ClusterKey,
+    wanted: &NamedObject,
+) -> Result<Option<Value>, Error> {
     let kind = Kind::new(&wanted.api_version, &wanted.kind);
-    let resource = discover(client, &kind).await;
+    let resource = store.resources.discover(client, &kind).await;
     let namespace = wanted.namespace.as_deref().unwrap_or(&key.namespace);
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     let found = api.get_opt(&wanted.name).await.map_err(|source| Error::Named {

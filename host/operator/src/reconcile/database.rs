@@ -12,7 +12,7 @@ use pgloom_decide::status::Condition;
 use pgloom_engine::{Action, RequestedAction};
 
 use super::Reconciliation;
-use super::credentials::read;
+use super::credentials::{Home, read};
 use super::decide::Decided;
 use super::steps::{Requeue, Underway};
 use crate::context::Network;
@@ -120,9 +120,11 @@ impl Reconciliation<'_> {
         let (metrics, superuser) =
             (self.context.metrics.clone(), self.settings.config.text("super_username").to_owned());
         let (way, resume) = (self.way(network, leader), self.state.resume.clone());
-        let namespace = self.key.namespace.clone();
+        let (home, fence) = (self.home(), self.context.fence.clone());
         self.state.database.ensure(wanted, DEADLINE, backoff, || async move {
-            let result = synchronize(client, &namespace, plan, way, superuser, poolers, &resume).await;
+            let work = synchronize(client, home, plan, way, superuser, poolers, &resume);
+            let result = fence.guard(work).await;
+            let result = result.unwrap_or_else(|closed| Err(Failure::passing(closed.to_string())));
             let label = if result.is_ok() { "ok" } else { "failed" };
             metrics.database_syncs.get_or_create(&ResultLabel { result: label.to_owned() }).inc();
             result
@@ -150,19 +152,20 @@ type Way = (String, Arc<dyn Connect>);
 
 async fn synchronize(
     client: kube::Client,
-    namespace: &str,
+    home: Home,
     plan: Arc<Plan>,
     (host, way): Way,
     superuser: String,
     poolers: Vec<PoolerAccess>,
     resume: &Resume,
 ) -> Result<Synchronization, Failure> {
-    let credentials = read(&client, &plan.secrets).await.map_err(|error| Failure::passing(error_chain(&error)))?;
+    let credentials =
+        read(&client, &home, &plan.secrets).await.map_err(|error| Failure::passing(error_chain(&error)))?;
     let Some(wanted) = database::Wanted::new(&plan.roles, &credentials.passwords, &superuser, poolers) else {
         return Err(Failure::new(format!("the Secret of the superuser {superuser} holds no password")));
     };
     let authority = match &plan.cluster.authority {
-        Some(authority) => Some(certificate(&client, namespace, authority).await?),
+        Some(authority) => Some(certificate(&client, &home.namespace, authority).await?),
         None => None,
     };
     let tls = Tls::new(authority.as_deref()).map_err(|error| Failure::new(error_chain(&error)))?;
@@ -172,8 +175,9 @@ async fn synchronize(
         report.map_err(|error| Failure { passing: error.is_passing(), ..Failure::new(error_chain(&error)) })?;
     if !report.is_complete() {
         let failures = report.failures.iter().map(|failure| format!("could not {}: {}", failure.what, failure.message));
+        let unlisted = (report.unlisted > 0).then(|| format!("and {} more failures", report.unlisted));
         // Right after its start, or in a failover, a database refuses what it does a moment later.
-        return Err(Failure::passing(failures.collect::<Vec<_>>().join("; ")));
+        return Err(Failure::passing(failures.chain(unlisted).collect::<Vec<_>>().join("; ")));
     }
     Ok(Synchronization { warnings: report.findings.iter().map(ToString::to_string).collect() })
 }

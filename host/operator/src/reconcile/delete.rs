@@ -5,10 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kube::runtime::controller::Action;
-use pgloom_common::error::error_chain;
 use pgloom_decide::ownership::recorded_kinds;
 use serde_json::Value;
 
+use super::finalizer::Patched;
+use super::steps::Steps;
 use super::{Error, Reconciliation};
 use crate::apply::deletion::{FINALIZER, Keep, advance, advance_unwatched, guard, sweep};
 use crate::report::Event;
@@ -23,10 +24,6 @@ impl Reconciliation<'_> {
         if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
             return Ok(Action::await_change());
         }
-        if let Some(reason) = self.guard() {
-            self.publish_warnings(vec![Event::warning("Delete", reason)]).await;
-            return Ok(Action::requeue(self.settings.repair()));
-        }
         self.state.stop();
         if !std::mem::replace(&mut self.state.memory.lock().deleting, true) {
             let event = Event::normal("Delete", "removing the objects of the cluster");
@@ -34,12 +31,13 @@ impl Reconciliation<'_> {
         }
         match self.take_down(finalizers).await {
             Ok(action) => {
+                self.state.memory.lock().failures = 0;
                 self.publish_warnings(Vec::new()).await;
                 Ok(action)
             }
             Err(error) => {
-                self.publish_warnings(vec![Event::warning("Delete", error_chain(&error))]).await;
-                Err(error)
+                let steps = Steps { members: self.members(), failures: vec![error], ..Steps::default() };
+                self.report(steps).await
             }
         }
     }
@@ -48,6 +46,7 @@ impl Reconciliation<'_> {
         let (writer, keep) = (&self.writer(), self.keep());
         let kinds = recorded_kinds(&self.manifest);
         let everywhere = self.settings.config.flag("enable_cross_namespace_secret");
+        self.check_sight().await?;
         // The watches may be late: the manifest goes only when the API server itself has nothing left.
         if advance(writer, self.key, keep).await.map_err(Error::Delete)?
             || advance_unwatched(writer, self.key, keep, &kinds, everywhere).await.map_err(Error::Delete)?
@@ -56,7 +55,9 @@ impl Reconciliation<'_> {
         }
         sweep(writer, self.key).await.map_err(Error::Delete)?;
         finalizers.retain(|finalizer| finalizer != FINALIZER);
-        self.set_finalizers(finalizers).await?;
+        if self.set_finalizers(finalizers).await? == Patched::Outdated {
+            return Ok(Action::requeue(REQUEUE_AFTER));
+        }
         self.context.forget(self.key);
         Ok(Action::await_change())
     }
@@ -69,7 +70,11 @@ impl Reconciliation<'_> {
         }
     }
 
-    fn guard(&self) -> Option<String> {
+    /// Why the manifest may not be deleted yet: the annotations that the configuration asks for are missing. `None` too
+    /// where nothing is left to guard: the finalizer is gone.
+    pub fn guard(&self) -> Option<String> {
+        let finalizers = self.manifest["metadata"]["finalizers"].as_array();
+        finalizers?.iter().find(|finalizer| *finalizer == FINALIZER)?;
         let config = &self.settings.config;
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date().to_string();
         let (date_key, name_key) =

@@ -6,6 +6,7 @@ use kube::runtime::controller::Action;
 use pgloom_decide as decide;
 
 use crate::execute::password;
+use crate::leader::fencing;
 use crate::{apply, observe};
 
 /// Why a reconcile failed.
@@ -17,12 +18,46 @@ pub enum Error {
     /// The infrastructure roles could not be read.
     #[error("failed to read the infrastructure roles")]
     Infrastructure(#[source] kube::Error),
+    /// A request or a step took too long.
+    #[error("the reconcile did not end within {} s", .0.as_secs())]
+    Deadline(Duration),
+    /// The leadership ended before the reconcile.
+    #[error("the reconcile was stopped")]
+    NotLeading(#[source] fencing::Closed),
+    /// The Secrets of the cluster could not be listed.
+    #[error("failed to list the Secrets of the cluster")]
+    Secrets(#[source] Box<kube::Error>),
     /// No plan could be made.
     #[error("failed to decide")]
     Decide(#[source] decide::Error),
     /// The thread of the decision ended before the decision.
     #[error("the decision was interrupted")]
     Interrupted(#[source] tokio::task::JoinError),
+    /// The StatefulSet exists and no step makes it. Without it in the plan everything of the cluster would be superfluous.
+    #[error(
+        "no step of the pipeline makes the StatefulSet {name}, which exists; nothing is changed until the pipeline has the \
+        step that makes it, and the manifest matches that step"
+    )]
+    NoStatefulSet {
+        /// Its name.
+        name: String,
+    },
+    /// The cluster was made with another `cluster_name_label`, so the watches do not see what it is made of.
+    #[error(
+        "the StatefulSet {name} finds its pods by the label {former}, and cluster_name_label is {label} now; \
+        set cluster_name_label of the operator configuration to {former} again"
+    )]
+    NameLabel {
+        /// The cluster's name.
+        name: String,
+        /// `cluster_name_label`.
+        label: String,
+        /// The label by which the StatefulSet finds its pods.
+        former: String,
+    },
+    /// The manifest was deleted, or deleted and created again, and the watch has not reported it yet.
+    #[error("the manifest is gone")]
+    Gone,
     /// An object was not written.
     #[error("failed to apply the plan")]
     Apply(#[source] apply::Error),
@@ -64,7 +99,7 @@ pub enum Error {
     /// The manifest itself could not be written.
     #[error("failed to write the manifest's {part}")]
     Manifest {
-        /// `finalizers`, `annotations` or `status`.
+        /// `finalizers`, `annotations`, `metadata` or `status`.
         part: &'static str,
         /// The request's error.
         #[source]
@@ -76,20 +111,25 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable word for metrics, conditions and events.
+    /// A stable name for metrics, conditions and events.
     pub fn category(&self) -> &'static str {
         match self {
-            Self::Observe(_) | Self::Infrastructure(_) => "ObserveFailed",
+            Self::Observe(_) | Self::Infrastructure(_) | Self::Secrets(_) => "ObserveFailed",
             Self::Decide(error) => error.category(),
+            Self::Deadline(_) => "Deadline",
+            Self::NotLeading(_) => "NotLeading",
             Self::Interrupted(_) => "Interrupted",
             Self::Apply(error) | Self::Delete(error) => match error {
-                apply::Error::Refused { .. } => "ObjectRefused",
+                apply::Error::Refused { .. } | apply::Error::Denied { .. } => "ObjectRefused",
                 apply::Error::Foreign { .. } => "ObjectForeign",
                 apply::Error::Forbidden { .. } => "Forbidden",
                 apply::Error::List { .. } => "ObserveFailed",
                 apply::Error::Write { .. } => "WriteFailed",
             },
             Self::Secret { .. } | Self::Manifest { .. } => "WriteFailed",
+            Self::NoStatefulSet { .. } => "NoStatefulSet",
+            Self::NameLabel { .. } => "NameLabelChanged",
+            Self::Gone => "ManifestGone",
             Self::Recover { .. } => "PasswordUnknown",
             Self::Password(_) => "NoPassword",
             Self::Roll { .. } => "RollFailed",
@@ -101,7 +141,10 @@ impl Error {
     pub fn requeue(&self, failures: u32, repair: Duration) -> Action {
         match self {
             Self::Decide(decide::Error::Manifest(_) | decide::Error::Configuration(_))
-            | Self::Apply(apply::Error::Foreign { .. } | apply::Error::Forbidden { .. }) => Action::requeue(repair),
+            | Self::NoStatefulSet { .. }
+            | Self::NameLabel { .. }
+            | Self::Apply(apply::Error::Foreign { .. } | apply::Error::Forbidden { .. })
+            | Self::Delete(apply::Error::Forbidden { .. }) => Action::requeue(repair),
             _ => Action::requeue(Duration::from_secs(1).saturating_mul(1 << failures.min(16)).min(repair)),
         }
     }
@@ -135,6 +178,9 @@ mod tests {
     fn what_the_operator_has_no_right_to_do_is_tried_again_after_the_repair_period() {
         let error =
             Error::Apply(apply::Error::Forbidden { kind: "Service".into(), name: "c".into(), reason: "no".into() });
+        assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
+        let error =
+            Error::Delete(apply::Error::Forbidden { kind: "Service".into(), name: "c".into(), reason: "no".into() });
         assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
     }
 }

@@ -1,44 +1,48 @@
 //! Executes the actions that plugins asked for, and records the phase of each in the status.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
-use parking_lot::Mutex;
 use pgloom_api::ActionPhase;
 use pgloom_api::postgresql::ActionStatus;
 use pgloom_common::error::error_chain;
 use pgloom_decide::Plan;
 use pgloom_decide::members::Members;
-use pgloom_decide::patroni::{difference, lowers_a_limit, restart_next};
+use pgloom_decide::patroni::{Desired, merged};
 use pgloom_decide::status::{Condition, action, condition_of_actions, recorded};
 use pgloom_engine::{Action, RequestedAction};
 use serde_json::{Value, json};
 
-use super::Reconciliation;
 use super::database::Synchronized;
 use super::decide::Decided;
 use super::report::now;
+use super::roll::closed;
 use super::steps::Requeue;
+use super::{Error, Reconciliation};
+use crate::execute::patroni::configure::{Configured, Limits, Restarts, configure};
 use crate::execute::patroni::{self, Patroni};
 use crate::execute::task::{Failure, JobStatus, fingerprint};
 use crate::execute::volume;
+use crate::leader::fencing::Fence;
 use crate::report::Event;
-use crate::state::{ConfigurationChange, Synchronization};
+use crate::state::Synchronization;
 
 /// When a change of Patroni's configuration that failed is tried again first.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long a change of Patroni's configuration may take, restarts included.
+/// How long a change of Patroni's configuration may take, restarts included. One that takes longer is continued.
 const DEADLINE: Duration = Duration::from_secs(600);
-/// After a change of its configuration Patroni is polled this often for members that wait for a restart.
-const POLL_PERIOD: Duration = Duration::from_secs(2);
-/// Patroni's `loop_wait` in seconds where the configuration has none.
-///
-/// See [dynamic configuration](https://patroni.readthedocs.io/en/latest/dynamic_configuration.html).
-const LOOP_WAIT: u64 = 10;
-/// How long after a `loop_wait` the last member says that it waits for a restart.
-const SEEN_LATER: Duration = Duration::from_secs(6);
+/// How long a promotion may take.
+const PROMOTION: Duration = Duration::from_secs(60);
+/// When Patroni is asked again while members wait for a restart that may not begin yet.
+const WAITING: Duration = Duration::from_secs(30);
+/// How long after its `loop_wait` every Patroni has reported what a change means for its member.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// Why a cluster is not promoted yet.
+const NO_LEADER: &str = "waits for a leader that is ready";
+/// Why Patroni is not configured yet.
+const NOT_YET: &str = "waits for a leader that is ready, or for the promotion of the cluster";
 
 /// The phase of an action, and the reason or more about it.
 type Phase = (ActionPhase, String);
@@ -53,34 +57,40 @@ pub struct Executed {
     pub warnings: Vec<Event>,
     /// When an action is due again.
     pub requeue: Requeue,
+    /// Whether the cluster is a standby although its manifest does not say so.
+    pub standby: bool,
 }
 
 impl Reconciliation<'_> {
     /// Executes the actions that are due, and records how each goes.
     ///
-    /// Patroni's configuration is changed at any time. The restarts that it needs wait until `may_restart`: a pod that
-    /// is about to be replaced is not restarted before.
+    /// Patroni's configuration is changed at any time. The restarts that it needs wait until the rolling update is
+    /// `settled`: a pod that is about to be replaced is not restarted before.
     pub async fn execute(
         &self,
         decided: &Decided,
+        promotion: &Promotion,
         synchronized: &Synchronized,
-        may_restart: bool,
+        settled: bool,
         members: &Members,
     ) -> Executed {
         let plan = &decided.plan;
-        let (patroni, mut requeue) = match self.configure_patroni(plan, may_restart, members) {
+        // Patroni refuses one of two changes of its configuration at the same time.
+        let configured = match promotion.is_running() {
+            true => None,
+            false => self.configure_patroni(decided, settled, members),
+        };
+        let (patroni, mut requeue) = match configured {
             Some(job) => (Some(job.status), job.requeue),
             None => (None, Requeue::default()),
         };
         let before = self.status().actions;
         let (mut actions, mut warnings) = (Vec::new(), Vec::new());
         for requested in &plan.actions {
-            let phase = match requested.granted {
-                true => self.execute_one(requested, synchronized.job.as_ref(), patroni.as_ref()).await,
-                false => (
-                    ActionPhase::Refused,
-                    format!("the pipeline does not grant {} to the step", requested.action.kind()),
-                ),
+            let phase = match (requested.granted, &requested.action) {
+                (_, Action::Promote) => promotion.phase(requested),
+                (true, _) => self.execute_one(requested, synchronized.job.as_ref(), patroni.as_ref()).await,
+                (false, _) => not_granted(requested),
             };
             if matches!(phase.0, ActionPhase::Refused | ActionPhase::Failed) {
                 let note = format!("{}: {}: {}", requested.step, requested.key, phase.1);
@@ -92,34 +102,28 @@ impl Reconciliation<'_> {
             }
             actions.push(action(&before, requested, phase.0, phase.1, &now()));
         }
-        Executed { condition: condition_of_actions(&actions), actions, warnings, requeue }
+        let standby = matches!(patroni, Some(JobStatus::Done(Configured { standby: true, .. })));
+        Executed { condition: condition_of_actions(&actions), actions, warnings, requeue, standby }
     }
 
     async fn execute_one(
         &self,
         requested: &RequestedAction,
         database: Option<&JobStatus<Synchronization>>,
-        patroni: Option<&JobStatus<()>>,
+        patroni: Option<&JobStatus<Configured>>,
     ) -> Phase {
         match &requested.action {
-            Action::Credential(_) | Action::UserList(_) => (ActionPhase::Done, String::new()),
+            // `execute` takes the phase of a promotion from `promote`.
+            Action::Credential(_) | Action::UserList(_) | Action::Promote => (ActionPhase::Done, String::new()),
             Action::PoolerAccess(_) => phase_of(
                 database,
                 "roles and databases are being synchronised",
                 "roles and databases are not synchronised at the moment",
             ),
-            Action::Promote if self.is_done(requested) => (ActionPhase::Done, String::new()),
             Action::ConfigurePatroni(text) if configuration(text).is_none() => {
                 (ActionPhase::Failed, "the configuration for Patroni is not a JSON object".to_owned())
             }
-            Action::ConfigurePatroni(_)
-                if matches!(patroni, Some(JobStatus::Done(()))) && self.state.restarts.lock().is_some() =>
-            {
-                (ActionPhase::Running, "members wait for a restart".to_owned())
-            }
-            Action::ConfigurePatroni(_) | Action::Promote => {
-                phase_of(patroni, "Patroni is being configured", "waits for a leader that is ready")
-            }
+            Action::ConfigurePatroni(_) => configured_phase(patroni),
             Action::ExpandClaim(claim) => {
                 let claims: Api<PersistentVolumeClaim> =
                     Api::namespaced(self.context.client.clone(), &self.key.namespace);
@@ -131,38 +135,112 @@ impl Reconciliation<'_> {
         }
     }
 
-    /// Starts the job that makes Patroni's dynamic configuration what the plugins want, if it is due.
-    fn configure_patroni(&self, plan: &Plan, may_restart: bool, members: &Members) -> Option<PatroniJob> {
-        let granted = || plan.actions.iter().filter(|requested| requested.granted);
-        let wanted = granted().filter_map(|requested| match &requested.action {
-            Action::ConfigurePatroni(text) => configuration(text),
-            _ => None,
-        });
-        let wanted: Vec<Value> = wanted.collect();
-        let promote = granted().any(|requested| requested.action == Action::Promote && !self.is_done(requested));
-        if wanted.is_empty() && !promote {
-            return None;
+    /// Records the actions that are requested for the first time, before anything is applied. Once the plan is applied,
+    /// what exists may no longer show that an action is owed, as that a cluster was a standby; the record does.
+    pub async fn record_actions(&self, decided: &Decided) -> Result<(), Error> {
+        let mut actions = self.status().actions;
+        let before = actions.len();
+        for requested in &decided.plan.actions {
+            if recorded(&actions, requested).is_none() {
+                actions.push(action(&[], requested, ActionPhase::Pending, String::new(), &now()));
+            }
         }
-        let leader = members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())?;
+        if actions.len() == before {
+            return Ok(());
+        }
+        self.write_status(&json!({"status": {"actions": actions}})).await
+    }
+
+    /// Starts the promotion that a plugin asked for, if it is due. It waits for nothing but a leader: an object that is
+    /// refused, or a pod that cannot be replaced, must not keep a cluster read-only.
+    pub fn promote(&self, decided: &Decided, members: &Members) -> Promotion {
+        let requested = decided.plan.actions.iter().filter(|requested| requested.action == Action::Promote);
+        let requested: Vec<&RequestedAction> = requested.filter(|requested| !self.is_done(requested)).collect();
+        if requested.is_empty() {
+            return Promotion::default();
+        }
+        let granted = requested.iter().filter(|requested| requested.granted);
+        let keys: Vec<(&str, &str)> = granted.map(|granted| (granted.step.as_str(), granted.key.as_str())).collect();
         let backoff = self.backoff_after(RETRY);
-        let print = fingerprint(&(json!(wanted).to_string(), promote, may_restart, &leader));
+        let leader = members.leader().filter(|(member, _)| member.ready && !keys.is_empty());
+        let job = leader.map(|(member, _)| {
+            let patroni = self.patroni(&member.pod, members);
+            let fence = self.context.fence.clone();
+            let start = || async move { job(&fence, patroni.promote()).await };
+            self.state.promotion.ensure(fingerprint(&(&keys, &member.pod)), PROMOTION, backoff, start)
+        });
+        let phase = |requested: &RequestedAction| match requested.granted {
+            true => phase_of(job.as_ref(), "the cluster is being promoted", NO_LEADER),
+            false => not_granted(requested),
+        };
+        let record = |requested: &&RequestedAction| {
+            let (phase, message) = phase(requested);
+            action(&self.status().actions, requested, phase, message, &now())
+        };
+        let actions: Vec<ActionStatus> = requested.iter().map(record).collect();
+        let requeue = match &job {
+            Some(JobStatus::Failed(failure)) => Requeue::within(backoff.delay(failure.times)),
+            _ => Requeue::default(),
+        };
+        Promotion { actions, requeue }
+    }
+
+    /// Starts the job that makes Patroni's dynamic configuration what the plugins want, if it is due.
+    fn configure_patroni(&self, decided: &Decided, settled: bool, members: &Members) -> Option<PatroniJob> {
+        let desired = Self::desired_of_patroni(&decided.plan)?;
+        let leader = members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())?;
+        let last = match self.state.patroni.last() {
+            Some(JobStatus::Done(configured)) => configured,
+            _ => Configured::default(),
+        };
+        let mut backoff = self.backoff_after(RETRY);
+        if last.is_waiting() {
+            backoff.after_success = WAITING.min(backoff.after_success);
+        }
+        // A pod that was just deleted is not a member, and not outdated either.
+        let is_whole = members.all.len() >= self.wanted() && !members.all.iter().any(|member| member.ending);
+        let (rolling, windows) = (!settled || !is_whole, self.windows(decided));
+        let print = fingerprint(&(format!("{desired:?}"), rolling, &leader));
         let patroni = self.patroni(&leader, members);
         let members = members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, members)));
         let members: Vec<(String, Patroni)> = members.collect();
-        let owed = self.state.restarts.clone();
+        let limits = Limits {
+            rolling,
+            held: Box::new(move || closed(&windows).map(|windows| format!("not before {windows}"))),
+            seen: last.seen,
+            restarted: last.still_pending(),
+            margin: MARGIN,
+            until: Instant::now() + DEADLINE,
+        };
+        let fence = self.context.fence.clone();
         let status = self.state.patroni.ensure(print, DEADLINE, backoff, || async move {
-            let mut result = configure(&patroni, &wanted, promote, &owed).await;
-            if may_restart && result.is_ok() {
-                result = restart(&patroni, &members, &owed).await;
-            }
-            result.map_err(|error| Failure { passing: is_passing(&error), ..Failure::new(error_chain(&error)) })
+            job(&fence, configure(&patroni, &members, &desired, &limits)).await
         });
         let requeue = match &status {
             JobStatus::Failed(failure) => Requeue::within(backoff.delay(failure.times)),
-            JobStatus::Done(()) if self.state.restarts.lock().is_some() => Requeue::within(self.settings.repair()),
+            JobStatus::Done(configured) if configured.is_waiting() => Requeue::within(WAITING),
             _ => Requeue::default(),
         };
         Some(PatroniJob { status, requeue })
+    }
+
+    /// What Patroni's configuration is to be; `None` if no plugin wants anything of it.
+    fn desired_of_patroni(plan: &Plan) -> Option<Desired> {
+        let of_patroni = plan.actions.iter().filter_map(|requested| match &requested.action {
+            Action::ConfigurePatroni(text) => Some(configuration(text).filter(|_| requested.granted)),
+            _ => None,
+        });
+        let all: Vec<Option<Value>> = of_patroni.collect();
+        if all.iter().all(Option::is_none) {
+            return None;
+        }
+        let refuses = |requested: &RequestedAction| requested.action == Action::Promote && !requested.granted;
+        Some(Desired {
+            complete: !plan.degraded && all.iter().all(Option::is_some),
+            parts: merged(all.into_iter().flatten()),
+            standby: plan.cluster.standby,
+            may_promote: !plan.degraded && !plan.actions.iter().any(refuses),
+        })
     }
 
     /// Whether the status records that an action is done.
@@ -171,9 +249,45 @@ impl Reconciliation<'_> {
     }
 }
 
+/// How the promotion of a standby goes.
+#[derive(Default)]
+pub struct Promotion {
+    /// The states of the promotions that are not recorded as done.
+    pub actions: Vec<ActionStatus>,
+    /// When it is due again.
+    pub requeue: Requeue,
+}
+
+impl Promotion {
+    /// Whether the cluster is to be promoted and is not yet.
+    pub fn is_owed(&self) -> bool {
+        self.actions.iter().any(|action| action.phase != ActionPhase::Done)
+    }
+
+    /// Whether it is owed and may be done.
+    fn is_running(&self) -> bool {
+        self.actions.iter().any(|action| !matches!(action.phase, ActionPhase::Done | ActionPhase::Refused))
+    }
+
+    /// The records of actions with these states in their place.
+    pub fn recorded_in(&self, before: &[ActionStatus]) -> Vec<ActionStatus> {
+        let is = |one: &ActionStatus, other: &ActionStatus| one.step == other.step && one.key == other.key;
+        let others = before.iter().filter(|before| !self.actions.iter().any(|action| is(action, before)));
+        others.chain(&self.actions).cloned().collect()
+    }
+
+    /// The state of a promotion.
+    fn phase(&self, requested: &RequestedAction) -> Phase {
+        match recorded(&self.actions, requested) {
+            Some(action) => (action.phase, action.message.clone()),
+            None => (ActionPhase::Done, String::new()),
+        }
+    }
+}
+
 /// The job that changes Patroni's configuration.
 struct PatroniJob {
-    status: JobStatus<()>,
+    status: JobStatus<Configured>,
     /// When it is due again.
     requeue: Requeue,
 }
@@ -183,74 +297,28 @@ fn configuration(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok().filter(Value::is_object)
 }
 
-/// Whether Patroni only could not be reached.
-fn is_passing(error: &patroni::Error) -> bool {
-    matches!(error, patroni::Error::Address(_) | patroni::Error::Reach { .. })
+/// A job of Patroni's; a failure to reach it passes by itself.
+async fn job<T>(fence: &Fence, work: impl Future<Output = Result<T, patroni::Error>>) -> Result<T, Failure> {
+    let result = fence.guard(work).await.map_err(|closed| Failure::passing(closed.to_string()))?;
+    result.map_err(|error| Failure { passing: error.is_passing(), ..Failure::new(error_chain(&error)) })
 }
 
-/// Makes Patroni's configuration say what is wanted. What needs a restart is noted in `owed`.
-async fn configure(
-    leader: &Patroni,
-    wanted: &[Value],
-    promote: bool,
-    owed: &Mutex<Option<ConfigurationChange>>,
-) -> Result<(), patroni::Error> {
-    if promote {
-        leader.promote().await?;
-    }
-    for wanted in wanted {
-        let current = leader.configuration().await?;
-        if let Some(patch) = difference(&current, wanted) {
-            // Noted before: the answer may be lost.
-            note(owed, seen_after(&current, wanted), lowers_a_limit(&current, wanted));
-            leader.configure(&patch).await?;
+/// The phase of an action that configures Patroni: it is done when no member waits for a restart.
+fn configured_phase(status: Option<&JobStatus<Configured>>) -> Phase {
+    match status {
+        Some(JobStatus::Done(Configured { restarts: Restarts::Wait(reason), .. })) => {
+            (ActionPhase::Pending, reason.clone())
         }
-    }
-    Ok(())
-}
-
-/// Notes a change, together with one whose restarts are owed already.
-fn note(owed: &Mutex<Option<ConfigurationChange>>, seen_after: Duration, leader_first: bool) {
-    let mut owed = owed.lock();
-    let leader_first = leader_first || owed.is_some_and(|before| before.leader_first);
-    *owed = Some(ConfigurationChange { at: Instant::now(), seen_after, leader_first });
-}
-
-/// When every member has seen a change of the configuration: Patroni looks once in a `loop_wait`.
-fn seen_after(current: &Value, wanted: &Value) -> Duration {
-    let loop_wait = [current, wanted].into_iter().filter_map(|configuration| configuration["loop_wait"].as_u64()).max();
-    Duration::from_secs(loop_wait.unwrap_or(LOOP_WAIT)) + SEEN_LATER
-}
-
-/// Restarts, one after the other and each once, the members that wait for it. `owed` is kept if they are not all
-/// restarted: after a failure, and while Patroni is paused.
-async fn restart(
-    leader: &Patroni,
-    members: &[(String, Patroni)],
-    owed: &Mutex<Option<ConfigurationChange>>,
-) -> Result<(), patroni::Error> {
-    let change = *owed.lock();
-    let leader_first = change.is_some_and(|change| change.leader_first);
-    let mut restarted = BTreeSet::new();
-    loop {
-        let cluster = leader.cluster().await?;
-        if cluster.pause {
-            return Ok(());
+        Some(JobStatus::Done(Configured { restarts: Restarts::Stuck(members), .. })) => {
+            let members = members.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            (ActionPhase::Failed, format!("after a restart Patroni still reports a pending restart of {members}"))
         }
-        let next = restart_next(&cluster, leader_first, &restarted);
-        match next.and_then(|next| members.iter().find(|(pod, _)| *pod == next.name)) {
-            Some((pod, member)) => {
-                restarted.insert(pod.clone());
-                member.restart().await?;
-            }
-            None if cluster.members.iter().any(|member| restarted.contains(&member.name) && !member.is_running()) => {}
-            None if change.is_some_and(|change| change.at.elapsed() < change.seen_after) => {}
-            None => break,
-        }
-        tokio::time::sleep(POLL_PERIOD).await;
+        status => phase_of(status, "Patroni is being configured", NOT_YET),
     }
-    *owed.lock() = None;
-    Ok(())
+}
+
+fn not_granted(requested: &RequestedAction) -> Phase {
+    (ActionPhase::Refused, format!("the pipeline does not grant {} to the step", requested.action.kind()))
 }
 
 fn phase_of<T>(status: Option<&JobStatus<T>>, running: &str, pending: &str) -> Phase {

@@ -10,17 +10,27 @@ use super::{Error, Reconciliation};
 use crate::apply::deletion::FINALIZER;
 use crate::cache::api_resource;
 
+/// The result of a patch of the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patched {
+    /// The manifest is as it is to be.
+    Written,
+    /// The manifest is gone.
+    Gone,
+    /// The manifest was changed after it was read. A watch event brings the new one.
+    Outdated,
+}
+
 impl Reconciliation<'_> {
-    /// Sees to it that the manifest cannot go before what was made for it. Returns whether the manifest still exists:
-    /// for one that is gone nothing may be made, as nothing would remove it.
-    pub async fn ensure_finalizer(&self) -> Result<bool, Error> {
-        let Some(finalizers) = with_finalizer(&self.manifest) else { return Ok(true) };
+    /// Sees to it that the manifest cannot go before what was made for it. For one that is gone nothing may be made, as
+    /// nothing would remove it.
+    pub async fn ensure_finalizer(&self) -> Result<Patched, Error> {
+        let Some(finalizers) = with_finalizer(&self.manifest) else { return Ok(Patched::Written) };
         self.set_finalizers(finalizers).await
     }
 
-    /// Writes the list of finalizers, unless the manifest has changed since it was read. Returns whether the manifest
-    /// still exists.
-    pub async fn set_finalizers(&self, finalizers: Vec<Value>) -> Result<bool, Error> {
+    /// Writes the list of finalizers, unless the manifest has changed since it was read.
+    pub async fn set_finalizers(&self, finalizers: Vec<Value>) -> Result<Patched, Error> {
         let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": self.version.to_string()}});
         self.patch_manifest(patch, "finalizers").await
     }
@@ -33,16 +43,17 @@ impl Reconciliation<'_> {
         self.patch_manifest(patch, "annotations").await.map(drop)
     }
 
-    async fn patch_manifest(&self, patch: Value, part: &'static str) -> Result<bool, Error> {
+    async fn patch_manifest(&self, patch: Value, part: &'static str) -> Result<Patched, Error> {
         let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
         match self.manifests().patch(&self.key.name, &params, &Patch::Merge(patch)).await {
             Ok(object) => {
                 if let Ok(object) = serde_json::to_value(object) {
                     self.context.store.record_write(object);
                 }
-                Ok(true)
+                Ok(Patched::Written)
             }
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Patched::Gone),
+            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(Patched::Outdated),
             Err(source) => Err(Error::Manifest { part, source: Box::new(source) }),
         }
     }

@@ -4,6 +4,8 @@
 //! Nothing here waits for what takes time: the cluster is reconciled again when a watch event comes or a job ends.
 
 mod apply;
+mod check;
+mod claims;
 mod credentials;
 mod database;
 mod decide;
@@ -13,6 +15,7 @@ mod error;
 mod execute;
 mod finalizer;
 mod observe;
+mod preconditions;
 mod recover;
 mod report;
 mod roll;
@@ -33,6 +36,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use tracing::{Instrument, info_span, warn};
 
+pub use check::check_leaders;
 pub use error::Error;
 
 use crate::apply::Writer;
@@ -43,6 +47,7 @@ use crate::report::reference;
 use crate::serve::metrics::ResultLabel;
 use crate::settings::Settings;
 use crate::state::ClusterState;
+use finalizer::Patched;
 use steps::Steps;
 
 /// The annotation that names the operator that a manifest belongs to.
@@ -53,6 +58,9 @@ const UNSYNCED: Duration = Duration::from_secs(1);
 
 /// When to reconcile again a cluster whose teams are asked for the first time, if no answer comes before.
 const ASKING: Duration = Duration::from_secs(15);
+
+/// When to reconcile again a manifest that was changed while it was reconciled, if no watch event comes before.
+const OUTDATED: Duration = Duration::from_secs(15);
 
 /// One reconcile of one cluster.
 struct Reconciliation<'a> {
@@ -73,7 +81,7 @@ pub async fn reconcile(context: &Context, key: &ClusterKey) -> Result<Action, Er
     let span = info_span!("cluster", namespace = %key.namespace, name = %key.name);
     let begun = Instant::now();
     context.metrics.reconciles_running.inc();
-    let result = reconcile_manifest(context, key).instrument(span.clone()).await;
+    let result = limited(context, key).instrument(span.clone()).await;
     context.metrics.reconciles_running.dec();
     context.metrics.reconcile_seconds.observe(begun.elapsed().as_secs_f64());
     let category = result.as_ref().err().map_or("ok", Error::category);
@@ -84,8 +92,22 @@ pub async fn reconcile(context: &Context, key: &ClusterKey) -> Result<Action, Er
     result
 }
 
+/// Reconciles within the deadline, and only while this operator may write.
+async fn limited(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
+    let _running = context.liveness.begin(context.deadline);
+    let work = tokio::time::timeout(context.deadline, reconcile_manifest(context, key));
+    match context.fence.guard(work).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => {
+            context.states.of(key).memory.lock().failures += 1;
+            Err(Error::Deadline(context.deadline))
+        }
+        Err(closed) => Err(Error::NotLeading(closed)),
+    }
+}
+
 async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
-    if !context.store.synced() {
+    if !context.store.synced(&key.namespace) {
         // After a start of new watches an object that they have not listed yet would be taken for deleted.
         return Ok(Action::requeue(UNSYNCED));
     }
@@ -102,27 +124,39 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
     };
     let manifest = kept.object();
     if !is_ours(&manifest, &context.controller_id) {
+        // Another operator may have it from now on: the jobs end.
+        context.forget(key);
         return Ok(Action::await_change());
     }
     let (settings, about) = (context.settings.borrow().clone(), reference(&manifest));
     let (version, state) = (kept.version, context.states.of(key));
     let reconciliation = Reconciliation { context, key, settings, version, about, manifest, state };
-    if reconciliation.manifest["metadata"]["deletionTimestamp"].is_string() {
-        return reconciliation.delete().await;
-    }
+    // A cluster whose deletion is refused runs on, so it is cared for.
+    let guarded = match reconciliation.manifest["metadata"]["deletionTimestamp"].is_string() {
+        true => match reconciliation.guard() {
+            None => return reconciliation.delete().await,
+            guarded => guarded,
+        },
+        false => None,
+    };
     let teams = reconciliation.teams();
     if teams.asking {
         return Ok(Action::requeue(ASKING));
     }
-    let mut steps = Steps { members: reconciliation.members(), ..Steps::default() };
+    let mut steps = Steps { members: reconciliation.members(), guarded, ..Steps::default() };
     let ended = match reconciliation.ensure_finalizer().await {
-        Ok(true) => reconciliation.run(teams, slot, &mut steps).await,
-        Ok(false) => {
+        Ok(Patched::Written) => reconciliation.run(teams, slot, &mut steps).await,
+        Ok(Patched::Gone) => {
             context.forget(key);
             return Ok(Action::await_change());
         }
+        Ok(Patched::Outdated) => return Ok(Action::requeue(OUTDATED)),
         Err(error) => Err(error),
     };
+    if let Err(Error::Gone) = ended {
+        context.forget(key);
+        return Ok(Action::requeue(UNSYNCED));
+    }
     steps.failures.extend(ended.err());
     reconciliation.report(steps).await
 }
@@ -137,6 +171,10 @@ impl Reconciliation<'_> {
         let observed = self.observe(teams).await?;
         // pure, on a thread for computation
         let decided = &*steps.decided.insert(self.decide(observed).await?);
+        // client required; before anything is applied, which may remove the reason for an action
+        self.record_actions(decided).await?;
+        // starts a job that asks Patroni
+        let promotion = &*steps.promotion.insert(self.promote(decided, members));
         // client required
         let applied = self.apply(decided, members).await.keep(&mut steps.applied)?;
         drop(slot);
@@ -147,7 +185,7 @@ impl Reconciliation<'_> {
         // starts a job that has a client
         let synchronized = &*steps.synchronized.insert(self.database(decided, members));
         // client required
-        steps.executed = Some(self.execute(decided, synchronized, rolled.may_restart, members).await);
+        steps.executed = Some(self.execute(decided, promotion, synchronized, rolled.settled, members).await);
         // client required
         self.prune(decided, rolled.settled, [&applied.underway, &rolled.underway, &synchronized.underway]).await
     }
@@ -164,10 +202,7 @@ impl Reconciliation<'_> {
 
     /// The members as their pods show them.
     fn members(&self) -> Members {
-        let objects = self.context.store.objects(self.key);
-        let pods = objects.iter().filter(|cached| cached.kind.is("Pod")).map(|cached| cached.object());
-        let lock = objects.iter().find(|cached| cached.kind.is("Endpoints") && cached.name == self.key.name);
-        Members::of(pods, lock.map(|lock| lock.object()).as_ref(), &self.settings.config)
+        self.context.members(self.key, &self.settings.config)
     }
 
     /// The StatefulSet as it exists.

@@ -9,10 +9,12 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use pgloom_api::postgresql::{ClusterStatus, PostgresqlStatus};
 use pgloom_common::error::{error_chain, root_cause};
+use pgloom_decide::Plan;
 use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::members::Members;
 use pgloom_decide::patroni::Cluster;
 use pgloom_decide::status::{self, Condition, Found, Outcome};
+use pgloom_engine::Action as PluginAction;
 use serde::Deserialize as _;
 use tracing::{debug, warn};
 
@@ -61,8 +63,13 @@ impl Reconciliation<'_> {
     /// Reports what the steps returned, and returns when to reconcile again.
     pub async fn report(&self, mut steps: Steps) -> Result<Action, Error> {
         let wanted = steps.decided.as_ref().map(|_| self.wanted());
-        let summary = Summary::of(&steps, wanted, self.status().cluster_status);
-        self.write_summary(&steps, &summary).await;
+        let patroni = self.ask_leader(&steps.members).await;
+        let mut summary = Summary::of(&steps, wanted, self.status().cluster_status, patroni.as_ref());
+        if let Some((reason, message)) = read_only(&steps, &self.status()) {
+            summary.not_ready(reason, message);
+        }
+        self.write_summary(&steps, &summary, patroni.and_then(Result::ok).as_ref()).await;
+        self.state.memory.lock().serves = summary.serves;
         self.publish_warnings(summary.warnings).await;
         let failure = (!steps.failures.is_empty()).then(|| steps.failures.swap_remove(0));
         if let Some(error) = failure {
@@ -81,12 +88,11 @@ impl Reconciliation<'_> {
     }
 
     /// Writes the status where it differs, and publishes that a new cluster runs.
-    async fn write_summary(&self, steps: &Steps, summary: &Summary) {
+    async fn write_summary(&self, steps: &Steps, summary: &Summary, patroni: Option<&Cluster>) {
         let before =
             self.context.store.manifest(self.key).map(|kept| kept.object()["status"].clone()).unwrap_or_default();
-        let patroni = self.ask_leader(&steps.members).await;
         let typed = read(&before);
-        let after = status::status(&typed, &self.found(steps, summary, patroni.as_ref()), &now());
+        let after = status::status(&typed, &self.found(steps, summary, patroni), &now());
         let phase = Some(after.cluster_status).filter(|phase| !phase.is_unknown());
         self.context.count(&self.state, phase.map(|phase| phase.to_string()));
         if let Ok(Some(patch)) = status::patch(&before, &after)
@@ -105,18 +111,19 @@ impl Reconciliation<'_> {
         self.manifest.get("status").map(read).unwrap_or_default()
     }
 
-    /// What the leader's Patroni reports of all members; `None` without a leader that is ready, or without an answer.
+    /// The status as it was written last.
+    fn recorded_status(&self) -> PostgresqlStatus {
+        let kept = self.context.store.manifest(self.key);
+        kept.map(|kept| read(&kept.object()["status"])).unwrap_or_default()
+    }
+
+    /// What the leader's Patroni reports of all members, or why it does not; `None` without a leader that is ready.
     ///
-    /// One request a reconcile, after all that matters is done. At rest that is one a resync.
-    async fn ask_leader(&self, members: &Members) -> Option<Cluster> {
+    /// One request in each reconcile, after all other steps.
+    async fn ask_leader(&self, members: &Members) -> Option<Result<Cluster, String>> {
         let (leader, _) = members.leader().filter(|(member, _)| member.ready)?;
-        match self.patroni(&leader.pod, members).cluster().await {
-            Ok(cluster) => Some(cluster),
-            Err(error) => {
-                debug!(error = %error_chain(&error), "the status lacks what Patroni reports");
-                None
-            }
-        }
+        let answer = self.patroni(&leader.pod, members).cluster().await;
+        Some(answer.map_err(|error| error_chain(&error)))
     }
 
     fn found(&self, steps: &Steps, summary: &Summary, patroni: Option<&Cluster>) -> Found {
@@ -129,7 +136,10 @@ impl Reconciliation<'_> {
             members: steps.members.status(patroni),
             ready: steps.members.ready(),
             selector: self.identity().selector(),
-            actions: steps.executed.as_ref().map(|executed| executed.actions.clone()),
+            actions: steps.executed.as_ref().map(|executed| executed.actions.clone()).or_else(|| {
+                let promotion = steps.promotion.as_ref().filter(|promotion| !promotion.actions.is_empty())?;
+                Some(promotion.recorded_in(&self.recorded_status().actions))
+            }),
         }
     }
 }
@@ -142,27 +152,40 @@ struct Summary {
     warnings: Vec<Event>,
     underway: Option<Underway>,
     requeue: Requeue,
+    /// Whether there is a leader that serves, by its Patroni's answer.
+    serves: bool,
 }
 
 impl Summary {
     /// Adds up the steps. `wanted` is the number of members, if it is known; `before` is the status so far.
-    fn of(steps: &Steps, wanted: Option<usize>, before: ClusterStatus) -> Self {
+    fn of(
+        steps: &Steps,
+        wanted: Option<usize>,
+        before: ClusterStatus,
+        patroni: Option<&Result<Cluster, String>>,
+    ) -> Self {
         let (mut conditions, mut warnings) = (Vec::new(), Vec::new());
         let (mut underway, mut requeue) = (Vec::new(), Requeue::default());
         // Every field by name, so that a new one cannot be forgotten.
-        let Steps { members, decided, applied, rolled, synchronized, executed, failures } = steps;
+        let Steps { members, guarded, decided, promotion, applied, rolled, synchronized, executed, failures } = steps;
+        if let Some(reason) = guarded {
+            conditions.push(Condition::fails(status::DELETION, "Guarded", reason));
+            warnings.push(Event::warning("Delete", reason));
+        }
         if let Some(Decided { plan: _, warnings: of_manifest }) = decided {
             conditions.push(Condition::holds("Valid", "Valid", "the manifest can be used"));
             warnings.extend_from_slice(of_manifest);
+        }
+        if let Some(promotion) = promotion {
+            requeue = requeue.min(promotion.requeue);
+            underway.extend(promotion.is_owed().then(|| Underway::changing("the cluster is to be promoted")));
         }
         if let Some(Applied { underway: waiting, handover: _, held: _, condition, warnings: of_secrets }) = applied {
             conditions.extend(condition.clone());
             warnings.extend_from_slice(of_secrets);
             underway.extend(waiting.clone());
         }
-        if let Some(Rolled { underway: rolling, condition, requeue: next, settled: _, may_restart: _, departed }) =
-            rolled
-        {
+        if let Some(Rolled { underway: rolling, condition, requeue: next, settled: _, departed }) = rolled {
             conditions.extend(condition.iter().chain(&departed.condition).cloned());
             warnings.extend(departed.warning.clone());
             underway.extend(rolling.clone());
@@ -176,7 +199,7 @@ impl Summary {
             underway.extend(running.clone());
             requeue = requeue.min(*next);
         }
-        if let Some(Executed { actions: _, condition, warnings: of_actions, requeue: next }) = executed {
+        if let Some(Executed { actions: _, condition, warnings: of_actions, requeue: next, standby: _ }) = executed {
             conditions.extend(condition.clone());
             warnings.extend_from_slice(of_actions);
             requeue = requeue.min(*next);
@@ -188,11 +211,51 @@ impl Summary {
             warnings.push(failure.warning);
         }
         conditions.extend(decided.iter().flat_map(|decided| &decided.plan.conditions).map(Condition::from));
-        conditions.push(members.condition(wanted));
+        let answer = patroni.map(|patroni| patroni.as_ref().map_err(String::as_str));
+        let ready = members.condition(wanted, answer);
+        let serves = answer.is_some() && ready.status == "True";
+        conditions.push(ready);
+        if answer.is_some() && !serves {
+            // A database that goes on causes no watch event.
+            requeue = requeue.min(Requeue::within(REQUEUE_AFTER));
+        }
         let underway = Underway::all(underway);
         let outcome = outcome(failures, synchronized.as_ref(), underway.as_ref());
-        Self { outcome, conditions, warnings, underway, requeue }
+        Self { outcome, conditions, warnings, underway, requeue, serves }
     }
+
+    /// Reports a cluster that would be ready as not ready.
+    fn not_ready(&mut self, reason: &str, message: &str) {
+        for condition in &mut self.conditions {
+            if condition.type_name == "Ready" && condition.status == "True" {
+                *condition = Condition::fails("Ready", reason, message);
+            }
+        }
+    }
+}
+
+/// The reason of the condition `Ready` while a promotion is owed.
+const PROMOTION: &str = "PromotionOwed";
+
+/// Why the leader of a cluster does not accept writes although its manifest names no source: the reason and the message.
+/// A reconcile that did not come to the promotion leaves it owed.
+fn read_only(steps: &Steps, before: &PostgresqlStatus) -> Option<(&'static str, &'static str)> {
+    let was_owed = || before.conditions.iter().any(|old| old.type_ == "Ready" && old.reason == PROMOTION);
+    let asked = |plan: &Plan| plan.actions.iter().any(|requested| requested.action == PluginAction::Promote);
+    let owed = match (&steps.promotion, &steps.decided) {
+        (Some(promotion), _) => promotion.is_owed(),
+        (None, Some(decided)) => asked(&decided.plan),
+        (None, None) => was_owed(),
+    };
+    if owed {
+        return Some((PROMOTION, "the cluster is to be promoted, and still follows its source"));
+    }
+    let standby = steps.executed.as_ref().is_some_and(|executed| executed.standby);
+    standby.then_some((
+        "StandbyInPatroni",
+        "Patroni's configuration has standby_cluster, and the manifest has no standby section; add the section, or \
+        remove standby_cluster with patronictl edit-config",
+    ))
 }
 
 /// A stored status. Reading it never fails.
@@ -226,12 +289,20 @@ impl Failure {
     fn of(error: &Error, before: ClusterStatus) -> Self {
         let (type_name, message) = match error {
             Error::Decide(pgloom_decide::Error::Manifest(_)) => ("Valid", root_cause(error)),
+            Error::Delete(_) => (status::DELETION, error_chain(error)),
             _ => ("Applied", error_chain(error)),
         };
         let created = !matches!(before, ClusterStatus::Unknown | ClusterStatus::Creating | ClusterStatus::CreateFailed);
         Self {
             condition: Condition::fails(type_name, error.category(), message.clone()),
-            warning: Event::warning(if created { "Sync" } else { "Create" }, message),
+            warning: Event::warning(
+                match error {
+                    Error::Delete(_) => "Delete",
+                    _ if created => "Sync",
+                    _ => "Create",
+                },
+                message,
+            ),
         }
     }
 }
@@ -282,7 +353,7 @@ mod tests {
     #[test]
     fn a_database_that_could_not_be_synchronised_is_a_failure_although_the_objects_are_as_desired() {
         let steps = Steps { synchronized: Some(failed_database()), ..Steps::default() };
-        assert_eq!(Summary::of(&steps, None, ClusterStatus::Unknown).outcome, Outcome::Failed);
+        assert_eq!(Summary::of(&steps, None, ClusterStatus::Unknown, None).outcome, Outcome::Failed);
     }
 
     #[test]
@@ -294,7 +365,7 @@ mod tests {
         };
         let error = Error::Password(crate::execute::password::Error::Missing("ada".into()));
         let steps = Steps { rolled: Some(rolled), failures: vec![error], ..Steps::default() };
-        let summary = Summary::of(&steps, None, ClusterStatus::Unknown);
+        let summary = Summary::of(&steps, None, ClusterStatus::Unknown, None);
         let types: Vec<&str> = summary.conditions.iter().map(|condition| condition.type_name.as_str()).collect();
         assert_eq!((summary.outcome, types), (Outcome::Failed, vec!["RolledOut", "Applied", "Ready"]));
         assert_eq!(summary.warnings.len(), 1);
@@ -304,7 +375,7 @@ mod tests {
     fn a_step_that_fails_alone_takes_nothing_from_what_the_others_report() {
         let error = Error::Password(crate::execute::password::Error::Missing("ada".into()));
         let steps = Steps { synchronized: Some(failed_database()), failures: vec![error], ..Steps::default() };
-        let reasons: Vec<String> = Summary::of(&steps, None, ClusterStatus::Unknown)
+        let reasons: Vec<String> = Summary::of(&steps, None, ClusterStatus::Unknown, None)
             .warnings
             .into_iter()
             .map(|warning| warning.reason)

@@ -1,5 +1,6 @@
 //! Takes the next step of a rolling update.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -27,7 +28,7 @@ use crate::execute::patroni::{self, Patroni};
 use crate::report::Event;
 use crate::state::Refusal;
 
-/// The label that tells which template a pod was made from.
+/// The label with the revision of the template that a pod was made from.
 const REVISION: &str = "controller-revision-hash";
 
 /// Why nothing is taken down while the job that configures Patroni runs: it restarts members, one at a time.
@@ -44,8 +45,6 @@ pub struct Rolled {
     pub requeue: Requeue,
     /// Whether every pod runs the template.
     pub settled: bool,
-    /// Whether Patroni may restart members now: no pod is about to be replaced, and no maintenance window is awaited.
-    pub may_restart: bool,
     /// How the leader leaves its node, if it has to.
     pub departed: Departed,
 }
@@ -101,7 +100,7 @@ impl Reconciliation<'_> {
         }
         let report = self.report_of_any(&with_state, members).await;
         let step = next(self.wanted(), &with_state, report.as_ref());
-        let window = self.closed_window(decided);
+        let window = closed(&self.windows(decided));
         let acts = matches!(step, Next::Replace(_) | Next::Switchover(_));
         if let Some(windows) = window.as_ref().filter(|_| acts) {
             let message = format!("the rolling update waits for {windows}");
@@ -113,23 +112,19 @@ impl Reconciliation<'_> {
             return self.take(Next::Wait(RESTARTING.to_owned()), members, rolled).await;
         }
         rolled.settled = step == Next::Done;
-        rolled.may_restart = rolled.settled && window.is_none();
         self.take(step, members, rolled).await
     }
 
     /// Why the leadership may not be moved now, and no member taken down: a maintenance window is awaited, or Patroni may
     /// be restarting a member.
     pub fn hold(&self, decided: &Decided) -> Option<String> {
-        let window = self.closed_window(decided).map(|windows| format!("waits for {windows}"));
+        let window = closed(&self.windows(decided)).map(|windows| format!("waits for {windows}"));
         window.or_else(|| self.state.patroni.is_running().then(|| RESTARTING.to_owned()))
     }
 
-    /// The maintenance windows, if there are any and none is open.
-    fn closed_window(&self, decided: &Decided) -> Option<String> {
-        let windows = self.settings.config.maintenance_windows(&decided.plan.cluster.maintenance_windows);
-        let closed = is_closed(&windows, &Timestamp::now().to_zoned(TimeZone::UTC));
-        let windows = windows.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        closed.then(|| format!("a maintenance window: {windows} (UTC)"))
+    /// The maintenance windows of the cluster.
+    pub fn windows(&self, decided: &Decided) -> Vec<MaintenanceWindow> {
+        self.settings.config.maintenance_windows(&decided.plan.cluster.maintenance_windows)
     }
 
     /// What Patroni reports of all members, if a pod runs another template. The leader is asked, or else the first
@@ -161,6 +156,8 @@ impl Reconciliation<'_> {
     /// Patroni says of each.
     async fn with_state(&self, set: &StatefulSet, revision: &str, members: &Members) -> Result<Vec<Member>, Error> {
         let mut with_state = members.all.clone();
+        let uids: HashSet<&String> = members.pods.iter().filter_map(|pod| pod.metadata.uid.as_ref()).collect();
+        self.state.memory.lock().same_template.retain(|uid, _| uids.contains(uid));
         for (member, pod) in with_state.iter_mut().zip(&members.pods) {
             let made_from = pod.metadata.labels.as_ref().and_then(|labels| labels.get(REVISION));
             member.outdated =
@@ -298,10 +295,7 @@ impl Reconciliation<'_> {
 
     /// The Patroni of a pod.
     pub fn patroni(&self, name: &str, members: &Members) -> Patroni {
-        let pod = members.pod(name);
-        let address = pod.and_then(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok());
-        let pod = patroni::Pod { namespace: self.key.namespace.to_string(), name: name.to_owned(), address };
-        Patroni::new(self.context.transport.clone(), pod)
+        self.context.patroni(self.key, name, members)
     }
 
     async fn publish(&self, event: Event) {
@@ -311,6 +305,13 @@ impl Reconciliation<'_> {
     fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.context.client.clone(), &self.key.namespace)
     }
+}
+
+/// Which maintenance windows are awaited, if there are any and none is open now.
+pub fn closed(windows: &[MaintenanceWindow]) -> Option<String> {
+    let all = || windows.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    is_closed(windows, &Timestamp::now().to_zoned(TimeZone::UTC))
+        .then(|| format!("a maintenance window: {} (UTC)", all()))
 }
 
 /// Whether there are maintenance windows and none is open.

@@ -8,7 +8,7 @@ use super::Error;
 use super::apply::Applied;
 use super::database::Synchronized;
 use super::decide::Decided;
-use super::execute::Executed;
+use super::execute::{Executed, Promotion};
 use super::roll::Rolled;
 
 /// What the steps returned; `None` where a step was not reached.
@@ -16,8 +16,12 @@ use super::roll::Rolled;
 pub struct Steps {
     /// The members as their pods showed them at the start.
     pub members: Members,
+    /// Why the deletion of the manifest is refused; `None` if it is not.
+    pub guarded: Option<String>,
     /// What the cluster is to be.
     pub decided: Option<Decided>,
+    /// How the promotion of a standby goes.
+    pub promotion: Option<Promotion>,
     /// What was applied.
     pub applied: Option<Applied>,
     /// How the rolling update goes.

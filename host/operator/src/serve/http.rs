@@ -48,10 +48,17 @@ pub async fn serve(listener: TcpListener, metrics: Metrics, health: Health) -> R
 
 fn router(served: Served) -> Router {
     Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(render_metrics))
         .with_state(served)
+}
+
+async fn alive(State(served): State<Served>) -> impl IntoResponse {
+    match served.health.liveness.is_stuck() {
+        false => (StatusCode::OK, "ok\n"),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "a reconcile has not ended long after its deadline\n"),
+    }
 }
 
 async fn ready(State(served): State<Served>) -> impl IntoResponse {
@@ -74,6 +81,7 @@ async fn render_metrics(State(Served { metrics, health }): State<Served>) -> imp
 mod tests {
     use super::*;
     use crate::serve::health::HealthSender;
+    use std::time::{Duration, Instant};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn get_route(address: SocketAddr, path: &str) -> String {
@@ -100,6 +108,11 @@ mod tests {
         assert!(get_route(address, "/metrics").await.contains("pgloom_leading 1\n"));
         health.set_leading(false);
         assert!(get_route(address, "/metrics").await.contains("pgloom_leading 0\n"));
+        let (minute, long_ago) = (Duration::from_secs(60), Instant::now() - Duration::from_secs(180));
+        let stuck = health.subscribe().liveness.begin_at(long_ago, minute);
+        assert!(get_route(address, "/healthz").await.starts_with("HTTP/1.1 503"));
+        drop(stuck);
+        assert!(get_route(address, "/healthz").await.starts_with("HTTP/1.1 200"));
         server.abort();
     }
 }

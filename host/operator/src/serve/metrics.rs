@@ -39,6 +39,8 @@ pub struct Metrics {
     pub writes: Family<WriteLabels, Counter>,
     /// Watches that failed, by kind.
     pub watch_failures: Family<KindLabel, Counter>,
+    /// Watches that fail at the moment, by kind and namespace.
+    pub watches_failing: Family<WatchLabels, Gauge>,
     /// Synchronisations of databases that ended, by result.
     pub database_syncs: Family<ResultLabel, Counter>,
     /// 1 if this operator is the leader, which writes; a copy of [`Health::leading`](super::health::Health::leading).
@@ -85,6 +87,15 @@ pub struct KindLabel {
     pub kind: String,
 }
 
+/// Which watch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WatchLabels {
+    /// As in `StatefulSet`.
+    pub kind: String,
+    /// The namespace; `*` for all.
+    pub namespace: String,
+}
+
 impl Metrics {
     /// All metrics, with the value zero.
     pub fn new() -> Self {
@@ -102,6 +113,7 @@ impl Metrics {
             clusters: Family::default(),
             writes: Family::default(),
             watch_failures: Family::default(),
+            watches_failing: Family::default(),
             database_syncs: Family::default(),
             leading: Gauge::default(),
             registry: Arc::default(),
@@ -154,6 +166,11 @@ impl Metrics {
         registry.register("clusters", "Clusters by status", self.clusters.clone());
         registry.register("object_writes", "Objects written, by kind and verb", self.writes.clone());
         registry.register("watch_failures", "Watches that failed, by kind", self.watch_failures.clone());
+        registry.register(
+            "watches_failing",
+            "1 if the watch fails at the moment, by kind and namespace",
+            self.watches_failing.clone(),
+        );
         registry.register(
             "database_syncs",
             "Database synchronisations that ended, by result",

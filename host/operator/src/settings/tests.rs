@@ -70,7 +70,7 @@ async fn when_settings_change_every_cluster_is_reconciled() {
     let changed: Vec<Found> = changes(documents).collect().await;
     assert_eq!(changed.len(), 1, "the same document is no change");
     let store = Store::default();
-    store.open(Watch { kind: Kind::cluster(), namespace: None, label: None, whole: false });
+    store.open(Watch { kind: Kind::cluster(), namespace: None, label: None, whole: false, own: vec![] });
     store.record_write(json!({
         "apiVersion": "acid.zalan.do/v1", "kind": "postgresql", "metadata": {"name": "acid-a", "namespace": "ns", "resourceVersion": "1"}
     }));

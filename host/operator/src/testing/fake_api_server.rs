@@ -33,6 +33,12 @@ struct Inner {
     objects: HashMap<String, Value>,
     refused: HashMap<String, (u16, String)>,
     refused_once: HashMap<String, (u16, String)>,
+    refused_always: HashMap<String, u16>,
+    /// What admission adds to the claim templates of new StatefulSets.
+    annotation: Option<Value>,
+    hung: Vec<String>,
+    unreadable: Vec<String>,
+    delay: std::time::Duration,
     granted: Vec<String>,
     before_write: HashMap<String, Box<dyn FnOnce() + Send>>,
     writes: Vec<Write>,
@@ -60,6 +66,45 @@ impl FakeApiServer {
     pub fn refusing_once(self, path: &str, code: u16, message: &str) -> Self {
         self.inner.lock().unwrap().refused_once.insert(path.to_owned(), (code, message.to_owned()));
         self
+    }
+
+    /// Refuses every write to a path, deletions too.
+    pub fn refusing_every(self, path: &str, code: u16) -> Self {
+        self.inner.lock().unwrap().refused_always.insert(path.to_owned(), code);
+        self
+    }
+
+    /// Never answers a request whose path begins like this, as over a connection that is broken.
+    pub fn hanging(self, path: &str) -> Self {
+        self.inner.lock().unwrap().hung.push(path.to_owned());
+        self
+    }
+
+    /// Adds annotations to the claim templates of each StatefulSet that is created, as an admission webhook would.
+    pub fn annotating_claims(self, annotations: Value) -> Self {
+        self.inner.lock().unwrap().annotation = Some(annotations);
+        self
+    }
+
+    /// Answers every request after a while.
+    pub fn slow(self, delay: std::time::Duration) -> Self {
+        self.inner.lock().unwrap().delay = delay;
+        self
+    }
+
+    /// Refuses to list or read a path.
+    pub fn unreadable(self, path: &str) -> Self {
+        self.inner.lock().unwrap().unreadable.push(path.to_owned());
+        self
+    }
+
+    /// Answers again what hung.
+    pub fn answering(&self) {
+        self.inner.lock().unwrap().hung.clear();
+    }
+
+    fn hangs(&self, path: &str) -> bool {
+        self.inner.lock().unwrap().hung.iter().any(|hung| path.starts_with(hung))
     }
 
     /// Grants every request for a resource, as an administrator does for what a plugin makes.
@@ -117,10 +162,16 @@ impl FakeApiServer {
         }
         if method == "GET" {
             inner.reads += 1;
+            if inner.unreadable.iter().any(|unreadable| unreadable == path) {
+                return (403, failure(403, "may not"));
+            }
             return match inner.objects.get(path) {
                 Some(object) => (200, object.clone()),
                 None => inner.list(path, query).map_or((404, failure(404, "NotFound")), |list| (200, list)),
             };
+        }
+        if query.contains("dryRun=All") {
+            return inner.fixed(path, &body).unwrap_or((200, body));
         }
         inner.writes.push(Write {
             method: method.to_owned(),
@@ -128,6 +179,9 @@ impl FakeApiServer {
             query: query.to_owned(),
             body: body.clone(),
         });
+        if let Some(code) = inner.refused_always.get(path) {
+            return (*code, failure(*code, "Refused"));
+        }
         if let Some((code, message)) = inner.refused_once.remove(path) {
             return (code, failure(code, &message));
         }
@@ -181,6 +235,11 @@ impl Inner {
             exists["reason"] = json!("AlreadyExists");
             return (409, exists);
         }
+        if let Some(annotations) = self.annotation.clone().filter(|_| path.ends_with("/statefulsets")) {
+            for template in body["spec"]["volumeClaimTemplates"].as_array_mut().into_iter().flatten() {
+                template["metadata"]["annotations"] = annotations.clone();
+            }
+        }
         let manager = query.split('&').find_map(|part| part.strip_prefix("fieldManager="));
         body["metadata"]["uid"] = json!(format!("uid of {at}"));
         body["metadata"]["resourceVersion"] = json!("1");
@@ -191,8 +250,20 @@ impl Inner {
         (200, body)
     }
 
+    /// What the API server answers to a change of a StatefulSet's claim templates.
+    fn fixed(&self, path: &str, body: &Value) -> Option<(u16, Value)> {
+        let existing = self.objects.get(path).filter(|_| path.contains("/statefulsets/"))?;
+        let templates = |object: &Value| object["spec"]["volumeClaimTemplates"].clone();
+        let message = "spec: Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden";
+        let differs = body.is_object() && templates(existing) != templates(body);
+        differs.then(|| (422, failure(422, message)))
+    }
+
     /// A JSON patch changes the managed fields alone; an apply replaces the object.
     fn patch(&mut self, path: &str, merge: bool, body: Value) -> (u16, Value) {
+        if let Some(refused) = self.fixed(path, &body).filter(|_| !merge) {
+            return refused;
+        }
         let existing = self.objects.get(path).cloned();
         let object = match (existing, body) {
             (Some(mut object), Value::Array(operations)) => {
@@ -264,6 +335,13 @@ impl tower::Service<axum::http::Request<Body>> for FakeApiServer {
             let content_type = parts.headers.get("content-type").and_then(|value| value.to_str().ok());
             let merge = content_type.is_some_and(|content_type| content_type.contains("merge-patch"));
             let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+            if api_server.hangs(path) {
+                return std::future::pending().await;
+            }
+            let delay = api_server.inner.lock().unwrap().delay;
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
             let (code, object) = api_server.answer(parts.method.as_str(), path, query, merge, body);
             let response =
                 axum::http::Response::builder().status(code).body(Body::from(object.to_string().into_bytes()));

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use super::*;
 
-/// A Patroni that gives the answers it was told, in order, and notes what it was asked.
+/// A Patroni that gives these answers in their order, and records what it was asked.
 #[derive(Default)]
 struct Script {
     answers: Mutex<Vec<(u16, &'static str)>>,
@@ -87,14 +87,48 @@ async fn a_refusal_is_told_in_patronis_words() {
 
 #[tokio::test]
 async fn the_configuration_is_read_and_patched() {
-    let (patroni, script) = scripted(&[(200, r#"{"ttl": 30}"#), (200, r#"{"ttl": 40}"#), (200, "{}")]);
+    let (patroni, script) = scripted(&[(200, r#"{"ttl": 30}"#), (200, r#"{"ttl": 40}"#)]);
     assert_eq!(patroni.configuration().await.unwrap(), json!({"ttl": 30}));
     assert_eq!(patroni.configure(&json!({"ttl": 40})).await.unwrap(), json!({"ttl": 40}));
+    assert_eq!(*script.asked.lock().unwrap(), ["GET /config", r#"PATCH /config {"ttl":40}"#]);
+}
+
+#[tokio::test]
+async fn a_standby_is_promoted_until_its_configuration_says_so() {
+    const STANDBY: &str = r#"{"standby_cluster": {"host": "h"}}"#;
+    let (patroni, script) = scripted(&[(200, STANDBY), (200, "{}")]);
     patroni.promote().await.unwrap();
-    assert_eq!(
-        *script.asked.lock().unwrap(),
-        ["GET /config", r#"PATCH /config {"ttl":40}"#, r#"PATCH /config {"standby_cluster":null}"#]
-    );
+    assert_eq!(*script.asked.lock().unwrap(), ["GET /config", r#"PATCH /config {"standby_cluster":null}"#]);
+
+    let (patroni, script) = scripted(&[(200, "{}")]);
+    patroni.promote().await.unwrap();
+    assert_eq!(*script.asked.lock().unwrap(), ["GET /config"]);
+
+    let (patroni, _) = scripted(&[(200, STANDBY), (200, STANDBY)]);
+    assert!(matches!(patroni.promote().await, Err(Error::StillStandby(_))));
+}
+
+#[tokio::test]
+async fn a_patroni_of_another_cluster_or_pod_is_asked_to_change_nothing() {
+    for identity in [r#"{"patroni": {"scope": "d", "name": "c-0"}}"#, r#"{"patroni": {"scope": "c", "name": "c-1"}}"#] {
+        let (patroni, script) = scripted(&[(200, identity); 3]);
+        let patroni = patroni.of_cluster("c");
+        for error in [
+            patroni.configure(&json!({})).await.unwrap_err(),
+            patroni.restart().await.unwrap_err(),
+            patroni.switchover("c-0", "c-1").await.unwrap_err(),
+        ] {
+            assert!(matches!(&error, Error::Foreign { .. }) && error.is_passing(), "{error}");
+        }
+        assert_eq!(*script.asked.lock().unwrap(), ["GET /patroni"; 3]);
+    }
+}
+
+#[tokio::test]
+async fn a_patroni_that_does_not_name_itself_is_taken_for_the_pods() {
+    let (patroni, script) = scripted(&[(503, r#"{"state": "starting"}"#), (200, "{}")]);
+    patroni.of_cluster("c").configure(&json!({})).await.unwrap();
+    assert_eq!(*script.asked.lock().unwrap(), ["GET /patroni", "PATCH /config {}"]);
 }
 
 #[tokio::test]

@@ -32,16 +32,6 @@ impl Script {
     fn changes(&self) -> Vec<String> {
         self.asked.lock().iter().filter(|asked| !asked.contains(" GET ")).cloned().collect()
     }
-
-    /// Waits until a change is asked for, or as long as a job takes that asks for none.
-    async fn settle(&self, wanted: &str) {
-        for _ in 0..60 {
-            if self.changes().iter().any(|change| change.contains(wanted)) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
 }
 
 impl Transport for Script {
@@ -311,7 +301,7 @@ async fn a_changed_annotation_is_patched_onto_the_pods_and_replaces_none() {
 }
 
 /// A setting that needs a restart.
-const SETTING: &str = r#"{"postgresql":{"parameters":{"max_connections":"50"}}}"#;
+const SETTING: &str = r#"{"loop_wait":0,"postgresql":{"parameters":{"max_connections":"50"}}}"#;
 
 #[tokio::test]
 async fn patroni_restarts_no_member_while_pods_are_being_replaced() {
@@ -334,8 +324,10 @@ async fn patroni_restarts_no_member_while_pods_are_being_replaced() {
     let pipeline = makes(&desired(2, template("2", "1")), Some(SETTING));
     let operator = with(&api_server, &objects, pipeline, &patroni, json!({}));
     reconcile(&operator, &key()).await.unwrap();
-    patroni.settle("/restart").await;
-    assert_eq!(patroni.changes(), [format!("0 PATCH /config {SETTING}")]);
+    job_ended(&operator).await;
+    let note = r#""pgloom":{"parameters":{"max_connections":{}}},"#;
+    let expected = SETTING.replace(r#""postgresql""#, &format!(r#"{note}"postgresql""#));
+    assert_eq!(patroni.changes(), [format!("0 PATCH /config {expected}")]);
     assert_eq!(writes_to(&api_server, "/pods/"), ["DELETE /api/v1/namespaces/ns/pods/acid-orders-1"]);
 }
 
@@ -365,7 +357,7 @@ async fn a_restart_that_is_owed_is_made_up_for_once_although_nothing_is_configur
     let pipeline = makes(&desired(2, template("1", "1")), Some(SETTING));
     let operator = with(&api_server, &objects, pipeline, &patroni, json!({}));
     reconcile(&operator, &key()).await.unwrap();
-    patroni.settle("/restart").await;
+    job_ended(&operator).await;
     assert_eq!(patroni.changes(), [r#"1 POST /restart {"restart_pending":true}"#]);
 }
 
@@ -380,7 +372,7 @@ async fn patroni_restarts_no_member_while_it_is_paused_or_outside_the_maintenanc
         let pipeline = makes(&desired(2, template("1", "1")), Some(SETTING));
         let operator = with(&api_server, &objects, pipeline, &patroni, settings);
         reconcile(&operator, &key()).await.unwrap();
-        patroni.settle("/restart").await;
+        job_ended(&operator).await;
         assert_eq!(patroni.changes(), [] as [&str; 0]);
     }
 }
@@ -424,3 +416,4 @@ async fn no_pod_is_replaced_while_the_job_that_may_restart_members_runs() {
 }
 
 mod departure;
+mod own;

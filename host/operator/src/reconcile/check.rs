@@ -1,0 +1,44 @@
+//! Asks the Patroni of every leader whether PostgreSQL serves: a database that hangs changes nothing that is watched.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use pgloom_common::error::error_chain;
+
+use crate::cache::ClusterKey;
+use crate::context::Context;
+
+/// The time between two rounds.
+const PERIOD: Duration = Duration::from_secs(60);
+/// How many leaders are asked at the same time.
+const CONCURRENCY: usize = 16;
+
+/// Asks all leaders once a minute. A cluster whose leader served at the last reconcile and does not now is reconciled, so
+/// that its status says so. Never returns.
+pub async fn check_leaders(context: &Context) {
+    loop {
+        tokio::time::sleep(PERIOD).await;
+        check_once(context).await;
+    }
+}
+
+/// Asks all leaders.
+pub(super) async fn check_once(context: &Context) {
+    let clusters = futures::stream::iter(context.store.clusters());
+    let check = |key| async move {
+        if context.states.serves(&key) && !serves(context, &key).await {
+            // The receiver is gone only when the operator stops.
+            _ = context.changed.unbounded_send(key);
+        }
+    };
+    clusters.for_each_concurrent(CONCURRENCY, check).await;
+}
+
+/// Whether the leader of a cluster serves.
+async fn serves(context: &Context, key: &ClusterKey) -> bool {
+    let config = context.settings.borrow().config.clone();
+    let members = context.members(key, &config);
+    let Some((leader, _)) = members.leader().filter(|(member, _)| member.ready) else { return false };
+    let answer = context.patroni(key, &leader.pod, &members).cluster().await.map_err(|error| error_chain(&error));
+    members.condition(None, Some(answer.as_ref().map_err(String::as_str))).status == "True"
+}
