@@ -10,6 +10,7 @@ mod credentials;
 mod database;
 mod decide;
 mod delete;
+mod departure;
 mod error;
 mod execute;
 mod finalizer;
