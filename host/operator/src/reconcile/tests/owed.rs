@@ -74,9 +74,10 @@ pub(super) fn operator_of(
     }
     let mut set = stateful_set();
     set["spec"]["replicas"] = json!(1);
-    let mut operator = operator(api_server, &[vec![manifest(), leader(), set], secrets].concat());
+    let mut operator = operator(api_server, &[vec![manifest(), leader(), set.clone()], secrets].concat());
     let config = operator.settings.borrow().config.clone();
-    operator.settings = watch::channel(Settings { config, pipeline: asks_for(actions) }).1;
+    let pipeline = Arc::new(Pipeline::of(vec![making(&[set]), asking(actions)]).unwrap());
+    operator.settings = watch::channel(Settings { config, pipeline }).1;
     operator.transport = patroni;
     operator
 }
