@@ -11,6 +11,9 @@ use serde_json::{Map, Value, json};
 /// The longest message of a condition or an action, in bytes. What others said, as a server did, may be in it.
 const MAX_MESSAGE: usize = 1024;
 
+/// How long a cluster may be without a leader that is ready before its status says so, in seconds: a failover is shorter.
+const PATIENCE: i64 = 60;
+
 /// The result of a reconcile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -107,7 +110,7 @@ pub struct Found {
 #[must_use]
 pub fn status(before: &PostgresqlStatus, found: &Found, now: &Time) -> PostgresqlStatus {
     PostgresqlStatus {
-        cluster_status: phase(before, found),
+        cluster_status: phase(before, found, now),
         observed_generation: Some(found.generation),
         conditions: conditions(&before.conditions, found, now),
         leader: found.leader.clone(),
@@ -216,7 +219,7 @@ fn count(number: usize) -> i32 {
 
 /// Whether a cluster has been created is read from the status before: the words of the Zalando operator tell a failed
 /// creation from a failed change.
-fn phase(before: &PostgresqlStatus, found: &Found) -> ClusterStatus {
+fn phase(before: &PostgresqlStatus, found: &Found, now: &Time) -> ClusterStatus {
     let previous = before.cluster_status;
     let edited = before.observed_generation.is_some_and(|observed| observed != found.generation);
     let made = match previous {
@@ -234,9 +237,17 @@ fn phase(before: &PostgresqlStatus, found: &Found) -> ClusterStatus {
         Outcome::Failed if updating => ClusterStatus::UpdateFailed,
         Outcome::Failed => ClusterStatus::SyncFailed,
         Outcome::Underway { .. } if !made => ClusterStatus::Creating,
+        Outcome::Underway { changing: false } if !updating && is_down(before, now) => ClusterStatus::SyncFailed,
         Outcome::Underway { changing } if changing || previous != ClusterStatus::Running => ClusterStatus::Updating,
         Outcome::Underway { .. } => ClusterStatus::Running,
     }
+}
+
+/// Whether the cluster was found not ready more than [`PATIENCE`] ago, and has not been ready since.
+fn is_down(before: &PostgresqlStatus, now: &Time) -> bool {
+    let ready = before.conditions.iter().find(|condition| condition.type_ == "Ready");
+    let since = ready.filter(|ready| ready.status == "False").map(|ready| &ready.last_transition_time);
+    since.is_some_and(|since| now.0.duration_since(since.0).as_secs() > PATIENCE)
 }
 
 #[cfg(test)]
@@ -403,5 +414,20 @@ mod tests {
         let before = [state("b", ActionPhase::Done, ""), first];
         assert_eq!(at_phase(&before, ActionPhase::Running, TUESDAY).since, Some(at(MONDAY)));
         assert_eq!(at_phase(&before, ActionPhase::Done, TUESDAY).since, Some(at(TUESDAY)));
+    }
+
+    #[test]
+    fn a_cluster_that_is_not_being_changed_and_is_down_for_longer_than_a_failover_is_not_running() {
+        let down = |previous: &str, since: &str| {
+            read(json!({"PostgresClusterStatus": previous, "observedGeneration": 2, "conditions": [
+                {"type": "Ready", "status": "False", "reason": "NoLeader", "message": "", "lastTransitionTime": since}]}))
+        };
+        let phase = |before: &PostgresqlStatus, outcome| status(before, &found(outcome), &at(TUESDAY)).cluster_status;
+        let waits = Outcome::Underway { changing: false };
+        assert_eq!(phase(&down("Running", MONDAY), waits), ClusterStatus::SyncFailed);
+        assert_eq!(phase(&down("SyncFailed", MONDAY), waits), ClusterStatus::SyncFailed);
+        assert_eq!(phase(&down("Running", "2031-05-13T11:59:30Z"), waits), ClusterStatus::Running);
+        assert_eq!(phase(&down("Updating", MONDAY), waits), ClusterStatus::Updating);
+        assert_eq!(phase(&down("SyncFailed", MONDAY), Outcome::Done), ClusterStatus::Running);
     }
 }
