@@ -12,14 +12,16 @@ use axum::extract;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt as _;
+use hyper::upgrade::OnUpgrade;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::database::Session;
 use crate::path::{Place, parameters};
 use crate::write::{Refusal, Request};
-use crate::{State, patroni};
+use crate::{State, patroni, port_forward};
 
 /// The time between two steps of the controllers.
 const STEP: Duration = Duration::from_millis(250);
@@ -110,7 +112,7 @@ struct Lag {
 
 /// A listener of a server.
 #[derive(Clone)]
-struct Listener {
+pub(crate) struct Listener {
     server: Server,
     number: u32,
 }
@@ -212,8 +214,42 @@ impl Server {
 }
 
 impl Listener {
-    fn is_dead(&self) -> bool {
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Whether the operator of this listener was killed.
+    pub(crate) fn is_dead(&self) -> bool {
         self.server.lock().alive != Some(self.number)
+    }
+
+    /// Records a write, asks the gate about it, and executes it if the gate lets it. Returns the answer to give, and the
+    /// result of what was executed.
+    pub(crate) fn judge<T>(&self, what: String, execute: impl FnOnce(&mut State) -> T) -> (Answer, Option<T>) {
+        let mut inner = self.server.lock();
+        let inner = &mut *inner;
+        let write = Write { what, version: inner.state.objects.version() };
+        inner.last_write = Some(Instant::now());
+        inner.writes.push(write.clone());
+        let verdict = inner.gate.verdict(&write, &mut inner.state);
+        if verdict.dead {
+            inner.alive = None;
+        }
+        let result = verdict.execute.then(|| execute(&mut inner.state));
+        self.server.tell(inner.state.objects.version());
+        (verdict.answer, result)
+    }
+
+    /// Opens a session with the database of a member that serves.
+    fn session(&self, namespace: &str, pod: &str) -> Option<Session> {
+        let cluster = self.server.with(|state| patroni::cluster_of(state, namespace, pod))?;
+        Some(Session {
+            listener: self.clone(),
+            cluster: (namespace.to_owned(), cluster),
+            pod: pod.to_owned(),
+            database: String::new(),
+            transaction: None,
+        })
     }
 
     fn read(&self, place: &Place, query: &HashMap<String, String>) -> Response {
@@ -271,41 +307,23 @@ impl Listener {
         if parameters.get("dryRun").is_some_and(|dry_run| dry_run == "All") {
             return self.dry_run(&request);
         }
-        let (verdict, result) = {
-            let mut inner = self.server.lock();
-            let inner = &mut *inner;
-            let name = place.name.as_deref().or_else(|| body["metadata"]["name"].as_str()).unwrap_or_default();
-            let part = place.part.as_deref().map(|part| format!("/{part}")).unwrap_or_default();
-            // The name of an event is random.
-            let name = if place.collection == EVENTS { body["reason"].as_str().unwrap_or_default() } else { name };
-            let what = format!("{method} {}/{name}{part}", place.collection);
-            let write = Write { what, version: inner.state.objects.version() };
-            let verdict = match place.collection == LEASES {
-                true => Verdict::PASS,
-                false => {
-                    inner.last_write = Some(Instant::now());
-                    inner.writes.push(write.clone());
-                    inner.gate.verdict(&write, &mut inner.state)
-                }
-            };
-            if verdict.dead {
-                inner.alive = None;
+        let name = place.name.as_deref().or_else(|| body["metadata"]["name"].as_str()).unwrap_or_default();
+        let part = place.part.as_deref().map(|part| format!("/{part}")).unwrap_or_default();
+        // The name of an event is random.
+        let name = if place.collection == EVENTS { body["reason"].as_str().unwrap_or_default() } else { name };
+        let what = format!("{method} {}/{name}{part}", place.collection);
+        let execute = |state: &mut State| match place.part.as_deref().and_then(|part| part.strip_prefix("proxy/")) {
+            Some(path) => {
+                let name = place.name.as_deref().unwrap_or_default();
+                Ok(patroni::answer(state, &place.namespace, name, method.as_str(), path, body))
             }
-            let result =
-                verdict.execute.then(|| match place.part.as_deref().and_then(|part| part.strip_prefix("proxy/")) {
-                    Some(path) => {
-                        let name = place.name.as_deref().unwrap_or_default();
-                        Ok(patroni::answer(&mut inner.state, &place.namespace, name, method.as_str(), path, body))
-                    }
-                    None => inner
-                        .state
-                        .write(&request)
-                        .map(|object| (if *method == Method::POST { 201 } else { 200 }, object)),
-                });
-            (verdict, result)
+            None => state.write(&request).map(|object| (if *method == Method::POST { 201 } else { 200 }, object)),
         };
-        self.server.tell(self.server.lock().state.objects.version());
-        match (verdict.answer, result) {
+        let (answer, result) = match place.collection == LEASES {
+            true => (Answer::Given, Some(self.server.with(execute))),
+            false => self.judge(what, execute),
+        };
+        match (answer, result) {
             (Answer::Never, _) => std::future::pending().await,
             (Answer::Refused(code, after), _) => refused(&Refusal::new(code, "a fault of the test"), after),
             (Answer::Given, Some(Ok((code, object)))) => {
@@ -391,6 +409,7 @@ async fn answer(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    upgrade: Option<extract::Extension<OnUpgrade>>,
     body: Bytes,
 ) -> Response {
     if listener.is_dead() {
@@ -399,6 +418,12 @@ async fn answer(
     let Some(place) = Place::of(uri.path()) else {
         return refused(&Refusal::new(404, "no such path"), None);
     };
+    if let (Some("portforward"), Some(extract::Extension(upgrade))) = (place.part.as_deref(), upgrade) {
+        return match listener.session(&place.namespace, place.name.as_deref().unwrap_or_default()) {
+            Some(session) => port_forward::accept(session, &headers, upgrade),
+            None => refused(&Refusal::new(500, "the pod does not serve"), None),
+        };
+    }
     let body = serde_json::from_slice(&body).unwrap_or_default();
     let answer = match (&method, place.part.as_deref().and_then(|part| part.strip_prefix("proxy/"))) {
         (&Method::GET, Some(path)) => {

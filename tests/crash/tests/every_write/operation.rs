@@ -37,7 +37,10 @@ pub fn all() -> Vec<Operation> {
         operation(
             "change",
             Some(plain()),
-            Some(with(json!({"users": {"app": [], "more": []}, "serviceAnnotations": {"a": "b"}}))),
+            Some(with(json!({
+                "users": {"app": ["createdb"], "more": []}, "databases": {"store": "app", "another": "more"},
+                "serviceAnnotations": {"a": "b"},
+            }))),
         ),
         operation(
             "rolling update",
@@ -67,7 +70,7 @@ pub fn all() -> Vec<Operation> {
 fn cluster(members: u64, fields: &Value) -> Value {
     let mut spec = json!({
         "teamId": "acid", "numberOfInstances": members, "volume": {"size": "1Gi"}, "users": {"app": []},
-        "postgresql": {"version": "15"},
+        "databases": {"store": "app"}, "postgresql": {"version": "15"},
     });
     for (field, value) in fields.as_object().into_iter().flatten() {
         spec[field] = value.clone();
@@ -80,7 +83,7 @@ pub fn empty() -> State {
     let mut state = State::default();
     state.put(&json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CONFIGURATION, "namespace": NAMESPACE},
-        "data": {"enable_database_access": "false", "resync_period": "30s", "repair_period": "15s"},
+        "data": {"resync_period": "30s", "repair_period": "15s"},
     }));
     state.put(&json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "certificate", "namespace": NAMESPACE},
