@@ -138,7 +138,8 @@ fn references(wish: &Wish, folders: &Folders) -> Result<Vec<Reference>> {
     // The first one compiles the plugins for all.
     warm_up(folders)?;
     let created = on_all_processors(&specifications, |specification| {
-        let create = Operation { name: "create", before: None, leader: 0, after: Some(specification.clone()) };
+        let after = Some(specification.clone());
+        let create = Operation { name: "create", before: None, leader: 0, after, writes: &[] };
         play(Play { before: operation::empty(), operation: create, fault: None }, folders).map(|played| played.end)
     });
     let created: Vec<State> = created.into_iter().collect::<Result<_>>()?;
@@ -170,6 +171,10 @@ fn reference(operation: &Operation, before: State, played: &Played) -> Result<Re
     }
     if !played.takes_edits {
         bail!("{}: another edit is not taken any more, without any fault", operation.name);
+    }
+    let is_written = |part: &str| played.writes.iter().any(|write| write.what.contains(part));
+    if let Some(missing) = operation.writes.iter().find(|part| !is_written(part)) {
+        bail!("{}: there is no write like {missing}, so it would not be tested", operation.name);
     }
     let mut writes: Vec<String> = Vec::new();
     for write in &played.writes {
