@@ -78,9 +78,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable name for metrics and events.
-    #[must_use]
-    #[cfg_attr(not(test), allow(dead_code, reason = "so far only tests tell them apart"))]
+    /// A name by which tests tell errors apart.
+    #[cfg(test)]
     pub fn category(&self) -> &'static str {
         match self {
             Self::Address(_) => "address",
@@ -98,6 +97,17 @@ impl Error {
         let is_conflict = matches!(self, Self::Refused { status: 409, .. });
         is_conflict || matches!(self, Self::Address(_) | Self::Reach { .. } | Self::Foreign { .. })
     }
+}
+
+/// One request.
+struct Call {
+    /// What is asked for, as in `restart PostgreSQL`.
+    what: &'static str,
+    method: Method,
+    path: &'static str,
+    body: Option<Value>,
+    /// The longest time until its answer.
+    deadline: Duration,
 }
 
 /// The Patroni of one member.
@@ -128,7 +138,9 @@ impl Patroni {
     pub async fn status(&self) -> Result<Status, Error> {
         let what = "ask Patroni for its state";
         // 503 means that PostgreSQL does not run; the answer says what it does instead.
-        let response = self.send(what, Method::GET, "/patroni", None, REQUEST_TIMEOUT).await?;
+        let response = self
+            .send(Call { what, method: Method::GET, path: "/patroni", body: None, deadline: REQUEST_TIMEOUT })
+            .await?;
         self.read(what, &response)
     }
 
@@ -138,7 +150,9 @@ impl Patroni {
     /// If it does not answer, or not in a way that can be read.
     pub async fn cluster(&self) -> Result<Cluster, Error> {
         let what = "ask Patroni for the members";
-        let response = self.ask(what, Method::GET, "/cluster", None, REQUEST_TIMEOUT).await?;
+        let response = self
+            .ask(Call { what, method: Method::GET, path: "/cluster", body: None, deadline: REQUEST_TIMEOUT })
+            .await?;
         self.read(what, &response)
     }
 
@@ -150,11 +164,16 @@ impl Patroni {
         let what = "move the leadership";
         self.check_identity(what).await?;
         let body = json!({"leader": leader, "candidate": candidate});
-        match self.ask(what, Method::POST, "/switchover", Some(body), CHANGE).await {
+        match self
+            .ask(Call { what, method: Method::POST, path: "/switchover", body: Some(body), deadline: CHANGE })
+            .await
+        {
             // A Patroni from before 1.2 knows switchovers as failovers.
             Err(Error::Refused { status: 404 | 501, .. }) => {
                 let body = json!({"leader": leader, "member": candidate});
-                self.ask(what, Method::POST, "/failover", Some(body), CHANGE).await.map(drop)
+                self.ask(Call { what, method: Method::POST, path: "/failover", body: Some(body), deadline: CHANGE })
+                    .await
+                    .map(drop)
             }
             other => other.map(drop),
         }
@@ -166,7 +185,9 @@ impl Patroni {
     /// If it does not answer, or not in a way that can be read.
     pub async fn configuration(&self) -> Result<Value, Error> {
         let what = "ask Patroni for its configuration";
-        let response = self.ask(what, Method::GET, "/config", None, REQUEST_TIMEOUT).await?;
+        let response = self
+            .ask(Call { what, method: Method::GET, path: "/config", body: None, deadline: REQUEST_TIMEOUT })
+            .await?;
         self.read(what, &response)
     }
 
@@ -177,7 +198,9 @@ impl Patroni {
     pub async fn configure(&self, patch: &Value) -> Result<Value, Error> {
         let what = "change Patroni's configuration";
         self.check_identity(what).await?;
-        let response = self.ask(what, Method::PATCH, "/config", Some(patch.clone()), CHANGE).await?;
+        let response = self
+            .ask(Call { what, method: Method::PATCH, path: "/config", body: Some(patch.clone()), deadline: CHANGE })
+            .await?;
         self.read(what, &response)
     }
 
@@ -194,18 +217,18 @@ impl Patroni {
         if after["standby_cluster"].is_null() { Ok(()) } else { Err(Error::StillStandby(self.pod.name.clone())) }
     }
 
-    /// Restarts the member's PostgreSQL if its configuration waits for that; says whether it did.
+    /// Restarts the member's PostgreSQL if its configuration waits for that.
     ///
     /// # Errors
     /// If it does not answer or refuses.
-    pub async fn restart(&self) -> Result<bool, Error> {
+    pub async fn restart(&self) -> Result<(), Error> {
         let what = "restart PostgreSQL";
         self.check_identity(what).await?;
         let body = json!({"restart_pending": true});
-        match self.ask(what, Method::POST, "/restart", Some(body), RESTART).await {
-            Ok(_) => Ok(true),
-            // The condition does not hold.
-            Err(Error::Refused { status: 412, .. }) => Ok(false),
+        match self.ask(Call { what, method: Method::POST, path: "/restart", body: Some(body), deadline: RESTART }).await
+        {
+            // The condition does not hold: there is nothing to restart for.
+            Ok(_) | Err(Error::Refused { status: 412, .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -224,15 +247,9 @@ impl Patroni {
     }
 
     /// Sends a request and takes nothing but success for an answer.
-    async fn ask(
-        &self,
-        what: &'static str,
-        method: Method,
-        path: &'static str,
-        body: Option<Value>,
-        deadline: Duration,
-    ) -> Result<Response, Error> {
-        let response = self.send(what, method, path, body, deadline).await?;
+    async fn ask(&self, call: Call) -> Result<Response, Error> {
+        let what = call.what;
+        let response = self.send(call).await?;
         if response.status.is_success() {
             return Ok(response);
         }
@@ -245,14 +262,7 @@ impl Patroni {
         })
     }
 
-    async fn send(
-        &self,
-        what: &'static str,
-        method: Method,
-        path: &'static str,
-        body: Option<Value>,
-        deadline: Duration,
-    ) -> Result<Response, Error> {
+    async fn send(&self, Call { what, method, path, body, deadline }: Call) -> Result<Response, Error> {
         let reach = |source| Error::Reach { what, pod: self.pod.name.clone(), source };
         let request = Request { method, path, body };
         match tokio::time::timeout(deadline, self.transport.send(&self.pod, request)).await {

@@ -9,8 +9,8 @@ use pgloom_decide::{Kind, Plan};
 use serde_json::{Value, json};
 
 use super::decide::Decided;
-use super::roll::RESTARTING;
-use super::steps::{Step, Underway};
+use super::hold::RESTARTING;
+use super::progress::{Step, Underway};
 use super::{Error, Reconciliation};
 use crate::apply::{Operation, Written};
 use crate::cache::ClusterKey;
@@ -133,35 +133,6 @@ impl Reconciliation<'_> {
         let mut kinds = [recorded, new].concat();
         kinds.sort();
         self.record_kinds(&kinds).await
-    }
-
-    /// Deletes what was made for the cluster and is not in the plan. Nothing is deleted while a change is under way, while
-    /// pods still run a former template, which may use what would be deleted, or while the answer of a step is missing,
-    /// whose objects the plan then lacks.
-    pub async fn prune(&self, decided: &Decided, settled: bool, underway: [&Option<Underway>; 3]) -> Result<(), Error> {
-        let plan = &decided.plan;
-        let is_changing = underway.into_iter().flatten().any(|underway| underway.changing);
-        if plan.degraded || is_changing || !settled {
-            return Ok(());
-        }
-        let wanted = |kind: &Kind, name: &str| plan.wants(&kind.kind, name);
-        let writer = self.writer();
-        writer.prune(self.key, wanted).await.map_err(Error::Apply)?;
-        self.prune_user_lists(plan).await?;
-        let recorded = recorded_kinds(&self.manifest);
-        let is_watched = |kind: &Kind| self.context.store.watches(kind, &self.key.namespace);
-        let unwatched: Vec<Kind> = recorded.iter().filter(|kind| !is_watched(kind)).cloned().collect();
-        if unwatched.is_empty() {
-            return Ok(());
-        }
-        let left = writer.prune_kinds(self.key, &unwatched, wanted).await.map_err(Error::Apply)?;
-        let made = kinds_to_record(plan.objects.iter().map(|desired| &desired.object));
-        let stays = |kind: &&Kind| is_watched(kind) || left.contains(kind) || made.contains(kind);
-        let rest: Vec<Kind> = recorded.iter().filter(stays).cloned().collect();
-        if rest.len() == recorded.len() {
-            return Ok(());
-        }
-        self.record_kinds(&rest).await
     }
 }
 

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use pgloom_decide::Kind;
 use pgloom_decide::Plan;
-use pgloom_decide::credential::{self, Act, Content, Data, Recovery, USER_LIST, WantedSecret, Write};
+use pgloom_decide::credential::{self, Act, Content, Data, Recovery, WantedSecret, Write};
 use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::members::Members;
 use pgloom_decide::ownership::Origin;
@@ -113,37 +113,6 @@ impl Reconciliation<'_> {
             }
         }
         Ok(any)
-    }
-
-    /// Deletes the user lists that no step asks for any more, if the operator made them. Secrets of roles stay, as the roles
-    /// do.
-    pub async fn prune_user_lists(&self, plan: &Plan) -> Result<(), Error> {
-        if plan.degraded {
-            // The answer of a step is missing, and with it perhaps what it asks for.
-            return Ok(());
-        }
-        for cached in self.context.store.objects(self.key) {
-            let object = cached.object();
-            if !cached.kind.is("Secret") || !is_user_list(&object) || plan.wants("Secret", &cached.name) {
-                continue;
-            }
-            let api: Api<Secret> = Api::namespaced(self.context.client.clone(), &self.key.namespace);
-            let found = api.get_opt(&cached.name).await.map_err(|source| failed(&cached.name, source))?;
-            let Some(found) = found.filter(|found| made_user_list(&found.metadata)) else { continue };
-            let how = DeleteParams {
-                preconditions: Some(Preconditions {
-                    uid: found.metadata.uid,
-                    resource_version: found.metadata.resource_version,
-                }),
-                ..DeleteParams::background()
-            };
-            match api.delete(&cached.name, &how).await {
-                Ok(_) => self.context.metrics.wrote("Secret", "delete"),
-                Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
-                Err(source) => return Err(failed(&cached.name, source)),
-            }
-        }
-        Ok(())
     }
 
     async fn write_secret(&self, write: &Write) -> Result<(), Error> {
@@ -334,20 +303,6 @@ fn unknown(recoveries: &BTreeMap<String, Recovery>, wanted: &[WantedSecret]) -> 
     unknown.collect()
 }
 
-/// Whether a Secret holds a user list and nothing else.
-fn is_user_list(secret: &Value) -> bool {
-    secret["data"].as_object().is_some_and(|data| data.len() == 1 && data.contains_key(USER_LIST))
-}
-
-/// Whether the operator wrote the user list that a Secret holds.
-fn made_user_list(metadata: &ObjectMeta) -> bool {
-    let entries = metadata.managed_fields.iter().flatten();
-    let mut ours = entries.filter(|entry| entry.manager.as_deref() == Some(MANAGER));
-    ours.any(|entry| {
-        entry.fields_v1.as_ref().is_some_and(|fields| fields.0["f:data"].get(format!("f:{USER_LIST}")).is_some())
-    })
-}
-
-fn failed(name: &str, source: kube::Error) -> Error {
+pub fn failed(name: &str, source: kube::Error) -> Error {
     Error::Secret { name: name.to_owned(), source: Box::new(source) }
 }

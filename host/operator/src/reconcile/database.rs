@@ -14,7 +14,7 @@ use pgloom_engine::{Action, RequestedAction};
 use super::Reconciliation;
 use super::credentials::{Home, read};
 use super::decide::Decided;
-use super::steps::{Requeue, Underway};
+use super::progress::{Requeue, Underway};
 use crate::context::Network;
 use crate::execute::database::{self, Connect, PoolerAccess, PortForward, Resume, Server, Tcp, Tls};
 use crate::execute::task::{Backoff, Failure, JobStatus, fingerprint};

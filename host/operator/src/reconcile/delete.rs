@@ -9,7 +9,7 @@ use pgloom_decide::ownership::recorded_kinds;
 use serde_json::Value;
 
 use super::finalizer::Patched;
-use super::steps::Steps;
+use super::report::Steps;
 use super::{Error, Reconciliation};
 use crate::apply::deletion::{FINALIZER, Keep, advance, advance_unwatched, guard, sweep};
 use crate::report::Event;

@@ -15,8 +15,9 @@ use pgloom_decide::status::Condition;
 use serde::Deserialize as _;
 use tracing::debug;
 
-use super::roll::{RESTARTING, Rolled};
-use super::steps::{Requeue, Underway};
+use super::hold::RESTARTING;
+use super::progress::{Requeue, Underway};
+use super::roll::Rolled;
 use super::{Error, Reconciliation};
 use crate::report::Event;
 

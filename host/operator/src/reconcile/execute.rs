@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 
 use super::database::Synchronized;
 use super::decide::Decided;
+use super::hold::closed;
+use super::progress::Requeue;
 use super::report::now;
-use super::roll::closed;
-use super::steps::Requeue;
 use super::{Error, Reconciliation};
 use crate::execute::patroni::configure::{Configured, Limits, Restarts, configure};
 use crate::execute::patroni::{self, Patroni};

@@ -14,13 +14,15 @@ mod departure;
 mod error;
 mod execute;
 mod finalizer;
+mod hold;
 mod observe;
 mod preconditions;
+mod progress;
+mod prune;
 mod recover;
 mod report;
 mod roll;
 mod service_account;
-mod steps;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,7 +50,7 @@ use crate::serve::metrics::ResultLabel;
 use crate::settings::Settings;
 use crate::state::ClusterState;
 use finalizer::Patched;
-use steps::Steps;
+use report::Steps;
 
 /// The annotation that names the operator that a manifest belongs to.
 const CONTROLLER: &str = "acid.zalan.do/controller";

@@ -21,9 +21,9 @@ use tracing::{debug, warn};
 use super::apply::Applied;
 use super::database::Synchronized;
 use super::decide::Decided;
-use super::execute::Executed;
+use super::execute::{Executed, Promotion};
+use super::progress::{Requeue, Underway};
 use super::roll::Rolled;
-use super::steps::{Requeue, Steps, Underway};
 use super::{Error, Reconciliation};
 use crate::cache::ClusterKey;
 use crate::execute::task::fingerprint;
@@ -32,6 +32,29 @@ use serde_json::{Value, json};
 
 /// When to reconcile again while something is under way, if no watch event comes before.
 const REQUEUE_AFTER: Duration = Duration::from_secs(15);
+
+/// What the steps returned; `None` where a step was not reached.
+#[derive(Default)]
+pub struct Steps {
+    /// The members as their pods showed them at the start.
+    pub members: Members,
+    /// Why the deletion of the manifest is refused; `None` if it is not.
+    pub guarded: Option<String>,
+    /// What the cluster is to be.
+    pub decided: Option<Decided>,
+    /// How the promotion of a standby goes.
+    pub promotion: Option<Promotion>,
+    /// What was applied.
+    pub applied: Option<Applied>,
+    /// How the rolling update goes.
+    pub rolled: Option<Rolled>,
+    /// How the synchronisation of roles and databases goes.
+    pub synchronized: Option<Synchronized>,
+    /// How the plugins' actions go.
+    pub executed: Option<Executed>,
+    /// Why steps failed. The first one decides when the cluster is reconciled again.
+    pub failures: Vec<Error>,
+}
 
 impl Reconciliation<'_> {
     /// Reports that a new cluster is being created, as soon as its manifest has been found valid.

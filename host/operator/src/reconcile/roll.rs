@@ -4,12 +4,9 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
-use pgloom_api::validate::window::{MaintenanceWindow, Weekday};
 use pgloom_common::error::error_chain;
 use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::members::Members;
@@ -22,7 +19,8 @@ use tracing::{debug, info};
 use super::apply::Applied;
 use super::decide::Decided;
 use super::departure::Departed;
-use super::steps::{Requeue, Step, Underway};
+use super::hold::{RESTARTING, closed};
+use super::progress::{Requeue, Step, Underway};
 use super::{Error, Reconciliation};
 use crate::execute::patroni::{self, Patroni};
 use crate::report::Event;
@@ -30,9 +28,6 @@ use crate::state::Refusal;
 
 /// The label with the revision of the template that a pod was made from.
 const REVISION: &str = "controller-revision-hash";
-
-/// Why nothing is taken down while the job that configures Patroni runs: it restarts members, one at a time.
-pub const RESTARTING: &str = "Patroni is being configured, and may restart members";
 
 /// How the rolling update goes.
 #[derive(Default)]
@@ -113,18 +108,6 @@ impl Reconciliation<'_> {
         }
         rolled.settled = step == Next::Done;
         self.take(step, members, rolled).await
-    }
-
-    /// Why the leadership may not be moved now, and no member taken down: a maintenance window is awaited, or Patroni may
-    /// be restarting a member.
-    pub fn hold(&self, decided: &Decided) -> Option<String> {
-        let window = closed(&self.windows(decided)).map(|windows| format!("waits for {windows}"));
-        window.or_else(|| self.state.patroni.is_running().then(|| RESTARTING.to_owned()))
-    }
-
-    /// The maintenance windows of the cluster.
-    pub fn windows(&self, decided: &Decided) -> Vec<MaintenanceWindow> {
-        self.settings.config.maintenance_windows(&decided.plan.cluster.maintenance_windows)
     }
 
     /// What Patroni reports of all members, if a pod runs another template. The leader is asked, or else the first
@@ -307,42 +290,6 @@ impl Reconciliation<'_> {
     }
 }
 
-/// Which maintenance windows are awaited, if there are any and none is open now.
-pub fn closed(windows: &[MaintenanceWindow]) -> Option<String> {
-    let all = || windows.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    is_closed(windows, &Timestamp::now().to_zoned(TimeZone::UTC))
-        .then(|| format!("a maintenance window: {} (UTC)", all()))
-}
-
-/// Whether there are maintenance windows and none is open.
-fn is_closed(windows: &[MaintenanceWindow], now: &Zoned) -> bool {
-    !windows.is_empty() && !is_open(windows, now)
-}
-
-/// Whether one of the windows holds this minute.
-fn is_open(windows: &[MaintenanceWindow], now: &Zoned) -> bool {
-    let weekday = usize::try_from(now.weekday().to_sunday_zero_offset()).map(Weekday::after_sunday);
-    let minute = u16::try_from(i32::from(now.hour()) * 60 + i32::from(now.minute()));
-    let (Ok(weekday), Ok(minute)) = (weekday, minute) else { return false };
-    windows.iter().any(|window| window.contains(weekday, minute))
-}
-
 fn failed(pod: &str, source: kube::Error) -> Error {
     Error::Roll { pod: pod.to_owned(), source: Box::new(source) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_window_is_open_on_its_day_and_in_its_minutes() {
-        let windows = ["Sat:01:00-04:00", "12:00-12:30"].map(|text| MaintenanceWindow::parse(text).unwrap());
-        let open = |text: &str| is_open(&windows, &text.parse::<Timestamp>().unwrap().to_zoned(TimeZone::UTC));
-        // A Saturday and the Sunday after it.
-        assert!(open("2031-05-17T01:00:00Z") && open("2031-05-17T04:00:59Z") && !open("2031-05-17T04:01:00Z"));
-        assert!(!open("2031-05-18T01:00:00Z") && open("2031-05-18T12:15:00Z"));
-        assert!(!is_open(&[], &Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC)));
-        assert!(!is_closed(&[], &Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC)));
-    }
 }

@@ -151,8 +151,9 @@ fn without_a_replica_that_is_fit_the_leader_waits() {
 #[test]
 fn a_replica_that_the_drain_evicted_first_and_that_no_node_takes_is_named() {
     let mut members = on(&["a", "a"]);
+    let volumes = local(&members);
     members[1].node = None;
-    let next = step(&members, &["a"], &local(&members), &report(healthy(&members)));
+    let next = step(&members, &["a"], &volumes, &report(healthy(&members)));
     assert_eq!(next, waits("pod c-1 is not scheduled"));
 }
 

@@ -231,12 +231,13 @@ async fn a_secret_elsewhere_of_the_zalando_operator_goes_unless_a_cluster_of_the
 async fn a_claim_without_labels_still_means_that_a_database_may_know_a_password() {
     let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
         "metadata": {"name": "pgdata-acid-orders-1", "namespace": "ns"}});
-    let mut two = manifest();
-    two["spec"]["numberOfInstances"] = json!(2);
+    let mut two = stateful_set();
+    two["spec"]["replicas"] = json!(2);
     let api_server = FakeApiServer::new()
-        .with(MANIFEST, two.clone())
+        .with(MANIFEST, manifest())
         .with("/api/v1/namespaces/ns/persistentvolumeclaims/pgdata-acid-orders-1", claim);
-    let error = reconcile(&operator(&api_server, &[two]), &key()).await.unwrap_err();
+    let operator = making(operator(&api_server, &[manifest()]), &[two]);
+    let error = reconcile(&operator, &key()).await.unwrap_err();
     assert_eq!(error.category(), "PasswordUnknown");
     assert_eq!(wrote_secrets(&api_server).len(), 0);
 }

@@ -141,7 +141,7 @@ async fn a_standby_is_promoted_although_every_later_step_fails_and_the_record_sa
     let operator = operator_of(&api_server, vec![], patroni.clone(), &promote());
     reconcile(&operator, &key()).await.unwrap_err();
     let status = last_status(&api_server);
-    assert_eq!((phases(&status), ready(&status)), (vec!["promote/u/3 running".into()], "False PromotionOwed".into()));
+    assert_eq!((phases(&status), ready(&status)), (vec!["promote/u/3 running".into()], "False PatroniSilent".into()));
 
     job_ended(&operator).await;
     assert_eq!(*patroni.changes.lock(), [r#"PATCH /config {"standby_cluster":null}"#]);

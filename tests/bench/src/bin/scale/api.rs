@@ -34,6 +34,7 @@ pub struct Api {
 struct Inner {
     store: Store,
     last_write: Option<Instant>,
+    writes: usize,
 }
 
 /// The parts of a path.
@@ -61,7 +62,6 @@ impl Api {
 
     /// Creates or replaces an object, as a user would.
     pub fn put(&self, object: Value) {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let plural = format!("{}s", text(&object["kind"]).to_lowercase());
         let collection = format!("{}/{plural}", text(&object["apiVersion"]));
         let key = (collection, text(&object["metadata"]["namespace"]), text(&object["metadata"]["name"]));
@@ -72,6 +72,38 @@ impl Api {
     /// The time of the last write over HTTP.
     pub fn last_write(&self) -> Option<Instant> {
         self.lock().last_write
+    }
+
+    /// The number of writes over HTTP since the start.
+    pub fn writes(&self) -> usize {
+        self.lock().writes
+    }
+
+    /// Whether the pods of StatefulSets that are created from now on stay pending.
+    pub fn keep_pending(&self, pending: bool) {
+        self.lock().store.pending = pending;
+    }
+
+    /// One loop of every member's Patroni: the leader renews its lock in the Endpoints, each member its pod's annotation.
+    pub fn heartbeat(&self, number: usize) {
+        let mut inner = self.lock();
+        let pods = inner.store.list("v1/pods", Some("spilo-role"));
+        let mut changes = Vec::new();
+        for pod in pods {
+            let (namespace, name) = (text(&pod["metadata"]["namespace"]), text(&pod["metadata"]["name"]));
+            let status = json!({"metadata": {"annotations": {"status": format!("{{\"xlog_location\":{number}}}")}}});
+            changes
+                .extend(inner.store.merge(&("v1/pods".to_owned(), namespace.clone(), name.clone()), &status, false).1);
+            if pod["metadata"]["labels"]["spilo-role"] == "master" {
+                let cluster = name.rsplit_once('-').map_or(name.clone(), |(cluster, _)| cluster.to_owned());
+                let lock = json!({"metadata": {"annotations": {
+                    "leader": name, "renewTime": number.to_string(), "ttl": "30", "optime": number.to_string(),
+                }}});
+                changes.extend(inner.store.merge(&("v1/endpoints".to_owned(), namespace, cluster), &lock, false).1);
+            }
+        }
+        drop(inner);
+        self.tell(changes);
     }
 
     /// The number of clusters whose status is `Running`.
@@ -125,10 +157,13 @@ impl Api {
         Body::from_stream(lines).into_response()
     }
 
-    /// The answer of a pod's Patroni: its configuration, and that no member waits for a restart.
+    /// The answer of a pod's Patroni: its configuration, and the members, of which none waits for a restart.
     fn patroni(&self, method: &Method, path: &str, place: &Place, body: &Value) -> Response {
+        if path.ends_with("/cluster") {
+            return self.cluster(place).to_string().into_response();
+        }
         if !path.ends_with("/config") {
-            return json!({"members": []}).to_string().into_response();
+            return json!({"state": "running"}).to_string().into_response();
         }
         let name = place.name.clone().unwrap_or_default();
         let key = ("patroni".to_owned(), place.namespace.clone(), name);
@@ -140,9 +175,23 @@ impl Api {
         configuration.to_string().into_response()
     }
 
+    fn cluster(&self, place: &Place) -> Value {
+        let name = place.name.clone().unwrap_or_default();
+        let cluster = name.rsplit_once('-').map_or(name.as_str(), |(cluster, _)| cluster);
+        let inner = self.lock();
+        let member = |number: u64| {
+            let pod = format!("{cluster}-{number}");
+            let exists = inner.store.get(&("v1/pods".to_owned(), place.namespace.clone(), pod.clone())).is_some();
+            let (role, state) = if number == 0 { ("leader", "running") } else { ("replica", "streaming") };
+            exists.then(|| json!({"name": pod, "role": role, "state": state, "timeline": 1, "lag": 0}))
+        };
+        json!({"members": (0..9).map_while(member).collect::<Vec<_>>()})
+    }
+
     fn write(&self, method: &Method, place: &Place, body: &Value, applied: bool) -> Response {
         let mut inner = self.lock();
         inner.last_write = Some(Instant::now());
+        inner.writes += 1;
         let named = place.name.clone().or_else(|| body["metadata"]["name"].as_str().map(str::to_owned));
         let key: Key = (place.collection.clone(), place.namespace.clone(), named.unwrap_or_default());
         if place.collection == "events.k8s.io/v1/events" {
@@ -163,6 +212,10 @@ impl Api {
         self.tell(changes);
         object.to_string().into_response()
     }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// The next event of a watch. A watch that is too far behind ends.

@@ -26,6 +26,13 @@ const QUIET: Duration = Duration::from_secs(4);
 /// The longest time until the operator is done.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
+/// The time of one of Patroni's loops.
+const LOOP_WAIT: Duration = Duration::from_secs(10);
+/// The number of Secrets and of Pods that are of no cluster.
+const STRANGERS: usize = 10_000;
+/// The counter of reconciles.
+const RECONCILES: &str = "pgloom_reconcile_duration_seconds_count";
+
 #[derive(Parser)]
 struct Arguments {
     /// The operator
@@ -85,13 +92,53 @@ async fn measure(arguments: &Arguments, api: &Api, folder: &std::path::Path) -> 
     }
     println!("{:<44} {:>14}", format!("from {all} manifests to {all} clusters"), seconds(quiet - begun));
     println!("{:<44} {:>14}", format!("resident memory, {all} clusters"), operator.memory()?);
+    at_rest(&format!("{all} clusters"), api, &operator).await?;
     drop(operator);
 
     let operator = start()?;
     println!("{:<44} {:>14}", format!("start to ready, {all} clusters exist"), millis(operator.ready().await?));
     settle(api).await?;
     println!("{:<44} {:>14}", format!("resident memory, {all} clusters exist"), operator.memory()?);
+    for number in 0..STRANGERS {
+        for kind in ["Secret", "Pod"] {
+            api.put(stranger(kind, number));
+        }
+    }
+    tokio::time::sleep(QUIET).await;
+    println!("{:<44} {:>14}", format!("the same, and {STRANGERS} Secrets and Pods"), operator.memory()?);
+
+    api.keep_pending(true);
+    let pending = all / 2;
+    for number in all..all + pending {
+        api.put(named(&manifest, number));
+    }
+    settle(api).await?;
+    at_rest(&format!("{pending} more that are pending"), api, &operator).await
+}
+
+/// Measures what the operator does while nothing changes but what Patroni renews in each of its loops.
+async fn at_rest(what: &str, api: &Api, operator: &Operator) -> Result<()> {
+    const LOOPS: usize = 6;
+    let (used, writes, reconciles) = (operator.used()?, api.writes(), operator.counter(RECONCILES).await?);
+    let begun = Instant::now();
+    for number in 0..LOOPS {
+        api.heartbeat(number);
+        tokio::time::sleep(LOOP_WAIT).await;
+    }
+    let share = (operator.used()? - used).as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0;
+    println!("{:<44} {:>14}", format!("at rest, {what}: of a core"), format!("{share:.2} %"));
+    println!("{:<44} {:>14}", format!("at rest, {what}: writes"), api.writes() - writes);
+    let reconciles = operator.counter(RECONCILES).await? - reconciles;
+    println!("{:<44} {:>14}", format!("at rest, {what}: reconciles a minute"), format!("{reconciles:.0}"));
     Ok(())
+}
+
+/// An object that is of no cluster.
+fn stranger(kind: &str, number: usize) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": kind, "metadata": {"name": format!("other-{number}"), "namespace": NAMESPACE},
+        "data": {"key": "A".repeat(1024)},
+    })
 }
 
 /// Waits until there was no write for a while; returns the time of the last write.

@@ -62,6 +62,26 @@ impl Operator {
         Ok(answer.starts_with("HTTP/1.1 200"))
     }
 
+    /// The time of a core that the operator has used since its start.
+    pub fn used(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The fields after the name, which is in brackets: the state is the first, user and system time 12th and 13th.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks =
+            |index: usize| fields.get(index).and_then(|ticks| ticks.parse::<u64>().ok()).context("no such field");
+        Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
+    }
+
+    /// The value of a counter of the operator, summed over its labels.
+    pub async fn counter(&self, name: &str) -> Result<f64> {
+        let mut stream = TcpStream::connect(self.page).await?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let lines = answer.lines().filter(|line| line.starts_with(name));
+        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+
     /// The resident memory of the operator: current and peak.
     pub fn memory(&self) -> Result<String> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;

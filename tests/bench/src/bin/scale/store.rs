@@ -27,6 +27,8 @@ pub struct Store {
     version: u64,
     objects: BTreeMap<Key, Value>,
     changes: Vec<Change>,
+    /// Whether the pods of new StatefulSets stay pending.
+    pub pending: bool,
 }
 
 impl Store {
@@ -117,7 +119,7 @@ impl Store {
         set["status"] = json!({"observedGeneration": generation, "replicas": replicas, "updateRevision": "first"});
         let mut changes = vec![self.write(key, set.clone(), Some(&set))];
         for number in 0..replicas {
-            let pod = pod(&set, number);
+            let pod = pod(&set, number, self.pending);
             let place = ("v1/pods".to_owned(), key.1.clone(), format!("{}-{number}", key.2));
             let before = self.objects.get(&place).cloned();
             changes.push(self.write(&place, pod, before.as_ref()));
@@ -131,10 +133,16 @@ pub fn carries(object: &Value, label: Option<&str>) -> bool {
     label.is_none_or(|label| object["metadata"]["labels"][label].is_string())
 }
 
-fn pod(set: &Value, number: u64) -> Value {
+fn pod(set: &Value, number: u64, pending: bool) -> Value {
     let template = &set["spec"]["template"];
     let mut labels = template["metadata"]["labels"].clone();
     labels["controller-revision-hash"] = json!("first");
+    if pending {
+        return json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"labels": labels}, "spec": template["spec"],
+            "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False"}]},
+        });
+    }
     labels["spilo-role"] = json!(if number == 0 { "master" } else { "replica" });
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"labels": labels}, "spec": template["spec"],

@@ -1,38 +1,8 @@
-//! What the steps of one reconcile return, kept for the report.
+//! What a step returns beside its result: what is under way, when to reconcile again, what was found before a failure.
 
 use std::time::Duration;
 
-use pgloom_decide::members::Members;
-
 use super::Error;
-use super::apply::Applied;
-use super::database::Synchronized;
-use super::decide::Decided;
-use super::execute::{Executed, Promotion};
-use super::roll::Rolled;
-
-/// What the steps returned; `None` where a step was not reached.
-#[derive(Default)]
-pub struct Steps {
-    /// The members as their pods showed them at the start.
-    pub members: Members,
-    /// Why the deletion of the manifest is refused; `None` if it is not.
-    pub guarded: Option<String>,
-    /// What the cluster is to be.
-    pub decided: Option<Decided>,
-    /// How the promotion of a standby goes.
-    pub promotion: Option<Promotion>,
-    /// What was applied.
-    pub applied: Option<Applied>,
-    /// How the rolling update goes.
-    pub rolled: Option<Rolled>,
-    /// How the synchronisation of roles and databases goes.
-    pub synchronized: Option<Synchronized>,
-    /// How the plugins' actions go.
-    pub executed: Option<Executed>,
-    /// Why steps failed. The first one decides when the cluster is reconciled again.
-    pub failures: Vec<Error>,
-}
 
 /// What a step found, and whether it failed. What it found is reported in either case.
 pub struct Step<T> {
@@ -47,7 +17,7 @@ impl<T> Step<T> {
     ///
     /// # Errors
     /// The step's failure. With `?` it ends the reconcile; a step whose failure must not stop the next ones is added to
-    /// [`Steps::failures`] instead.
+    /// the failures of [`Steps`](super::report::Steps) instead.
     pub fn keep(self, kept: &mut Option<T>) -> Result<&T, Error> {
         let found = kept.insert(self.found);
         self.result.map(|()| &*found)
