@@ -82,8 +82,8 @@ test: setup ## Everything, step by step: checks, build, unit, golden, conformanc
 	@hack/test
 
 .PHONY: crash-points
-crash-points: build ## The operator killed or refused at every write of every operation; not yet part of make test
-	@cargo test --release --package stand-in --package crash
+crash-points: build ## The operator killed or refused at every write of every operation; make test tries a sample
+	@CRASH_POINTS=all cargo test --release --package crash
 
 .PHONY: bench
 bench: build ## Measurements: decisions, sizes, start-up, memory

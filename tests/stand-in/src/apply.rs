@@ -23,6 +23,17 @@ pub fn apply(before: Option<&Value>, body: &Value, manager: &str) -> Value {
     object
 }
 
+/// The object that `manager` created by `body`: its fields belong to an update of the manager, not to an apply.
+#[must_use]
+pub fn created(body: &Value, manager: &str) -> Value {
+    let mut object = body.clone();
+    object["metadata"]["managedFields"] = json!([{
+        "manager": manager, "operation": "Update", "apiVersion": body["apiVersion"], "fieldsType": "FieldsV1",
+        "fieldsV1": fields(&without_nulls(body), Level::Object),
+    }]);
+    object
+}
+
 /// A merge patch: null removes a field.
 pub fn merge(into: &mut Value, from: &Value) {
     match (into, from) {

@@ -1,25 +1,29 @@
-//! A stand-in for the API server, its controllers and Patroni, for tests of the whole operator.
+//! A stand-in for the API server, its controllers, Patroni and the database, for tests of the whole operator.
 //!
-//! The state ("world") is plain data ([`State`]): objects with their history, and Patroni's state of each cluster. A
-//! copy of it is a snapshot. [`Server`] serves it over HTTP on loopback, with one listener for each operator, so that a
-//! killed operator cannot write any more. Every write request passes a [`Gate`], which may refuse it, lose its answer
-//! or never answer it.
+//! The state ("world") is plain data ([`State`]): objects with their history, and the state of Patroni and of the
+//! database of each cluster. A copy of it is a snapshot. [`Server`] serves it over HTTP on loopback, with one listener for
+//! each operator, so that a killed operator cannot write any more. Every write request passes a [`Gate`], which may refuse
+//! it, lose its answer or never answer it; so does every transaction that changes the database.
 //!
 //! Implemented: list and watch with resource versions, bookmarks and 410, create, server-side apply,
 //! merge patch, JSON patch, replace, the status subresource, delete with preconditions, finalizers and propagation, the
-//! immutable fields of a `StatefulSet`, labels and field selectors for names.
+//! immutable fields of a `StatefulSet`, labels and field selectors for names; port-forwards to a database that knows
+//! the operator's own queries and statements.
 //!
 //! Not implemented: validation, defaults, admission, conflicts between field managers, and merge keys of lists: an
 //! applied list is replaced as a whole.
 
 mod apply;
 mod controllers;
+mod database;
 mod objects;
 mod path;
 mod patroni;
+mod port_forward;
 mod server;
 mod write;
 
+pub use database::Database;
 pub use objects::{Change, Key, Objects};
 pub use patroni::Patroni;
 pub use server::{Answer, Gate, Open, Server, Verdict, Write};
@@ -30,7 +34,7 @@ pub use write::Refusal;
 pub struct State {
     /// The API server's objects.
     pub objects: Objects,
-    /// Patroni's state of each cluster, by namespace and name.
+    /// The state of Patroni and the database of each cluster, by namespace and name.
     pub patroni: std::collections::BTreeMap<(String, String), Patroni>,
     /// The resource version after the last step that changed nothing.
     settled: Option<u64>,

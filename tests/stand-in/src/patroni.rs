@@ -1,15 +1,18 @@
 //! Patroni: one member in each database pod, the dynamic configuration, the leader's lock, and the REST API.
 //!
-//! There is no database: a member is a replica as soon as its pod is ready, and its lag is always 0. See
+//! A member is a replica as soon as its pod is ready, and its lag is always 0. All members have the same database. See
 //! <https://patroni.readthedocs.io/en/latest/rest_api.html>.
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::State;
 use crate::apply::merge;
 use crate::controllers::is_ready;
+use crate::database::Database;
 use crate::objects::{Key, Objects, key};
 
 const PODS: &str = "v1/pods";
@@ -32,6 +35,8 @@ pub struct Patroni {
     pub leader: Option<String>,
     /// The number of changes of the leader.
     pub timeline: u64,
+    /// Its roles and databases.
+    pub database: Database,
     members: BTreeMap<String, Member>,
     labels: Value,
 }
@@ -107,9 +112,11 @@ fn run(state: &mut State, cluster: &(String, String), pods: &[(Key, Value)]) {
     let ready: Vec<&(Key, Value)> = pods.iter().filter(|(_, pod)| is_ready(pod)).collect();
     let Some((_, first)) = ready.first() else { return };
     let is_new = !state.patroni.contains_key(cluster);
+    let database = if is_new { database(&state.objects, &cluster.0, first) } else { Database::default() };
     let patroni = state.patroni.entry(cluster.clone()).or_default();
     if is_new {
         patroni.config = bootstrapped(first);
+        patroni.database = database;
         let labels = &first["metadata"]["labels"];
         patroni.labels = json!({"application": labels["application"], CLUSTER: labels[CLUSTER]});
     }
@@ -148,6 +155,32 @@ fn run(state: &mut State, cluster: &(String, String), pods: &[(Key, Value)]) {
         endpoints["metadata"]["annotations"] = annotations;
         state.objects.put(&place, endpoints);
     }
+}
+
+/// The database that the first member initializes, with the passwords of its Secrets.
+fn database(objects: &Objects, namespace: &str, pod: &Value) -> Database {
+    let variable = |name: &str| {
+        let mut all = pod["spec"]["containers"][0]["env"].as_array().into_iter().flatten();
+        all.find(|variable| variable["name"] == name)
+    };
+    let user = |of: &str| variable(&format!("PGUSER_{of}"))?["value"].as_str();
+    let password = |of: &str| {
+        let source = &variable(&format!("PGPASSWORD_{of}"))?["valueFrom"]["secretKeyRef"];
+        let secret = objects.get("v1/secrets", namespace, source["name"].as_str()?)?;
+        let encoded = secret["data"][source["key"].as_str()?].as_str()?;
+        String::from_utf8(STANDARD.decode(encoded).ok()?).ok()
+    };
+    let role = |of: &str| (user(of).unwrap_or_default().to_owned(), password(of).unwrap_or_default());
+    let (superuser, replication) = (role("SUPERUSER"), role("STANDBY"));
+    Database::new((&superuser.0, &superuser.1), (&replication.0, &replication.1))
+}
+
+/// The cluster of a pod whose member serves.
+pub fn cluster_of(state: &State, namespace: &str, pod: &str) -> Option<String> {
+    let found = state.objects.get(PODS, namespace, pod).filter(|pod| is_ready(pod))?;
+    let cluster = found["metadata"]["labels"][CLUSTER].as_str()?.to_owned();
+    let patroni = state.patroni.get(&(namespace.to_owned(), cluster.clone()))?;
+    patroni.members.contains_key(pod).then_some(cluster)
 }
 
 /// The dynamic configuration that the first member initializes.

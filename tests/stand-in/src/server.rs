@@ -1,7 +1,8 @@
 //! Serves a world over HTTP, one listener for each operator.
 
+mod watch;
+
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,19 +13,20 @@ use axum::extract;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt as _;
+use hyper::upgrade::OnUpgrade;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::watch::{Sender, channel};
 use tokio::time::Instant;
 
+use crate::database::Session;
 use crate::path::{Place, parameters};
 use crate::write::{Refusal, Request};
-use crate::{State, patroni};
+use crate::{State, patroni, port_forward};
+use watch::Watcher;
 
 /// The time between two steps of the controllers.
 const STEP: Duration = Duration::from_millis(250);
-/// The time between two bookmarks of a watch.
-const BOOKMARK: Duration = Duration::from_secs(60);
 /// Writes of leases pass no gate and are not recorded, because an operator renews its lease all the time.
 const LEASES: &str = "coordination.k8s.io/v1/leases";
 
@@ -87,7 +89,7 @@ impl Gate for Open {
 #[derive(Clone)]
 pub struct Server {
     inner: Arc<Mutex<Inner>>,
-    changed: Arc<watch::Sender<u64>>,
+    changed: Arc<Sender<u64>>,
 }
 
 struct Inner {
@@ -110,7 +112,7 @@ struct Lag {
 
 /// A listener of a server.
 #[derive(Clone)]
-struct Listener {
+pub(crate) struct Listener {
     server: Server,
     number: u32,
 }
@@ -128,7 +130,7 @@ impl Server {
             listeners: 0,
             lag: None,
         };
-        let server = Self { inner: Arc::new(Mutex::new(inner)), changed: Arc::new(watch::channel(0).0) };
+        let server = Self { inner: Arc::new(Mutex::new(inner)), changed: Arc::new(channel(0).0) };
         let lives = server.clone();
         tokio::spawn(async move {
             loop {
@@ -212,8 +214,42 @@ impl Server {
 }
 
 impl Listener {
-    fn is_dead(&self) -> bool {
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Whether the operator of this listener was killed.
+    pub(crate) fn is_dead(&self) -> bool {
         self.server.lock().alive != Some(self.number)
+    }
+
+    /// Records a write, asks the gate about it, and executes it if the gate lets it. Returns the answer to give, and the
+    /// result of what was executed.
+    pub(crate) fn judge<T>(&self, what: String, execute: impl FnOnce(&mut State) -> T) -> (Answer, Option<T>) {
+        let mut inner = self.server.lock();
+        let inner = &mut *inner;
+        let write = Write { what, version: inner.state.objects.version() };
+        inner.last_write = Some(Instant::now());
+        inner.writes.push(write.clone());
+        let verdict = inner.gate.verdict(&write, &mut inner.state);
+        if verdict.dead {
+            inner.alive = None;
+        }
+        let result = verdict.execute.then(|| execute(&mut inner.state));
+        self.server.tell(inner.state.objects.version());
+        (verdict.answer, result)
+    }
+
+    /// Opens a session with the database of a member that serves.
+    fn session(&self, namespace: &str, pod: &str) -> Option<Session> {
+        let cluster = self.server.with(|state| patroni::cluster_of(state, namespace, pod))?;
+        Some(Session {
+            listener: self.clone(),
+            cluster: (namespace.to_owned(), cluster),
+            pod: pod.to_owned(),
+            database: String::new(),
+            transaction: None,
+        })
     }
 
     fn read(&self, place: &Place, query: &HashMap<String, String>) -> Response {
@@ -271,41 +307,23 @@ impl Listener {
         if parameters.get("dryRun").is_some_and(|dry_run| dry_run == "All") {
             return self.dry_run(&request);
         }
-        let (verdict, result) = {
-            let mut inner = self.server.lock();
-            let inner = &mut *inner;
-            let name = place.name.as_deref().or_else(|| body["metadata"]["name"].as_str()).unwrap_or_default();
-            let part = place.part.as_deref().map(|part| format!("/{part}")).unwrap_or_default();
-            // The name of an event is random.
-            let name = if place.collection == EVENTS { body["reason"].as_str().unwrap_or_default() } else { name };
-            let what = format!("{method} {}/{name}{part}", place.collection);
-            let write = Write { what, version: inner.state.objects.version() };
-            let verdict = match place.collection == LEASES {
-                true => Verdict::PASS,
-                false => {
-                    inner.last_write = Some(Instant::now());
-                    inner.writes.push(write.clone());
-                    inner.gate.verdict(&write, &mut inner.state)
-                }
-            };
-            if verdict.dead {
-                inner.alive = None;
+        let name = place.name.as_deref().or_else(|| body["metadata"]["name"].as_str()).unwrap_or_default();
+        let part = place.part.as_deref().map(|part| format!("/{part}")).unwrap_or_default();
+        // The name of an event is random.
+        let name = if place.collection == EVENTS { body["reason"].as_str().unwrap_or_default() } else { name };
+        let what = format!("{method} {}/{name}{part}", place.collection);
+        let execute = |state: &mut State| match place.part.as_deref().and_then(|part| part.strip_prefix("proxy/")) {
+            Some(path) => {
+                let name = place.name.as_deref().unwrap_or_default();
+                Ok(patroni::answer(state, &place.namespace, name, method.as_str(), path, body))
             }
-            let result =
-                verdict.execute.then(|| match place.part.as_deref().and_then(|part| part.strip_prefix("proxy/")) {
-                    Some(path) => {
-                        let name = place.name.as_deref().unwrap_or_default();
-                        Ok(patroni::answer(&mut inner.state, &place.namespace, name, method.as_str(), path, body))
-                    }
-                    None => inner
-                        .state
-                        .write(&request)
-                        .map(|object| (if *method == Method::POST { 201 } else { 200 }, object)),
-                });
-            (verdict, result)
+            None => state.write(&request).map(|object| (if *method == Method::POST { 201 } else { 200 }, object)),
         };
-        self.server.tell(self.server.lock().state.objects.version());
-        match (verdict.answer, result) {
+        let (answer, result) = match place.collection == LEASES {
+            true => (Answer::Given, Some(self.server.with(execute))),
+            false => self.judge(what, execute),
+        };
+        match (answer, result) {
             (Answer::Never, _) => std::future::pending().await,
             (Answer::Refused(code, after), _) => refused(&Refusal::new(code, "a fault of the test"), after),
             (Answer::Given, Some(Ok((code, object)))) => {
@@ -318,79 +336,12 @@ impl Listener {
     }
 }
 
-/// One watch.
-struct Watcher {
-    listener: Listener,
-    changed: watch::Receiver<u64>,
-    place: Place,
-    query: HashMap<String, String>,
-    seen: u64,
-    ends: Instant,
-    over: bool,
-}
-
-impl Watcher {
-    /// The next lines; `None` when the watch ends.
-    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
-        loop {
-            if self.over || self.listener.is_dead() || Instant::now() >= self.ends {
-                return None;
-            }
-            self.changed.borrow_and_update();
-            let lines = self.lines();
-            if !lines.is_empty() {
-                return Some((Ok(Bytes::from(lines)), self));
-            }
-            let pause = self.lag().map_or(BOOKMARK, |lag| lag.until.saturating_duration_since(Instant::now()));
-            let until = (Instant::now() + pause).min(self.ends);
-            let is_late = tokio::time::timeout_at(until, self.changed.changed()).await.is_err();
-            if is_late && self.lag().is_none() && Instant::now() < self.ends {
-                let version = self.seen.to_string();
-                let bookmark =
-                    json!({"apiVersion": "v1", "kind": "Bookmark", "metadata": {"resourceVersion": version}});
-                let line = format!("{}\n", json!({"type": "BOOKMARK", "object": bookmark}));
-                return Some((Ok(Bytes::from(line)), self));
-            }
-        }
-    }
-
-    fn lag(&self) -> Option<Lag> {
-        self.listener.server.lock().lag.filter(|lag| Instant::now() < lag.until)
-    }
-
-    /// The lines of the changes since the last call.
-    fn lines(&mut self) -> String {
-        let inner = self.listener.server.lock();
-        let objects = &inner.state.objects;
-        if self.seen < objects.oldest() {
-            self.over = true;
-            let status = Refusal::new(410, "too old resource version").status();
-            return format!("{}\n", json!({"type": "ERROR", "object": status}));
-        }
-        let lag = inner.lag.filter(|lag| Instant::now() < lag.until);
-        let mut lines = String::new();
-        for change in objects.since(self.seen) {
-            if lag.is_some_and(|lag| change.version > lag.version) {
-                break;
-            }
-            self.seen = change.version;
-            let is_wanted = change.key.0 == self.place.collection
-                && (self.place.namespace.is_empty() || change.key.1 == self.place.namespace)
-                && is_selected(&change.object, &self.query);
-            if is_wanted {
-                lines.push_str(&json!({"type": change.event_type, "object": change.object}).to_string());
-                lines.push('\n');
-            }
-        }
-        lines
-    }
-}
-
 async fn answer(
     extract::State(listener): extract::State<Listener>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    upgrade: Option<extract::Extension<OnUpgrade>>,
     body: Bytes,
 ) -> Response {
     if listener.is_dead() {
@@ -399,6 +350,12 @@ async fn answer(
     let Some(place) = Place::of(uri.path()) else {
         return refused(&Refusal::new(404, "no such path"), None);
     };
+    if let (Some("portforward"), Some(extract::Extension(upgrade))) = (place.part.as_deref(), upgrade) {
+        return match listener.session(&place.namespace, place.name.as_deref().unwrap_or_default()) {
+            Some(session) => port_forward::accept(session, &headers, upgrade),
+            None => refused(&Refusal::new(500, "the pod does not serve"), None),
+        };
+    }
     let body = serde_json::from_slice(&body).unwrap_or_default();
     let answer = match (&method, place.part.as_deref().and_then(|part| part.strip_prefix("proxy/"))) {
         (&Method::GET, Some(path)) => {
@@ -436,86 +393,4 @@ fn refused(refusal: &Refusal, retry_after: Option<u64>) -> Response {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-    use tokio::net::TcpStream;
-
-    const MANIFEST: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m","namespace":"ns"}}"#;
-
-    async fn send(address: SocketAddr, head: &str, body: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let length = body.len();
-        let request =
-            format!("{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        stream
-    }
-
-    async fn ask(address: SocketAddr, head: &str, body: &str) -> String {
-        let mut answer = String::new();
-        send(address, head, body).await.read_to_string(&mut answer).await.unwrap();
-        answer
-    }
-
-    async fn line_with(lines: &mut tokio::io::Lines<BufReader<TcpStream>>, text: &str) -> String {
-        loop {
-            let line = lines.next_line().await.unwrap().unwrap();
-            if line.contains(text) {
-                return line;
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_watch_reports_each_change_and_ends_when_its_version_is_too_old() {
-        let server = Server::new(State::default());
-        let address = server.listen().await.unwrap();
-        let watch = "GET /api/v1/namespaces/ns/configmaps?watch=true&resourceVersion=0";
-        let mut lines = BufReader::new(send(address, watch, "").await).lines();
-        assert!(ask(address, "POST /api/v1/namespaces/ns/configmaps", MANIFEST).await.starts_with("HTTP/1.1 201"));
-        assert!(line_with(&mut lines, r#""type":"#).await.contains(r#""type":"ADDED""#));
-        server.with(|state| state.objects.expire());
-        assert!(line_with(&mut lines, r#""type":"#).await.contains(r#""code":410"#));
-    }
-
-    #[tokio::test]
-    async fn a_list_may_be_behind_for_a_while_and_one_object_never_is() {
-        let server = Server::new(State::default());
-        let address = server.listen().await.unwrap();
-        ask(address, "POST /api/v1/namespaces/ns/configmaps", MANIFEST).await;
-        server.lag(0, Duration::from_secs(60));
-        assert!(ask(address, "GET /api/v1/namespaces/ns/configmaps", "").await.contains(r#""items":[]"#));
-        assert!(ask(address, "GET /api/v1/namespaces/ns/configmaps/m", "").await.starts_with("HTTP/1.1 200"));
-    }
-
-    /// Refuses the first write, and kills the operator at the second one.
-    struct Faults(usize);
-
-    impl Gate for Faults {
-        fn verdict(&mut self, _: &Write, _: &mut State) -> Verdict {
-            self.0 += 1;
-            match self.0 {
-                1 => Verdict { execute: false, answer: Answer::Refused(429, Some(2)), dead: false },
-                _ => Verdict { execute: true, answer: Answer::Never, dead: true },
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_gate_refuses_a_write_or_keeps_its_answer_back_and_a_dead_operator_writes_nothing() {
-        let server = Server::new(State::default());
-        server.set_gate(Faults(0));
-        let (address, path) = (server.listen().await.unwrap(), "POST /api/v1/namespaces/ns/configmaps");
-        let refused = ask(address, path, MANIFEST).await;
-        assert!(refused.starts_with("HTTP/1.1 429") && refused.contains("retry-after: 2"), "{refused}");
-        let pause = Duration::from_millis(200);
-        assert!(tokio::time::timeout(pause, ask(address, path, MANIFEST)).await.is_err());
-        assert!(server.with(|state| state.objects.get("v1/configmaps", "ns", "m").is_some()));
-        assert!(!server.is_alive());
-        let path = "DELETE /api/v1/namespaces/ns/configmaps/m";
-        assert!(tokio::time::timeout(pause, ask(address, path, "")).await.is_err());
-        assert!(server.with(|state| state.objects.get("v1/configmaps", "ns", "m").is_some()));
-        assert_eq!(server.writes().len(), 2);
-    }
-}
+mod tests;

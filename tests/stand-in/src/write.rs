@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::State;
-use crate::apply::{apply, merge};
+use crate::apply::{apply, created, merge};
 use crate::objects::{Key, key};
 use crate::path::Place;
 
@@ -77,7 +77,7 @@ impl State {
     pub fn write(&mut self, request: &Request) -> Result<Value, Refusal> {
         let Request { method, place, body, .. } = request;
         match (*method, &place.name) {
-            ("POST", None) => self.create(place, body),
+            ("POST", None) => self.create(place, request.manager, body),
             ("PUT", Some(name)) => self.replace(&at(place, name), body),
             ("PATCH", Some(name)) => self.patch(&at(place, name), request),
             ("DELETE", Some(name)) => self.delete(&at(place, name), body),
@@ -108,12 +108,12 @@ impl State {
         _ = self.delete(&key(collection, namespace, name), &Value::Null);
     }
 
-    fn create(&mut self, place: &Place, body: &Value) -> Result<Value, Refusal> {
+    fn create(&mut self, place: &Place, manager: &str, body: &Value) -> Result<Value, Refusal> {
         let name = body["metadata"]["name"].as_str().unwrap_or_default();
         if self.find(&at(place, name)).is_some() {
             return Err(Refusal::exists(name));
         }
-        Ok(self.objects.put(&at(place, name), body.clone()))
+        Ok(self.objects.put(&at(place, name), created(body, manager)))
     }
 
     fn replace(&mut self, key: &Key, body: &Value) -> Result<Value, Refusal> {
@@ -283,6 +283,16 @@ mod tests {
         assert!(send(&mut state, "POST", SERVICES, "application/json", service.clone()).is_ok());
         assert_eq!(send(&mut state, "POST", SERVICES, "application/json", service), Err(409));
         assert_eq!(send(&mut state, "PATCH", &format!("{SERVICES}/b"), MERGE, json!({})), Err(404));
+    }
+
+    #[test]
+    fn what_was_created_belongs_to_its_manager_as_an_update() {
+        let mut state = State::default();
+        let service = json!({"metadata": {"name": "a"}, "spec": {"x": 1}});
+        let service = send(&mut state, "POST", SERVICES, "application/json", service).unwrap();
+        let entry = &service["metadata"]["managedFields"][0];
+        assert_eq!((&entry["manager"], &entry["operation"]), (&json!("pgloom"), &json!("Update")));
+        assert_eq!(entry["fieldsV1"]["f:spec"], json!({"f:x": {}}));
     }
 
     #[test]

@@ -394,7 +394,11 @@ impl Writer {
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         match api.create(&params, &body).await {
             Ok(created) => {
-                let created = self.own_fields(&api, name, desired, created).await;
+                let created = match operation::is_created_once(kind) {
+                    // It is never applied, so the fields need not be those of an apply.
+                    true => created,
+                    false => self.own_fields(&api, name, desired, created).await,
+                };
                 self.record(key, kind, "create", desired, created)?;
                 Ok(Made::Written)
             }

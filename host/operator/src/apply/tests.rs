@@ -78,6 +78,15 @@ async fn the_same_again_costs_no_write() {
 }
 
 #[tokio::test]
+async fn what_is_never_applied_is_created_by_a_single_write() {
+    let endpoints = json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "c", "namespace": "ns",
+        "labels": {"application": "spilo", "cluster-name": "c"}}});
+    let api_server = FakeApiServer::new();
+    writer(&api_server, vec![]).apply(&key(), &[endpoints]).await.unwrap();
+    assert_eq!(api_server.written(), ["POST /api/v1/namespaces/ns/endpoints"]);
+}
+
+#[tokio::test]
 async fn a_hand_edit_is_repaired_with_force() {
     let api_server = FakeApiServer::new();
     let writer = writer(&api_server, vec![]);

@@ -5,32 +5,41 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use stand_in::State;
 
-use crate::operation::CLUSTER;
+use crate::operation::{CLUSTER, MANIFESTS, NAMESPACE};
 use crate::play::Played;
 
 /// Fields of the metadata that differ from one world to the next.
 const BY_CHANCE: [&str; 4] = ["uid", "resourceVersion", "creationTimestamp", "generation"];
 /// Collections that are not compared.
 const PASSED_OVER: [&str; 2] = ["events.k8s.io/v1/events", "coordination.k8s.io/v1/leases"];
+/// The annotation with the manifest's uid, as a JSON pointer.
+const MARK: &str = "/metadata/annotations/pgloom.dev~1cluster-uid";
 /// The label with a member's role.
 const ROLE: &str = "spilo-role";
 
 /// A world without random values.
 pub type End = BTreeMap<String, Value>;
 
-/// The comparable end state of a world: its objects, the state of Patroni, and how often each pod, claim and Secret was
+/// The comparable end state of a world: its objects, the state of Patroni and the database, and how often each pod, claim and Secret was
 /// created.
 pub fn of(played: &Played) -> End {
     let state = &played.end;
     let mut end = End::new();
+    let manifest = state.objects.get(MANIFESTS, NAMESPACE, CLUSTER).map(|manifest| &manifest["metadata"]["uid"]);
     for (key, object) in state.objects.all().filter(|(key, _)| !PASSED_OVER.contains(&&*key.0)) {
-        end.insert(format!("{} {}", key.0, key.2), without_chance(&key.0, object));
+        let mut comparable = without_chance(&key.0, object);
+        let mark = comparable.pointer_mut(MARK).filter(|mark| manifest == Some(mark));
+        mark.into_iter().for_each(|mark| *mark = json!("the manifest's"));
+        end.insert(format!("{} {}", key.0, key.2), comparable);
     }
     for ((_, name), patroni) in &state.patroni {
         let pending: Vec<&str> = patroni.pending().collect();
         end.insert(
             format!("patroni {name}"),
-            json!({"config": patroni.config, "has leader": patroni.leader.is_some(), "pending": pending}),
+            json!({
+                "config": patroni.config, "has leader": patroni.leader.is_some(), "pending": pending,
+                "database": patroni.database.describe(),
+            }),
         );
     }
     let made = state.objects.since(played.edited_at).iter().filter(|change| change.event_type == "ADDED");

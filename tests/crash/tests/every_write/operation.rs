@@ -23,43 +23,43 @@ pub struct Operation {
     pub leader: u64,
     /// `spec` of the manifest after the edit; `None` if the manifest is deleted.
     pub after: Option<Value>,
+    /// Texts, each of which is part of one of its writes. Without such a write the operation would be tested in vain.
+    pub writes: &'static [&'static str],
 }
 
 /// Every operation.
 pub fn all() -> Vec<Operation> {
     let plain = || cluster(2, &json!({}));
     let with = |fields: Value| cluster(2, &fields);
-    let operation = |name, before, after| Operation { name, before, leader: 0, after };
+    let edit = |name, before, after, writes| Operation { name, before: Some(before), leader: 0, after, writes };
     let standby = || cluster(1, &json!({"standby": {"standby_host": "source.example"}}));
     let pooler = || with(json!({"enableConnectionPooler": true}));
+    let changed = with(json!({
+        "users": {"app": ["createdb"], "more": []}, "databases": {"store": "app", "another": "more"},
+        "serviceAnnotations": {"a": "b"},
+    }));
+    let resources = with(json!({"resources": {"requests": {"cpu": "20m"}, "limits": {"cpu": "1"}}}));
+    let parameters = with(json!({
+        "patroni": {"ttl": 40},
+        "postgresql": {"version": "15", "parameters": {"max_connections": "42"}},
+    }));
+    let tls = with(json!({"tls": {"secretName": "certificate"}}));
+    let large = with(json!({"volume": {"size": "2Gi"}}));
+    let three = || cluster(3, &json!({}));
+    let created = &["POST apps/v1/statefulsets", "SQL postgres: CREATE ROLE", "SQL postgres: CREATE DATABASE"];
     vec![
-        operation("create", None, Some(plain())),
-        operation(
-            "change",
-            Some(plain()),
-            Some(with(json!({"users": {"app": [], "more": []}, "serviceAnnotations": {"a": "b"}}))),
-        ),
-        operation(
-            "rolling update",
-            Some(plain()),
-            Some(with(json!({"resources": {"requests": {"cpu": "20m"}, "limits": {"cpu": "1"}}}))),
-        ),
-        operation("scale up", Some(plain()), Some(cluster(3, &json!({})))),
-        Operation { leader: 2, ..operation("scale down", Some(cluster(3, &json!({}))), Some(plain())) },
-        operation(
-            "parameter change",
-            Some(plain()),
-            Some(with(json!({
-                "patroni": {"ttl": 40},
-                "postgresql": {"version": "15", "parameters": {"max_connections": "42"}},
-            }))),
-        ),
-        operation("pooler on", Some(plain()), Some(pooler())),
-        operation("pooler off", Some(pooler()), Some(plain())),
-        operation("standby promotion", Some(standby()), Some(cluster(1, &json!({})))),
-        operation("TLS change", Some(plain()), Some(with(json!({"tls": {"secretName": "certificate"}})))),
-        operation("volume resize", Some(plain()), Some(with(json!({"volume": {"size": "2Gi"}})))),
-        operation("delete", Some(plain()), None),
+        Operation { before: None, ..edit("create", plain(), Some(plain()), created) },
+        edit("change", plain(), Some(changed), &["PATCH v1/services", "SQL postgres: ALTER ROLE", "POST v1/secrets"]),
+        edit("rolling update", plain(), Some(resources), &["DELETE v1/pods", "proxy/switchover"]),
+        edit("scale up", plain(), Some(three()), &["PATCH apps/v1/statefulsets"]),
+        Operation { leader: 2, ..edit("scale down", three(), Some(plain()), &["proxy/switchover"]) },
+        edit("parameter change", plain(), Some(parameters), &["proxy/config", "proxy/restart"]),
+        edit("pooler on", plain(), Some(pooler()), &["POST apps/v1/deployments", "SQL store: CREATE SCHEMA"]),
+        edit("pooler off", pooler(), Some(plain()), &["DELETE apps/v1/deployments"]),
+        edit("standby promotion", standby(), Some(cluster(1, &json!({}))), &["proxy/config", "SQL postgres"]),
+        edit("TLS change", plain(), Some(tls), &["DELETE v1/pods", "proxy/switchover"]),
+        edit("volume resize", plain(), Some(large), &["PATCH v1/persistentvolumeclaims", "POST apps/v1/statefulsets"]),
+        edit("delete", plain(), None, &["DELETE apps/v1/statefulsets", "DELETE v1/persistentvolumeclaims"]),
     ]
 }
 
@@ -67,7 +67,7 @@ pub fn all() -> Vec<Operation> {
 fn cluster(members: u64, fields: &Value) -> Value {
     let mut spec = json!({
         "teamId": "acid", "numberOfInstances": members, "volume": {"size": "1Gi"}, "users": {"app": []},
-        "postgresql": {"version": "15"},
+        "databases": {"store": "app"}, "postgresql": {"version": "15"},
     });
     for (field, value) in fields.as_object().into_iter().flatten() {
         spec[field] = value.clone();
@@ -80,7 +80,7 @@ pub fn empty() -> State {
     let mut state = State::default();
     state.put(&json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CONFIGURATION, "namespace": NAMESPACE},
-        "data": {"enable_database_access": "false", "resync_period": "30s", "repair_period": "15s"},
+        "data": {"resync_period": "30s", "repair_period": "15s"},
     }));
     state.put(&json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "certificate", "namespace": NAMESPACE},

@@ -15,6 +15,9 @@ use crate::operator::{Folders, Operator};
 
 /// The time without a write after which the world is at rest: more than two resyncs.
 const QUIET_TIME: Duration = Duration::from_secs(70);
+/// The same after a hang: more than the deadline of a request or a synchronisation of the database, and the wait after
+/// it.
+const QUIET_TIME_OF_HANG: Duration = Duration::from_secs(200);
 /// The longest time until the world is at rest.
 const REST_TIMEOUT: Duration = Duration::from_secs(1200);
 /// The time that an operator needs to list everything.
@@ -95,6 +98,7 @@ async fn run(play: Play, folders: &Folders) -> Result<Played> {
     });
     let begun = Instant::now();
     let mut quiet_since = begun;
+    let quiet_time = if matches!(fault, Some((Fault::Hanging, _))) { QUIET_TIME_OF_HANG } else { QUIET_TIME };
     let rests = loop {
         tokio::time::sleep(POLL_PERIOD).await;
         if !server.is_alive() || operator.has_ended() {
@@ -108,7 +112,7 @@ async fn run(play: Play, folders: &Folders) -> Result<Played> {
             quiet_since = Instant::now() + if with_lease { LEASE_TIME } else { Duration::ZERO };
         }
         quiet_since = quiet_since.max(server.last_write().unwrap_or(begun));
-        if quiet_since.elapsed() >= QUIET_TIME {
+        if quiet_since.elapsed() >= quiet_time {
             break true;
         }
         if begun.elapsed() >= REST_TIMEOUT {

@@ -1,0 +1,68 @@
+//! Port-forwards to a member's database, over a WebSocket as the API server has them.
+
+use std::io;
+
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::{SinkExt as _, StreamExt as _};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Message, Role};
+
+use crate::database::Session;
+
+/// The protocol with a channel in front of each message.
+const PROTOCOL: &str = "v4.channel.k8s.io";
+/// PostgreSQL's port.
+const PORT: u16 = 5432;
+const BUFFER: usize = 1 << 16;
+
+/// Accepts a port-forward, which serves `session`.
+pub fn accept(session: Session, headers: &HeaderMap, upgrade: OnUpgrade) -> Response {
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).map_or(&b""[..], |key| key.as_bytes());
+    let accept = derive_accept_key(key);
+    tokio::spawn(async move {
+        // An operator that is killed closes the connection.
+        if let Ok(upgraded) = upgrade.await {
+            _ = carry(upgraded, session).await;
+        }
+    });
+    let headers = [
+        (header::UPGRADE, "websocket"),
+        (header::CONNECTION, "Upgrade"),
+        (header::SEC_WEBSOCKET_ACCEPT, accept.as_str()),
+        (header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+/// Carries bytes between the WebSocket and the session. Channel 0 is for data, and channel 1 for an error; each begins
+/// with the port.
+async fn carry(upgraded: Upgraded, session: Session) -> io::Result<()> {
+    let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+    let [low, high] = PORT.to_le_bytes();
+    for channel in [0, 1] {
+        socket.send(Message::binary(vec![channel, low, high])).await.map_err(io::Error::other)?;
+    }
+    let (mut near, far) = tokio::io::duplex(BUFFER);
+    tokio::spawn(session.serve(far));
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        tokio::select! {
+            received = socket.next() => match received {
+                Some(Ok(Message::Binary(bytes))) => near.write_all(bytes.get(1..).unwrap_or_default()).await?,
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(()),
+                Some(Ok(_)) => {}
+            },
+            read = near.read(&mut buffer) => {
+                let Some(bytes) = buffer.get(..read?).filter(|bytes| !bytes.is_empty()) else { break };
+                let message = [&[0], bytes].concat();
+                socket.send(Message::binary(message)).await.map_err(io::Error::other)?;
+            }
+        }
+    }
+    socket.close(None).await.map_err(io::Error::other)
+}
