@@ -6,7 +6,7 @@ use pgloom_common::api_default::{self, Defaults};
 use pgloom_common::quantity::Quantity;
 use serde_json::{Map, Value, json};
 
-/// What stands for a password.
+/// The replacement of a password.
 const HIDDEN: &str = "hidden";
 
 /// The normalized object.

@@ -1,4 +1,4 @@
-//! Patroni, the keeper of each member, over its REST interface on port 8008.
+//! The REST API of each member's Patroni, on port 8008.
 
 pub mod configure;
 mod transport;
