@@ -67,6 +67,11 @@ impl<'a> ObjectKey<'a> {
             name: text("/metadata/name"),
         }
     }
+
+    /// Whether the object is the one of this kind and name.
+    pub fn is(&self, kind: &str, name: &str) -> bool {
+        (self.kind, self.name) == (kind, name)
+    }
 }
 
 /// The kinds of objects that any cluster may have, without those that plugins add.

@@ -3,6 +3,8 @@
 //! A stage begins when all objects of the stage before it are gone, so that no member is restarted without its
 //! Services. The manifest need not be valid.
 
+use std::collections::BTreeMap;
+
 use kube::api::DeleteParams;
 use pgloom_decide::Kind;
 use pgloom_decide::kind::ObjectKey;
@@ -77,9 +79,15 @@ fn number(object: &Remains, keep: Keep) -> Option<u8> {
 
 /// The reason why a deletion waits for annotations; `None` if it may continue. `date_key` and `name_key` are the values
 /// of `delete_annotation_date_key` and `delete_annotation_name_key`, empty if not set; `today` is as in `2031-05-14`.
-pub fn guard(annotations: &Value, name: &str, date_key: &str, name_key: &str, today: &str) -> Option<String> {
+pub fn guard(
+    annotations: &BTreeMap<String, String>,
+    name: &str,
+    date_key: &str,
+    name_key: &str,
+    today: &str,
+) -> Option<String> {
     let lacking = |key: &str, wanted: &str| {
-        let lacks = !key.is_empty() && annotations[key] != wanted;
+        let lacks = !key.is_empty() && annotations.get(key).is_none_or(|value| value != wanted);
         lacks.then(|| format!("the manifest is kept until its annotation {key} is {wanted}"))
     };
     lacking(date_key, today).or_else(|| lacking(name_key, name))
@@ -261,13 +269,16 @@ mod tests {
 
     #[test]
     fn a_guarded_manifest_is_deleted_only_with_todays_date_and_its_own_name() {
-        let check = |annotations: Value| guard(&annotations, "c", "delete-date", "delete-clustername", "2031-05-14");
+        let check = |annotations: Value| {
+            let annotations = serde_json::from_value(annotations).unwrap();
+            guard(&annotations, "c", "delete-date", "delete-clustername", "2031-05-14")
+        };
         assert_eq!(
             check(json!({})).as_deref(),
             Some("the manifest is kept until its annotation delete-date is 2031-05-14")
         );
         assert!(check(json!({"delete-date": "2031-05-14", "delete-clustername": "d"})).is_some());
         assert_eq!(check(json!({"delete-date": "2031-05-14", "delete-clustername": "c"})), None);
-        assert_eq!(guard(&json!({}), "c", "", "", "2031-05-14"), None);
+        assert_eq!(guard(&BTreeMap::new(), "c", "", "", "2031-05-14"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Applying the plan in its order, with the credentials in their place, and pruning what is no longer desired.
 
 use pgloom_decide::apply_order::rank;
+use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::members::Members;
 use pgloom_decide::ownership::{kinds_to_record, recorded_kinds};
 use pgloom_decide::rollout::{ScaleDown, Switchover, ordinal, scale_down};
@@ -47,7 +48,7 @@ impl Reconciliation<'_> {
         let mut objects = plan.filled().map_err(Error::Decide)?;
         if plan.degraded && self.stateful_set().is_some() {
             // Without the answer of a step the template lacks what that step adds, and every pod would be replaced.
-            objects.retain(|object| object["kind"] != "StatefulSet");
+            objects.retain(|object| ObjectKey::of(object).kind != "StatefulSet");
         }
         let credentials = self.check(plan, &objects).await?;
         self.report_creating().await?;
@@ -56,8 +57,7 @@ impl Reconciliation<'_> {
         self.keep_leader(&mut objects, decided, members, applied).await;
         applied.underway = applied.held.as_ref().map(Underway::changing);
         // What uses credentials comes after them: a pod that mounts a Secret does not start without it.
-        let secrets_from =
-            objects.partition_point(|object| rank(object["kind"].as_str().unwrap_or_default()) < rank("Secret"));
+        let secrets_from = objects.partition_point(|object| rank(ObjectKey::of(object).kind) < rank("Secret"));
         let (before, after) = objects.split_at(secrets_from);
         self.write(before, applied).await?;
         self.ensure_credentials(plan, credentials, members, &mut applied.warnings).await?;
@@ -145,8 +145,7 @@ pub fn reclaimed(kind: &str, namespace: &str, name: &str) -> Event {
 
 /// The StatefulSet among the objects and the number of members that it asks for, if that is lower than `exist`.
 fn smaller_set<'a>(objects: &'a mut [Value], name: &str, exist: usize) -> Option<(&'a mut Value, usize)> {
-    let is_set = |object: &&mut Value| object["kind"] == "StatefulSet" && object["metadata"]["name"] == name;
-    let set = objects.iter_mut().find(is_set)?;
+    let set = objects.iter_mut().find(|object| ObjectKey::of(object).is("StatefulSet", name))?;
     let wanted = usize::try_from(set["spec"]["replicas"].as_u64()?).ok().filter(|wanted| *wanted < exist)?;
     Some((set, wanted))
 }

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kube::runtime::controller::Action;
 use pgloom_decide::ownership::recorded_kinds;
-use serde_json::Value;
 
 use super::finalizer::Patched;
 use super::report::Steps;
@@ -20,7 +19,7 @@ const REQUEUE_AFTER: Duration = Duration::from_secs(10);
 impl Reconciliation<'_> {
     /// Takes the cluster down by one stage; when nothing is left the manifest may go.
     pub async fn delete(&self) -> Result<Action, Error> {
-        let finalizers = self.manifest["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+        let finalizers = self.metadata().finalizers.unwrap_or_default();
         if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
             return Ok(Action::await_change());
         }
@@ -42,7 +41,7 @@ impl Reconciliation<'_> {
         }
     }
 
-    async fn take_down(&self, mut finalizers: Vec<Value>) -> Result<Action, Error> {
+    async fn take_down(&self, mut finalizers: Vec<String>) -> Result<Action, Error> {
         let (writer, keep) = (&self.writer(), self.keep());
         let kinds = recorded_kinds(&self.manifest);
         let everywhere = self.settings.config.flag("enable_cross_namespace_secret");
@@ -73,13 +72,13 @@ impl Reconciliation<'_> {
     /// Why the manifest may not be deleted yet: the annotations that the configuration asks for are missing. `None` too
     /// where nothing is left to guard: the finalizer is gone.
     pub fn guard(&self) -> Option<String> {
-        let finalizers = self.manifest["metadata"]["finalizers"].as_array();
-        finalizers?.iter().find(|finalizer| *finalizer == FINALIZER)?;
+        let metadata = self.metadata();
+        metadata.finalizers?.iter().find(|finalizer| *finalizer == FINALIZER)?;
         let config = &self.settings.config;
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date().to_string();
         let (date_key, name_key) =
             (config.text("delete_annotation_date_key"), config.text("delete_annotation_name_key"));
-        guard(&self.manifest["metadata"]["annotations"], &self.key.name, date_key, name_key, &today)
+        guard(&metadata.annotations.unwrap_or_default(), &self.key.name, date_key, name_key, &today)
     }
 
     /// Publishes the current warnings.

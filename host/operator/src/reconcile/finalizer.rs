@@ -25,12 +25,12 @@ impl Reconciliation<'_> {
     /// Sees to it that the manifest cannot go before what was made for it. For one that is gone nothing may be made, as
     /// nothing would remove it.
     pub async fn ensure_finalizer(&self) -> Result<Patched, Error> {
-        let Some(finalizers) = with_finalizer(&self.manifest) else { return Ok(Patched::Written) };
+        let Some(finalizers) = with_finalizer(self.metadata().finalizers) else { return Ok(Patched::Written) };
         self.set_finalizers(finalizers).await
     }
 
     /// Writes the list of finalizers, unless the manifest has changed since it was read.
-    pub async fn set_finalizers(&self, finalizers: Vec<Value>) -> Result<Patched, Error> {
+    pub async fn set_finalizers(&self, finalizers: Vec<String>) -> Result<Patched, Error> {
         let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": self.version.to_string()}});
         self.patch_manifest(patch, "finalizers").await
     }
@@ -64,12 +64,12 @@ impl Reconciliation<'_> {
 }
 
 /// The finalizers with the operator's own; `None` if it is there already.
-fn with_finalizer(manifest: &Value) -> Option<Vec<Value>> {
-    let mut finalizers = manifest["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+fn with_finalizer(finalizers: Option<Vec<String>>) -> Option<Vec<String>> {
+    let mut finalizers = finalizers.unwrap_or_default();
     if finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
         return None;
     }
-    finalizers.push(json!(FINALIZER));
+    finalizers.push(FINALIZER.to_owned());
     Some(finalizers)
 }
 
@@ -79,9 +79,9 @@ mod tests {
 
     #[test]
     fn the_finalizer_is_added_once_and_others_stay() {
-        let manifest = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}});
-        assert_eq!(with_finalizer(&manifest(json!(["theirs"]))), Some(vec![json!("theirs"), json!(FINALIZER)]));
-        assert_eq!(with_finalizer(&manifest(json!([FINALIZER]))), None);
-        assert_eq!(with_finalizer(&json!({"metadata": {}})), Some(vec![json!(FINALIZER)]));
+        let (theirs, own) = ("theirs".to_owned(), FINALIZER.to_owned());
+        assert_eq!(with_finalizer(Some(vec![theirs.clone()])), Some(vec![theirs, own.clone()]));
+        assert_eq!(with_finalizer(Some(vec![own.clone()])), None);
+        assert_eq!(with_finalizer(None), Some(vec![own]));
     }
 }

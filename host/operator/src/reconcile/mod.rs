@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::controller::Action;
 use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
@@ -134,7 +135,7 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
     let (version, state) = (kept.version, context.states.of(key));
     let reconciliation = Reconciliation { context, key, settings, version, about, manifest, state };
     // A cluster whose deletion is refused runs on, so it is cared for.
-    let guarded = match reconciliation.manifest["metadata"]["deletionTimestamp"].is_string() {
+    let guarded = match reconciliation.metadata().deletion_timestamp.is_some() {
         true => match reconciliation.guard() {
             None => return reconciliation.delete().await,
             guarded => guarded,
@@ -198,6 +199,11 @@ impl Reconciliation<'_> {
         steps.executed = Some(self.execute(decided, promotion, synchronized, rolled.settled, members).await);
         // client required
         self.prune(decided, rolled.settled, [&applied.underway, &rolled.underway, &synchronized.underway]).await
+    }
+
+    /// The metadata of the manifest.
+    fn metadata(&self) -> ObjectMeta {
+        self.manifest.get("metadata").and_then(|metadata| ObjectMeta::deserialize(metadata).ok()).unwrap_or_default()
     }
 
     /// What identifies the cluster's objects.

@@ -1,9 +1,12 @@
 //! What has to hold before the first object is written: the plan has the members, what exists under the desired names is the
 //! cluster's own, and the manifest still exists.
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
+use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::{Kind, Plan};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::credentials::Found;
@@ -17,7 +20,7 @@ impl Reconciliation<'_> {
             return Err(Error::NoStatefulSet { name: name.to_string() });
         }
         let missing = self.writer().check(self.key, objects).await.map_err(Error::Apply)?;
-        let unseen = missing.unseen.iter().filter(|object| object["kind"] == "StatefulSet");
+        let unseen = missing.unseen.iter().filter(|object| ObjectKey::of(object).kind == "StatefulSet");
         unseen.into_iter().try_for_each(|set| self.check_name_label(set))?;
         let found = self.read_credentials(plan).await?;
         if missing.any || found.as_ref().is_some_and(|found| found.lacks(&plan.secrets)) {
@@ -40,7 +43,8 @@ impl Reconciliation<'_> {
     /// Checks that a StatefulSet which the watches do not report finds its pods by the label that is configured.
     fn check_name_label(&self, set: &Value) -> Result<(), Error> {
         let (label, name) = (self.settings.config.text("cluster_name_label"), &*self.key.name);
-        let Some(selected) = set["spec"]["selector"]["matchLabels"].as_object() else { return Ok(()) };
+        let spec = StatefulSet::deserialize(set).ok().and_then(|set| set.spec);
+        let Some(selected) = spec.and_then(|spec| spec.selector.match_labels) else { return Ok(()) };
         if selected.get(label).is_some_and(|value| value == name) {
             return Ok(());
         }
@@ -55,9 +59,8 @@ impl Reconciliation<'_> {
         let named = ListParams::default().fields(&format!("metadata.name={}", self.key.name));
         let found = self.manifests().list_metadata(&named).await;
         let found = found.map_err(|source| Error::Manifest { part: "metadata", source: Box::new(source) })?;
-        let uid = self.manifest["metadata"]["uid"].as_str();
-        let is_same =
-            |metadata: &ObjectMeta| metadata.name.as_deref() == Some(&*self.key.name) && metadata.uid.as_deref() == uid;
+        let uid = self.metadata().uid;
+        let is_same = |metadata: &ObjectMeta| metadata.name.as_deref() == Some(&*self.key.name) && metadata.uid == uid;
         if found.items.iter().any(|found| is_same(&found.metadata)) { Ok(()) } else { Err(Error::Gone) }
     }
 }

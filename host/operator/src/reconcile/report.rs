@@ -151,7 +151,7 @@ impl Reconciliation<'_> {
 
     fn found(&self, steps: &Steps, summary: &Summary, patroni: Option<&Cluster>) -> Found {
         Found {
-            generation: self.manifest["metadata"]["generation"].as_i64().unwrap_or_default(),
+            generation: self.metadata().generation.unwrap_or_default(),
             outcome: summary.outcome,
             conditions: summary.conditions.clone(),
             dropped: dropped(steps, &self.status()),
