@@ -5,6 +5,7 @@
 //! a database. So only the operator is measured.
 
 mod api;
+mod database;
 mod process;
 mod store;
 
@@ -47,6 +48,9 @@ struct Arguments {
     /// The number of clusters
     #[arg(long, default_value_t = 1000)]
     clusters: usize,
+    /// The number of clusters with a database that the operator connects to
+    #[arg(long, default_value_t = 200)]
+    databases: usize,
     /// The number of measured starts
     #[arg(long, default_value_t = 7)]
     starts: usize,
@@ -113,7 +117,15 @@ async fn measure(arguments: &Arguments, api: &Api, folder: &std::path::Path) -> 
         api.put(named(&manifest, number));
     }
     settle(api).await?;
-    at_rest(&format!("{pending} more that are pending"), api, &operator).await
+    at_rest(&format!("{pending} more that are pending"), api, &operator).await?;
+    drop(operator);
+
+    let some = arguments.databases;
+    let (server, address) = database::serve(&manifest, some).await?;
+    let operator = Operator::start(&arguments.operator, &arguments.plugins, folder, address)?;
+    let memory = database::measure(&server, &operator, some).await?;
+    println!("{:<44} {:>14}", format!("resident memory, {some} clusters and databases"), memory);
+    Ok(())
 }
 
 /// Measures what the operator does while nothing changes but what Patroni renews in each of its loops.
