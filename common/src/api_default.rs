@@ -119,9 +119,28 @@ pub fn is_default(field: &str, value: &str) -> bool {
         .any(|(path, default)| path.rsplit('.').next() == Some(field) && *default == value)
 }
 
+/// The `imagePullPolicy` of a container whose image this is.
+///
+/// The API server fills it in once, when the container is first made, and keeps it when the image changes later.
+#[must_use]
+pub fn pull_policy(image: &str) -> &'static str {
+    let name = image.rsplit('/').next().unwrap_or_default();
+    match name.split_once(':') {
+        _ if name.contains('@') => "IfNotPresent",
+        None | Some((_, "latest")) => "Always",
+        Some(_) => "IfNotPresent",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_without_a_version_is_always_pulled() {
+        let images = ["busybox", "host:5000/busybox", "busybox:latest", "busybox:1", "busybox@sha256:0"];
+        assert_eq!(images.map(pull_policy), ["Always", "Always", "Always", "IfNotPresent", "IfNotPresent"]);
+    }
 
     #[test]
     fn a_default_is_one_by_field_and_value() {

@@ -33,6 +33,16 @@ pub fn root_cause(error: &dyn Error) -> String {
     error.to_string()
 }
 
+/// The text, cut at a character so that it has at most so many bytes; what was cut ends in `...`.
+#[must_use]
+pub fn cut(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(bytes.saturating_sub(3));
+    format!("{}...", text.get(..end).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fmt;
@@ -62,5 +72,12 @@ mod tests {
         assert_eq!(root_cause(&error), "timeout");
         assert_eq!(error_chain(&Layer("alone", None)), "alone");
         assert_eq!(root_cause(&Layer("alone", None)), "alone");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character() {
+        assert_eq!(cut("short", 5), "short");
+        assert_eq!(cut("longer", 5), "lo...");
+        assert_eq!(cut("ääää", 6), "ä...");
     }
 }

@@ -21,7 +21,7 @@ use crate::role::{PasswordSource, Role, Roles};
 use pgloom_api::Finding;
 
 pub use password::Password;
-pub use plan::{Act, Data, SecretChanges, Write, follow, plan};
+pub use plan::{Act, Data, SecretChanges, Write, annotate, follow, plan};
 pub use recovery::{Answer, Recovery, recover};
 
 /// The key of a Secret's data that holds the role's name.

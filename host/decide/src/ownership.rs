@@ -4,7 +4,7 @@
 //! A label is no proof: any object may have `cluster-name`, for example to name the database that an application uses.
 //! So no object is written, pruned or deleted because of that label alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pgloom_api::config::Config;
 use pgloom_common::name::{
@@ -68,6 +68,8 @@ pub struct Identity {
     secret_name_template: String,
     pdb_name_format: String,
     logical_backup_job_prefix: String,
+    /// The namespaces and names of the Secrets of users whose names begin with another namespace.
+    elsewhere: BTreeSet<(String, String)>,
 }
 
 impl Identity {
@@ -76,7 +78,16 @@ impl Identity {
         let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let labels = config.map("cluster_labels").into_iter();
         let inherited = config.list("inherited_labels").into_iter();
+        let crosses = config.flag("enable_cross_namespace_secret");
+        let users = manifest.pointer("/spec/users").and_then(Value::as_object).filter(|_| crosses);
+        let elsewhere = users.into_iter().flatten().filter_map(|(user, _)| {
+            let (namespace, _) = user.split_once('.')?;
+            let template = config.text("secret_name_template");
+            let name = secret_name(template, user, &text("/metadata/name"), &text("/spec/teamId"));
+            Some((namespace.to_owned(), name.to_lowercase()))
+        });
         Self {
+            elsewhere: elsewhere.collect(),
             namespace: text("/metadata/namespace"),
             name: text("/metadata/name"),
             uid: text("/metadata/uid"),
@@ -96,10 +107,8 @@ impl Identity {
         if self.uid.is_empty() || !object["metadata"].is_object() {
             return;
         }
-        let elsewhere = ObjectKey::of(object).namespace != self.namespace;
-        object["metadata"]["annotations"][MARK] = json!(self.uid);
-        if elsewhere {
-            object["metadata"]["annotations"][HOME] = json!(self.namespace);
+        for (name, value) in self.marks(ObjectKey::of(object).namespace) {
+            object["metadata"]["annotations"][name] = json!(value);
         }
     }
 
@@ -120,6 +129,41 @@ impl Identity {
         &self.team
     }
 
+    /// Whether a pod is a member: by its labels, and by the name that the StatefulSet gives. People copy the labels, for
+    /// example onto a pod that a NetworkPolicy is to let through to the database.
+    pub fn is_member(&self, pod: &Value) -> bool {
+        self.is_upstream(pod)
+    }
+
+    /// The annotations that mark an object in a namespace.
+    pub fn marks(&self, namespace: &str) -> BTreeMap<String, String> {
+        let elsewhere = (namespace != self.namespace).then(|| (HOME.to_owned(), self.namespace.clone()));
+        std::iter::once((MARK.to_owned(), self.uid.clone())).chain(elsewhere).collect()
+    }
+
+    /// Whether a Secret that exists is another cluster's: it has the mark of another manifest, or the name of another
+    /// cluster in its label. Any other Secret of the right name is used, as people may make one in advance.
+    pub fn is_secret_of_another(&self, secret: &Value, origin: &Origin) -> bool {
+        let names_another = label(secret, &self.name_label).is_some_and(|name| name != self.name);
+        !origin.is_own() && (annotation(secret, MARK).is_some() || names_another)
+    }
+
+    /// Whether an unmarked Secret in another namespace is one that the Zalando operator made there for a user of the manifest. A
+    /// cluster of the same name in that namespace may have one of the same name.
+    pub fn is_upstream_elsewhere(&self, secret: &Value) -> bool {
+        let ObjectKey { kind, namespace, name, .. } = ObjectKey::of(secret);
+        kind == "Secret"
+            && namespace != self.namespace
+            && annotation(secret, MARK).is_none()
+            && self.has_labels(secret)
+            && self.elsewhere.contains(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// Whether an object carries the cluster's name in the label by which the watches find it.
+    pub fn has_name_label(&self, object: &Value) -> bool {
+        label(object, &self.name_label) == Some(&self.name)
+    }
+
     /// The labels of the cluster's objects as a selector, as in `application=spilo,cluster-name=c`.
     pub fn selector(&self) -> String {
         let name = format!("{}={}", self.name_label, self.name);
@@ -136,24 +180,23 @@ impl Identity {
         annotation(object, HOME).unwrap_or(ObjectKey::of(object).namespace) == self.namespace
     }
 
-    fn has_name_label(&self, object: &Value) -> bool {
-        label(object, &self.name_label) == Some(&self.name)
-    }
-
     /// Whether an object without a mark has the labels and the name of an object that the Zalando operator or Patroni
     /// creates.
     fn is_upstream(&self, object: &Value) -> bool {
         let ObjectKey { kind, namespace, name, .. } = ObjectKey::of(object);
+        namespace == self.namespace && self.has_labels(object) && self.is_upstream_name(kind, name)
+    }
+
+    /// Whether an object has the labels that the Zalando operator and Patroni give.
+    fn has_labels(&self, object: &Value) -> bool {
+        let ObjectKey { kind, name, .. } = ObjectKey::of(object);
         let is_labelled = |(key, value): (&String, &String)| {
             let found = label(object, key);
             let inherited = self.inherited.get(key).map(String::as_str);
             let others = [inherited, component(kind, name).filter(|_| key == "application")];
             found == Some(value) || found.is_some() && others.contains(&found)
         };
-        namespace == self.namespace
-            && self.has_name_label(object)
-            && self.labels.iter().all(is_labelled)
-            && self.is_upstream_name(kind, name)
+        self.has_name_label(object) && self.labels.iter().all(is_labelled)
     }
 
     fn is_upstream_name(&self, kind: &str, name: &str) -> bool {
@@ -278,6 +321,18 @@ mod tests {
         let mut object = object("NetworkPolicy", "any");
         object["metadata"]["annotations"] = json!({MARK: uid});
         object
+    }
+
+    #[test]
+    fn a_member_has_the_clusters_labels_and_the_name_of_its_stateful_sets_pods() {
+        let identity = identity();
+        assert!(identity.is_member(&object("Pod", "shop-0")));
+        for name in ["psql", "shop", "shop-x", "shop-pooler-0", "shops-0"] {
+            assert!(!identity.is_member(&object("Pod", name)), "{name}");
+        }
+        let mut unlabelled = object("Pod", "shop-0");
+        unlabelled["metadata"]["labels"] = json!({"cluster-name": "shop"});
+        assert!(!identity.is_member(&unlabelled));
     }
 
     fn is_own(object: &Value) -> bool {

@@ -15,7 +15,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 pub use member::{Member, Role, State, member, ordinal};
-pub use pod_template::{difference, metadata_patch};
+pub use pod_template::{difference, metadata_patch, missing_metadata};
 
 use crate::patroni::{Report, candidate};
 

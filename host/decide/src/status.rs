@@ -4,8 +4,12 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{self as meta, Time};
 use pgloom_api::ActionPhase;
 use pgloom_api::postgresql::{ActionStatus, ClusterStatus, MemberStatus, PostgresqlStatus};
+use pgloom_common::error::cut;
 use pgloom_engine::{ConditionStatus, RequestedAction};
 use serde_json::{Map, Value, json};
+
+/// The longest message of a condition or an action, in bytes. What others said, as a server did, may be in it.
+const MAX_MESSAGE: usize = 1024;
 
 /// The result of a reconcile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +150,7 @@ pub fn action(
         step: requested.step.clone(),
         key: requested.key.clone(),
         phase,
-        message,
+        message: cut(&message, MAX_MESSAGE),
         since: Some(since.unwrap_or_else(|| now.clone())),
     }
 }
@@ -199,7 +203,7 @@ pub fn with_times(before: &[meta::Condition], condition: &Condition, generation:
         type_: condition.type_name.clone(),
         status: condition.status.to_owned(),
         reason: condition.reason.clone(),
-        message: condition.message.clone(),
+        message: cut(&condition.message, MAX_MESSAGE),
         observed_generation: Some(generation),
         last_transition_time: old.map_or_else(|| now.clone(), |old| old.last_transition_time.clone()),
     }
@@ -291,6 +295,22 @@ mod tests {
         assert_eq!(after(was("Running", 2), Outcome::Underway { changing: false }), "Running");
         assert_eq!(after(was("Running", 2), Outcome::Underway { changing: true }), "Updating");
         assert_eq!(after(was("Updating", 2), Outcome::Underway { changing: false }), "Updating");
+    }
+
+    #[test]
+    fn the_message_of_a_condition_and_of_an_action_is_cut_at_a_kilobyte() {
+        let long = "ä".repeat(1 << 20);
+        let found = Found { conditions: vec![Condition::fails("Ready", "NoLeader", &*long)], ..found(Outcome::Failed) };
+        let message = &status(&read(Value::Null), &found, &at(MONDAY)).conditions[0].message;
+        assert!(message.len() <= 1024 && message.ends_with("ä..."), "{}", message.len());
+        let requested = RequestedAction {
+            step: "volume-resize".into(),
+            key: "a".into(),
+            action: pgloom_engine::Action::Promote,
+            granted: true,
+        };
+        let action = action(&[], &requested, ActionPhase::Failed, long, &at(MONDAY));
+        assert!(action.message.len() <= 1024 && action.message.ends_with("ä..."), "{}", action.message.len());
     }
 
     #[test]

@@ -37,23 +37,39 @@ pub struct NamedObject {
     pub name: String,
 }
 
-/// The object that a selector names; `None` if the selector means all objects of the cluster, or the value is not set.
+/// The object that a selector names; `None` if the selector means all objects of the cluster, the value is not set, or no
+/// object can have such a name. The name becomes a part of a URL.
+///
+/// Only the operator configuration may name an object of another namespace, as in `namespace/name`: who writes a manifest
+/// may not read there.
 pub(crate) fn named(selector: &ObservedSelector, cluster: &Value, config: &Value) -> Option<NamedObject> {
-    let text = match &selector.from {
+    let (namespace, name) = match &selector.from {
         Selection::Owned => return None,
-        Selection::Manifest(pointer) => cluster.pointer(pointer)?.as_str()?,
-        Selection::Config(key) => config.get(key)?.as_str()?,
+        Selection::Manifest(pointer) => (None, cluster.pointer(pointer)?.as_str()?),
+        Selection::Config(key) => {
+            let text = config.get(key)?.as_str()?;
+            text.split_once('/').map_or((None, text), |(namespace, name)| (Some(namespace), name))
+        }
     };
-    let (namespace, name) = match text.split_once('/') {
-        Some((namespace, name)) => (Some(namespace).filter(|text| !text.is_empty()), name),
-        None => (None, text),
-    };
-    (!name.is_empty()).then(|| NamedObject {
+    let namespace = namespace.filter(|namespace| !namespace.is_empty());
+    let is_usable = is_name(name) && namespace.is_none_or(|namespace| is_name(namespace) && !namespace.contains('.'));
+    is_usable.then(|| NamedObject {
         api_version: selector.kind.api_version.clone(),
         kind: selector.kind.kind.clone(),
         namespace: namespace.map(str::to_owned),
         name: name.to_owned(),
     })
+}
+
+/// Whether an object may have the name: a DNS subdomain.
+///
+/// See [object names](https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#names).
+fn is_name(text: &str) -> bool {
+    let is_part = |part: &str| {
+        let inside = part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        inside && !part.is_empty() && !part.starts_with('-') && !part.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(is_part)
 }
 
 /// The existing objects that a step receives, in the order of its selectors.
@@ -227,6 +243,33 @@ mod tests {
         let config = json!({"pod_environment_configmap": "shop/settings"});
         let seen = observe(&selectors, &cluster(), &config, &[object("settings"), object("other")], |_| false);
         assert_eq!(seen.iter().map(|seen| seen.identity.name.as_str()).collect::<Vec<_>>(), ["settings"]);
+    }
+
+    #[test]
+    fn a_name_in_a_manifest_never_leaves_its_namespace() {
+        let cluster = |name: &str| json!({"metadata": {"namespace": "shop"}, "spec": {"from": name}});
+        let of_manifest = selector("ConfigMap", Selection::Manifest("/spec/from".to_owned()), &[]);
+        let found =
+            |name: &str| named(&of_manifest, &cluster(name), &json!({})).map(|named| (named.namespace, named.name));
+        assert_eq!(found("settings.v1"), Some((None, "settings.v1".to_owned())));
+        for name in ["kube-system/settings", "/settings", "../../secrets/s", "..", "a?b", "a%2fb", "A", "a b", "-a", ""]
+        {
+            assert_eq!(found(name), None, "{name}");
+        }
+        assert_eq!(found(&"a".repeat(254)), None);
+    }
+
+    #[test]
+    fn a_name_in_the_configuration_may_have_a_namespace_and_is_checked_too() {
+        let of_config = selector("ConfigMap", Selection::Config("from".to_owned()), &[]);
+        let found = |name: &str| {
+            named(&of_config, &cluster(), &json!({"from": name})).map(|named| (named.namespace, named.name))
+        };
+        assert_eq!(found("other/settings"), Some((Some("other".to_owned()), "settings".to_owned())));
+        assert_eq!(found("/settings"), Some((None, "settings".to_owned())));
+        for name in ["other/../settings", "../settings", "a.b/settings", "other/", "a/b/c"] {
+            assert_eq!(found(name), None, "{name}");
+        }
     }
 
     #[test]

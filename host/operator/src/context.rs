@@ -85,7 +85,10 @@ impl Context {
     /// The members of a cluster as their pods show them.
     pub fn members(&self, key: &ClusterKey, config: &Config) -> Members {
         let objects = self.store.objects(key);
+        let manifest = self.store.manifest(key).map(|kept| kept.object()).unwrap_or_default();
+        let identity = Identity::of(&manifest, config);
         let pods = objects.iter().filter(|cached| cached.kind.is("Pod")).map(|cached| cached.object());
+        let pods = pods.filter(|pod| identity.is_member(pod));
         let lock = objects.iter().find(|cached| cached.kind.is("Endpoints") && cached.name == key.name);
         Members::of(pods, lock.map(|lock| lock.object()).as_ref(), config)
     }

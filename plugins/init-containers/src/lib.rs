@@ -1,7 +1,8 @@
 //! Init containers: containers that run in a pod before the database starts.
 
+use pgloom_kit::common::api_default::pull_policy;
 use pgloom_kit::container::{self, name_of, pod_contribution};
-use pgloom_kit::json::object;
+use pgloom_kit::json::{object, text};
 use pgloom_kit::resources;
 use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, invalid, kind};
 use pgloom_kit::{operator_config, register, spec};
@@ -53,9 +54,19 @@ impl Plugin for InitContainers {
             return switched_off(request, path);
         }
         check(path, containers)?;
-        let pod = object([("initContainers", Value::Array(containers.to_vec()))]);
+        let pod = object([("initContainers", containers.iter().map(with_policy).collect())]);
         Ok(Response::new().apply(pod_contribution(&request.cluster.name, pod)))
     }
+}
+
+/// The container with the pull policy that the API server would give its image. Stated, it follows the image; filled in by
+/// the API server, it stays that of the first image.
+fn with_policy(container: &Value) -> Value {
+    let mut container = container.clone();
+    if container["imagePullPolicy"].is_null() {
+        container["imagePullPolicy"] = text(pull_policy(container["image"].as_str().unwrap_or_default()));
+    }
+    container
 }
 
 /// The path of the list in the manifest, and its containers. If both spellings are given, the current one is used.

@@ -12,12 +12,16 @@ pub fn build(request: &Request, warnings: &mut Warnings) -> Result<Value> {
     let (cluster, config) = (&request.cluster, &request.config);
     let version = version::effective(request, warnings)?;
     let annotations = config.metadata.workload_annotations(cluster, &config.scale.downscaler_annotations)?;
+    let replicas = instances::number(cluster, &config.scale, warnings);
     let spec = object([
-        ("replicas", instances::number(cluster, &config.scale, warnings).into()),
+        ("replicas", replicas.into()),
         ("serviceName", text(&cluster.name)),
         ("podManagementPolicy", text(management_policy(&config.scale.pod_management_policy)?)),
         ("updateStrategy", object([("type", text("OnDelete"))])),
-        ("persistentVolumeClaimRetentionPolicy", retention(&config.scale.persistent_volume_claim_retention_policy)),
+        (
+            "persistentVolumeClaimRetentionPolicy",
+            retention(&config.scale.persistent_volume_claim_retention_policy, replicas),
+        ),
         ("selector", object([("matchLabels", map(config.metadata.selector(cluster)))])),
         ("template", pod::template(request, &version, warnings)?),
         ("volumeClaimTemplates", list([claim_template(request)?])),
@@ -36,12 +40,14 @@ fn management_policy(policy: &str) -> Result<&'static str> {
     }
 }
 
-fn retention(policy: &Map) -> Value {
+/// What becomes of claims. Those of a cluster without members have the only copies of the data, and stay.
+fn retention(policy: &Map, replicas: i64) -> Value {
     let what = |when: &str| match policy.get(when).map(String::as_str) {
         Some("delete") => text("Delete"),
         _ => text("Retain"),
     };
-    object([("whenDeleted", what("when_deleted")), ("whenScaled", what("when_scaled"))])
+    let when_scaled = if replicas == 0 { text("Retain") } else { what("when_scaled") };
+    object([("whenDeleted", what("when_deleted")), ("whenScaled", when_scaled)])
 }
 
 fn claim_template(request: &Request) -> Result<Value> {

@@ -64,22 +64,13 @@ fn complete_container(container: &mut Value) {
         }
     }
     if container["imagePullPolicy"].is_null() {
-        container["imagePullPolicy"] = json!(pull_policy(container["image"].as_str().unwrap_or_default()));
+        container["imagePullPolicy"] = json!(api_default::pull_policy(container["image"].as_str().unwrap_or_default()));
     }
     // A missing request gets the value of the limit.
     for (name, limit) in container["resources"]["limits"].as_object().cloned().unwrap_or_default() {
         if container["resources"]["requests"][&name].is_null() {
             container["resources"]["requests"][&name] = limit;
         }
-    }
-}
-
-fn pull_policy(image: &str) -> &'static str {
-    let name = image.rsplit('/').next().unwrap_or_default();
-    match name.split_once(':') {
-        _ if name.contains('@') => "IfNotPresent",
-        None | Some((_, "latest")) => "Always",
-        Some(_) => "IfNotPresent",
     }
 }
 
@@ -211,13 +202,6 @@ mod tests {
             "env": [{"name": "E", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}}],
             "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"});
         assert_eq!(container(&short), container(&long));
-    }
-
-    #[test]
-    fn an_image_without_a_version_is_always_pulled() {
-        let policy = |image: &str| container(&json!({"image": image}))["imagePullPolicy"].clone();
-        let policies = ["busybox", "host:5000/busybox", "busybox:latest", "busybox:1", "busybox@sha256:0"].map(policy);
-        assert_eq!(policies, ["Always", "Always", "Always", "IfNotPresent", "IfNotPresent"]);
     }
 
     #[test]

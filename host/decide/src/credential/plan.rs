@@ -232,6 +232,13 @@ pub fn follow(wanted: &WantedSecret, existing: &ObjectMeta) -> Option<Write> {
     (!metadata.is_empty()).then_some(Write { act: Act::Patch, namespace, name, body })
 }
 
+/// The patch that adds annotations to an existing Secret. Never holds data.
+#[must_use]
+pub fn annotate(secret: &WantedSecret, annotations: BTreeMap<String, String>) -> Write {
+    let body = json!({"metadata": {"annotations": annotations}});
+    Write { act: Act::Patch, namespace: secret.namespace.clone(), name: secret.name.clone(), body }
+}
+
 /// The desired owners of a Secret, if they differ from the existing ones. Owners that others set are kept; an object
 /// has at most one controller.
 fn owners(wanted: Option<&Value>, existing: &[OwnerReference]) -> Option<Value> {

@@ -8,6 +8,7 @@
 //! without a line of code here, and a comparison field by field would miss it and leave pods with an old template.
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
 
 use crate::api_defaults::{TOKEN_PATH, is_added_toleration};
@@ -33,13 +34,15 @@ pub fn difference(template: &PodTemplateSpec, pod: &Pod, lazy: bool) -> Option<S
 /// A label that Patroni finds its members by is in the variable `KUBERNETES_LABELS` too, and so a [`difference`]: such a
 /// pod is replaced and not patched.
 pub fn metadata_patch(template: &PodTemplateSpec, pod: &Pod) -> Option<Value> {
-    let of_template = template.metadata.as_ref()?;
-    let of_pod = &pod.metadata;
+    missing_metadata(template.metadata.as_ref()?, &pod.metadata)
+}
+
+/// The merge patch that adds to an object the labels and annotations of its template that it lacks; `None` if it lacks none.
+pub fn missing_metadata(template: &ObjectMeta, object: &ObjectMeta) -> Option<Value> {
     let mut metadata = Map::new();
-    for (field, wanted, found) in [
-        ("labels", &of_template.labels, &of_pod.labels),
-        ("annotations", &of_template.annotations, &of_pod.annotations),
-    ] {
+    for (field, wanted, found) in
+        [("labels", &template.labels, &object.labels), ("annotations", &template.annotations, &object.annotations)]
+    {
         let is_there = |key: &str, value: &str| {
             found.as_ref().and_then(|found| found.get(key)).is_some_and(|found| found == value)
         };

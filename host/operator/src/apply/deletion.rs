@@ -96,13 +96,22 @@ pub async fn advance(writer: &Writer, key: &ClusterKey, keep: Keep) -> Result<bo
     }
     for (elsewhere, kept) in writer.store.namesakes(key) {
         let object = kept.object();
-        if writer.origin(&object) == Origin::Marked {
+        if is_made_elsewhere(writer, key, &object) {
             remains.push(Remains::of(&elsewhere, &kept.kind, &object));
         }
     }
     let left = stage(&remains, keep);
     remove(writer, &left).await?;
     Ok(!left.is_empty())
+}
+
+/// Whether an object in another namespace is the cluster's. Without a mark it may be that of a cluster of the same name in that
+/// namespace.
+fn is_made_elsewhere(writer: &Writer, key: &ClusterKey, object: &Value) -> bool {
+    let ObjectKey { namespace, .. } = ObjectKey::of(object);
+    matches!(writer.origin(object), Origin::Marked | Origin::Former)
+        || writer.identity.is_upstream_elsewhere(object)
+            && writer.store.manifest(&ClusterKey::new(namespace, &key.name)).is_none()
 }
 
 /// Lists the cluster's objects in the API server, because the cache may lack some, and deletes them. Returns whether
@@ -132,7 +141,7 @@ pub async fn advance_unwatched(
     if everywhere && !keep.secrets {
         let kind = Kind::new("v1", "Secret");
         let objects = writer.list(None, &kind, Some(&selector)).await?;
-        let marked = objects.iter().filter(|object| writer.origin(object) == Origin::Marked);
+        let marked = objects.iter().filter(|object| is_made_elsewhere(writer, key, object));
         remains
             .extend(marked.map(|object| {
                 Remains::of(&ClusterKey::new(ObjectKey::of(object).namespace, &key.name), &kind, object)

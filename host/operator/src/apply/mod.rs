@@ -1,5 +1,6 @@
 //! Writes what is desired, in a stated order, by server-side apply; writes nothing where nothing differs.
 
+mod clash;
 mod compare;
 pub mod deletion;
 mod field_manager;
@@ -168,6 +169,19 @@ impl Writer {
             let origin = found.map(|kept| self.origin(&kept.object()));
             if let Some(Origin::Foreign(reason)) = origin {
                 return Err(foreign(&kind, name, reason));
+            }
+            if let Some(kept) = found.filter(|kept| kept.kind.is("StatefulSet")) {
+                operation::keep_claim_metadata(&mut desired, &kept.object());
+            }
+            if origin == Some(Origin::Former) && operation::is_created_once(&kind) {
+                self.reclaim(key, &kind, name).await?;
+                applied.written.push(Written {
+                    kind,
+                    name: name.to_owned(),
+                    operation: Operation::Apply,
+                    reclaimed: true,
+                });
+                continue;
             }
             let mut operation = operation::operation(&desired, found);
             if let (Operation::ReplaceAndOrphan, Some(kept)) = (operation, found) {
@@ -401,8 +415,28 @@ impl Writer {
         }
         if !operation::is_created_once(kind) {
             self.force(key, kind, name, desired).await?;
+        } else if origin == Origin::Former {
+            self.reclaim(key, kind, name).await?;
         }
         Ok(Made::Adopted(origin))
+    }
+
+    /// Marks an object of an earlier manifest that is never applied.
+    async fn reclaim(&self, key: &ClusterKey, kind: &Kind, name: &str) -> Result<(), Error> {
+        let patch = json!({"metadata": {"annotations": self.identity.marks(&key.namespace)}});
+        self.patch_metadata(key, kind, name, patch).await
+    }
+
+    /// Patches the metadata of an object, which stays as it is otherwise.
+    pub async fn patch_metadata(&self, key: &ClusterKey, kind: &Kind, name: &str, patch: Value) -> Result<(), Error> {
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let answer = self.api(key, kind).await.patch(name, &params, &Patch::Merge(patch)).await;
+        let object = answer.map_err(|error| failure(kind, name, error))?;
+        self.metrics.wrote(&kind.kind, "patch");
+        if let Ok(object) = serde_json::to_value(object) {
+            self.store.record_write(with_kind(object, kind));
+        }
+        Ok(())
     }
 
     /// Turns the entry of a creation among the managed fields into that of an apply. Where this fails the next write does

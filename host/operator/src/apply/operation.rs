@@ -58,6 +58,26 @@ pub fn is_created_once(kind: &Kind) -> bool {
     matches!(&*kind.kind, "Endpoints" | "ServiceAccount" | "RoleBinding")
 }
 
+/// Desires of labels and annotations of claim templates what exists: they cannot be changed, and are no reason to replace a
+/// StatefulSet. The claims themselves get the desired ones.
+pub fn keep_claim_metadata(desired: &mut Value, live: &Value) {
+    let exist = live["spec"]["volumeClaimTemplates"].as_array();
+    let templates = desired.pointer_mut("/spec/volumeClaimTemplates").and_then(Value::as_array_mut);
+    for template in templates.into_iter().flatten() {
+        let is_same = |other: &&Value| other["metadata"]["name"] == template["metadata"]["name"];
+        let Some(found) = exist.and_then(|exist| exist.iter().find(is_same)) else { continue };
+        for field in ["labels", "annotations"] {
+            let value = found["metadata"][field].clone();
+            if let Some(metadata) = template.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.remove(field);
+                if !value.is_null() {
+                    metadata.insert(field.to_owned(), value);
+                }
+            }
+        }
+    }
+}
+
 /// The first immutable field that differs.
 fn fixed_field(desired: &Value, live: &Value) -> Option<&'static str> {
     FIXED.into_iter().find(|field| {
@@ -94,12 +114,12 @@ pub fn is_fixed(code: u16, message: &str) -> bool {
 }
 
 /// Whether an existing object has to be pruned: it is this cluster's, it is no longer desired, and its kind is not one
-/// that is kept for the user. `desired` returns whether a kind and name is desired. An object of the Zalando operator
+/// that is kept for the user, as the StatefulSet is, without which all members are deleted. `desired` returns whether a kind and name is desired. An object of the Zalando operator
 /// is pruned only after this operator has applied it once.
 pub fn is_superfluous(existing: &CachedObject, origin: &Origin, desired: impl Fn(&Kind, &str) -> bool) -> bool {
     let kept_for_the_user = matches!(
         &*existing.kind.kind,
-        "PersistentVolumeClaim" | "Pod" | "Endpoints" | "Secret" | "ServiceAccount" | "RoleBinding"
+        "PersistentVolumeClaim" | "Pod" | "StatefulSet" | "Endpoints" | "Secret" | "ServiceAccount" | "RoleBinding"
     );
     let made_for_it = match origin {
         Origin::Marked | Origin::Former => true,
@@ -151,6 +171,32 @@ mod tests {
     #[test]
     fn another_claim_size_replaces_the_stateful_set_and_keeps_its_pods() {
         assert_eq!(operation(&stateful_set("2Gi"), Some(&kept(stateful_set("1Gi")))), Operation::ReplaceAndOrphan);
+    }
+
+    #[test]
+    fn labels_and_annotations_of_claim_templates_are_no_reason_to_replace_a_stateful_set() {
+        let with = |annotations: Value| {
+            let mut set = stateful_set("1Gi");
+            set["spec"]["volumeClaimTemplates"][0]["metadata"] = json!({"name": "pgdata", "annotations": annotations});
+            set
+        };
+        let live = with(json!({"a": "1"}));
+        let after_keeping = |mut desired: Value| {
+            keep_claim_metadata(&mut desired, &live);
+            operation(&desired, Some(&kept(live.clone())))
+        };
+        assert_eq!(after_keeping(with(json!({"a": "2"}))), Operation::Apply);
+        assert_eq!(after_keeping(stateful_set("1Gi")), Operation::Apply);
+        let mut grown = with(json!({"a": "2"}));
+        grown["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] = json!("2Gi");
+        assert_eq!(after_keeping(grown), Operation::ReplaceAndOrphan);
+    }
+
+    #[test]
+    fn a_stateful_set_is_never_superfluous() {
+        for origin in [Origin::Marked, Origin::Former, Origin::Upstream] {
+            assert!(!is_superfluous(&kept(stateful_set("1Gi")), &origin, |_, _| false), "{origin:?}");
+        }
     }
 
     #[test]

@@ -274,6 +274,14 @@ impl Store {
         all.filter(|kept| kept.kind != Kind::cluster()).cloned().collect()
     }
 
+    /// An object of any cluster of the namespace.
+    pub fn find(&self, kind: &Kind, namespace: &str, name: &str) -> Option<Arc<CachedObject>> {
+        let inner = self.inner.read();
+        let place = (inner.watch_of(kind, namespace)?, namespace.into(), name.into());
+        let cluster = inner.places.get(&place)?;
+        inner.clusters.get(cluster)?.get(&(kind.clone(), place.2)).cloned()
+    }
+
     /// Whether a manifest with that uid exists.
     pub fn has_manifest(&self, uid: &str) -> bool {
         let inner = self.inner.read();

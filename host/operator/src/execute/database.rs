@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use pgloom_common::error::error_chain;
+use pgloom_common::error::{cut, error_chain};
 use tracing::{info, warn};
 
 use pgloom_api::Finding;
@@ -32,7 +32,10 @@ pub use guard::Refusal;
 pub use session::Server;
 pub use statement::Statement;
 
-use session::Session;
+use session::{MAX_TEXT, Session};
+
+/// The most failures of one synchronisation that are kept: the server is the tenant's, and may have thousands of databases.
+const MAX_FAILURES: usize = 20;
 
 /// The database that always exists.
 const MAINTENANCE: &str = "postgres";
@@ -96,8 +99,10 @@ pub struct PoolerAccess {
 pub struct Report {
     /// The changes, as in `create role foo_user`.
     pub done: Vec<String>,
-    /// The changes that failed.
+    /// The changes that failed: the first [`MAX_FAILURES`].
     pub failures: Vec<FailedChange>,
+    /// The number of further changes that failed.
+    pub unlisted: usize,
     /// The findings about roles and databases.
     pub findings: Vec<Finding>,
 }
@@ -108,6 +113,16 @@ impl Report {
     pub fn is_complete(&self) -> bool {
         self.failures.is_empty()
     }
+
+    /// Keeps a failure, or only counts it.
+    fn fail(&mut self, what: String, message: String) {
+        if self.failures.len() == MAX_FAILURES {
+            self.unlisted += 1;
+            return;
+        }
+        warn!(%what, %message, "database change failed");
+        self.failures.push(FailedChange { what, message });
+    }
 }
 
 /// A change that failed. The other changes were still made.
@@ -115,7 +130,7 @@ impl Report {
 pub struct FailedChange {
     /// The change, as in `create extension pg_partman in database foo`.
     pub what: String,
-    /// The server's message.
+    /// The server's message, shortened.
     pub message: String,
 }
 
@@ -272,7 +287,8 @@ impl Work<'_> {
         for database in self.resume.order(databases) {
             self.resume.begin(&database);
             if let Err(error) = self.contents(&database).await {
-                self.fail(format!("look into database {database}"), &error);
+                let message = cut(&error_chain(&error), MAX_TEXT);
+                self.report.fail(format!("look into database {database}"), message);
             }
         }
         self.resume.end();
@@ -346,19 +362,9 @@ impl Work<'_> {
                     info!(what = %statement.what, "database changed");
                     self.report.done.push(statement.what);
                 }
-                Err(message) => {
-                    warn!(what = %statement.what, %message, "database change failed");
-                    let what = statement.what;
-                    self.report.failures.push(FailedChange { what, message });
-                }
+                Err(message) => self.report.fail(statement.what, message),
             }
         }
-    }
-
-    fn fail(&mut self, what: String, error: &Error) {
-        let message = error_chain(error);
-        warn!(%what, %message, "database change failed");
-        self.report.failures.push(FailedChange { what, message });
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::UnboundedSender;
 use parking_lot::Mutex;
+use pgloom_common::error::cut;
 pub use pgloom_common::fingerprint::fingerprint;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
@@ -30,6 +31,9 @@ pub enum JobStatus<T> {
     Failed(Failure),
 }
 
+/// The maximum length of the reason of a failure, in bytes.
+const MAX_REASON: usize = 4096;
+
 /// The failure of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failure {
@@ -42,13 +46,13 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure that a retry alone does not solve.
-    pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), ..Self::default() }
+    /// A failure that a retry alone does not solve. A long reason is shortened: it may contain what a server sent.
+    pub fn new(reason: impl AsRef<str>) -> Self {
+        Self { reason: cut(reason.as_ref(), MAX_REASON), ..Self::default() }
     }
 
     /// A failure that a retry may solve.
-    pub fn passing(reason: impl Into<String>) -> Self {
+    pub fn passing(reason: impl AsRef<str>) -> Self {
         Self { passing: true, ..Self::new(reason) }
     }
 
@@ -241,6 +245,12 @@ mod tests {
     const AT_ONCE: Backoff = Backoff { after_success: HOUR, after_failure: Duration::ZERO, at_most: HOUR };
 
     const DEADLINE: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn a_failure_keeps_a_few_kilobytes_of_its_reason() {
+        let failure = Failure::passing("ä".repeat(1 << 20));
+        assert!(failure.reason.len() <= 4096 && failure.reason.ends_with("ä..."), "{}", failure.reason.len());
+    }
 
     fn jobs() -> ([Job<u32>; 2], UnboundedReceiver<ClusterKey>) {
         let (changed, receiver) = unbounded();

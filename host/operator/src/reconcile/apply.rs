@@ -3,7 +3,7 @@
 use pgloom_decide::apply_order::rank;
 use pgloom_decide::members::Members;
 use pgloom_decide::ownership::{kinds_to_record, recorded_kinds};
-use pgloom_decide::rollout::{ScaleDown, Switchover, scale_down};
+use pgloom_decide::rollout::{ScaleDown, Switchover, ordinal, scale_down};
 use pgloom_decide::status::Condition;
 use pgloom_decide::{Kind, Plan};
 use serde_json::{Value, json};
@@ -41,10 +41,11 @@ impl Reconciliation<'_> {
 
     async fn apply_all(&self, decided: &Decided, members: &Members, applied: &mut Applied) -> Result<(), Error> {
         let plan = &decided.plan;
+        let mut objects = plan.filled().map_err(Error::Decide)?;
+        let credentials = self.check(plan, &objects).await?;
         self.report_creating().await?;
         self.ensure_service_account(plan).await;
         self.record_new_kinds(plan).await?;
-        let mut objects = plan.filled().map_err(Error::Decide)?;
         self.keep_leader(&mut objects, decided, members, applied).await;
         applied.underway = applied.held.as_ref().map(Underway::changing);
         // What uses credentials comes after them: a pod that mounts a Secret does not start without it.
@@ -52,8 +53,9 @@ impl Reconciliation<'_> {
             objects.partition_point(|object| rank(object["kind"].as_str().unwrap_or_default()) < rank("Secret"));
         let (before, after) = objects.split_at(secrets_from);
         self.write(before, applied).await?;
-        self.ensure_credentials(plan, members, &mut applied.warnings).await?;
+        self.ensure_credentials(plan, credentials, members, &mut applied.warnings).await?;
         self.write(after, applied).await?;
+        self.follow_claims(after).await?;
         applied.condition = Some(match &applied.held {
             Some(reason) => Condition::fails("Applied", "ScaleDownWaits", reason),
             None => Condition::holds("Applied", "Applied", "every object is as desired"),
@@ -64,7 +66,7 @@ impl Reconciliation<'_> {
     /// Keeps the number of members as it is while the leader is one of those that would go, or while it is not certain
     /// that it is not.
     async fn keep_leader(&self, objects: &mut [Value], decided: &Decided, members: &Members, applied: &mut Applied) {
-        let exist = self.wanted();
+        let exist = self.existing_members(members);
         let Some((set, wanted)) = smaller_set(objects, &self.key.name, exist) else { return };
         let report = match members.leader() {
             Some((leader, _)) if wanted > 0 => self.patroni_report(&leader.pod, members).await.ok(),
@@ -83,6 +85,16 @@ impl Reconciliation<'_> {
         applied.held = Some(format!("{exist} members stay until {wanted} are enough: {reason}"));
     }
 
+    /// The number of members that exist: what the StatefulSet asks for or, where it is being replaced, what its pods show. A
+    /// new StatefulSet adopts the pods, and deletes those beyond its number.
+    fn existing_members(&self, members: &Members) -> usize {
+        if self.stateful_set().is_some() {
+            return self.wanted();
+        }
+        let highest = members.all.iter().filter_map(|member| ordinal(&member.pod)).max();
+        highest.map_or(0, |highest| highest as usize + 1)
+    }
+
     async fn write(&self, objects: &[Value], applied: &mut Applied) -> Result<(), Error> {
         let answer = self.writer().apply(self.key, objects).await.map_err(Error::Apply)?;
         applied.warnings.extend(answer.kept.map(|note| Event::warning("StatefulSet", note)));
@@ -90,7 +102,8 @@ impl Reconciliation<'_> {
         applied.underway = Underway::all(applied.underway.take().into_iter().chain(waiting));
         for written in &answer.written {
             if written.reclaimed {
-                self.context.recorder.publish(&self.about, &reclaimed(self.key, written)).await;
+                let event = reclaimed(&written.kind.kind, &self.key.namespace, &written.name);
+                self.context.recorder.publish(&self.about, &event).await;
             }
             if let Some(event) = event_of(self.key, written) {
                 self.context.recorder.publish(&self.about, &event).await;
@@ -143,12 +156,9 @@ impl Reconciliation<'_> {
 }
 
 /// The event for an object that was made for an earlier manifest of the same name, as before a restore from a backup.
-fn reclaimed(key: &ClusterKey, written: &Written) -> Event {
-    let Written { kind, name, .. } = written;
-    let note = format!(
-        "{} {}/{name} was made for an earlier manifest of this name and belongs to this one now",
-        kind.kind, key.namespace
-    );
+pub fn reclaimed(kind: &str, namespace: &str, name: &str) -> Event {
+    let note =
+        format!("{kind} {namespace}/{name} was made for an earlier manifest of this name and belongs to this one now");
     Event::normal("Reclaim", note)
 }
 

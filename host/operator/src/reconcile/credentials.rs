@@ -11,31 +11,58 @@ use pgloom_decide::Plan;
 use pgloom_decide::credential::{self, Act, Content, Data, Recovery, USER_LIST, WantedSecret, Write};
 use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::members::Members;
-use serde_json::Value;
+use pgloom_decide::ownership::Origin;
+use serde_json::{Value, json};
 
+use super::apply::reclaimed;
 use super::{Error, Reconciliation};
+use crate::apply;
 use crate::cache::{ClusterKey, api_resource};
 use crate::execute::password::{self, generate};
 use crate::execute::task::fingerprint;
 use crate::report::Event;
 
+/// The placeholder of the cluster's name in `secret_name_template`.
+const CLUSTER: &str = "{cluster}";
+
 impl Reconciliation<'_> {
-    /// Creates the Secrets that are missing, and lets those of infrastructure roles, and the labels, annotations and
-    /// owners of all, follow. Where nothing has changed since the last reconcile nothing is read. `warnings` gets what
-    /// people should know, also where a later write fails.
-    pub async fn ensure_credentials(
-        &self,
-        plan: &Plan,
-        members: &Members,
-        warnings: &mut Vec<Event>,
-    ) -> Result<(), Error> {
+    /// Reads the wanted Secrets; `None` where nothing has changed since they were last found to be complete.
+    ///
+    /// # Errors
+    /// The first Secret that is another cluster's.
+    pub async fn read_credentials(&self, plan: &Plan) -> Result<Option<Found>, Error> {
         // Taken before anything is read: what changes after it is found by the next reconcile.
         let seen = self.fingerprint_of(&plan.secrets);
         if self.state.memory.lock().credentials == Some(seen) {
-            return Ok(());
+            return Ok(None);
         }
         self.state.memory.lock().credentials = None;
         let existing = Existing::read(&self.context.client, &self.home(), &plan.secrets).await?;
+        let (identity, writer) = (self.identity(), self.writer());
+        for secret in &plan.secrets {
+            let Some(object) = existing.object(secret) else { continue };
+            let origin = writer.origin(&object);
+            if identity.is_secret_of_another(&object, &origin) {
+                let (kind, name) = ("Secret".to_owned(), secret.name.clone());
+                let reason = format!("it was made for another cluster; secret_name_template may lack {CLUSTER}");
+                return Err(Error::Apply(apply::Error::Foreign { kind, name, reason }));
+            }
+        }
+        Ok(Some(Found { seen, existing }))
+    }
+
+    /// Creates the Secrets that are missing, and lets those of infrastructure roles, and the labels, annotations and
+    /// owners of all, follow. Those of an earlier manifest become this one's. `warnings` gets what people should know,
+    /// also where a later write fails.
+    pub async fn ensure_credentials(
+        &self,
+        plan: &Plan,
+        found: Option<Found>,
+        members: &Members,
+        warnings: &mut Vec<Event>,
+    ) -> Result<(), Error> {
+        let Some(Found { seen, existing }) = found else { return Ok(()) };
+        let reclaimed = self.reclaim_secrets(plan, &existing).await?;
         let lacking = existing.lacking(&self.system_users(), &plan.secrets);
         let recoveries = self.recoveries(&lacking, members).await;
         let unknown = unknown(&recoveries, &plan.secrets);
@@ -66,11 +93,26 @@ impl Reconciliation<'_> {
         }
         // A warning is reported as long as its cause exists, so that cause is read again. So are the Secrets that were
         // written: another one may have been deleted meanwhile.
-        let in_order = planned.findings.is_empty() && planned.writes.is_empty() && follows.is_empty();
+        let in_order = planned.findings.is_empty() && planned.writes.is_empty() && follows.is_empty() && !reclaimed;
         // The deletion of a Secret that no watch reports is found by reading alone.
         let in_order = in_order && plan.secrets.iter().all(|secret| self.is_reported(secret));
         self.state.memory.lock().credentials = in_order.then_some(seen);
         Ok(())
+    }
+
+    /// Marks the Secrets of an earlier manifest as those of this one; whether there were any.
+    async fn reclaim_secrets(&self, plan: &Plan, existing: &Existing) -> Result<bool, Error> {
+        let (identity, writer, mut any) = (self.identity(), self.writer(), false);
+        for secret in &plan.secrets {
+            let is_former = |object: Value| writer.origin(&object) == Origin::Former;
+            if existing.object(secret).is_some_and(is_former) {
+                self.write_secret(&credential::annotate(secret, identity.marks(&secret.namespace))).await?;
+                let event = reclaimed("Secret", &secret.namespace, &secret.name);
+                self.context.recorder.publish(&self.about, &event).await;
+                any = true;
+            }
+        }
+        Ok(any)
     }
 
     /// Deletes the user lists that no step asks for any more, if the operator made them. Secrets of roles stay, as the roles
@@ -189,6 +231,20 @@ pub struct Home {
 /// The most Secrets in one answer. It limits the memory that an answer may take: each may be as large as 1 MiB.
 const PAGE: u32 = 50;
 
+/// The Secrets that were read for one reconcile.
+pub struct Found {
+    /// The hash of what was seen before they were read.
+    seen: u64,
+    existing: Existing,
+}
+
+impl Found {
+    /// Whether one of the wanted Secrets does not exist.
+    pub fn lacks(&self, wanted: &[WantedSecret]) -> bool {
+        wanted.iter().any(|secret| self.existing.find(&secret.namespace, &secret.name).is_none())
+    }
+}
+
 /// The wanted Secrets that exist, by namespace and name.
 struct Existing(HashMap<(String, String), (Data, ObjectMeta)>);
 
@@ -235,6 +291,12 @@ impl Existing {
 
     fn find(&self, namespace: &str, name: &str) -> Option<&(Data, ObjectMeta)> {
         self.0.get(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// A Secret without its data.
+    fn object(&self, secret: &WantedSecret) -> Option<Value> {
+        let (_, metadata) = self.find(&secret.namespace, &secret.name)?;
+        Some(json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata}))
     }
 
     fn get(&self, namespace: &str, name: &str) -> Option<Data> {

@@ -175,8 +175,9 @@ async fn synchronize(
         report.map_err(|error| Failure { passing: error.is_passing(), ..Failure::new(error_chain(&error)) })?;
     if !report.is_complete() {
         let failures = report.failures.iter().map(|failure| format!("could not {}: {}", failure.what, failure.message));
+        let unlisted = (report.unlisted > 0).then(|| format!("and {} more failures", report.unlisted));
         // Right after its start, or in a failover, a database refuses what it does a moment later.
-        return Err(Failure::passing(failures.collect::<Vec<_>>().join("; ")));
+        return Err(Failure::passing(failures.chain(unlisted).collect::<Vec<_>>().join("; ")));
     }
     Ok(Synchronization { warnings: report.findings.iter().map(ToString::to_string).collect() })
 }

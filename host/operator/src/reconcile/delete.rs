@@ -46,6 +46,7 @@ impl Reconciliation<'_> {
         let (writer, keep) = (&self.writer(), self.keep());
         let kinds = recorded_kinds(&self.manifest);
         let everywhere = self.settings.config.flag("enable_cross_namespace_secret");
+        self.check_sight().await?;
         // The watches may be late: the manifest goes only when the API server itself has nothing left.
         if advance(writer, self.key, keep).await.map_err(Error::Delete)?
             || advance_unwatched(writer, self.key, keep, &kinds, everywhere).await.map_err(Error::Delete)?

@@ -33,6 +33,31 @@ pub enum Error {
     /// The thread of the decision ended before the decision.
     #[error("the decision was interrupted")]
     Interrupted(#[source] tokio::task::JoinError),
+    /// The StatefulSet exists and no step makes it. Without it in the plan everything of the cluster would be superfluous.
+    #[error(
+        "no step of the pipeline makes the StatefulSet {name}, which exists; nothing is changed until the pipeline has the \
+        step that makes it, and the manifest matches that step"
+    )]
+    NoStatefulSet {
+        /// Its name.
+        name: String,
+    },
+    /// The cluster was made with another `cluster_name_label`, so the watches do not see what it is made of.
+    #[error(
+        "the StatefulSet {name} finds its pods by the label {former}, and cluster_name_label is {label} now; \
+        set cluster_name_label of the operator configuration to {former} again"
+    )]
+    NameLabel {
+        /// The cluster's name.
+        name: String,
+        /// `cluster_name_label`.
+        label: String,
+        /// The label by which the StatefulSet finds its pods.
+        former: String,
+    },
+    /// The manifest was deleted, or deleted and created again, and the watch has not reported it yet.
+    #[error("the manifest is gone")]
+    Gone,
     /// An object was not written.
     #[error("failed to apply the plan")]
     Apply(#[source] apply::Error),
@@ -74,7 +99,7 @@ pub enum Error {
     /// The manifest itself could not be written.
     #[error("failed to write the manifest's {part}")]
     Manifest {
-        /// `finalizers`, `annotations` or `status`.
+        /// `finalizers`, `annotations`, `metadata` or `status`.
         part: &'static str,
         /// The request's error.
         #[source]
@@ -102,6 +127,9 @@ impl Error {
                 apply::Error::Write { .. } => "WriteFailed",
             },
             Self::Secret { .. } | Self::Manifest { .. } => "WriteFailed",
+            Self::NoStatefulSet { .. } => "NoStatefulSet",
+            Self::NameLabel { .. } => "NameLabelChanged",
+            Self::Gone => "ManifestGone",
             Self::Recover { .. } => "PasswordUnknown",
             Self::Password(_) => "NoPassword",
             Self::Roll { .. } => "RollFailed",
@@ -113,6 +141,8 @@ impl Error {
     pub fn requeue(&self, failures: u32, repair: Duration) -> Action {
         match self {
             Self::Decide(decide::Error::Manifest(_) | decide::Error::Configuration(_))
+            | Self::NoStatefulSet { .. }
+            | Self::NameLabel { .. }
             | Self::Apply(apply::Error::Foreign { .. } | apply::Error::Forbidden { .. })
             | Self::Delete(apply::Error::Forbidden { .. }) => Action::requeue(repair),
             _ => Action::requeue(Duration::from_secs(1).saturating_mul(1 << failures.min(16)).min(repair)),

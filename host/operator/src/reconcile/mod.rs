@@ -5,6 +5,7 @@
 
 mod apply;
 mod check;
+mod claims;
 mod credentials;
 mod database;
 mod decide;
@@ -13,6 +14,7 @@ mod error;
 mod execute;
 mod finalizer;
 mod observe;
+mod preconditions;
 mod recover;
 mod report;
 mod roll;
@@ -121,6 +123,8 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
     };
     let manifest = kept.object();
     if !is_ours(&manifest, &context.controller_id) {
+        // Another operator may have it from now on: the jobs end.
+        context.forget(key);
         return Ok(Action::await_change());
     }
     let (settings, about) = (context.settings.borrow().clone(), reference(&manifest));
@@ -148,6 +152,10 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
         Ok(Patched::Outdated) => return Ok(Action::requeue(OUTDATED)),
         Err(error) => Err(error),
     };
+    if let Err(Error::Gone) = ended {
+        context.forget(key);
+        return Ok(Action::requeue(UNSYNCED));
+    }
     steps.failures.extend(ended.err());
     reconciliation.report(steps).await
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::Api;
 use kube::api::AttachParams;
@@ -23,6 +23,10 @@ use super::Reconciliation;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The container that holds the database.
 const CONTAINER: &str = "postgres";
+/// The claim template of the data.
+const DATA: &str = "pgdata";
+/// The most claims that are looked for by their names.
+const MAX_CLAIMS: u64 = 20;
 /// The longest password that is read, in bytes.
 const MAX_PASSWORD: u64 = 4096;
 
@@ -51,13 +55,14 @@ impl Reconciliation<'_> {
     /// Where the passwords of the system users come from that have none in a Secret.
     pub async fn recoveries(&self, lacking: &[String], members: &Members) -> BTreeMap<String, Recovery> {
         let remembered = self.state.memory.lock().passwords.clone();
-        let objects = self.context.store.objects(self.key);
-        let has_claims = objects.iter().any(|cached| cached.kind.is("PersistentVolumeClaim"));
         let mut recoveries = BTreeMap::new();
         for username in lacking {
             let recovery = match remembered.get(username) {
                 Some(password) => Recovery::Known(password.clone()),
-                None => recover(self.ask_members(username, members).await, has_claims),
+                None => {
+                    let has_claims = self.has_claims().await;
+                    recover(self.ask_members(username, members).await, has_claims)
+                }
             };
             match &recovery {
                 Recovery::Known(_) => info!(username, "deleted Secret gets its former password"),
@@ -67,6 +72,24 @@ impl Reconciliation<'_> {
             recoveries.insert(username.clone(), recovery);
         }
         recoveries
+    }
+
+    /// Whether there is a claim that a member would use. One that was restored from a backup may lack the labels by which the
+    /// watches find claims, so it is read by its name; one that cannot be read counts as one that exists.
+    async fn has_claims(&self) -> bool {
+        let objects = self.context.store.objects(self.key);
+        if objects.iter().any(|cached| cached.kind.is("PersistentVolumeClaim")) {
+            return true;
+        }
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.context.client.clone(), &self.key.namespace);
+        let instances = self.manifest["spec"]["numberOfInstances"].as_u64().unwrap_or_default();
+        for ordinal in 0..instances.clamp(1, MAX_CLAIMS) {
+            let name = format!("{DATA}-{}-{ordinal}", self.key.name);
+            if !matches!(claims.get_metadata_opt(&name).await, Ok(None)) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Remembers the passwords of the system users.

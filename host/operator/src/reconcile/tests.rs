@@ -40,7 +40,7 @@ fn manifest() -> Value {
     })
 }
 
-/// An operator with a pipeline that has no step, and the objects that exist.
+/// An operator and the objects that exist. Its pipeline makes the StatefulSet, if there is one, and nothing else.
 fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
     let store = Store::default();
     let cluster = Watch { kind: Kind::cluster(), namespace: None, label: None, whole: false, own: vec![] };
@@ -56,7 +56,8 @@ fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
     let store = Arc::new(store);
     let (changed, _) = unbounded();
     let metrics = Metrics::new();
-    let settings = Settings { config: Arc::new(Config::defaults()), pipeline: Arc::new(Pipeline::of(vec![]).unwrap()) };
+    let sets: Vec<Value> = existing.iter().filter(|object| object["kind"] == "StatefulSet").cloned().collect();
+    let settings = Settings { config: Arc::new(Config::defaults()), pipeline: makes_objects(&sets) };
     let client = api_server.client();
     Context {
         client: client.clone(),
@@ -131,8 +132,8 @@ async fn a_namespace_that_was_created_again_gets_its_service_account_again() {
     assert!(written(&api_server).contains(&"POST serviceaccounts".to_owned()));
 }
 
-#[test]
-fn a_namespace_is_forgotten_with_its_last_cluster() {
+#[tokio::test]
+async fn a_namespace_is_forgotten_with_its_last_cluster() {
     let operator = operator(&FakeApiServer::new(), &[]);
     let (one, other) = (key(), ClusterKey::new("ns", "other"));
     for cluster in [&one, &other] {
@@ -150,7 +151,8 @@ async fn a_second_reconcile_writes_nothing() {
     let api_server = FakeApiServer::new().with(MANIFEST, manifest());
     let set = json!({
         "apiVersion": "apps/v1", "kind": "StatefulSet",
-        "metadata": {"name": "acid-orders", "namespace": "ns", "labels": {"cluster-name": "acid-orders"}},
+        "metadata": {"name": "acid-orders", "namespace": "ns",
+            "labels": {"application": "spilo", "cluster-name": "acid-orders"}},
         "spec": {"replicas": 1}, "status": {"replicas": 1},
     });
     let operator = operator(&api_server, &[manifest(), set]);
@@ -719,33 +721,55 @@ async fn a_claim_that_was_relabelled_is_not_deleted_with_its_former_cluster_whos
 
 const POLICY: &str = "/apis/networking.k8s.io/v1/namespaces/ns/networkpolicies/acid-orders";
 
-/// A pipeline whose only step makes a NetworkPolicy.
-fn makes_a_policy() -> Arc<Pipeline> {
+/// A pipeline whose only step makes these objects; one without a step for none.
+fn makes_objects(objects: &[Value]) -> Arc<Pipeline> {
     use pgloom_engine::{Contribution, Description, ObjectKind, Plugin, Response, WriteClaim};
-    let kind = ObjectKind { api_version: "networking.k8s.io/v1".into(), kind: "NetworkPolicy".into() };
+    if objects.is_empty() {
+        return Arc::new(Pipeline::of(vec![]).unwrap());
+    }
+    let mut kinds: Vec<Kind> = objects.iter().filter_map(Kind::of).collect();
+    kinds.sort();
+    kinds.dedup();
+    let claim = |kind: &Kind| WriteClaim {
+        kind: ObjectKind { api_version: kind.api_version.to_string(), kind: kind.kind.to_string() },
+        creates: true,
+        paths: vec![],
+    };
     let description = Description {
-        name: "policy".into(),
+        name: "making".into(),
         version: "0.1.0".into(),
-        summary: "Makes a NetworkPolicy".into(),
+        summary: "Makes objects".into(),
         config_schema: "{}".into(),
         config_example: "{}".into(),
         config_keys: vec![],
         relevant: vec![],
         desired: vec![],
         observed: vec![],
-        writes: vec![WriteClaim { kind, creates: true, paths: vec![] }],
+        writes: kinds.iter().map(claim).collect(),
         actions: vec![],
         requires: vec![],
     };
-    let policy = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-        "metadata": {"name": "acid-orders", "labels": {"cluster-name": "acid-orders"}}});
+    let contribution = |object: &Value| {
+        let mut made = object.clone();
+        let fields = made.as_object_mut().unwrap();
+        fields.remove("status");
+        fields["metadata"].as_object_mut().unwrap().retain(|field, _| matches!(&**field, "name" | "labels"));
+        Contribution::Apply(made.to_string())
+    };
     let response = Response {
-        contributions: vec![Contribution::Apply(policy.to_string())],
+        contributions: objects.iter().map(contribution).collect(),
         actions: vec![],
         findings: vec![],
         conditions: vec![],
     };
     Arc::new(Pipeline::of(vec![Arc::new(Plugin::native(description, move |_| Ok(response.clone())))]).unwrap())
+}
+
+/// A pipeline whose only step makes a NetworkPolicy beside the StatefulSet.
+fn makes_a_policy() -> Arc<Pipeline> {
+    let policy = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "acid-orders", "labels": {"cluster-name": "acid-orders"}}});
+    makes_objects(&[policy, stateful_set()])
 }
 
 /// A StatefulSet without members, which nothing is waited for.
@@ -842,6 +866,7 @@ async fn an_object_of_an_earlier_manifest_of_this_name_is_reclaimed_with_an_even
     assert!(notes.iter().any(|found| found == note), "{notes:?}");
 }
 
+mod clash;
 mod limits;
 mod owed;
 mod rolling;

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{self, EventType, Reporter};
 use parking_lot::Mutex;
+use pgloom_common::error::cut;
 use pgloom_common::fingerprint::fingerprint;
 use serde_json::Value;
 use tracing::warn;
@@ -64,7 +65,7 @@ impl Recorder {
         let published = events::Event {
             type_: if event.warning { EventType::Warning } else { EventType::Normal },
             reason: event.reason.clone(),
-            note: Some(cut(&event.note)),
+            note: Some(cut(&event.note, MAX_NOTE)),
             action: action(event),
             secondary: None,
         };
@@ -100,18 +101,6 @@ pub fn reference(object: &Value) -> ObjectReference {
     }
 }
 
-/// Cuts a note to [`NOTE`] bytes.
-fn cut(note: &str) -> String {
-    if note.len() <= MAX_NOTE {
-        return note.to_owned();
-    }
-    let mut end = MAX_NOTE - 3;
-    while !note.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}...", note.get(..end).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,11 +119,5 @@ mod tests {
         assert_eq!(api_server.writes().len(), 2);
         assert_eq!(api_server.writes()[0].body["type"], "Warning");
         assert_eq!(api_server.writes()[0].body["reportingController"], "pgloom");
-    }
-
-    #[test]
-    fn a_long_note_is_cut_at_a_character() {
-        let note = cut(&"ä".repeat(600));
-        assert!(note.len() <= MAX_NOTE && note.ends_with("ä..."), "{}", note.len());
     }
 }

@@ -62,6 +62,17 @@ fn pods_may_start_in_parallel_and_claims_may_be_deleted() {
 }
 
 #[test]
+fn a_cluster_of_no_members_keeps_its_claims() {
+    let policy = json!({"when_deleted": "delete", "when_scaled": "delete"});
+    for (wanted, max, expected) in [(0, -1, "Retain"), (2, 0, "Retain"), (1, -1, "Delete")] {
+        let config = json!({"max_instances": max, "persistent_volume_claim_retention_policy": policy});
+        let answer = answer(json!({"numberOfInstances": wanted}), config);
+        let made = &statefulset(&answer)["spec"]["persistentVolumeClaimRetentionPolicy"];
+        assert_eq!(made, &json!({"whenDeleted": "Delete", "whenScaled": expected}), "{wanted} within {max}");
+    }
+}
+
+#[test]
 fn the_claim_has_the_manifests_size_class_and_selector() {
     let selector = json!({"matchLabels": {"disk": "fast"}});
     let volume = json!({"size": "1024Mi", "storageClass": "my-sc", "selector": selector, "subPath": "sub"});

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
+use pgloom_common::error::cut;
 use pgloom_decide::credential::Password;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -23,6 +24,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The most rows that are read of one answer.
 const MAX_ROWS: usize = 20_000;
+
+/// The maximum length of the message of one failure, in bytes.
+pub(super) const MAX_TEXT: usize = 300;
 
 /// Settings of the session. They override those of `ALTER DATABASE … SET` and `ALTER ROLE … SET`.
 ///
@@ -205,10 +209,10 @@ pub(super) fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize, what: &'sta
     row.try_get(index).map_err(|source| Error::Read { what, source })
 }
 
-/// The server's message with its SQLSTATE, without the statement.
+/// The server's message with its SQLSTATE, without the statement. It is shortened: a server may send a megabyte.
 fn message(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
-        Some(error) => format!("{} ({})", error.message(), error.code().code()),
-        None => error.to_string(),
+        Some(error) => format!("{} ({})", cut(error.message(), MAX_TEXT), error.code().code()),
+        None => cut(&error.to_string(), MAX_TEXT),
     }
 }

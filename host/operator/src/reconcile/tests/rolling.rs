@@ -414,3 +414,5 @@ async fn no_pod_is_replaced_while_the_job_that_may_restart_members_runs() {
     let message = condition(&api_server, "RolledOut")["message"].as_str().unwrap().to_owned();
     assert!(message.ends_with("Patroni is being configured, and may restart members"), "{message}");
 }
+
+mod own;

@@ -34,6 +34,11 @@ struct Fake {
 
 impl Fake {
     fn start(log_in: LogIn, answers: Vec<Vec<u8>>) -> Self {
+        Self::start_with(log_in, answers.clone(), answers)
+    }
+
+    /// The answers over the first connection, and over each later one.
+    fn start_with(log_in: LogIn, mut answers: Vec<Vec<u8>>, later: Vec<Vec<u8>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let received = Arc::new(Lock::new(Vec::new()));
@@ -42,6 +47,7 @@ impl Fake {
             for stream in listener.incoming() {
                 // In some tests the client closes the connection early, so an error is expected.
                 _ = serve(stream.unwrap(), log_in, &answers, &record);
+                answers.clone_from(&later);
             }
         });
         let way = Tcp { host: "127.0.0.1".into(), port };
@@ -265,6 +271,36 @@ async fn a_message_that_claims_to_be_long_ends_the_connection_before_it_is_buffe
     let error = synchronized(&Fake::start(LogIn::Scram(SECRET), answers)).await.unwrap_err();
     assert_eq!((error.category(), error.is_passing()), ("unsafe", false));
     assert!(error.to_string().contains("a message of more than"), "{error}");
+}
+
+/// The server's refusal of a statement.
+fn refusal(text: &str) -> Vec<u8> {
+    let error = message(b'E', format!("SERROR\0C42501\0M{text}\0\0").as_bytes());
+    [error, message(b'Z', b"I")].concat()
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_every_database_with_a_long_message_costs_a_few_kilobytes() {
+    const TEXTS: u32 = 1009;
+    let database = |number: usize| row(&[format!("d{number}").as_bytes(), b"o", b"\0", b"\x01"]);
+    let databases: Vec<Vec<u8>> = (0..100).map(database).collect();
+    let first = [
+        begun(),
+        vec![prepared(&[], &[BOOL]), rows(&[row(&[b"\0"])])],
+        vec![prepared(&[TEXTS, 23, 23, 20], &[]), rows(&[])],
+        vec![prepared(&[], &[TEXT]), rows(&[])],
+        vec![prepared(&[], &[23]), rows(&[])],
+        vec![prepared(&[TEXTS, 20], &[TEXT, TEXT, BOOL, BOOL]), rows(&databases)],
+    ];
+    let fake = Fake::start_with(LogIn::Scram(SECRET), first.concat(), vec![refusal(&"x".repeat(100_000))]);
+    let passwords = [("postgres".to_owned(), Password::new(SECRET))].into();
+    let pooler = PoolerAccess { username: "pooler".into(), schema: "pooler".into() };
+    let wanted = Wanted::new(&gather(&Sources::default()), &passwords, "postgres", vec![pooler]).unwrap();
+    let report = synchronize(fake.server.clone(), Arc::new(wanted), in_a_minute(), &Resume::default()).await.unwrap();
+    assert_eq!((report.failures.len(), report.unlisted), (20, 80), "{:?}", report.failures.first());
+    let size: usize = report.failures.iter().map(|failure| failure.message.len()).sum();
+    assert!(size < 20_000, "{size}");
+    assert!(!report.is_complete());
 }
 
 #[tokio::test]

@@ -1,0 +1,70 @@
+//! The check of every desired object against what exists, before the first of them is written.
+
+use pgloom_decide::Kind;
+use pgloom_decide::kind::ObjectKey;
+use pgloom_decide::ownership::{Origin, PATRONI};
+use serde_json::Value;
+
+use super::{Error, Writer, foreign, has_deletion_timestamp};
+use crate::cache::ClusterKey;
+
+/// Which of the desired objects are not in the cache.
+#[derive(Debug, Default)]
+pub struct Missing {
+    /// Whether there are any.
+    pub any: bool,
+    /// Those of them that exist and are the cluster's own.
+    pub unseen: Vec<Value>,
+}
+
+impl Writer {
+    /// Checks that none of the objects is another owner's. What the cache does not hold is read: others need not have the
+    /// label by which the watches find objects.
+    ///
+    /// # Errors
+    /// The first object that is another owner's, or one that could not be read.
+    pub async fn check(&self, key: &ClusterKey, objects: &[Value]) -> Result<Missing, Error> {
+        let mut missing = Missing::default();
+        for object in objects {
+            let Some(kind) = Kind::of(object) else { continue };
+            let name = ObjectKey::of(object).name;
+            if let Some(kept) = self.store.find(&kind, &key.namespace, name) {
+                self.check_origin(&kind, name, &kept.object())?;
+                continue;
+            }
+            missing.any = true;
+            let found = match self.read(key, &kind, name).await {
+                // Where it may not be read it is not written either, which names the right that is missing.
+                Err(Error::Forbidden { .. }) => None,
+                found => found?,
+            };
+            let Some(found) = found else { continue };
+            self.check_origin(&kind, name, &found)?;
+            missing.unseen.push(found);
+        }
+        self.check_patronis(key)?;
+        Ok(missing)
+    }
+
+    /// Checks the objects into which Patroni would write: another cluster may have one of these names, and Patroni asks for no
+    /// owner.
+    fn check_patronis(&self, key: &ClusterKey) -> Result<(), Error> {
+        for suffix in PATRONI {
+            for kind in ["Endpoints", "Service", "ConfigMap"] {
+                let (kind, name) = (Kind::new("v1", kind), format!("{}{suffix}", key.name));
+                let kept = self.store.find(&kind, &key.namespace, &name).map(|kept| kept.object());
+                if let Some(of_another) = kept.filter(|kept| !self.identity.has_name_label(kept)) {
+                    self.check_origin(&kind, &name, &of_another)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_origin(&self, kind: &Kind, name: &str, object: &Value) -> Result<(), Error> {
+        match self.origin(object) {
+            Origin::Foreign(reason) if !has_deletion_timestamp(object) => Err(foreign(kind, name, reason)),
+            _ => Ok(()),
+        }
+    }
+}
