@@ -8,13 +8,17 @@
 //! and no replica is fit to lead. A switchover that Patroni refuses, a replica that replays, a cluster that waits for
 //! its next synchronous standby: the update waits.
 
+mod departure;
 mod member;
+mod node;
 mod pod_template;
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
+pub use departure::{Departure, Places, departure};
 pub use member::{Member, Role, State, member, ordinal};
+pub use node::{Needs, Node};
 pub use pod_template::{difference, metadata_patch, missing_metadata};
 
 use crate::patroni::{Report, candidate};
@@ -233,11 +237,15 @@ fn leader_step(members: &[Member], report: Option<&Report>) -> Next {
         return Next::Replace(leader.clone());
     }
     let Some(report) = report else { return Next::Wait(format!("Patroni of pod {leader} does not name the members")) };
-    let among = members.iter().filter(|member| member.pod != *leader && !member.outdated);
+    // One on a node that is drained would have to hand over again.
+    let among = members.iter().filter(|member| member.pod != *leader && !member.outdated && !member.leaving);
     let among: BTreeSet<String> = among.map(|member| member.pod.clone()).collect();
     match candidate(report, Some(&among)) {
         Ok(to) => Next::Switchover(Switchover { from: leader.clone(), to: to.name.clone() }),
-        Err(reason) => Next::Wait(reason.to_string()),
+        Err(reason) => Next::Wait(match members.iter().find(|member| member.pod != *leader && member.leaving) {
+            Some(member) => format!("{reason}; {} has to leave its node", member.pod),
+            None => reason.to_string(),
+        }),
     }
 }
 

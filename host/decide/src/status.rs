@@ -29,7 +29,8 @@ pub enum Outcome {
 }
 
 /// The types of the operator's own conditions; all others are those of plugins.
-pub const OWN: [&str; 7] = [ACTIONS, "Applied", "DatabaseSynced", DELETION, "Ready", "RolledOut", "Valid"];
+pub const OWN: [&str; 8] =
+    [ACTIONS, "Applied", "DatabaseSynced", DELETION, "LeaderPlaced", "Ready", "RolledOut", "Valid"];
 
 /// The condition that a deletion is refused or failed.
 pub const DELETION: &str = "DeletionAllowed";

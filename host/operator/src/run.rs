@@ -22,7 +22,7 @@ use tracing::{debug, info};
 
 use crate::args::{Kubernetes, Namespaces, Options};
 use crate::cache::watch::Watches;
-use crate::cache::{ClusterKey, Store, Watch, api_resource};
+use crate::cache::{ClusterKey, Store, Watch, api_resource, node};
 use crate::context::{Context, Network};
 use crate::execute::patroni;
 use crate::leader::client;
@@ -115,9 +115,12 @@ async fn operate(
     let (sender, settings) = watch::channel(first);
     let context = Arc::new(context(&config, &connection, &shared, settings.clone(), (&fence, health.subscribe())));
     let health = Arc::new(health);
+    let nodes =
+        node::follow(shared.client.clone(), shared.store.clone(), shared.changed.clone(), shared.metrics.clone());
     let watches = Watches::new(shared.client, shared.store.clone(), shared.changed.clone(), shared.metrics);
     let wanted = WatchScope { namespaces: config.namespaces, own: connection.namespace.clone() };
     let _followers = Tasks(vec![
+        tokio::spawn(nodes),
         tokio::spawn(loader.follow(sender, shared.store.clone(), shared.changed)),
         tokio::spawn(keep_watching(watches, settings, wanted, shared.store, health.clone())),
     ]);

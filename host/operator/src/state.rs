@@ -87,6 +87,8 @@ pub struct Memory {
     pub last_answers: BTreeMap<String, Response>,
     /// Whether the event of the begin of the deletion was published.
     pub deleting: bool,
+    /// Why the leader has to leave its node, with the node's name, and since when.
+    pub leaving: Option<(String, Instant)>,
     /// Whether the event of the begin of a rolling update was published, and that of its end was not yet.
     pub rolling: bool,
     /// By uid, pods of another revision whose template is equal to the current one, with the revision of the current

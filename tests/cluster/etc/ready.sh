@@ -16,15 +16,25 @@ says_ok() {
 	[[ $status == *" 200 "* ]]
 }
 
+# A further node has only some of the services.
+has() { [[ -e /run/pgloom/services/$1 ]]; }
+
 waiting=()
-answers 2379 || waiting+=(etcd)
-answers "$(</run/pgloom/port)" || waiting+=(kube-apiserver)
-answers 10257 || waiting+=(kube-controller-manager)
-answers 10259 || waiting+=(kube-scheduler)
-[[ -S /run/containerd/containerd.sock ]] || waiting+=(containerd)
-(says_ok 10248 /healthz) || waiting+=(kubelet)
-(says_ok 10256 /healthz) || waiting+=(kube-proxy)
-(says_ok 8181 /ready) || waiting+=(coredns)
-pgrep --full '^node storage ' >/dev/null || waiting+=(storage)
+# needs SERVICE COMMAND…: the service is ready when the command succeeds.
+needs() {
+	local service=$1
+	shift
+	! has "$service" || ("$@") >/dev/null || waiting+=("$service")
+}
+needs etcd answers 2379
+needs kube-apiserver answers "$(</run/pgloom/port)"
+needs forwarder answers "$(</run/pgloom/port)"
+needs kube-controller-manager answers 10257
+needs kube-scheduler answers 10259
+needs containerd test -S /run/containerd/containerd.sock
+needs kubelet says_ok 10248 /healthz
+needs kube-proxy says_ok 10256 /healthz
+needs coredns says_ok 8181 /ready
+needs storage pgrep --full '^node storage '
 
 ((${#waiting[@]} == 0)) || { echo "waiting for ${waiting[*]}" && exit 1; }

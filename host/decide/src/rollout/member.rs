@@ -17,6 +17,10 @@ pub struct Member {
     pub ready: bool,
     /// Whether it is being deleted.
     pub ending: bool,
+    /// The node that it runs on; `None` before it is scheduled.
+    pub node: Option<String>,
+    /// Whether it has to leave that node.
+    pub leaving: bool,
     /// Why it cannot start, as in `ImagePullBackOff` or `Unschedulable`.
     pub stuck: Option<String>,
     /// Why its database container does not run, as Kubernetes reports it; `None` if it runs or nothing is reported.
@@ -155,6 +159,7 @@ pub fn member(pod: &Pod, role_label: &str) -> Member {
         role: label.and_then(|value| Role::from_label(value)),
         ready: conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
         ending: pod.metadata.deletion_timestamp.is_some(),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         stuck: unscheduled.or(stuck).map(str::to_owned),
         stopped: unscheduled.or(database.and_then(not_running)).map(str::to_owned),
         ..Member::default()

@@ -101,6 +101,15 @@ fn replicas_are_replaced_before_the_leader_and_the_leader_after_a_switchover() {
 }
 
 #[test]
+fn a_leader_does_not_hand_over_to_a_member_that_has_to_leave_its_node() {
+    let leaving = Member { leaving: true, ..replica(1, false) };
+    let moved = Next::Switchover(switchover("c-0", "c-2"));
+    assert_eq!(step(3, &[leader(true), leaving.clone(), replica(2, false)]), moved);
+    let reason = "no replica is fit to lead: c-1 is not to be chosen; c-1 has to leave its node";
+    assert_eq!(step(2, &[leader(true), leaving]), wait(reason));
+}
+
+#[test]
 fn a_single_member_is_replaced_without_a_switchover() {
     assert_eq!(step(1, &[leader(true)]), replace("c-0"));
 }

@@ -175,7 +175,7 @@ fn stateful_set(image: &str) -> Value {
         "metadata": {"name": "c", "namespace": "ns", "labels": {"application": "spilo", "cluster-name": "c"}},
         "spec": {
             "template": {"spec": {"containers": [{"name": "postgres", "image": image}]}},
-            "volumeClaimTemplates": [{"metadata": {"name": "pgdata"}, "spec": {"accessModes": ["ReadWriteOnce"]}}]
+            "volumeClaimTemplates": [{"metadata": {"name": "pgdata"}, "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "own"}}]
         }
     })
 }
@@ -186,7 +186,7 @@ fn deletions(api_server: &FakeApiServer) -> usize {
 
 #[tokio::test]
 async fn claim_templates_that_admission_changes_do_not_replace_the_stateful_set_again_and_again() {
-    let api_server = FakeApiServer::new().annotating_claims(json!({"added": "by-policy"}));
+    let api_server = FakeApiServer::new().replacing_storage_class("by-policy");
     let writer = writer(&api_server, vec![]);
     for _ in 0..5 {
         writer.apply(&key(), &[stateful_set("spilo:1")]).await.unwrap();
@@ -197,13 +197,13 @@ async fn claim_templates_that_admission_changes_do_not_replace_the_stateful_set_
     assert!(kept.contains("other volumeClaimTemplates than it was made with"), "{kept}");
     let live = api_server.object(STATEFUL_SET).unwrap();
     assert_eq!(live["spec"]["template"]["spec"]["containers"][0]["image"], "spilo:2");
-    assert_eq!(live["spec"]["volumeClaimTemplates"][0]["metadata"]["annotations"]["added"], "by-policy");
+    assert_eq!(live["spec"]["volumeClaimTemplates"][0]["spec"]["storageClassName"], "by-policy");
     assert_eq!(deletions(&api_server), 0);
 }
 
 #[tokio::test]
 async fn an_operator_that_did_not_make_the_stateful_set_replaces_it_once_at_most() {
-    let api_server = FakeApiServer::new().annotating_claims(json!({"added": "by-policy"}));
+    let api_server = FakeApiServer::new().replacing_storage_class("by-policy");
     writer(&api_server, vec![]).apply(&key(), &[stateful_set("spilo:1")]).await.unwrap();
     let existing = api_server.object(STATEFUL_SET).unwrap();
     let writer = writer(&api_server, vec![existing]);

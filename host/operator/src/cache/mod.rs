@@ -1,6 +1,7 @@
 //! A cache of the objects of every cluster, updated by watches.
 
 mod api_resource;
+pub mod node;
 mod store;
 pub mod watch;
 

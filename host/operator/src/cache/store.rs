@@ -19,6 +19,7 @@ use pgloom_decide::ownership::MARK;
 use pgloom_decide::transform::{Transformed, transform};
 
 use super::Resources;
+use super::node::Nodes;
 
 /// Identifies a cluster: namespace and name of its `postgresql` object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,6 +155,7 @@ pub struct Store {
     /// The API resources of the kinds.
     pub resources: Resources,
     inner: RwLock<Inner>,
+    nodes: Nodes,
 }
 
 /// A cluster's objects, by kind and name.
@@ -302,6 +304,22 @@ impl Store {
     /// Whether a kind is watched in a namespace.
     pub fn watches(&self, kind: &Kind, namespace: &str) -> bool {
         self.inner.read().watch_of(kind, namespace).is_some()
+    }
+
+    /// The nodes, which belong to no cluster.
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    /// The clusters that have a pod on a node.
+    pub fn clusters_on(&self, node: &str) -> Vec<ClusterKey> {
+        let inner = self.inner.read();
+        let is_there = |kept: &Arc<CachedObject>| {
+            // Most pods are elsewhere, and need not be parsed for that.
+            kept.kind.is("Pod") && kept.text.contains(node) && kept.object()["spec"]["nodeName"] == node
+        };
+        let there = inner.clusters.iter().filter(|(_, objects)| objects.values().any(is_there));
+        there.map(|(key, _)| key.clone()).collect()
     }
 
     /// The clusters that have a manifest.
@@ -589,6 +607,20 @@ mod tests {
         assert!(store.synced("ns"));
         store.open(services());
         assert!(!store.synced("ns"));
+    }
+
+    #[test]
+    fn the_clusters_on_a_node_are_those_with_a_pod_there() {
+        let store = Store::default();
+        let pods = store.open(Watch { kind: Kind::new("v1", "Pod"), ..services() });
+        for (name, cluster, node) in [("c-0", "c", "n-1"), ("d-0", "d", "n"), ("d-1", "d", "n-1")] {
+            let mut pod = relabelled(name, 1, cluster);
+            pod["spec"] = json!({"nodeName": node});
+            store.apply_watcher_event(pods, Event::Apply(pod));
+        }
+        assert_eq!(store.clusters_on("n"), [ClusterKey::new("ns", "d")]);
+        assert_eq!(store.clusters_on("n-1").len(), 2);
+        assert_eq!(store.clusters_on("elsewhere"), []);
     }
 
     #[test]

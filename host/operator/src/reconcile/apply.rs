@@ -9,12 +9,15 @@ use pgloom_decide::{Kind, Plan};
 use serde_json::{Value, json};
 
 use super::decide::Decided;
-
+use super::roll::RESTARTING;
 use super::steps::{Step, Underway};
 use super::{Error, Reconciliation};
 use crate::apply::{Operation, Written};
 use crate::cache::ClusterKey;
 use crate::report::Event;
+
+/// Why the StatefulSet is not changed.
+const DEGRADED: &str = "a step failed, so a StatefulSet that exists stays as it is until every step answers";
 
 /// What was applied.
 #[derive(Default)]
@@ -42,6 +45,10 @@ impl Reconciliation<'_> {
     async fn apply_all(&self, decided: &Decided, members: &Members, applied: &mut Applied) -> Result<(), Error> {
         let plan = &decided.plan;
         let mut objects = plan.filled().map_err(Error::Decide)?;
+        if plan.degraded && self.stateful_set().is_some() {
+            // Without the answer of a step the template lacks what that step adds, and every pod would be replaced.
+            objects.retain(|object| object["kind"] != "StatefulSet");
+        }
         let credentials = self.check(plan, &objects).await?;
         self.report_creating().await?;
         self.ensure_service_account(plan).await;
@@ -58,6 +65,7 @@ impl Reconciliation<'_> {
         self.follow_claims(after).await?;
         applied.condition = Some(match &applied.held {
             Some(reason) => Condition::fails("Applied", "ScaleDownWaits", reason),
+            None if plan.degraded => Condition::fails("Applied", "StepFailed", DEGRADED),
             None => Condition::holds("Applied", "Applied", "every object is as desired"),
         });
         Ok(())
@@ -73,7 +81,9 @@ impl Reconciliation<'_> {
             _ => None,
         };
         let reason = match scale_down(wanted, &members.all, report.as_ref()) {
-            ScaleDown::Allowed => return,
+            // A member that goes is one that is down.
+            ScaleDown::Allowed if wanted == 0 || !self.state.patroni.is_running() => return,
+            ScaleDown::Allowed => RESTARTING.to_owned(),
             ScaleDown::Wait(reason) => reason,
             ScaleDown::HandOver(handover) => self.hold(decided).unwrap_or_else(|| {
                 let reason = format!("{} leads and is one of the members that go", handover.from);

@@ -64,7 +64,7 @@ impl Reconciliation<'_> {
         let Some(Found { seen, existing }) = found else { return Ok(()) };
         let reclaimed = self.reclaim_secrets(plan, &existing).await?;
         let lacking = existing.lacking(&self.system_users(), &plan.secrets);
-        let recoveries = self.recoveries(&lacking, members).await;
+        let recoveries = self.recoveries(plan, &lacking, members).await;
         let unknown = unknown(&recoveries, &plan.secrets);
         let known: Vec<WantedSecret> = plan
             .secrets

@@ -136,6 +136,15 @@ impl Error {
         }
     }
 
+    /// Whether the API server refused one object, or a Secret has no usable password, while the others are as they were.
+    pub fn is_of_one_object(&self) -> bool {
+        use apply::Error::{Denied, Forbidden, Refused};
+        matches!(
+            self,
+            Self::Apply(Refused { .. } | Forbidden { .. } | Denied { .. }) | Self::Password(_) | Self::Recover { .. }
+        )
+    }
+
     /// When to try again after so many failures in a row, `repair` at the latest. What only people can mend is tried
     /// again after `repair`: an edit of the manifest is watched, but not every object that the manifest names.
     pub fn requeue(&self, failures: u32, repair: Duration) -> Action {

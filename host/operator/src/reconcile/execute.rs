@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
 use pgloom_api::ActionPhase;
-use pgloom_api::postgresql::ActionStatus;
+use pgloom_api::postgresql::{ActionStatus, ClusterStatus};
 use pgloom_common::error::error_chain;
 use pgloom_decide::Plan;
 use pgloom_decide::members::Members;
@@ -188,7 +188,7 @@ impl Reconciliation<'_> {
     /// Starts the job that makes Patroni's dynamic configuration what the plugins want, if it is due.
     fn configure_patroni(&self, decided: &Decided, settled: bool, members: &Members) -> Option<PatroniJob> {
         let desired = Self::desired_of_patroni(&decided.plan)?;
-        let leader = members.leader().filter(|(member, _)| member.ready).map(|(member, _)| member.pod.clone())?;
+        let leader = self.patroni_to_configure(members)?;
         let last = match self.state.patroni.last() {
             Some(JobStatus::Done(configured)) => configured,
             _ => Configured::default(),
@@ -222,6 +222,16 @@ impl Reconciliation<'_> {
             _ => Requeue::default(),
         };
         Some(PatroniJob { status, requeue })
+    }
+
+    /// The pod whose Patroni is asked to change the configuration: the leader, if it is ready. Without one it is any member of
+    /// a cluster that has run: the configuration is the cluster's, and may be the reason why PostgreSQL does not start.
+    fn patroni_to_configure(&self, members: &Members) -> Option<String> {
+        use ClusterStatus::{Running, SyncFailed, UpdateFailed, Updating};
+        let leader = members.leader().map(|(member, _)| member).filter(|member| member.ready);
+        let has_run = matches!(self.status().cluster_status, Running | Updating | UpdateFailed | SyncFailed);
+        let any = || members.all.iter().find(|member| has_run && !member.ending);
+        leader.or_else(any).map(|member| member.pod.clone())
     }
 
     /// What Patroni's configuration is to be; `None` if no plugin wants anything of it.

@@ -10,6 +10,7 @@ mod credentials;
 mod database;
 mod decide;
 mod delete;
+mod departure;
 mod error;
 mod execute;
 mod finalizer;
@@ -162,8 +163,8 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
 
 impl Reconciliation<'_> {
     /// The steps in their order. Each takes what those before it returned. A step that fails ends the reconcile, except
-    /// for the rolling update: roles and databases do not depend on it. What was returned is in `steps` for the report.
-    /// `slot` is held until the objects are written.
+    /// where an object is refused and in a rolling update: roles, databases and Patroni do not depend on them. What was
+    /// returned is in `steps` for the report. `slot` is held until the objects are written.
     async fn run<S>(&self, teams: Teams, slot: S, steps: &mut Steps) -> Result<(), Error> {
         let members = &steps.members;
         // client required
@@ -175,8 +176,16 @@ impl Reconciliation<'_> {
         // starts a job that asks Patroni
         let promotion = &*steps.promotion.insert(self.promote(decided, members));
         // client required
-        let applied = self.apply(decided, members).await.keep(&mut steps.applied)?;
+        let applied = self.apply(decided, members).await.keep(&mut steps.applied);
         drop(slot);
+        let applied = match applied {
+            Err(error) if error.is_of_one_object() => {
+                let synchronized = &*steps.synchronized.insert(self.database(decided, members));
+                steps.executed = Some(self.execute(decided, promotion, synchronized, false, members).await);
+                return Err(error);
+            }
+            applied => applied?,
+        };
         // client required
         let roll = self.roll(decided, applied, members).await;
         steps.failures.extend(roll.result.err());

@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::Api;
 use kube::api::AttachParams;
 use pgloom_common::error::error_chain;
+use pgloom_decide::Plan;
 use pgloom_decide::credential::{self, Answer, Password, Recovery, recover};
 use pgloom_decide::members::Members;
 use tokio::io::AsyncReadExt as _;
@@ -53,14 +54,14 @@ impl Reconciliation<'_> {
     }
 
     /// Where the passwords of the system users come from that have none in a Secret.
-    pub async fn recoveries(&self, lacking: &[String], members: &Members) -> BTreeMap<String, Recovery> {
+    pub async fn recoveries(&self, plan: &Plan, lacking: &[String], members: &Members) -> BTreeMap<String, Recovery> {
         let remembered = self.state.memory.lock().passwords.clone();
         let mut recoveries = BTreeMap::new();
         for username in lacking {
             let recovery = match remembered.get(username) {
                 Some(password) => Recovery::Known(password.clone()),
                 None => {
-                    let has_claims = self.has_claims().await;
+                    let has_claims = self.has_claims(plan).await;
                     recover(self.ask_members(username, members).await, has_claims)
                 }
             };
@@ -76,14 +77,15 @@ impl Reconciliation<'_> {
 
     /// Whether there is a claim that a member would use. One that was restored from a backup may lack the labels by which the
     /// watches find claims, so it is read by its name; one that cannot be read counts as one that exists.
-    async fn has_claims(&self) -> bool {
+    async fn has_claims(&self, plan: &Plan) -> bool {
         let objects = self.context.store.objects(self.key);
         if objects.iter().any(|cached| cached.kind.is("PersistentVolumeClaim")) {
             return true;
         }
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.context.client.clone(), &self.key.namespace);
-        let instances = self.manifest["spec"]["numberOfInstances"].as_u64().unwrap_or_default();
-        for ordinal in 0..instances.clamp(1, MAX_CLAIMS) {
+        let sets = plan.objects.iter().filter(|desired| desired.object["kind"] == "StatefulSet");
+        let members = sets.filter_map(|set| set.object.pointer("/spec/replicas")?.as_u64()).max().unwrap_or_default();
+        for ordinal in 0..members.clamp(1, MAX_CLAIMS) {
             let name = format!("{DATA}-{}-{ordinal}", self.key.name);
             if !matches!(claims.get_metadata_opt(&name).await, Ok(None)) {
                 return true;

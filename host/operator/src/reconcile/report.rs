@@ -185,8 +185,9 @@ impl Summary {
             warnings.extend_from_slice(of_secrets);
             underway.extend(waiting.clone());
         }
-        if let Some(Rolled { underway: rolling, condition, requeue: next, settled: _ }) = rolled {
-            conditions.extend(condition.clone());
+        if let Some(Rolled { underway: rolling, condition, requeue: next, settled: _, departed }) = rolled {
+            conditions.extend(condition.iter().chain(&departed.condition).cloned());
+            warnings.extend(departed.warning.clone());
             underway.extend(rolling.clone());
             requeue = requeue.min(*next);
         }

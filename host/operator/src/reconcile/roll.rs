@@ -21,6 +21,7 @@ use tracing::{debug, info};
 
 use super::apply::Applied;
 use super::decide::Decided;
+use super::departure::Departed;
 use super::steps::{Requeue, Step, Underway};
 use super::{Error, Reconciliation};
 use crate::execute::patroni::{self, Patroni};
@@ -31,7 +32,7 @@ use crate::state::Refusal;
 const REVISION: &str = "controller-revision-hash";
 
 /// Why nothing is taken down while the job that configures Patroni runs: it restarts members, one at a time.
-const RESTARTING: &str = "Patroni is being configured, and may restart members";
+pub const RESTARTING: &str = "Patroni is being configured, and may restart members";
 
 /// How the rolling update goes.
 #[derive(Default)]
@@ -44,10 +45,12 @@ pub struct Rolled {
     pub requeue: Requeue,
     /// Whether every pod runs the template.
     pub settled: bool,
+    /// How the leader leaves its node, if it has to.
+    pub departed: Departed,
 }
 
 impl Rolled {
-    fn wait(&mut self, underway: Underway) {
+    pub fn wait(&mut self, underway: Underway) {
         self.underway = Underway::all(self.underway.take().into_iter().chain([underway]));
     }
 
@@ -91,7 +94,10 @@ impl Reconciliation<'_> {
             return Ok(());
         }
         let revision = status.update_revision.unwrap_or_default();
-        let with_state = self.with_state(&set, &revision, members).await?;
+        let mut with_state = self.with_state(&set, &revision, members).await?;
+        if self.leave_node(&set, &mut with_state, members, rolled).await? {
+            return Ok(());
+        }
         let report = self.report_of_any(&with_state, members).await;
         let step = next(self.wanted(), &with_state, report.as_ref());
         let window = closed(&self.windows(decided));
@@ -242,7 +248,7 @@ impl Reconciliation<'_> {
     }
 
     /// Deletes a pod, unless another of that name has taken its place.
-    async fn replace(&self, name: &str, members: &Members) -> Result<(), Error> {
+    pub async fn replace(&self, name: &str, members: &Members) -> Result<(), Error> {
         let uid = members.pod(name).and_then(|pod| pod.metadata.uid.clone());
         let how = DeleteParams {
             preconditions: Some(Preconditions { uid, resource_version: None }),
@@ -251,7 +257,7 @@ impl Reconciliation<'_> {
         match self.pods().delete(name, &how).await {
             Ok(_) => {
                 self.context.metrics.wrote("Pod", "delete");
-                info!(pod = name, "pod deleted for the rolling update");
+                info!(pod = name, "pod deleted, to be made again");
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
@@ -261,7 +267,7 @@ impl Reconciliation<'_> {
 
     /// Moves the leadership. One that Patroni refused is tried again after the repair period: a replica that replays,
     /// or lags, is fit a while later.
-    async fn switch_over(&self, switchover: &Switchover, members: &Members, rolled: &mut Rolled) {
+    pub async fn switch_over(&self, switchover: &Switchover, members: &Members, rolled: &mut Rolled) {
         let Switchover { from, to } = switchover;
         let repair = self.settings.repair();
         let refused = self.state.memory.lock().refused.clone();

@@ -467,6 +467,11 @@ async fn a_cluster_whose_teams_are_not_known_yet_is_left_for_later_and_no_reconc
 
 /// A pipeline whose only step asks for these actions.
 fn asks_for(actions: &[(&str, pgloom_engine::Action)]) -> Arc<Pipeline> {
+    Arc::new(Pipeline::of(vec![asking(actions)]).unwrap())
+}
+
+/// A plugin that asks for these actions.
+fn asking(actions: &[(&str, pgloom_engine::Action)]) -> Arc<pgloom_engine::Plugin> {
     use pgloom_engine::{ActionKind, ActionRequest, Description, Plugin, Response};
     let description = Description {
         name: "asking".into(),
@@ -497,7 +502,7 @@ fn asks_for(actions: &[(&str, pgloom_engine::Action)]) -> Arc<Pipeline> {
         findings: vec![],
         conditions: vec![],
     };
-    Arc::new(Pipeline::of(vec![Arc::new(Plugin::native(description, move |_| Ok(response.clone())))]).unwrap())
+    Arc::new(Plugin::native(description, move |_| Ok(response.clone())))
 }
 
 #[tokio::test]
@@ -723,10 +728,13 @@ const POLICY: &str = "/apis/networking.k8s.io/v1/namespaces/ns/networkpolicies/a
 
 /// A pipeline whose only step makes these objects; one without a step for none.
 fn makes_objects(objects: &[Value]) -> Arc<Pipeline> {
+    let plugins = if objects.is_empty() { vec![] } else { vec![making(objects)] };
+    Arc::new(Pipeline::of(plugins).unwrap())
+}
+
+/// A plugin that makes these objects.
+fn making(objects: &[Value]) -> Arc<pgloom_engine::Plugin> {
     use pgloom_engine::{Contribution, Description, ObjectKind, Plugin, Response, WriteClaim};
-    if objects.is_empty() {
-        return Arc::new(Pipeline::of(vec![]).unwrap());
-    }
     let mut kinds: Vec<Kind> = objects.iter().filter_map(Kind::of).collect();
     kinds.sort();
     kinds.dedup();
@@ -762,7 +770,7 @@ fn makes_objects(objects: &[Value]) -> Arc<Pipeline> {
         findings: vec![],
         conditions: vec![],
     };
-    Arc::new(Pipeline::of(vec![Arc::new(Plugin::native(description, move |_| Ok(response.clone())))]).unwrap())
+    Arc::new(Plugin::native(description, move |_| Ok(response.clone())))
 }
 
 /// A pipeline whose only step makes a NetworkPolicy beside the StatefulSet.
@@ -867,6 +875,7 @@ async fn an_object_of_an_earlier_manifest_of_this_name_is_reclaimed_with_an_even
 }
 
 mod clash;
+mod isolation;
 mod limits;
 mod owed;
 mod rolling;

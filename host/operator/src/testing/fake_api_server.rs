@@ -35,7 +35,7 @@ struct Inner {
     refused_once: HashMap<String, (u16, String)>,
     refused_always: HashMap<String, u16>,
     /// What admission adds to the claim templates of new StatefulSets.
-    annotation: Option<Value>,
+    storage_class: Option<Value>,
     hung: Vec<String>,
     unreadable: Vec<String>,
     delay: std::time::Duration,
@@ -80,9 +80,9 @@ impl FakeApiServer {
         self
     }
 
-    /// Adds annotations to the claim templates of each StatefulSet that is created, as an admission webhook would.
-    pub fn annotating_claims(self, annotations: Value) -> Self {
-        self.inner.lock().unwrap().annotation = Some(annotations);
+    /// Replaces the storage class in the claim templates of each StatefulSet that is created, as an admission webhook would.
+    pub fn replacing_storage_class(self, class: &str) -> Self {
+        self.inner.lock().unwrap().storage_class = Some(json!(class));
         self
     }
 
@@ -235,9 +235,9 @@ impl Inner {
             exists["reason"] = json!("AlreadyExists");
             return (409, exists);
         }
-        if let Some(annotations) = self.annotation.clone().filter(|_| path.ends_with("/statefulsets")) {
+        if let Some(class) = self.storage_class.clone().filter(|_| path.ends_with("/statefulsets")) {
             for template in body["spec"]["volumeClaimTemplates"].as_array_mut().into_iter().flatten() {
-                template["metadata"]["annotations"] = annotations.clone();
+                template["spec"]["storageClassName"] = class.clone();
             }
         }
         let manager = query.split('&').find_map(|part| part.strip_prefix("fieldManager="));

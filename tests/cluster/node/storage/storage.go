@@ -206,6 +206,7 @@ func (s *folderStorage) provision(ctx context.Context, claim *core.PersistentVol
 			PersistentVolumeSource: core.PersistentVolumeSource{
 				HostPath: &core.HostPathVolumeSource{Path: path, Type: ptr.To(core.HostPathDirectory)},
 			},
+			NodeAffinity: onlyOn(claim.Annotations[selectedNodeAnnotation]),
 		},
 	}, meta.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
@@ -215,6 +216,19 @@ func (s *folderStorage) provision(ctx context.Context, claim *core.PersistentVol
 		klog.InfoS("Provisioned", "claim", klog.KObj(claim), "volume", name)
 	}
 	return err
+}
+
+// onlyOn keeps a volume on the node that the scheduler chose for its first pod, as a disk of that node. Every node sees all folders, so
+// a volume that waits for no pod is on each of them.
+func onlyOn(node string) *core.VolumeNodeAffinity {
+	if node == "" {
+		return nil
+	}
+	return &core.VolumeNodeAffinity{Required: &core.NodeSelector{NodeSelectorTerms: []core.NodeSelectorTerm{{
+		MatchExpressions: []core.NodeSelectorRequirement{
+			{Key: core.LabelHostname, Operator: core.NodeSelectorOpIn, Values: []string{node}},
+		},
+	}}}}
 }
 
 // expand gives a claim the size it asks for: the volume's capacity first and the claim's status after, so that a claim that has

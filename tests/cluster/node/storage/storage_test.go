@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	core "k8s.io/api/core/v1"
@@ -112,6 +113,23 @@ func TestAClaimThatWaitsForItsPodGetsNothingYet(t *testing.T) {
 	scheduled := claim(map[string]string{provisionerAnnotation: provisionerName, selectedNodeAnnotation: "node"})
 	if w := lookAt(t, t.TempDir(), waits, scheduled); w.volume(t, "pvc-1") == nil || w.err != nil {
 		t.Error("not made when the pod was there", w.err)
+	}
+}
+
+func TestAVolumeStaysOnTheNodeOfItsFirstPod(t *testing.T) {
+	class := class(storagev1.VolumeBindingWaitForFirstConsumer)
+	scheduled := claim(map[string]string{provisionerAnnotation: provisionerName, selectedNodeAnnotation: "node-2"})
+	made := lookAt(t, t.TempDir(), class, scheduled).volume(t, "pvc-1")
+	required := made.Spec.NodeAffinity.Required.NodeSelectorTerms[0].MatchExpressions[0]
+	if required.Key != "kubernetes.io/hostname" || required.Operator != core.NodeSelectorOpIn || !slices.Equal(required.Values, []string{"node-2"}) {
+		t.Error(required)
+	}
+}
+
+func TestAVolumeThatWaitsForNoPodIsOnEveryNode(t *testing.T) {
+	w := lookAt(t, t.TempDir(), class(storagev1.VolumeBindingImmediate), claim(map[string]string{provisionerAnnotation: provisionerName}))
+	if affinity := w.volume(t, "pvc-1").Spec.NodeAffinity; affinity != nil {
+		t.Error(affinity)
 	}
 }
 

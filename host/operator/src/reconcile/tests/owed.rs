@@ -10,14 +10,14 @@ use super::*;
 use crate::execute::patroni::{Pod, Request, Response, Transport, TransportError};
 
 /// The Patroni of a standby with one member.
-struct FakePatroni {
+pub(super) struct FakePatroni {
     configuration: Mutex<Value>,
-    changes: Mutex<Vec<String>>,
+    pub(super) changes: Mutex<Vec<String>>,
     silent: bool,
 }
 
 impl FakePatroni {
-    fn standby() -> Self {
+    pub(super) fn standby() -> Self {
         Self {
             configuration: Mutex::new(json!({"loop_wait": 0, "standby_cluster": {"host": "source"}})),
             changes: Mutex::default(),
@@ -58,12 +58,12 @@ impl Transport for FakePatroni {
 }
 
 /// The Secrets of the system users, which a cluster with members has.
-fn secrets() -> Vec<Value> {
+pub(super) fn secrets() -> Vec<Value> {
     vec![credential(SUPERUSER, "postgres"), credential(STANDBY, "standby")]
 }
 
 /// An operator whose only step asks for these actions, with a cluster of one member, these Secrets and this Patroni.
-fn operator_of(
+pub(super) fn operator_of(
     api_server: &FakeApiServer,
     secrets: Vec<Value>,
     patroni: Arc<FakePatroni>,
@@ -74,9 +74,10 @@ fn operator_of(
     }
     let mut set = stateful_set();
     set["spec"]["replicas"] = json!(1);
-    let mut operator = operator(api_server, &[vec![manifest(), leader(), set], secrets].concat());
+    let mut operator = operator(api_server, &[vec![manifest(), leader(), set.clone()], secrets].concat());
     let config = operator.settings.borrow().config.clone();
-    operator.settings = watch::channel(Settings { config, pipeline: asks_for(actions) }).1;
+    let pipeline = Arc::new(Pipeline::of(vec![making(&[set]), asking(actions)]).unwrap());
+    operator.settings = watch::channel(Settings { config, pipeline }).1;
     operator.transport = patroni;
     operator
 }

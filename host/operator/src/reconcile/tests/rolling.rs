@@ -415,4 +415,5 @@ async fn no_pod_is_replaced_while_the_job_that_may_restart_members_runs() {
     assert!(message.ends_with("Patroni is being configured, and may restart members"), "{message}");
 }
 
+mod departure;
 mod own;

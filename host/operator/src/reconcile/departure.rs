@@ -1,0 +1,165 @@
+//! Lets the leader leave a node that is drained.
+//!
+//! Maintenance windows do not hold this up: the drain waits for the switchover, which takes seconds.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{NodeSelector, PersistentVolume, PersistentVolumeClaim};
+use kube::Api;
+use pgloom_common::error::error_chain;
+use pgloom_decide::members::Members;
+use pgloom_decide::rollout::{Departure, Member, Needs, Next, Places, departure};
+use pgloom_decide::status::Condition;
+use serde::Deserialize as _;
+use tracing::debug;
+
+use super::roll::{RESTARTING, Rolled};
+use super::steps::{Requeue, Underway};
+use super::{Error, Reconciliation};
+use crate::report::Event;
+
+/// Whether the leader may stay where it is.
+const CONDITION: &str = "LeaderPlaced";
+
+/// How the leader leaves its node.
+#[derive(Default)]
+pub struct Departed {
+    /// The condition `LeaderPlaced`; `None` if it stays as it is.
+    pub condition: Option<Condition>,
+    /// A wait that is too long.
+    pub warning: Option<Event>,
+}
+
+impl Reconciliation<'_> {
+    /// Takes the next step of a leader's departure from its node, if one is due; returns whether it took one. The
+    /// members that have to leave their nodes are marked in either case.
+    pub async fn leave_node(
+        &self,
+        set: &StatefulSet,
+        with_state: &mut [Member],
+        members: &Members,
+        rolled: &mut Rolled,
+    ) -> Result<bool, Error> {
+        let (nodes, needs) = (self.context.store.nodes().all(), Needs::of(set, &self.settings.config));
+        let unknown = BTreeMap::new();
+        let places = Places { nodes: &nodes, needs: &needs, volumes: &unknown };
+        for member in with_state.iter_mut() {
+            member.leaving = places.leaves(member).is_some();
+        }
+        let Some((leader, _)) = members.leader().filter(|(leader, _)| places.leaves(leader).is_some()) else {
+            rolled.departed.condition = self.placed(members);
+            return Ok(false);
+        };
+        let report = match self.patroni_report(&leader.pod, members).await {
+            Ok(report) => Some(report),
+            Err(error) => {
+                debug!(error = %error_chain(&error), "Patroni does not report the members");
+                None
+            }
+        };
+        let volumes = self.volumes(set, members).await;
+        let places = Places { volumes: &volumes, ..places };
+        match departure(self.wanted(), with_state, &places, report.as_ref()) {
+            Some(departure) => self.depart(self.held_back(departure), members, rolled).await,
+            None => Ok(false),
+        }
+    }
+
+    /// The departure, but for a step that must not be taken while Patroni may restart a member.
+    fn held_back(&self, departure: Departure) -> Departure {
+        match departure.next {
+            Next::Switchover(_) | Next::Replace(_) if self.state.patroni.is_running() => {
+                Departure { next: Next::Wait(RESTARTING.to_owned()), ..departure }
+            }
+            _ => departure,
+        }
+    }
+
+    async fn depart(&self, departure: Departure, members: &Members, rolled: &mut Rolled) -> Result<bool, Error> {
+        let Departure { cause, next } = departure;
+        let overdue = self.is_overdue(&cause);
+        match next {
+            Next::Switchover(switchover) => {
+                let message = format!("{cause}: the leadership moves from {} to {}", switchover.from, switchover.to);
+                rolled.departed.condition = Some(Condition::fails(CONDITION, "Switchover", message.clone()));
+                rolled.wait(Underway::changing(message));
+                self.switch_over(&switchover, members, rolled).await;
+                Ok(true)
+            }
+            Next::Replace(pod) => {
+                let message = format!("{cause}: pod {pod} moves to another node");
+                rolled.departed.condition = Some(Condition::fails(CONDITION, "PodMoves", message.clone()));
+                rolled.wait(Underway::changing(message));
+                self.replace(&pod, members).await?;
+                Ok(true)
+            }
+            Next::Wait(reason) => {
+                let message = format!("{cause}, and the leader waits: {reason}");
+                let reason = if overdue { "Overdue" } else { "Waiting" };
+                rolled.departed.condition = Some(Condition::fails(CONDITION, reason, message.clone()));
+                rolled.departed.warning = overdue.then(|| Event::warning("LeaderPlaced", message.clone()));
+                rolled.wait(Underway::waiting(message));
+                rolled.requeue = rolled.requeue.min(Requeue::within(self.settings.repair()));
+                Ok(false)
+            }
+            Next::Done => Ok(false),
+        }
+    }
+
+    /// Whether the leader has had to leave its node for longer than `master_pod_move_timeout`.
+    fn is_overdue(&self, cause: &str) -> bool {
+        let mut memory = self.state.memory.lock();
+        let since = match &memory.leaving {
+            Some((before, since)) if before == cause => *since,
+            _ => Instant::now(),
+        };
+        memory.leaving = Some((cause.to_owned(), since));
+        since.elapsed() >= self.settings.config.duration("master_pod_move_timeout")
+    }
+
+    /// The condition when the leader may stay, if the status has one that says that it may not.
+    fn placed(&self, members: &Members) -> Option<Condition> {
+        let (leader, pod) = members.leader()?;
+        self.state.memory.lock().leaving = None;
+        let before = self.status().conditions;
+        before.iter().find(|condition| condition.type_ == CONDITION)?;
+        let node = pod.spec.as_ref()?.node_name.as_deref()?;
+        Some(Condition::holds(CONDITION, "NodeStays", format!("{} leads on node {node}", leader.pod)))
+    }
+
+    /// On which nodes the volumes of each pod can be. A pod one of whose volumes cannot be read is left out.
+    async fn volumes(&self, set: &StatefulSet, members: &Members) -> BTreeMap<String, Vec<NodeSelector>> {
+        let templates = set.spec.iter().flat_map(|spec| spec.volume_claim_templates.iter().flatten());
+        let templates: Vec<&str> = templates.filter_map(|claim| claim.metadata.name.as_deref()).collect();
+        let mut volumes = BTreeMap::new();
+        for member in &members.all {
+            let mut of_pod = Some(Vec::new());
+            for template in &templates {
+                let claim = format!("{template}-{}", member.pod);
+                match (self.volume_nodes(&claim).await, of_pod.as_mut()) {
+                    (Some(nodes), Some(of_pod)) => of_pod.extend(nodes),
+                    _ => of_pod = None,
+                }
+            }
+            of_pod.map(|of_pod| volumes.insert(member.pod.clone(), of_pod));
+        }
+        volumes
+    }
+
+    /// On which nodes the volume of a claim can be: `None` if that is not known, an empty list for any.
+    async fn volume_nodes(&self, claim: &str) -> Option<Vec<NodeSelector>> {
+        let objects = self.context.store.objects(self.key);
+        let found = objects.iter().find(|kept| kept.kind.is("PersistentVolumeClaim") && *kept.name == *claim)?;
+        let volume = PersistentVolumeClaim::deserialize(found.object()).ok()?.spec?.volume_name?;
+        let volumes: Api<PersistentVolume> = Api::all(self.context.client.clone());
+        match volumes.get(&volume).await {
+            Ok(volume) => Some(volume.spec?.node_affinity.and_then(|affinity| affinity.required).into_iter().collect()),
+            Err(error) => {
+                debug!(volume, %error, "the volume cannot be read");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Promises about what one fault of a cluster does not stop: an object that is refused, a step that does not answer, a
+//! parameter with which PostgreSQL does not start.
+
+use pgloom_engine::Action as Asked;
+
+use super::owed::{FakePatroni, operator_of, secrets};
+use super::*;
+
+const SET: &str = "/apis/apps/v1/namespaces/ns/statefulsets/acid-orders";
+
+fn configures() -> [(&'static str, Asked); 1] {
+    [("parameters", Asked::ConfigurePatroni(r#"{"postgresql": {"parameters": {"max_connections": 50}}}"#.into()))]
+}
+
+const CHANGE: &str = r#"PATCH /config {"postgresql":{"parameters":{"max_connections":50}}"#;
+
+fn was_configured(patroni: &FakePatroni) -> bool {
+    patroni.changes.lock().iter().any(|change| change.starts_with(CHANGE.trim_end_matches('}')))
+}
+
+#[tokio::test]
+async fn a_refused_object_delays_neither_patronis_configuration_nor_the_synchronisation_of_roles() {
+    let services = "/api/v1/namespaces/ns/services";
+    let api_server =
+        FakeApiServer::new().with(MANIFEST, manifest()).refusing_because(services, 403, "exceeded quota: objects");
+    let patroni = Arc::new(FakePatroni::standby());
+    let mut operator = operator_of(&api_server, secrets(), patroni.clone(), &configures());
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "acid-orders-own"}});
+    let mut set = stateful_set();
+    set["spec"]["replicas"] = json!(1);
+    let config = operator.settings.borrow().config.clone();
+    let pipeline = Arc::new(Pipeline::of(vec![making(&[service, set]), asking(&configures())]).unwrap());
+    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    let error = reconcile(&operator, &key()).await.unwrap_err();
+    assert!(
+        error.to_string().contains("acid-orders-own") || error_chain(&error).contains("acid-orders-own"),
+        "{error:?}"
+    );
+    job_ended(&operator).await;
+    assert!(was_configured(&patroni), "{:?}", patroni.changes.lock());
+    let conditions = last_status(&api_server)["conditions"].as_array().unwrap().clone();
+    assert!(conditions.iter().any(|condition| condition["type"] == "DatabaseSynced"), "{conditions:?}");
+}
+
+#[tokio::test]
+async fn a_corrected_parameter_is_sent_to_any_member_of_a_cluster_that_has_run_while_none_is_ready() {
+    for (phase, sent) in [("Running", true), ("SyncFailed", true), ("Creating", false)] {
+        let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+        let patroni = Arc::new(FakePatroni::standby());
+        let operator = operator_of(&api_server, secrets(), patroni.clone(), &configures());
+        let mut seen = manifest();
+        seen["metadata"]["finalizers"] = json!([FINALIZER]);
+        seen["metadata"]["resourceVersion"] = json!("10");
+        seen["status"] = json!({"PostgresClusterStatus": phase});
+        let mut down = leader();
+        down["metadata"]["resourceVersion"] = json!("11");
+        down["metadata"]["labels"].as_object_mut().unwrap().remove("spilo-role");
+        down["status"]["conditions"][0]["status"] = json!("False");
+        operator.store.record_write(seen);
+        operator.store.record_write(down);
+        _ = reconcile(&operator, &key()).await;
+        job_ended(&operator).await;
+        assert_eq!(was_configured(&patroni), sent, "{phase}: {:?}", patroni.changes.lock());
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_does_not_answer_changes_no_stateful_set_that_exists() {
+    use super::super::decide::Decided;
+    for (degraded, changed) in [(true, false), (false, true)] {
+        let api_server = FakeApiServer::new().with(MANIFEST, manifest()).with(SET, stateful_set());
+        for object in secrets() {
+            api_server.put(&secret(object["metadata"]["name"].as_str().unwrap()), object.clone());
+        }
+        let operator = operator(&api_server, &[vec![manifest(), stateful_set()], secrets()].concat());
+        let (key, settings) = (key(), operator.settings.borrow().clone());
+        let observed = pgloom_decide::Observed::default();
+        let mut plan = pgloom_decide::decide(&manifest(), &settings.config, &observed, &settings.pipeline).unwrap();
+        plan.degraded = degraded;
+        let reconciliation = Reconciliation {
+            context: &operator,
+            key: &key,
+            settings,
+            version: 1,
+            about: reference(&manifest()),
+            manifest: manifest(),
+            state: operator.states.of(&key),
+        };
+        let decided = Decided { plan: Arc::new(plan), warnings: vec![] };
+        let step = reconciliation.apply(&decided, &reconciliation.members()).await;
+        step.result.unwrap();
+        let wrote = api_server.writes().iter().any(|write| write.path.starts_with(SET));
+        assert_eq!(wrote, changed, "degraded: {degraded}, {:?}", written(&api_server));
+        assert_eq!(step.found.condition.unwrap().reason, if degraded { "StepFailed" } else { "Applied" });
+    }
+}
