@@ -99,6 +99,8 @@ fn existing(hush: &mut impl FnMut(&str) -> String) -> Vec<Value> {
         }
         secret
     };
+    let mut infrastructure = secret(OPERATOR, "infrastructure", "password1");
+    infrastructure["data"]["user1"] = json!(STANDARD.encode("robot"));
     vec![
         secret("shop", "postgres.acid-hush.credentials", "password"),
         secret("shop", "standby.acid-hush.credentials", "password"),
@@ -107,6 +109,6 @@ fn existing(hush: &mut impl FnMut(&str) -> String) -> Vec<Value> {
         secret("shop", "acid-hush-pooler-u", "userlist.txt"),
         secret("shop", "environment", "AWS_TOKEN"),
         secret("shop", "pg-tls", "tls.key"),
-        secret(OPERATOR, "infrastructure", "robot"),
+        infrastructure,
     ]
 }

@@ -206,7 +206,8 @@ impl Namespace {
     /// # Errors
     /// If there is not exactly one.
     pub fn leader(&self, cluster: &str) -> Result<String, String> {
-        let selector = format!("cluster-name={cluster},spilo-role=master");
+        // The pods of the pooler have the label, too.
+        let selector = format!("application=spilo,cluster-name={cluster},spilo-role=master");
         let text = self.kubectl(&["get", "pods", "--selector", &selector, "--output", "name"])?;
         let names: Vec<&str> = text.lines().collect();
         match names[..] {

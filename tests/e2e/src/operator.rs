@@ -11,10 +11,11 @@ use serde_json::Value;
 /// The annotation of a manifest with the id of its operator.
 const CONTROLLER: &str = "acid.zalan.do/controller";
 
-/// A running operator. It is stopped on drop.
+/// A running operator. On drop, its manifests are deleted, because their finalizers need it, and then it is stopped.
 pub struct Operator {
     command: Command,
     process: Child,
+    namespace: String,
     log: PathBuf,
     port: u16,
 }
@@ -43,7 +44,7 @@ impl Operator {
             .stdout(file.try_clone().unwrap())
             .stderr(file);
         let process = command.spawn().unwrap();
-        Self { command, process, log, port }
+        Self { command, process, namespace: namespace.to_owned(), log, port }
     }
 
     /// Kills the process with SIGKILL and starts another one with the same flags and the same log.
@@ -55,6 +56,15 @@ impl Operator {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         self.process = self.command.spawn().unwrap();
+    }
+
+    /// Stops it. Its manifests stay.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn stop(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
     }
 
     /// The log so far.
@@ -82,6 +92,10 @@ impl Operator {
 
 impl Drop for Operator {
     fn drop(&mut self) {
+        if matches!(self.process.try_wait(), Ok(None)) {
+            let delete = ["delete", "postgresql", "--all", "--wait", "--timeout=60s"];
+            let _ = crate::kubectl(&[&["--namespace", &self.namespace], &delete[..]].concat());
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
         if std::thread::panicking() {

@@ -70,7 +70,7 @@ fn adopt(case: &Case) -> Vec<String> {
         ensure(applied.is_some_and(|applied| applied["status"] == "True"), format!("{status}\n{}", operator.log()))
     });
     let after = objects(&namespace);
-    drop(operator);
+    operator.stop();
     let uid = namespace.get("postgresql", name).unwrap()["metadata"]["uid"].clone();
     namespace.patch("postgresql", name, &json!({"metadata": {"finalizers": null}}));
     faults(&before, after, &uid)

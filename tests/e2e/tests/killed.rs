@@ -171,7 +171,7 @@ fn pods_created(namespace: &Namespace) -> BTreeMap<String, usize> {
         let message = event["message"].as_str().unwrap_or_default();
         let Some(name) = message.split(' ').find(|word| word.starts_with(CLUSTER)) else { continue };
         // Claims are created, too.
-        if message.starts_with("create Pod") {
+        if message.to_lowercase().starts_with("create pod") {
             let count = event["count"].as_u64().or(event["series"]["count"].as_u64()).unwrap_or(1);
             *created.entry(name.to_owned()).or_default() += usize::try_from(count).unwrap();
         }

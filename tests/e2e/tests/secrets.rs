@@ -17,6 +17,8 @@ const REFUSED: &str = "acid-secrets-refused";
 const ID: &str = "secrets";
 /// The Secrets of each kind: superuser, replication, user of the manifest, account of the pooler, its user list.
 const KINDS: [&str; 5] = ["postgres", "standby", "foo-user", "pooler", "user list"];
+/// The keys of Secrets with the name of a role.
+const NAMES: [&str; 2] = ["username", "user1"];
 /// All that the operator and its libraries log, apart from the compiler of plugins.
 const LEVEL: &str = "debug,wasmtime=info,cranelift=info,regalloc2=info";
 
@@ -83,8 +85,10 @@ fn configuration(hush: &mut impl FnMut(&str) -> String) -> Vec<Value> {
             "stringData": {key: hush(name)},
         })
     };
+    let mut infrastructure = secret("infrastructure", "password1");
+    infrastructure["stringData"]["user1"] = json!("robot");
     vec![
-        secret("infrastructure", "robot"),
+        infrastructure,
         secret("environment", "TOKEN"),
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "pgloom"}, "data": data}),
     ]
@@ -173,7 +177,9 @@ fn in_secrets(namespace: &Namespace) -> Vec<Canary> {
     let mut canaries = Vec::new();
     for secret in secrets["items"].as_array().unwrap() {
         let name = secret["metadata"]["name"].as_str().unwrap();
-        for (key, data) in secret["data"].as_object().into_iter().flatten().filter(|(key, _)| *key != "username") {
+        for (key, data) in
+            secret["data"].as_object().into_iter().flatten().filter(|(key, _)| !NAMES.contains(&key.as_str()))
+        {
             let value = String::from_utf8(STANDARD.decode(data.as_str().unwrap()).unwrap()).unwrap();
             canaries.push(Canary::new(format!("{key} of the Secret {name}"), value));
         }
