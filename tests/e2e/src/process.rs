@@ -101,7 +101,8 @@ pub fn restarts(before: &Starts, after: &Starts) -> BTreeMap<String, usize> {
 
 /// The member whose server the process is: the one that accepts connections, not one for a repair or a check.
 fn postmaster(pid: u32, namespace: &str) -> Option<String> {
-    if name(pid) != "postgres" {
+    // A process that the server has just forked still has the server's arguments.
+    if name(pid) != "postgres" || name(parent(pid)?) == "postgres" {
         return None;
     }
     let arguments = strings(pid, "cmdline");
@@ -119,6 +120,11 @@ fn processes() -> impl Iterator<Item = u32> {
 
 fn name(pid: u32) -> String {
     read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let status = read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
 /// The strings of a file of a process, each of which ends with a zero byte.
