@@ -102,9 +102,9 @@ fn operations() -> Vec<Operation> {
     let parameter = json!({"postgresql": {"parameters": {"max_connections": "110"}}});
     let operation = |name, spec, pods, restarts| Operation { name, spec, pods, restarts };
     vec![
-        operation("scale up", json!({"numberOfInstances": 3}), 0, 0),
         operation("rolling update", cpu, 1, 1),
         operation("parameter that needs a restart", parameter, 0, 1),
+        operation("scale up", json!({"numberOfInstances": 3}), 0, 0),
         operation("pooler off", json!({"enableConnectionPooler": false}), 0, 0),
         operation("pooler on", json!({"enableConnectionPooler": true}), 0, 0),
         operation("scale down", json!({"numberOfInstances": 2}), 0, 0),
