@@ -1,4 +1,6 @@
-//! Helpers of the conformance tests: the engine, guests by name, documents, inputs.
+//! Helpers of the conformance tests: the engine, guests by name, documents, inputs, and the search for secret values.
+
+pub mod canary;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};

@@ -3,6 +3,10 @@
 //! The tests need the local cluster with pgloom in it; `make test` brings both up. Without `PGLOOM_TEST_KUBECONFIG`
 //! each test prints that it is skipped.
 
+mod operator;
+pub mod process;
+pub mod writer;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -10,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use serde_json::{Value, json};
+
+pub use operator::{Operator, of_operator};
 
 /// The environment variable with the path of the local cluster's kubeconfig, as `tests/cluster/cluster kubeconfig`
 /// prints it.
@@ -31,6 +37,14 @@ pub fn has_cluster(test: &str) -> bool {
         println!("SKIPPED: {test}: {KUBECONFIG} names no cluster; run `make test`");
     }
     found
+}
+
+/// The kubeconfig of the local cluster. The folder that it is in is the cluster's own.
+///
+/// # Panics
+/// If there is no cluster.
+pub fn kubeconfig() -> PathBuf {
+    std::env::var_os(KUBECONFIG).map(PathBuf::from).expect("has_cluster was asked")
 }
 
 /// Creates a namespace for a test; one of an earlier run is replaced.
@@ -64,7 +78,7 @@ pub fn kubectl(arguments: &[&str]) -> Result<String, String> {
 /// With its output, if it failed.
 pub fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
     // kubectl itself, not `cluster kubectl`, which first searches all processes and would be slow in many calls.
-    let kubeconfig = std::env::var_os(KUBECONFIG).map(PathBuf::from).expect("has_cluster was asked");
+    let kubeconfig = kubeconfig();
     let mut child = Command::new(kubeconfig.with_file_name("bin").join("kubectl"))
         .arg("--kubeconfig")
         .arg(&kubeconfig)
@@ -192,7 +206,8 @@ impl Namespace {
     /// # Errors
     /// If there is not exactly one.
     pub fn leader(&self, cluster: &str) -> Result<String, String> {
-        let selector = format!("cluster-name={cluster},spilo-role=master");
+        // The pods of the pooler have the label, too.
+        let selector = format!("application=spilo,cluster-name={cluster},spilo-role=master");
         let text = self.kubectl(&["get", "pods", "--selector", &selector, "--output", "name"])?;
         let names: Vec<&str> = text.lines().collect();
         match names[..] {

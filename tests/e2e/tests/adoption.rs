@@ -1,14 +1,11 @@
 //! A running cluster of the Zalando operator is adopted: no pod restarts, and its objects become pgloom's.
 
-mod operator;
-
 use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use compare::case::{Case, FOLDER, identity, read_all, release};
-use e2e::{Namespace, ensure, eventually, has_cluster};
-use operator::Operator;
+use e2e::{Namespace, Operator, ensure, eventually, has_cluster};
 use serde_json::{Value, json};
 
 /// The field manager of the Zalando operator.
@@ -65,7 +62,7 @@ fn adopt(case: &Case) -> Vec<String> {
     create_recorded(case, &namespace, name);
     let before = objects(&namespace);
     assert!(managers(&before[&format!("StatefulSet/{name}")]).contains(&PREDECESSOR));
-    let operator = Operator::start(ID, &namespace.name, configuration(case, &namespace));
+    let operator = Operator::start(ID, &namespace.name, configuration(case, &namespace), "info");
     eventually(&format!("{} is taken over", case.name), || {
         let manifest = namespace.get("postgresql", name)?;
         let status = &manifest["status"];
@@ -73,7 +70,7 @@ fn adopt(case: &Case) -> Vec<String> {
         ensure(applied.is_some_and(|applied| applied["status"] == "True"), format!("{status}\n{}", operator.log()))
     });
     let after = objects(&namespace);
-    drop(operator);
+    operator.stop();
     let uid = namespace.get("postgresql", name).unwrap()["metadata"]["uid"].clone();
     namespace.patch("postgresql", name, &json!({"metadata": {"finalizers": null}}));
     faults(&before, after, &uid)

@@ -1,10 +1,16 @@
 //! When the leader fails, another member becomes the leader, the status reports it, and the failed member returns as a
-//! replica.
+//! replica. A leader that hangs is not ready.
+
+use std::time::{Duration, Instant};
 
 use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace, the_other};
 use serde_json::json;
 
 const CLUSTER: &str = "acid-failover";
+const HUNG: &str = "acid-hung";
+/// The longest time until the status reports that a database hangs: its Patroni is asked once a minute and has some
+/// seconds to answer. The rest is for two busy cores.
+const NOTICED: Duration = Duration::from_secs(90);
 
 #[test]
 fn a_leader_that_fails_is_followed_by_another() {
@@ -36,6 +42,32 @@ fn a_leader_that_fails_is_followed_by_another() {
     let status = namespace.running(CLUSTER);
     assert_eq!(status["leader"], json!(new));
     assert_eq!(namespace.leader(CLUSTER).unwrap(), new);
+}
+
+#[test]
+fn a_database_that_hangs_is_not_ready_until_it_goes_on() {
+    if !has_cluster("hung") {
+        return;
+    }
+    let namespace = namespace("hung");
+    namespace.apply(&minimal(HUNG, 1));
+    namespace.running(HUNG);
+    let ready = |wanted: &str| {
+        let ready = namespace.condition(HUNG, "Ready")?;
+        ensure(ready["status"] == wanted, &ready)
+    };
+    eventually("it is ready", || ready("True"));
+    let signal = |signal: &str| {
+        let both = format!("pkill -{signal} -f '[b]in/patroni'; pkill -{signal} -x postgres");
+        namespace.run(&format!("{HUNG}-0"), &both).unwrap();
+        Instant::now()
+    };
+    let stopped = signal("STOP");
+    eventually("Ready is False after Patroni and PostgreSQL were stopped", || ready("False"));
+    let after = stopped.elapsed();
+    signal("CONT");
+    eventually("Ready is True after they go on", || ready("True"));
+    assert!(after <= NOTICED, "Ready was True for {after:?}");
 }
 
 fn write(namespace: &Namespace, statement: &str) {

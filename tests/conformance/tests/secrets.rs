@@ -1,0 +1,114 @@
+//! No plugin receives a secret value, whatever it asks for.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use conformance::canary::{Canary, value};
+use conformance::{engine, folder};
+use pgloom_api::config::{Config, KEYS, ValueType};
+use pgloom_api::pipeline::Document;
+use pgloom_decide::{Observed, decide};
+use pgloom_engine::Pipeline;
+use serde_json::{Map, Value, json};
+
+/// The namespace of the operator.
+const OPERATOR: &str = "pgloom-system";
+
+#[test]
+fn a_plugin_that_asks_for_all_secrets_receives_placeholders_and_hashes() {
+    let mut canaries = Vec::new();
+    let mut hush = |origin: &str| {
+        canaries.push(Canary::new(origin, value(origin)));
+        value(origin)
+    };
+    let manifest = manifest(&mut hush);
+    let config = config(&mut hush);
+    let existing = existing(&mut hush);
+    let pipeline = pipeline();
+    let observed = Observed::in_files(&existing, &manifest, &config, &pipeline, OPERATOR);
+
+    let plan = decide(&manifest, &config, &observed, &pipeline).unwrap();
+    let record = plan.objects.iter().find(|desired| desired.object["metadata"]["name"] == "record").unwrap();
+    let received = record.object["data"]["request"].as_str().unwrap();
+    let seen = |text: &str| received.matches(text).count();
+    // Two of the manifest, four of the configuration, and those that other steps have copied into their objects.
+    assert!(seen("placeholder of ") > 6, "the credentials are placeholders: {received}");
+    assert!(seen("sha256:") >= 7, "the values of Secrets are hashes: {received}");
+    let printed = format!("{plan:?} {observed:?} {:?}", plan.documents());
+    for canary in &canaries {
+        assert_eq!(canary.found_in(received), Vec::<&str>::new(), "the request holds that of {}", canary.origin);
+        assert_eq!(canary.found_in(&printed), Vec::<&str>::new(), "the plan prints that of {}", canary.origin);
+    }
+    assert_eq!(canaries.len(), 2 + 4 + 8);
+}
+
+/// The shipped pipeline, and after it the guest that records what it receives.
+fn pipeline() -> Pipeline {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests/pipeline.yaml");
+    let mut document: Value = serde_yaml_ng::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let steps = document["spec"]["steps"].as_array_mut().unwrap();
+    for step in steps.iter_mut() {
+        let file = PathBuf::from("../plugins").join(step["source"]["file"].as_str().unwrap());
+        step["source"]["file"] = json!(file);
+    }
+    steps.push(json!({"name": "record", "source": {"file": "record.wasm"}}));
+    let document = Document::read(&document).unwrap();
+    Pipeline::load(&engine(), &document, &folder(), None).unwrap_or_else(|error| panic!("{error}; make plugins guests"))
+}
+
+fn manifest(hush: &mut impl FnMut(&str) -> String) -> Value {
+    json!({
+        "apiVersion": "acid.zalan.do/v1", "kind": "postgresql",
+        "metadata": {"name": "acid-hush", "namespace": "shop"},
+        "spec": {
+            "teamId": "acid", "numberOfInstances": 1, "volume": {"size": "1Gi"}, "postgresql": {"version": "15"},
+            "users": {"foo_user": []}, "enableConnectionPooler": true, "enableLogicalBackup": true,
+            "tls": {"secretName": "pg-tls"},
+            "clone": {
+                "cluster": "acid-source", "uid": "efd12e58-5786-11e8-b5a7-06148230260c",
+                "timestamp": "2017-12-19T12:40:33+01:00", "s3_wal_path": "s3://bucket/spilo/acid-source/wal",
+                "s3_access_key_id": hush("manifest-id"), "s3_secret_access_key": hush("manifest-key"),
+            },
+        },
+    })
+}
+
+/// The operator configuration with all of its credentials.
+fn config(hush: &mut impl FnMut(&str) -> String) -> Config {
+    let credentials = KEYS.iter().filter(|key| key.value_type == ValueType::Credential);
+    let mut data: Map<String, Value> =
+        credentials.map(|key| (key.name.to_owned(), json!(hush(&format!("config-{}", key.name))))).collect();
+    data.insert("scalyr_image".to_owned(), json!("scalyr"));
+    data.insert("pod_environment_secret".to_owned(), json!("environment"));
+    data.insert("infrastructure_roles_secret_name".to_owned(), json!("infrastructure"));
+    Config::read(&json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data})).unwrap().config
+}
+
+/// The Secrets of the cluster, and those that manifest and configuration name.
+fn existing(hush: &mut impl FnMut(&str) -> String) -> Vec<Value> {
+    let mut secret = |namespace: &str, name: &str, key: &str| {
+        let labels = json!({"application": "spilo", "cluster-name": "acid-hush", "team": "acid"});
+        let mut secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace},
+            "data": {key: STANDARD.encode(hush(name))},
+        });
+        if name.contains("acid-hush") {
+            secret["metadata"]["labels"] = labels;
+        }
+        secret
+    };
+    let mut infrastructure = secret(OPERATOR, "infrastructure", "password1");
+    infrastructure["data"]["user1"] = json!(STANDARD.encode("robot"));
+    vec![
+        secret("shop", "postgres.acid-hush.credentials", "password"),
+        secret("shop", "standby.acid-hush.credentials", "password"),
+        secret("shop", "foo-user.acid-hush.credentials", "password"),
+        secret("shop", "pooler.acid-hush.credentials", "password"),
+        secret("shop", "acid-hush-pooler-u", "userlist.txt"),
+        secret("shop", "environment", "AWS_TOKEN"),
+        secret("shop", "pg-tls", "tls.key"),
+        infrastructure,
+    ]
+}
