@@ -195,6 +195,13 @@ impl Writer {
             }
             let (operation, made) = match (self.execute(key, &kind, name, &desired, operation, found).await, found) {
                 (Err(error), Some(found)) if error.is_for_good() && operation::may_be_replaced(&kind) => {
+                    let difference = (desired["spec"].clone(), json!(error.to_string()));
+                    if self.last_applied.is_replaced(found, &difference) {
+                        // What changes it when it is created, as an admission webhook does, would do so again.
+                        applied.kept = Some(format!("{error}, also after it was replaced; it stays as it is"));
+                        continue;
+                    }
+                    self.last_applied.record_deleted(found, &difference);
                     self.delete(key, &kind, name, uid(&found.object()), &DeleteParams::background()).await?;
                     applied.waiting = Some(format!("{} {name} is being replaced", kind.kind));
                     (Operation::Replace, Made::Written)

@@ -355,6 +355,38 @@ async fn an_object_whose_field_is_immutable_is_made_anew_where_that_does_no_harm
 }
 
 #[tokio::test]
+async fn a_deployment_that_admission_changes_at_its_creation_is_made_anew_once_at_most() {
+    const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/ns/deployments/c-pooler";
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "c-pooler", "namespace": "ns", "labels": {"application": "spilo", "cluster-name": "c"}},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}},
+    });
+    let live = |round: u64| {
+        let mut live = deployment.clone();
+        live["metadata"]["uid"] = json!(format!("u{round}"));
+        live["metadata"]["resourceVersion"] = json!((10 + round).to_string());
+        // As the controller of Deployments does at each creation.
+        live["metadata"]["annotations"] = json!({"deployment.kubernetes.io/revision": round.to_string()});
+        live
+    };
+    let api_server = FakeApiServer::new().with(DEPLOYMENT, live(0)).refusing_because(
+        DEPLOYMENT,
+        422,
+        "spec.selector: field is immutable",
+    );
+    let writer = writer(&api_server, vec![live(0)]);
+    let mut kept = None;
+    for round in 1..6 {
+        kept = writer.apply(&key(), &[deployment.clone()]).await.unwrap().kept;
+        api_server.put(DEPLOYMENT, live(round));
+        writer.store.record_write(live(round));
+    }
+    assert_eq!(deletions(&api_server), 1, "{:?}", api_server.written());
+    assert!(kept.unwrap().contains("also after it was replaced"));
+}
+
+#[tokio::test]
 async fn a_hand_edit_that_stands_in_the_way_is_taken_over_and_the_apply_tried_again() {
     let mut edited = service(6543);
     edited["metadata"]["resourceVersion"] = json!("7");

@@ -16,9 +16,11 @@ use super::fencing::Fence;
 
 /// How long the API server may take to answer one attempt of a request. Its own limit is the same
 /// ([`--request-timeout`](https://kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver/)): what takes
-/// longer has lost its connection. What comes after the head of an answer is limited by who reads it: a watch by its
-/// idle limit, a reconcile and a job by their deadlines.
+/// longer has lost its connection.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
+/// How long an answer that has begun may pause. The API server ends a watch earlier by itself, and sends bookmarks before;
+/// the list that a watch begins with has no other limit.
+const READ_DEADLINE: Duration = Duration::from_secs(330);
 /// Requests that may wait until one can be sent.
 const BUFFER: usize = 1024;
 
@@ -26,11 +28,19 @@ const BUFFER: usize = 1024;
 ///
 /// # Errors
 /// If the configuration cannot be used.
-pub fn fenced(mut config: Config, fence: &Fence) -> Result<Client, kube::Error> {
+pub fn fenced(config: Config, fence: &Fence) -> Result<Client, kube::Error> {
+    let mut config = limited(config);
     let retry = config.default_retry.then(RetryPolicy::server_retry);
     config.default_retry = false;
     let builder = ClientBuilder::try_from(config)?;
     Ok(layered(builder, fence, REQUEST_DEADLINE, retry))
+}
+
+/// The configuration with a limit for pauses of answers.
+fn limited(mut config: Config) -> Config {
+    config.read_timeout.get_or_insert(READ_DEADLINE);
+    config.reset_reader_on_write = true;
+    config
 }
 
 /// The layers from the inside out: the deadline, the fence, and the retry, so that the fence is asked for each attempt.
@@ -106,7 +116,7 @@ mod tests {
     use crate::testing::FakeApiServer;
     use k8s_openapi::api::core::v1::Pod;
     use kube::Api;
-    use kube::api::DeleteParams;
+    use kube::api::{DeleteParams, ListParams};
 
     const PODS: &str = "/api/v1/namespaces/ns/pods";
 
@@ -124,6 +134,30 @@ mod tests {
         let error = pgloom_common::error::error_chain(&hung.unwrap_err());
         assert!(error.contains("the API server did not answer within 0.2 s"), "{error}");
         assert!(other.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_list_that_stops_in_its_middle_fails() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let mut open = Vec::new();
+            loop {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                _ = connection.read(&mut [0; 4096]).await;
+                let begun =
+                    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{\"kind\":";
+                connection.write_all(begun).await.unwrap();
+                open.push(connection);
+            }
+        });
+        let mut config = Config::new(url.parse().unwrap());
+        assert_eq!(limited(config.clone()).read_timeout, Some(READ_DEADLINE));
+        config.read_timeout = Some(Duration::from_millis(200));
+        let pods: Api<Pod> = Api::namespaced(fenced(config, &Fence::open()).unwrap(), "ns");
+        let listed = tokio::time::timeout(Duration::from_secs(20), pods.list(&ListParams::default())).await;
+        assert!(listed.expect("the list has a limit").is_err());
     }
 
     #[tokio::test]

@@ -236,3 +236,17 @@ async fn what_is_remembered_of_a_pod_goes_with_the_pod() {
     let left: Vec<String> = state.memory.lock().same_template.keys().cloned().collect();
     assert_eq!(left, ["p"]);
 }
+
+#[tokio::test]
+async fn a_cluster_in_a_namespace_that_is_being_deleted_goes_although_nothing_can_be_created_there() {
+    let terminating =
+        "events is forbidden: unable to create new content in namespace ns because it is being terminated";
+    let events = "/apis/events.k8s.io/v1/namespaces/ns/events";
+    let api_server = FakeApiServer::new().with(MANIFEST, deleted()).refusing_because(events, 403, terminating);
+    let operator = operator(&api_server, &[deleted()]);
+    for _ in 0..5 {
+        reconcile(&operator, &key()).await.unwrap();
+    }
+    assert!(written(&api_server).contains(&"POST events".to_owned()));
+    assert_eq!(api_server.object(MANIFEST).unwrap()["metadata"]["finalizers"], json!([]));
+}
