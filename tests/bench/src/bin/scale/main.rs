@@ -131,9 +131,12 @@ async fn measure(arguments: &Arguments, api: &Api, folder: &std::path::Path) -> 
 /// Measures what the operator does while nothing changes but what Patroni renews in each of its loops.
 async fn at_rest(what: &str, api: &Api, operator: &Operator) -> Result<()> {
     const LOOPS: usize = 6;
+    // The first loop of all tells who leads, which is no heartbeat.
+    api.heartbeat(0);
+    settle(api).await?;
     let (used, writes, reconciles) = (operator.used()?, api.writes(), operator.counter(RECONCILES).await?);
     let begun = Instant::now();
-    for number in 0..LOOPS {
+    for number in 1..=LOOPS {
         api.heartbeat(number);
         tokio::time::sleep(LOOP_WAIT).await;
     }
