@@ -378,7 +378,7 @@ async fn a_deployment_that_admission_changes_at_its_creation_is_made_anew_once_a
     let writer = writer(&api_server, vec![live(0)]);
     let mut kept = None;
     for round in 1..6 {
-        kept = writer.apply(&key(), &[deployment.clone()]).await.unwrap().kept;
+        kept = writer.apply(&key(), std::slice::from_ref(&deployment)).await.unwrap().kept;
         api_server.put(DEPLOYMENT, live(round));
         writer.store.record_write(live(round));
     }
