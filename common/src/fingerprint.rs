@@ -1,4 +1,4 @@
-//! A short hash by which two states of one thing are told apart.
+//! A short hash that shows whether a state has changed.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

@@ -8,8 +8,10 @@ use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
 use parking_lot::Mutex;
 use pgloom_api::config::Config;
+use pgloom_common::error::error_chain;
 use pgloom_decide::members::Members;
 use pgloom_decide::ownership::Identity;
+use pgloom_decide::patroni::Cluster;
 use tokio::sync::{Semaphore, watch};
 
 use crate::apply::Writer;
@@ -83,10 +85,8 @@ impl Context {
     }
 
     /// The members of a cluster as their pods show them.
-    pub fn members(&self, key: &ClusterKey, config: &Config) -> Members {
+    pub fn members(&self, key: &ClusterKey, identity: &Identity, config: &Config) -> Members {
         let objects = self.store.objects(key);
-        let manifest = self.store.manifest(key).map(|kept| kept.object()).unwrap_or_default();
-        let identity = Identity::of(&manifest, config);
         let pods = objects.iter().filter(|cached| cached.kind.is("Pod")).map(|cached| cached.object());
         let pods = pods.filter(|pod| identity.is_member(pod));
         let lock = objects.iter().find(|cached| cached.kind.is("Endpoints") && cached.name == key.name);
@@ -99,6 +99,13 @@ impl Context {
         let address = pod.and_then(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok());
         let pod = patroni::Pod { namespace: key.namespace.to_string(), name: name.to_owned(), address };
         Patroni::new(self.transport.clone(), pod).of_cluster(&key.name)
+    }
+
+    /// What the leader's Patroni reports of all members, or why it does not; `None` without a leader that is ready.
+    pub async fn ask_leader(&self, key: &ClusterKey, members: &Members) -> Option<Result<Cluster, String>> {
+        let (leader, _) = members.leader().filter(|(member, _)| member.ready)?;
+        let answer = self.patroni(key, &leader.pod, members).cluster().await;
+        Some(answer.map_err(|error| error_chain(&error)))
     }
 
     /// Removes the state of a cluster that no longer exists.

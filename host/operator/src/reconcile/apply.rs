@@ -77,7 +77,7 @@ impl Reconciliation<'_> {
         let exist = self.existing_members(members);
         let Some((set, wanted)) = smaller_set(objects, &self.key.name, exist) else { return };
         let report = match members.leader() {
-            Some((leader, _)) if wanted > 0 => self.patroni_report(&leader.pod, members).await.ok(),
+            Some((leader, _)) if wanted > 0 => self.patroni_report(&leader.pod, members).await,
             _ => None,
         };
         let reason = match scale_down(wanted, &members.all, report.as_ref()) {

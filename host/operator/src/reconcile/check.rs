@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use pgloom_common::error::error_chain;
+use pgloom_decide::ownership::Identity;
 
 use crate::cache::ClusterKey;
 use crate::context::Context;
@@ -37,8 +37,8 @@ pub(super) async fn check_once(context: &Context) {
 /// Whether the leader of a cluster serves.
 async fn serves(context: &Context, key: &ClusterKey) -> bool {
     let config = context.settings.borrow().config.clone();
-    let members = context.members(key, &config);
-    let Some((leader, _)) = members.leader().filter(|(member, _)| member.ready) else { return false };
-    let answer = context.patroni(key, &leader.pod, &members).cluster().await.map_err(|error| error_chain(&error));
+    let manifest = context.store.manifest(key).map(|kept| kept.object()).unwrap_or_default();
+    let members = context.members(key, &Identity::of(&manifest, &config), &config);
+    let Some(answer) = context.ask_leader(key, &members).await else { return false };
     members.condition(None, Some(answer.as_ref().map_err(String::as_str))).status == "True"
 }

@@ -8,7 +8,6 @@ use std::time::Instant;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{NodeSelector, PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
-use pgloom_common::error::error_chain;
 use pgloom_decide::members::Members;
 use pgloom_decide::rollout::{Departure, Member, Needs, Next, Places, departure};
 use pgloom_decide::status::Condition;
@@ -53,13 +52,7 @@ impl Reconciliation<'_> {
             rolled.departed.condition = self.placed(members);
             return Ok(false);
         };
-        let report = match self.patroni_report(&leader.pod, members).await {
-            Ok(report) => Some(report),
-            Err(error) => {
-                debug!(error = %error_chain(&error), "Patroni does not report the members");
-                None
-            }
-        };
+        let report = self.patroni_report(&leader.pod, members).await;
         let volumes = self.volumes(set, members).await;
         let places = Places { volumes: &volumes, ..places };
         match departure(self.wanted(), with_state, &places, report.as_ref()) {

@@ -179,26 +179,28 @@ impl Reconciliation<'_> {
         // starts a job that asks Patroni
         let promotion = &*steps.promotion.insert(self.promote(decided, members));
         // client required
-        let applied = self.apply(decided, members).await.keep(&mut steps.applied);
-        drop(slot);
-        let applied = match applied {
+        let applied = match self.apply(decided, members).await.keep(&mut steps.applied) {
             Err(error) if error.is_of_one_object() => {
-                let synchronized = &*steps.synchronized.insert(self.database(decided, members));
-                steps.executed = Some(self.execute(decided, promotion, synchronized, false, members).await);
-                return Err(error);
+                steps.failures.push(error);
+                None
             }
-            applied => applied?,
+            applied => Some(applied?),
         };
-        // client required
-        let roll = self.roll(decided, applied, members).await;
-        steps.failures.extend(roll.result.err());
-        let rolled = &*steps.rolled.insert(roll.found);
+        drop(slot);
+        if let Some(applied) = applied {
+            // client required
+            let roll = self.roll(decided, applied, members).await;
+            steps.failures.extend(roll.result.err());
+            steps.rolled = Some(roll.found);
+        }
+        let settled = steps.rolled.as_ref().is_some_and(|rolled| rolled.settled);
         // starts a job that has a client
         let synchronized = &*steps.synchronized.insert(self.database(decided, members));
         // client required
-        steps.executed = Some(self.execute(decided, promotion, synchronized, rolled.settled, members).await);
+        steps.executed = Some(self.execute(decided, promotion, synchronized, settled, members).await);
+        let (Some(applied), Some(rolled)) = (applied, &steps.rolled) else { return Ok(()) };
         // client required
-        self.prune(decided, rolled.settled, [&applied.underway, &rolled.underway, &synchronized.underway]).await
+        self.prune(decided, settled, [&applied.underway, &rolled.underway, &synchronized.underway]).await
     }
 
     /// The metadata of the manifest.
@@ -218,7 +220,7 @@ impl Reconciliation<'_> {
 
     /// The members as their pods show them.
     fn members(&self) -> Members {
-        self.context.members(self.key, &self.settings.config)
+        self.context.members(self.key, &self.identity(), &self.settings.config)
     }
 
     /// The StatefulSet as it exists.

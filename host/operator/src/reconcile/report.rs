@@ -86,7 +86,8 @@ impl Reconciliation<'_> {
     /// Reports what the steps returned, and returns when to reconcile again.
     pub async fn report(&self, mut steps: Steps) -> Result<Action, Error> {
         let wanted = steps.decided.as_ref().map(|_| self.wanted());
-        let patroni = self.ask_leader(&steps.members).await;
+        // One request in each reconcile, after all other steps.
+        let patroni = self.context.ask_leader(self.key, &steps.members).await;
         let mut summary = Summary::of(&steps, wanted, self.status().cluster_status, patroni.as_ref());
         if let Some((reason, message)) = read_only(&steps, &self.status()) {
             summary.not_ready(reason, message);
@@ -138,15 +139,6 @@ impl Reconciliation<'_> {
     fn recorded_status(&self) -> PostgresqlStatus {
         let kept = self.context.store.manifest(self.key);
         kept.map(|kept| read(&kept.object()["status"])).unwrap_or_default()
-    }
-
-    /// What the leader's Patroni reports of all members, or why it does not; `None` without a leader that is ready.
-    ///
-    /// One request in each reconcile, after all other steps.
-    async fn ask_leader(&self, members: &Members) -> Option<Result<Cluster, String>> {
-        let (leader, _) = members.leader().filter(|(member, _)| member.ready)?;
-        let answer = self.patroni(&leader.pod, members).cluster().await;
-        Some(answer.map_err(|error| error_chain(&error)))
     }
 
     fn found(&self, steps: &Steps, summary: &Summary, patroni: Option<&Cluster>) -> Found {

@@ -118,21 +118,19 @@ impl Reconciliation<'_> {
         }
         let answered = with_state.iter().filter(|member| member.state != State::Silent);
         let asked = answered.min_by_key(|member| member.answered != Some(Role::Leader))?;
-        match self.patroni_report(&asked.pod, members).await {
-            Ok(report) => Some(report),
-            Err(error) => {
-                debug!(error = %error_chain(&error), "Patroni does not report the members");
-                None
-            }
-        }
+        self.patroni_report(&asked.pod, members).await
     }
 
-    /// What the Patroni of a pod reports of all members.
-    pub async fn patroni_report(&self, pod: &str, members: &Members) -> Result<Report, patroni::Error> {
+    /// What the Patroni of a pod reports of all members; `None` if it does not answer.
+    pub async fn patroni_report(&self, pod: &str, members: &Members) -> Option<Report> {
         let patroni = self.patroni(pod, members);
-        let cluster = patroni.cluster().await?;
-        let synchronous = is_synchronous(&patroni.configuration().await?);
-        Ok(Report { cluster, synchronous })
+        let report = async {
+            let cluster = patroni.cluster().await?;
+            let synchronous = is_synchronous(&patroni.configuration().await?);
+            Ok::<_, patroni::Error>(Report { cluster, synchronous })
+        };
+        let log = |error: &patroni::Error| debug!(error = %error_chain(error), "Patroni does not report the members");
+        report.await.inspect_err(log).ok()
     }
 
     /// The members, with what the cache does not hold: which of them run another template and, if any does, what

@@ -828,9 +828,26 @@ async fn what_a_step_made_of_a_kind_of_its_own_is_deleted_with_the_cluster_after
     assert_eq!(api_server.object(MANIFEST).unwrap()["metadata"]["finalizers"], json!([]));
 }
 
+/// A reconcile of the cluster after its decision, which lacks the answer of a step if it is degraded.
+fn decided<'a>(operator: &'a Context, key: &'a ClusterKey, degraded: bool) -> (Reconciliation<'a>, decide::Decided) {
+    let settings = operator.settings.borrow().clone();
+    let observed = pgloom_decide::Observed::default();
+    let mut plan = pgloom_decide::decide(&manifest(), &settings.config, &observed, &settings.pipeline).unwrap();
+    plan.degraded = degraded;
+    let reconciliation = Reconciliation {
+        context: operator,
+        key,
+        settings,
+        version: 1,
+        about: reference(&manifest()),
+        manifest: manifest(),
+        state: operator.states.of(key),
+    };
+    (reconciliation, decide::Decided { plan: Arc::new(plan), warnings: vec![] })
+}
+
 #[tokio::test]
 async fn nothing_is_pruned_while_a_steps_answer_is_missing_or_pods_run_a_former_template() {
-    use super::decide::Decided;
     let (path, service) = existing(
         ("v1", "Service"),
         "services",
@@ -841,20 +858,8 @@ async fn nothing_is_pruned_while_a_steps_answer_is_missing_or_pods_run_a_former_
     for (degraded, settled, pruned) in [(true, true, false), (false, false, false), (false, true, true)] {
         let api_server = FakeApiServer::new().with(MANIFEST, manifest()).with(&path, service.clone());
         let operator = operator(&api_server, &[manifest(), service.clone()]);
-        let (key, settings) = (key(), operator.settings.borrow().clone());
-        let observed = pgloom_decide::Observed::default();
-        let mut plan = pgloom_decide::decide(&manifest(), &settings.config, &observed, &settings.pipeline).unwrap();
-        plan.degraded = degraded;
-        let reconciliation = Reconciliation {
-            context: &operator,
-            key: &key,
-            settings,
-            version: 1,
-            about: reference(&manifest()),
-            manifest: manifest(),
-            state: operator.states.of(&key),
-        };
-        let decided = Decided { plan: Arc::new(plan), warnings: vec![] };
+        let key = key();
+        let (reconciliation, decided) = decided(&operator, &key, degraded);
         reconciliation.prune(&decided, settled, [&None, &None, &None]).await.unwrap();
         assert_eq!(api_server.object(&path).is_none(), pruned, "degraded: {degraded}, settled: {settled}");
     }

@@ -3,9 +3,9 @@
 //! The tenant controls the processes in a database's pod. They could ask for a password in plain, and the client
 //! library buffers as many bytes as the header of a message announces.
 //!
-//! `tokio-postgres` can be told neither which log-in to accept (libpq's
-//! [`require_auth`](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH)) nor a
-//! limit for what it buffers.
+//! `tokio-postgres` has no option for the log-ins to accept (libpq's
+//! [`require_auth`](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH)), and none for
+//! the amount of data that it buffers.
 
 use std::io;
 use std::pin::Pin;

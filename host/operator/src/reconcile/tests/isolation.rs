@@ -65,27 +65,14 @@ async fn a_corrected_parameter_is_sent_to_any_member_of_a_cluster_that_has_run_w
 
 #[tokio::test]
 async fn a_step_that_does_not_answer_changes_no_stateful_set_that_exists() {
-    use super::super::decide::Decided;
     for (degraded, changed) in [(true, false), (false, true)] {
         let api_server = FakeApiServer::new().with(MANIFEST, manifest()).with(SET, stateful_set());
         for object in secrets() {
             api_server.put(&secret(object["metadata"]["name"].as_str().unwrap()), object.clone());
         }
         let operator = operator(&api_server, &[vec![manifest(), stateful_set()], secrets()].concat());
-        let (key, settings) = (key(), operator.settings.borrow().clone());
-        let observed = pgloom_decide::Observed::default();
-        let mut plan = pgloom_decide::decide(&manifest(), &settings.config, &observed, &settings.pipeline).unwrap();
-        plan.degraded = degraded;
-        let reconciliation = Reconciliation {
-            context: &operator,
-            key: &key,
-            settings,
-            version: 1,
-            about: reference(&manifest()),
-            manifest: manifest(),
-            state: operator.states.of(&key),
-        };
-        let decided = Decided { plan: Arc::new(plan), warnings: vec![] };
+        let key = key();
+        let (reconciliation, decided) = decided(&operator, &key, degraded);
         let step = reconciliation.apply(&decided, &reconciliation.members()).await;
         step.result.unwrap();
         let wrote = api_server.writes().iter().any(|write| write.path.starts_with(SET));
