@@ -1,7 +1,8 @@
-//! The description of a plugin: its triggers, what it reads, and what it writes.
+//! The description of a plugin: its triggers, what it reads, and the permissions that it asks for.
 
 use crate::bindings::contract::{
-    self, ActionKind, ObjectKind, ObservedSelector, Requirement, Selection, Trigger, WriteClaim,
+    self, ActionKind, ActionPermission, CredentialSource, ObjectKind, ObjectPermission, ObservedSelector, Requirement,
+    Selection, Trigger,
 };
 use crate::json;
 use crate::plugin::{OperatorConfig, Plugin, Settings};
@@ -15,7 +16,7 @@ pub fn kind(api_version: &str, kind: &str) -> ObjectKind {
 pub struct Description(contract::Description);
 
 impl Description {
-    /// A description with a name, a semantic version and one sentence for people; it has no triggers and no rights yet.
+    /// A description with a name, a semantic version and one sentence for people; it has no triggers and no permissions yet.
     pub fn of<P: Plugin>(name: &str, version: &str, summary: &str) -> Self {
         let mut config_keys: Vec<String> = Vec::new();
         for key in P::Config::keys() {
@@ -30,10 +31,12 @@ impl Description {
             config_schema: P::Settings::schema(),
             config_example: P::Settings::example(),
             config_keys,
+            credentials: Vec::new(),
             relevant: Vec::new(),
             desired: Vec::new(),
             observed: Vec::new(),
-            writes: Vec::new(),
+            objects: Vec::new(),
+            privileges: Vec::new(),
             actions: Vec::new(),
             requires: Vec::new(),
         })
@@ -84,27 +87,66 @@ impl Description {
             id: id.to_owned(),
             kind,
             from,
-            fields: fields.iter().map(|&field| field.to_owned()).collect(),
+            fields: owned(fields),
         });
         self
     }
 
-    /// It creates objects of this kind, and sets any of their fields.
-    pub fn creates(mut self, kind: ObjectKind) -> Self {
-        self.0.writes.push(WriteClaim { kind, creates: true, paths: Vec::new() });
+    /// It asks to create objects of this kind with these names, and to set all their fields. In a name `{cluster}` is the
+    /// cluster's name, and `*` any characters.
+    pub fn creates(mut self, kind: ObjectKind, names: &[&str]) -> Self {
+        self.0.objects.push(ObjectPermission { creates: true, ..permission(kind, names) });
         self
     }
 
-    /// It sets the fields at these paths of objects that earlier steps create.
-    pub fn writes(mut self, kind: ObjectKind, paths: &[&str]) -> Self {
-        let paths = paths.iter().map(|&path| path.to_owned()).collect();
-        self.0.writes.push(WriteClaim { kind, creates: false, paths });
+    /// It asks to set these fields of objects that earlier steps create.
+    pub fn writes(mut self, kind: ObjectKind, names: &[&str], fields: &[&str]) -> Self {
+        self.0.objects.push(ObjectPermission { fields: owned(fields), ..permission(kind, names) });
         self
     }
 
-    /// It requests actions of this kind.
-    pub fn acts(mut self, action: ActionKind) -> Self {
-        self.0.actions.push(action);
+    /// It asks to set these fields although an earlier step sets them to another value.
+    pub fn overrides(mut self, kind: ObjectKind, names: &[&str], fields: &[&str]) -> Self {
+        self.0.objects.push(ObjectPermission { overrides: owned(fields), ..permission(kind, names) });
+        self
+    }
+
+    /// It asks to remove these fields and list entries of earlier steps.
+    pub fn removes(mut self, kind: ObjectKind, names: &[&str], fields: &[&str]) -> Self {
+        self.0.objects.push(ObjectPermission { removes: owned(fields), ..permission(kind, names) });
+        self
+    }
+
+    /// It works without the permission for objects that it asked for last.
+    pub fn optional(mut self) -> Self {
+        if let Some(last) = self.0.objects.last_mut() {
+            last.optional = true;
+        }
+        self
+    }
+
+    /// It asks for a privilege beyond its fields, as in `host-path`. `docs/security.md` lists them.
+    pub fn privilege(mut self, name: &str) -> Self {
+        self.0.privileges.push(name.to_owned());
+        self
+    }
+
+    /// It asks for the placeholder of the credential at this key of the operator configuration, which it reads.
+    pub fn credential_of_config(mut self, key: &str) -> Self {
+        self.0.credentials.push(CredentialSource::Config(key.to_owned()));
+        self
+    }
+
+    /// It asks for the placeholder of the credential at this JSON pointer into the manifest.
+    pub fn credential_of_manifest(mut self, pointer: &str) -> Self {
+        self.0.credentials.push(CredentialSource::Manifest(pointer.to_owned()));
+        self
+    }
+
+    /// It asks for actions of this kind. `subjects` are names of roles, Secrets, schemas, claims, or keys of Patroni's
+    /// configuration, according to the kind.
+    pub fn acts(mut self, kind: ActionKind, subjects: &[&str]) -> Self {
+        self.0.actions.push(ActionPermission { kind, subjects: owned(subjects) });
         self
     }
 
@@ -118,4 +160,21 @@ impl Description {
     pub fn build(self) -> contract::Description {
         self.0
     }
+}
+
+/// A permission for nothing, to which a field is added.
+fn permission(kind: ObjectKind, names: &[&str]) -> ObjectPermission {
+    ObjectPermission {
+        kind,
+        names: owned(names),
+        creates: false,
+        fields: Vec::new(),
+        overrides: Vec::new(),
+        removes: Vec::new(),
+        optional: false,
+    }
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|&text| text.to_owned()).collect()
 }

@@ -23,7 +23,7 @@ impl field::Spec for Whole {
     }
 }
 
-/// The kinds that patches may change. The grants of a pipeline narrow them to those of its patches.
+/// The kinds that patches may change. Each permission is optional: a pipeline grants those that its patches need.
 const KINDS: [(&str, &str); 8] = [
     ("apps/v1", "Deployment"),
     ("apps/v1", "StatefulSet"),
@@ -34,6 +34,8 @@ const KINDS: [(&str, &str); 8] = [
     ("v1", "Endpoints"),
     ("v1", "Service"),
 ];
+/// The names of a cluster's objects.
+const NAMES: &[&str] = &["*{cluster}*"];
 /// The field paths of a permission for any field.
 const ANY: &[&str] = &["*"];
 
@@ -47,7 +49,8 @@ impl Plugin for Patches {
         KINDS.into_iter().fold(
             Description::of::<Self>("patches", env!("CARGO_PKG_VERSION"), summary),
             |description, (api_version, name)| {
-                description.creates(kind(api_version, name)).writes(kind(api_version, name), ANY)
+                let of = || kind(api_version, name);
+                description.creates(of(), NAMES).optional().writes(of(), NAMES, ANY).optional()
             },
         )
     }
