@@ -48,8 +48,9 @@ impl Plugin for AdditionalVolumes {
             .privilege("foreign-config-map")
             .privilege("foreign-secret")
             .privilege("host-path")
-            .privilege("service-account-token")
-            .privilege("volume-type")
+            .privilege("other-volume")
+            .privilege("service-account")
+            .privilege("volume-claim")
             .requires("spilo", "^0.1")
     }
 

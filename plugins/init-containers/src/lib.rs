@@ -47,6 +47,7 @@ impl Plugin for InitContainers {
             .privilege("foreign-config-map")
             .privilege("foreign-secret")
             .privilege("host-port")
+            .privilege("privilege-escalation")
             .privilege("privileged")
             .requires("spilo", "^0.1")
     }

@@ -60,6 +60,7 @@ impl Plugin for LogicalBackup {
             .optional()
             // The Secrets of variables and of `additional_secret_mount`.
             .privilege("foreign-secret")
+            .privilege("privilege-escalation")
             .privilege("privileged")
             .privilege("service-account")
     }

@@ -34,6 +34,23 @@ const KINDS: [(&str, &str); 8] = [
     ("v1", "Endpoints"),
     ("v1", "Service"),
 ];
+/// Every privilege, for patches that need one.
+const PRIVILEGES: [&str; 14] = [
+    "capabilities",
+    "external-address",
+    "external-service",
+    "foreign-config-map",
+    "foreign-secret",
+    "host-namespaces",
+    "host-path",
+    "host-port",
+    "node-name",
+    "other-volume",
+    "privilege-escalation",
+    "privileged",
+    "service-account",
+    "volume-claim",
+];
 /// The names of a cluster's objects.
 const NAMES: &[&str] = &["*{cluster}*"];
 /// The field paths of a permission for any field.
@@ -46,13 +63,14 @@ impl Plugin for Patches {
 
     fn describe() -> Description {
         let summary = "Adds fields to objects where an expression over the manifest holds.";
-        KINDS.into_iter().fold(
+        let description = KINDS.into_iter().fold(
             Description::of::<Self>("patches", env!("CARGO_PKG_VERSION"), summary),
             |description, (api_version, name)| {
                 let of = || kind(api_version, name);
                 description.creates(of(), NAMES).optional().writes(of(), NAMES, ANY).optional()
             },
-        )
+        );
+        PRIVILEGES.into_iter().fold(description, |description, name| description.privilege(name).optional())
     }
 
     fn mutate(request: &Request) -> Result<Response> {

@@ -44,9 +44,9 @@ impl Plugin for ConnectionPooler {
         .when_manifest("/spec/connectionPool")
         .creates(kind("apps/v1", "Deployment"), &NAMES)
         .creates(kind("v1", "Service"), &NAMES)
+        .privilege("external-service")
         // The Secret of the certificate.
         .privilege("foreign-secret")
-        .privilege("load-balancer")
         .privilege("service-account")
         // The manifest names the role and the schema.
         .acts(ActionKind::Credential, &["*"])

@@ -86,6 +86,7 @@ impl Plugin for Sidecars {
             .privilege("foreign-config-map")
             .privilege("foreign-secret")
             .privilege("host-port")
+            .privilege("privilege-escalation")
             .privilege("privileged")
             .requires("spilo", "^0.1")
     }

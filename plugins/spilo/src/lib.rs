@@ -46,11 +46,11 @@ impl Plugin for Spilo {
             .creates(kind("policy/v1", "PodDisruptionBudget"), &["*{cluster}*"])
             .creates(kind("apps/v1", "StatefulSet"), &["{cluster}"])
             .privilege("capabilities")
-            .privilege("endpoints")
+            .privilege("external-service")
             // Those of the manifest's variables, and of the platform's.
             .privilege("foreign-config-map")
             .privilege("foreign-secret")
-            .privilege("load-balancer")
+            .privilege("privilege-escalation")
             .privilege("privileged")
             .privilege("service-account")
             .acts(ActionKind::ConfigurePatroni, &patroni::KEYS)

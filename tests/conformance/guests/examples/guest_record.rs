@@ -1,8 +1,8 @@
 //! Creates a ConfigMap with all that it receives. It asks for all that may hold a secret value.
 
 use pgloom_kit::bindings::contract::{
-    Contribution, CredentialSource, Description, Failure, Guest as Contract, HostInfo, ObjectKind, ObservedSelector,
-    Request, Response, Selection,
+    Contribution, CredentialPermission, CredentialSource, Description, Failure, Guest as Contract, HostInfo, ObjectKind,
+    ObservedSelector, Request, Response, Selection,
 };
 
 /// The keys of the operator configuration: four with a credential, and three with the name of a Secret.
@@ -40,8 +40,8 @@ impl Contract for Guest {
             secret("infrastructure", Selection::Config("infrastructure_roles_secret_name".to_owned())),
             secret("tls", Selection::Manifest("/spec/tls/secretName".to_owned())),
         ];
-        let of_config = KEYS[..4].iter().map(|&key| CredentialSource::Config(key.to_owned()));
-        let of_manifest = POINTERS.iter().map(|&pointer| CredentialSource::Manifest(pointer.to_owned()));
+        let of_config = KEYS[..4].iter().map(|&key| asked(CredentialSource::Config(key.to_owned())));
+        let of_manifest = POINTERS.iter().map(|&pointer| asked(CredentialSource::Manifest(pointer.to_owned())));
         Ok(Description {
             config_keys: KEYS.map(str::to_owned).to_vec(),
             credentials: of_config.chain(of_manifest).collect(),
@@ -65,6 +65,10 @@ impl Contract for Guest {
         });
         Ok(Response { contributions: vec![Contribution::Apply(object.to_string())], ..conformance_guests::nothing() })
     }
+}
+
+fn asked(source: CredentialSource) -> CredentialPermission {
+    CredentialPermission { source, optional: false }
 }
 
 fn kind(api_version: &str, name: &str) -> ObjectKind {
