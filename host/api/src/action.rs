@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A kind of action. The contract (`wit/mutate-resources.wit`) describes each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A kind of action. The contract (`wit/0.2/mutate-resources.wit`) describes each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ActionKind {
     /// Keep a login role, its generated password and its Secret.
     Credential,
@@ -118,7 +119,7 @@ mod tests {
 
     /// The names that the contract lists in an enum, in its order.
     fn names_in_contract(enumeration: &str) -> Vec<&'static str> {
-        let contract = include_str!("../../../wit/mutate-resources.wit");
+        let contract = include_str!("../../../wit/0.2/mutate-resources.wit");
         let (_, rest) = contract.split_once(&format!("enum {enumeration} {{")).unwrap();
         let (body, _) = rest.split_once('}').unwrap();
         let lines = body.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::{KEYS, ValueType};
@@ -23,6 +24,51 @@ pub struct Credentials(BTreeMap<String, String>);
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Where a credential comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Source {
+    /// The operator configuration's value at the key.
+    Config(String),
+    /// The manifest's value at the JSON pointer.
+    Manifest(String),
+}
+
+impl Source {
+    /// Every place in the operator configuration and in a manifest that holds a credential.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let keys = KEYS.iter().filter(|key| key.value_type == ValueType::Credential);
+        let of_manifest = credential_fields().iter().map(|pointer| Self::Manifest(pointer.clone()));
+        keys.map(|key| Self::Config(key.name.to_owned())).chain(of_manifest)
+    }
+
+    /// Reads a source as a grant names it: `config:KEY` or `manifest:/pointer`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':')? {
+            ("config", key) => Some(Self::Config(key.to_owned())),
+            ("manifest", pointer) => Some(Self::Manifest(pointer.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// The placeholder of the credential.
+    #[must_use]
+    pub fn placeholder(&self) -> String {
+        format!("{PREFIX}{self}")
+    }
+}
+
+impl fmt::Display for Source {
+    /// As a grant names it: `config:KEY` or `manifest:/pointer`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(key) => write!(f, "config:{key}"),
+            Self::Manifest(pointer) => write!(f, "manifest:{pointer}"),
+        }
     }
 }
 
@@ -52,7 +98,7 @@ pub fn take_from_manifest(manifest: &Value) -> (Value, Credentials) {
     let mut credentials = Credentials::default();
     for pointer in credential_fields() {
         if let Some(field) = shown.pointer_mut(pointer) {
-            credentials.take(field, format!("{PREFIX}manifest:{pointer}"));
+            credentials.take(field, Source::Manifest(pointer.clone()).placeholder());
         }
     }
     (shown, credentials)
@@ -65,7 +111,7 @@ pub fn take_from_config(values: &Value) -> (Value, Credentials) {
     let mut credentials = Credentials::default();
     for key in KEYS.iter().filter(|key| key.value_type == ValueType::Credential) {
         if let Some(field) = shown.get_mut(key.name) {
-            credentials.take(field, format!("{PREFIX}config:{}", key.name));
+            credentials.take(field, Source::Config(key.name.to_owned()).placeholder());
         }
     }
     (shown, credentials)

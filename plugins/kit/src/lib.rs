@@ -53,11 +53,11 @@
 
 extern crate self as pgloom_kit;
 
-#[allow(missing_docs, reason = "generated; the documentation is in wit/")]
+#[allow(missing_docs, reason = "generated; the documentation is in wit/0.1")]
 pub mod bindings {
-    //! The types of the contract, generated from `wit/`.
+    //! The types of the contract, generated from `wit/0.1`.
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "../../wit/0.1",
         world: "plugin",
         pub_export_macro: true,
         export_macro_name: "export_plugin",
