@@ -9,9 +9,11 @@ pub mod finding;
 pub mod pipeline;
 pub mod placeholder;
 pub mod postgresql;
+pub mod privilege;
 mod schema;
 pub mod suggest;
 pub mod validate;
 
 pub use action::{ActionKind, ActionPhase};
 pub use finding::{Finding, ObjectRef, Severity};
+pub use privilege::Privilege;

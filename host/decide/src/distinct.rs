@@ -56,7 +56,7 @@ mod tests {
     fn condition(type_name: &str, reason: &str) -> Condition {
         Condition {
             type_name: type_name.into(),
-            status: ConditionStatus::Yes,
+            status: ConditionStatus::True,
             reason: reason.into(),
             message: "m".into(),
         }

@@ -75,8 +75,8 @@ impl Condition {
 impl From<&pgloom_engine::Condition> for Condition {
     fn from(condition: &pgloom_engine::Condition) -> Self {
         let status = match condition.status {
-            ConditionStatus::Yes => "True",
-            ConditionStatus::No => "False",
+            ConditionStatus::True => "True",
+            ConditionStatus::False => "False",
             ConditionStatus::Unknown => "Unknown",
         };
         Self { status, ..Self::holds(&condition.type_name, &condition.reason, &condition.message) }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use wasmtime::{Store, StoreContextMut, Trap};
 
 use crate::clock::TICK;
-use crate::contract::{Bindings, BindingsPre, Description, Failure, Request, Response};
+use crate::contract::{Instance, Prepared};
 use crate::convert;
 use crate::engine::{Engine, MEMORY_CEILING};
+use crate::model::{Description, Failure, Request, Response};
 use crate::state::State;
 
 /// What one call may use.
@@ -87,26 +88,27 @@ fn summary(failure: &Failure) -> String {
     }
 }
 
-/// Calls `describe`.
-pub(crate) fn describe(engine: &Engine, component: &BindingsPre<State>, limits: &Limits) -> Result<Description, Error> {
-    run(engine, component, limits, |bindings, store| bindings.pgloom_plugin_mutate_resources().call_describe(store))
+/// Calls `describe`. The inner error is the plugin's sentence on why it cannot run on this host.
+pub(crate) fn describe(
+    engine: &Engine,
+    component: &Prepared,
+    limits: &Limits,
+) -> Result<Result<Description, String>, Error> {
+    run(engine, component, limits, Instance::describe)
 }
 
 /// Calls `mutate`.
 pub(crate) fn mutate(
     engine: &Engine,
-    component: &BindingsPre<State>,
+    component: &Prepared,
     limits: &Limits,
-    request: &Request,
+    request: Request,
 ) -> Result<Response, Error> {
-    let size = size(request);
+    let size = size(&request);
     if size > limits.input {
         return Err(Error::Input { size, limit: limits.input });
     }
-    run(engine, component, limits, |bindings, store| {
-        bindings.pgloom_plugin_mutate_resources().call_mutate(store, request)
-    })?
-    .map_err(Error::Refuse)
+    run(engine, component, limits, |instance, store| instance.mutate(store, request))?.map_err(Error::Refuse)
 }
 
 fn size(request: &Request) -> usize {
@@ -120,9 +122,9 @@ fn size(request: &Request) -> usize {
 
 fn run<T>(
     engine: &Engine,
-    component: &BindingsPre<State>,
+    component: &Prepared,
     limits: &Limits,
-    call: impl FnOnce(&Bindings, StoreContextMut<'_, State>) -> wasmtime::Result<T>,
+    call: impl FnOnce(&Instance, StoreContextMut<'_, State>) -> wasmtime::Result<T>,
 ) -> Result<T, Error> {
     let mut store = Store::new(&engine.wasm, State::new(limits.memory.min(MEMORY_CEILING)));
     store.limiter(|state| &mut state.memory);
@@ -133,15 +135,15 @@ fn run<T>(
     store.set_hostcall_fuel(limits.output);
     let _running = engine.clock.running();
     let started = component.instantiate(&mut store);
-    let bindings = match started {
-        Ok(bindings) => bindings,
+    let instance = match started {
+        Ok(instance) => instance,
         Err(error) if store.data().memory.refused => return Err(classify(&error, &store, limits)),
         Err(error) if error.is::<Trap>() => return Err(classify(&error, &store, limits)),
         Err(error) => return Err(Error::Start(format!("{error:#}"))),
     };
     let result = {
         use wasmtime::AsContextMut;
-        call(&bindings, store.as_context_mut())
+        call(&instance, store.as_context_mut())
     };
     result.map_err(|error| classify(&error, &store, limits))
 }

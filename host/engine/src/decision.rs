@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pgloom_api::Finding;
 use serde_json::Value;
 
-use crate::contract::{Action, ConditionStatus, Response};
+use crate::model::{Action, ConditionStatus, Response};
 
 /// The desired state of one cluster. The same input gives the same decision, byte for byte.
 #[derive(Clone, Debug, Default)]

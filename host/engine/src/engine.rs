@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::cache::{self, Cache};
 use crate::clock::Clock;
-use crate::contract::log;
+use crate::contract;
 use crate::state::{State, TABLE_ELEMENTS};
 
 /// The most memory that a step may be given, in bytes. This is address space: a page is used only once it is written.
@@ -56,7 +56,7 @@ impl Engine {
         };
         let wasm = wasmtime::Engine::new(&config(concurrency)).map_err(Error::Configure)?;
         let mut linker = Linker::new(&wasm);
-        log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).map_err(Error::Configure)?;
+        contract::add_to_linker(&mut linker).map_err(Error::Configure)?;
         let cache = settings.cache.as_deref().map(|folder| Cache::open(folder, &wasm)).transpose()?;
         let weak = wasm.weak();
         let clock = Clock::start(move || weak.upgrade().map(|engine| engine.increment_epoch()).is_some());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pgloom_api::ActionPhase;
 use serde_json::Value;
 
-use crate::contract::Response;
+use crate::model::Response;
 
 /// All that a run depends on. Credentials are replaced by placeholders.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -42,33 +42,19 @@
 //!
 //! ```
 //! # use std::sync::Arc;
-//! # use pgloom_engine::{Contribution, Description, Input, ObjectKind, Pipeline, Plugin, Response, WriteClaim};
+//! # use pgloom_engine::{Contribution, Description, Input, ObjectKind, ObjectPermission, Pipeline, Plugin, Response};
 //! # use serde_json::json;
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let description = Description {
 //!     name: "hello".to_owned(),
-//!     version: "0.1.0".to_owned(),
-//!     writes: vec![WriteClaim {
-//!         kind: ObjectKind { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned() },
-//!         creates: true,
-//!         paths: vec![],
-//!     }],
-//!     // …
-//! #     summary: String::new(),
-//! #     config_schema: "{}".to_owned(),
-//! #     config_example: "{}".to_owned(),
-//! #     config_keys: vec![],
-//! #     relevant: vec![],
-//! #     desired: vec![],
-//! #     observed: vec![],
-//! #     actions: vec![],
-//! #     requires: vec![],
+//!     objects: vec![ObjectPermission::creates(ObjectKind::new("v1", "ConfigMap"), &["{cluster}-*"])],
+//!     ..Description::default()
 //! };
 //! let plugin = Plugin::native(description, |_request| {
-//!     let metadata = json!({"name": "hello"});
+//!     let metadata = json!({"name": "acid-orders-hello"});
 //!     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}});
 //!     let contributions = vec![Contribution::Apply(object.to_string())];
-//!     Ok(Response { contributions, actions: vec![], findings: vec![], conditions: vec![] })
+//!     Ok(Response { contributions, ..Response::default() })
 //! });
 //! let pipeline = Pipeline::of(vec![Arc::new(plugin)])?;
 //!
@@ -93,6 +79,7 @@
 //! | `clock`      | the clock that stops calls                                                     |
 //! | `cache`      | compiled code on disk                                                          |
 //! | `wasi`       | the empty WASI                                                                 |
+//! | `contract`   | the versions of the contract, to and from the model                            |
 //! | `state`      | what the host holds for a running instance: its memory limit and its log       |
 //! | `select`     | which steps are called, and which existing objects each of them receives       |
 //! | `merge`      | partial objects of several steps become one object                             |
@@ -104,8 +91,8 @@
 //! | `path`       | field paths and patterns of them                                               |
 //! | `decision`   | the result of a run                                                            |
 //! | `input`      | the input of a run                                                             |
-//! | `convert`    | from the contract's types to those of the API crate, and back                   |
-//! | `contract`   | the types that are generated from `wit/`                                       |
+//! | `convert`    | from the model's types to those of the API crate                               |
+//! | `model`      | the engine's own types of the contract                                         |
 
 mod cache;
 pub mod call;
@@ -116,6 +103,7 @@ mod decision;
 mod engine;
 mod input;
 pub mod merge;
+pub mod model;
 mod ownership;
 pub mod path;
 pub mod permission;
@@ -129,14 +117,15 @@ mod tree;
 mod wasi;
 
 pub use cache::Error as CacheError;
-pub use contract::{
-    Action, ActionKind, ActionRequest, ActionState, ConditionStatus, Contribution, Credential, Description,
-    DesiredObject, ExpandClaim, Failure, GrowFilesystem, ModifyVolume, ObjectKind, ObjectRef, ObservedObject,
-    ObservedSelector, PoolerAccess, Removal, Request, Requirement, Response, Selection, Trigger, UserList, WriteClaim,
-};
 pub use decision::{Condition, Decision, Desired, RequestedAction};
 pub use engine::{Engine, EngineConfig, Error, MEMORY_CEILING};
 pub use input::{ActionRecord, Input};
+pub use model::{
+    Action, ActionKind, ActionPermission, ActionRequest, ActionState, ConditionStatus, Contribution, Credential,
+    CredentialPermission, CredentialSource, Description, DesiredObject, ExpandClaim, Failure, GrowFilesystem, HostInfo,
+    ModifyVolume, ObjectKind, ObjectPermission, ObjectRef, ObservedObject, ObservedSelector, PluginCondition,
+    PoolerAccess, PrivilegePermission, Removal, Request, Requirement, Response, Selection, Trigger, UserList,
+};
 pub use pipeline::{LoadError, Pipeline, RunError};
 pub use plugin::Plugin;
 pub use select::{NAMED_ONLY, NamedObject};

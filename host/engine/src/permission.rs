@@ -3,7 +3,7 @@
 //! The contract calls an entry of `writes` a claim. Here it is a permission, so that "claim" means a volume claim only.
 
 use crate::{
-    contract::ObjectKind,
+    model::ObjectKind,
     path::{FieldPath, Key, Pattern, Segment},
 };
 

@@ -6,20 +6,17 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use crate::call::{self, Limits};
-use crate::contract::{BindingsPre, Description, Request, Response};
+use crate::contract::{self, Export, Prepared, SUPPORTED, Version};
 use crate::engine::Engine;
-use crate::state::State;
+use crate::model::{Description, Request, Response};
 use crate::wasi;
-
-/// The interface that a plugin exports. Its version is that of the contract.
-const EXPORT: &str = "pgloom:plugin/mutate-resources@0.1.0";
-/// The only interface that a plugin may import.
-const IMPORT: &str = "pgloom:plugin/log@0.1.0";
 
 /// A plugin that can be called.
 pub struct Plugin {
     /// The component's digest, as in `sha256:9f86…`.
     pub digest: String,
+    /// The version of the contract that the component is built against, as in `0.2.0`.
+    pub contract: String,
     /// What the component returned from `describe`.
     pub description: Description,
     body: Body,
@@ -28,7 +25,7 @@ pub struct Plugin {
 type Native = dyn Fn(&Request) -> Result<Response, call::Error> + Send + Sync;
 
 enum Body {
-    Component { engine: Arc<Engine>, component: BindingsPre<State> },
+    Component { engine: Arc<Engine>, component: Prepared },
     Native(Box<Native>),
 }
 
@@ -81,14 +78,15 @@ pub enum Error {
     VerifyLayer,
     /// The component exports another version of the contract.
     #[error(
-        "the component exports `{actual}`, this host supports `{EXPORT}`; build it against that version of the contract"
+        "the component exports `{actual}`, this host supports versions {SUPPORTED} of the contract; build it against one of \
+         them"
     )]
     VerifyWorld {
         /// The export, with its version.
         actual: String,
     },
     /// The component does not export the contract's interface.
-    #[error("the component does not export `{EXPORT}`; implement `mutate-resources`")]
+    #[error("the component does not export `pgloom:plugin/mutate-resources`; implement it in version {SUPPORTED}")]
     VerifyExport,
     /// The component imports more than the contract allows.
     #[error("the component imports {}, a plugin may import `log` only; build it without them", list(.0))]
@@ -99,6 +97,9 @@ pub enum Error {
     /// The call of `describe` failed.
     #[error("the component could not be described")]
     Describe(#[source] call::Error),
+    /// The plugin says that it cannot run on this host.
+    #[error("the plugin cannot run on this host: {0}")]
+    RefuseHost(String),
     /// The description is invalid.
     #[error("the component's description is invalid: {0}")]
     CheckDescription(String),
@@ -115,7 +116,7 @@ impl Error {
             | Self::VerifyExport
             | Self::VerifyImports(_) => Phase::Verify,
             Self::Compile(_) => Phase::Compile,
-            Self::Describe(_) | Self::CheckDescription(_) => Phase::Describe,
+            Self::Describe(_) | Self::RefuseHost(_) | Self::CheckDescription(_) => Phase::Describe,
         }
     }
 }
@@ -137,17 +138,19 @@ impl Plugin {
         }
         check_layer(bytes)?;
         let component = compile(engine, bytes, &digest)?;
+        let (version, contract) = check_world(&component)?;
         // A linker of its own: what the empty WASI defines depends on the component.
         let mut linker = engine.linker.clone();
         wasi::add_to_linker(&mut linker, &component).map_err(|error| Error::Compile(format!("{error:#}")))?;
         let component = linker
             .instantiate_pre(&component)
-            .and_then(BindingsPre::new)
+            .and_then(|component| Prepared::new(version, component))
             .map_err(|error| Error::Compile(format!("{error:#}")))?;
         let description = call::describe(engine, &component, &Limits::default()).map_err(Error::Describe)?;
+        let description = description.map_err(Error::RefuseHost)?;
         check_description(&description)?;
-        tracing::debug!(plugin = %description.name, version = %description.version, %digest, "plugin loaded");
-        Ok(Self { digest, description, body: Body::Component { engine: Arc::clone(engine), component } })
+        tracing::debug!(plugin = %description.name, version = %description.version, %digest, %contract, "plugin loaded");
+        Ok(Self { digest, contract, description, body: Body::Component { engine: Arc::clone(engine), component } })
     }
 
     /// A plugin that is a native function, for tests and benchmarks: no engine, no limits.
@@ -155,17 +158,22 @@ impl Plugin {
         description: Description,
         mutate: impl Fn(&Request) -> Result<Response, call::Error> + Send + Sync + 'static,
     ) -> Self {
-        Self { digest: "native".to_owned(), description, body: Body::Native(Box::new(mutate)) }
+        Self {
+            digest: "native".to_owned(),
+            contract: "native".to_owned(),
+            description,
+            body: Body::Native(Box::new(mutate)),
+        }
     }
 
     /// Calls the plugin in a fresh instance.
     ///
     /// # Errors
     /// If the plugin refuses, traps, or exceeds a limit.
-    pub fn mutate(&self, request: &Request, limits: &Limits) -> Result<Response, call::Error> {
+    pub fn mutate(&self, request: Request, limits: &Limits) -> Result<Response, call::Error> {
         match &self.body {
             Body::Component { engine, component } => call::mutate(engine, component, limits, request),
-            Body::Native(mutate) => mutate(request),
+            Body::Native(mutate) => mutate(&request),
         }
     }
 }
@@ -199,11 +207,11 @@ fn check_layer(bytes: &[u8]) -> Result<(), Error> {
 
 fn compile(engine: &Engine, bytes: &[u8], digest: &str) -> Result<Component, Error> {
     if let Some(component) = engine.cache.as_ref().and_then(|cache| cache.get(digest, &engine.wasm)) {
-        check_world(&component)?;
         return Ok(component);
     }
     let component = Component::from_binary(&engine.wasm, bytes)
         .map_err(|error| Error::Compile(format!("{:#}", error.root_cause())))?;
+    // Only a component that can be used is kept.
     check_world(&component)?;
     if let Some(cache) = &engine.cache {
         cache.put(digest, &component);
@@ -211,18 +219,19 @@ fn compile(engine: &Engine, bytes: &[u8], digest: &str) -> Result<Component, Err
     Ok(component)
 }
 
-fn check_world(component: &Component) -> Result<(), Error> {
+/// The contract's version, if the component exports one that the host supports and imports nothing else than its log.
+fn check_world(component: &Component) -> Result<(Version, String), Error> {
     let ty = component.component_type();
     let engine = component.engine();
-    let exports: Vec<&str> = ty.exports(engine).map(|(name, _)| name).collect();
-    let imports: Vec<&str> = ty.imports(engine).map(|(name, _)| name).collect();
-    if !exports.contains(&EXPORT) {
-        let other = exports.iter().find(|name| name.starts_with("pgloom:plugin/mutate-resources"));
-        return Err(other.map_or(Error::VerifyExport, |&other| Error::VerifyWorld { actual: other.to_owned() }));
-    }
-    let foreign: Vec<String> =
-        imports.iter().filter(|&&name| name != IMPORT && !wasi::is_wasi(name)).map(|&name| name.to_owned()).collect();
-    if foreign.is_empty() { Ok(()) } else { Err(Error::VerifyImports(foreign)) }
+    let (version, text) = match contract::export(ty.exports(engine).map(|(name, _)| name)) {
+        Export::Supported(version, text) => (version, text),
+        Export::Unsupported(actual) => return Err(Error::VerifyWorld { actual }),
+        Export::Missing => return Err(Error::VerifyExport),
+    };
+    let is_foreign = |name: &&str| !contract::is_log(name, version) && !wasi::is_wasi(name);
+    let imports = ty.imports(engine).map(|(name, _)| name);
+    let foreign: Vec<String> = imports.filter(is_foreign).map(str::to_owned).collect();
+    if foreign.is_empty() { Ok((version, text)) } else { Err(Error::VerifyImports(foreign)) }
 }
 
 fn check_description(description: &Description) -> Result<(), Error> {

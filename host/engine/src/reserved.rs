@@ -1,7 +1,7 @@
 //! Kinds and fields that no plugin may write, because the host or the API server owns them.
 
 use crate::{
-    contract::ObjectKind,
+    model::ObjectKind,
     path::{FieldPath, Segment},
     tree::Node,
 };

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::contract::{ObjectRef, ObservedObject, ObservedSelector, Selection, Trigger};
+use crate::model::{ObjectRef, ObservedObject, ObservedSelector, Selection, Trigger};
 
 /// Whether a plugin is called for a cluster: any trigger holds, or there is no trigger.
 pub(crate) fn is_relevant(triggers: &[Trigger], cluster: &Value, config: &Value) -> bool {
@@ -189,7 +189,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::contract::ObjectKind;
+    use crate::model::ObjectKind;
 
     fn selector(kind: &str, from: Selection, fields: &[&str]) -> ObservedSelector {
         ObservedSelector {

@@ -1,8 +1,7 @@
 //! What the host holds for one running instance: its memory limit and its log.
 
+use tracing::Level;
 use wasmtime::ResourceLimiter;
-
-use crate::contract::{Level, log};
 
 /// The number of lines that a call may log; further lines are dropped.
 const MAX_LOG_LINES: usize = 100;
@@ -43,8 +42,9 @@ impl ResourceLimiter for MemoryLimit {
     }
 }
 
-impl log::Host for State {
-    fn log(&mut self, level: Level, message: String) {
+impl State {
+    /// Writes a line of the plugin to the log.
+    pub(crate) fn write(&mut self, level: Level, message: &str) {
         self.lines += 1;
         if self.lines > MAX_LOG_LINES {
             if self.lines == MAX_LOG_LINES + 1 {
@@ -52,13 +52,13 @@ impl log::Host for State {
             }
             return;
         }
-        let line = shorten(&message);
+        let line = shorten(message);
         match level {
-            Level::Trace => tracing::trace!("{line}"),
-            Level::Debug => tracing::debug!("{line}"),
-            Level::Info => tracing::info!("{line}"),
-            Level::Warn => tracing::warn!("{line}"),
-            Level::Error => tracing::error!("{line}"),
+            Level::TRACE => tracing::trace!("{line}"),
+            Level::DEBUG => tracing::debug!("{line}"),
+            Level::INFO => tracing::info!("{line}"),
+            Level::WARN => tracing::warn!("{line}"),
+            Level::ERROR => tracing::error!("{line}"),
         }
     }
 }

@@ -80,8 +80,8 @@ fn occasions(triggers: &[Trigger]) -> String {
     }
 }
 
-fn actions(kinds: &[pgloom_engine::ActionKind]) -> String {
-    let names: Vec<&str> = kinds.iter().map(|&kind| pgloom_api::ActionKind::from(kind).name()).collect();
+fn actions(permissions: &[pgloom_engine::ActionPermission]) -> String {
+    let names: Vec<&str> = permissions.iter().map(|permission| permission.kind.name()).collect();
     if names.is_empty() { "none".to_owned() } else { code(&names) }
 }
 

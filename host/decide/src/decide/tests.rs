@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use pgloom_engine::{Contribution, Description, ObjectKind, Plugin, WriteClaim};
+use pgloom_engine::{Contribution, Description, ObjectKind, ObjectPermission, Plugin};
 
 use super::*;
 
@@ -115,21 +115,9 @@ fn a_user_cannot_read_a_credential_of_the_operator_by_writing_its_placeholder_wh
 fn writes(text: &'static str) -> Pipeline {
     let description = Description {
         name: "writer".into(),
-        version: "0.1.0".into(),
-        config_schema: "{}".into(),
-        config_example: "{}".into(),
         config_keys: vec!["scalyr_api_key".into()],
-        writes: vec![WriteClaim {
-            kind: ObjectKind { api_version: "v1".into(), kind: "ConfigMap".into() },
-            creates: true,
-            paths: vec![],
-        }],
-        summary: "Writes a ConfigMap".into(),
-        relevant: vec![],
-        desired: vec![],
-        observed: vec![],
-        actions: vec![],
-        requires: vec![],
+        objects: vec![ObjectPermission::creates(ObjectKind::new("v1", "ConfigMap"), &["*"])],
+        ..Description::default()
     };
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"K": text}});
     let response = Response {

@@ -6,7 +6,7 @@ use super::{
     writer::{Contributor, Writer},
 };
 use crate::{
-    contract::{ObjectKind, ObjectRef},
+    model::{ObjectKind, ObjectRef},
     path::{FieldPath, Key, Segment},
     permission::{Coverage, Missing},
     tree::{List, Node, StepId},

@@ -6,7 +6,7 @@ use pgloom_api::placeholder;
 use serde_json::Value;
 
 use crate::{
-    contract::ObjectRef,
+    model::ObjectRef,
     path::{self, FieldPath},
     permission::Missing,
     schema,

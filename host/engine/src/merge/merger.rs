@@ -11,8 +11,8 @@ use super::{
     writer::{Contributor, Writer},
 };
 use crate::{
-    contract::{ObjectKind, ObjectRef},
     decision::Desired,
+    model::{ObjectKind, ObjectRef},
     ownership::owners,
     path::{FieldPath, Segment},
     reserved,

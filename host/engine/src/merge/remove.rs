@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{error::Error, merger::Merger, writer::Writer};
 use crate::{
-    contract::{ObjectKind, ObjectRef},
+    model::{ObjectKind, ObjectRef},
     path::{FieldPath, Key, Segment},
     reserved,
     tree::{List, Node},

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::{
-    contract::{ObjectKind, ObjectRef},
     decision::Desired,
+    model::{ObjectKind, ObjectRef},
     permission::{FieldPermission, Permissions, WritePermission},
 };
 

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pgloom_api::ActionKind;
 use pgloom_api::pipeline::{self as document, Document, Source};
 use pgloom_common::error::error_chain;
 use serde_json::{Map, Value};
 
 use super::step::{Pipeline, Step};
 use crate::call::Limits;
-use crate::contract::{ObjectKind, WriteClaim};
 use crate::engine::{Engine, MEMORY_CEILING};
+use crate::model::{ObjectKind, ObjectPermission};
 use crate::path::Pattern;
 use crate::permission::{FieldPermission, Permissions, WritePermission};
 use crate::plugin::{self, Phase, Plugin};
@@ -111,7 +110,13 @@ fn load_plugin(
 fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Result<Step, String> {
     check_requirements(&plugin, earlier)?;
     let config = complete(&step.config, &plugin.description.config_schema)?;
-    let writes = plugin.description.writes.iter().map(described).collect::<Result<Vec<_>, _>>()?;
+    let writes = plugin
+        .description
+        .objects
+        .iter()
+        .filter(|asked| !asked.optional)
+        .map(described)
+        .collect::<Result<Vec<_>, _>>()?;
     let mut permissions = Permissions::new(&writes)
         .overrides(field_permissions(&step.grants.overrides)?)
         .removes(field_permissions(&step.grants.removes)?);
@@ -121,7 +126,7 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
     if step.grants.secrets != document::SecretsGrant::None {
         permissions = permissions.confidential();
     }
-    let described = plugin.description.actions.iter().map(|&kind| ActionKind::from(kind));
+    let described = plugin.description.actions.iter().map(|asked| asked.kind);
     let actions = match &step.grants.actions {
         None => described.collect(),
         Some(granted) => described.filter(|kind| granted.contains(kind)).collect(),
@@ -197,8 +202,8 @@ fn complete(config: &Map<String, Value>, schema: &str) -> Result<String, String>
     if problems.is_empty() { Ok(config.to_string()) } else { Err(problems.join("; ")) }
 }
 
-fn described(claim: &WriteClaim) -> Result<WritePermission, String> {
-    Ok(WritePermission { kind: claim.kind.clone(), creates: claim.creates, paths: patterns(&claim.paths)? })
+fn described(asked: &ObjectPermission) -> Result<WritePermission, String> {
+    Ok(WritePermission { kind: asked.kind.clone(), creates: asked.creates, paths: patterns(&asked.fields)? })
 }
 
 fn granted(grant: &document::WriteGrant) -> Result<WritePermission, String> {

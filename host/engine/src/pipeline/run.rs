@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use pgloom_api::Finding;
 use pgloom_api::pipeline::{OnFailure, SecretsGrant};
-use pgloom_api::{ActionKind, Finding};
 use serde_json::{Map, Value};
 
 use super::step::{Pipeline, Step};
-use crate::contract::{self, ActionState, Contribution, DesiredObject, Request, Response};
 use crate::decision::{Condition, Decision, RequestedAction};
 use crate::input::Input;
 use crate::merge::{self, Merger, Writer};
+use crate::model::{self, ActionState, Contribution, DesiredObject, Request, Response};
 use crate::select;
 use crate::{call, convert};
 
@@ -58,7 +58,7 @@ impl Error {
     /// The findings of a plugin that refuses the manifest; empty for every other failure.
     pub fn findings(&self) -> Vec<Finding> {
         match &*self.failure {
-            Failure::Call(call::Error::Refuse(contract::Failure::InvalidManifest(findings))) => {
+            Failure::Call(call::Error::Refuse(model::Failure::InvalidManifest(findings))) => {
                 findings.iter().map(|finding| convert::finding(&self.step, finding.clone())).collect()
             }
             _ => Vec::new(),
@@ -167,7 +167,7 @@ impl Step {
         let request = self.request(input, shared, merger);
         let span = tracing::info_span!("plugin", step = %self.name, version = %self.plugin.description.version);
         let _entered = span.enter();
-        self.plugin.mutate(&request, &self.limits).map_err(|error| self.error("call", error.into()))
+        self.plugin.mutate(request, &self.limits).map_err(|error| self.error("call", error.into()))
     }
 
     fn request(&self, input: &Input, shared: &Shared, merger: &Merger) -> Request {
@@ -193,7 +193,7 @@ impl Step {
             actions: actions
                 .map(|record| ActionState {
                     key: record.key.clone(),
-                    phase: record.phase.into(),
+                    phase: record.phase,
                     message: record.message.clone(),
                 })
                 .collect(),
@@ -227,7 +227,7 @@ impl Step {
         let Response { contributions: _, actions, findings, conditions } = response;
         for request in actions {
             let kind = request.action.kind();
-            if !self.plugin.description.actions.iter().any(|&described| ActionKind::from(described) == kind) {
+            if !self.plugin.description.actions.iter().any(|described| described.kind == kind) {
                 let message = format!("action {} of kind {kind} is not in the plugin's description", request.key);
                 return Err(self.error("answer", Failure::Answer(message)));
             }

@@ -8,7 +8,7 @@ use pgloom_api::pipeline::{Match, OnFailure, SecretsGrant};
 use serde_json::Value;
 
 use crate::call::Limits;
-use crate::contract::ObjectKind;
+use crate::model::ObjectKind;
 use crate::permission::Permissions;
 use crate::plugin::Plugin;
 use crate::select::{self, NamedObject};

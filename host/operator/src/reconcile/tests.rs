@@ -472,27 +472,20 @@ fn asks_for(actions: &[(&str, pgloom_engine::Action)]) -> Arc<Pipeline> {
 
 /// A plugin that asks for these actions.
 fn asking(actions: &[(&str, pgloom_engine::Action)]) -> Arc<pgloom_engine::Plugin> {
-    use pgloom_engine::{ActionKind, ActionRequest, Description, Plugin, Response};
+    use pgloom_engine::{ActionKind, ActionPermission, ActionRequest, Description, Plugin, Response};
     let description = Description {
         name: "asking".into(),
-        version: "0.1.0".into(),
-        summary: "Asks".into(),
-        config_schema: "{}".into(),
-        config_example: "{}".into(),
-        config_keys: vec![],
-        relevant: vec![],
-        desired: vec![],
-        observed: vec![],
-        writes: vec![],
-        actions: vec![
+        actions: [
             ActionKind::ConfigurePatroni,
             ActionKind::ExpandClaim,
             ActionKind::ModifyVolume,
             ActionKind::GrowFilesystem,
             ActionKind::PoolerAccess,
             ActionKind::Promote,
-        ],
-        requires: vec![],
+        ]
+        .map(|kind| ActionPermission::new(kind, &["*"]))
+        .into(),
+        ..Description::default()
     };
     let request =
         |(key, action): &(&str, pgloom_engine::Action)| ActionRequest { key: (*key).into(), action: action.clone() };
@@ -734,28 +727,17 @@ fn makes_objects(objects: &[Value]) -> Arc<Pipeline> {
 
 /// A plugin that makes these objects.
 fn making(objects: &[Value]) -> Arc<pgloom_engine::Plugin> {
-    use pgloom_engine::{Contribution, Description, ObjectKind, Plugin, Response, WriteClaim};
+    use pgloom_engine::{Contribution, Description, ObjectKind, ObjectPermission, Plugin, Response};
     let mut kinds: Vec<Kind> = objects.iter().filter_map(Kind::of).collect();
     kinds.sort();
     kinds.dedup();
-    let claim = |kind: &Kind| WriteClaim {
-        kind: ObjectKind { api_version: kind.api_version.to_string(), kind: kind.kind.to_string() },
-        creates: true,
-        paths: vec![],
+    let permission = |kind: &Kind| {
+        ObjectPermission::creates(ObjectKind::new(kind.api_version.to_string(), kind.kind.to_string()), &["*"])
     };
     let description = Description {
         name: "making".into(),
-        version: "0.1.0".into(),
-        summary: "Makes objects".into(),
-        config_schema: "{}".into(),
-        config_example: "{}".into(),
-        config_keys: vec![],
-        relevant: vec![],
-        desired: vec![],
-        observed: vec![],
-        writes: kinds.iter().map(claim).collect(),
-        actions: vec![],
-        requires: vec![],
+        objects: kinds.iter().map(permission).collect(),
+        ..Description::default()
     };
     let contribution = |object: &Value| {
         let mut made = object.clone();

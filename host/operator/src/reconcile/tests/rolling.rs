@@ -6,7 +6,8 @@ use axum::http::StatusCode;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use pgloom_engine::{
-    Action as Asked, ActionKind, ActionRequest, Contribution, Description, ObjectKind, Plugin, Response, WriteClaim,
+    Action as Asked, ActionKind, ActionPermission, ActionRequest, Contribution, Description, ObjectKind,
+    ObjectPermission, Plugin, Response,
 };
 
 use super::*;
@@ -90,21 +91,9 @@ fn pod(ordinal: usize, role: &str, template: Value, revision: &str) -> Value {
 fn makes(set: &Value, patroni: Option<&str>) -> Arc<Pipeline> {
     let description = Description {
         name: "making".into(),
-        version: "0.1.0".into(),
-        summary: "Makes".into(),
-        config_schema: "{}".into(),
-        config_example: "{}".into(),
-        config_keys: vec![],
-        relevant: vec![],
-        desired: vec![],
-        observed: vec![],
-        writes: vec![WriteClaim {
-            kind: ObjectKind { api_version: "apps/v1".into(), kind: "StatefulSet".into() },
-            creates: true,
-            paths: vec![],
-        }],
-        actions: vec![ActionKind::ConfigurePatroni],
-        requires: vec![],
+        objects: vec![ObjectPermission::creates(ObjectKind::new("apps/v1", "StatefulSet"), &["*"])],
+        actions: vec![ActionPermission::new(ActionKind::ConfigurePatroni, &["*"])],
+        ..Description::default()
     };
     let action =
         patroni.map(|text| ActionRequest { key: "patroni".into(), action: Asked::ConfigurePatroni(text.into()) });
