@@ -116,7 +116,9 @@ pub enum Error {
         path: String,
     },
     /// The placeholder is not the value of a container's variable.
-    #[error("{path} holds the placeholder of a credential, which is filled in only as the value of a container's variable")]
+    #[error(
+        "{path} holds the placeholder of a credential, which is filled in only as the value of a container's variable"
+    )]
     Misplaced {
         /// The field.
         path: String,
@@ -220,6 +222,12 @@ pub fn forgery() -> Finding {
 /// As [`fill`].
 pub fn check(object: &Value, credentials: &Credentials) -> Result<(), Error> {
     check_at(object, &Place::Start(""), &Variables::of(object), &|text, place| credentials.get(text, place).map(drop))
+}
+
+/// Whether a JSON text may hold a placeholder: it has the prefix, or a letter that is written as its number.
+#[must_use]
+pub fn may_be_in(json: &str) -> bool {
+    json.contains(PREFIX) || json.contains("\\u")
 }
 
 /// Whether a step may contribute an object: each placeholder in it is one of `shown`, which are those that the step
@@ -351,9 +359,7 @@ impl Credentials {
     fn get(&self, text: &str, place: &Place<'_>) -> Result<String, Error> {
         let Some(rest) = text.strip_prefix(PREFIX) else { return Err(Error::Inside { path: place.to_string() }) };
         let secret = rest.split_once(':').and_then(|(_, source)| self.0.get(&Source::parse(source)?));
-        secret
-            .cloned()
-            .ok_or_else(|| Error::Unknown { path: place.to_string(), placeholder: text.to_owned() })
+        secret.cloned().ok_or_else(|| Error::Unknown { path: place.to_string(), placeholder: text.to_owned() })
     }
 }
 

@@ -16,7 +16,7 @@ use crate::apply_order::in_order;
 use crate::credential::{self, WantedSecret};
 use crate::kind::ObjectKey;
 use crate::role::Roles;
-use crate::{Error, Observed, distinct, service_account};
+use crate::{Error, Observed, action, distinct, service_account};
 
 /// The desired state of one cluster.
 #[derive(Clone, Debug)]
@@ -88,12 +88,13 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let cluster = validated.cluster().clone();
     let mut findings: Vec<Finding> = validated.warnings().to_vec();
 
-    let (shown, mut credentials) = placeholder::take_from_manifest(validated.object());
-    let (shown_config, of_config) = placeholder::take_from_config(config.values());
+    let (manifest, mut credentials) = placeholder::take_from_manifest(validated.object());
+    let (values, of_config) = placeholder::take_from_config(config.values());
     credentials.extend(of_config);
     let input = Input {
-        cluster: shown,
-        config: shown_config,
+        cluster: manifest,
+        config: values,
+        credentials: credentials.sources().cloned().collect(),
         observed: observed.objects.clone(),
         actions: observed.actions.clone(),
         last: observed.last.clone(),
@@ -103,11 +104,13 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     findings.extend(found);
     let (conditions, dropped) = distinct::conditions(conditions);
     findings.extend(dropped);
-    let (actions, dropped) = distinct::actions(actions);
+    let (mut actions, dropped) = distinct::actions(actions);
     findings.extend(dropped);
+    action::check(&mut actions, &selector(&cluster, config));
 
     findings.extend_from_slice(&observed.infrastructure_findings);
     let roles = roles::gather(&cluster, config, observed, &actions);
+    action::bind(&mut actions, &roles);
     findings.extend_from_slice(&roles.findings);
     let naming = naming(&validated, config);
     let (secrets, clashes) = credential::wanted(&roles, &roles::user_lists(&actions), &naming);
@@ -208,9 +211,7 @@ fn naming(validated: &Validated, config: &Config) -> credential::Naming {
     let pick = |from: &BTreeMap<String, String>, keys: &str| -> BTreeMap<String, String> {
         config.list(keys).into_iter().filter_map(|key| Some((key.to_owned(), from.get(key)?.clone()))).collect()
     };
-    let selector =
-        label::selector(owned(config.map("cluster_labels")), config.text("cluster_name_label"), &cluster.name);
-    let labels = label::of_object(&cluster.team, pick(&cluster.labels, "inherited_labels"), selector);
+    let labels = label::of_object(&cluster.team, pick(&cluster.labels, "inherited_labels"), selector(cluster, config));
     credential::Naming {
         template: config.text("secret_name_template").to_owned(),
         cluster: cluster.name.clone(),
@@ -220,6 +221,11 @@ fn naming(validated: &Validated, config: &Config) -> credential::Naming {
         annotations: pick(&cluster.annotations, "inherited_annotations"),
         owner: config.flag("enable_owner_references").then(|| owner(validated.object())),
     }
+}
+
+/// The labels that identify the cluster's objects.
+fn selector(cluster: &Cluster, config: &Config) -> BTreeMap<String, String> {
+    label::selector(owned(config.map("cluster_labels")), config.text("cluster_name_label"), &cluster.name)
 }
 
 /// A map that owns its strings.

@@ -1,11 +1,13 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `run`, `load`, `step`.
+//! The modules from the top down: `run`, `action`, `load`, `step`.
 
+mod action;
 mod load;
 mod run;
 mod step;
 
+pub use action::Error as ActionError;
 pub use load::Error as LoadError;
 pub use run::Error as RunError;
 pub use step::{Pipeline, Step};

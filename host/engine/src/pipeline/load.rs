@@ -114,7 +114,7 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
         .description
         .objects
         .iter()
-        .filter(|asked| !asked.optional)
+        .filter(|asked| !asked.optional || step.grants.writes.is_some())
         .map(described)
         .collect::<Result<Vec<_>, _>>()?;
     let mut permissions = Permissions::new(&writes)
@@ -126,11 +126,10 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
     if step.grants.secrets != document::SecretsGrant::None {
         permissions = permissions.confidential();
     }
-    let described = plugin.description.actions.iter().map(|asked| asked.kind);
-    let actions = match &step.grants.actions {
-        None => described.collect(),
-        Some(granted) => described.filter(|kind| granted.contains(kind)).collect(),
-    };
+    let is_granted = |kind| step.grants.actions.as_ref().is_none_or(|granted| granted.contains(kind));
+    let actions = plugin.description.actions.iter().filter(|asked| is_granted(&asked.kind)).cloned().collect();
+    let credentials = plugin.description.credentials.iter().filter(|asked| !asked.optional);
+    let credentials = credentials.map(|asked| asked.source.clone()).collect();
     let may_create = |kind: &ObjectKind| match &step.grants.writes {
         None => true,
         Some(grants) => {
@@ -150,6 +149,7 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
         permissions,
         creates,
         actions,
+        credentials,
         secrets: step.grants.secrets.clone(),
         on_failure: step.on_failure,
         limits: Limits { memory, deadline: step.limits.deadline, ..Limits::default() },
