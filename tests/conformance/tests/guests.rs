@@ -155,7 +155,7 @@ fn another_version_of_the_contract_is_refused_by_name() {
 #[test]
 fn an_import_beyond_the_world_is_refused_by_name() {
     let error = load_error(&guest("greedy-imports.wasm"), None);
-    assert!(error.to_string().contains("`pgloom:plugin/secrets@0.1.0`"), "{error}");
+    assert!(error.to_string().contains("`pgloom:plugin/secrets@0.2.0`"), "{error}");
 }
 
 #[test]
