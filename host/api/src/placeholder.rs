@@ -1,9 +1,15 @@
 //! Placeholders for credentials: plugins see them, and the host replaces them by the credentials.
 //!
-//! A placeholder names the credential's origin, as in `pgloom-placeholder:config:scalyr_api_key`. A plugin copies the whole
-//! text; the host, which keeps the [`Credentials`], fills it in before it applies the object. Nothing is encrypted.
+//! A credential has a *source*: `config:scalyr_api_key` in the operator configuration,
+//! `manifest:/spec/clone/s3_secret_access_key` in the manifest. A step sees the placeholder of a credential only if it may
+//! pass the credential on, and each step has its own: `pgloom-placeholder:sidecars:config:scalyr_api_key`. It copies the
+//! whole text to the value of a container's variable. The host, which keeps the [`Credentials`], fills it in before it
+//! applies the object.
+//!
+//! Nothing is encrypted, and a placeholder can be guessed. What protects a credential is that [`check`] refuses a
+//! placeholder that the step was not shown, and one in any other place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -17,13 +23,22 @@ use crate::postgresql::credential_fields;
 /// The prefix of every placeholder.
 pub const PREFIX: &str = "pgloom-placeholder:";
 
-/// Credentials by their placeholders. The credentials are not in the debug output.
+/// The kinds of objects whose containers may have a credential, and the path of their pods' `spec`.
+const POD_SPECS: [(&str, &str, &str); 5] = [
+    ("apps/v1", "DaemonSet", "spec.template.spec"),
+    ("apps/v1", "Deployment", "spec.template.spec"),
+    ("apps/v1", "StatefulSet", "spec.template.spec"),
+    ("batch/v1", "CronJob", "spec.jobTemplate.spec.template.spec"),
+    ("batch/v1", "Job", "spec.template.spec"),
+];
+
+/// Credentials by their sources. The credentials are not in the debug output.
 #[derive(Clone, Default, PartialEq)]
-pub struct Credentials(BTreeMap<String, String>);
+pub struct Credentials(BTreeMap<Source, String>);
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.0.keys().map(ToString::to_string)).finish()
     }
 }
 
@@ -55,10 +70,10 @@ impl Source {
         }
     }
 
-    /// The placeholder of the credential.
+    /// The placeholder that a step sees for the credential.
     #[must_use]
-    pub fn placeholder(&self) -> String {
-        format!("{PREFIX}{self}")
+    pub fn placeholder(&self, step: &str) -> String {
+        format!("{PREFIX}{step}:{self}")
     }
 }
 
@@ -72,12 +87,23 @@ impl fmt::Display for Source {
     }
 }
 
-/// The reason why an object cannot be filled in.
+/// The reason why a placeholder is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// There is no such credential.
     #[error("{path} holds the placeholder {placeholder:?}, and there is no such credential")]
     Unknown {
+        /// The field.
+        path: String,
+        /// The text.
+        placeholder: String,
+    },
+    /// The step was not shown the placeholder.
+    #[error(
+        "{path} holds the placeholder {placeholder:?}, which this step was not shown; \
+         the plugin has to ask for the credential, and the pipeline to grant it"
+    )]
+    NotShown {
         /// The field.
         path: String,
         /// The text.
@@ -89,56 +115,95 @@ pub enum Error {
         /// The field.
         path: String,
     },
+    /// The placeholder is not the value of a container's variable.
+    #[error("{path} holds the placeholder of a credential, which is filled in only as the value of a container's variable")]
+    Misplaced {
+        /// The field.
+        path: String,
+    },
 }
 
-/// The manifest with placeholders for its credentials.
+/// The manifest without its credentials, and the credentials.
 #[must_use]
 pub fn take_from_manifest(manifest: &Value) -> (Value, Credentials) {
-    let mut shown = manifest.clone();
+    let mut rest = manifest.clone();
     let mut credentials = Credentials::default();
     for pointer in credential_fields() {
-        if let Some(field) = shown.pointer_mut(pointer) {
-            credentials.take(field, Source::Manifest(pointer.clone()).placeholder());
+        let Some((parent, name)) = pointer.rsplit_once('/') else { continue };
+        let parent = rest.pointer_mut(parent).and_then(Value::as_object_mut);
+        if let Some(value) = parent.and_then(|fields| fields.remove(name)) {
+            credentials.insert(Source::Manifest(pointer.clone()), &value);
         }
     }
-    (shown, credentials)
+    (rest, credentials)
 }
 
-/// The flat operator configuration with placeholders for its credentials.
+/// The flat operator configuration with empty credentials, and the credentials.
 #[must_use]
 pub fn take_from_config(values: &Value) -> (Value, Credentials) {
-    let mut shown = values.clone();
+    let mut rest = values.clone();
     let mut credentials = Credentials::default();
     for key in KEYS.iter().filter(|key| key.value_type == ValueType::Credential) {
-        if let Some(field) = shown.get_mut(key.name) {
-            credentials.take(field, Source::Config(key.name.to_owned()).placeholder());
+        if let Some(field) = rest.get_mut(key.name) {
+            credentials.insert(Source::Config(key.name.to_owned()), &field.take());
+            *field = Value::String(String::new());
         }
     }
-    (shown, credentials)
+    (rest, credentials)
+}
+
+/// The manifest of [`take_from_manifest`] with a step's placeholders for these credentials.
+pub fn show_in_manifest<'a>(manifest: &mut Value, step: &str, shown: impl IntoIterator<Item = &'a Source>) {
+    for source in shown {
+        let Source::Manifest(pointer) = source else { continue };
+        let Some((parent, name)) = pointer.rsplit_once('/') else { continue };
+        if let Some(Value::Object(fields)) = manifest.pointer_mut(parent) {
+            fields.insert(name.to_owned(), source.placeholder(step).into());
+        }
+    }
+}
+
+/// The configuration of [`take_from_config`] with a step's placeholders for these credentials.
+pub fn show_in_config<'a>(config: &mut Value, step: &str, shown: impl IntoIterator<Item = &'a Source>) {
+    for source in shown {
+        let Source::Config(key) = source else { continue };
+        if let Some(field) = config.get_mut(key) {
+            *field = source.placeholder(step).into();
+        }
+    }
 }
 
 /// Replaces the placeholders by the credentials, in place. After an error the object cannot be used.
 ///
 /// # Errors
-/// For a placeholder without a credential, and for one inside a longer text.
+/// For a placeholder without a credential, for one inside a longer text, and for one that is not the value of a
+/// container's variable.
 pub fn fill(object: &mut Value, credentials: &Credentials) -> Result<(), Error> {
-    fill_at(object, &Place::Start(""), credentials)
+    let variables = Variables::of(object);
+    fill_at(object, &Place::Start(""), &variables, credentials)
 }
 
-fn fill_at(value: &mut Value, place: &Place<'_>, credentials: &Credentials) -> Result<(), Error> {
+fn fill_at(
+    value: &mut Value,
+    place: &Place<'_>,
+    variables: &Variables,
+    credentials: &Credentials,
+) -> Result<(), Error> {
     match value {
         Value::String(text) if text.contains(PREFIX) => {
+            variables.check(text, place)?;
             *text = credentials.get(text, place)?;
             Ok(())
         }
         Value::Array(entries) => {
             let mut entries = entries.iter_mut().enumerate();
-            entries.try_for_each(|(index, value)| fill_at(value, &Place::Entry(place, index), credentials))
+            entries.try_for_each(|(index, value)| fill_at(value, &Place::Entry(place, index), variables, credentials))
         }
-        Value::Object(fields) => {
-            let mut fields = fields.iter_mut();
-            fields.try_for_each(|(name, value)| fill_at(value, &Place::Member(place, name), credentials))
-        }
+        Value::Object(fields) => fields.iter_mut().try_for_each(|(name, value)| {
+            let place = Place::Member(place, name);
+            not_in_name(name, &place)?;
+            fill_at(value, &place, variables, credentials)
+        }),
         _ => Ok(()),
     }
 }
@@ -154,21 +219,90 @@ pub fn forgery() -> Finding {
 /// # Errors
 /// As [`fill`].
 pub fn check(object: &Value, credentials: &Credentials) -> Result<(), Error> {
-    check_at(object, &Place::Start(""), credentials)
+    check_at(object, &Place::Start(""), &Variables::of(object), &|text, place| credentials.get(text, place).map(drop))
 }
 
-fn check_at(value: &Value, place: &Place<'_>, credentials: &Credentials) -> Result<(), Error> {
+/// Whether a step may contribute an object: each placeholder in it is one of `shown`, which are those that the step
+/// was shown, and the value of a container's variable.
+///
+/// # Errors
+/// The first placeholder that is refused.
+pub fn check_contribution(object: &Value, shown: &BTreeSet<String>) -> Result<(), Error> {
+    check_at(object, &Place::Start(""), &Variables::of(object), &|text, place| match shown.contains(text) {
+        true => Ok(()),
+        false if text.starts_with(PREFIX) => {
+            Err(Error::NotShown { path: place.to_string(), placeholder: text.to_owned() })
+        }
+        false => Err(Error::Inside { path: place.to_string() }),
+    })
+}
+
+fn check_at(
+    value: &Value,
+    place: &Place<'_>,
+    variables: &Variables,
+    known: &dyn Fn(&str, &Place<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
     match value {
-        Value::String(text) if text.contains(PREFIX) => credentials.get(text, place).map(drop),
+        Value::String(text) if text.contains(PREFIX) => {
+            variables.check(text, place)?;
+            known(text, place)
+        }
         Value::Array(entries) => {
             let mut entries = entries.iter().enumerate();
-            entries.try_for_each(|(index, value)| check_at(value, &Place::Entry(place, index), credentials))
+            entries.try_for_each(|(index, value)| check_at(value, &Place::Entry(place, index), variables, known))
         }
-        Value::Object(fields) => {
-            fields.iter().try_for_each(|(name, value)| check_at(value, &Place::Member(place, name), credentials))
-        }
+        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
+            let place = Place::Member(place, name);
+            not_in_name(name, &place)?;
+            check_at(value, &place, variables, known)
+        }),
         _ => Ok(()),
     }
+}
+
+fn not_in_name(name: &str, place: &Place<'_>) -> Result<(), Error> {
+    match name.contains(PREFIX) {
+        true => Err(Error::Misplaced { path: place.to_string() }),
+        false => Ok(()),
+    }
+}
+
+/// Where an object has variables of containers.
+struct Variables {
+    /// The path of the pod's `spec`; none if objects of the kind have no pods.
+    pod: Option<&'static str>,
+}
+
+impl Variables {
+    fn of(object: &Value) -> Self {
+        let is = |field: &str, text: &str| object.get(field).and_then(Value::as_str) == Some(text);
+        let of_kind = POD_SPECS.iter().find(|(api_version, kind, _)| is("apiVersion", api_version) && is("kind", kind));
+        Self { pod: of_kind.map(|(_, _, path)| *path) }
+    }
+
+    /// Refuses a placeholder in another place than the value of a variable.
+    fn check(&self, text: &str, place: &Place<'_>) -> Result<(), Error> {
+        let path = place.to_string();
+        match self.is_value(&path) {
+            Some(()) => Ok(()),
+            None if text.starts_with(PREFIX) => Err(Error::Misplaced { path }),
+            None => Err(Error::Inside { path }),
+        }
+    }
+
+    fn is_value(&self, path: &str) -> Option<()> {
+        let rest = path.strip_prefix(self.pod?)?.strip_prefix('.')?;
+        let rest = rest.strip_prefix("containers").or_else(|| rest.strip_prefix("initContainers"))?;
+        let rest = behind_entry(behind_entry(rest)?.strip_prefix(".env")?)?;
+        (rest == ".value").then_some(())
+    }
+}
+
+/// What follows the index of a list entry.
+fn behind_entry(path: &str) -> Option<&str> {
+    let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
+    index.parse::<usize>().ok().map(|_| rest)
 }
 
 /// The first field, name or text, that holds a placeholder.
@@ -201,103 +335,27 @@ impl Credentials {
         self.0.extend(other.0);
     }
 
-    fn take(&mut self, field: &mut Value, placeholder: String) {
-        if let Value::String(text) = field
+    /// The sources of the credentials, in order.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.0.keys()
+    }
+
+    fn insert(&mut self, source: Source, value: &Value) {
+        if let Value::String(text) = value
             && !text.is_empty()
         {
-            self.0.insert(placeholder.clone(), std::mem::replace(text, placeholder));
+            self.0.insert(source, text.clone());
         }
     }
 
     fn get(&self, text: &str, place: &Place<'_>) -> Result<String, Error> {
-        match self.0.get(text) {
-            Some(secret) => Ok(secret.clone()),
-            None if text.starts_with(PREFIX) => {
-                Err(Error::Unknown { path: place.to_string(), placeholder: text.to_owned() })
-            }
-            None => Err(Error::Inside { path: place.to_string() }),
-        }
+        let Some(rest) = text.strip_prefix(PREFIX) else { return Err(Error::Inside { path: place.to_string() }) };
+        let secret = rest.split_once(':').and_then(|(_, source)| self.0.get(&Source::parse(source)?));
+        secret
+            .cloned()
+            .ok_or_else(|| Error::Unknown { path: place.to_string(), placeholder: text.to_owned() })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_copied_placeholder_is_filled_in() {
-        let manifest =
-            json!({"spec": {"clone": {"cluster": "a", "s3_access_key_id": "id", "s3_secret_access_key": "hush"}}});
-        let (shown, mut credentials) = take_from_manifest(&manifest);
-        assert_eq!(
-            shown["spec"]["clone"]["s3_secret_access_key"],
-            "pgloom-placeholder:manifest:/spec/clone/s3_secret_access_key"
-        );
-        assert_eq!(shown["spec"]["clone"]["cluster"], "a");
-
-        let config = json!({"logical_backup_s3_secret_access_key": "quiet", "scalyr_api_key": "", "docker_image": "x"});
-        let (shown_config, more) = take_from_config(&config);
-        assert_eq!(
-            shown_config,
-            json!({"logical_backup_s3_secret_access_key": "pgloom-placeholder:config:logical_backup_s3_secret_access_key", "scalyr_api_key": "", "docker_image": "x"})
-        );
-        credentials.extend(more);
-
-        let mut object = json!({"env": [
-            {"name": "A", "value": shown["spec"]["clone"]["s3_secret_access_key"]},
-            {"name": "B", "value": shown_config["logical_backup_s3_secret_access_key"]},
-            {"name": "C", "value": "plain"},
-        ]});
-        fill(&mut object, &credentials).unwrap();
-        assert_eq!(
-            object,
-            json!({"env": [{"name": "A", "value": "hush"}, {"name": "B", "value": "quiet"}, {"name": "C", "value": "plain"}]})
-        );
-    }
-
-    #[test]
-    fn a_credential_is_never_printed() {
-        let (_, credentials) = take_from_config(&json!({"scalyr_api_key": "hunter2"}));
-        assert_eq!(format!("{credentials:?}"), r#"{"pgloom-placeholder:config:scalyr_api_key"}"#);
-    }
-
-    #[test]
-    fn a_check_gives_the_error_that_filling_in_would_give() {
-        let (shown, credentials) = take_from_config(&json!({"scalyr_api_key": "hunter2"}));
-        let objects =
-            [shown, json!({"a": ["pgloom-placeholder:config:nothing"]}), json!({"a": "x pgloom-placeholder:config:b"})];
-        let results = objects.map(|object| (check(&object, &credentials), fill(&mut object.clone(), &credentials)));
-        assert!(results[0].0.is_ok() && results[1].0.is_err() && results[2].0.is_err());
-        for (checked, filled) in results {
-            assert_eq!(checked, filled);
-        }
-    }
-
-    #[test]
-    fn a_placeholder_without_a_credential_or_inside_a_text_is_refused() {
-        let credentials = Credentials::default();
-        let mut object = json!({"a": [{"b.c": "pgloom-placeholder:config:nothing"}]});
-        let error = fill(&mut object, &credentials).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            r#"a[0]["b.c"] holds the placeholder "pgloom-placeholder:config:nothing", and there is no such credential"#
-        );
-        let mut object = json!({"a": "key=pgloom-placeholder:config:scalyr_api_key"});
-        assert_eq!(fill(&mut object, &credentials), Err(Error::Inside { path: "a".to_owned() }));
-    }
-
-    #[test]
-    fn a_forged_placeholder_is_found_in_texts_and_in_names() {
-        assert_eq!(
-            forged(&json!({"spec": {"env": [{"value": "pgloom-placeholder:config:scalyr_api_key"}]}})),
-            Some("spec.env[0].value".to_owned())
-        );
-        assert_eq!(
-            forged(&json!({"labels": {"pgloom-placeholder:x": ""}})),
-            Some(r#"labels["pgloom-placeholder:x"]"#.to_owned())
-        );
-        assert_eq!(forged(&json!({"spec": {"teamId": "acid", "n": 1, "list": [null, true]}})), None);
-    }
-}
+mod tests;

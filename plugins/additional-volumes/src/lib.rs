@@ -43,7 +43,14 @@ impl Plugin for AdditionalVolumes {
         Description::of::<Self>("additional-volumes", env!("CARGO_PKG_VERSION"), summary)
             .when_manifest("/spec/additionalVolumes")
             .reads_desired(kind("apps/v1", "StatefulSet"))
-            .writes(kind("apps/v1", "StatefulSet"), &["spec.template.spec.volumes", mounts])
+            .writes(kind("apps/v1", "StatefulSet"), &["{cluster}"], &["spec.template.spec.volumes", mounts])
+            // A manifest may name a volume of any type.
+            .privilege("foreign-config-map")
+            .privilege("foreign-secret")
+            .privilege("host-path")
+            .privilege("other-volume")
+            .privilege("service-account")
+            .privilege("volume-claim")
             .requires("spilo", "^0.1")
     }
 

@@ -45,7 +45,11 @@ impl Plugin for Clones {
         Description::of::<Self>("clone", env!("CARGO_PKG_VERSION"), "Starts a cluster with the data of another one.")
             .when_manifest("/spec/clone")
             .reads_desired(kind("apps/v1", "StatefulSet"))
-            .writes(kind("apps/v1", "StatefulSet"), &["spec.template.spec.containers[name=postgres].env"])
+            .credential_of_manifest("/spec/clone/s3_access_key_id")
+            .credential_of_manifest("/spec/clone/s3_secret_access_key")
+            .writes(kind("apps/v1", "StatefulSet"), &["{cluster}"], &["spec.template.spec.containers[name=postgres].env"])
+            // The password of the source's replication role is in a Secret of the source.
+            .privilege("foreign-secret")
             .requires("spilo", "^0.1")
     }
 

@@ -41,7 +41,14 @@ impl Plugin for InitContainers {
             .when_manifest("/spec/initContainers")
             .when_manifest("/spec/init_containers")
             .observes_owned(RUNNING, kind("apps/v1", "StatefulSet"), &["metadata.name"])
-            .writes(kind("apps/v1", "StatefulSet"), &["spec.template.spec.initContainers"])
+            .writes(kind("apps/v1", "StatefulSet"), &["{cluster}"], &["spec.template.spec.initContainers"])
+            // A manifest may set any field of a container.
+            .privilege("capabilities")
+            .privilege("foreign-config-map")
+            .privilege("foreign-secret")
+            .privilege("host-port")
+            .privilege("privilege-escalation")
+            .privilege("privileged")
             .requires("spilo", "^0.1")
     }
 

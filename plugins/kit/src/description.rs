@@ -1,7 +1,8 @@
-//! The description of a plugin: its triggers, what it reads, and what it writes.
+//! The description of a plugin: its triggers, what it reads, and the permissions that it asks for.
 
 use crate::bindings::contract::{
-    self, ActionKind, ObjectKind, ObservedSelector, Requirement, Selection, Trigger, WriteClaim,
+    self, ActionKind, ActionPermission, CredentialPermission, CredentialSource, ObjectKind, ObjectPermission,
+    ObservedSelector, PrivilegePermission, Requirement, Selection, Trigger,
 };
 use crate::json;
 use crate::plugin::{OperatorConfig, Plugin, Settings};
@@ -12,10 +13,22 @@ pub fn kind(api_version: &str, kind: &str) -> ObjectKind {
 }
 
 /// A plugin's description. The configuration's schema and the keys that it reads come from the plugin's types.
-pub struct Description(contract::Description);
+pub struct Description {
+    inner: contract::Description,
+    /// The permission that was asked for last, for [`Description::optional`].
+    last: Last,
+}
+
+enum Last {
+    None,
+    Object,
+    Privilege,
+    Credential,
+    Action,
+}
 
 impl Description {
-    /// A description with a name, a semantic version and one sentence for people; it has no triggers and no rights yet.
+    /// A description with a name, a semantic version and one sentence for people; it has no triggers and no permissions yet.
     pub fn of<P: Plugin>(name: &str, version: &str, summary: &str) -> Self {
         let mut config_keys: Vec<String> = Vec::new();
         for key in P::Config::keys() {
@@ -23,43 +36,46 @@ impl Description {
                 config_keys.insert(place, key.to_owned());
             }
         }
-        Self(contract::Description {
+        let inner = contract::Description {
             name: name.to_owned(),
             version: version.to_owned(),
             summary: summary.to_owned(),
             config_schema: P::Settings::schema(),
             config_example: P::Settings::example(),
             config_keys,
+            credentials: Vec::new(),
             relevant: Vec::new(),
             desired: Vec::new(),
             observed: Vec::new(),
-            writes: Vec::new(),
+            objects: Vec::new(),
+            privileges: Vec::new(),
             actions: Vec::new(),
             requires: Vec::new(),
-        })
+        };
+        Self { inner, last: Last::None }
     }
 
     /// Uses this step configuration as the example instead of the defaults.
     pub fn example(mut self, example: &serde_json::Value) -> Self {
-        self.0.config_example = json::write(example);
+        self.inner.config_example = json::write(example);
         self
     }
 
     /// The host calls the plugin if the manifest has a value at this JSON pointer.
     pub fn when_manifest(mut self, pointer: &str) -> Self {
-        self.0.relevant.push(Trigger::Manifest(pointer.to_owned()));
+        self.inner.relevant.push(Trigger::Manifest(pointer.to_owned()));
         self
     }
 
     /// The host calls the plugin if the operator configuration has a value for the key.
     pub fn when_config(mut self, key: &str) -> Self {
-        self.0.relevant.push(Trigger::Config(key.to_owned()));
+        self.inner.relevant.push(Trigger::Config(key.to_owned()));
         self
     }
 
     /// It reads objects of this kind as earlier steps want them.
     pub fn reads_desired(mut self, kind: ObjectKind) -> Self {
-        self.0.desired.push(kind);
+        self.inner.desired.push(kind);
         self
     }
 
@@ -80,42 +96,114 @@ impl Description {
     }
 
     fn observes(mut self, id: &str, kind: ObjectKind, from: Selection, fields: &[&str]) -> Self {
-        self.0.observed.push(ObservedSelector {
+        self.inner.observed.push(ObservedSelector {
             id: id.to_owned(),
             kind,
             from,
-            fields: fields.iter().map(|&field| field.to_owned()).collect(),
+            fields: owned(fields),
         });
         self
     }
 
-    /// It creates objects of this kind, and sets any of their fields.
-    pub fn creates(mut self, kind: ObjectKind) -> Self {
-        self.0.writes.push(WriteClaim { kind, creates: true, paths: Vec::new() });
+    /// It asks to create objects of this kind with these names, and to set all their fields. In a name `{cluster}` is the
+    /// cluster's name, and `*` any characters.
+    pub fn creates(self, kind: ObjectKind, names: &[&str]) -> Self {
+        self.object(ObjectPermission { creates: true, ..permission(kind, names) })
+    }
+
+    /// It asks to set these fields of objects that earlier steps create.
+    pub fn writes(self, kind: ObjectKind, names: &[&str], fields: &[&str]) -> Self {
+        self.object(ObjectPermission { fields: owned(fields), ..permission(kind, names) })
+    }
+
+    /// It asks to set these fields although an earlier step sets them to another value.
+    pub fn overrides(self, kind: ObjectKind, names: &[&str], fields: &[&str]) -> Self {
+        self.object(ObjectPermission { overrides: owned(fields), ..permission(kind, names) })
+    }
+
+    /// It asks to remove these fields and list entries of earlier steps.
+    pub fn removes(self, kind: ObjectKind, names: &[&str], fields: &[&str]) -> Self {
+        self.object(ObjectPermission { removes: owned(fields), ..permission(kind, names) })
+    }
+
+    fn object(mut self, permission: ObjectPermission) -> Self {
+        self.inner.objects.push(permission);
+        self.last = Last::Object;
         self
     }
 
-    /// It sets the fields at these paths of objects that earlier steps create.
-    pub fn writes(mut self, kind: ObjectKind, paths: &[&str]) -> Self {
-        let paths = paths.iter().map(|&path| path.to_owned()).collect();
-        self.0.writes.push(WriteClaim { kind, creates: false, paths });
+    /// It works without the permission that it asked for last. Every other permission has to be granted.
+    pub fn optional(mut self) -> Self {
+        let asked = &mut self.inner;
+        let optional = match self.last {
+            Last::None => None,
+            Last::Object => asked.objects.last_mut().map(|last| &mut last.optional),
+            Last::Privilege => asked.privileges.last_mut().map(|last| &mut last.optional),
+            Last::Credential => asked.credentials.last_mut().map(|last| &mut last.optional),
+            Last::Action => asked.actions.last_mut().map(|last| &mut last.optional),
+        };
+        if let Some(optional) = optional {
+            *optional = true;
+        }
         self
     }
 
-    /// It requests actions of this kind.
-    pub fn acts(mut self, action: ActionKind) -> Self {
-        self.0.actions.push(action);
+    /// It asks for a privilege beyond its fields, as in `host-path`. `docs/security.md` lists them.
+    pub fn privilege(mut self, name: &str) -> Self {
+        self.inner.privileges.push(PrivilegePermission { name: name.to_owned(), optional: false });
+        self.last = Last::Privilege;
+        self
+    }
+
+    /// It asks for the placeholder of the credential at this key of the operator configuration, which it reads.
+    pub fn credential_of_config(self, key: &str) -> Self {
+        self.credential(CredentialSource::Config(key.to_owned()))
+    }
+
+    /// It asks for the placeholder of the credential at this JSON pointer into the manifest.
+    pub fn credential_of_manifest(self, pointer: &str) -> Self {
+        self.credential(CredentialSource::Manifest(pointer.to_owned()))
+    }
+
+    fn credential(mut self, source: CredentialSource) -> Self {
+        self.inner.credentials.push(CredentialPermission { source, optional: false });
+        self.last = Last::Credential;
+        self
+    }
+
+    /// It asks for actions of this kind. `subjects` are names of roles, Secrets, schemas, claims, or keys of Patroni's
+    /// configuration, according to the kind.
+    pub fn acts(mut self, kind: ActionKind, subjects: &[&str]) -> Self {
+        self.inner.actions.push(ActionPermission { kind, subjects: owned(subjects), optional: false });
+        self.last = Last::Action;
         self
     }
 
     /// Another plugin has to be an earlier step; `version` is a requirement as in Cargo, for example `^0.1`.
     pub fn requires(mut self, plugin: &str, version: &str) -> Self {
-        self.0.requires.push(Requirement { plugin: plugin.to_owned(), version: version.to_owned() });
+        self.inner.requires.push(Requirement { plugin: plugin.to_owned(), version: version.to_owned() });
         self
     }
 
     /// The description as the contract has it.
     pub fn build(self) -> contract::Description {
-        self.0
+        self.inner
     }
+}
+
+/// A permission for nothing, to which a field is added.
+fn permission(kind: ObjectKind, names: &[&str]) -> ObjectPermission {
+    ObjectPermission {
+        kind,
+        names: owned(names),
+        creates: false,
+        fields: Vec::new(),
+        overrides: Vec::new(),
+        removes: Vec::new(),
+        optional: false,
+    }
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|&text| text.to_owned()).collect()
 }

@@ -31,7 +31,7 @@
 //!
 //!     fn describe() -> Description {
 //!         Description::of::<Self>("zone", env!("CARGO_PKG_VERSION"), "Keeps the DNS zone in a ConfigMap.")
-//!             .creates(kind("v1", "ConfigMap"))
+//!             .creates(kind("v1", "ConfigMap"), &["{cluster}-zone"])
 //!     }
 //!
 //!     fn mutate(request: &Request<Self>) -> Result<Response> {
@@ -53,11 +53,11 @@
 
 extern crate self as pgloom_kit;
 
-#[allow(missing_docs, reason = "generated; the documentation is in wit/0.1")]
+#[allow(missing_docs, reason = "generated; the documentation is in wit/")]
 pub mod bindings {
-    //! The types of the contract, generated from `wit/0.1`.
+    //! The types of the contract, generated from `wit/0.2`.
     wit_bindgen::generate!({
-        path: "../../wit/0.1",
+        path: "../../wit/0.2",
         world: "plugin",
         pub_export_macro: true,
         export_macro_name: "export_plugin",
@@ -74,7 +74,7 @@ mod plugin;
 mod request;
 mod response;
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
 pub mod allocator;
 pub mod bootstrap;
 pub mod container;
@@ -91,7 +91,7 @@ pub mod tls;
 
 pub use bindings::contract::{
     Action, ActionKind, ActionPhase, ActionState, ConditionStatus, Credential, ExpandClaim, Failure, GrowFilesystem,
-    ModifyVolume, ObjectKind, ObjectRef, PoolerAccess, Severity, UserList,
+    HostInfo, ModifyVolume, ObjectKind, ObjectRef, PoolerAccess, Severity, UserList,
 };
 pub use description::{Description, kind};
 pub use failure::{Result, internal, invalid, invalid_config};

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::contract;
+use crate::bindings::contract::{self, HostInfo};
 use crate::json::field::{Error, RawObject, Spec};
 use crate::{Description, Request, Response, Result, invalid_config};
 
@@ -21,8 +21,18 @@ pub trait Plugin: Sized {
     /// The step's configuration, or [`NoSettings`]. Its JSON Schema and its defaults are derived from the type.
     type Settings: Settings;
 
-    /// The plugin's name, triggers and rights. The host reads them once, so the result has to be constant.
+    /// The plugin's name, its triggers, and the permissions that it asks for. The host reads them once, so the result
+    /// has to be constant.
     fn describe() -> Description;
+
+    /// The description for one host. A plugin that needs a version or a feature of the host checks it here.
+    ///
+    /// # Errors
+    /// A sentence on why the plugin cannot run on this host, which then refuses to load it.
+    fn describe_for(host: &HostInfo) -> Result<Description, String> {
+        let _ = host;
+        Ok(Self::describe())
+    }
 
     /// The partial objects, actions and findings for one cluster.
     ///
@@ -190,8 +200,10 @@ impl Settings for NoSettings {
 pub struct Component<P>(PhantomData<P>);
 
 impl<P: Plugin> contract::Guest for Component<P> {
-    fn describe() -> contract::Description {
-        P::describe().build()
+    fn describe(host: HostInfo) -> Result<contract::Description, String> {
+        #[cfg(target_arch = "wasm32")]
+        crate::log::report_panics();
+        P::describe_for(&host).map(Description::build)
     }
 
     fn mutate(request: contract::Request) -> Result<contract::Response> {
@@ -203,15 +215,21 @@ impl<P: Plugin> contract::Guest for Component<P> {
 }
 
 /// Makes the crate's component export this plugin. Use it once in a crate.
+///
+/// On `wasm32-unknown-unknown` it also installs the kit's allocator. Other targets have a C library, with its own
+/// allocator.
 #[macro_export]
 macro_rules! register {
     ($plugin:ty) => {
+        #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+        const _: () = {
+            #[global_allocator]
+            static ALLOCATOR: $crate::allocator::Allocator = $crate::allocator::Allocator::new();
+        };
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Registered = $crate::Component<$plugin>;
-            #[global_allocator]
-            static ALLOCATOR: $crate::allocator::Allocator = $crate::allocator::Allocator::new();
-    $crate::bindings::export_plugin!(Registered with_types_in $crate::bindings);
+            $crate::bindings::export_plugin!(Registered with_types_in $crate::bindings);
         };
     };
 }

@@ -54,7 +54,7 @@ impl Response {
         self
     }
 
-    /// Removes a field or a list entry that an earlier step set. The step needs the grant `removes` for it.
+    /// Removes a field or a list entry that an earlier step set. The description has to ask for it.
     pub fn remove(mut self, object: ObjectRef, path: impl Into<String>) -> Self {
         self.0.contributions.push(Contribution::Remove(Removal { object, path: path.into() }));
         self

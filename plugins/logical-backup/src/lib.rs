@@ -50,7 +50,19 @@ impl Plugin for LogicalBackup {
             // The schedule is checked even if it is not used.
             .when_manifest("/spec/logicalBackupSchedule")
             .observes_configured(env::SECRET, kind("v1", "Secret"), secret, &["data"])
-            .creates(kind("batch/v1", "CronJob"))
+            .credential_of_config("logical_backup_azure_storage_account_key")
+            .credential_of_config("logical_backup_s3_access_key_id")
+            .credential_of_config("logical_backup_s3_secret_access_key")
+            // `logical_backup_job_prefix` is in front of the cluster's name.
+            .creates(kind("batch/v1", "CronJob"), &["*{cluster}"])
+            // Where that is too long for the name of a CronJob, its end is cut off.
+            .creates(kind("batch/v1", "CronJob"), &["*"])
+            .optional()
+            // The Secrets of variables and of `additional_secret_mount`.
+            .privilege("foreign-secret")
+            .privilege("privilege-escalation")
+            .privilege("privileged")
+            .privilege("service-account")
     }
 
     fn mutate(request: &Request) -> Result<Response> {

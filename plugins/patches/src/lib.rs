@@ -23,7 +23,7 @@ impl field::Spec for Whole {
     }
 }
 
-/// The kinds that patches may change. The grants of a pipeline narrow them to those of its patches.
+/// The kinds that patches may change. Each permission is optional: a pipeline grants those that its patches need.
 const KINDS: [(&str, &str); 8] = [
     ("apps/v1", "Deployment"),
     ("apps/v1", "StatefulSet"),
@@ -34,6 +34,25 @@ const KINDS: [(&str, &str); 8] = [
     ("v1", "Endpoints"),
     ("v1", "Service"),
 ];
+/// Every privilege, for patches that need one.
+const PRIVILEGES: [&str; 14] = [
+    "capabilities",
+    "external-address",
+    "external-service",
+    "foreign-config-map",
+    "foreign-secret",
+    "host-namespaces",
+    "host-path",
+    "host-port",
+    "node-name",
+    "other-volume",
+    "privilege-escalation",
+    "privileged",
+    "service-account",
+    "volume-claim",
+];
+/// The names of a cluster's objects.
+const NAMES: &[&str] = &["*{cluster}*"];
 /// The field paths of a permission for any field.
 const ANY: &[&str] = &["*"];
 
@@ -44,12 +63,14 @@ impl Plugin for Patches {
 
     fn describe() -> Description {
         let summary = "Adds fields to objects where an expression over the manifest holds.";
-        KINDS.into_iter().fold(
+        let description = KINDS.into_iter().fold(
             Description::of::<Self>("patches", env!("CARGO_PKG_VERSION"), summary),
             |description, (api_version, name)| {
-                description.creates(kind(api_version, name)).writes(kind(api_version, name), ANY)
+                let of = || kind(api_version, name);
+                description.creates(of(), NAMES).optional().writes(of(), NAMES, ANY).optional()
             },
-        )
+        );
+        PRIVILEGES.into_iter().fold(description, |description, name| description.privilege(name).optional())
     }
 
     fn mutate(request: &Request) -> Result<Response> {

@@ -23,6 +23,9 @@ use target::Target;
 /// [connection poolers](https://postgres-operator.readthedocs.io/en/latest/user/#connection-pooler).
 pub struct ConnectionPooler;
 
+/// The names of the poolers' Deployments and Services.
+const NAMES: [&str; 2] = ["{cluster}-pooler", "{cluster}-pooler-repl"];
+
 impl Plugin for ConnectionPooler {
     type Spec = Spec;
     type Config = Config;
@@ -39,11 +42,16 @@ impl Plugin for ConnectionPooler {
         .when_manifest("/spec/enableReplicaConnectionPooler")
         .when_manifest("/spec/connectionPooler")
         .when_manifest("/spec/connectionPool")
-        .creates(kind("apps/v1", "Deployment"))
-        .creates(kind("v1", "Service"))
-        .acts(ActionKind::Credential)
-        .acts(ActionKind::UserList)
-        .acts(ActionKind::PoolerAccess)
+        .creates(kind("apps/v1", "Deployment"), &NAMES)
+        .creates(kind("v1", "Service"), &NAMES)
+        .privilege("external-service")
+        // The Secret of the certificate.
+        .privilege("foreign-secret")
+        .privilege("service-account")
+        // The manifest names the role and the schema.
+        .acts(ActionKind::Credential, &["*"])
+        .acts(ActionKind::UserList, &["{cluster}-pooler-u", "{cluster}-pooler-repl-u"])
+        .acts(ActionKind::PoolerAccess, &["*"])
         .requires("spilo", "^0.1")
     }
 

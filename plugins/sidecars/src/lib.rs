@@ -79,7 +79,15 @@ impl Plugin for Sidecars {
             .when_config("scalyr_api_key")
             .when_config("scalyr_image")
             .observes_owned(RUNNING, kind("apps/v1", "StatefulSet"), &["metadata.name"])
-            .writes(kind("apps/v1", "StatefulSet"), &["spec.template.spec.containers"])
+            .credential_of_config("scalyr_api_key")
+            .writes(kind("apps/v1", "StatefulSet"), &["{cluster}"], &["spec.template.spec.containers"])
+            // A manifest may set any field of a container.
+            .privilege("capabilities")
+            .privilege("foreign-config-map")
+            .privilege("foreign-secret")
+            .privilege("host-port")
+            .privilege("privilege-escalation")
+            .privilege("privileged")
             .requires("spilo", "^0.1")
     }
 

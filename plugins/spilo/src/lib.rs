@@ -37,11 +37,23 @@ impl Plugin for Spilo {
             )
             .observes_configured(env::CONFIG_MAP, kind("v1", "ConfigMap"), "pod_environment_configmap", &["data"])
             .observes_configured(env::SECRET, kind("v1", "Secret"), "pod_environment_secret", &["data", "stringData"])
-            .creates(kind("v1", "Endpoints"))
-            .creates(kind("v1", "Service"))
-            .creates(kind("policy/v1", "PodDisruptionBudget"))
-            .creates(kind("apps/v1", "StatefulSet"))
-            .acts(ActionKind::ConfigurePatroni)
+            // Only whether they are set: the clone step passes them on.
+            .credential_of_manifest("/spec/clone/s3_access_key_id")
+            .credential_of_manifest("/spec/clone/s3_secret_access_key")
+            .creates(kind("v1", "Endpoints"), &["{cluster}"])
+            .creates(kind("v1", "Service"), &["{cluster}", "{cluster}-repl"])
+            // `pdb_name_format` gives one of the names.
+            .creates(kind("policy/v1", "PodDisruptionBudget"), &["*{cluster}*"])
+            .creates(kind("apps/v1", "StatefulSet"), &["{cluster}"])
+            .privilege("capabilities")
+            .privilege("external-service")
+            // Those of the manifest's variables, and of the platform's.
+            .privilege("foreign-config-map")
+            .privilege("foreign-secret")
+            .privilege("privilege-escalation")
+            .privilege("privileged")
+            .privilege("service-account")
+            .acts(ActionKind::ConfigurePatroni, &patroni::KEYS)
     }
 
     fn mutate(request: &Request) -> Result<Response> {

@@ -33,6 +33,30 @@ const LOCAL: [&str; 20] = [
     "ssl_key_file",
 ];
 
+/// The keys of the dynamic configuration that [`dynamic`] sets. The parameters with a command or a library are named,
+/// because a `*` does not cover them.
+pub const KEYS: [&str; 19] = [
+    "failsafe_mode",
+    "loop_wait",
+    "maximum_lag_on_failover",
+    "postgresql.parameters.*",
+    "postgresql.parameters.archive_cleanup_command",
+    "postgresql.parameters.archive_library",
+    "postgresql.parameters.dynamic_library_path",
+    "postgresql.parameters.jit_provider",
+    "postgresql.parameters.local_preload_libraries",
+    "postgresql.parameters.recovery_end_command",
+    "postgresql.parameters.restore_command",
+    "postgresql.parameters.session_preload_libraries",
+    "postgresql.parameters.ssl_passphrase_command",
+    "retry_timeout",
+    "slots",
+    "synchronous_mode",
+    "synchronous_mode_strict",
+    "synchronous_node_count",
+    "ttl",
+];
+
 /// Options of [initdb](https://www.postgresql.org/docs/current/app-initdb.html) without a value: `true` sets them.
 const FLAGS: [&str; 6] = ["data-checksums", "debug", "no-locale", "noclean", "nosync", "sync-only"];
 

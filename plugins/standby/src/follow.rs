@@ -37,11 +37,11 @@ pub fn follow(request: &Request, source: &Source) -> Result<Response> {
         );
         return Ok(report(
             response.with(warnings),
-            ConditionStatus::No,
+            ConditionStatus::False,
             "OwnData",
             "the cluster was not created as a standby",
         ));
     }
     let message = format!("the cluster is a standby of {}", source.name());
-    Ok(report(response.with(warnings), ConditionStatus::Yes, "Following", &message))
+    Ok(report(response.with(warnings), ConditionStatus::True, "Following", &message))
 }

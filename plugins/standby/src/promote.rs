@@ -53,11 +53,11 @@ pub fn promote(request: &Request) -> Result<Response> {
     let state = request.action(&key);
     let message = state.map(|state| state.message.as_str()).unwrap_or_default();
     let (status, reason, words) = match state.map(|state| state.phase) {
-        Some(ActionPhase::Done) => (ConditionStatus::No, "Promoted", "the cluster was promoted"),
-        Some(ActionPhase::Failed) => (ConditionStatus::Yes, "PromotionFailed", "the cluster is not promoted yet: "),
-        Some(ActionPhase::Refused) => (ConditionStatus::Yes, "PromotionRefused", "the cluster is not promoted: "),
+        Some(ActionPhase::Done) => (ConditionStatus::False, "Promoted", "the cluster was promoted"),
+        Some(ActionPhase::Failed) => (ConditionStatus::True, "PromotionFailed", "the cluster is not promoted yet: "),
+        Some(ActionPhase::Refused) => (ConditionStatus::True, "PromotionRefused", "the cluster is not promoted: "),
         Some(ActionPhase::Pending | ActionPhase::Running) | None => {
-            (ConditionStatus::Yes, "Promoting", "the cluster is being promoted")
+            (ConditionStatus::True, "Promoting", "the cluster is being promoted")
         }
     };
     let message = if words.ends_with(' ') { format!("{words}{message}") } else { words.to_owned() };

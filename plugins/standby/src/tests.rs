@@ -89,7 +89,7 @@ fn a_standby_replicates_from_an_archive_from_a_leader_or_from_both() {
         names.sort_unstable();
         reserved.sort_unstable();
         assert_eq!(names, reserved, "{standby}: the base leaves these to the plugin");
-        assert_eq!(condition(&answer).1, ConditionStatus::Yes);
+        assert_eq!(condition(&answer).1, ConditionStatus::True);
         assert!(answer.messages().is_empty());
     }
 }
@@ -136,7 +136,7 @@ fn an_existing_cluster_does_not_become_a_standby() {
         .unwrap();
     assert_eq!(variables(&answer), [env("STANDBY_HOST", "primary")]);
     assert_eq!(answer.messages(), ["the cluster exists already and does not become a standby"]);
-    assert_eq!(condition(&answer).1, ConditionStatus::No);
+    assert_eq!(condition(&answer).1, ConditionStatus::False);
 
     let known = call(json!({"standby": {"standby_host": "primary"}}))
         .observed("statefulset", &statefulset(&["SCOPE", "STANDBY_HOST"], 3))
@@ -163,7 +163,7 @@ fn removing_the_section_promotes_once() {
     let requested = call(json!({})).observed("statefulset", &was).mutate::<Standby>().unwrap();
     assert_eq!(requested.response.actions[0].key, key);
     assert_eq!(requested.response.actions[0].action, Action::Promote);
-    assert_eq!(condition(&requested), ("Standby", ConditionStatus::Yes, "Promoting", "the cluster is being promoted"));
+    assert_eq!(condition(&requested), ("Standby", ConditionStatus::True, "Promoting", "the cluster is being promoted"));
 
     // The answer was applied, and the promotion is not done.
     for (phase, reason) in [
@@ -175,13 +175,13 @@ fn removing_the_section_promotes_once() {
         let again =
             call(json!({})).observed("statefulset", &is).action(key, phase, "no leader").mutate::<Standby>().unwrap();
         assert_eq!(again.response.actions[0].key, key, "{phase:?}");
-        assert_eq!((condition(&again).1, condition(&again).2), (ConditionStatus::Yes, reason));
+        assert_eq!((condition(&again).1, condition(&again).2), (ConditionStatus::True, reason));
     }
 
     // The promotion is done, whether or not the StatefulSet was applied.
     let done =
         call(json!({})).observed("statefulset", &was).action(key, ActionPhase::Done, "").mutate::<Standby>().unwrap();
-    assert_eq!((condition(&done).1, condition(&done).2), (ConditionStatus::No, "Promoted"));
+    assert_eq!((condition(&done).1, condition(&done).2), (ConditionStatus::False, "Promoted"));
     let over =
         call(json!({})).observed("statefulset", &is).action(key, ActionPhase::Done, "").mutate::<Standby>().unwrap();
     assert!(over.response.actions.is_empty());

@@ -45,7 +45,9 @@ impl Plugin for Tls {
         Description::of::<Self>("tls", env!("CARGO_PKG_VERSION"), "Serves the cluster's own certificate.")
             .when_manifest("/spec/tls/secretName")
             .reads_desired(kind("apps/v1", "StatefulSet"))
-            .writes(kind("apps/v1", "StatefulSet"), &written)
+            .writes(kind("apps/v1", "StatefulSet"), &["{cluster}"], &written)
+            // The Secret of the certificate.
+            .privilege("foreign-secret")
             .requires("spilo", "^0.1")
     }
 

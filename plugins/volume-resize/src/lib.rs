@@ -16,6 +16,9 @@ pub struct VolumeResize;
 
 type Request = pgloom_kit::Request<VolumeResize>;
 
+/// The names of the members' claims.
+const CLAIMS: &str = "pgdata-{cluster}-*";
+
 operator_config! {
     /// The keys of the operator configuration that the plugin reads.
     pub struct Config {
@@ -35,9 +38,9 @@ impl Plugin for VolumeResize {
             .when_manifest("/spec/volume")
             .observes_owned(member::CLAIMS, kind("v1", "PersistentVolumeClaim"), &["spec.resources", "status"])
             .observes_owned(member::PODS, kind("v1", "Pod"), &["metadata.name"])
-            .acts(ActionKind::ExpandClaim)
-            .acts(ActionKind::ModifyVolume)
-            .acts(ActionKind::GrowFilesystem)
+            .acts(ActionKind::ExpandClaim, &[CLAIMS])
+            .acts(ActionKind::ModifyVolume, &[CLAIMS])
+            .acts(ActionKind::GrowFilesystem, &[CLAIMS])
     }
 
     fn mutate(request: &Request) -> Result<Response> {

@@ -33,9 +33,9 @@ fn verdict(plans: &[NextActions]) -> (ConditionStatus, &'static str) {
     } else if any(|progress| *progress == Progress::Off) {
         "Off"
     } else {
-        return (ConditionStatus::Yes, "AsRequested");
+        return (ConditionStatus::True, "AsRequested");
     };
-    (ConditionStatus::No, reason)
+    (ConditionStatus::False, reason)
 }
 
 fn message(target: &Target, members: &[Member], plans: &[NextActions]) -> String {

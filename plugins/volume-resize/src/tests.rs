@@ -60,7 +60,7 @@ fn claims_that_are_too_small_are_expanded() {
     assert_eq!(
         condition(&answer),
         (
-            ConditionStatus::No,
+            ConditionStatus::False,
             "Resizing",
             "1 of 2 volumes are as requested, with 2Gi; pgdata-acid-orders-0 of 1Gi: the claim is being expanded"
         )
@@ -72,7 +72,7 @@ fn claims_that_are_too_small_are_expanded() {
 fn equal_quantities_in_different_units_are_equal() {
     let answer = answer(with(call(size("1024Mi"), "pvc"), &[member(0, "1Gi", "1Gi")]));
     assert!(keys(&answer).is_empty());
-    assert_eq!(condition(&answer).0, ConditionStatus::Yes);
+    assert_eq!(condition(&answer).0, ConditionStatus::True);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn an_expanded_claim_is_in_progress_until_it_has_the_requested_capacity() {
     assert_eq!(condition(&failed).1, "Failed");
     assert!(condition(&failed).2.ends_with("the class does not grow"));
     let done = answer(with(call(size("2Gi"), "pvc"), &[member(0, "2Gi", "2Gi")]));
-    assert_eq!(condition(&done), (ConditionStatus::Yes, "AsRequested", "1 of 1 volumes are as requested, with 2Gi"));
+    assert_eq!(condition(&done), (ConditionStatus::True, "AsRequested", "1 of 1 volumes are as requested, with 2Gi"));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn the_cloud_grows_the_volume_and_then_the_filesystem_is_grown() {
 
     let done = answer(call().action(modify, ActionPhase::Done, "").action(grow, ActionPhase::Done, ""));
     assert_eq!(keys(&done), [modify, grow]);
-    assert_eq!(condition(&done).0, ConditionStatus::Yes);
+    assert_eq!(condition(&done).0, ConditionStatus::True);
 }
 
 #[test]

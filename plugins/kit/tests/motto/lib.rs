@@ -29,7 +29,7 @@ impl Plugin for Motto {
     fn describe() -> Description {
         Description::of::<Self>("motto", env!("CARGO_PKG_VERSION"), "Keeps the cluster's motto in a ConfigMap.")
             .when_manifest("/metadata/annotations/example.com~1motto")
-            .creates(kind("v1", "ConfigMap"))
+            .creates(kind("v1", "ConfigMap"), &["{cluster}-motto"])
     }
 
     fn mutate(request: &Request<Self>) -> Result<Response> {

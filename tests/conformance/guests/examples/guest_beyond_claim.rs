@@ -1,4 +1,4 @@
-//! Writes an object of a kind that its description does not claim.
+//! Writes an object of a kind that its description does not ask for.
 
 use pgloom_kit::bindings::contract::{Contribution, Failure, Request, Response};
 

@@ -2,7 +2,7 @@
 
 wit_bindgen::generate!({
     inline: r#"
-        package pgloom:plugin@0.1.0;
+        package pgloom:plugin@0.2.0;
         interface secrets {
             get: func(name: string) -> string;
         }

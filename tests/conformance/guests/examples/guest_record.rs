@@ -1,10 +1,11 @@
 //! Creates a ConfigMap with all that it receives. It asks for all that may hold a secret value.
 
 use pgloom_kit::bindings::contract::{
-    Contribution, Description, Failure, Guest as Contract, ObjectKind, ObservedSelector, Request, Response, Selection,
+    Contribution, CredentialPermission, CredentialSource, Description, Failure, Guest as Contract, HostInfo, ObjectKind,
+    ObservedSelector, Request, Response, Selection,
 };
 
-/// The keys of the operator configuration with a credential, or with the name of a Secret.
+/// The keys of the operator configuration: four with a credential, and three with the name of a Secret.
 const KEYS: [&str; 7] = [
     "logical_backup_s3_access_key_id",
     "logical_backup_s3_secret_access_key",
@@ -14,6 +15,8 @@ const KEYS: [&str; 7] = [
     "infrastructure_roles_secret_name",
     "infrastructure_roles_secrets",
 ];
+/// The pointers into the manifest with a credential.
+const POINTERS: [&str; 2] = ["/spec/clone/s3_access_key_id", "/spec/clone/s3_secret_access_key"];
 /// The kinds of the desired objects with templates of pods, or with data.
 const DESIRED: [(&str, &str); 4] =
     [("apps/v1", "StatefulSet"), ("apps/v1", "Deployment"), ("batch/v1", "CronJob"), ("v1", "ConfigMap")];
@@ -23,7 +26,8 @@ const PLACEHOLDER: &str = "pgloom-placeholder:";
 struct Guest;
 
 impl Contract for Guest {
-    fn describe() -> Description {
+    fn describe(host: HostInfo) -> Result<Description, String> {
+        let _ = host;
         let secret = |id: &str, from| ObservedSelector {
             id: id.to_owned(),
             kind: kind("v1", "Secret"),
@@ -36,12 +40,15 @@ impl Contract for Guest {
             secret("infrastructure", Selection::Config("infrastructure_roles_secret_name".to_owned())),
             secret("tls", Selection::Manifest("/spec/tls/secretName".to_owned())),
         ];
-        Description {
+        let of_config = KEYS[..4].iter().map(|&key| asked(CredentialSource::Config(key.to_owned())));
+        let of_manifest = POINTERS.iter().map(|&pointer| asked(CredentialSource::Manifest(pointer.to_owned())));
+        Ok(Description {
             config_keys: KEYS.map(str::to_owned).to_vec(),
+            credentials: of_config.chain(of_manifest).collect(),
             desired: DESIRED.map(|(api_version, name)| kind(api_version, name)).to_vec(),
             observed,
             ..conformance_guests::description("record")
-        }
+        })
     }
 
     fn mutate(request: Request) -> Result<Response, Failure> {
@@ -58,6 +65,10 @@ impl Contract for Guest {
         });
         Ok(Response { contributions: vec![Contribution::Apply(object.to_string())], ..conformance_guests::nothing() })
     }
+}
+
+fn asked(source: CredentialSource) -> CredentialPermission {
+    CredentialPermission { source, optional: false }
 }
 
 fn kind(api_version: &str, name: &str) -> ObjectKind {

@@ -1,6 +1,6 @@
-//! What the guests have in common: a description that claims ConfigMaps, and an empty response.
+//! What the guests have in common: a description that asks for ConfigMaps, and an empty response.
 
-use pgloom_kit::bindings::contract::{Description, ObjectKind, Response, WriteClaim};
+use pgloom_kit::bindings::contract::{Description, ObjectKind, ObjectPermission, Response};
 
 const CONFIG_SCHEMA: &str = r#"{
     "type": "object",
@@ -8,7 +8,7 @@ const CONFIG_SCHEMA: &str = r#"{
     "additionalProperties": false
 }"#;
 
-/// A valid description, which claims ConfigMaps.
+/// A valid description, which asks for ConfigMaps of any name.
 pub fn description(name: &str) -> Description {
     Description {
         name: name.to_owned(),
@@ -17,14 +17,20 @@ pub fn description(name: &str) -> Description {
         config_schema: CONFIG_SCHEMA.to_owned(),
         config_example: r#"{"greeting":"hello"}"#.to_owned(),
         config_keys: Vec::new(),
+        credentials: Vec::new(),
         relevant: Vec::new(),
         desired: Vec::new(),
         observed: Vec::new(),
-        writes: vec![WriteClaim {
+        objects: vec![ObjectPermission {
             kind: ObjectKind { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned() },
+            names: vec!["*".to_owned()],
             creates: true,
-            paths: Vec::new(),
+            fields: Vec::new(),
+            overrides: Vec::new(),
+            removes: Vec::new(),
+            optional: false,
         }],
+        privileges: Vec::new(),
         actions: Vec::new(),
         requires: Vec::new(),
     }
@@ -42,8 +48,11 @@ macro_rules! guest {
         struct Guest;
 
         impl pgloom_kit::bindings::contract::Guest for Guest {
-            fn describe() -> pgloom_kit::bindings::contract::Description {
-                $crate::description($name)
+            fn describe(
+                host: pgloom_kit::bindings::contract::HostInfo,
+            ) -> Result<pgloom_kit::bindings::contract::Description, String> {
+                let _ = host;
+                Ok($crate::description($name))
             }
 
             fn mutate(
