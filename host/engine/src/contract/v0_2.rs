@@ -57,23 +57,26 @@ impl From<wit::Description> for model::Description {
             desired: all(desired),
             observed: all(observed),
             objects: all(objects),
-            privileges: privileges
-                .into_iter()
-                .map(|name| model::PrivilegePermission { name, optional: false })
-                .collect(),
+            privileges: all(privileges),
             actions: all(actions),
             requires: all(requires),
         }
     }
 }
 
-impl From<wit::CredentialSource> for model::CredentialPermission {
-    fn from(source: wit::CredentialSource) -> Self {
+impl From<wit::CredentialPermission> for model::CredentialPermission {
+    fn from(wit::CredentialPermission { source, optional }: wit::CredentialPermission) -> Self {
         let source = match source {
             wit::CredentialSource::Manifest(pointer) => model::CredentialSource::Manifest(pointer),
             wit::CredentialSource::Config(key) => model::CredentialSource::Config(key),
         };
-        Self { source, optional: false }
+        Self { source, optional }
+    }
+}
+
+impl From<wit::PrivilegePermission> for model::PrivilegePermission {
+    fn from(wit::PrivilegePermission { name, optional }: wit::PrivilegePermission) -> Self {
+        Self { name, optional }
     }
 }
 
@@ -85,7 +88,7 @@ impl From<wit::ObjectPermission> for model::ObjectPermission {
 }
 
 impl From<wit::ActionPermission> for model::ActionPermission {
-    fn from(wit::ActionPermission { kind, subjects }: wit::ActionPermission) -> Self {
-        Self { kind: kind.into(), subjects, optional: false }
+    fn from(wit::ActionPermission { kind, subjects, optional }: wit::ActionPermission) -> Self {
+        Self { kind: kind.into(), subjects, optional }
     }
 }
