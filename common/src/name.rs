@@ -147,12 +147,46 @@ pub fn is_dns1035(text: &str) -> bool {
         && bytes.last() != Some(&b'-')
 }
 
+/// Whether a pattern covers a name: `{cluster}` in it is the cluster's name, and a `*` any characters.
+///
+/// ```
+/// # use pgloom_common::name::covers;
+/// assert!(covers("{cluster}-*", "acid-a", "acid-a-repl"));
+/// assert!(!covers("{cluster}-*", "acid-a", "acid-b-repl"));
+/// ```
+#[must_use]
+pub fn covers(pattern: &str, cluster: &str, name: &str) -> bool {
+    // In one pass: a `*` in the cluster's name would not mean any characters, but no cluster has one.
+    let pattern = filled(pattern, &[("cluster", cluster)]);
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|start| name.strip_prefix(start)) else { return false };
+    let Some(end) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(end)
+}
+
+/// Whether a text is a DNS subdomain (RFC 1123), as names of most objects have to be: at most 253 characters, DNS labels
+/// joined by dots. A name that is not one must not become a part of a URL.
+///
+/// See [object names](https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#names).
+#[must_use]
+pub fn is_dns1123_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_dns1123_part)
+}
+
+fn is_dns1123_part(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
 /// Whether a text is a DNS label (RFC 1123), as names of containers and volumes have to be: at most 63 of `a-z`, `0-9`
 /// and `-`, first and last not a hyphen.
 #[must_use]
 pub fn is_dns1123_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+    text.len() <= 63 && is_dns1123_part(text)
 }
 
 #[cfg(test)]
@@ -222,6 +256,38 @@ mod tests {
     #[test]
     fn the_name_of_a_disruption_budget_is_made_from_its_template() {
         assert_eq!(pdb_name("postgres-{cluster}-databass-budget", "acid-a"), "postgres-acid-a-databass-budget");
+    }
+
+    #[test]
+    fn a_pattern_covers_a_name_as_a_whole() {
+        for (pattern, name, expected) in [
+            ("{cluster}", "acid-a", true),
+            ("{cluster}", "acid-a-repl", false),
+            ("{cluster}-*", "acid-a", false),
+            ("*{cluster}", "logical-backup-acid-a", true),
+            ("postgres-{cluster}-pdb", "postgres-acid-a-pdb", true),
+            ("*{cluster}*", "postgres-acid-a-pdb", true),
+            ("*{cluster}*", "postgres-acid-b-pdb", false),
+            ("a*a", "a", false),
+            ("a*b*c", "abbc", true),
+            ("a*b*c", "acb", false),
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("{other}", "{other}", true),
+        ] {
+            assert_eq!(covers(pattern, "acid-a", name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_would_change_a_url_is_no_name_of_an_object() {
+        for good in ["a", "pgdata-acid-a-0", "a.b-c.d"] {
+            assert!(is_dns1123_subdomain(good), "{good}");
+        }
+        for bad in ["", ".", "..", "../secrets", "a/b", "a?dryRun=All", "a#b", "a%2fb", "A", "a..b", &"a".repeat(254)] {
+            assert!(!is_dns1123_subdomain(bad), "{bad}");
+        }
     }
 
     #[test]

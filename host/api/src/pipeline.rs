@@ -7,8 +7,8 @@ mod document;
 mod spec;
 
 pub use document::{
-    ActionGrant, DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, Limits, Match, ObjectGrant, OnFailure, Source,
-    Step,
+    ActionGrant, DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, Limits, Match, ObjectGrant, OnFailure,
+    Source, Step,
 };
 pub use spec::{
     ActionGrantSpec, GrantsSpec, LabelRequirement, LimitsSpec, MatchSpec, ObjectGrantSpec, OnFailureSpec, Pipeline,

@@ -116,7 +116,9 @@ pub enum Error {
         path: String,
     },
     /// The placeholder is not the value of a container's variable.
-    #[error("{path} holds the placeholder of a credential, which is filled in only as the value of a container's variable")]
+    #[error(
+        "{path} holds the placeholder of a credential, which is filled in only as the value of a container's variable"
+    )]
     Misplaced {
         /// The field.
         path: String,
@@ -351,9 +353,7 @@ impl Credentials {
     fn get(&self, text: &str, place: &Place<'_>) -> Result<String, Error> {
         let Some(rest) = text.strip_prefix(PREFIX) else { return Err(Error::Inside { path: place.to_string() }) };
         let secret = rest.split_once(':').and_then(|(_, source)| self.0.get(&Source::parse(source)?));
-        secret
-            .cloned()
-            .ok_or_else(|| Error::Unknown { path: place.to_string(), placeholder: text.to_owned() })
+        secret.cloned().ok_or_else(|| Error::Unknown { path: place.to_string(), placeholder: text.to_owned() })
     }
 }
 

@@ -15,6 +15,10 @@ pub struct Input {
     pub cluster: Value,
     /// The operator configuration: one flat object of canonical keys, with defaults.
     pub config: Value,
+    /// The names of the cluster's Secrets, as patterns in which a `*` is any characters.
+    pub secrets: Vec<String>,
+    /// The labels by which the host finds the cluster's objects.
+    pub labels: BTreeMap<String, String>,
     /// The existing objects that steps may observe. Each step receives those that its description selects.
     pub observed: Vec<Value>,
     /// The state of the actions that earlier runs requested.

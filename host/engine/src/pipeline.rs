@@ -1,7 +1,8 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `run`, `load`, `step`.
+//! The modules from the top down: `run`, `load`, `configuration`, `step`.
 
+mod configuration;
 mod load;
 mod run;
 mod step;

@@ -47,7 +47,11 @@ impl Plugin for Clones {
             .reads_desired(kind("apps/v1", "StatefulSet"))
             .credential_of_manifest("/spec/clone/s3_access_key_id")
             .credential_of_manifest("/spec/clone/s3_secret_access_key")
-            .writes(kind("apps/v1", "StatefulSet"), &["{cluster}"], &["spec.template.spec.containers[name=postgres].env"])
+            .writes(
+                kind("apps/v1", "StatefulSet"),
+                &["{cluster}"],
+                &["spec.template.spec.containers[name=postgres].env"],
+            )
             // The password of the source's replication role is in a Secret of the source.
             .privilege("foreign-secret")
             .requires("spilo", "^0.1")

@@ -96,12 +96,7 @@ impl Description {
     }
 
     fn observes(mut self, id: &str, kind: ObjectKind, from: Selection, fields: &[&str]) -> Self {
-        self.inner.observed.push(ObservedSelector {
-            id: id.to_owned(),
-            kind,
-            from,
-            fields: owned(fields),
-        });
+        self.inner.observed.push(ObservedSelector { id: id.to_owned(), kind, from, fields: owned(fields) });
         self
     }
 

@@ -229,7 +229,7 @@ macro_rules! register {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Registered = $crate::Component<$plugin>;
-            $crate::bindings::export_plugin!(Registered with_types_in $crate::bindings);
+    $crate::bindings::export_plugin!(Registered with_types_in $crate::bindings);
         };
     };
 }

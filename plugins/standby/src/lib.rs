@@ -50,7 +50,11 @@ impl Plugin for Standby {
         Description::of::<Self>("standby", env!("CARGO_PKG_VERSION"), summary)
             .reads_desired(kind("apps/v1", "StatefulSet"))
             .observes_owned(STATEFULSET, kind("apps/v1", "StatefulSet"), &fields)
-            .writes(kind("apps/v1", "StatefulSet"), &["{cluster}"], &["spec.template.spec.containers[name=postgres].env"])
+            .writes(
+                kind("apps/v1", "StatefulSet"),
+                &["{cluster}"],
+                &["spec.template.spec.containers[name=postgres].env"],
+            )
             .acts(ActionKind::Promote, &[])
             .requires("spilo", "^0.1")
     }

@@ -115,10 +115,7 @@ fn a_placeholder_without_a_credential_or_inside_a_text_is_refused() {
     for (text, expected) in [
         (
             "pgloom-placeholder:sidecars:config:nothing",
-            Error::Unknown {
-                path: path.clone(),
-                placeholder: "pgloom-placeholder:sidecars:config:nothing".to_owned(),
-            },
+            Error::Unknown { path: path.clone(), placeholder: "pgloom-placeholder:sidecars:config:nothing".to_owned() },
         ),
         // Without a step.
         (

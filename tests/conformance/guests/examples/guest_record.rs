@@ -1,8 +1,8 @@
 //! Creates a ConfigMap with all that it receives. It asks for all that may hold a secret value.
 
 use pgloom_kit::bindings::contract::{
-    Contribution, CredentialPermission, CredentialSource, Description, Failure, Guest as Contract, HostInfo, ObjectKind,
-    ObservedSelector, Request, Response, Selection,
+    Contribution, CredentialPermission, CredentialSource, Description, Failure, Guest as Contract, HostInfo,
+    ObjectKind, ObservedSelector, Request, Response, Selection,
 };
 
 /// The keys of the operator configuration: four with a credential, and three with the name of a Secret.

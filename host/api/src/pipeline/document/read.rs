@@ -13,8 +13,8 @@ use super::super::spec::{
     SourceSpec, StepSpec, USE_FILE,
 };
 use super::{
-    ActionGrant, DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, Limits, Match, ObjectGrant, OnFailure, Source,
-    Step,
+    ActionGrant, DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, Limits, Match, ObjectGrant, OnFailure,
+    Source, Step,
 };
 use crate::action::ActionKind;
 use crate::field::{entry, member};
@@ -184,7 +184,8 @@ fn credential(text: &str) -> Result<Credential, Finding> {
     let known: Vec<String> = Credential::all().map(|source| source.to_string()).collect();
     let found = Credential::parse(text).filter(|_| known.iter().any(|name| name == text));
     found.ok_or_else(|| {
-        let remedy = suggest::nearest_or(text, known.iter().map(String::as_str), "write it as in config:scalyr_api_key");
+        let remedy =
+            suggest::nearest_or(text, known.iter().map(String::as_str), "write it as in config:scalyr_api_key");
         Finding::error(format!("{text:?} is not a credential")).remedy(remedy)
     })
 }
