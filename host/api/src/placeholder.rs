@@ -224,6 +224,12 @@ pub fn check(object: &Value, credentials: &Credentials) -> Result<(), Error> {
     check_at(object, &Place::Start(""), &Variables::of(object), &|text, place| credentials.get(text, place).map(drop))
 }
 
+/// Whether a JSON text may hold a placeholder: it has the prefix, or a letter that is written as its number.
+#[must_use]
+pub fn may_be_in(json: &str) -> bool {
+    json.contains(PREFIX) || json.contains("\\u")
+}
+
 /// Whether a step may contribute an object: each placeholder in it is one of `shown`, which are those that the step
 /// was shown, and the value of a container's variable.
 ///

@@ -9,6 +9,7 @@ use pgloom_api::placeholder::{self, Credentials};
 use pgloom_api::validate::{Cluster, Validated, validate};
 use pgloom_api::{Finding, ObjectRef};
 use pgloom_common::label;
+use pgloom_common::name::secret_name;
 use pgloom_engine::{Condition, Decision, Desired, Input, Pipeline, RequestedAction, Response, RunError};
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ use crate::apply_order::in_order;
 use crate::credential::{self, WantedSecret};
 use crate::kind::ObjectKey;
 use crate::role::Roles;
-use crate::{Error, Observed, distinct, service_account};
+use crate::{Error, Observed, action, distinct, service_account};
 
 /// The desired state of one cluster.
 #[derive(Clone, Debug)]
@@ -88,12 +89,15 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let cluster = validated.cluster().clone();
     let mut findings: Vec<Finding> = validated.warnings().to_vec();
 
-    let (shown, mut credentials) = placeholder::take_from_manifest(validated.object());
-    let (shown_config, of_config) = placeholder::take_from_config(config.values());
+    let (manifest, mut credentials) = placeholder::take_from_manifest(validated.object());
+    let (values, of_config) = placeholder::take_from_config(config.values());
     credentials.extend(of_config);
     let input = Input {
-        cluster: shown,
-        config: shown_config,
+        cluster: manifest,
+        config: values,
+        credentials: credentials.sources().cloned().collect(),
+        secrets: secret_names(&cluster, config),
+        labels: BTreeMap::from([(config.text("cluster_name_label").to_owned(), cluster.name.clone())]),
         observed: observed.objects.clone(),
         actions: observed.actions.clone(),
         last: observed.last.clone(),
@@ -103,11 +107,13 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     findings.extend(found);
     let (conditions, dropped) = distinct::conditions(conditions);
     findings.extend(dropped);
-    let (actions, dropped) = distinct::actions(actions);
+    let (mut actions, dropped) = distinct::actions(actions);
     findings.extend(dropped);
+    action::check(&mut actions, &selector(&cluster, config));
 
     findings.extend_from_slice(&observed.infrastructure_findings);
     let roles = roles::gather(&cluster, config, observed, &actions);
+    action::bind(&mut actions, &roles);
     findings.extend_from_slice(&roles.findings);
     let naming = naming(&validated, config);
     let (secrets, clashes) = credential::wanted(&roles, &roles::user_lists(&actions), &naming);
@@ -120,7 +126,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let mut objects = in_order(objects, |desired: &Desired| ObjectKey::of(&desired.object).kind);
     for desired in &mut objects {
         placeholder::check(&desired.object, &credentials).map_err(|source| broken(&desired.object, source))?;
-        complete(&mut desired.object, &cluster, naming.owner.as_ref());
+        complete(&mut desired.object, &cluster, &selector(&cluster, config), naming.owner.as_ref());
         leave_annotations(&mut desired.object, observed, &config.list("ignored_annotations"));
     }
     Ok(Plan {
@@ -164,9 +170,23 @@ fn refusal(error: RunError, findings: &[Finding]) -> Error {
     Error::Manifest(findings.iter().cloned().chain(refused).collect())
 }
 
-/// Sets the fields that identify an object, which plugins do not set.
-fn complete(object: &mut Value, cluster: &Cluster, owner: Option<&Value>) {
+/// The names of the cluster's Secrets, as patterns: those of roles, and those that begin with the cluster's name.
+fn secret_names(cluster: &Cluster, config: &Config) -> Vec<String> {
+    let of_roles = secret_name(config.text("secret_name_template"), "*", &cluster.name, &cluster.team);
+    vec![of_roles.to_lowercase(), format!("{}-*", cluster.name)]
+}
+
+/// Sets the fields that identify an object. Plugins do not set them, or not to other values. Of the labels by which the
+/// cluster's objects are found, only the one with its name is the same for all of them: a pooler has another
+/// `application`.
+fn complete(object: &mut Value, cluster: &Cluster, labels: &BTreeMap<String, String>, owner: Option<&Value>) {
     object["metadata"]["namespace"] = json!(cluster.namespace);
+    for (key, value) in labels {
+        let label = &mut object["metadata"]["labels"][key];
+        if label.is_null() {
+            *label = json!(value);
+        }
+    }
     if let Some(owner) = owner {
         object["metadata"]["ownerReferences"] = json!([owner]);
     }
@@ -208,9 +228,7 @@ fn naming(validated: &Validated, config: &Config) -> credential::Naming {
     let pick = |from: &BTreeMap<String, String>, keys: &str| -> BTreeMap<String, String> {
         config.list(keys).into_iter().filter_map(|key| Some((key.to_owned(), from.get(key)?.clone()))).collect()
     };
-    let selector =
-        label::selector(owned(config.map("cluster_labels")), config.text("cluster_name_label"), &cluster.name);
-    let labels = label::of_object(&cluster.team, pick(&cluster.labels, "inherited_labels"), selector);
+    let labels = label::of_object(&cluster.team, pick(&cluster.labels, "inherited_labels"), selector(cluster, config));
     credential::Naming {
         template: config.text("secret_name_template").to_owned(),
         cluster: cluster.name.clone(),
@@ -220,6 +238,11 @@ fn naming(validated: &Validated, config: &Config) -> credential::Naming {
         annotations: pick(&cluster.annotations, "inherited_annotations"),
         owner: config.flag("enable_owner_references").then(|| owner(validated.object())),
     }
+}
+
+/// The labels that identify the cluster's objects.
+fn selector(cluster: &Cluster, config: &Config) -> BTreeMap<String, String> {
+    label::selector(owned(config.map("cluster_labels")), config.text("cluster_name_label"), &cluster.name)
 }
 
 /// A map that owns its strings.

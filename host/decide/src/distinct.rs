@@ -77,7 +77,7 @@ mod tests {
             step: step.into(),
             key: key.into(),
             action: Action::Promote,
-            granted: true,
+            refusal: None,
         };
         let (kept, findings) = actions(vec![action("a", "k"), action("a", "k"), action("b", "k"), action("a", "l")]);
         let kept: Vec<String> = kept.iter().map(|action| format!("{}/{}", action.step, action.key)).collect();

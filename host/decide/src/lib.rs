@@ -20,6 +20,7 @@ pub mod rollout;
 pub mod status;
 pub mod transform;
 
+mod action;
 mod decide;
 mod distinct;
 mod error;

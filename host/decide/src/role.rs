@@ -35,7 +35,7 @@ pub enum Origin {
     System,
     /// `spec.preparedDatabases`.
     Prepared,
-    /// A credential that a plugin requests, as the pooler does.
+    /// A credential that a plugin requests, as the pooler does. It never replaces a role of another origin.
     Credential,
 }
 
@@ -104,6 +104,8 @@ pub struct Roles {
     pub databases: BTreeMap<String, String>,
     /// Prepared databases, by name.
     pub prepared: Vec<Prepared>,
+    /// The roles that plugins asked for and do not get, by name, each with the reason.
+    pub refused: BTreeMap<String, String>,
     /// `additional_owner_roles`: the owners are members of these roles, so these must not be members of an owner.
     pub additional_owners: BTreeSet<String>,
     /// Findings. An error means that the manifest cannot be used.

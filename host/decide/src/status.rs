@@ -319,7 +319,7 @@ mod tests {
             step: "volume-resize".into(),
             key: "a".into(),
             action: pgloom_engine::Action::Promote,
-            granted: true,
+            refusal: None,
         };
         let action = action(&[], &requested, ActionPhase::Failed, long, &at(MONDAY));
         assert!(action.message.len() <= 1024 && action.message.ends_with("ä..."), "{}", action.message.len());
@@ -405,7 +405,7 @@ mod tests {
             step: "volume-resize".into(),
             key: "a".into(),
             action: pgloom_engine::Action::Promote,
-            granted: true,
+            refusal: None,
         };
         let at_phase =
             |before: &[ActionStatus], phase, time| action(before, &requested, phase, String::new(), &at(time));

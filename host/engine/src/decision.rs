@@ -43,8 +43,16 @@ pub struct RequestedAction {
     pub key: String,
     /// The action and its parameters.
     pub action: Action,
-    /// Whether the pipeline grants the action to the step. An action that is not granted is recorded as refused.
-    pub granted: bool,
+    /// Why the action is not executed, but recorded as refused; `None` if it may be executed.
+    pub refusal: Option<String>,
+}
+
+impl RequestedAction {
+    /// Whether the action may be executed.
+    #[must_use]
+    pub fn is_granted(&self) -> bool {
+        self.refusal.is_none()
+    }
 }
 
 /// A condition of the status, as in

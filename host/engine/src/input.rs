@@ -1,13 +1,13 @@
 //! The input of a pipeline run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pgloom_api::ActionPhase;
 use serde_json::Value;
 
-use crate::model::Response;
+use crate::model::{CredentialSource, Response};
 
-/// All that a run depends on. Credentials are replaced by placeholders.
+/// All that a run depends on. It holds no credential.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Input {
     /// The validated `postgresql` object: `apiVersion`, `kind`, `metadata` (name, namespace, uid, labels, annotations),
@@ -19,6 +19,9 @@ pub struct Input {
     pub secrets: Vec<String>,
     /// The labels by which the host finds the cluster's objects.
     pub labels: BTreeMap<String, String>,
+    /// The credentials that the manifest and the configuration have. Both are without them: each step receives
+    /// placeholders for those that it is granted.
+    pub credentials: BTreeSet<CredentialSource>,
     /// The existing objects that steps may observe. Each step receives those that its description selects.
     pub observed: Vec<Value>,
     /// The state of the actions that earlier runs requested.

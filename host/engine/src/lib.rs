@@ -134,7 +134,7 @@ pub use model::{
     ModifyVolume, ObjectKind, ObjectPermission, ObjectRef, ObservedObject, ObservedSelector, PluginCondition,
     PoolerAccess, PrivilegePermission, Removal, Request, Requirement, Response, Selection, Trigger, UserList,
 };
-pub use pipeline::{LoadError, Pipeline, RunError};
+pub use pipeline::{ActionError, LoadError, Pipeline, RunError};
 pub use plugin::Plugin;
 pub use scope::Scope;
 pub use select::{NAMED_ONLY, NamedObject};

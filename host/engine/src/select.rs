@@ -1,16 +1,28 @@
 //! Which steps are called for a cluster, and which existing objects each of them receives.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::model::{ObjectRef, ObservedObject, ObservedSelector, Selection, Trigger};
+use crate::model::{CredentialSource, ObjectRef, ObservedObject, ObservedSelector, Selection, Trigger};
 
-/// Whether a plugin is called for a cluster: any trigger holds, or there is no trigger.
-pub(crate) fn is_relevant(triggers: &[Trigger], cluster: &Value, config: &Value) -> bool {
+/// Whether a plugin is called for a cluster: any trigger holds, or there is no trigger. A credential is a value, too.
+pub(crate) fn is_relevant(
+    triggers: &[Trigger],
+    cluster: &Value,
+    config: &Value,
+    credentials: &BTreeSet<CredentialSource>,
+) -> bool {
     triggers.is_empty()
         || triggers.iter().any(|trigger| match trigger {
-            Trigger::Manifest(pointer) => cluster.pointer(pointer).is_some_and(is_set),
-            Trigger::Config(key) => config.get(key).is_some_and(is_set),
+            Trigger::Manifest(pointer) => {
+                cluster.pointer(pointer).is_some_and(is_set)
+                    || credentials.contains(&CredentialSource::Manifest(pointer.clone()))
+            }
+            Trigger::Config(key) => {
+                config.get(key).is_some_and(is_set) || credentials.contains(&CredentialSource::Config(key.clone()))
+            }
         })
 }
 
@@ -205,12 +217,14 @@ mod tests {
 
     #[test]
     fn a_plugin_without_triggers_is_always_called() {
-        assert!(is_relevant(&[], &cluster(), &json!({})));
+        assert!(is_relevant(&[], &cluster(), &json!({}), &BTreeSet::new()));
     }
 
     #[test]
     fn a_section_that_is_absent_or_false_calls_no_plugin_and_an_empty_section_does() {
-        let at = |pointer: &str| is_relevant(&[Trigger::Manifest(pointer.to_owned())], &cluster(), &json!({}));
+        let at = |pointer: &str| {
+            is_relevant(&[Trigger::Manifest(pointer.to_owned())], &cluster(), &json!({}), &BTreeSet::new())
+        };
         assert!(at("/spec/tls"));
         assert!(at("/spec/section"));
         assert!(!at("/spec/off"));
@@ -219,10 +233,21 @@ mod tests {
 
     #[test]
     fn a_key_of_the_configuration_calls_a_plugin_unless_it_is_empty() {
-        let with = |config: Value| is_relevant(&[Trigger::Config("sidecars".to_owned())], &cluster(), &config);
+        let with = |config: Value| {
+            is_relevant(&[Trigger::Config("sidecars".to_owned())], &cluster(), &config, &BTreeSet::new())
+        };
         assert!(with(json!({"sidecars": [{"name": "exporter"}]})));
         assert!(!with(json!({"sidecars": []})));
         assert!(!with(json!({})));
+    }
+
+    #[test]
+    fn a_plugin_is_called_for_a_credential_that_it_is_not_shown() {
+        let credentials = BTreeSet::from([CredentialSource::Config("scalyr_api_key".to_owned())]);
+        let trigger = |key: &str| [Trigger::Config(key.to_owned())];
+        let config = json!({"scalyr_api_key": ""});
+        assert!(is_relevant(&trigger("scalyr_api_key"), &cluster(), &config, &credentials));
+        assert!(!is_relevant(&trigger("scalyr_api_key"), &cluster(), &config, &BTreeSet::new()));
     }
 
     #[test]

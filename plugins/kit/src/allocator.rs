@@ -66,6 +66,7 @@ impl Free {
         (self.next.get() + (align - 1)) & !(align - 1)
     }
 
+    #[cfg(target_arch = "wasm32")]
     #[inline]
     fn is_last(&self, block: usize, size: usize) -> bool {
         block + size == self.next.get()

@@ -33,7 +33,8 @@ impl Pooler {
     /// The settings of a cluster's poolers.
     ///
     /// # Errors
-    /// If the mode is unknown, a quantity cannot be read, or the configured role is a system role.
+    /// If the mode is unknown, a quantity cannot be read, or the configured role is a system role or one of the
+    /// manifest.
     pub fn resolve(cluster: &Cluster<Spec>, config: &Poolers, warnings: &mut Warnings) -> Result<Self> {
         let (section, path) = cluster.spec.section();
         let nothing = Section::default();
@@ -41,7 +42,7 @@ impl Pooler {
         let instances = instances(section, path, config, warnings);
         let connections = section.max_db_connections.unwrap_or(config.connection_pooler_max_db_connections);
         Ok(Self {
-            user: user(section, path, config, warnings)?,
+            user: user(cluster, section, path, config, warnings)?,
             schema: either(&section.schema, &config.connection_pooler_schema),
             mode: mode(section, path, config)?,
             image: either(&section.docker_image, &config.connection_pooler_image),
@@ -58,8 +59,15 @@ fn either(own: &Option<String>, configured: &str) -> String {
     if own.is_empty() { configured } else { own }.to_owned()
 }
 
-/// The role. A system role or a protected role is replaced by the configured role.
-fn user(section: &Section, path: &str, config: &Poolers, warnings: &mut Warnings) -> Result<String> {
+/// The role. It is the pooler's alone: a system role, a protected role or a role of the manifest is replaced by the
+/// configured role.
+fn user(
+    cluster: &Cluster<Spec>,
+    section: &Section,
+    path: &str,
+    config: &Poolers,
+    warnings: &mut Warnings,
+) -> Result<String> {
     let configured = &config.connection_pooler_user;
     if is_system(configured, config) || configured.is_empty() {
         return Err(invalid_config(format!(
@@ -70,6 +78,8 @@ fn user(section: &Section, path: &str, config: &Poolers, warnings: &mut Warnings
     let reason = match () {
         () if is_system(&requested, config) => "a system role",
         () if section.user.is_some() && config.protected_role_names.contains(&requested) => "a protected role",
+        () if requested != *configured && cluster.spec.defines(&requested) => "a role of the manifest",
+        () if requested == *configured => return own(cluster, requested, path),
         () => return Ok(requested),
     };
     warnings.warn(
@@ -77,7 +87,19 @@ fn user(section: &Section, path: &str, config: &Poolers, warnings: &mut Warnings
         format!("the pooler cannot use the role {requested}, which is {reason}; it uses {configured}"),
         "write another role, or remove the field",
     );
-    Ok(configured.clone())
+    own(cluster, configured.clone(), path)
+}
+
+/// The configured role, which the manifest must not define, too.
+fn own(cluster: &Cluster<Spec>, role: String, path: &str) -> Result<String> {
+    if cluster.spec.defines(&role) {
+        return Err(invalid(
+            format!("spec.users.{role}"),
+            format!("{role} is the role that the pooler logs in as"),
+            format!("rename the user, or write another role in {path}.user"),
+        ));
+    }
+    Ok(role)
 }
 
 fn is_system(role: &str, config: &Poolers) -> bool {

@@ -23,6 +23,7 @@ spec! {
         master_port: Option<u16> = "masterPoolerNodePort",
         replica_port: Option<u16> = "replicaPoolerNodePort",
         standby: Value = "standby",
+        users: Value = "users",
         /// `loadBalancerSourceRanges` of Services.
         pub allowed_source_ranges: Vec<String> = "allowedSourceRanges",
         /// The manifest's annotations for all Services.
@@ -110,6 +111,11 @@ impl Spec {
             Role::Leader => &self.master_service_annotations,
             Role::Replica => &self.replica_service_annotations,
         }
+    }
+
+    /// Whether the manifest defines the role.
+    pub fn defines(&self, role: &str) -> bool {
+        self.users.get(role).is_some()
     }
 
     /// Whether the cluster is a standby of another one.

@@ -67,6 +67,6 @@ fn action(requested: &RequestedAction) -> String {
         }
         Action::GrowFilesystem(it) => format!("grow the filesystem of claim {} in pod {}", it.claim, it.pod),
     };
-    let refused = if requested.granted { "" } else { " (not granted)" };
+    let refused = requested.refusal.as_ref().map(|reason| format!(" (refused: {reason})")).unwrap_or_default();
     format!("{} asks, as {}: {what}{refused}", requested.step, requested.key)
 }

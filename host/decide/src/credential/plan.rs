@@ -33,6 +33,11 @@ impl Data {
         std::str::from_utf8(value).ok()
     }
 
+    /// Whether it is what the host writes for a pooler, and nothing else.
+    fn is_user_list(&self) -> bool {
+        self.0.keys().all(|key| key == USER_LIST)
+    }
+
     /// Whether there is a password, usable or not. Where there is none, one is generated.
     #[must_use]
     pub fn has_password(&self) -> bool {
@@ -157,6 +162,10 @@ impl SecretChanges {
         match data {
             None => self.write(secret, Act::Create, &[(USER_LIST, &content)]),
             Some(data) if data.text(USER_LIST) == Some(&content) => {}
+            Some(data) if !data.is_user_list() => {
+                let message = format!("Secret {} exists and is not a user list; it is left as it is", secret.name);
+                self.findings.push(Finding::warning(message).remedy("delete it, so that the user list can be made"));
+            }
             Some(_) => self.write(secret, Act::Patch, &[(USER_LIST, &content)]),
         }
     }

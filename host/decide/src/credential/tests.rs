@@ -214,6 +214,17 @@ fn a_quote_in_a_user_list_is_doubled() {
 }
 
 #[test]
+fn a_password_is_not_written_to_a_secret_that_is_no_user_list() {
+    let theirs: &[(&str, &str)] = &[("token", "theirs")];
+    let plan = planned(&all(), &secrets(&[("acid-pooler-pooler-u", theirs)]));
+    assert!(plan.writes.iter().all(|write| write.name != "acid-pooler-pooler-u"), "{:?}", plan.writes);
+    assert_eq!(
+        plan.findings[0].message,
+        "Secret acid-pooler-pooler-u exists and is not a user list; it is left as it is"
+    );
+}
+
+#[test]
 fn a_user_list_without_its_credential_is_named() {
     let mut all = all();
     all.retain(|secret| secret.name.contains("pooler-u"));

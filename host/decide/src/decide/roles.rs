@@ -48,5 +48,5 @@ fn credential(action: &Action) -> Option<CredentialRequest> {
 }
 
 fn granted(actions: &[RequestedAction]) -> impl Iterator<Item = &Action> {
-    actions.iter().filter(|requested| requested.granted).map(|requested| &requested.action)
+    actions.iter().filter(|requested| requested.is_granted()).map(|requested| &requested.action)
 }

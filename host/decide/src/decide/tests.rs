@@ -1,6 +1,9 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use pgloom_engine::{Contribution, Description, ObjectKind, ObjectPermission, Plugin};
+use pgloom_engine::{
+    Action, ActionKind, ActionPermission, ActionRequest, Contribution, Credential, CredentialPermission,
+    CredentialSource, Description, ObjectKind, ObjectPermission, Plugin, PoolerAccess, UserList,
+};
 
 use super::*;
 
@@ -91,9 +94,9 @@ fn a_credential_of_the_manifest_is_in_no_document_and_opens_when_applied() {
     });
     let plan = plan(&manifest, &Config::defaults()).unwrap();
     assert!(!format!("{plan:?}").contains("hunter2"));
-    let mut object = json!({"value": "pgloom-placeholder:manifest:/spec/clone/s3_secret_access_key"});
+    let mut object = database("pgloom-placeholder:clone:manifest:/spec/clone/s3_secret_access_key");
     placeholder::fill(&mut object, &plan.credentials).unwrap();
-    assert_eq!(object["value"], "hunter2");
+    assert_eq!(object, database("hunter2"));
 }
 
 #[test]
@@ -111,36 +114,135 @@ fn a_user_cannot_read_a_credential_of_the_operator_by_writing_its_placeholder_wh
     );
 }
 
-/// A pipeline whose only step writes one ConfigMap with this text.
-fn writes(text: &'static str) -> Pipeline {
-    let description = Description {
+/// The placeholder that the step `writer` sees.
+const OWN: &str = "pgloom-placeholder:writer:config:scalyr_api_key";
+
+/// A StatefulSet whose container has a variable with this value.
+fn database(value: &str) -> Value {
+    let container = json!({"name": "postgres", "env": [{"name": "KEY", "value": value}]});
+    json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "acid-orders"},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    })
+}
+
+fn writer() -> Description {
+    let kinds = [("apps/v1", "StatefulSet"), ("v1", "Service")];
+    let creates = |(version, kind)| ObjectPermission::creates(ObjectKind::new(version, kind), &["*"]);
+    Description {
         name: "writer".into(),
         config_keys: vec!["scalyr_api_key".into()],
-        objects: vec![ObjectPermission::creates(ObjectKind::new("v1", "ConfigMap"), &["*"])],
+        objects: kinds.map(creates).into(),
         ..Description::default()
-    };
-    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"K": text}});
-    let response = Response {
-        contributions: vec![Contribution::Apply(object.to_string())],
-        actions: vec![],
-        findings: vec![],
-        conditions: vec![],
-    };
+    }
+}
+
+/// A description that asks for the credential, too.
+fn shipper() -> Description {
+    let source = CredentialSource::Config("scalyr_api_key".into());
+    Description { credentials: vec![CredentialPermission { source, optional: false }], ..writer() }
+}
+
+/// A pipeline of one step that contributes this object.
+fn contributes(description: Description, object: &Value) -> Pipeline {
+    responds(description, vec![Contribution::Apply(object.to_string())], Vec::new())
+}
+
+fn responds(description: Description, contributions: Vec<Contribution>, actions: Vec<ActionRequest>) -> Pipeline {
+    let response = Response { contributions, actions, findings: vec![], conditions: vec![] };
     Pipeline::of(vec![Arc::new(Plugin::native(description, move |_| Ok(response.clone())))]).unwrap()
 }
 
 #[test]
-fn a_step_that_writes_a_placeholder_that_cannot_be_filled_in_holds_the_cluster() {
+fn a_credential_reaches_a_variable_of_a_step_that_asks_for_it() {
     let config = config(json!({"scalyr_api_key": "hunter2"}));
-    let of = |text| decide(&manifest(), &config, &Observed::default(), &writes(text));
-    let filled = of("pgloom-placeholder:config:scalyr_api_key").unwrap().filled().unwrap();
-    assert_eq!(filled[0]["data"]["K"], "hunter2");
-    let error = of("key=pgloom-placeholder:config:scalyr_api_key").unwrap_err();
+    let of = |description, object: &Value| {
+        decide(&manifest(), &config, &Observed::default(), &contributes(description, object))
+    };
+    let plan = of(shipper(), &database(OWN)).unwrap();
+    assert!(plan.documents().iter().all(|document| !document.to_string().contains("hunter2")));
+    let filled = &plan.filled().unwrap()[0]["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"];
+    assert_eq!(filled, "hunter2");
+
+    let error = of(writer(), &database(OWN)).unwrap_err();
     assert_eq!(error.category(), "InvalidPlaceholder");
-    assert!(
-        error.to_string().starts_with("ConfigMap m cannot be applied: data.K holds a placeholder inside"),
-        "{error}"
+    assert_eq!(
+        error.to_string(),
+        "step writer (writer 0.1.0): answer failed: StatefulSet acid-orders: \
+         spec.template.spec.containers[0].env[0].value holds the placeholder \
+         \"pgloom-placeholder:writer:config:scalyr_api_key\", which this step was not shown; the plugin has to ask for \
+         the credential, and the pipeline to grant it"
     );
+}
+
+#[test]
+fn a_step_cannot_open_a_credential_into_an_annotation_or_copy_the_placeholder_of_another_step() {
+    let config = config(json!({"scalyr_api_key": "hunter2"}));
+    let of = |object: &Value| {
+        decide(&manifest(), &config, &Observed::default(), &contributes(shipper(), object)).unwrap_err().to_string()
+    };
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "acid-orders", "annotations": {"key": OWN}},
+    });
+    assert_eq!(
+        of(&service),
+        "step writer (writer 0.1.0): answer failed: Service acid-orders: metadata.annotations.key holds the placeholder \
+         of a credential, which is filled in only as the value of a container's variable"
+    );
+    let stolen = of(&database("pgloom-placeholder:sidecars:config:scalyr_api_key"));
+    assert!(stolen.contains("which this step was not shown"), "{stolen}");
+    let part = of(&database(&format!("key={OWN}")));
+    assert!(part.contains("holds a placeholder inside a longer text"), "{part}");
+}
+
+#[test]
+fn a_placeholder_is_found_when_its_letters_are_written_as_numbers() {
+    let config = config(json!({"scalyr_api_key": "hunter2"}));
+    let object = database(OWN).to_string().replace("pgloom-placeholder", "\\u0070gloom-placeholder");
+    let pipeline = responds(writer(), vec![Contribution::Apply(object)], Vec::new());
+    let error = decide(&manifest(), &config, &Observed::default(), &pipeline).unwrap_err();
+    assert_eq!(error.category(), "InvalidPlaceholder");
+}
+
+#[test]
+fn a_step_sees_no_value_of_a_credential_that_it_does_not_ask_for() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let config = config(json!({"scalyr_api_key": "hunter2"}));
+    for description in [writer(), shipper()] {
+        let record = seen.clone();
+        let plugin = Plugin::native(description, move |request: &pgloom_engine::Request| {
+            record.lock().unwrap().push(request.operator_config.clone());
+            let (contributions, actions) = (vec![], vec![]);
+            Ok(Response { contributions, actions, findings: vec![], conditions: vec![] })
+        });
+        decide(&manifest(), &config, &Observed::default(), &Pipeline::of(vec![Arc::new(plugin)]).unwrap()).unwrap();
+    }
+    let shown = format!(r#"{{"scalyr_api_key":"{OWN}"}}"#);
+    assert_eq!(*seen.lock().unwrap(), [r#"{"scalyr_api_key":""}"#.to_owned(), shown]);
+}
+
+#[test]
+fn a_step_cannot_have_the_password_of_another_role_written_to_a_secret() {
+    let actions = [ActionKind::Credential, ActionKind::UserList, ActionKind::PoolerAccess];
+    let description =
+        Description { actions: actions.map(|kind| ActionPermission::new(kind, &["*"])).into(), ..writer() };
+    let request = |key: &str, action| ActionRequest { key: key.into(), action };
+    let list = |secret_name: &str, username: &str| {
+        Action::UserList(UserList { secret_name: secret_name.into(), username: username.into(), labels: vec![] })
+    };
+    let access = PoolerAccess { username: "public".into(), schema: "look".into() };
+    let of_the_manifest = Credential { username: "foo_user".into(), labels: vec![] };
+    let requests = vec![
+        request("superuser", list("mine", "postgres")),
+        request("role", Action::Credential(of_the_manifest)),
+        request("role-list", list("mine-too", "foo_user")),
+        request("everyone", Action::PoolerAccess(access)),
+    ];
+    let pipeline = responds(description, Vec::new(), requests);
+    let plan = decide(&manifest(), &Config::defaults(), &Observed::default(), &pipeline).unwrap();
+    assert!(plan.actions.iter().all(|requested| !requested.is_granted()), "{:?}", plan.actions);
+    assert!(plan.secrets.iter().all(|secret| !secret.name.starts_with("mine")), "{:?}", plan.secrets);
+    assert_eq!(plan.roles.roles["foo_user"].origin, crate::role::Origin::Manifest);
 }
 
 #[test]

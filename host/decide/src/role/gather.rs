@@ -15,7 +15,7 @@ use super::{
 /// All roles of a cluster. The same sources give the same roles and findings, in the same order.
 #[must_use]
 pub fn gather(sources: &Sources) -> Roles {
-    let mut gathering = Gathering { sources, roles: BTreeMap::new(), findings: Vec::new() };
+    let mut gathering = Gathering { sources, roles: BTreeMap::new(), findings: Vec::new(), refused: BTreeMap::new() };
     gathering.system();
     for role in &sources.infrastructure {
         gathering.infrastructure(role);
@@ -31,14 +31,16 @@ pub fn gather(sources: &Sources) -> Roles {
         gathering.credential(credential);
     }
     let databases = gathering.databases(&prepared);
-    let Gathering { roles, findings, .. } = gathering;
-    Roles { roles, databases, prepared, additional_owners: sources.settings.additional_owner_roles.clone(), findings }
+    let Gathering { roles, findings, refused, .. } = gathering;
+    let additional_owners = sources.settings.additional_owner_roles.clone();
+    Roles { roles, databases, prepared, additional_owners, refused, findings }
 }
 
 struct Gathering<'a> {
     sources: &'a Sources,
     roles: BTreeMap<String, Role>,
     findings: Vec<Finding>,
+    refused: BTreeMap<String, String>,
 }
 
 impl Gathering<'_> {
@@ -125,8 +127,13 @@ impl Gathering<'_> {
         }
     }
 
+    /// A plugin gets a role of its own, never one that someone else defines.
     fn credential(&mut self, wanted: &CredentialRequest) {
-        if self.is_reserved(&wanted.username, Origin::Credential, None) {
+        if let Some(reason) = self.refusal(&wanted.username) {
+            let message =
+                format!("role \"{}\" of {} is left out: {reason}", wanted.username, Origin::Credential.words());
+            self.findings.push(Finding::warning(message).remedy("use another name"));
+            self.refused.insert(wanted.username.clone(), reason);
             return;
         }
         let mut role = self.role(&wanted.username, Origin::Credential);
@@ -178,18 +185,36 @@ impl Gathering<'_> {
         ))
     }
 
+    /// Why a plugin may not have a role of the name; `None` if it may.
+    fn refusal(&self, name: &str) -> Option<String> {
+        if let Some(reason) = self.reservation(name) {
+            return Some(reason.to_owned());
+        }
+        // PostgreSQL reads them as all roles and as no role, even in quotes, and keeps the names that start with pg_.
+        if matches!(name, "" | "public" | "none") || name.starts_with("pg_") || name.chars().any(char::is_control) {
+            return Some("PostgreSQL reserves the name, or cannot have it".to_owned());
+        }
+        let known = self.roles.get(name).filter(|known| known.origin != Origin::Credential)?;
+        Some(format!("the role is one of {}", known.origin.words()))
+    }
+
+    /// Why no source may define the name; `None` if any may.
+    fn reservation(&self, name: &str) -> Option<&'static str> {
+        let settings = &self.sources.settings;
+        if settings.protected.contains(name) {
+            Some("the name is protected by protected_role_names")
+        } else if *name == settings.superuser || *name == settings.replication {
+            Some("the name belongs to a system user")
+        } else if name.len() > MAX_IDENTIFIER {
+            Some("the name is longer than the 63 bytes that PostgreSQL keeps")
+        } else {
+            None
+        }
+    }
+
     /// Whether no source may define the name; adds a finding if so.
     fn is_reserved(&mut self, name: &str, origin: Origin, path: Option<String>) -> bool {
-        let settings = &self.sources.settings;
-        let why = if settings.protected.contains(name) {
-            "the name is protected by protected_role_names"
-        } else if *name == settings.superuser || *name == settings.replication {
-            "the name belongs to a system user"
-        } else if name.len() > MAX_IDENTIFIER {
-            "the name is longer than the 63 bytes that PostgreSQL keeps"
-        } else {
-            return false;
-        };
+        let Some(why) = self.reservation(name) else { return false };
         let message = format!("role \"{name}\" of {} is left out: {why}", origin.words());
         self.findings.push(Finding { path, ..Finding::warning(message).remedy("use another name") });
         true

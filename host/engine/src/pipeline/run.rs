@@ -1,16 +1,17 @@
 //! From an input to a decision: each relevant step is called, and its contributions are merged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use pgloom_api::Finding;
 use pgloom_api::pipeline::OnFailure;
+use pgloom_api::{Finding, placeholder};
 use serde_json::{Map, Value};
 
+use super::action::{self, Rights};
 use super::step::{Pipeline, Step};
 use crate::decision::{Condition, Decision, RequestedAction};
 use crate::input::Input;
 use crate::merge::{self, Merger, Writer};
-use crate::model::{self, ActionState, Contribution, DesiredObject, Request, Response};
+use crate::model::{self, ActionState, Contribution, CredentialSource, DesiredObject, Request, Response};
 use crate::scope::Scope;
 use crate::select;
 use crate::{call, convert};
@@ -40,6 +41,19 @@ pub enum Failure {
     /// The answer violates the contract.
     #[error("the answer violates the contract: {0}")]
     Answer(String),
+    /// An action is refused.
+    #[error(transparent)]
+    Action(#[from] action::Error),
+    /// A contribution holds the placeholder of a credential where it may not.
+    #[error("{kind} {name}: {source}")]
+    Placeholder {
+        /// As in `StatefulSet`.
+        kind: String,
+        /// The object's name.
+        name: String,
+        /// The field, and why it is refused.
+        source: placeholder::Error,
+    },
     /// A contribution is refused.
     #[error(transparent)]
     Merge(#[from] merge::Error),
@@ -51,7 +65,9 @@ impl Error {
         match &*self.failure {
             Failure::Call(error) => error.category(),
             Failure::Answer(_) => "BrokenAnswer",
-            Failure::Merge(merge::Error::Conflict(_)) => "Conflict",
+            Failure::Merge(merge::Error::Conflict(_)) | Failure::Action(action::Error::Conflict { .. }) => "Conflict",
+            Failure::Action(_) => "ActionRefused",
+            Failure::Placeholder { .. } => "InvalidPlaceholder",
             Failure::Merge(_) => "ContributionRefused",
         }
     }
@@ -122,7 +138,9 @@ fn scope(input: &Input) -> Scope {
 
 /// What the requests of all steps have in common.
 struct Shared {
+    /// The manifest as JSON text, without credentials.
     cluster: String,
+    name: String,
     namespace: String,
     labels: BTreeMap<String, String>,
 }
@@ -131,14 +149,12 @@ impl Shared {
     fn of(input: &Input) -> Self {
         let labels = input.cluster.pointer("/metadata/labels").and_then(Value::as_object);
         let pairs = labels.into_iter().flatten();
+        let text =
+            |pointer: &str| input.cluster.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         Self {
             cluster: input.cluster.to_string(),
-            namespace: input
-                .cluster
-                .pointer("/metadata/namespace")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
+            name: text("/metadata/name"),
+            namespace: text("/metadata/namespace"),
             labels: pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect(),
         }
     }
@@ -147,29 +163,22 @@ impl Shared {
 impl Step {
     fn is_called_for(&self, input: &Input, shared: &Shared) -> bool {
         self.matches.covers(&shared.namespace, &shared.labels)
-            && select::is_relevant(&self.plugin.description.relevant, &input.cluster, &input.config)
+            && select::is_relevant(&self.plugin.description.relevant, &input.cluster, &input.config, &input.credentials)
     }
 
     fn run(&self, input: &Input, shared: &Shared, merger: &mut Merger, decision: &mut Decision) -> Result<(), Error> {
         // A step may fail after some of its contributions are merged. If the run goes on without the step, these must
         // go, too.
         let savepoint = (self.on_failure != OnFailure::Hold).then(|| merger.clone());
-        let failed = match self.call(input, shared, merger) {
-            Ok(response) => match self.merge(&response, merger) {
-                Ok(()) => return self.record(response, decision),
-                Err(error) => error,
-            },
-            Err(error) => error,
-        };
+        let called = self.call(input, shared, merger);
+        let taken = called.and_then(|response| self.take(response, input, shared, merger, decision));
+        let Err(failed) = taken else { return Ok(()) };
         let Some(savepoint) = savepoint else { return Err(failed) };
         *merger = savepoint;
         decision.findings.push(self.warning(&failed));
         decision.degraded = true;
         match (self.on_failure, input.last.get(&self.name)) {
-            (OnFailure::KeepLast, Some(last)) => {
-                self.merge(last, merger)?;
-                self.record(last.clone(), decision)
-            }
+            (OnFailure::KeepLast, Some(last)) => self.take(last.clone(), input, shared, merger, decision),
             (OnFailure::KeepLast, None) => Err(failed),
             _ => Ok(()),
         }
@@ -187,13 +196,15 @@ impl Step {
         let keys = description.config_keys.iter();
         let config: Map<String, Value> =
             keys.filter_map(|key| Some((key.clone(), input.config.get(key)?.clone()))).collect();
+        let mut config = Value::Object(config);
+        placeholder::show_in_config(&mut config, &self.name, self.shown(input));
         let desired = merger
             .desired(&description.desired)
             .map(|(identity, object)| DesiredObject { identity: identity.clone(), object });
         let actions = input.actions.iter().filter(|record| record.step == self.name);
         Request {
-            cluster: shared.cluster.clone(),
-            operator_config: Value::Object(config).to_string(),
+            cluster: self.cluster(input, shared),
+            operator_config: config.to_string(),
             config: self.config.clone(),
             desired: desired.collect(),
             observed: select::observe(&description.observed, &input.cluster, &input.config, &input.observed),
@@ -207,7 +218,54 @@ impl Step {
         }
     }
 
-    fn merge(&self, response: &Response, merger: &mut Merger) -> Result<(), Error> {
+    /// The manifest as JSON text, with placeholders for the credentials that the step is granted.
+    fn cluster(&self, input: &Input, shared: &Shared) -> String {
+        let is_of_manifest = |source: &&CredentialSource| matches!(source, CredentialSource::Manifest(_));
+        if !self.shown(input).any(|source| is_of_manifest(&source)) {
+            return shared.cluster.clone();
+        }
+        let mut cluster = input.cluster.clone();
+        placeholder::show_in_manifest(&mut cluster, &self.name, self.shown(input));
+        cluster.to_string()
+    }
+
+    /// The credentials of the cluster whose placeholders the step sees.
+    fn shown<'a>(&'a self, input: &'a Input) -> impl Iterator<Item = &'a CredentialSource> {
+        self.credentials.intersection(&input.credentials)
+    }
+
+    /// Takes a response into the decision: actions are checked before anything is merged.
+    fn take(
+        &self,
+        response: Response,
+        input: &Input,
+        shared: &Shared,
+        merger: &mut Merger,
+        decision: &mut Decision,
+    ) -> Result<(), Error> {
+        let rights = Rights {
+            step: &self.name,
+            cluster: &shared.name,
+            asked: &self.plugin.description.actions,
+            granted: &self.actions,
+        };
+        let actions = action::check(&response.actions, &rights, &decision.actions)
+            .map_err(|error| self.error("answer", error.into()))?;
+        let shown = self.shown(input).map(|source| source.placeholder(&self.name)).collect();
+        self.merge(&response, &shown, merger)?;
+        self.record(response, actions, decision);
+        Ok(())
+    }
+
+    /// Refuses a placeholder that the step was not shown, and one in another place than the value of a variable.
+    fn check_placeholders(&self, fragment: &Value, shown: &BTreeSet<String>) -> Result<(), Error> {
+        placeholder::check_contribution(fragment, shown).map_err(|source| {
+            let text = |pointer: &str| fragment.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+            self.error("answer", Failure::Placeholder { kind: text("/kind"), name: text("/metadata/name"), source })
+        })
+    }
+
+    fn merge(&self, response: &Response, shown: &BTreeSet<String>, merger: &mut Merger) -> Result<(), Error> {
         let writer = Writer { step: &self.name, permissions: &self.permissions };
         for contribution in &response.contributions {
             match contribution {
@@ -215,6 +273,9 @@ impl Step {
                     let fragment = serde_json::from_str(json).map_err(|error| {
                         self.error("answer", Failure::Answer(format!("a contribution is not JSON: {error}")))
                     })?;
+                    if placeholder::may_be_in(json) {
+                        self.check_placeholders(&fragment, shown)?;
+                    }
                     merger.apply(&writer, fragment).map_err(|error| self.error("merge", error.into()))?;
                 }
                 Contribution::Remove(removal) => {
@@ -227,25 +288,12 @@ impl Step {
         Ok(())
     }
 
-    fn record(&self, response: Response, decision: &mut Decision) -> Result<(), Error> {
+    fn record(&self, response: Response, actions: Vec<RequestedAction>, decision: &mut Decision) {
         if self.on_failure == OnFailure::KeepLast {
             decision.last.insert(self.name.clone(), response.clone());
         }
-        let Response { contributions: _, actions, findings, conditions } = response;
-        for request in actions {
-            let kind = request.action.kind();
-            if !self.plugin.description.actions.iter().any(|described| described.kind == kind) {
-                let message = format!("action {} of kind {kind} is not in the plugin's description", request.key);
-                return Err(self.error("answer", Failure::Answer(message)));
-            }
-            let granted = self.actions.iter().any(|granted| granted.kind == kind);
-            decision.actions.push(RequestedAction {
-                step: self.name.clone(),
-                key: request.key,
-                action: request.action,
-                granted,
-            });
-        }
+        let Response { contributions: _, actions: _, findings, conditions } = response;
+        decision.actions.extend(actions);
         decision.findings.extend(findings.into_iter().map(|finding| convert::finding(&self.name, finding)));
         decision.conditions.extend(conditions.into_iter().map(|condition| Condition {
             type_name: condition.type_name,
@@ -253,7 +301,6 @@ impl Step {
             reason: condition.reason,
             message: condition.message,
         }));
-        Ok(())
     }
 
     fn warning(&self, error: &Error) -> Finding {

@@ -66,12 +66,11 @@ impl Reconciliation<'_> {
         let lacking = existing.lacking(&self.system_users(), &plan.secrets);
         let recoveries = self.recoveries(plan, &lacking, members).await;
         let unknown = unknown(&recoveries, &plan.secrets);
-        let known: Vec<WantedSecret> = plan
-            .secrets
-            .iter()
-            .filter(|secret| !unknown.iter().any(|(name, _)| *name == secret.name))
-            .cloned()
-            .collect();
+        let foreign: Vec<&str> = self.foreign_lists(plan, &existing);
+        let is_known = |secret: &&WantedSecret| {
+            !unknown.iter().any(|(name, _)| *name == secret.name) && !foreign.contains(&secret.name.as_str())
+        };
+        let known: Vec<WantedSecret> = plan.secrets.iter().filter(is_known).cloned().collect();
         let make = |username: &str| match recoveries.get(username) {
             Some(Recovery::Known(password)) => Ok(password.clone()),
             _ => generate(),
@@ -88,6 +87,10 @@ impl Reconciliation<'_> {
         }
         self.keep_passwords(&planned);
         warnings.extend(planned.findings.iter().map(|finding| Event::warning("Secrets", finding.to_string())));
+        warnings.extend(foreign.iter().map(|name| {
+            let note = format!("Secret {name} was not made for this cluster, so no user list is written to it");
+            Event::warning("Secrets", note)
+        }));
         if let Some((_, error)) = unknown.into_iter().next() {
             return Err(error);
         }
@@ -95,9 +98,20 @@ impl Reconciliation<'_> {
         // written: another one may have been deleted meanwhile.
         let in_order = planned.findings.is_empty() && planned.writes.is_empty() && follows.is_empty() && !reclaimed;
         // The deletion of a Secret that no watch reports is found by reading alone.
-        let in_order = in_order && plan.secrets.iter().all(|secret| self.is_reported(secret));
+        let in_order = in_order && foreign.is_empty() && plan.secrets.iter().all(|secret| self.is_reported(secret));
         self.state.memory.lock().credentials = in_order.then_some(seen);
         Ok(())
+    }
+
+    /// The Secrets for user lists that exist and are not the cluster's. The password of a role is not written to a Secret
+    /// that others have made: they would read it there.
+    fn foreign_lists<'a>(&self, plan: &'a Plan, existing: &Existing) -> Vec<&'a str> {
+        let writer = self.writer();
+        let is_foreign = |secret: &&WantedSecret| {
+            let is_list = matches!(secret.content, Content::UserList { .. });
+            is_list && existing.object(secret).is_some_and(|object| !writer.origin(&object).is_own())
+        };
+        plan.secrets.iter().filter(is_foreign).map(|secret| secret.name.as_str()).collect()
     }
 
     /// Marks the Secrets of an earlier manifest as those of this one; whether there were any.

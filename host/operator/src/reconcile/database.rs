@@ -199,7 +199,7 @@ async fn certificate(client: &kube::Client, namespace: &str, authority: &Authori
 }
 
 fn poolers(actions: &[RequestedAction]) -> Vec<PoolerAccess> {
-    let granted = actions.iter().filter(|requested| requested.granted);
+    let granted = actions.iter().filter(|requested| requested.is_granted());
     let access = granted.filter_map(|requested| match &requested.action {
         Action::PoolerAccess(access) => {
             Some(PoolerAccess { username: access.username.clone(), schema: access.schema.clone() })

@@ -87,10 +87,10 @@ impl Reconciliation<'_> {
         let before = self.status().actions;
         let (mut actions, mut warnings) = (Vec::new(), Vec::new());
         for requested in &plan.actions {
-            let phase = match (requested.granted, &requested.action) {
+            let phase = match (requested.is_granted(), &requested.action) {
                 (_, Action::Promote) => promotion.phase(requested),
                 (true, _) => self.execute_one(requested, synchronized.job.as_ref(), patroni.as_ref()).await,
-                (false, _) => not_granted(requested),
+                (false, _) => refused(requested),
             };
             if matches!(phase.0, ActionPhase::Refused | ActionPhase::Failed) {
                 let note = format!("{}: {}: {}", requested.step, requested.key, phase.1);
@@ -124,15 +124,27 @@ impl Reconciliation<'_> {
                 (ActionPhase::Failed, "the configuration for Patroni is not a JSON object".to_owned())
             }
             Action::ConfigurePatroni(_) => configured_phase(patroni),
-            Action::ExpandClaim(claim) => {
-                let claims: Api<PersistentVolumeClaim> =
-                    Api::namespaced(self.context.client.clone(), &self.key.namespace);
-                volume_phase(volume::expand(&claims, &claim.claim, &claim.size).await)
-            }
+            Action::ExpandClaim(claim) => match self.foreign("PersistentVolumeClaim", &claim.claim) {
+                Some(reason) => (ActionPhase::Refused, reason),
+                None => {
+                    let claims: Api<PersistentVolumeClaim> =
+                        Api::namespaced(self.context.client.clone(), &self.key.namespace);
+                    volume_phase(volume::expand(&claims, &claim.claim, &claim.size).await)
+                }
+            },
             other @ (Action::ModifyVolume(_) | Action::GrowFilesystem(_)) => {
                 volume_phase(volume::refused(other.kind().name()))
             }
         }
+    }
+
+    /// Why an action about an object is refused: there is none of the cluster with the name. `None` if there is one.
+    fn foreign(&self, kind: &str, name: &str) -> Option<String> {
+        let (objects, writer) = (self.context.store.objects(self.key), self.writer());
+        let is_own = objects
+            .iter()
+            .any(|cached| cached.kind.is(kind) && *cached.name == *name && writer.origin(&cached.object()).is_own());
+        (!is_own).then(|| format!("the cluster has no {kind} {name}"))
     }
 
     /// Records the actions that are requested for the first time, before anything is applied. Once the plan is applied,
@@ -159,7 +171,7 @@ impl Reconciliation<'_> {
         if requested.is_empty() {
             return Promotion::default();
         }
-        let granted = requested.iter().filter(|requested| requested.granted);
+        let granted = requested.iter().filter(|requested| requested.is_granted());
         let keys: Vec<(&str, &str)> = granted.map(|granted| (granted.step.as_str(), granted.key.as_str())).collect();
         let backoff = self.backoff_after(RETRY);
         let leader = members.leader().filter(|(member, _)| member.ready && !keys.is_empty());
@@ -169,9 +181,9 @@ impl Reconciliation<'_> {
             let start = || async move { job(&fence, patroni.promote()).await };
             self.state.promotion.ensure(fingerprint(&(&keys, &member.pod)), PROMOTION, backoff, start)
         });
-        let phase = |requested: &RequestedAction| match requested.granted {
+        let phase = |requested: &RequestedAction| match requested.is_granted() {
             true => phase_of(job.as_ref(), "the cluster is being promoted", NO_LEADER),
-            false => not_granted(requested),
+            false => refused(requested),
         };
         let record = |requested: &&RequestedAction| {
             let (phase, message) = phase(requested);
@@ -237,14 +249,14 @@ impl Reconciliation<'_> {
     /// What Patroni's configuration is to be; `None` if no plugin wants anything of it.
     fn desired_of_patroni(plan: &Plan) -> Option<Desired> {
         let of_patroni = plan.actions.iter().filter_map(|requested| match &requested.action {
-            Action::ConfigurePatroni(text) => Some(configuration(text).filter(|_| requested.granted)),
+            Action::ConfigurePatroni(text) => Some(configuration(text).filter(|_| requested.is_granted())),
             _ => None,
         });
         let all: Vec<Option<Value>> = of_patroni.collect();
         if all.iter().all(Option::is_none) {
             return None;
         }
-        let refuses = |requested: &RequestedAction| requested.action == Action::Promote && !requested.granted;
+        let refuses = |requested: &RequestedAction| requested.action == Action::Promote && !requested.is_granted();
         Some(Desired {
             complete: !plan.degraded && all.iter().all(Option::is_some),
             parts: merged(all.into_iter().flatten()),
@@ -327,8 +339,8 @@ fn configured_phase(status: Option<&JobStatus<Configured>>) -> Phase {
     }
 }
 
-fn not_granted(requested: &RequestedAction) -> Phase {
-    (ActionPhase::Refused, format!("the pipeline does not grant {} to the step", requested.action.kind()))
+fn refused(requested: &RequestedAction) -> Phase {
+    (ActionPhase::Refused, requested.refusal.clone().unwrap_or_default())
 }
 
 fn phase_of<T>(status: Option<&JobStatus<T>>, running: &str, pending: &str) -> Phase {

@@ -500,9 +500,10 @@ fn asking(actions: &[(&str, pgloom_engine::Action)]) -> Arc<pgloom_engine::Plugi
 
 #[tokio::test]
 async fn every_action_is_executed_waited_for_or_refused_by_name() {
-    use pgloom_engine::{Action as Asked, ExpandClaim, GrowFilesystem, ModifyVolume, PoolerAccess};
+    use pgloom_engine::{Action as Asked, Credential, ExpandClaim, GrowFilesystem, ModifyVolume, PoolerAccess};
     let claim = "pgdata-acid-orders-0".to_owned();
     let pipeline = asks_for(&[
+        ("credential", Asked::Credential(Credential { username: "pooler".into(), labels: vec![] })),
         ("expand", Asked::ExpandClaim(ExpandClaim { claim: claim.clone(), size: "2Gi".into() })),
         (
             "modify",
@@ -538,7 +539,8 @@ async fn every_action_is_executed_waited_for_or_refused_by_name() {
     assert_eq!(
         reported,
         [
-            "expand failed: there is no claim pgdata-acid-orders-0",
+            "credential done: ",
+            "expand refused: the cluster has no PersistentVolumeClaim pgdata-acid-orders-0",
             "modify refused: modify-volume is not executed by this operator",
             "grow refused: grow-filesystem is not executed by this operator",
             "patroni failed: the configuration for Patroni is not a JSON object",

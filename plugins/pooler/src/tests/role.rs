@@ -121,6 +121,21 @@ fn a_system_or_protected_role_is_replaced_by_the_configured_one() {
 }
 
 #[test]
+fn a_role_of_the_manifest_is_not_the_poolers() {
+    let shared = answer(json!({"users": {"app": []}, "connectionPooler": {"user": "app"}}));
+    let [finding] = &shared.response.findings[..] else { panic!("no warning") };
+    assert_eq!(finding.message, "the pooler cannot use the role app, which is a role of the manifest; it uses pooler");
+    assert_eq!(shared.response.actions.last().unwrap().key, "access/pooler/pooler");
+    for spec in [
+        json!({"users": {"pooler": null}, "enableConnectionPooler": true}),
+        json!({"users": {"app": [], "pooler": []}, "connectionPooler": {"user": "app"}}),
+    ] {
+        let failure = call(spec, json!({})).unwrap_err();
+        assert_eq!(reason(&failure), "spec.users.pooler: pooler is the role that the pooler logs in as");
+    }
+}
+
+#[test]
 fn a_configured_role_that_is_a_system_role_is_an_error_of_the_configuration() {
     for user in ["postgres", "standby", ""] {
         let failure =

@@ -329,6 +329,35 @@ fn an_owner_that_is_no_role_refuses_the_manifest_only_where_all_roles_are_known(
 }
 
 #[test]
+fn a_plugin_never_takes_over_a_role_that_someone_else_defines() {
+    let credentials = ["app", "robot", "mouse", "shop_owner", "postgres", "public", "pg_monitor", "a\nb", "pooler"];
+    let credential = |username: &str| CredentialRequest { username: username.into(), ..CredentialRequest::default() };
+    let roles = gather(&Sources {
+        users: users(&[("app", &["superuser"])]),
+        infrastructure: vec![infrastructure("robot", &["login"])],
+        teams: vec![Team { name: "acid".into(), members: vec!["mouse".into()], superusers: false }],
+        prepared: prepared(serde_json::json!({"shop": {}})),
+        credentials: credentials.map(credential).into(),
+        ..sources()
+    });
+    for (name, reason) in [
+        ("app", "the role is one of the manifest's users"),
+        ("robot", "the role is one of the infrastructure roles"),
+        ("mouse", "the role is one of the Teams API"),
+        ("shop_owner", "the role is one of the prepared databases"),
+        ("postgres", "the name belongs to a system user"),
+        ("public", "PostgreSQL reserves the name, or cannot have it"),
+        ("pg_monitor", "PostgreSQL reserves the name, or cannot have it"),
+        ("a\nb", "PostgreSQL reserves the name, or cannot have it"),
+    ] {
+        assert_eq!(roles.refused.get(name).map(String::as_str), Some(reason), "{name}");
+        assert!(roles.roles.get(name).is_none_or(|role| role.origin != Origin::Credential), "{name}");
+    }
+    assert_eq!(roles.roles["app"].attributes.to_string(), "LOGIN SUPERUSER");
+    assert_eq!((roles.roles["pooler"].origin, roles.refused.len()), (Origin::Credential, 8));
+}
+
+#[test]
 fn two_sources_of_one_name_are_decided_the_same_way_every_time() {
     let given = Sources {
         users: users(&[("pooler", &["superuser"])]),
@@ -336,7 +365,7 @@ fn two_sources_of_one_name_are_decided_the_same_way_every_time() {
         ..sources()
     };
     let once = gather(&given);
-    assert_eq!(lines(&once), ["pooler: LOGIN +secret"]);
+    assert_eq!(lines(&once), ["pooler: LOGIN SUPERUSER admin admin +secret"]);
     let again = gather(&given);
     assert_eq!((once.roles, once.findings), (again.roles, again.findings));
 }
