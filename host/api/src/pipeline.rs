@@ -7,10 +7,10 @@ mod document;
 mod spec;
 
 pub use document::{
-    DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, KindPaths, Limits, Match, OnFailure, SecretsGrant,
-    Source, Step, WriteGrant,
+    ActionGrant, DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, Limits, Match, ObjectGrant, OnFailure,
+    Source, Step,
 };
 pub use spec::{
-    GrantsSpec, KindPathsSpec, LabelRequirement, LimitsSpec, MatchSpec, OnFailureSpec, Pipeline, PipelineSpec,
-    PipelineStatus, Selector, SourceSpec, StepSpec, WriteGrantSpec,
+    ActionGrantSpec, GrantsSpec, LabelRequirement, LimitsSpec, MatchSpec, ObjectGrantSpec, OnFailureSpec, Pipeline,
+    PipelineSpec, PipelineStatus, Selector, SourceSpec, StepSpec,
 };

@@ -26,8 +26,8 @@ pub enum Privilege {
     ForeignSecret,
     /// ConfigMaps that are not the cluster's.
     ForeignConfigMap,
-    /// Volume claims in a pod's volumes.
-    VolumeClaim,
+    /// Claims in the volumes of a pod.
+    Claim,
     /// Volumes of other kinds, as of drivers and of network storage.
     OtherVolume,
     /// A node of the plugin's choice, without the scheduler.
@@ -50,7 +50,7 @@ impl Privilege {
         Self::ServiceAccount,
         Self::ForeignSecret,
         Self::ForeignConfigMap,
-        Self::VolumeClaim,
+        Self::Claim,
         Self::OtherVolume,
         Self::NodeName,
         Self::ExternalService,
@@ -70,7 +70,7 @@ impl Privilege {
             Self::ServiceAccount => "service-account",
             Self::ForeignSecret => "foreign-secret",
             Self::ForeignConfigMap => "foreign-config-map",
-            Self::VolumeClaim => "volume-claim",
+            Self::Claim => "claim",
             Self::OtherVolume => "other-volume",
             Self::NodeName => "node-name",
             Self::ExternalService => "external-service",

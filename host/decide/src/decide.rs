@@ -9,6 +9,7 @@ use pgloom_api::placeholder::{self, Credentials};
 use pgloom_api::validate::{Cluster, Validated, validate};
 use pgloom_api::{Finding, ObjectRef};
 use pgloom_common::label;
+use pgloom_common::name::secret_name;
 use pgloom_engine::{Condition, Decision, Desired, Input, Pipeline, RequestedAction, Response, RunError};
 use serde_json::{Value, json};
 
@@ -95,6 +96,8 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         cluster: manifest,
         config: values,
         credentials: credentials.sources().cloned().collect(),
+        secrets: secret_names(&cluster, config),
+        labels: BTreeMap::from([(config.text("cluster_name_label").to_owned(), cluster.name.clone())]),
         observed: observed.objects.clone(),
         actions: observed.actions.clone(),
         last: observed.last.clone(),
@@ -123,7 +126,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let mut objects = in_order(objects, |desired: &Desired| ObjectKey::of(&desired.object).kind);
     for desired in &mut objects {
         placeholder::check(&desired.object, &credentials).map_err(|source| broken(&desired.object, source))?;
-        complete(&mut desired.object, &cluster, naming.owner.as_ref());
+        complete(&mut desired.object, &cluster, &selector(&cluster, config), naming.owner.as_ref());
         leave_annotations(&mut desired.object, observed, &config.list("ignored_annotations"));
     }
     Ok(Plan {
@@ -167,9 +170,23 @@ fn refusal(error: RunError, findings: &[Finding]) -> Error {
     Error::Manifest(findings.iter().cloned().chain(refused).collect())
 }
 
-/// Sets the fields that identify an object, which plugins do not set.
-fn complete(object: &mut Value, cluster: &Cluster, owner: Option<&Value>) {
+/// The names of the cluster's Secrets, as patterns: those of roles, and those that begin with the cluster's name.
+fn secret_names(cluster: &Cluster, config: &Config) -> Vec<String> {
+    let of_roles = secret_name(config.text("secret_name_template"), "*", &cluster.name, &cluster.team);
+    vec![of_roles.to_lowercase(), format!("{}-*", cluster.name)]
+}
+
+/// Sets the fields that identify an object. Plugins do not set them, or not to other values. Of the labels by which the
+/// cluster's objects are found, only the one with its name is the same for all of them: a pooler has another
+/// `application`.
+fn complete(object: &mut Value, cluster: &Cluster, labels: &BTreeMap<String, String>, owner: Option<&Value>) {
     object["metadata"]["namespace"] = json!(cluster.namespace);
+    for (key, value) in labels {
+        let label = &mut object["metadata"]["labels"][key];
+        if label.is_null() {
+            *label = json!(value);
+        }
+    }
     if let Some(owner) = owner {
         object["metadata"]["ownerReferences"] = json!([owner]);
     }

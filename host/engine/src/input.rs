@@ -15,6 +15,10 @@ pub struct Input {
     pub cluster: Value,
     /// The operator configuration: one flat object of canonical keys, with defaults.
     pub config: Value,
+    /// The names of the cluster's Secrets, as patterns in which a `*` is any characters.
+    pub secrets: Vec<String>,
+    /// The labels by which the host finds the cluster's objects.
+    pub labels: BTreeMap<String, String>,
     /// The credentials that the manifest and the configuration have. Both are without them: each step receives
     /// placeholders for those that it is granted.
     pub credentials: BTreeSet<CredentialSource>,

@@ -73,7 +73,9 @@
 //! | module       | what it is                                                                     |
 //! |--------------|--------------------------------------------------------------------------------|
 //! | `pipeline`   | the steps: how they are loaded, and one run over all of them                   |
+//! | `grant`      | what a pipeline has to grant a plugin                                          |
 //! | `plugin`     | one loaded plugin: verified, compiled, described                               |
+//! | `description` | whether a description can be used                                             |
 //! | `call`       | one call of a plugin, with its limits                                          |
 //! | `engine`     | the WebAssembly engine that compiles and runs plugins                          |
 //! | `clock`      | the clock that stops calls                                                     |
@@ -85,10 +87,12 @@
 //! | `merge`      | partial objects of several steps become one object                             |
 //! | `ownership`  | which step set each leaf                                                       |
 //! | `permission` | what a step may write                                                          |
+//! | `privilege`  | what a step may write only with a privilege                                    |
 //! | `reserved`   | what no step may write                                                         |
 //! | `tree`       | an object as a tree: every leaf has a value and a step                         |
 //! | `schema`     | how the built-in kinds are merged                                              |
 //! | `path`       | field paths and patterns of them                                               |
+//! | `scope`      | the cluster whose objects are merged                                           |
 //! | `decision`   | the result of a run                                                            |
 //! | `input`      | the input of a run                                                             |
 //! | `convert`    | from the model's types to those of the API crate                               |
@@ -100,7 +104,9 @@ mod clock;
 mod contract;
 mod convert;
 mod decision;
+mod description;
 mod engine;
+pub mod grant;
 mod input;
 pub mod merge;
 pub mod model;
@@ -109,8 +115,10 @@ pub mod path;
 pub mod permission;
 pub mod pipeline;
 pub mod plugin;
+mod privilege;
 mod reserved;
 pub mod schema;
+mod scope;
 mod select;
 mod state;
 mod tree;
@@ -128,4 +136,5 @@ pub use model::{
 };
 pub use pipeline::{ActionError, LoadError, Pipeline, RunError};
 pub use plugin::Plugin;
+pub use scope::Scope;
 pub use select::{NAMED_ONLY, NamedObject};

@@ -1,131 +1,171 @@
-//! What a step may write: the `writes` of its plugin's description, narrowed by the grants of its pipeline.
-//!
-//! The contract calls an entry of `writes` a claim. Here it is a permission, so that "claim" means a volume claim only.
+//! What a step may write: what its plugin's description asks for, as far as the grants of its pipeline give it.
+
+use std::collections::BTreeSet;
+
+use pgloom_api::Privilege;
+use pgloom_common::name::covers;
 
 use crate::{
-    model::ObjectKind,
+    model::{ObjectKind, ObjectRef},
     path::{FieldPath, Key, Pattern, Segment},
 };
 
-/// Fields of one kind that a step may write.
+/// Objects of one kind, and what may be done to them: an entry of a description, or a grant.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WritePermission {
+pub struct ObjectRights {
     /// The kind of the objects.
     pub kind: ObjectKind,
-    /// Whether the step may create objects of the kind.
+    /// The names of the objects, as patterns: `{cluster}` is the cluster's name, a `*` any characters.
+    pub names: Vec<String>,
+    /// Whether such objects may be created.
     pub creates: bool,
-    /// The fields; empty means all fields of the objects that the step created.
-    pub paths: Vec<Pattern>,
+    /// The fields that may be set; empty means all fields of the objects that the step created.
+    pub fields: Vec<Pattern>,
+    /// The fields that may be set to another value than that of an earlier step.
+    pub overrides: Vec<Pattern>,
+    /// The fields that may be removed.
+    pub removes: Vec<Pattern>,
 }
 
-/// Fields that a step may override or remove.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FieldPermission {
-    /// The kind of the objects; `None` means every kind.
-    pub kind: Option<ObjectKind>,
-    /// The fields.
-    pub paths: Vec<Pattern>,
+/// One side of the permissions of a step: what is asked for, or what is granted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rights {
+    /// The objects.
+    pub objects: Vec<ObjectRights>,
+    /// The privileges.
+    pub privileges: BTreeSet<Privilege>,
 }
 
 /// All that a step may do to the desired objects. Built once per step, when the pipeline is loaded.
 #[derive(Clone, Debug, Default)]
 pub struct Permissions {
-    described: Vec<KindPermissions>,
-    /// `None`: the pipeline grants all that the description names.
-    granted: Option<Vec<KindPermissions>>,
-    overrides: Vec<FieldPermission>,
-    removes: Vec<FieldPermission>,
-    confidential: bool,
+    asked: Side,
+    granted: Side,
 }
 
-/// Why a step may not write a field: what is missing.
+/// Why a step may not write something: what is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// The plugin's description does not name the field.
+    /// The plugin's description does not ask for it.
     Description,
-    /// The pipeline does not grant the field to the step.
+    /// The pipeline does not grant it to the step.
     Grant,
 }
 
 impl Permissions {
-    /// The permissions that a plugin's description asks for.
-    pub fn new(writes: &[WritePermission]) -> Self {
-        Self { described: by_kind(writes), ..Self::default() }
+    /// What is asked for and granted.
+    pub fn new(asked: &Rights, granted: &Rights) -> Self {
+        Self { asked: Side::of(asked), granted: Side::of(granted) }
     }
 
-    /// Narrows them to what the pipeline grants, too.
-    #[must_use]
-    pub fn granted(mut self, grants: &[WritePermission]) -> Self {
-        self.granted = Some(by_kind(grants));
-        self
+    /// What is asked for, and all of it is granted.
+    pub fn granted(asked: &Rights) -> Self {
+        Self::new(asked, asked)
     }
 
-    /// Lets the step change values that earlier steps set.
-    #[must_use]
-    pub fn overrides(mut self, grants: Vec<FieldPermission>) -> Self {
-        self.overrides = grants;
-        self
-    }
-
-    /// Lets the step remove what earlier steps set.
-    #[must_use]
-    pub fn removes(mut self, grants: Vec<FieldPermission>) -> Self {
-        self.removes = grants;
-        self
-    }
-
-    /// Marks the step as one that reads Secrets: no error shows a value that it sets.
-    #[must_use]
-    pub fn confidential(mut self) -> Self {
-        self.confidential = true;
-        self
-    }
-
-    pub(crate) fn is_confidential(&self) -> bool {
-        self.confidential
-    }
-
-    pub(crate) fn check_create(&self, kind: &ObjectKind) -> Result<(), Missing> {
-        let creates = |kinds: &[KindPermissions]| kinds.iter().any(|known| known.creates && known.kind == *kind);
-        match &self.granted {
-            _ if !creates(&self.described) => Err(Missing::Description),
-            Some(granted) if !creates(granted) => Err(Missing::Grant),
-            _ => Ok(()),
+    /// What the step may do to an object of a cluster.
+    pub(crate) fn of(&self, kind: &ObjectKind, object: &ObjectRef, cluster: &str) -> ObjectPermissions<'_> {
+        ObjectPermissions {
+            asked: self.asked.of_object(kind, &object.name, cluster),
+            granted: self.granted.of_object(kind, &object.name, cluster),
         }
     }
 
-    pub(crate) fn may_override(&self, kind: &ObjectKind, path: &FieldPath) -> bool {
-        covers(&self.overrides, kind, path)
-    }
-
-    pub(crate) fn may_remove(&self, kind: &ObjectKind, path: &FieldPath) -> bool {
-        covers(&self.removes, kind, path)
-    }
-
-    /// The coverage at the root of an object of the kind; `own`: the step created the object.
-    pub(crate) fn coverage(&self, kind: &ObjectKind, own: bool) -> Coverage<'_> {
-        Coverage {
-            described: Covered::root(&self.described, kind, own),
-            granted: self.granted.as_ref().map_or(Covered::All, |granted| Covered::root(granted, kind, own)),
-        }
+    /// What is missing for a privilege.
+    pub(crate) fn missing(&self, privilege: Privilege) -> Option<Missing> {
+        first_missing(|side| side.privileges.contains(&privilege), &self.asked, &self.granted)
     }
 }
 
-fn covers(permissions: &[FieldPermission], kind: &ObjectKind, path: &FieldPath) -> bool {
-    permissions
-        .iter()
-        .filter(|permission| permission.kind.as_ref().is_none_or(|permitted| permitted == kind))
-        .any(|permission| permission.paths.iter().any(|pattern| pattern.covers(path.segments())))
+fn first_missing<T>(has: impl Fn(&T) -> bool, asked: &T, granted: &T) -> Option<Missing> {
+    match (has(asked), has(granted)) {
+        (false, _) => Some(Missing::Description),
+        (_, false) => Some(Missing::Grant),
+        _ => None,
+    }
 }
 
-/// All permissions for one kind. The patterns are a tree, so that a check walks it together with the object.
+#[derive(Clone, Debug, Default)]
+struct Side {
+    objects: Vec<ObjectTree>,
+    privileges: BTreeSet<Privilege>,
+}
+
+/// [`ObjectRights`] with the fields as a tree, so that a check walks it together with the object.
 #[derive(Clone, Debug)]
-struct KindPermissions {
+struct ObjectTree {
     kind: ObjectKind,
+    names: Vec<String>,
     creates: bool,
-    /// Whether a permission without paths covers all of the step's own objects.
+    /// Whether all fields of the step's own objects may be set.
     own: bool,
     root: PatternTree,
+    overrides: Vec<Pattern>,
+    removes: Vec<Pattern>,
+}
+
+impl Side {
+    fn of(rights: &Rights) -> Self {
+        let tree = |rights: &ObjectRights| {
+            let mut root = PatternTree::default();
+            rights.fields.iter().for_each(|field| root.insert(field.segments()));
+            ObjectTree {
+                kind: rights.kind.clone(),
+                names: rights.names.clone(),
+                creates: rights.creates,
+                own: rights.fields.is_empty(),
+                root,
+                overrides: rights.overrides.clone(),
+                removes: rights.removes.clone(),
+            }
+        };
+        Self { objects: rights.objects.iter().map(tree).collect(), privileges: rights.privileges.clone() }
+    }
+
+    /// The rights to an object of this kind and name.
+    fn of_object<'a>(&'a self, kind: &ObjectKind, name: &str, cluster: &str) -> Vec<&'a ObjectTree> {
+        let is_meant = |rights: &&ObjectTree| {
+            rights.kind == *kind && rights.names.iter().any(|pattern| covers(pattern, cluster, name))
+        };
+        self.objects.iter().filter(is_meant).collect()
+    }
+}
+
+/// What a step may do to one object.
+pub(crate) struct ObjectPermissions<'a> {
+    asked: Vec<&'a ObjectTree>,
+    granted: Vec<&'a ObjectTree>,
+}
+
+impl<'a> ObjectPermissions<'a> {
+    /// What is missing for an object of this name, whatever is done to it.
+    pub(crate) fn missing(&self) -> Option<Missing> {
+        first_missing(|side| !side.is_empty(), &self.asked, &self.granted)
+    }
+
+    /// What is missing for creating the object.
+    pub(crate) fn missing_to_create(&self) -> Option<Missing> {
+        first_missing(|side| side.iter().any(|rights| rights.creates), &self.asked, &self.granted)
+    }
+
+    /// Whether the step may set the field to another value than that of an earlier step.
+    pub(crate) fn may_override(&self, path: &FieldPath) -> bool {
+        first_missing(|side| any_covers(side, |rights| &rights.overrides, path), &self.asked, &self.granted).is_none()
+    }
+
+    /// What is missing for removing the field.
+    pub(crate) fn missing_to_remove(&self, path: &FieldPath) -> Option<Missing> {
+        first_missing(|side| any_covers(side, |rights| &rights.removes, path), &self.asked, &self.granted)
+    }
+
+    /// The coverage at the root of the object; `own`: the step created it.
+    pub(crate) fn coverage(&self, own: bool) -> Coverage<'a> {
+        Coverage { asked: Covered::root(&self.asked, own), granted: Covered::root(&self.granted, own) }
+    }
+}
+
+fn any_covers(side: &[&ObjectTree], patterns: impl Fn(&ObjectTree) -> &Vec<Pattern>, path: &FieldPath) -> bool {
+    side.iter().any(|rights| patterns(rights).iter().any(|pattern| pattern.covers(path.segments())))
 }
 
 #[derive(Clone, Debug, Default)]
@@ -136,28 +176,6 @@ struct PatternTree {
     entries: Vec<(Key, PatternTree)>,
     any_field: Option<Box<PatternTree>>,
     any_entry: Option<Box<PatternTree>>,
-}
-
-fn by_kind(permissions: &[WritePermission]) -> Vec<KindPermissions> {
-    let mut kinds: Vec<KindPermissions> = Vec::new();
-    for permission in permissions {
-        let known = find_or_push(
-            &mut kinds,
-            |known| known.kind == permission.kind,
-            || KindPermissions {
-                kind: permission.kind.clone(),
-                creates: false,
-                own: false,
-                root: PatternTree::default(),
-            },
-        );
-        known.creates |= permission.creates;
-        known.own |= permission.paths.is_empty();
-        for path in &permission.paths {
-            known.root.insert(path.segments());
-        }
-    }
-    kinds
 }
 
 /// The element of the list that `matches`; `new` is appended if there is none.
@@ -202,7 +220,7 @@ impl PatternTree {
 /// What the permissions of a step cover at one place of an object.
 #[derive(Clone, Debug)]
 pub(crate) struct Coverage<'a> {
-    described: Covered<'a>,
+    asked: Covered<'a>,
     granted: Covered<'a>,
 }
 
@@ -217,12 +235,12 @@ enum Covered<'a> {
 impl<'a> Coverage<'a> {
     /// Whether the place and everything below it is covered.
     pub(crate) fn is_all(&self) -> bool {
-        matches!((&self.described, &self.granted), (Covered::All, Covered::All))
+        matches!((&self.asked, &self.granted), (Covered::All, Covered::All))
     }
 
     /// What is missing, if the place itself is not covered.
     pub(crate) fn missing(&self) -> Option<Missing> {
-        match (&self.described, &self.granted) {
+        match (&self.asked, &self.granted) {
             (Covered::Below(_), _) => Some(Missing::Description),
             (_, Covered::Below(_)) => Some(Missing::Grant),
             _ => None,
@@ -230,21 +248,20 @@ impl<'a> Coverage<'a> {
     }
 
     pub(crate) fn field(&self, name: &str) -> Self {
-        Self { described: self.described.field(name), granted: self.granted.field(name) }
+        Self { asked: self.asked.field(name), granted: self.granted.field(name) }
     }
 
     pub(crate) fn entry(&self, key: &Key) -> Self {
-        Self { described: self.described.entry(key), granted: self.granted.entry(key) }
+        Self { asked: self.asked.entry(key), granted: self.granted.entry(key) }
     }
 }
 
 impl<'a> Covered<'a> {
-    fn root(kinds: &'a [KindPermissions], kind: &ObjectKind, own: bool) -> Self {
-        match kinds.iter().find(|known| known.kind == *kind) {
-            Some(known) if own && known.own => Self::All,
-            Some(known) => Self::of(vec![&known.root]),
-            None => Self::Below(Vec::new()),
+    fn root(side: &[&'a ObjectTree], own: bool) -> Self {
+        if own && side.iter().any(|rights| rights.own) {
+            return Self::All;
         }
+        Self::of(side.iter().map(|rights| &rights.root).collect())
     }
 
     fn of(open: Vec<&'a PatternTree>) -> Self {

@@ -1,8 +1,9 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `run`, `action`, `load`, `step`.
+//! The modules from the top down: `run`, `action`, `load`, `configuration`, `step`.
 
 mod action;
+mod configuration;
 mod load;
 mod run;
 mod step;

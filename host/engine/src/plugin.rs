@@ -7,6 +7,7 @@ use wasmtime::component::Component;
 
 use crate::call::{self, Limits};
 use crate::contract::{self, Export, Prepared, SUPPORTED, Version};
+use crate::description;
 use crate::engine::Engine;
 use crate::model::{Description, Request, Response};
 use crate::wasi;
@@ -148,7 +149,7 @@ impl Plugin {
             .map_err(|error| Error::Compile(format!("{error:#}")))?;
         let description = call::describe(engine, &component, &Limits::default()).map_err(Error::Describe)?;
         let description = description.map_err(Error::RefuseHost)?;
-        check_description(&description)?;
+        description::check(&description).map_err(Error::CheckDescription)?;
         tracing::debug!(plugin = %description.name, version = %description.version, %digest, %contract, "plugin loaded");
         Ok(Self { digest, contract, description, body: Body::Component { engine: Arc::clone(engine), component } })
     }
@@ -232,32 +233,4 @@ fn check_world(component: &Component) -> Result<(Version, String), Error> {
     let imports = ty.imports(engine).map(|(name, _)| name);
     let foreign: Vec<String> = imports.filter(is_foreign).map(str::to_owned).collect();
     if foreign.is_empty() { Ok((version, text)) } else { Err(Error::VerifyImports(foreign)) }
-}
-
-fn check_description(description: &Description) -> Result<(), Error> {
-    let invalid = |reason: String| Err(Error::CheckDescription(reason));
-    let name = &description.name;
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || name.len() > 63 || !name.chars().all(allowed) {
-        return invalid(format!("name {name:?} is not lower case letters, digits and hyphens"));
-    }
-    if let Err(error) = semver::Version::parse(&description.version) {
-        return invalid(format!("version {:?} is not semver: {error}", description.version));
-    }
-    for requirement in &description.requires {
-        if let Err(error) = semver::VersionReq::parse(&requirement.version) {
-            return invalid(format!(
-                "the version required of {} is not a semver requirement: {error}",
-                requirement.plugin
-            ));
-        }
-    }
-    for (what, text) in
-        [("configuration schema", &description.config_schema), ("configuration example", &description.config_example)]
-    {
-        if let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
-            return invalid(format!("the {what} is not JSON: {error}"));
-        }
-    }
-    Ok(())
 }

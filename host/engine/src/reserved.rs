@@ -3,6 +3,7 @@
 use crate::{
     model::ObjectKind,
     path::{FieldPath, Segment},
+    scope::Scope,
     tree::Node,
 };
 
@@ -10,23 +11,40 @@ use crate::{
 pub(crate) const CLUSTER_SCOPED: &str =
     "its kind is cluster-scoped, and a plugin writes only in the namespace of its cluster";
 
-/// The kinds that plugins must not create: group, kind (`*` means every kind of the group), reason.
-const KINDS: &[(&str, &str, &str)] = &[
+/// The built-in kinds that plugins may create.
+const BUILT_IN: [(&str, &str); 9] = [
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "StatefulSet"),
+    ("batch/v1", "CronJob"),
+    ("batch/v1", "Job"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("policy/v1", "PodDisruptionBudget"),
+    ("v1", "ConfigMap"),
+    ("v1", "Endpoints"),
+    ("v1", "Service"),
+];
+
+/// The reasons for kinds that authors of plugins may expect: group, kind (`*` means every kind of the group), reason.
+const REASONS: &[(&str, &str, &str)] = &[
     ("", "Namespace", "a plugin writes only in the namespace of its cluster"),
     ("", "Secret", "the host creates credentials; ask for them by a `credential` or `user-list` action"),
     ("", "ServiceAccount", RBAC),
-    ("rbac.authorization.k8s.io", "Role", RBAC),
-    ("rbac.authorization.k8s.io", "RoleBinding", RBAC),
-    ("rbac.authorization.k8s.io", "ClusterRole", RBAC),
-    ("rbac.authorization.k8s.io", "ClusterRoleBinding", RBAC),
-    ("apiextensions.k8s.io", "CustomResourceDefinition", API),
-    ("apiregistration.k8s.io", "APIService", API),
+    ("", "PersistentVolumeClaim", "a claim is created by its StatefulSet"),
+    ("rbac.authorization.k8s.io", "*", RBAC),
+    ("apiextensions.k8s.io", "*", API),
+    ("apiregistration.k8s.io", "*", API),
     ("admissionregistration.k8s.io", "*", API),
     ("acid.zalan.do", "*", "a plugin must not change what the user wrote"),
     ("pgloom.dev", "*", "a plugin must not change the pipeline"),
 ];
 const RBAC: &str = "only the host creates service accounts, roles and role bindings";
 const API: &str = "a plugin must not change the API of the cluster";
+const OTHER: &str = "plugins create Deployments, StatefulSets, CronJobs, Jobs, NetworkPolicies, PodDisruptionBudgets, \
+                     ConfigMaps, Endpoints, Services and custom resources only";
+
+/// The groups of Kubernetes without a dot in their names, besides the core group, and the end of the names of the others.
+const KUBERNETES: [&str; 5] = ["apps", "autoscaling", "batch", "extensions", "policy"];
+const KUBERNETES_END: &str = ".k8s.io";
 
 /// The fields of `metadata` that no plugin may set, with the reason. Most are the server's own, see
 /// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>.
@@ -50,12 +68,18 @@ const STATUS: &str = "a status is observed, not desired";
 const CREATOR_FIELDS: &[&str] = &["selector", "volumeClaimTemplates"];
 const CREATOR: &str = "only the step that created the object may set it";
 
-/// The reason why plugins must not create objects of the kind, if there is one.
+/// The reason why plugins must not create objects of the kind, if there is one. They may create some built-in kinds, and
+/// custom resources.
 pub(crate) fn kind(kind: &ObjectKind) -> Option<&'static str> {
     let group = group(&kind.api_version);
     let matches =
         |(reserved, name, _): &&(&str, &str, &str)| *reserved == group && (*name == "*" || *name == kind.kind);
-    KINDS.iter().find(matches).map(|(_, _, reason)| *reason)
+    if let Some((_, _, reason)) = REASONS.iter().find(matches) {
+        return Some(reason);
+    }
+    let is_custom = !group.is_empty() && !KUBERNETES.contains(&group) && !group.ends_with(KUBERNETES_END);
+    let is_built_in = BUILT_IN.contains(&(kind.api_version.as_str(), kind.kind.as_str()));
+    (!is_custom && !is_built_in).then_some(OTHER)
 }
 
 /// The group of an `apiVersion`, as in `apps` of `apps/v1`; empty for the core group.
@@ -64,7 +88,7 @@ pub(crate) fn group(api_version: &str) -> &str {
 }
 
 /// The first field of a partial object that the step must not set, and the reason; `own`: the step created the object.
-pub(crate) fn field(root: &Node, own: bool) -> Option<(FieldPath, &'static str)> {
+pub(crate) fn field(root: &Node, own: bool, scope: &Scope) -> Option<(FieldPath, &'static str)> {
     let path =
         |segments: &[&str]| FieldPath::new(segments.iter().map(|name| Segment::Field((*name).to_owned())).collect());
     if root.field("status").is_some() {
@@ -74,19 +98,43 @@ pub(crate) fn field(root: &Node, own: bool) -> Option<(FieldPath, &'static str)>
     if let Some((name, reason)) = METADATA.iter().find(|(name, _)| metadata.field(name).is_some()) {
         return Some((path(&["metadata", name]), reason));
     }
+    if let Some((map, key, reason)) = identity(metadata, scope) {
+        return Some((path(&["metadata", map, key]), reason));
+    }
     let spec = root.field("spec").filter(|_| !own)?;
     let name = CREATOR_FIELDS.iter().find(|name| spec.field(name).is_some())?;
     Some((path(&["spec", name]), CREATOR))
 }
 
+/// The prefix of the host's own labels and annotations.
+const HOST: &str = "pgloom.dev/";
+const STAMPED: &str = "the host sets it, to find the cluster's objects";
+
+/// The first label or annotation by which the host identifies objects, if the object would have another value: whether it
+/// is a label or an annotation, and its key.
+fn identity<'a>(metadata: &'a Node, scope: &Scope) -> Option<(&'static str, &'a str, &'static str)> {
+    let entries = |map: &'static str| {
+        let fields = metadata.field(map).into_iter().flat_map(Node::fields);
+        fields.map(move |(key, value)| (map, key, value))
+    };
+    let is_wrong = |(map, key, value): &(&str, &str, &Node)| {
+        let wanted = scope.labels.get(*key).filter(|_| *map == "labels");
+        key.starts_with(HOST) || wanted.is_some_and(|wanted| !value.is_text(wanted))
+    };
+    let (map, key, _) = entries("labels").chain(entries("annotations")).find(is_wrong)?;
+    Some((map, key, STAMPED))
+}
+
 /// The reason why a step must not remove the field or anything around it, if there is one.
-pub(crate) fn unremovable(path: &FieldPath, own: bool) -> Option<&'static str> {
+pub(crate) fn unremovable(path: &FieldPath, own: bool, scope: &Scope) -> Option<&'static str> {
     let names: Vec<&str> = path.segments().iter().map_while(Segment::name).collect();
     match names.as_slice() {
         ["apiVersion" | "kind" | "metadata"] | ["metadata", "name" | "namespace", ..] => {
             Some("it identifies the object")
         }
         ["status", ..] => Some(STATUS),
+        ["metadata", "labels"] => Some(STAMPED),
+        ["metadata", "labels", key] if scope.labels.contains_key(*key) => Some(STAMPED),
         ["metadata", name, ..] => METADATA.iter().find(|(field, _)| field == name).map(|(_, reason)| *reason),
         ["spec"] if !own => Some(CREATOR),
         ["spec", name, ..] if !own && CREATOR_FIELDS.contains(name) => Some(CREATOR),

@@ -90,7 +90,6 @@ pub(crate) fn observe(
     cluster: &Value,
     config: &Value,
     existing: &[Value],
-    reads_secrets: impl Fn(&str) -> bool,
 ) -> Vec<ObservedObject> {
     let mut seen = Vec::new();
     for selector in selectors {
@@ -101,7 +100,7 @@ pub(crate) fn observe(
         }
         for object in existing.iter().filter(|object| is_selected(object, selector, named_object.as_ref(), cluster)) {
             let mut shown = mask(object, &selector.fields);
-            if selector.kind.kind == "Secret" && !reads_secrets(&selector.id) {
+            if selector.kind.kind == "Secret" {
                 hide_values(&mut shown);
             }
             seen.push(ObservedObject {
@@ -252,13 +251,12 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_arrives_as_hashes_unless_the_step_may_read_it() {
+    fn a_secret_arrives_as_hashes() {
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pg-tls", "namespace": "shop"}, "data": {"tls.key": "aHVzaA=="}});
         let selectors = [selector("Secret", Selection::Manifest("/spec/tls/secretName".to_owned()), &[])];
-        let see = |secrets| observe(&selectors, &cluster(), &json!({}), std::slice::from_ref(&secret), |_| secrets);
-        assert!(!see(false)[0].object.contains("aHVzaA=="));
-        assert!(see(false)[0].object.contains("sha256:"));
-        assert!(see(true)[0].object.contains("aHVzaA=="));
+        let seen = observe(&selectors, &cluster(), &json!({}), std::slice::from_ref(&secret));
+        assert!(!seen[0].object.contains("aHVzaA=="));
+        assert!(seen[0].object.contains("sha256:"));
     }
 
     #[test]
@@ -266,7 +264,7 @@ mod tests {
         let object = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}});
         let selectors = [selector("ConfigMap", Selection::Config("pod_environment_configmap".to_owned()), &[])];
         let config = json!({"pod_environment_configmap": "shop/settings"});
-        let seen = observe(&selectors, &cluster(), &config, &[object("settings"), object("other")], |_| false);
+        let seen = observe(&selectors, &cluster(), &config, &[object("settings"), object("other")]);
         assert_eq!(seen.iter().map(|seen| seen.identity.name.as_str()).collect::<Vec<_>>(), ["settings"]);
     }
 

@@ -34,6 +34,9 @@ pub(crate) struct List {
     pub(crate) keys: &'static [MergeKey],
     pub(crate) entries: Vec<(Key, Node)>,
     pub(crate) step: StepId,
+    /// Whether an entry with nothing but its key only gives a place: its type has other fields, and without them the
+    /// entry says nothing. A port, in contrast, may be its number alone.
+    pub(crate) has_anchors: bool,
 }
 
 /// A value that is not of the type that the schema gives its field.
@@ -84,14 +87,16 @@ impl Node {
             (known @ (Type::Struct(_) | Type::Map(_) | Type::Any), Value::Object(fields)) => {
                 Self::from_fields(schema, known, fields, step)
             }
-            (Type::Set, Value::Array(items)) => list_from_items(&[], items, step, |item| set_entry(item, step)),
-            (Type::Keyed(keys, element), Value::Array(items)) => list_from_items(keys, items, step, |item| {
-                let key = entry_key(keys, &item)?;
-                match Self::from_value(schema, *element, item, step) {
-                    Ok(node) => Ok((key, node)),
-                    Err(mismatch) => Err(mismatch.below(Segment::Entry(key))),
-                }
-            }),
+            (Type::Set, Value::Array(items)) => list_from_items(&[], false, items, step, |item| set_entry(item, step)),
+            (Type::Keyed(keys, element), Value::Array(items)) => {
+                list_from_items(keys, has_anchors(schema, keys, *element), items, step, |item| {
+                    let key = entry_key(keys, &item)?;
+                    match Self::from_value(schema, *element, item, step) {
+                        Ok(node) => Ok((key, node)),
+                        Err(mismatch) => Err(mismatch.below(Segment::Entry(key))),
+                    }
+                })
+            }
             (Type::Struct(_) | Type::Map(_) | Type::AtomicMap, other) if !other.is_object() => {
                 Err(TypeMismatch::expected("a map", &other))
             }
@@ -119,6 +124,48 @@ impl Node {
             };
         }
         Ok(Self::Map(nodes, step))
+    }
+
+    /// Removes the anchors of places that do not exist: entries with nothing but their key, which only say where the
+    /// entries around them belong. A list of nothing else is removed, too.
+    pub(crate) fn drop_anchors(&mut self, before: Option<&Self>) {
+        match self {
+            Self::Leaf(..) => {}
+            Self::Map(fields, _) => fields.retain(|name, node| {
+                let had_parts = node.has_parts();
+                node.drop_anchors(before.and_then(|before| before.field(name)));
+                node.has_parts() || !had_parts || !matches!(node, Self::List(_))
+            }),
+            Self::List(list) => {
+                let before: &[(Key, Self)] = match before {
+                    Some(Self::List(before)) => &before.entries,
+                    _ => &[],
+                };
+                let find = |key: &Key| before.iter().find(|(other, _)| other == key).map(|(_, node)| node);
+                let (keys, has_anchors) = (list.keys, list.has_anchors);
+                list.entries.retain_mut(|(key, node)| {
+                    let known = find(key);
+                    let is_anchor =
+                        has_anchors && node.fields().all(|(name, _)| keys.iter().any(|key| key.name == name));
+                    node.drop_anchors(known);
+                    known.is_some() || !is_anchor
+                });
+            }
+        }
+    }
+
+    /// The fields of a map.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &Self)> {
+        let fields = match self {
+            Self::Map(fields, _) => Some(fields),
+            _ => None,
+        };
+        fields.into_iter().flatten().map(|(name, node)| (name.as_str(), node))
+    }
+
+    /// Whether it is this text.
+    pub(crate) fn is_text(&self, text: &str) -> bool {
+        matches!(self, Self::Leaf(Value::String(value), _) if value == text)
     }
 
     /// A field of a map.
@@ -198,6 +245,7 @@ fn set_entry(item: Value, step: StepId) -> Result<(Key, Node), TypeMismatch> {
 
 fn list_from_items(
     keys: &'static [MergeKey],
+    has_anchors: bool,
     items: Vec<Value>,
     step: StepId,
     entry: impl Fn(Value) -> Result<(Key, Node), TypeMismatch>,
@@ -207,7 +255,13 @@ fn list_from_items(
     if let Some((twice, _)) = entries.iter().find(|(key, _)| !seen.insert(key)) {
         return Err(TypeMismatch::new("it appears twice in one partial object").below(Segment::Entry(twice.clone())));
     }
-    Ok(Node::List(List { keys, entries, step }))
+    Ok(Node::List(List { keys, entries, step, has_anchors }))
+}
+
+/// Whether the entries of a list may be anchors, see [`List::has_anchors`].
+fn has_anchors(schema: &Schema, keys: &[MergeKey], element: TypeId) -> bool {
+    let is_named = matches!(keys, [key] if key.name == "name");
+    is_named && matches!(schema.get(element), Type::Struct(fields) if fields.len() > 1)
 }
 
 /// The key of an entry: its merge keys, with the defaults of the keys that it leaves out.

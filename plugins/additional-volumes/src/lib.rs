@@ -50,7 +50,7 @@ impl Plugin for AdditionalVolumes {
             .privilege("host-path")
             .privilege("other-volume")
             .privilege("service-account")
-            .privilege("volume-claim")
+            .privilege("claim")
             .requires("spilo", "^0.1")
     }
 

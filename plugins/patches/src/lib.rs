@@ -37,6 +37,7 @@ const KINDS: [(&str, &str); 8] = [
 /// Every privilege, for patches that need one.
 const PRIVILEGES: [&str; 14] = [
     "capabilities",
+    "claim",
     "external-address",
     "external-service",
     "foreign-config-map",
@@ -49,7 +50,6 @@ const PRIVILEGES: [&str; 14] = [
     "privilege-escalation",
     "privileged",
     "service-account",
-    "volume-claim",
 ];
 /// The names of a cluster's objects.
 const NAMES: &[&str] = &["*{cluster}*"];

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::spec::{KindPathsSpec, LabelRequirement};
+use super::spec::LabelRequirement;
 use crate::action::ActionKind;
+use crate::placeholder::Source as Credential;
+use crate::privilege::Privilege;
 
 /// The default of `limits.memory`, in bytes: 64 MiB.
 pub const DEFAULT_MEMORY: u64 = 64 << 20;
@@ -56,55 +58,45 @@ pub enum Source {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(String);
 
-/// What a step may do.
+/// What a step may do, as far as its plugin asks for it. Nothing is granted by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
-    /// The fields that it may write; `None` means all that the plugin's description names.
-    pub writes: Option<Vec<WriteGrant>>,
-    /// The fields that it may set although an earlier step set them to another value.
-    pub overrides: Vec<KindPaths>,
-    /// The fields and list entries that it may remove.
-    pub removes: Vec<KindPaths>,
-    /// The actions that it may request; `None` means all that the plugin's description names.
-    pub actions: Option<BTreeSet<ActionKind>>,
-    /// Which Secrets it may read.
-    pub secrets: SecretsGrant,
+    /// The objects that it may write.
+    pub objects: Vec<ObjectGrant>,
+    /// The privileges that it has.
+    pub privileges: BTreeSet<Privilege>,
+    /// The credentials that it may pass on.
+    pub credentials: BTreeSet<Credential>,
+    /// The actions that it may request.
+    pub actions: Vec<ActionGrant>,
 }
 
-/// Fields of one kind that a step may write.
+/// Objects of one kind that a step may write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WriteGrant {
+pub struct ObjectGrant {
     /// As in `apps/v1`.
     pub api_version: String,
     /// As in `StatefulSet`.
     pub kind: String,
-    /// Field paths; empty means all.
-    pub paths: Vec<String>,
-    /// Whether it may add objects of the kind.
+    /// Name patterns; never empty.
+    pub names: Vec<String>,
+    /// Whether it may create such objects.
     pub creates: bool,
+    /// Field paths; empty means all fields of the objects that the step created.
+    pub fields: Vec<String>,
+    /// Field paths that it may override.
+    pub overrides: Vec<String>,
+    /// Field paths that it may remove.
+    pub removes: Vec<String>,
 }
 
-/// Fields of one kind.
+/// Actions of one kind that a step may request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KindPaths {
-    /// As in `apps/v1`.
-    pub api_version: String,
-    /// As in `StatefulSet`.
-    pub kind: String,
-    /// Field paths; never empty.
-    pub paths: Vec<String>,
-}
-
-/// Which Secrets a step may read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum SecretsGrant {
-    /// None: the step gets hashes of the values.
-    #[default]
-    None,
-    /// All Secrets that the step observes.
-    All,
-    /// The Secrets of the selectors with these ids.
-    Selectors(BTreeSet<String>),
+pub struct ActionGrant {
+    /// The kind.
+    pub kind: ActionKind,
+    /// What the actions may be about.
+    pub subjects: Vec<String>,
 }
 
 /// What happens to a cluster if a step fails.
@@ -176,12 +168,6 @@ impl Digest {
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl From<KindPathsSpec> for KindPaths {
-    fn from(spec: KindPathsSpec) -> Self {
-        Self { api_version: spec.api_version, kind: spec.kind, paths: spec.paths }
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::action::ActionKind;
+use crate::privilege::Privilege;
 
 /// Which plugins run for every cluster, and in which order.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -64,7 +65,7 @@ pub struct StepSpec {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "anything")]
     pub config: Map<String, Value>,
-    /// What the step may do. Default: what the plugin's description claims, no overrides, no removals, no Secrets.
+    /// What the step may do. Default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grants: Option<GrantsSpec>,
     /// What happens to a cluster if this step fails: `hold` leaves it as it is, `keepLast` uses the step's last
@@ -108,61 +109,73 @@ pub struct SourceSpec {
     pub digest: Option<String>,
 }
 
-/// What a step may do. Each field states its default.
+/// What a step may do, as far as its plugin's description asks for it. `pgloom plugin inspect --grants FILE` prints what a
+/// plugin needs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantsSpec {
-    /// The fields that it may write. Default: what the plugin's description claims; a grant never widens that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub writes: Option<Vec<WriteGrantSpec>>,
-    /// The fields that it may set although an earlier step has set them to another value. Default: none.
+    /// The objects that it may write. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub overrides: Vec<KindPathsSpec>,
-    /// The fields and list entries that it may remove. Default: none.
+    #[schemars(length(max = 128))]
+    pub objects: Vec<ObjectGrantSpec>,
+    /// The privileges that it has beyond fields. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub removes: Vec<KindPathsSpec>,
-    /// The actions that it may request. Default: what the plugin's description names.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "actions")]
-    pub actions: Option<Vec<String>>,
-    /// Whether it may read the values of Secrets that it observes: `true`, or the ids of its selectors. Default:
-    /// `false`: it gets a hash of each value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "flag_or_list")]
-    pub secrets: Option<Value>,
+    #[schemars(schema_with = "privileges")]
+    pub privileges: Vec<String>,
+    /// The credentials that it may pass on: `config:KEY` for a key of the operator configuration, `manifest:/pointer` for a
+    /// field of the manifest. Default: none. Example: `config:scalyr_api_key`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub credentials: Vec<String>,
+    /// The actions that it may request. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub actions: Vec<ActionGrantSpec>,
 }
 
-/// Fields of one kind that a step may write.
+/// Objects of one kind that a step may write.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct WriteGrantSpec {
+pub struct ObjectGrantSpec {
     /// Example: `apps/v1`.
     #[schemars(length(min = 1, max = 317))]
     pub api_version: String,
     /// Example: `StatefulSet`.
     #[schemars(length(min = 1, max = 63))]
     pub kind: String,
-    /// The fields. Default: all. Example: `spec.template.spec.containers[*].env`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub paths: Vec<String>,
-    /// Whether it may add objects of the kind. Default: `false`.
+    /// The names of the objects: `{cluster}` is the cluster's name, a `*` any characters. Example: `{cluster}-*`.
+    #[schemars(length(min = 1, max = 16))]
+    pub names: Vec<String>,
+    /// Whether it may create such objects. Default: `false`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub creates: bool,
+    /// The fields that it may set; a path covers all below it. Default: all fields of the objects that the step created,
+    /// and no field of others. Example: `spec.template.spec.containers[*].env`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub fields: Vec<String>,
+    /// The fields that it may set although an earlier step has set them to another value. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub overrides: Vec<String>,
+    /// The fields and list entries of earlier steps that it may remove. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub removes: Vec<String>,
 }
 
-/// Fields of one kind.
+/// Actions of one kind that a step may request.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct KindPathsSpec {
-    /// Example: `apps/v1`.
-    #[schemars(length(min = 1, max = 317))]
-    pub api_version: String,
-    /// Example: `StatefulSet`.
-    #[schemars(length(min = 1, max = 63))]
+#[serde(deny_unknown_fields)]
+pub struct ActionGrantSpec {
+    /// Example: `configure-patroni`.
+    #[schemars(schema_with = "action_kind")]
     pub kind: String,
-    /// The fields; a path covers all below it. Example: `spec.template.spec.containers[name=postgres].image`.
-    #[schemars(length(min = 1))]
-    pub paths: Vec<String>,
+    /// What the actions may be about, by the kind: names of roles, of Secrets, of schemas, of claims, or keys of Patroni's
+    /// dynamic configuration; a `*` is any characters. Empty for `promote`. Example: `postgresql.parameters.*`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub subjects: Vec<String>,
 }
 
 /// What happens to a cluster if a step fails.
@@ -247,13 +260,13 @@ fn anything(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
-fn actions(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let names: Vec<_> = ActionKind::ALL.iter().map(|kind| kind.name()).collect();
-    schemars::json_schema!({"type": "array", "items": {"type": "string", "enum": names}})
+fn action_kind(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "string", "enum": ActionKind::ALL.map(ActionKind::name)})
 }
 
-fn flag_or_list(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"x-kubernetes-preserve-unknown-fields": true})
+fn privileges(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let names = Privilege::ALL.map(Privilege::name);
+    schemars::json_schema!({"type": "array", "maxItems": names.len(), "items": {"type": "string", "enum": names}})
 }
 
 fn conditions(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

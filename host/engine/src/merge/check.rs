@@ -3,12 +3,12 @@
 use super::{
     combine::positions,
     error::{Conflict, Error, show},
-    writer::{Contributor, Writer},
+    writer::Writer,
 };
 use crate::{
-    model::{ObjectKind, ObjectRef},
+    model::ObjectRef,
     path::{FieldPath, Key, Segment},
-    permission::{Coverage, Missing},
+    permission::{Coverage, Missing, ObjectPermissions},
     tree::{List, Node, StepId},
 };
 
@@ -17,10 +17,10 @@ pub(super) struct Check<'a> {
     writer: Writer<'a>,
     /// The number of the writer's step.
     id: StepId,
-    kind: &'a ObjectKind,
+    permissions: &'a ObjectPermissions<'a>,
     object: &'a ObjectRef,
     /// The steps that have contributed, by [`StepId`].
-    steps: &'a [Contributor],
+    steps: &'a [String],
     /// The path to the place that is being checked. It becomes a [`FieldPath`] only if there is an error.
     trail: Vec<Place<'a>>,
 }
@@ -35,11 +35,11 @@ enum Place<'a> {
 impl<'a> Check<'a> {
     pub(super) fn new(
         (writer, id): (Writer<'a>, StepId),
-        kind: &'a ObjectKind,
+        permissions: &'a ObjectPermissions<'a>,
         object: &'a ObjectRef,
-        steps: &'a [Contributor],
+        steps: &'a [String],
     ) -> Self {
-        Self { writer, id, kind, object, steps, trail: Vec::with_capacity(12) }
+        Self { writer, id, permissions, object, steps, trail: Vec::with_capacity(12) }
     }
 
     /// Checks a whole partial object. The fields that identify the object need no permission.
@@ -178,16 +178,16 @@ impl<'a> Check<'a> {
         let foreign = before.foreign(self.id).filter(|_| !equal);
         let Some(owner) = foreign.and_then(|id| self.steps.get(usize::from(id))) else { return Ok(()) };
         let path = self.path();
-        if self.writer.permissions.may_override(self.kind, &path) {
+        if self.permissions.may_override(&path) {
             return Ok(());
         }
         Err(Error::Conflict(Box::new(Conflict {
             step: self.writer.step.to_owned(),
-            owner: owner.name.clone(),
+            owner: owner.clone(),
             object: self.object.clone(),
             path,
-            value: show(after, self.writer.permissions.is_confidential()),
-            owned: show(before, owner.confidential),
+            value: show(after),
+            owned: show(before),
         })))
     }
 
@@ -205,7 +205,7 @@ impl<'a> Check<'a> {
             step: self.writer.step.to_owned(),
             object: Box::new(self.object.clone()),
             path: self.path(),
-            reason: "it would reorder existing entries; that needs a claim on the whole list",
+            reason: "it would reorder existing entries, which needs a permission for the whole list",
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use pgloom_api::placeholder;
+use pgloom_api::{Privilege, placeholder};
 use serde_json::Value;
 
 use crate::{
@@ -42,11 +42,39 @@ pub enum Error {
         /// Why, and who creates such objects.
         reason: &'static str,
     },
+    /// The step may not do anything to an object of this kind and name.
+    #[error("step {step}: must not write {}: {}", Name(.object), remedy(*.missing, "objects of this kind and name"))]
+    Name {
+        /// The step that contributed to it.
+        step: String,
+        /// The object.
+        object: Box<ObjectRef>,
+        /// What would allow it.
+        missing: Missing,
+    },
+    /// The step sets a privileged field without the privilege.
+    #[error(
+        "step {step}: must not write `{path}` of {}, which needs the privilege {privilege}: {}",
+        Name(.object),
+        remedy(*.missing, "it")
+    )]
+    Privilege {
+        /// The step that wrote it.
+        step: String,
+        /// The object.
+        object: Box<ObjectRef>,
+        /// The field, with the index of a list entry, as in `spec.template.spec.volumes[0].hostPath`.
+        path: String,
+        /// The privilege.
+        privilege: Privilege,
+        /// What would allow it.
+        missing: Missing,
+    },
     /// The object does not exist, and the step may not create it.
     #[error(
         "step {step}: no earlier step created {}, and the step must not create it: {}",
         Name(.object),
-        remedy(*.missing, "the creation of its kind")
+        remedy(*.missing, "its creation")
     )]
     Create {
         /// The step that contributed it.
@@ -95,7 +123,19 @@ pub enum Error {
     /// An earlier step set the field to another value.
     #[error(transparent)]
     Conflict(Box<Conflict>),
-    /// The step must not remove the field or entry.
+    /// The step lacks the permission to remove the field or entry.
+    #[error("step {step}: must not remove `{path}` of {}: {}", Name(.object), remedy(*.missing, "its removal"))]
+    RemovePermission {
+        /// The step that wants it removed.
+        step: String,
+        /// The object.
+        object: Box<ObjectRef>,
+        /// The field or entry.
+        path: FieldPath,
+        /// What would allow it.
+        missing: Missing,
+    },
+    /// The field or entry cannot be removed.
     #[error("step {step}: must not remove `{path}` of {}: {reason}", Name(.object))]
     Remove {
         /// The step that wants it removed.
@@ -136,9 +176,9 @@ pub struct Conflict {
     pub object: ObjectRef,
     /// The field.
     pub path: FieldPath,
-    /// The later step's value, shortened; a confidential value is hidden.
+    /// The later step's value, shortened; a placeholder is hidden.
     pub value: String,
-    /// The first step's value, shortened; a confidential value is hidden.
+    /// The first step's value, shortened; a placeholder is hidden.
     pub owned: String,
 }
 
@@ -153,7 +193,7 @@ impl Display for Name<'_> {
 
 fn remedy(missing: Missing, what: &str) -> String {
     match missing {
-        Missing::Description => format!("the plugin's description does not claim {what}"),
+        Missing::Description => format!("the plugin's description does not ask for {what}"),
         Missing::Grant => format!("the pipeline does not grant the step {what}"),
     }
 }
@@ -171,10 +211,7 @@ impl Error {
 }
 
 /// A value as an error shows it: at most [`MAX_SHOWN`] characters, and never a credential.
-pub(super) fn show(node: &Node, confidential: bool) -> String {
-    if confidential {
-        return "(confidential)".to_owned();
-    }
+pub(super) fn show(node: &Node) -> String {
     let value = node.clone().into_value();
     if has_placeholder(&value) {
         return "(placeholder)".to_owned();

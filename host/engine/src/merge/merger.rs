@@ -5,18 +5,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{
-    check::Check,
-    error::Error,
-    writer::{Contributor, Writer},
-};
+use super::{check::Check, error::Error, writer::Writer};
 use crate::{
     decision::Desired,
     model::{ObjectKind, ObjectRef},
     ownership::owners,
     path::{FieldPath, Segment},
-    reserved,
+    permission::ObjectPermissions,
+    privilege, reserved,
     schema::{Kind, Schema},
+    scope::Scope,
     tree::{Node, StepId, normalize},
 };
 
@@ -24,9 +22,9 @@ use crate::{
 #[derive(Clone)]
 pub struct Merger {
     schema: &'static Schema,
-    namespace: String,
-    /// The steps that have contributed, by [`StepId`].
-    steps: Vec<Contributor>,
+    pub(super) scope: Arc<Scope>,
+    /// The names of the steps that have contributed, by [`StepId`].
+    steps: Vec<String>,
     /// In order of creation.
     pub(super) objects: Vec<Arc<Object>>,
 }
@@ -39,17 +37,12 @@ pub(super) struct Object {
 }
 
 impl Merger {
-    /// Starts without objects. All objects will be in `namespace`, the namespace of the cluster.
+    /// Starts without objects of the cluster.
     ///
     /// # Errors
     /// If the merge table, which is compiled in, cannot be parsed.
-    pub fn new(namespace: &str) -> Result<Self, Error> {
-        Ok(Self {
-            schema: Schema::embedded()?,
-            namespace: namespace.to_owned(),
-            steps: Vec::new(),
-            objects: Vec::new(),
-        })
+    pub fn new(scope: Scope) -> Result<Self, Error> {
+        Ok(Self { schema: Schema::embedded()?, scope: Arc::new(scope), steps: Vec::new(), objects: Vec::new() })
     }
 
     /// Merges a partial object: `apiVersion`, `kind`, `metadata.name` and the fields that the step sets.
@@ -62,12 +55,16 @@ impl Merger {
         let (object, mut fields) = identify(writer.step, fragment)?;
         let kind = ObjectKind { api_version: object.api_version.clone(), kind: object.kind.clone() };
         let known = self.schema.kind(&kind.api_version, &kind.kind);
-        let index = self.check_kind(writer, &object, &kind, known)?;
+        let permissions = writer.permissions.of(&kind, &object, &self.scope.cluster);
+        let index = self.check_object(writer, &permissions, &object, &kind, known)?;
         self.set_namespace(writer.step, &object, &mut fields)?;
         let step = self.step(writer);
-        let root = Node::from_value(self.schema, known.root, Value::Object(fields), step)
+        let fields = Value::Object(fields);
+        self.check_privileges(writer, &object, &kind, &fields)?;
+        let mut root = Node::from_value(self.schema, known.root, fields, step)
             .map_err(|mismatch| Error::type_mismatch(writer.step, &object, mismatch))?;
-        self.check_fields((writer, step), &object, &kind, index, &root)?;
+        root.drop_anchors(index.and_then(|index| self.objects.get(index)).map(|before| &before.root));
+        self.check_fields((writer, step), &permissions, &object, index, &root)?;
         match index.and_then(|index| self.objects.get_mut(index)) {
             Some(before) => Arc::make_mut(before).root.combine(root),
             None => self.objects.push(Arc::new(Object { identity: object, creator: step, root })),
@@ -75,10 +72,11 @@ impl Merger {
         Ok(())
     }
 
-    /// Checks that the step may contribute to an object of the kind. Returns the object's index, if it exists.
-    fn check_kind(
+    /// Checks that the step may contribute to the object. Returns the object's index, if it exists.
+    fn check_object(
         &self,
         writer: &Writer<'_>,
+        permissions: &ObjectPermissions<'_>,
         object: &ObjectRef,
         kind: &ObjectKind,
         known: Kind,
@@ -87,25 +85,48 @@ impl Merger {
         if let Some(reason) = reserved::kind(kind).or(known.cluster_scoped.then_some(reserved::CLUSTER_SCOPED)) {
             return Err(Error::Kind { step: step(), object: boxed(), reason });
         }
+        if let Some(missing) = permissions.missing() {
+            return Err(Error::Name { step: step(), object: boxed(), missing });
+        }
         let index = self.find(writer.step, object)?;
-        match writer.permissions.check_create(kind) {
-            Err(missing) if index.is_none() => Err(Error::Create { step: step(), object: boxed(), missing }),
+        match permissions.missing_to_create() {
+            Some(missing) if index.is_none() => Err(Error::Create { step: step(), object: boxed(), missing }),
             _ => Ok(index),
         }
+    }
+
+    /// Checks that the step has the privileges for the fields that it sets.
+    fn check_privileges(
+        &self,
+        writer: &Writer<'_>,
+        object: &ObjectRef,
+        kind: &ObjectKind,
+        fields: &Value,
+    ) -> Result<(), Error> {
+        let lacks = |privilege| writer.permissions.missing(privilege).is_some();
+        let Some(needed) = privilege::find(kind, fields, &self.scope, lacks) else { return Ok(()) };
+        let Some(missing) = writer.permissions.missing(needed.privilege) else { return Ok(()) };
+        Err(Error::Privilege {
+            step: writer.step.to_owned(),
+            object: Box::new(object.clone()),
+            path: needed.path,
+            privilege: needed.privilege,
+            missing,
+        })
     }
 
     /// Checks that the step may set these fields of the object.
     fn check_fields(
         &self,
         (writer, step): (&Writer<'_>, StepId),
+        permissions: &ObjectPermissions<'_>,
         object: &ObjectRef,
-        kind: &ObjectKind,
         index: Option<usize>,
         root: &Node,
     ) -> Result<(), Error> {
         let before = index.and_then(|index| self.objects.get(index));
         let own = before.is_none_or(|before| before.creator == step);
-        if let Some((path, reason)) = reserved::field(root, own) {
+        if let Some((path, reason)) = reserved::field(root, own, &self.scope) {
             return Err(Error::Reserved {
                 step: writer.step.to_owned(),
                 object: Box::new(object.clone()),
@@ -113,8 +134,8 @@ impl Merger {
                 reason,
             });
         }
-        let coverage = writer.permissions.coverage(kind, own);
-        let mut check = Check::new((*writer, step), kind, object, &self.steps);
+        let coverage = permissions.coverage(own);
+        let mut check = Check::new((*writer, step), permissions, object, &self.steps);
         check.object(&coverage, before.map(|before| &before.root), root)
     }
 
@@ -135,7 +156,7 @@ impl Merger {
     pub fn finish(self) -> Vec<Desired> {
         let Self { steps, objects, .. } = self;
         let desired = objects.into_iter().map(|object| {
-            let step = steps.get(usize::from(object.creator)).map(|step| step.name.clone()).unwrap_or_default();
+            let step = steps.get(usize::from(object.creator)).cloned().unwrap_or_default();
             Desired { object: Arc::unwrap_or_clone(object).root.into_value(), step }
         });
         desired.collect()
@@ -143,15 +164,14 @@ impl Merger {
 
     /// For each object, in order of creation, the step that set each leaf, by field path.
     pub fn owners(&self) -> Vec<BTreeMap<String, String>> {
-        let name = |step: StepId| self.steps.get(usize::from(step)).map(|step| step.name.as_str()).unwrap_or_default();
+        let name = |step: StepId| self.steps.get(usize::from(step)).map(String::as_str).unwrap_or_default();
         self.objects.iter().map(|object| owners(&object.root, name)).collect()
     }
 
     /// The number of a step; a step that has not contributed before gets a new one.
     pub(super) fn step(&mut self, writer: &Writer<'_>) -> StepId {
-        let index = self.steps.iter().position(|step| step.name == writer.step).unwrap_or_else(|| {
-            self.steps
-                .push(Contributor { name: writer.step.to_owned(), confidential: writer.permissions.is_confidential() });
+        let index = self.steps.iter().position(|step| step == writer.step).unwrap_or_else(|| {
+            self.steps.push(writer.step.to_owned());
             self.steps.len() - 1
         });
         // A pipeline document has at most a few dozen steps, so the number always fits.
@@ -185,7 +205,7 @@ impl Merger {
     fn set_namespace(&self, step: &str, object: &ObjectRef, fields: &mut Map<String, Value>) -> Result<(), Error> {
         let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) else { return Ok(()) };
         match metadata.get("namespace") {
-            Some(Value::String(namespace)) if *namespace != self.namespace => Err(Error::Reserved {
+            Some(Value::String(namespace)) if *namespace != self.scope.namespace => Err(Error::Reserved {
                 step: step.to_owned(),
                 object: Box::new(object.clone()),
                 path: FieldPath::new(vec![
@@ -195,7 +215,7 @@ impl Merger {
                 reason: "an object must be in the namespace of its cluster",
             }),
             _ => {
-                metadata.insert("namespace".to_owned(), Value::from(self.namespace.as_str()));
+                metadata.insert("namespace".to_owned(), Value::from(self.scope.namespace.as_str()));
                 Ok(())
             }
         }

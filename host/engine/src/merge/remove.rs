@@ -15,8 +15,8 @@ impl Merger {
     /// existed: to remove what does not exist, a field or an object, is not an error.
     ///
     /// # Errors
-    /// If the path cannot be parsed, the field is reserved or part of an atomic value, or the pipeline does not grant
-    /// it.
+    /// If the path cannot be parsed, the field is reserved or part of an atomic value, or the step lacks the
+    /// permission.
     pub fn remove(&mut self, writer: &Writer<'_>, object: &ObjectRef, path: &str) -> Result<bool, Error> {
         let path: FieldPath = path.parse().map_err(|source| Error::Path {
             step: writer.step.to_owned(),
@@ -33,11 +33,17 @@ impl Merger {
         let index = self.find(writer.step, object)?;
         let step = self.step(writer);
         let own = index.and_then(|index| self.objects.get(index)).is_some_and(|object| object.creator == step);
-        if let Some(reason) = reserved::unremovable(&path, own) {
+        if let Some(reason) = reserved::unremovable(&path, own, &self.scope) {
             return Err(refuse(reason));
         }
-        if !writer.permissions.may_remove(&kind, &path) {
-            return Err(refuse("the pipeline does not grant the step its removal"));
+        let permissions = writer.permissions.of(&kind, object, &self.scope.cluster);
+        if let Some(missing) = permissions.missing() {
+            let (step, object) = (writer.step.to_owned(), Box::new(object.clone()));
+            return Err(Error::Name { step, object, missing });
+        }
+        if let Some(missing) = permissions.missing_to_remove(&path) {
+            let (step, object) = (writer.step.to_owned(), Box::new(object.clone()));
+            return Err(Error::RemovePermission { step, object, path, missing });
         }
         let Some(before) = index.and_then(|index| self.objects.get_mut(index)) else { return Ok(false) };
         match find(&before.root, path.segments()) {

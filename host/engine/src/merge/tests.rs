@@ -3,13 +3,16 @@
 
 use std::collections::BTreeMap;
 
+use pgloom_api::Privilege;
 use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::{
     decision::Desired,
     model::{ObjectKind, ObjectRef},
-    permission::{FieldPermission, Permissions, WritePermission},
+    path::Pattern,
+    permission::{ObjectRights, Permissions, Rights},
+    scope::Scope,
 };
 
 mod laws;
@@ -23,18 +26,43 @@ fn kind(of: &Value) -> ObjectKind {
     ObjectKind { api_version: text("apiVersion"), kind: text("kind") }
 }
 
-/// Permission to write everything of a kind.
-fn everything(kind: ObjectKind) -> Permissions {
-    Permissions::new(&[WritePermission { kind, creates: true, paths: vec!["*".parse().unwrap()] }])
+const CLUSTER: &str = "orders";
+
+/// A merger without objects.
+fn merger() -> Merger {
+    let labels = BTreeMap::from([("cluster-name".to_owned(), CLUSTER.to_owned())]);
+    let (namespace, cluster) = (NAMESPACE.to_owned(), CLUSTER.to_owned());
+    Merger::new(Scope { namespace, cluster, secrets: vec!["{cluster}-*".to_owned()], labels }).unwrap()
 }
 
-fn overriding(path: &str) -> Vec<FieldPermission> {
-    vec![FieldPermission { kind: None, paths: vec![path.parse().unwrap()] }]
+fn patterns(paths: &[&str]) -> Vec<Pattern> {
+    paths.iter().map(|path| path.parse().unwrap()).collect()
+}
+
+/// The rights to these fields of every object of a kind.
+fn rights(kind: ObjectKind, creates: bool, fields: &[&str]) -> ObjectRights {
+    let names = vec!["*".to_owned()];
+    ObjectRights { kind, names, creates, fields: patterns(fields), overrides: vec![], removes: vec![] }
+}
+
+/// Rights to objects, and every privilege.
+fn with_privileges(objects: ObjectRights) -> Rights {
+    Rights { objects: vec![objects], privileges: Privilege::ALL.into() }
+}
+
+/// Permissions that are asked for and granted, with every privilege.
+fn allowed(objects: ObjectRights) -> Permissions {
+    Permissions::granted(&with_privileges(objects))
+}
+
+/// Permission to write everything of a kind.
+fn everything(kind: ObjectKind) -> Permissions {
+    allowed(rights(kind, true, &["*"]))
 }
 
 /// Merges fragments of steps that may write everything.
 fn merge(fragments: &[(&str, Value)]) -> Result<Merger, Error> {
-    let mut merger = Merger::new(NAMESPACE).unwrap();
+    let mut merger = merger();
     for (step, fragment) in fragments {
         let permissions = everything(kind(fragment));
         merger.apply(&Writer { step, permissions: &permissions }, fragment.clone())?;
@@ -117,6 +145,35 @@ fn an_entry_with_nothing_but_its_keys_gives_the_entries_around_it_their_place() 
     ]);
     assert_eq!(names(&containers(&object)[0]["env"]), ["A", "CLONE", "B", "C"]);
     assert_eq!(containers(&object)[0]["env"][0], json!({"name": "A", "value": "1"}));
+}
+
+#[test]
+fn an_entry_with_nothing_but_its_keys_does_not_create_the_entry() {
+    let object = merged(&[
+        ("spilo", env(json!([{"name": "A", "value": "1"}]))),
+        ("clone", env(json!([{"name": "OFF"}, {"name": "CLONE", "value": "x"}]))),
+        (
+            "anchors",
+            pod(json!({"volumes": [{"name": "off"}], "containers": [{"name": "off", "env": [{"name": "X"}]}]})),
+        ),
+    ]);
+    assert_eq!(names(&containers(&object)[0]["env"]), ["A", "CLONE"]);
+    assert_eq!(object.object["spec"]["template"]["spec"].get("volumes"), None);
+    // This container says something, although its only variable does not.
+    assert_eq!(names(containers(&object)), ["postgres", "off"]);
+}
+
+#[test]
+fn an_entry_that_is_complete_with_its_keys_is_created() {
+    let object = merged(&[(
+        "spilo",
+        pod(json!({
+            "containers": [{"name": "postgres", "ports": [{"containerPort": 5432}]}],
+            "imagePullSecrets": [{"name": "registry"}],
+        })),
+    )]);
+    assert_eq!(containers(&object)[0]["ports"], json!([{"containerPort": 5432}]));
+    assert_eq!(object.object["spec"]["template"]["spec"]["imagePullSecrets"], json!([{"name": "registry"}]));
 }
 
 #[test]
@@ -209,13 +266,15 @@ fn a_null_is_the_same_as_an_absent_field() {
     let object = merged(&[
         (
             "spilo",
-            pod(json!({"hostname": "a", "tolerations": [{"key": "a", "value": null}], "volumes": [{"name": "data"}]})),
+            pod(
+                json!({"hostname": "a", "tolerations": [{"key": "a", "value": null}], "volumes": [{"name": "data", "emptyDir": {}}]}),
+            ),
         ),
         ("silent", pod(json!({"hostname": null, "tolerations": null, "volumes": null, "subdomain": null}))),
     ]);
     assert_eq!(
         object.object["spec"]["template"]["spec"],
-        json!({"hostname": "a", "tolerations": [{"key": "a"}], "volumes": [{"name": "data"}]})
+        json!({"hostname": "a", "tolerations": [{"key": "a"}], "volumes": [{"name": "data", "emptyDir": {}}]})
     );
 }
 
@@ -296,10 +355,9 @@ fn a_contribution_must_name_its_object() {
         let error = refused(&[("bad", fragment)]);
         assert!(matches!(error, Error::Identify { field: found, .. } if found == field), "{error}");
     }
-    let budget =
-        |version: &str| json!({"apiVersion": version, "kind": "PodDisruptionBudget", "metadata": {"name": "a"}});
-    let error = refused(&[("a", budget("policy/v1")), ("b", budget("policy/v1beta1"))]);
-    assert!(error.to_string().contains("was created as policy/v1, not policy/v1beta1"), "{error}");
+    let monitor = |version: &str| json!({"apiVersion": version, "kind": "Monitor", "metadata": {"name": "a"}});
+    let error = refused(&[("a", monitor("example.com/v1")), ("b", monitor("example.com/v1beta1"))]);
+    assert!(error.to_string().contains("was created as example.com/v1, not example.com/v1beta1"), "{error}");
 }
 
 #[test]
@@ -381,12 +439,4 @@ fn a_conflict_shows_no_credential_and_shortens_a_long_value() {
     );
     let (_, long) = shown(json!("x"), json!("ä".repeat(500)));
     assert_eq!(long.chars().count(), 81);
-
-    let mut merger = merge(&[("a", stateful_set(json!({"replicas": 1})))]).unwrap();
-    let permissions = everything(kind(&stateful_set(json!({})))).confidential();
-    let error = merger
-        .apply(&Writer { step: "reader", permissions: &permissions }, stateful_set(json!({"replicas": 2})))
-        .unwrap_err();
-    let Error::Conflict(conflict) = error else { panic!("{error}") };
-    assert_eq!((conflict.owned.as_str(), conflict.value.as_str()), ("1", "(confidential)"));
 }

@@ -1,19 +1,20 @@
 //! From a document to a pipeline: fetch, verify, compile, describe, configure; all steps or none.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pgloom_api::pipeline::{self as document, Document, Source};
+use pgloom_api::pipeline::{self as document, Document, Grants, Source};
 use pgloom_common::error::error_chain;
-use serde_json::{Map, Value};
+use serde_json::Map;
 
+use super::configuration;
 use super::step::{Pipeline, Step};
 use crate::call::Limits;
 use crate::engine::{Engine, MEMORY_CEILING};
-use crate::model::{ObjectKind, ObjectPermission};
+use crate::grant;
+use crate::model::{ActionPermission, Description, ObjectKind};
 use crate::path::Pattern;
-use crate::permission::{FieldPermission, Permissions, WritePermission};
+use crate::permission::{ObjectRights, Permissions, Rights};
 use crate::plugin::{self, Phase, Plugin};
 
 /// Why a step could not be loaded. The running pipeline is not changed.
@@ -52,8 +53,8 @@ impl Pipeline {
         Ok(Self { name: document.name.clone(), steps })
     }
 
-    /// A pipeline of loaded plugins. Each step has its plugin's name, an empty configuration and all permissions that
-    /// the plugin describes.
+    /// A pipeline of loaded plugins. Each step has its plugin's name, an empty configuration and is granted all that the
+    /// plugin asks for.
     ///
     /// # Errors
     /// If a plugin's schema refuses the empty configuration, or a requirement is not met.
@@ -66,7 +67,7 @@ impl Pipeline {
                 source: Source::File(PathBuf::new()),
                 digest: None,
                 config: Map::new(),
-                grants: document::Grants::default(),
+                grants: grant::all(&plugin.description),
                 on_failure: document::OnFailure::default(),
                 limits: document::Limits { memory: document::DEFAULT_MEMORY, deadline: document::DEFAULT_DEADLINE },
                 matches: document::Match::default(),
@@ -109,52 +110,63 @@ fn load_plugin(
 
 fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Result<Step, String> {
     check_requirements(&plugin, earlier)?;
-    let config = complete(&step.config, &plugin.description.config_schema)?;
-    let writes = plugin
-        .description
-        .objects
-        .iter()
-        .filter(|asked| !asked.optional || step.grants.writes.is_some())
-        .map(described)
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut permissions = Permissions::new(&writes)
-        .overrides(field_permissions(&step.grants.overrides)?)
-        .removes(field_permissions(&step.grants.removes)?);
-    if let Some(grants) = &step.grants.writes {
-        permissions = permissions.granted(&grants.iter().map(granted).collect::<Result<Vec<_>, _>>()?);
-    }
-    if step.grants.secrets != document::SecretsGrant::None {
-        permissions = permissions.confidential();
-    }
-    let is_granted = |kind| step.grants.actions.as_ref().is_none_or(|granted| granted.contains(kind));
-    let actions = plugin.description.actions.iter().filter(|asked| is_granted(&asked.kind)).cloned().collect();
-    let credentials = plugin.description.credentials.iter().filter(|asked| !asked.optional);
-    let credentials = credentials.map(|asked| asked.source.clone()).collect();
-    let may_create = |kind: &ObjectKind| match &step.grants.writes {
-        None => true,
-        Some(grants) => {
-            grants.iter().any(|grant| grant.creates && grant.api_version == kind.api_version && grant.kind == kind.kind)
-        }
-    };
-    let creates = writes.iter().filter(|write| write.creates && may_create(&write.kind));
-    let creates = creates.map(|write| write.kind.clone()).collect();
+    let description = &plugin.description;
+    let config = configuration::complete(&step.config, &description.config_schema)?;
+    check_granted(description, &step.grants)?;
+    let asked = rights(&grant::all(description))?;
+    let granted = rights(&step.grants)?;
+    let creates = asked.objects.iter().filter(|asked| asked.creates).map(|asked| &asked.kind);
+    let may_create = |kind: &&ObjectKind| granted.objects.iter().any(|grant| grant.creates && grant.kind == **kind);
+    let mut creates: Vec<ObjectKind> = creates.filter(may_create).cloned().collect();
+    creates.dedup();
+    let credentials = description.credentials.iter().map(|asked| &asked.source);
+    let credentials = credentials.filter(|source| step.grants.credentials.contains(source)).cloned().collect();
+    let actions = step.grants.actions.iter().map(action).collect();
     let memory = usize::try_from(step.limits.memory).unwrap_or(usize::MAX);
     if memory > MEMORY_CEILING {
         return Err(format!("limits.memory is {memory} bytes; use {MEMORY_CEILING} or less"));
     }
     Ok(Step {
         name: step.name.clone(),
+        permissions: Permissions::new(&asked, &granted),
         plugin,
         config,
-        permissions,
         creates,
         actions,
         credentials,
-        secrets: step.grants.secrets.clone(),
         on_failure: step.on_failure,
         limits: Limits { memory, deadline: step.limits.deadline, ..Limits::default() },
         matches: step.matches.clone(),
     })
+}
+
+/// Refuses grants that lack what the plugin needs. The error holds the lines to add.
+fn check_granted(description: &Description, granted: &Grants) -> Result<(), String> {
+    let missing = grant::missing(description, granted);
+    if grant::is_empty(&missing) {
+        return Ok(());
+    }
+    let Description { name, version, .. } = description;
+    let lines = grant::yaml(&missing, 2);
+    Err(format!("the pipeline does not grant what plugin {name} {version} needs; add to the step's grants:\n{lines}"))
+}
+
+fn rights(grants: &Grants) -> Result<Rights, String> {
+    let objects = grants.objects.iter().map(|grant| {
+        Ok(ObjectRights {
+            kind: ObjectKind::new(grant.api_version.clone(), grant.kind.clone()),
+            names: grant.names.clone(),
+            creates: grant.creates,
+            fields: patterns(&grant.fields)?,
+            overrides: patterns(&grant.overrides)?,
+            removes: patterns(&grant.removes)?,
+        })
+    });
+    Ok(Rights { objects: objects.collect::<Result<_, String>>()?, privileges: grants.privileges.clone() })
+}
+
+fn action(grant: &document::ActionGrant) -> ActionPermission {
+    ActionPermission { kind: grant.kind, subjects: grant.subjects.clone(), optional: false }
 }
 
 fn check_requirements(plugin: &Plugin, earlier: &[Step]) -> Result<(), String> {
@@ -176,47 +188,6 @@ fn check_requirements(plugin: &Plugin, earlier: &[Step]) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// The step's configuration as JSON text, with the schema's defaults, checked against the schema.
-fn complete(config: &Map<String, Value>, schema: &str) -> Result<String, String> {
-    let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
-    let mut config = config.clone();
-    let properties: BTreeMap<&String, &Value> =
-        schema.get("properties").and_then(Value::as_object).map(|map| map.iter().collect()).unwrap_or_default();
-    for (name, property) in properties {
-        if let (false, Some(default)) = (config.contains_key(name), property.get("default")) {
-            config.insert(name.clone(), default.clone());
-        }
-    }
-    let config = Value::Object(config);
-    let validator = jsonschema::validator_for(&schema)
-        .map_err(|error| format!("the plugin's configuration schema is invalid: {error}"))?;
-    let problems: Vec<String> = validator
-        .iter_errors(&config)
-        .map(|error| {
-            let path = error.instance_path().to_string().replace('/', ".");
-            format!("config{path}: {error}")
-        })
-        .collect();
-    if problems.is_empty() { Ok(config.to_string()) } else { Err(problems.join("; ")) }
-}
-
-fn described(asked: &ObjectPermission) -> Result<WritePermission, String> {
-    Ok(WritePermission { kind: asked.kind.clone(), creates: asked.creates, paths: patterns(&asked.fields)? })
-}
-
-fn granted(grant: &document::WriteGrant) -> Result<WritePermission, String> {
-    let kind = ObjectKind { api_version: grant.api_version.clone(), kind: grant.kind.clone() };
-    Ok(WritePermission { kind, creates: grant.creates, paths: patterns(&grant.paths)? })
-}
-
-fn field_permissions(grants: &[document::KindPaths]) -> Result<Vec<FieldPermission>, String> {
-    let permission = |grant: &document::KindPaths| {
-        let kind = ObjectKind { api_version: grant.api_version.clone(), kind: grant.kind.clone() };
-        Ok(FieldPermission { kind: Some(kind), paths: patterns(&grant.paths)? })
-    };
-    grants.iter().map(permission).collect()
 }
 
 fn patterns(paths: &[String]) -> Result<Vec<Pattern>, String> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pgloom_api::pipeline::{OnFailure, SecretsGrant};
+use pgloom_api::pipeline::OnFailure;
 use pgloom_api::{Finding, placeholder};
 use serde_json::{Map, Value};
 
@@ -12,6 +12,7 @@ use crate::decision::{Condition, Decision, RequestedAction};
 use crate::input::Input;
 use crate::merge::{self, Merger, Writer};
 use crate::model::{self, ActionState, Contribution, CredentialSource, DesiredObject, Request, Response};
+use crate::scope::Scope;
 use crate::select;
 use crate::{call, convert};
 
@@ -103,7 +104,7 @@ impl Pipeline {
 
     fn merged(&self, input: &Input) -> Result<(Merger, Decision), Error> {
         let shared = Shared::of(input);
-        let mut merger = Merger::new(&shared.namespace).map_err(|error| self.broken(error))?;
+        let mut merger = Merger::new(scope(input)).map_err(|error| self.broken(error))?;
         let mut decision = Decision::default();
         for step in self.steps.iter().filter(|step| step.is_called_for(input, &shared)) {
             step.run(input, &shared, &mut merger, &mut decision)?;
@@ -121,6 +122,17 @@ impl Pipeline {
             phase: "merge",
             failure: Box::new(failure),
         }
+    }
+}
+
+/// The cluster whose objects are merged.
+fn scope(input: &Input) -> Scope {
+    let text = |pointer: &str| input.cluster.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Scope {
+        namespace: text("/metadata/namespace"),
+        cluster: text("/metadata/name"),
+        secrets: input.secrets.clone(),
+        labels: input.labels.clone(),
     }
 }
 
@@ -189,18 +201,13 @@ impl Step {
         let desired = merger
             .desired(&description.desired)
             .map(|(identity, object)| DesiredObject { identity: identity.clone(), object });
-        let reads = |id: &str| match &self.secrets {
-            SecretsGrant::None => false,
-            SecretsGrant::All => true,
-            SecretsGrant::Selectors(ids) => ids.contains(id),
-        };
         let actions = input.actions.iter().filter(|record| record.step == self.name);
         Request {
             cluster: self.cluster(input, shared),
             operator_config: config.to_string(),
             config: self.config.clone(),
             desired: desired.collect(),
-            observed: select::observe(&description.observed, &input.cluster, &input.config, &input.observed, reads),
+            observed: select::observe(&description.observed, &input.cluster, &input.config, &input.observed),
             actions: actions
                 .map(|record| ActionState {
                     key: record.key.clone(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use pgloom_api::pipeline::{Match, OnFailure, SecretsGrant};
+use pgloom_api::pipeline::{Match, OnFailure};
 use serde_json::Value;
 
 use crate::call::Limits;
@@ -31,11 +31,10 @@ pub struct Step {
     pub(super) config: String,
     pub(super) permissions: Permissions,
     pub(super) creates: Vec<ObjectKind>,
-    /// The actions that the plugin asks for and the pipeline grants.
+    /// The actions that the pipeline grants.
     pub(super) actions: Vec<ActionPermission>,
     /// The credentials that the plugin asks for and the pipeline grants.
     pub(super) credentials: BTreeSet<CredentialSource>,
-    pub(super) secrets: SecretsGrant,
     pub(super) on_failure: OnFailure,
     pub(super) limits: Limits,
     pub(super) matches: Match,
@@ -60,7 +59,7 @@ impl Pipeline {
 }
 
 impl Step {
-    /// The kinds of objects that the plugin describes, and the pipeline grants, as created by the step.
+    /// The kinds of objects that the step may create: those that the plugin asks for and the pipeline grants.
     pub fn creates(&self) -> &[ObjectKind] {
         &self.creates
     }

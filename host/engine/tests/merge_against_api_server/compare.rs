@@ -1,9 +1,10 @@
 //! One case, applied to the server and to the merge.
 
+use pgloom_api::Privilege;
 use pgloom_engine::{
-    ObjectKind,
+    ObjectKind, Scope,
     merge::{Error, Merger, Writer},
-    permission::{FieldPermission, Permissions, WritePermission},
+    permission::{ObjectRights, Permissions, Rights},
 };
 use serde_json::{Map, Value, json};
 
@@ -33,7 +34,8 @@ impl Tally {
 /// Applies the fragments of a case on both sides and compares the objects. An error says what differs.
 pub fn compare(cluster: &Cluster, case: &Case) -> Result<Tally, String> {
     let name = format!("case-{}", unique());
-    let mut merger = Merger::new(&cluster.namespace).map_err(|error| error.to_string())?;
+    let scope = Scope { namespace: cluster.namespace.clone(), ..Scope::default() };
+    let mut merger = Merger::new(scope).map_err(|error| error.to_string())?;
     let mut tally = Tally::default();
     let mut live = Value::Null;
     for (index, fragment) in case.fragments.iter().enumerate() {
@@ -71,10 +73,10 @@ fn apply(merger: &mut Merger, step: &str, fragment: &Fragment, object: &Value) -
     let text = |field: &str| object[field].as_str().expect("text").to_owned();
     let kind = ObjectKind { api_version: text("apiVersion"), kind: text("kind") };
     let all = || vec!["*".parse().expect("a pattern")];
-    let mut permissions = Permissions::new(&[WritePermission { kind, creates: true, paths: all() }]);
-    if fragment.force {
-        permissions = permissions.overrides(vec![FieldPermission { kind: None, paths: all() }]);
-    }
+    let overrides = if fragment.force { all() } else { Vec::new() };
+    let names = vec!["*".to_owned()];
+    let objects = vec![ObjectRights { kind, names, creates: true, fields: all(), overrides, removes: Vec::new() }];
+    let permissions = Permissions::granted(&Rights { objects, privileges: Privilege::ALL.into() });
     merger.apply(&Writer { step, permissions: &permissions }, object.clone())
 }
 

@@ -9,16 +9,20 @@ use pgloom_common::quantity::Quantity;
 use serde_json::Value;
 
 use super::super::spec::{
-    MatchSpec, NO_REGISTRY, OnFailureSpec, Pipeline, PipelineSpec, SourceSpec, StepSpec, USE_FILE, WriteGrantSpec,
+    ActionGrantSpec, GrantsSpec, MatchSpec, NO_REGISTRY, ObjectGrantSpec, OnFailureSpec, Pipeline, PipelineSpec,
+    SourceSpec, StepSpec, USE_FILE,
 };
 use super::{
-    DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, KindPaths, Limits, Match, OnFailure, SecretsGrant,
-    Source, Step, WriteGrant,
+    ActionGrant, DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, Limits, Match, ObjectGrant, OnFailure,
+    Source, Step,
 };
 use crate::action::ActionKind;
 use crate::field::{entry, member};
 use crate::finding::Finding;
+use crate::placeholder::Source as Credential;
+use crate::privilege::Privilege;
 use crate::schema;
+use crate::suggest;
 
 impl Document {
     /// Reads a Pipeline, from a file or from an object. An error holds every problem, not only the first.
@@ -26,7 +30,9 @@ impl Document {
         let mut document = document.clone();
         let mut findings = kind_findings(&document);
         if findings.is_empty() {
-            findings = schema::check(schema(), &mut document, "").into_iter().map(|fault| fault.finding).collect();
+            findings = former_grants(&mut document);
+            let faults = schema::check(schema(), &mut document, "");
+            findings.extend(faults.into_iter().map(|fault| fault.finding));
         }
         if !findings.is_empty() {
             return Err(findings);
@@ -83,29 +89,14 @@ fn read_step(step: StepSpec, path: &str, findings: &mut Vec<Finding>) -> Option<
     let deadline = limits
         .deadline
         .map_or(Some(DEFAULT_DEADLINE), |text| read_deadline(&text, &format!("{path}.limits.deadline"), findings));
-    let grants = step.grants.unwrap_or_default();
-    let secrets = read_secrets(grants.secrets.as_ref(), &format!("{path}.grants.secrets"), findings);
+    let grants = read_grants(step.grants.unwrap_or_default(), &member(path, "grants"), findings);
     let matches = read_match(step.matches.unwrap_or_default(), &member(path, "match"), findings);
     Some(Step {
         name: step.name,
         source: source?,
         digest: step.digest.map(Digest),
         config: step.config,
-        grants: Grants {
-            writes: grants.writes.map(|writes| {
-                let grant = |write: WriteGrantSpec| WriteGrant {
-                    api_version: write.api_version,
-                    kind: write.kind,
-                    paths: write.paths,
-                    creates: write.creates,
-                };
-                writes.into_iter().map(grant).collect()
-            }),
-            overrides: grants.overrides.into_iter().map(KindPaths::from).collect(),
-            removes: grants.removes.into_iter().map(KindPaths::from).collect(),
-            actions: grants.actions.map(|names| names.iter().filter_map(|name| ActionKind::from_name(name)).collect()),
-            secrets: secrets?,
-        },
+        grants,
         on_failure: match step.on_failure {
             None | Some(OnFailureSpec::Hold) => OnFailure::Hold,
             Some(OnFailureSpec::KeepLast) => OnFailure::KeepLast,
@@ -161,23 +152,73 @@ fn read_deadline(text: &str, path: &str, findings: &mut Vec<Finding>) -> Option<
     }
 }
 
-fn read_secrets(value: Option<&Value>, path: &str, findings: &mut Vec<Finding>) -> Option<SecretsGrant> {
-    let ids =
-        |entries: &[Value]| entries.iter().map(|id| id.as_str().map(str::to_owned)).collect::<Option<BTreeSet<_>>>();
-    match value {
-        None | Some(Value::Bool(false)) => Some(SecretsGrant::None),
-        Some(Value::Bool(true)) => Some(SecretsGrant::All),
-        Some(Value::Array(entries)) if ids(entries).is_some() => ids(entries).map(SecretsGrant::Selectors),
-        Some(_) => {
-            findings.push(
-                Finding::error("is neither true, false, nor a list of ids")
-                    .at(path)
-                    .remedy("name the plugin's selectors, as in [tls]"),
-            );
-            None
+fn read_grants(grants: GrantsSpec, path: &str, findings: &mut Vec<Finding>) -> Grants {
+    let mut credentials = BTreeSet::new();
+    for (index, text) in grants.credentials.iter().enumerate() {
+        match credential(text) {
+            Ok(credential) => _ = credentials.insert(credential),
+            Err(finding) => findings.push(finding.at(entry(&member(path, "credentials"), index))),
         }
     }
+    // The schema has accepted the names, so each is known.
+    let action = |grant: ActionGrantSpec| {
+        Some(ActionGrant { kind: ActionKind::from_name(&grant.kind)?, subjects: grant.subjects })
+    };
+    Grants {
+        objects: grants.objects.into_iter().map(ObjectGrant::from).collect(),
+        privileges: grants.privileges.iter().filter_map(|name| Privilege::from_name(name)).collect(),
+        credentials,
+        actions: grants.actions.into_iter().filter_map(action).collect(),
+    }
 }
+
+impl From<ObjectGrantSpec> for ObjectGrant {
+    fn from(spec: ObjectGrantSpec) -> Self {
+        let ObjectGrantSpec { api_version, kind, names, creates, fields, overrides, removes } = spec;
+        Self { api_version, kind, names, creates, fields, overrides, removes }
+    }
+}
+
+/// The credential that a grant names.
+fn credential(text: &str) -> Result<Credential, Finding> {
+    let known: Vec<String> = Credential::all().map(|source| source.to_string()).collect();
+    let found = Credential::parse(text).filter(|_| known.iter().any(|name| name == text));
+    found.ok_or_else(|| {
+        let remedy =
+            suggest::nearest_or(text, known.iter().map(String::as_str), "write it as in config:scalyr_api_key");
+        Finding::error(format!("{text:?} is not a credential")).remedy(remedy)
+    })
+}
+
+/// The findings about the fields that `grants` had before, and the document without these fields.
+fn former_grants(document: &mut Value) -> Vec<Finding> {
+    let steps = document.pointer_mut("/spec/steps").and_then(Value::as_array_mut);
+    let grants = steps.into_iter().flatten().enumerate();
+    let grants = grants.filter_map(|(index, step)| Some((index, step.get_mut("grants")?.as_object_mut()?)));
+    let mut findings = Vec::new();
+    for (index, grants) in grants {
+        let path = member(&entry("spec.steps", index), "grants");
+        for (field, remedy) in FORMER {
+            if grants.remove(*field).is_some() {
+                findings.push(Finding::error("is not a grant any more").at(member(&path, field)).remedy(*remedy));
+            }
+        }
+        if grants.get("actions").and_then(Value::as_array).is_some_and(|list| list.iter().any(Value::is_string)) {
+            grants.remove("actions");
+            let remedy = "name the subjects, too, as in {kind: configure-patroni, subjects: [ttl]}";
+            findings.push(Finding::error("is a list of names").at(member(&path, "actions")).remedy(remedy));
+        }
+    }
+    findings
+}
+
+/// The fields that `grants` had before, and what replaces them.
+const FORMER: &[(&str, &str)] = &[
+    ("writes", "use objects, with names and with fields in place of paths"),
+    ("overrides", "use overrides of an entry of objects"),
+    ("removes", "use removes of an entry of objects"),
+    ("secrets", "remove it: the values of Secrets are never shown to a plugin"),
+];
 
 fn read_match(matches: MatchSpec, path: &str, findings: &mut Vec<Finding>) -> Option<Match> {
     let selector = matches.selector.unwrap_or_default();

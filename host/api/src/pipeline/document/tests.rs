@@ -30,11 +30,13 @@ fn a_full_document_is_read_to_the_last_field() {
         "digest": digest,
         "config": {"replicas": 3},
         "grants": {
-            "writes": [{"apiVersion": "apps/v1", "kind": "Deployment", "creates": true}],
-            "overrides": [{"apiVersion": "v1", "kind": "Service", "paths": ["spec.type"]}],
-            "removes": [{"apiVersion": "v1", "kind": "Service", "paths": ["metadata.annotations"]}],
-            "actions": ["pooler-access", "credential"],
-            "secrets": ["tls"]
+            "objects": [{
+                "apiVersion": "apps/v1", "kind": "Deployment", "names": ["{cluster}-*"], "creates": true,
+                "fields": ["spec"], "overrides": ["spec.replicas"], "removes": ["metadata.annotations"],
+            }],
+            "privileges": ["foreign-secret"],
+            "credentials": ["config:scalyr_api_key", "manifest:/spec/clone/s3_secret_access_key"],
+            "actions": [{"kind": "credential", "subjects": ["pooler"]}, {"kind": "promote"}],
         },
         "onFailure": "keepLast",
         "limits": {"memory": "1.5Mi", "deadline": "500ms"},
@@ -47,11 +49,29 @@ fn a_full_document_is_read_to_the_last_field() {
     assert_eq!(step.source, Source::File("pooler.wasm".into()));
     assert_eq!(step.digest.as_ref().map(Digest::as_str), Some(digest.as_str()));
     assert_eq!(step.config["replicas"], 3);
-    assert!(step.grants.writes.as_ref().unwrap()[0].creates);
-    assert_eq!(step.grants.overrides[0].paths, ["spec.type"]);
-    assert_eq!(step.grants.removes[0].paths, ["metadata.annotations"]);
-    assert_eq!(step.grants.actions, Some(BTreeSet::from([ActionKind::Credential, ActionKind::PoolerAccess])));
-    assert_eq!(step.grants.secrets, SecretsGrant::Selectors(BTreeSet::from(["tls".to_owned()])));
+    let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        step.grants.objects,
+        [ObjectGrant {
+            api_version: "apps/v1".into(),
+            kind: "Deployment".into(),
+            names: texts(&["{cluster}-*"]),
+            creates: true,
+            fields: texts(&["spec"]),
+            overrides: texts(&["spec.replicas"]),
+            removes: texts(&["metadata.annotations"]),
+        }]
+    );
+    assert_eq!(step.grants.privileges, BTreeSet::from([Privilege::ForeignSecret]));
+    let of_manifest = Credential::Manifest("/spec/clone/s3_secret_access_key".into());
+    assert_eq!(step.grants.credentials, BTreeSet::from([Credential::Config("scalyr_api_key".into()), of_manifest]));
+    assert_eq!(
+        step.grants.actions,
+        [
+            ActionGrant { kind: ActionKind::Credential, subjects: texts(&["pooler"]) },
+            ActionGrant { kind: ActionKind::Promote, subjects: vec![] },
+        ]
+    );
     assert_eq!(step.on_failure, OnFailure::KeepLast);
     assert_eq!(step.limits, Limits { memory: 3 << 19, deadline: Duration::from_millis(500) });
     let labels =
@@ -65,10 +85,10 @@ fn a_full_document_is_read_to_the_last_field() {
 fn an_unknown_field_names_the_nearest() {
     assert_eq!(
         refused(
-            json!([{"name": "tls", "source": {"file": "tls.wasm"}, "onfailure": "hold", "grants": {"override": []}}])
+            json!([{"name": "tls", "source": {"file": "tls.wasm"}, "onfailure": "hold", "grants": {"object": []}}])
         ),
         [
-            "spec.steps[0].grants.override: this field does not exist; did you mean overrides?",
+            "spec.steps[0].grants.object: this field does not exist; did you mean objects?",
             "spec.steps[0].onfailure: this field does not exist; did you mean onFailure?",
         ]
     );
@@ -126,12 +146,20 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
             "spec.steps[0].onFailure: \"holt\" is not allowed; did you mean hold?",
         ),
         (
-            json!([step(json!({"grants": {"actions": ["promot"]}}))]),
-            "spec.steps[0].grants.actions[0]: \"promot\" is not allowed; did you mean promote?",
+            json!([step(json!({"grants": {"actions": [{"kind": "promot"}]}}))]),
+            "spec.steps[0].grants.actions[0].kind: \"promot\" is not allowed; did you mean promote?",
         ),
         (
-            json!([step(json!({"grants": {"secrets": "tls"}}))]),
-            "spec.steps[0].grants.secrets: is neither true, false, nor a list of ids; name the plugin's selectors, as in [tls]",
+            json!([step(json!({"grants": {"privileges": ["hostpath"]}}))]),
+            "spec.steps[0].grants.privileges[0]: \"hostpath\" is not allowed; did you mean host-path?",
+        ),
+        (
+            json!([step(json!({"grants": {"credentials": ["config:scalyr_apikey"]}}))]),
+            "spec.steps[0].grants.credentials[0]: \"config:scalyr_apikey\" is not a credential; did you mean config:scalyr_api_key?",
+        ),
+        (
+            json!([step(json!({"grants": {"objects": [{"apiVersion": "v1", "kind": "Service", "names": []}]}}))]),
+            "spec.steps[0].grants.objects[0].names: is empty; give it at least 1 entry",
         ),
         (
             json!([step(json!({"match": {"selector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}}))]),
@@ -140,6 +168,21 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
     ] {
         assert_eq!(refused(steps), [expected]);
     }
+}
+
+#[test]
+fn a_former_grant_is_refused_with_what_replaces_it() {
+    let grants = json!({"writes": [], "overrides": [], "removes": [], "secrets": true, "actions": ["promote"]});
+    assert_eq!(
+        refused(json!([{"name": "tls", "source": {"file": "tls.wasm"}, "grants": grants}])),
+        [
+            "spec.steps[0].grants.writes: is not a grant any more; use objects, with names and with fields in place of paths",
+            "spec.steps[0].grants.overrides: is not a grant any more; use overrides of an entry of objects",
+            "spec.steps[0].grants.removes: is not a grant any more; use removes of an entry of objects",
+            "spec.steps[0].grants.secrets: is not a grant any more; remove it: the values of Secrets are never shown to a plugin",
+            "spec.steps[0].grants.actions: is a list of names; name the subjects, too, as in {kind: configure-patroni, subjects: [ttl]}",
+        ]
+    );
 }
 
 #[test]

@@ -3,12 +3,16 @@
 use super::*;
 use crate::permission::Missing;
 
-fn claim(of: &Value, creates: bool, paths: &[&str]) -> WritePermission {
-    WritePermission { kind: kind(of), creates, paths: paths.iter().map(|path| path.parse().unwrap()).collect() }
+fn of_set(creates: bool, fields: &[&str]) -> ObjectRights {
+    rights(kind(&stateful_set(json!({}))), creates, fields)
 }
 
-fn writes(paths: &[&str]) -> Permissions {
-    Permissions::new(&[claim(&stateful_set(json!({})), false, paths)])
+fn writes(fields: &[&str]) -> Permissions {
+    allowed(of_set(false, fields))
+}
+
+fn overriding(fields: &[&str], overrides: &str) -> Permissions {
+    allowed(ObjectRights { overrides: patterns(&[overrides]), ..of_set(false, fields) })
 }
 
 /// The StatefulSet of step spilo after step sidecar has contributed to it.
@@ -30,7 +34,7 @@ fn second(permissions: &Permissions, fragment: Value) -> Result<Made, Error> {
 }
 
 #[test]
-fn a_step_writes_what_it_claims() {
+fn a_step_writes_what_it_is_permitted() {
     let permissions = writes(&["spec.template.spec.containers[*].env", "spec.template.spec.volumes[name=tls]"]);
     let fragment = pod(json!({
         "containers": [{"name": "postgres", "env": [{"name": "TLS", "value": "on"}]}],
@@ -41,7 +45,7 @@ fn a_step_writes_what_it_claims() {
 }
 
 #[test]
-fn what_a_step_does_not_claim_is_refused_with_the_path() {
+fn what_a_step_is_not_permitted_is_refused_with_the_path() {
     let permissions = writes(&["spec.template.spec.containers[*].env", "spec.template.spec.volumes[name=tls]"]);
     for (fragment, path) in [
         (stateful_set(json!({"replicas": 3})), "spec.replicas"),
@@ -51,8 +55,8 @@ fn what_a_step_does_not_claim_is_refused_with_the_path() {
             pod(json!({"containers": [{"name": "postgres", "image": "mine"}]})),
             "spec.template.spec.containers[name=postgres].image",
         ),
-        (pod(json!({"volumes": [{"name": "other"}]})), "spec.template.spec.volumes[name=other]"),
-        // A claim on the variables of every container does not allow new containers.
+        (pod(json!({"volumes": [{"name": "other", "secret": {}}]})), "spec.template.spec.volumes[name=other]"),
+        // The permission for the variables of every container does not allow new containers.
         (pod(json!({"containers": [{"name": "new", "env": []}]})), "spec.template.spec.containers[name=new]"),
         (pod(json!({"imagePullSecrets": [{"name": "other"}]})), "spec.template.spec.imagePullSecrets[name=other]"),
     ] {
@@ -63,7 +67,7 @@ fn what_a_step_does_not_claim_is_refused_with_the_path() {
 }
 
 #[test]
-fn naming_an_existing_entry_needs_no_claim() {
+fn naming_an_existing_entry_needs_no_permission() {
     let permissions = writes(&["spec.template.spec.containers[name=postgres].env[name=TLS]"]);
     let fragment = pod(json!({
         "containers": [{"name": "postgres", "env": [{"name": "TLS", "value": "on"}, {"name": "SCOPE"}]}],
@@ -74,7 +78,7 @@ fn naming_an_existing_entry_needs_no_claim() {
 }
 
 #[test]
-fn reordering_existing_entries_needs_a_claim_on_the_whole_list() {
+fn reordering_existing_entries_needs_a_permission_for_the_whole_list() {
     let reversed =
         || pod(json!({"containers": [{"name": "postgres", "env": [{"name": "SCOPE"}, {"name": "PGROOT"}]}]}));
     let first = env(json!([{"name": "PGROOT", "value": "x"}, {"name": "SCOPE", "value": "orders"}]));
@@ -93,9 +97,9 @@ fn reordering_existing_entries_needs_a_claim_on_the_whole_list() {
 }
 
 #[test]
-fn a_grant_narrows_a_claim_and_the_error_says_which_of_them_is_missing() {
-    let narrowed =
-        |grants: &[&str]| writes(&["spec.template"]).granted(&[claim(&stateful_set(json!({})), false, grants)]);
+fn a_step_may_do_what_is_asked_for_and_granted_and_the_error_says_what_is_missing() {
+    let asked = with_privileges(of_set(false, &["spec.template"]));
+    let narrowed = |grants: &[&str]| Permissions::new(&asked, &with_privileges(of_set(false, grants)));
     let fragment = pod(json!({"hostname": "a"}));
     second(&narrowed(&["spec"]), fragment.clone()).unwrap();
     let error = second(&narrowed(&["spec.template.metadata"]), fragment.clone()).unwrap_err();
@@ -105,31 +109,32 @@ fn a_grant_narrows_a_claim_and_the_error_says_which_of_them_is_missing() {
          the pipeline does not grant the step the field"
     );
     let error = second(&writes(&["spec.replicas"]), fragment).unwrap_err();
-    assert!(error.to_string().ends_with("the plugin's description does not claim the field"), "{error}");
+    assert!(error.to_string().ends_with("the plugin's description does not ask for the field"), "{error}");
 }
 
 #[test]
-fn creating_an_object_is_a_claim_of_its_own() {
+fn creating_an_object_is_a_permission_of_its_own() {
     let own = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}, "data": {"a": "b"}});
-    let error = second(&Permissions::new(&[claim(&own, false, &["*"])]), own.clone()).unwrap_err();
+    let error = second(&allowed(rights(kind(&own), false, &["*"])), own.clone()).unwrap_err();
     assert!(matches!(error, Error::Create { missing: Missing::Description, .. }), "{error}");
-    let ungranted = Permissions::new(&[claim(&own, true, &[])]).granted(&[claim(&own, false, &[])]);
+    let of = |creates| with_privileges(rights(kind(&own), creates, &[]));
+    let ungranted = Permissions::new(&of(true), &of(false));
     let error = second(&ungranted, own.clone()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "step sidecar: no earlier step created v1 ConfigMap mine, and the step must not create it: \
-         the pipeline does not grant the step the creation of its kind"
+         the pipeline does not grant the step its creation"
     );
-    second(&Permissions::new(&[claim(&own, true, &[])]), own).unwrap();
+    second(&allowed(rights(kind(&own), true, &[])), own).unwrap();
 }
 
 #[test]
-fn a_claim_without_paths_means_the_objects_that_the_step_created() {
-    let permissions = Permissions::new(&[claim(&stateful_set(json!({})), true, &[])]);
+fn a_permission_without_fields_means_the_objects_that_the_step_created() {
+    let permissions = allowed(of_set(true, &[]));
     let error = second(&permissions, stateful_set(json!({"replicas": 2}))).unwrap_err();
     assert!(matches!(error, Error::Permission { .. }), "{error}");
 
-    let mut merger = Merger::new(NAMESPACE).unwrap();
+    let mut merger = merger();
     let writer = Writer { step: "spilo", permissions: &permissions };
     merger.apply(&writer, stateful_set(json!({"replicas": 2}))).unwrap();
     merger.apply(&writer, stateful_set(json!({"selector": {"matchLabels": {"a": "b"}}}))).unwrap();
@@ -138,24 +143,23 @@ fn a_claim_without_paths_means_the_objects_that_the_step_created() {
 
 #[test]
 fn a_step_overrides_what_it_is_granted_to() {
-    let permissions = writes(&["spec"]).overrides(overriding("spec.replicas"));
+    let permissions = overriding(&["spec"], "spec.replicas");
     let object = second(&permissions, stateful_set(json!({"replicas": 5}))).unwrap();
     assert_eq!(object.object["spec"]["replicas"], 5);
     assert_eq!(object.owners["spec.replicas"], "sidecar");
 
     let image = pod(json!({"containers": [{"name": "postgres", "image": "mine"}]}));
     assert!(matches!(second(&permissions, image.clone()), Err(Error::Conflict(_))));
-    second(&writes(&["spec"]).overrides(overriding("spec.template.spec.containers[*]")), image).unwrap();
+    second(&overriding(&["spec"], "spec.template.spec.containers[*]"), image).unwrap();
 
-    let service = ObjectKind { api_version: "v1".into(), kind: "Service".into() };
-    let elsewhere = writes(&["spec"])
-        .overrides(vec![FieldPermission { kind: Some(service), paths: vec!["spec".parse().unwrap()] }]);
-    assert!(matches!(second(&elsewhere, stateful_set(json!({"replicas": 5}))), Err(Error::Conflict(_))));
+    let asked = with_privileges(ObjectRights { overrides: patterns(&["spec"]), ..of_set(false, &["spec"]) });
+    let ungranted = Permissions::new(&asked, &with_privileges(of_set(false, &["spec"])));
+    assert!(matches!(second(&ungranted, stateful_set(json!({"replicas": 5}))), Err(Error::Conflict(_))));
 }
 
 #[test]
 fn fields_of_the_server_or_the_host_are_reserved() {
-    let all = Permissions::new(&[claim(&stateful_set(json!({})), true, &["*"])]);
+    let all = allowed(of_set(true, &["*"]));
     for (field, value) in [
         ("uid", json!("a")),
         ("resourceVersion", json!("1")),
@@ -180,7 +184,7 @@ fn fields_of_the_server_or_the_host_are_reserved() {
 
 #[test]
 fn only_the_creator_sets_selectors_and_claim_templates() {
-    let all = Permissions::new(&[claim(&stateful_set(json!({})), true, &["*"])]).overrides(overriding("*"));
+    let all = overriding(&["*"], "*");
     for spec in [json!({"selector": {"matchLabels": {"a": "b"}}}), json!({"volumeClaimTemplates": []})] {
         let error = second(&all, stateful_set(spec)).unwrap_err();
         assert!(error.to_string().contains("only the step that created the object"), "{error}");
@@ -188,7 +192,7 @@ fn only_the_creator_sets_selectors_and_claim_templates() {
 }
 
 #[test]
-fn some_kinds_are_reserved() {
+fn a_plugin_creates_some_built_in_kinds_and_custom_resources() {
     for (api_version, kind, reason) in [
         ("v1", "Secret", "ask for them by a `credential`"),
         ("v1", "Namespace", "namespace of its cluster"),
@@ -200,10 +204,76 @@ fn some_kinds_are_reserved() {
         ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "the API of the cluster"),
         ("acid.zalan.do/v1", "postgresql", "what the user wrote"),
         ("pgloom.dev/v1alpha1", "Pipeline", "the pipeline"),
-        ("v1", "Node", "cluster-scoped"),
-        ("storage.k8s.io/v1", "StorageClass", "cluster-scoped"),
+        ("v1", "Node", "and custom resources only"),
+        ("v1", "Pod", "and custom resources only"),
+        ("v1", "PersistentVolumeClaim", "created by its StatefulSet"),
+        ("apps/v1", "DaemonSet", "and custom resources only"),
+        ("apps/v1beta1", "StatefulSet", "and custom resources only"),
+        ("coordination.k8s.io/v1", "Lease", "and custom resources only"),
+        ("discovery.k8s.io/v1", "EndpointSlice", "and custom resources only"),
     ] {
         let error = refused(&[("bad", json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}}))]);
         assert!(matches!(error, Error::Kind { .. }) && error.to_string().contains(reason), "{error}");
+    }
+    let own =
+        |api_version: &str, kind: &str| json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}});
+    for object in [own("v1", "ConfigMap"), own("monitoring.coreos.com/v1", "ServiceMonitor")] {
+        merge(&[("good", object)]).unwrap();
+    }
+}
+
+#[test]
+fn a_step_outside_its_names_is_refused_before_the_merge() {
+    let named = |name: &str| {
+        let objects = rights(ObjectKind::new("v1", "Service"), true, &[]);
+        with_privileges(ObjectRights { names: vec![name.to_owned()], ..objects })
+    };
+    let service = |name: &str| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}});
+    let permissions = Permissions::new(&named("*"), &named("{cluster}-*"));
+    second(&permissions, service("orders-pooler")).unwrap();
+    let error = second(&permissions, service("webapp")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "step sidecar: must not write v1 Service webapp: the pipeline does not grant the step objects of this kind and name"
+    );
+    let error = second(&Permissions::new(&named("{cluster}-*"), &named("*")), service("webapp")).unwrap_err();
+    assert!(matches!(error, Error::Name { missing: Missing::Description, .. }), "{error}");
+}
+
+#[test]
+fn a_privileged_field_needs_its_privilege_asked_for_and_granted() {
+    let of = |privileges: &[Privilege]| Rights {
+        objects: vec![of_set(false, &["spec"])],
+        privileges: privileges.iter().copied().collect(),
+    };
+    let fragment = || pod(json!({"volumes": [{"name": "root", "hostPath": {"path": "/"}}]}));
+    second(&Permissions::granted(&of(&[Privilege::HostPath])), fragment()).unwrap();
+    let error = second(&Permissions::new(&of(&[Privilege::HostPath]), &of(&[])), fragment()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "step sidecar: must not write `spec.template.spec.volumes[0].hostPath` of apps/v1 StatefulSet orders, which needs \
+         the privilege host-path: the pipeline does not grant the step it"
+    );
+    let error = second(&Permissions::new(&of(&[]), &of(&[Privilege::HostPath])), fragment()).unwrap_err();
+    assert!(matches!(error, Error::Privilege { missing: Missing::Description, .. }), "{error}");
+}
+
+#[test]
+fn the_labels_and_annotations_by_which_the_host_finds_objects_are_reserved() {
+    let all = allowed(ObjectRights { overrides: patterns(&["*"]), ..of_set(true, &["*"]) });
+    let with = |field: &str, key: &str, value: &str| {
+        let mut fragment = stateful_set(json!({}));
+        fragment["metadata"][field] = json!({key: value});
+        second(&all, fragment)
+    };
+    with("labels", "cluster-name", CLUSTER).unwrap();
+    with("labels", "team", "acid").unwrap();
+    for (field, key, value) in [
+        ("labels", "cluster-name", "other"),
+        ("labels", "pgloom.dev/any", "x"),
+        ("annotations", "pgloom.dev/cluster-uid", "x"),
+    ] {
+        let error = with(field, key, value).unwrap_err();
+        assert!(matches!(error, Error::Reserved { .. }), "{error}");
     }
 }

@@ -1,0 +1,279 @@
+//! What a pipeline has to grant a plugin: from its description to grants, what grants lack, and grants as YAML.
+
+use std::fmt::Write;
+
+use pgloom_api::Privilege;
+use pgloom_api::pipeline::{ActionGrant, Grants, ObjectGrant};
+use serde_json::Value;
+
+use crate::model::{ActionPermission, Description, ObjectPermission};
+use crate::path::Pattern;
+
+/// The grants that a plugin needs: all that is not optional.
+pub fn needed(description: &Description) -> Grants {
+    grants(description, false)
+}
+
+/// The grants that give a plugin all that it asks for.
+pub fn all(description: &Description) -> Grants {
+    grants(description, true)
+}
+
+/// The grants of what is optional.
+pub fn optional(description: &Description) -> Grants {
+    let mut optional = description.clone();
+    optional.objects.retain(|asked| asked.optional);
+    optional.privileges.retain(|asked| asked.optional);
+    optional.credentials.retain(|asked| asked.optional);
+    optional.actions.retain(|asked| asked.optional);
+    all(&optional)
+}
+
+fn grants(description: &Description, with_optional: bool) -> Grants {
+    let privileges = description.privileges.iter().filter(|asked| with_optional || !asked.optional);
+    let credentials = description.credentials.iter().filter(|asked| with_optional || !asked.optional);
+    let mut grants = Grants {
+        objects: Vec::new(),
+        privileges: privileges.filter_map(|asked| Privilege::from_name(&asked.name)).collect(),
+        credentials: credentials.map(|asked| asked.source.clone()).collect(),
+        actions: Vec::new(),
+    };
+    for asked in description.objects.iter().filter(|asked| with_optional || !asked.optional) {
+        add_object(&mut grants.objects, object(asked));
+    }
+    for asked in description.actions.iter().filter(|asked| with_optional || !asked.optional) {
+        grants.actions.push(action(asked));
+    }
+    grants
+}
+
+fn object(asked: &ObjectPermission) -> ObjectGrant {
+    ObjectGrant {
+        api_version: asked.kind.api_version.clone(),
+        kind: asked.kind.kind.clone(),
+        names: asked.names.clone(),
+        creates: asked.creates,
+        fields: asked.fields.clone(),
+        overrides: asked.overrides.clone(),
+        removes: asked.removes.clone(),
+    }
+}
+
+fn action(asked: &ActionPermission) -> ActionGrant {
+    ActionGrant { kind: asked.kind, subjects: asked.subjects.clone() }
+}
+
+/// Adds a grant. One that sets no fields, because it only overrides or removes, becomes part of one for the same objects.
+fn add_object(grants: &mut Vec<ObjectGrant>, new: ObjectGrant) {
+    let is_same = |known: &&mut ObjectGrant| {
+        (&known.api_version, &known.kind, &known.names) == (&new.api_version, &new.kind, &new.names)
+            && (known.creates || !new.creates)
+            && (known.fields.is_empty() == new.fields.is_empty() || new.fields.is_empty())
+    };
+    match grants.iter_mut().find(is_same) {
+        Some(known) => {
+            let add = |known: &mut Vec<String>, new: Vec<String>| {
+                for path in new {
+                    if !known.contains(&path) {
+                        known.push(path);
+                    }
+                }
+            };
+            add(&mut known.fields, new.fields);
+            add(&mut known.overrides, new.overrides);
+            add(&mut known.removes, new.removes);
+        }
+        None => grants.push(new),
+    }
+}
+
+/// What a plugin needs and a pipeline does not grant. Empty grants if nothing is missing.
+pub fn missing(description: &Description, granted: &Grants) -> Grants {
+    lacking(&needed(description), granted)
+}
+
+/// What of `wanted` is not in `granted`.
+pub fn lacking(wanted: &Grants, granted: &Grants) -> Grants {
+    Grants {
+        objects: wanted.objects.iter().filter_map(|wanted| missing_object(wanted, &granted.objects)).collect(),
+        privileges: wanted.privileges.difference(&granted.privileges).copied().collect(),
+        credentials: wanted.credentials.difference(&granted.credentials).cloned().collect(),
+        actions: wanted.actions.iter().filter_map(|wanted| missing_action(wanted, &granted.actions)).collect(),
+    }
+}
+
+/// The part of a wanted grant that no given one covers; a name that is covered only in part is in it.
+fn missing_object(wanted: &ObjectGrant, granted: &[ObjectGrant]) -> Option<ObjectGrant> {
+    let same_kind: Vec<&ObjectGrant> =
+        granted.iter().filter(|grant| grant.api_version == wanted.api_version && grant.kind == wanted.kind).collect();
+    let mut missing = ObjectGrant {
+        names: Vec::new(),
+        creates: false,
+        fields: Vec::new(),
+        overrides: Vec::new(),
+        removes: Vec::new(),
+        ..wanted.clone()
+    };
+    for name in &wanted.names {
+        let covering: Vec<&ObjectGrant> = same_kind
+            .iter()
+            .copied()
+            .filter(|grant| grant.names.iter().any(|pattern| covers_pattern(pattern, name)))
+            .collect();
+        let uncovered = |wanted: &[String], given: fn(&ObjectGrant) -> &[String]| -> Vec<String> {
+            let is_covered = |path: &&String| covering.iter().any(|grant| covers_path(given(grant), path));
+            wanted.iter().filter(|path| !is_covered(path)).cloned().collect()
+        };
+        let creates = wanted.creates && !covering.iter().any(|grant| grant.creates);
+        let own =
+            wanted.fields.is_empty() && !covering.iter().any(|grant| grant.fields.is_empty() || covers_all(grant));
+        let fields = uncovered(&wanted.fields, |grant| &grant.fields);
+        let overrides = uncovered(&wanted.overrides, |grant| &grant.overrides);
+        let removes = uncovered(&wanted.removes, |grant| &grant.removes);
+        if creates || own || !fields.is_empty() || !overrides.is_empty() || !removes.is_empty() {
+            missing.names.push(name.clone());
+            // What creates an object sets its fields, too.
+            missing.creates |= wanted.creates && (creates || own);
+            let add = |to: &mut Vec<String>, from: Vec<String>| to.extend(from);
+            if missing.names.len() == 1 || missing.fields.len() < fields.len() {
+                missing.fields = fields;
+            }
+            if missing.overrides.is_empty() {
+                add(&mut missing.overrides, overrides);
+            }
+            if missing.removes.is_empty() {
+                add(&mut missing.removes, removes);
+            }
+        }
+    }
+    (!missing.names.is_empty()).then_some(missing)
+}
+
+fn covers_all(grant: &ObjectGrant) -> bool {
+    grant.fields.iter().any(|path| path == "*")
+}
+
+/// Whether one of the patterns covers all that the wanted pattern covers.
+fn covers_path(granted: &[String], wanted: &str) -> bool {
+    let Ok(wanted) = wanted.parse::<Pattern>() else { return false };
+    let patterns = granted.iter().filter_map(|path| path.parse::<Pattern>().ok());
+    patterns.into_iter().any(|pattern| pattern.covers(wanted.segments()))
+}
+
+fn missing_action(wanted: &ActionGrant, granted: &[ActionGrant]) -> Option<ActionGrant> {
+    let same: Vec<&ActionGrant> = granted.iter().filter(|grant| grant.kind == wanted.kind).collect();
+    let is_covered = |subject: &&String| {
+        same.iter().flat_map(|grant| &grant.subjects).any(|pattern| covers_pattern(pattern, subject))
+    };
+    let subjects: Vec<String> = wanted.subjects.iter().filter(|subject| !is_covered(subject)).cloned().collect();
+    (same.is_empty() || !subjects.is_empty()).then(|| ActionGrant { kind: wanted.kind, subjects })
+}
+
+/// Whether every name that the wanted pattern covers is covered by the granted one: a `*` or `{cluster}` in the wanted
+/// pattern is covered by a `*`, or by the same at its place.
+fn covers_pattern(granted: &str, wanted: &str) -> bool {
+    let (granted, wanted) = (granted.as_bytes(), wanted.as_bytes());
+    // The usual matching of a text with a pattern: on a mismatch the last `*` takes one character more.
+    let (mut at, mut of, mut retry) = (0, 0, None);
+    while of < wanted.len() {
+        match granted.get(at) {
+            Some(b'*') => {
+                retry = Some((at, of));
+                at += 1;
+            }
+            Some(byte) if wanted.get(of) == Some(byte) => {
+                at += 1;
+                of += 1;
+            }
+            _ => {
+                let Some((star, from)) = retry else { return false };
+                retry = Some((star, from + 1));
+                at = star + 1;
+                of = from + 1;
+            }
+        }
+    }
+    granted.get(at..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
+}
+
+/// Whether nothing is granted.
+pub fn is_empty(grants: &Grants) -> bool {
+    *grants == Grants::default()
+}
+
+/// Grants as they are written in a Pipeline: the value of `grants`, each line after `indent` spaces; `{}` for none.
+pub fn yaml(grants: &Grants, indent: usize) -> String {
+    if is_empty(grants) {
+        return format!("{:indent$}{{}}\n", "");
+    }
+    let mut out = Lines { text: String::new(), indent };
+    if !grants.objects.is_empty() {
+        out.line("objects:");
+        grants.objects.iter().for_each(|grant| out.object(grant));
+    }
+    let privileges: Vec<String> = grants.privileges.iter().map(ToString::to_string).collect();
+    let credentials: Vec<String> = grants.credentials.iter().map(ToString::to_string).collect();
+    out.list("", "privileges", &privileges);
+    out.list("", "credentials", &credentials);
+    if !grants.actions.is_empty() {
+        out.line("actions:");
+        for grant in &grants.actions {
+            out.line(&format!("- kind: {}", grant.kind));
+            out.list("  ", "subjects", &grant.subjects);
+        }
+    }
+    out.text
+}
+
+/// The longest line of a list that is written in one line.
+const WIDTH: usize = 118;
+
+struct Lines {
+    text: String,
+    indent: usize,
+}
+
+impl Lines {
+    fn line(&mut self, line: &str) {
+        // Writing to a `String` does not fail.
+        let _ = writeln!(self.text, "{:indent$}{line}", "", indent = self.indent);
+    }
+
+    fn object(&mut self, grant: &ObjectGrant) {
+        self.line(&format!("- apiVersion: {}", grant.api_version));
+        self.line(&format!("  kind: {}", grant.kind));
+        self.list("  ", "names", &grant.names);
+        if grant.creates {
+            self.line("  creates: true");
+        }
+        self.list("  ", "fields", &grant.fields);
+        self.list("  ", "overrides", &grant.overrides);
+        self.list("  ", "removes", &grant.removes);
+    }
+
+    fn list(&mut self, indent: &str, name: &str, items: &[String]) {
+        if items.is_empty() {
+            return;
+        }
+        let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
+        let line = format!("{indent}{name}: [{}]", items.join(", "));
+        if self.indent + line.len() <= WIDTH {
+            return self.line(&line);
+        }
+        self.line(&format!("{indent}{name}:"));
+        items.iter().for_each(|item| self.line(&format!("{indent}- {item}")));
+    }
+}
+
+/// A text as YAML, with quotes where they are needed.
+fn quoted(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/');
+    let starts_plain = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    match starts_plain && text.bytes().all(is_plain) {
+        true => text.to_owned(),
+        false => Value::from(text).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! What is missing, and grants as YAML.
+
+use std::collections::BTreeSet;
+
+use pgloom_api::ActionKind;
+use pgloom_api::placeholder::Source;
+
+use super::*;
+use crate::model::{CredentialPermission, ObjectKind, PrivilegePermission};
+
+fn set(names: &[&str], fields: &[&str]) -> ObjectPermission {
+    ObjectPermission::sets(ObjectKind::new("apps/v1", "StatefulSet"), names, fields)
+}
+
+fn asking(objects: Vec<ObjectPermission>) -> Description {
+    Description { objects, ..Description::default() }
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|&text| text.to_owned()).collect()
+}
+
+#[test]
+fn a_pattern_covers_what_every_name_of_another_is() {
+    for (granted, wanted, expected) in [
+        ("{cluster}", "{cluster}", true),
+        ("*", "{cluster}-*", true),
+        ("{cluster}-*", "{cluster}-pooler", true),
+        ("{cluster}-*", "{cluster}-pooler-*", true),
+        ("*{cluster}*", "postgres-{cluster}-pdb", true),
+        ("{cluster}-*", "*", false),
+        ("{cluster}", "{cluster}-*", false),
+        ("postgres-{cluster}-pdb", "*{cluster}*", false),
+        ("a*b*c", "axbxbxc", true),
+        ("ttl", "*", false),
+    ] {
+        assert_eq!(covers_pattern(granted, wanted), expected, "{granted} {wanted}");
+    }
+}
+
+#[test]
+fn what_a_plugin_needs_is_granted_by_the_same_or_by_more() {
+    let description = Description {
+        objects: vec![
+            ObjectPermission::creates(ObjectKind::new("v1", "Service"), &["{cluster}-pooler"]),
+            set(&["{cluster}"], &["spec.template.spec.containers[name=postgres].env"]),
+        ],
+        privileges: vec![PrivilegePermission { name: "host-path".into(), optional: false }],
+        actions: vec![ActionPermission::new(ActionKind::ConfigurePatroni, &["ttl", "slots"])],
+        ..Description::default()
+    };
+    let needed = needed(&description);
+    assert!(is_empty(&missing(&description, &needed)));
+    assert_eq!(missing(&description, &Grants::default()), needed);
+    let more = Grants {
+        objects: vec![
+            ObjectGrant { fields: texts(&["*"]), names: texts(&["*"]), ..needed.objects[0].clone() },
+            ObjectGrant {
+                fields: texts(&["spec.template.spec.containers[*]"]),
+                names: texts(&["other", "{cluster}*"]),
+                ..needed.objects[1].clone()
+            },
+        ],
+        actions: vec![ActionGrant { kind: ActionKind::ConfigurePatroni, subjects: texts(&["*"]) }],
+        ..needed
+    };
+    assert!(is_empty(&missing(&description, &more)), "{:?}", missing(&description, &more));
+}
+
+#[test]
+fn only_what_is_missing_is_named() {
+    let description = asking(vec![set(&["{cluster}", "{cluster}-repl"], &["spec.replicas", "spec.template"])]);
+    let of = |names: &[&str], fields: &[&str]| ObjectGrant {
+        names: texts(names),
+        fields: texts(fields),
+        ..object(&description.objects[0])
+    };
+    let lacks =
+        |given: ObjectGrant| missing(&description, &Grants { objects: vec![given], ..Grants::default() }).objects;
+    assert_eq!(lacks(of(&["*"], &["spec.replicas"])), [of(&["{cluster}", "{cluster}-repl"], &["spec.template"])]);
+    assert_eq!(lacks(of(&["{cluster}"], &["spec"])), [of(&["{cluster}-repl"], &["spec.replicas", "spec.template"])]);
+    assert_eq!(lacks(of(&["*"], &["spec"])), []);
+}
+
+#[test]
+fn a_grant_without_fields_and_one_without_creation_do_not_cover_a_new_object() {
+    let description = asking(vec![ObjectPermission::creates(ObjectKind::new("v1", "Service"), &["{cluster}"])]);
+    let needed = needed(&description).objects.remove(0);
+    for given in [
+        ObjectGrant { creates: false, ..needed.clone() },
+        ObjectGrant { fields: texts(&["spec.type"]), ..needed.clone() },
+    ] {
+        let missing = missing(&description, &Grants { objects: vec![given], ..Grants::default() });
+        assert_eq!(missing.objects, std::slice::from_ref(&needed));
+    }
+}
+
+#[test]
+fn what_is_optional_is_not_missing() {
+    let optional = ObjectPermission { optional: true, ..set(&["{cluster}"], &["spec"]) };
+    let description = Description {
+        objects: vec![optional],
+        credentials: vec![CredentialPermission { source: Source::Config("scalyr_api_key".into()), optional: true }],
+        ..Description::default()
+    };
+    assert!(is_empty(&missing(&description, &Grants::default())));
+    assert!(is_empty(&needed(&description)));
+    assert_eq!(super::optional(&description), all(&description));
+    assert_eq!(all(&description).credentials, BTreeSet::from([Source::Config("scalyr_api_key".into())]));
+}
+
+#[test]
+fn grants_are_written_as_a_pipeline_has_them() {
+    let long = "spec.template.spec.containers[name=postgres].volumeMounts";
+    let description = Description {
+        objects: vec![
+            ObjectPermission::creates(ObjectKind::new("v1", "Service"), &["{cluster}", "{cluster}-repl"]),
+            ObjectPermission { overrides: texts(&["spec.replicas"]), ..set(&["{cluster}"], &["spec.replicas", long]) },
+        ],
+        privileges: vec![PrivilegePermission { name: "host-path".into(), optional: false }],
+        credentials: vec![CredentialPermission { source: Source::Config("scalyr_api_key".into()), optional: false }],
+        actions: vec![
+            ActionPermission::new(ActionKind::ConfigurePatroni, &["ttl", "postgresql.parameters.*"]),
+            ActionPermission::new(ActionKind::Promote, &[]),
+        ],
+        ..Description::default()
+    };
+    let text = "\
+objects:
+- apiVersion: v1
+  kind: Service
+  names: [\"{cluster}\", \"{cluster}-repl\"]
+  creates: true
+- apiVersion: apps/v1
+  kind: StatefulSet
+  names: [\"{cluster}\"]
+  fields: [spec.replicas, \"spec.template.spec.containers[name=postgres].volumeMounts\"]
+  overrides: [spec.replicas]
+privileges: [host-path]
+credentials: [\"config:scalyr_api_key\"]
+actions:
+- kind: configure-patroni
+  subjects: [ttl, \"postgresql.parameters.*\"]
+- kind: promote
+";
+    assert_eq!(yaml(&needed(&description), 0), text);
+    let wide = yaml(&needed(&asking(vec![set(&["{cluster}"], &[long, long])])), 6);
+    assert!(wide.contains(&format!("\n        fields:\n        - \"{long}\"\n")), "{wide}");
+    assert_eq!(yaml(&Grants::default(), 2), "  {}\n");
+}

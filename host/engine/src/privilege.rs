@@ -1,0 +1,402 @@
+//! The privileged fields: what a step may set only with a privilege, although it may set the field.
+//!
+//! The table is beside the merge's: it knows the built-in kinds with pods, Services and Endpoints. Custom resources have
+//! no privileged fields; a pipeline that grants them decides what their operator may be asked to do.
+
+use pgloom_api::Privilege;
+use pgloom_common::name::covers;
+use serde_json::Value;
+
+use crate::model::ObjectKind;
+use crate::scope::Scope;
+
+/// The kinds with pods, and the path of the pods' template.
+const TEMPLATES: [(&str, &str, &[&str]); 4] = [
+    ("apps/v1", "StatefulSet", &["spec", "template"]),
+    ("apps/v1", "Deployment", &["spec", "template"]),
+    ("batch/v1", "Job", &["spec", "template"]),
+    ("batch/v1", "CronJob", &["spec", "jobTemplate", "spec", "template"]),
+];
+
+/// When a value needs the privilege.
+#[derive(Clone, Copy)]
+enum When {
+    /// If it is there and not empty, zero or false.
+    Set,
+    /// If it is one of these texts.
+    Is(&'static [&'static str]),
+    /// If it is another text.
+    IsNot(&'static str),
+    /// If it is not the name of a Secret of the cluster.
+    Secret,
+    /// If it is not the name of a ConfigMap of the cluster.
+    ConfigMap,
+}
+
+/// A path, in which `[]` is every entry of a list; when the value needs a privilege; and the privilege.
+type Rule = (&'static str, When, Privilege);
+
+/// The rules for a pod's `spec`.
+const POD: &[Rule] = &[
+    ("hostNetwork", When::Set, Privilege::HostNamespaces),
+    ("hostPID", When::Set, Privilege::HostNamespaces),
+    ("hostIPC", When::Set, Privilege::HostNamespaces),
+    ("nodeName", When::Set, Privilege::NodeName),
+    ("serviceAccountName", When::Set, Privilege::ServiceAccount),
+    ("serviceAccount", When::Set, Privilege::ServiceAccount),
+    ("automountServiceAccountToken", When::Set, Privilege::ServiceAccount),
+    ("imagePullSecrets.[].name", When::Secret, Privilege::ForeignSecret),
+    ("resourceClaims", When::Set, Privilege::OtherVolume),
+    ("securityContext.sysctls", When::Set, Privilege::Privileged),
+    ("securityContext.seLinuxOptions", When::Set, Privilege::Privileged),
+    ("securityContext.seccompProfile.type", When::Is(&["Unconfined"]), Privilege::Privileged),
+    ("securityContext.appArmorProfile.type", When::Is(&["Unconfined"]), Privilege::Privileged),
+    ("securityContext.windowsOptions.hostProcess", When::Set, Privilege::Privileged),
+];
+
+/// The rules for a container.
+const CONTAINER: &[Rule] = &[
+    ("ports.[].hostPort", When::Set, Privilege::HostPort),
+    ("securityContext.privileged", When::Set, Privilege::Privileged),
+    ("securityContext.procMount", When::IsNot("Default"), Privilege::Privileged),
+    ("securityContext.seLinuxOptions", When::Set, Privilege::Privileged),
+    ("securityContext.seccompProfile.type", When::Is(&["Unconfined"]), Privilege::Privileged),
+    ("securityContext.appArmorProfile.type", When::Is(&["Unconfined"]), Privilege::Privileged),
+    ("securityContext.windowsOptions.hostProcess", When::Set, Privilege::Privileged),
+    ("securityContext.allowPrivilegeEscalation", When::Set, Privilege::PrivilegeEscalation),
+    ("securityContext.capabilities.add", When::Set, Privilege::Capabilities),
+    ("env.[].valueFrom.secretKeyRef.name", When::Secret, Privilege::ForeignSecret),
+    ("env.[].valueFrom.configMapKeyRef.name", When::ConfigMap, Privilege::ForeignConfigMap),
+    ("envFrom.[].secretRef.name", When::Secret, Privilege::ForeignSecret),
+    ("envFrom.[].configMapRef.name", When::ConfigMap, Privilege::ForeignConfigMap),
+];
+
+/// The lists of containers in a pod's `spec`.
+const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+
+/// The rules for a volume: by the field with its source.
+const VOLUME: &[Rule] = &[
+    ("hostPath", When::Set, Privilege::HostPath),
+    ("secret.secretName", When::Secret, Privilege::ForeignSecret),
+    ("configMap.name", When::ConfigMap, Privilege::ForeignConfigMap),
+    ("persistentVolumeClaim", When::Set, Privilege::Claim),
+    ("projected.sources.[].secret.name", When::Secret, Privilege::ForeignSecret),
+    ("projected.sources.[].configMap.name", When::ConfigMap, Privilege::ForeignConfigMap),
+    ("projected.sources.[].serviceAccountToken", When::Set, Privilege::ServiceAccount),
+    ("projected.sources.[].podCertificate", When::Set, Privilege::ServiceAccount),
+];
+
+/// The fields of a volume that need no privilege of their own; every other one is a volume of another kind.
+const KNOWN_VOLUMES: [&str; 8] =
+    ["name", "emptyDir", "downwardAPI", "hostPath", "secret", "configMap", "persistentVolumeClaim", "projected"];
+
+/// The rules for a Service.
+const SERVICE: &[Rule] = &[
+    ("spec.externalIPs", When::Set, Privilege::ExternalAddress),
+    ("spec.externalName", When::Set, Privilege::ExternalAddress),
+    ("spec.type", When::Is(&["ExternalName"]), Privilege::ExternalAddress),
+    ("spec.type", When::Is(&["LoadBalancer", "NodePort"]), Privilege::ExternalService),
+    ("spec.loadBalancerIP", When::Set, Privilege::ExternalService),
+    ("spec.ports.[].nodePort", When::Set, Privilege::ExternalService),
+];
+
+/// The rules for Endpoints.
+const ENDPOINTS: &[Rule] = &[("subsets", When::Set, Privilege::ExternalAddress)];
+
+/// The prefix of an annotation of a pod that names the AppArmor profile of a container.
+const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
+
+/// A field of a partial object, and the privilege that it needs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Needed {
+    /// The field, as in `spec.template.spec.volumes[0].hostPath`.
+    pub(crate) path: String,
+    pub(crate) privilege: Privilege,
+}
+
+/// The first field of a partial object whose privilege the step lacks.
+pub(crate) fn find(
+    kind: &ObjectKind,
+    object: &Value,
+    scope: &Scope,
+    lacks: impl Fn(Privilege) -> bool,
+) -> Option<Needed> {
+    let search = Search { scope, lacks: &lacks };
+    match (kind.api_version.as_str(), kind.kind.as_str()) {
+        ("v1", "Service") => search.rules(SERVICE, object, ""),
+        ("v1", "Endpoints") => search.rules(ENDPOINTS, object, ""),
+        (api_version, name) => {
+            let of_kind = TEMPLATES.iter().find(|(version, kind, _)| (*version, *kind) == (api_version, name));
+            let (_, _, path) = of_kind?;
+            let template = path.iter().try_fold(object, |value, field| value.get(field))?;
+            search.template(template, &path.join("."))
+        }
+    }
+}
+
+struct Search<'a> {
+    scope: &'a Scope,
+    lacks: &'a dyn Fn(Privilege) -> bool,
+}
+
+impl Search<'_> {
+    fn template(&self, template: &Value, path: &str) -> Option<Needed> {
+        self.annotations(template, path).or_else(|| {
+            let spec = template.get("spec")?;
+            let path = format!("{path}.spec");
+            self.rules(POD, spec, &path)
+                .or_else(|| CONTAINERS.iter().find_map(|list| self.entries(spec, &path, list, Self::container)))
+                .or_else(|| self.entries(spec, &path, "volumes", Self::volume))
+        })
+    }
+
+    fn entries(
+        &self,
+        spec: &Value,
+        path: &str,
+        list: &str,
+        check: impl Fn(&Self, &Value, &str) -> Option<Needed>,
+    ) -> Option<Needed> {
+        let entries = spec.get(list)?.as_array()?;
+        entries.iter().enumerate().find_map(|(index, entry)| check(self, entry, &format!("{path}.{list}[{index}]")))
+    }
+
+    fn annotations(&self, template: &Value, path: &str) -> Option<Needed> {
+        let annotations = template.pointer("/metadata/annotations")?.as_object()?;
+        let is_unconfined = |(key, value): &(&String, &Value)| key.starts_with(APPARMOR) && *value == "unconfined";
+        let (key, _) = annotations.iter().find(is_unconfined)?;
+        self.need(Privilege::Privileged, || format!("{path}.metadata.annotations[\"{key}\"]"))
+    }
+
+    fn container(&self, container: &Value, path: &str) -> Option<Needed> {
+        self.rules(CONTAINER, container, path)
+    }
+
+    fn volume(&self, volume: &Value, path: &str) -> Option<Needed> {
+        self.rules(VOLUME, volume, path).or_else(|| {
+            let source = volume.as_object()?.keys().find(|field| !KNOWN_VOLUMES.contains(&field.as_str()))?;
+            self.need(Privilege::OtherVolume, || format!("{path}.{source}"))
+        })
+    }
+
+    fn rules(&self, rules: &[Rule], value: &Value, path: &str) -> Option<Needed> {
+        rules.iter().find_map(|(rule, when, privilege)| {
+            let found = self.matches(value, rule, *when, path.to_owned())?;
+            self.need(*privilege, || found)
+        })
+    }
+
+    /// The path of the first value that the rule matches.
+    fn matches(&self, value: &Value, rule: &str, when: When, path: String) -> Option<String> {
+        let (first, rest) = rule.split_once('.').map_or((rule, None), |(first, rest)| (first, Some(rest)));
+        let below = |value: &Value, path: String| match rest {
+            Some(rest) => self.matches(value, rest, when, path),
+            None => self.holds(value, when).then_some(path),
+        };
+        if first == "[]" {
+            let entries = value.as_array()?;
+            return entries.iter().enumerate().find_map(|(index, entry)| below(entry, format!("{path}[{index}]")));
+        }
+        let dot = if path.is_empty() { "" } else { "." };
+        below(value.get(first)?, format!("{path}{dot}{first}"))
+    }
+
+    fn holds(&self, value: &Value, when: When) -> bool {
+        let is_own = |patterns: &[String]| {
+            value.as_str().is_some_and(|name| patterns.iter().any(|pattern| covers(pattern, &self.scope.cluster, name)))
+        };
+        match when {
+            // An empty map is a source of a volume, with defaults.
+            When::Set => match value {
+                Value::Null | Value::Bool(false) => false,
+                Value::Number(number) => number.as_f64() != Some(0.0),
+                Value::String(text) => !text.is_empty(),
+                Value::Array(items) => !items.is_empty(),
+                Value::Bool(true) | Value::Object(_) => true,
+            },
+            When::Is(texts) => value.as_str().is_some_and(|text| texts.contains(&text)),
+            When::IsNot(usual) => value.as_str() != Some(usual),
+            When::Secret => !is_own(&self.scope.secrets),
+            When::ConfigMap => !is_own(&OWN_NAMES.map(str::to_owned)),
+        }
+    }
+
+    fn need(&self, privilege: Privilege, path: impl FnOnce() -> String) -> Option<Needed> {
+        (self.lacks)(privilege).then(|| Needed { path: path(), privilege })
+    }
+}
+
+/// The names of a cluster's own ConfigMaps.
+const OWN_NAMES: [&str; 2] = ["{cluster}", "{cluster}-*"];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn scope() -> Scope {
+        Scope {
+            namespace: "shop".to_owned(),
+            cluster: "acid-orders".to_owned(),
+            secrets: vec!["*.acid-orders.credentials".to_owned(), "{cluster}-*".to_owned()],
+            ..Scope::default()
+        }
+    }
+
+    fn needed(api_version: &str, kind: &str, object: &Value) -> Option<(String, Privilege)> {
+        let found = find(&ObjectKind::new(api_version, kind), object, &scope(), |_| true);
+        found.map(|needed| (needed.path, needed.privilege))
+    }
+
+    fn of_pod(spec: Value) -> Option<(String, Privilege)> {
+        let object = json!({"spec": {"template": {"spec": spec}}});
+        let found = needed("apps/v1", "StatefulSet", &object);
+        let job =
+            json!({"spec": {"jobTemplate": {"spec": {"template": {"spec": object["spec"]["template"]["spec"]}}}}});
+        let of_job = needed("batch/v1", "CronJob", &job);
+        let short = |(path, privilege): (String, Privilege)| {
+            (path.rsplit_once("template.spec.").unwrap().1.to_owned(), privilege)
+        };
+        let found = found.map(short);
+        assert_eq!(found, of_job.map(short));
+        found
+    }
+
+    #[test]
+    fn a_privileged_field_of_a_pod_names_its_privilege() {
+        for (spec, path, privilege) in [
+            (json!({"hostNetwork": true}), "hostNetwork", Privilege::HostNamespaces),
+            (json!({"hostPID": true}), "hostPID", Privilege::HostNamespaces),
+            (json!({"hostIPC": true}), "hostIPC", Privilege::HostNamespaces),
+            (json!({"nodeName": "n"}), "nodeName", Privilege::NodeName),
+            (json!({"serviceAccountName": "admin"}), "serviceAccountName", Privilege::ServiceAccount),
+            (json!({"automountServiceAccountToken": true}), "automountServiceAccountToken", Privilege::ServiceAccount),
+            (json!({"imagePullSecrets": [{"name": "x"}]}), "imagePullSecrets[0].name", Privilege::ForeignSecret),
+            (
+                json!({"securityContext": {"sysctls": [{"name": "a"}]}}),
+                "securityContext.sysctls",
+                Privilege::Privileged,
+            ),
+            (
+                json!({"volumes": [{"name": "a", "hostPath": {"path": "/"}}]}),
+                "volumes[0].hostPath",
+                Privilege::HostPath,
+            ),
+            (json!({"volumes": [{"nfs": {"server": "a"}}]}), "volumes[0].nfs", Privilege::OtherVolume),
+            (json!({"volumes": [{"csi": {"driver": "a"}}]}), "volumes[0].csi", Privilege::OtherVolume),
+            (
+                json!({"volumes": [{"persistentVolumeClaim": {"claimName": "pgdata-other-0"}}]}),
+                "volumes[0].persistentVolumeClaim",
+                Privilege::Claim,
+            ),
+            (
+                json!({"volumes": [{"secret": {"secretName": "postgres.acid-other.credentials"}}]}),
+                "volumes[0].secret.secretName",
+                Privilege::ForeignSecret,
+            ),
+            (
+                json!({"volumes": [{"projected": {"sources": [{}, {"serviceAccountToken": {"path": "t"}}]}}]}),
+                "volumes[0].projected.sources[1].serviceAccountToken",
+                Privilege::ServiceAccount,
+            ),
+        ] {
+            assert_eq!(of_pod(spec), Some((path.to_owned(), privilege)));
+        }
+    }
+
+    #[test]
+    fn a_privileged_field_of_a_container_names_its_privilege() {
+        for (container, path, privilege) in [
+            (json!({"ports": [{"containerPort": 1, "hostPort": 1}]}), "ports[0].hostPort", Privilege::HostPort),
+            (json!({"securityContext": {"privileged": true}}), "securityContext.privileged", Privilege::Privileged),
+            (
+                json!({"securityContext": {"allowPrivilegeEscalation": true}}),
+                "securityContext.allowPrivilegeEscalation",
+                Privilege::PrivilegeEscalation,
+            ),
+            (
+                json!({"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}),
+                "securityContext.capabilities.add",
+                Privilege::Capabilities,
+            ),
+            (json!({"securityContext": {"procMount": "Unmasked"}}), "securityContext.procMount", Privilege::Privileged),
+            (
+                json!({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}),
+                "securityContext.seccompProfile.type",
+                Privilege::Privileged,
+            ),
+            (
+                json!({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "x", "key": "y"}}}]}),
+                "env[0].valueFrom.secretKeyRef.name",
+                Privilege::ForeignSecret,
+            ),
+            (json!({"envFrom": [{"secretRef": {"name": "x"}}]}), "envFrom[0].secretRef.name", Privilege::ForeignSecret),
+            (
+                json!({"envFrom": [{"configMapRef": {"name": "x"}}]}),
+                "envFrom[0].configMapRef.name",
+                Privilege::ForeignConfigMap,
+            ),
+        ] {
+            for list in CONTAINERS {
+                let spec = json!({list: [container]});
+                assert_eq!(of_pod(spec), Some((format!("{list}[0].{path}"), privilege)));
+            }
+        }
+    }
+
+    #[test]
+    fn what_stays_in_the_pod_and_the_cluster_needs_no_privilege() {
+        let spec = json!({
+            "hostNetwork": false,
+            "automountServiceAccountToken": false,
+            "securityContext": {"fsGroup": 103, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "privileged": false},
+                "ports": [{"containerPort": 5432}],
+                "env": [{"valueFrom": {"secretKeyRef": {"name": "postgres.acid-orders.credentials", "key": "password"}}}],
+                "envFrom": [{"configMapRef": {"name": "acid-orders-env"}}],
+            }],
+            "volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "secret": {"secretName": "acid-orders-pooler-u"}}],
+        });
+        assert_eq!(of_pod(spec), None);
+        assert_eq!(needed("v1", "Service", &json!({"spec": {"type": "ClusterIP", "ports": [{"port": 1}]}})), None);
+        assert_eq!(needed("v1", "Endpoints", &json!({"subsets": []})), None);
+        assert_eq!(needed("v1", "ConfigMap", &json!({"spec": {"externalName": "a"}})), None);
+    }
+
+    #[test]
+    fn a_service_or_endpoints_that_lead_out_name_their_privilege() {
+        for (kind, object, path, privilege) in [
+            ("Service", json!({"spec": {"externalIPs": ["10.0.0.1"]}}), "spec.externalIPs", Privilege::ExternalAddress),
+            ("Service", json!({"spec": {"externalName": "a.b"}}), "spec.externalName", Privilege::ExternalAddress),
+            ("Service", json!({"spec": {"type": "ExternalName"}}), "spec.type", Privilege::ExternalAddress),
+            ("Service", json!({"spec": {"type": "LoadBalancer"}}), "spec.type", Privilege::ExternalService),
+            (
+                "Service",
+                json!({"spec": {"ports": [{"nodePort": 1}]}}),
+                "spec.ports[0].nodePort",
+                Privilege::ExternalService,
+            ),
+            ("Endpoints", json!({"subsets": [{"addresses": []}]}), "subsets", Privilege::ExternalAddress),
+        ] {
+            assert_eq!(needed("v1", kind, &object), Some((path.to_owned(), privilege)));
+        }
+    }
+
+    #[test]
+    fn a_privilege_that_the_step_has_is_not_missing() {
+        let object = json!({"spec": {"template": {"spec": {"hostNetwork": true, "hostPID": true, "nodeName": "n"}}}});
+        let of =
+            |lacks: fn(Privilege) -> bool| find(&ObjectKind::new("apps/v1", "Deployment"), &object, &scope(), lacks);
+        assert_eq!(of(|privilege| privilege != Privilege::HostNamespaces).unwrap().path, "spec.template.spec.nodeName");
+        assert_eq!(of(|_| false), None);
+    }
+
+    #[test]
+    fn an_annotation_that_switches_apparmor_off_needs_a_privilege() {
+        let metadata = json!({"annotations": {"container.apparmor.security.beta.kubernetes.io/a": "unconfined"}});
+        let object = json!({"spec": {"template": {"metadata": metadata}}});
+        assert_eq!(needed("apps/v1", "Deployment", &object).unwrap().1, Privilege::Privileged);
+    }
+}

@@ -1,0 +1,16 @@
+//! The cluster whose objects are merged.
+
+use std::collections::BTreeMap;
+
+/// What the merge needs to know about the cluster.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scope {
+    /// The cluster's namespace. All objects are in it.
+    pub namespace: String,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The names of the cluster's Secrets, as patterns in which a `*` is any characters.
+    pub secrets: Vec<String>,
+    /// The labels by which the host finds the cluster's objects. No object may have another value of them.
+    pub labels: BTreeMap<String, String>,
+}
