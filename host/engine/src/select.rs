@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use pgloom_common::name::{is_dns1123_label, is_dns1123_subdomain};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -64,24 +65,13 @@ pub(crate) fn named(selector: &ObservedSelector, cluster: &Value, config: &Value
         }
     };
     let namespace = namespace.filter(|namespace| !namespace.is_empty());
-    let is_usable = is_name(name) && namespace.is_none_or(|namespace| is_name(namespace) && !namespace.contains('.'));
+    let is_usable = is_dns1123_subdomain(name) && namespace.is_none_or(is_dns1123_label);
     is_usable.then(|| NamedObject {
         api_version: selector.kind.api_version.clone(),
         kind: selector.kind.kind.clone(),
         namespace: namespace.map(str::to_owned),
         name: name.to_owned(),
     })
-}
-
-/// Whether an object may have the name: a DNS subdomain.
-///
-/// See [object names](https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#names).
-fn is_name(text: &str) -> bool {
-    let is_part = |part: &str| {
-        let inside = part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        inside && !part.is_empty() && !part.starts_with('-') && !part.ends_with('-')
-    };
-    text.len() <= 253 && text.split('.').all(is_part)
 }
 
 /// The existing objects that a step receives, in the order of its selectors.

@@ -67,7 +67,8 @@ impl Plugin for Patches {
             Description::of::<Self>("patches", env!("CARGO_PKG_VERSION"), summary),
             |description, (api_version, name)| {
                 let of = || kind(api_version, name);
-                description.creates(of(), NAMES).optional().writes(of(), NAMES, ANY).optional()
+                let description = description.creates(of(), NAMES).optional().writes(of(), NAMES, ANY).optional();
+                description.overrides(of(), NAMES, ANY).optional()
             },
         );
         PRIVILEGES.into_iter().fold(description, |description, name| description.privilege(name).optional())

@@ -36,8 +36,9 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let engine = Arc::new(Engine::new(&EngineConfig::default())?);
-    let base = [step("spilo"), step("sidecars")];
-    let components = load(&engine, &json!(base), &arguments.plugins)?;
+    let mut base = read_pipeline(&arguments.plugins)?;
+    base.steps.retain(|step| matches!(step.name.as_str(), "spilo" | "sidecars"));
+    let components = Pipeline::load(&engine, &base, &arguments.plugins, None)?;
     let native = natively(&components)?;
     let shipped = Arc::new(Pipeline::load(&engine, &read_pipeline(&arguments.plugins)?, &arguments.plugins, None)?);
     let shipped_native = natively(&shipped)?;
@@ -58,16 +59,6 @@ fn main() -> Result<()> {
         println!("{:<44} {:>14}", format!("the same again, nothing changed, {name}"), micros(again));
     }
     Ok(())
-}
-
-fn step(name: &str) -> Value {
-    json!({"name": name, "source": {"file": format!("{name}.wasm")}})
-}
-
-fn load(engine: &Arc<Engine>, steps: &Value, folder: &Path) -> Result<Pipeline> {
-    let document = json!({"apiVersion": "pgloom.dev/v1alpha1", "kind": "Pipeline", "spec": {"steps": steps}});
-    let document = Document::read(&document).map_err(|problems| anyhow!("{problems:?}"))?;
-    Ok(Pipeline::load(engine, &document, folder, None)?)
 }
 
 /// The same steps with the plugins' logic called natively.

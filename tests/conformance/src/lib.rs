@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use pgloom_api::pipeline::Document;
-use pgloom_engine::{Engine, EngineConfig, Input, Pipeline};
+use pgloom_engine::{Engine, EngineConfig, Input, Pipeline, Plugin, grant};
 use serde_json::{Value, json};
 
 /// The engine of all tests of a process.
@@ -50,12 +50,31 @@ pub fn document(step: &Value) -> Document {
     Document::read(&document).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
-/// Loads a pipeline of one step, whose file is relative to [`folder`].
+/// Loads a pipeline of one step, whose file is relative to [`folder`]. A step without `grants` is granted all that its
+/// plugin asks for.
 ///
 /// # Errors
 /// If the step cannot be loaded.
 pub fn load(step: &Value) -> Result<Pipeline, String> {
-    Pipeline::load(&engine(), &document(step), &folder(), None).map_err(|error| error.to_string())
+    Pipeline::load(&engine(), &document(&granted(step)), &folder(), None).map_err(|error| error.to_string())
+}
+
+/// The step with grants for all that its plugin asks for, unless it has `grants`.
+///
+/// # Panics
+/// If the grants are no YAML.
+#[must_use]
+pub fn granted(step: &Value) -> Value {
+    let mut step = step.clone();
+    let file = step["source"]["file"].as_str().unwrap_or_default();
+    let bytes = std::fs::read(folder().join(file)).unwrap_or_default();
+    if let (true, Ok(plugin)) = (step["grants"].is_null(), Plugin::load(&engine(), &bytes, None)) {
+        let grants = grant::yaml(&grant::all(&plugin.description), 0);
+        #[allow(clippy::expect_used, reason = "a test cannot go on without grants")]
+        let grants = serde_yaml_ng::from_str(&grants).expect("grants as YAML");
+        step["grants"] = grants;
+    }
+    step
 }
 
 /// The input of a small cluster.

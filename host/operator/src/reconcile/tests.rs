@@ -477,6 +477,8 @@ fn asking(actions: &[(&str, pgloom_engine::Action)]) -> Arc<pgloom_engine::Plugi
         name: "asking".into(),
         actions: [
             ActionKind::ConfigurePatroni,
+            ActionKind::Credential,
+            ActionKind::UserList,
             ActionKind::ExpandClaim,
             ActionKind::ModifyVolume,
             ActionKind::GrowFilesystem,
@@ -516,7 +518,7 @@ async fn every_action_is_executed_waited_for_or_refused_by_name() {
             }),
         ),
         ("grow", Asked::GrowFilesystem(GrowFilesystem { claim, pod: "acid-orders-0".into() })),
-        ("patroni", Asked::ConfigurePatroni("{".into())),
+        ("patroni", Asked::ConfigurePatroni(r#"{"ttl": 30}"#.into())),
         ("promote", Asked::Promote),
         ("access", Asked::PoolerAccess(PoolerAccess { username: "pooler".into(), schema: "pooler".into() })),
     ]);
@@ -543,14 +545,97 @@ async fn every_action_is_executed_waited_for_or_refused_by_name() {
             "expand refused: the cluster has no PersistentVolumeClaim pgdata-acid-orders-0",
             "modify refused: modify-volume is not executed by this operator",
             "grow refused: grow-filesystem is not executed by this operator",
-            "patroni failed: the configuration for Patroni is not a JSON object",
+            "patroni pending: waits for a leader that is ready, or for the promotion of the cluster",
             "promote pending: waits for a leader that is ready",
             "access pending: roles and databases are not synchronised at the moment",
         ]
     );
     let conditions = status["conditions"].as_array().unwrap();
     let condition = conditions.iter().find(|condition| condition["type"] == "ActionsDone").unwrap();
-    assert_eq!((&condition["status"], &condition["reason"]), (&json!("False"), &json!("Failed")));
+    assert_eq!((&condition["status"], &condition["reason"]), (&json!("False"), &json!("Refused")));
+}
+
+#[tokio::test]
+async fn a_claim_that_is_not_the_clusters_is_not_grown_even_with_its_labels() {
+    use pgloom_engine::{Action as Asked, ExpandClaim};
+    const CLAIMS: &str = "/api/v1/namespaces/ns/persistentvolumeclaims";
+    let claim = |name: &str, cluster: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {
+                "name": name, "namespace": "ns", "uid": name,
+                "labels": {"application": "spilo", "cluster-name": cluster, "team": "acid"},
+            },
+            "spec": {"resources": {"requests": {"storage": "1Gi"}}}, "status": {"phase": "Bound"},
+        })
+    };
+    let claims =
+        [claim("pgdata-acid-orders-0", "acid-orders"), claim("uploads", "acid-orders"), claim("pgdata-b-0", "b")];
+    let expand = |name: &str| Asked::ExpandClaim(ExpandClaim { claim: name.into(), size: "2Gi".into() });
+    let pipeline = asks_for(&[
+        ("own", expand("pgdata-acid-orders-0")),
+        ("labelled", expand("uploads")),
+        ("other", expand("pgdata-b-0")),
+        ("path", expand("../secrets/s")),
+    ]);
+    let mut api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    for claim in &claims {
+        api_server =
+            api_server.with(&format!("{CLAIMS}/{}", claim["metadata"]["name"].as_str().unwrap()), claim.clone());
+    }
+    let existing: Vec<Value> = std::iter::once(manifest()).chain(claims).collect();
+    let mut operator = operator(&api_server, &existing);
+    let config = operator.settings.borrow().config.clone();
+    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    reconcile(&operator, &key()).await.unwrap();
+    let status = last_status(&api_server);
+    let states: Vec<(&str, &str)> = status["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| (record["key"].as_str().unwrap(), record["message"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        states[1..],
+        [
+            ("labelled", "the cluster has no PersistentVolumeClaim uploads"),
+            ("other", "the cluster has no PersistentVolumeClaim pgdata-b-0"),
+            ("path", "\"../secrets/s\" is not a name that an object can have"),
+        ]
+    );
+    let grown: Vec<String> = written(&api_server);
+    let grown: Vec<&String> =
+        grown.iter().filter(|write| write.contains("pgdata") || write.contains("uploads")).collect();
+    assert_eq!(grown, ["PATCH pgdata-acid-orders-0"]);
+}
+
+#[tokio::test]
+async fn a_password_is_not_written_to_a_secret_that_others_have_made() {
+    use pgloom_engine::{Action as Asked, Credential, UserList};
+    const SECRETS: &str = "/api/v1/namespaces/ns/secrets";
+    let theirs =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs", "namespace": "ns", "uid": "s"}});
+    let list = |name: &str, username: &str| {
+        Asked::UserList(UserList { secret_name: name.into(), username: username.into(), labels: vec![] })
+    };
+    let pipeline = asks_for(&[
+        ("credential", Asked::Credential(Credential { username: "pooler".into(), labels: vec![] })),
+        ("theirs", list("theirs", "pooler")),
+        ("mine", list("acid-orders-list", "pooler")),
+        ("superuser", list("acid-orders-root", "postgres")),
+    ]);
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest()).with(&format!("{SECRETS}/theirs"), theirs.clone());
+    let mut operator = operator(&api_server, &[manifest()]);
+    let config = operator.settings.borrow().config.clone();
+    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    reconcile(&operator, &key()).await.unwrap();
+    let lists: Vec<String> = api_server
+        .writes()
+        .iter()
+        .filter(|write| write.path.starts_with(SECRETS) && write.body.to_string().contains("userlist.txt"))
+        .map(|write| write.body["metadata"]["name"].as_str().unwrap_or("a patch").to_owned())
+        .collect();
+    assert_eq!(lists, ["acid-orders-list"]);
 }
 
 #[tokio::test]
