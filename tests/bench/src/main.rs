@@ -36,8 +36,7 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let engine = Arc::new(Engine::new(&EngineConfig::default())?);
-    let base = [step("spilo"), step("sidecars")];
-    let components = load(&engine, &json!(base), &arguments.plugins)?;
+    let components = load(&engine, &["spilo", "sidecars"], &arguments.plugins)?;
     let native = natively(&components)?;
     let shipped = Arc::new(Pipeline::load(&engine, &read_pipeline(&arguments.plugins)?, &arguments.plugins, None)?);
     let shipped_native = natively(&shipped)?;
@@ -60,13 +59,10 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn step(name: &str) -> Value {
-    json!({"name": name, "source": {"file": format!("{name}.wasm")}})
-}
-
-fn load(engine: &Arc<Engine>, steps: &Value, folder: &Path) -> Result<Pipeline> {
-    let document = json!({"apiVersion": "pgloom.dev/v1alpha1", "kind": "Pipeline", "spec": {"steps": steps}});
-    let document = Document::read(&document).map_err(|problems| anyhow!("{problems:?}"))?;
+/// These steps of the shipped pipeline.
+fn load(engine: &Arc<Engine>, steps: &[&str], folder: &Path) -> Result<Pipeline> {
+    let mut document = read_pipeline(folder)?;
+    document.steps.retain(|step| steps.contains(&step.name.as_str()));
     Ok(Pipeline::load(engine, &document, folder, None)?)
 }
 

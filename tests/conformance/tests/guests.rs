@@ -124,6 +124,21 @@ fn a_step_with_keep_last_fails_without_a_last_response() {
 }
 
 #[test]
+fn nothing_is_granted_by_default_and_the_error_has_the_lines_to_add() {
+    let step = |grants: serde_json::Value| json!({"name": "guest", "source": {"file": "echo.wasm"}, "grants": grants});
+    let error = load(&step(json!({}))).unwrap_err();
+    assert_eq!(
+        error,
+        "step guest: configure failed: the pipeline does not grant what plugin echo 0.1.0 needs; add to the step's grants:\n  \
+         objects:\n  - apiVersion: v1\n    kind: ConfigMap\n    names: [\"*\"]\n    creates: true\n"
+    );
+    let narrow = json!({"objects": [
+        {"apiVersion": "v1", "kind": "ConfigMap", "names": ["{cluster}-*"], "creates": true},
+    ]});
+    assert!(load(&step(narrow)).unwrap_err().contains("names: [\"*\"]"));
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let error = load(&json!({"name": "guest", "source": {"file": "absent.wasm"}})).unwrap_err();
     assert!(error.starts_with("step guest: fetch failed: ") && error.contains("absent.wasm"), "{error}");

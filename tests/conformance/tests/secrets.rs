@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use conformance::canary::{Canary, value};
-use conformance::{engine, folder};
+use conformance::{engine, folder, granted};
 use pgloom_api::config::{Config, KEYS, ValueType};
 use pgloom_api::pipeline::Document;
 use pgloom_decide::{Observed, decide};
@@ -53,7 +53,7 @@ fn pipeline() -> Pipeline {
         let file = PathBuf::from("../plugins").join(step["source"]["file"].as_str().unwrap());
         step["source"]["file"] = json!(file);
     }
-    steps.push(json!({"name": "record", "source": {"file": "record.wasm"}}));
+    steps.push(granted(&json!({"name": "record", "source": {"file": "record.wasm"}})));
     let document = Document::read(&document).unwrap();
     Pipeline::load(&engine(), &document, &folder(), None).unwrap_or_else(|error| panic!("{error}; make plugins guests"))
 }
