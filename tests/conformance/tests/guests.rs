@@ -95,7 +95,7 @@ fn a_contribution_that_is_not_json_is_refused() {
 }
 
 #[test]
-fn an_object_of_a_kind_that_is_not_claimed_is_refused() {
+fn an_object_of_a_kind_that_is_not_asked_for_is_refused() {
     let error = run("beyond-claim.wasm").unwrap_err();
     assert!(error.contains("v1 Service backdoor"), "{error}");
 }
@@ -170,7 +170,7 @@ fn another_version_of_the_contract_is_refused_by_name() {
 #[test]
 fn an_import_beyond_the_world_is_refused_by_name() {
     let error = load_error(&guest("greedy-imports.wasm"), None);
-    assert!(error.to_string().contains("`pgloom:plugin/secrets@0.1.0`"), "{error}");
+    assert!(error.to_string().contains("`pgloom:plugin/secrets@0.2.0`"), "{error}");
 }
 
 #[test]
