@@ -6,6 +6,7 @@ mod connect;
 mod crd;
 mod file;
 mod log;
+mod plugin;
 mod render;
 
 use std::process::ExitCode;
@@ -35,6 +36,9 @@ enum Command {
     Render(render::Arguments),
     /// Open a local port that leads to the leader of a cluster, also after a failover
     Connect(connect::Arguments),
+    /// Look into a component
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Print the CustomResourceDefinitions
     Crd,
 }
@@ -53,6 +57,10 @@ fn main() -> ExitCode {
         Command::Connect(arguments) => {
             log.start("pgloom=info");
             connect::connect(arguments)
+        }
+        Command::Plugin(command) => {
+            log.start("warn");
+            plugin::run(&command)
         }
         Command::Crd => crd::print(),
     };

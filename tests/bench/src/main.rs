@@ -36,9 +36,7 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let engine = Arc::new(Engine::new(&EngineConfig::default())?);
-    let mut base = read_pipeline(&arguments.plugins)?;
-    base.steps.retain(|step| matches!(step.name.as_str(), "spilo" | "sidecars"));
-    let components = Pipeline::load(&engine, &base, &arguments.plugins, None)?;
+    let components = load(&engine, &["spilo", "sidecars"], &arguments.plugins)?;
     let native = natively(&components)?;
     let shipped = Arc::new(Pipeline::load(&engine, &read_pipeline(&arguments.plugins)?, &arguments.plugins, None)?);
     let shipped_native = natively(&shipped)?;
@@ -59,6 +57,13 @@ fn main() -> Result<()> {
         println!("{:<44} {:>14}", format!("the same again, nothing changed, {name}"), micros(again));
     }
     Ok(())
+}
+
+/// These steps of the shipped pipeline.
+fn load(engine: &Arc<Engine>, steps: &[&str], folder: &Path) -> Result<Pipeline> {
+    let mut document = read_pipeline(folder)?;
+    document.steps.retain(|step| steps.contains(&step.name.as_str()));
+    Ok(Pipeline::load(engine, &document, folder, None)?)
 }
 
 /// The same steps with the plugins' logic called natively.

@@ -50,31 +50,31 @@ pub fn document(step: &Value) -> Document {
     Document::read(&document).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
-/// Loads a pipeline of one step, whose file is relative to [`folder`]. A step without `grants` is granted all that its
-/// plugin asks for.
+/// The step with grants for all that its plugin asks for, if it has none. Its file is relative to [`folder`].
+///
+/// # Panics
+/// If the grants cannot be parsed.
+pub fn granted(step: &Value) -> Value {
+    let mut step = step.clone();
+    let file = step["source"]["file"].as_str().map(|file| folder().join(file));
+    let bytes = file.and_then(|file| std::fs::read(file).ok());
+    // A component that cannot be loaded is the subject of the test.
+    let plugin = bytes.and_then(|bytes| Plugin::load(&engine(), &bytes, None).ok());
+    if let (None, Some(plugin)) = (step.get("grants"), plugin) {
+        let grants = grant::yaml(&grant::all(&plugin.description), 0);
+        #[allow(clippy::expect_used, reason = "a test cannot go on without its grants")]
+        let grants: Value = serde_yaml_ng::from_str(&grants).expect("grants are YAML");
+        step["grants"] = grants;
+    }
+    step
+}
+
+/// Loads a pipeline of one step, whose file is relative to [`folder`] and which is granted what its plugin asks for.
 ///
 /// # Errors
 /// If the step cannot be loaded.
 pub fn load(step: &Value) -> Result<Pipeline, String> {
     Pipeline::load(&engine(), &document(&granted(step)), &folder(), None).map_err(|error| error.to_string())
-}
-
-/// The step with grants for all that its plugin asks for, unless it has `grants`.
-///
-/// # Panics
-/// If the grants are no YAML.
-#[must_use]
-pub fn granted(step: &Value) -> Value {
-    let mut step = step.clone();
-    let file = step["source"]["file"].as_str().unwrap_or_default();
-    let bytes = std::fs::read(folder().join(file)).unwrap_or_default();
-    if let (true, Ok(plugin)) = (step["grants"].is_null(), Plugin::load(&engine(), &bytes, None)) {
-        let grants = grant::yaml(&grant::all(&plugin.description), 0);
-        #[allow(clippy::expect_used, reason = "a test cannot go on without grants")]
-        let grants = serde_yaml_ng::from_str(&grants).expect("grants as YAML");
-        step["grants"] = grants;
-    }
-    step
 }
 
 /// The input of a small cluster.

@@ -95,7 +95,7 @@ fn a_contribution_that_is_not_json_is_refused() {
 }
 
 #[test]
-fn an_object_of_a_kind_that_is_not_claimed_is_refused() {
+fn an_object_of_a_kind_that_is_not_asked_for_is_refused() {
     let error = run("beyond-claim.wasm").unwrap_err();
     assert!(error.contains("v1 Service backdoor"), "{error}");
 }
@@ -121,6 +121,21 @@ fn a_step_with_keep_last_fails_without_a_last_response() {
     assert!(failing.run(&input()).is_err());
     let decision = failing.run(&pgloom_engine::Input { last: kept, ..input() }).unwrap();
     assert_eq!(decision.objects[0].object["metadata"]["name"], "echo");
+}
+
+#[test]
+fn nothing_is_granted_by_default_and_the_error_has_the_lines_to_add() {
+    let step = |grants: serde_json::Value| json!({"name": "guest", "source": {"file": "echo.wasm"}, "grants": grants});
+    let error = load(&step(json!({}))).unwrap_err();
+    assert_eq!(
+        error,
+        "step guest: configure failed: the pipeline does not grant what plugin echo 0.1.0 needs; add to the step's grants:\n  \
+         objects:\n  - apiVersion: v1\n    kind: ConfigMap\n    names: [\"*\"]\n    creates: true\n"
+    );
+    let narrow = json!({"objects": [
+        {"apiVersion": "v1", "kind": "ConfigMap", "names": ["{cluster}-*"], "creates": true},
+    ]});
+    assert!(load(&step(narrow)).unwrap_err().contains("names: [\"*\"]"));
 }
 
 #[test]

@@ -50,11 +50,15 @@ pub fn load(document: &Value) -> Pipeline {
     load_beside(document, Some(pipeline()))
 }
 
-fn load_beside(document: &Value, running: Option<&Pipeline>) -> Pipeline {
+/// The engine of all tests of a process.
+pub fn engine() -> &'static Arc<Engine> {
     static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
-    let engine = ENGINE.get_or_init(|| Arc::new(Engine::new(&EngineConfig::default()).expect("an engine")));
+    ENGINE.get_or_init(|| Arc::new(Engine::new(&EngineConfig::default()).expect("an engine")))
+}
+
+fn load_beside(document: &Value, running: Option<&Pipeline>) -> Pipeline {
     let document = Document::read(document).unwrap_or_else(|problems| panic!("the pipeline: {problems:?}"));
-    Pipeline::load(engine, &document, &repository("dist/plugins"), running)
+    Pipeline::load(engine(), &document, &repository("dist/plugins"), running)
         .unwrap_or_else(|error| panic!("{error}; build the plugins: make plugins"))
 }
 

@@ -1,0 +1,95 @@
+//! `pgloom plugin`: what a component is, and what it asks for.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use pgloom_api::pipeline::Grants;
+use pgloom_engine::{Engine, EngineConfig, Plugin, grant};
+
+/// The commands about components.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Print what a component is and what it asks for
+    Inspect(Inspect),
+}
+
+/// The flags of `pgloom plugin inspect`.
+#[derive(Args)]
+pub struct Inspect {
+    /// Print only the grants that the plugin needs, for its step in a pipeline
+    #[arg(long)]
+    grants: bool,
+    /// The component
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// Runs a command.
+pub fn run(command: &Command) -> Result<()> {
+    let Command::Inspect(arguments) = command;
+    let plugin = load(&arguments.file)?;
+    let text = if arguments.grants { block(&plugin) } else { description(&plugin) };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+fn load(file: &Path) -> Result<Plugin> {
+    let place = || file.display().to_string();
+    let bytes = std::fs::read(file).with_context(place)?;
+    let engine = Arc::new(Engine::new(&EngineConfig { cache: None, concurrency: 1 })?);
+    Plugin::load(&engine, &bytes, None).with_context(place)
+}
+
+/// The name, version, digest and contract, and what the plugin asks for.
+fn description(plugin: &Plugin) -> String {
+    let asked = &plugin.description;
+    let mut text = String::new();
+    for (name, value) in [
+        ("name", &asked.name),
+        ("version", &asked.version),
+        ("digest", &plugin.digest),
+        ("contract", &plugin.contract),
+        ("summary", &asked.summary),
+    ] {
+        // Writing to a `String` does not fail.
+        let _ = writeln!(text, "{name}: {value}");
+    }
+    text.push_str(&section("needs:", &grant::needed(asked)));
+    text.push_str(&section("optional:", &grant::optional(asked)));
+    let _ = writeln!(text, "reads:");
+    for key in &asked.config_keys {
+        let _ = writeln!(text, "- key {key} of the operator configuration");
+    }
+    for kind in &asked.desired {
+        let _ = writeln!(text, "- {kind} of earlier steps");
+    }
+    for selector in &asked.observed {
+        let _ = writeln!(text, "- {} that exists ({})", selector.kind, selector.id);
+    }
+    text
+}
+
+/// The block to paste into the step: what is needed; what is optional in comments.
+fn block(plugin: &Plugin) -> String {
+    let needed = grant::needed(&plugin.description);
+    let optional = grant::optional(&plugin.description);
+    let mut text = section("grants:", &needed);
+    if !grant::is_empty(&optional) {
+        text.push_str("# Optional:\n");
+        for line in grant::yaml(&optional, 2).lines() {
+            let _ = writeln!(text, "# {line}");
+        }
+    }
+    text
+}
+
+fn section(title: &str, grants: &Grants) -> String {
+    match grant::is_empty(grants) {
+        true => format!("{title} {{}}\n"),
+        false => format!("{title}\n{}", grant::yaml(grants, 2)),
+    }
+}

@@ -1,0 +1,47 @@
+//! `pgloom plugin inspect`: what a component is and asks for, and the block of grants to paste.
+#![cfg(test)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn canned(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance/canned").join(file)
+}
+
+fn inspect(arguments: &[&str], file: &Path) -> (String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgloom"));
+    let output = command.args(["plugin", "inspect"]).args(arguments).arg(file).output().unwrap();
+    (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_component_is_described_with_its_contract_and_what_it_needs() {
+    let (text, _) = inspect(&[], &canned("0.2.wasm"));
+    for line in ["name: contract", "version: 0.2.0", "contract: 0.2.0", "needs:", "  - apiVersion: v1", "optional: {}"]
+    {
+        assert!(text.lines().any(|other| other == line), "{line}: {text}");
+    }
+    assert!(text.contains("\ndigest: sha256:"), "{text}");
+}
+
+#[test]
+fn the_block_of_grants_can_be_pasted_into_a_step() {
+    let (text, _) = inspect(&["--grants"], &canned("0.2.wasm"));
+    let grants = "grants:\n  objects:\n  - apiVersion: v1\n    kind: ConfigMap\n    names: [\"{cluster}-*\"]\n    creates: true\n";
+    assert_eq!(text, grants);
+}
+
+#[test]
+fn what_is_optional_is_a_comment_in_the_block() {
+    let (text, _) = inspect(&["--grants"], &canned("0.1.wasm"));
+    assert!(text.contains("    names: [\"{cluster}\", \"{cluster}-*\"]\n"), "{text}");
+    assert!(text.contains("\n# Optional:\n#   objects:\n"), "{text}");
+    assert!(text.contains("host-path"), "{text}");
+}
+
+#[test]
+fn a_file_that_is_no_component_is_named() {
+    let (text, error) = inspect(&[], Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml").as_path());
+    assert_eq!(text, "");
+    assert!(error.contains("Cargo.toml") && error.contains("not WebAssembly"), "{error}");
+}
