@@ -103,4 +103,12 @@ mod tests {
         }
         assert_eq!(Privilege::from_name("root"), None);
     }
+
+    #[test]
+    fn the_documentation_lists_every_privilege() {
+        let text = include_str!("../../../docs/security.md");
+        let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let listed: Vec<&str> = rows.map(|(name, _)| name).collect();
+        assert_eq!(listed, Privilege::ALL.map(Privilege::name));
+    }
 }

@@ -246,6 +246,37 @@ fn a_step_cannot_have_the_password_of_another_role_written_to_a_secret() {
 }
 
 #[test]
+fn the_host_labels_every_object_so_that_it_is_found_again() {
+    let service =
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "acid-orders", "labels": {"a": "b"}}});
+    let pipeline = contributes(writer(), &service);
+    let plan = decide(&manifest(), &Config::defaults(), &Observed::default(), &pipeline).unwrap();
+    let labels = &plan.objects[0].object["metadata"]["labels"];
+    assert_eq!(*labels, json!({"a": "b", "application": "spilo", "cluster-name": "acid-orders"}));
+}
+
+#[test]
+fn a_step_cannot_give_an_object_the_label_of_another_cluster() {
+    let metadata = json!({"name": "acid-orders", "labels": {"cluster-name": "acid-other"}});
+    let pipeline = contributes(writer(), &json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata}));
+    let error = decide(&manifest(), &Config::defaults(), &Observed::default(), &pipeline).unwrap_err();
+    assert!(error.to_string().contains("must not write `metadata.labels.cluster-name`"), "{error}");
+}
+
+#[test]
+fn a_secret_of_the_cluster_needs_no_privilege_and_one_of_another_cluster_does() {
+    let reads = |secret: &str| {
+        let mut object = database("x");
+        let from = json!({"secretKeyRef": {"name": secret, "key": "password"}});
+        object["spec"]["template"]["spec"]["containers"][0]["env"][0] = json!({"name": "KEY", "valueFrom": from});
+        decide(&manifest(), &Config::defaults(), &Observed::default(), &contributes(writer(), &object))
+    };
+    reads("postgres.acid-orders.credentials.postgresql.acid.zalan.do").unwrap();
+    let error = reads("postgres.acid-other.credentials.postgresql.acid.zalan.do").unwrap_err();
+    assert!(error.to_string().contains("needs the privilege foreign-secret"), "{error}");
+}
+
+#[test]
 fn the_same_input_gives_the_same_plan_byte_for_byte() {
     let of = || format!("{:?}", plan(&manifest(), &Config::defaults()).unwrap().documents());
     assert_eq!(of(), of());
