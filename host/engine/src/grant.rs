@@ -63,7 +63,8 @@ fn action(asked: &ActionPermission) -> ActionGrant {
     ActionGrant { kind: asked.kind, subjects: asked.subjects.clone() }
 }
 
-/// Adds a grant. One that sets no fields, because it only overrides or removes, becomes part of one for the same objects.
+/// Adds a grant. One that sets no fields, because it only overrides or removes, becomes part of one for the same
+/// objects.
 fn add_object(grants: &mut Vec<ObjectGrant>, new: ObjectGrant) {
     let is_same = |known: &&mut ObjectGrant| {
         (&known.api_version, &known.kind, &known.names) == (&new.api_version, &new.kind, &new.names)

@@ -1,7 +1,7 @@
 //! The engine's own types of the contract: what every version of it is lowered from and raised to.
 //!
-//! They follow the words of `wit/0.2`, can be serialized and hashed, and do not depend on WebAssembly. `contract/` has an
-//! adapter for each version.
+//! They follow the words of `wit/0.2`, can be serialized and hashed, and do not depend on WebAssembly. `contract/` has
+//! an adapter for each version.
 //!
 //! The modules from the top down: `description`, `request`, `response`, `action`, `object`.
 

@@ -42,7 +42,8 @@ const API: &str = "a plugin must not change the API of the cluster";
 const OTHER: &str = "plugins create Deployments, StatefulSets, CronJobs, Jobs, NetworkPolicies, PodDisruptionBudgets, \
                      ConfigMaps, Endpoints, Services and custom resources only";
 
-/// The groups of Kubernetes without a dot in their names, besides the core group, and the end of the names of the others.
+/// The groups of Kubernetes without a dot in their names, besides the core group, and the end of the names of the
+/// others.
 const KUBERNETES: [&str; 5] = ["apps", "autoscaling", "batch", "extensions", "policy"];
 const KUBERNETES_END: &str = ".k8s.io";
 
@@ -68,8 +69,8 @@ const STATUS: &str = "a status is observed, not desired";
 const CREATOR_FIELDS: &[&str] = &["selector", "volumeClaimTemplates"];
 const CREATOR: &str = "only the step that created the object may set it";
 
-/// The reason why plugins must not create objects of the kind, if there is one. They may create some built-in kinds, and
-/// custom resources.
+/// The reason why plugins must not create objects of the kind, if there is one. They may create some built-in kinds,
+/// and custom resources.
 pub(crate) fn kind(kind: &ObjectKind) -> Option<&'static str> {
     let group = group(&kind.api_version);
     let matches =
@@ -110,8 +111,8 @@ pub(crate) fn field(root: &Node, own: bool, scope: &Scope) -> Option<(FieldPath,
 const HOST: &str = "pgloom.dev/";
 const STAMPED: &str = "the host sets it, to find the cluster's objects";
 
-/// The first label or annotation by which the host identifies objects, if the object would have another value: whether it
-/// is a label or an annotation, and its key.
+/// The first label or annotation by which the host identifies objects, if the object would have another value: whether
+/// it is a label or an annotation, and its key.
 fn identity<'a>(metadata: &'a Node, scope: &Scope) -> Option<(&'static str, &'a str, &'static str)> {
     let entries = |map: &'static str| {
         let fields = metadata.field(map).into_iter().flat_map(Node::fields);

@@ -109,8 +109,8 @@ pub struct SourceSpec {
     pub digest: Option<String>,
 }
 
-/// What a step may do, as far as its plugin's description asks for it. `pgloom plugin inspect --grants FILE` prints what a
-/// plugin needs.
+/// What a step may do, as far as its plugin's description asks for it. `pgloom plugin inspect --grants FILE` prints
+/// what a plugin needs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantsSpec {
@@ -122,8 +122,8 @@ pub struct GrantsSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "privileges")]
     pub privileges: Vec<String>,
-    /// The credentials that it may pass on: `config:KEY` for a key of the operator configuration, `manifest:/pointer` for a
-    /// field of the manifest. Default: none. Example: `config:scalyr_api_key`.
+    /// The credentials that it may pass on: `config:KEY` for a key of the operator configuration, `manifest:/pointer`
+    /// for a field of the manifest. Default: none. Example: `config:scalyr_api_key`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub credentials: Vec<String>,
@@ -149,8 +149,8 @@ pub struct ObjectGrantSpec {
     /// Whether it may create such objects. Default: `false`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub creates: bool,
-    /// The fields that it may set; a path covers all below it. Default: all fields of the objects that the step created,
-    /// and no field of others. Example: `spec.template.spec.containers[*].env`.
+    /// The fields that it may set; a path covers all below it. Default: all fields of the objects that the step
+    /// created, and no field of others. Example: `spec.template.spec.containers[*].env`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub fields: Vec<String>,
@@ -171,8 +171,9 @@ pub struct ActionGrantSpec {
     /// Example: `configure-patroni`.
     #[schemars(schema_with = "action_kind")]
     pub kind: String,
-    /// What the actions may be about, by the kind: names of roles, of Secrets, of schemas, of claims, or keys of Patroni's
-    /// dynamic configuration; a `*` is any characters. Empty for `promote`. Example: `postgresql.parameters.*`.
+    /// What the actions may be about, by the kind: names of roles, of Secrets, of schemas, of claims, or keys of
+    /// Patroni's dynamic configuration; a `*` is any characters. Empty for `promote`. Example:
+    /// `postgresql.parameters.*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub subjects: Vec<String>,

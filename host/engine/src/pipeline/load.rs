@@ -53,8 +53,8 @@ impl Pipeline {
         Ok(Self { name: document.name.clone(), steps })
     }
 
-    /// A pipeline of loaded plugins. Each step has its plugin's name, an empty configuration and is granted all that the
-    /// plugin asks for.
+    /// A pipeline of loaded plugins. Each step has its plugin's name, an empty configuration and is granted all that
+    /// the plugin asks for.
     ///
     /// # Errors
     /// If a plugin's schema refuses the empty configuration, or a requirement is not met.

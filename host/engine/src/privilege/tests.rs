@@ -1,0 +1,170 @@
+//! Which fields need which privilege.
+
+use serde_json::json;
+
+use super::*;
+
+fn scope() -> Scope {
+    Scope {
+        namespace: "shop".to_owned(),
+        cluster: "acid-orders".to_owned(),
+        secrets: vec!["*.acid-orders.credentials".to_owned(), "{cluster}-*".to_owned()],
+        ..Scope::default()
+    }
+}
+
+fn needed(api_version: &str, kind: &str, object: &Value) -> Option<(String, Privilege)> {
+    let found = find(&ObjectKind::new(api_version, kind), object, &scope(), |_| true);
+    found.map(|needed| (needed.path, needed.privilege))
+}
+
+fn of_pod(spec: Value) -> Option<(String, Privilege)> {
+    let object = json!({"spec": {"template": {"spec": spec}}});
+    let found = needed("apps/v1", "StatefulSet", &object);
+    let job =
+        json!({"spec": {"jobTemplate": {"spec": {"template": {"spec": object["spec"]["template"]["spec"]}}}}});
+    let of_job = needed("batch/v1", "CronJob", &job);
+    let short = |(path, privilege): (String, Privilege)| {
+        (path.rsplit_once("template.spec.").unwrap().1.to_owned(), privilege)
+    };
+    let found = found.map(short);
+    assert_eq!(found, of_job.map(short));
+    found
+}
+
+#[test]
+fn a_privileged_field_of_a_pod_names_its_privilege() {
+    for (spec, path, privilege) in [
+        (json!({"hostNetwork": true}), "hostNetwork", Privilege::HostNamespaces),
+        (json!({"hostPID": true}), "hostPID", Privilege::HostNamespaces),
+        (json!({"hostIPC": true}), "hostIPC", Privilege::HostNamespaces),
+        (json!({"nodeName": "n"}), "nodeName", Privilege::NodeName),
+        (json!({"serviceAccountName": "admin"}), "serviceAccountName", Privilege::ServiceAccount),
+        (json!({"automountServiceAccountToken": true}), "automountServiceAccountToken", Privilege::ServiceAccount),
+        (json!({"imagePullSecrets": [{"name": "x"}]}), "imagePullSecrets[0].name", Privilege::ForeignSecret),
+        (
+            json!({"securityContext": {"sysctls": [{"name": "a"}]}}),
+            "securityContext.sysctls",
+            Privilege::Privileged,
+        ),
+        (
+            json!({"volumes": [{"name": "a", "hostPath": {"path": "/"}}]}),
+            "volumes[0].hostPath",
+            Privilege::HostPath,
+        ),
+        (json!({"volumes": [{"nfs": {"server": "a"}}]}), "volumes[0].nfs", Privilege::OtherVolume),
+        (json!({"volumes": [{"csi": {"driver": "a"}}]}), "volumes[0].csi", Privilege::OtherVolume),
+        (
+            json!({"volumes": [{"persistentVolumeClaim": {"claimName": "pgdata-other-0"}}]}),
+            "volumes[0].persistentVolumeClaim",
+            Privilege::Claim,
+        ),
+        (
+            json!({"volumes": [{"secret": {"secretName": "postgres.acid-other.credentials"}}]}),
+            "volumes[0].secret.secretName",
+            Privilege::ForeignSecret,
+        ),
+        (
+            json!({"volumes": [{"projected": {"sources": [{}, {"serviceAccountToken": {"path": "t"}}]}}]}),
+            "volumes[0].projected.sources[1].serviceAccountToken",
+            Privilege::ServiceAccount,
+        ),
+    ] {
+        assert_eq!(of_pod(spec), Some((path.to_owned(), privilege)));
+    }
+}
+
+#[test]
+fn a_privileged_field_of_a_container_names_its_privilege() {
+    for (container, path, privilege) in [
+        (json!({"ports": [{"containerPort": 1, "hostPort": 1}]}), "ports[0].hostPort", Privilege::HostPort),
+        (json!({"securityContext": {"privileged": true}}), "securityContext.privileged", Privilege::Privileged),
+        (
+            json!({"securityContext": {"allowPrivilegeEscalation": true}}),
+            "securityContext.allowPrivilegeEscalation",
+            Privilege::PrivilegeEscalation,
+        ),
+        (
+            json!({"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}),
+            "securityContext.capabilities.add",
+            Privilege::Capabilities,
+        ),
+        (json!({"securityContext": {"procMount": "Unmasked"}}), "securityContext.procMount", Privilege::Privileged),
+        (
+            json!({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}),
+            "securityContext.seccompProfile.type",
+            Privilege::Privileged,
+        ),
+        (
+            json!({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "x", "key": "y"}}}]}),
+            "env[0].valueFrom.secretKeyRef.name",
+            Privilege::ForeignSecret,
+        ),
+        (json!({"envFrom": [{"secretRef": {"name": "x"}}]}), "envFrom[0].secretRef.name", Privilege::ForeignSecret),
+        (
+            json!({"envFrom": [{"configMapRef": {"name": "x"}}]}),
+            "envFrom[0].configMapRef.name",
+            Privilege::ForeignConfigMap,
+        ),
+    ] {
+        for list in CONTAINERS {
+            let spec = json!({list: [container]});
+            assert_eq!(of_pod(spec), Some((format!("{list}[0].{path}"), privilege)));
+        }
+    }
+}
+
+#[test]
+fn what_stays_in_the_pod_and_the_cluster_needs_no_privilege() {
+    let spec = json!({
+        "hostNetwork": false,
+        "automountServiceAccountToken": false,
+        "securityContext": {"fsGroup": 103, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{
+            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "privileged": false},
+            "ports": [{"containerPort": 5432}],
+            "env": [{"valueFrom": {"secretKeyRef": {"name": "postgres.acid-orders.credentials", "key": "password"}}}],
+            "envFrom": [{"configMapRef": {"name": "acid-orders-env"}}],
+        }],
+        "volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "secret": {"secretName": "acid-orders-pooler-u"}}],
+    });
+    assert_eq!(of_pod(spec), None);
+    assert_eq!(needed("v1", "Service", &json!({"spec": {"type": "ClusterIP", "ports": [{"port": 1}]}})), None);
+    assert_eq!(needed("v1", "Endpoints", &json!({"subsets": []})), None);
+    assert_eq!(needed("v1", "ConfigMap", &json!({"spec": {"externalName": "a"}})), None);
+}
+
+#[test]
+fn a_service_or_endpoints_that_lead_out_name_their_privilege() {
+    for (kind, object, path, privilege) in [
+        ("Service", json!({"spec": {"externalIPs": ["10.0.0.1"]}}), "spec.externalIPs", Privilege::ExternalAddress),
+        ("Service", json!({"spec": {"externalName": "a.b"}}), "spec.externalName", Privilege::ExternalAddress),
+        ("Service", json!({"spec": {"type": "ExternalName"}}), "spec.type", Privilege::ExternalAddress),
+        ("Service", json!({"spec": {"type": "LoadBalancer"}}), "spec.type", Privilege::ExternalService),
+        (
+            "Service",
+            json!({"spec": {"ports": [{"nodePort": 1}]}}),
+            "spec.ports[0].nodePort",
+            Privilege::ExternalService,
+        ),
+        ("Endpoints", json!({"subsets": [{"addresses": []}]}), "subsets", Privilege::ExternalAddress),
+    ] {
+        assert_eq!(needed("v1", kind, &object), Some((path.to_owned(), privilege)));
+    }
+}
+
+#[test]
+fn a_privilege_that_the_step_has_is_not_missing() {
+    let object = json!({"spec": {"template": {"spec": {"hostNetwork": true, "hostPID": true, "nodeName": "n"}}}});
+    let of =
+        |lacks: fn(Privilege) -> bool| find(&ObjectKind::new("apps/v1", "Deployment"), &object, &scope(), lacks);
+    assert_eq!(of(|privilege| privilege != Privilege::HostNamespaces).unwrap().path, "spec.template.spec.nodeName");
+    assert_eq!(of(|_| false), None);
+}
+
+#[test]
+fn an_annotation_that_switches_apparmor_off_needs_a_privilege() {
+    let metadata = json!({"annotations": {"container.apparmor.security.beta.kubernetes.io/a": "unconfined"}});
+    let object = json!({"spec": {"template": {"metadata": metadata}}});
+    assert_eq!(needed("apps/v1", "Deployment", &object).unwrap().1, Privilege::Privileged);
+}
