@@ -17,6 +17,15 @@ const ALLOWED: [(&str, &str, &str); 8] = [
     ("operator/src/execute/volume.rs", "resources", "a field of Kubernetes' PersistentVolumeClaims"),
     // Events keep the reasons that the Zalando operator gives to findings about these two fields.
     ("operator/src/reconcile/decide.rs", "postgresql resources", "reasons of events"),
+    // The fields of pods, not of a manifest.
+    ("api/src/placeholder.rs", "initContainers"),
+    ("engine/src/privilege.rs", "env"),
+    ("engine/src/privilege.rs", "envFrom"),
+    ("engine/src/privilege.rs", "initContainers"),
+    // An example of a JSON pointer in a message.
+    ("engine/src/description.rs", "tls"),
+    // The section of Patroni's configuration.
+    ("engine/src/pipeline/action.rs", "postgresql"),
 ];
 
 fn repository() -> PathBuf {
