@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Fields that the host may name where it does, and why.
-const ALLOWED: [(&str, &str, &str); 8] = [
+const ALLOWED: [(&str, &str, &str); 18] = [
     ("api/src/crd.rs", "postgresql", "the kind of the object"),
     ("decide/src/patroni/configuration.rs", "postgresql", "a section of Patroni's configuration"),
     ("decide/src/rollout/pod_template.rs", "env", "a field of Kubernetes' containers"),
@@ -17,15 +17,17 @@ const ALLOWED: [(&str, &str, &str); 8] = [
     ("operator/src/execute/volume.rs", "resources", "a field of Kubernetes' PersistentVolumeClaims"),
     // Events keep the reasons that the Zalando operator gives to findings about these two fields.
     ("operator/src/reconcile/decide.rs", "postgresql resources", "reasons of events"),
-    // The fields of pods, not of a manifest.
-    ("api/src/placeholder.rs", "initContainers"),
-    ("engine/src/privilege.rs", "env"),
-    ("engine/src/privilege.rs", "envFrom"),
-    ("engine/src/privilege.rs", "initContainers"),
-    // An example of a JSON pointer in a message.
-    ("engine/src/description.rs", "tls"),
-    // The section of Patroni's configuration.
-    ("engine/src/pipeline/action.rs", "postgresql"),
+    ("api/src/placeholder.rs", "initContainers", "a field of Kubernetes' pods"),
+    // The pooler reads the roles, too.
+    ("api/src/validate.rs", "users", "roles are the host's"),
+    ("api/src/validate/database.rs", "users", "roles are the host's"),
+    ("decide/src/ownership.rs", "users", "roles are the host's"),
+    ("decide/src/role/gather.rs", "users", "roles are the host's"),
+    ("engine/src/privilege.rs", "env", "a field of Kubernetes' containers"),
+    ("engine/src/privilege.rs", "envFrom", "a field of Kubernetes' containers"),
+    ("engine/src/privilege.rs", "initContainers", "a field of Kubernetes' pods"),
+    ("engine/src/description.rs", "tls", "an example of a JSON pointer"),
+    ("engine/src/pipeline/action.rs", "postgresql", "a section of Patroni's configuration"),
 ];
 
 fn repository() -> PathBuf {

@@ -21,12 +21,10 @@ fn needed(api_version: &str, kind: &str, object: &Value) -> Option<(String, Priv
 fn of_pod(spec: Value) -> Option<(String, Privilege)> {
     let object = json!({"spec": {"template": {"spec": spec}}});
     let found = needed("apps/v1", "StatefulSet", &object);
-    let job =
-        json!({"spec": {"jobTemplate": {"spec": {"template": {"spec": object["spec"]["template"]["spec"]}}}}});
+    let job = json!({"spec": {"jobTemplate": {"spec": {"template": {"spec": object["spec"]["template"]["spec"]}}}}});
     let of_job = needed("batch/v1", "CronJob", &job);
-    let short = |(path, privilege): (String, Privilege)| {
-        (path.rsplit_once("template.spec.").unwrap().1.to_owned(), privilege)
-    };
+    let short =
+        |(path, privilege): (String, Privilege)| (path.rsplit_once("template.spec.").unwrap().1.to_owned(), privilege);
     let found = found.map(short);
     assert_eq!(found, of_job.map(short));
     found
@@ -42,16 +40,8 @@ fn a_privileged_field_of_a_pod_names_its_privilege() {
         (json!({"serviceAccountName": "admin"}), "serviceAccountName", Privilege::ServiceAccount),
         (json!({"automountServiceAccountToken": true}), "automountServiceAccountToken", Privilege::ServiceAccount),
         (json!({"imagePullSecrets": [{"name": "x"}]}), "imagePullSecrets[0].name", Privilege::ForeignSecret),
-        (
-            json!({"securityContext": {"sysctls": [{"name": "a"}]}}),
-            "securityContext.sysctls",
-            Privilege::Privileged,
-        ),
-        (
-            json!({"volumes": [{"name": "a", "hostPath": {"path": "/"}}]}),
-            "volumes[0].hostPath",
-            Privilege::HostPath,
-        ),
+        (json!({"securityContext": {"sysctls": [{"name": "a"}]}}), "securityContext.sysctls", Privilege::Privileged),
+        (json!({"volumes": [{"name": "a", "hostPath": {"path": "/"}}]}), "volumes[0].hostPath", Privilege::HostPath),
         (json!({"volumes": [{"nfs": {"server": "a"}}]}), "volumes[0].nfs", Privilege::OtherVolume),
         (json!({"volumes": [{"csi": {"driver": "a"}}]}), "volumes[0].csi", Privilege::OtherVolume),
         (
@@ -156,8 +146,7 @@ fn a_service_or_endpoints_that_lead_out_name_their_privilege() {
 #[test]
 fn a_privilege_that_the_step_has_is_not_missing() {
     let object = json!({"spec": {"template": {"spec": {"hostNetwork": true, "hostPID": true, "nodeName": "n"}}}});
-    let of =
-        |lacks: fn(Privilege) -> bool| find(&ObjectKind::new("apps/v1", "Deployment"), &object, &scope(), lacks);
+    let of = |lacks: fn(Privilege) -> bool| find(&ObjectKind::new("apps/v1", "Deployment"), &object, &scope(), lacks);
     assert_eq!(of(|privilege| privilege != Privilege::HostNamespaces).unwrap().path, "spec.template.spec.nodeName");
     assert_eq!(of(|_| false), None);
 }
