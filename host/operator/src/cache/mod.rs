@@ -2,6 +2,7 @@
 
 mod api_resource;
 pub mod node;
+mod received;
 mod store;
 pub mod watch;
 

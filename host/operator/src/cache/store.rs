@@ -50,8 +50,8 @@ pub struct CachedObject {
     pub kind: Kind,
     /// `metadata.name`.
     pub name: Arc<str>,
-    text: Box<str>,
-    fields: Option<Box<str>>,
+    text: Arc<str>,
+    fields: Option<Arc<str>>,
     /// `metadata.resourceVersion` as a number.
     pub version: u64,
     /// A hash of the object without status and resource version.
@@ -78,19 +78,20 @@ impl CachedObject {
         self.fields.is_some()
     }
 
-    fn new(kind: &Kind, name: &str, transformed: Transformed, watch: usize, generation: u32) -> Self {
+    /// `before` is the object so far. Most events change nothing that is kept, so what is the same is shared with it.
+    fn new((kind, name): &Slot, transformed: Transformed, before: Option<&Self>, seen: (usize, u32)) -> Self {
         let Transformed { object, version, fields, inherited } = transformed;
-        Self {
-            kind: kind.clone(),
-            name: name.into(),
-            content: content(&object),
-            text: object.to_string().into(),
-            fields: fields.map(|fields| fields.to_string().into()),
-            version,
-            inherited,
-            watch,
-            generation,
-        }
+        let text = object.to_string();
+        let (text, content) = match before.filter(|before| *before.text == text) {
+            Some(before) => (before.text.clone(), before.content),
+            None => (text.into(), content(&object)),
+        };
+        let fields = fields.map(|fields| fields.to_string());
+        let shared =
+            before.and_then(|before| before.fields.as_ref()).filter(|before| fields.as_deref() == Some(before));
+        let fields = shared.cloned().or_else(|| fields.map(Arc::from));
+        let ((kind, name), (watch, generation)) = ((kind.clone(), name.clone()), seen);
+        Self { kind, name, text, fields, version, content, inherited, watch, generation }
     }
 
     /// Whether no part differs that a decision depends on.
@@ -158,8 +159,11 @@ pub struct Store {
     nodes: Nodes,
 }
 
+/// The kind and the name of one of a cluster's objects.
+type Slot = (Kind, Arc<str>);
+
 /// A cluster's objects, by kind and name.
-type Objects = BTreeMap<(Kind, Arc<str>), Arc<CachedObject>>;
+type Objects = BTreeMap<Slot, Arc<CachedObject>>;
 
 #[derive(Default)]
 struct Inner {
@@ -363,8 +367,13 @@ impl Inner {
     fn put(&mut self, number: usize, object: Value, answer: bool) -> Vec<ClusterKey> {
         let Some(Some((watch, _))) = self.watches.get(number) else { return Vec::new() };
         let Some((key, name)) = place(watch, &object) else { return Vec::new() };
-        let place: Place = (number, key.namespace.clone(), name.as_str().into());
-        let former = self.places.get(&place).cloned();
+        // All objects of a cluster share its names, and an object that comes again shares its own.
+        let key = self.clusters.get_key_value(&key).map_or(key, |(known, _)| known.clone());
+        let place: Place = (number, key.namespace.clone(), name.into());
+        let (place, former) = match self.places.get_key_value(&place) {
+            Some((place, former)) => (place.clone(), Some(former.clone())),
+            None => (place, None),
+        };
         // A watch reports the changes of a kind in the order of their versions. If the answer to a write is older than
         // the newest reported version and the object is not in the store, then the watch has reported both the write
         // and the deletion after it.
@@ -383,18 +392,19 @@ impl Inner {
             self.take(former, &slot);
         }
         self.places.insert(place, key.clone());
-        left.into_iter().chain(self.keep(number, object, key, answer)).collect()
+        left.into_iter().chain(self.keep(number, slot, object, key, answer)).collect()
     }
 
     /// Stores an object in its cluster, and returns the cluster if the object changed. The answer to a write is ignored
     /// if it is older than the stored object.
-    fn keep(&mut self, number: usize, object: Value, key: ClusterKey, answer: bool) -> Option<ClusterKey> {
-        let (watch, generation) = self.watches.get(number)?.clone()?;
-        let (_, name) = place(&watch, &object)?;
-        let kept = CachedObject::new(&watch.kind, &name, watch.transform(object), number, generation);
-        let slot = (watch.kind.clone(), kept.name.clone());
-        let objects = self.clusters.entry(key.clone()).or_default();
+    fn keep(&mut self, number: usize, slot: Slot, object: Value, key: ClusterKey, answer: bool) -> Option<ClusterKey> {
+        let Self { watches, clusters, .. } = self;
+        let (watch, generation) = watches.get(number)?.as_ref()?;
+        let generation = *generation;
+        let objects = clusters.entry(key.clone()).or_default();
         let before = objects.get(&slot);
+        let seen = (number, generation);
+        let kept = CachedObject::new(&slot, watch.transform(object), before.map(Arc::as_ref), seen);
         if before.is_some_and(|before| before.version > kept.version && (answer || before.watch == number)) {
             if let Some(newer) = objects.get(&slot) {
                 let seen = CachedObject { generation, ..CachedObject::clone(newer) };
@@ -407,16 +417,19 @@ impl Inner {
             if watch.label.is_some() { before.same_as(&kept) } else { before.content == kept.content }
         };
         let changed = before.is_none_or(|before| !same(before));
-        objects.insert(slot, Arc::new(kept));
+        match objects.get_mut(&slot) {
+            Some(before) => *Arc::make_mut(before) = kept,
+            None => drop(objects.insert(slot, Arc::new(kept))),
+        }
         changed.then_some(key)
     }
 
     fn remove(&mut self, number: usize, object: &Value) -> Option<ClusterKey> {
-        let (watch, _) = self.watches.get(number)?.clone()?;
+        let (watch, _) = self.watches.get(number)?.as_ref()?;
         let key = ObjectKey::of(object);
         let place: Place = (number, key.namespace.into(), key.name.into());
         let cluster = self.places.get(&place)?.clone();
-        let slot = (watch.kind, place.2.clone());
+        let slot = (watch.kind.clone(), place.2.clone());
         let kept = self.clusters.get(&cluster).and_then(|objects| objects.get(&slot));
         // The object was deleted and created again.
         if kept.is_some_and(|kept| kept.version > version(object)) && version(object) > 0 {
@@ -426,7 +439,7 @@ impl Inner {
         self.take(&cluster, &slot).map(|_| cluster)
     }
 
-    fn take(&mut self, cluster: &ClusterKey, slot: &(Kind, Arc<str>)) -> Option<Arc<CachedObject>> {
+    fn take(&mut self, cluster: &ClusterKey, slot: &Slot) -> Option<Arc<CachedObject>> {
         let objects = self.clusters.get_mut(cluster)?;
         let gone = objects.remove(slot);
         if objects.is_empty() {
@@ -514,6 +527,25 @@ mod tests {
         assert_eq!(store.apply_watcher_event(watch, Event::Apply(service("a", 1, 1))), [ClusterKey::new("ns", "c")]);
         assert!(store.apply_watcher_event(watch, Event::Apply(service("a", 2, 1))).is_empty());
         assert_eq!(store.apply_watcher_event(watch, Event::Apply(service("a", 3, 2))).len(), 1);
+    }
+
+    #[test]
+    fn what_patroni_writes_in_each_of_its_loops_wakes_no_reconcile() {
+        for (kind, whole) in [("Pod", false), ("Pod", true), ("Endpoints", false)] {
+            let store = Store::default();
+            let watch = store.open(Watch { kind: Kind::new("v1", kind), whole, ..services() });
+            let at = |version: u32, leader: &str| {
+                let mut object = service("c", version, 1);
+                let lock = json!({"leader": leader, "renewTime": version.to_string(), "optime": version.to_string()});
+                let member = json!({"status": format!("{{\"xlog_location\":{version}}}"), "leader": leader});
+                object["metadata"]["annotations"] = if kind == "Pod" { member } else { lock };
+                object["metadata"]["managedFields"] = json!([{"manager": "Patroni", "time": version.to_string()}]);
+                Event::Apply(object)
+            };
+            store.apply_watcher_event(watch, at(1, "c-0"));
+            assert!(store.apply_watcher_event(watch, at(2, "c-0")).is_empty(), "{kind} {whole}");
+            assert_eq!(store.apply_watcher_event(watch, at(3, "c-1")).len(), 1, "{kind} {whole}");
+        }
     }
 
     #[test]

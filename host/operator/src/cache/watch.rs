@@ -7,12 +7,13 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
-use kube::api::{Api, DynamicObject};
+use kube::api::Api;
 use kube::runtime::watcher::{self, Event};
 use serde_json::Value;
 use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
 
+use super::received::Received;
 use super::{ClusterKey, Store, Watch};
 use crate::serve::metrics::{KindLabel, Metrics, WatchLabels};
 
@@ -100,12 +101,19 @@ struct Follower {
 
 impl Follower {
     async fn follow(self) {
+        match self.watch.kind.is("Pod") && !self.watch.whole {
+            true => self.follow_as::<true>().await,
+            false => self.follow_as::<false>().await,
+        }
+    }
+
+    async fn follow_as<const POD: bool>(self) {
         let mut config = watcher::Config::default().page_size(PAGE);
         if let Some(label) = &self.watch.label {
             config = config.labels(label);
         }
         let mut failures = 0;
-        let mut events = pin!(watcher::watcher(self.api().await, config));
+        let mut events = pin!(watcher::watcher(self.api::<POD>().await, config));
         loop {
             match tokio::time::timeout(SILENCE, events.next()).await {
                 Ok(Some(Ok(event))) => {
@@ -129,7 +137,7 @@ impl Follower {
         }
     }
 
-    async fn api(&self) -> Api<DynamicObject> {
+    async fn api<const POD: bool>(&self) -> Api<Received<POD>> {
         let resource = self.store.resources.discover(&self.client, &self.watch.kind).await;
         match &self.watch.namespace {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
@@ -138,10 +146,9 @@ impl Follower {
     }
 
     /// Stores an event and sends the clusters that it changes; whether anything still receives them.
-    fn take(&self, event: Event<DynamicObject>) -> bool {
+    fn take<const POD: bool>(&self, event: Event<Received<POD>>) -> bool {
         let listed = matches!(event, Event::InitDone);
-        let Some(event) = as_value(event) else { return true };
-        for key in self.store.apply_watcher_event(self.number, event) {
+        for key in self.store.apply_watcher_event(self.number, objects(event)) {
             if self.changed.unbounded_send(key).is_err() {
                 return false;
             }
@@ -185,15 +192,14 @@ fn pause(failures: u32) -> Duration {
     Duration::from_secs(1).saturating_mul(1 << failures.min(16)).min(LONGEST_PAUSE)
 }
 
-fn as_value(event: Event<DynamicObject>) -> Option<Event<Value>> {
-    let value = |object: DynamicObject| serde_json::to_value(object).ok();
-    Some(match event {
+fn objects<const POD: bool>(event: Event<Received<POD>>) -> Event<Value> {
+    match event {
         Event::Init => Event::Init,
         Event::InitDone => Event::InitDone,
-        Event::InitApply(object) => Event::InitApply(value(object)?),
-        Event::Apply(object) => Event::Apply(value(object)?),
-        Event::Delete(object) => Event::Delete(value(object)?),
-    })
+        Event::InitApply(received) => Event::InitApply(received.into_object()),
+        Event::Apply(received) => Event::Apply(received.into_object()),
+        Event::Delete(received) => Event::Delete(received.into_object()),
+    }
 }
 
 #[cfg(test)]
