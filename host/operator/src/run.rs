@@ -250,8 +250,12 @@ async fn reconcile_all(
     let known = Arc::new(Known::default());
     let reader = known.reader();
     let queue = triggers.take_until(stop).map({
-        let known = known.clone();
-        move |key| Ok::<_, std::convert::Infallible>(known.request(&key))
+        let (known, context) = (known.clone(), context.clone());
+        move |key| {
+            // Every event passes here; what is only due again does not.
+            context.states.wake(&key);
+            Ok::<_, std::convert::Infallible>(known.request(&key))
+        }
     });
     let reconcile_object = move |object: Arc<DynamicObject>, context: Arc<Context>| {
         let known = known.clone();

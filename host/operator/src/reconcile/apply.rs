@@ -10,8 +10,9 @@ use pgloom_decide::{Kind, Plan};
 use serde_json::{Value, json};
 
 use super::decide::Decided;
-use super::hold::RESTARTING;
+use super::hold::{RESTARTING, opening};
 use super::progress::{Step, Underway};
+use super::requeue::Requeue;
 use super::{Error, Reconciliation};
 use crate::apply::{Operation, Written};
 use crate::cache::ClusterKey;
@@ -33,6 +34,8 @@ pub struct Applied {
     pub condition: Option<Condition>,
     /// What people should know of the Secrets.
     pub warnings: Vec<Event>,
+    /// When the number of members may get smaller, as far as that is known.
+    pub requeue: Requeue,
 }
 
 impl Reconciliation<'_> {
@@ -92,6 +95,7 @@ impl Reconciliation<'_> {
             }),
         };
         set["spec"]["replicas"] = json!(exist);
+        applied.requeue = opening(&self.windows(decided));
         applied.held = Some(format!("{exist} members stay until {wanted} are enough: {reason}"));
     }
 

@@ -9,12 +9,13 @@ use pgloom_decide::ownership::recorded_kinds;
 
 use super::finalizer::Patched;
 use super::report::Steps;
-use super::{Error, Reconciliation};
+use super::requeue::Requeue;
+use super::{Error, OUTDATED, Reconciliation};
 use crate::apply::deletion::{FINALIZER, Keep, advance, advance_unwatched, guard, sweep};
 use crate::report::Event;
 
-/// When to reconcile again while something is still there, if no watch event comes before.
-const REQUEUE_AFTER: Duration = Duration::from_secs(10);
+/// When to look first whether something is still there. What is of a kind that is not watched goes without an event.
+const REMAINING: Duration = Duration::from_secs(10);
 
 impl Reconciliation<'_> {
     /// Takes the cluster down by one stage; when nothing is left the manifest may go.
@@ -50,12 +51,12 @@ impl Reconciliation<'_> {
         if advance(writer, self.key, keep).await.map_err(Error::Delete)?
             || advance_unwatched(writer, self.key, keep, &kinds, everywhere).await.map_err(Error::Delete)?
         {
-            return Ok(Action::requeue(REQUEUE_AFTER));
+            return Ok(self.again(Requeue::asking(REMAINING)));
         }
         sweep(writer, self.key).await.map_err(Error::Delete)?;
         finalizers.retain(|finalizer| finalizer != FINALIZER);
         if self.set_finalizers(finalizers).await? == Patched::Outdated {
-            return Ok(Action::requeue(REQUEUE_AFTER));
+            return Ok(self.again(Requeue::asking(OUTDATED)));
         }
         self.context.forget(self.key);
         Ok(Action::await_change())

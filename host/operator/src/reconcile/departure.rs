@@ -15,7 +15,7 @@ use serde::Deserialize as _;
 use tracing::debug;
 
 use super::hold::RESTARTING;
-use super::progress::{Requeue, Underway};
+use super::progress::Underway;
 use super::roll::Rolled;
 use super::{Error, Reconciliation};
 use crate::report::Event;
@@ -95,7 +95,6 @@ impl Reconciliation<'_> {
                 rolled.departed.condition = Some(Condition::fails(CONDITION, reason, message.clone()));
                 rolled.departed.warning = overdue.then(|| Event::warning("LeaderPlaced", message.clone()));
                 rolled.wait(Underway::waiting(message));
-                rolled.requeue = rolled.requeue.min(Requeue::within(self.settings.repair()));
                 Ok(false)
             }
             Next::Done => Ok(false),

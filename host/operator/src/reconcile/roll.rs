@@ -19,8 +19,9 @@ use tracing::{debug, info};
 use super::apply::Applied;
 use super::decide::Decided;
 use super::departure::Departed;
-use super::hold::{RESTARTING, closed};
-use super::progress::{Requeue, Step, Underway};
+use super::hold::{RESTARTING, closed, opening};
+use super::progress::{Step, Underway};
+use super::requeue::Requeue;
 use super::{Error, Reconciliation};
 use crate::execute::patroni::{self, Patroni};
 use crate::report::Event;
@@ -73,16 +74,17 @@ impl Reconciliation<'_> {
         rolled: &mut Rolled,
     ) -> Result<(), Error> {
         let Some(set) = self.stateful_set() else {
-            rolled.wait(Underway::changing("the StatefulSet is being created"));
+            rolled.wait(Underway::changing("the StatefulSet is being created").watched());
             return Ok(());
         };
         let status = set.status.clone().unwrap_or_default();
         if status.observed_generation < set.metadata.generation {
-            rolled.wait(Underway::changing("the StatefulSet's controller has not observed the change yet"));
+            let reason = "the StatefulSet's controller has not observed the change yet";
+            rolled.wait(Underway::changing(reason).watched());
             return Ok(());
         }
         if let Some(missing) = members.missing(self.wanted()) {
-            rolled.wait(Underway::waiting(missing));
+            rolled.wait(Underway::waiting(missing).watched());
         }
         if let Some(handover) = &applied.handover {
             self.switch_over(handover, members, rolled).await;
@@ -95,12 +97,12 @@ impl Reconciliation<'_> {
         }
         let report = self.report_of_any(&with_state, members).await;
         let step = next(self.wanted(), &with_state, report.as_ref());
-        let window = closed(&self.windows(decided));
+        let windows = self.windows(decided);
         let acts = matches!(step, Next::Replace(_) | Next::Switchover(_));
-        if let Some(windows) = window.as_ref().filter(|_| acts) {
-            let message = format!("the rolling update waits for {windows}");
+        if let Some(closed) = closed(&windows).filter(|_| acts) {
+            let message = format!("the rolling update waits for {closed}");
             rolled.condition = Some(Condition::fails("RolledOut", "MaintenanceWindow", message));
-            rolled.requeue = Requeue::within(self.settings.repair());
+            rolled.requeue = opening(&windows);
             return Ok(());
         }
         if acts && self.state.patroni.is_running() {
