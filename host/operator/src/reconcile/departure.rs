@@ -3,7 +3,7 @@
 //! Maintenance windows do not hold this up: the drain waits for the switchover, which takes seconds.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{NodeSelector, PersistentVolume, PersistentVolumeClaim};
@@ -16,6 +16,7 @@ use tracing::debug;
 
 use super::hold::RESTARTING;
 use super::progress::Underway;
+use super::requeue::Requeue;
 use super::roll::Rolled;
 use super::{Error, Reconciliation};
 use crate::report::Event;
@@ -73,7 +74,7 @@ impl Reconciliation<'_> {
 
     async fn depart(&self, departure: Departure, members: &Members, rolled: &mut Rolled) -> Result<bool, Error> {
         let Departure { cause, next } = departure;
-        let overdue = self.is_overdue(&cause);
+        let left = self.time_left(&cause);
         match next {
             Next::Switchover(switchover) => {
                 let message = format!("{cause}: the leadership moves from {} to {}", switchover.from, switchover.to);
@@ -91,25 +92,28 @@ impl Reconciliation<'_> {
             }
             Next::Wait(reason) => {
                 let message = format!("{cause}, and the leader waits: {reason}");
+                let overdue = left.is_none();
                 let reason = if overdue { "Overdue" } else { "Waiting" };
                 rolled.departed.condition = Some(Condition::fails(CONDITION, reason, message.clone()));
                 rolled.departed.warning = overdue.then(|| Event::warning("LeaderPlaced", message.clone()));
                 rolled.wait(Underway::waiting(message));
+                rolled.requeue = rolled.requeue.min(left.map(Requeue::within).unwrap_or_default());
                 Ok(false)
             }
             Next::Done => Ok(false),
         }
     }
 
-    /// Whether the leader has had to leave its node for longer than `master_pod_move_timeout`.
-    fn is_overdue(&self, cause: &str) -> bool {
+    /// What is left of `master_pod_move_timeout` since the leader has to leave its node; `None` when it is over.
+    fn time_left(&self, cause: &str) -> Option<Duration> {
         let mut memory = self.state.memory.lock();
         let since = match &memory.leaving {
             Some((before, since)) if before == cause => *since,
             _ => Instant::now(),
         };
         memory.leaving = Some((cause.to_owned(), since));
-        since.elapsed() >= self.settings.config.duration("master_pod_move_timeout")
+        let left = self.settings.config.duration("master_pod_move_timeout").checked_sub(since.elapsed());
+        left.filter(|left| !left.is_zero())
     }
 
     /// The condition when the leader may stay, if the status has one that says that it may not.

@@ -102,7 +102,7 @@ impl Reconciliation<'_> {
         if let Some(closed) = closed(&windows).filter(|_| acts) {
             let message = format!("the rolling update waits for {closed}");
             rolled.condition = Some(Condition::fails("RolledOut", "MaintenanceWindow", message));
-            rolled.requeue = opening(&windows);
+            rolled.requeue = rolled.requeue.min(opening(&windows));
             return Ok(());
         }
         if acts && self.state.patroni.is_running() {
