@@ -26,7 +26,22 @@ pub struct Error(String);
 #[derive(Clone, Debug)]
 pub struct Schemas {
     built_in: &'static Schema,
-    custom: Option<Arc<Schema>>,
+    custom: Option<Arc<Custom>>,
+}
+
+/// The types of custom resources, and the table that they are from.
+#[derive(Debug)]
+struct Custom {
+    table: String,
+    schema: Schema,
+}
+
+/// Equal if they are from equal tables.
+impl PartialEq for Schemas {
+    fn eq(&self, other: &Self) -> bool {
+        let table = |of: &Self| of.custom.as_ref().map(|custom| custom.table.clone());
+        table(self) == table(other)
+    }
 }
 
 /// The types of one table.
@@ -123,7 +138,8 @@ impl Schemas {
     /// # Errors
     /// If one of the tables cannot be parsed.
     pub fn with_custom(table: &str) -> Result<Self, Error> {
-        let custom = Schema::parse(table, |text| Cow::Owned(text.to_owned()))?;
+        let schema = Schema::parse(table, |text| Cow::Owned(text.to_owned()))?;
+        let custom = Custom { table: table.to_owned(), schema };
         Ok(Self { custom: Some(Arc::new(custom)), ..Self::built_in()? })
     }
 
@@ -131,7 +147,7 @@ impl Schemas {
     pub fn kind(&self, api_version: &str, kind: &str) -> (&Schema, Kind) {
         let name = format!("{api_version} {kind}");
         let known = |schema: &Schema| schema.kinds.get(name.as_str()).copied();
-        let custom = self.custom.as_deref().and_then(|schema| Some((schema, known(schema)?)));
+        let custom = self.custom.as_deref().and_then(|custom| Some((&custom.schema, known(&custom.schema)?)));
         custom.unwrap_or_else(|| {
             let unknown = Kind { root: self.built_in.unknown, cluster_scoped: false };
             (self.built_in, known(self.built_in).unwrap_or(unknown))

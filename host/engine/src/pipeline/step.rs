@@ -15,7 +15,7 @@ use crate::schema::Schemas;
 use crate::select::{self, NamedObject};
 
 /// Plugins in order, each with its configuration and its permissions. Immutable: a new document gives a new pipeline.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pipeline {
     /// The document's name.
     pub name: String,
@@ -25,7 +25,7 @@ pub struct Pipeline {
 }
 
 /// One step of a pipeline.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Step {
     /// The step's name in the document.
     pub name: String,
