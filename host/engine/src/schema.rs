@@ -195,7 +195,8 @@ impl Schema {
                 kind.cluster_scoped = true;
             }
         }
-        let metadata = types.id("apimachinery.pkg.apis.meta.v1.ObjectMeta")?;
+        // A table of no kind has no metadata.
+        let metadata = types.known.get("apimachinery.pkg.apis.meta.v1.ObjectMeta").copied().unwrap_or(TypeId::ANY);
         let unknown = types.add(Type::Struct(vec![(Cow::Borrowed("metadata"), metadata)]));
         Ok(Self { types: types.all, kinds, unknown })
     }

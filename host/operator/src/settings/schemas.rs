@@ -102,7 +102,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_schema_that_cannot_be_read_is_an_error_and_not_an_unknown_kind() {
-        let api_server = FakeApiServer::new().with(PATH, published()).refusing_every(PATH, 500);
+        let api_server =
+            FakeApiServer::new().with(PATH, published()).unreadable(PATH);
         assert!(matches!(read(&api_server.client(), &wanted()).await, Err(Error::Read(..))));
     }
 
