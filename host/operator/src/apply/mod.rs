@@ -2,6 +2,7 @@
 
 mod clash;
 mod compare;
+mod created_as;
 pub mod deletion;
 mod field_manager;
 mod last_applied;
@@ -183,6 +184,7 @@ impl Writer {
                 });
                 continue;
             }
+            created_as::state(&mut desired, found);
             let mut operation = operation::operation(&desired, found);
             if let (Operation::ReplaceAndOrphan, Some(kept)) = (operation, found) {
                 operation = self.replacement(key, &kind, name, &mut desired, kept, &mut applied).await?;
@@ -195,21 +197,18 @@ impl Writer {
             }
             let (operation, made) = match (self.execute(key, &kind, name, &desired, operation, found).await, found) {
                 (Err(error), Some(found)) if error.is_for_good() && operation::may_be_replaced(&kind) => {
-                    let difference = (desired["spec"].clone(), json!(error.to_string()));
-                    if self.last_applied.is_replaced(found, &difference) {
-                        // What changes it when it is created, as an admission webhook does, would do so again.
-                        applied.kept = Some(format!("{error}, also after it was replaced; it stays as it is"));
+                    if created_as::is_as_desired(&desired, &found.object()) {
+                        // What changed it when it was created, as an admission webhook does, would do so again.
+                        applied.kept = Some(format!("{error}, also after it was created so; it stays as it is"));
                         continue;
                     }
-                    self.last_applied.record_deleted(found, &difference);
                     self.delete(key, &kind, name, uid(&found.object()), &DeleteParams::background()).await?;
                     applied.waiting = Some(format!("{} {name} is being replaced", kind.kind));
                     (Operation::Replace, Made::Written)
                 }
                 (result, _) => (operation, result?),
             };
-            if let (Operation::ReplaceAndOrphan, Some(kept)) = (operation, found) {
-                self.last_applied.record_deleted(kept, &operation::fixed_fields(&desired, &kept.object()));
+            if operation == Operation::ReplaceAndOrphan {
                 applied.waiting = Some(format!("{} {name} is being replaced; its pods stay", kind.kind));
             }
             let (operation, origin) = match made {
@@ -227,8 +226,8 @@ impl Writer {
     }
 
     /// What to do about an object of which a field differs that cannot be changed. It is replaced only if the API server
-    /// refuses the change in a dry run. If it was replaced and differs in the same way again, as where an admission webhook
-    /// adds to it, its fields stay.
+    /// refuses the change in a dry run. If it was created as it is desired and differs nevertheless, as where an admission
+    /// webhook changes it, its fields stay.
     async fn replacement(
         &self,
         key: &ClusterKey,
@@ -239,14 +238,14 @@ impl Writer {
         applied: &mut Applied,
     ) -> Result<Operation, Error> {
         let live = kept.object();
-        let difference = operation::fixed_fields(desired, &live);
-        if self.last_applied.is_replaced(kept, &difference) {
-            operation::keep_fixed(desired, &live);
+        if created_as::is_as_desired(desired, &live) {
             applied.kept = Some(format!(
-                "{} {name} came back with other {} than it was made with; these stay as they are",
+                "{} {name} has other {} than it was created with; these stay as they are until its annotation {} is removed",
                 kind.kind,
-                operation::differing(&difference),
+                operation::differing(desired, &live),
+                created_as::CREATED_AS,
             ));
+            operation::keep_fixed(desired, &live);
             return Ok(operation::operation(desired, Some(kept)));
         }
         if self.last_applied.is_unchanged(desired, kept) {
@@ -425,7 +424,9 @@ impl Writer {
             return Err(foreign(kind, name, reason));
         }
         if !operation::is_created_once(kind) {
-            self.force(key, kind, name, desired).await?;
+            let mut desired = desired.clone();
+            created_as::keep(&mut desired, &found);
+            self.force(key, kind, name, &desired).await?;
         } else if origin == Origin::Former {
             self.reclaim(key, kind, name).await?;
         }
@@ -518,11 +519,6 @@ impl Writer {
             let name = ObjectKey::of(desired).name;
             if let Some(kept) = self.store.objects(key).iter().find(|kept| kept.kind == *kind && &*kept.name == name) {
                 self.last_applied.record(desired, kept);
-                if verb == "create" && kind.is("StatefulSet") {
-                    // What differs at once would differ after a replacement too.
-                    let difference = operation::fixed_fields(desired, &kept.object());
-                    self.last_applied.record_created(kept, &difference);
-                }
             }
         }
         Ok(())
