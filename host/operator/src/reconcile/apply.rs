@@ -60,13 +60,14 @@ impl Reconciliation<'_> {
         let secrets_from = objects.partition_point(|object| rank(ObjectKey::of(object).kind) < rank("Secret"));
         let (before, after) = objects.split_at(secrets_from);
         self.write(before, applied).await?;
-        self.ensure_credentials(plan, credentials, members, &mut applied.warnings).await?;
+        let unset = self.ensure_credentials(plan, credentials, members, &mut applied.warnings).await?;
         self.write(after, applied).await?;
         self.follow_claims(after).await?;
-        applied.condition = Some(match &applied.held {
-            Some(reason) => Condition::fails("Applied", "ScaleDownWaits", reason),
-            None if plan.degraded => Condition::fails("Applied", "StepFailed", DEGRADED),
-            None => Condition::holds("Applied", "Applied", "every object is as desired"),
+        applied.condition = Some(match (&applied.held, unset) {
+            (Some(reason), _) => Condition::fails("Applied", "ScaleDownWaits", reason),
+            (None, _) if plan.degraded => Condition::fails("Applied", "StepFailed", DEGRADED),
+            (None, Some(error)) => Condition::fails("Applied", error.category(), error.to_string()),
+            (None, None) => Condition::holds("Applied", "Applied", "every object is as desired"),
         });
         Ok(())
     }
