@@ -99,19 +99,31 @@ impl Reconciliation<'_> {
         Ok(unknown.into_iter().next())
     }
 
-    /// Marks the Secrets of an earlier manifest as those of this one; whether there were any.
+    /// Marks the Secrets of an earlier manifest, and those that the Zalando operator created in other namespaces, as those
+    /// of this one; whether there were any.
     async fn reclaim_secrets(&self, plan: &Plan, existing: &Existing) -> Result<bool, Error> {
         let (identity, writer, mut any) = (self.identity(), self.writer(), false);
         for secret in &plan.secrets {
-            let is_former = |object: Value| writer.origin(&object) == Origin::Former;
-            if existing.object(secret).is_some_and(is_former) {
-                self.write_secret(&credential::annotate(secret, identity.marks(&secret.namespace))).await?;
+            let Some(object) = existing.object(secret) else { continue };
+            let is_former = writer.origin(&object) == Origin::Former;
+            if !is_former && !self.is_to_be_marked(secret, &object) {
+                continue;
+            }
+            self.write_secret(&credential::annotate(secret, identity.marks(&secret.namespace))).await?;
+            if is_former {
                 let event = reclaimed("Secret", &secret.namespace, &secret.name);
                 self.context.recorder.publish(&self.about, &event).await;
-                any = true;
             }
+            any = true;
         }
         Ok(any)
+    }
+
+    /// Whether a wanted Secret is one that the Zalando operator created in another namespace, and no cluster of the same
+    /// name is there.
+    fn is_to_be_marked(&self, secret: &WantedSecret, object: &Value) -> bool {
+        let namesake = ClusterKey::new(&secret.namespace, &self.key.name);
+        self.identity().may_mark_elsewhere(object) && self.context.store.manifest(&namesake).is_none()
     }
 
     async fn write_secret(&self, write: &Write) -> Result<(), Error> {
