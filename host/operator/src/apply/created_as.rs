@@ -1,42 +1,27 @@
 //! What an object was created as: by it an object that a replacement would change is told from one that it would not.
 //!
 //! Admission may change a field of a new object that cannot be changed later. Such an object differs for ever from what
-//! is desired, and a replacement gives the same again. So an object that may be replaced is created with an annotation, a
-//! hash of what was desired. It is on the object, not in the operator's memory: the next operator reads it as well.
+//! is desired, and a replacement gives the same again. So an object that may be replaced has an annotation, a hash of what
+//! was desired of it when it was created or last applied: an apply that succeeds leaves no other difference than those of
+//! admission. It is on the object, not in the operator's memory: the next operator reads it as well.
 
+use pgloom_decide::Kind;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use super::operation::{fixed_of, may_be_replaced};
-use crate::cache::CachedObject;
-use pgloom_decide::Kind;
 
 /// The annotation: sixteen hexadecimal digits.
 pub const CREATED_AS: &str = "pgloom.dev/created-as";
 
-/// States the annotation: of a new object, what it is created as; of one that exists, what it has already.
-pub fn state(desired: &mut Value, existing: Option<&CachedObject>) {
-    match existing {
-        Some(existing) => keep(desired, &existing.object()),
-        None => {
-            if let Some(hash) = hash(desired) {
-                desired["metadata"]["annotations"][CREATED_AS] = json!(hash);
-            }
-        }
-    }
-}
-
-/// States the annotation that an object has which exists, or none.
-pub fn keep(desired: &mut Value, live: &Value) {
-    if let Some(annotations) = desired.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
-        annotations.remove(CREATED_AS);
-    }
-    if let Some(hash) = of(live) {
+/// Adds the annotation to an object that will be written.
+pub fn state(desired: &mut Value) {
+    if let Some(hash) = hash(desired) {
         desired["metadata"]["annotations"][CREATED_AS] = json!(hash);
     }
 }
 
-/// Whether an object was created with the fields that are desired, so that a replacement would change nothing.
+/// Whether the same was desired of an object when it was created, so that a replacement would change nothing.
 pub fn is_as_desired(desired: &Value, live: &Value) -> bool {
     of(live).is_some_and(|created_as| Some(created_as) == hash(desired).as_deref())
 }
@@ -72,7 +57,7 @@ mod tests {
     }
 
     fn created(mut object: Value) -> Value {
-        state(&mut object, None);
+        state(&mut object);
         object
     }
 
@@ -87,18 +72,6 @@ mod tests {
     }
 
     #[test]
-    fn the_annotation_of_an_object_that_exists_stays_whatever_is_desired() {
-        let live = created(set("fast", &json!({})));
-        for mut desired in [set("slow", &json!({})), created(set("slow", &json!({})))] {
-            keep(&mut desired, &live);
-            assert_eq!(desired["metadata"]["annotations"], live["metadata"]["annotations"]);
-        }
-        let mut desired = created(set("slow", &json!({})));
-        keep(&mut desired, &set("fast", &json!({})));
-        assert_eq!(desired["metadata"]["annotations"], json!({}));
-    }
-
-    #[test]
     fn kinds_that_are_never_replaced_have_no_annotation() {
         let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "c"}, "spec": {}});
         assert_eq!(created(service.clone()), service);
@@ -106,7 +79,8 @@ mod tests {
 
     #[test]
     fn the_hash_is_the_same_in_every_build() {
-        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {}, "spec": {"replicas": 2}});
+        let deployment =
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {}, "spec": {"replicas": 2}});
         assert_eq!(hash(&deployment).as_deref(), Some("7beb3ba39c1d7ed5"));
     }
 }

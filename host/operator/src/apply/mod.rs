@@ -184,7 +184,7 @@ impl Writer {
                 });
                 continue;
             }
-            created_as::state(&mut desired, found);
+            created_as::state(&mut desired);
             let mut operation = operation::operation(&desired, found);
             if let (Operation::ReplaceAndOrphan, Some(kept)) = (operation, found) {
                 operation = self.replacement(key, &kind, name, &mut desired, kept, &mut applied).await?;
@@ -424,9 +424,7 @@ impl Writer {
             return Err(foreign(kind, name, reason));
         }
         if !operation::is_created_once(kind) {
-            let mut desired = desired.clone();
-            created_as::keep(&mut desired, &found);
-            self.force(key, kind, name, &desired).await?;
+            self.force(key, kind, name, desired).await?;
         } else if origin == Origin::Former {
             self.reclaim(key, kind, name).await?;
         }

@@ -160,7 +160,10 @@ async fn the_stateful_set_of_the_zalando_operator_is_marked_and_its_templates_st
     let writer = writer(&api_server, vec![set(json!({}))]);
     writer.apply(&key(), &[set(json!({}))]).await.unwrap();
     assert_eq!(api_server.written(), [format!("PATCH {STATEFUL_SET}")]);
-    assert_eq!(api_server.object(STATEFUL_SET), Some(set(json!({MARK: "now"}))));
+    let mut live = api_server.object(STATEFUL_SET).unwrap();
+    assert!(live["metadata"]["annotations"][created_as::CREATED_AS].is_string());
+    live["metadata"]["annotations"] = json!({MARK: "now"});
+    assert_eq!(live, set(json!({MARK: "now"})));
 }
 
 #[tokio::test]
