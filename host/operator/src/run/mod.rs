@@ -247,3 +247,6 @@ impl Drop for Tasks {
         self.0.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
+
+#[cfg(test)]
+mod tests;
