@@ -163,10 +163,7 @@ impl Identity {
     /// labels that the Zalando operator gives. By the mark it is found when the manifest no longer names its user.
     pub fn may_mark_elsewhere(&self, secret: &Value) -> bool {
         let ObjectKey { kind, namespace, .. } = ObjectKey::of(secret);
-        kind == "Secret"
-            && namespace != self.namespace
-            && annotation(secret, MARK).is_none()
-            && self.has_labels(secret)
+        kind == "Secret" && namespace != self.namespace && annotation(secret, MARK).is_none() && self.has_labels(secret)
     }
 
     /// Whether an object carries the cluster's name in the label by which the watches find it.

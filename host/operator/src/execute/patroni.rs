@@ -271,11 +271,9 @@ impl Patroni {
     }
 
     fn read<T: DeserializeOwned>(&self, what: &'static str, response: &Response) -> Result<T, Error> {
-        serde_json::from_slice(&response.body).map_err(|source| {
-            match response.status {
-                StatusCode::OK => Error::Answer { what, pod: self.pod.name.clone(), source },
-                _ => self.refused(what, response),
-            }
+        serde_json::from_slice(&response.body).map_err(|source| match response.status {
+            StatusCode::OK => Error::Answer { what, pod: self.pod.name.clone(), source },
+            _ => self.refused(what, response),
         })
     }
 

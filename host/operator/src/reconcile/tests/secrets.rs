@@ -121,8 +121,11 @@ async fn of_former_users(spec: Value, name: &str, made: Option<Value>) -> (bool,
     former["spec"] = manifest()["spec"].clone();
     former["metadata"]["resourceVersion"] = json!("7");
     api_server.put(MANIFEST, former.clone());
-    let own: Vec<Value> =
-        [SUPERUSER, STANDBY].iter().filter_map(|name| api_server.object(&secret(name))).chain([former.clone()]).collect();
+    let own: Vec<Value> = [SUPERUSER, STANDBY]
+        .iter()
+        .filter_map(|name| api_server.object(&secret(name)))
+        .chain([former.clone()])
+        .collect();
     reconcile(&operator(&api_server, &own), &key()).await.unwrap();
     let stayed = api_server.object(&path).is_some();
 
