@@ -23,7 +23,7 @@ fn a_guest_that_keeps_the_contract_contributes() {
     assert_eq!(decision.objects[0].object["metadata"]["namespace"], "shop");
     assert_eq!(decision.objects[0].step, "guest");
     let owners = load(&json!({"name": "guest", "source": {"file": "echo.wasm"}})).unwrap().owners(&input()).unwrap();
-    assert_eq!(owners[0].get("data.config").map(String::as_str), Some("guest"));
+    assert_eq!(owners[0].leaves["data.config"], ["guest"]);
 }
 
 #[test]

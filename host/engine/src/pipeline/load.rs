@@ -16,6 +16,7 @@ use crate::engine::{Engine, MEMORY_CEILING};
 use crate::path::Pattern;
 use crate::permission::{FieldPermission, Permissions, WritePermission};
 use crate::plugin::{self, Phase, Plugin};
+use crate::schema::Schemas;
 
 /// Why a step could not be loaded. The running pipeline is not changed.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,7 @@ impl Pipeline {
         folder: &Path,
         running: Option<&Self>,
     ) -> Result<Self, Error> {
+        let schemas = built_in(&document.name)?;
         let mut steps: Vec<Step> = Vec::new();
         for step in &document.steps {
             let fail = |phase, reason: String| Error { step: step.name.clone(), phase, reason };
@@ -50,7 +52,7 @@ impl Pipeline {
             let step = configure(step, plugin, &steps).map_err(|reason| fail(Phase::Configure, reason))?;
             steps.push(step);
         }
-        Ok(Self { name: document.name.clone(), steps })
+        Ok(Self { name: document.name.clone(), steps, schemas })
     }
 
     /// A pipeline of loaded plugins. Each step has its plugin's name, an empty configuration and all permissions that
@@ -59,6 +61,7 @@ impl Pipeline {
     /// # Errors
     /// If a plugin's schema refuses the empty configuration, or a requirement is not met.
     pub fn of(plugins: Vec<Arc<Plugin>>) -> Result<Self, Error> {
+        let schemas = built_in("pipeline")?;
         let mut steps: Vec<Step> = Vec::new();
         for plugin in plugins {
             let name = plugin.description.name.clone();
@@ -79,8 +82,14 @@ impl Pipeline {
             })?;
             steps.push(step);
         }
-        Ok(Self { name: "pipeline".to_owned(), steps })
+        Ok(Self { name: "pipeline".to_owned(), steps, schemas })
     }
+}
+
+/// The table is compiled in, so an error means a broken build. It is reported like any other failure.
+fn built_in(pipeline: &str) -> Result<Schemas, Error> {
+    let fail = |reason: String| Error { step: pipeline.to_owned(), phase: Phase::Configure, reason };
+    Schemas::built_in().map_err(|error| fail(error.to_string()))
 }
 
 fn fetch(source: &Source, folder: &Path) -> Result<Vec<u8>, String> {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kube::runtime::controller::Action;
-use pgloom_decide::ownership::recorded_kinds;
+use pgloom_decide::ownership::{recorded_kinds, recorded_namespaces};
 
 use super::finalizer::Patched;
 use super::report::Steps;
 use super::requeue::Requeue;
 use super::{Error, OUTDATED, Reconciliation};
-use crate::apply::deletion::{FINALIZER, Keep, advance, advance_unwatched, guard, sweep};
+use crate::apply::deletion::{FINALIZER, Keep, Recorded, advance, advance_unwatched, guard, sweep};
 use crate::report::Event;
 
 /// When to look first whether something is still there. What is of a kind that is not watched goes without an event.
@@ -44,12 +44,15 @@ impl Reconciliation<'_> {
 
     async fn take_down(&self, mut finalizers: Vec<String>) -> Result<Action, Error> {
         let (writer, keep) = (&self.writer(), self.keep());
-        let kinds = recorded_kinds(&self.manifest);
-        let everywhere = self.settings.config.flag("enable_cross_namespace_secret");
+        let recorded = Recorded {
+            kinds: recorded_kinds(&self.manifest),
+            namespaces: recorded_namespaces(&self.manifest),
+            everywhere: self.settings.config.flag("enable_cross_namespace_secret"),
+        };
         self.check_sight().await?;
         // The watches may be late: the manifest goes only when the API server itself has nothing left.
         if advance(writer, self.key, keep).await.map_err(Error::Delete)?
-            || advance_unwatched(writer, self.key, keep, &kinds, everywhere).await.map_err(Error::Delete)?
+            || advance_unwatched(writer, self.key, keep, &recorded).await.map_err(Error::Delete)?
         {
             return Ok(self.again(Requeue::asking(REMAINING)));
         }

@@ -2,6 +2,7 @@
 //! used: an invalid one is reported by the log, an event and a metric, and the one before stays in use.
 
 mod file;
+mod schemas;
 mod source;
 
 use std::sync::Arc;
@@ -82,6 +83,9 @@ pub enum Error {
     /// A step could not be loaded.
     #[error("the pipeline {0} cannot be loaded")]
     Load(String, #[source] LoadError),
+    /// The schemas of custom resources cannot be read.
+    #[error("the pipeline {0} cannot be merged")]
+    Schemas(String, #[source] schemas::Error),
     /// The thread that loads the pipeline ended early.
     #[error("the loading of the pipeline was interrupted")]
     Interrupted(#[source] tokio::task::JoinError),
@@ -133,10 +137,12 @@ impl Loader {
     ) {
         let mut configurations = self.configurations();
         let mut pipelines = self.pipelines();
+        let mut read_again = tokio::time::interval(schemas::READ_AGAIN);
         loop {
             let in_use = tokio::select! {
                 Some(found) = configurations.next() => self.take_configuration(&found, &settings).await,
                 Some(found) = pipelines.next() => self.take_pipeline(&found, &settings).await,
+                _ = read_again.tick() => self.take_schemas(&settings).await,
                 else => return,
             };
             if in_use {
@@ -181,6 +187,34 @@ impl Loader {
         }
     }
 
+    /// Reads the schemas of custom resources again. If they cannot be read, those in use stay.
+    async fn take_schemas(&self, settings: &watch::Sender<Settings>) -> bool {
+        let pipeline = settings.borrow().pipeline.clone();
+        let kinds = pipeline.custom_kinds();
+        if kinds.is_empty() {
+            return false;
+        }
+        match schemas::read(&self.client, &kinds).await {
+            Ok(read) if read == *pipeline.schemas() => false,
+            Ok(read) => {
+                info!("new schemas of custom resources in use");
+                let merged = Arc::new(Pipeline::clone(&pipeline).with_schemas(read));
+                // The next pipeline may be in use by now, with schemas of its own.
+                settings.send_if_modified(|settings| {
+                    let same = Arc::ptr_eq(&settings.pipeline, &pipeline);
+                    if same {
+                        settings.pipeline = merged;
+                    }
+                    same
+                })
+            }
+            Err(error) => {
+                warn!(error = %error_chain(&error), "schemas of custom resources not read, the old ones stay in use");
+                false
+            }
+        }
+    }
+
     fn configuration(&self, found: &Found) -> Result<Config, Error> {
         let loaded =
             Config::read(&found.document).map_err(|findings| Error::Content { name: found.name.clone(), findings })?;
@@ -196,7 +230,9 @@ impl Loader {
         let (engine, folder, name) = (self.engine.clone(), self.options.plugins.clone(), found.name.clone());
         let loading = move || Pipeline::load(&engine, &document, &folder, running.as_deref());
         let loaded = tokio::task::spawn_blocking(loading).await.map_err(Error::Interrupted)?;
-        loaded.map_err(|source| Error::Load(name, source))
+        let pipeline = loaded.map_err(|source| Error::Load(name.clone(), source))?;
+        let schemas = schemas::read(&self.client, &pipeline.custom_kinds()).await;
+        Ok(pipeline.with_schemas(schemas.map_err(|source| Error::Schemas(name, source))?))
     }
 
     /// Reports invalid settings. Only the leader publishes events.
