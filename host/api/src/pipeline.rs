@@ -7,8 +7,8 @@ mod document;
 mod spec;
 
 pub use document::{
-    DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, KindPaths, Limits, Match, OnFailure, SecretsGrant,
-    Source, Step, WriteGrant,
+    DEFAULT_DEADLINE, DEFAULT_FUEL, DEFAULT_MEMORY, Digest, Document, Grants, KindPaths, Limits, MAX_DEADLINE,
+    MAX_FUEL, MAX_MEMORY, Match, OnFailure, SecretsGrant, Source, Step, WriteGrant,
 };
 pub use spec::{
     GrantsSpec, KindPathsSpec, LabelRequirement, LimitsSpec, MatchSpec, OnFailureSpec, Pipeline, PipelineSpec,

@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
+use pgloom_api::pipeline::MAX_MEMORY;
 use wasmtime::component::{HasSelf, Linker};
-use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures};
 
 use crate::cache::{self, Cache};
 use crate::clock::Clock;
 use crate::contract::log;
-use crate::state::{State, TABLE_ELEMENTS};
+use crate::state::{INSTANCES, MEMORIES, State, TABLE_ELEMENTS, TABLES};
 
 /// The most memory that a step may be given, in bytes. This is address space: a page is used only once it is written.
-pub const MEMORY_CEILING: usize = 512 << 20;
+pub const MEMORY_CEILING: usize = MAX_MEMORY as usize;
 
 /// How an [`Engine`] is set up.
 #[derive(Clone, Debug, Default)]
@@ -64,13 +65,35 @@ impl Engine {
     }
 }
 
+/// What the toolchains of Rust, Go, JavaScript and Python do not need for a component. Each is code of the compiler that
+/// an untrusted component would reach.
+const DISABLED: WasmFeatures = WasmFeatures::TAIL_CALL
+    .union(WasmFeatures::RELAXED_SIMD)
+    .union(WasmFeatures::THREADS)
+    .union(WasmFeatures::SHARED_EVERYTHING_THREADS)
+    .union(WasmFeatures::MULTI_MEMORY)
+    .union(WasmFeatures::MEMORY64)
+    .union(WasmFeatures::CUSTOM_PAGE_SIZES)
+    .union(WasmFeatures::FUNCTION_REFERENCES)
+    .union(WasmFeatures::GC)
+    .union(WasmFeatures::EXCEPTIONS)
+    .union(WasmFeatures::LEGACY_EXCEPTIONS)
+    .union(WasmFeatures::STACK_SWITCHING)
+    .union(WasmFeatures::WIDE_ARITHMETIC)
+    .union(WasmFeatures::CM_ASYNC);
+
 fn config(concurrency: usize) -> Config {
     let instances = u32::try_from(concurrency.saturating_mul(2).max(8)).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(16))
-        .total_memories(instances.saturating_mul(2))
-        .total_tables(instances.saturating_mul(16))
+        // Enough of everything for calls that take all that a component may have: one call does not take what another
+        // needs.
+        .total_core_instances(instances.saturating_mul(INSTANCES))
+        .total_memories(instances.saturating_mul(MEMORIES))
+        .total_tables(instances.saturating_mul(TABLES))
+        .max_core_instances_per_component(INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
         .max_memory_size(MEMORY_CEILING)
         .table_elements(TABLE_ELEMENTS)
         .max_unused_warm_slots(instances)
@@ -82,12 +105,13 @@ fn config(concurrency: usize) -> Config {
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .memory_reservation(MEMORY_CEILING as u64)
+        .consume_fuel(true)
         .epoch_interruption(true)
+        .wasm_features(DISABLED, false)
         .cranelift_opt_level(OptLevel::Speed)
         // A result must not depend on the machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
-        .wasm_relaxed_simd(false)
         .max_wasm_stack(1 << 20);
     config
 }

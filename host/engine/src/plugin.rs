@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
-use crate::call::{self, Limits};
+use crate::call::{self, Limits, Reply};
 use crate::contract::{BindingsPre, Description, Request, Response};
 use crate::engine::Engine;
 use crate::state::State;
@@ -94,7 +94,7 @@ pub enum Error {
     #[error("the component imports {}, a plugin may import `log` only; build it without them", list(.0))]
     VerifyImports(Vec<String>),
     /// The component could not be compiled.
-    #[error("the component does not compile, it may be truncated: {0}")]
+    #[error("the component does not compile: {0}; build it again, or copy it again if it is truncated")]
     Compile(String),
     /// The call of `describe` failed.
     #[error("the component could not be described")]
@@ -158,14 +158,11 @@ impl Plugin {
         Self { digest: "native".to_owned(), description, body: Body::Native(Box::new(mutate)) }
     }
 
-    /// Calls the plugin in a fresh instance.
-    ///
-    /// # Errors
-    /// If the plugin refuses, traps, or exceeds a limit.
-    pub fn mutate(&self, request: &Request, limits: &Limits) -> Result<Response, call::Error> {
+    /// Calls the plugin in a fresh instance. A native plugin takes no fuel.
+    pub fn mutate(&self, request: &Request, limits: &Limits) -> Reply<Response> {
         match &self.body {
             Body::Component { engine, component } => call::mutate(engine, component, limits, request),
-            Body::Native(mutate) => mutate(request),
+            Body::Native(mutate) => Reply { result: mutate(request), fuel: 0 },
         }
     }
 }

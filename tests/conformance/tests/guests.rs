@@ -4,12 +4,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use conformance::{engine, guest, input, load};
-use pgloom_engine::{Plugin, plugin};
+use conformance::{component, engine, guest, input, load};
+use pgloom_common::error::error_chain;
+use pgloom_engine::{Plugin, Response, plugin};
 use serde_json::json;
 
 fn run(file: &str) -> Result<pgloom_engine::Decision, String> {
     load(&json!({"name": "guest", "source": {"file": file}}))?.run(&input()).map_err(|error| error.to_string())
+}
+
+/// Loads a component that is `echo.wasm` with `count` instances of one more module, and calls it.
+fn run_with_instances(module: &[u8], count: usize) -> Result<(), String> {
+    let bytes = component::with_instances(&guest("echo.wasm"), module, count);
+    let plugin = Plugin::load(&engine(), &bytes, None).map_err(|error| error_chain(&error))?;
+    let pipeline = pgloom_engine::Pipeline::of(vec![Arc::new(plugin)]).map_err(|error| error.to_string())?;
+    pipeline.run(&input()).map(drop).map_err(|error| error.to_string())
 }
 
 fn load_error(bytes: &[u8], pinned: Option<&str>) -> plugin::Error {
@@ -60,13 +69,112 @@ fn a_trap_is_the_plugins_failure() {
 }
 
 #[test]
-fn a_plugin_that_never_responds_is_stopped_at_its_deadline() {
-    let step = json!({"name": "guest", "source": {"file": "spin-forever.wasm"}, "limits": {"deadline": "100ms"}});
-    let pipeline = load(&step).unwrap();
-    let start = Instant::now();
-    let error = pipeline.run(&input()).unwrap_err();
-    assert_eq!(error.category(), "DeadlineExceeded");
-    assert!(start.elapsed() < Duration::from_secs(5), "the call ran on after its deadline");
+fn a_plugin_that_never_responds_is_stopped_when_its_fuel_is_used_up() {
+    let step = json!({"name": "guest", "source": {"file": "spin-forever.wasm"}, "limits": {"fuel": 10_000_000}});
+    let error = load(&step).unwrap().run(&input()).unwrap_err();
+    assert_eq!(error.category(), "FuelExhausted");
+    assert!(error.to_string().contains("more than 10000000 units of fuel; raise `limits.fuel`"), "{error}");
+}
+
+#[test]
+fn a_call_that_the_clock_ends_holds_the_cluster_whatever_on_failure_says() {
+    for policy in ["hold", "keepLast", "ignore"] {
+        let limits = json!({"deadline": "50ms", "fuel": 10_000_000_000_u64});
+        let step =
+            json!({"name": "guest", "source": {"file": "spin-forever.wasm"}, "limits": limits, "onFailure": policy});
+        let kept = Response { contributions: vec![], actions: vec![], findings: vec![], conditions: vec![] };
+        let last = [("guest".to_owned(), kept)].into();
+        let start = Instant::now();
+        let error = load(&step).unwrap().run(&pgloom_engine::Input { last, ..input() }).unwrap_err();
+        assert_eq!(error.category(), "DeadlineExceeded", "{policy}");
+        assert!(error.is_of_host());
+        assert!(start.elapsed() < Duration::from_secs(5), "the call ran on after its deadline");
+    }
+}
+
+#[test]
+fn a_call_takes_the_same_fuel_each_time_and_it_is_reported() {
+    let pipeline = load(&json!({"name": "guest", "source": {"file": "echo.wasm"}})).unwrap();
+    let fuel: Vec<u64> = (0..10).map(|_| pipeline.run(&input()).unwrap().fuel["guest"]).collect();
+    assert!(fuel[0] > 0 && fuel.iter().all(|each| *each == fuel[0]), "{fuel:?}");
+    let usage = pipeline.steps()[0].usage();
+    assert_eq!((usage.calls, usage.failures, usage.fuel), (10, 0, 10 * fuel[0]));
+}
+
+#[test]
+fn memories_are_limited_in_number_and_in_sum() {
+    assert_eq!(run_with_instances(&component::memory(1), 2), Ok(()));
+    let many = run_with_instances(&component::memory(1), 16).unwrap_err();
+    assert!(many.contains("memories") && many.contains("limit of 4"), "{many}");
+    // 3 × 32 MiB with a limit of 64 MiB for all.
+    let large = run_with_instances(&component::memory(512), 3).unwrap_err();
+    assert!(large.contains("more than 67108864 bytes of memory"), "{large}");
+}
+
+#[test]
+fn tables_are_limited_in_number_and_in_sum() {
+    assert_eq!(run_with_instances(&component::table(10), 2), Ok(()));
+    let many = run_with_instances(&component::table(10), 16).unwrap_err();
+    assert!(many.contains("tables") && many.contains("limit of 8"), "{many}");
+    let large = run_with_instances(&component::table(60_000), 2).unwrap_err();
+    assert!(large.contains("more than 100000 entries of tables"), "{large}");
+}
+
+#[test]
+fn instances_are_limited_in_number() {
+    let many = run_with_instances(&component::module_of(&[]), 100).unwrap_err();
+    assert!(many.contains("core module instances") && many.contains("limit of 32"), "{many}");
+}
+
+#[test]
+fn a_start_function_that_never_ends_does_not_load() {
+    let bytes = component::with_instances(&guest("echo.wasm"), &component::endless_start(), 1);
+    let error = error_chain(&load_error(&bytes, None));
+    assert!(error.contains("units of fuel") || error.contains("on the wall clock"), "{error}");
+}
+
+#[test]
+fn features_of_webassembly_that_no_toolchain_needs_are_refused() {
+    let two_memories = component::module(5, &[2, 0, 1, 0, 1]);
+    let memory64 = component::module(5, &[1, 4, 1]);
+    let tail_call = [1, 4, 0, 0x12, 0, 0x0b];
+    let tail_call = component::module_of(&[(1, &[1, 0x60, 0, 0]), (3, &[1, 0]), (10, &tail_call)]);
+    for (module, feature) in [(two_memories, "multi"), (memory64, "memory64"), (tail_call, "tail calls")] {
+        let error = run_with_instances(&module, 1).unwrap_err();
+        assert!(error.contains(feature), "{feature}: {error}");
+    }
+}
+
+#[test]
+fn a_plugin_that_survived_a_refusal_of_memory_fails_for_the_reason_that_stopped_it() {
+    let error =
+        load(&json!({"name": "guest", "source": {"file": "survivor.wasm"}})).unwrap().run(&input()).unwrap_err();
+    assert_eq!(error.category(), "Trapped");
+    assert!(error.to_string().contains("the last line before the end"), "{error}");
+    assert!(!error.to_string().contains('\n'), "{error}");
+}
+
+#[test]
+fn a_condition_of_a_plugin_has_the_name_of_its_step() {
+    let load = |greeting| {
+        load(&json!({"name": "guest", "source": {"file": "conditions.wasm"}, "config": {"greeting": greeting}}))
+    };
+    let decision = load("once").unwrap().run(&input()).unwrap();
+    assert_eq!(decision.conditions[0].type_name, "guest/Ready");
+    let error = load("twice").unwrap().run(&input()).unwrap_err().to_string();
+    assert!(error.ends_with("the condition Ready is given twice"), "{error}");
+}
+
+#[test]
+fn an_action_that_is_not_described_obeys_on_failure_and_leaves_nothing_of_the_answer() {
+    let step =
+        |policy: &str| json!({"name": "guest", "source": {"file": "undescribed-action.wasm"}, "onFailure": policy});
+    let error = load(&step("hold")).unwrap().run(&input()).unwrap_err();
+    assert_eq!(error.category(), "BrokenAnswer");
+    let decision = load(&step("ignore")).unwrap().run(&input()).unwrap();
+    assert!(decision.objects.is_empty() && decision.actions.is_empty());
+    assert_eq!(decision.conditions[0].type_name, "guest/Failed");
+    assert_eq!(decision.conditions[0].reason, "BrokenAnswer");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::document::MAX_FUEL;
 use crate::action::ActionKind;
 
 /// Which plugins run for every cluster, and in which order.
@@ -72,6 +73,10 @@ pub struct StepSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("enum" = ["hold", "keepLast", "ignore"]))]
     pub on_failure: Option<OnFailureSpec>,
+    /// Whether the database's or the pooler's pods may be restarted because this step failed. `onFailure: ignore` needs
+    /// it, if the step may write fields of a pod template. Default: `false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_restarts: bool,
     /// The limits of one call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsSpec>,
@@ -181,11 +186,17 @@ pub enum OnFailureSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsSpec {
-    /// Memory of one call. Default: `64Mi`. Example: `128Mi`.
+    /// Memory of one call, all linear memories together; at most `512Mi`. Default: `64Mi`. Example: `128Mi`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+)?([kMG]|[KMG]i)?$"))]
     pub memory: Option<String>,
-    /// Time of one call. Default: `1s`. Example: `500ms`.
+    /// Fuel of one call: the WebAssembly instructions that it executes. The same call takes the same fuel on every
+    /// machine. At most 10000000000. Default: `1000000000`, one second or less of a CPU. Example: `100000000`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>", range(min = 1, max = MAX_FUEL))]
+    pub fuel: Option<u64>,
+    /// Time of one call on the wall clock; at most `10s`. It depends on the load of the machine, so that a call that
+    /// takes longer leaves the cluster as it is, whatever `onFailure` says. Default: `5s`. Example: `500ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([0-9]+(\.[0-9]+)?(us|ms|s|m|h))+$"))]
     pub deadline: Option<String>,

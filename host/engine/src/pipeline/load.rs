@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pgloom_api::ActionKind;
-use pgloom_api::pipeline::{self as document, Document, Source};
+use pgloom_api::pipeline::{self as document, Document, OnFailure, Source};
 use pgloom_common::error::error_chain;
 use serde_json::{Map, Value};
 
-use super::step::{Pipeline, Step};
+use super::restarts;
+use super::step::{Counters, Pipeline, Step};
 use crate::call::Limits;
 use crate::contract::{ObjectKind, WriteClaim};
-use crate::engine::{Engine, MEMORY_CEILING};
+use crate::engine::Engine;
 use crate::path::Pattern;
 use crate::permission::{FieldPermission, Permissions, WritePermission};
 use crate::plugin::{self, Phase, Plugin};
@@ -69,7 +70,8 @@ impl Pipeline {
                 config: Map::new(),
                 grants: document::Grants::default(),
                 on_failure: document::OnFailure::default(),
-                limits: document::Limits { memory: document::DEFAULT_MEMORY, deadline: document::DEFAULT_DEADLINE },
+                allow_restarts: false,
+                limits: document::Limits::default(),
                 matches: document::Match::default(),
             };
             let step = configure(&step, plugin, &steps).map_err(|reason| Error {
@@ -112,11 +114,22 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
     check_requirements(&plugin, earlier)?;
     let config = complete(&step.config, &plugin.description.config_schema)?;
     let writes = plugin.description.writes.iter().map(described).collect::<Result<Vec<_>, _>>()?;
-    let mut permissions = Permissions::new(&writes)
-        .overrides(field_permissions(&step.grants.overrides)?)
-        .removes(field_permissions(&step.grants.removes)?);
-    if let Some(grants) = &step.grants.writes {
-        permissions = permissions.granted(&grants.iter().map(granted).collect::<Result<Vec<_>, _>>()?);
+    let overrides = field_permissions(&step.grants.overrides)?;
+    let removes = field_permissions(&step.grants.removes)?;
+    let grants = step.grants.writes.as_ref();
+    let grants = grants.map(|grants| grants.iter().map(granted).collect::<Result<Vec<_>, _>>()).transpose()?;
+    if step.on_failure == OnFailure::Ignore
+        && !step.allow_restarts
+        && let Some(field) = restarts::field_of_pods(&writes, grants.as_deref(), &overrides, &removes)
+    {
+        return Err(format!(
+            "onFailure is ignore, but the step may write {field}: without its fields the pods would be restarted; use \
+             hold or keepLast, or set allowRestarts: true"
+        ));
+    }
+    let mut permissions = Permissions::new(&writes).overrides(overrides).removes(removes);
+    if let Some(grants) = &grants {
+        permissions = permissions.granted(grants);
     }
     if step.grants.secrets != document::SecretsGrant::None {
         permissions = permissions.confidential();
@@ -134,10 +147,8 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
     };
     let creates = writes.iter().filter(|write| write.creates && may_create(&write.kind));
     let creates = creates.map(|write| write.kind.clone()).collect();
-    let memory = usize::try_from(step.limits.memory).unwrap_or(usize::MAX);
-    if memory > MEMORY_CEILING {
-        return Err(format!("limits.memory is {memory} bytes; use {MEMORY_CEILING} or less"));
-    }
+    let document::Limits { memory, fuel, deadline } = step.limits;
+    let memory = usize::try_from(memory).unwrap_or(usize::MAX);
     Ok(Step {
         name: step.name.clone(),
         plugin,
@@ -147,8 +158,9 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
         actions,
         secrets: step.grants.secrets.clone(),
         on_failure: step.on_failure,
-        limits: Limits { memory, deadline: step.limits.deadline, ..Limits::default() },
+        limits: Limits { memory, fuel, deadline, ..Limits::default() },
         matches: step.matches.clone(),
+        counters: Counters::default(),
     })
 }
 
