@@ -139,11 +139,9 @@ struct Shared {
 }
 
 fn loader(config: &Options, connection: &Connection, shared: &Shared, health: Health) -> Result<Loader, Error> {
-    let settings =
-        pgloom_engine::EngineConfig { cache: config.cache.clone(), ..pgloom_engine::EngineConfig::default() };
     Ok(Loader {
         client: shared.client.clone(),
-        engine: Arc::new(Engine::new(&settings).map_err(Error::Engine)?),
+        engine: Arc::new(Engine::new(&config.engine).map_err(Error::Engine)?),
         options: config.clone(),
         namespace: connection.namespace.clone(),
         recorder: shared.recorder.clone(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use conformance::{component, engine, guest, input, load};
 use pgloom_common::error::error_chain;
-use pgloom_engine::{Plugin, Response, plugin};
+use pgloom_engine::{EngineConfig, Plugin, Response, plugin};
 use serde_json::json;
 
 fn run(file: &str) -> Result<pgloom_engine::Decision, String> {
@@ -105,7 +105,7 @@ fn a_call_takes_the_same_fuel_each_time_and_it_is_reported() {
 fn memories_are_limited_in_number_and_in_sum() {
     assert_eq!(run_with_instances(&component::memory(1), 2), Ok(()));
     let many = run_with_instances(&component::memory(1), 16).unwrap_err();
-    assert!(many.contains("memories") && many.contains("limit of 4"), "{many}");
+    assert!(many.contains("17 Wasm linear memories") && many.contains("maximum of 4"), "{many}");
     // 3 × 32 MiB with a limit of 64 MiB for all.
     let large = run_with_instances(&component::memory(512), 3).unwrap_err();
     assert!(large.contains("more than 67108864 bytes of memory"), "{large}");
@@ -115,7 +115,7 @@ fn memories_are_limited_in_number_and_in_sum() {
 fn tables_are_limited_in_number_and_in_sum() {
     assert_eq!(run_with_instances(&component::table(10), 2), Ok(()));
     let many = run_with_instances(&component::table(10), 16).unwrap_err();
-    assert!(many.contains("tables") && many.contains("limit of 8"), "{many}");
+    assert!(many.contains("17 tables") && many.contains("maximum of 8"), "{many}");
     let large = run_with_instances(&component::table(60_000), 2).unwrap_err();
     assert!(large.contains("more than 100000 entries of tables"), "{large}");
 }
@@ -123,7 +123,7 @@ fn tables_are_limited_in_number_and_in_sum() {
 #[test]
 fn instances_are_limited_in_number() {
     let many = run_with_instances(&component::module_of(&[]), 100).unwrap_err();
-    assert!(many.contains("core module instances") && many.contains("limit of 32"), "{many}");
+    assert!(many.contains("101 core module instances") && many.contains("maximum of 32"), "{many}");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_plugin_that_allocates_too_much_memory_fails() {
 fn an_answer_of_a_hundred_megabytes_is_refused() {
     // Memory and time are sufficient, so that only the response exceeds its limit. If wasmtime changes the text by
     // which the engine recognizes that (`call.rs`), the category is `Trapped`.
-    let limits = json!({"memory": "256Mi", "deadline": "20s"});
+    let limits = json!({"memory": "256Mi", "fuel": 10_000_000_000_u64, "deadline": "10s"});
     let error = load(&json!({"name": "guest", "source": {"file": "huge-output.wasm"}, "limits": limits}))
         .unwrap()
         .run(&input())
@@ -275,7 +275,7 @@ fn a_component_that_is_not_the_pinned_one_is_refused() {
 #[test]
 fn damaged_compiled_code_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = pgloom_engine::EngineConfig { cache: Some(folder.path().join("code")), concurrency: 1 };
+    let settings = EngineConfig { cache: Some(folder.path().join("code")), ..EngineConfig::default() };
     let bytes = guest("echo.wasm");
     let load = || Plugin::load(&Arc::new(pgloom_engine::Engine::new(&settings).unwrap()), &bytes, None).unwrap().digest;
     let digest = load();

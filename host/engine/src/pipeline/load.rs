@@ -1,7 +1,8 @@
 //! From a document to a pipeline: fetch, verify, compile, describe, configure; all steps or none.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use pgloom_api::ActionKind;
@@ -45,7 +46,8 @@ impl Pipeline {
         let mut steps: Vec<Step> = Vec::new();
         for step in &document.steps {
             let fail = |phase, reason: String| Error { step: step.name.clone(), phase, reason };
-            let bytes = fetch(&step.source, folder).map_err(|reason| fail(Phase::Fetch, reason))?;
+            let bytes =
+                fetch(&step.source, folder, engine.max_component).map_err(|reason| fail(Phase::Fetch, reason))?;
             let plugin =
                 load_plugin(engine, &bytes, step, running).map_err(|error| fail(error.phase(), error_chain(&error)))?;
             let step = configure(step, plugin, &steps).map_err(|reason| fail(Phase::Configure, reason))?;
@@ -85,14 +87,31 @@ impl Pipeline {
     }
 }
 
-fn fetch(source: &Source, folder: &Path) -> Result<Vec<u8>, String> {
-    match source {
-        Source::File(file) => {
-            let path = folder.join(file);
-            std::fs::read(&path)
-                .map_err(|error| format!("{}: {error}; check `source.file` and the plugin folder", path.display()))
-        }
+/// The bytes of a component: a regular file in the plugin folder, or in a folder below, with at most `most` bytes. A link
+/// is followed if it leads to such a file, as those of a mounted ConfigMap do.
+fn fetch(Source::File(file): &Source, folder: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let path = folder.join(file);
+    let fail = |reason: &str| format!("{}: {reason}; check `source.file` and the plugin folder", path.display());
+    if !file.components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(fail("the path must be relative, without `..`"));
     }
+    let read = || -> std::io::Result<Result<Vec<u8>, String>> {
+        let (real, folder) = (path.canonicalize()?, folder.canonicalize()?);
+        if !real.starts_with(folder) {
+            return Ok(Err(fail("a link leads out of the plugin folder")));
+        }
+        if !real.metadata()?.is_file() {
+            return Ok(Err(fail("not a regular file")));
+        }
+        let mut bytes = Vec::new();
+        std::fs::File::open(real)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > most {
+            let reason = format!("the component has more than {most} bytes; make it smaller, or raise --max-component");
+            return Ok(Err(format!("{}: {reason}", path.display())));
+        }
+        Ok(Ok(bytes))
+    };
+    read().map_err(|error| fail(&error.to_string()))?
 }
 
 fn load_plugin(
@@ -228,4 +247,37 @@ fn field_permissions(grants: &[document::KindPaths]) -> Result<Vec<FieldPermissi
 
 fn patterns(paths: &[String]) -> Result<Vec<Pattern>, String> {
     paths.iter().map(|path| path.parse().map_err(|error| format!("{path}: {error}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_in_the_plugin_folder_are_read_up_to_their_limit() {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, outside) = (place.path().join("plugins"), place.path().join("outside.wasm"));
+        std::fs::create_dir_all(folder.join("..data")).unwrap();
+        std::fs::write(&outside, "secret").unwrap();
+        std::fs::write(folder.join("..data/a.wasm"), "component").unwrap();
+        symlink("..data/a.wasm", folder.join("a.wasm")).unwrap();
+        symlink(&outside, folder.join("link.wasm")).unwrap();
+        symlink("/dev/zero", folder.join("device.wasm")).unwrap();
+        let fetch = |file: &str, most| fetch(&Source::File(file.into()), &folder, most);
+        assert_eq!(fetch("a.wasm", 9), Ok(b"component".to_vec()), "a link as a mounted ConfigMap has it");
+        assert!(fetch("a.wasm", 8).unwrap_err().contains("more than 8 bytes"));
+        for (file, reason) in [
+            ("../outside.wasm", "without `..`"),
+            ("/dev/zero", "must be relative"),
+            ("link.wasm", "leads out of the plugin folder"),
+            ("device.wasm", "leads out of the plugin folder"),
+            ("..data", "not a regular file"),
+            ("absent.wasm", "No such file"),
+        ] {
+            let error = fetch(file, 100).unwrap_err();
+            assert!(error.contains(reason) && error.contains(file), "{error}");
+        }
+    }
 }

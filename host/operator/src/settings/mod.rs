@@ -19,7 +19,7 @@ use pgloom_engine::pipeline::LoadError;
 use pgloom_engine::{Engine, Pipeline};
 use serde_json::Value;
 use tokio::sync::watch;
-use tracing::{error, info, warn};
+use tracing::{Span, error, info, warn};
 
 use crate::args::{self, PipelineSource, Source};
 use crate::cache::{ClusterKey, Store};
@@ -194,7 +194,8 @@ impl Loader {
         let document = Document::read(&found.document)
             .map_err(|findings| Error::Content { name: found.name.clone(), findings })?;
         let (engine, folder, name) = (self.engine.clone(), self.options.plugins.clone(), found.name.clone());
-        let loading = move || Pipeline::load(&engine, &document, &folder, running.as_deref());
+        let span = Span::current();
+        let loading = move || span.in_scope(|| Pipeline::load(&engine, &document, &folder, running.as_deref()));
         let loaded = tokio::task::spawn_blocking(loading).await.map_err(Error::Interrupted)?;
         loaded.map_err(|source| Error::Load(name, source))
     }

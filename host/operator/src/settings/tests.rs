@@ -18,7 +18,7 @@ fn loader(api_server: &FakeApiServer) -> Loader {
         configuration: Source::ConfigMap(named),
         pipeline: PipelineSource::File("pipeline.yaml".into()),
         plugins: ".".into(),
-        cache: None,
+        engine: pgloom_engine::EngineConfig::default(),
         controller_id: String::new(),
         listen: ([127, 0, 0, 1], 0).into(),
         lease: None,
