@@ -11,6 +11,6 @@ pub use document::{
     MAX_FUEL, MAX_MEMORY, Match, OnFailure, SecretsGrant, Source, Step, WriteGrant,
 };
 pub use spec::{
-    GrantsSpec, KindPathsSpec, LabelRequirement, LimitsSpec, MatchSpec, OnFailureSpec, Pipeline, PipelineSpec,
-    PipelineStatus, Selector, SourceSpec, StepSpec, WriteGrantSpec,
+    GrantsSpec, KindPathsSpec, LabelRequirement, LastLoaded, LimitsSpec, MatchSpec, OnFailureSpec, Pipeline,
+    PipelineSpec, PipelineStatus, Selector, SourceSpec, StepSpec, StepStatus, WriteGrantSpec,
 };

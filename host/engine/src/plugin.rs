@@ -139,11 +139,21 @@ impl Plugin {
         }
         check_layer(bytes)?;
         let component = compile(engine, bytes, &digest)?;
+        Self::of(engine, &component, digest)
+    }
+
+    /// The plugin of this digest, if its compiled code is kept; its file is not needed then.
+    pub(crate) fn cached(engine: &Arc<Engine>, digest: &str) -> Option<Result<Self, Error>> {
+        let component = engine.cache.get(digest, &engine.wasm)?;
+        Some(check_world(&component).and_then(|()| Self::of(engine, &component, digest.to_owned())))
+    }
+
+    fn of(engine: &Arc<Engine>, component: &Component, digest: String) -> Result<Self, Error> {
         // A linker of its own: what the empty WASI defines depends on the component.
         let mut linker = engine.linker.clone();
-        wasi::add_to_linker(&mut linker, &component).map_err(|error| refused(&error))?;
+        wasi::add_to_linker(&mut linker, component).map_err(|error| refused(&error))?;
         let component =
-            linker.instantiate_pre(&component).and_then(BindingsPre::new).map_err(|error| refused(&error))?;
+            linker.instantiate_pre(component).and_then(BindingsPre::new).map_err(|error| refused(&error))?;
         let description = call::describe(engine, &component, &Limits::default()).map_err(Error::Describe)?;
         check_description(&description)?;
         tracing::debug!(plugin = %description.name, version = %description.version, %digest, "plugin loaded");
@@ -156,6 +166,11 @@ impl Plugin {
         mutate: impl Fn(&Request) -> Result<Response, call::Error> + Send + Sync + 'static,
     ) -> Self {
         Self { digest: "native".to_owned(), description, body: Body::Native(Box::new(mutate)) }
+    }
+
+    /// The version of the contract that the component exports, as in `0.1.0`.
+    pub fn contract(&self) -> &str {
+        EXPORT.rsplit('@').next().unwrap_or_default()
     }
 
     /// Calls the plugin in a fresh instance. A native plugin takes no fuel.

@@ -106,7 +106,7 @@ async fn operate(
         changed,
     };
     let loader = loader(&config, &connection, &shared, health.subscribe())?;
-    let first = tokio::select! {
+    let (first, progress) = tokio::select! {
         first = loader.first() => first.map_err(Error::Settings)?,
         () = stop.clone() => return Ok(()),
     };
@@ -121,7 +121,7 @@ async fn operate(
     let wanted = WatchScope { namespaces: config.namespaces, own: connection.namespace.clone() };
     let _followers = Tasks(vec![
         tokio::spawn(nodes),
-        tokio::spawn(loader.follow(sender, shared.store.clone(), shared.changed)),
+        tokio::spawn(loader.follow(progress, sender, shared.store.clone(), shared.changed)),
         tokio::spawn(keep_watching(watches, settings, wanted, shared.store, health.clone())),
     ]);
     let election =
@@ -345,7 +345,7 @@ async fn keep_watching(
         let current = settings.borrow_and_update().clone();
         watches.run_exactly(wanted.watches(&current));
         let changed = loop {
-            if !ready && store.settled() {
+            if !ready && current.pipeline.is_available() && store.settled() {
                 ready = true;
                 health.set_ready();
                 info!(clusters = store.clusters().len(), "ready");

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use conformance::{component, engine, guest, input, load};
+use conformance::{component, document, engine, guest, input, load};
 use pgloom_common::error::error_chain;
 use pgloom_engine::{EngineConfig, Plugin, Response, plugin};
 use serde_json::json;
@@ -270,6 +270,35 @@ fn an_import_beyond_the_world_is_refused_by_name() {
 fn a_component_that_is_not_the_pinned_one_is_refused() {
     let error = load_error(&guest("echo.wasm"), Some("sha256:0000"));
     assert!(matches!(error, plugin::Error::VerifyDigest { .. }), "{error}");
+}
+
+#[test]
+fn a_pipeline_is_restored_by_digest_although_its_file_was_renamed_or_is_gone() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, cache) = (place.path().join("plugins"), place.path().join("code"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("renamed.wasm"), guest("echo.wasm")).unwrap();
+    let digest = plugin::digest(&guest("echo.wasm"));
+    let document = document(&json!({"name": "guest", "source": {"file": "echo.wasm"}, "digest": digest}));
+    let settings = EngineConfig { cache: Some(cache), ..EngineConfig::default() };
+    let restore = || {
+        let engine = Arc::new(pgloom_engine::Engine::new(&settings).unwrap());
+        pgloom_engine::Pipeline::restore(&engine, &document, &folder)
+            .map(|pipeline| pipeline.steps()[0].plugin.digest.clone())
+    };
+    assert_eq!(restore().unwrap(), digest);
+    std::fs::remove_file(folder.join("renamed.wasm")).unwrap();
+    assert_eq!(restore().unwrap(), digest, "by its compiled code");
+    std::fs::remove_dir_all(place.path().join("code")).unwrap();
+    let error = restore().unwrap_err().to_string();
+    assert!(error.contains(&digest) && error.contains("nor among the compiled code"), "{error}");
+}
+
+#[test]
+fn without_a_pipeline_nothing_is_decided() {
+    let error = pgloom_engine::Pipeline::unavailable("the file is not there").run(&input()).unwrap_err();
+    assert_eq!(error.category(), "PipelineNotLoaded");
+    assert!(error.to_string().ends_with("no pipeline is in use: the file is not there"), "{error}");
 }
 
 #[test]

@@ -25,16 +25,29 @@ use crate::action::ActionKind;
     derive = "PartialEq",
     doc = "The plugins that decide what is made for every postgresql object, in order, and what each of them may do.",
     printcolumn(
-        name = "Steps",
-        type_ = "string",
-        json_path = ".spec.steps[*].name",
-        description = "The steps, in order"
-    ),
-    printcolumn(
         name = "Loaded",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Loaded\")].status",
-        description = "Whether this pipeline runs"
+        description = "Whether this pipeline is in use, as it is written"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Loaded\")].reason",
+        description = "Why"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Loaded\")].message",
+        description = "What is in use, and which step stops the pipeline"
+    ),
+    printcolumn(
+        name = "Steps",
+        type_ = "string",
+        json_path = ".spec.steps[*].name",
+        description = "The steps, in order",
+        priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -252,6 +265,65 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
+    /// The steps that are in use, and the step that stops a newer pipeline.
+    #[serde(default)]
+    pub steps: Vec<StepStatus>,
+    /// The pipeline that was loaded last. It is used while a newer one cannot be loaded, also after a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_loaded: Option<LastLoaded>,
+}
+
+/// A step in use.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepStatus {
+    /// The step's name.
+    pub name: String,
+    /// The plugin's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// The plugin's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The SHA-256 digest of the component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The version of the contract that the component is built against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<String>,
+    /// `Running`, or the phase of loading that failed, as in `CompileFailed`.
+    pub phase: String,
+    /// Why the step of the newest pipeline could not be loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The number of calls by the leader, since it loaded the pipeline.
+    #[serde(default)]
+    pub calls: i64,
+    /// The number of calls that failed, or whose answer was refused.
+    #[serde(default)]
+    pub failures: i64,
+    /// The fuel of all calls.
+    #[serde(default)]
+    pub fuel: i64,
+    /// Since when the step is in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub since: Option<String>,
+}
+
+/// A pipeline that was loaded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastLoaded {
+    /// Its `metadata.generation`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// Since when it is in use.
+    #[schemars(extend("format" = "date-time"))]
+    pub since: String,
+    /// Its `spec`, with the digest of every component.
+    #[schemars(schema_with = "anything")]
+    pub spec: Map<String, Value>,
 }
 
 fn anything(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

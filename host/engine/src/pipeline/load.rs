@@ -43,17 +43,45 @@ impl Pipeline {
         folder: &Path,
         running: Option<&Self>,
     ) -> Result<Self, Error> {
+        Self::load_by(document, |step, earlier| {
+            let bytes = fetch(&step.source, folder, engine.max_component).map_err(|reason| (Phase::Fetch, reason))?;
+            let loaded = earlier.iter().chain(running.into_iter().flat_map(|running| &running.steps));
+            load_plugin(engine, &bytes, step, loaded).map_err(|error| (error.phase(), error_chain(&error)))
+        })
+    }
+
+    /// Loads a document that names the digest of every component, as it was loaded before. A component of which only the
+    /// compiled code is kept, or whose file has another name, is found by its digest.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn restore(engine: &Arc<Engine>, document: &Document, folder: &Path) -> Result<Self, Error> {
+        Self::load_by(document, |step, _| {
+            let digest = step.digest.as_ref().map(document::Digest::as_str).unwrap_or_default();
+            let plugin = match Plugin::cached(engine, digest) {
+                Some(plugin) => plugin,
+                None => {
+                    let bytes = find(digest, &step.source, folder, engine.max_component)
+                        .map_err(|reason| (Phase::Fetch, reason))?;
+                    Plugin::load(engine, &bytes, Some(digest))
+                }
+            };
+            plugin.map(Arc::new).map_err(|error| (error.phase(), error_chain(&error)))
+        })
+    }
+
+    fn load_by(
+        document: &Document,
+        plugin_of: impl Fn(&document::Step, &[Step]) -> Result<Arc<Plugin>, (Phase, String)>,
+    ) -> Result<Self, Error> {
         let mut steps: Vec<Step> = Vec::new();
         for step in &document.steps {
-            let fail = |phase, reason: String| Error { step: step.name.clone(), phase, reason };
-            let bytes =
-                fetch(&step.source, folder, engine.max_component).map_err(|reason| fail(Phase::Fetch, reason))?;
-            let plugin =
-                load_plugin(engine, &bytes, step, running).map_err(|error| fail(error.phase(), error_chain(&error)))?;
-            let step = configure(step, plugin, &steps).map_err(|reason| fail(Phase::Configure, reason))?;
+            let fail = |(phase, reason)| Error { step: step.name.clone(), phase, reason };
+            let plugin = plugin_of(step, &steps).map_err(fail)?;
+            let step = configure(step, plugin, &steps).map_err(|reason| fail((Phase::Configure, reason)))?;
             steps.push(step);
         }
-        Ok(Self { name: document.name.clone(), steps })
+        Ok(Self { name: document.name.clone(), steps, unavailable: None })
     }
 
     /// A pipeline of loaded plugins. Each step has its plugin's name, an empty configuration and all permissions that
@@ -83,7 +111,7 @@ impl Pipeline {
             })?;
             steps.push(step);
         }
-        Ok(Self { name: "pipeline".to_owned(), steps })
+        Ok(Self { name: "pipeline".to_owned(), steps, unavailable: None })
     }
 }
 
@@ -114,16 +142,32 @@ fn fetch(Source::File(file): &Source, folder: &Path, most: u64) -> Result<Vec<u8
     read().map_err(|error| fail(&error.to_string()))?
 }
 
-fn load_plugin(
+/// The bytes of the component with this digest: the file of the source, or another one in the folder.
+fn find(digest: &str, source: &Source, folder: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let others = entries.map(|entry| Source::File(entry.file_name().into()));
+    let mut sources = std::iter::once(source.clone()).chain(others.filter(is_component));
+    sources
+        .find_map(|source| fetch(&source, folder, most).ok().filter(|bytes| plugin::digest(bytes) == digest))
+        .ok_or_else(|| {
+            format!("component {digest} is neither in {} nor among the compiled code; copy it there", folder.display())
+        })
+}
+
+fn is_component(Source::File(file): &Source) -> bool {
+    file.extension().is_some_and(|extension| extension == "wasm")
+}
+
+fn load_plugin<'a>(
     engine: &Arc<Engine>,
     bytes: &[u8],
     step: &document::Step,
-    running: Option<&Pipeline>,
+    mut loaded: impl Iterator<Item = &'a Step>,
 ) -> Result<Arc<Plugin>, plugin::Error> {
     let digest = plugin::digest(bytes);
     let pinned = step.digest.as_ref().map(document::Digest::as_str);
     let same = |candidate: &&Step| candidate.plugin.digest == digest && pinned.is_none_or(|pinned| pinned == digest);
-    match running.and_then(|running| running.steps.iter().find(same)) {
+    match loaded.find(same) {
         Some(loaded) => Ok(Arc::clone(&loaded.plugin)),
         None => Plugin::load(engine, bytes, pinned).map(Arc::new),
     }

@@ -26,7 +26,7 @@ pub struct Error {
     pub plugin: String,
     /// The plugin's version.
     pub version: String,
-    /// `call`, `answer` or `merge`.
+    /// `call`, `answer` or `merge`; `load` if there is no pipeline.
     pub phase: &'static str,
     /// What failed.
     pub failure: Box<Failure>,
@@ -35,6 +35,9 @@ pub struct Error {
 /// What failed in a step.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
+    /// No pipeline could be loaded.
+    #[error("no pipeline is in use: {0}")]
+    Unavailable(String),
     /// The call gave no answer.
     #[error(transparent)]
     Call(#[from] call::Error),
@@ -51,6 +54,7 @@ impl Error {
     pub fn category(&self) -> &'static str {
         match &*self.failure {
             Failure::Call(error) => error.category(),
+            Failure::Unavailable(_) => "PipelineNotLoaded",
             Failure::Answer(_) => "BrokenAnswer",
             Failure::Merge(merge::Error::Conflict(_)) => "Conflict",
             Failure::Merge(_) => "ContributionRefused",
@@ -95,6 +99,9 @@ impl Pipeline {
 
     fn merged(&self, input: &Input) -> Result<(Merger, Decision), Error> {
         let shared = Shared::of(input);
+        if let Some(reason) = &self.unavailable {
+            return Err(self.failure("load", Failure::Unavailable(reason.clone())));
+        }
         let mut merger = Merger::new(&shared.namespace).map_err(|error| self.broken(error))?;
         let mut decision = Decision::default();
         for step in self.steps.iter().filter(|step| step.is_called_for(input, &shared)) {
@@ -105,12 +112,16 @@ impl Pipeline {
 
     /// The merge table is compiled in, so this error means a broken build. It is reported like any other failure.
     fn broken(&self, error: merge::Error) -> Error {
-        let failure = Failure::Merge(error);
+        self.failure("merge", Failure::Merge(error))
+    }
+
+    /// A failure that is not a step's.
+    fn failure(&self, phase: &'static str, failure: Failure) -> Error {
         Error {
             step: self.name.clone(),
             plugin: "pgloom".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            phase: "merge",
+            phase,
             failure: Box::new(failure),
         }
     }

@@ -20,6 +20,8 @@ pub struct Pipeline {
     /// The document's name.
     pub name: String,
     pub(super) steps: Vec<Step>,
+    /// Why there is no pipeline.
+    pub(super) unavailable: Option<String>,
 }
 
 /// One step of a pipeline.
@@ -73,6 +75,16 @@ impl Counters {
 }
 
 impl Pipeline {
+    /// No pipeline, for this reason: each run is an error, so that every cluster stays as it is.
+    pub fn unavailable(reason: &str) -> Self {
+        Self { name: "pipeline".to_owned(), steps: Vec::new(), unavailable: Some(reason.to_owned()) }
+    }
+
+    /// Whether this is a pipeline, and not the lack of one.
+    pub fn is_available(&self) -> bool {
+        self.unavailable.is_none()
+    }
+
     /// The steps, in order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
