@@ -152,6 +152,8 @@ impl Compiler {
             .arg("compile")
             .args(["--memory", &self.memory.to_string(), "--time", &self.time.as_secs().max(1).to_string()])
             .env_clear()
+            // Else the allocator takes a gigabyte at once, and all of it counts.
+            .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -70,7 +70,7 @@ fn push_section(out: &mut Vec<u8>, id: u8, content: &[u8]) {
 }
 
 /// A number in LEB128.
-fn number(mut value: usize) -> Vec<u8> {
+pub fn number(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let low = u8::try_from(value & 0x7f).unwrap_or_default();
