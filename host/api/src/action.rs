@@ -118,7 +118,7 @@ mod tests {
 
     /// The names that the contract lists in an enum, in its order.
     fn names_in_contract(enumeration: &str) -> Vec<&'static str> {
-        let contract = include_str!("../../../wit/mutate-resources.wit");
+        let contract = include_str!("../../../wit/0.1/mutate-resources.wit");
         let (_, rest) = contract.split_once(&format!("enum {enumeration} {{")).unwrap();
         let (body, _) = rest.split_once('}').unwrap();
         let lines = body.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));

@@ -3,7 +3,7 @@
 #[allow(missing_docs, reason = "generated; wit/ documents the items")]
 mod generated {
     wasmtime::component::bindgen!({
-        path: "../../wit",
+        path: "../../wit/0.1",
         world: "plugin",
         additional_derives: [PartialEq],
     });

@@ -97,11 +97,12 @@
 //! | `state`      | what the host holds for a running instance: its memory limit and its log       |
 //! | `select`     | which steps are called, and which existing objects each of them receives       |
 //! | `merge`      | partial objects of several steps become one object                             |
-//! | `ownership`  | which step set each leaf                                                       |
+//! | `ownership`  | who set each leaf: steps, or the host                                          |
 //! | `permission` | what a step may write                                                          |
 //! | `reserved`   | what no step may write                                                         |
 //! | `tree`       | an object as a tree: every leaf has a value and a step                         |
-//! | `schema`     | how the built-in kinds are merged                                              |
+//! | `owners`     | the steps that set a leaf                                                      |
+//! | `schema`     | how kinds are merged                                                           |
 //! | `path`       | field paths and patterns of them                                               |
 //! | `decision`   | the result of a run                                                            |
 //! | `input`      | the input of a run                                                             |
@@ -118,6 +119,7 @@ mod decision;
 mod engine;
 mod input;
 pub mod merge;
+mod owners;
 mod ownership;
 pub mod path;
 pub mod permission;
@@ -140,6 +142,7 @@ pub use contract::{
 pub use decision::{Condition, Decision, Desired, RequestedAction};
 pub use engine::{Engine, EngineConfig, Error, MEMORY_CEILING};
 pub use input::{ActionRecord, Input};
+pub use ownership::{HOST, Ownership};
 pub use pipeline::{LoadError, Pipeline, RunError};
 pub use plugin::Plugin;
 pub use select::{NAMED_ONLY, NamedObject};

@@ -81,7 +81,8 @@ pub struct Memory {
     pub refused: Option<Refusal>,
     /// A hash of the Secrets when they were last complete.
     pub credentials: Option<u64>,
-    /// The passwords of the system users: a deleted Secret is created again with the password that the database has.
+    /// The passwords of the roles to which the operator sets no other one: a deleted Secret is created again with the
+    /// password that the database has.
     pub passwords: BTreeMap<String, Password>,
     /// By step name, the last response of each step with `onFailure: keepLast`.
     pub last_answers: BTreeMap<String, Response>,

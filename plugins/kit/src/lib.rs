@@ -57,7 +57,7 @@ extern crate self as pgloom_kit;
 pub mod bindings {
     //! The types of the contract, generated from `wit/`.
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "../../wit/0.1",
         world: "plugin",
         pub_export_macro: true,
         export_macro_name: "export_plugin",

@@ -32,7 +32,7 @@ fn a_guest_that_keeps_the_contract_contributes() {
     assert_eq!(decision.objects[0].object["metadata"]["namespace"], "shop");
     assert_eq!(decision.objects[0].step, "guest");
     let owners = load(&json!({"name": "guest", "source": {"file": "echo.wasm"}})).unwrap().owners(&input()).unwrap();
-    assert_eq!(owners[0].get("data.config").map(String::as_str), Some("guest"));
+    assert_eq!(owners[0].leaves["data.config"], ["guest"]);
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn a_pipeline_is_restored_by_digest_although_its_file_was_renamed_or_is_gone() {
 
 #[test]
 fn without_a_pipeline_nothing_is_decided() {
-    let error = pgloom_engine::Pipeline::unavailable("the file is not there").run(&input()).unwrap_err();
+    let error = pgloom_engine::Pipeline::unavailable("the file is not there").unwrap().run(&input()).unwrap_err();
     assert_eq!(error.category(), "PipelineNotLoaded");
     assert!(error.to_string().ends_with("no pipeline is in use: the file is not there"), "{error}");
 }

@@ -1,5 +1,5 @@
-//! What the merge promises. `permissions` tests who may write what, `removal` removals, `laws` what holds for every
-//! input.
+//! What the merge promises. `permissions` tests who may write what, `removal` removals, `custom` custom resources,
+//! `laws` what holds for every input.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,12 @@ use super::*;
 use crate::{
     contract::{ObjectKind, ObjectRef},
     decision::Desired,
+    ownership::Ownership,
     permission::{FieldPermission, Permissions, WritePermission},
+    schema::Schemas,
 };
 
+mod custom;
 mod laws;
 mod permissions;
 mod removal;
@@ -34,7 +37,7 @@ fn overriding(path: &str) -> Vec<FieldPermission> {
 
 /// Merges fragments of steps that may write everything.
 fn merge(fragments: &[(&str, Value)]) -> Result<Merger, Error> {
-    let mut merger = Merger::new(NAMESPACE).unwrap();
+    let mut merger = Merger::new(Schemas::built_in().unwrap(), NAMESPACE);
     for (step, fragment) in fragments {
         let permissions = everything(kind(fragment));
         merger.apply(&Writer { step, permissions: &permissions }, fragment.clone())?;
@@ -42,19 +45,21 @@ fn merge(fragments: &[(&str, Value)]) -> Result<Merger, Error> {
     Ok(merger)
 }
 
-/// An object, the step that created it, and the step that set each of its leaves.
+/// An object, the step that created it, and the steps that set each of its leaves, joined by commas.
 #[derive(Debug)]
 struct Made {
     object: Value,
     step: String,
     owners: BTreeMap<String, String>,
+    removed: BTreeMap<String, String>,
 }
 
 /// The first object of a merger.
 fn made(merger: Merger) -> Made {
-    let owners = merger.owners().remove(0);
+    let Ownership { leaves, removed } = merger.owners().remove(0);
+    let owners = leaves.into_iter().map(|(path, steps)| (path, steps.join(", "))).collect();
     let Desired { object, step } = merger.finish().remove(0);
-    Made { object, step, owners }
+    Made { object, step, owners, removed }
 }
 
 /// The only object of these fragments.
@@ -159,10 +164,10 @@ fn two_steps_that_disagree_conflict_and_the_error_names_steps_field_and_values()
 }
 
 #[test]
-fn steps_that_agree_share_a_field_and_the_first_is_named() {
+fn steps_that_agree_share_a_field() {
     let object =
         merged(&[("spilo", stateful_set(json!({"replicas": 2}))), ("scale", stateful_set(json!({"replicas": 2})))]);
-    assert_eq!(object.owners["spec.replicas"], "spilo");
+    assert_eq!(object.owners["spec.replicas"], "spilo, scale");
     assert!(matches!(
         refused(&[
             ("spilo", stateful_set(json!({"replicas": 2}))),
@@ -311,7 +316,7 @@ fn an_object_is_in_the_namespace_of_its_cluster() {
 }
 
 #[test]
-fn the_step_of_every_leaf_is_known() {
+fn the_steps_of_every_leaf_are_known() {
     let object = merged(&[
         (
             "spilo",
@@ -326,11 +331,11 @@ fn the_step_of_every_leaf_is_known() {
     assert_eq!(
         owners,
         [
-            ("apiVersion", "spilo"),
-            ("kind", "spilo"),
+            ("apiVersion", "spilo, notes"),
+            ("kind", "spilo, notes"),
             ("metadata.annotations[\"a.b/c\"]", "notes"),
-            ("metadata.name", "spilo"),
-            ("metadata.namespace", "spilo"),
+            ("metadata.name", "spilo, notes"),
+            ("metadata.namespace", "spilo, notes"),
             ("spec.template.spec.containers[name=postgres].name", "spilo"),
             (
                 "spec.template.spec.containers[name=postgres].ports[containerPort=5432,protocol=TCP].containerPort",

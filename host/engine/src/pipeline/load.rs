@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::path::Pattern;
 use crate::permission::{FieldPermission, Permissions, WritePermission};
 use crate::plugin::{self, Phase, Plugin};
+use crate::schema::Schemas;
 
 /// Why a step could not be loaded. The running pipeline is not changed.
 #[derive(Debug, thiserror::Error)]
@@ -70,10 +71,21 @@ impl Pipeline {
         })
     }
 
+    /// No pipeline, for this reason: each run is an error, so that every cluster stays as it is.
+    ///
+    /// # Errors
+    /// If the table of the built-in kinds, which is compiled in, cannot be parsed.
+    pub fn unavailable(reason: &str) -> Result<Self, Error> {
+        let name = "pipeline".to_owned();
+        let schemas = built_in(&name)?;
+        Ok(Self { name, steps: Vec::new(), schemas, unavailable: Some(reason.to_owned()) })
+    }
+
     fn load_by(
         document: &Document,
         plugin_of: impl Fn(&document::Step, &[Step]) -> Result<Arc<Plugin>, (Phase, String)>,
     ) -> Result<Self, Error> {
+        let schemas = built_in(&document.name)?;
         let mut steps: Vec<Step> = Vec::new();
         for step in &document.steps {
             let fail = |(phase, reason)| Error { step: step.name.clone(), phase, reason };
@@ -81,7 +93,7 @@ impl Pipeline {
             let step = configure(step, plugin, &steps).map_err(|reason| fail((Phase::Configure, reason)))?;
             steps.push(step);
         }
-        Ok(Self { name: document.name.clone(), steps, unavailable: None })
+        Ok(Self { name: document.name.clone(), steps, schemas, unavailable: None })
     }
 
     /// A pipeline of loaded plugins. Each step has its plugin's name, an empty configuration and all permissions that
@@ -90,6 +102,7 @@ impl Pipeline {
     /// # Errors
     /// If a plugin's schema refuses the empty configuration, or a requirement is not met.
     pub fn of(plugins: Vec<Arc<Plugin>>) -> Result<Self, Error> {
+        let schemas = built_in("pipeline")?;
         let mut steps: Vec<Step> = Vec::new();
         for plugin in plugins {
             let name = plugin.description.name.clone();
@@ -111,8 +124,14 @@ impl Pipeline {
             })?;
             steps.push(step);
         }
-        Ok(Self { name: "pipeline".to_owned(), steps, unavailable: None })
+        Ok(Self { name: "pipeline".to_owned(), steps, schemas, unavailable: None })
     }
+}
+
+/// The table is compiled in, so an error means a broken build. It is reported like any other failure.
+fn built_in(pipeline: &str) -> Result<Schemas, Error> {
+    let fail = |reason: String| Error { step: pipeline.to_owned(), phase: Phase::Configure, reason };
+    Schemas::built_in().map_err(|error| fail(error.to_string()))
 }
 
 /// The bytes of a component: a regular file in the plugin folder, or in a folder below, with at most `most` bytes. A link
@@ -223,7 +242,7 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
         on_failure: step.on_failure,
         limits: Limits { memory, fuel, deadline, ..Limits::default() },
         matches: step.matches.clone(),
-        counters: Counters::default(),
+        counters: Arc::new(Counters::default()),
     })
 }
 

@@ -13,6 +13,7 @@ use crate::contract::{self, ActionState, ConditionStatus, Contribution, DesiredO
 use crate::decision::{Condition, Decision, RequestedAction};
 use crate::input::Input;
 use crate::merge::{self, Merger, Writer};
+use crate::ownership::Ownership;
 use crate::select;
 use crate::{call, convert};
 
@@ -89,20 +90,20 @@ impl Pipeline {
         Ok(decision)
     }
 
-    /// For each object of [`run`](Self::run), in the same order, the step that set each leaf, by field path.
+    /// For each object of [`run`](Self::run), in the same order, the steps that set each leaf, and what was removed.
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub fn owners(&self, input: &Input) -> Result<Vec<BTreeMap<String, String>>, Error> {
+    pub fn owners(&self, input: &Input) -> Result<Vec<Ownership>, Error> {
         Ok(self.merged(input)?.0.owners())
     }
 
     fn merged(&self, input: &Input) -> Result<(Merger, Decision), Error> {
         let shared = Shared::of(input);
         if let Some(reason) = &self.unavailable {
-            return Err(self.failure("load", Failure::Unavailable(reason.clone())));
+            return Err(self.not_loaded(reason.clone()));
         }
-        let mut merger = Merger::new(&shared.namespace).map_err(|error| self.broken(error))?;
+        let mut merger = Merger::new(self.schemas.clone(), &shared.namespace);
         let mut decision = Decision::default();
         for step in self.steps.iter().filter(|step| step.is_called_for(input, &shared)) {
             step.run(input, &shared, &mut merger, &mut decision)?;
@@ -110,19 +111,13 @@ impl Pipeline {
         Ok((merger, decision))
     }
 
-    /// The merge table is compiled in, so this error means a broken build. It is reported like any other failure.
-    fn broken(&self, error: merge::Error) -> Error {
-        self.failure("merge", Failure::Merge(error))
-    }
-
-    /// A failure that is not a step's.
-    fn failure(&self, phase: &'static str, failure: Failure) -> Error {
+    fn not_loaded(&self, reason: String) -> Error {
         Error {
             step: self.name.clone(),
             plugin: "pgloom".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            phase,
-            failure: Box::new(failure),
+            phase: "load",
+            failure: Box::new(Failure::Unavailable(reason)),
         }
     }
 }

@@ -12,20 +12,23 @@ use crate::call::Limits;
 use crate::contract::ObjectKind;
 use crate::permission::Permissions;
 use crate::plugin::Plugin;
+use crate::schema::Schemas;
 use crate::select::{self, NamedObject};
 
 /// Plugins in order, each with its configuration and its permissions. Immutable: a new document gives a new pipeline.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pipeline {
     /// The document's name.
     pub name: String,
     pub(super) steps: Vec<Step>,
+    /// How the objects of the steps are merged.
+    pub(super) schemas: Schemas,
     /// Why there is no pipeline.
     pub(super) unavailable: Option<String>,
 }
 
 /// One step of a pipeline.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Step {
     /// The step's name in the document.
     pub name: String,
@@ -41,7 +44,8 @@ pub struct Step {
     pub(super) on_failure: OnFailure,
     pub(super) limits: Limits,
     pub(super) matches: Match,
-    pub(super) counters: Counters,
+    /// A pipeline with other schemas counts on.
+    pub(super) counters: Arc<Counters>,
 }
 
 /// What the calls of a step have used since the pipeline was loaded.
@@ -75,11 +79,6 @@ impl Counters {
 }
 
 impl Pipeline {
-    /// No pipeline, for this reason: each run is an error, so that every cluster stays as it is.
-    pub fn unavailable(reason: &str) -> Self {
-        Self { name: "pipeline".to_owned(), steps: Vec::new(), unavailable: Some(reason.to_owned()) }
-    }
-
     /// Whether this is a pipeline, and not the lack of one.
     pub fn is_available(&self) -> bool {
         self.unavailable.is_none()
@@ -94,6 +93,26 @@ impl Pipeline {
     pub fn named(&self, cluster: &Value, config: &Value) -> BTreeSet<NamedObject> {
         let selectors = self.steps.iter().flat_map(|step| &step.plugin.description.observed);
         selectors.filter_map(|selector| select::named(selector, cluster, config)).collect()
+    }
+
+    /// Merges by these schemas. A loaded pipeline knows the built-in kinds only.
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: Schemas) -> Self {
+        self.schemas = schemas;
+        self
+    }
+
+    /// How the objects of the steps are merged.
+    pub fn schemas(&self) -> &Schemas {
+        &self.schemas
+    }
+
+    /// The kinds that are not built in and whose objects a step writes, as in `monitoring.coreos.com/v1 ServiceMonitor`.
+    /// The merge needs their schemas, see [`crate::schema::openapi::custom`].
+    pub fn custom_kinds(&self) -> BTreeSet<String> {
+        let written = self.steps.iter().flat_map(|step| &step.plugin.description.writes).map(|write| &write.kind);
+        let custom = written.filter(|kind| !self.schemas.is_built_in(&kind.api_version, &kind.kind));
+        custom.map(|kind| format!("{} {}", kind.api_version, kind.kind)).collect()
     }
 
     /// The keys of the operator configuration that at least one step reads.

@@ -33,7 +33,7 @@ impl Tally {
 /// Applies the fragments of a case on both sides and compares the objects. An error says what differs.
 pub fn compare(cluster: &Cluster, case: &Case) -> Result<Tally, String> {
     let name = format!("case-{}", unique());
-    let mut merger = Merger::new(&cluster.namespace).map_err(|error| error.to_string())?;
+    let mut merger = Merger::new(cluster.schemas.clone(), &cluster.namespace);
     let mut tally = Tally::default();
     let mut live = Value::Null;
     for (index, fragment) in case.fragments.iter().enumerate() {

@@ -9,11 +9,14 @@ use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
 use kube::api::{Api, DynamicObject};
 use kube::runtime::watcher::{self, Event};
+use pgloom_decide::kind::{Kind, of_every_cluster};
+use pgloom_decide::ownership::MARK;
+use pgloom_decide::transform::{Transformed, transform};
 use serde_json::Value;
 use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
 
-use super::{ClusterKey, Store, Watch};
+use super::{ClusterKey, Store};
 use crate::serve::metrics::{KindLabel, Metrics, WatchLabels};
 
 /// The number of objects per page of the first listing.
@@ -24,6 +27,50 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A watch that has failed and then neither fails nor brings anything for this time works: nothing changes. Longer than
 /// a request may take.
 const SILENCE: Duration = Duration::from_secs(90);
+
+/// One watch: a kind, a scope, and the label that assigns its objects to clusters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// The kind of the watched objects.
+    pub kind: Kind,
+    /// The namespace; `None` means all.
+    pub namespace: Option<String>,
+    /// The label with the cluster's name; `None` for the `postgresql` objects themselves.
+    pub label: Option<String>,
+    /// Whether the `spec` of pods is kept.
+    pub whole: bool,
+    /// The names of the labels that all objects of a cluster have besides; none where every object is kept whole.
+    pub own: Vec<String>,
+}
+
+impl Watch {
+    /// Whether decisions have to wait for the first listing of this watch. A kind that a plugin adds is not essential:
+    /// the operator may lack the right to list it, and this must not stop every cluster.
+    pub(super) fn is_essential(&self) -> bool {
+        self.label.is_none() || of_every_cluster().contains(&self.kind)
+    }
+
+    /// Whether an object is none of a cluster's, as an application's own that names its cluster in a label. The operator
+    /// has to know that it exists, and nothing more.
+    fn is_foreign(&self, object: &Value) -> bool {
+        let metadata = &object["metadata"];
+        let large =
+            matches!(&*self.kind.kind, "Service" | "StatefulSet" | "Deployment" | "CronJob" | "PodDisruptionBudget");
+        let lacks = |name: &String| metadata["labels"].get(name).is_none();
+        large && metadata["annotations"].get(MARK).is_none() && self.own.iter().any(lacks)
+    }
+
+    /// What is kept of an object.
+    pub(super) fn transform(&self, object: Value) -> Transformed {
+        let mut transformed = transform(&self.kind, object, self.whole);
+        if self.is_foreign(&transformed.object)
+            && let Some(fields) = transformed.object.as_object_mut()
+        {
+            fields.retain(|name, _| ["apiVersion", "kind", "metadata"].contains(&name.as_str()));
+        }
+        transformed
+    }
+}
 
 /// The running watches.
 pub struct Watches {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kube::runtime::controller::Action;
-use pgloom_decide::ownership::recorded_kinds;
+use pgloom_decide::ownership::{recorded_kinds, recorded_namespaces};
 
 use super::finalizer::Patched;
 use super::report::Steps;
 use super::{Error, Reconciliation};
-use crate::apply::deletion::{FINALIZER, Keep, advance, advance_unwatched, guard, sweep};
+use crate::apply::deletion::{FINALIZER, Keep, Recorded, advance, advance_unwatched, guard, sweep};
 use crate::report::Event;
 
 /// When to reconcile again while something is still there, if no watch event comes before.
@@ -43,12 +43,15 @@ impl Reconciliation<'_> {
 
     async fn take_down(&self, mut finalizers: Vec<String>) -> Result<Action, Error> {
         let (writer, keep) = (&self.writer(), self.keep());
-        let kinds = recorded_kinds(&self.manifest);
-        let everywhere = self.settings.config.flag("enable_cross_namespace_secret");
+        let recorded = Recorded {
+            kinds: recorded_kinds(&self.manifest),
+            namespaces: recorded_namespaces(&self.manifest),
+            everywhere: self.settings.config.flag("enable_cross_namespace_secret"),
+        };
         self.check_sight().await?;
         // The watches may be late: the manifest goes only when the API server itself has nothing left.
         if advance(writer, self.key, keep).await.map_err(Error::Delete)?
-            || advance_unwatched(writer, self.key, keep, &kinds, everywhere).await.map_err(Error::Delete)?
+            || advance_unwatched(writer, self.key, keep, &recorded).await.map_err(Error::Delete)?
         {
             return Ok(Action::requeue(REQUEUE_AFTER));
         }

@@ -9,6 +9,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{NodeSelector, PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
 use pgloom_decide::members::Members;
+use pgloom_decide::patroni::Report;
 use pgloom_decide::rollout::{Departure, Member, Needs, Next, Places, departure};
 use pgloom_decide::status::Condition;
 use serde::Deserialize as _;
@@ -33,29 +34,35 @@ pub struct Departed {
 }
 
 impl Reconciliation<'_> {
-    /// Takes the next step of a leader's departure from its node, if one is due; returns whether it took one. The
-    /// members that have to leave their nodes are marked in either case.
+    /// Marks the members that have to leave their nodes.
+    pub fn mark_leaving(&self, set: &StatefulSet, with_state: &mut [Member]) {
+        let (nodes, needs) = (self.context.store.nodes().all(), Needs::of(set, &self.settings.config));
+        let places = Places { nodes: &nodes, needs: &needs, volumes: &BTreeMap::new() };
+        for member in with_state.iter_mut() {
+            member.leaving = places.leaves(member).is_some();
+        }
+    }
+
+    /// Takes the next step of a leader's departure from its node, if one is due; returns whether it took one. `report` is
+    /// what the leader's Patroni reports.
     pub async fn leave_node(
         &self,
         set: &StatefulSet,
-        with_state: &mut [Member],
+        with_state: &[Member],
         members: &Members,
+        report: Option<&Report>,
         rolled: &mut Rolled,
     ) -> Result<bool, Error> {
         let (nodes, needs) = (self.context.store.nodes().all(), Needs::of(set, &self.settings.config));
         let unknown = BTreeMap::new();
         let places = Places { nodes: &nodes, needs: &needs, volumes: &unknown };
-        for member in with_state.iter_mut() {
-            member.leaving = places.leaves(member).is_some();
-        }
-        let Some((leader, _)) = members.leader().filter(|(leader, _)| places.leaves(leader).is_some()) else {
+        if members.leader().is_none_or(|(leader, _)| places.leaves(leader).is_none()) {
             rolled.departed.condition = self.placed(members);
             return Ok(false);
-        };
-        let report = self.patroni_report(&leader.pod, members).await;
+        }
         let volumes = self.volumes(set, members).await;
         let places = Places { volumes: &volumes, ..places };
-        match departure(self.wanted(), with_state, &places, report.as_ref()) {
+        match departure(self.wanted(), with_state, &places, report) {
             Some(departure) => self.depart(self.held_back(departure), members, rolled).await,
             None => Ok(false),
         }

@@ -90,10 +90,12 @@ impl Reconciliation<'_> {
         }
         let revision = status.update_revision.unwrap_or_default();
         let mut with_state = self.with_state(&set, &revision, members).await?;
-        if self.leave_node(&set, &mut with_state, members, rolled).await? {
+        self.mark_leaving(&set, &mut with_state);
+        let (asked, report) = self.report_of_any(&with_state, members).await.unzip();
+        let of_leader = report.as_ref().filter(|_| asked.as_ref() == leader_of(members));
+        if self.leave_node(&set, &with_state, members, of_leader, rolled).await? {
             return Ok(());
         }
-        let report = self.report_of_any(&with_state, members).await;
         let step = next(self.wanted(), &with_state, report.as_ref());
         let window = closed(&self.windows(decided));
         let acts = matches!(step, Next::Replace(_) | Next::Switchover(_));
@@ -110,15 +112,20 @@ impl Reconciliation<'_> {
         self.take(step, members, rolled).await
     }
 
-    /// What Patroni reports of all members, if a pod runs another template. The leader is asked, or else the first
-    /// member that answered.
-    async fn report_of_any(&self, with_state: &[Member], members: &Members) -> Option<Report> {
-        if !with_state.iter().any(|member| member.outdated) {
-            return None;
-        }
-        let answered = with_state.iter().filter(|member| member.state != State::Silent);
-        let asked = answered.min_by_key(|member| member.answered != Some(Role::Leader))?;
-        self.patroni_report(&asked.pod, members).await
+    /// What Patroni reports of all members, and the pod that was asked, if a pod runs another template or the leader has to
+    /// leave its node. The leader is asked, or else the first member that answered.
+    async fn report_of_any(&self, with_state: &[Member], members: &Members) -> Option<(String, Report)> {
+        let asked = match with_state.iter().any(|member| member.outdated) {
+            true => {
+                let answered = with_state.iter().filter(|member| member.state != State::Silent);
+                &answered.min_by_key(|member| member.answered != Some(Role::Leader))?.pod
+            }
+            false => {
+                let leaves = |pod: &&String| with_state.iter().any(|member| member.leaving && member.pod == **pod);
+                leader_of(members).filter(leaves)?
+            }
+        };
+        Some((asked.clone(), self.patroni_report(asked, members).await?))
     }
 
     /// What the Patroni of a pod reports of all members; `None` if it does not answer.
@@ -286,6 +293,11 @@ impl Reconciliation<'_> {
     fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.context.client.clone(), &self.key.namespace)
     }
+}
+
+/// The pod that leads by its label.
+fn leader_of(members: &Members) -> Option<&String> {
+    members.leader().map(|(leader, _)| &leader.pod)
 }
 
 fn failed(pod: &str, source: kube::Error) -> Error {

@@ -4,6 +4,7 @@
 mod file;
 mod pipeline;
 mod progress;
+mod schemas;
 mod source;
 mod status;
 
@@ -89,6 +90,9 @@ pub enum Error {
     /// A step could not be loaded.
     #[error("the pipeline {0} cannot be loaded")]
     Load(String, #[source] LoadError),
+    /// The schemas of custom resources cannot be read.
+    #[error("the pipeline {0} cannot be merged")]
+    Schemas(String, #[source] schemas::Error),
     /// The thread that loads the pipeline ended early.
     #[error("the loading of the pipeline was interrupted")]
     Interrupted(#[source] tokio::task::JoinError),
@@ -122,7 +126,7 @@ impl Loader {
             Some(source) => self.configuration(&source.get(&self.client).await?)?,
             None => Config::defaults(),
         };
-        let (pipeline, progress) = self.first_pipeline().await;
+        let (pipeline, progress) = self.first_pipeline().await?;
         Ok((Settings { config: Arc::new(config), pipeline }, progress))
     }
 
@@ -136,6 +140,7 @@ impl Loader {
     ) {
         let mut configurations = self.configurations();
         let mut pipelines = self.pipelines();
+        let mut read_again = tokio::time::interval(schemas::READ_AGAIN);
         let mut components = file::follow_components(self.options.plugins.clone());
         let mut leading = self.leading.clone();
         let mut reports = tokio::time::interval(REPORT_PERIOD);
@@ -151,6 +156,7 @@ impl Loader {
                     progress.reported = None;
                     false
                 }
+                _ = read_again.tick() => self.take_schemas(&settings).await,
                 _ = reports.tick() => false,
             };
             let pipeline = settings.borrow().pipeline.clone();
@@ -173,6 +179,34 @@ impl Loader {
             }
             Err(error) => {
                 self.report_rejected(found, "Configuration", &error).await;
+                false
+            }
+        }
+    }
+
+    /// Reads the schemas of custom resources again. If they cannot be read, those in use stay.
+    async fn take_schemas(&self, settings: &watch::Sender<Settings>) -> bool {
+        let pipeline = settings.borrow().pipeline.clone();
+        let kinds = pipeline.custom_kinds();
+        if kinds.is_empty() {
+            return false;
+        }
+        match schemas::read(&self.client, &kinds).await {
+            Ok(read) if read == *pipeline.schemas() => false,
+            Ok(read) => {
+                info!("new schemas of custom resources in use");
+                let merged = Arc::new(Pipeline::clone(&pipeline).with_schemas(read));
+                // The next pipeline may be in use by now, with schemas of its own.
+                settings.send_if_modified(|settings| {
+                    let same = Arc::ptr_eq(&settings.pipeline, &pipeline);
+                    if same {
+                        settings.pipeline = merged;
+                    }
+                    same
+                })
+            }
+            Err(error) => {
+                warn!(error = %error_chain(&error), "schemas of custom resources not read, the old ones stay in use");
                 false
             }
         }

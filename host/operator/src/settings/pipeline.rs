@@ -14,18 +14,18 @@ use tracing::{Span, error, info, warn};
 
 use super::progress::{self, Progress};
 use super::source::{self, Found};
-use super::{Error, Loader, Settings, file};
+use super::{Error, Loader, Settings, file, schemas};
 use crate::args::PipelineSource;
 
 impl Loader {
     /// The first pipeline.
-    pub(super) async fn first_pipeline(&self) -> (Arc<Pipeline>, Progress) {
+    pub(super) async fn first_pipeline(&self) -> Result<(Arc<Pipeline>, Progress), Error> {
         let mut progress = Progress::default();
         let (found, error) = match self.wanted().await {
             Ok(found) => match self.load(&found, None).await {
                 Ok(pipeline) => {
                     self.succeeded(&mut progress, found, &pipeline);
-                    return (Arc::new(pipeline), progress);
+                    return Ok((Arc::new(pipeline), progress));
                 }
                 Err(error) => (Some(found), error),
             },
@@ -39,11 +39,14 @@ impl Loader {
             Some(last) => self.restore(last).await,
             None => None,
         };
-        if pipeline.is_none() {
-            progress.last_loaded = None;
-        }
-        let unavailable = || Pipeline::unavailable(&error_chain(&error));
-        (Arc::new(pipeline.unwrap_or_else(unavailable)), progress)
+        let pipeline = match pipeline {
+            Some(pipeline) => pipeline,
+            None => {
+                progress.last_loaded = None;
+                Pipeline::unavailable(&error_chain(&error)).map_err(|error| Error::Load("pipeline".into(), error))?
+            }
+        };
+        Ok((Arc::new(pipeline), progress))
     }
 
     /// Reads the wanted pipeline again, and uses it. Whether a new pipeline is in use.
@@ -124,7 +127,14 @@ impl Loader {
         let span = Span::current();
         let loading = move || span.in_scope(|| Pipeline::load(&engine, &document, &folder, running.as_deref()));
         let loaded = tokio::task::spawn_blocking(loading).await.map_err(Error::Interrupted)?;
-        loaded.map_err(|source| Error::Load(name, source))
+        let loaded = loaded.map_err(|source| Error::Load(name.clone(), source))?;
+        self.with_schemas(name, loaded).await
+    }
+
+    /// The pipeline with the schemas of the custom resources that it writes.
+    async fn with_schemas(&self, name: String, pipeline: Pipeline) -> Result<Pipeline, Error> {
+        let schemas = schemas::read(&self.client, &pipeline.custom_kinds()).await;
+        Ok(pipeline.with_schemas(schemas.map_err(|source| Error::Schemas(name, source))?))
     }
 
     /// The pipeline that was loaded last, if its components are still found.
@@ -133,15 +143,17 @@ impl Loader {
             .inspect_err(|findings| warn!(?findings, "the last pipeline cannot be read"))
             .ok()?;
         let (engine, folder) = (self.engine.clone(), self.options.plugins.clone());
-        let restored = tokio::task::spawn_blocking(move || Pipeline::restore(&engine, &document, &folder)).await;
-        match restored.map_err(Error::Interrupted) {
-            Ok(Ok(pipeline)) => {
+        let restoring = tokio::task::spawn_blocking(move || Pipeline::restore(&engine, &document, &folder)).await;
+        let name = "the last pipeline".to_owned();
+        let restored = match restoring.map_err(Error::Interrupted) {
+            Ok(Ok(pipeline)) => self.with_schemas(name, pipeline).await,
+            Ok(Err(error)) => Err(Error::Load(name, error)),
+            Err(error) => Err(error),
+        };
+        match restored {
+            Ok(pipeline) => {
                 warn!(since = %last.since, generation = last.generation, "the last pipeline is in use instead");
                 Some(pipeline)
-            }
-            Ok(Err(error)) => {
-                error!(error = %error_chain(&error), "the last pipeline cannot be loaded either");
-                None
             }
             Err(error) => {
                 error!(error = %error_chain(&error), "the last pipeline cannot be loaded either");

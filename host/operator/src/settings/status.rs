@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn without_any_pipeline_the_status_says_that_the_clusters_stay() {
         let progress = Progress { problem: Some(problem()), ..Progress::default() };
-        let status = status(&progress, &Pipeline::unavailable("none"), &[], 1, at(100));
+        let status = status(&progress, &Pipeline::unavailable("none").unwrap(), &[], 1, at(100));
         assert!(status.conditions[0].message.ends_with("no pipeline is in use, and all clusters stay as they are"));
     }
 }

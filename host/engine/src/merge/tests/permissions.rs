@@ -129,7 +129,7 @@ fn a_claim_without_paths_means_the_objects_that_the_step_created() {
     let error = second(&permissions, stateful_set(json!({"replicas": 2}))).unwrap_err();
     assert!(matches!(error, Error::Permission { .. }), "{error}");
 
-    let mut merger = Merger::new(NAMESPACE).unwrap();
+    let mut merger = Merger::new(Schemas::built_in().unwrap(), NAMESPACE);
     let writer = Writer { step: "spilo", permissions: &permissions };
     merger.apply(&writer, stateful_set(json!({"replicas": 2}))).unwrap();
     merger.apply(&writer, stateful_set(json!({"selector": {"matchLabels": {"a": "b"}}}))).unwrap();

@@ -34,6 +34,8 @@ fn a_removed_entry_is_gone_with_all_that_it_says() {
     assert!(was_there);
     assert_eq!(names(containers(&object)), ["postgres"]);
     assert!(!object.owners.keys().any(|path| path.contains("exporter")));
+    let removed = ("spec.template.spec.containers[name=exporter]".to_owned(), "slim".to_owned());
+    assert_eq!(object.removed, BTreeMap::from([removed]));
 }
 
 #[test]
@@ -55,7 +57,7 @@ fn what_is_not_there_is_as_it_shall_be() {
     {
         assert!(!remove("spec", path).unwrap().0, "{path}");
     }
-    let mut merger = Merger::new(NAMESPACE).unwrap();
+    let mut merger = Merger::new(Schemas::built_in().unwrap(), NAMESPACE);
     let permissions = Permissions::default().removes(overriding("spec"));
     assert!(!merger.remove(&Writer { step: "slim", permissions: &permissions }, &object(), "spec.replicas").unwrap());
 }
@@ -87,5 +89,5 @@ fn what_one_step_removed_a_later_one_may_set() {
     merger.remove(&Writer { step: "slim", permissions: &permissions }, &object(), "spec.replicas").unwrap();
     let permissions = everything(kind(&stateful_set(json!({}))));
     merger.apply(&Writer { step: "scale", permissions: &permissions }, stateful_set(json!({"replicas": 3}))).unwrap();
-    assert_eq!(merger.owners()[0]["spec.replicas"], "scale");
+    assert_eq!(merger.owners()[0].leaves["spec.replicas"], ["scale"]);
 }
