@@ -7,10 +7,10 @@ mod document;
 mod spec;
 
 pub use document::{
-    DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, KindPaths, Limits, Match, OnFailure, SecretsGrant,
-    Source, Step, WriteGrant,
+    DEFAULT_DEADLINE, DEFAULT_FUEL, DEFAULT_MEMORY, Digest, Document, Grants, KindPaths, Limits, MAX_DEADLINE,
+    MAX_FUEL, MAX_MEMORY, Match, OnFailure, SecretsGrant, Source, Step, WriteGrant,
 };
 pub use spec::{
-    GrantsSpec, KindPathsSpec, LabelRequirement, LimitsSpec, MatchSpec, OnFailureSpec, Pipeline, PipelineSpec,
-    PipelineStatus, Selector, SourceSpec, StepSpec, WriteGrantSpec,
+    GrantsSpec, KindPathsSpec, LabelRequirement, LastLoaded, LimitsSpec, MatchSpec, OnFailureSpec, Pipeline,
+    PipelineSpec, PipelineStatus, Selector, SourceSpec, StepSpec, StepStatus, WriteGrantSpec,
 };

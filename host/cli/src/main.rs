@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 success; 1 failure, with the reason on standard error; 2 invalid command line.
 
+mod compile;
 mod connect;
 mod crd;
 mod file;
@@ -37,6 +38,9 @@ enum Command {
     Connect(connect::Arguments),
     /// Print the CustomResourceDefinitions
     Crd,
+    /// Compile components: the operator calls this for itself
+    #[command(hide = true)]
+    Compile(compile::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +59,10 @@ fn main() -> ExitCode {
             connect::connect(arguments)
         }
         Command::Crd => crd::print(),
+        Command::Compile(arguments) => {
+            log.start("error");
+            compile::compile(&arguments)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

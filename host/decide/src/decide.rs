@@ -16,7 +16,7 @@ use crate::apply_order::in_order;
 use crate::credential::{self, WantedSecret};
 use crate::kind::ObjectKey;
 use crate::role::Roles;
-use crate::{Error, Observed, distinct, service_account};
+use crate::{Error, Observed, service_account};
 
 /// The desired state of one cluster.
 #[derive(Clone, Debug)]
@@ -98,13 +98,9 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         actions: observed.actions.clone(),
         last: observed.last.clone(),
     };
-    let Decision { objects, actions, findings: found, conditions, degraded, last } =
+    let Decision { objects, actions, findings: found, conditions, degraded, last, fuel: _ } =
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
     findings.extend(found);
-    let (conditions, dropped) = distinct::conditions(conditions);
-    findings.extend(dropped);
-    let (actions, dropped) = distinct::actions(actions);
-    findings.extend(dropped);
 
     findings.extend_from_slice(&observed.infrastructure_findings);
     let roles = roles::gather(&cluster, config, observed, &actions);

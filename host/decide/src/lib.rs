@@ -21,7 +21,6 @@ pub mod status;
 pub mod transform;
 
 mod decide;
-mod distinct;
 mod error;
 mod observed;
 mod service_account;

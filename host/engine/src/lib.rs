@@ -90,6 +90,7 @@
 //! | `plugin`     | one loaded plugin: verified, compiled, described                               |
 //! | `call`       | one call of a plugin, with its limits                                          |
 //! | `engine`     | the WebAssembly engine that compiles and runs plugins                          |
+//! | `compile`    | from a component to machine code, in a child process                           |
 //! | `clock`      | the clock that stops calls                                                     |
 //! | `cache`      | compiled code on disk                                                          |
 //! | `wasi`       | the empty WASI                                                                 |
@@ -111,6 +112,7 @@
 mod cache;
 pub mod call;
 mod clock;
+pub mod compile;
 mod contract;
 mod convert;
 mod decision;
@@ -131,6 +133,7 @@ mod tree;
 mod wasi;
 
 pub use cache::Error as CacheError;
+pub use compile::Compiler;
 pub use contract::{
     Action, ActionKind, ActionRequest, ActionState, ConditionStatus, Contribution, Credential, Description,
     DesiredObject, ExpandClaim, Failure, GrowFilesystem, ModifyVolume, ObjectKind, ObjectRef, ObservedObject,

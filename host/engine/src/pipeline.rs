@@ -1,13 +1,15 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `run`, `load`, `step`.
+//! The modules from the top down: `run`, `answer`, `load`, `restarts`, `step`.
 
+mod answer;
 mod load;
+mod restarts;
 mod run;
 mod step;
 
 pub use load::Error as LoadError;
 pub use run::Error as RunError;
-pub use step::{Pipeline, Step};
+pub use step::{Pipeline, Step, Usage};
 
 pub use crate::plugin::Phase;

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use pgloom_api::Finding;
 use pgloom_api::pipeline::{OnFailure, SecretsGrant};
-use pgloom_api::{ActionKind, Finding};
 use serde_json::{Map, Value};
 
+use super::answer;
 use super::step::{Pipeline, Step};
-use crate::contract::{self, ActionState, Contribution, DesiredObject, Request, Response};
+use crate::call::Reply;
+use crate::contract::{self, ActionState, ConditionStatus, Contribution, DesiredObject, Request, Response};
 use crate::decision::{Condition, Decision, RequestedAction};
 use crate::input::Input;
 use crate::merge::{self, Merger, Writer};
@@ -25,7 +27,7 @@ pub struct Error {
     pub plugin: String,
     /// The plugin's version.
     pub version: String,
-    /// `call`, `answer` or `merge`.
+    /// `call`, `answer` or `merge`; `load` if there is no pipeline.
     pub phase: &'static str,
     /// What failed.
     pub failure: Box<Failure>,
@@ -34,6 +36,9 @@ pub struct Error {
 /// What failed in a step.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
+    /// No pipeline could be loaded.
+    #[error("no pipeline is in use: {0}")]
+    Unavailable(String),
     /// The call gave no answer.
     #[error(transparent)]
     Call(#[from] call::Error),
@@ -50,10 +55,16 @@ impl Error {
     pub fn category(&self) -> &'static str {
         match &*self.failure {
             Failure::Call(error) => error.category(),
+            Failure::Unavailable(_) => "PipelineNotLoaded",
             Failure::Answer(_) => "BrokenAnswer",
             Failure::Merge(merge::Error::Conflict(_)) => "Conflict",
             Failure::Merge(_) => "ContributionRefused",
         }
+    }
+
+    /// Whether the failure depends on the machine and its load; see [`call::Error::is_of_host`].
+    pub fn is_of_host(&self) -> bool {
+        matches!(&*self.failure, Failure::Call(error) if error.is_of_host())
     }
 
     /// The findings of a plugin that refuses the manifest; empty for every other failure.
@@ -71,7 +82,8 @@ impl Pipeline {
     /// Decides the desired state of one cluster. Pure: no client, no clock, no random numbers.
     ///
     /// # Errors
-    /// If a step with `onFailure: hold` fails, or one with `onFailure: keepLast` that has no last response.
+    /// If a step with `onFailure: hold` fails, or one with `onFailure: keepLast` that has no last response, or if a call
+    /// failed for a reason that is not the plugin's.
     pub fn run(&self, input: &Input) -> Result<Decision, Error> {
         let (merger, mut decision) = self.merged(input)?;
         decision.objects = merger.finish();
@@ -88,12 +100,25 @@ impl Pipeline {
 
     fn merged(&self, input: &Input) -> Result<(Merger, Decision), Error> {
         let shared = Shared::of(input);
+        if let Some(reason) = &self.unavailable {
+            return Err(self.not_loaded(reason.clone()));
+        }
         let mut merger = Merger::new(self.schemas.clone(), &shared.namespace);
         let mut decision = Decision::default();
         for step in self.steps.iter().filter(|step| step.is_called_for(input, &shared)) {
             step.run(input, &shared, &mut merger, &mut decision)?;
         }
         Ok((merger, decision))
+    }
+
+    fn not_loaded(&self, reason: String) -> Error {
+        Error {
+            step: self.name.clone(),
+            plugin: "pgloom".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            phase: "load",
+            failure: Box::new(Failure::Unavailable(reason)),
+        }
     }
 }
 
@@ -131,32 +156,73 @@ impl Step {
         // A step may fail after some of its contributions are merged. If the run goes on without the step, these must
         // go, too.
         let savepoint = (self.on_failure != OnFailure::Hold).then(|| merger.clone());
-        let failed = match self.call(input, shared, merger) {
-            Ok(response) => match self.merge(&response, merger) {
-                Ok(()) => return self.record(response, decision),
-                Err(error) => error,
-            },
+        let failed = match self.answer(input, shared, merger, decision) {
+            Ok(response) => {
+                self.record(response, decision);
+                return Ok(());
+            }
             Err(error) => error,
         };
-        let Some(savepoint) = savepoint else { return Err(failed) };
+        self.counters.failed();
+        let savepoint = match savepoint {
+            // What depends on the machine's load must not change what is decided.
+            Some(savepoint) if !failed.is_of_host() => savepoint,
+            _ => return Err(failed),
+        };
         *merger = savepoint;
-        decision.findings.push(self.warning(&failed));
-        decision.degraded = true;
-        match (self.on_failure, input.last.get(&self.name)) {
-            (OnFailure::KeepLast, Some(last)) => {
-                self.merge(last, merger)?;
-                self.record(last.clone(), decision)
-            }
-            (OnFailure::KeepLast, None) => Err(failed),
-            _ => Ok(()),
+        let last = input.last.get(&self.name);
+        if self.on_failure == OnFailure::KeepLast && last.is_none() {
+            return Err(failed);
         }
+        decision.findings.push(self.warning(&failed));
+        decision.conditions.push(self.failing(&failed));
+        decision.degraded = true;
+        if let Some(last) = last.filter(|_| self.on_failure == OnFailure::KeepLast) {
+            self.merge(last, merger)?;
+            self.record(last.clone(), decision);
+        }
+        Ok(())
     }
 
-    fn call(&self, input: &Input, shared: &Shared, merger: &Merger) -> Result<Response, Error> {
+    /// Calls the plugin, and checks and merges its answer.
+    fn answer(
+        &self,
+        input: &Input,
+        shared: &Shared,
+        merger: &mut Merger,
+        decision: &mut Decision,
+    ) -> Result<Response, Error> {
+        let response = self.call(input, shared, merger, decision)?;
+        answer::check(&response, &self.plugin.description.actions)
+            .map_err(|message| self.error("answer", Failure::Answer(message)))?;
+        self.merge(&response, merger)?;
+        Ok(response)
+    }
+
+    fn call(
+        &self,
+        input: &Input,
+        shared: &Shared,
+        merger: &Merger,
+        decision: &mut Decision,
+    ) -> Result<Response, Error> {
         let request = self.request(input, shared, merger);
         let span = tracing::info_span!("plugin", step = %self.name, version = %self.plugin.description.version);
         let _entered = span.enter();
-        self.plugin.mutate(&request, &self.limits).map_err(|error| self.error("call", error.into()))
+        let Reply { result, fuel } = self.plugin.mutate(&request, &self.limits);
+        self.counters.called(fuel);
+        decision.fuel.insert(self.name.clone(), fuel);
+        result.map_err(|error| self.error("call", self.shown(error).into()))
+    }
+
+    /// A failed call as it may be shown: the text of a panic may hold any value that the plugin has.
+    fn shown(&self, error: call::Error) -> call::Error {
+        match error {
+            call::Error::Trap(_) if self.permissions.is_confidential() => {
+                call::Error::Trap("the reason is not shown, because the step may read Secrets".to_owned())
+            }
+            error => error,
+        }
     }
 
     fn request(&self, input: &Input, shared: &Shared, merger: &Merger) -> Request {
@@ -209,18 +275,14 @@ impl Step {
         Ok(())
     }
 
-    fn record(&self, response: Response, decision: &mut Decision) -> Result<(), Error> {
+    /// Adds a checked and merged response to the decision.
+    fn record(&self, response: Response, decision: &mut Decision) {
         if self.on_failure == OnFailure::KeepLast {
             decision.last.insert(self.name.clone(), response.clone());
         }
         let Response { contributions: _, actions, findings, conditions } = response;
         for request in actions {
-            let kind = request.action.kind();
-            if !self.plugin.description.actions.iter().any(|&described| ActionKind::from(described) == kind) {
-                let message = format!("action {} of kind {kind} is not in the plugin's description", request.key);
-                return Err(self.error("answer", Failure::Answer(message)));
-            }
-            let granted = self.actions.contains(&kind);
+            let granted = self.actions.contains(&request.action.kind());
             decision.actions.push(RequestedAction {
                 step: self.name.clone(),
                 key: request.key,
@@ -230,12 +292,25 @@ impl Step {
         }
         decision.findings.extend(findings.into_iter().map(|finding| convert::finding(&self.name, finding)));
         decision.conditions.extend(conditions.into_iter().map(|condition| Condition {
-            type_name: condition.type_name,
+            type_name: self.condition_type(&condition.type_name),
             status: condition.status,
             reason: condition.reason,
             message: condition.message,
         }));
-        Ok(())
+    }
+
+    /// The condition of a step that failed, while `onFailure` replaces its response.
+    fn failing(&self, error: &Error) -> Condition {
+        Condition {
+            type_name: self.condition_type(answer::FAILED),
+            status: ConditionStatus::Yes,
+            reason: error.category().to_owned(),
+            message: error.to_string(),
+        }
+    }
+
+    fn condition_type(&self, name: &str) -> String {
+        format!("{}/{name}", self.name)
     }
 
     fn warning(&self, error: &Error) -> Finding {

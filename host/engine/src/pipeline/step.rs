@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pgloom_api::ActionKind;
 use pgloom_api::pipeline::{Match, OnFailure, SecretsGrant};
@@ -22,6 +23,8 @@ pub struct Pipeline {
     pub(super) steps: Vec<Step>,
     /// How the objects of the steps are merged.
     pub(super) schemas: Schemas,
+    /// Why there is no pipeline.
+    pub(super) unavailable: Option<String>,
 }
 
 /// One step of a pipeline.
@@ -41,9 +44,46 @@ pub struct Step {
     pub(super) on_failure: OnFailure,
     pub(super) limits: Limits,
     pub(super) matches: Match,
+    /// A pipeline with other schemas counts on.
+    pub(super) counters: Arc<Counters>,
+}
+
+/// What the calls of a step have used since the pipeline was loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The number of calls.
+    pub calls: u64,
+    /// The number of calls that failed, or whose answer was refused.
+    pub failures: u64,
+    /// The fuel of all calls.
+    pub fuel: u64,
+}
+
+/// Counts the calls of a step. No decision depends on it.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    calls: AtomicU64,
+    failures: AtomicU64,
+    fuel: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn called(&self, fuel: u64) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.fuel.fetch_add(fuel, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Pipeline {
+    /// Whether this is a pipeline, and not the lack of one.
+    pub fn is_available(&self) -> bool {
+        self.unavailable.is_none()
+    }
+
     /// The steps, in order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -85,5 +125,14 @@ impl Step {
     /// The kinds of objects that the plugin describes, and the pipeline grants, as created by the step.
     pub fn creates(&self) -> &[ObjectKind] {
         &self.creates
+    }
+
+    /// What the calls of the step have used since the pipeline was loaded.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            calls: self.counters.calls.load(Ordering::Relaxed),
+            failures: self.counters.failures.load(Ordering::Relaxed),
+            fuel: self.counters.fuel.load(Ordering::Relaxed),
+        }
     }
 }

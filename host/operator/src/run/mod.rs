@@ -100,7 +100,7 @@ async fn operate(
         changed,
     };
     let loader = loader(&config, &connection, &shared, health.subscribe())?;
-    let first = tokio::select! {
+    let (first, progress) = tokio::select! {
         first = loader.first() => first.map_err(Error::Settings)?,
         () = stop.clone() => return Ok(()),
     };
@@ -115,7 +115,7 @@ async fn operate(
     let wanted = WatchScope { namespaces: config.namespaces, own: connection.namespace.clone() };
     let _followers = Tasks(vec![
         tokio::spawn(nodes),
-        tokio::spawn(loader.follow(sender, shared.store.clone(), shared.changed)),
+        tokio::spawn(loader.follow(progress, sender, shared.store.clone(), shared.changed)),
         tokio::spawn(keep_watching(watches, settings, wanted, shared.store, health.clone())),
     ]);
     let election =
@@ -133,11 +133,9 @@ struct Shared {
 }
 
 fn loader(config: &Options, connection: &Connection, shared: &Shared, health: Health) -> Result<Loader, Error> {
-    let settings =
-        pgloom_engine::EngineConfig { cache: config.cache.clone(), ..pgloom_engine::EngineConfig::default() };
     Ok(Loader {
         client: shared.client.clone(),
-        engine: Arc::new(Engine::new(&settings).map_err(Error::Engine)?),
+        engine: Arc::new(Engine::new(&config.engine).map_err(Error::Engine)?),
         options: config.clone(),
         namespace: connection.namespace.clone(),
         recorder: shared.recorder.clone(),

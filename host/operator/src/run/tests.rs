@@ -36,7 +36,7 @@ fn options() -> Options {
         configuration: Source::Defaults,
         pipeline: PipelineSource::File("pipeline.yaml".into()),
         plugins: "plugins".into(),
-        cache: None,
+        engine: crate::args::EngineConfig::default(),
         controller_id: String::new(),
         listen: ([127, 0, 0, 1], 0).into(),
         lease: Some("pgloom".to_owned()),

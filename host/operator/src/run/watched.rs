@@ -40,7 +40,7 @@ pub async fn keep_watching(
         let current = settings.borrow_and_update().clone();
         watches.run_exactly(wanted.watches(&current));
         let changed = loop {
-            if !ready && store.settled() {
+            if !ready && current.pipeline.is_available() && store.settled() {
                 ready = true;
                 health.set_ready();
                 info!(clusters = store.clusters().len(), "ready");
