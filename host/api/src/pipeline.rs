@@ -7,10 +7,10 @@ mod document;
 mod spec;
 
 pub use document::{
-    ActionGrant, DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, Limits, Match, ObjectGrant, OnFailure,
-    Source, Step,
+    ActionGrant, DEFAULT_DEADLINE, DEFAULT_FUEL, DEFAULT_MEMORY, Digest, Document, Grants, Limits, MAX_DEADLINE,
+    MAX_FUEL, MAX_MEMORY, Match, ObjectGrant, OnFailure, Source, Step,
 };
 pub use spec::{
-    ActionGrantSpec, GrantsSpec, LabelRequirement, LimitsSpec, MatchSpec, ObjectGrantSpec, OnFailureSpec, Pipeline,
-    PipelineSpec, PipelineStatus, Selector, SourceSpec, StepSpec,
+    ActionGrantSpec, GrantsSpec, LabelRequirement, LastLoaded, LimitsSpec, MatchSpec, ObjectGrantSpec, OnFailureSpec,
+    Pipeline, PipelineSpec, PipelineStatus, Selector, SourceSpec, StepSpec, StepStatus,
 };

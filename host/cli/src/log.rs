@@ -1,4 +1,9 @@
 //! The log: its format, its filter, to standard error.
+//!
+//! A line holds text of others, as of a plugin or of a manifest, so that a line break in it would forge a line. Each event
+//! is one line.
+
+use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
@@ -34,10 +39,48 @@ impl Arguments {
     pub fn start(&self, default: &str) {
         let filter = self.log.as_deref().unwrap_or(default);
         let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(default));
-        let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| OneLine(io::stderr()));
         match self.log_format {
-            Format::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+            Format::Text => lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
             Format::Json => lines.json().flatten_event(true).init(),
         }
+    }
+}
+
+/// Writes each event as one line: the subscriber writes an event with one call, and its line breaks but the last are
+/// escaped.
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let (text, end) = event.strip_suffix(b"\n").map_or((event, &b""[..]), |text| (text, b"\n"));
+        let mut line = Vec::with_capacity(event.len());
+        for &byte in text {
+            match byte {
+                b'\n' => line.extend(b"\\n"),
+                b'\r' => line.extend(b"\\r"),
+                _ => line.push(byte),
+            }
+        }
+        line.extend(end);
+        self.0.write_all(&line)?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_break_in_an_event_does_not_begin_a_line() {
+        let mut written = OneLine(Vec::new());
+        written.write_all(b"a\n2026-01-01 ERROR forged\r\n").unwrap();
+        written.write_all(b"next\n").unwrap();
+        assert_eq!(String::from_utf8(written.0).unwrap(), "a\\n2026-01-01 ERROR forged\\r\nnext\n");
     }
 }

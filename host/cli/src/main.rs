@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 success; 1 failure, with the reason on standard error; 2 invalid command line.
 
+mod compile;
 mod connect;
 mod crd;
 mod file;
@@ -41,6 +42,9 @@ enum Command {
     Plugin(plugin::Command),
     /// Print the CustomResourceDefinitions
     Crd,
+    /// Compile components: the operator calls this for itself
+    #[command(hide = true)]
+    Compile(compile::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +67,10 @@ fn main() -> ExitCode {
             plugin::run(&command)
         }
         Command::Crd => crd::print(),
+        Command::Compile(arguments) => {
+            log.start("error");
+            compile::compile(&arguments)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -40,7 +40,7 @@ pub fn run(command: &Command) -> Result<()> {
 fn load(file: &Path) -> Result<Plugin> {
     let place = || file.display().to_string();
     let bytes = std::fs::read(file).with_context(place)?;
-    let engine = Arc::new(Engine::new(&EngineConfig { cache: None, concurrency: 1 })?);
+    let engine = Arc::new(Engine::new(&EngineConfig { concurrency: 1, ..EngineConfig::of_binary() })?);
     Plugin::load(&engine, &bytes, None).with_context(place)
 }
 

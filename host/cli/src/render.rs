@@ -112,7 +112,7 @@ fn load_pipeline(arguments: &Arguments) -> Result<Pipeline> {
     })?;
     let parent = path.parent().map(Path::to_owned).unwrap_or_default();
     let folder = arguments.plugins.clone().unwrap_or(parent);
-    let engine = Arc::new(Engine::new(&EngineConfig { cache: code_cache(), concurrency: 1 })?);
+    let engine = Arc::new(Engine::new(&engine_config())?);
     Pipeline::load(&engine, &document, &folder, None).with_context(|| path.display().to_string())
 }
 
@@ -125,13 +125,14 @@ fn shipped_pipeline() -> Result<PathBuf> {
     found.context("no pipeline next to the binary; give one with --pipeline, or run `make build`")
 }
 
-/// The folder for compiled plugins, in the user's cache folder.
-fn code_cache() -> Option<PathBuf> {
+/// The configuration of the engine, with compiled plugins in the user's cache folder.
+fn engine_config() -> EngineConfig {
+    let config = EngineConfig { concurrency: 1, ..EngineConfig::of_binary() };
     let caches = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let folder = caches.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-    let folder = folder.join("pgloom/code");
-    // Without a cache folder every run compiles the plugins.
-    Engine::new(&EngineConfig { cache: Some(folder.clone()), concurrency: 1 }).is_ok().then_some(folder)
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cached = EngineConfig { cache: caches.or(home).map(|folder| folder.join("pgloom/code")), ..config.clone() };
+    // If the folder cannot be used, every run compiles the plugins.
+    if Engine::new(&cached).is_ok() { cached } else { config }
 }
 
 fn complete(manifest: &mut Value, namespace: &str) {

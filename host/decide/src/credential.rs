@@ -22,7 +22,7 @@ use pgloom_api::Finding;
 
 pub use password::Password;
 pub use plan::{Act, Data, SecretChanges, Write, annotate, follow, plan};
-pub use recovery::{Answer, Recovery, recover};
+pub use recovery::{Answer, Recovery, recover, recover_without_access};
 
 /// The key of a Secret's data that holds the role's name.
 pub const USERNAME: &str = "username";

@@ -17,7 +17,7 @@ use crate::apply_order::in_order;
 use crate::credential::{self, WantedSecret};
 use crate::kind::ObjectKey;
 use crate::role::Roles;
-use crate::{Error, Observed, action, distinct, service_account};
+use crate::{Error, Observed, action, service_account};
 
 /// The desired state of one cluster.
 #[derive(Clone, Debug)]
@@ -102,13 +102,10 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         actions: observed.actions.clone(),
         last: observed.last.clone(),
     };
-    let Decision { objects, actions, findings: found, conditions, degraded, last } =
+    let Decision { objects, actions, findings: found, conditions, degraded, last, fuel: _ } =
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
     findings.extend(found);
-    let (conditions, dropped) = distinct::conditions(conditions);
-    findings.extend(dropped);
-    let (mut actions, dropped) = distinct::actions(actions);
-    findings.extend(dropped);
+    let mut actions = actions;
     action::check(&mut actions, &selector(&cluster, config));
 
     findings.extend_from_slice(&observed.infrastructure_findings);

@@ -22,7 +22,6 @@ pub mod transform;
 
 mod action;
 mod decide;
-mod distinct;
 mod error;
 mod observed;
 mod service_account;

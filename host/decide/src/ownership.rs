@@ -25,6 +25,10 @@ pub const HOME: &str = "pgloom.dev/cluster-namespace";
 /// for it: separated by commas, each as in `networking.k8s.io/v1/NetworkPolicy`.
 pub const KINDS: &str = "pgloom.dev/kinds";
 
+/// The annotation of a manifest with the namespaces, other than its own, in which Secrets were created for it: separated
+/// by commas.
+pub const NAMESPACES: &str = "pgloom.dev/secret-namespaces";
+
 /// The suffixes of the names of Patroni's objects, after the cluster's name: Endpoints, the Service of the Endpoints,
 /// or ConfigMaps. The leader's lock of a cluster without ConfigMaps is in the Endpoints without a suffix.
 ///
@@ -151,12 +155,15 @@ impl Identity {
     /// Whether an unmarked Secret in another namespace is one that the Zalando operator made there for a user of the manifest. A
     /// cluster of the same name in that namespace may have one of the same name.
     pub fn is_upstream_elsewhere(&self, secret: &Value) -> bool {
-        let ObjectKey { kind, namespace, name, .. } = ObjectKey::of(secret);
-        kind == "Secret"
-            && namespace != self.namespace
-            && annotation(secret, MARK).is_none()
-            && self.has_labels(secret)
-            && self.elsewhere.contains(&(namespace.to_owned(), name.to_owned()))
+        let ObjectKey { namespace, name, .. } = ObjectKey::of(secret);
+        self.may_mark_elsewhere(secret) && self.elsewhere.contains(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// Whether a Secret of the manifest in another namespace may be marked as this cluster's: it has no mark, and the
+    /// labels that the Zalando operator gives. By the mark it is found when the manifest no longer names its user.
+    pub fn may_mark_elsewhere(&self, secret: &Value) -> bool {
+        let ObjectKey { kind, namespace, .. } = ObjectKey::of(secret);
+        kind == "Secret" && namespace != self.namespace && annotation(secret, MARK).is_none() && self.has_labels(secret)
     }
 
     /// Whether an object carries the cluster's name in the label by which the watches find it.
@@ -284,6 +291,12 @@ pub fn recorded_kinds(manifest: &Value) -> Vec<Kind> {
     let text = annotation(manifest, KINDS).unwrap_or_default();
     let kinds = text.split(',').filter_map(|kind| kind.rsplit_once('/'));
     kinds.map(|(api_version, kind)| Kind::new(api_version, kind)).collect()
+}
+
+/// The namespaces that the annotation [`NAMESPACES`] of a manifest lists.
+pub fn recorded_namespaces(manifest: &Value) -> BTreeSet<String> {
+    let text = annotation(manifest, NAMESPACES).unwrap_or_default();
+    text.split(',').filter(|namespace| !namespace.is_empty()).map(str::to_owned).collect()
 }
 
 /// The kinds of objects beyond [`of_every_cluster`], each once and sorted.

@@ -109,6 +109,8 @@ pub struct PlanCache<K>(Mutex<Plans<K>>);
 struct Plans<K> {
     /// A counter of uses, for the eviction of the least recently used plan; it replaces a clock.
     now: u64,
+    /// The counter when the unused plans were last removed.
+    swept: u64,
     entries: HashMap<K, Used>,
 }
 
@@ -132,7 +134,7 @@ struct Used {
 
 impl<K> Default for PlanCache<K> {
     fn default() -> Self {
-        Self(Mutex::new(Plans { now: 0, entries: HashMap::new() }))
+        Self(Mutex::new(Plans { now: 0, swept: 0, entries: HashMap::new() }))
     }
 }
 
@@ -162,6 +164,14 @@ impl<K: Clone + Eq + Hash> PlanCache<K> {
             let oldest = plans.entries.iter().min_by_key(|(_, kept)| kept.used).map(|(cluster, _)| cluster.clone());
             oldest.and_then(|cluster| plans.entries.remove(&cluster));
         }
+    }
+
+    /// Removes the plans that were not used since the last call: the next reconcile of a cluster at rest is far away.
+    pub fn sweep(&self) {
+        let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Plans { now, swept, entries } = &mut *plans;
+        let before = std::mem::replace(swept, *now);
+        entries.retain(|_, kept| kept.used > before);
     }
 
     /// Removes the plan of a cluster that no longer exists.
@@ -276,6 +286,18 @@ mod tests {
         let degraded = Plan { degraded: true, ..Plan::clone(&entry.plan) };
         plans.insert(&1, Entry { plan: Arc::new(degraded), ..entry.clone() });
         assert!(!find(&plans, 1, &entry));
+    }
+
+    #[test]
+    fn a_plan_that_was_not_used_between_two_sweeps_is_removed() {
+        let (plans, entry) = (PlanCache::default(), entry(Key::of(&manifest(), &Observed::default())));
+        plans.insert(&1, entry.clone());
+        plans.insert(&2, entry.clone());
+        plans.sweep();
+        assert!(find(&plans, 1, &entry));
+        plans.sweep();
+        assert!(find(&plans, 1, &entry));
+        assert!(!find(&plans, 2, &entry));
     }
 
     #[test]

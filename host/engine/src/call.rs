@@ -1,7 +1,8 @@
-//! One call of a plugin: a fresh instance with limits on memory, time, input and output.
+//! One call of a plugin: a fresh instance with limits on memory, fuel, time, input and output.
 
 use std::time::Duration;
 
+use pgloom_api::pipeline::{DEFAULT_DEADLINE, DEFAULT_FUEL, DEFAULT_MEMORY};
 use wasmtime::{Store, StoreContextMut, Trap};
 
 use crate::clock::TICK;
@@ -9,14 +10,18 @@ use crate::contract::{Instance, Prepared};
 use crate::convert;
 use crate::engine::{Engine, MEMORY_CEILING};
 use crate::model::{Description, Failure, Request, Response};
-use crate::state::State;
+use crate::state::{Refused, State, TABLE_ELEMENTS};
 
 /// What one call may use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// One linear memory, in bytes.
+    /// All linear memories together, in bytes.
     pub memory: usize,
-    /// Time from the start of the instance to its answer, on the wall clock.
+    /// The WebAssembly instructions that are executed from the start of the instance to its answer. The same call takes
+    /// the same fuel on every machine, so this limit decides whether a plugin is too slow.
+    pub fuel: u64,
+    /// The time that the same takes on the wall clock, for what fuel does not measure. It depends on the load of the
+    /// machine, so that it is never the plugin's failure.
     pub deadline: Duration,
     /// The request's objects and texts, in bytes.
     pub input: usize,
@@ -26,22 +31,46 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 64 << 20, deadline: Duration::from_secs(1), input: 4 << 20, output: 4 << 20 }
+        Self {
+            memory: usize::try_from(DEFAULT_MEMORY).unwrap_or(MEMORY_CEILING),
+            fuel: DEFAULT_FUEL,
+            deadline: DEFAULT_DEADLINE,
+            input: 4 << 20,
+            output: 4 << 20,
+        }
     }
 }
 
-/// Why a call gave no answer. Each is a failure of the plugin, not of the host.
+/// The result of one call.
+#[derive(Debug)]
+pub struct Reply<T> {
+    /// The answer.
+    pub result: Result<T, Error>,
+    /// The fuel that the call took, as in [`Limits::fuel`].
+    pub fuel: u64,
+}
+
+/// Why a call gave no answer. [`Error::is_of_host`] tells the failures of the host from those of the plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The plugin answered with a failure.
     #[error("the plugin refused: {}", summary(.0))]
     Refuse(Failure),
-    /// The plugin did not finish in time.
-    #[error("the plugin did not finish within {0:?}; raise `limits.deadline` of the step if it needs longer")]
+    /// The plugin took more fuel than its limit.
+    #[error("the plugin took more than {0} units of fuel; raise `limits.fuel` of the step if it needs more")]
+    Fuel(u64),
+    /// The plugin did not finish in time. A machine with less load may finish the same call.
+    #[error(
+        "the call did not finish within {0:?} on the wall clock; give the operator more CPU, or raise \
+         `limits.deadline` of the step"
+    )]
     Deadline(Duration),
     /// The plugin asked for more memory than its limit, in bytes.
     #[error("the plugin asked for more than {0} bytes of memory; raise `limits.memory` of the step if it needs more")]
     Memory(usize),
+    /// The plugin asked for more table entries than the limit.
+    #[error("the plugin asked for more than {0} entries of tables; a plugin has at most that many functions to call")]
+    TableElements(usize),
     /// The request is larger than its limit.
     #[error("the request has {size} bytes, the limit is {limit}")]
     Input {
@@ -68,13 +97,21 @@ impl Error {
             Self::Refuse(Failure::InvalidManifest(_)) => "InvalidManifest",
             Self::Refuse(Failure::InvalidConfig(_)) => "InvalidConfig",
             Self::Refuse(Failure::Internal(_)) => "PluginFailed",
+            Self::Fuel(_) => "FuelExhausted",
             Self::Deadline(_) => "DeadlineExceeded",
             Self::Memory(_) => "MemoryExceeded",
+            Self::TableElements(_) => "TableExceeded",
             Self::Input { .. } => "InputTooLarge",
             Self::Output(_) => "OutputTooLarge",
             Self::Trap(_) => "Trapped",
             Self::Start(_) => "NotStarted",
         }
+    }
+
+    /// Whether the failure depends on the machine and its load, so that another call with the same request may succeed.
+    /// The result of a run must not depend on that: the cluster stays as it is.
+    pub fn is_of_host(&self) -> bool {
+        matches!(self, Self::Deadline(_) | Self::Start(_))
     }
 }
 
@@ -94,21 +131,17 @@ pub(crate) fn describe(
     component: &Prepared,
     limits: &Limits,
 ) -> Result<Result<Description, String>, Error> {
-    run(engine, component, limits, Instance::describe)
+    run(engine, component, limits, Instance::describe).result
 }
 
 /// Calls `mutate`.
-pub(crate) fn mutate(
-    engine: &Engine,
-    component: &Prepared,
-    limits: &Limits,
-    request: Request,
-) -> Result<Response, Error> {
+pub(crate) fn mutate(engine: &Engine, component: &Prepared, limits: &Limits, request: Request) -> Reply<Response> {
     let size = size(&request);
     if size > limits.input {
-        return Err(Error::Input { size, limit: limits.input });
+        return Reply { result: Err(Error::Input { size, limit: limits.input }), fuel: 0 };
     }
-    run(engine, component, limits, |instance, store| instance.mutate(store, request))?.map_err(Error::Refuse)
+    let Reply { result, fuel } = run(engine, component, limits, |instance, store| instance.mutate(store, request));
+    Reply { result: result.and_then(|answer| answer.map_err(Error::Refuse)), fuel }
 }
 
 fn size(request: &Request) -> usize {
@@ -125,27 +158,29 @@ fn run<T>(
     component: &Prepared,
     limits: &Limits,
     call: impl FnOnce(&Instance, StoreContextMut<'_, State>) -> wasmtime::Result<T>,
-) -> Result<T, Error> {
+) -> Reply<T> {
     let mut store = Store::new(&engine.wasm, State::new(limits.memory.min(MEMORY_CEILING)));
-    store.limiter(|state| &mut state.memory);
+    store.limiter(|state| &mut state.resources);
     // One more, because the tick in progress may end at once.
     let ticks = limits.deadline.as_millis().div_ceil(TICK.as_millis()) + 1;
     store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX));
+    if let Err(error) = store.set_fuel(limits.fuel) {
+        return Reply { result: Err(Error::Start(format!("{error:#}"))), fuel: 0 };
+    }
     // wasmtime takes the bytes that it copies out of the guest from this fuel, before it copies them.
     store.set_hostcall_fuel(limits.output);
     let _running = engine.clock.running();
-    let started = component.instantiate(&mut store);
-    let instance = match started {
-        Ok(instance) => instance,
-        Err(error) if store.data().memory.refused => return Err(classify(&error, &store, limits)),
-        Err(error) if error.is::<Trap>() => return Err(classify(&error, &store, limits)),
-        Err(error) => return Err(Error::Start(format!("{error:#}"))),
+    let result = match component.instantiate(&mut store) {
+        Ok(bindings) => {
+            use wasmtime::AsContextMut;
+            let result = call(&bindings, store.as_context_mut());
+            result.map_err(|error| classify(&error, &store, limits))
+        }
+        Err(error) if error.is::<Trap>() => Err(classify(&error, &store, limits)),
+        Err(error) => Err(refused(&store, limits).unwrap_or_else(|| Error::Start(format!("{error:#}")))),
     };
-    let result = {
-        use wasmtime::AsContextMut;
-        call(&instance, store.as_context_mut())
-    };
-    result.map_err(|error| classify(&error, &store, limits))
+    let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or_default());
+    Reply { result, fuel }
 }
 
 /// What wasmtime's text says when the answer is larger than the hostcall fuel. The error's type `HostcallFuelExhausted`
@@ -155,15 +190,30 @@ fn run<T>(
 const FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls";
 
 fn classify(error: &wasmtime::Error, store: &Store<State>, limits: &Limits) -> Error {
-    if store.data().memory.refused {
-        return Error::Memory(limits.memory);
-    }
     match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => Error::Fuel(limits.fuel),
         Some(Trap::Interrupt) => Error::Deadline(limits.deadline),
+        // How a guest ends that cannot go on without the memory.
+        Some(trap @ Trap::UnreachableCodeReached) => {
+            refused(store, limits).unwrap_or_else(|| Error::Trap(with_last_error(trap, store)))
+        }
         Some(trap) => Error::Trap(trap.to_string()),
         None => match format!("{error:#}") {
             text if text.contains(FUEL_EXHAUSTED) => Error::Output(limits.output),
             text => Error::Trap(text),
         },
     }
+}
+
+/// A panic of the guest is such a trap, and the guest has logged its text.
+fn with_last_error(trap: &Trap, store: &Store<State>) -> String {
+    store.data().last_error().map_or_else(|| trap.to_string(), |line| format!("{trap}: {line}"))
+}
+
+/// The limit that stopped the guest, if it asked for more last.
+fn refused(store: &Store<State>, limits: &Limits) -> Option<Error> {
+    store.data().resources.refused().map(|refused| match refused {
+        Refused::Memory => Error::Memory(limits.memory),
+        Refused::TableElements => Error::TableElements(TABLE_ELEMENTS),
+    })
 }

@@ -20,6 +20,8 @@ pub struct Decision {
     pub conditions: Vec<Condition>,
     /// Whether a step failed and its `onFailure` replaced its response. Another run with the same input may succeed.
     pub degraded: bool,
+    /// By step name, the fuel that the step's call took, in WebAssembly instructions.
+    pub fuel: BTreeMap<String, u64>,
     /// By step name, the response of each step with `onFailure: keepLast`, for [`Input::last`](crate::Input) of the
     /// next run.
     pub last: BTreeMap<String, Response>,
@@ -59,7 +61,8 @@ impl RequestedAction {
 /// [`metav1.Condition`](https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.34/#condition-v1-meta).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
-    /// The condition's type in CamelCase, as in `VolumeResized`.
+    /// The step's name, a slash, and the condition's type in CamelCase, as in `volume-resize/VolumeResized`. So no step
+    /// can set a condition of another step or of the operator.
     pub type_name: String,
     /// Whether the condition holds.
     pub status: ConditionStatus,

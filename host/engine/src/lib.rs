@@ -78,6 +78,7 @@
 //! | `description` | whether a description can be used                                             |
 //! | `call`       | one call of a plugin, with its limits                                          |
 //! | `engine`     | the WebAssembly engine that compiles and runs plugins                          |
+//! | `compile`    | from a component to machine code, in a child process                           |
 //! | `clock`      | the clock that stops calls                                                     |
 //! | `cache`      | compiled code on disk                                                          |
 //! | `wasi`       | the empty WASI                                                                 |
@@ -85,12 +86,13 @@
 //! | `state`      | what the host holds for a running instance: its memory limit and its log       |
 //! | `select`     | which steps are called, and which existing objects each of them receives       |
 //! | `merge`      | partial objects of several steps become one object                             |
-//! | `ownership`  | which step set each leaf                                                       |
+//! | `ownership`  | who set each leaf: steps, or the host                                          |
 //! | `permission` | what a step may write                                                          |
 //! | `privilege`  | what a step may write only with a privilege                                    |
 //! | `reserved`   | what no step may write                                                         |
 //! | `tree`       | an object as a tree: every leaf has a value and a step                         |
-//! | `schema`     | how the built-in kinds are merged                                              |
+//! | `owners`     | the steps that set a leaf                                                      |
+//! | `schema`     | how kinds are merged                                                           |
 //! | `path`       | field paths and patterns of them                                               |
 //! | `scope`      | the cluster whose objects are merged                                           |
 //! | `decision`   | the result of a run                                                            |
@@ -101,6 +103,7 @@
 mod cache;
 pub mod call;
 mod clock;
+pub mod compile;
 mod contract;
 mod convert;
 mod decision;
@@ -110,6 +113,7 @@ pub mod grant;
 mod input;
 pub mod merge;
 pub mod model;
+mod owners;
 mod ownership;
 pub mod path;
 pub mod permission;
@@ -125,6 +129,7 @@ mod tree;
 mod wasi;
 
 pub use cache::Error as CacheError;
+pub use compile::Compiler;
 pub use decision::{Condition, Decision, Desired, RequestedAction};
 pub use engine::{Engine, EngineConfig, Error, MEMORY_CEILING};
 pub use input::{ActionRecord, Input};
@@ -134,6 +139,7 @@ pub use model::{
     ModifyVolume, ObjectKind, ObjectPermission, ObjectRef, ObservedObject, ObservedSelector, PluginCondition,
     PoolerAccess, PrivilegePermission, Removal, Request, Requirement, Response, Selection, Trigger, UserList,
 };
+pub use ownership::{HOST, Ownership};
 pub use pipeline::{ActionError, LoadError, Pipeline, RunError};
 pub use plugin::Plugin;
 pub use scope::Scope;

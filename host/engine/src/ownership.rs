@@ -1,43 +1,85 @@
-//! Which step set each leaf of an object, by field path.
+//! Who set the fields of an object: steps, or the host.
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::{
-    path::{push_entry, push_field},
-    tree::{Node, StepId},
+    path::{FieldPath, push_entry, push_field},
+    schema::{Schema, TypeId},
+    tree::{Node, TypeMismatch},
 };
 
-/// The name of the step that set each leaf of the tree. An empty map or list is a leaf.
-pub(crate) fn owners<'a>(root: &Node, name: impl Fn(StepId) -> &'a str) -> BTreeMap<String, String> {
-    let mut owners = BTreeMap::new();
-    collect(root, &name, &mut String::new(), &mut owners);
-    owners
+/// The owner of the fields that the host sets: the identity of an object, its owner references.
+pub const HOST: &str = "pgloom";
+
+/// Who set the fields of one object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ownership {
+    /// The names of all steps that set a leaf to its value, in the order of the pipeline, by field path. An empty map or
+    /// list is a leaf.
+    pub leaves: BTreeMap<String, Vec<String>>,
+    /// The name of the step that removed a field or an entry, by field path.
+    pub removed: BTreeMap<String, String>,
 }
 
-fn collect<'a>(
-    node: &Node,
-    name: &impl Fn(StepId) -> &'a str,
-    path: &mut String,
-    owners: &mut BTreeMap<String, String>,
-) {
+/// Why an object cannot be read as its kind.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{path}: {problem}")]
+pub struct Error {
+    /// The field.
+    pub path: FieldPath,
+    /// What is wrong with its value.
+    pub problem: String,
+}
+
+impl Ownership {
+    /// Makes the host the owner of every leaf that it added to a desired object, or changed, before it is applied.
+    /// `root` is the type of the object's kind.
+    ///
+    /// # Errors
+    /// If one of the objects is not of that type.
+    pub fn with_host(mut self, schema: &Schema, root: TypeId, desired: &Value, applied: &Value) -> Result<Self, Error> {
+        let leaves_of = |object: &Value| -> Result<BTreeMap<String, Value>, Error> {
+            let node = Node::from_value(schema, root, object.clone(), 0).map_err(unreadable)?;
+            let mut leaves = BTreeMap::new();
+            each_leaf(&node, &mut String::new(), &mut |path, leaf| {
+                leaves.insert(path.to_owned(), leaf.clone().into_value());
+            });
+            Ok(leaves)
+        };
+        let desired = leaves_of(desired)?;
+        for (path, value) in leaves_of(applied)? {
+            if desired.get(&path) != Some(&value) {
+                self.leaves.insert(path, vec![HOST.to_owned()]);
+            }
+        }
+        Ok(self)
+    }
+}
+
+fn unreadable(mismatch: TypeMismatch) -> Error {
+    Error { path: mismatch.path(), problem: mismatch.problem }
+}
+
+/// Calls `found` with each leaf of the tree and its path. An empty map or list is a leaf.
+pub(crate) fn each_leaf(node: &Node, path: &mut String, found: &mut impl FnMut(&str, &Node)) {
     let length = path.len();
     match node {
         Node::Map(fields, _) if node.has_parts() => {
             for (field, node) in fields {
                 push_field(path, field);
-                collect(node, name, path, owners);
+                each_leaf(node, path, found);
                 path.truncate(length);
             }
         }
         Node::List(list) if node.has_parts() => {
             for (key, node) in &list.entries {
                 push_entry(path, key);
-                collect(node, name, path, owners);
+                each_leaf(node, path, found);
                 path.truncate(length);
             }
         }
-        leaf => {
-            owners.insert(path.clone(), name(leaf.step()).to_owned());
-        }
+        leaf => found(path, leaf),
     }
 }

@@ -1,16 +1,18 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `run`, `action`, `load`, `configuration`, `step`.
+//! The modules from the top down: `run`, `answer`, `action`, `load`, `restarts`, `configuration`, `step`.
 
 mod action;
+mod answer;
 mod configuration;
 mod load;
+mod restarts;
 mod run;
 mod step;
 
 pub use action::Error as ActionError;
 pub use load::Error as LoadError;
 pub use run::Error as RunError;
-pub use step::{Pipeline, Step};
+pub use step::{Pipeline, Step, Usage};
 
 pub use crate::plugin::Phase;

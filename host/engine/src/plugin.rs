@@ -5,7 +5,9 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
-use crate::call::{self, Limits};
+use crate::cache;
+use crate::call::{self, Limits, Reply};
+use crate::compile;
 use crate::contract::{self, Export, Prepared, SUPPORTED, Version};
 use crate::description;
 use crate::engine::Engine;
@@ -93,8 +95,8 @@ pub enum Error {
     #[error("the component imports {}, a plugin may import `log` only; build it without them", list(.0))]
     VerifyImports(Vec<String>),
     /// The component could not be compiled.
-    #[error("the component does not compile, it may be truncated: {0}")]
-    Compile(String),
+    #[error("the component cannot be compiled")]
+    Compile(#[from] compile::Error),
     /// The call of `describe` failed.
     #[error("the component could not be described")]
     Describe(#[source] call::Error),
@@ -139,14 +141,24 @@ impl Plugin {
         }
         check_layer(bytes)?;
         let component = compile(engine, bytes, &digest)?;
-        let (version, contract) = check_world(&component)?;
+        Self::of(engine, &component, digest)
+    }
+
+    /// The plugin of this digest, if its compiled code is kept; its file is not needed then.
+    pub(crate) fn cached(engine: &Arc<Engine>, digest: &str) -> Option<Result<Self, Error>> {
+        let component = engine.cache.get(digest, &engine.wasm)?;
+        Some(Self::of(engine, &component, digest.to_owned()))
+    }
+
+    fn of(engine: &Arc<Engine>, component: &Component, digest: String) -> Result<Self, Error> {
+        let (version, contract) = check_world(component)?;
         // A linker of its own: what the empty WASI defines depends on the component.
         let mut linker = engine.linker.clone();
-        wasi::add_to_linker(&mut linker, &component).map_err(|error| Error::Compile(format!("{error:#}")))?;
+        wasi::add_to_linker(&mut linker, component).map_err(|error| refused(&error))?;
         let component = linker
-            .instantiate_pre(&component)
+            .instantiate_pre(component)
             .and_then(|component| Prepared::new(version, component))
-            .map_err(|error| Error::Compile(format!("{error:#}")))?;
+            .map_err(|error| refused(&error))?;
         let description = call::describe(engine, &component, &Limits::default()).map_err(Error::Describe)?;
         let description = description.map_err(Error::RefuseHost)?;
         description::check(&description).map_err(Error::CheckDescription)?;
@@ -167,14 +179,11 @@ impl Plugin {
         }
     }
 
-    /// Calls the plugin in a fresh instance.
-    ///
-    /// # Errors
-    /// If the plugin refuses, traps, or exceeds a limit.
-    pub fn mutate(&self, request: Request, limits: &Limits) -> Result<Response, call::Error> {
+    /// Calls the plugin in a fresh instance. A native plugin takes no fuel.
+    pub fn mutate(&self, request: Request, limits: &Limits) -> Reply<Response> {
         match &self.body {
             Body::Component { engine, component } => call::mutate(engine, component, limits, request),
-            Body::Native(mutate) => mutate(&request),
+            Body::Native(mutate) => Reply { result: mutate(&request), fuel: 0 },
         }
     }
 }
@@ -207,17 +216,22 @@ fn check_layer(bytes: &[u8]) -> Result<(), Error> {
 }
 
 fn compile(engine: &Engine, bytes: &[u8], digest: &str) -> Result<Component, Error> {
-    if let Some(component) = engine.cache.as_ref().and_then(|cache| cache.get(digest, &engine.wasm)) {
+    if let Some(component) = engine.cache.get(digest, &engine.wasm) {
         return Ok(component);
     }
-    let component = Component::from_binary(&engine.wasm, bytes)
-        .map_err(|error| Error::Compile(format!("{:#}", error.root_cause())))?;
+    let code = match &engine.compiler {
+        Some(compiler) => compiler.compile(bytes)?,
+        None => engine.wasm.precompile_component(bytes).map_err(|error| refused(&error))?,
+    };
+    let component = cache::load(&engine.wasm, &code).map_err(|error| refused(&error))?;
     // Only a component that can be used is kept.
     check_world(&component)?;
-    if let Some(cache) = &engine.cache {
-        cache.put(digest, &component);
-    }
+    engine.cache.put(digest, &code);
     Ok(component)
+}
+
+fn refused(error: &wasmtime::Error) -> Error {
+    Error::Compile(compile::Error::Refuse(error.root_cause().to_string()))
 }
 
 /// The contract's version, if the component exports one that the host supports and imports nothing else than its log.

@@ -1,33 +1,62 @@
-//! What the merge must know about every built-in kind: which lists have merge keys, and what is atomic.
+//! What the merge must know about every kind: which lists have merge keys, what is atomic, and what may be null.
 //!
-//! `cargo xtask schema` generates the table from the OpenAPI documents of an API server; `xtask/src/schema/table.rs`
-//! defines how the table writes a type. Kinds and fields that are not in the table are merged as the server merges
-//! custom resources without a schema: maps field by field, lists as a whole. The server's rules are those of
+//! `cargo xtask schema` generates the table of the built-in kinds from the OpenAPI documents of an API server; the table of
+//! custom resources comes from the same documents while the operator runs. [`openapi`] makes both, and defines how a
+//! table writes a type. Kinds and fields that are in no table are merged as the server merges custom resources without
+//! a schema: maps field by field, lists as a whole. The server's rules are those of
 //! <https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-strategy>.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Why the table cannot be parsed.
+pub mod openapi;
+
+/// Why a table cannot be parsed.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the merge table of the built-in kinds is invalid; generate it again with `cargo xtask schema`: {0}")]
+#[error("the merge table is invalid; generate that of the built-in kinds again with `cargo xtask schema`: {0}")]
 pub struct Error(String);
 
-/// The types of all built-in kinds.
+/// The types of all built-in kinds, and of the custom resources that a pipeline creates. A clone is cheap.
+#[derive(Clone, Debug)]
+pub struct Schemas {
+    built_in: &'static Schema,
+    custom: Option<Arc<Custom>>,
+}
+
+/// The types of custom resources, and the table that they are from.
+#[derive(Debug)]
+struct Custom {
+    table: String,
+    schema: Schema,
+}
+
+/// Equal if they are from equal tables.
+impl PartialEq for Schemas {
+    fn eq(&self, other: &Self) -> bool {
+        let table = |of: &Self| of.custom.as_ref().map(|custom| custom.table.clone());
+        table(self) == table(other)
+    }
+}
+
+/// The types of one table.
 #[derive(Debug)]
 pub struct Schema {
     types: Vec<Type>,
-    kinds: HashMap<&'static str, Kind>,
+    kinds: HashMap<Name, Kind>,
     /// The type of a kind that is not in the table: only its metadata is known.
     unknown: TypeId,
 }
 
-/// What the table says about a kind.
+/// A name in a table: a part of the text that is compiled in, or of one that was made while the operator runs.
+type Name = Cow<'static, str>;
+
+/// What a table says about a kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     /// The type of its objects.
@@ -45,6 +74,8 @@ impl TypeId {
     pub const SCALAR: Self = Self(0);
     /// Any value: maps are merged field by field, lists are atomic.
     pub const ANY: Self = Self(1);
+    /// As [`Self::ANY`], and every value may be null.
+    pub const OPEN: Self = Self(2);
 }
 
 /// How values of a type are merged.
@@ -54,27 +85,31 @@ pub enum Type {
     Scalar,
     /// A map is merged field by field, any other value is a leaf.
     Any,
+    /// As [`Self::Any`], and every value may be null.
+    Open,
+    /// A value of the type, or null.
+    Nullable(TypeId),
     /// Any value, always a leaf.
     Atomic,
     /// A leaf that is a map.
     AtomicMap,
-    /// A leaf that is a list.
-    AtomicList,
+    /// A leaf that is a list with values of one type.
+    AtomicList(TypeId),
     /// A map with values of one type.
     Map(TypeId),
     /// A list of distinct scalars.
     Set,
     /// A list whose entries are identified by merge keys.
-    Keyed(Vec<MergeKey>, TypeId),
+    Keyed(Arc<[MergeKey]>, TypeId),
     /// A map with known fields, sorted by name; other fields are [`TypeId::ANY`].
-    Struct(Vec<(&'static str, TypeId)>),
+    Struct(Vec<(Name, TypeId)>),
 }
 
 /// A merge key of a list.
 #[derive(Debug, PartialEq)]
 pub struct MergeKey {
     /// The field's name.
-    pub name: &'static str,
+    pub name: Name,
     /// Whether an entry that leaves the key out is refused.
     pub required: bool,
     /// The value of the key in an entry that leaves it out.
@@ -89,6 +124,42 @@ struct Table<'a> {
     structs: BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>,
 }
 
+impl Schemas {
+    /// The built-in kinds only.
+    ///
+    /// # Errors
+    /// If the table, which is compiled in, cannot be parsed.
+    pub fn built_in() -> Result<Self, Error> {
+        Ok(Self { built_in: Schema::embedded()?, custom: None })
+    }
+
+    /// The built-in kinds and those of this table, which [`openapi::custom`] makes.
+    ///
+    /// # Errors
+    /// If one of the tables cannot be parsed.
+    pub fn with_custom(table: &str) -> Result<Self, Error> {
+        let schema = Schema::parse(table, |text| Cow::Owned(text.to_owned()))?;
+        let custom = Custom { table: table.to_owned(), schema };
+        Ok(Self { custom: Some(Arc::new(custom)), ..Self::built_in()? })
+    }
+
+    /// What the tables say about a kind, as in `("apps/v1", "StatefulSet")`, and the table that holds its types.
+    pub fn kind(&self, api_version: &str, kind: &str) -> (&Schema, Kind) {
+        let name = format!("{api_version} {kind}");
+        let known = |schema: &Schema| schema.kinds.get(name.as_str()).copied();
+        let custom = self.custom.as_deref().and_then(|custom| Some((&custom.schema, known(&custom.schema)?)));
+        custom.unwrap_or_else(|| {
+            let unknown = Kind { root: self.built_in.unknown, cluster_scoped: false };
+            (self.built_in, known(self.built_in).unwrap_or(unknown))
+        })
+    }
+
+    /// Whether the kind is a built-in one.
+    pub fn is_built_in(&self, api_version: &str, kind: &str) -> bool {
+        self.built_in.kinds.contains_key(format!("{api_version} {kind}").as_str())
+    }
+}
+
 impl Schema {
     /// The table that is compiled in; parsed once per process.
     ///
@@ -96,13 +167,10 @@ impl Schema {
     /// If the table cannot be parsed.
     pub fn embedded() -> Result<&'static Self, Error> {
         static SCHEMA: OnceLock<Result<Schema, Error>> = OnceLock::new();
-        SCHEMA.get_or_init(|| Self::parse(include_str!("schema/table.json"))).as_ref().map_err(Clone::clone)
-    }
-
-    /// What the table says about a kind, as in `("apps/v1", "StatefulSet")`.
-    pub fn kind(&self, api_version: &str, kind: &str) -> Kind {
-        let name = format!("{api_version} {kind}");
-        self.kinds.get(name.as_str()).copied().unwrap_or(Kind { root: self.unknown, cluster_scoped: false })
+        SCHEMA
+            .get_or_init(|| Self::parse(include_str!("schema/table.json"), Cow::Borrowed))
+            .as_ref()
+            .map_err(Clone::clone)
     }
 
     /// How values of the type are merged.
@@ -111,23 +179,25 @@ impl Schema {
         self.types.get(id.0 as usize).unwrap_or(&Type::Atomic)
     }
 
-    fn parse(text: &'static str) -> Result<Self, Error> {
-        let table: Table<'static> = serde_json::from_str(text).map_err(|error| Error(error.to_string()))?;
-        let mut types = Types::new(&table);
+    /// `name` makes a [`Name`] of a part of the text.
+    fn parse<'a>(text: &'a str, name: fn(&'a str) -> Name) -> Result<Self, Error> {
+        let table: Table<'a> = serde_json::from_str(text).map_err(|error| Error(error.to_string()))?;
+        let mut types = Types::new(&table, name);
         for (name, fields) in &table.structs {
             types.fill(name, fields)?;
         }
         let mut kinds = HashMap::with_capacity(table.kinds.len());
-        for (name, definition) in &table.kinds {
-            kinds.insert(*name, Kind { root: types.id(definition)?, cluster_scoped: false });
+        for (kind, definition) in &table.kinds {
+            kinds.insert(name(kind), Kind { root: types.id(definition)?, cluster_scoped: false });
         }
         for name in &table.cluster {
-            if let Some(kind) = kinds.get_mut(name) {
+            if let Some(kind) = kinds.get_mut(*name) {
                 kind.cluster_scoped = true;
             }
         }
-        let metadata = types.id("apimachinery.pkg.apis.meta.v1.ObjectMeta")?;
-        let unknown = types.add(Type::Struct(vec![("metadata", metadata)]));
+        // A table of no kind has no metadata.
+        let metadata = types.known.get("apimachinery.pkg.apis.meta.v1.ObjectMeta").copied().unwrap_or(TypeId::ANY);
+        let unknown = types.add(Type::Struct(vec![(Cow::Borrowed("metadata"), metadata)]));
         Ok(Self { types: types.all, kinds, unknown })
     }
 }
@@ -136,35 +206,53 @@ impl Type {
     /// The type of a field.
     pub fn field(&self, name: &str) -> TypeId {
         match self {
-            Self::Struct(fields) => match fields.binary_search_by(|(field, _)| (*field).cmp(name)) {
+            Self::Struct(fields) => match fields.binary_search_by(|(field, _)| (**field).cmp(name)) {
                 Ok(index) => fields.get(index).map_or(TypeId::ANY, |(_, id)| *id),
                 Err(_) => TypeId::ANY,
             },
             Self::Map(values) => *values,
+            Self::Open => TypeId::OPEN,
             _ => TypeId::ANY,
         }
+    }
+
+    /// The type of an entry of an atomic list.
+    pub fn item(&self) -> TypeId {
+        match self {
+            Self::AtomicList(item) => *item,
+            Self::Open => TypeId::OPEN,
+            _ => TypeId::ANY,
+        }
+    }
+
+    /// Whether a null is a value of the type. Elsewhere it is as if the field were left out.
+    pub fn may_be_null(&self) -> bool {
+        matches!(self, Self::Open | Self::Nullable(_))
     }
 }
 
 /// The types while the table is parsed.
-struct Types {
+struct Types<'a> {
     all: Vec<Type>,
-    known: HashMap<&'static str, TypeId>,
+    known: HashMap<&'a str, TypeId>,
+    name: fn(&'a str) -> Name,
 }
 
-impl Types {
+impl<'a> Types<'a> {
     /// Gives every struct an id first, so that other types can refer to it before its fields are parsed.
-    fn new(table: &Table<'static>) -> Self {
+    fn new(table: &Table<'a>, name: fn(&'a str) -> Name) -> Self {
+        // The first three have the ids of the constants of `TypeId`.
         let simple = [
             ("", Type::Scalar),
             ("*", Type::Any),
+            ("**", Type::Open),
             ("!", Type::Atomic),
             ("!{}", Type::AtomicMap),
-            ("[]", Type::AtomicList),
+            ("[]", Type::AtomicList(TypeId::ANY)),
             ("[=]", Type::Set),
         ];
         let places = simple.into_iter().chain(table.structs.keys().map(|name| (*name, Type::Struct(Vec::new()))));
-        let mut types = Self { all: Vec::new(), known: HashMap::new() };
+        let mut types = Self { all: Vec::new(), known: HashMap::new(), name };
         for (name, place) in places {
             let id = types.add(place);
             types.known.insert(name, id);
@@ -178,8 +266,9 @@ impl Types {
         TypeId(self.all.len() as u32 - 1)
     }
 
-    fn fill(&mut self, name: &str, fields: &BTreeMap<&'static str, &'static str>) -> Result<(), Error> {
-        let fields = fields.iter().map(|(field, text)| Ok((*field, self.id(text)?))).collect::<Result<_, Error>>()?;
+    fn fill(&mut self, name: &str, fields: &BTreeMap<&'a str, &'a str>) -> Result<(), Error> {
+        let fields = fields.iter().map(|(field, text)| Ok(((self.name)(field), self.id(text)?)));
+        let fields = fields.collect::<Result<_, Error>>()?;
         let id = self.id_of_struct(name)?;
         if let Some(place) = self.all.get_mut(id.0 as usize) {
             *place = Type::Struct(fields);
@@ -192,14 +281,18 @@ impl Types {
     }
 
     /// The id of the type that the table writes as `text`.
-    fn id(&mut self, text: &'static str) -> Result<TypeId, Error> {
+    fn id(&mut self, text: &'a str) -> Result<TypeId, Error> {
         if let Some(id) = self.known.get(text) {
             return Ok(*id);
         }
         let new = if let Some(values) = text.strip_prefix("{}") {
             Type::Map(self.id(values)?)
+        } else if let Some(inner) = text.strip_prefix('?') {
+            Type::Nullable(self.id(inner)?)
+        } else if let Some(item) = text.strip_prefix("[]") {
+            Type::AtomicList(self.id(item)?)
         } else if let Some((keys, element)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Type::Keyed(keys.split(',').map(merge_key).collect(), self.id(element)?)
+            Type::Keyed(keys.split(',').map(|key| merge_key(key, self.name)).collect(), self.id(element)?)
         } else {
             return self.id_of_struct(text);
         };
@@ -213,16 +306,18 @@ impl Types {
 ///
 /// For a required field the server publishes the empty string or zero as its default (Go's zero value). That is no
 /// default: an entry that leaves such a key out is refused.
-fn merge_key(text: &'static str) -> MergeKey {
+fn merge_key<'a>(text: &'a str, own: fn(&'a str) -> Name) -> MergeKey {
     match text.split_once('=') {
-        None => MergeKey { name: text, required: false, default: None },
-        Some((name, "" | "0")) => MergeKey { name, required: true, default: None },
+        None => MergeKey { name: own(text), required: false, default: None },
+        Some((name, "" | "0")) => MergeKey { name: own(name), required: true, default: None },
         Some((name, default)) => {
             let default = serde_json::from_str(default).unwrap_or_else(|_| Value::from(default));
-            MergeKey { name, required: false, default: Some(default) }
+            MergeKey { name: own(name), required: false, default: Some(default) }
         }
     }
 }
 
+#[cfg(test)]
+mod openapi_tests;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What the host holds for one running instance: its memory limit and its log.
+//! What the host holds for one running instance: the limits of its memory and tables, and its log.
 
 use tracing::Level;
 use wasmtime::ResourceLimiter;
@@ -7,44 +7,133 @@ use wasmtime::ResourceLimiter;
 const MAX_LOG_LINES: usize = 100;
 /// The bytes of a line that are logged; the rest of the line is dropped.
 const MAX_LOG_LINE_BYTES: usize = 2 << 10;
-/// The entries of one table. The kit's plugins need a few hundred.
+/// The entries of all tables of a call. The kit's plugins need a few hundred.
 pub(crate) const TABLE_ELEMENTS: usize = 100_000;
+/// The memories of a component. A component of the kit has one; toolchains that link an adapter share it.
+pub(crate) const MEMORIES: u32 = 4;
+/// The tables of a component: one of each module with indirect calls, and one of the canonical ABI's shim.
+pub(crate) const TABLES: u32 = 8;
+/// The core instances of a component. Toolchains of interpreted languages link a dozen modules.
+pub(crate) const INSTANCES: u32 = 32;
 
 /// The data of a `wasmtime::Store`.
 pub(crate) struct State {
-    pub(crate) memory: MemoryLimit,
+    pub(crate) resources: Resources,
     lines: usize,
+    /// The last line of level `error`: a guest that panics logs why, and then traps.
+    last_error: Option<String>,
 }
 
-/// Grants memory up to a limit, and remembers whether it refused any: a guest only traps then, and does not say why.
-pub(crate) struct MemoryLimit {
-    /// Bytes.
+/// Grants memory and table entries up to a limit for all memories and tables of a call together, and remembers what it
+/// refused: a guest only traps then, and does not say why.
+pub(crate) struct Resources {
+    memory: Sum,
+    table_elements: Sum,
+    refused: Option<Refused>,
+}
+
+/// What a guest asked for and did not get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Memory,
+    TableElements,
+}
+
+/// A sum with a limit.
+struct Sum {
+    used: usize,
     limit: usize,
-    pub(crate) refused: bool,
+    /// What the last growth added. The growth may fail after it was granted.
+    last: usize,
 }
 
 impl State {
     /// The state of a new instance that may use `memory` bytes.
     pub(crate) fn new(memory: usize) -> Self {
-        Self { memory: MemoryLimit { limit: memory, refused: false }, lines: 0 }
+        let resources = Resources { memory: Sum::new(memory), table_elements: Sum::new(TABLE_ELEMENTS), refused: None };
+        Self { resources, lines: 0, last_error: None }
+    }
+
+    /// The guest's last line of level `error`, in one line.
+    pub(crate) fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
     }
 }
 
-impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let granted = desired <= self.limit;
-        self.refused |= !granted;
-        Ok(granted)
+impl Resources {
+    /// What was refused and is the likely reason of a trap. A guest that got more afterwards, or called the host, has
+    /// survived the refusal: what stops it later has another reason.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.refused
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+    fn answer(&mut self, granted: bool, refused: Refused) -> wasmtime::Result<bool> {
+        self.refused = (!granted).then_some(refused);
+        Ok(granted)
+    }
+}
+
+impl Sum {
+    fn new(limit: usize) -> Self {
+        Self { used: 0, limit, last: 0 }
+    }
+
+    fn grow(&mut self, current: usize, desired: usize) -> bool {
+        let added = desired.saturating_sub(current);
+        let granted = self.used.saturating_add(added) <= self.limit;
+        if granted {
+            self.used += added;
+            self.last = added;
+        }
+        granted
+    }
+
+    fn undo(&mut self) {
+        self.used = self.used.saturating_sub(std::mem::take(&mut self.last));
+    }
+}
+
+impl ResourceLimiter for Resources {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let granted = self.memory.grow(current, desired);
+        self.answer(granted, Refused::Memory)
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory.undo();
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let granted = self.table_elements.grow(current, desired);
+        self.answer(granted, Refused::TableElements)
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.table_elements.undo();
+        Ok(())
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES as usize
     }
 }
 
 impl State {
     /// Writes a line of the plugin to the log.
     pub(crate) fn write(&mut self, level: Level, message: &str) {
+        self.resources.refused = None;
+        if level == Level::ERROR {
+            self.last_error = Some(shorten(message).split_whitespace().collect::<Vec<_>>().join(" "));
+        }
         self.lines += 1;
         if self.lines > MAX_LOG_LINES {
             if self.lines == MAX_LOG_LINES + 1 {
@@ -72,6 +161,26 @@ fn shorten(line: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_memories_of_a_call_share_one_limit() {
+        let mut resources = State::new(100).resources;
+        assert!(resources.memory_growing(0, 60, None).unwrap());
+        assert!(!resources.memory_growing(0, 60, None).unwrap(), "a second memory");
+        assert_eq!(resources.refused(), Some(Refused::Memory));
+        assert!(resources.memory_growing(60, 90, None).unwrap(), "the first one grows");
+        assert_eq!(resources.refused(), None, "the guest has survived the refusal");
+        resources.memory_grow_failed(wasmtime::Error::msg("no page")).unwrap();
+        assert!(resources.memory_growing(60, 100, None).unwrap(), "a growth that failed does not count");
+    }
+
+    #[test]
+    fn all_tables_of_a_call_share_one_limit() {
+        let mut resources = State::new(0).resources;
+        assert!(resources.table_growing(0, TABLE_ELEMENTS, None).unwrap());
+        assert!(!resources.table_growing(0, 1, None).unwrap());
+        assert_eq!(resources.refused(), Some(Refused::TableElements));
+    }
 
     #[test]
     fn a_long_line_is_cut_between_characters() {

@@ -1,6 +1,9 @@
-//! A desired object, or a part of one, as a tree: every leaf has a value and the step that set it.
+//! A desired object, or a part of one, as a tree: every leaf has a value and the steps that set it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{
     Serialize,
@@ -9,20 +12,18 @@ use serde::{
 use serde_json::{Map, Value};
 
 use crate::{
+    owners::{Owners, StepId},
     path::{FieldPath, Key, Segment},
     schema::{MergeKey, Schema, Type, TypeId},
 };
 
-/// A step, as an index into the list of the steps that have contributed.
-pub(crate) type StepId = u16;
-
 /// One value of the tree. It has no `Debug`, because it may hold a value from a Secret.
 #[derive(Clone)]
 pub(crate) enum Node {
-    /// A scalar, or an atomic list or map; never null.
-    Leaf(Value, StepId),
-    /// A struct or map, and the step that set it first. An empty one is a leaf itself.
-    Map(BTreeMap<String, Node>, StepId),
+    /// A scalar, or an atomic list or map; null only where the schema allows it.
+    Leaf(Value, Owners),
+    /// A struct or map, and the steps that set it. An empty one is a leaf itself.
+    Map(BTreeMap<String, Node>, Owners),
     /// A list whose entries have keys.
     List(List),
 }
@@ -31,9 +32,9 @@ pub(crate) enum Node {
 #[derive(Clone)]
 pub(crate) struct List {
     /// The merge keys; empty for a set.
-    pub(crate) keys: &'static [MergeKey],
+    pub(crate) keys: Arc<[MergeKey]>,
     pub(crate) entries: Vec<(Key, Node)>,
-    pub(crate) step: StepId,
+    pub(crate) owners: Owners,
     /// Whether an entry with nothing but its key only gives a place: its type has other fields, and without them the
     /// entry says nothing. A port, in contrast, may be its number alone.
     pub(crate) has_anchors: bool,
@@ -77,19 +78,18 @@ impl TypeMismatch {
 
 impl Node {
     /// Builds the tree of a [normalized](normalize) value, all of it set by one step.
-    pub(crate) fn from_value(
-        schema: &'static Schema,
-        id: TypeId,
-        value: Value,
-        step: StepId,
-    ) -> Result<Self, TypeMismatch> {
+    pub(crate) fn from_value(schema: &Schema, id: TypeId, value: Value, step: StepId) -> Result<Self, TypeMismatch> {
         match (schema.get(id), value) {
-            (known @ (Type::Struct(_) | Type::Map(_) | Type::Any), Value::Object(fields)) => {
+            (Type::Nullable(inner), value) if !value.is_null() => Self::from_value(schema, *inner, value, step),
+            (known @ (Type::Struct(_) | Type::Map(_) | Type::Any | Type::Open), Value::Object(fields)) => {
                 Self::from_fields(schema, known, fields, step)
             }
-            (Type::Set, Value::Array(items)) => list_from_items(&[], false, items, step, |item| set_entry(item, step)),
+            (Type::Set, Value::Array(items)) => {
+                list_from_items(Arc::default(), false, items, step, |item| set_entry(item, step))
+            }
             (Type::Keyed(keys, element), Value::Array(items)) => {
-                list_from_items(keys, has_anchors(schema, keys, *element), items, step, |item| {
+                let has_anchors = has_anchors(schema, keys, *element);
+                list_from_items(Arc::clone(keys), has_anchors, items, step, |item| {
                     let key = entry_key(keys, &item)?;
                     match Self::from_value(schema, *element, item, step) {
                         Ok(node) => Ok((key, node)),
@@ -100,30 +100,37 @@ impl Node {
             (Type::Struct(_) | Type::Map(_) | Type::AtomicMap, other) if !other.is_object() => {
                 Err(TypeMismatch::expected("a map", &other))
             }
-            (Type::Set | Type::Keyed(..) | Type::AtomicList, other) if !other.is_array() => {
+            (Type::Set | Type::Keyed(..) | Type::AtomicList(_), other) if !other.is_array() => {
                 Err(TypeMismatch::expected("a list", &other))
             }
             (Type::Scalar, other) if other.is_object() || other.is_array() => {
                 Err(TypeMismatch::expected("a scalar", &other))
             }
-            (_, leaf) => Ok(Self::Leaf(leaf, step)),
+            (known, mut leaf) => {
+                drop_nulls(schema, known, &mut leaf);
+                Ok(Self::Leaf(leaf, Owners::of(step)))
+            }
         }
     }
 
     fn from_fields(
-        schema: &'static Schema,
-        known: &'static Type,
+        schema: &Schema,
+        known: &Type,
         fields: Map<String, Value>,
         step: StepId,
     ) -> Result<Self, TypeMismatch> {
         let mut nodes = BTreeMap::new();
         for (name, value) in fields {
-            match Self::from_value(schema, known.field(&name), value, step) {
+            let id = known.field(&name);
+            if value.is_null() && !schema.get(id).may_be_null() {
+                continue;
+            }
+            match Self::from_value(schema, id, value, step) {
                 Ok(node) => nodes.insert(name, node),
                 Err(mismatch) => return Err(mismatch.below(Segment::Field(name))),
             };
         }
-        Ok(Self::Map(nodes, step))
+        Ok(Self::Map(nodes, Owners::of(step)))
     }
 
     /// Removes the anchors of places that do not exist: entries with nothing but their key, which only say where the
@@ -142,7 +149,7 @@ impl Node {
                     _ => &[],
                 };
                 let find = |key: &Key| before.iter().find(|(other, _)| other == key).map(|(_, node)| node);
-                let (keys, has_anchors) = (list.keys, list.has_anchors);
+                let (keys, has_anchors) = (Arc::clone(&list.keys), list.has_anchors);
                 list.entries.retain_mut(|(key, node)| {
                     let known = find(key);
                     let is_anchor =
@@ -185,11 +192,19 @@ impl Node {
         }
     }
 
-    /// The step that set the leaf; for a map or list, the step that created it.
-    pub(crate) fn step(&self) -> StepId {
+    /// The steps that set the leaf; for a map or list, the steps that set it while it was empty.
+    pub(crate) fn owners(&self) -> Owners {
         match self {
-            Self::Leaf(_, step) | Self::Map(_, step) => *step,
-            Self::List(list) => list.step,
+            Self::Leaf(_, owners) | Self::Map(_, owners) => *owners,
+            Self::List(list) => list.owners,
+        }
+    }
+
+    /// Adds the steps that set the leaf to the same value.
+    pub(crate) fn own(&mut self, others: Owners) {
+        match self {
+            Self::Leaf(_, owners) | Self::Map(_, owners) => owners.add(others),
+            Self::List(list) => list.owners.add(others),
         }
     }
 
@@ -198,7 +213,7 @@ impl Node {
         match self {
             Self::Map(fields, _) if self.has_parts() => fields.values().find_map(|node| node.foreign(step)),
             Self::List(list) if self.has_parts() => list.entries.iter().find_map(|(_, node)| node.foreign(step)),
-            leaf => Some(leaf.step()).filter(|owner| *owner != step),
+            leaf => leaf.owners().other_than(step),
         }
     }
 
@@ -240,11 +255,11 @@ fn set_entry(item: Value, step: StepId) -> Result<(Key, Node), TypeMismatch> {
     if item.is_object() || item.is_array() || item.is_null() {
         return Err(TypeMismatch::expected("a scalar, as every item of a set is", &item));
     }
-    Ok((Key::new([("", &item)]), Node::Leaf(item, step)))
+    Ok((Key::new([("", &item)]), Node::Leaf(item, Owners::of(step))))
 }
 
 fn list_from_items(
-    keys: &'static [MergeKey],
+    keys: Arc<[MergeKey]>,
     has_anchors: bool,
     items: Vec<Value>,
     step: StepId,
@@ -255,7 +270,7 @@ fn list_from_items(
     if let Some((twice, _)) = entries.iter().find(|(key, _)| !seen.insert(key)) {
         return Err(TypeMismatch::new("it appears twice in one partial object").below(Segment::Entry(twice.clone())));
     }
-    Ok(Node::List(List { keys, entries, step, has_anchors }))
+    Ok(Node::List(List { keys, entries, owners: Owners::of(step), has_anchors }))
 }
 
 /// Whether the entries of a list may be anchors, see [`List::has_anchors`].
@@ -265,21 +280,21 @@ fn has_anchors(schema: &Schema, keys: &[MergeKey], element: TypeId) -> bool {
 }
 
 /// The key of an entry: its merge keys, with the defaults of the keys that it leaves out.
-fn entry_key(keys: &'static [MergeKey], entry: &Value) -> Result<Key, TypeMismatch> {
+fn entry_key(keys: &[MergeKey], entry: &Value) -> Result<Key, TypeMismatch> {
     let Value::Object(fields) = entry else {
         return Err(TypeMismatch::expected("a map with the merge keys of the list", entry));
     };
     let mut found = Vec::with_capacity(keys.len());
     for key in keys {
-        match fields.get(key.name) {
+        match fields.get(&*key.name).filter(|value| !value.is_null()) {
             Some(Value::Object(_) | Value::Array(_)) => {
                 return Err(TypeMismatch::new(format!("the merge key `{}` must be a scalar", key.name)));
             }
-            Some(value) => found.push((key.name, value)),
+            Some(value) => found.push((&*key.name, value)),
             None if key.required => {
                 return Err(TypeMismatch::new(format!("an entry lacks the merge key `{}`", key.name)));
             }
-            None => found.extend(key.default.as_ref().map(|default| (key.name, default))),
+            None => found.extend(key.default.as_ref().map(|default| (&*key.name, default))),
         }
     }
     if found.is_empty() {
@@ -288,16 +303,29 @@ fn entry_key(keys: &'static [MergeKey], entry: &Value) -> Result<Key, TypeMismat
     Ok(Key::new(found))
 }
 
-/// Brings values that mean the same into one form.
+/// Removes the nulls in a leaf that the schema does not allow, as the API server does.
 ///
-/// A null is removed, as if the field were left out: what the API server does with it depends on the field's default
-/// and on how the server stores the object. A whole number loses its fraction: `1.0` becomes `1`.
+/// A null is then as if the field were left out: what the server does with it depends on the field's default and on how
+/// the server stores the object.
+fn drop_nulls(schema: &Schema, known: &Type, value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.retain(|name, value| {
+            let known = schema.get(known.field(name));
+            drop_nulls(schema, known, value);
+            !value.is_null() || known.may_be_null()
+        }),
+        Value::Array(items) => {
+            let known = schema.get(known.item());
+            items.iter_mut().for_each(|item| drop_nulls(schema, known, item));
+        }
+        _ => {}
+    }
+}
+
+/// Brings numbers that mean the same into one form: a whole number loses its fraction, `1.0` becomes `1`.
 pub(crate) fn normalize(value: &mut Value) {
     match value {
-        Value::Object(fields) => fields.retain(|_, value| {
-            normalize(value);
-            !value.is_null()
-        }),
+        Value::Object(fields) => fields.values_mut().for_each(normalize),
         Value::Array(items) => items.iter_mut().for_each(normalize),
         Value::Number(number) if number.is_f64() => {
             let whole = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < WHOLE);

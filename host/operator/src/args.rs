@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use pgloom_engine::Compiler;
+pub use pgloom_engine::EngineConfig;
 
 /// The flags of `pgloom run`. Each can also be set by an environment variable.
 #[derive(Clone, Debug, ClapArgs)]
@@ -38,6 +41,15 @@ pub struct Args {
     /// Where compiled plugins are kept between starts; without it they are compiled at every start
     #[arg(long, env = "PGLOOM_CACHE_DIR", value_name = "FOLDER")]
     pub cache_dir: Option<PathBuf>,
+    /// The largest component
+    #[arg(long, env = "PGLOOM_MAX_COMPONENT", value_name = "MIB", default_value = "32")]
+    pub max_component: u32,
+    /// The memory of the process that compiles a component. It counts as memory of the operator's pod
+    #[arg(long, env = "PGLOOM_COMPILE_MEMORY", value_name = "MIB", default_value = "320")]
+    pub compile_memory: u32,
+    /// The time for which a component may be compiled
+    #[arg(long, env = "PGLOOM_COMPILE_TIME", value_name = "SECONDS", default_value = "60")]
+    pub compile_time: u32,
     /// Only manifests with this value of the annotation acid.zalan.do/controller are reconciled
     #[arg(long, env = "CONTROLLER_ID", value_name = "ID", default_value = "")]
     pub controller_id: String,
@@ -67,8 +79,8 @@ pub struct Options {
     pub pipeline: PipelineSource,
     /// The folder with the plugins.
     pub plugins: PathBuf,
-    /// The folder for compiled plugins; `None`: every start compiles.
-    pub cache: Option<PathBuf>,
+    /// How plugins are compiled, and where compiled plugins are kept.
+    pub engine: EngineConfig,
     /// The value of the annotation `acid.zalan.do/controller` of the manifests to reconcile; empty: those without it.
     pub controller_id: String,
     /// The address of health and metrics.
@@ -147,6 +159,7 @@ impl TryFrom<Args> for Options {
             (None, Some(map)) => Source::ConfigMap(named("--config-map", &map)?),
             (None, None) => Source::Defaults,
         };
+        let of_binary = EngineConfig::of_binary();
         let folder = args.pipeline.parent().map(PathBuf::from).unwrap_or_default();
         let pipeline = match given(args.pipeline_object) {
             Some(object) => PipelineSource::Object(named("--pipeline-object", &object)?),
@@ -159,7 +172,16 @@ impl TryFrom<Args> for Options {
             configuration,
             pipeline,
             plugins: args.plugins.unwrap_or(folder),
-            cache: args.cache_dir,
+            engine: EngineConfig {
+                cache: args.cache_dir,
+                max_component: u64::from(args.max_component) << 20,
+                compiler: of_binary.compiler.clone().map(|compiler| Compiler {
+                    memory: u64::from(args.compile_memory) << 20,
+                    time: Duration::from_secs(args.compile_time.into()),
+                    ..compiler
+                }),
+                ..of_binary
+            },
             controller_id: args.controller_id,
             listen: args.listen,
             lease: (!args.no_leader_election).then_some(args.lease),

@@ -75,13 +75,18 @@ pub struct Synchronization {
 pub struct Memory {
     /// The number of consecutive failed reconciles.
     pub failures: u32,
+    /// The number of consecutive reconciles that waited for what no event reports, without an event in between.
+    pub asked: u32,
+    /// Whether an event has woken the cluster since its last reconcile began.
+    pub woken: bool,
     /// Whether the leader served at the last reconcile.
     pub serves: bool,
     /// The last switchover that Patroni refused.
     pub refused: Option<Refusal>,
     /// A hash of the Secrets when they were last complete.
     pub credentials: Option<u64>,
-    /// The passwords of the system users: a deleted Secret is created again with the password that the database has.
+    /// The passwords of the roles to which the operator sets no other one: a deleted Secret is created again with the
+    /// password that the database has.
     pub passwords: BTreeMap<String, Password>,
     /// By step name, the last response of each step with `onFailure: keepLast`.
     pub last_answers: BTreeMap<String, Response>,
@@ -127,6 +132,13 @@ impl ClusterStates {
     /// The number of consecutive failed reconciles of a cluster.
     pub fn failures(&self, key: &ClusterKey) -> u32 {
         self.states.lock().get(key).map_or(0, |state| state.memory.lock().failures)
+    }
+
+    /// Records that an event wakes a cluster.
+    pub fn wake(&self, key: &ClusterKey) {
+        if let Some(state) = self.states.lock().get(key) {
+            state.memory.lock().woken = true;
+        }
     }
 
     /// Whether anything is remembered of the clusters of a namespace.

@@ -1,6 +1,8 @@
-//! Helpers of the conformance tests: the engine, guests by name, documents, inputs, and the search for secret values.
+//! Helpers of the conformance tests: the engine, guests by name, documents, inputs, components that no toolchain makes,
+//! and the search for secret values.
 
 pub mod canary;
+pub mod component;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};

@@ -4,12 +4,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use conformance::{engine, guest, input, load};
-use pgloom_engine::{Plugin, plugin};
+use conformance::{component, document, engine, guest, input, load};
+use pgloom_common::error::error_chain;
+use pgloom_engine::{EngineConfig, Plugin, Response, plugin};
 use serde_json::json;
 
 fn run(file: &str) -> Result<pgloom_engine::Decision, String> {
     load(&json!({"name": "guest", "source": {"file": file}}))?.run(&input()).map_err(|error| error.to_string())
+}
+
+/// Loads a component that is `echo.wasm` with `count` instances of one more module, and calls it.
+fn run_with_instances(module: &[u8], count: usize) -> Result<(), String> {
+    let bytes = component::with_instances(&guest("echo.wasm"), module, count);
+    let plugin = Plugin::load(&engine(), &bytes, None).map_err(|error| error_chain(&error))?;
+    let pipeline = pgloom_engine::Pipeline::of(vec![Arc::new(plugin)]).map_err(|error| error.to_string())?;
+    pipeline.run(&input()).map(drop).map_err(|error| error.to_string())
 }
 
 fn load_error(bytes: &[u8], pinned: Option<&str>) -> plugin::Error {
@@ -23,7 +32,7 @@ fn a_guest_that_keeps_the_contract_contributes() {
     assert_eq!(decision.objects[0].object["metadata"]["namespace"], "shop");
     assert_eq!(decision.objects[0].step, "guest");
     let owners = load(&json!({"name": "guest", "source": {"file": "echo.wasm"}})).unwrap().owners(&input()).unwrap();
-    assert_eq!(owners[0].get("data.config").map(String::as_str), Some("guest"));
+    assert_eq!(owners[0].leaves["data.config"], ["guest"]);
 }
 
 #[test]
@@ -60,13 +69,112 @@ fn a_trap_is_the_plugins_failure() {
 }
 
 #[test]
-fn a_plugin_that_never_responds_is_stopped_at_its_deadline() {
-    let step = json!({"name": "guest", "source": {"file": "spin-forever.wasm"}, "limits": {"deadline": "100ms"}});
-    let pipeline = load(&step).unwrap();
-    let start = Instant::now();
-    let error = pipeline.run(&input()).unwrap_err();
-    assert_eq!(error.category(), "DeadlineExceeded");
-    assert!(start.elapsed() < Duration::from_secs(5), "the call ran on after its deadline");
+fn a_plugin_that_never_responds_is_stopped_when_its_fuel_is_used_up() {
+    let step = json!({"name": "guest", "source": {"file": "spin-forever.wasm"}, "limits": {"fuel": 10_000_000}});
+    let error = load(&step).unwrap().run(&input()).unwrap_err();
+    assert_eq!(error.category(), "FuelExhausted");
+    assert!(error.to_string().contains("more than 10000000 units of fuel; raise `limits.fuel`"), "{error}");
+}
+
+#[test]
+fn a_call_that_the_clock_ends_holds_the_cluster_whatever_on_failure_says() {
+    for policy in ["hold", "keepLast", "ignore"] {
+        let limits = json!({"deadline": "50ms", "fuel": 10_000_000_000_u64});
+        let step =
+            json!({"name": "guest", "source": {"file": "spin-forever.wasm"}, "limits": limits, "onFailure": policy});
+        let kept = Response { contributions: vec![], actions: vec![], findings: vec![], conditions: vec![] };
+        let last = [("guest".to_owned(), kept)].into();
+        let start = Instant::now();
+        let error = load(&step).unwrap().run(&pgloom_engine::Input { last, ..input() }).unwrap_err();
+        assert_eq!(error.category(), "DeadlineExceeded", "{policy}");
+        assert!(error.is_of_host());
+        assert!(start.elapsed() < Duration::from_secs(5), "the call ran on after its deadline");
+    }
+}
+
+#[test]
+fn a_call_takes_the_same_fuel_each_time_and_it_is_reported() {
+    let pipeline = load(&json!({"name": "guest", "source": {"file": "echo.wasm"}})).unwrap();
+    let fuel: Vec<u64> = (0..10).map(|_| pipeline.run(&input()).unwrap().fuel["guest"]).collect();
+    assert!(fuel[0] > 0 && fuel.iter().all(|each| *each == fuel[0]), "{fuel:?}");
+    let usage = pipeline.steps()[0].usage();
+    assert_eq!((usage.calls, usage.failures, usage.fuel), (10, 0, 10 * fuel[0]));
+}
+
+#[test]
+fn memories_are_limited_in_number_and_in_sum() {
+    assert_eq!(run_with_instances(&component::memory(1), 2), Ok(()));
+    let many = run_with_instances(&component::memory(1), 16).unwrap_err();
+    assert!(many.contains("17 Wasm linear memories") && many.contains("maximum of 4"), "{many}");
+    // 3 × 32 MiB with a limit of 64 MiB for all.
+    let large = run_with_instances(&component::memory(512), 3).unwrap_err();
+    assert!(large.contains("more than 67108864 bytes of memory"), "{large}");
+}
+
+#[test]
+fn tables_are_limited_in_number_and_in_sum() {
+    assert_eq!(run_with_instances(&component::table(10), 2), Ok(()));
+    let many = run_with_instances(&component::table(10), 16).unwrap_err();
+    assert!(many.contains("17 tables") && many.contains("maximum of 8"), "{many}");
+    let large = run_with_instances(&component::table(60_000), 2).unwrap_err();
+    assert!(large.contains("more than 100000 entries of tables"), "{large}");
+}
+
+#[test]
+fn instances_are_limited_in_number() {
+    let many = run_with_instances(&component::module_of(&[]), 100).unwrap_err();
+    assert!(many.contains("101 core module instances") && many.contains("maximum of 32"), "{many}");
+}
+
+#[test]
+fn a_start_function_that_never_ends_does_not_load() {
+    let bytes = component::with_instances(&guest("echo.wasm"), &component::endless_start(), 1);
+    let error = error_chain(&load_error(&bytes, None));
+    assert!(error.contains("units of fuel") || error.contains("on the wall clock"), "{error}");
+}
+
+#[test]
+fn features_of_webassembly_that_no_toolchain_needs_are_refused() {
+    let two_memories = component::module(5, &[2, 0, 1, 0, 1]);
+    let memory64 = component::module(5, &[1, 4, 1]);
+    let tail_call = [1, 4, 0, 0x12, 0, 0x0b];
+    let tail_call = component::module_of(&[(1, &[1, 0x60, 0, 0]), (3, &[1, 0]), (10, &tail_call)]);
+    for (module, feature) in [(two_memories, "multi"), (memory64, "memory64"), (tail_call, "tail calls")] {
+        let error = run_with_instances(&module, 1).unwrap_err();
+        assert!(error.contains(feature), "{feature}: {error}");
+    }
+}
+
+#[test]
+fn a_plugin_that_survived_a_refusal_of_memory_fails_for_the_reason_that_stopped_it() {
+    let error =
+        load(&json!({"name": "guest", "source": {"file": "survivor.wasm"}})).unwrap().run(&input()).unwrap_err();
+    assert_eq!(error.category(), "Trapped");
+    assert!(error.to_string().contains("the last line before the end"), "{error}");
+    assert!(!error.to_string().contains('\n'), "{error}");
+}
+
+#[test]
+fn a_condition_of_a_plugin_has_the_name_of_its_step() {
+    let load = |greeting| {
+        load(&json!({"name": "guest", "source": {"file": "conditions.wasm"}, "config": {"greeting": greeting}}))
+    };
+    let decision = load("once").unwrap().run(&input()).unwrap();
+    assert_eq!(decision.conditions[0].type_name, "guest/Ready");
+    let error = load("twice").unwrap().run(&input()).unwrap_err().to_string();
+    assert!(error.ends_with("the condition Ready is given twice"), "{error}");
+}
+
+#[test]
+fn an_action_that_is_not_described_obeys_on_failure_and_leaves_nothing_of_the_answer() {
+    let step =
+        |policy: &str| json!({"name": "guest", "source": {"file": "undescribed-action.wasm"}, "onFailure": policy});
+    let error = load(&step("hold")).unwrap().run(&input()).unwrap_err();
+    assert_eq!(error.category(), "BrokenAnswer");
+    let decision = load(&step("ignore")).unwrap().run(&input()).unwrap();
+    assert!(decision.objects.is_empty() && decision.actions.is_empty());
+    assert_eq!(decision.conditions[0].type_name, "guest/Failed");
+    assert_eq!(decision.conditions[0].reason, "BrokenAnswer");
 }
 
 #[test]
@@ -80,7 +188,7 @@ fn a_plugin_that_allocates_too_much_memory_fails() {
 fn an_answer_of_a_hundred_megabytes_is_refused() {
     // Memory and time are sufficient, so that only the response exceeds its limit. If wasmtime changes the text by
     // which the engine recognizes that (`call.rs`), the category is `Trapped`.
-    let limits = json!({"memory": "256Mi", "deadline": "20s"});
+    let limits = json!({"memory": "256Mi", "fuel": 10_000_000_000_u64, "deadline": "10s"});
     let error = load(&json!({"name": "guest", "source": {"file": "huge-output.wasm"}, "limits": limits}))
         .unwrap()
         .run(&input())
@@ -180,9 +288,38 @@ fn a_component_that_is_not_the_pinned_one_is_refused() {
 }
 
 #[test]
+fn a_pipeline_is_restored_by_digest_although_its_file_was_renamed_or_is_gone() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, cache) = (place.path().join("plugins"), place.path().join("code"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("renamed.wasm"), guest("echo.wasm")).unwrap();
+    let digest = plugin::digest(&guest("echo.wasm"));
+    let document = document(&json!({"name": "guest", "source": {"file": "echo.wasm"}, "digest": digest}));
+    let settings = EngineConfig { cache: Some(cache), ..EngineConfig::default() };
+    let restore = || {
+        let engine = Arc::new(pgloom_engine::Engine::new(&settings).unwrap());
+        pgloom_engine::Pipeline::restore(&engine, &document, &folder)
+            .map(|pipeline| pipeline.steps()[0].plugin.digest.clone())
+    };
+    assert_eq!(restore().unwrap(), digest);
+    std::fs::remove_file(folder.join("renamed.wasm")).unwrap();
+    assert_eq!(restore().unwrap(), digest, "by its compiled code");
+    std::fs::remove_dir_all(place.path().join("code")).unwrap();
+    let error = restore().unwrap_err().to_string();
+    assert!(error.contains(&digest) && error.contains("nor among the compiled code"), "{error}");
+}
+
+#[test]
+fn without_a_pipeline_nothing_is_decided() {
+    let error = pgloom_engine::Pipeline::unavailable("the file is not there").unwrap().run(&input()).unwrap_err();
+    assert_eq!(error.category(), "PipelineNotLoaded");
+    assert!(error.to_string().ends_with("no pipeline is in use: the file is not there"), "{error}");
+}
+
+#[test]
 fn damaged_compiled_code_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = pgloom_engine::EngineConfig { cache: Some(folder.path().join("code")), concurrency: 1 };
+    let settings = EngineConfig { cache: Some(folder.path().join("code")), ..EngineConfig::default() };
     let bytes = guest("echo.wasm");
     let load = || Plugin::load(&Arc::new(pgloom_engine::Engine::new(&settings).unwrap()), &bytes, None).unwrap().digest;
     let digest = load();

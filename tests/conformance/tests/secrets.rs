@@ -50,12 +50,13 @@ fn pipeline() -> Pipeline {
     let mut document: Value = serde_yaml_ng::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     let steps = document["spec"]["steps"].as_array_mut().unwrap();
     for step in steps.iter_mut() {
-        let file = PathBuf::from("../plugins").join(step["source"]["file"].as_str().unwrap());
+        let file = PathBuf::from("plugins").join(step["source"]["file"].as_str().unwrap());
         step["source"]["file"] = json!(file);
     }
-    steps.push(granted(&json!({"name": "record", "source": {"file": "record.wasm"}})));
+    steps.push(granted(&json!({"name": "record", "source": {"file": "guests/record.wasm"}})));
     let document = Document::read(&document).unwrap();
-    Pipeline::load(&engine(), &document, &folder(), None).unwrap_or_else(|error| panic!("{error}; make plugins guests"))
+    Pipeline::load(&engine(), &document, &folder().join(".."), None)
+        .unwrap_or_else(|error| panic!("{error}; make plugins guests"))
 }
 
 fn manifest(hush: &mut impl FnMut(&str) -> String) -> Value {

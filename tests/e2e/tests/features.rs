@@ -123,7 +123,7 @@ fn a_claim_grows_while_the_pod_runs(namespace: &Namespace) {
     });
     let status = namespace.running(CLUSTER);
     let conditions = status["conditions"].as_array().unwrap();
-    let grown = conditions.iter().find(|condition| condition["type"] == "VolumeResized").unwrap();
+    let grown = conditions.iter().find(|condition| condition["type"] == "volume-resize/VolumeResized").unwrap();
     assert_eq!(grown["status"], "True", "{grown}");
     assert_eq!(pod(), before, "a claim that grows costs no pod");
 }

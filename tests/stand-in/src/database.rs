@@ -1,6 +1,7 @@
 //! A cluster's database: its roles, databases and look-up functions, the statements that change them, and the queries
 //! that read them. Only what the operator sends is known.
 
+mod prepared;
 mod session;
 mod wire;
 
@@ -8,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use prepared::Contents;
 pub(crate) use session::Session;
 
 /// The attributes of a role, in the order in which the operator reads them.
@@ -30,6 +32,8 @@ pub struct Database {
     databases: BTreeMap<String, String>,
     /// The databases with the pooler's look-up function.
     look_ups: BTreeSet<String>,
+    /// What the databases contain that the manifest prepares, by database.
+    contents: BTreeMap<String, Contents>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -102,7 +106,9 @@ impl Database {
                 (name.as_str(), role)
             })
             .collect();
-        json!({"roles": roles, "databases": self.databases, "look-ups": self.look_ups})
+        let contents: BTreeMap<&str, Value> =
+            self.contents.iter().map(|(name, contents)| (name.as_str(), contents.describe())).collect();
+        json!({"roles": roles, "databases": self.databases, "look-ups": self.look_ups, "contents": contents})
     }
 
     /// Executes the statements of a transaction: all or, if one is refused, none.
@@ -115,7 +121,13 @@ impl Database {
             }
             for statement in sql.split("; ") {
                 let words = words(statement);
-                after.change(&words.iter().map(String::as_str).collect::<Vec<_>>())?;
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                let mut contents = after.contents.remove(place).unwrap_or_default();
+                let changed = contents.change(&words);
+                if contents != Contents::default() {
+                    after.contents.insert(place.to_owned(), contents);
+                }
+                changed.unwrap_or_else(|| after.change(&words))?;
             }
         }
         *self = after;
@@ -226,7 +238,7 @@ impl Database {
 }
 
 /// The queries, each with a text that no other has.
-const QUERIES: [(&str, Query); 7] = [
+const QUERIES: [(&str, Query); 10] = [
     ("set_config(", Query { parameters: &[], columns: &[TEXT], rows: |_, _| vec![] }),
     ("password_encryption", Query { parameters: &[], columns: &[TEXT], rows: |_, _| vec![] }),
     (
@@ -246,12 +258,18 @@ const QUERIES: [(&str, Query); 7] = [
         "FROM pg_database",
         Query { parameters: &[TEXTS, INT8], columns: &[TEXT, TEXT, BOOL, BOOL], rows: Database::database_rows },
     ),
+    (
+        "FROM pg_namespace n WHERE",
+        Query { parameters: &[TEXTS; 2], columns: &[TEXT, TEXTS], rows: Database::schema_rows },
+    ),
+    ("FROM pg_extension", Query { parameters: &[TEXTS], columns: &[TEXT; 2], rows: Database::extension_rows }),
+    ("FROM pg_default_acl", Query { parameters: &[TEXTS; 3], columns: &[TEXT; 5], rows: Database::default_rows }),
     ("p.prosecdef", Query { parameters: &[TEXT; 4], columns: &[BOOL, BOOL, BOOL], rows: Database::look_up_rows }),
 ];
 
 /// The query of a text.
 pub(crate) fn query(sql: &str) -> Result<&'static Query, SqlError> {
-    static ALL: [(&str, Query); 7] = QUERIES;
+    static ALL: [(&str, Query); 10] = QUERIES;
     let found = ALL.iter().find(|(part, _)| sql.contains(part)).map(|(_, query)| query);
     found.ok_or_else(|| error("42601", format!("a query that is not known here: {sql}")))
 }

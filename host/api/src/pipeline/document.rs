@@ -14,8 +14,16 @@ use crate::privilege::Privilege;
 
 /// The default of `limits.memory`, in bytes: 64 MiB.
 pub const DEFAULT_MEMORY: u64 = 64 << 20;
-/// The default of `limits.deadline`.
-pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(1);
+/// The largest `limits.memory`, in bytes: 512 MiB.
+pub const MAX_MEMORY: u64 = 512 << 20;
+/// The default of `limits.fuel`, in WebAssembly instructions; a thousand times what a shipped plugin takes.
+pub const DEFAULT_FUEL: u64 = 1_000_000_000;
+/// The largest `limits.fuel`.
+pub const MAX_FUEL: u64 = 10_000_000_000;
+/// The default of `limits.deadline`. It is long, so that the fuel of a call ends before its time also on a slow machine.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+/// The largest `limits.deadline`.
+pub const MAX_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A pipeline that can be loaded: names checked, units parsed, defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +49,8 @@ pub struct Step {
     pub grants: Grants,
     /// What happens to a cluster if the step fails.
     pub on_failure: OnFailure,
+    /// Whether pods may be restarted because the step failed and its fields are missing.
+    pub allow_restarts: bool,
     /// The limits of one call.
     pub limits: Limits,
     /// Which clusters the step is for.
@@ -114,10 +124,18 @@ pub enum OnFailure {
 /// The limits of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Linear memory, in bytes.
+    /// All linear memories together, in bytes.
     pub memory: u64,
+    /// WebAssembly instructions.
+    pub fuel: u64,
     /// Time on the wall clock.
     pub deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: DEFAULT_MEMORY, fuel: DEFAULT_FUEL, deadline: DEFAULT_DEADLINE }
+    }
 }
 
 /// Which clusters a step is for.

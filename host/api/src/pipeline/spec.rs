@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::document::MAX_FUEL;
 use crate::action::ActionKind;
 use crate::privilege::Privilege;
 
@@ -25,16 +26,29 @@ use crate::privilege::Privilege;
     derive = "PartialEq",
     doc = "The plugins that decide what is made for every postgresql object, in order, and what each of them may do.",
     printcolumn(
-        name = "Steps",
-        type_ = "string",
-        json_path = ".spec.steps[*].name",
-        description = "The steps, in order"
-    ),
-    printcolumn(
         name = "Loaded",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Loaded\")].status",
-        description = "Whether this pipeline runs"
+        description = "Whether this pipeline is in use, as it is written"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Loaded\")].reason",
+        description = "Why"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Loaded\")].message",
+        description = "What is in use, and which step stops the pipeline"
+    ),
+    printcolumn(
+        name = "Steps",
+        type_ = "string",
+        json_path = ".spec.steps[*].name",
+        description = "The steps, in order",
+        priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -73,6 +87,10 @@ pub struct StepSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("enum" = ["hold", "keepLast", "ignore"]))]
     pub on_failure: Option<OnFailureSpec>,
+    /// Whether the database's or the pooler's pods may be restarted because this step failed. `onFailure: ignore` needs
+    /// it, if the step may write fields of a pod template. Default: `false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_restarts: bool,
     /// The limits of one call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsSpec>,
@@ -195,11 +213,17 @@ pub enum OnFailureSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsSpec {
-    /// Memory of one call. Default: `64Mi`. Example: `128Mi`.
+    /// Memory of one call, all linear memories together; at most `512Mi`. Default: `64Mi`. Example: `128Mi`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+)?([kMG]|[KMG]i)?$"))]
     pub memory: Option<String>,
-    /// Time of one call. Default: `1s`. Example: `500ms`.
+    /// Fuel of one call: the WebAssembly instructions that it executes. The same call takes the same fuel on every
+    /// machine. At most 10000000000. Default: `1000000000`, one second or less of a CPU. Example: `100000000`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>", range(min = 1, max = MAX_FUEL))]
+    pub fuel: Option<u64>,
+    /// Time of one call on the wall clock; at most `10s`. It depends on the load of the machine, so that a call that
+    /// takes longer leaves the cluster as it is, whatever `onFailure` says. Default: `5s`. Example: `500ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([0-9]+(\.[0-9]+)?(us|ms|s|m|h))+$"))]
     pub deadline: Option<String>,
@@ -255,6 +279,65 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
+    /// The steps that are in use, and the step that stops a newer pipeline.
+    #[serde(default)]
+    pub steps: Vec<StepStatus>,
+    /// The pipeline that was loaded last. It is used while a newer one cannot be loaded, also after a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_loaded: Option<LastLoaded>,
+}
+
+/// A step in use.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepStatus {
+    /// The step's name.
+    pub name: String,
+    /// The plugin's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// The plugin's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The SHA-256 digest of the component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The version of the contract that the component is built against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<String>,
+    /// `Running`, or the phase of loading that failed, as in `CompileFailed`.
+    pub phase: String,
+    /// Why the step of the newest pipeline could not be loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The number of calls by the leader, since it loaded the pipeline.
+    #[serde(default)]
+    pub calls: i64,
+    /// The number of calls that failed, or whose answer was refused.
+    #[serde(default)]
+    pub failures: i64,
+    /// The fuel of all calls.
+    #[serde(default)]
+    pub fuel: i64,
+    /// Since when the step is in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub since: Option<String>,
+}
+
+/// A pipeline that was loaded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastLoaded {
+    /// Its `metadata.generation`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// Since when it is in use.
+    #[schemars(extend("format" = "date-time"))]
+    pub since: String,
+    /// Its `spec`, with the digest of every component.
+    #[schemars(schema_with = "anything")]
+    pub spec: Map<String, Value>,
 }
 
 fn anything(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -1,4 +1,4 @@
-//! The password of a system user whose Secret is missing.
+//! The password of a role whose Secret is missing, and to which the operator sets no other one.
 //!
 //! The database has the superuser's password from its initialisation, and running members replicate with the one they
 //! were started with. A new password locks the user out, so it is only generated where no database can have another
@@ -26,6 +26,15 @@ pub enum Recovery {
     Generate,
     /// A database may have a password that is not known; the reason.
     Unknown(String),
+    /// A database may have a password that no member knows, and the operator has no access to set another one.
+    NotSettable,
+}
+
+/// Decides of a role with which no member is started, where the operator has no access to the database. `has_data` says
+/// whether a member or data of the cluster exists.
+#[must_use]
+pub fn recover_without_access(has_data: bool) -> Recovery {
+    if has_data { Recovery::NotSettable } else { Recovery::Generate }
 }
 
 /// Decides by the answers of all members. `has_claims` says whether data of the cluster exists.
@@ -69,6 +78,12 @@ mod tests {
         assert_eq!(recover([Answer::None, Answer::None], true), Recovery::Generate);
         let answers = [Answer::None, failed("pod c-1: forbidden"), failed("pod c-2: too late")];
         assert_eq!(recover(answers, true), Recovery::Unknown("pod c-1: forbidden; pod c-2: too late".to_owned()));
+    }
+
+    #[test]
+    fn without_access_to_the_database_a_password_is_generated_only_for_a_new_cluster() {
+        assert_eq!(recover_without_access(false), Recovery::Generate);
+        assert_eq!(recover_without_access(true), Recovery::NotSettable);
     }
 
     #[test]

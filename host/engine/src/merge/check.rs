@@ -7,9 +7,10 @@ use super::{
 };
 use crate::{
     model::ObjectRef,
+    owners::StepId,
     path::{FieldPath, Key, Segment},
     permission::{Coverage, Missing, ObjectPermissions},
-    tree::{List, Node, StepId},
+    tree::{List, Node},
 };
 
 /// What a check needs beyond the two trees.
@@ -152,7 +153,7 @@ impl<'a> Check<'a> {
             (Some(Node::Leaf(before, _)), Node::Leaf(after, _)) if before == after => Ok(()),
             (_, Node::Map(fields, _)) => {
                 for (name, after) in fields {
-                    let is_key = list.keys.iter().any(|key| key.name == name);
+                    let is_key = list.keys.iter().any(|key| key.name == *name);
                     if is_key && before.is_some() {
                         continue;
                     }

@@ -11,15 +11,18 @@ use crate::{
 const MAX_SEARCHED: usize = 8;
 
 impl Node {
-    /// Merges the other tree into this one. A leaf with an equal value keeps the step that set it first.
+    /// Merges the other tree into this one. A leaf with an equal value belongs to the steps of both.
     pub(super) fn combine(&mut self, other: Self) {
         if other.is_noop(self) {
+            if !self.has_parts() {
+                self.own(other.owners());
+            }
             return;
         }
         match (self, other) {
             (Self::Map(fields, _), Self::Map(others, _)) => combine_fields(fields, others),
             (Self::List(list), Self::List(other)) => list.combine(other),
-            (Self::Leaf(value, _), Self::Leaf(other, _)) if *value == other => {}
+            (Self::Leaf(value, owners), Self::Leaf(other, others)) if *value == other => owners.add(others),
             (place, other) => *place = other,
         }
     }

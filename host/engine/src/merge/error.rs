@@ -9,7 +9,6 @@ use crate::{
     model::ObjectRef,
     path::{self, FieldPath},
     permission::Missing,
-    schema,
     tree::{Node, TypeMismatch},
 };
 
@@ -19,9 +18,6 @@ const MAX_SHOWN: usize = 80;
 /// Why a contribution is refused. Nothing of it is merged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The merge table cannot be parsed.
-    #[error(transparent)]
-    Schema(#[from] schema::Error),
     /// The partial object has no `apiVersion`, `kind` or `metadata.name` that can be used.
     #[error("step {step}: a contribution has no usable {field}: {problem}")]
     Identify {

@@ -9,19 +9,20 @@ use super::{check::Check, error::Error, writer::Writer};
 use crate::{
     decision::Desired,
     model::{ObjectKind, ObjectRef},
-    ownership::owners,
+    owners::StepId,
+    ownership::{Ownership, each_leaf},
     path::{FieldPath, Segment},
     permission::ObjectPermissions,
     privilege, reserved,
-    schema::{Kind, Schema},
+    schema::{Kind, Schemas},
     scope::Scope,
-    tree::{Node, StepId, normalize},
+    tree::{Node, normalize},
 };
 
 /// The desired objects of one run. A clone is a cheap savepoint: the objects are shared until one of them changes.
 #[derive(Clone)]
 pub struct Merger {
-    schema: &'static Schema,
+    schemas: Schemas,
     pub(super) scope: Arc<Scope>,
     /// The names of the steps that have contributed, by [`StepId`].
     steps: Vec<String>,
@@ -34,15 +35,14 @@ pub(super) struct Object {
     identity: ObjectRef,
     pub(super) creator: StepId,
     pub(super) root: Node,
+    /// What steps removed from it.
+    pub(super) removed: BTreeMap<String, StepId>,
 }
 
 impl Merger {
     /// Starts without objects of the cluster.
-    ///
-    /// # Errors
-    /// If the merge table, which is compiled in, cannot be parsed.
-    pub fn new(scope: Scope) -> Result<Self, Error> {
-        Ok(Self { schema: Schema::embedded()?, scope: Arc::new(scope), steps: Vec::new(), objects: Vec::new() })
+    pub fn new(schemas: Schemas, scope: Scope) -> Self {
+        Self { schemas, scope: Arc::new(scope), steps: Vec::new(), objects: Vec::new() }
     }
 
     /// Merges a partial object: `apiVersion`, `kind`, `metadata.name` and the fields that the step sets.
@@ -54,20 +54,24 @@ impl Merger {
         normalize(&mut fragment);
         let (object, mut fields) = identify(writer.step, fragment)?;
         let kind = ObjectKind { api_version: object.api_version.clone(), kind: object.kind.clone() };
-        let known = self.schema.kind(&kind.api_version, &kind.kind);
+        let schemas = self.schemas.clone();
+        let (schema, known) = schemas.kind(&kind.api_version, &kind.kind);
         let permissions = writer.permissions.of(&kind, &object, &self.scope.cluster);
         let index = self.check_object(writer, &permissions, &object, &kind, known)?;
         self.set_namespace(writer.step, &object, &mut fields)?;
         let step = self.step(writer);
         let fields = Value::Object(fields);
         self.check_privileges(writer, &object, &kind, &fields)?;
-        let mut root = Node::from_value(self.schema, known.root, fields, step)
+        let mut root = Node::from_value(schema, known.root, fields, step)
             .map_err(|mismatch| Error::type_mismatch(writer.step, &object, mismatch))?;
         root.drop_anchors(index.and_then(|index| self.objects.get(index)).map(|before| &before.root));
         self.check_fields((writer, step), &permissions, &object, index, &root)?;
         match index.and_then(|index| self.objects.get_mut(index)) {
             Some(before) => Arc::make_mut(before).root.combine(root),
-            None => self.objects.push(Arc::new(Object { identity: object, creator: step, root })),
+            None => {
+                let removed = BTreeMap::new();
+                self.objects.push(Arc::new(Object { identity: object, creator: step, root, removed }));
+            }
         }
         Ok(())
     }
@@ -162,10 +166,20 @@ impl Merger {
         desired.collect()
     }
 
-    /// For each object, in order of creation, the step that set each leaf, by field path.
-    pub fn owners(&self) -> Vec<BTreeMap<String, String>> {
-        let name = |step: StepId| self.steps.get(usize::from(step)).map(String::as_str).unwrap_or_default();
-        self.objects.iter().map(|object| owners(&object.root, name)).collect()
+    /// For each object, in order of creation, who set its fields.
+    pub fn owners(&self) -> Vec<Ownership> {
+        let name = |step: StepId| self.steps.get(usize::from(step)).cloned().unwrap_or_default();
+        let of = |object: &Arc<Object>| {
+            let removed = object.removed.iter().map(|(path, step)| (path.clone(), name(*step))).collect();
+            let mut ownership = Ownership { leaves: BTreeMap::new(), removed };
+            each_leaf(&object.root, &mut String::new(), &mut |path, leaf| {
+                // A later step may have set again what one removed.
+                ownership.removed.remove(path);
+                ownership.leaves.insert(path.to_owned(), leaf.owners().iter().map(name).collect());
+            });
+            ownership
+        };
+        self.objects.iter().map(of).collect()
     }
 
     /// The number of a step; a step that has not contributed before gets a new one.

@@ -48,7 +48,11 @@ impl Merger {
         let Some(before) = index.and_then(|index| self.objects.get_mut(index)) else { return Ok(false) };
         match find(&before.root, path.segments()) {
             Found::Nothing => Ok(false),
-            Found::Place => Ok(cut(&mut Arc::make_mut(before).root, path.segments())),
+            Found::Place => {
+                let before = Arc::make_mut(before);
+                before.removed.insert(path.to_string(), step);
+                Ok(cut(&mut before.root, path.segments()))
+            }
             Found::Inside => {
                 Err(refuse("it is part of a value that is merged as a whole; override that value instead"))
             }
@@ -78,7 +82,7 @@ fn find(node: &Node, path: &[Segment]) -> Found {
                 return Found::Nothing;
             };
             match rest {
-                [Segment::Field(name)] if list.keys.iter().any(|key| key.name == name) => Found::Key,
+                [Segment::Field(name)] if list.keys.iter().any(|key| key.name == *name) => Found::Key,
                 _ => find(entry, rest),
             }
         }

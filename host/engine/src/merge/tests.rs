@@ -1,5 +1,5 @@
 //! What the merge promises. `anchors` tests entries with nothing but keys, `permissions` who may write what, `removal`
-//! removals, `laws` what holds for every input.
+//! removals, `custom` custom resources, `laws` what holds for every input.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,15 @@ use super::*;
 use crate::{
     decision::Desired,
     model::{ObjectKind, ObjectRef},
+    ownership::Ownership,
     path::Pattern,
     permission::{ObjectRights, Permissions, Rights},
+    schema::Schemas,
     scope::Scope,
 };
 
 mod anchors;
+mod custom;
 mod laws;
 mod permissions;
 mod removal;
@@ -29,11 +32,16 @@ fn kind(of: &Value) -> ObjectKind {
 
 const CLUSTER: &str = "orders";
 
-/// A merger without objects.
+/// A merger without objects that knows the built-in kinds.
 fn merger() -> Merger {
+    merger_of(Schemas::built_in().unwrap())
+}
+
+/// A merger without objects.
+fn merger_of(schemas: Schemas) -> Merger {
     let labels = BTreeMap::from([("cluster-name".to_owned(), CLUSTER.to_owned())]);
     let (namespace, cluster) = (NAMESPACE.to_owned(), CLUSTER.to_owned());
-    Merger::new(Scope { namespace, cluster, secrets: vec!["{cluster}-*".to_owned()], labels }).unwrap()
+    Merger::new(schemas, Scope { namespace, cluster, secrets: vec!["{cluster}-*".to_owned()], labels })
 }
 
 fn patterns(paths: &[&str]) -> Vec<Pattern> {
@@ -71,19 +79,21 @@ fn merge(fragments: &[(&str, Value)]) -> Result<Merger, Error> {
     Ok(merger)
 }
 
-/// An object, the step that created it, and the step that set each of its leaves.
+/// An object, the step that created it, and the steps that set each of its leaves, joined by commas.
 #[derive(Debug)]
 struct Made {
     object: Value,
     step: String,
     owners: BTreeMap<String, String>,
+    removed: BTreeMap<String, String>,
 }
 
 /// The first object of a merger.
 fn made(merger: Merger) -> Made {
-    let owners = merger.owners().remove(0);
+    let Ownership { leaves, removed } = merger.owners().remove(0);
+    let owners = leaves.into_iter().map(|(path, steps)| (path, steps.join(", "))).collect();
     let Desired { object, step } = merger.finish().remove(0);
-    Made { object, step, owners }
+    Made { object, step, owners, removed }
 }
 
 /// The only object of these fragments.
@@ -178,10 +188,10 @@ fn two_steps_that_disagree_conflict_and_the_error_names_steps_field_and_values()
 }
 
 #[test]
-fn steps_that_agree_share_a_field_and_the_first_is_named() {
+fn steps_that_agree_share_a_field() {
     let object =
         merged(&[("spilo", stateful_set(json!({"replicas": 2}))), ("scale", stateful_set(json!({"replicas": 2})))]);
-    assert_eq!(object.owners["spec.replicas"], "spilo");
+    assert_eq!(object.owners["spec.replicas"], "spilo, scale");
     assert!(matches!(
         refused(&[
             ("spilo", stateful_set(json!({"replicas": 2}))),
@@ -331,7 +341,7 @@ fn an_object_is_in_the_namespace_of_its_cluster() {
 }
 
 #[test]
-fn the_step_of_every_leaf_is_known() {
+fn the_steps_of_every_leaf_are_known() {
     let object = merged(&[
         (
             "spilo",
@@ -346,11 +356,11 @@ fn the_step_of_every_leaf_is_known() {
     assert_eq!(
         owners,
         [
-            ("apiVersion", "spilo"),
-            ("kind", "spilo"),
+            ("apiVersion", "spilo, notes"),
+            ("kind", "spilo, notes"),
             ("metadata.annotations[\"a.b/c\"]", "notes"),
-            ("metadata.name", "spilo"),
-            ("metadata.namespace", "spilo"),
+            ("metadata.name", "spilo, notes"),
+            ("metadata.namespace", "spilo, notes"),
             ("spec.template.spec.containers[name=postgres].name", "spilo"),
             (
                 "spec.template.spec.containers[name=postgres].ports[containerPort=5432,protocol=TCP].containerPort",

@@ -1,21 +1,23 @@
 //! From a document to a pipeline: fetch, verify, compile, describe, configure; all steps or none.
 
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use pgloom_api::pipeline::{self as document, Document, Grants, Source};
+use pgloom_api::pipeline::{self as document, Document, Grants, OnFailure, Source};
 use pgloom_common::error::error_chain;
 use serde_json::Map;
 
-use super::configuration;
-use super::step::{Pipeline, Step};
+use super::step::{Counters, Pipeline, Step};
+use super::{configuration, restarts};
 use crate::call::Limits;
-use crate::engine::{Engine, MEMORY_CEILING};
+use crate::engine::Engine;
 use crate::grant;
 use crate::model::{ActionPermission, Description, ObjectKind};
 use crate::path::Pattern;
 use crate::permission::{ObjectRights, Permissions, Rights};
 use crate::plugin::{self, Phase, Plugin};
+use crate::schema::Schemas;
 
 /// Why a step could not be loaded. The running pipeline is not changed.
 #[derive(Debug, thiserror::Error)]
@@ -41,16 +43,56 @@ impl Pipeline {
         folder: &Path,
         running: Option<&Self>,
     ) -> Result<Self, Error> {
+        Self::load_by(document, |step, earlier| {
+            let bytes = fetch(&step.source, folder, engine.max_component).map_err(|reason| (Phase::Fetch, reason))?;
+            let loaded = earlier.iter().chain(running.into_iter().flat_map(|running| &running.steps));
+            load_plugin(engine, &bytes, step, loaded).map_err(|error| (error.phase(), error_chain(&error)))
+        })
+    }
+
+    /// Loads a document that names the digest of every component, as it was loaded before. A component of which only the
+    /// compiled code is kept, or whose file has another name, is found by its digest.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn restore(engine: &Arc<Engine>, document: &Document, folder: &Path) -> Result<Self, Error> {
+        Self::load_by(document, |step, _| {
+            let digest = step.digest.as_ref().map(document::Digest::as_str).unwrap_or_default();
+            let plugin = match Plugin::cached(engine, digest) {
+                Some(plugin) => plugin,
+                None => {
+                    let bytes = find(digest, &step.source, folder, engine.max_component)
+                        .map_err(|reason| (Phase::Fetch, reason))?;
+                    Plugin::load(engine, &bytes, Some(digest))
+                }
+            };
+            plugin.map(Arc::new).map_err(|error| (error.phase(), error_chain(&error)))
+        })
+    }
+
+    /// No pipeline, for this reason: each run is an error, so that every cluster stays as it is.
+    ///
+    /// # Errors
+    /// If the table of the built-in kinds, which is compiled in, cannot be parsed.
+    pub fn unavailable(reason: &str) -> Result<Self, Error> {
+        let name = "pipeline".to_owned();
+        let schemas = built_in(&name)?;
+        Ok(Self { name, steps: Vec::new(), schemas, unavailable: Some(reason.to_owned()) })
+    }
+
+    fn load_by(
+        document: &Document,
+        plugin_of: impl Fn(&document::Step, &[Step]) -> Result<Arc<Plugin>, (Phase, String)>,
+    ) -> Result<Self, Error> {
+        let schemas = built_in(&document.name)?;
         let mut steps: Vec<Step> = Vec::new();
         for step in &document.steps {
-            let fail = |phase, reason: String| Error { step: step.name.clone(), phase, reason };
-            let bytes = fetch(&step.source, folder).map_err(|reason| fail(Phase::Fetch, reason))?;
-            let plugin =
-                load_plugin(engine, &bytes, step, running).map_err(|error| fail(error.phase(), error_chain(&error)))?;
-            let step = configure(step, plugin, &steps).map_err(|reason| fail(Phase::Configure, reason))?;
+            let fail = |(phase, reason)| Error { step: step.name.clone(), phase, reason };
+            let plugin = plugin_of(step, &steps).map_err(fail)?;
+            let step = configure(step, plugin, &steps).map_err(|reason| fail((Phase::Configure, reason)))?;
             steps.push(step);
         }
-        Ok(Self { name: document.name.clone(), steps })
+        Ok(Self { name: document.name.clone(), steps, schemas, unavailable: None })
     }
 
     /// A pipeline of loaded plugins. Each step has its plugin's name, an empty configuration and is granted all that
@@ -59,6 +101,7 @@ impl Pipeline {
     /// # Errors
     /// If a plugin's schema refuses the empty configuration, or a requirement is not met.
     pub fn of(plugins: Vec<Arc<Plugin>>) -> Result<Self, Error> {
+        let schemas = built_in("pipeline")?;
         let mut steps: Vec<Step> = Vec::new();
         for plugin in plugins {
             let name = plugin.description.name.clone();
@@ -69,7 +112,8 @@ impl Pipeline {
                 config: Map::new(),
                 grants: grant::all(&plugin.description),
                 on_failure: document::OnFailure::default(),
-                limits: document::Limits { memory: document::DEFAULT_MEMORY, deadline: document::DEFAULT_DEADLINE },
+                allow_restarts: false,
+                limits: document::Limits::default(),
                 matches: document::Match::default(),
             };
             let step = configure(&step, plugin, &steps).map_err(|reason| Error {
@@ -79,30 +123,69 @@ impl Pipeline {
             })?;
             steps.push(step);
         }
-        Ok(Self { name: "pipeline".to_owned(), steps })
+        Ok(Self { name: "pipeline".to_owned(), steps, schemas, unavailable: None })
     }
 }
 
-fn fetch(source: &Source, folder: &Path) -> Result<Vec<u8>, String> {
-    match source {
-        Source::File(file) => {
-            let path = folder.join(file);
-            std::fs::read(&path)
-                .map_err(|error| format!("{}: {error}; check `source.file` and the plugin folder", path.display()))
+/// The table is compiled in, so an error means a broken build. It is reported like any other failure.
+fn built_in(pipeline: &str) -> Result<Schemas, Error> {
+    let fail = |reason: String| Error { step: pipeline.to_owned(), phase: Phase::Configure, reason };
+    Schemas::built_in().map_err(|error| fail(error.to_string()))
+}
+
+/// The bytes of a component: a regular file in the plugin folder, or in a folder below, with at most `most` bytes. A link
+/// is followed if it leads to such a file, as those of a mounted ConfigMap do.
+fn fetch(Source::File(file): &Source, folder: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let path = folder.join(file);
+    let fail = |reason: &str| format!("{}: {reason}; check `source.file` and the plugin folder", path.display());
+    if !file.components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(fail("the path must be relative, without `..`"));
+    }
+    let read = || -> std::io::Result<Result<Vec<u8>, String>> {
+        let (real, folder) = (path.canonicalize()?, folder.canonicalize()?);
+        if !real.starts_with(folder) {
+            return Ok(Err(fail("a link leads out of the plugin folder")));
         }
-    }
+        if !real.metadata()?.is_file() {
+            return Ok(Err(fail("not a regular file")));
+        }
+        let mut bytes = Vec::new();
+        std::fs::File::open(real)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > most {
+            let reason = format!("the component has more than {most} bytes; make it smaller, or raise --max-component");
+            return Ok(Err(format!("{}: {reason}", path.display())));
+        }
+        Ok(Ok(bytes))
+    };
+    read().map_err(|error| fail(&error.to_string()))?
 }
 
-fn load_plugin(
+/// The bytes of the component with this digest: the file of the source, or another one in the folder.
+fn find(digest: &str, source: &Source, folder: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let others = entries.map(|entry| Source::File(entry.file_name().into()));
+    let mut sources = std::iter::once(source.clone()).chain(others.filter(is_component));
+    sources
+        .find_map(|source| fetch(&source, folder, most).ok().filter(|bytes| plugin::digest(bytes) == digest))
+        .ok_or_else(|| {
+            format!("component {digest} is neither in {} nor among the compiled code; copy it there", folder.display())
+        })
+}
+
+fn is_component(Source::File(file): &Source) -> bool {
+    file.extension().is_some_and(|extension| extension == "wasm")
+}
+
+fn load_plugin<'a>(
     engine: &Arc<Engine>,
     bytes: &[u8],
     step: &document::Step,
-    running: Option<&Pipeline>,
+    mut loaded: impl Iterator<Item = &'a Step>,
 ) -> Result<Arc<Plugin>, plugin::Error> {
     let digest = plugin::digest(bytes);
     let pinned = step.digest.as_ref().map(document::Digest::as_str);
     let same = |candidate: &&Step| candidate.plugin.digest == digest && pinned.is_none_or(|pinned| pinned == digest);
-    match running.and_then(|running| running.steps.iter().find(same)) {
+    match loaded.find(same) {
         Some(loaded) => Ok(Arc::clone(&loaded.plugin)),
         None => Plugin::load(engine, bytes, pinned).map(Arc::new),
     }
@@ -115,6 +198,15 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
     check_granted(description, &step.grants)?;
     let asked = rights(&grant::all(description))?;
     let granted = rights(&step.grants)?;
+    if step.on_failure == OnFailure::Ignore
+        && !step.allow_restarts
+        && let Some(field) = restarts::field_of_pods(&asked.objects, &granted.objects)
+    {
+        return Err(format!(
+            "onFailure is ignore, but the step may write {field}: without its fields the pods would be restarted; use \
+             hold or keepLast, or set allowRestarts: true"
+        ));
+    }
     let creates = asked.objects.iter().filter(|asked| asked.creates).map(|asked| &asked.kind);
     let may_create = |kind: &&ObjectKind| granted.objects.iter().any(|grant| grant.creates && grant.kind == **kind);
     let mut creates: Vec<ObjectKind> = creates.filter(may_create).cloned().collect();
@@ -122,10 +214,8 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
     let credentials = description.credentials.iter().map(|asked| &asked.source);
     let credentials = credentials.filter(|source| step.grants.credentials.contains(source)).cloned().collect();
     let actions = step.grants.actions.iter().map(action).collect();
-    let memory = usize::try_from(step.limits.memory).unwrap_or(usize::MAX);
-    if memory > MEMORY_CEILING {
-        return Err(format!("limits.memory is {memory} bytes; use {MEMORY_CEILING} or less"));
-    }
+    let document::Limits { memory, fuel, deadline } = step.limits;
+    let memory = usize::try_from(memory).unwrap_or(usize::MAX);
     Ok(Step {
         name: step.name.clone(),
         permissions: Permissions::new(&asked, &granted),
@@ -135,8 +225,9 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
         actions,
         credentials,
         on_failure: step.on_failure,
-        limits: Limits { memory, deadline: step.limits.deadline, ..Limits::default() },
+        limits: Limits { memory, fuel, deadline, ..Limits::default() },
         matches: step.matches.clone(),
+        counters: Arc::new(Counters::default()),
     })
 }
 
@@ -192,4 +283,37 @@ fn check_requirements(plugin: &Plugin, earlier: &[Step]) -> Result<(), String> {
 
 fn patterns(paths: &[String]) -> Result<Vec<Pattern>, String> {
     paths.iter().map(|path| path.parse().map_err(|error| format!("{path}: {error}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_in_the_plugin_folder_are_read_up_to_their_limit() {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, outside) = (place.path().join("plugins"), place.path().join("outside.wasm"));
+        std::fs::create_dir_all(folder.join("..data")).unwrap();
+        std::fs::write(&outside, "secret").unwrap();
+        std::fs::write(folder.join("..data/a.wasm"), "component").unwrap();
+        symlink("..data/a.wasm", folder.join("a.wasm")).unwrap();
+        symlink(&outside, folder.join("link.wasm")).unwrap();
+        symlink("/dev/zero", folder.join("device.wasm")).unwrap();
+        let fetch = |file: &str, most| fetch(&Source::File(file.into()), &folder, most);
+        assert_eq!(fetch("a.wasm", 9), Ok(b"component".to_vec()), "a link as a mounted ConfigMap has it");
+        assert!(fetch("a.wasm", 8).unwrap_err().contains("more than 8 bytes"));
+        for (file, reason) in [
+            ("../outside.wasm", "without `..`"),
+            ("/dev/zero", "must be relative"),
+            ("link.wasm", "leads out of the plugin folder"),
+            ("device.wasm", "leads out of the plugin folder"),
+            ("..data", "not a regular file"),
+            ("absent.wasm", "No such file"),
+        ] {
+            let error = fetch(file, 100).unwrap_err();
+            assert!(error.contains(reason) && error.contains(file), "{error}");
+        }
+    }
 }

@@ -7,11 +7,16 @@ use pgloom_api::{Finding, placeholder};
 use serde_json::{Map, Value};
 
 use super::action::{self, Rights};
+use super::answer;
 use super::step::{Pipeline, Step};
+use crate::call::Reply;
 use crate::decision::{Condition, Decision, RequestedAction};
 use crate::input::Input;
 use crate::merge::{self, Merger, Writer};
-use crate::model::{self, ActionState, Contribution, CredentialSource, DesiredObject, Request, Response};
+use crate::model::{
+    self, ActionState, ConditionStatus, Contribution, CredentialSource, DesiredObject, Request, Response,
+};
+use crate::ownership::Ownership;
 use crate::scope::Scope;
 use crate::select;
 use crate::{call, convert};
@@ -26,7 +31,7 @@ pub struct Error {
     pub plugin: String,
     /// The plugin's version.
     pub version: String,
-    /// `call`, `answer` or `merge`.
+    /// `call`, `answer` or `merge`; `load` if there is no pipeline.
     pub phase: &'static str,
     /// What failed.
     pub failure: Box<Failure>,
@@ -35,6 +40,9 @@ pub struct Error {
 /// What failed in a step.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
+    /// No pipeline could be loaded.
+    #[error("no pipeline is in use: {0}")]
+    Unavailable(String),
     /// The call gave no answer.
     #[error(transparent)]
     Call(#[from] call::Error),
@@ -64,12 +72,18 @@ impl Error {
     pub fn category(&self) -> &'static str {
         match &*self.failure {
             Failure::Call(error) => error.category(),
+            Failure::Unavailable(_) => "PipelineNotLoaded",
             Failure::Answer(_) => "BrokenAnswer",
             Failure::Merge(merge::Error::Conflict(_)) | Failure::Action(action::Error::Conflict { .. }) => "Conflict",
             Failure::Action(_) => "ActionRefused",
             Failure::Placeholder { .. } => "InvalidPlaceholder",
             Failure::Merge(_) => "ContributionRefused",
         }
+    }
+
+    /// Whether the failure depends on the machine and its load; see [`call::Error::is_of_host`].
+    pub fn is_of_host(&self) -> bool {
+        matches!(&*self.failure, Failure::Call(error) if error.is_of_host())
     }
 
     /// The findings of a plugin that refuses the manifest; empty for every other failure.
@@ -87,24 +101,28 @@ impl Pipeline {
     /// Decides the desired state of one cluster. Pure: no client, no clock, no random numbers.
     ///
     /// # Errors
-    /// If a step with `onFailure: hold` fails, or one with `onFailure: keepLast` that has no last response.
+    /// If a step with `onFailure: hold` fails, or one with `onFailure: keepLast` that has no last response, or if a call
+    /// failed for a reason that is not the plugin's.
     pub fn run(&self, input: &Input) -> Result<Decision, Error> {
         let (merger, mut decision) = self.merged(input)?;
         decision.objects = merger.finish();
         Ok(decision)
     }
 
-    /// For each object of [`run`](Self::run), in the same order, the step that set each leaf, by field path.
+    /// For each object of [`run`](Self::run), in the same order, the steps that set each leaf, and what was removed.
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub fn owners(&self, input: &Input) -> Result<Vec<BTreeMap<String, String>>, Error> {
+    pub fn owners(&self, input: &Input) -> Result<Vec<Ownership>, Error> {
         Ok(self.merged(input)?.0.owners())
     }
 
     fn merged(&self, input: &Input) -> Result<(Merger, Decision), Error> {
         let shared = Shared::of(input);
-        let mut merger = Merger::new(scope(input)).map_err(|error| self.broken(error))?;
+        if let Some(reason) = &self.unavailable {
+            return Err(self.not_loaded(reason.clone()));
+        }
+        let mut merger = Merger::new(self.schemas.clone(), scope(input));
         let mut decision = Decision::default();
         for step in self.steps.iter().filter(|step| step.is_called_for(input, &shared)) {
             step.run(input, &shared, &mut merger, &mut decision)?;
@@ -112,15 +130,13 @@ impl Pipeline {
         Ok((merger, decision))
     }
 
-    /// The merge table is compiled in, so this error means a broken build. It is reported like any other failure.
-    fn broken(&self, error: merge::Error) -> Error {
-        let failure = Failure::Merge(error);
+    fn not_loaded(&self, reason: String) -> Error {
         Error {
             step: self.name.clone(),
             plugin: "pgloom".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            phase: "merge",
-            failure: Box::new(failure),
+            phase: "load",
+            failure: Box::new(Failure::Unavailable(reason)),
         }
     }
 }
@@ -170,25 +186,43 @@ impl Step {
         // A step may fail after some of its contributions are merged. If the run goes on without the step, these must
         // go, too.
         let savepoint = (self.on_failure != OnFailure::Hold).then(|| merger.clone());
-        let called = self.call(input, shared, merger);
+        let called = self.call(input, shared, merger, decision);
         let taken = called.and_then(|response| self.take(response, input, shared, merger, decision));
         let Err(failed) = taken else { return Ok(()) };
-        let Some(savepoint) = savepoint else { return Err(failed) };
+        self.counters.failed();
+        let savepoint = match savepoint {
+            // What depends on the machine's load must not change what is decided.
+            Some(savepoint) if !failed.is_of_host() => savepoint,
+            _ => return Err(failed),
+        };
         *merger = savepoint;
+        let last = input.last.get(&self.name);
+        if self.on_failure == OnFailure::KeepLast && last.is_none() {
+            return Err(failed);
+        }
         decision.findings.push(self.warning(&failed));
+        decision.conditions.push(self.failing(&failed));
         decision.degraded = true;
-        match (self.on_failure, input.last.get(&self.name)) {
-            (OnFailure::KeepLast, Some(last)) => self.take(last.clone(), input, shared, merger, decision),
-            (OnFailure::KeepLast, None) => Err(failed),
-            _ => Ok(()),
+        match last.filter(|_| self.on_failure == OnFailure::KeepLast) {
+            Some(last) => self.take(last.clone(), input, shared, merger, decision),
+            None => Ok(()),
         }
     }
 
-    fn call(&self, input: &Input, shared: &Shared, merger: &Merger) -> Result<Response, Error> {
+    fn call(
+        &self,
+        input: &Input,
+        shared: &Shared,
+        merger: &Merger,
+        decision: &mut Decision,
+    ) -> Result<Response, Error> {
         let request = self.request(input, shared, merger);
         let span = tracing::info_span!("plugin", step = %self.name, version = %self.plugin.description.version);
         let _entered = span.enter();
-        self.plugin.mutate(request, &self.limits).map_err(|error| self.error("call", error.into()))
+        let Reply { result, fuel } = self.plugin.mutate(request, &self.limits);
+        self.counters.called(fuel);
+        decision.fuel.insert(self.name.clone(), fuel);
+        result.map_err(|error| self.error("call", error.into()))
     }
 
     fn request(&self, input: &Input, shared: &Shared, merger: &Merger) -> Request {
@@ -234,7 +268,7 @@ impl Step {
         self.credentials.intersection(&input.credentials)
     }
 
-    /// Takes a response into the decision: actions are checked before anything is merged.
+    /// Takes a response into the decision: it is checked before anything is merged.
     fn take(
         &self,
         response: Response,
@@ -249,6 +283,7 @@ impl Step {
             asked: &self.plugin.description.actions,
             granted: &self.actions,
         };
+        answer::check(&response).map_err(|message| self.error("answer", Failure::Answer(message)))?;
         let actions = action::check(&response.actions, &rights, &decision.actions)
             .map_err(|error| self.error("answer", error.into()))?;
         let shown = self.shown(input).map(|source| source.placeholder(&self.name)).collect();
@@ -288,6 +323,7 @@ impl Step {
         Ok(())
     }
 
+    /// Adds a checked and merged response to the decision.
     fn record(&self, response: Response, actions: Vec<RequestedAction>, decision: &mut Decision) {
         if self.on_failure == OnFailure::KeepLast {
             decision.last.insert(self.name.clone(), response.clone());
@@ -296,11 +332,25 @@ impl Step {
         decision.actions.extend(actions);
         decision.findings.extend(findings.into_iter().map(|finding| convert::finding(&self.name, finding)));
         decision.conditions.extend(conditions.into_iter().map(|condition| Condition {
-            type_name: condition.type_name,
+            type_name: self.condition_type(&condition.type_name),
             status: condition.status,
             reason: condition.reason,
             message: condition.message,
         }));
+    }
+
+    /// The condition of a step that failed, while `onFailure` replaces its response.
+    fn failing(&self, error: &Error) -> Condition {
+        Condition {
+            type_name: self.condition_type(answer::FAILED),
+            status: ConditionStatus::True,
+            reason: error.category().to_owned(),
+            message: error.to_string(),
+        }
+    }
+
+    fn condition_type(&self, name: &str) -> String {
+        format!("{}/{name}", self.name)
     }
 
     fn warning(&self, error: &Error) -> Finding {

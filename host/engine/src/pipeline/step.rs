@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pgloom_api::pipeline::{Match, OnFailure};
 use serde_json::Value;
@@ -10,18 +11,23 @@ use crate::call::Limits;
 use crate::model::{ActionPermission, CredentialSource, ObjectKind};
 use crate::permission::Permissions;
 use crate::plugin::Plugin;
+use crate::schema::Schemas;
 use crate::select::{self, NamedObject};
 
 /// Plugins in order, each with its configuration and its permissions. Immutable: a new document gives a new pipeline.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pipeline {
     /// The document's name.
     pub name: String,
     pub(super) steps: Vec<Step>,
+    /// How the objects of the steps are merged.
+    pub(super) schemas: Schemas,
+    /// Why there is no pipeline.
+    pub(super) unavailable: Option<String>,
 }
 
 /// One step of a pipeline.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Step {
     /// The step's name in the document.
     pub name: String,
@@ -38,9 +44,46 @@ pub struct Step {
     pub(super) on_failure: OnFailure,
     pub(super) limits: Limits,
     pub(super) matches: Match,
+    /// A pipeline with other schemas counts on.
+    pub(super) counters: Arc<Counters>,
+}
+
+/// What the calls of a step have used since the pipeline was loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The number of calls.
+    pub calls: u64,
+    /// The number of calls that failed, or whose answer was refused.
+    pub failures: u64,
+    /// The fuel of all calls.
+    pub fuel: u64,
+}
+
+/// Counts the calls of a step. No decision depends on it.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    calls: AtomicU64,
+    failures: AtomicU64,
+    fuel: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn called(&self, fuel: u64) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.fuel.fetch_add(fuel, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Pipeline {
+    /// Whether this is a pipeline, and not the lack of one.
+    pub fn is_available(&self) -> bool {
+        self.unavailable.is_none()
+    }
+
     /// The steps, in order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -50,6 +93,26 @@ impl Pipeline {
     pub fn named(&self, cluster: &Value, config: &Value) -> BTreeSet<NamedObject> {
         let selectors = self.steps.iter().flat_map(|step| &step.plugin.description.observed);
         selectors.filter_map(|selector| select::named(selector, cluster, config)).collect()
+    }
+
+    /// Merges by these schemas. A loaded pipeline knows the built-in kinds only.
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: Schemas) -> Self {
+        self.schemas = schemas;
+        self
+    }
+
+    /// How the objects of the steps are merged.
+    pub fn schemas(&self) -> &Schemas {
+        &self.schemas
+    }
+
+    /// The kinds that are not built in and whose objects a step writes, as in `monitoring.coreos.com/v1 ServiceMonitor`.
+    /// The merge needs their schemas, see [`crate::schema::openapi::custom`].
+    pub fn custom_kinds(&self) -> BTreeSet<String> {
+        let written = self.steps.iter().flat_map(|step| &step.plugin.description.objects).map(|object| &object.kind);
+        let custom = written.filter(|kind| !self.schemas.is_built_in(&kind.api_version, &kind.kind));
+        custom.map(|kind| format!("{} {}", kind.api_version, kind.kind)).collect()
     }
 
     /// The keys of the operator configuration that at least one step reads.
@@ -62,5 +125,14 @@ impl Step {
     /// The kinds of objects that the step may create: those that the plugin asks for and the pipeline grants.
     pub fn creates(&self) -> &[ObjectKind] {
         &self.creates
+    }
+
+    /// What the calls of the step have used since the pipeline was loaded.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            calls: self.counters.calls.load(Ordering::Relaxed),
+            failures: self.counters.failures.load(Ordering::Relaxed),
+            fuel: self.counters.fuel.load(Ordering::Relaxed),
+        }
     }
 }

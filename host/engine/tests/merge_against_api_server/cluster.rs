@@ -1,21 +1,28 @@
-//! A new namespace on a real API server, which is deleted when it is dropped.
+//! A new namespace and a custom resource on a real API server, which are deleted when they are dropped.
 
-use std::env;
+use std::{collections::BTreeSet, env};
 
 use kube::{
     Api, Client, Config,
     api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
+use pgloom_engine::schema::{Schemas, openapi};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+/// The custom resource of `monitors.yaml`.
+const DEFINITION: &str = "monitors.merge.pgloom.dev";
 const VARIABLE: &str = "PGLOOM_TEST_KUBECONFIG";
 
 pub struct Cluster {
     runtime: Runtime,
     client: Client,
     pub namespace: String,
+    /// How kinds are merged: the built-in ones, and the custom resource.
+    pub schemas: Schemas,
+    /// Whether this test created the custom resource.
+    has_definition: bool,
 }
 
 /// The server's answer to a fragment.
@@ -42,7 +49,8 @@ impl Cluster {
             let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
             Client::try_from(config.expect("the kubeconfig can be used")).expect("a client")
         });
-        let cluster = Self { runtime, client, namespace };
+        let schemas = Schemas::built_in().expect("a table that can be read");
+        let cluster = Self { runtime, client, namespace, schemas, has_definition: false };
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": cluster.namespace}});
         let api = Api::<DynamicObject>::all_with(cluster.client.clone(), &resource("v1", "Namespace"));
         let patch = Patch::Apply(&namespace);
@@ -51,6 +59,37 @@ impl Cluster {
             .block_on(api.patch(&cluster.namespace, &PatchParams::apply("pgloom-test"), &patch))
             .expect("the cluster allows to create a namespace");
         Some(cluster)
+    }
+
+    /// Creates the custom resource, and reads its schema from the server when it is published.
+    pub fn with_custom_resource(mut self) -> Self {
+        let text = include_str!("monitors.yaml");
+        let definition: Value = serde_yaml_ng::from_str(text).expect("a definition");
+        let api = Api::<DynamicObject>::all_with(self.client.clone(), &definitions());
+        let (params, patch) = (PatchParams::apply("pgloom-test"), Patch::Apply(&definition));
+        self.runtime
+            .block_on(api.patch(DEFINITION, &params, &patch))
+            .expect("the cluster allows to create a custom resource");
+        self.has_definition = true;
+        let wanted = BTreeSet::from(["merge.pgloom.dev/v1 Monitor".to_owned()]);
+        let mut seen = String::new();
+        for _ in 0..100 {
+            let request =
+                hyper::Request::get("/openapi/v3/apis/merge.pgloom.dev/v1").body(Vec::new()).expect("a request");
+            match self.runtime.block_on(self.client.request::<Value>(request)) {
+                Ok(document) => {
+                    let table = openapi::custom(&[document], &wanted).expect("a table");
+                    if table.contains("Monitor") {
+                        self.schemas = Schemas::with_custom(&table).expect("a table that can be read");
+                        return self;
+                    }
+                    seen = table;
+                }
+                Err(error) => seen = error.to_string(),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+        panic!("the server does not publish the schema of {DEFINITION}: {seen}");
     }
 
     /// A document of the server.
@@ -81,13 +120,22 @@ impl Drop for Cluster {
         let api = Api::<DynamicObject>::all_with(self.client.clone(), &resource("v1", "Namespace"));
         // The server deletes it in the background. If the request fails, the namespace's name tells its process.
         let _ = self.runtime.block_on(api.delete(&self.namespace, &Default::default()));
+        if self.has_definition {
+            let api = Api::<DynamicObject>::all_with(self.client.clone(), &definitions());
+            let _ = self.runtime.block_on(api.delete(DEFINITION, &Default::default()));
+        }
     }
+}
+
+fn definitions() -> ApiResource {
+    resource("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 }
 
 fn resource(api_version: &str, kind: &str) -> ApiResource {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let plural = match kind {
         "Endpoints" => "endpoints".to_owned(),
+        "NetworkPolicy" => "networkpolicies".to_owned(),
         _ => format!("{}s", kind.to_lowercase()),
     };
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), &plural)

@@ -35,7 +35,7 @@ impl Tally {
 pub fn compare(cluster: &Cluster, case: &Case) -> Result<Tally, String> {
     let name = format!("case-{}", unique());
     let scope = Scope { namespace: cluster.namespace.clone(), ..Scope::default() };
-    let mut merger = Merger::new(scope).map_err(|error| error.to_string())?;
+    let mut merger = Merger::new(cluster.schemas.clone(), scope);
     let mut tally = Tally::default();
     let mut live = Value::Null;
     for (index, fragment) in case.fragments.iter().enumerate() {

@@ -7,15 +7,12 @@
 
 use std::env;
 
-use pgloom_engine::schema::Schema;
+use pgloom_engine::schema::{Schema, openapi};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
 mod cluster;
 mod compare;
 mod generate;
-/// The generator of the merge table, from xtask. A test compares its result with what a server publishes.
-#[path = "../../../../xtask/src/schema/table.rs"]
-mod table;
 
 use cluster::Cluster;
 
@@ -25,6 +22,7 @@ const CASES: u32 = 200;
 #[test]
 fn fragments_merge_as_the_api_server_merges_those_of_different_managers() {
     let Some(cluster) = Cluster::of_the_environment("merge") else { return };
+    let cluster = cluster.with_custom_resource();
     let cases =
         env::var("PGLOOM_MERGE_CASES").ok().map_or(CASES, |text| text.parse().expect("PGLOOM_MERGE_CASES is a number"));
     let seed = match Config::default().rng_seed {
@@ -67,7 +65,7 @@ fn the_merge_table_is_what_the_api_server_publishes() {
         .filter(|name| name.starts_with("api/") || name.starts_with("apis/"))
         .map(|name| cluster.get(&format!("/openapi/v3/{name}")))
         .collect();
-    let published = table::build(&documents).expect("a table");
+    let published = openapi::built_in(&documents).expect("a table");
     let committed = include_str!("../../src/schema/table.json");
     assert!(
         published == committed,

@@ -3,7 +3,7 @@
 //! A stage begins when all objects of the stage before it are gone, so that no member is restarted without its
 //! Services. The manifest need not be valid.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::api::DeleteParams;
 use pgloom_decide::Kind;
@@ -24,6 +24,17 @@ pub struct Keep {
     pub claims: bool,
     /// Secrets with credentials: `enable_secrets_deletion` is false.
     pub secrets: bool,
+}
+
+/// Where a cluster may have objects that no watch reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// The recorded kinds beyond those of every cluster.
+    pub kinds: Vec<Kind>,
+    /// The other namespaces in which Secrets were created.
+    pub namespaces: BTreeSet<String>,
+    /// Whether Secrets of users may be in any namespace.
+    pub everywhere: bool,
 }
 
 /// An existing object of a deleted cluster.
@@ -123,14 +134,12 @@ fn is_made_elsewhere(writer: &Writer, key: &ClusterKey, object: &Value) -> bool 
 }
 
 /// Lists the cluster's objects in the API server, because the cache may lack some, and deletes them. Returns whether
-/// there were any. `kinds` are the recorded kinds beyond those of every cluster; `everywhere`: also Secrets in other
-/// namespaces.
+/// there were any.
 pub async fn advance_unwatched(
     writer: &Writer,
     key: &ClusterKey,
     keep: Keep,
-    kinds: &[Kind],
-    everywhere: bool,
+    recorded: &Recorded,
 ) -> Result<bool, Error> {
     let selector = writer.identity.name_selector();
     let mut remains = Vec::new();
@@ -141,14 +150,14 @@ pub async fn advance_unwatched(
         let own = objects.iter().filter(|object| writer.origin(object).is_own());
         remains.extend(own.map(|object| Remains::of(key, &kind, object)));
     }
-    for kind in kinds {
+    for kind in &recorded.kinds {
         let objects = writer.list(Some(key), kind, None).await?;
         let own = objects.iter().filter(|object| writer.origin(object).is_own());
         remains.extend(own.map(|object| Remains::of(key, kind, object)));
     }
-    if everywhere && !keep.secrets {
+    for place in if keep.secrets { Vec::new() } else { places_of_secrets(key, recorded) } {
         let kind = Kind::new("v1", "Secret");
-        let objects = writer.list(None, &kind, Some(&selector)).await?;
+        let objects = writer.list(place.as_ref(), &kind, Some(&selector)).await?;
         let marked = objects.iter().filter(|object| is_made_elsewhere(writer, key, object));
         remains
             .extend(marked.map(|object| {
@@ -158,6 +167,14 @@ pub async fn advance_unwatched(
     let left: Vec<&Remains> = remains.iter().collect();
     remove(writer, &left).await?;
     Ok(!left.is_empty())
+}
+
+/// Where Secrets in other namespaces are looked for; `None` is every namespace.
+fn places_of_secrets(key: &ClusterKey, recorded: &Recorded) -> Vec<Option<ClusterKey>> {
+    if recorded.everywhere {
+        return vec![None];
+    }
+    recorded.namespaces.iter().map(|namespace| Some(ClusterKey::new(namespace, &key.name))).collect()
 }
 
 /// Deletes the objects without a deletion timestamp. After an error it continues with the others, and returns the first

@@ -2,106 +2,33 @@
 
 mod clash;
 mod compare;
+mod created_as;
 pub mod deletion;
+mod error;
 mod field_manager;
 mod last_applied;
 mod operation;
+mod write;
 
 use std::sync::Arc;
 
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::{Client, ResourceExt};
-use pgloom_common::error::FIELD_IMMUTABLE;
+use kube::Client;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use pgloom_decide::Kind;
 use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::ownership::{Identity, Origin};
 use serde_json::{Value, json};
-use tracing::{debug, info};
+use tracing::info;
 
+pub use error::Error;
 pub use last_applied::LastApplied;
 pub use operation::Operation;
 
 use crate::cache::{CachedObject, ClusterKey, Store};
 use crate::serve::metrics::Metrics;
-use field_manager::Owner;
-
-/// Why an object was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The API server refused it for what it says.
-    #[error("the API server refuses {kind} {name}: {reason}")]
-    Refused {
-        /// As in `StatefulSet`.
-        kind: String,
-        /// The object's name.
-        name: String,
-        /// In the API server's words.
-        reason: String,
-    },
-    /// Another owner has an object of that name.
-    #[error(
-        "{kind} {name} exists already and is not of this cluster: {reason}; delete it, or choose another name for the \
-         cluster"
-    )]
-    Foreign {
-        /// As in `Service`.
-        kind: String,
-        /// The object's name.
-        name: String,
-        /// Why it is not.
-        reason: String,
-    },
-    /// The operator may not.
-    #[error("the operator may not write {kind} {name}; see manifests/rbac.yaml for the rights that it needs: {reason}")]
-    Forbidden {
-        /// As in `StatefulSet`.
-        kind: String,
-        /// The object's name.
-        name: String,
-        /// In the API server's words.
-        reason: String,
-    },
-    /// The API server refused it although the operator has the right to write it, as where a quota is exceeded.
-    #[error("{by} refuses {kind} {name}: {reason}")]
-    Denied {
-        /// What refused it, as in `a resource quota`.
-        by: &'static str,
-        /// As in `StatefulSet`.
-        kind: String,
-        /// The object's name.
-        name: String,
-        /// In the API server's words.
-        reason: String,
-    },
-    /// The objects of a kind could not be listed.
-    #[error("failed to list the objects of kind {kind}")]
-    List {
-        /// As in `Pod`.
-        kind: String,
-        /// What came back.
-        #[source]
-        source: Box<kube::Error>,
-    },
-    /// The API server could not be asked.
-    #[error("failed to write {kind} {name}")]
-    Write {
-        /// As in `StatefulSet`.
-        kind: String,
-        /// The object's name.
-        name: String,
-        /// What came back.
-        #[source]
-        source: Box<kube::Error>,
-    },
-}
-
-impl Error {
-    /// Whether the object cannot be changed to what is desired, but could be deleted and created again.
-    fn is_for_good(&self) -> bool {
-        matches!(self, Self::Refused { reason, .. } if reason.contains(FIELD_IMMUTABLE))
-    }
-}
+use error::{failure, foreign};
+use write::Made;
 
 /// What an apply did.
 #[derive(Debug, Default)]
@@ -125,15 +52,6 @@ pub struct Written {
     pub operation: Operation,
     /// Whether it was marked for an earlier manifest of the same namespace and name.
     pub reclaimed: bool,
-}
-
-/// What came of writing one object.
-enum Made {
-    Written,
-    /// It existed already and was applied.
-    Adopted(Origin),
-    /// Not written: the text says what is waited for.
-    Waiting(String),
 }
 
 /// Writes the objects of one cluster.
@@ -183,6 +101,7 @@ impl Writer {
                 });
                 continue;
             }
+            created_as::state(&mut desired);
             let mut operation = operation::operation(&desired, found);
             if let (Operation::ReplaceAndOrphan, Some(kept)) = (operation, found) {
                 operation = self.replacement(key, &kind, name, &mut desired, kept, &mut applied).await?;
@@ -195,21 +114,18 @@ impl Writer {
             }
             let (operation, made) = match (self.execute(key, &kind, name, &desired, operation, found).await, found) {
                 (Err(error), Some(found)) if error.is_for_good() && operation::may_be_replaced(&kind) => {
-                    let difference = (desired["spec"].clone(), json!(error.to_string()));
-                    if self.last_applied.is_replaced(found, &difference) {
-                        // What changes it when it is created, as an admission webhook does, would do so again.
-                        applied.kept = Some(format!("{error}, also after it was replaced; it stays as it is"));
+                    if created_as::is_as_desired(&desired, &found.object()) {
+                        // What changed it when it was created, as an admission webhook does, would do so again.
+                        applied.kept = Some(format!("{error}, also after it was created so; it stays as it is"));
                         continue;
                     }
-                    self.last_applied.record_deleted(found, &difference);
                     self.delete(key, &kind, name, uid(&found.object()), &DeleteParams::background()).await?;
                     applied.waiting = Some(format!("{} {name} is being replaced", kind.kind));
                     (Operation::Replace, Made::Written)
                 }
                 (result, _) => (operation, result?),
             };
-            if let (Operation::ReplaceAndOrphan, Some(kept)) = (operation, found) {
-                self.last_applied.record_deleted(kept, &operation::fixed_fields(&desired, &kept.object()));
+            if operation == Operation::ReplaceAndOrphan {
                 applied.waiting = Some(format!("{} {name} is being replaced; its pods stay", kind.kind));
             }
             let (operation, origin) = match made {
@@ -227,8 +143,8 @@ impl Writer {
     }
 
     /// What to do about an object of which a field differs that cannot be changed. It is replaced only if the API server
-    /// refuses the change in a dry run. If it was replaced and differs in the same way again, as where an admission webhook
-    /// adds to it, its fields stay.
+    /// refuses the change in a dry run. If it was created as it is desired and differs nevertheless, as where an admission
+    /// webhook changes it, its fields stay.
     async fn replacement(
         &self,
         key: &ClusterKey,
@@ -239,14 +155,14 @@ impl Writer {
         applied: &mut Applied,
     ) -> Result<Operation, Error> {
         let live = kept.object();
-        let difference = operation::fixed_fields(desired, &live);
-        if self.last_applied.is_replaced(kept, &difference) {
-            operation::keep_fixed(desired, &live);
+        if created_as::is_as_desired(desired, &live) {
             applied.kept = Some(format!(
-                "{} {name} came back with other {} than it was made with; these stay as they are",
+                "{} {name} has other {} than it was created with; these stay as they are until its annotation {} is removed",
                 kind.kind,
-                operation::differing(&difference),
+                operation::differing(desired, &live),
+                created_as::CREATED_AS,
             ));
+            operation::keep_fixed(desired, &live);
             return Ok(operation::operation(desired, Some(kept)));
         }
         if self.last_applied.is_unchanged(desired, kept) {
@@ -365,169 +281,6 @@ impl Writer {
         }
     }
 
-    async fn execute(
-        &self,
-        key: &ClusterKey,
-        kind: &Kind,
-        name: &str,
-        desired: &Value,
-        operation: Operation,
-        found: Option<&CachedObject>,
-    ) -> Result<Made, Error> {
-        match operation {
-            Operation::Skip | Operation::Replace => {}
-            Operation::Create => return self.create(key, kind, name, desired).await,
-            Operation::Apply => self.force(key, kind, name, desired).await?,
-            Operation::TakeOver => {
-                self.take_over(key, kind, name, Owner::Predecessor).await?;
-                self.force(key, kind, name, desired).await?;
-            }
-            Operation::ReplaceAndOrphan => {
-                let uid = found.and_then(|found| uid(&found.object()));
-                self.delete(key, kind, name, uid, &DeleteParams::orphan()).await?;
-            }
-        }
-        Ok(Made::Written)
-    }
-
-    /// Creates an object. One that exists already is applied only if it is this cluster's: an apply would merge with what
-    /// others made under this name.
-    async fn create(&self, key: &ClusterKey, kind: &Kind, name: &str, desired: &Value) -> Result<Made, Error> {
-        let api = self.api(key, kind).await;
-        let Ok(body) = serde_json::from_value::<DynamicObject>(desired.clone()) else {
-            let (kind, name) = (kind.kind.to_string(), name.to_owned());
-            return Err(Error::Refused { kind, name, reason: "its metadata is not that of an object".to_owned() });
-        };
-        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        match api.create(&params, &body).await {
-            Ok(created) => {
-                let created = match operation::is_created_once(kind) {
-                    // It is never applied, so the fields need not be those of an apply.
-                    true => created,
-                    false => self.own_fields(&api, name, desired, created).await,
-                };
-                self.record(key, kind, "create", desired, created)?;
-                Ok(Made::Written)
-            }
-            Err(kube::Error::Api(status)) if status.is_already_exists() => self.adopt(key, kind, name, desired).await,
-            Err(error) => Err(failure(kind, name, error)),
-        }
-    }
-
-    /// Applies an object that exists and was not in the cache.
-    async fn adopt(&self, key: &ClusterKey, kind: &Kind, name: &str, desired: &Value) -> Result<Made, Error> {
-        let found = self.read(key, kind, name).await?;
-        let Some(found) = found.filter(|found| !has_deletion_timestamp(found)) else {
-            return Ok(Made::Waiting(format!("{} {name} is being deleted", kind.kind)));
-        };
-        let origin = self.origin(&found);
-        if let Origin::Foreign(reason) = origin {
-            return Err(foreign(kind, name, reason));
-        }
-        if !operation::is_created_once(kind) {
-            self.force(key, kind, name, desired).await?;
-        } else if origin == Origin::Former {
-            self.reclaim(key, kind, name).await?;
-        }
-        Ok(Made::Adopted(origin))
-    }
-
-    /// Marks an object of an earlier manifest that is never applied.
-    async fn reclaim(&self, key: &ClusterKey, kind: &Kind, name: &str) -> Result<(), Error> {
-        let patch = json!({"metadata": {"annotations": self.identity.marks(&key.namespace)}});
-        self.patch_metadata(key, kind, name, patch).await
-    }
-
-    /// Patches the metadata of an object, which stays as it is otherwise.
-    pub async fn patch_metadata(&self, key: &ClusterKey, kind: &Kind, name: &str, patch: Value) -> Result<(), Error> {
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        let answer = self.api(key, kind).await.patch(name, &params, &Patch::Merge(patch)).await;
-        let object = answer.map_err(|error| failure(kind, name, error))?;
-        self.metrics.wrote(&kind.kind, "patch");
-        if let Ok(object) = serde_json::to_value(object) {
-            self.store.record_write(with_kind(object, kind));
-        }
-        Ok(())
-    }
-
-    /// Turns the entry of a creation among the managed fields into that of an apply. Where this fails the next write does
-    /// it.
-    async fn own_fields(
-        &self,
-        api: &Api<DynamicObject>,
-        name: &str,
-        desired: &Value,
-        created: DynamicObject,
-    ) -> DynamicObject {
-        let object = serde_json::to_value(&created).unwrap_or_default();
-        let patch = field_manager::patch_created(&object, desired);
-        let Some(patch) = patch.and_then(|patch| serde_json::from_value(patch).ok()) else { return created };
-        match api.patch(name, &PatchParams::default(), &Patch::<()>::Json(patch)).await {
-            Ok(patched) => patched,
-            Err(error) => {
-                debug!(name, %error, "the fields of the new object are taken over by the next write");
-                created
-            }
-        }
-    }
-
-    /// Applies with force. What is refused may be in conflict with an entry that an editor has left: that is taken over, so
-    /// that it goes, and the apply is tried once more.
-    async fn force(&self, key: &ClusterKey, kind: &Kind, name: &str, desired: &Value) -> Result<(), Error> {
-        let api = self.api(key, kind).await;
-        let how = PatchParams::apply(MANAGER).force();
-        let answer = match api.patch(name, &how, &Patch::Apply(desired)).await {
-            Err(kube::Error::Api(status))
-                if status.code == 422 && self.take_over(key, kind, name, Owner::Editors).await? =>
-            {
-                api.patch(name, &how, &Patch::Apply(desired)).await
-            }
-            answer => answer,
-        };
-        let object = answer.map_err(|error| failure(kind, name, error))?;
-        self.record(key, kind, "apply", desired, object)
-    }
-
-    /// Makes what others wrote the operator's own; whether there was anything.
-    async fn take_over(&self, key: &ClusterKey, kind: &Kind, name: &str, owner: Owner) -> Result<bool, Error> {
-        let api = self.api(key, kind).await;
-        let found = api.get_opt(name).await.map_err(|error| failure(kind, name, error))?;
-        let object = found.and_then(|found| serde_json::to_value(found).ok()).unwrap_or_default();
-        let Some(patch) = field_manager::patch(&object, owner).and_then(|patch| serde_json::from_value(patch).ok())
-        else {
-            return Ok(false);
-        };
-        let answer = api.patch(name, &PatchParams::default(), &Patch::<()>::Json(patch)).await;
-        answer.map_err(|error| failure(kind, name, error))?;
-        info!(kind = %kind.kind, name, "took over what others wrote");
-        Ok(true)
-    }
-
-    fn record(
-        &self,
-        key: &ClusterKey,
-        kind: &Kind,
-        verb: &'static str,
-        desired: &Value,
-        answer: DynamicObject,
-    ) -> Result<(), Error> {
-        self.metrics.wrote(&kind.kind, verb);
-        info!(kind = %kind.kind, name = %answer.name_any(), verb, "applied");
-        if let Ok(object) = serde_json::to_value(answer) {
-            self.store.record_write(object);
-            let name = ObjectKey::of(desired).name;
-            if let Some(kept) = self.store.objects(key).iter().find(|kept| kept.kind == *kind && &*kept.name == name) {
-                self.last_applied.record(desired, kept);
-                if verb == "create" && kind.is("StatefulSet") {
-                    // What differs at once would differ after a replacement too.
-                    let difference = operation::fixed_fields(desired, &kept.object());
-                    self.last_applied.record_created(kept, &difference);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// The API of a kind in the cluster's namespace.
     pub async fn api(&self, key: &ClusterKey, kind: &Kind) -> Api<DynamicObject> {
         let resource = self.store.resources.discover(&self.client, kind).await;
@@ -553,40 +306,6 @@ fn with_kind(mut object: Value, kind: &Kind) -> Value {
     object["apiVersion"] = json!(&*kind.api_version);
     object["kind"] = json!(&*kind.kind);
     object
-}
-
-fn foreign(kind: &Kind, name: &str, reason: String) -> Error {
-    Error::Foreign { kind: kind.kind.to_string(), name: name.to_owned(), reason }
-}
-
-/// What refuses a request with the status 403 although the operator has the right to it, by the API server's message;
-/// `None` if the right is missing.
-fn denied_by(message: &str) -> Option<&'static str> {
-    let says = |part: &str| message.contains(part);
-    Some(match () {
-        () if says("exceeded quota") || says("failed quota") => "a resource quota",
-        () if says("violates PodSecurity") => "the namespace's Pod Security level",
-        () if says("admission webhook") => "an admission webhook",
-        () if says("ValidatingAdmissionPolicy") => "an admission policy",
-        () if says("is being terminated") => "a namespace that is being deleted",
-        // The words of RBAC: User "x" cannot create resource "services" in API group "".
-        () if says("cannot") && says("resource \"") => return None,
-        () => "an admission controller",
-    })
-}
-
-fn failure(kind: &Kind, name: &str, error: kube::Error) -> Error {
-    let (kind, name) = (kind.kind.to_string(), name.to_owned());
-    match error {
-        kube::Error::Api(status) if status.code == 403 => match denied_by(&status.message) {
-            Some(by) => Error::Denied { by, kind, name, reason: status.message },
-            None => Error::Forbidden { kind, name, reason: status.message },
-        },
-        kube::Error::Api(status) if matches!(status.code, 400 | 422) => {
-            Error::Refused { kind, name, reason: status.message }
-        }
-        source => Error::Write { kind, name, source: Box::new(source) },
-    }
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub fn operation(desired: &Value, existing: Option<&CachedObject>) -> Operation 
         return Operation::Skip;
     }
     let live = existing.object();
-    if existing.kind.is("StatefulSet") && fixed_field(desired, &live).is_some() {
+    if existing.kind.is("StatefulSet") && fixed_fields(desired, &live).next().is_some() {
         return Operation::ReplaceAndOrphan;
     }
     if existing.inherited {
@@ -78,25 +78,28 @@ pub fn keep_claim_metadata(desired: &mut Value, live: &Value) {
     }
 }
 
-/// The first immutable field that differs.
-fn fixed_field(desired: &Value, live: &Value) -> Option<&'static str> {
-    FIXED.into_iter().find(|field| {
+/// The immutable fields that differ.
+fn fixed_fields(desired: &Value, live: &Value) -> impl Iterator<Item = &'static str> {
+    FIXED.into_iter().filter(|field| {
         let (desired, live) = (&desired["spec"][field], &live["spec"][field]);
         !desired.is_null() && !covers(desired, live, false)
     })
 }
 
-/// The fields that cannot be changed: as desired and as they exist.
-pub fn fixed_fields(desired: &Value, live: &Value) -> (Value, Value) {
-    let of =
-        |object: &Value| FIXED.into_iter().map(|field| (field.to_owned(), object["spec"][field].clone())).collect();
-    (of(desired), of(live))
+/// The fields of a StatefulSet that cannot be changed, without labels and annotations of claim templates, which are kept.
+pub fn fixed_of(object: &Value) -> Value {
+    let mut fields: Value = FIXED.into_iter().map(|field| (field.to_owned(), object["spec"][field].clone())).collect();
+    for template in fields["volumeClaimTemplates"].as_array_mut().into_iter().flatten() {
+        if let Some(metadata) = template.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.retain(|field, _| field != "labels" && field != "annotations");
+        }
+    }
+    fields
 }
 
-/// The fields of the pair that differ, by name.
-pub fn differing((desired, live): &(Value, Value)) -> String {
-    let differs = |field: &&str| !desired[*field].is_null() && !covers(&desired[*field], &live[*field], false);
-    FIXED.into_iter().filter(differs).collect::<Vec<_>>().join(", ")
+/// The names of the fields that differ and cannot be changed.
+pub fn differing(desired: &Value, live: &Value) -> String {
+    fixed_fields(desired, live).collect::<Vec<_>>().join(", ")
 }
 
 /// Replaces the fields of `desired` that cannot be changed by those of the object that exists.

@@ -160,7 +160,10 @@ async fn the_stateful_set_of_the_zalando_operator_is_marked_and_its_templates_st
     let writer = writer(&api_server, vec![set(json!({}))]);
     writer.apply(&key(), &[set(json!({}))]).await.unwrap();
     assert_eq!(api_server.written(), [format!("PATCH {STATEFUL_SET}")]);
-    assert_eq!(api_server.object(STATEFUL_SET), Some(set(json!({MARK: "now"}))));
+    let mut live = api_server.object(STATEFUL_SET).unwrap();
+    assert!(live["metadata"]["annotations"][created_as::CREATED_AS].is_string());
+    live["metadata"]["annotations"] = json!({MARK: "now"});
+    assert_eq!(live, set(json!({MARK: "now"})));
 }
 
 #[tokio::test]
@@ -203,7 +206,7 @@ async fn claim_templates_that_admission_changes_do_not_replace_the_stateful_set_
     assert_eq!(deletions(&api_server), 0, "{:?}", api_server.written());
     let applied = writer.apply(&key(), &[stateful_set("spilo:2")]).await.unwrap();
     let kept = applied.kept.unwrap();
-    assert!(kept.contains("other volumeClaimTemplates than it was made with"), "{kept}");
+    assert!(kept.contains("other volumeClaimTemplates than it was created with"), "{kept}");
     let live = api_server.object(STATEFUL_SET).unwrap();
     assert_eq!(live["spec"]["template"]["spec"]["containers"][0]["image"], "spilo:2");
     assert_eq!(live["spec"]["volumeClaimTemplates"][0]["spec"]["storageClassName"], "by-policy");
@@ -211,19 +214,23 @@ async fn claim_templates_that_admission_changes_do_not_replace_the_stateful_set_
 }
 
 #[tokio::test]
-async fn an_operator_that_did_not_make_the_stateful_set_replaces_it_once_at_most() {
-    let api_server = FakeApiServer::new().replacing_storage_class("by-policy");
-    writer(&api_server, vec![]).apply(&key(), &[stateful_set("spilo:1")]).await.unwrap();
-    let existing = api_server.object(STATEFUL_SET).unwrap();
-    let writer = writer(&api_server, vec![existing]);
-    for _ in 0..6 {
-        writer.apply(&key(), &[stateful_set("spilo:1")]).await.unwrap();
-        if let (None, Some(kept)) = (api_server.object(STATEFUL_SET), writer.store.objects(&key()).pop()) {
-            // What the watch reports.
-            writer.store.apply_watcher_event(1, Event::Delete(kept.object()));
+async fn a_stateful_set_that_admission_changes_is_replaced_once_at_most_by_all_operators_together() {
+    // One that the Zalando operator created, and one that this operator created.
+    for (existing, expected) in [(Some(stateful_set("spilo:0")), 1), (None, 0)] {
+        let mut api_server = FakeApiServer::new().replacing_storage_class("by-policy");
+        if let Some(mut set) = existing {
+            set["spec"]["volumeClaimTemplates"][0]["spec"]["storageClassName"] = json!("by-policy");
+            api_server = api_server.with(STATEFUL_SET, set);
         }
+        for image in ["spilo:1", "spilo:1", "spilo:1", "spilo:2", "spilo:2"] {
+            // An operator that has just started: it remembers nothing.
+            let writer = writer(&api_server, api_server.object(STATEFUL_SET).into_iter().collect());
+            writer.apply(&key(), &[stateful_set(image)]).await.unwrap();
+        }
+        assert_eq!(deletions(&api_server), expected, "{:?}", api_server.written());
+        let live = api_server.object(STATEFUL_SET).unwrap();
+        assert_eq!(live["spec"]["template"]["spec"]["containers"][0]["image"], "spilo:2");
     }
-    assert_eq!(deletions(&api_server), 1, "{:?}", api_server.written());
 }
 
 #[tokio::test]
@@ -362,28 +369,21 @@ async fn a_deployment_that_admission_changes_at_its_creation_is_made_anew_once_a
         "metadata": {"name": "c-pooler", "namespace": "ns", "labels": {"application": "spilo", "cluster-name": "c"}},
         "spec": {"selector": {"matchLabels": {"a": "b"}}},
     });
-    let live = |round: u64| {
-        let mut live = deployment.clone();
-        live["metadata"]["uid"] = json!(format!("u{round}"));
-        live["metadata"]["resourceVersion"] = json!((10 + round).to_string());
-        // As the controller of Deployments does at each creation.
-        live["metadata"]["annotations"] = json!({"deployment.kubernetes.io/revision": round.to_string()});
-        live
-    };
-    let api_server = FakeApiServer::new().with(DEPLOYMENT, live(0)).refusing_because(
+    let mut first = deployment.clone();
+    first["metadata"]["uid"] = json!("u");
+    let api_server = FakeApiServer::new().with(DEPLOYMENT, first).refusing_because(
         DEPLOYMENT,
         422,
         "spec.selector: field is immutable",
     );
-    let writer = writer(&api_server, vec![live(0)]);
     let mut kept = None;
-    for round in 1..6 {
+    for _ in 0..6 {
+        // An operator that has just started: it remembers nothing.
+        let writer = writer(&api_server, api_server.object(DEPLOYMENT).into_iter().collect());
         kept = writer.apply(&key(), std::slice::from_ref(&deployment)).await.unwrap().kept;
-        api_server.put(DEPLOYMENT, live(round));
-        writer.store.record_write(live(round));
     }
     assert_eq!(deletions(&api_server), 1, "{:?}", api_server.written());
-    assert!(kept.unwrap().contains("also after it was replaced"));
+    assert!(kept.unwrap().contains("also after it was created so"));
 }
 
 #[tokio::test]

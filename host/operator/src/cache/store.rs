@@ -11,15 +11,12 @@ use std::sync::Arc;
 
 use kube::runtime::watcher::Event;
 use parking_lot::RwLock;
-use pgloom_common::fingerprint::fingerprint;
+use pgloom_decide::kind::{Kind, ObjectKey};
 use serde_json::Value;
 
-use pgloom_decide::kind::{Kind, ObjectKey, of_every_cluster};
-use pgloom_decide::ownership::MARK;
-use pgloom_decide::transform::{Transformed, transform};
-
-use super::Resources;
 use super::node::Nodes;
+use super::watch::Watch;
+use super::{CachedObject, Resources};
 
 /// Identifies a cluster: namespace and name of its `postgresql` object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,112 +40,6 @@ impl fmt::Display for ClusterKey {
     }
 }
 
-/// An existing object.
-#[derive(Clone)]
-pub struct CachedObject {
-    /// The kind.
-    pub kind: Kind,
-    /// `metadata.name`.
-    pub name: Arc<str>,
-    text: Box<str>,
-    fields: Option<Box<str>>,
-    /// `metadata.resourceVersion` as a number.
-    pub version: u64,
-    /// A hash of the object without status and resource version.
-    pub content: u64,
-    /// Whether the managed fields have an entry of the Zalando operator, see [`Transformed::inherited`].
-    pub inherited: bool,
-    watch: usize,
-    generation: u32,
-}
-
-impl CachedObject {
-    /// The object, parsed from its text.
-    pub fn object(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_default()
-    }
-
-    /// The fields that the operator applied, as `fieldsV1`; `None` if it never applied the object.
-    pub fn fields(&self) -> Option<Value> {
-        self.fields.as_deref().and_then(|text| serde_json::from_str(text).ok())
-    }
-
-    /// Whether the operator applied the object.
-    pub fn applied(&self) -> bool {
-        self.fields.is_some()
-    }
-
-    fn new(kind: &Kind, name: &str, transformed: Transformed, watch: usize, generation: u32) -> Self {
-        let Transformed { object, version, fields, inherited } = transformed;
-        Self {
-            kind: kind.clone(),
-            name: name.into(),
-            content: content(&object),
-            text: object.to_string().into(),
-            fields: fields.map(|fields| fields.to_string().into()),
-            version,
-            inherited,
-            watch,
-            generation,
-        }
-    }
-
-    /// Whether no part differs that a decision depends on.
-    fn same_as(&self, other: &Self) -> bool {
-        self.text == other.text && self.fields == other.fields && self.inherited == other.inherited
-    }
-}
-
-/// A hash of an object without its status.
-fn content(object: &Value) -> u64 {
-    let fields = object.as_object().into_iter().flatten().filter(|(key, _)| *key != "status");
-    fingerprint(&fields.map(|(key, value)| (key, value.to_string())).collect::<Vec<_>>())
-}
-
-/// One watch: a kind, a scope, and the label that assigns its objects to clusters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watch {
-    /// The kind of the watched objects.
-    pub kind: Kind,
-    /// The namespace; `None` means all.
-    pub namespace: Option<String>,
-    /// The label with the cluster's name; `None` for the `postgresql` objects themselves.
-    pub label: Option<String>,
-    /// Whether the `spec` of pods is kept.
-    pub whole: bool,
-    /// The names of the labels that all objects of a cluster have besides; none where every object is kept whole.
-    pub own: Vec<String>,
-}
-
-impl Watch {
-    /// Whether decisions have to wait for the first listing of this watch. A kind that a plugin adds is not essential:
-    /// the operator may lack the right to list it, and this must not stop every cluster.
-    fn is_essential(&self) -> bool {
-        self.label.is_none() || of_every_cluster().contains(&self.kind)
-    }
-
-    /// Whether an object is none of a cluster's, as an application's own that names its cluster in a label. The operator
-    /// has to know that it exists, and nothing more.
-    fn is_foreign(&self, object: &Value) -> bool {
-        let metadata = &object["metadata"];
-        let large =
-            matches!(&*self.kind.kind, "Service" | "StatefulSet" | "Deployment" | "CronJob" | "PodDisruptionBudget");
-        let lacks = |name: &String| metadata["labels"].get(name).is_none();
-        large && metadata["annotations"].get(MARK).is_none() && self.own.iter().any(lacks)
-    }
-
-    /// What is kept of an object.
-    fn transform(&self, object: Value) -> Transformed {
-        let mut transformed = transform(&self.kind, object, self.whole);
-        if self.is_foreign(&transformed.object)
-            && let Some(fields) = transformed.object.as_object_mut()
-        {
-            fields.retain(|name, _| ["apiVersion", "kind", "metadata"].contains(&name.as_str()));
-        }
-        transformed
-    }
-}
-
 /// The objects of all clusters.
 #[derive(Default)]
 pub struct Store {
@@ -158,8 +49,11 @@ pub struct Store {
     nodes: Nodes,
 }
 
+/// The kind and the name of one of a cluster's objects.
+pub(super) type Slot = (Kind, Arc<str>);
+
 /// A cluster's objects, by kind and name.
-type Objects = BTreeMap<(Kind, Arc<str>), Arc<CachedObject>>;
+type Objects = BTreeMap<Slot, Arc<CachedObject>>;
 
 #[derive(Default)]
 struct Inner {
@@ -363,8 +257,13 @@ impl Inner {
     fn put(&mut self, number: usize, object: Value, answer: bool) -> Vec<ClusterKey> {
         let Some(Some((watch, _))) = self.watches.get(number) else { return Vec::new() };
         let Some((key, name)) = place(watch, &object) else { return Vec::new() };
-        let place: Place = (number, key.namespace.clone(), name.as_str().into());
-        let former = self.places.get(&place).cloned();
+        // All objects of a cluster share its names, and an object that comes again shares its own.
+        let key = self.clusters.get_key_value(&key).map_or(key, |(known, _)| known.clone());
+        let place: Place = (number, key.namespace.clone(), name.into());
+        let (place, former) = match self.places.get_key_value(&place) {
+            Some((place, former)) => (place.clone(), Some(former.clone())),
+            None => (place, None),
+        };
         // A watch reports the changes of a kind in the order of their versions. If the answer to a write is older than
         // the newest reported version and the object is not in the store, then the watch has reported both the write
         // and the deletion after it.
@@ -383,18 +282,19 @@ impl Inner {
             self.take(former, &slot);
         }
         self.places.insert(place, key.clone());
-        left.into_iter().chain(self.keep(number, object, key, answer)).collect()
+        left.into_iter().chain(self.keep(number, slot, object, key, answer)).collect()
     }
 
     /// Stores an object in its cluster, and returns the cluster if the object changed. The answer to a write is ignored
     /// if it is older than the stored object.
-    fn keep(&mut self, number: usize, object: Value, key: ClusterKey, answer: bool) -> Option<ClusterKey> {
-        let (watch, generation) = self.watches.get(number)?.clone()?;
-        let (_, name) = place(&watch, &object)?;
-        let kept = CachedObject::new(&watch.kind, &name, watch.transform(object), number, generation);
-        let slot = (watch.kind.clone(), kept.name.clone());
-        let objects = self.clusters.entry(key.clone()).or_default();
+    fn keep(&mut self, number: usize, slot: Slot, object: Value, key: ClusterKey, answer: bool) -> Option<ClusterKey> {
+        let Self { watches, clusters, .. } = self;
+        let (watch, generation) = watches.get(number)?.as_ref()?;
+        let generation = *generation;
+        let objects = clusters.entry(key.clone()).or_default();
         let before = objects.get(&slot);
+        let seen = (number, generation);
+        let kept = CachedObject::new(&slot, watch.transform(object), before.map(Arc::as_ref), seen);
         if before.is_some_and(|before| before.version > kept.version && (answer || before.watch == number)) {
             if let Some(newer) = objects.get(&slot) {
                 let seen = CachedObject { generation, ..CachedObject::clone(newer) };
@@ -407,16 +307,19 @@ impl Inner {
             if watch.label.is_some() { before.same_as(&kept) } else { before.content == kept.content }
         };
         let changed = before.is_none_or(|before| !same(before));
-        objects.insert(slot, Arc::new(kept));
+        match objects.get_mut(&slot) {
+            Some(before) => *Arc::make_mut(before) = kept,
+            None => drop(objects.insert(slot, Arc::new(kept))),
+        }
         changed.then_some(key)
     }
 
     fn remove(&mut self, number: usize, object: &Value) -> Option<ClusterKey> {
-        let (watch, _) = self.watches.get(number)?.clone()?;
+        let (watch, _) = self.watches.get(number)?.as_ref()?;
         let key = ObjectKey::of(object);
         let place: Place = (number, key.namespace.into(), key.name.into());
         let cluster = self.places.get(&place)?.clone();
-        let slot = (watch.kind, place.2.clone());
+        let slot = (watch.kind.clone(), place.2.clone());
         let kept = self.clusters.get(&cluster).and_then(|objects| objects.get(&slot));
         // The object was deleted and created again.
         if kept.is_some_and(|kept| kept.version > version(object)) && version(object) > 0 {
@@ -426,7 +329,7 @@ impl Inner {
         self.take(&cluster, &slot).map(|_| cluster)
     }
 
-    fn take(&mut self, cluster: &ClusterKey, slot: &(Kind, Arc<str>)) -> Option<Arc<CachedObject>> {
+    fn take(&mut self, cluster: &ClusterKey, slot: &Slot) -> Option<Arc<CachedObject>> {
         let objects = self.clusters.get_mut(cluster)?;
         let gone = objects.remove(slot);
         if objects.is_empty() {
@@ -481,195 +384,4 @@ fn place(watch: &Watch, object: &Value) -> Option<(ClusterKey, String)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn services() -> Watch {
-        Watch {
-            kind: Kind::new("v1", "Service"),
-            namespace: None,
-            label: Some("cluster-name".into()),
-            whole: false,
-            own: vec![],
-        }
-    }
-
-    fn service(name: &str, version: u32, port: u32) -> Value {
-        json!({
-            "apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": name, "namespace": "ns", "labels": {"cluster-name": "c"}, "resourceVersion": version.to_string()},
-            "spec": {"port": port}
-        })
-    }
-
-    fn names(store: &Store) -> Vec<String> {
-        store.objects(&ClusterKey::new("ns", "c")).iter().map(|kept| kept.name.to_string()).collect()
-    }
-
-    #[test]
-    fn a_cluster_is_looked_at_when_an_object_of_it_changes_and_only_then() {
-        let store = Store::default();
-        let watch = store.open(services());
-        assert_eq!(store.apply_watcher_event(watch, Event::Apply(service("a", 1, 1))), [ClusterKey::new("ns", "c")]);
-        assert!(store.apply_watcher_event(watch, Event::Apply(service("a", 2, 1))).is_empty());
-        assert_eq!(store.apply_watcher_event(watch, Event::Apply(service("a", 3, 2))).len(), 1);
-    }
-
-    #[test]
-    fn what_a_new_listing_does_not_bring_is_gone() {
-        let store = Store::default();
-        let watch = store.open(services());
-        for name in ["a", "b"] {
-            store.apply_watcher_event(watch, Event::Apply(service(name, 1, 1)));
-        }
-        assert!(!store.synced("ns"));
-        store.apply_watcher_event(watch, Event::Init);
-        store.apply_watcher_event(watch, Event::InitApply(service("b", 1, 1)));
-        assert_eq!(store.apply_watcher_event(watch, Event::InitDone), [ClusterKey::new("ns", "c")]);
-        assert_eq!(names(&store), ["b"]);
-        assert!(store.synced("ns"));
-    }
-
-    #[test]
-    fn the_answer_of_a_write_is_not_undone_by_an_older_event() {
-        let store = Store::default();
-        let watch = store.open(services());
-        store.apply_watcher_event(watch, Event::Apply(service("a", 1, 1)));
-        store.record_write(service("a", 5, 2));
-        assert!(store.apply_watcher_event(watch, Event::Apply(service("a", 4, 1))).is_empty());
-        assert_eq!(store.objects(&ClusterKey::new("ns", "c"))[0].object()["spec"]["port"], 2);
-        store.apply_watcher_event(watch, Event::Delete(service("a", 6, 2)));
-        assert!(names(&store).is_empty());
-    }
-
-    fn relabelled(name: &str, version: u32, cluster: &str) -> Value {
-        let mut object = service(name, version, 1);
-        object["metadata"]["labels"]["cluster-name"] = json!(cluster);
-        object
-    }
-
-    #[test]
-    fn a_relabelled_object_leaves_its_former_cluster_at_once_and_both_are_reconciled() {
-        let store = Store::default();
-        let watch = store.open(services());
-        let (c, d) = (ClusterKey::new("ns", "c"), ClusterKey::new("ns", "d"));
-        store.apply_watcher_event(watch, Event::Apply(service("a", 1, 1)));
-        assert_eq!(store.apply_watcher_event(watch, Event::Apply(relabelled("a", 2, "d"))), [c.clone(), d.clone()]);
-        assert_eq!((store.objects(&c).len(), store.objects(&d).len()), (0, 1));
-        // The late answer to an earlier write does not add the object again.
-        store.record_write(service("a", 1, 1));
-        assert_eq!((store.objects(&c).len(), store.objects(&d).len()), (0, 1));
-        assert_eq!(store.apply_watcher_event(watch, Event::Delete(relabelled("a", 3, "d"))), std::slice::from_ref(&d));
-        assert!(store.objects(&d).is_empty());
-    }
-
-    #[test]
-    fn an_object_whose_label_is_removed_leaves_its_cluster_whatever_the_event_shows_of_it() {
-        let store = Store::default();
-        let watch = store.open(services());
-        store.apply_watcher_event(watch, Event::Apply(service("a", 1, 1)));
-        assert_eq!(store.apply_watcher_event(watch, Event::Delete(relabelled("a", 2, "d"))).len(), 1);
-        assert!(names(&store).is_empty());
-    }
-
-    #[test]
-    fn the_answer_of_a_write_does_not_bring_back_what_was_deleted_since() {
-        let store = Store::default();
-        let watch = store.open(services());
-        store.apply_watcher_event(watch, Event::Apply(service("a", 2, 1)));
-        store.apply_watcher_event(watch, Event::Delete(service("a", 3, 1)));
-        store.record_write(service("a", 2, 1));
-        assert!(names(&store).is_empty());
-        // An answer that is newer than all reported versions is stored, also if the event of an earlier deletion is
-        // late.
-        store.record_write(service("a", 5, 1));
-        assert_eq!(store.apply_watcher_event(watch, Event::Delete(service("a", 4, 1))), []);
-        assert_eq!(names(&store), ["a"]);
-    }
-
-    #[test]
-    fn objects_in_other_namespaces_with_the_clusters_name_are_found() {
-        let store = Store::default();
-        let watch = store.open(services());
-        let mut elsewhere = service("a", 1, 1);
-        elsewhere["metadata"]["namespace"] = json!("elsewhere");
-        store.apply_watcher_event(watch, Event::Apply(elsewhere));
-        let found = store.namesakes(&ClusterKey::new("ns", "c"));
-        assert_eq!(found.iter().map(|(key, _)| &*key.namespace).collect::<Vec<_>>(), ["elsewhere"]);
-        assert!(store.namesakes(&ClusterKey::new("elsewhere", "c")).is_empty());
-    }
-
-    #[test]
-    fn a_kind_that_a_plugin_adds_and_that_cannot_be_listed_stops_no_cluster() {
-        let store = Store::default();
-        store.open(Watch { kind: Kind::new("networking.k8s.io/v1", "NetworkPolicy"), ..services() });
-        assert!(store.synced("ns"));
-        store.open(services());
-        assert!(!store.synced("ns"));
-    }
-
-    #[test]
-    fn the_clusters_on_a_node_are_those_with_a_pod_there() {
-        let store = Store::default();
-        let pods = store.open(Watch { kind: Kind::new("v1", "Pod"), ..services() });
-        for (name, cluster, node) in [("c-0", "c", "n-1"), ("d-0", "d", "n"), ("d-1", "d", "n-1")] {
-            let mut pod = relabelled(name, 1, cluster);
-            pod["spec"] = json!({"nodeName": node});
-            store.apply_watcher_event(pods, Event::Apply(pod));
-        }
-        assert_eq!(store.clusters_on("n"), [ClusterKey::new("ns", "d")]);
-        assert_eq!(store.clusters_on("n-1").len(), 2);
-        assert_eq!(store.clusters_on("elsewhere"), []);
-    }
-
-    #[test]
-    fn a_closed_feed_takes_its_objects_along() {
-        let store = Store::default();
-        let watch = store.open(services());
-        store.apply_watcher_event(watch, Event::Apply(service("a", 1, 1)));
-        store.close(watch);
-        assert!(names(&store).is_empty());
-        assert!(store.synced("ns"));
-    }
-
-    #[test]
-    fn of_an_application_s_object_that_names_a_cluster_only_the_metadata_is_kept() {
-        let store = Store::default();
-        let watch = store.open(Watch { own: vec!["application".into()], ..services() });
-        let kept = |labels: Value, annotations: Value| {
-            let mut object = service("a", 1, 1);
-            object["metadata"]["labels"] = labels;
-            object["metadata"]["annotations"] = annotations;
-            store.apply_watcher_event(watch, Event::Delete(object.clone()));
-            store.apply_watcher_event(watch, Event::Apply(object));
-            store.objects(&ClusterKey::new("ns", "c"))[0].object()["spec"].is_object()
-        };
-        assert!(!kept(json!({"cluster-name": "c", "app": "shop"}), json!({})));
-        assert!(kept(json!({"cluster-name": "c", "application": "any"}), json!({})), "made by the Zalando operator");
-        assert!(kept(json!({"cluster-name": "c"}), json!({MARK: "u"})));
-    }
-
-    #[test]
-    fn a_namespace_that_cannot_be_listed_keeps_no_other_namespace_waiting() {
-        let store = Store::default();
-        let in_namespace = |namespace: &str| Watch { namespace: Some(namespace.into()), ..services() };
-        let (listed, refused) = (store.open(in_namespace("a")), store.open(in_namespace("ax")));
-        assert!(!store.settled());
-        store.apply_watcher_event(listed, Event::InitDone);
-        assert!(store.synced("a") && !store.synced("ax") && !store.settled());
-        store.record_failure(refused);
-        assert!(store.settled());
-        assert!(!store.synced("ax"));
-        store.apply_watcher_event(refused, Event::InitDone);
-        assert!(store.synced("ax"));
-    }
-
-    #[test]
-    fn an_operator_that_can_list_nothing_is_not_settled() {
-        let store = Store::default();
-        let watch = store.open(services());
-        store.record_failure(watch);
-        assert!(!store.settled());
-    }
-}
+mod tests;

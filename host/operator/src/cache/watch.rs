@@ -7,13 +7,17 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
-use kube::api::{Api, DynamicObject};
+use kube::api::Api;
 use kube::runtime::watcher::{self, Event};
+use pgloom_decide::kind::{Kind, of_every_cluster};
+use pgloom_decide::ownership::MARK;
+use pgloom_decide::transform::{Transformed, transform};
 use serde_json::Value;
 use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
 
-use super::{ClusterKey, Store, Watch};
+use super::received::Received;
+use super::{ClusterKey, Store};
 use crate::serve::metrics::{KindLabel, Metrics, WatchLabels};
 
 /// The number of objects per page of the first listing.
@@ -24,6 +28,50 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A watch that has failed and then neither fails nor brings anything for this time works: nothing changes. Longer than
 /// a request may take.
 const SILENCE: Duration = Duration::from_secs(90);
+
+/// One watch: a kind, a scope, and the label that assigns its objects to clusters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// The kind of the watched objects.
+    pub kind: Kind,
+    /// The namespace; `None` means all.
+    pub namespace: Option<String>,
+    /// The label with the cluster's name; `None` for the `postgresql` objects themselves.
+    pub label: Option<String>,
+    /// Whether the `spec` of pods is kept.
+    pub whole: bool,
+    /// The names of the labels that all objects of a cluster have besides; none where every object is kept whole.
+    pub own: Vec<String>,
+}
+
+impl Watch {
+    /// Whether decisions have to wait for the first listing of this watch. A kind that a plugin adds is not essential:
+    /// the operator may lack the right to list it, and this must not stop every cluster.
+    pub(super) fn is_essential(&self) -> bool {
+        self.label.is_none() || of_every_cluster().contains(&self.kind)
+    }
+
+    /// Whether an object is none of a cluster's, as an application's own that names its cluster in a label. The operator
+    /// has to know that it exists, and nothing more.
+    fn is_foreign(&self, object: &Value) -> bool {
+        let metadata = &object["metadata"];
+        let large =
+            matches!(&*self.kind.kind, "Service" | "StatefulSet" | "Deployment" | "CronJob" | "PodDisruptionBudget");
+        let lacks = |name: &String| metadata["labels"].get(name).is_none();
+        large && metadata["annotations"].get(MARK).is_none() && self.own.iter().any(lacks)
+    }
+
+    /// What is kept of an object.
+    pub(super) fn transform(&self, object: Value) -> Transformed {
+        let mut transformed = transform(&self.kind, object, self.whole);
+        if self.is_foreign(&transformed.object)
+            && let Some(fields) = transformed.object.as_object_mut()
+        {
+            fields.retain(|name, _| ["apiVersion", "kind", "metadata"].contains(&name.as_str()));
+        }
+        transformed
+    }
+}
 
 /// The running watches.
 pub struct Watches {
@@ -100,12 +148,19 @@ struct Follower {
 
 impl Follower {
     async fn follow(self) {
+        match self.watch.kind.is("Pod") && !self.watch.whole {
+            true => self.follow_as::<true>().await,
+            false => self.follow_as::<false>().await,
+        }
+    }
+
+    async fn follow_as<const POD: bool>(self) {
         let mut config = watcher::Config::default().page_size(PAGE);
         if let Some(label) = &self.watch.label {
             config = config.labels(label);
         }
         let mut failures = 0;
-        let mut events = pin!(watcher::watcher(self.api().await, config));
+        let mut events = pin!(watcher::watcher(self.api::<POD>().await, config));
         loop {
             match tokio::time::timeout(SILENCE, events.next()).await {
                 Ok(Some(Ok(event))) => {
@@ -129,7 +184,7 @@ impl Follower {
         }
     }
 
-    async fn api(&self) -> Api<DynamicObject> {
+    async fn api<const POD: bool>(&self) -> Api<Received<POD>> {
         let resource = self.store.resources.discover(&self.client, &self.watch.kind).await;
         match &self.watch.namespace {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
@@ -138,10 +193,9 @@ impl Follower {
     }
 
     /// Stores an event and sends the clusters that it changes; whether anything still receives them.
-    fn take(&self, event: Event<DynamicObject>) -> bool {
+    fn take<const POD: bool>(&self, event: Event<Received<POD>>) -> bool {
         let listed = matches!(event, Event::InitDone);
-        let Some(event) = as_value(event) else { return true };
-        for key in self.store.apply_watcher_event(self.number, event) {
+        for key in self.store.apply_watcher_event(self.number, objects(event)) {
             if self.changed.unbounded_send(key).is_err() {
                 return false;
             }
@@ -185,15 +239,14 @@ fn pause(failures: u32) -> Duration {
     Duration::from_secs(1).saturating_mul(1 << failures.min(16)).min(LONGEST_PAUSE)
 }
 
-fn as_value(event: Event<DynamicObject>) -> Option<Event<Value>> {
-    let value = |object: DynamicObject| serde_json::to_value(object).ok();
-    Some(match event {
+fn objects<const POD: bool>(event: Event<Received<POD>>) -> Event<Value> {
+    match event {
         Event::Init => Event::Init,
         Event::InitDone => Event::InitDone,
-        Event::InitApply(object) => Event::InitApply(value(object)?),
-        Event::Apply(object) => Event::Apply(value(object)?),
-        Event::Delete(object) => Event::Delete(value(object)?),
-    })
+        Event::InitApply(received) => Event::InitApply(received.into_object()),
+        Event::Apply(received) => Event::Apply(received.into_object()),
+        Event::Delete(received) => Event::Delete(received.into_object()),
+    }
 }
 
 #[cfg(test)]

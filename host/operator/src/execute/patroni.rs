@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
+use pgloom_common::error::cut;
 use pgloom_decide::patroni::{Cluster, Identity, Status};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -21,6 +22,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const CHANGE: Duration = Duration::from_secs(30);
 /// How long a restart of PostgreSQL may take.
 pub const RESTART: Duration = Duration::from_secs(120);
+/// How much is kept of the text of a refusal, in bytes.
+const MAX_TEXT: usize = 200;
 
 /// Why Patroni did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -253,13 +256,7 @@ impl Patroni {
         if response.status.is_success() {
             return Ok(response);
         }
-        let message = String::from_utf8_lossy(&response.body);
-        Err(Error::Refused {
-            what,
-            pod: self.pod.name.clone(),
-            status: response.status.as_u16(),
-            message: shortened(&message),
-        })
+        Err(self.refused(what, &response))
     }
 
     async fn send(&self, Call { what, method, path, body, deadline }: Call) -> Result<Response, Error> {
@@ -274,21 +271,18 @@ impl Patroni {
     }
 
     fn read<T: DeserializeOwned>(&self, what: &'static str, response: &Response) -> Result<T, Error> {
-        serde_json::from_slice(&response.body).map_err(|source| {
-            let pod = self.pod.name.clone();
-            if response.status == StatusCode::OK {
-                return Error::Answer { what, pod, source };
-            }
-            let message = shortened(&String::from_utf8_lossy(&response.body));
-            Error::Refused { what, pod, status: response.status.as_u16(), message }
+        serde_json::from_slice(&response.body).map_err(|source| match response.status {
+            StatusCode::OK => Error::Answer { what, pod: self.pod.name.clone(), source },
+            _ => self.refused(what, response),
         })
     }
-}
 
-/// The first line of an answer, as much of it as fits a condition.
-fn shortened(text: &str) -> String {
-    let line = text.trim().lines().next().unwrap_or_default();
-    line.chars().take(200).collect()
+    /// An answer that is not what was asked for, with its first line.
+    fn refused(&self, what: &'static str, response: &Response) -> Error {
+        let text = String::from_utf8_lossy(&response.body);
+        let message = cut(text.trim().lines().next().unwrap_or_default(), MAX_TEXT);
+        Error::Refused { what, pod: self.pod.name.clone(), status: response.status.as_u16(), message }
+    }
 }
 
 #[cfg(test)]

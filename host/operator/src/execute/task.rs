@@ -2,7 +2,7 @@
 //! time.
 //!
 //! The number of concurrent jobs of a kind is limited, so that their memory is limited. A database that hangs blocks
-//! only its own job, until the deadline. When a job ends, its cluster is reconciled.
+//! only its own job, until the deadline. When a job ends, its cluster is reconciled, unless it ended as the run before.
 //!
 //! Why not the crate `backon`: it repeats a call in a loop of its own. Here every reconcile decides whether a job
 //! is started: after a delay, or at once if what it is started with has changed.
@@ -81,6 +81,7 @@ struct Run<T> {
     /// The hash of its input.
     wanted: u64,
     status: JobStatus<T>,
+    /// When the run began or, if it failed, when it ended.
     since: Instant,
     failures: u32,
     task: Option<AbortHandle>,
@@ -89,9 +90,9 @@ struct Run<T> {
 /// The delays after which a job is started again although its input has not changed.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
-    /// The delay after a success.
+    /// The time from the begin of a run that succeeds to the begin of the next.
     pub after_success: Duration,
-    /// The delay after the first failure. It doubles with every further failure.
+    /// The delay after the end of the first run that fails. It doubles with every further failure.
     pub after_failure: Duration,
     /// The longest delay.
     pub at_most: Duration,
@@ -123,7 +124,7 @@ impl<T> Job<T> {
     }
 }
 
-impl<T: Clone + Send + 'static> Job<T> {
+impl<T: Clone + PartialEq + Send + 'static> Job<T> {
     /// How it went last; `None` if it never ran.
     pub fn last(&self) -> Option<JobStatus<T>> {
         self.last.lock().as_ref().map(|run| run.status.clone())
@@ -176,7 +177,7 @@ impl<T> Drop for Job<T> {
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Records the end of a run when it is dropped, so that a run that panicked does not count as running.
-struct Ending<T> {
+struct Ending<T: PartialEq> {
     /// A weak reference, because the task must not keep the job alive that stops it.
     last: Weak<Mutex<Option<Run<T>>>>,
     changed: UnboundedSender<ClusterKey>,
@@ -185,23 +186,25 @@ struct Ending<T> {
     result: Option<Result<T, Failure>>,
 }
 
-impl<T> Ending<T> {
+impl<T: PartialEq> Ending<T> {
     fn record(mut self, result: Result<T, Failure>) {
         self.result = Some(result);
     }
 }
 
-impl<T> Drop for Ending<T> {
+impl<T: PartialEq> Drop for Ending<T> {
     fn drop(&mut self) {
         let Some(last) = self.last.upgrade() else { return };
         let result =
             self.result.take().unwrap_or_else(|| Err(Failure::new("the work ended by a fault of the operator")));
-        match &mut *last.lock() {
+        let is_news = match &mut *last.lock() {
             Some(run) if run.number == self.number => run.finish(result),
-            _ => return,
+            _ => false,
+        };
+        if is_news {
+            // The receiver is gone only when the operator stops.
+            _ = self.changed.unbounded_send(self.key.clone());
         }
-        // The receiver is gone only when the operator stops.
-        _ = self.changed.unbounded_send(self.key.clone());
     }
 }
 
@@ -212,15 +215,27 @@ async fn within<T>(deadline: Duration, work: impl Future<Output = Result<T, Fail
     }
 }
 
-impl<T> Run<T> {
-    fn finish(&mut self, result: Result<T, Failure>) {
-        self.failures = if result.is_ok() { 0 } else { self.failures.saturating_add(1) };
-        let times = self.failures;
-        self.status = result.map_or_else(|failure| JobStatus::Failed(Failure { times, ..failure }), JobStatus::Done);
-        self.since = Instant::now();
+impl<T: PartialEq> Run<T> {
+    /// Records the end of the run. Returns whether the status of the job differs from that before.
+    fn finish(&mut self, result: Result<T, Failure>) -> bool {
         self.task = None;
+        let status = match result {
+            Ok(result) => {
+                self.failures = 0;
+                JobStatus::Done(result)
+            }
+            Err(failure) => {
+                self.failures = self.failures.saturating_add(1);
+                self.since = Instant::now();
+                JobStatus::Failed(Failure { times: self.failures, ..failure })
+            }
+        };
+        let before = std::mem::replace(&mut self.status, status);
+        before != self.status
     }
+}
 
+impl<T> Run<T> {
     fn is_due(&self, backoff: Backoff) -> bool {
         if self.task.is_some() {
             return false;
@@ -329,6 +344,21 @@ mod tests {
         );
         ended.next().await;
         assert_eq!(a.ensure(1, DEADLINE, AT_ONCE, || answer(Ok(2))), JobStatus::Done(1));
+    }
+
+    #[tokio::test]
+    async fn a_run_that_ends_as_the_one_before_wakes_no_reconcile() {
+        const NO_DELAY: Backoff =
+            Backoff { after_success: Duration::ZERO, after_failure: Duration::ZERO, at_most: HOUR };
+        let ([a, _], mut ended) = jobs();
+        let refused = || Err(Failure::new("refused"));
+        for (result, wakes) in [(Ok(7), true), (Ok(7), false), (Ok(8), true), (refused(), true), (refused(), true)] {
+            a.ensure(1, DEADLINE, NO_DELAY, || answer(result.clone()));
+            while a.is_running() {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(ended.try_recv().is_ok(), wakes, "{result:?}");
+        }
     }
 
     #[tokio::test]

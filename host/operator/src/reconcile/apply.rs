@@ -1,17 +1,20 @@
 //! Applying the plan in its order, with the credentials in their place, and pruning what is no longer desired.
 
+use std::collections::BTreeSet;
+
 use pgloom_decide::apply_order::rank;
 use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::members::Members;
-use pgloom_decide::ownership::{kinds_to_record, recorded_kinds};
+use pgloom_decide::ownership::{kinds_to_record, recorded_kinds, recorded_namespaces};
 use pgloom_decide::rollout::{ScaleDown, Switchover, ordinal, scale_down};
 use pgloom_decide::status::Condition;
 use pgloom_decide::{Kind, Plan};
 use serde_json::{Value, json};
 
 use super::decide::Decided;
-use super::hold::RESTARTING;
+use super::hold::{RESTARTING, opening};
 use super::progress::{Step, Underway};
+use super::requeue::Requeue;
 use super::{Error, Reconciliation};
 use crate::apply::{Operation, Written};
 use crate::cache::ClusterKey;
@@ -33,6 +36,8 @@ pub struct Applied {
     pub condition: Option<Condition>,
     /// What people should know of the Secrets.
     pub warnings: Vec<Event>,
+    /// When the number of members may get smaller, as far as that is known.
+    pub requeue: Requeue,
 }
 
 impl Reconciliation<'_> {
@@ -54,19 +59,21 @@ impl Reconciliation<'_> {
         self.report_creating().await?;
         self.ensure_service_account(plan).await;
         self.record_new_kinds(plan).await?;
+        self.record_new_namespaces(plan).await?;
         self.keep_leader(&mut objects, decided, members, applied).await;
         applied.underway = applied.held.as_ref().map(Underway::changing);
         // What uses credentials comes after them: a pod that mounts a Secret does not start without it.
         let secrets_from = objects.partition_point(|object| rank(ObjectKey::of(object).kind) < rank("Secret"));
         let (before, after) = objects.split_at(secrets_from);
         self.write(before, applied).await?;
-        self.ensure_credentials(plan, credentials, members, &mut applied.warnings).await?;
+        let unset = self.ensure_credentials(plan, credentials, members, &mut applied.warnings).await?;
         self.write(after, applied).await?;
         self.follow_claims(after).await?;
-        applied.condition = Some(match &applied.held {
-            Some(reason) => Condition::fails("Applied", "ScaleDownWaits", reason),
-            None if plan.degraded => Condition::fails("Applied", "StepFailed", DEGRADED),
-            None => Condition::holds("Applied", "Applied", "every object is as desired"),
+        applied.condition = Some(match (&applied.held, unset) {
+            (Some(reason), _) => Condition::fails("Applied", "ScaleDownWaits", reason),
+            (None, _) if plan.degraded => Condition::fails("Applied", "StepFailed", DEGRADED),
+            (None, Some(error)) => Condition::fails("Applied", error.category(), error.to_string()),
+            (None, None) => Condition::holds("Applied", "Applied", "every object is as desired"),
         });
         Ok(())
     }
@@ -92,6 +99,7 @@ impl Reconciliation<'_> {
             }),
         };
         set["spec"]["replicas"] = json!(exist);
+        applied.requeue = opening(&self.windows(decided));
         applied.held = Some(format!("{exist} members stay until {wanted} are enough: {reason}"));
     }
 
@@ -133,6 +141,15 @@ impl Reconciliation<'_> {
         let mut kinds = [recorded, new].concat();
         kinds.sort();
         self.record_kinds(&kinds).await
+    }
+
+    /// Records the other namespaces of the plan's Secrets, before a Secret is created there.
+    async fn record_new_namespaces(&self, plan: &Plan) -> Result<(), Error> {
+        let recorded = recorded_namespaces(&self.manifest);
+        let named = plan.secrets.iter().map(|secret| secret.namespace.clone());
+        let others = named.filter(|namespace| *namespace != *self.key.namespace);
+        let all: BTreeSet<String> = recorded.iter().cloned().chain(others).collect();
+        if all == recorded { Ok(()) } else { self.record_namespaces(&all).await }
     }
 }
 

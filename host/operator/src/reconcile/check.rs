@@ -1,4 +1,5 @@
-//! Asks the Patroni of every leader whether PostgreSQL serves: a database that hangs changes nothing that is watched.
+//! Once a minute: asks the Patroni of every leader whether PostgreSQL serves, as a database that hangs changes nothing
+//! that is watched, and removes what is kept for nothing.
 
 use std::time::Duration;
 
@@ -14,11 +15,13 @@ const PERIOD: Duration = Duration::from_secs(60);
 const CONCURRENCY: usize = 16;
 
 /// Asks all leaders once a minute. A cluster whose leader served at the last reconcile and does not now is reconciled, so
-/// that its status says so. Never returns.
+/// that its status says so. Plans and events that were kept for something that did not come are removed. Never returns.
 pub async fn check_leaders(context: &Context) {
     loop {
         tokio::time::sleep(PERIOD).await;
         check_once(context).await;
+        context.states.plans.sweep();
+        context.recorder.sweep(PERIOD);
     }
 }
 

@@ -53,23 +53,21 @@ impl Reconciliation<'_> {
 
     /// Creates the Secrets that are missing, and lets those of infrastructure roles, and the labels, annotations and
     /// owners of all, follow. Those of an earlier manifest become this one's. `warnings` gets what people should know,
-    /// also where a later write fails.
+    /// also where a later write fails. Returns why a Secret stays missing although nothing else depends on it.
     pub async fn ensure_credentials(
         &self,
         plan: &Plan,
         found: Option<Found>,
         members: &Members,
         warnings: &mut Vec<Event>,
-    ) -> Result<(), Error> {
-        let Some(Found { seen, existing }) = found else { return Ok(()) };
+    ) -> Result<Option<Error>, Error> {
+        let Some(Found { seen, existing }) = found else { return Ok(None) };
         let reclaimed = self.reclaim_secrets(plan, &existing).await?;
-        let lacking = existing.lacking(&self.system_users(), &plan.secrets);
+        let lacking = existing.lacking(|username| self.is_set_once(username), &plan.secrets);
         let recoveries = self.recoveries(plan, &lacking, members).await;
-        let unknown = unknown(&recoveries, &plan.secrets);
         let foreign: Vec<&str> = self.foreign_lists(plan, &existing);
-        let is_known = |secret: &&WantedSecret| {
-            !unknown.iter().any(|(name, _)| *name == secret.name) && !foreign.contains(&secret.name.as_str())
-        };
+        let is_known =
+            |secret: &&WantedSecret| unknown(&recoveries, secret).is_none() && !foreign.contains(&secret.name.as_str());
         let known: Vec<WantedSecret> = plan.secrets.iter().filter(is_known).cloned().collect();
         let make = |username: &str| match recoveries.get(username) {
             Some(Recovery::Known(password)) => Ok(password.clone()),
@@ -91,16 +89,20 @@ impl Reconciliation<'_> {
             let note = format!("Secret {name} was not made for this cluster, so no user list is written to it");
             Event::warning("Secrets", note)
         }));
-        if let Some((_, error)) = unknown.into_iter().next() {
-            return Err(error);
+        let mut unknown: Vec<Error> = plan.secrets.iter().filter_map(|secret| unknown(&recoveries, secret)).collect();
+        // A member that starts needs the Secrets of the system users, so what comes after them waits.
+        if let Some(of_system_user) = unknown.iter().position(|error| matches!(error, Error::Recover { .. })) {
+            return Err(unknown.swap_remove(of_system_user));
         }
+        warnings.extend(unknown.iter().map(|error| Event::warning("Secrets", error.to_string())));
         // A warning is reported as long as its cause exists, so that cause is read again. So are the Secrets that were
         // written: another one may have been deleted meanwhile.
         let in_order = planned.findings.is_empty() && planned.writes.is_empty() && follows.is_empty() && !reclaimed;
+        let in_order = in_order && unknown.is_empty();
         // The deletion of a Secret that no watch reports is found by reading alone.
         let in_order = in_order && foreign.is_empty() && plan.secrets.iter().all(|secret| self.is_reported(secret));
         self.state.memory.lock().credentials = in_order.then_some(seen);
-        Ok(())
+        Ok(unknown.into_iter().next())
     }
 
     /// The Secrets for user lists that exist and are not the cluster's. The password of a role is not written to a Secret
@@ -114,19 +116,31 @@ impl Reconciliation<'_> {
         plan.secrets.iter().filter(is_foreign).map(|secret| secret.name.as_str()).collect()
     }
 
-    /// Marks the Secrets of an earlier manifest as those of this one; whether there were any.
+    /// Marks the Secrets of an earlier manifest, and those that the Zalando operator created in other namespaces, as those
+    /// of this one; whether there were any.
     async fn reclaim_secrets(&self, plan: &Plan, existing: &Existing) -> Result<bool, Error> {
         let (identity, writer, mut any) = (self.identity(), self.writer(), false);
         for secret in &plan.secrets {
-            let is_former = |object: Value| writer.origin(&object) == Origin::Former;
-            if existing.object(secret).is_some_and(is_former) {
-                self.write_secret(&credential::annotate(secret, identity.marks(&secret.namespace))).await?;
+            let Some(object) = existing.object(secret) else { continue };
+            let is_former = writer.origin(&object) == Origin::Former;
+            if !is_former && !self.is_to_be_marked(secret, &object) {
+                continue;
+            }
+            self.write_secret(&credential::annotate(secret, identity.marks(&secret.namespace))).await?;
+            if is_former {
                 let event = reclaimed("Secret", &secret.namespace, &secret.name);
                 self.context.recorder.publish(&self.about, &event).await;
-                any = true;
             }
+            any = true;
         }
         Ok(any)
+    }
+
+    /// Whether a wanted Secret is one that the Zalando operator created in another namespace, and no cluster of the same
+    /// name is there.
+    fn is_to_be_marked(&self, secret: &WantedSecret, object: &Value) -> bool {
+        let namesake = ClusterKey::new(&secret.namespace, &self.key.name);
+        self.identity().may_mark_elsewhere(object) && self.context.store.manifest(&namesake).is_none()
     }
 
     async fn write_secret(&self, write: &Write) -> Result<(), Error> {
@@ -293,28 +307,28 @@ impl Existing {
         planned.passwords.get(username).and_then(|_| credential::follow(secret, metadata))
     }
 
-    /// Which of the users have no password in a Secret.
-    fn lacking(&self, users: &[String; 2], wanted: &[WantedSecret]) -> Vec<String> {
+    /// Which of the roles for which `is_asked` is true have no password in a Secret.
+    fn lacking(&self, is_asked: impl Fn(&str) -> bool, wanted: &[WantedSecret]) -> Vec<String> {
         let has = |secret: &WantedSecret| {
             self.find(&secret.namespace, &secret.name).is_some_and(|(data, _)| data.has_password())
         };
         let names = wanted.iter().filter(|secret| !has(secret)).filter_map(|secret| match &secret.content {
-            Content::Credential { username, .. } => Some(username),
-            Content::UserList { .. } => None,
+            Content::Credential { username, given: None } => Some(username),
+            Content::Credential { .. } | Content::UserList { .. } => None,
         });
-        names.filter(|name| users.contains(name)).cloned().collect()
+        names.filter(|name| is_asked(name)).cloned().collect()
     }
 }
 
-/// The Secrets whose passwords are not known, and the failures of which they are the cause.
-fn unknown(recoveries: &BTreeMap<String, Recovery>, wanted: &[WantedSecret]) -> Vec<(String, Error)> {
-    let unknown = wanted.iter().filter_map(|secret| {
-        let Content::Credential { username, .. } = &secret.content else { return None };
-        let Some(Recovery::Unknown(reason)) = recoveries.get(username) else { return None };
-        let (username, name, reason) = (username.clone(), secret.name.clone(), reason.clone());
-        Some((name.clone(), Error::Recover { username, name, reason }))
-    });
-    unknown.collect()
+/// Why a Secret is not created: its password is not known.
+fn unknown(recoveries: &BTreeMap<String, Recovery>, secret: &WantedSecret) -> Option<Error> {
+    let Content::Credential { username, .. } = &secret.content else { return None };
+    let (user, name) = (username.clone(), secret.name.clone());
+    match recoveries.get(username)? {
+        Recovery::Unknown(reason) => Some(Error::Recover { username: user, name, reason: reason.clone() }),
+        Recovery::NotSettable => Some(Error::SetPassword { username: user, name }),
+        Recovery::Known(_) | Recovery::Generate => None,
+    }
 }
 
 pub fn failed(name: &str, source: kube::Error) -> Error {

@@ -14,7 +14,8 @@ use pgloom_engine::{Action, RequestedAction};
 use super::Reconciliation;
 use super::credentials::{Home, read};
 use super::decide::Decided;
-use super::progress::{Requeue, Underway};
+use super::progress::Underway;
+use super::requeue::Requeue;
 use crate::context::Network;
 use crate::execute::database::{self, Connect, PoolerAccess, PortForward, Resume, Server, Tcp, Tls};
 use crate::execute::task::{Backoff, Failure, JobStatus, fingerprint};
@@ -79,11 +80,12 @@ impl Synchronized {
                 (Some(message.to_owned()), Condition::fails("DatabaseSynced", "Failed", &failure.reason))
             }
         };
+        let underway = underway.map(|reason| Underway::waiting(reason).watched());
         let requeue = match &job {
             JobStatus::Failed(failure) => Requeue::within(backoff.delay(failure.times)),
             _ => Requeue::default(),
         };
-        Self { job: Some(job), condition, warnings, underway: underway.map(Underway::waiting), requeue }
+        Self { job: Some(job), condition, warnings, underway, requeue }
     }
 }
 

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use pgloom_api::Severity;
 use pgloom_decide::plan_cache::{Entry, Key};
 use pgloom_decide::{Observed, Plan, decide};
+
+use tracing::Span;
 
 use super::{Error, Reconciliation};
 use crate::report::Event;
@@ -14,7 +17,7 @@ use crate::serve::metrics::PluginLabels;
 pub struct Decided {
     /// The plan.
     pub plan: Arc<Plan>,
-    /// What people should know of the manifest.
+    /// What people should know of the manifest: an event for each finding.
     pub warnings: Vec<Event>,
 }
 
@@ -22,7 +25,8 @@ impl Decided {
     fn new(plan: Arc<Plan>) -> Self {
         let warnings = plan.findings.iter().map(|finding| {
             let reason = reason(finding.path.as_deref().unwrap_or_default());
-            Event::warning(reason, finding.to_string())
+            let event = if finding.severity == Severity::Info { Event::normal } else { Event::warning };
+            event(reason, finding.to_string())
         });
         Self { warnings: warnings.collect(), plan }
     }
@@ -48,8 +52,12 @@ impl Reconciliation<'_> {
         let (with_config, with_pipeline) = (config.clone(), pipeline.clone());
         let _permit = context.deciding.acquire().await;
         let begun = Instant::now();
-        let decided =
-            tokio::task::spawn_blocking(move || decide(&manifest, &with_config, &observed, &with_pipeline)).await;
+        // Lines that plugins log are written under the span of their cluster.
+        let span = Span::current();
+        let decided = tokio::task::spawn_blocking(move || {
+            span.in_scope(|| decide(&manifest, &with_config, &observed, &with_pipeline))
+        });
+        let decided = decided.await;
         context.metrics.decide_seconds.observe(begun.elapsed().as_secs_f64());
         match decided.map_err(Error::Interrupted)? {
             Ok(plan) => {

@@ -5,16 +5,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kube::runtime::controller::Action;
-use pgloom_decide::ownership::recorded_kinds;
+use pgloom_decide::ownership::{recorded_kinds, recorded_namespaces};
 
 use super::finalizer::Patched;
 use super::report::Steps;
-use super::{Error, Reconciliation};
-use crate::apply::deletion::{FINALIZER, Keep, advance, advance_unwatched, guard, sweep};
+use super::requeue::Requeue;
+use super::{Error, OUTDATED, Reconciliation};
+use crate::apply::deletion::{FINALIZER, Keep, Recorded, advance, advance_unwatched, guard, sweep};
 use crate::report::Event;
 
-/// When to reconcile again while something is still there, if no watch event comes before.
-const REQUEUE_AFTER: Duration = Duration::from_secs(10);
+/// When to look first whether something is still there. What is of a kind that is not watched goes without an event.
+const REMAINING: Duration = Duration::from_secs(10);
 
 impl Reconciliation<'_> {
     /// Takes the cluster down by one stage; when nothing is left the manifest may go.
@@ -43,19 +44,22 @@ impl Reconciliation<'_> {
 
     async fn take_down(&self, mut finalizers: Vec<String>) -> Result<Action, Error> {
         let (writer, keep) = (&self.writer(), self.keep());
-        let kinds = recorded_kinds(&self.manifest);
-        let everywhere = self.settings.config.flag("enable_cross_namespace_secret");
+        let recorded = Recorded {
+            kinds: recorded_kinds(&self.manifest),
+            namespaces: recorded_namespaces(&self.manifest),
+            everywhere: self.settings.config.flag("enable_cross_namespace_secret"),
+        };
         self.check_sight().await?;
         // The watches may be late: the manifest goes only when the API server itself has nothing left.
         if advance(writer, self.key, keep).await.map_err(Error::Delete)?
-            || advance_unwatched(writer, self.key, keep, &kinds, everywhere).await.map_err(Error::Delete)?
+            || advance_unwatched(writer, self.key, keep, &recorded).await.map_err(Error::Delete)?
         {
-            return Ok(Action::requeue(REQUEUE_AFTER));
+            return Ok(self.again(Requeue::asking(REMAINING)));
         }
         sweep(writer, self.key).await.map_err(Error::Delete)?;
         finalizers.retain(|finalizer| finalizer != FINALIZER);
         if self.set_finalizers(finalizers).await? == Patched::Outdated {
-            return Ok(Action::requeue(REQUEUE_AFTER));
+            return Ok(self.again(Requeue::asking(OUTDATED)));
         }
         self.context.forget(self.key);
         Ok(Action::await_change())

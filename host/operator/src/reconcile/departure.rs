@@ -3,19 +3,21 @@
 //! Maintenance windows do not hold this up: the drain waits for the switchover, which takes seconds.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{NodeSelector, PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
 use pgloom_decide::members::Members;
+use pgloom_decide::patroni::Report;
 use pgloom_decide::rollout::{Departure, Member, Needs, Next, Places, departure};
 use pgloom_decide::status::Condition;
 use serde::Deserialize as _;
 use tracing::debug;
 
 use super::hold::RESTARTING;
-use super::progress::{Requeue, Underway};
+use super::progress::Underway;
+use super::requeue::Requeue;
 use super::roll::Rolled;
 use super::{Error, Reconciliation};
 use crate::report::Event;
@@ -33,29 +35,35 @@ pub struct Departed {
 }
 
 impl Reconciliation<'_> {
-    /// Takes the next step of a leader's departure from its node, if one is due; returns whether it took one. The
-    /// members that have to leave their nodes are marked in either case.
+    /// Marks the members that have to leave their nodes.
+    pub fn mark_leaving(&self, set: &StatefulSet, with_state: &mut [Member]) {
+        let (nodes, needs) = (self.context.store.nodes().all(), Needs::of(set, &self.settings.config));
+        let places = Places { nodes: &nodes, needs: &needs, volumes: &BTreeMap::new() };
+        for member in with_state.iter_mut() {
+            member.leaving = places.leaves(member).is_some();
+        }
+    }
+
+    /// Takes the next step of a leader's departure from its node, if one is due; returns whether it took one. `report` is
+    /// what the leader's Patroni reports.
     pub async fn leave_node(
         &self,
         set: &StatefulSet,
-        with_state: &mut [Member],
+        with_state: &[Member],
         members: &Members,
+        report: Option<&Report>,
         rolled: &mut Rolled,
     ) -> Result<bool, Error> {
         let (nodes, needs) = (self.context.store.nodes().all(), Needs::of(set, &self.settings.config));
         let unknown = BTreeMap::new();
         let places = Places { nodes: &nodes, needs: &needs, volumes: &unknown };
-        for member in with_state.iter_mut() {
-            member.leaving = places.leaves(member).is_some();
-        }
-        let Some((leader, _)) = members.leader().filter(|(leader, _)| places.leaves(leader).is_some()) else {
+        if members.leader().is_none_or(|(leader, _)| places.leaves(leader).is_none()) {
             rolled.departed.condition = self.placed(members);
             return Ok(false);
-        };
-        let report = self.patroni_report(&leader.pod, members).await;
+        }
         let volumes = self.volumes(set, members).await;
         let places = Places { volumes: &volumes, ..places };
-        match departure(self.wanted(), with_state, &places, report.as_ref()) {
+        match departure(self.wanted(), with_state, &places, report) {
             Some(departure) => self.depart(self.held_back(departure), members, rolled).await,
             None => Ok(false),
         }
@@ -73,7 +81,7 @@ impl Reconciliation<'_> {
 
     async fn depart(&self, departure: Departure, members: &Members, rolled: &mut Rolled) -> Result<bool, Error> {
         let Departure { cause, next } = departure;
-        let overdue = self.is_overdue(&cause);
+        let left = self.time_left(&cause);
         match next {
             Next::Switchover(switchover) => {
                 let message = format!("{cause}: the leadership moves from {} to {}", switchover.from, switchover.to);
@@ -91,26 +99,28 @@ impl Reconciliation<'_> {
             }
             Next::Wait(reason) => {
                 let message = format!("{cause}, and the leader waits: {reason}");
+                let overdue = left.is_none();
                 let reason = if overdue { "Overdue" } else { "Waiting" };
                 rolled.departed.condition = Some(Condition::fails(CONDITION, reason, message.clone()));
                 rolled.departed.warning = overdue.then(|| Event::warning("LeaderPlaced", message.clone()));
                 rolled.wait(Underway::waiting(message));
-                rolled.requeue = rolled.requeue.min(Requeue::within(self.settings.repair()));
+                rolled.requeue = rolled.requeue.min(left.map(Requeue::within).unwrap_or_default());
                 Ok(false)
             }
             Next::Done => Ok(false),
         }
     }
 
-    /// Whether the leader has had to leave its node for longer than `master_pod_move_timeout`.
-    fn is_overdue(&self, cause: &str) -> bool {
+    /// What is left of `master_pod_move_timeout` since the leader has to leave its node; `None` when it is over.
+    fn time_left(&self, cause: &str) -> Option<Duration> {
         let mut memory = self.state.memory.lock();
         let since = match &memory.leaving {
             Some((before, since)) if before == cause => *since,
             _ => Instant::now(),
         };
         memory.leaving = Some((cause.to_owned(), since));
-        since.elapsed() >= self.settings.config.duration("master_pod_move_timeout")
+        let left = self.settings.config.duration("master_pod_move_timeout").checked_sub(since.elapsed());
+        left.filter(|left| !left.is_zero())
     }
 
     /// The condition when the leader may stay, if the status has one that says that it may not.

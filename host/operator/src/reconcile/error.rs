@@ -84,6 +84,18 @@ pub enum Error {
         /// Why the password is not known.
         reason: String,
     },
+    /// A role may have a password that is not known, and the operator may not set another one in the database.
+    #[error(
+        "the password of \"{username}\" is not known: its Secret {name} is missing, and enable_database_access of the \
+        operator configuration is false, so no other password can be set; create the Secret with the keys username and \
+        password, or set enable_database_access to true"
+    )]
+    SetPassword {
+        /// The role's name.
+        username: String,
+        /// The Secret's name.
+        name: String,
+    },
     /// No password could be made.
     #[error("failed to make a password")]
     Password(#[source] password::Error),
@@ -130,7 +142,7 @@ impl Error {
             Self::NoStatefulSet { .. } => "NoStatefulSet",
             Self::NameLabel { .. } => "NameLabelChanged",
             Self::Gone => "ManifestGone",
-            Self::Recover { .. } => "PasswordUnknown",
+            Self::Recover { .. } | Self::SetPassword { .. } => "PasswordUnknown",
             Self::Password(_) => "NoPassword",
             Self::Roll { .. } => "RollFailed",
         }

@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 
 use super::database::Synchronized;
 use super::decide::Decided;
-use super::hold::closed;
-use super::progress::Requeue;
+use super::hold::{closed, opening};
 use super::report::now;
+use super::requeue::Requeue;
 use super::{Error, Reconciliation};
 use crate::execute::patroni::configure::{Configured, Limits, Restarts, configure};
 use crate::execute::patroni::{self, Patroni};
@@ -34,7 +34,7 @@ const RETRY: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(600);
 /// How long a promotion may take.
 const PROMOTION: Duration = Duration::from_secs(60);
-/// When Patroni is asked again while members wait for a restart that may not begin yet.
+/// When Patroni is first asked again while members wait for a restart that may not begin yet.
 const WAITING: Duration = Duration::from_secs(30);
 /// How long after its `loop_wait` every Patroni has reported what a change means for its member.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -212,6 +212,7 @@ impl Reconciliation<'_> {
         // A pod that was just deleted is not a member, and not outdated either.
         let is_whole = members.all.len() >= self.wanted() && !members.all.iter().any(|member| member.ending);
         let (rolling, windows) = (!settled || !is_whole, self.windows(decided));
+        let waiting = Requeue::asking(WAITING).min(opening(&windows));
         let print = fingerprint(&(format!("{desired:?}"), rolling, &leader));
         let patroni = self.patroni(&leader, members);
         let members = members.all.iter().map(|member| (member.pod.clone(), self.patroni(&member.pod, members)));
@@ -230,7 +231,7 @@ impl Reconciliation<'_> {
         });
         let requeue = match &status {
             JobStatus::Failed(failure) => Requeue::within(backoff.delay(failure.times)),
-            JobStatus::Done(configured) if configured.is_waiting() => Requeue::within(WAITING),
+            JobStatus::Done(configured) if configured.is_waiting() => waiting,
             _ => Requeue::default(),
         };
         Some(PatroniJob { status, requeue })

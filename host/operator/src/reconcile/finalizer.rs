@@ -1,9 +1,11 @@
 //! The finalizer of the manifest: it cannot be removed before what was made for it.
 
+use std::collections::BTreeSet;
+
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use pgloom_decide::Kind;
 use pgloom_decide::field_manager::MANAGER;
-use pgloom_decide::ownership::{KINDS, record_of};
+use pgloom_decide::ownership::{KINDS, NAMESPACES, record_of};
 use serde_json::{Value, json};
 
 use super::{Error, Reconciliation};
@@ -40,6 +42,14 @@ impl Reconciliation<'_> {
     pub async fn record_kinds(&self, kinds: &[Kind]) -> Result<(), Error> {
         let record = if kinds.is_empty() { Value::Null } else { json!(record_of(kinds)) };
         let patch = json!({"metadata": {"annotations": {KINDS: record}}});
+        self.patch_manifest(patch, "annotations").await.map(drop)
+    }
+
+    /// Records the other namespaces in which Secrets are created for the manifest. They are found by this record when the
+    /// manifest no longer names their users.
+    pub async fn record_namespaces(&self, namespaces: &BTreeSet<String>) -> Result<(), Error> {
+        let record = namespaces.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+        let patch = json!({"metadata": {"annotations": {NAMESPACES: record}}});
         self.patch_manifest(patch, "annotations").await.map(drop)
     }
 

@@ -21,6 +21,7 @@ mod progress;
 mod prune;
 mod recover;
 mod report;
+mod requeue;
 mod roll;
 mod service_account;
 
@@ -52,17 +53,18 @@ use crate::settings::Settings;
 use crate::state::ClusterState;
 use finalizer::Patched;
 use report::Steps;
+use requeue::{Requeue, begin, spread};
 
 /// The annotation that names the operator that a manifest belongs to.
 const CONTROLLER: &str = "acid.zalan.do/controller";
 
-/// When to reconcile again while not everything has been listed.
+/// When to reconcile first again while not everything has been listed.
 const UNSYNCED: Duration = Duration::from_secs(1);
 
-/// When to reconcile again a cluster whose teams are asked for the first time, if no answer comes before.
+/// When to reconcile first again a cluster whose teams are asked for the first time, if no answer comes before.
 const ASKING: Duration = Duration::from_secs(15);
 
-/// When to reconcile again a manifest that was changed while it was reconciled, if no watch event comes before.
+/// When to reconcile first again a manifest that was changed while it was reconciled, if no watch event comes before.
 const OUTDATED: Duration = Duration::from_secs(15);
 
 /// One reconcile of one cluster.
@@ -112,7 +114,7 @@ async fn limited(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
 async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Action, Error> {
     if !context.store.synced(&key.namespace) {
         // After a start of new watches an object that they have not listed yet would be taken for deleted.
-        return Ok(Action::requeue(UNSYNCED));
+        return Ok(again(context, key, Requeue::asking(UNSYNCED)));
     }
     let slot = context.slots.acquire().await;
     // Read only now: the manifest may have changed or gone while the reconcile waited for the slot.
@@ -133,6 +135,7 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
     }
     let (settings, about) = (context.settings.borrow().clone(), reference(&manifest));
     let (version, state) = (kept.version, context.states.of(key));
+    begin(&mut state.memory.lock());
     let reconciliation = Reconciliation { context, key, settings, version, about, manifest, state };
     // A cluster whose deletion is refused runs on, so it is cared for.
     let guarded = match reconciliation.metadata().deletion_timestamp.is_some() {
@@ -144,7 +147,7 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
     };
     let teams = reconciliation.teams();
     if teams.asking {
-        return Ok(Action::requeue(ASKING));
+        return Ok(reconciliation.again(Requeue::asking(ASKING)));
     }
     let mut steps = Steps { members: reconciliation.members(), guarded, ..Steps::default() };
     let ended = match reconciliation.ensure_finalizer().await {
@@ -153,7 +156,7 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
             context.forget(key);
             return Ok(Action::await_change());
         }
-        Ok(Patched::Outdated) => return Ok(Action::requeue(OUTDATED)),
+        Ok(Patched::Outdated) => return Ok(reconciliation.again(Requeue::asking(OUTDATED))),
         Err(error) => Err(error),
     };
     if let Err(Error::Gone) = ended {
@@ -162,6 +165,16 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
     }
     steps.failures.extend(ended.err());
     reconciliation.report(steps).await
+}
+
+/// When a cluster is reconciled again, if no event comes before.
+fn again(context: &Context, key: &ClusterKey, requeue: Requeue) -> Action {
+    let (resync, repair) = {
+        let settings = context.settings.borrow();
+        (settings.resync(), settings.repair())
+    };
+    let state = context.states.of(key);
+    Action::requeue(requeue.delay(&mut state.memory.lock(), repair, spread(resync, key)))
 }
 
 impl Reconciliation<'_> {
@@ -201,6 +214,11 @@ impl Reconciliation<'_> {
         let (Some(applied), Some(rolled)) = (applied, &steps.rolled) else { return Ok(()) };
         // client required
         self.prune(decided, settled, [&applied.underway, &rolled.underway, &synchronized.underway]).await
+    }
+
+    /// When the cluster is reconciled again, if no event comes before.
+    fn again(&self, requeue: Requeue) -> Action {
+        again(self.context, self.key, requeue)
     }
 
     /// The metadata of the manifest.

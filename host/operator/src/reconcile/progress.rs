@@ -1,6 +1,4 @@
-//! What a step returns beside its result: what is under way, when to reconcile again, what was found before a failure.
-
-use std::time::Duration;
+//! What a step returns beside its result: what is under way, and what was found before a failure.
 
 use super::Error;
 
@@ -31,44 +29,36 @@ pub struct Underway {
     pub reason: String,
     /// Whether it changes what runs, as a rolling update does; a member that comes back by itself does not.
     pub changing: bool,
+    /// Whether an event reports its end: a change of what is watched, or the end of a job. Otherwise Patroni or the API
+    /// server has to be asked again.
+    pub watched: bool,
 }
 
 impl Underway {
     /// Something that changes what runs.
     pub fn changing(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), changing: true }
+        Self { reason: reason.into(), changing: true, watched: false }
     }
 
     /// Something that leaves what runs as it is.
     pub fn waiting(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), changing: false }
+        Self { reason: reason.into(), changing: false, watched: false }
     }
 
-    /// All of them as one: the last reason, changing if any is.
+    /// The same, with an event that reports its end.
+    #[must_use]
+    pub fn watched(self) -> Self {
+        Self { watched: true, ..self }
+    }
+
+    /// All of them as one: the last reason, changing if any is, watched if all are.
     pub fn all(underway: impl IntoIterator<Item = Self>) -> Option<Self> {
-        let join = |before: Self, after: Self| Self { changing: before.changing || after.changing, ..after };
+        let join = |before: Self, after: Self| Self {
+            changing: before.changing || after.changing,
+            watched: before.watched && after.watched,
+            ..after
+        };
         underway.into_iter().reduce(join)
-    }
-}
-
-/// When to reconcile again at the latest; by default only when something changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Requeue(Option<Duration>);
-
-impl Requeue {
-    /// After this time at the latest.
-    pub fn within(time: Duration) -> Self {
-        Self(Some(time))
-    }
-
-    /// The earlier of both.
-    pub fn min(self, other: Self) -> Self {
-        Self([self.0, other.0].into_iter().flatten().min())
-    }
-
-    /// The time to the next reconcile, at most `period`.
-    pub fn at_most(self, period: Duration) -> Duration {
-        self.0.map_or(period, |time| time.min(period))
     }
 }
 
@@ -80,16 +70,13 @@ mod tests {
     fn of_several_things_under_way_the_last_is_named_and_one_that_changes_what_runs_is_enough() {
         let all = Underway::all([Underway::changing("a pod is replaced"), Underway::waiting("a pod is not ready")]);
         assert_eq!(all, Some(Underway::changing("a pod is not ready")));
+        let watched = || Underway::waiting("a pod is not ready").watched();
+        assert_eq!(Underway::all([watched(), watched()]), Some(watched()));
+        assert_eq!(
+            Underway::all([Underway::waiting("Patroni is silent"), watched()]).map(|all| all.watched),
+            Some(false)
+        );
         assert_eq!(Underway::all([]), None);
-    }
-
-    #[test]
-    fn the_earliest_requeue_wins_and_none_is_later_than_the_period() {
-        let seconds = Duration::from_secs;
-        let both = Requeue::within(seconds(9)).min(Requeue::default()).min(Requeue::within(seconds(4)));
-        assert_eq!(both, Requeue::within(seconds(4)));
-        assert_eq!((both.at_most(seconds(60)), both.at_most(seconds(2))), (seconds(4), seconds(2)));
-        assert_eq!(Requeue::default().at_most(seconds(60)), seconds(60));
     }
 
     #[test]

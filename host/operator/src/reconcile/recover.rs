@@ -1,4 +1,5 @@
-//! Passwords of the system users whose Secrets were deleted.
+//! Passwords of roles whose Secrets were deleted and whose password is set once: of the system users, and of all roles while
+//! the operator has no access to the database.
 //!
 //! A Secret that was deleted is created again with the password that it had: the one that the operator remembers, or the
 //! one in the environment of a running member, if the operator has the right to run `printenv` in its pod. Where it is not
@@ -13,7 +14,7 @@ use kube::Api;
 use kube::api::AttachParams;
 use pgloom_common::error::error_chain;
 use pgloom_decide::Plan;
-use pgloom_decide::credential::{self, Answer, Password, Recovery, recover};
+use pgloom_decide::credential::{self, Answer, Password, Recovery, recover, recover_without_access};
 use pgloom_decide::members::Members;
 use tokio::io::AsyncReadExt as _;
 use tracing::{info, warn};
@@ -53,22 +54,29 @@ impl Reconciliation<'_> {
         ["super_username", "replication_username"].map(|key| config.text(key).to_owned())
     }
 
-    /// Where the passwords of the system users come from that have none in a Secret.
+    /// Whether a role keeps the password that it has in the database, so that a new one in its Secret locks it out.
+    pub fn is_set_once(&self, username: &str) -> bool {
+        !self.settings.config.flag("enable_database_access") || self.system_users().iter().any(|user| user == username)
+    }
+
+    /// Where the passwords of roles come from that have none in a Secret.
     pub async fn recoveries(&self, plan: &Plan, lacking: &[String], members: &Members) -> BTreeMap<String, Recovery> {
         let remembered = self.state.memory.lock().passwords.clone();
         let mut recoveries = BTreeMap::new();
         for username in lacking {
             let recovery = match remembered.get(username) {
                 Some(password) => Recovery::Known(password.clone()),
-                None => {
+                None if self.system_users().contains(username) => {
                     let has_claims = self.has_claims(plan).await;
                     recover(self.ask_members(username, members).await, has_claims)
                 }
+                None => recover_without_access(!members.all.is_empty() || self.has_claims(plan).await),
             };
             match &recovery {
                 Recovery::Known(_) => info!(username, "deleted Secret gets its former password"),
                 Recovery::Generate => {}
                 Recovery::Unknown(reason) => warn!(username, reason, "former password not recovered"),
+                Recovery::NotSettable => warn!(username, "former password not known, and no other one can be set"),
             }
             recoveries.insert(username.clone(), recovery);
         }
@@ -94,10 +102,9 @@ impl Reconciliation<'_> {
         false
     }
 
-    /// Remembers the passwords of the system users.
+    /// Remembers the passwords that are set once.
     pub fn keep_passwords(&self, planned: &credential::SecretChanges) {
-        let users = self.system_users();
-        let known = planned.passwords.iter().filter(|(username, _)| users.contains(username));
+        let known = planned.passwords.iter().filter(|(username, _)| self.is_set_once(username));
         let known = known.map(|(username, password)| (username.clone(), password.clone())).collect();
         self.state.memory.lock().passwords = known;
     }

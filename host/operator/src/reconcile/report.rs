@@ -1,7 +1,5 @@
 //! Reports what the steps returned by the status and by events, and returns when to reconcile again.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use jiff::Unit;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -22,16 +20,12 @@ use super::apply::Applied;
 use super::database::Synchronized;
 use super::decide::Decided;
 use super::execute::{Executed, Promotion};
-use super::progress::{Requeue, Underway};
+use super::progress::Underway;
+use super::requeue::{PATRONI, Requeue};
 use super::roll::Rolled;
 use super::{Error, Reconciliation};
-use crate::cache::ClusterKey;
-use crate::execute::task::fingerprint;
 use crate::report::Event;
 use serde_json::{Value, json};
-
-/// When to reconcile again while something is under way, if no watch event comes before.
-const REQUEUE_AFTER: Duration = Duration::from_secs(15);
 
 /// What the steps returned; `None` where a step was not reached.
 #[derive(Default)]
@@ -101,14 +95,10 @@ impl Reconciliation<'_> {
             return Err(error);
         }
         self.state.memory.lock().failures = 0;
-        let period = match summary.underway {
-            Some(Underway { reason, changing }) => {
-                debug!(reason, changing, "waiting");
-                REQUEUE_AFTER
-            }
-            None => spread(self.settings.resync(), self.key),
-        };
-        Ok(Action::requeue(summary.requeue.at_most(period)))
+        if let Some(Underway { reason, changing, watched }) = summary.underway {
+            debug!(reason, changing, watched, "waiting");
+        }
+        Ok(self.again(summary.requeue))
     }
 
     /// Writes the status where it differs, and publishes that a new cluster runs.
@@ -193,12 +183,22 @@ impl Summary {
         }
         if let Some(promotion) = promotion {
             requeue = requeue.min(promotion.requeue);
-            underway.extend(promotion.is_owed().then(|| Underway::changing("the cluster is to be promoted")));
+            let owed = || Underway::changing("the cluster is to be promoted").watched();
+            underway.extend(promotion.is_owed().then(owed));
         }
-        if let Some(Applied { underway: waiting, handover: _, held: _, condition, warnings: of_secrets }) = applied {
+        if let Some(Applied {
+            underway: waiting,
+            handover: _,
+            held: _,
+            condition,
+            warnings: of_secrets,
+            requeue: next,
+        }) = applied
+        {
             conditions.extend(condition.clone());
             warnings.extend_from_slice(of_secrets);
             underway.extend(waiting.clone());
+            requeue = requeue.min(*next);
         }
         if let Some(Rolled { underway: rolling, condition, requeue: next, settled: _, departed }) = rolled {
             conditions.extend(condition.iter().chain(&departed.condition).cloned());
@@ -232,9 +232,12 @@ impl Summary {
         conditions.push(ready);
         if answer.is_some() && !serves {
             // A database that goes on causes no watch event.
-            requeue = requeue.min(Requeue::within(REQUEUE_AFTER));
+            requeue = requeue.min(Requeue::asking(PATRONI));
         }
         let underway = Underway::all(underway);
+        if underway.as_ref().is_some_and(|underway| !underway.watched) {
+            requeue = requeue.min(Requeue::asking(PATRONI));
+        }
         let outcome = outcome(failures, synchronized.as_ref(), underway.as_ref());
         Self { outcome, conditions, warnings, underway, requeue, serves }
     }
@@ -333,12 +336,6 @@ fn dropped(steps: &Steps, before: &PostgresqlStatus) -> Vec<String> {
     types.filter(|type_name| !stays(type_name)).map(str::to_owned).collect()
 }
 
-/// Spreads the reconciles of many clusters over time: up to a tenth less than the period.
-fn spread(period: Duration, key: &ClusterKey) -> Duration {
-    let part = u32::try_from(fingerprint(key) % 100).unwrap_or_default();
-    period.saturating_sub(period / 1000 * part)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,15 +351,6 @@ mod tests {
             underway: None,
             requeue: Requeue::default(),
         }
-    }
-
-    #[test]
-    fn reconciles_of_many_clusters_are_spread_over_the_last_tenth_of_the_period() {
-        let hour = Duration::from_secs(3600);
-        let after: Vec<Duration> =
-            (0..50).map(|number| spread(hour, &ClusterKey::new("ns", &format!("c{number}")))).collect();
-        assert!(after.iter().all(|after| *after <= hour && *after >= hour / 10 * 9));
-        assert!(after.iter().max() != after.iter().min());
     }
 
     #[test]
@@ -396,5 +384,16 @@ mod tests {
             .map(|warning| warning.reason)
             .collect();
         assert_eq!(reasons, ["Sync", "Create"]);
+    }
+
+    fn rolled(underway: Underway) -> Steps {
+        Steps { rolled: Some(Rolled { underway: Some(underway), ..Rolled::default() }), ..Steps::default() }
+    }
+
+    #[test]
+    fn what_waits_for_an_event_is_not_asked_for_and_what_waits_for_patroni_is() {
+        let requeue = |underway| Summary::of(&rolled(underway), None, ClusterStatus::Unknown, None).requeue;
+        assert_eq!(requeue(Underway::waiting("pod c-0 is not scheduled").watched()), Requeue::default());
+        assert_eq!(requeue(Underway::changing("the rolling update waits")), Requeue::asking(PATRONI));
     }
 }

@@ -19,8 +19,9 @@ use tracing::{debug, info};
 use super::apply::Applied;
 use super::decide::Decided;
 use super::departure::Departed;
-use super::hold::{RESTARTING, closed};
-use super::progress::{Requeue, Step, Underway};
+use super::hold::{RESTARTING, closed, opening};
+use super::progress::{Step, Underway};
+use super::requeue::Requeue;
 use super::{Error, Reconciliation};
 use crate::execute::patroni::{self, Patroni};
 use crate::report::Event;
@@ -73,16 +74,17 @@ impl Reconciliation<'_> {
         rolled: &mut Rolled,
     ) -> Result<(), Error> {
         let Some(set) = self.stateful_set() else {
-            rolled.wait(Underway::changing("the StatefulSet is being created"));
+            rolled.wait(Underway::changing("the StatefulSet is being created").watched());
             return Ok(());
         };
         let status = set.status.clone().unwrap_or_default();
         if status.observed_generation < set.metadata.generation {
-            rolled.wait(Underway::changing("the StatefulSet's controller has not observed the change yet"));
+            let reason = "the StatefulSet's controller has not observed the change yet";
+            rolled.wait(Underway::changing(reason).watched());
             return Ok(());
         }
         if let Some(missing) = members.missing(self.wanted()) {
-            rolled.wait(Underway::waiting(missing));
+            rolled.wait(Underway::waiting(missing).watched());
         }
         if let Some(handover) = &applied.handover {
             self.switch_over(handover, members, rolled).await;
@@ -90,17 +92,19 @@ impl Reconciliation<'_> {
         }
         let revision = status.update_revision.unwrap_or_default();
         let mut with_state = self.with_state(&set, &revision, members).await?;
-        if self.leave_node(&set, &mut with_state, members, rolled).await? {
+        self.mark_leaving(&set, &mut with_state);
+        let (asked, report) = self.report_of_any(&with_state, members).await.unzip();
+        let of_leader = report.as_ref().filter(|_| asked.as_ref() == leader_of(members));
+        if self.leave_node(&set, &with_state, members, of_leader, rolled).await? {
             return Ok(());
         }
-        let report = self.report_of_any(&with_state, members).await;
         let step = next(self.wanted(), &with_state, report.as_ref());
-        let window = closed(&self.windows(decided));
+        let windows = self.windows(decided);
         let acts = matches!(step, Next::Replace(_) | Next::Switchover(_));
-        if let Some(windows) = window.as_ref().filter(|_| acts) {
-            let message = format!("the rolling update waits for {windows}");
+        if let Some(closed) = closed(&windows).filter(|_| acts) {
+            let message = format!("the rolling update waits for {closed}");
             rolled.condition = Some(Condition::fails("RolledOut", "MaintenanceWindow", message));
-            rolled.requeue = Requeue::within(self.settings.repair());
+            rolled.requeue = rolled.requeue.min(opening(&windows));
             return Ok(());
         }
         if acts && self.state.patroni.is_running() {
@@ -110,15 +114,20 @@ impl Reconciliation<'_> {
         self.take(step, members, rolled).await
     }
 
-    /// What Patroni reports of all members, if a pod runs another template. The leader is asked, or else the first
-    /// member that answered.
-    async fn report_of_any(&self, with_state: &[Member], members: &Members) -> Option<Report> {
-        if !with_state.iter().any(|member| member.outdated) {
-            return None;
-        }
-        let answered = with_state.iter().filter(|member| member.state != State::Silent);
-        let asked = answered.min_by_key(|member| member.answered != Some(Role::Leader))?;
-        self.patroni_report(&asked.pod, members).await
+    /// What Patroni reports of all members, and the pod that was asked, if a pod runs another template or the leader has to
+    /// leave its node. The leader is asked, or else the first member that answered.
+    async fn report_of_any(&self, with_state: &[Member], members: &Members) -> Option<(String, Report)> {
+        let asked = match with_state.iter().any(|member| member.outdated) {
+            true => {
+                let answered = with_state.iter().filter(|member| member.state != State::Silent);
+                &answered.min_by_key(|member| member.answered != Some(Role::Leader))?.pod
+            }
+            false => {
+                let leaves = |pod: &&String| with_state.iter().any(|member| member.leaving && member.pod == **pod);
+                leader_of(members).filter(leaves)?
+            }
+        };
+        Some((asked.clone(), self.patroni_report(asked, members).await?))
     }
 
     /// What the Patroni of a pod reports of all members; `None` if it does not answer.
@@ -286,6 +295,11 @@ impl Reconciliation<'_> {
     fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.context.client.clone(), &self.key.namespace)
     }
+}
+
+/// The pod that leads by its label.
+fn leader_of(members: &Members) -> Option<&String> {
+    members.leader().map(|(leader, _)| &leader.pod)
 }
 
 fn failed(pod: &str, source: kube::Error) -> Error {

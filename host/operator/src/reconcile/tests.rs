@@ -80,6 +80,15 @@ fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
     }
 }
 
+/// The operator with another operator configuration.
+fn configured(mut operator: Context, data: Value) -> Context {
+    let document = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data});
+    let config = Arc::new(Config::read(&document).unwrap().config);
+    let pipeline = operator.settings.borrow().pipeline.clone();
+    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    operator
+}
+
 /// The last part of the path of each write, as in `PATCH status`.
 fn written(api_server: &FakeApiServer) -> Vec<String> {
     let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
@@ -944,3 +953,4 @@ mod isolation;
 mod limits;
 mod owed;
 mod rolling;
+mod secrets;

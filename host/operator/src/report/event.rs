@@ -1,6 +1,8 @@
 //! Events of a `postgresql` object. A warning is published once, not again at every resync while it lasts.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
@@ -51,13 +53,38 @@ impl Warnings {
 
 /// A recorder of events.
 #[derive(Clone)]
-pub struct Recorder(events::Recorder);
+pub struct Recorder(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    reporter: Reporter,
+    /// kube's recorder and the time of its last event. It keeps the events of some minutes, to merge equal ones, and
+    /// removes them only when it publishes another one.
+    current: Mutex<(events::Recorder, Instant)>,
+}
 
 impl Recorder {
     /// A recorder with the operator's name; `controller_id` distinguishes several operators.
     pub fn new(client: Client, controller_id: &str) -> Self {
         let controller = if controller_id.is_empty() { "pgloom".to_owned() } else { format!("pgloom/{controller_id}") };
-        Self(events::Recorder::new(client, Reporter { controller, instance: None }))
+        let reporter = Reporter { controller, instance: None };
+        let current = Mutex::new((events::Recorder::new(client.clone(), reporter.clone()), Instant::now()));
+        Self(Arc::new(Inner { client, reporter, current }))
+    }
+
+    /// Forgets what was published, if that was at least so long ago.
+    pub fn sweep(&self, idle: Duration) {
+        let Inner { client, reporter, current } = &*self.0;
+        let (recorder, last) = &mut *current.lock();
+        if last.elapsed() >= idle {
+            *recorder = events::Recorder::new(client.clone(), reporter.clone());
+        }
+    }
+
+    fn recorder(&self) -> events::Recorder {
+        let (recorder, last) = &mut *self.0.current.lock();
+        *last = Instant::now();
+        recorder.clone()
     }
 
     /// Publishes an event. A failure is logged only.
@@ -69,7 +96,7 @@ impl Recorder {
             action: action(event),
             secondary: None,
         };
-        if let Err(error) = self.0.publish(&published, about).await {
+        if let Err(error) = self.recorder().publish(&published, about).await {
             warn!(reason = %event.reason, %error, "event not published");
         }
     }
@@ -119,5 +146,21 @@ mod tests {
         assert_eq!(api_server.writes().len(), 2);
         assert_eq!(api_server.writes()[0].body["type"], "Warning");
         assert_eq!(api_server.writes()[0].body["reportingController"], "pgloom");
+    }
+
+    #[tokio::test]
+    async fn equal_events_are_merged_until_there_was_none_for_a_while() {
+        let api_server = FakeApiServer::new();
+        let recorder = Recorder::new(api_server.client(), "");
+        let (about, event) =
+            (reference(&json!({"metadata": {"name": "c", "namespace": "ns"}})), Event::normal("A", "b"));
+        let methods = || api_server.writes().iter().map(|write| write.method.to_string()).collect::<Vec<_>>();
+        recorder.publish(&about, &event).await;
+        recorder.sweep(Duration::from_secs(3600));
+        recorder.publish(&about, &event).await;
+        assert_eq!(methods(), ["POST", "PATCH"]);
+        recorder.sweep(Duration::ZERO);
+        recorder.publish(&about, &event).await;
+        assert_eq!(methods(), ["POST", "PATCH", "POST"]);
     }
 }

@@ -15,8 +15,8 @@ use super::source::Found;
 /// The time between two polls.
 const POLL_PERIOD: Duration = Duration::from_secs(5);
 
-/// The version of the files: the bytes of the document, and path, size and modification time of each plugin.
-type FileVersion = (Vec<u8>, Vec<(PathBuf, u64, Option<SystemTime>)>);
+/// Path, size and modification time of each component.
+type Components = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
 /// Reads a document.
 pub fn read(path: &Path) -> Result<Found, Error> {
@@ -29,19 +29,19 @@ pub fn read(path: &Path) -> Result<Found, Error> {
     }
 }
 
-/// A stream of the document, one item after each change of the document or of a file in the plugins' folder.
-pub fn follow(path: PathBuf, plugins: PathBuf) -> BoxStream<'static, Found> {
-    let first = version_of(&path, &plugins);
-    futures::stream::unfold((path, plugins, first), |(path, plugins, mut seen)| async move {
+/// A stream of the document, one item after each change.
+pub fn follow(path: PathBuf) -> BoxStream<'static, Found> {
+    let first = std::fs::read(&path).unwrap_or_default();
+    futures::stream::unfold((path, first), |(path, mut seen)| async move {
         loop {
             tokio::time::sleep(POLL_PERIOD).await;
-            let now = version_of(&path, &plugins);
+            let now = std::fs::read(&path).unwrap_or_default();
             if now == seen {
                 continue;
             }
             seen = now;
             match read(&path) {
-                Ok(found) => return Some((found, (path, plugins, seen))),
+                Ok(found) => return Some((found, (path, seen))),
                 Err(problem) => {
                     error!(error = %error_chain(&problem), "new pipeline rejected, the old one stays in use")
                 }
@@ -51,8 +51,22 @@ pub fn follow(path: PathBuf, plugins: PathBuf) -> BoxStream<'static, Found> {
     .boxed()
 }
 
-fn version_of(path: &Path, plugins: &Path) -> FileVersion {
-    let document = std::fs::read(path).unwrap_or_default();
+/// A stream of changes of the components in a folder: one item after each.
+pub fn follow_components(plugins: PathBuf) -> BoxStream<'static, ()> {
+    let first = components(&plugins);
+    futures::stream::unfold((plugins, first), |(plugins, seen)| async move {
+        loop {
+            tokio::time::sleep(POLL_PERIOD).await;
+            let now = components(&plugins);
+            if now != seen {
+                return Some(((), (plugins, now)));
+            }
+        }
+    })
+    .boxed()
+}
+
+fn components(plugins: &Path) -> Components {
     let entries = std::fs::read_dir(plugins).into_iter().flatten().flatten();
     let components = entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "wasm"));
     let mut files: Vec<_> = components
@@ -62,7 +76,7 @@ fn version_of(path: &Path, plugins: &Path) -> FileVersion {
         })
         .collect();
     files.sort();
-    (document, files)
+    files
 }
 
 #[cfg(test)]
@@ -70,17 +84,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_changed_plugin_is_seen_as_well_as_a_changed_document() {
+    fn a_changed_and_a_new_component_are_seen() {
         let folder = tempfile::tempdir().unwrap();
-        let (document, plugin) = (folder.path().join("pipeline.yaml"), folder.path().join("a.wasm"));
-        std::fs::write(&document, "kind: Pipeline").unwrap();
-        let before = version_of(&document, folder.path());
-        assert_eq!(before, version_of(&document, folder.path()));
+        let plugin = folder.path().join("a.wasm");
+        let before = components(folder.path());
+        assert_eq!(before, components(folder.path()));
         std::fs::write(&plugin, "component").unwrap();
-        let with_plugin = version_of(&document, folder.path());
+        let with_plugin = components(folder.path());
         assert_ne!(before, with_plugin);
-        std::fs::write(&document, "kind: Other").unwrap();
-        assert_ne!(with_plugin, version_of(&document, folder.path()));
+        std::fs::write(&plugin, "another component").unwrap();
+        assert_ne!(with_plugin, components(folder.path()));
     }
 
     #[test]

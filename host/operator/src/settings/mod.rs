@@ -2,22 +2,26 @@
 //! used: an invalid one is reported by the log, an event and a metric, and the one before stays in use.
 
 mod file;
+mod pipeline;
+mod progress;
+mod schemas;
 mod source;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
 use futures::{Stream, StreamExt};
+use jiff::Timestamp;
 use kube::Client;
 use pgloom_api::config::Config;
 use pgloom_api::finding::errors;
-use pgloom_api::pipeline::Document;
 use pgloom_api::{Finding, document};
 use pgloom_common::error::error_chain;
 use pgloom_engine::pipeline::LoadError;
 use pgloom_engine::{Engine, Pipeline};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -25,7 +29,11 @@ use crate::args::{self, PipelineSource, Source};
 use crate::cache::{ClusterKey, Store};
 use crate::report::{Event, Recorder, reference};
 use crate::serve::metrics::Metrics;
+use progress::Progress;
 use source::Found;
+
+/// The time between two looks at the counters of the pipeline's steps, which are part of its status.
+const REPORT_PERIOD: Duration = Duration::from_secs(60);
 
 /// The operator configuration and the pipeline that are in use.
 #[derive(Clone)]
@@ -82,6 +90,9 @@ pub enum Error {
     /// A step could not be loaded.
     #[error("the pipeline {0} cannot be loaded")]
     Load(String, #[source] LoadError),
+    /// The schemas of custom resources cannot be read.
+    #[error("the pipeline {0} cannot be merged")]
+    Schemas(String, #[source] schemas::Error),
     /// The thread that loads the pipeline ended early.
     #[error("the loading of the pipeline was interrupted")]
     Interrupted(#[source] tokio::task::JoinError),
@@ -106,39 +117,50 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Reads the first settings.
+    /// Reads the first settings. Without a pipeline that can be used the settings hold one that decides nothing.
     ///
     /// # Errors
-    /// If the configuration or the pipeline cannot be read or used.
-    pub async fn first(&self) -> Result<Settings, Error> {
+    /// If the configuration cannot be read or used.
+    pub async fn first(&self) -> Result<(Settings, Progress), Error> {
         let config = match self.configuration_source() {
             Some(source) => self.configuration(&source.get(&self.client).await?)?,
             None => Config::defaults(),
         };
-        let found = match &self.options.pipeline {
-            PipelineSource::File(path) => file::read(path)?,
-            PipelineSource::Object(named) => source::pipeline(named, &self.namespace).get(&self.client).await?,
-        };
-        let pipeline = self.pipeline(&found, None).await?;
-        self.metrics.pipeline_generation.set(1);
-        Ok(Settings { config: Arc::new(config), pipeline: Arc::new(pipeline) })
+        let (pipeline, progress) = self.first_pipeline().await?;
+        Ok((Settings { config: Arc::new(config), pipeline }, progress))
     }
 
     /// Follows changes until the operator stops. After a change every cluster is reconciled.
     pub async fn follow(
         self,
+        mut progress: Progress,
         settings: watch::Sender<Settings>,
         store: Arc<Store>,
         changed: UnboundedSender<ClusterKey>,
     ) {
         let mut configurations = self.configurations();
         let mut pipelines = self.pipelines();
+        let mut read_again = tokio::time::interval(schemas::READ_AGAIN);
+        let mut components = file::follow_components(self.options.plugins.clone());
+        let mut leading = self.leading.clone();
+        let mut reports = tokio::time::interval(REPORT_PERIOD);
         loop {
             let in_use = tokio::select! {
                 Some(found) = configurations.next() => self.take_configuration(&found, &settings).await,
-                Some(found) = pipelines.next() => self.take_pipeline(&found, &settings).await,
-                else => return,
+                Some(found) = pipelines.next() => self.take_pipeline(found, &mut progress, &settings).await,
+                Some(()) = components.next() => self.retry_pipeline(&mut progress, &settings).await,
+                () = progress.retry() => self.retry_pipeline(&mut progress, &settings).await,
+                Ok(()) = leading.changed() => {
+                    self.release_others().await;
+                    // What another leader wrote is not known here.
+                    progress.reported = None;
+                    false
+                }
+                _ = read_again.tick() => self.take_schemas(&settings).await,
+                _ = reports.tick() => false,
             };
+            let pipeline = settings.borrow().pipeline.clone();
+            self.report_pipeline(&mut progress, &pipeline).await;
             if in_use {
                 reconcile_all(&store, &changed);
             }
@@ -162,20 +184,29 @@ impl Loader {
         }
     }
 
-    async fn take_pipeline(&self, found: &Found, settings: &watch::Sender<Settings>) -> bool {
-        let running = settings.borrow().pipeline.clone();
-        let result = self.pipeline(found, Some(running)).await;
-        self.metrics.pipeline_rejected.set(i64::from(result.is_err()));
-        self.report_loaded(found, result.as_ref().err()).await;
-        match result {
-            Ok(pipeline) => {
-                info!(source = %found.name, "new pipeline in use");
-                self.metrics.pipeline_generation.inc();
-                settings.send_modify(|settings| settings.pipeline = Arc::new(pipeline));
-                true
+    /// Reads the schemas of custom resources again. If they cannot be read, those in use stay.
+    async fn take_schemas(&self, settings: &watch::Sender<Settings>) -> bool {
+        let pipeline = settings.borrow().pipeline.clone();
+        let kinds = pipeline.custom_kinds();
+        if kinds.is_empty() {
+            return false;
+        }
+        match schemas::read(&self.client, &kinds).await {
+            Ok(read) if read == *pipeline.schemas() => false,
+            Ok(read) => {
+                info!("new schemas of custom resources in use");
+                let merged = Arc::new(Pipeline::clone(&pipeline).with_schemas(read));
+                // The next pipeline may be in use by now, with schemas of its own.
+                settings.send_if_modified(|settings| {
+                    let same = Arc::ptr_eq(&settings.pipeline, &pipeline);
+                    if same {
+                        settings.pipeline = merged;
+                    }
+                    same
+                })
             }
             Err(error) => {
-                self.report_rejected(found, "Pipeline", &error).await;
+                warn!(error = %error_chain(&error), "schemas of custom resources not read, the old ones stay in use");
                 false
             }
         }
@@ -190,15 +221,6 @@ impl Loader {
         Ok(loaded.config)
     }
 
-    async fn pipeline(&self, found: &Found, running: Option<Arc<Pipeline>>) -> Result<Pipeline, Error> {
-        let document = Document::read(&found.document)
-            .map_err(|findings| Error::Content { name: found.name.clone(), findings })?;
-        let (engine, folder, name) = (self.engine.clone(), self.options.plugins.clone(), found.name.clone());
-        let loading = move || Pipeline::load(&engine, &document, &folder, running.as_deref());
-        let loaded = tokio::task::spawn_blocking(loading).await.map_err(Error::Interrupted)?;
-        loaded.map_err(|source| Error::Load(name, source))
-    }
-
     /// Reports invalid settings. Only the leader publishes events.
     async fn report_rejected(&self, found: &Found, reason: &str, error: &Error) {
         let message = error_chain(error);
@@ -209,14 +231,39 @@ impl Loader {
         }
     }
 
-    /// Writes the condition `Loaded` of a Pipeline object.
-    async fn report_loaded(&self, found: &Found, error: Option<&Error>) {
-        if self.is_leading()
-            && let PipelineSource::Object(named) = &self.options.pipeline
-            && let Err(error) =
-                source::pipeline(named, &self.namespace).report(&self.client, &found.document, error).await
-        {
-            warn!(%error, "pipeline status not written");
+    /// Writes the status of the Pipeline object, if it changed. Only the leader writes.
+    async fn report_pipeline(&self, progress: &mut Progress, pipeline: &Pipeline) {
+        let (PipelineSource::Object(named), Some(found), true) =
+            (&self.options.pipeline, &progress.wanted, self.is_leading())
+        else {
+            return;
+        };
+        let before = match &progress.reported {
+            Some(reported) => reported.conditions.clone(),
+            None => found.conditions(),
+        };
+        let status = status::status(progress, pipeline, &before, found.generation(), Timestamp::now());
+        if progress.reported.as_ref() == Some(&status) {
+            return;
+        }
+        let object = source::pipeline(named, &self.namespace);
+        match object.write_status(&self.client, &json!(status)).await {
+            Ok(()) => progress.reported = Some(status),
+            Err(error) => warn!(%error, "pipeline status not written"),
+        }
+    }
+
+    /// Tells the Pipeline objects that this operator no longer uses.
+    async fn release_others(&self) {
+        if !self.is_leading() {
+            return;
+        }
+        let used = match &self.options.pipeline {
+            PipelineSource::File(_) => None,
+            PipelineSource::Object(named) => Some(source::pipeline(named, &self.namespace)),
+        };
+        if let Err(error) = source::release_pipelines(&self.client, &self.namespace, used.as_ref()).await {
+            warn!(%error, "the status of unused pipelines is not written");
         }
     }
 
@@ -241,7 +288,7 @@ impl Loader {
 
     fn pipelines(&self) -> impl Stream<Item = Found> + Unpin + use<> {
         match &self.options.pipeline {
-            PipelineSource::File(path) => file::follow(path.clone(), self.options.plugins.clone()),
+            PipelineSource::File(path) => file::follow(path.clone()),
             PipelineSource::Object(named) => source::pipeline(named, &self.namespace).follow(self.client.clone()),
         }
     }

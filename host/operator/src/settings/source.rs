@@ -4,17 +4,17 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use kube::Client;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::ResourceExt;
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
 use pgloom_api::postgresql;
-use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
 use pgloom_decide::field_manager::MANAGER;
-use pgloom_decide::status::{Condition, with_times};
 use serde_json::{Value, json};
 use tracing::warn;
 
+use super::status::{LOADED, not_in_use};
 use super::{Error, changes};
 use crate::args::Named;
 use crate::cache::api_resource;
@@ -37,6 +37,17 @@ impl Found {
             content.remove("status");
         }
         content
+    }
+
+    /// The `metadata.generation`; 0 for a file.
+    pub fn generation(&self) -> i64 {
+        self.document.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default()
+    }
+
+    /// The conditions of the status.
+    pub fn conditions(&self) -> Vec<meta::Condition> {
+        let conditions = self.document.pointer("/status/conditions").cloned().unwrap_or_default();
+        serde_json::from_value(conditions).unwrap_or_default()
     }
 }
 
@@ -64,6 +75,31 @@ pub fn pipeline(named: &Named, own: &str) -> Object {
 
 fn object(kind: Kind, named: &Named, own: &str) -> Object {
     Object { kind, namespace: named.namespace.clone().unwrap_or_else(|| own.to_owned()), name: named.name.clone() }
+}
+
+/// Tells the Pipeline objects that say that they are in use and are not: all but `used`, in its namespace or else in the
+/// operator's own.
+pub async fn release_pipelines(client: &Client, own: &str, used: Option<&Object>) -> Result<(), kube::Error> {
+    let any = Named { namespace: used.map(|used| used.namespace.clone()), name: String::new() };
+    let pipelines = pipeline(&any, own);
+    let api = pipelines.api(client);
+    for object in api.list(&ListParams::default()).await? {
+        let name = object.name_any();
+        let Some(found) = pipelines.found(object).filter(|_| used.is_none_or(|used| used.name != name)) else {
+            continue;
+        };
+        let before = found.conditions();
+        if before.iter().any(|condition| condition.type_ == LOADED && condition.status == "True") {
+            let condition = not_in_use(&before, found.generation(), jiff::Timestamp::now());
+            write_status(&api, &name, &json!({"conditions": [condition], "steps": []})).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn write_status(api: &Api<DynamicObject>, name: &str, status: &Value) -> Result<(), kube::Error> {
+    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    api.patch_status(name, &params, &Patch::Merge(json!({"status": status}))).await.map(|_| ())
 }
 
 impl Object {
@@ -94,21 +130,9 @@ impl Object {
         changes(found)
     }
 
-    /// Writes the condition `Loaded`: true, or false with the error.
-    pub async fn report(&self, client: &Client, document: &Value, error: Option<&Error>) -> Result<(), kube::Error> {
-        let (status, reason, message) = match error {
-            None => ("True", "Loaded", "the pipeline is in use".to_owned()),
-            Some(error) => ("False", "Rejected", error_chain(error)),
-        };
-        let conditions = document.pointer("/status/conditions").cloned().unwrap_or_default();
-        let before: Vec<meta::Condition> = serde_json::from_value(conditions).unwrap_or_default();
-        let generation = document.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
-        let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default();
-        let condition = Condition { type_name: "Loaded".to_owned(), status, reason: reason.to_owned(), message };
-        let condition = with_times(&before, &condition, generation, &meta::Time(now));
-        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-        let patch = Patch::Merge(json!({"status": {"conditions": [condition]}}));
-        self.api(client).patch_status(&self.name, &params, &patch).await.map(|_| ())
+    /// Writes the status: the given fields, the others stay.
+    pub async fn write_status(&self, client: &Client, status: &Value) -> Result<(), kube::Error> {
+        write_status(&self.api(client), &self.name, status).await
     }
 
     fn api(&self, client: &Client) -> Api<DynamicObject> {

@@ -18,7 +18,7 @@ fn loader(api_server: &FakeApiServer) -> Loader {
         configuration: Source::ConfigMap(named),
         pipeline: PipelineSource::File("pipeline.yaml".into()),
         plugins: ".".into(),
-        cache: None,
+        engine: pgloom_engine::EngineConfig::default(),
         controller_id: String::new(),
         listen: ([127, 0, 0, 1], 0).into(),
         lease: None,
@@ -77,4 +77,81 @@ async fn when_settings_change_every_cluster_is_reconciled() {
     reconcile_all(&store, &sent);
     drop(sent);
     assert_eq!(received.collect::<Vec<_>>().await, [ClusterKey::new("ns", "acid-a")]);
+}
+
+const PIPELINES: &str = "/apis/pgloom.dev/v1alpha1/namespaces/ns/pipelines";
+
+/// A Pipeline object whose component does not exist.
+fn pipeline_object(name: &str, status: Value) -> Value {
+    json!({
+        "apiVersion": "pgloom.dev/v1alpha1", "kind": "Pipeline",
+        "metadata": {"name": name, "namespace": "ns", "uid": "u", "generation": 4},
+        "spec": {"steps": [{"name": "hello", "source": {"file": "absent.wasm"}}]},
+        "status": status,
+    })
+}
+
+fn loader_of_object(api_server: &FakeApiServer) -> Loader {
+    let mut loader = loader(api_server);
+    loader.options.configuration = Source::Defaults;
+    loader.options.pipeline = PipelineSource::Object(Named { namespace: None, name: "default".into() });
+    loader
+}
+
+fn loaded() -> Value {
+    json!([{
+        "type": "Loaded", "status": "True", "reason": "Loaded", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"
+    }])
+}
+
+#[tokio::test]
+async fn an_operator_without_a_pipeline_that_can_be_used_starts_says_why_and_keeps_what_was_loaded_last() {
+    let spec =
+        json!({"steps": [{"name": "hello", "source": {"file": "absent.wasm"}, "digest": format!("sha256:{:064}", 1)}]});
+    let last = json!({"generation": 3, "since": "2026-01-01T00:00:00Z", "spec": spec});
+    let object = pipeline_object("default", json!({"conditions": loaded(), "lastLoaded": last}));
+    let api_server = FakeApiServer::new().with(&format!("{PIPELINES}/default"), object);
+    let loader = loader_of_object(&api_server);
+    let (settings, mut progress) = loader.first().await.unwrap();
+    assert!(!settings.pipeline.is_available());
+    assert_eq!(progress.problem.clone().unwrap().step, Some(("hello".to_owned(), "fetch")));
+    for _ in 0..2 {
+        loader.report_pipeline(&mut progress, &settings.pipeline).await;
+    }
+    let writes = api_server.writes();
+    assert_eq!(
+        api_server.written(),
+        [format!("PATCH {PIPELINES}/default/status")],
+        "an unchanged status is not written"
+    );
+    let status = &writes[0].body["status"];
+    assert_eq!(status["conditions"][0]["status"], "False");
+    let message = status["conditions"][0]["message"].to_string();
+    assert!(message.contains("absent.wasm") && message.contains("all clusters stay as they are"), "{message}");
+    assert_eq!((&status["steps"][0]["phase"], &status["observedGeneration"]), (&json!("FetchFailed"), &json!(4)));
+    assert_eq!(status.get("lastLoaded"), None, "what was loaded last is not removed from the status");
+}
+
+#[tokio::test]
+async fn an_operator_starts_without_the_pipeline_object_and_takes_it_when_it_is_created() {
+    let api_server = FakeApiServer::new();
+    let loader = loader_of_object(&api_server);
+    let (settings, mut progress) = loader.first().await.unwrap();
+    assert!(!settings.pipeline.is_available() && progress.wanted.is_none());
+    api_server.put(&format!("{PIPELINES}/default"), pipeline_object("default", json!({})));
+    let settings = watch::channel(settings).0;
+    assert!(!loader.retry_pipeline(&mut progress, &settings).await, "its component does not exist");
+    assert!(progress.wanted.is_some());
+}
+
+#[tokio::test]
+async fn a_pipeline_object_that_is_no_longer_used_says_so() {
+    let status = json!({"conditions": loaded()});
+    let api_server = FakeApiServer::new()
+        .with(&format!("{PIPELINES}/default"), pipeline_object("default", status.clone()))
+        .with(&format!("{PIPELINES}/former"), pipeline_object("former", status))
+        .with(&format!("{PIPELINES}/other"), pipeline_object("other", json!({})));
+    loader_of_object(&api_server).release_others().await;
+    assert_eq!(api_server.written(), [format!("PATCH {PIPELINES}/former/status")]);
+    assert_eq!(api_server.writes()[0].body["status"]["conditions"][0]["reason"], "NotInUse");
 }

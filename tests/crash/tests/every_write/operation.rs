@@ -47,8 +47,18 @@ pub fn all() -> Vec<Operation> {
     let large = with(json!({"volume": {"size": "2Gi"}}));
     let three = || cluster(3, &json!({}));
     let created = &["POST apps/v1/statefulsets", "SQL postgres: CREATE ROLE", "SQL postgres: CREATE DATABASE"];
+    let prepares = with(json!({"preparedDatabases": {"foo": {
+        "defaultUsers": true, "extensions": {"hstore": "bar"}, "schemas": {"bar": {"defaultUsers": true}, "plain": {"defaultRoles": false}},
+    }}}));
+    let prepared = &[
+        "SQL postgres: CREATE DATABASE",
+        "SQL foo: CREATE SCHEMA",
+        "SQL foo: ALTER DEFAULT",
+        "SQL foo: CREATE EXTENSION",
+    ];
     vec![
         Operation { before: None, ..edit("create", plain(), Some(plain()), created) },
+        Operation { before: None, ..edit("create prepared", prepares.clone(), Some(prepares), prepared) },
         edit("change", plain(), Some(changed), &["PATCH v1/services", "SQL postgres: ALTER ROLE", "POST v1/secrets"]),
         edit("rolling update", plain(), Some(resources), &["DELETE v1/pods", "proxy/switchover"]),
         edit("scale up", plain(), Some(three()), &["PATCH apps/v1/statefulsets"]),

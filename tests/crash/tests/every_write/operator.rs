@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
 use pgloom_operator::Options;
-use pgloom_operator::args::{Kubernetes, Named, Namespaces, PipelineSource, Source};
+use pgloom_operator::args::{EngineConfig, Kubernetes, Named, Namespaces, PipelineSource, Source};
 use stand_in::Server;
 use tokio::task::JoinHandle;
 
@@ -42,7 +42,7 @@ impl Operator {
             configuration: Source::ConfigMap(Named { namespace: None, name: CONFIGURATION.to_owned() }),
             pipeline: PipelineSource::File(folders.plugins.join("pipeline.yaml")),
             plugins: folders.plugins.clone(),
-            cache: Some(folders.code.clone()),
+            engine: EngineConfig { cache: Some(folders.code.clone()), ..EngineConfig::default() },
             controller_id: String::new(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             lease: with_lease.then(|| LEASE.to_owned()),

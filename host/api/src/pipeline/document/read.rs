@@ -9,12 +9,12 @@ use pgloom_common::quantity::Quantity;
 use serde_json::Value;
 
 use super::super::spec::{
-    ActionGrantSpec, GrantsSpec, MatchSpec, NO_REGISTRY, ObjectGrantSpec, OnFailureSpec, Pipeline, PipelineSpec,
-    SourceSpec, StepSpec, USE_FILE,
+    ActionGrantSpec, GrantsSpec, LimitsSpec, MatchSpec, NO_REGISTRY, ObjectGrantSpec, OnFailureSpec, Pipeline,
+    PipelineSpec, SourceSpec, StepSpec, USE_FILE,
 };
 use super::{
-    ActionGrant, DEFAULT_DEADLINE, DEFAULT_MEMORY, Digest, Document, Grants, Limits, Match, ObjectGrant, OnFailure,
-    Source, Step,
+    ActionGrant, DEFAULT_DEADLINE, DEFAULT_FUEL, DEFAULT_MEMORY, Digest, Document, Grants, Limits, MAX_DEADLINE,
+    MAX_MEMORY, Match, ObjectGrant, OnFailure, Source, Step,
 };
 use crate::action::ActionKind;
 use crate::field::{entry, member};
@@ -82,13 +82,7 @@ fn with_name(mut document: Value) -> Value {
 
 fn read_step(step: StepSpec, path: &str, findings: &mut Vec<Finding>) -> Option<Step> {
     let source = read_source(step.source, &member(path, "source"), findings);
-    let limits = step.limits.unwrap_or_default();
-    let memory = limits
-        .memory
-        .map_or(Some(DEFAULT_MEMORY), |text| read_memory(&text, &format!("{path}.limits.memory"), findings));
-    let deadline = limits
-        .deadline
-        .map_or(Some(DEFAULT_DEADLINE), |text| read_deadline(&text, &format!("{path}.limits.deadline"), findings));
+    let limits = read_limits(step.limits.unwrap_or_default(), &member(path, "limits"), findings);
     let grants = read_grants(step.grants.unwrap_or_default(), &member(path, "grants"), findings);
     let matches = read_match(step.matches.unwrap_or_default(), &member(path, "match"), findings);
     Some(Step {
@@ -102,7 +96,8 @@ fn read_step(step: StepSpec, path: &str, findings: &mut Vec<Finding>) -> Option<
             Some(OnFailureSpec::KeepLast) => OnFailure::KeepLast,
             Some(OnFailureSpec::Ignore) => OnFailure::Ignore,
         },
-        limits: Limits { memory: memory?, deadline: deadline? },
+        allow_restarts: step.allow_restarts,
+        limits: limits?,
         matches: matches?,
     })
 }
@@ -120,8 +115,21 @@ fn read_source(source: SourceSpec, path: &str, findings: &mut Vec<Finding>) -> O
     None
 }
 
+fn read_limits(limits: LimitsSpec, path: &str, findings: &mut Vec<Finding>) -> Option<Limits> {
+    let LimitsSpec { memory, fuel, deadline } = limits;
+    let memory = memory.map_or(Some(DEFAULT_MEMORY), |text| read_memory(&text, &member(path, "memory"), findings));
+    let deadline =
+        deadline.map_or(Some(DEFAULT_DEADLINE), |text| read_deadline(&text, &member(path, "deadline"), findings));
+    Some(Limits { memory: memory?, fuel: fuel.unwrap_or(DEFAULT_FUEL), deadline: deadline? })
+}
+
 fn read_memory(text: &str, path: &str, findings: &mut Vec<Finding>) -> Option<u64> {
     match Quantity::parse(text) {
+        Ok(size) if size > Quantity::binary(i64::try_from(MAX_MEMORY).unwrap_or(i64::MAX)) => {
+            let message = format!("{text:?} is more than a step may have");
+            findings.push(Finding::error(message).at(path).remedy("give at most 512Mi"));
+            None
+        }
         Ok(size) if size >= Quantity::binary(64 << 10) => u64::try_from(size.units()).ok(),
         Ok(_) => {
             findings.push(
@@ -140,6 +148,11 @@ fn read_memory(text: &str, path: &str, findings: &mut Vec<Finding>) -> Option<u6
 
 fn read_deadline(text: &str, path: &str, findings: &mut Vec<Finding>) -> Option<Duration> {
     match duration::parse(text) {
+        Ok(deadline) if deadline > MAX_DEADLINE => {
+            let message = format!("{text:?} is longer than a call may take");
+            findings.push(Finding::error(message).at(path).remedy("give at most 10s, and fewer tasks to the plugin"));
+            None
+        }
         Ok(deadline) if !deadline.is_zero() => Some(deadline),
         Ok(_) => {
             findings.push(Finding::error("is zero").at(path).remedy("give the calls some time, as in 1s"));

@@ -16,7 +16,7 @@ fn a_short_document_gets_its_defaults() {
     assert_eq!(document.name, "pipeline");
     let step = &document.steps[0];
     assert_eq!(step.source, Source::File("tls.wasm".into()));
-    assert_eq!(step.limits, Limits { memory: 64 << 20, deadline: Duration::from_secs(1) });
+    assert_eq!(step.limits, Limits { memory: 64 << 20, fuel: 1_000_000_000, deadline: Duration::from_secs(5) });
     assert_eq!((step.on_failure, &step.grants), (OnFailure::Hold, &Grants::default()));
     assert!(step.matches.covers("anywhere", &BTreeMap::new()));
 }
@@ -39,7 +39,7 @@ fn a_full_document_is_read_to_the_last_field() {
             "actions": [{"kind": "credential", "subjects": ["pooler"]}, {"kind": "promote"}],
         },
         "onFailure": "keepLast",
-        "limits": {"memory": "1.5Mi", "deadline": "500ms"},
+        "limits": {"memory": "1.5Mi", "fuel": 5000, "deadline": "500ms"},
         "match": {"namespaces": ["prod"], "selector": {"matchLabels": {"tier": "gold"}, "matchExpressions": [{"key": "old", "operator": "DoesNotExist"}]}}
     }]));
     document["metadata"] = json!({"name": "platform"});
@@ -73,7 +73,7 @@ fn a_full_document_is_read_to_the_last_field() {
         ]
     );
     assert_eq!(step.on_failure, OnFailure::KeepLast);
-    assert_eq!(step.limits, Limits { memory: 3 << 19, deadline: Duration::from_millis(500) });
+    assert_eq!(step.limits, Limits { memory: 3 << 19, fuel: 5000, deadline: Duration::from_millis(500) });
     let labels =
         |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     assert!(step.matches.covers("prod", &labels(&[("tier", "gold")])));
@@ -132,6 +132,19 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         (
             json!([step(json!({"limits": {"memory": "1Ki"}}))]),
             "spec.steps[0].limits.memory: \"1Ki\" is less than one page of memory; give at least 64Ki, as in 64Mi",
+        ),
+        (
+            json!([step(json!({"limits": {"memory": "1Gi"}}))]),
+            "spec.steps[0].limits.memory: \"1Gi\" is more than a step may have; give at most 512Mi",
+        ),
+        (
+            json!([step(json!({"limits": {"fuel": 20_000_000_000_u64}}))]),
+            "spec.steps[0].limits.fuel: 20000000000 is more than 10000000000; use 10000000000 or less",
+        ),
+        (
+            json!([step(json!({"limits": {"deadline": "10h"}}))]),
+            "spec.steps[0].limits.deadline: \"10h\" is longer than a call may take; give at most 10s, and fewer tasks to \
+             the plugin",
         ),
         (
             json!([step(json!({"limits": {"deadline": "0s"}}))]),

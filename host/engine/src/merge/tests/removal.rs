@@ -38,6 +38,8 @@ fn a_removed_entry_is_gone_with_all_that_it_says() {
     assert!(was_there);
     assert_eq!(names(containers(&object)), ["postgres"]);
     assert!(!object.owners.keys().any(|path| path.contains("exporter")));
+    let removed = ("spec.template.spec.containers[name=exporter]".to_owned(), "slim".to_owned());
+    assert_eq!(object.removed, BTreeMap::from([removed]));
 }
 
 #[test]
@@ -114,5 +116,5 @@ fn what_one_step_removed_a_later_one_may_set() {
     merger.remove(&Writer { step: "slim", permissions: &permissions }, &object(), "spec.replicas").unwrap();
     let permissions = everything(kind(&stateful_set(json!({}))));
     merger.apply(&Writer { step: "scale", permissions: &permissions }, stateful_set(json!({"replicas": 3}))).unwrap();
-    assert_eq!(merger.owners()[0]["spec.replicas"], "scale");
+    assert_eq!(merger.owners()[0].leaves["spec.replicas"], ["scale"]);
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{MOSTLY, OFTEN, SELDOM, SOMETIMES, Values, list, marks, one_of, pod, some};
+use super::{MOSTLY, OFTEN, SELDOM, SOMETIMES, Values, list, marks, one_of, pod, some, with};
 
 #[derive(Clone, Debug)]
 pub struct Kind {
@@ -28,6 +28,9 @@ pub fn all() -> Vec<Kind> {
         disruption_budget(),
         config_map(),
         endpoints(),
+        network_policy(),
+        monitor(),
+        monitor(),
     ]
 }
 
@@ -230,6 +233,62 @@ fn config_map() -> Kind {
                 ("first", SOMETIMES, one_of(["1", "2"])),
                 ("second", SOMETIMES, one_of(["", "1"])),
                 ("third", SOMETIMES, one_of(["3"])),
+            ]),
+        ),
+    }
+}
+
+fn network_policy() -> Kind {
+    let port = |port: u16| json!([{"ports": [{"port": port, "protocol": "TCP"}]}]);
+    Kind {
+        api_version: "networking.k8s.io/v1",
+        kind: "NetworkPolicy",
+        base: json!({"metadata": metadata(), "spec": {
+            "podSelector": {"matchLabels": {"application": "spilo"}},
+            // Left out, its default depends on the other fields.
+            "policyTypes": ["Ingress", "Egress"],
+        }}),
+        part: object(
+            "spec",
+            some([
+                ("ingress", OFTEN, one_of([port(5432), port(8008)])),
+                ("egress", SOMETIMES, one_of([port(53), port(443)])),
+            ]),
+        ),
+    }
+}
+
+/// The custom resource of `monitors.yaml`: each kind of list, a set, nulls, and fields without a schema.
+fn monitor() -> Kind {
+    let endpoint = |port: &'static str| {
+        with(
+            json!({"port": port}),
+            [
+                ("path", OFTEN, one_of([json!("/metrics"), Value::Null, json!("/")])),
+                ("interval", SOMETIMES, one_of(["30s", "1m"])),
+            ],
+        )
+    };
+    let open = [
+        ("a", SOMETIMES, one_of([json!(1), Value::Null])),
+        ("b", SOMETIMES, one_of([json!({"c": null}), json!({"c": 1})])),
+    ];
+    Kind {
+        api_version: "merge.pgloom.dev/v1",
+        kind: "Monitor",
+        base: json!({"metadata": metadata(), "spec": {"endpoints": [{"port": "web", "interval": "30s"}]}}),
+        part: object(
+            "spec",
+            some([
+                ("endpoints", MOSTLY, list([endpoint("web"), endpoint("metrics"), endpoint("patroni")])),
+                ("namespaces", OFTEN, list([one_of(["a"]), one_of(["b"]), one_of(["c"])])),
+                (
+                    "hosts",
+                    SOMETIMES,
+                    one_of([json!([{"name": "a", "alias": null}]), json!([{"name": "b", "alias": "c"}])]),
+                ),
+                ("paused", SOMETIMES, one_of([json!(true), Value::Null, json!(false)])),
+                ("open", SOMETIMES, some(open)),
             ]),
         ),
     }

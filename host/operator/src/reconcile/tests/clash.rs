@@ -4,15 +4,6 @@ use pgloom_decide::ownership::MARK;
 
 use super::*;
 
-/// The operator with some keys of its configuration.
-fn configured(mut operator: Context, data: Value) -> Context {
-    let document = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data});
-    let config = Arc::new(Config::read(&document).unwrap().config);
-    let pipeline = operator.settings.borrow().pipeline.clone();
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
-    operator
-}
-
 /// The operator with a pipeline that makes these objects.
 fn making(mut operator: Context, objects: &[Value]) -> Context {
     let config = operator.settings.borrow().config.clone();

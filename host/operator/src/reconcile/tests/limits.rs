@@ -184,6 +184,38 @@ async fn a_database_that_hangs_without_any_watch_event_is_reconciled_and_not_rea
 }
 
 #[tokio::test]
+async fn a_cluster_that_waits_for_its_pods_is_reconciled_by_their_events_alone() {
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    let mut set = stateful_set();
+    set["spec"]["replicas"] = json!(1);
+    let operator = operator(&api_server, &[manifest(), set]);
+    let resync = spread(operator.settings.borrow().resync(), &key());
+    for _ in 0..3 {
+        assert_eq!(reconcile(&operator, &key()).await.unwrap(), Action::requeue(resync));
+    }
+    assert_eq!(ready(&api_server).0, json!("False"));
+}
+
+#[tokio::test]
+async fn a_leader_that_does_not_serve_is_asked_ever_later_until_an_event_comes() {
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    let mut operator = with_leader(&api_server);
+    operator.transport = Arc::new(Reports(Some("start failed").into()));
+    let seconds = |seconds| Action::requeue(Duration::from_secs(seconds));
+    let document = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"enable_database_access": "false"}});
+    let config = Arc::new(Config::read(&document).unwrap().config);
+    let pipeline = operator.settings.borrow().pipeline.clone();
+    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    for delay in [15, 30, 60] {
+        assert_eq!(reconcile(&operator, &key()).await.unwrap(), seconds(delay));
+    }
+    operator.states.wake(&key());
+    for delay in [15, 30] {
+        assert_eq!(reconcile(&operator, &key()).await.unwrap(), seconds(delay));
+    }
+}
+
+#[tokio::test]
 async fn a_manifest_that_is_edited_while_it_gets_its_finalizer_is_no_failure() {
     let api_server = FakeApiServer::new().with(MANIFEST, manifest()).refusing_once(MANIFEST, 409, "it was modified");
     let operator = operator(&api_server, &[manifest()]);

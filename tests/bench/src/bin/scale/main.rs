@@ -97,6 +97,7 @@ async fn measure(arguments: &Arguments, api: &Api, folder: &std::path::Path) -> 
     println!("{:<44} {:>14}", format!("from {all} manifests to {all} clusters"), seconds(quiet - begun));
     println!("{:<44} {:>14}", format!("resident memory, {all} clusters"), operator.memory()?);
     at_rest(&format!("{all} clusters"), api, &operator).await?;
+    println!("{:<44} {:>14}", format!("resident memory, {all} clusters at rest"), operator.memory()?);
     drop(operator);
 
     let operator = start()?;
@@ -134,6 +135,12 @@ async fn at_rest(what: &str, api: &Api, operator: &Operator) -> Result<()> {
     // The first loop of all tells who leads, which is no heartbeat.
     api.heartbeat(0);
     settle(api).await?;
+    // On a slow machine reconciles that write nothing may still run.
+    let mut before = -1.0;
+    while before != operator.counter(RECONCILES).await? {
+        before = operator.counter(RECONCILES).await?;
+        tokio::time::sleep(QUIET).await;
+    }
     let (used, writes, reconciles) = (operator.used()?, api.writes(), operator.counter(RECONCILES).await?);
     let begun = Instant::now();
     for number in 1..=LOOPS {

@@ -153,3 +153,19 @@ async fn when_the_node_is_uncordoned_the_condition_is_true_again() {
     let placed = condition(&api_server, "LeaderPlaced");
     assert_eq!((&placed["status"], &placed["message"]), (&json!("True"), &json!("acid-orders-0 leads on node a")));
 }
+
+#[tokio::test]
+async fn patroni_is_asked_once_for_its_members_when_the_leader_leaves_its_node_and_pods_are_outdated() {
+    for revision in ["old", "new"] {
+        let mut objects = members(&["a", "b"]);
+        objects[3] = pod(1, "replica", template(if revision == "old" { "0" } else { "1" }, "1"), revision);
+        let patroni = patronis(0, &["running", "running"]).with("0 POST /switchover", 200, json!("moved"));
+        let api_server = api_server(&objects);
+        let operator = operator_of(&api_server, &objects, &patroni, json!({}));
+        cordon(&operator, &[("a", true), ("b", false)]);
+        reconcile(&operator, &key()).await.unwrap();
+        let asked = patroni.asked.lock().clone();
+        // The report on the members is their state and the configuration, which nothing else reads here.
+        assert_eq!(asked.iter().filter(|asked| asked.ends_with("GET /config")).count(), 1, "{revision}: {asked:?}");
+    }
+}

@@ -1,8 +1,8 @@
-//! How a schema is written in the table.
+//! How a schema is written in a table.
 
 use serde_json::{Value, json};
 
-use super::table;
+use super::openapi::*;
 
 /// A document with one kind, whose spec has these fields.
 fn document(fields: Value) -> Value {
@@ -67,7 +67,7 @@ fn a_field_is_written_as_it_is_merged() {
         (json!({"type": "object"}), "{}*"),
         (json!({"description": "anything"}), "*"),
     ] {
-        let table: Value = serde_json::from_str(&table::build(&[document(json!({"field": schema}))]).unwrap()).unwrap();
+        let table: Value = serde_json::from_str(&built_in(&[document(json!({"field": schema}))]).unwrap()).unwrap();
         assert_eq!(table["structs"]["api.test.v1.Spec"]["field"], text, "{schema}");
     }
 }
@@ -75,7 +75,7 @@ fn a_field_is_written_as_it_is_merged() {
 #[test]
 fn only_structs_that_a_kind_refers_to_outside_its_status_are_kept() {
     let table: Value =
-        serde_json::from_str(&table::build(&[document(json!({"ports": {"type": "string"}}))]).unwrap()).unwrap();
+        serde_json::from_str(&built_in(&[document(json!({"ports": {"type": "string"}}))]).unwrap()).unwrap();
     assert_eq!(table["kinds"], json!({"test/v1 Thing": "api.test.v1.Thing"}));
     assert_eq!(table["cluster"], json!([]));
     let structs: Vec<&String> = table["structs"].as_object().unwrap().keys().collect();
@@ -92,8 +92,8 @@ fn an_unknown_schema_is_an_error() {
         (json!({"type": "null"}), "unknown type"),
         (reference("Absent"), "is not in the documents"),
     ] {
-        let error = table::build(&[document(json!({"field": schema}))]).unwrap_err();
+        let error = built_in(&[document(json!({"field": schema}))]).unwrap_err();
         assert!(format!("{error:#}").contains(reason), "{error:#}");
     }
-    assert!(table::build(&[json!({})]).is_err());
+    assert!(built_in(&[json!({})]).is_err());
 }

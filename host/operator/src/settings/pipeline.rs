@@ -1,0 +1,164 @@
+//! The pipeline in use: the wanted one, or the last one that could be loaded while the wanted one cannot be.
+//!
+//! An operator that finds no pipeline at all runs nevertheless, without becoming ready: every cluster stays as it is, the
+//! status says why, and the wanted pipeline is tried again.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use pgloom_api::pipeline::{Document, LastLoaded};
+use pgloom_common::error::error_chain;
+use pgloom_engine::Pipeline;
+use tokio::sync::watch;
+use tracing::{Span, error, info, warn};
+
+use super::progress::{self, Progress};
+use super::source::{self, Found};
+use super::{Error, Loader, Settings, file, schemas};
+use crate::args::PipelineSource;
+
+impl Loader {
+    /// The first pipeline.
+    pub(super) async fn first_pipeline(&self) -> Result<(Arc<Pipeline>, Progress), Error> {
+        let mut progress = Progress::default();
+        let (found, error) = match self.wanted().await {
+            Ok(found) => match self.load(&found, None).await {
+                Ok(pipeline) => {
+                    self.succeeded(&mut progress, found, &pipeline);
+                    return Ok((Arc::new(pipeline), progress));
+                }
+                Err(error) => (Some(found), error),
+            },
+            Err(error) => (None, error),
+        };
+        error!(error = %error_chain(&error), "the pipeline cannot be loaded");
+        self.metrics.pipeline_rejected.set(1);
+        progress.last_loaded = self.last_loaded(found.as_ref());
+        progress.failed(found, &error);
+        let pipeline = match &progress.last_loaded {
+            Some(last) => self.restore(last).await,
+            None => None,
+        };
+        let pipeline = match pipeline {
+            Some(pipeline) => pipeline,
+            None => {
+                progress.last_loaded = None;
+                Pipeline::unavailable(&error_chain(&error)).map_err(|error| Error::Load("pipeline".into(), error))?
+            }
+        };
+        Ok((Arc::new(pipeline), progress))
+    }
+
+    /// Reads the wanted pipeline again, and uses it. Whether a new pipeline is in use.
+    pub(super) async fn retry_pipeline(&self, progress: &mut Progress, settings: &watch::Sender<Settings>) -> bool {
+        match self.wanted().await {
+            Ok(found) => self.use_pipeline(found, progress, settings).await,
+            Err(error) => {
+                warn!(error = %error_chain(&error), "the pipeline cannot be read, the one in use stays");
+                progress.failed(None, &error);
+                self.metrics.pipeline_rejected.set(1);
+                false
+            }
+        }
+    }
+
+    /// Takes a changed document. Whether a new pipeline is in use.
+    pub(super) async fn take_pipeline(
+        &self,
+        found: Found,
+        progress: &mut Progress,
+        settings: &watch::Sender<Settings>,
+    ) -> bool {
+        // The watch begins with the document that was loaded at the start.
+        if progress.uses(&found) {
+            progress.wanted = Some(found);
+            return false;
+        }
+        self.use_pipeline(found, progress, settings).await
+    }
+
+    async fn use_pipeline(&self, found: Found, progress: &mut Progress, settings: &watch::Sender<Settings>) -> bool {
+        let running = settings.borrow().pipeline.clone();
+        let result = self.load(&found, Some(running)).await;
+        self.metrics.pipeline_rejected.set(i64::from(result.is_err()));
+        match result {
+            Ok(pipeline) => {
+                info!(source = %found.name, "new pipeline in use");
+                self.succeeded(progress, found, &pipeline);
+                settings.send_modify(|settings| settings.pipeline = Arc::new(pipeline));
+                true
+            }
+            Err(error) => {
+                self.report_rejected(&found, "Pipeline", &error).await;
+                progress.failed(Some(found), &error);
+                false
+            }
+        }
+    }
+
+    fn succeeded(&self, progress: &mut Progress, found: Found, pipeline: &Pipeline) {
+        progress.succeeded(found, pipeline, Timestamp::now());
+        self.metrics.pipeline_generation.inc();
+        if let (PipelineSource::File(_), Some(folder), Some(last)) =
+            (&self.options.pipeline, &self.options.engine.cache, &progress.last_loaded)
+        {
+            progress::keep_in_folder(folder, last);
+        }
+    }
+
+    async fn wanted(&self) -> Result<Found, Error> {
+        match &self.options.pipeline {
+            PipelineSource::File(path) => file::read(path),
+            PipelineSource::Object(named) => source::pipeline(named, &self.namespace).get(&self.client).await,
+        }
+    }
+
+    fn last_loaded(&self, found: Option<&Found>) -> Option<LastLoaded> {
+        match &self.options.pipeline {
+            PipelineSource::File(_) => progress::of_folder(self.options.engine.cache.as_deref()?),
+            PipelineSource::Object(_) => progress::of_status(&found?.document),
+        }
+    }
+
+    async fn load(&self, found: &Found, running: Option<Arc<Pipeline>>) -> Result<Pipeline, Error> {
+        let document = Document::read(&found.document)
+            .map_err(|findings| Error::Content { name: found.name.clone(), findings })?;
+        let (engine, folder, name) = (self.engine.clone(), self.options.plugins.clone(), found.name.clone());
+        let span = Span::current();
+        let loading = move || span.in_scope(|| Pipeline::load(&engine, &document, &folder, running.as_deref()));
+        let loaded = tokio::task::spawn_blocking(loading).await.map_err(Error::Interrupted)?;
+        let loaded = loaded.map_err(|source| Error::Load(name.clone(), source))?;
+        self.with_schemas(name, loaded).await
+    }
+
+    /// The pipeline with the schemas of the custom resources that it writes.
+    async fn with_schemas(&self, name: String, pipeline: Pipeline) -> Result<Pipeline, Error> {
+        let schemas = schemas::read(&self.client, &pipeline.custom_kinds()).await;
+        Ok(pipeline.with_schemas(schemas.map_err(|source| Error::Schemas(name, source))?))
+    }
+
+    /// The pipeline that was loaded last, if its components are still found.
+    async fn restore(&self, last: &LastLoaded) -> Option<Pipeline> {
+        let document = Document::read(&progress::document(last))
+            .inspect_err(|findings| warn!(?findings, "the last pipeline cannot be read"))
+            .ok()?;
+        let (engine, folder) = (self.engine.clone(), self.options.plugins.clone());
+        let restoring = tokio::task::spawn_blocking(move || Pipeline::restore(&engine, &document, &folder)).await;
+        let name = "the last pipeline".to_owned();
+        let restored = match restoring.map_err(Error::Interrupted) {
+            Ok(Ok(pipeline)) => self.with_schemas(name, pipeline).await,
+            Ok(Err(error)) => Err(Error::Load(name, error)),
+            Err(error) => Err(error),
+        };
+        match restored {
+            Ok(pipeline) => {
+                warn!(since = %last.since, generation = last.generation, "the last pipeline is in use instead");
+                Some(pipeline)
+            }
+            Err(error) => {
+                error!(error = %error_chain(&error), "the last pipeline cannot be loaded either");
+                None
+            }
+        }
+    }
+}

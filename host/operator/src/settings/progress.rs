@@ -1,0 +1,178 @@
+//! How far the wanted pipeline has come: in use, or why not, and which one is in use instead.
+//!
+//! The last pipeline that could be loaded is kept with the digest of every component, where a new pod finds it: in the
+//! status of a Pipeline object, which is as durable as the object itself; for a file in the folder of compiled plugins,
+//! because the file and its components come with the image, or with a volume that has its own history. The code of the
+//! components is found by digest in the folder of the plugins, in the cache and in the image.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pgloom_api::pipeline::{LastLoaded, PipelineStatus};
+use pgloom_common::error::error_chain;
+use pgloom_engine::Pipeline;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::Error;
+use super::source::Found;
+
+/// The time until a pipeline that could not be loaded is tried again; it doubles up to the longest.
+const FIRST_RETRY: Duration = Duration::from_secs(10);
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
+/// The file with the last pipeline that could be loaded, in the folder of compiled plugins.
+const LAST_LOADED: &str = "pipeline.json";
+
+/// How far the wanted pipeline has come.
+#[derive(Default)]
+pub struct Progress {
+    /// The wanted document, if it was found.
+    pub wanted: Option<Found>,
+    /// Why the wanted pipeline is not in use.
+    pub problem: Option<Problem>,
+    /// The pipeline that is in use.
+    pub last_loaded: Option<LastLoaded>,
+    /// The status that was written last.
+    pub reported: Option<PipelineStatus>,
+    /// The number of failed attempts since the last success.
+    pub(super) attempts: u32,
+    pub(super) retry: Option<Instant>,
+}
+
+/// Why a pipeline is not in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The step and the phase that failed, if it was a step.
+    pub step: Option<(String, &'static str)>,
+    /// The whole message.
+    pub message: String,
+}
+
+impl Progress {
+    /// The wanted pipeline was loaded.
+    pub fn succeeded(&mut self, found: Found, pipeline: &Pipeline, now: Timestamp) {
+        self.last_loaded = Some(pinned(&found.document, pipeline, now));
+        self.wanted = Some(found);
+        self.problem = None;
+        self.attempts = 0;
+        self.retry = None;
+    }
+
+    /// The wanted pipeline, if it was found, could not be loaded.
+    pub fn failed(&mut self, found: Option<Found>, error: &Error) {
+        let step = match error {
+            Error::Load(_, load) => Some((load.step.clone(), load.phase.as_str())),
+            _ => None,
+        };
+        self.wanted = found.or_else(|| self.wanted.take());
+        self.problem = Some(Problem { step, message: error_chain(error) });
+        self.retry = Some(Instant::now() + delay(self.attempts));
+        self.attempts += 1;
+    }
+
+    /// Returns when it is time to try the wanted pipeline again; never while it is in use.
+    pub async fn retry(&self) {
+        match self.retry {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether this document is in use already.
+    pub fn uses(&self, found: &Found) -> bool {
+        self.problem.is_none() && self.wanted.as_ref().is_some_and(|wanted| wanted.content() == found.content())
+    }
+}
+
+/// The time until the next attempt, after so many failed ones.
+fn delay(attempts: u32) -> Duration {
+    FIRST_RETRY.saturating_mul(1 << attempts.min(8)).min(LONGEST_RETRY)
+}
+
+/// The document with the digest of every component.
+fn pinned(document: &Value, pipeline: &Pipeline, now: Timestamp) -> LastLoaded {
+    let mut spec = document["spec"].clone();
+    for step in spec["steps"].as_array_mut().into_iter().flatten() {
+        let loaded = pipeline.steps().iter().find(|loaded| step["name"] == *loaded.name);
+        if let (Some(loaded), Some(step)) = (loaded, step.as_object_mut()) {
+            step.insert("digest".to_owned(), json!(loaded.plugin.digest));
+        }
+    }
+    LastLoaded {
+        generation: document.pointer("/metadata/generation").and_then(Value::as_i64),
+        since: now.round(jiff::Unit::Second).unwrap_or(now).to_string(),
+        spec: spec.as_object().cloned().unwrap_or_default(),
+    }
+}
+
+/// The Pipeline document of what was loaded last.
+pub fn document(last: &LastLoaded) -> Value {
+    json!({
+        "apiVersion": "pgloom.dev/v1alpha1", "kind": "Pipeline",
+        "metadata": {"name": "last-loaded"}, "spec": last.spec,
+    })
+}
+
+/// What was loaded last, from the status of a Pipeline object.
+pub fn of_status(document: &Value) -> Option<LastLoaded> {
+    serde_json::from_value(document.pointer("/status/lastLoaded")?.clone()).ok()
+}
+
+/// What was loaded last, from the folder of compiled plugins.
+pub fn of_folder(folder: &Path) -> Option<LastLoaded> {
+    let text = std::fs::read_to_string(folder.join(LAST_LOADED)).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// Keeps what was loaded in the folder of compiled plugins. A failure is logged only.
+pub fn keep_in_folder(folder: &Path, last: &LastLoaded) {
+    let unfinished = folder.join(format!("{LAST_LOADED}.part"));
+    let written = serde_json::to_string(last).map_err(std::io::Error::other).and_then(|text| {
+        std::fs::write(&unfinished, text)?;
+        std::fs::rename(&unfinished, folder.join(LAST_LOADED))
+    });
+    if let Err(error) = written {
+        warn!(%error, "the pipeline in use is not kept for a restart");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found() -> Found {
+        let spec = json!({"steps": [{"name": "hello", "source": {"file": "hello.wasm"}}]});
+        let metadata = json!({"name": "default", "generation": 7});
+        let document =
+            json!({"apiVersion": "pgloom.dev/v1alpha1", "kind": "Pipeline", "metadata": metadata, "spec": spec});
+        Found { name: "Pipeline ns/default".into(), document }
+    }
+
+    #[test]
+    fn what_was_loaded_is_kept_in_a_folder_and_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(of_folder(folder.path()), None);
+        let last = pinned(&found().document, &Pipeline::of(vec![]).unwrap(), Timestamp::UNIX_EPOCH);
+        keep_in_folder(folder.path(), &last);
+        assert_eq!(of_folder(folder.path()), Some(last.clone()));
+        assert_eq!(last.generation, Some(7));
+        let document = json!({"status": {"lastLoaded": last}});
+        assert_eq!(of_status(&document), Some(last));
+    }
+
+    #[test]
+    fn the_time_until_the_next_attempt_doubles_up_to_the_longest() {
+        assert_eq!([0, 1, 2, 3, 4, 5, 100].map(|attempts| delay(attempts).as_secs()), [10, 20, 40, 80, 160, 300, 300]);
+    }
+
+    #[test]
+    fn only_a_document_that_was_loaded_is_in_use() {
+        let mut progress = Progress::default();
+        progress.failed(Some(found()), &Error::Missing("Pipeline ns/default".into()));
+        assert!(!progress.uses(&found()));
+        progress.succeeded(found(), &Pipeline::of(vec![]).unwrap(), Timestamp::UNIX_EPOCH);
+        assert!(progress.uses(&found()) && progress.problem.is_none());
+    }
+}

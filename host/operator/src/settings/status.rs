@@ -1,0 +1,139 @@
+//! The status of a Pipeline object: whether it is in use, and what each step does.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
+use pgloom_api::pipeline::{LastLoaded, PipelineStatus, StepStatus};
+use pgloom_decide::status::{Condition, with_times};
+use pgloom_engine::Pipeline;
+use pgloom_engine::pipeline::Step;
+
+use super::progress::{Problem, Progress};
+
+/// The condition that says whether the newest pipeline is in use.
+pub const LOADED: &str = "Loaded";
+/// The phase of a step that is called for clusters.
+const RUNNING: &str = "Running";
+
+/// The status. `before` are the conditions so far, `generation` is that of the wanted document.
+pub fn status(
+    progress: &Progress,
+    pipeline: &Pipeline,
+    before: &[meta::Condition],
+    generation: i64,
+    now: Timestamp,
+) -> PipelineStatus {
+    let condition = loaded(progress, pipeline);
+    let now = meta::Time(now.round(jiff::Unit::Second).unwrap_or(now));
+    let since = progress.last_loaded.as_ref().map(|last| last.since.clone());
+    let mut steps: Vec<StepStatus> = pipeline.steps().iter().map(|step| running(step, since.as_deref())).collect();
+    if let Some(problem) = &progress.problem {
+        add(&mut steps, problem);
+    }
+    PipelineStatus {
+        observed_generation: Some(generation),
+        conditions: vec![with_times(before, &condition, generation, &now)],
+        steps,
+        last_loaded: progress.last_loaded.clone(),
+    }
+}
+
+/// The condition of a Pipeline object that this operator does not use.
+pub fn not_in_use(before: &[meta::Condition], generation: i64, now: Timestamp) -> meta::Condition {
+    let message = "the operator uses another pipeline; its flags name it";
+    let condition = Condition::fails(LOADED, "NotInUse", message);
+    with_times(before, &condition, generation, &meta::Time(now.round(jiff::Unit::Second).unwrap_or(now)))
+}
+
+fn loaded(progress: &Progress, pipeline: &Pipeline) -> Condition {
+    let Some(problem) = &progress.problem else {
+        return Condition::holds(LOADED, "Loaded", format!("the pipeline is in use: {} steps", pipeline.steps().len()));
+    };
+    let consequence = match &progress.last_loaded {
+        _ if !pipeline.is_available() => "no pipeline is in use, and all clusters stay as they are".to_owned(),
+        Some(LastLoaded { generation: Some(generation), .. }) => {
+            format!("the pipeline of generation {generation} stays in use")
+        }
+        _ => "the pipeline before stays in use".to_owned(),
+    };
+    Condition::fails(LOADED, "Rejected", format!("{}; {consequence}", problem.message))
+}
+
+fn running(step: &Step, since: Option<&str>) -> StepStatus {
+    let (plugin, usage) = (&step.plugin, step.usage());
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    StepStatus {
+        name: step.name.clone(),
+        plugin: Some(plugin.description.name.clone()),
+        version: Some(plugin.description.version.clone()),
+        digest: Some(plugin.digest.clone()),
+        contract: Some(plugin.contract.clone()),
+        phase: RUNNING.to_owned(),
+        error: None,
+        calls: number(usage.calls),
+        failures: number(usage.failures),
+        fuel: number(usage.fuel),
+        since: since.map(str::to_owned),
+    }
+}
+
+/// Adds what stops the newest pipeline to the step that it is about.
+fn add(steps: &mut Vec<StepStatus>, problem: &Problem) {
+    let Some((name, phase)) = &problem.step else { return };
+    let index = steps.iter().position(|step| step.name == *name).unwrap_or_else(|| {
+        steps.push(StepStatus { name: name.clone(), ..StepStatus::default() });
+        steps.len() - 1
+    });
+    if let Some(step) = steps.get_mut(index) {
+        // `fetch` becomes `FetchFailed`.
+        let (first, rest) = phase.split_at(phase.len().min(1));
+        step.phase = format!("{}{rest}Failed", first.to_ascii_uppercase());
+        step.error = Some(problem.message.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn last_loaded() -> LastLoaded {
+        LastLoaded { generation: Some(3), since: "2026-01-01T00:00:00Z".into(), ..LastLoaded::default() }
+    }
+
+    fn problem() -> Problem {
+        Problem { step: Some(("tls".into(), "compile")), message: "step tls: compile failed: too large".into() }
+    }
+
+    #[test]
+    fn a_pipeline_that_runs_says_so_and_keeps_the_time_since_when() {
+        let pipeline = Pipeline::of(vec![]).unwrap();
+        let progress = Progress { last_loaded: Some(last_loaded()), ..Progress::default() };
+        let first = status(&progress, &pipeline, &[], 3, at(100));
+        assert_eq!((&*first.conditions[0].status, &*first.conditions[0].reason), ("True", "Loaded"));
+        let second = status(&progress, &pipeline, &first.conditions, 3, at(200));
+        assert_eq!(first, second);
+    }
+
+    #[test]
+    fn a_rejected_pipeline_names_the_step_and_what_runs_instead() {
+        let pipeline = Pipeline::of(vec![]).unwrap();
+        let progress = Progress { problem: Some(problem()), last_loaded: Some(last_loaded()), ..Progress::default() };
+        let status = status(&progress, &pipeline, &[], 4, at(100));
+        assert_eq!(
+            status.conditions[0].message,
+            "step tls: compile failed: too large; the pipeline of generation 3 stays in use"
+        );
+        assert_eq!((&*status.steps[0].name, &*status.steps[0].phase), ("tls", "CompileFailed"));
+        assert_eq!(status.last_loaded.unwrap().generation, Some(3));
+    }
+
+    #[test]
+    fn without_any_pipeline_the_status_says_that_the_clusters_stay() {
+        let progress = Progress { problem: Some(problem()), ..Progress::default() };
+        let status = status(&progress, &Pipeline::unavailable("none").unwrap(), &[], 1, at(100));
+        assert!(status.conditions[0].message.ends_with("no pipeline is in use, and all clusters stay as they are"));
+    }
+}

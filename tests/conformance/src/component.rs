@@ -1,0 +1,110 @@
+//! Components with more core modules than their source has: what no toolchain makes, but an attacker does.
+//!
+//! A component is a list of sections, see
+//! <https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md>. Modules and instances that are
+//! appended are instantiated with the rest, and nothing refers to them.
+
+/// The section of a component that holds one core module.
+const CORE_MODULE: u8 = 1;
+/// The section of a component that instantiates core modules.
+const CORE_INSTANCE: u8 = 2;
+/// Magic, version and layer.
+const PREAMBLE: usize = 8;
+
+/// A core module with one section.
+pub fn module(section: u8, content: &[u8]) -> Vec<u8> {
+    module_of(&[(section, content)])
+}
+
+/// A core module with these sections.
+pub fn module_of(sections: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    sections.iter().for_each(|(id, content)| push_section(&mut module, *id, content));
+    module
+}
+
+/// A module with a memory of this many pages of 64 KiB.
+pub fn memory(pages: usize) -> Vec<u8> {
+    module(5, &[&[1, 0][..], &number(pages)].concat())
+}
+
+/// A module with a table of this many entries.
+pub fn table(entries: usize) -> Vec<u8> {
+    module(4, &[&[1, 0x70, 0][..], &number(entries)].concat())
+}
+
+/// A module whose start function never ends.
+pub fn endless_start() -> Vec<u8> {
+    let body = [1, 7, 0, 0x03, 0x40, 0x0c, 0, 0x0b, 0x0b];
+    module_of(&[(1, &[1, 0x60, 0, 0]), (3, &[1, 0]), (8, &[0]), (10, &body)])
+}
+
+/// The component with `count` instances of one more module.
+///
+/// # Panics
+/// If the bytes are not a component.
+pub fn with_instances(component: &[u8], module: &[u8], count: usize) -> Vec<u8> {
+    let mut result = component.to_vec();
+    let index = modules(component);
+    push_section(&mut result, CORE_MODULE, module);
+    let instance = [&[0][..], &number(index), &[0]].concat();
+    push_section(&mut result, CORE_INSTANCE, &[number(count), instance.repeat(count)].concat());
+    result
+}
+
+/// The number of core modules of a component.
+fn modules(component: &[u8]) -> usize {
+    let (mut at, mut count) = (PREAMBLE, 0);
+    while let Some(&id) = component.get(at) {
+        let (size, length) = read_number(component.get(at + 1..).unwrap_or_default());
+        count += usize::from(id == CORE_MODULE);
+        at += 1 + length + size;
+    }
+    count
+}
+
+fn push_section(out: &mut Vec<u8>, id: u8, content: &[u8]) {
+    out.push(id);
+    out.extend(number(content.len()));
+    out.extend(content);
+}
+
+/// A number in LEB128.
+pub fn number(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(value & 0x7f).unwrap_or_default();
+        value >>= 7;
+        if value == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+/// A number in LEB128, and how many bytes it takes.
+fn read_number(bytes: &[u8]) -> (usize, usize) {
+    let (mut value, mut length) = (0, 0);
+    for &byte in bytes {
+        value |= usize::from(byte & 0x7f) << (7 * length);
+        length += 1;
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    (value, length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_they_are_written() {
+        for value in [0, 1, 127, 128, 300, 1 << 20] {
+            let bytes = number(value);
+            assert_eq!(read_number(&bytes), (value, bytes.len()));
+        }
+    }
+}
