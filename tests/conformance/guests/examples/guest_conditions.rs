@@ -7,7 +7,7 @@ conformance_guests::guest!("conditions", mutate);
 fn mutate(request: Request) -> Result<Response, Failure> {
     let ready = || Condition {
         type_name: "Ready".to_owned(),
-        status: ConditionStatus::Yes,
+        status: ConditionStatus::True,
         reason: "SaysSo".to_owned(),
         message: String::new(),
     };
