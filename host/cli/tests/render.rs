@@ -133,11 +133,7 @@ fn a_plugin_that_cannot_be_loaded_is_named_with_its_step_and_the_phase() {
     let pinned = format!(", digest: \"sha256:{}\"", "0".repeat(64));
     for (component, more, expected) in [
         (None, "", "step it: fetch failed: "),
-        (
-            Some(&spilo[..spilo.len() / 2]),
-            "",
-            "step it: compile failed: the component does not compile, it may be truncated",
-        ),
+        (Some(&spilo[..spilo.len() / 2]), "", "step it: compile failed: the component cannot be compiled: "),
         (Some(&b"\0asm\x01\0\0\0"[..]), "", "step it: verify failed: the file is a core module, not a component"),
         (Some(&b""[..]), "", "step it: verify failed: the file is not WebAssembly"),
         (Some(&spilo[..]), &pinned[..], "step it: verify failed: the component has digest sha256:"),

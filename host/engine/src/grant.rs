@@ -167,7 +167,7 @@ fn missing_action(wanted: &ActionGrant, granted: &[ActionGrant]) -> Option<Actio
         same.iter().flat_map(|grant| &grant.subjects).any(|pattern| covers_pattern(pattern, subject))
     };
     let subjects: Vec<String> = wanted.subjects.iter().filter(|subject| !is_covered(subject)).cloned().collect();
-    (same.is_empty() || !subjects.is_empty()).then(|| ActionGrant { kind: wanted.kind, subjects })
+    (same.is_empty() || !subjects.is_empty()).then_some(ActionGrant { kind: wanted.kind, subjects })
 }
 
 /// Whether every name that the wanted pattern covers is covered by the granted one: a `*` or `{cluster}` in the wanted

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use conformance::{component, document, engine, guest, input, load};
+use conformance::{component, document, engine, granted, guest, input, load};
 use pgloom_common::error::error_chain;
 use pgloom_engine::{EngineConfig, Plugin, Response, plugin};
 use serde_json::json;
@@ -170,11 +170,11 @@ fn an_action_that_is_not_described_obeys_on_failure_and_leaves_nothing_of_the_an
     let step =
         |policy: &str| json!({"name": "guest", "source": {"file": "undescribed-action.wasm"}, "onFailure": policy});
     let error = load(&step("hold")).unwrap().run(&input()).unwrap_err();
-    assert_eq!(error.category(), "BrokenAnswer");
+    assert_eq!(error.category(), "ActionRefused");
     let decision = load(&step("ignore")).unwrap().run(&input()).unwrap();
     assert!(decision.objects.is_empty() && decision.actions.is_empty());
     assert_eq!(decision.conditions[0].type_name, "guest/Failed");
-    assert_eq!(decision.conditions[0].reason, "BrokenAnswer");
+    assert_eq!(decision.conditions[0].reason, "ActionRefused");
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn a_pipeline_is_restored_by_digest_although_its_file_was_renamed_or_is_gone() {
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("renamed.wasm"), guest("echo.wasm")).unwrap();
     let digest = plugin::digest(&guest("echo.wasm"));
-    let document = document(&json!({"name": "guest", "source": {"file": "echo.wasm"}, "digest": digest}));
+    let document = document(&granted(&json!({"name": "guest", "source": {"file": "echo.wasm"}, "digest": digest})));
     let settings = EngineConfig { cache: Some(cache), ..EngineConfig::default() };
     let restore = || {
         let engine = Arc::new(pgloom_engine::Engine::new(&settings).unwrap());

@@ -53,7 +53,9 @@ fn pipeline() -> Pipeline {
         let file = PathBuf::from("plugins").join(step["source"]["file"].as_str().unwrap());
         step["source"]["file"] = json!(file);
     }
-    steps.push(granted(&json!({"name": "record", "source": {"file": "guests/record.wasm"}})));
+    let mut record = granted(&json!({"name": "record", "source": {"file": "record.wasm"}}));
+    record["source"]["file"] = json!("guests/record.wasm");
+    steps.push(record);
     let document = Document::read(&document).unwrap();
     Pipeline::load(&engine(), &document, &folder().join(".."), None)
         .unwrap_or_else(|error| panic!("{error}; make plugins guests"))

@@ -20,6 +20,8 @@ const NEVER_WRITTEN: [&str; 2] = ["Endpoints", "Secret"];
 const WRITTEN: [&str; 5] = ["StatefulSet", "Service", "PodDisruptionBudget", "Deployment", "CronJob"];
 /// The mark, `pgloom_decide::ownership::MARK`.
 const MARK: &str = "pgloom.dev/cluster-uid";
+/// What an object was created as; it is on the kinds that may be replaced.
+const CREATED_AS: &str = "pgloom.dev/created-as";
 
 /// Objects by kind and name.
 type Objects = BTreeMap<String, Value>;
@@ -112,11 +114,12 @@ fn faults(before: &Objects, mut after: Objects, uid: &Value) -> Vec<String> {
     faults
 }
 
-/// Removes the annotation that pgloom adds to what it writes, and returns its value.
+/// Removes the annotations that pgloom adds to what it writes, and returns the mark.
 fn take_mark(object: &mut Value) -> Option<Value> {
     let metadata = object["metadata"].as_object_mut().unwrap();
     let annotations = metadata.get_mut("annotations")?.as_object_mut()?;
     let mark = annotations.remove(MARK);
+    annotations.remove(CREATED_AS);
     if annotations.is_empty() {
         metadata.remove("annotations");
     }

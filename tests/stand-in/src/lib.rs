@@ -21,6 +21,7 @@ mod path;
 mod patroni;
 mod port_forward;
 mod server;
+mod socket;
 mod write;
 
 pub use database::Database;

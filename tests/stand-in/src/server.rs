@@ -12,7 +12,6 @@ use axum::body::{Body, Bytes};
 use axum::extract;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::serve::ListenerExt as _;
 use hyper::upgrade::OnUpgrade;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -21,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::database::Session;
 use crate::path::{Place, parameters};
+use crate::socket::PromptListener;
 use crate::write::{Refusal, Request};
 use crate::{State, patroni, port_forward};
 use watch::Watcher;
@@ -148,9 +148,6 @@ impl Server {
     pub async fn listen(&self) -> std::io::Result<SocketAddr> {
         let socket = TcpListener::bind("127.0.0.1:0").await?;
         let address = socket.local_addr()?;
-        // Without it a line of a watch would wait for the acknowledgement of the line before, which the kernel delays
-        // by 40 ms.
-        let socket = socket.tap_io(|connection| _ = connection.set_nodelay(true));
         let number = {
             let mut inner = self.lock();
             inner.listeners += 1;
@@ -158,7 +155,7 @@ impl Server {
             inner.listeners
         };
         let router = Router::new().fallback(answer).with_state(Listener { server: self.clone(), number });
-        tokio::spawn(async move { axum::serve(socket, router).await });
+        tokio::spawn(async move { axum::serve(PromptListener(socket), router).await });
         Ok(address)
     }
 

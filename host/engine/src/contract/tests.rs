@@ -49,7 +49,7 @@ fn hash(folder: &Path) -> String {
 
 #[test]
 fn a_published_version_of_the_contract_does_not_change() {
-    for version in ["0.1"] {
+    for version in ["0.1", "0.2"] {
         let folder = contract().join(version);
         let published = std::fs::read_to_string(folder.join("SHA256")).unwrap();
         assert_eq!(hash(&folder), published.trim(), "wit/{version} has changed; write a new version instead");

@@ -30,6 +30,9 @@ fn selector(id: &str) -> ObservedSelector {
     }
 }
 
+/// A change that makes a description invalid, and a part of what is said about it.
+type Fault = (fn(&mut Description), &'static str);
+
 #[test]
 fn a_valid_description_is_accepted() {
     assert_eq!(check(&valid()), Ok(()));
@@ -37,7 +40,7 @@ fn a_valid_description_is_accepted() {
 
 #[test]
 fn what_would_fail_later_is_refused_with_its_place() {
-    let cases: [(fn(&mut Description), &str); 19] = [
+    let cases: [Fault; 19] = [
         (|it| it.name = "TLS".into(), "name \"TLS\" is not lower case"),
         (|it| it.version = "1".into(), "version \"1\" is not semver"),
         (
@@ -89,7 +92,7 @@ fn what_would_fail_later_is_refused_with_its_place() {
 
 #[test]
 fn a_description_has_limits() {
-    let cases: [(fn(&mut Description), &str); 4] = [
+    let cases: [Fault; 4] = [
         (
             |it| it.observed = (0..33).map(|index| selector(&index.to_string())).collect(),
             "observed has 33 entries, the limit is 32",

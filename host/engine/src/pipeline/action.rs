@@ -39,26 +39,31 @@ pub enum Error {
         key: String,
     },
     /// Another action wants something else.
-    #[error(
-        "action {key} of step {step} wants {value} for {subject}, and action {earlier_key} of step {earlier} wants \
-         {earlier_value}; remove one of the steps, or give both the same configuration"
-    )]
-    Conflict {
-        /// What both are about.
-        subject: String,
-        /// The step of the earlier action.
-        earlier: String,
-        /// The key of the earlier action.
-        earlier_key: String,
-        /// What the earlier action wants.
-        earlier_value: String,
-        /// The step of the later action.
-        step: String,
-        /// The key of the later action.
-        key: String,
-        /// What the later action wants.
-        value: String,
-    },
+    #[error(transparent)]
+    Conflict(Box<Conflict>),
+}
+
+/// Two actions that want different things of one subject.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "action {key} of step {step} wants {value} for {subject}, and action {earlier_key} of step {earlier} wants \
+     {earlier_value}; remove one of the steps, or give both the same configuration"
+)]
+pub struct Conflict {
+    /// What both are about.
+    pub subject: String,
+    /// The step of the earlier action.
+    pub earlier: String,
+    /// The key of the earlier action.
+    pub earlier_key: String,
+    /// What the earlier action wants.
+    pub earlier_value: String,
+    /// The step of the later action.
+    pub step: String,
+    /// The key of the later action.
+    pub key: String,
+    /// What the later action wants.
+    pub value: String,
 }
 
 /// What a step may do: what its plugin asks for, and what the pipeline grants.
@@ -267,7 +272,7 @@ fn conflict(kind: ActionKind, subject: &str, earlier: Want, want: Want) -> Error
         ActionKind::Promote => "the cluster",
         ActionKind::ExpandClaim | ActionKind::ModifyVolume | ActionKind::GrowFilesystem => "the claim",
     };
-    Error::Conflict {
+    Error::Conflict(Box::new(Conflict {
         subject: format!("{what} {subject:?}"),
         earlier: earlier.step,
         earlier_key: earlier.key,
@@ -275,7 +280,7 @@ fn conflict(kind: ActionKind, subject: &str, earlier: Want, want: Want) -> Error
         step: want.step,
         key: want.key,
         value: want.value,
-    }
+    }))
 }
 
 /// What an action wants of each of its subjects, for messages too.

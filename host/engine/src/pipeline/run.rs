@@ -74,7 +74,7 @@ impl Error {
             Failure::Call(error) => error.category(),
             Failure::Unavailable(_) => "PipelineNotLoaded",
             Failure::Answer(_) => "BrokenAnswer",
-            Failure::Merge(merge::Error::Conflict(_)) | Failure::Action(action::Error::Conflict { .. }) => "Conflict",
+            Failure::Merge(merge::Error::Conflict(_)) | Failure::Action(action::Error::Conflict(_)) => "Conflict",
             Failure::Action(_) => "ActionRefused",
             Failure::Placeholder { .. } => "InvalidPlaceholder",
             Failure::Merge(_) => "ContributionRefused",

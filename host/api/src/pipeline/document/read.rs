@@ -193,13 +193,13 @@ impl From<ObjectGrantSpec> for ObjectGrant {
 }
 
 /// The credential that a grant names.
-fn credential(text: &str) -> Result<Credential, Finding> {
+fn credential(text: &str) -> Result<Credential, Box<Finding>> {
     let known: Vec<String> = Credential::all().map(|source| source.to_string()).collect();
     let found = Credential::parse(text).filter(|_| known.iter().any(|name| name == text));
     found.ok_or_else(|| {
         let remedy =
             suggest::nearest_or(text, known.iter().map(String::as_str), "write it as in config:scalyr_api_key");
-        Finding::error(format!("{text:?} is not a credential")).remedy(remedy)
+        Box::new(Finding::error(format!("{text:?} is not a credential")).remedy(remedy))
     })
 }
 
