@@ -190,3 +190,32 @@ fn every_default_image_is_explained() {
         assert!(text.contains(&row), "the table of images has no row that begins with {row}");
     }
 }
+
+/// The names of all functions in the sources below a folder.
+fn functions(folder: &std::path::Path, names: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            functions(&entry, names);
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(entry).unwrap();
+            let name = |rest: &str| rest.split('(').next().unwrap_or_default().to_owned();
+            names.extend(text.split("fn ").skip(1).map(name));
+        }
+    }
+}
+
+#[test]
+fn every_promise_of_the_security_document_names_tests_that_exist() {
+    let mut known = BTreeSet::new();
+    for folder in ["common", "host", "plugins", "tests"] {
+        functions(&repository(folder), &mut known);
+    }
+    let text = std::fs::read_to_string(repository("docs/security.md")).unwrap();
+    let promises = text.split("| Promise | Test |").skip(1).flat_map(|table| {
+        table.lines().skip(2).take_while(|line| line.starts_with('|')).map(|row| row.rsplit('|').nth(1).unwrap())
+    });
+    let promises: Vec<Vec<&str>> = promises.map(|tests| tests.split('`').skip(1).step_by(2).collect()).collect();
+    assert!(promises.len() > 20 && promises.iter().all(|tests| !tests.is_empty()), "{promises:?}");
+    let unknown: Vec<&str> = promises.into_iter().flatten().filter(|test| !known.contains(*test)).collect();
+    assert!(unknown.is_empty(), "there are no such tests: {unknown:?}");
+}
