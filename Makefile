@@ -23,7 +23,7 @@ setup: ## Install missing programs
 .PHONY: build
 build: setup plugins ## dist/pgloom and dist/plugins/NAME.wasm
 	@cargo build --release --package pgloom
-	@mkdir -p dist && cp $(TARGET_DIR)/$(TARGET)/release/pgloom dist/pgloom
+	@mkdir -p dist && cp --remove-destination $(TARGET_DIR)/$(TARGET)/release/pgloom dist/pgloom
 
 .PHONY: plugins
 plugins: setup ## dist/plugins/NAME.wasm
