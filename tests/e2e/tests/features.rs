@@ -74,6 +74,7 @@ fn the_certificate_of_the_secret_is_served(namespace: &Namespace, authority: &Au
     let trusted = namespace.file(POD, "ca.crt", &authority.certificate());
     let mode = format!("verify-full sslrootcert={trusted}");
     assert_eq!(who(namespace, CLUSTER, &mode).unwrap(), "foo_user");
+    pooler_is_ready(namespace);
     assert_eq!(who(namespace, POOLER, &mode).unwrap(), "foo_user");
 
     let stranger = namespace.file(POD, "stranger.crt", &Authority::new("stranger").certificate());
@@ -84,11 +85,16 @@ fn the_certificate_of_the_secret_is_served(namespace: &Namespace, authority: &Au
     assert!(refusal.contains("does not match host name"), "{refusal}");
 }
 
-fn a_client_logs_in_through_the_pooler(namespace: &Namespace) {
+/// Waits for the pooler's own pod: the cluster runs as soon as its database does.
+fn pooler_is_ready(namespace: &Namespace) {
     eventually("the pooler is ready", || {
         let ready = namespace.get("deployment", POOLER)?["status"]["readyReplicas"].clone();
         ensure(ready == 1, ready)
     });
+}
+
+fn a_client_logs_in_through_the_pooler(namespace: &Namespace) {
+    pooler_is_ready(namespace);
     let text = namespace.kubectl(&["get", "pods", "--selector", "connection-pooler", "--output", "json"]).unwrap();
     let pods: Value = serde_json::from_str(&text).unwrap();
     let address = pods["items"][0]["status"]["podIP"].as_str().unwrap();
