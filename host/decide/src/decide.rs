@@ -102,17 +102,17 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         actions: observed.actions.clone(),
         last: observed.last.clone(),
     };
-    let Decision { objects, actions, findings: found, conditions, degraded, last, fuel: _ } =
+    let Decision { objects, mut actions, findings: found, conditions, degraded, last, fuel: _ } =
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
     findings.extend(found);
-    let mut actions = actions;
-    action::check(&mut actions, &selector(&cluster, config));
+    let selector = selector(&cluster, config);
+    action::check(&mut actions, &selector);
 
     findings.extend_from_slice(&observed.infrastructure_findings);
     let roles = roles::gather(&cluster, config, observed, &actions);
     action::bind(&mut actions, &roles);
     findings.extend_from_slice(&roles.findings);
-    let naming = naming(&validated, config);
+    let naming = naming(&validated, config, &selector);
     let (secrets, clashes) = credential::wanted(&roles, &roles::user_lists(&actions), &naming);
     findings.extend(clashes);
     if findings.iter().any(Finding::is_error) {
@@ -123,7 +123,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let mut objects = in_order(objects, |desired: &Desired| ObjectKey::of(&desired.object).kind);
     for desired in &mut objects {
         placeholder::check(&desired.object, &credentials).map_err(|source| broken(&desired.object, source))?;
-        complete(&mut desired.object, &cluster, &selector(&cluster, config), naming.owner.as_ref());
+        complete(&mut desired.object, &cluster, &selector, naming.owner.as_ref());
         leave_annotations(&mut desired.object, observed, &config.list("ignored_annotations"));
     }
     Ok(Plan {
@@ -220,12 +220,12 @@ fn account_settings(config: &Config) -> service_account::AccountSettings {
     }
 }
 
-fn naming(validated: &Validated, config: &Config) -> credential::Naming {
+fn naming(validated: &Validated, config: &Config, selector: &BTreeMap<String, String>) -> credential::Naming {
     let cluster = validated.cluster();
     let pick = |from: &BTreeMap<String, String>, keys: &str| -> BTreeMap<String, String> {
         config.list(keys).into_iter().filter_map(|key| Some((key.to_owned(), from.get(key)?.clone()))).collect()
     };
-    let labels = label::of_object(&cluster.team, pick(&cluster.labels, "inherited_labels"), selector(cluster, config));
+    let labels = label::of_object(&cluster.team, pick(&cluster.labels, "inherited_labels"), selector.clone());
     credential::Naming {
         template: config.text("secret_name_template").to_owned(),
         cluster: cluster.name.clone(),

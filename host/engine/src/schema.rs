@@ -39,7 +39,9 @@ struct Custom {
 /// Equal if they are from equal tables.
 impl PartialEq for Schemas {
     fn eq(&self, other: &Self) -> bool {
-        let table = |of: &Self| of.custom.as_ref().map(|custom| custom.table.clone());
+        fn table(schemas: &Schemas) -> Option<&str> {
+            schemas.custom.as_ref().map(|custom| custom.table.as_str())
+        }
         table(self) == table(other)
     }
 }

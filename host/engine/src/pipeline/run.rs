@@ -118,11 +118,11 @@ impl Pipeline {
     }
 
     fn merged(&self, input: &Input) -> Result<(Merger, Decision), Error> {
-        let shared = Shared::of(input);
         if let Some(reason) = &self.unavailable {
             return Err(self.not_loaded(reason.clone()));
         }
-        let mut merger = Merger::new(self.schemas.clone(), scope(input));
+        let shared = Shared::of(input);
+        let mut merger = Merger::new(self.schemas.clone(), shared.scope(input));
         let mut decision = Decision::default();
         for step in self.steps.iter().filter(|step| step.is_called_for(input, &shared)) {
             step.run(input, &shared, &mut merger, &mut decision)?;
@@ -141,15 +141,9 @@ impl Pipeline {
     }
 }
 
-/// The cluster whose objects are merged.
-fn scope(input: &Input) -> Scope {
-    let text = |pointer: &str| input.cluster.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Scope {
-        namespace: text("/metadata/namespace"),
-        cluster: text("/metadata/name"),
-        secrets: input.secrets.clone(),
-        labels: input.labels.clone(),
-    }
+/// The text at a JSON pointer; empty if there is none.
+fn text_at(value: &Value, pointer: &str) -> String {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// What the requests of all steps have in common.
@@ -165,13 +159,21 @@ impl Shared {
     fn of(input: &Input) -> Self {
         let labels = input.cluster.pointer("/metadata/labels").and_then(Value::as_object);
         let pairs = labels.into_iter().flatten();
-        let text =
-            |pointer: &str| input.cluster.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         Self {
             cluster: input.cluster.to_string(),
-            name: text("/metadata/name"),
-            namespace: text("/metadata/namespace"),
+            name: text_at(&input.cluster, "/metadata/name"),
+            namespace: text_at(&input.cluster, "/metadata/namespace"),
             labels: pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect(),
+        }
+    }
+
+    /// The cluster whose objects are merged.
+    fn scope(&self, input: &Input) -> Scope {
+        Scope {
+            namespace: self.namespace.clone(),
+            cluster: self.name.clone(),
+            secrets: input.secrets.clone(),
+            labels: input.labels.clone(),
         }
     }
 }
@@ -295,8 +297,8 @@ impl Step {
     /// Refuses a placeholder that the step was not shown, and one in another place than the value of a variable.
     fn check_placeholders(&self, fragment: &Value, shown: &BTreeSet<String>) -> Result<(), Error> {
         placeholder::check_contribution(fragment, shown).map_err(|source| {
-            let text = |pointer: &str| fragment.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-            self.error("answer", Failure::Placeholder { kind: text("/kind"), name: text("/metadata/name"), source })
+            let (kind, name) = (text_at(fragment, "/kind"), text_at(fragment, "/metadata/name"));
+            self.error("answer", Failure::Placeholder { kind, name, source })
         })
     }
 
