@@ -4,7 +4,7 @@
 //! the bytes again; here the key is the digest that the pipeline has already verified.
 //!
 //! Compiled code runs without the checks of WebAssembly, so what is loaded must be what this binary compiled: folder and
-//! file belong to the user of this process or to root, nobody else may write to them, and they are no symbolic links.
+//! file belong to the user of this process or to root, no other user may write to them, and they are no symbolic links.
 //! Each file starts with the SHA-256 of its code. The hash finds damage, as a full disk or a crash leaves it. It is no
 //! protection against a writer, who could write a matching hash: that is what the owner and the mode are for.
 //!

@@ -25,7 +25,7 @@ const TARGET: &str = "aarch64-unknown-linux-musl";
 const MAX_CODE: u64 = 512 << 20;
 /// How much of a child's messages is read, in bytes.
 const MAX_MESSAGES: u64 = 4 << 10;
-/// The time between two looks at a child.
+/// The time between two checks whether a child has ended.
 const POLL_PERIOD: Duration = Duration::from_millis(5);
 /// The signal of the system for a process that has used up its CPU time.
 const SIGXCPU: i32 = 24;
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_is_told_its_limits_and_nothing_of_the_environment() {
+    fn a_child_gets_its_limits_and_nothing_of_the_environment() {
         let (_folder, compiler) = script("echo \"$@\" $HOME$PATH_OF_SECRETS");
         let answer = compiler.compile(b"").unwrap();
         let expected = format!("compile --memory {} --time 5\n", Compiler::MEMORY);

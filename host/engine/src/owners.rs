@@ -3,7 +3,7 @@
 /// A step, as an index into the list of the steps that have contributed.
 pub(crate) type StepId = u16;
 
-/// The number of steps that are told apart. A pipeline document has at most as many.
+/// The number of steps that a set distinguishes. A pipeline document has at most as many.
 const STEPS: u16 = 64;
 
 /// A set of steps. The first one set the leaf first.
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_beyond_the_last_one_that_is_told_apart_counts_as_the_last() {
+    fn a_step_beyond_the_last_one_that_is_distinguished_counts_as_the_last() {
         assert_eq!(Owners::of(StepId::MAX), Owners::of(STEPS - 1));
     }
 }

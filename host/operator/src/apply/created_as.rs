@@ -1,4 +1,4 @@
-//! What an object was created as: by it an object that a replacement would change is told from one that it would not.
+//! What an object was created as. It shows whether a replacement would change the object.
 //!
 //! Admission may change a field of a new object that cannot be changed later. Such an object differs for ever from what
 //! is desired, and a replacement gives the same again. So an object that may be replaced has an annotation, a hash of what

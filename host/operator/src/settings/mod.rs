@@ -32,7 +32,7 @@ use crate::serve::metrics::Metrics;
 use progress::Progress;
 use source::Found;
 
-/// The time between two looks at the counters of the pipeline's steps, which are part of its status.
+/// The time between two updates of the status with the counters of the pipeline's steps.
 const REPORT_PERIOD: Duration = Duration::from_secs(60);
 
 /// The operator configuration and the pipeline that are in use.
@@ -253,7 +253,7 @@ impl Loader {
         }
     }
 
-    /// Tells the Pipeline objects that this operator no longer uses.
+    /// Writes to the status of the Pipeline objects that this operator no longer uses that they are not in use.
     async fn release_others(&self) {
         if !self.is_leading() {
             return;
