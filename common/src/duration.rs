@@ -18,6 +18,12 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// The delay before the next attempt: `first`, doubled with each of `failures`, at most `longest`.
+pub fn doubled(first: Duration, failures: u32, longest: Duration) -> Duration {
+    // The limit keeps the shift from overflowing.
+    first.saturating_mul(1 << failures.min(16)).min(longest)
+}
+
 /// Parses a duration: numbers with the units `ns us ms s m h`, one after the other; `0` needs no unit.
 ///
 /// The syntax is that of Go's [`time.ParseDuration`](https://pkg.go.dev/time#ParseDuration), without a sign.

@@ -8,6 +8,7 @@ pub mod field;
 pub mod finding;
 pub mod pipeline;
 pub mod placeholder;
+pub mod pod_template;
 pub mod postgresql;
 pub mod privilege;
 mod schema;

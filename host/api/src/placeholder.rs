@@ -6,8 +6,8 @@
 //! whole text to the value of a container's variable. The host, which keeps the [`Credentials`], fills it in before it
 //! applies the object.
 //!
-//! Nothing is encrypted, and a placeholder can be guessed. What protects a credential is that [`check`] refuses a
-//! placeholder that the step was not shown, and one in any other place.
+//! Nothing is encrypted, and a placeholder can be guessed. What protects a credential is that [`check_contribution`]
+//! refuses a placeholder that the step was not shown, and one in any other place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,19 +18,12 @@ use serde_json::Value;
 use crate::config::{KEYS, ValueType};
 use crate::field::Place;
 use crate::finding::Finding;
+use crate::pod_template;
 use crate::postgresql::credential_fields;
+use crate::suggest;
 
 /// The prefix of every placeholder.
 pub const PREFIX: &str = "pgloom-placeholder:";
-
-/// The kinds of objects whose containers may have a credential, and the path of their pods' `spec`.
-const POD_SPECS: [(&str, &str, &str); 5] = [
-    ("apps/v1", "DaemonSet", "spec.template.spec"),
-    ("apps/v1", "Deployment", "spec.template.spec"),
-    ("apps/v1", "StatefulSet", "spec.template.spec"),
-    ("batch/v1", "CronJob", "spec.jobTemplate.spec.template.spec"),
-    ("batch/v1", "Job", "spec.template.spec"),
-];
 
 /// Credentials by their sources. The credentials are not in the debug output.
 #[derive(Clone, Default, PartialEq)]
@@ -68,6 +61,17 @@ impl Source {
             ("manifest", pointer) => Some(Self::Manifest(pointer.to_owned())),
             _ => None,
         }
+    }
+
+    /// The source with this name, if it is a place that holds a credential.
+    ///
+    /// # Errors
+    /// The remedy, if it is none: the place with the most similar name, or else `otherwise`.
+    pub fn named(name: &str, otherwise: &str) -> Result<Self, String> {
+        let known: Vec<(String, Self)> = Self::all().map(|source| (source.to_string(), source)).collect();
+        let names = known.iter().map(|(name, _)| name.as_str());
+        let remedy = || suggest::nearest_or(name, names, otherwise);
+        known.iter().find(|(known, _)| known == name).map(|(_, source)| source.clone()).ok_or_else(remedy)
     }
 
     /// The placeholder that a step sees for the credential.
@@ -279,14 +283,14 @@ fn not_in_name(name: &str, place: &Place<'_>) -> Result<(), Error> {
 /// Where an object has variables of containers.
 struct Variables {
     /// The path of the pod's `spec`; none if objects of the kind have no pods.
-    pod: Option<&'static str>,
+    pod: Option<String>,
 }
 
 impl Variables {
     fn of(object: &Value) -> Self {
-        let is = |field: &str, text: &str| object.get(field).and_then(Value::as_str) == Some(text);
-        let of_kind = POD_SPECS.iter().find(|(api_version, kind, _)| is("apiVersion", api_version) && is("kind", kind));
-        Self { pod: of_kind.map(|(_, _, path)| *path) }
+        let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
+        let template = pod_template::path(text("apiVersion"), text("kind"));
+        Self { pod: template.map(|path| format!("{}.spec", path.join("."))) }
     }
 
     /// Refuses a placeholder in another place than the value of a variable.
@@ -300,7 +304,7 @@ impl Variables {
     }
 
     fn is_value(&self, path: &str) -> Option<()> {
-        let rest = path.strip_prefix(self.pod?)?.strip_prefix('.')?;
+        let rest = path.strip_prefix(self.pod.as_deref()?)?.strip_prefix('.')?;
         let rest = rest.strip_prefix("containers").or_else(|| rest.strip_prefix("initContainers"))?;
         let rest = behind_entry(behind_entry(rest)?.strip_prefix(".env")?)?;
         (rest == ".value").then_some(())

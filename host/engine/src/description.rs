@@ -143,11 +143,8 @@ fn check_reads(description: &Description) -> Result<(), String> {
         }
     }
     for (index, asked) in description.credentials.iter().enumerate() {
-        let known: Vec<String> = Source::all().map(|source| source.to_string()).collect();
         let name = asked.source.to_string();
-        if !known.contains(&name) {
-            let remedy =
-                suggest::nearest_or(&name, known.iter().map(String::as_str), "no field of this name holds one");
+        if let Err(remedy) = Source::named(&name, "no field of this name holds one") {
             return Err(format!("{}: {name:?} is not a credential; {remedy}", at("credentials", index)));
         }
         if let Source::Config(key) = &asked.source

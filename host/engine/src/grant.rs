@@ -73,18 +73,20 @@ fn add_object(grants: &mut Vec<ObjectGrant>, new: ObjectGrant) {
     };
     match grants.iter_mut().find(is_same) {
         Some(known) => {
-            let add = |known: &mut Vec<String>, new: Vec<String>| {
-                for path in new {
-                    if !known.contains(&path) {
-                        known.push(path);
-                    }
-                }
-            };
-            add(&mut known.fields, new.fields);
-            add(&mut known.overrides, new.overrides);
-            add(&mut known.removes, new.removes);
+            add_new(&mut known.fields, new.fields);
+            add_new(&mut known.overrides, new.overrides);
+            add_new(&mut known.removes, new.removes);
         }
         None => grants.push(new),
+    }
+}
+
+/// Adds the paths that the list does not have.
+fn add_new(list: &mut Vec<String>, paths: Vec<String>) {
+    for path in paths {
+        if !list.contains(&path) {
+            list.push(path);
+        }
     }
 }
 
@@ -135,16 +137,9 @@ fn missing_object(wanted: &ObjectGrant, granted: &[ObjectGrant]) -> Option<Objec
             missing.names.push(name.clone());
             // What creates an object sets its fields, too.
             missing.creates |= wanted.creates && (creates || own);
-            let add = |to: &mut Vec<String>, from: Vec<String>| to.extend(from);
-            if missing.names.len() == 1 || missing.fields.len() < fields.len() {
-                missing.fields = fields;
-            }
-            if missing.overrides.is_empty() {
-                add(&mut missing.overrides, overrides);
-            }
-            if missing.removes.is_empty() {
-                add(&mut missing.removes, removes);
-            }
+            add_new(&mut missing.fields, fields);
+            add_new(&mut missing.overrides, overrides);
+            add_new(&mut missing.removes, removes);
         }
     }
     (!missing.names.is_empty()).then_some(missing)

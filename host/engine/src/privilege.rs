@@ -3,20 +3,12 @@
 //! The table is beside the merge's: it knows the built-in kinds with pods, Services and Endpoints. Custom resources
 //! have no privileged fields; a pipeline that grants them decides what their operator may be asked to do.
 
-use pgloom_api::Privilege;
+use pgloom_api::{Privilege, pod_template};
 use pgloom_common::name::covers;
 use serde_json::Value;
 
 use crate::model::ObjectKind;
 use crate::scope::Scope;
-
-/// The kinds with pods, and the path of the pods' template.
-const TEMPLATES: [(&str, &str, &[&str]); 4] = [
-    ("apps/v1", "StatefulSet", &["spec", "template"]),
-    ("apps/v1", "Deployment", &["spec", "template"]),
-    ("batch/v1", "Job", &["spec", "template"]),
-    ("batch/v1", "CronJob", &["spec", "jobTemplate", "spec", "template"]),
-];
 
 /// When a value needs the privilege.
 #[derive(Clone, Copy)]
@@ -126,8 +118,7 @@ pub(crate) fn find(
         ("v1", "Service") => search.rules(SERVICE, object, ""),
         ("v1", "Endpoints") => search.rules(ENDPOINTS, object, ""),
         (api_version, name) => {
-            let of_kind = TEMPLATES.iter().find(|(version, kind, _)| (*version, *kind) == (api_version, name));
-            let (_, _, path) = of_kind?;
+            let path = pod_template::path(api_version, name)?;
             let template = path.iter().try_fold(object, |value, field| value.get(field))?;
             search.template(template, &path.join("."))
         }

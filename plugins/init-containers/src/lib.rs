@@ -42,13 +42,7 @@ impl Plugin for InitContainers {
             .when_manifest("/spec/init_containers")
             .observes_owned(RUNNING, kind("apps/v1", "StatefulSet"), &["metadata.name"])
             .writes(kind("apps/v1", "StatefulSet"), &["{cluster}"], &["spec.template.spec.initContainers"])
-            // A manifest may set any field of a container.
-            .privilege("capabilities")
-            .privilege("foreign-config-map")
-            .privilege("foreign-secret")
-            .privilege("host-port")
-            .privilege("privilege-escalation")
-            .privilege("privileged")
+            .privileges_of_containers()
             .requires("spilo", "^0.1")
     }
 

@@ -150,6 +150,13 @@ impl Description {
         self
     }
 
+    /// It asks for the privileges that a container of a manifest may need, because a manifest may set any field of it.
+    pub fn privileges_of_containers(self) -> Self {
+        let names =
+            ["capabilities", "foreign-config-map", "foreign-secret", "host-port", "privilege-escalation", "privileged"];
+        names.into_iter().fold(self, Self::privilege)
+    }
+
     /// It asks for the placeholder of the credential at this key of the operator configuration, which it reads.
     pub fn credential_of_config(self, key: &str) -> Self {
         self.credential(CredentialSource::Config(key.to_owned()))

@@ -81,13 +81,7 @@ impl Plugin for Sidecars {
             .observes_owned(RUNNING, kind("apps/v1", "StatefulSet"), &["metadata.name"])
             .credential_of_config("scalyr_api_key")
             .writes(kind("apps/v1", "StatefulSet"), &["{cluster}"], &["spec.template.spec.containers"])
-            // A manifest may set any field of a container.
-            .privilege("capabilities")
-            .privilege("foreign-config-map")
-            .privilege("foreign-secret")
-            .privilege("host-port")
-            .privilege("privilege-escalation")
-            .privilege("privileged")
+            .privileges_of_containers()
             .requires("spilo", "^0.1")
     }
 

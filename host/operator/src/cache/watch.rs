@@ -9,6 +9,7 @@ use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
 use kube::api::Api;
 use kube::runtime::watcher::{self, Event};
+use pgloom_common::duration::doubled;
 use pgloom_decide::kind::{Kind, of_every_cluster};
 use pgloom_decide::ownership::MARK;
 use pgloom_decide::transform::{Transformed, transform};
@@ -236,7 +237,7 @@ fn labels(watch: &Watch) -> WatchLabels {
 
 /// How long to wait after a failure, by the number of those in a row before it.
 fn pause(failures: u32) -> Duration {
-    Duration::from_secs(1).saturating_mul(1 << failures.min(16)).min(LONGEST_PAUSE)
+    doubled(Duration::from_secs(1), failures, LONGEST_PAUSE)
 }
 
 fn objects<const POD: bool>(event: Event<Received<POD>>) -> Event<Value> {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::UnboundedSender;
 use parking_lot::Mutex;
+use pgloom_common::duration::doubled;
 use pgloom_common::error::cut;
 pub use pgloom_common::fingerprint::fingerprint;
 use tokio::sync::Semaphore;
@@ -101,7 +102,7 @@ pub struct Backoff {
 impl Backoff {
     /// The delay after this number of consecutive failures.
     pub fn delay(self, failures: u32) -> Duration {
-        self.after_failure.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.at_most)
+        doubled(self.after_failure, failures.saturating_sub(1), self.at_most)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kube::runtime::controller::Action;
+use pgloom_common::duration::doubled;
 use pgloom_decide as decide;
 
 use crate::execute::password;
@@ -166,7 +167,7 @@ impl Error {
             | Self::NameLabel { .. }
             | Self::Apply(apply::Error::Foreign { .. } | apply::Error::Forbidden { .. })
             | Self::Delete(apply::Error::Forbidden { .. }) => Action::requeue(repair),
-            _ => Action::requeue(Duration::from_secs(1).saturating_mul(1 << failures.min(16)).min(repair)),
+            _ => Action::requeue(doubled(Duration::from_secs(1), failures, repair)),
         }
     }
 }

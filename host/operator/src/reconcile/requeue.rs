@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use pgloom_common::duration::doubled;
 use pgloom_common::fingerprint::fingerprint;
 
 use crate::cache::ClusterKey;
@@ -44,7 +45,7 @@ impl Requeue {
     /// The delay until the next reconcile, at most `period`; `longest` is the longest delay of what is asked for. The
     /// attempts of a cluster are counted in `memory`.
     pub fn delay(self, memory: &mut Memory, longest: Duration, period: Duration) -> Duration {
-        let ask = self.ask.map(|first| first.saturating_mul(1 << memory.asked.min(16)).min(longest));
+        let ask = self.ask.map(|first| doubled(first, memory.asked, longest));
         memory.asked = if ask.is_some() { memory.asked.saturating_add(1) } else { 0 };
         ask.into_iter().chain(self.due).fold(period, Duration::min)
     }

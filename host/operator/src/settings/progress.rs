@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pgloom_api::pipeline::{LastLoaded, PipelineStatus};
+use pgloom_common::duration::doubled;
 use pgloom_common::error::error_chain;
 use pgloom_engine::Pipeline;
 use serde_json::{Value, json};
@@ -88,7 +89,7 @@ impl Progress {
 
 /// The time until the next attempt, after so many failed ones.
 fn delay(attempts: u32) -> Duration {
-    FIRST_RETRY.saturating_mul(1 << attempts.min(8)).min(LONGEST_RETRY)
+    doubled(FIRST_RETRY, attempts, LONGEST_RETRY)
 }
 
 /// The document with the digest of every component.

@@ -22,7 +22,6 @@ use crate::finding::Finding;
 use crate::placeholder::Source as Credential;
 use crate::privilege::Privilege;
 use crate::schema;
-use crate::suggest;
 
 impl Document {
     /// Reads a Pipeline, from a file or from an object. An error holds every problem, not only the first.
@@ -194,13 +193,8 @@ impl From<ObjectGrantSpec> for ObjectGrant {
 
 /// The credential that a grant names.
 fn credential(text: &str) -> Result<Credential, Box<Finding>> {
-    let known: Vec<String> = Credential::all().map(|source| source.to_string()).collect();
-    let found = Credential::parse(text).filter(|_| known.iter().any(|name| name == text));
-    found.ok_or_else(|| {
-        let remedy =
-            suggest::nearest_or(text, known.iter().map(String::as_str), "write it as in config:scalyr_api_key");
-        Box::new(Finding::error(format!("{text:?} is not a credential")).remedy(remedy))
-    })
+    Credential::named(text, "write it as in config:scalyr_api_key")
+        .map_err(|remedy| Box::new(Finding::error(format!("{text:?} is not a credential")).remedy(remedy)))
 }
 
 /// The findings about the fields that `grants` had before, and the document without these fields.
