@@ -200,31 +200,6 @@ async fn a_manifest_of_another_operator_is_not_touched() {
     assert_eq!(written(&api_server), [] as [&str; 0]);
 }
 
-#[tokio::test]
-async fn a_deleted_manifest_goes_when_what_was_made_for_it_is_gone() {
-    let mut deleted = manifest();
-    deleted["metadata"]["finalizers"] = json!(["theirs", FINALIZER]);
-    deleted["metadata"]["deletionTimestamp"] = json!("2031-05-14T00:00:00Z");
-    deleted["spec"] = json!({"nonsense": true});
-    let labels = json!({"application": "spilo", "cluster-name": "acid-orders"});
-    let set = json!({
-        "apiVersion": "apps/v1", "kind": "StatefulSet",
-        "metadata": {"name": "acid-orders", "namespace": "ns", "labels": labels}
-    });
-    let api_server = FakeApiServer::new().with(MANIFEST, deleted.clone());
-    reconcile(&operator(&api_server, &[deleted.clone(), set]), &key()).await.unwrap();
-    assert_eq!(written(&api_server), ["POST events", "DELETE acid-orders"]);
-
-    let config = json!({"metadata": {"name": "acid-orders-config", "namespace": "ns", "labels": labels}});
-    let api_server = FakeApiServer::new()
-        .with(MANIFEST, deleted.clone())
-        .with("/api/v1/namespaces/ns/endpoints/acid-orders-config", config);
-    reconcile(&operator(&api_server, &[deleted]), &key()).await.unwrap();
-    assert!(written(&api_server).contains(&"DELETE acid-orders-config".to_owned()));
-    let last = api_server.writes().pop().unwrap();
-    assert_eq!((last.path.as_str(), &last.body["metadata"]["finalizers"]), (MANIFEST, &json!(["theirs"])));
-}
-
 /// The password that a Secret was written with last.
 fn password_of(api_server: &FakeApiServer, name: &str) -> String {
     let wrote =
@@ -248,24 +223,6 @@ fn leader() -> Value {
             "labels": {"application": "spilo", "cluster-name": "acid-orders", "spilo-role": "master"}},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
     })
-}
-
-#[tokio::test]
-async fn a_deleted_secret_of_a_system_user_comes_back_with_the_password_that_the_database_knows() {
-    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
-    let operator = operator(&api_server, &[manifest()]);
-    reconcile(&operator, &key()).await.unwrap();
-    operator.store.record_write(leader());
-    let before = [SUPERUSER, STANDBY].map(|name| password_of(&api_server, name));
-    assert_ne!(before[0], before[1]);
-    for name in [SUPERUSER, STANDBY] {
-        api_server.remove(&secret(name));
-    }
-    let wrote = api_server.writes().len();
-    operator.states.of(&key()).memory.lock().credentials = None;
-    reconcile(&operator, &key()).await.unwrap();
-    assert!(api_server.writes().len() > wrote);
-    assert_eq!([SUPERUSER, STANDBY].map(|name| password_of(&api_server, name)), before);
 }
 
 /// Waits until the jobs that ask Patroni have ended.
@@ -297,164 +254,6 @@ fn credential(name: &str, username: &str) -> Value {
 /// The writes to Secrets, as in `POST secrets`.
 fn wrote_secrets(api_server: &FakeApiServer) -> Vec<crate::testing::Write> {
     api_server.writes().into_iter().filter(|write| write.path.contains("/secrets")).collect()
-}
-
-#[tokio::test]
-async fn a_password_that_is_not_known_is_not_replaced_while_members_or_claims_exist() {
-    let claim = json!({
-        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "pgdata-acid-orders-0", "namespace": "ns", "labels": {"cluster-name": "acid-orders"}}
-    });
-    for existing in [leader(), claim] {
-        let api_server = FakeApiServer::new().with(MANIFEST, manifest());
-        let operator = operator(&api_server, &[manifest(), existing.clone()]);
-        let error = reconcile(&operator, &key()).await.unwrap_err();
-        assert_eq!(error.category(), "PasswordUnknown");
-        assert!(wrote_secrets(&api_server).is_empty(), "{existing}");
-        let status = last_status(&api_server).to_string();
-        assert!(status.contains(SUPERUSER) && status.contains("pgloom-recover"), "{status}");
-        assert!(error.requeue(0, Duration::from_secs(300)) == Action::requeue(Duration::from_secs(1)));
-    }
-}
-
-#[tokio::test]
-async fn the_other_secrets_are_kept_where_the_password_of_a_system_user_is_not_known() {
-    let mut with_user = manifest();
-    with_user["spec"]["users"] = json!({"app": []});
-    let superuser = credential(SUPERUSER, "postgres");
-    let api_server = FakeApiServer::new().with(MANIFEST, with_user.clone()).with(&secret(SUPERUSER), superuser.clone());
-    let operator = operator(&api_server, &[with_user, leader(), superuser]);
-    let error = reconcile(&operator, &key()).await.unwrap_err().to_string();
-    assert!(error.contains(STANDBY), "{error}");
-    let created: Vec<_> =
-        wrote_secrets(&api_server).iter().map(|write| write.body["metadata"]["name"].clone()).collect();
-    assert_eq!(created, ["app.acid-orders.credentials.postgresql.acid.zalan.do"]);
-}
-
-#[tokio::test]
-async fn a_secret_that_is_deleted_while_another_one_is_created_comes_back_too() {
-    let existing = [credential(SUPERUSER, "postgres"), credential(STANDBY, "standby")];
-    let mut with_user = manifest();
-    with_user["spec"]["users"] = json!({"app": []});
-    let api_server = FakeApiServer::new()
-        .with(MANIFEST, with_user.clone())
-        .with(&secret(SUPERUSER), existing[0].clone())
-        .with(&secret(STANDBY), existing[1].clone());
-    let [superuser, standby] = existing;
-    let operator = operator(&api_server, &[with_user, superuser, standby.clone()]);
-    // Both the deletion and its event come after the Secret was read and before the reconcile ends.
-    let (others, store) = (api_server.clone(), operator.store.clone());
-    let secrets = of_every_cluster().iter().position(|kind| kind.is("Secret")).unwrap() + 1;
-    api_server.before_write("/api/v1/namespaces/ns/secrets", move || {
-        others.remove(&secret(STANDBY));
-        store.apply_watcher_event(secrets, watcher::Event::Delete(standby));
-    });
-    reconcile(&operator, &key()).await.unwrap();
-    reconcile(&operator, &key()).await.unwrap();
-    assert_eq!(password_of(&api_server, STANDBY), credential(STANDBY, "standby")["data"]["password"]);
-}
-
-#[tokio::test]
-async fn labels_and_owners_of_existing_secrets_follow_without_their_data() {
-    let existing = [credential(SUPERUSER, "postgres"), credential(STANDBY, "standby")];
-    let mut api_server = FakeApiServer::new().with(MANIFEST, manifest());
-    for object in &existing {
-        api_server = api_server.with(&secret(object["metadata"]["name"].as_str().unwrap()), object.clone());
-    }
-    let [superuser, standby] = existing;
-    let mut operator = operator(&api_server, &[manifest(), superuser, standby]);
-    reconcile(&operator, &key()).await.unwrap();
-    assert!(wrote_secrets(&api_server).is_empty());
-    let data = json!({"enable_owner_references": "true", "cluster_labels": "application:spilo,stage:test"});
-    let config = Config::read(&json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data})).unwrap().config;
-    let pipeline = operator.settings.borrow().pipeline.clone();
-    operator.settings = watch::channel(Settings { config: Arc::new(config), pipeline }).1;
-    reconcile(&operator, &key()).await.unwrap();
-    let writes = wrote_secrets(&api_server);
-    assert_eq!(writes.len(), 2);
-    for write in writes {
-        assert_eq!((write.method.as_str(), write.body.get("data")), ("PATCH", None));
-        assert_eq!(write.body["metadata"]["labels"], json!({"stage": "test"}));
-        assert_eq!(write.body["metadata"]["ownerReferences"][0]["uid"], "u");
-    }
-}
-
-#[tokio::test]
-async fn a_user_list_goes_with_its_pooler_if_the_operator_made_it() {
-    let list = |name: &str, manager: &str| {
-        let fields = json!({"f:data": {"f:userlist.txt": {}}});
-        json!({
-            "apiVersion": "v1", "kind": "Secret",
-            "metadata": {"name": name, "namespace": "ns", "labels": {"cluster-name": "acid-orders"}, "uid": name,
-                "managedFields": [{"manager": manager, "operation": "Update", "fieldsV1": fields}]},
-            "data": {"userlist.txt": "eA=="},
-        })
-    };
-    let lists = [list("acid-orders-pooler-u", "pgloom"), list("theirs", "kubectl-create")];
-    let role = credential("pooler.acid-orders.credentials.postgresql.acid.zalan.do", "pooler");
-    let mut api_server = FakeApiServer::new().with(MANIFEST, manifest());
-    let mut existing = vec![manifest(), stateful_set()];
-    for object in lists.into_iter().chain([role]) {
-        api_server = api_server.with(&secret(object["metadata"]["name"].as_str().unwrap()), object.clone());
-        existing.push(object);
-    }
-    reconcile(&operator(&api_server, &existing), &key()).await.unwrap();
-    let deleted: Vec<_> = api_server.writes().into_iter().filter(|write| write.method == "DELETE").collect();
-    assert_eq!(deleted.iter().map(|write| write.path.clone()).collect::<Vec<_>>(), [secret("acid-orders-pooler-u")]);
-    assert_eq!(deleted[0].body["preconditions"]["uid"], "acid-orders-pooler-u");
-}
-
-#[tokio::test]
-async fn a_secret_in_another_namespace_comes_back_when_it_is_deleted() {
-    const APP: &str = "other.app.acid-orders.credentials.postgresql.acid.zalan.do";
-    let mut with_user = manifest();
-    with_user["spec"]["users"] = json!({"other.app": []});
-    let api_server = FakeApiServer::new().with(MANIFEST, with_user.clone());
-    let mut operator = operator(&api_server, &[with_user]);
-    let data = json!({"enable_cross_namespace_secret": "true"});
-    let config = Config::read(&json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data})).unwrap().config;
-    let pipeline = operator.settings.borrow().pipeline.clone();
-    operator.settings = watch::channel(Settings { config: Arc::new(config), pipeline }).1;
-    let (changed, mut woken) = unbounded();
-    operator.changed = changed;
-    let created = || wrote_secrets(&api_server).iter().filter(|write| write.body["metadata"]["name"] == APP).count();
-    for _ in 0..2 {
-        reconcile(&operator, &key()).await.unwrap();
-        assert_eq!(created(), 1);
-    }
-    let path = format!("/api/v1/namespaces/other/secrets/{APP}");
-    let secrets = of_every_cluster().iter().position(|kind| kind.is("Secret")).unwrap() + 1;
-    let object = wrote_secrets(&api_server).into_iter().find(|write| write.body["metadata"]["name"] == APP).unwrap();
-    api_server.remove(&path);
-    let asked = operator.store.apply_watcher_event(secrets, watcher::Event::Delete(object.body));
-    assert_eq!(asked, [ClusterKey::new("other", "acid-orders")]);
-    reconcile(&operator, &asked[0]).await.unwrap();
-    assert_eq!(woken.try_recv().ok(), Some(key()));
-    reconcile(&operator, &key()).await.unwrap();
-    assert_eq!(created(), 2);
-}
-
-#[tokio::test]
-async fn a_new_clusters_passwords_are_made_without_a_word_about_former_ones() {
-    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
-    reconcile(&operator(&api_server, &[manifest()]), &key()).await.unwrap();
-    let gone =
-        |write: &crate::testing::Write| write.body["note"].as_str().is_some_and(|note| note.contains("was gone"));
-    assert!(!api_server.writes().iter().any(gone));
-}
-
-#[tokio::test]
-async fn the_secret_of_a_user_who_is_taken_out_of_the_manifest_stays() {
-    let theirs = json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": {"name": "former.acid-orders.credentials.postgresql.acid.zalan.do", "namespace": "ns",
-            "labels": {"application": "spilo", "cluster-name": "acid-orders"}, "resourceVersion": "3",
-            "annotations": {"pgloom.dev/cluster-uid": "u"},
-            "managedFields": [{"manager": "pgloom", "operation": "Update", "fieldsV1": {"f:data": {}}}]}
-    });
-    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
-    reconcile(&operator(&api_server, &[manifest(), theirs]), &key()).await.unwrap();
-    assert!(!written(&api_server).iter().any(|write| write.starts_with("DELETE")));
 }
 
 #[tokio::test]
@@ -507,135 +306,6 @@ fn asking(actions: &[(&str, pgloom_engine::Action)]) -> Arc<pgloom_engine::Plugi
         conditions: vec![],
     };
     Arc::new(Plugin::native(description, move |_| Ok(response.clone())))
-}
-
-#[tokio::test]
-async fn every_action_is_executed_waited_for_or_refused_by_name() {
-    use pgloom_engine::{Action as Asked, Credential, ExpandClaim, GrowFilesystem, ModifyVolume, PoolerAccess};
-    let claim = "pgdata-acid-orders-0".to_owned();
-    let pipeline = asks_for(&[
-        ("credential", Asked::Credential(Credential { username: "pooler".into(), labels: vec![] })),
-        ("expand", Asked::ExpandClaim(ExpandClaim { claim: claim.clone(), size: "2Gi".into() })),
-        (
-            "modify",
-            Asked::ModifyVolume(ModifyVolume {
-                claim: claim.clone(),
-                size: None,
-                iops: None,
-                throughput: None,
-                volume_type: None,
-            }),
-        ),
-        ("grow", Asked::GrowFilesystem(GrowFilesystem { claim, pod: "acid-orders-0".into() })),
-        ("patroni", Asked::ConfigurePatroni(r#"{"ttl": 30}"#.into())),
-        ("promote", Asked::Promote),
-        ("access", Asked::PoolerAccess(PoolerAccess { username: "pooler".into(), schema: "pooler".into() })),
-    ]);
-    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
-    let mut operator = operator(&api_server, &[manifest()]);
-    let config = operator.settings.borrow().config.clone();
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
-    let after = reconcile(&operator, &key()).await.unwrap();
-    assert!(after != Action::await_change());
-    let status = last_status(&api_server);
-    let reported: Vec<String> = status["actions"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|record| {
-            let text = |key: &str| record[key].as_str().unwrap();
-            format!("{} {}: {}", text("key"), text("phase"), text("message").split(':').next().unwrap())
-        })
-        .collect();
-    assert_eq!(
-        reported,
-        [
-            "credential done: ",
-            "expand refused: the cluster has no PersistentVolumeClaim pgdata-acid-orders-0",
-            "modify refused: modify-volume is not executed by this operator",
-            "grow refused: grow-filesystem is not executed by this operator",
-            "patroni pending: waits for a leader that is ready, or for the promotion of the cluster",
-            "promote pending: waits for a leader that is ready",
-            "access pending: roles and databases are not synchronised at the moment",
-        ]
-    );
-    let conditions = status["conditions"].as_array().unwrap();
-    let condition = conditions.iter().find(|condition| condition["type"] == "ActionsDone").unwrap();
-    assert_eq!((&condition["status"], &condition["reason"]), (&json!("False"), &json!("Refused")));
-}
-
-#[tokio::test]
-async fn a_claim_that_is_not_the_clusters_is_not_grown() {
-    use pgloom_engine::{Action as Asked, ExpandClaim};
-    const CLAIMS: &str = "/api/v1/namespaces/ns/persistentvolumeclaims";
-    let claim = |name: &str, cluster: &str| {
-        json!({
-            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-            "metadata": {
-                "name": name, "namespace": "ns", "uid": name,
-                "labels": {"application": "spilo", "cluster-name": cluster, "team": "acid"},
-            },
-            "spec": {"resources": {"requests": {"storage": "1Gi"}}}, "status": {"phase": "Bound"},
-        })
-    };
-    let claims = [claim("pgdata-b-0", "b")];
-    let expand = |name: &str| Asked::ExpandClaim(ExpandClaim { claim: name.into(), size: "2Gi".into() });
-    let pipeline = asks_for(&[("other", expand("pgdata-b-0")), ("path", expand("../secrets/s"))]);
-    let mut api_server = FakeApiServer::new().with(MANIFEST, manifest());
-    for claim in &claims {
-        api_server =
-            api_server.with(&format!("{CLAIMS}/{}", claim["metadata"]["name"].as_str().unwrap()), claim.clone());
-    }
-    let existing: Vec<Value> = std::iter::once(manifest()).chain(claims).collect();
-    let mut operator = operator(&api_server, &existing);
-    let config = operator.settings.borrow().config.clone();
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
-    reconcile(&operator, &key()).await.unwrap();
-    let status = last_status(&api_server);
-    let states: Vec<(&str, &str)> = status["actions"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|record| (record["key"].as_str().unwrap(), record["message"].as_str().unwrap()))
-        .collect();
-    assert_eq!(
-        states,
-        [
-            ("other", "the cluster has no PersistentVolumeClaim pgdata-b-0"),
-            ("path", "\"../secrets/s\" is not a name that an object can have"),
-        ]
-    );
-    let is_claim = |write: &String| write.contains("pgdata");
-    assert!(!written(&api_server).iter().any(is_claim), "{:?}", written(&api_server));
-}
-
-#[tokio::test]
-async fn a_password_is_not_written_to_a_secret_that_others_have_made() {
-    use pgloom_engine::{Action as Asked, Credential, UserList};
-    const SECRETS: &str = "/api/v1/namespaces/ns/secrets";
-    let theirs =
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs", "namespace": "ns", "uid": "s"}});
-    let list = |name: &str, username: &str| {
-        Asked::UserList(UserList { secret_name: name.into(), username: username.into(), labels: vec![] })
-    };
-    let pipeline = asks_for(&[
-        ("credential", Asked::Credential(Credential { username: "pooler".into(), labels: vec![] })),
-        ("theirs", list("theirs", "pooler")),
-        ("mine", list("acid-orders-list", "pooler")),
-        ("superuser", list("acid-orders-root", "postgres")),
-    ]);
-    let api_server = FakeApiServer::new().with(MANIFEST, manifest()).with(&format!("{SECRETS}/theirs"), theirs.clone());
-    let mut operator = operator(&api_server, &[manifest()]);
-    let config = operator.settings.borrow().config.clone();
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
-    reconcile(&operator, &key()).await.unwrap();
-    let lists: Vec<String> = api_server
-        .writes()
-        .iter()
-        .filter(|write| write.path.starts_with(SECRETS) && write.body.to_string().contains("userlist.txt"))
-        .map(|write| write.body["metadata"]["name"].as_str().unwrap_or("a patch").to_owned())
-        .collect();
-    assert_eq!(lists, ["acid-orders-list"]);
 }
 
 #[tokio::test]
@@ -701,109 +371,6 @@ async fn delete_wholly(api_server: &FakeApiServer, objects: &[(String, Value)], 
     panic!("the deletion does not end: {:?}", api_server.written());
 }
 
-#[tokio::test]
-async fn a_deletion_takes_what_was_made_for_the_cluster_and_nothing_else() {
-    let labels = json!({"labels": {"application": "spilo", "cluster-name": "acid-orders"}});
-    let only_named = json!({"labels": {"cluster-name": "acid-orders"}});
-    let neighbour = json!({"labels": {"application": "spilo", "cluster-name": "acid-orders-sync"}});
-    let unlabelled = json!({});
-    let marked = json!({"labels": {"cluster-name": "acid-orders"}, "annotations": {"pgloom.dev/cluster-uid": "u"}});
-    let ours = [
-        existing(("apps/v1", "StatefulSet"), "statefulsets", "ns", "acid-orders", labels.clone()),
-        existing(("v1", "Pod"), "pods", "ns", "acid-orders-0", labels.clone()),
-        existing(
-            ("v1", "PersistentVolumeClaim"),
-            "persistentvolumeclaims",
-            "ns",
-            "pgdata-acid-orders-0",
-            labels.clone(),
-        ),
-        existing(("v1", "Secret"), "secrets", "ns", STANDBY, labels.clone()),
-        existing(("v1", "Service"), "services", "ns", "acid-orders", labels.clone()),
-        existing(("v1", "Endpoints"), "endpoints", "ns", "acid-orders-config", labels.clone()),
-        existing(("v1", "ConfigMap"), "configmaps", "ns", "acid-orders-leader", labels.clone()),
-        existing(("apps/v1", "Deployment"), "deployments", "ns", "made-by-a-plugin", marked),
-    ];
-    let theirs = [
-        existing(("v1", "Secret"), "secrets", "ns", "my-app-secret", only_named.clone()),
-        existing(("v1", "Secret"), "secrets", "ns", "my-labelled-secret", labels.clone()),
-        existing(("v1", "PersistentVolumeClaim"), "persistentvolumeclaims", "ns", "my-backup", labels.clone()),
-        existing(("apps/v1", "Deployment"), "deployments", "ns", "my-app", only_named.clone()),
-        existing(("v1", "Service"), "services", "ns", "my-svc", only_named),
-        existing(("v1", "ConfigMap"), "configmaps", "ns", "acid-orders-config", unlabelled),
-        existing(("v1", "Service"), "services", "ns", "acid-orders-sync", neighbour.clone()),
-        existing(("v1", "Endpoints"), "endpoints", "ns", "acid-orders-sync", neighbour),
-    ];
-    let api_server = FakeApiServer::new();
-    delete_wholly(&api_server, &[ours.as_slice(), &theirs].concat(), json!({})).await;
-    for (path, object) in &theirs {
-        assert_eq!(api_server.object(path).as_ref(), Some(object), "{path}");
-    }
-    for (path, _) in &ours {
-        assert_eq!(api_server.object(path), None, "{path}");
-    }
-    let deletions = api_server.writes().into_iter().filter(|write| write.method == "DELETE");
-    assert!(deletions.into_iter().all(|write| write.body["preconditions"]["uid"].is_string()));
-}
-
-#[tokio::test]
-async fn secrets_in_other_namespaces_are_deleted_with_their_own_cluster_only() {
-    let secret = |namespace: &str, name: &str, uid: &str, home: &str| {
-        let labels = json!({"application": "spilo", "cluster-name": "acid-orders"});
-        let annotations = json!({"pgloom.dev/cluster-uid": uid, "pgloom.dev/cluster-namespace": home});
-        existing(("v1", "Secret"), "secrets", namespace, name, json!({"labels": labels, "annotations": annotations}))
-    };
-    let ours = secret("theirs", "theirs.app.acid-orders", "u", "ns");
-    let of_a_namesake =
-        [secret("ns", "ns.app.acid-orders", "v", "theirs"), secret("theirs", "app.acid-orders", "v", "theirs")];
-    let objects = [std::slice::from_ref(&ours), of_a_namesake.as_slice()].concat();
-    let api_server = FakeApiServer::new();
-    delete_wholly(&api_server, &objects, json!({})).await;
-    assert_eq!(api_server.object(&ours.0), None);
-    for (path, object) in &of_a_namesake {
-        assert_eq!(api_server.object(path).as_ref(), Some(object), "{path}");
-    }
-}
-
-#[tokio::test]
-async fn a_secret_in_a_namespace_that_is_not_watched_is_deleted_with_its_cluster() {
-    let metadata = json!({"labels": {"cluster-name": "acid-orders"}, "annotations": {"pgloom.dev/cluster-uid": "u"}});
-    let (path, secret) = existing(("v1", "Secret"), "secrets", "unwatched", "app", metadata);
-    let api_server = FakeApiServer::new().with(&path, secret);
-    delete_wholly(&api_server, &[], json!({"enable_cross_namespace_secret": "true"})).await;
-    assert_eq!(api_server.object(&path), None);
-}
-
-#[tokio::test]
-async fn a_claim_and_a_pod_that_the_watches_have_not_reported_hold_the_manifest_until_they_are_gone() {
-    let labels = json!({"labels": {"application": "spilo", "cluster-name": "acid-orders"}});
-    let claim =
-        existing(("v1", "PersistentVolumeClaim"), "persistentvolumeclaims", "ns", "pgdata-acid-orders-1", labels);
-    let api_server = FakeApiServer::new().with(MANIFEST, deleted()).with(&claim.0, claim.1);
-    let operator = operator(&api_server, &[deleted()]);
-    assert_ne!(reconcile(&operator, &key()).await.unwrap(), Action::await_change());
-    assert_eq!(written(&api_server), ["POST events", "DELETE pgdata-acid-orders-1"]);
-    assert_eq!(reconcile(&operator, &key()).await.unwrap(), Action::await_change());
-    assert_eq!(written(&api_server).last().map(String::as_str), Some("PATCH acid-orders"));
-}
-
-#[tokio::test]
-async fn a_claim_that_was_relabelled_is_not_deleted_with_its_former_cluster_whose_deletion_ends() {
-    let metadata = |cluster: &str, version: &str| json!({"labels": {"application": "spilo", "cluster-name": cluster}, "resourceVersion": version});
-    let claim = |metadata: Value| {
-        existing(("v1", "PersistentVolumeClaim"), "persistentvolumeclaims", "ns", "pgdata-acid-orders-0", metadata)
-    };
-    let (path, relabelled) = claim(metadata("acid-other", "6"));
-    let api_server = FakeApiServer::new().with(MANIFEST, deleted()).with(&path, relabelled.clone());
-    let operator = operator(&api_server, &[deleted(), claim(metadata("acid-orders", "5")).1]);
-    let kinds = of_every_cluster();
-    let watch = kinds.iter().position(|kind| kind.is("PersistentVolumeClaim")).unwrap() + 1;
-    operator.store.apply_watcher_event(watch, watcher::Event::Apply(relabelled.clone()));
-    assert_eq!(reconcile(&operator, &key()).await.unwrap(), Action::await_change());
-    assert_eq!(api_server.object(&path), Some(relabelled));
-    assert_eq!(written(&api_server), ["POST events", "PATCH acid-orders"]);
-}
-
 const POLICY: &str = "/apis/networking.k8s.io/v1/namespaces/ns/networkpolicies/acid-orders";
 
 /// A pipeline whose only step makes these objects; one without a step for none.
@@ -842,13 +409,6 @@ fn making(objects: &[Value]) -> Arc<pgloom_engine::Plugin> {
     Arc::new(Plugin::native(description, move |_| Ok(response.clone())))
 }
 
-/// A pipeline whose only step makes a NetworkPolicy beside the StatefulSet.
-fn makes_a_policy() -> Arc<Pipeline> {
-    let policy = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-        "metadata": {"name": "acid-orders", "labels": {"cluster-name": "acid-orders"}}});
-    makes_objects(&[policy, stateful_set()])
-}
-
 /// A StatefulSet without members, which nothing is waited for.
 fn stateful_set() -> Value {
     json!({
@@ -857,44 +417,6 @@ fn stateful_set() -> Value {
             "labels": {"application": "spilo", "cluster-name": "acid-orders"}},
         "spec": {"replicas": 0}, "status": {"replicas": 0},
     })
-}
-
-/// Makes the NetworkPolicy and returns the manifest as it is then.
-async fn with_policy(api_server: &FakeApiServer) -> Value {
-    let mut first = operator(api_server, &[manifest(), stateful_set()]);
-    let config = first.settings.borrow().config.clone();
-    first.settings = watch::channel(Settings { config, pipeline: makes_a_policy() }).1;
-    reconcile(&first, &key()).await.unwrap();
-    assert_eq!(api_server.object(POLICY).unwrap()["metadata"]["annotations"], json!({"pgloom.dev/cluster-uid": "u"}));
-    let manifest = api_server.object(MANIFEST).unwrap();
-    let record = &manifest["metadata"]["annotations"]["pgloom.dev/kinds"];
-    assert_eq!(record, "networking.k8s.io/v1/NetworkPolicy");
-    manifest
-}
-
-#[tokio::test]
-async fn what_a_step_made_of_a_kind_of_its_own_is_pruned_when_the_step_leaves_the_pipeline() {
-    let api_server = FakeApiServer::new().granting("networkpolicies").with(MANIFEST, manifest());
-    let recorded = with_policy(&api_server).await;
-    // The operator was restarted since: only the manifest records the kind.
-    reconcile(&operator(&api_server, &[recorded.clone(), stateful_set()]), &key()).await.unwrap();
-    assert_eq!(api_server.object(POLICY), None);
-    reconcile(&operator(&api_server, &[recorded, stateful_set()]), &key()).await.unwrap();
-    assert_eq!(api_server.object(MANIFEST).unwrap()["metadata"]["annotations"], json!({}));
-}
-
-#[tokio::test]
-async fn what_a_step_made_of_a_kind_of_its_own_is_deleted_with_the_cluster_after_the_step_left_the_pipeline() {
-    let api_server = FakeApiServer::new().granting("networkpolicies").with(MANIFEST, manifest());
-    let mut recorded = with_policy(&api_server).await;
-    recorded["metadata"]["deletionTimestamp"] = json!("2031-05-14T00:00:00Z");
-    api_server.put(MANIFEST, recorded.clone());
-    let operator = operator(&api_server, &[recorded]);
-    for _ in 0..5 {
-        reconcile(&operator, &key()).await.unwrap();
-    }
-    assert_eq!(api_server.object(POLICY), None);
-    assert_eq!(api_server.object(MANIFEST).unwrap()["metadata"]["finalizers"], json!([]));
 }
 
 /// A reconcile of the cluster after its decision, which lacks the answer of a step if it is degraded.
@@ -915,42 +437,12 @@ fn decided<'a>(operator: &'a Context, key: &'a ClusterKey, degraded: bool) -> (R
     (reconciliation, decide::Decided { plan: Arc::new(plan), warnings: vec![] })
 }
 
-#[tokio::test]
-async fn nothing_is_pruned_while_a_steps_answer_is_missing_or_pods_run_a_former_template() {
-    let (path, service) = existing(
-        ("v1", "Service"),
-        "services",
-        "ns",
-        "acid-orders-former",
-        json!({"labels": {"cluster-name": "acid-orders"}, "annotations": {"pgloom.dev/cluster-uid": "u"}}),
-    );
-    for (degraded, settled, pruned) in [(true, true, false), (false, false, false), (false, true, true)] {
-        let api_server = FakeApiServer::new().with(MANIFEST, manifest()).with(&path, service.clone());
-        let operator = operator(&api_server, &[manifest(), service.clone()]);
-        let key = key();
-        let (reconciliation, decided) = decided(&operator, &key, degraded);
-        reconciliation.prune(&decided, settled, [&None, &None, &None]).await.unwrap();
-        assert_eq!(api_server.object(&path).is_none(), pruned, "degraded: {degraded}, settled: {settled}");
-    }
-}
-
-#[tokio::test]
-async fn an_object_of_an_earlier_manifest_of_this_name_is_reclaimed_with_an_event() {
-    let metadata =
-        json!({"labels": {"cluster-name": "acid-orders"}, "annotations": {"pgloom.dev/cluster-uid": "then"}});
-    let (_, policy) =
-        existing(("networking.k8s.io/v1", "NetworkPolicy"), "networkpolicies", "ns", "acid-orders", metadata);
-    let api_server = FakeApiServer::new().granting("networkpolicies").with(MANIFEST, manifest()).with(POLICY, policy);
-    with_policy(&api_server).await;
-    let notes: Vec<String> =
-        api_server.writes().iter().filter_map(|write| Some(write.body["note"].as_str()?.to_owned())).collect();
-    let note = "NetworkPolicy ns/acid-orders was made for an earlier manifest of this name and belongs to this one now";
-    assert!(notes.iter().any(|found| found == note), "{notes:?}");
-}
-
+mod actions;
 mod clash;
+mod deletion;
 mod isolation;
 mod limits;
 mod owed;
+mod pruning;
 mod rolling;
 mod secrets;

@@ -163,3 +163,179 @@ async fn a_secret_elsewhere_stays_when_its_user_leaves_the_manifest_and_goes_wit
         }
     }
 }
+
+#[tokio::test]
+async fn a_deleted_secret_of_a_system_user_comes_back_with_the_password_that_the_database_knows() {
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    let operator = operator(&api_server, &[manifest()]);
+    reconcile(&operator, &key()).await.unwrap();
+    operator.store.record_write(leader());
+    let before = [SUPERUSER, STANDBY].map(|name| password_of(&api_server, name));
+    assert_ne!(before[0], before[1]);
+    for name in [SUPERUSER, STANDBY] {
+        api_server.remove(&secret(name));
+    }
+    let wrote = api_server.writes().len();
+    operator.states.of(&key()).memory.lock().credentials = None;
+    reconcile(&operator, &key()).await.unwrap();
+    assert!(api_server.writes().len() > wrote);
+    assert_eq!([SUPERUSER, STANDBY].map(|name| password_of(&api_server, name)), before);
+}
+
+#[tokio::test]
+async fn a_password_that_is_not_known_is_not_replaced_while_members_or_claims_exist() {
+    let claim = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "pgdata-acid-orders-0", "namespace": "ns", "labels": {"cluster-name": "acid-orders"}}
+    });
+    for existing in [leader(), claim] {
+        let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+        let operator = operator(&api_server, &[manifest(), existing.clone()]);
+        let error = reconcile(&operator, &key()).await.unwrap_err();
+        assert_eq!(error.category(), "PasswordUnknown");
+        assert!(wrote_secrets(&api_server).is_empty(), "{existing}");
+        let status = last_status(&api_server).to_string();
+        assert!(status.contains(SUPERUSER) && status.contains("pgloom-recover"), "{status}");
+        assert!(error.requeue(0, Duration::from_secs(300)) == Action::requeue(Duration::from_secs(1)));
+    }
+}
+
+#[tokio::test]
+async fn the_other_secrets_are_kept_where_the_password_of_a_system_user_is_not_known() {
+    let mut with_user = manifest();
+    with_user["spec"]["users"] = json!({"app": []});
+    let superuser = credential(SUPERUSER, "postgres");
+    let api_server = FakeApiServer::new().with(MANIFEST, with_user.clone()).with(&secret(SUPERUSER), superuser.clone());
+    let operator = operator(&api_server, &[with_user, leader(), superuser]);
+    let error = reconcile(&operator, &key()).await.unwrap_err().to_string();
+    assert!(error.contains(STANDBY), "{error}");
+    let created: Vec<_> =
+        wrote_secrets(&api_server).iter().map(|write| write.body["metadata"]["name"].clone()).collect();
+    assert_eq!(created, ["app.acid-orders.credentials.postgresql.acid.zalan.do"]);
+}
+
+#[tokio::test]
+async fn a_secret_that_is_deleted_while_another_one_is_created_comes_back_too() {
+    let existing = [credential(SUPERUSER, "postgres"), credential(STANDBY, "standby")];
+    let mut with_user = manifest();
+    with_user["spec"]["users"] = json!({"app": []});
+    let api_server = FakeApiServer::new()
+        .with(MANIFEST, with_user.clone())
+        .with(&secret(SUPERUSER), existing[0].clone())
+        .with(&secret(STANDBY), existing[1].clone());
+    let [superuser, standby] = existing;
+    let operator = operator(&api_server, &[with_user, superuser, standby.clone()]);
+    // Both the deletion and its event come after the Secret was read and before the reconcile ends.
+    let (others, store) = (api_server.clone(), operator.store.clone());
+    let secrets = of_every_cluster().iter().position(|kind| kind.is("Secret")).unwrap() + 1;
+    api_server.before_write("/api/v1/namespaces/ns/secrets", move || {
+        others.remove(&secret(STANDBY));
+        store.apply_watcher_event(secrets, watcher::Event::Delete(standby));
+    });
+    reconcile(&operator, &key()).await.unwrap();
+    reconcile(&operator, &key()).await.unwrap();
+    assert_eq!(password_of(&api_server, STANDBY), credential(STANDBY, "standby")["data"]["password"]);
+}
+
+#[tokio::test]
+async fn labels_and_owners_of_existing_secrets_follow_without_their_data() {
+    let existing = [credential(SUPERUSER, "postgres"), credential(STANDBY, "standby")];
+    let mut api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    for object in &existing {
+        api_server = api_server.with(&secret(object["metadata"]["name"].as_str().unwrap()), object.clone());
+    }
+    let [superuser, standby] = existing;
+    let mut operator = operator(&api_server, &[manifest(), superuser, standby]);
+    reconcile(&operator, &key()).await.unwrap();
+    assert!(wrote_secrets(&api_server).is_empty());
+    let data = json!({"enable_owner_references": "true", "cluster_labels": "application:spilo,stage:test"});
+    let config = Config::read(&json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data})).unwrap().config;
+    let pipeline = operator.settings.borrow().pipeline.clone();
+    operator.settings = watch::channel(Settings { config: Arc::new(config), pipeline }).1;
+    reconcile(&operator, &key()).await.unwrap();
+    let writes = wrote_secrets(&api_server);
+    assert_eq!(writes.len(), 2);
+    for write in writes {
+        assert_eq!((write.method.as_str(), write.body.get("data")), ("PATCH", None));
+        assert_eq!(write.body["metadata"]["labels"], json!({"stage": "test"}));
+        assert_eq!(write.body["metadata"]["ownerReferences"][0]["uid"], "u");
+    }
+}
+
+#[tokio::test]
+async fn a_user_list_goes_with_its_pooler_if_the_operator_made_it() {
+    let list = |name: &str, manager: &str| {
+        let fields = json!({"f:data": {"f:userlist.txt": {}}});
+        json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": name, "namespace": "ns", "labels": {"cluster-name": "acid-orders"}, "uid": name,
+                "managedFields": [{"manager": manager, "operation": "Update", "fieldsV1": fields}]},
+            "data": {"userlist.txt": "eA=="},
+        })
+    };
+    let lists = [list("acid-orders-pooler-u", "pgloom"), list("theirs", "kubectl-create")];
+    let role = credential("pooler.acid-orders.credentials.postgresql.acid.zalan.do", "pooler");
+    let mut api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    let mut existing = vec![manifest(), stateful_set()];
+    for object in lists.into_iter().chain([role]) {
+        api_server = api_server.with(&secret(object["metadata"]["name"].as_str().unwrap()), object.clone());
+        existing.push(object);
+    }
+    reconcile(&operator(&api_server, &existing), &key()).await.unwrap();
+    let deleted: Vec<_> = api_server.writes().into_iter().filter(|write| write.method == "DELETE").collect();
+    assert_eq!(deleted.iter().map(|write| write.path.clone()).collect::<Vec<_>>(), [secret("acid-orders-pooler-u")]);
+    assert_eq!(deleted[0].body["preconditions"]["uid"], "acid-orders-pooler-u");
+}
+
+#[tokio::test]
+async fn a_secret_in_another_namespace_comes_back_when_it_is_deleted() {
+    const APP: &str = "other.app.acid-orders.credentials.postgresql.acid.zalan.do";
+    let mut with_user = manifest();
+    with_user["spec"]["users"] = json!({"other.app": []});
+    let api_server = FakeApiServer::new().with(MANIFEST, with_user.clone());
+    let mut operator = operator(&api_server, &[with_user]);
+    let data = json!({"enable_cross_namespace_secret": "true"});
+    let config = Config::read(&json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data})).unwrap().config;
+    let pipeline = operator.settings.borrow().pipeline.clone();
+    operator.settings = watch::channel(Settings { config: Arc::new(config), pipeline }).1;
+    let (changed, mut woken) = unbounded();
+    operator.changed = changed;
+    let created = || wrote_secrets(&api_server).iter().filter(|write| write.body["metadata"]["name"] == APP).count();
+    for _ in 0..2 {
+        reconcile(&operator, &key()).await.unwrap();
+        assert_eq!(created(), 1);
+    }
+    let path = format!("/api/v1/namespaces/other/secrets/{APP}");
+    let secrets = of_every_cluster().iter().position(|kind| kind.is("Secret")).unwrap() + 1;
+    let object = wrote_secrets(&api_server).into_iter().find(|write| write.body["metadata"]["name"] == APP).unwrap();
+    api_server.remove(&path);
+    let asked = operator.store.apply_watcher_event(secrets, watcher::Event::Delete(object.body));
+    assert_eq!(asked, [ClusterKey::new("other", "acid-orders")]);
+    reconcile(&operator, &asked[0]).await.unwrap();
+    assert_eq!(woken.try_recv().ok(), Some(key()));
+    reconcile(&operator, &key()).await.unwrap();
+    assert_eq!(created(), 2);
+}
+
+#[tokio::test]
+async fn a_new_clusters_passwords_are_made_without_a_word_about_former_ones() {
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    reconcile(&operator(&api_server, &[manifest()]), &key()).await.unwrap();
+    let gone =
+        |write: &crate::testing::Write| write.body["note"].as_str().is_some_and(|note| note.contains("was gone"));
+    assert!(!api_server.writes().iter().any(gone));
+}
+
+#[tokio::test]
+async fn the_secret_of_a_user_who_is_taken_out_of_the_manifest_stays() {
+    let theirs = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "former.acid-orders.credentials.postgresql.acid.zalan.do", "namespace": "ns",
+            "labels": {"application": "spilo", "cluster-name": "acid-orders"}, "resourceVersion": "3",
+            "annotations": {"pgloom.dev/cluster-uid": "u"},
+            "managedFields": [{"manager": "pgloom", "operation": "Update", "fieldsV1": {"f:data": {}}}]}
+    });
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    reconcile(&operator(&api_server, &[manifest(), theirs]), &key()).await.unwrap();
+    assert!(!written(&api_server).iter().any(|write| write.starts_with("DELETE")));
+}
