@@ -17,7 +17,7 @@ use crate::apply_order::in_order;
 use crate::credential::{self, WantedSecret};
 use crate::kind::ObjectKey;
 use crate::role::Roles;
-use crate::{Error, Observed, action, service_account};
+use crate::{Error, Observed, action, ownership, service_account};
 
 /// The desired state of one cluster.
 #[derive(Clone, Debug)]
@@ -97,6 +97,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         config: values,
         credentials: credentials.sources().cloned().collect(),
         secrets: secret_names(&cluster, config),
+        kept: ownership::kept_by_patroni(&cluster.name, config),
         labels: BTreeMap::from([(config.text("cluster_name_label").to_owned(), cluster.name.clone())]),
         observed: observed.objects.clone(),
         actions: observed.actions.clone(),

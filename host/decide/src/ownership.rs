@@ -35,6 +35,16 @@ pub const NAMESPACES: &str = "pgloom.dev/secret-namespaces";
 /// See [Patroni's objects](https://patroni.readthedocs.io/en/latest/kubernetes.html).
 pub const PATRONI: [&str; 4] = ["-config", "-failover", "-sync", "-leader"];
 
+/// The objects in which Patroni keeps the state of a cluster, as kind and name: Endpoints, and ConfigMaps where it uses
+/// these. Who could write them could change its configuration, or who leads.
+#[must_use]
+pub fn kept_by_patroni(cluster: &str, config: &Config) -> BTreeSet<(String, String)> {
+    let maps = config.flag("kubernetes_use_configmaps").then_some("ConfigMap");
+    let kinds = ["Endpoints"].into_iter().chain(maps);
+    let of_kind = |kind: &'static str| PATRONI.map(|suffix| (kind.to_owned(), format!("{cluster}{suffix}")));
+    kinds.flat_map(of_kind).collect()
+}
+
 /// Whose an object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use pgloom_api::config::KEYS;
 use pgloom_api::placeholder::Source;
 use pgloom_api::{ActionKind, Privilege, suggest};
+use pgloom_common::name::{is_dns1123_label, is_dns1123_subdomain};
 use serde_json::Value;
 
 use crate::model::{Description, ObjectKind, ObjectPermission, Selection, Trigger};
@@ -224,9 +225,15 @@ fn check_key(key: &str, place: &impl Display) -> Result<(), String> {
 }
 
 fn check_kind(kind: &ObjectKind, place: &impl Display) -> Result<(), String> {
-    let is_text = |text: &str| !text.is_empty() && text.len() <= MAX_TEXT && !text.contains(char::is_whitespace);
-    match is_text(&kind.api_version) && is_text(&kind.kind) && kind.kind.starts_with(|c: char| c.is_ascii_alphabetic())
-    {
+    let (group, version) = kind
+        .api_version
+        .rsplit_once('/')
+        .map_or((None, kind.api_version.as_str()), |(group, version)| (Some(group), version));
+    let is_kind = kind.kind.len() <= 63
+        && kind.kind.starts_with(|first: char| first.is_ascii_alphabetic())
+        && kind.kind.chars().all(|letter| letter.is_ascii_alphanumeric());
+    // Each of them becomes a part of a URL.
+    match is_kind && is_dns1123_label(version) && group.is_none_or(is_dns1123_subdomain) {
         true => Ok(()),
         false => Err(format!("{place}: {:?} of {:?} is not a kind", kind.kind, kind.api_version)),
     }

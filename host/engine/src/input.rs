@@ -17,6 +17,8 @@ pub struct Input {
     pub config: Value,
     /// The names of the cluster's Secrets, as patterns in which a `*` is any characters.
     pub secrets: Vec<String>,
+    /// The objects in which the database's members keep their state, as kind and name. No step may write them.
+    pub kept: BTreeSet<(String, String)>,
     /// The labels by which the host finds the cluster's objects.
     pub labels: BTreeMap<String, String>,
     /// The credentials that the manifest and the configuration have. Both are without them: each step receives

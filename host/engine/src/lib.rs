@@ -95,6 +95,7 @@
 //! | `schema`     | how kinds are merged                                                           |
 //! | `path`       | field paths and patterns of them                                               |
 //! | `scope`      | the cluster whose objects are merged                                           |
+//! | `json`       | JSON texts of plugins                                                         |
 //! | `decision`   | the result of a run                                                            |
 //! | `input`      | the input of a run                                                             |
 //! | `convert`    | from the model's types to those of the API crate                               |
@@ -111,6 +112,7 @@ mod description;
 mod engine;
 pub mod grant;
 mod input;
+mod json;
 pub mod merge;
 pub mod model;
 mod owners;

@@ -1,7 +1,10 @@
 //! Kinds and fields that no plugin may write, because the host or the API server owns them.
 
+use pgloom_api::pod_template;
+use serde_json::Value;
+
 use crate::{
-    model::ObjectKind,
+    model::{ObjectKind, ObjectRef},
     path::{FieldPath, Segment},
     scope::Scope,
     tree::Node,
@@ -66,7 +69,7 @@ const SERVER: &str = "the API server sets it";
 const STATUS: &str = "a status is observed, not desired";
 
 /// The fields of `spec` that only the step that created the object may set.
-const CREATOR_FIELDS: &[&str] = &["selector", "volumeClaimTemplates"];
+const CREATOR_FIELDS: &[&str] = &["podSelector", "selector", "volumeClaimTemplates"];
 const CREATOR: &str = "only the step that created the object may set it";
 
 /// The reason why plugins must not create objects of the kind, if there is one. They may create some built-in kinds,
@@ -126,6 +129,54 @@ fn identity<'a>(metadata: &'a Node, scope: &Scope) -> Option<(&'static str, &'a 
     Some((map, key, STAMPED))
 }
 
+/// What selects pods: the labels that a pod must have. An object without them would select pods of every cluster.
+const SELECTORS: [(&str, &str, &[&str]); 3] = [
+    ("v1", "Service", &["spec", "selector"]),
+    ("policy/v1", "PodDisruptionBudget", &["spec", "selector", "matchLabels"]),
+    ("networking.k8s.io/v1", "NetworkPolicy", &["spec", "podSelector", "matchLabels"]),
+];
+const OF_CLUSTER: &str = "it has to be the cluster's own, so that the object reaches no pod of others";
+
+/// The first label by which the object's pods would be those of another cluster, or by which it would select pods of
+/// others; `creates`: no earlier step has contributed to the object.
+pub(crate) fn pods(
+    kind: &ObjectKind,
+    object: &Value,
+    creates: bool,
+    scope: &Scope,
+) -> Option<(FieldPath, &'static str)> {
+    let at =
+        |path: &[&str]| path.iter().try_fold(object, |value, name| value.get(name)).filter(|value| !value.is_null());
+    let wrong = |path: &[&str], is_required: bool| {
+        let labels = at(path);
+        let is_wrong = |(key, wanted): &(&String, &String)| match labels.and_then(|labels| labels.get(*key)) {
+            Some(value) => value != *wanted,
+            None => is_required,
+        };
+        let (key, _) = scope.labels.iter().find(is_wrong)?;
+        let names = path.iter().copied().chain([key.as_str()]);
+        Some((FieldPath::new(names.map(|name| Segment::Field(name.to_owned())).collect()), OF_CLUSTER))
+    };
+    let (api_version, name) = (kind.api_version.as_str(), kind.kind.as_str());
+    if let Some(template) = pod_template::path(api_version, name) {
+        let labels = [template, &["metadata", "labels"]].concat();
+        return wrong(&labels, false).or_else(|| wrong(&["spec", "selector", "matchLabels"], false));
+    }
+    let (_, _, path) = SELECTORS.iter().find(|(version, kind, _)| (*version, *kind) == (api_version, name))?;
+    let is_required = match name {
+        // A Service without a selector has the addresses of its Endpoints.
+        "Service" => at(path).and_then(Value::as_object).is_some_and(|labels| !labels.is_empty()),
+        _ => creates || at(&path[..2]).is_some(),
+    };
+    wrong(path, is_required)
+}
+
+/// The reason why no step must write the object, if there is one.
+pub(crate) fn kept(object: &ObjectRef, scope: &Scope) -> Option<&'static str> {
+    let key = (object.kind.clone(), object.name.clone());
+    scope.kept.contains(&key).then_some("the members of the database keep their state in it")
+}
+
 /// The reason why a step must not remove the field or anything around it, if there is one.
 pub(crate) fn unremovable(path: &FieldPath, own: bool, scope: &Scope) -> Option<&'static str> {
     let names: Vec<&str> = path.segments().iter().map_while(Segment::name).collect();
@@ -139,6 +190,7 @@ pub(crate) fn unremovable(path: &FieldPath, own: bool, scope: &Scope) -> Option<
         ["metadata", name, ..] => METADATA.iter().find(|(field, _)| field == name).map(|(_, reason)| *reason),
         ["spec"] if !own => Some(CREATOR),
         ["spec", name, ..] if !own && CREATOR_FIELDS.contains(name) => Some(CREATOR),
+        ["spec", "podSelector", ..] => Some(OF_CLUSTER),
         _ => None,
     }
 }

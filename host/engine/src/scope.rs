@@ -1,6 +1,6 @@
 //! The cluster whose objects are merged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the merge needs to know about the cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -11,6 +11,8 @@ pub struct Scope {
     pub cluster: String,
     /// The names of the cluster's Secrets, as patterns in which a `*` is any characters.
     pub secrets: Vec<String>,
+    /// The objects in which the database's members keep their state, as kind and name. No step may write them.
+    pub kept: BTreeSet<(String, String)>,
     /// The labels by which the host finds the cluster's objects. No object may have another value of them.
     pub labels: BTreeMap<String, String>,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use pgloom_common::name::is_dns1123_subdomain;
 use serde_json::{Map, Value};
 
 use super::{check::Check, error::Error, writer::Writer};
@@ -61,6 +62,9 @@ impl Merger {
         self.set_namespace(writer.step, &object, &mut fields)?;
         let step = self.step(writer);
         let fields = Value::Object(fields);
+        if let Some((path, reason)) = reserved::pods(&kind, &fields, index.is_none(), &self.scope) {
+            return Err(Error::Reserved { step: writer.step.to_owned(), object: Box::new(object), path, reason });
+        }
         self.check_privileges(writer, &object, &kind, &fields)?;
         let mut root = Node::from_value(schema, known.root, fields, step)
             .map_err(|mismatch| Error::type_mismatch(writer.step, &object, mismatch))?;
@@ -86,7 +90,10 @@ impl Merger {
         known: Kind,
     ) -> Result<Option<usize>, Error> {
         let (step, boxed) = (|| writer.step.to_owned(), || Box::new(object.clone()));
-        if let Some(reason) = reserved::kind(kind).or(known.cluster_scoped.then_some(reserved::CLUSTER_SCOPED)) {
+        let reason = reserved::kind(kind)
+            .or(known.cluster_scoped.then_some(reserved::CLUSTER_SCOPED))
+            .or_else(|| reserved::kept(object, &self.scope));
+        if let Some(reason) = reason {
             return Err(Error::Kind { step: step(), object: boxed(), reason });
         }
         if let Some(missing) = permissions.missing() {
@@ -247,9 +254,10 @@ fn identify(step: &str, fragment: Value) -> Result<(ObjectRef, Map<String, Value
     let kind = text(fields.get("kind")).ok_or_else(|| missing("kind", "it is missing"))?;
     let name = fields.get("metadata").and_then(|metadata| text(metadata.get("name")));
     let name = name.ok_or_else(|| missing("metadata.name", "it is missing"))?;
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    if name.len() > 253 || !name.bytes().all(fits) {
-        return Err(missing("metadata.name", "a name has at most 253 lower case letters, digits, `-` and `.`"));
+    if !is_dns1123_subdomain(&name) {
+        let rule = "a name has at most 253 lower case letters, digits, `-` and `.`, and a letter or digit at each end and \
+                    at each `.`";
+        return Err(missing("metadata.name", rule));
     }
     Ok((ObjectRef { api_version, kind, name }, fields))
 }

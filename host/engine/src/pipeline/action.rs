@@ -7,6 +7,7 @@ use pgloom_common::name::covers;
 use serde_json::Value;
 
 use crate::decision::RequestedAction;
+use crate::json;
 use crate::model::{Action, ActionPermission, ActionRequest};
 
 /// Why the actions of a response are refused.
@@ -194,7 +195,9 @@ fn is_or_below(key: &str, above: &str) -> bool {
 
 /// The keys of a configuration, joined by dots, each with its value. An empty section is a key.
 fn keys(text: &str) -> Result<BTreeMap<String, Value>, &'static str> {
-    let Ok(Value::Object(configuration)) = serde_json::from_str(text) else { return Err("is not a JSON object") };
+    let Ok(Value::Object(configuration)) = json::parse(text) else {
+        return Err("is not a JSON object in which each key is there once");
+    };
     let mut keys = BTreeMap::new();
     for (name, value) in configuration {
         collect(name, value, &mut keys);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::convert::MAX_FINDINGS;
 use crate::model::Response;
 
 /// The condition of a failing step that `onFailure` replaces: the host sets it, a plugin cannot.
@@ -11,15 +12,34 @@ pub(super) const FAILED: &str = "Failed";
 const MAX_TYPE: usize = 200;
 /// The longest idempotency key of an action, in bytes.
 const MAX_KEY: usize = 253;
+/// The most changes of objects. The shipped plugins have a few dozen.
+const MAX_CONTRIBUTIONS: usize = 1000;
+/// The most actions: three for each volume of a large cluster.
+const MAX_ACTIONS: usize = 1000;
+/// The most conditions.
+const MAX_CONDITIONS: usize = 32;
 
 /// Checks the answer of a plugin.
 pub(super) fn check(response: &Response) -> Result<(), String> {
+    for (list, length, limit) in [
+        ("contributions", response.contributions.len(), MAX_CONTRIBUTIONS),
+        ("actions", response.actions.len(), MAX_ACTIONS),
+        ("findings", response.findings.len(), MAX_FINDINGS),
+        ("conditions", response.conditions.len(), MAX_CONDITIONS),
+    ] {
+        if length > limit {
+            return Err(format!("the answer has {length} {list}, the limit is {limit}"));
+        }
+    }
     let mut keys = BTreeSet::new();
     for request in &response.actions {
         let kind = request.action.kind();
         let key = &request.key;
         if key.is_empty() || key.len() > MAX_KEY {
             return Err(format!("an action of kind {kind} has a key of {} bytes; use 1 to {MAX_KEY}", key.len()));
+        }
+        if key.chars().any(char::is_control) {
+            return Err(format!("an action of kind {kind} has the key {key:?}, which holds a control character"));
         }
         if !keys.insert(key) {
             return Err(format!("two actions have the key {key:?}; give each a key of its own"));
@@ -84,6 +104,15 @@ mod tests {
     fn an_action_that_has_no_key_or_that_of_another_is_refused() {
         assert_eq!(refusal(&["a", "a"], &[]), "two actions have the key \"a\"; give each a key of its own");
         assert!(refusal(&[""], &[]).ends_with("use 1 to 253"));
+        assert!(refusal(&["a\nb"], &[]).ends_with("has the key \"a\\nb\", which holds a control character"));
+    }
+
+    #[test]
+    fn the_lists_of_an_answer_are_limited() {
+        let keys: Vec<String> = (0..=MAX_ACTIONS).map(|number| number.to_string()).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        assert_eq!(refusal(&keys, &[]), "the answer has 1001 actions, the limit is 1000");
+        assert_eq!(refusal(&[], &[("A", "R"); 33]), "the answer has 33 conditions, the limit is 32");
     }
 
     #[test]

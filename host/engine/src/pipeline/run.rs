@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pgloom_api::pipeline::OnFailure;
 use pgloom_api::{Finding, placeholder};
+use pgloom_common::error::one_line;
 use serde_json::{Map, Value};
 
 use super::action::{self, Rights};
@@ -12,6 +13,7 @@ use super::step::{Pipeline, Step};
 use crate::call::Reply;
 use crate::decision::{Condition, Decision, RequestedAction};
 use crate::input::Input;
+use crate::json;
 use crate::merge::{self, Merger, Writer};
 use crate::model::{
     self, ActionState, ConditionStatus, Contribution, CredentialSource, DesiredObject, Request, Response,
@@ -21,9 +23,12 @@ use crate::scope::Scope;
 use crate::select;
 use crate::{call, convert};
 
+/// The longest text of what failed, in bytes: names and values in it are the plugin's.
+const MAX_ERROR: usize = 2 << 10;
+
 /// Why there is no decision: a step failed. Nothing is applied to the cluster.
 #[derive(Debug, thiserror::Error)]
-#[error("step {step} ({plugin} {version}): {phase} failed: {failure}")]
+#[error("step {step} ({plugin} {version}): {phase} failed: {}", one_line(&failure.to_string(), MAX_ERROR))]
 pub struct Error {
     /// The step's name in the pipeline.
     pub step: String,
@@ -90,7 +95,7 @@ impl Error {
     pub fn findings(&self) -> Vec<Finding> {
         match &*self.failure {
             Failure::Call(call::Error::Refuse(model::Failure::InvalidManifest(findings))) => {
-                findings.iter().map(|finding| convert::finding(&self.step, finding.clone())).collect()
+                convert::findings(&self.step, findings.clone())
             }
             _ => Vec::new(),
         }
@@ -173,6 +178,7 @@ impl Shared {
             namespace: self.namespace.clone(),
             cluster: self.name.clone(),
             secrets: input.secrets.clone(),
+            kept: input.kept.clone(),
             labels: input.labels.clone(),
         }
     }
@@ -306,11 +312,11 @@ impl Step {
         let writer = Writer { step: &self.name, permissions: &self.permissions };
         for contribution in &response.contributions {
             match contribution {
-                Contribution::Apply(json) => {
-                    let fragment = serde_json::from_str(json).map_err(|error| {
+                Contribution::Apply(text) => {
+                    let fragment = json::parse(text).map_err(|error| {
                         self.error("answer", Failure::Answer(format!("a contribution is not JSON: {error}")))
                     })?;
-                    if placeholder::may_be_in(json) {
+                    if placeholder::may_be_in(text) {
                         self.check_placeholders(&fragment, shown)?;
                     }
                     merger.apply(&writer, fragment).map_err(|error| self.error("merge", error.into()))?;
@@ -332,12 +338,12 @@ impl Step {
         }
         let Response { contributions: _, actions: _, findings, conditions } = response;
         decision.actions.extend(actions);
-        decision.findings.extend(findings.into_iter().map(|finding| convert::finding(&self.name, finding)));
+        decision.findings.extend(convert::findings(&self.name, findings));
         decision.conditions.extend(conditions.into_iter().map(|condition| Condition {
             type_name: self.condition_type(&condition.type_name),
             status: condition.status,
             reason: condition.reason,
-            message: condition.message,
+            message: convert::text(&condition.message),
         }));
     }
 
