@@ -41,7 +41,10 @@ fn merger() -> Merger {
 fn merger_of(schemas: Schemas) -> Merger {
     let labels = BTreeMap::from([("cluster-name".to_owned(), CLUSTER.to_owned())]);
     let (namespace, cluster) = (NAMESPACE.to_owned(), CLUSTER.to_owned());
-    Merger::new(schemas, Scope { namespace, cluster, secrets: vec!["{cluster}-*".to_owned()], labels })
+    Merger::new(
+        schemas,
+        Scope { namespace, cluster, secrets: vec!["{cluster}-*".to_owned()], labels, ..Scope::default() },
+    )
 }
 
 fn patterns(paths: &[&str]) -> Vec<Pattern> {

@@ -54,7 +54,7 @@ fn others() -> Vec<Case> {
         .step("grants", guest().creates("v1 Service", &OWN).grants()),
         Case::new(
             "takes the traffic of the database by another selector of its Service",
-            sets("v1 Service", json!({"spec": {"selector": {"app": "thief"}}})),
+            sets("v1 Service", json!({"spec": {"selector": {"app": "thief", "cluster-name": "{cluster}"}}})),
             By::Merge,
             &["`spec.selector` of v1 Service acid-orders", "only the step that created the object may set it"],
         ),

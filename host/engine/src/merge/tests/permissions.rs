@@ -277,3 +277,53 @@ fn the_labels_and_annotations_by_which_the_host_finds_objects_are_reserved() {
         assert!(matches!(error, Error::Reserved { .. }), "{error}");
     }
 }
+
+#[test]
+fn an_object_has_and_selects_no_pods_of_other_clusters() {
+    let object = |api_version: &str, kind: &str, spec: Value| json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "orders-x"}, "spec": spec});
+    let service = |selector| object("v1", "Service", json!({"selector": selector}));
+    let budget = |selector| object("policy/v1", "PodDisruptionBudget", json!({"selector": selector}));
+    let policy = |spec| object("networking.k8s.io/v1", "NetworkPolicy", spec);
+    let pods = |labels| object("apps/v1", "Deployment", json!({"template": {"metadata": {"labels": labels}}}));
+    let (own, other) = (json!({"cluster-name": CLUSTER, "a": "b"}), json!({"cluster-name": "other"}));
+    let of = |labels: &Value| json!({"matchLabels": labels});
+    let everyone = json!({});
+    for good in [
+        service(own.clone()),
+        service(everyone.clone()),
+        budget(of(&own)),
+        policy(json!({"podSelector": of(&own)})),
+        pods(own.clone()),
+        pods(json!({"app": "x"})),
+    ] {
+        merge(&[("good", good)]).unwrap();
+    }
+    for (bad, path) in [
+        (service(other.clone()), "spec.selector.cluster-name"),
+        (service(json!({"a": "b"})), "spec.selector.cluster-name"),
+        (budget(of(&other)), "spec.selector.matchLabels.cluster-name"),
+        (budget(everyone.clone()), "spec.selector.matchLabels.cluster-name"),
+        (policy(json!({"podSelector": everyone})), "spec.podSelector.matchLabels.cluster-name"),
+        (policy(json!({"ingress": []})), "spec.podSelector.matchLabels.cluster-name"),
+        (pods(other), "spec.template.metadata.labels.cluster-name"),
+    ] {
+        let error = refused(&[("bad", bad)]).to_string();
+        assert!(error.contains(&format!("must not write `{path}`")), "{error}");
+    }
+}
+
+#[test]
+fn the_objects_in_which_the_members_keep_their_state_are_written_by_no_step() {
+    let kept = [("Endpoints".to_owned(), "orders-config".to_owned())].into();
+    let scope = Scope { namespace: NAMESPACE.to_owned(), cluster: CLUSTER.to_owned(), kept, ..Scope::default() };
+    let mut merger = Merger::new(Schemas::built_in().unwrap(), scope);
+    let named = |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
+    let mut apply = |object: Value| {
+        let permissions = everything(kind(&object));
+        merger.apply(&Writer { step: "s", permissions: &permissions }, object)
+    };
+    apply(named("Endpoints", "orders")).unwrap();
+    apply(named("ConfigMap", "orders-config")).unwrap();
+    let error = apply(named("Endpoints", "orders-config")).unwrap_err().to_string();
+    assert!(error.ends_with("must not be contributed: the members of the database keep their state in it"), "{error}");
+}
