@@ -59,8 +59,9 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// The default of [`memory`](Self::memory): three fifths of what the operator's pod has.
-    pub const MEMORY: u64 = 320 << 20;
+    /// The default of [`memory`](Self::memory): what the operator's pod has, without what the operator
+    /// and the calls of plugins take. A component of Python takes 578 MB.
+    pub const MEMORY: u64 = 640 << 20;
     /// The default of [`time`](Self::time).
     pub const TIME: Duration = Duration::from_secs(60);
 

@@ -50,7 +50,7 @@ impl Reconciliation<'_> {
         }
         let manifest = self.manifest.clone();
         let (with_config, with_pipeline) = (config.clone(), pipeline.clone());
-        let _permit = context.deciding.acquire().await;
+        let _turn = context.turns.acquire(pipeline.memory()).await;
         let begun = Instant::now();
         // Lines that plugins log are written under the span of their cluster.
         let span = Span::current();
