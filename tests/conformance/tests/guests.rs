@@ -159,7 +159,11 @@ fn features_of_webassembly_that_no_toolchain_needs_are_refused() {
     let memory64 = component::module(5, &[1, 4, 1]);
     let tail_call = [1, 4, 0, 0x12, 0, 0x0b];
     let tail_call = component::module_of(&[(1, &[1, 0x60, 0, 0]), (3, &[1, 0]), (10, &tail_call)]);
-    for (module, feature) in [(two_memories, "multi"), (memory64, "memory64"), (tail_call, "tail calls")] {
+    for (module, feature) in [
+        (two_memories, "memories count of 2 exceeds the per-instance limit of 1"),
+        (memory64, "memory64"),
+        (tail_call, "tail calls"),
+    ] {
         let error = run_with_instances(&module, 1).unwrap_err();
         assert!(error.contains(feature), "{feature}: {error}");
     }

@@ -110,8 +110,7 @@ fn refusal(request: &ActionRequest, rights: &Rights<'_>) -> Result<Option<String
     if holds_placeholder(&request.action) {
         return Err(Error::Placeholder { key: key.clone() });
     }
-    let subjects = subjects(&request.action)
-        .map_err(|reason| Error::Configuration { key: key.clone(), reason })?;
+    let subjects = subjects(&request.action).map_err(|reason| Error::Configuration { key: key.clone(), reason })?;
     if let Some(subject) = missing(rights.asked, rights.cluster, kind, &subjects) {
         return Err(Error::NotAsked { key: key.clone(), kind, subject });
     }

@@ -146,7 +146,10 @@ mod tests {
         assert_eq!(parse(text).unwrap(), serde_json::from_str::<Value>(text).unwrap());
         for wrong in ["", "{", "{} {}", "{\"a\" 1}", "nul"] {
             let expected = serde_json::from_str::<Value>(wrong).unwrap_err().to_string();
-            assert_eq!(parse(wrong).unwrap_err().to_string(), format!("the answer violates the contract: a contribution is not JSON: {expected}"));
+            assert_eq!(
+                parse(wrong).unwrap_err().to_string(),
+                format!("the answer violates the contract: a contribution is not JSON: {expected}")
+            );
         }
     }
 

@@ -285,9 +285,9 @@ fn labelled(of: &Value, contributions: &[Value]) -> Result<(), Error> {
     let rights = Rights { objects: vec![objects], privileges: others.collect() };
     let permissions = Permissions::granted(&rights);
     let mut merger = merger();
-    contributions.iter().try_for_each(|part| {
-        merger.apply(&Writer { step: "web", permissions: &permissions }, part.clone())
-    })
+    contributions
+        .iter()
+        .try_for_each(|part| merger.apply(&Writer { step: "web", permissions: &permissions }, part.clone()))
 }
 
 #[test]

@@ -32,10 +32,7 @@ pub async fn serve(socket: &Path, logic: Plugin) -> Result<()> {
     }
 }
 
-async fn answer(
-    request: hyper::Request<Incoming>,
-    logic: &Plugin,
-) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+async fn answer(request: hyper::Request<Incoming>, logic: &Plugin) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
     let mut response = hyper::Response::default();
     match answer_to(request, logic).await {
         Ok(body) => {

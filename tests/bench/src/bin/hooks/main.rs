@@ -84,8 +84,8 @@ async fn main() -> Result<()> {
 
 async fn measure(arguments: &Arguments) -> Result<()> {
     let engine = Arc::new(Engine::new(&EngineConfig::default())?);
-    let mut document = Document::read(&read(&arguments.plugins.join("pipeline.yaml"))?)
-        .map_err(|problems| anyhow!("{problems:?}"))?;
+    let mut document =
+        Document::read(&read(&arguments.plugins.join("pipeline.yaml"))?).map_err(|problems| anyhow!("{problems:?}"))?;
     document.steps.retain(|step| STEPS.contains(&step.name.as_str()));
     let pipeline = Pipeline::load(&engine, &document, &arguments.plugins, None)?;
     let requests = requests(&pipeline, &read(&arguments.manifest)?)?;

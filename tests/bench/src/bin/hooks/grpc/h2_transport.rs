@@ -25,10 +25,7 @@ impl Body for Received {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         match self.0.poll_data(context) {
             Poll::Ready(Some(Ok(data))) => {
                 let released = self.0.flow_control().release_capacity(data.len());
