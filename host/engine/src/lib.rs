@@ -85,6 +85,7 @@
 //! | `contract`   | the versions of the contract, to and from the model                            |
 //! | `state`      | what the host holds for a running instance: its memory limit and its log       |
 //! | `select`     | which steps are called, and which existing objects each of them receives       |
+//! | `secret`     | a Secret as plugins see it: hashes in place of its values                      |
 //! | `merge`      | partial objects of several steps become one object                             |
 //! | `ownership`  | who set each leaf: steps, or the host                                          |
 //! | `permission` | what a step may write                                                          |
@@ -95,7 +96,6 @@
 //! | `schema`     | how kinds are merged                                                           |
 //! | `path`       | field paths and patterns of them                                               |
 //! | `scope`      | the cluster whose objects are merged                                           |
-//! | `json`       | JSON texts of plugins                                                         |
 //! | `decision`   | the result of a run                                                            |
 //! | `input`      | the input of a run                                                             |
 //! | `convert`    | from the model's types to those of the API crate                               |
@@ -112,7 +112,6 @@ mod description;
 mod engine;
 pub mod grant;
 mod input;
-mod json;
 pub mod merge;
 pub mod model;
 mod owners;
@@ -125,6 +124,7 @@ mod privilege;
 mod reserved;
 pub mod schema;
 mod scope;
+mod secret;
 mod select;
 mod state;
 mod tree;

@@ -129,7 +129,8 @@ fn identity<'a>(metadata: &'a Node, scope: &Scope) -> Option<(&'static str, &'a 
     Some((map, key, STAMPED))
 }
 
-/// What selects pods: the labels that a pod must have. An object without them would select pods of every cluster.
+/// What selects pods: the labels that a pod must have. A disruption budget or a policy without that of the cluster would
+/// hold the pods of others, or close their ports.
 const SELECTORS: [(&str, &str, &[&str]); 3] = [
     ("v1", "Service", &["spec", "selector"]),
     ("policy/v1", "PodDisruptionBudget", &["spec", "selector", "matchLabels"]),
@@ -164,8 +165,8 @@ pub(crate) fn pods(
     }
     let (_, _, path) = SELECTORS.iter().find(|(version, kind, _)| (*version, *kind) == (api_version, name))?;
     let is_required = match name {
-        // A Service without a selector has the addresses of its Endpoints.
-        "Service" => at(path).and_then(Value::as_object).is_some_and(|labels| !labels.is_empty()),
+        // It changes nothing for the pods that it selects.
+        "Service" => false,
         _ => creates || at(&path[..2]).is_some(),
     };
     wrong(path, is_required)

@@ -9,11 +9,11 @@ use serde_json::{Map, Value};
 
 use super::action::{self, Rights};
 use super::answer;
+use super::json::{self, Parser};
 use super::step::{Pipeline, Step};
 use crate::call::Reply;
 use crate::decision::{Condition, Decision, RequestedAction};
 use crate::input::Input;
-use crate::json;
 use crate::merge::{self, Merger, Writer};
 use crate::model::{
     self, ActionState, ConditionStatus, Contribution, CredentialSource, DesiredObject, Request, Response,
@@ -40,6 +40,8 @@ pub struct Error {
     pub phase: &'static str,
     /// What failed.
     pub failure: Box<Failure>,
+    /// By step name, the fuel of the calls up to the failure, as in [`Decision::fuel`].
+    pub fuel: BTreeMap<String, u64>,
 }
 
 /// What failed in a step.
@@ -54,6 +56,9 @@ pub enum Failure {
     /// The answer violates the contract.
     #[error("the answer violates the contract: {0}")]
     Answer(String),
+    /// A partial object is not JSON, or is too large.
+    #[error(transparent)]
+    Json(#[from] json::Error),
     /// An action is refused.
     #[error(transparent)]
     Action(#[from] action::Error),
@@ -78,7 +83,8 @@ impl Error {
         match &*self.failure {
             Failure::Call(error) => error.category(),
             Failure::Unavailable(_) => "PipelineNotLoaded",
-            Failure::Answer(_) => "BrokenAnswer",
+            Failure::Answer(_) | Failure::Json(json::Error::Parse(_)) => "BrokenAnswer",
+            Failure::Json(json::Error::Values | json::Error::Depth) => "OutputTooLarge",
             Failure::Merge(merge::Error::Conflict(_)) | Failure::Action(action::Error::Conflict(_)) => "Conflict",
             Failure::Action(_) => "ActionRefused",
             Failure::Placeholder { .. } => "InvalidPlaceholder",
@@ -130,7 +136,8 @@ impl Pipeline {
         let mut merger = Merger::new(self.schemas.clone(), shared.scope(input));
         let mut decision = Decision::default();
         for step in self.steps.iter().filter(|step| step.is_called_for(input, &shared)) {
-            step.run(input, &shared, &mut merger, &mut decision)?;
+            let result = step.run(input, &shared, &mut merger, &mut decision);
+            result.map_err(|error| Error { fuel: std::mem::take(&mut decision.fuel), ..error })?;
         }
         Ok((merger, decision))
     }
@@ -142,6 +149,7 @@ impl Pipeline {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             phase: "load",
             failure: Box::new(Failure::Unavailable(reason)),
+            fuel: BTreeMap::new(),
         }
     }
 }
@@ -180,6 +188,8 @@ impl Shared {
             secrets: input.secrets.clone(),
             kept: input.kept.clone(),
             labels: input.labels.clone(),
+            members: input.members.clone(),
+            role_label: input.role_label.clone(),
         }
     }
 }
@@ -310,13 +320,12 @@ impl Step {
 
     fn merge(&self, response: &Response, shown: &BTreeSet<String>, merger: &mut Merger) -> Result<(), Error> {
         let writer = Writer { step: &self.name, permissions: &self.permissions };
+        let mut parser = Parser::default();
         for contribution in &response.contributions {
             match contribution {
-                Contribution::Apply(text) => {
-                    let fragment = json::parse(text).map_err(|error| {
-                        self.error("answer", Failure::Answer(format!("a contribution is not JSON: {error}")))
-                    })?;
-                    if placeholder::may_be_in(text) {
+                Contribution::Apply(json) => {
+                    let fragment = parser.parse(json).map_err(|error| self.error("answer", error.into()))?;
+                    if placeholder::may_be_in(json) {
                         self.check_placeholders(&fragment, shown)?;
                     }
                     merger.apply(&writer, fragment).map_err(|error| self.error("merge", error.into()))?;
@@ -378,6 +387,7 @@ impl Step {
             version: description.version.clone(),
             phase,
             failure: Box::new(failure),
+            fuel: BTreeMap::new(),
         }
     }
 }

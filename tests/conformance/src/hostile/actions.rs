@@ -179,7 +179,7 @@ fn patronis() -> Vec<Case> {
             "gives one key of Patroni's configuration twice",
             patroni("ttl", r#"{"ttl":30,"ttl":5}"#),
             By::Answer,
-            &["action patroni: the configuration for Patroni is not a JSON object in which each key is there once"],
+            &["action patroni: the configuration for Patroni is not a JSON object: the key \"ttl\" is there twice"],
         ),
     ]
 }

@@ -43,7 +43,13 @@ fn limits() -> Vec<Case> {
             "answers lists in lists, a hundred thousand deep",
             does("repeat", (before, "[", 100_000, after)),
             By::Answer,
-            &["a contribution is not JSON: recursion limit exceeded"],
+            &["the answer has JSON of more than 64 levels, which is the limit; nest it less"],
+        ),
+        Case::new(
+            "answers a text that takes a hundred times its size in the host",
+            does("repeat", (&format!("{before}["), "1,", 1_000_000, &format!("1]{after}"))),
+            By::Answer,
+            &["the answer has more than 20000 values in its JSON, which is the limit; answer with less"],
         ),
         Case::new(
             "asks for a call of ten hours",

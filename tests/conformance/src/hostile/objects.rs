@@ -75,6 +75,26 @@ fn others() -> Vec<Case> {
             &["`spec.selector.cluster-name` of v1 Service acid-orders-thief"],
         ),
         Case::new(
+            "closes the ports of all pods of the namespace",
+            guest().creates("networking.k8s.io/v1 NetworkPolicy", &OWN).applies(&object(
+                "networking.k8s.io/v1 NetworkPolicy",
+                "{cluster}-x",
+                json!({"spec": {"podSelector": {}}}),
+            )),
+            By::Merge,
+            &["`spec.podSelector.matchLabels.cluster-name`", "it has to be the cluster's own"],
+        ),
+        Case::new(
+            "keeps the pods of another cluster from being evicted",
+            guest().creates("policy/v1 PodDisruptionBudget", &OWN).applies(&object(
+                "policy/v1 PodDisruptionBudget",
+                "{cluster}-x",
+                json!({"spec": {"minAvailable": 9, "selector": {"matchLabels": {"application": "spilo"}}}}),
+            )),
+            By::Merge,
+            &["`spec.selector.matchLabels.cluster-name`", "it has to be the cluster's own"],
+        ),
+        Case::new(
             "adopts a Deployment of a stranger to have it pruned later",
             guest().creates("apps/v1 Deployment", &OWN).applies(&stranger),
             By::Merge,

@@ -33,6 +33,7 @@ fn service(spec: Value) -> Script {
 
 pub(super) fn cases() -> Vec<Case> {
     let case = |name, script, says: &'static str| Case::new(name, script, By::Merge, &[says, "does not ask for it"]);
+    let members = json!({"application": "spilo", "cluster-name": "{cluster}"});
     let of_other = "postgres.acid-other.credentials.postgresql.acid.zalan.do";
     let variable = json!({"name": "P", "valueFrom": {"secretKeyRef": {"name": of_other, "key": "password"}}});
     vec![
@@ -83,6 +84,17 @@ pub(super) fn cases() -> Vec<Case> {
             container(json!({"ports": [{"containerPort": 1, "hostPort": 1}]})),
             "host-port",
         ),
+        case(
+            "labels its pods as members, so that Services lead to them",
+            guest().creates("apps/v1 Deployment", &["{cluster}-*"]).applies(&object(
+                "apps/v1 Deployment",
+                "{cluster}-x",
+                json!({"spec": {"template": {"metadata": {"labels": members}}}}),
+            )),
+            "the privilege member-labels",
+        ),
+        case("evicts other pods", pods(json!({"priorityClassName": "system-node-critical"})), "system-priority"),
+        case("runs as root", container(json!({"securityContext": {"runAsUser": 0}})), "root-user"),
         case("chooses a node without the scheduler", pods(json!({"nodeName": "control-plane"})), "node-name"),
         case(
             "opens the database to the internet",
