@@ -1,9 +1,10 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `run`, `answer`, `action`, `load`, `restarts`, `configuration`, `step`.
+//! The modules from the top down: `run`, `answer`, `action`, `load`, `restarts`, `configuration`, `step`, `answer_cache`.
 
 mod action;
 mod answer;
+mod answer_cache;
 mod configuration;
 mod load;
 mod restarts;
