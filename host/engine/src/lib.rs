@@ -98,6 +98,7 @@
 //! | `scope`      | the cluster whose objects are merged                                           |
 //! | `decision`   | the result of a run                                                            |
 //! | `input`      | the input of a run                                                             |
+//! | `hash`       | SHA-256 of values, by which a result is found again                            |
 //! | `convert`    | from the model's types to those of the API crate                               |
 //! | `model`      | the engine's own types of the contract                                         |
 
@@ -111,6 +112,7 @@ mod decision;
 mod description;
 mod engine;
 pub mod grant;
+mod hash;
 mod input;
 pub mod merge;
 pub mod model;
@@ -134,6 +136,7 @@ pub use cache::Error as CacheError;
 pub use compile::Compiler;
 pub use decision::{Condition, Decision, Desired, RequestedAction};
 pub use engine::{Engine, EngineConfig, Error, MEMORY_CEILING};
+pub use hash::Sha;
 pub use input::{ActionRecord, Input};
 pub use model::{
     Action, ActionKind, ActionPermission, ActionRequest, ActionState, ConditionStatus, Contribution, Credential,
