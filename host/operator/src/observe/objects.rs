@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use kube::api::{Api, DynamicObject};
+use kube::api::{Api, ApiResource, DynamicObject};
 use pgloom_api::config::Config;
 use pgloom_decide::Kind;
 use pgloom_decide::Observed;
@@ -56,16 +56,27 @@ async fn fetch(
     key: &ClusterKey,
     wanted: &NamedObject,
 ) -> Result<Option<Value>, Error> {
-    let kind = Kind::new(&wanted.api_version, &wanted.kind);
-    let resource = store.resources.discover(client, &kind).await;
     let namespace = wanted.namespace.as_deref().unwrap_or(&key.namespace);
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-    let found = api.get_opt(&wanted.name).await.map_err(|source| Error::Named {
+    let failed = |source| Error::Named {
         kind: wanted.kind.clone(),
         name: format!("{namespace}/{}", wanted.name),
         source: Box::new(source),
-    })?;
-    let Some(found) = found else { return Ok(None) };
+    };
+    let kind = Kind::new(&wanted.api_version, &wanted.kind);
+    let resource = store.resources.find(client, &kind).await.map_err(failed)?;
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let Some(found) = api.get_opt(&wanted.name).await.map_err(failed)? else { return Ok(None) };
     let object = serde_json::to_value(found).unwrap_or_default();
-    Ok(Some(transform(&kind, object, true).object))
+    Ok(Some(transform(&served(&resource), object, true).object))
 }
+
+/// The kind of a resource. Whether an object is a Secret is asked of where it was read, not of what a plugin wrote.
+fn served(resource: &ApiResource) -> Kind {
+    match (&*resource.group, &*resource.plural) {
+        ("", "secrets") => Kind::new("v1", "Secret"),
+        _ => Kind::new(&resource.api_version, &resource.kind),
+    }
+}
+
+#[cfg(test)]
+mod tests;
