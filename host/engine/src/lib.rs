@@ -85,6 +85,7 @@
 //! | `contract`   | the versions of the contract, to and from the model                            |
 //! | `state`      | what the host holds for a running instance: its memory limit and its log       |
 //! | `select`     | which steps are called, and which existing objects each of them receives       |
+//! | `hide`       | what no plugin sees of an existing object                                      |
 //! | `merge`      | partial objects of several steps become one object                             |
 //! | `ownership`  | who set each leaf: steps, or the host                                          |
 //! | `permission` | what a step may write                                                          |
@@ -110,6 +111,7 @@ mod decision;
 mod description;
 mod engine;
 pub mod grant;
+mod hide;
 mod input;
 pub mod merge;
 pub mod model;
@@ -132,7 +134,7 @@ pub use cache::Error as CacheError;
 pub use compile::Compiler;
 pub use decision::{Condition, Decision, Desired, RequestedAction};
 pub use engine::{Engine, EngineConfig, Error, MEMORY_CEILING};
-pub use input::{ActionRecord, Input};
+pub use input::{ActionRecord, Input, NamedObject, Unreadable};
 pub use model::{
     Action, ActionKind, ActionPermission, ActionRequest, ActionState, ConditionStatus, Contribution, Credential,
     CredentialPermission, CredentialSource, Description, DesiredObject, ExpandClaim, Failure, GrowFilesystem, HostInfo,
@@ -143,4 +145,4 @@ pub use ownership::{HOST, Ownership};
 pub use pipeline::{ActionError, LoadError, Pipeline, RunError};
 pub use plugin::Plugin;
 pub use scope::Scope;
-pub use select::{NAMED_ONLY, NamedObject};
+pub use select::NAMED_ONLY;

@@ -6,6 +6,8 @@ use pgloom_common::name::{is_dns1123_label, is_dns1123_subdomain};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::hide::hide;
+use crate::input::{NamedObject, Unreadable};
 use crate::model::{CredentialSource, ObjectRef, ObservedObject, ObservedSelector, Selection, Trigger};
 
 /// Whether a plugin is called for a cluster: any trigger holds, or there is no trigger. A credential is a value, too.
@@ -37,17 +39,19 @@ fn is_set(value: &Value) -> bool {
     }
 }
 
-/// An existing object that a selector names, by a value of the manifest or of the operator configuration.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NamedObject {
-    /// As in `v1`.
-    pub api_version: String,
-    /// As in `ConfigMap`.
-    pub kind: String,
-    /// `None` means the cluster's namespace.
-    pub namespace: Option<String>,
-    /// As in `pod-environment`.
-    pub name: String,
+/// The first object that one of the selectors names and that could not be read.
+pub(crate) fn unreadable<'a>(
+    selectors: &[ObservedSelector],
+    cluster: &Value,
+    config: &Value,
+    unreadable: &'a [Unreadable],
+) -> Option<&'a Unreadable> {
+    if unreadable.is_empty() {
+        return None;
+    }
+    let named: BTreeSet<NamedObject> =
+        selectors.iter().filter_map(|selector| named(selector, cluster, config)).collect();
+    unreadable.iter().find(|unreadable| named.contains(unreadable.object()))
 }
 
 /// The object that a selector names; `None` if the selector means all objects of the cluster, the value is not set, or no
@@ -90,8 +94,11 @@ pub(crate) fn observe(
         }
         for object in existing.iter().filter(|object| is_selected(object, selector, named_object.as_ref(), cluster)) {
             let mut shown = mask(object, &selector.fields);
-            if selector.kind.kind == "Secret" {
-                hide_values(&mut shown);
+            // Of an object that is not the cluster's own, no variable can be granted.
+            let is_own = matches!(selector.from, Selection::Owned);
+            match selector.kind.kind.eq_ignore_ascii_case("Secret") {
+                true => hide_values(&mut shown),
+                false => hide(&mut shown, if is_own { &selector.fields } else { &[] }),
             }
             seen.push(ObservedObject {
                 selector: selector.id.clone(),
@@ -247,6 +254,24 @@ mod tests {
         let seen = observe(&selectors, &cluster(), &json!({}), std::slice::from_ref(&secret));
         assert!(!seen[0].object.contains("aHVzaA=="));
         assert!(seen[0].object.contains("sha256:"));
+    }
+
+    #[test]
+    fn variables_arrive_without_values_unless_the_clusters_own_are_named() {
+        let env = json!([{"name": "PGVERSION", "value": "15"}, {"name": "KEY", "value": "hush"}]);
+        let object = json!({
+            "apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "pg-tls", "namespace": "shop"},
+            "template": {"spec": {"containers": [{"name": "postgres", "env": env}]}},
+        });
+        let path = "template.spec.containers[name=postgres].env[name=PGVERSION]";
+        let seen = |from: Selection| {
+            let selectors = [selector("PodTemplate", from, &[path])];
+            observe(&selectors, &cluster(), &json!({}), std::slice::from_ref(&object)).remove(0).object
+        };
+        let own = seen(Selection::Owned);
+        assert!(own.contains(r#""value":"15""#) && !own.contains("hush"), "{own}");
+        let named = seen(Selection::Manifest("/spec/tls/secretName".to_owned()));
+        assert!(named.contains("PGVERSION") && !named.contains("value"), "{named}");
     }
 
     #[test]
