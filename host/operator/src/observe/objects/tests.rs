@@ -30,15 +30,32 @@ fn wanted(kind: &str) -> NamedObject {
 async fn a_secret_asked_for_by_a_kind_in_other_letters_is_hashed_or_refused() {
     let (api_server, key) = (with_secret(), ClusterKey::new("shop", "acid-orders"));
     for kind in ["Secret", "secret", "SECRET", "sEcret"] {
-        let found = fetch(&api_server.client(), &Store::default(), &key, &wanted(kind)).await;
-        match (kind, found) {
-            ("Secret", Ok(Some(object))) => {
+        match (kind, fetch(&api_server.client(), &Store::default(), &key, wanted(kind)).await.unwrap()) {
+            ("Secret", Found::Object(object)) => {
                 assert!(object["data"]["tls.key"].as_str().unwrap().starts_with("sha256:"), "{object}");
             }
-            ("Secret", other) => panic!("{other:?}"),
-            (_, found) => assert!(found.is_err(), "{kind}: {found:?}"),
+            ("secret" | "SECRET" | "sEcret", Found::Unreadable(Unreadable::Unknown { object })) => {
+                assert_eq!(object, wanted(kind));
+            }
+            other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn what_the_operator_has_no_right_to_read_is_named_with_the_rule_to_add() {
+    let resource = json!({"name": "ingresses", "kind": "Ingress", "namespaced": true, "verbs": ["get"], "singularName": "ingress"});
+    let listed = json!({"kind": "APIResourceList", "groupVersion": "networking.k8s.io/v1", "resources": [resource]});
+    let api_server = FakeApiServer::new().with("/apis/networking.k8s.io/v1", listed);
+    let ingress = NamedObject { api_version: "networking.k8s.io/v1".into(), ..wanted("Ingress") };
+    let key = ClusterKey::new("shop", "acid-orders");
+    let found = fetch(&api_server.client(), &Store::default(), &key, ingress).await.unwrap();
+    let Found::Unreadable(unreadable) = found else { panic!("{found:?}") };
+    assert_eq!(
+        unreadable.to_string(),
+        "the operator may not get ingresses of group \"networking.k8s.io\", of which the step reads pg-tls; add to its \
+         ClusterRole: {apiGroups: [\"networking.k8s.io\"], resources: [ingresses], verbs: [get]}"
+    );
 }
 
 #[test]
