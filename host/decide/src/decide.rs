@@ -44,6 +44,8 @@ pub struct Plan {
     pub degraded: bool,
     /// By step name, the response of each step with `onFailure: keepLast`, for the next decision.
     pub last: BTreeMap<String, Response>,
+    /// By step name, the fuel that the step's call took, in WebAssembly instructions.
+    pub fuel: BTreeMap<String, u64>,
 }
 
 impl Plan {
@@ -95,6 +97,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     credentials.extend(of_config);
     let mut existing = observed.objects.clone();
     existing.iter_mut().for_each(|object| credentials.hide_in(object));
+    let selector = selector(&cluster, config);
     let input = Input {
         cluster: manifest,
         config: values,
@@ -103,13 +106,14 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         labels: BTreeMap::from([(config.text("cluster_name_label").to_owned(), cluster.name.clone())]),
         observed: existing,
         unreadable: observed.unreadable.clone(),
+        members: selector.clone(),
+        role_label: config.text("pod_role_label").to_owned(),
         actions: observed.actions.clone(),
         last: observed.last.clone(),
     };
-    let Decision { objects, mut actions, findings: found, conditions, degraded, last, fuel: _ } =
+    let Decision { objects, mut actions, findings: found, conditions, degraded, last, fuel } =
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
     findings.extend(found);
-    let selector = selector(&cluster, config);
     action::check(&mut actions, &selector);
 
     findings.extend_from_slice(&observed.infrastructure_findings);
@@ -142,6 +146,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         conditions,
         degraded,
         last,
+        fuel,
     })
 }
 

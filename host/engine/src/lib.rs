@@ -86,6 +86,7 @@
 //! | `state`      | what the host holds for a running instance: its memory limit and its log       |
 //! | `select`     | which steps are called, and which existing objects each of them receives       |
 //! | `hide`       | what no plugin sees of an existing object                                      |
+//! | `secret`     | a Secret as plugins see it: hashes in place of its values                      |
 //! | `merge`      | partial objects of several steps become one object                             |
 //! | `ownership`  | who set each leaf: steps, or the host                                          |
 //! | `permission` | what a step may write                                                          |
@@ -125,6 +126,7 @@ mod privilege;
 mod reserved;
 pub mod schema;
 mod scope;
+mod secret;
 mod select;
 mod state;
 mod tree;

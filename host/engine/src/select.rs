@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use pgloom_common::name::{is_dns1123_label, is_dns1123_subdomain};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use crate::hide::hide;
 use crate::input::{NamedObject, Unreadable};
 use crate::model::{CredentialSource, ObjectRef, ObservedObject, ObservedSelector, Selection, Trigger};
+use crate::secret;
 
 /// Whether a plugin is called for a cluster: any trigger holds, or there is no trigger. A credential is a value, too.
 pub(crate) fn is_relevant(
@@ -94,11 +94,14 @@ pub(crate) fn observe(
         }
         for object in existing.iter().filter(|object| is_selected(object, selector, named_object.as_ref(), cluster)) {
             let mut shown = mask(object, &selector.fields);
-            // Of an object that is not the cluster's own, no variable can be granted.
-            let is_own = matches!(selector.from, Selection::Owned);
             match selector.kind.kind.eq_ignore_ascii_case("Secret") {
-                true => hide_values(&mut shown),
-                false => hide(&mut shown, if is_own { &selector.fields } else { &[] }),
+                true => {
+                    let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
+                    secret::hide_values(&mut shown, uid);
+                }
+                // Of an object that is not the cluster's own, no variable can be granted.
+                false if matches!(selector.from, Selection::Owned) => hide(&mut shown, &selector.fields),
+                false => hide(&mut shown, &[]),
             }
             seen.push(ObservedObject {
                 selector: selector.id.clone(),
@@ -176,22 +179,6 @@ fn insert(into: &mut Value, path: &[&str], value: Value) {
     }
 }
 
-/// Replaces a Secret's values by their hashes, so that a plugin can notice a change and nothing else.
-fn hide_values(secret: &mut Value) {
-    for field in ["data", "stringData"] {
-        let Some(Value::Object(values)) = secret.get_mut(field) else { continue };
-        for value in values.values_mut().filter(|value| !is_hash(value)) {
-            let digest = Sha256::digest(value.as_str().unwrap_or_default());
-            let text: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-            *value = Value::String(format!("sha256:{text}"));
-        }
-    }
-}
-
-fn is_hash(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| text.starts_with("sha256:"))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -253,7 +240,17 @@ mod tests {
         let selectors = [selector("Secret", Selection::Manifest("/spec/tls/secretName".to_owned()), &[])];
         let seen = observe(&selectors, &cluster(), &json!({}), std::slice::from_ref(&secret));
         assert!(!seen[0].object.contains("aHVzaA=="));
-        assert!(seen[0].object.contains("sha256:"));
+        assert!(seen[0].object.contains("hmac-sha256:"));
+    }
+
+    #[test]
+    fn the_uid_of_a_secret_is_not_shown_also_if_it_is_asked_for() {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pg-tls", "namespace": "shop", "uid": "8c1b"}, "data": {}});
+        for fields in [&[][..], &["metadata.uid", "data"], &["metadata"]] {
+            let selectors = [selector("Secret", Selection::Manifest("/spec/tls/secretName".to_owned()), fields)];
+            let seen = observe(&selectors, &cluster(), &json!({}), std::slice::from_ref(&secret));
+            assert!(seen[0].object.contains("pg-tls") && !seen[0].object.contains("8c1b"), "{}", seen[0].object);
+        }
     }
 
     #[test]
