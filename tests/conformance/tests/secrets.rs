@@ -88,6 +88,18 @@ fn a_plugin_that_asks_for_all_secrets_receives_placeholders_and_hashes() {
     assert_eq!(canaries.len(), 2 + 4 + 8);
 }
 
+#[test]
+fn a_plugin_whose_reads_are_not_granted_is_not_loaded_and_the_error_has_the_lines_to_add() {
+    let mut step = granted(&json!({"name": "record", "source": {"file": "record.wasm"}}));
+    let reads = step["grants"].as_object_mut().unwrap().remove("reads").unwrap();
+    let load = |step: &Value| Pipeline::load(&engine(), &conformance::document(step), &folder(), None);
+    let error = load(&step).unwrap_err().to_string();
+    let lines = "reads:\n  - apiVersion: v1\n    kind: Secret\n    from: cluster\n";
+    assert!(error.contains(lines) && error.contains("config:pod_environment_secret"), "{error}");
+    step["grants"]["reads"] = reads;
+    load(&step).unwrap();
+}
+
 /// The shipped pipeline, and after it the guest that records what it receives.
 fn pipeline() -> Pipeline {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests/pipeline.yaml");
