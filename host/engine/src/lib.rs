@@ -85,6 +85,7 @@
 //! | `contract`   | the versions of the contract, to and from the model                            |
 //! | `state`      | what the host holds for a running instance: its memory limit and its log       |
 //! | `select`     | which steps are called, and which existing objects each of them receives       |
+//! | `hide`       | what no plugin sees of an existing object                                      |
 //! | `secret`     | a Secret as plugins see it: hashes in place of its values                      |
 //! | `merge`      | partial objects of several steps become one object                             |
 //! | `ownership`  | who set each leaf: steps, or the host                                          |
@@ -113,6 +114,7 @@ mod description;
 mod engine;
 pub mod grant;
 mod hash;
+mod hide;
 mod input;
 pub mod merge;
 pub mod model;
@@ -137,7 +139,7 @@ pub use compile::Compiler;
 pub use decision::{Condition, Decision, Desired, RequestedAction};
 pub use engine::{Engine, EngineConfig, Error, MEMORY_CEILING};
 pub use hash::Sha;
-pub use input::{ActionRecord, Input};
+pub use input::{ActionRecord, Input, NamedObject, Unreadable};
 pub use model::{
     Action, ActionKind, ActionPermission, ActionRequest, ActionState, ConditionStatus, Contribution, Credential,
     CredentialPermission, CredentialSource, Description, DesiredObject, ExpandClaim, Failure, GrowFilesystem, HostInfo,
@@ -148,4 +150,4 @@ pub use ownership::{HOST, Ownership};
 pub use pipeline::{ActionError, LoadError, Pipeline, RunError};
 pub use plugin::Plugin;
 pub use scope::Scope;
-pub use select::{NAMED_ONLY, NamedObject};
+pub use select::NAMED_ONLY;

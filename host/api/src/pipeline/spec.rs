@@ -136,6 +136,10 @@ pub struct GrantsSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub objects: Vec<ObjectGrantSpec>,
+    /// The existing objects that it may read. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub reads: Vec<ReadGrantSpec>,
     /// The privileges that it has beyond fields. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "privileges")]
@@ -180,6 +184,29 @@ pub struct ObjectGrantSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub removes: Vec<String>,
+}
+
+/// Existing objects of one kind that a step may read. It never reads a credential, and of a Secret only hashes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReadGrantSpec {
+    /// Example: `v1`.
+    #[schemars(length(min = 1, max = 317))]
+    pub api_version: String,
+    /// Example: `ConfigMap`.
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: String,
+    /// Which objects: `cluster` for the cluster's own, `manifest:/pointer` for the one whose name is the manifest's
+    /// value there, `config:KEY` for the one whose name, or `namespace/name`, is the value of a key of the operator
+    /// configuration. Example: `manifest:/spec/tls/secretName`.
+    #[schemars(regex(pattern = r"^(cluster|manifest:/.+|config:[a-z0-9_]+)$"))]
+    pub from: String,
+    /// The fields that it may read; a path covers all below it. The value of a container's variable is shown only if the
+    /// path names the variable, and only of the cluster's own objects. Default: all other fields. Example:
+    /// `spec.template.spec.containers[name=postgres].env[name=PGVERSION]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub fields: Vec<String>,
 }
 
 /// Actions of one kind that a step may request.

@@ -198,9 +198,10 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
     check_granted(description, &step.grants)?;
     let asked = rights(&grant::all(description))?;
     let granted = rights(&step.grants)?;
+    let restarting = restarts::field_of_pods(&asked.objects, &granted.objects);
     if step.on_failure == OnFailure::Ignore
         && !step.allow_restarts
-        && let Some(field) = restarts::field_of_pods(&asked.objects, &granted.objects)
+        && let Some(field) = &restarting
     {
         return Err(format!(
             "onFailure is ignore, but the step may write {field}: without its fields the pods would be restarted; use \
@@ -225,6 +226,7 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
         actions,
         credentials,
         on_failure: step.on_failure,
+        may_restart: restarting.is_some() && !step.allow_restarts,
         limits: Limits { memory, fuel, deadline, ..Limits::default() },
         matches: step.matches.clone(),
         counters: Arc::new(Counters::default()),

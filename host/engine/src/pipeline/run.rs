@@ -14,7 +14,7 @@ use super::json::{self, Parser};
 use super::step::{Pipeline, Step};
 use crate::call::Reply;
 use crate::decision::{Condition, Decision, RequestedAction};
-use crate::input::Input;
+use crate::input::{Input, Unreadable};
 use crate::merge::{self, Merger, Writer};
 use crate::model::{
     self, ActionState, ConditionStatus, Contribution, CredentialSource, DesiredObject, Request, Response,
@@ -34,7 +34,7 @@ pub struct Error {
     pub plugin: String,
     /// The plugin's version.
     pub version: String,
-    /// `call`, `answer` or `merge`; `load` if there is no pipeline.
+    /// `observe`, `call`, `answer` or `merge`; `load` if there is no pipeline.
     pub phase: &'static str,
     /// What failed.
     pub failure: Box<Failure>,
@@ -48,6 +48,9 @@ pub enum Failure {
     /// No pipeline could be loaded.
     #[error("no pipeline is in use: {0}")]
     Unavailable(String),
+    /// An object that the step reads could not be read, so the step was not called.
+    #[error(transparent)]
+    Unreadable(Unreadable),
     /// The call gave no answer.
     #[error(transparent)]
     Call(#[from] call::Error),
@@ -81,6 +84,8 @@ impl Error {
         match &*self.failure {
             Failure::Call(error) => error.category(),
             Failure::Unavailable(_) => "PipelineNotLoaded",
+            Failure::Unreadable(Unreadable::Forbidden { .. }) => "RightsMissing",
+            Failure::Unreadable(Unreadable::Unknown { .. }) => "KindUnknown",
             Failure::Answer(_) | Failure::Json(json::Error::Parse(_)) => "BrokenAnswer",
             Failure::Json(json::Error::Values | json::Error::Depth) => "OutputTooLarge",
             Failure::Merge(merge::Error::Conflict(_)) | Failure::Action(action::Error::Conflict(_)) => "Conflict",
@@ -206,6 +211,16 @@ impl Step {
         merger: &mut Merger,
         decision: &mut Decision,
     ) -> Result<(), Error> {
+        if let Some(failed) = self.unreadable(input) {
+            self.counters.failed();
+            let last = self.last(input);
+            // A right that is missing holds only what it has to: without the fields of a step in templates, pods would be
+            // restarted, and a new cluster would begin with another template.
+            if last.is_none() && self.on_failure != OnFailure::Ignore && self.may_restart {
+                return Err(failed);
+            }
+            return self.replace(&failed, last, input, shared, merger, decision);
+        }
         // A step may fail after some of its contributions are merged. If the run goes on without the step, these must
         // go, too.
         let savepoint = (self.on_failure != OnFailure::Hold).then(|| merger.clone());
@@ -218,14 +233,39 @@ impl Step {
             _ => return Err(failed),
         };
         *merger = savepoint;
-        let last = input.last.get(&self.name);
+        let last = self.last(input);
         if self.on_failure == OnFailure::KeepLast && last.is_none() {
             return Err(failed);
         }
-        decision.findings.push(self.warning(&failed));
-        decision.conditions.push(self.failing(&failed));
+        self.replace(&failed, last, input, shared, merger, decision)
+    }
+
+    /// The failure of a step that reads an object which could not be read.
+    fn unreadable(&self, input: &Input) -> Option<Error> {
+        let selectors = &self.plugin.description.observed;
+        let found = select::unreadable(selectors, &input.cluster, &input.config, &input.unreadable)?;
+        Some(self.error("observe", Failure::Unreadable(found.clone())))
+    }
+
+    /// The step's last response, if `onFailure` uses it.
+    fn last<'a>(&self, input: &'a Input) -> Option<&'a Response> {
+        input.last.get(&self.name).filter(|_| self.on_failure == OnFailure::KeepLast)
+    }
+
+    /// Goes on without the step's response, or with its last one.
+    fn replace(
+        &self,
+        failed: &Error,
+        last: Option<&Response>,
+        input: &Input,
+        shared: &Shared<'_>,
+        merger: &mut Merger,
+        decision: &mut Decision,
+    ) -> Result<(), Error> {
+        decision.findings.push(self.warning(failed, last.is_some()));
+        decision.conditions.push(self.failing(failed));
         decision.degraded = true;
-        match last.filter(|_| self.on_failure == OnFailure::KeepLast) {
+        match last {
             Some(last) => self.take(last, input, shared, merger, decision),
             None => Ok(()),
         }
@@ -391,10 +431,10 @@ impl Step {
         format!("{}/{name}", self.name)
     }
 
-    fn warning(&self, error: &Error) -> Finding {
-        let consequence = match self.on_failure {
-            OnFailure::KeepLast => "the step's last response is used",
-            OnFailure::Hold | OnFailure::Ignore => "the cluster is made without the step",
+    fn warning(&self, error: &Error, has_last: bool) -> Finding {
+        let consequence = match has_last {
+            true => "the step's last response is used",
+            false => "the cluster is made without the step",
         };
         let finding = Finding::warning(format!("{error}; {consequence}")).remedy("fix the plugin or its configuration");
         Finding { step: Some(self.name.clone()), ..finding }

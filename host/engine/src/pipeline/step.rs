@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use super::answer_cache::AnswerCache;
 use crate::call::Limits;
+use crate::input::NamedObject;
 use crate::model::{ActionPermission, CredentialSource, ObjectKind};
 use crate::permission::Permissions;
 use crate::plugin::Plugin;
 use crate::schema::Schemas;
-use crate::select::{self, NamedObject};
+use crate::select;
 
 /// Plugins in order, each with its configuration and its permissions. Immutable: a new document gives a new pipeline.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct Step {
     /// The credentials that the plugin asks for and the pipeline grants.
     pub(super) credentials: BTreeSet<CredentialSource>,
     pub(super) on_failure: OnFailure,
+    /// Whether it may write fields of a pod template, so that pods are restarted without its response.
+    pub(super) may_restart: bool,
     pub(super) limits: Limits,
     pub(super) matches: Match,
     /// A pipeline with other schemas counts on.

@@ -162,7 +162,12 @@ pub fn reclaimed(kind: &str, namespace: &str, name: &str) -> Event {
 
 /// The StatefulSet among the objects and the number of members that it asks for, if that is lower than `exist`.
 fn smaller_set<'a>(objects: &'a mut [Value], name: &str, exist: usize) -> Option<(&'a mut Value, usize)> {
-    let set = objects.iter_mut().find(|object| ObjectKey::of(object).is("StatefulSet", name))?;
+    // A custom resource of the kind, as of OpenKruise, is not the members' set.
+    let is_set = |object: &&mut Value| {
+        let key = ObjectKey::of(object);
+        key.api_version == "apps/v1" && key.is("StatefulSet", name)
+    };
+    let set = objects.iter_mut().find(is_set)?;
     let wanted = usize::try_from(set["spec"]["replicas"].as_u64()?).ok().filter(|wanted| *wanted < exist)?;
     Some((set, wanted))
 }
