@@ -69,6 +69,12 @@ impl Plan {
         self.objects.iter().map(fill).collect()
     }
 
+    /// The step that created an object.
+    pub fn step_of(&self, kind: &str, name: &str) -> Option<&str> {
+        let is_it = |desired: &&Desired| ObjectKey::of(&desired.object).is(kind, name);
+        self.objects.iter().find(is_it).map(|desired| desired.step.as_str())
+    }
+
     /// Whether an object is desired.
     pub fn wants(&self, kind: &str, name: &str) -> bool {
         let is_desired = |desired: &Desired| {

@@ -10,18 +10,6 @@ pub struct Step<T> {
     pub result: Result<(), Error>,
 }
 
-impl<T> Step<T> {
-    /// Keeps what was found in `kept`.
-    ///
-    /// # Errors
-    /// The step's failure. With `?` it ends the reconcile; a step whose failure must not stop the next ones is added to
-    /// the failures of [`Steps`](super::report::Steps) instead.
-    pub fn keep(self, kept: &mut Option<T>) -> Result<&T, Error> {
-        let found = kept.insert(self.found);
-        self.result.map(|()| &*found)
-    }
-}
-
 /// Something that has begun and is not done yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Underway {

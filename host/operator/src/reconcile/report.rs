@@ -89,6 +89,9 @@ impl Reconciliation<'_> {
         self.write_summary(&steps, &summary, patroni.and_then(Result::ok).as_ref()).await;
         self.state.memory.lock().serves = summary.serves;
         self.publish_warnings(summary.warnings).await;
+        if steps.failures.iter().any(Error::is_forbidden) {
+            self.context.refused.notify_one();
+        }
         let failure = (!steps.failures.is_empty()).then(|| steps.failures.swap_remove(0));
         if let Some(error) = failure {
             self.state.memory.lock().failures += 1;
@@ -192,6 +195,8 @@ impl Summary {
             held: _,
             condition,
             warnings: of_secrets,
+            refused: _,
+            foreign_lists: _,
             requeue: next,
         }) = applied
         {
@@ -219,12 +224,18 @@ impl Summary {
             warnings.extend_from_slice(of_actions);
             requeue = requeue.min(*next);
         }
+        let mut failed: Vec<Condition> = Vec::new();
         for error in failures {
             let failure = Failure::of(error, before);
-            conditions.retain(|condition| condition.type_name != failure.condition.type_name);
-            conditions.push(failure.condition);
+            let same = |other: &&mut Condition| other.type_name == failure.condition.type_name;
+            match failed.iter_mut().find(same) {
+                Some(other) => other.message = format!("{}; {}", other.message, failure.condition.message),
+                None => failed.push(failure.condition),
+            }
             warnings.push(failure.warning);
         }
+        conditions.retain(|condition| !failed.iter().any(|failed| failed.type_name == condition.type_name));
+        conditions.extend(failed);
         conditions.extend(decided.iter().flat_map(|decided| &decided.plan.conditions).map(Condition::from));
         let answer = patroni.map(|patroni| patroni.as_ref().map_err(String::as_str));
         let ready = members.condition(wanted, answer);

@@ -14,7 +14,7 @@ use futures::{FutureExt, StreamExt};
 use kube::Client;
 use parking_lot::Mutex;
 use pgloom_engine::Engine;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tracing::info;
 
 use crate::args::Options;
@@ -98,6 +98,7 @@ async fn operate(
         recorder: Recorder::new(connection.fenced.clone(), &config.controller_id),
         metrics,
         changed,
+        refused: Arc::default(),
     };
     let loader = loader(&config, &connection, &shared, health.subscribe())?;
     let (first, progress) = tokio::select! {
@@ -130,6 +131,7 @@ struct Shared {
     recorder: Recorder,
     metrics: Metrics,
     changed: UnboundedSender<ClusterKey>,
+    refused: Arc<Notify>,
 }
 
 fn loader(config: &Options, connection: &Connection, shared: &Shared, health: Health) -> Result<Loader, Error> {
@@ -141,6 +143,7 @@ fn loader(config: &Options, connection: &Connection, shared: &Shared, health: He
         recorder: shared.recorder.clone(),
         leading: health.leading,
         metrics: shared.metrics.clone(),
+        refused: shared.refused.clone(),
     })
 }
 
@@ -160,6 +163,7 @@ fn context(
         controller_id: config.controller_id.clone(),
         deciding: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
         slots: Semaphore::new(SLOTS),
+        namespace: connection.namespace.clone(),
         network: connection.network,
         transport: match connection.network {
             Network::InCluster => Arc::new(patroni::Direct::default()),
@@ -171,6 +175,7 @@ fn context(
         deadline: RECONCILE_DEADLINE,
         infrastructure_roles: InfrastructureRoles::new(client.clone(), &connection.namespace, changed.clone()),
         accounts: Mutex::default(),
+        refused: shared.refused.clone(),
         client,
         changed,
     }
