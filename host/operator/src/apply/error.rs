@@ -46,7 +46,7 @@ pub enum Error {
         /// In the API server's words.
         reason: String,
         /// The rule that gives what the operator needs for objects of the kind.
-        rule: Rule,
+        rule: Box<Rule>,
     },
     /// The API server refused it although the operator has the right to write it, as where a quota is exceeded.
     #[error("{by} refuses {kind} {name}: {reason}")]
@@ -86,6 +86,22 @@ impl Error {
     /// Whether the API server refused one object, while others may be written.
     pub fn is_of_one_object(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::Forbidden { .. } | Self::Denied { .. })
+    }
+
+    /// Whether the operator lacks the right.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Forbidden { .. })
+    }
+
+    /// A stable name for metrics, conditions and events.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } | Self::Denied { .. } => "ObjectRefused",
+            Self::Foreign { .. } => "ObjectForeign",
+            Self::Forbidden { .. } => "Forbidden",
+            Self::List { .. } => "ObserveFailed",
+            Self::Write { .. } => "WriteFailed",
+        }
     }
 
     /// Whether the object cannot be changed to what is desired, but could be deleted and created again.
@@ -128,7 +144,7 @@ pub(super) fn failure(kind: &Kind, name: &str, error: kube::Error) -> Error {
         kube::Error::Api(status) if status.code == 403 => {
             let (by, reason) = (denied_by(&status.message), status.message);
             match missing_right(&reason).filter(|_| by.is_none()) {
-                Some((verb, resource)) => Error::Forbidden { verb, kind, name, reason, rule: made(resource) },
+                Some((verb, resource)) => Error::Forbidden { verb, kind, name, reason, rule: Box::new(made(resource)) },
                 None => Error::Denied { by: by.unwrap_or("an admission controller"), kind, name, reason },
             }
         }

@@ -122,7 +122,7 @@ impl Reconciliation<'_> {
 
     /// Writes the objects. One that the API server refuses holds no other one, except where a template names it.
     async fn write(&self, plan: &Plan, objects: &[Value], applied: &mut Applied) -> Result<(), Error> {
-        let (maps, others) = objects.split_at(objects.partition_point(|object| is_before_templates(object)));
+        let (maps, others) = objects.split_at(objects.partition_point(is_before_templates));
         self.write_all(plan, maps, applied).await?;
         let mut rest = Vec::new();
         for object in others {
@@ -149,7 +149,7 @@ impl Reconciliation<'_> {
         let answer = self.writer().apply(self.key, objects).await.map_err(Error::Apply)?;
         applied.refused.extend(answer.refused.into_iter().map(|Refused { kind, name, error }| {
             let step = plan.step_of(&kind.kind, &name).unwrap_or_default().to_owned();
-            (kind, name, Error::Object { step, source: error })
+            (kind, name, Error::Object { step, source: Box::new(error) })
         }));
         applied.warnings.extend(answer.kept.map(|note| Event::warning("StatefulSet", note)));
         let waiting = answer.waiting.map(Underway::changing);

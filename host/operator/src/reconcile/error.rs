@@ -69,7 +69,7 @@ pub enum Error {
         step: String,
         /// Why it was refused.
         #[source]
-        source: apply::Error,
+        source: Box<apply::Error>,
     },
     /// A Secret could not be read or written.
     #[error("failed to read or write the Secret {name}")]
@@ -141,13 +141,8 @@ impl Error {
             Self::Deadline(_) => "Deadline",
             Self::NotLeading(_) => "NotLeading",
             Self::Interrupted(_) => "Interrupted",
-            Self::Apply(error) | Self::Delete(error) | Self::Object { source: error, .. } => match error {
-                apply::Error::Refused { .. } | apply::Error::Denied { .. } => "ObjectRefused",
-                apply::Error::Foreign { .. } => "ObjectForeign",
-                apply::Error::Forbidden { .. } => "Forbidden",
-                apply::Error::List { .. } => "ObserveFailed",
-                apply::Error::Write { .. } => "WriteFailed",
-            },
+            Self::Object { source, .. } => source.category(),
+            Self::Apply(error) | Self::Delete(error) => error.category(),
             Self::Secret { .. } | Self::Manifest { .. } => "WriteFailed",
             Self::NoStatefulSet { .. } => "NoStatefulSet",
             Self::NameLabel { .. } => "NameLabelChanged",
@@ -170,9 +165,8 @@ impl Error {
     /// Whether the operator lacks a right.
     pub fn is_forbidden(&self) -> bool {
         match self {
-            Self::Apply(error) | Self::Delete(error) | Self::Object { source: error, .. } => {
-                matches!(error, apply::Error::Forbidden { .. })
-            }
+            Self::Apply(error) | Self::Delete(error) => error.is_forbidden(),
+            Self::Object { source, .. } => source.is_forbidden(),
             _ => false,
         }
     }
@@ -184,9 +178,8 @@ impl Error {
             Self::Decide(decide::Error::Manifest(_) | decide::Error::Configuration(_))
             | Self::NoStatefulSet { .. }
             | Self::NameLabel { .. }
-            | Self::Apply(apply::Error::Foreign { .. } | apply::Error::Forbidden { .. })
-            | Self::Delete(apply::Error::Forbidden { .. })
-            | Self::Object { source: apply::Error::Forbidden { .. }, .. } => Action::requeue(repair),
+            | Self::Apply(apply::Error::Foreign { .. }) => Action::requeue(repair),
+            _ if self.is_forbidden() => Action::requeue(repair),
             _ => Action::requeue(doubled(Duration::from_secs(1), failures, repair)),
         }
     }
@@ -224,12 +217,12 @@ mod tests {
             kind: "Service".into(),
             name: "c".into(),
             reason: "no".into(),
-            rule: made(Resource { group: String::new(), plural: "services".into() }),
+            rule: Box::new(made(Resource { group: String::new(), plural: "services".into() })),
         };
         for error in [
             Error::Apply(forbidden()),
             Error::Delete(forbidden()),
-            Error::Object { step: "one".into(), source: forbidden() },
+            Error::Object { step: "one".into(), source: Box::new(forbidden()) },
         ] {
             assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
             assert!(error.is_forbidden());

@@ -66,12 +66,4 @@ mod tests {
         );
         assert_eq!(Underway::all([]), None);
     }
-
-    #[test]
-    fn what_a_failed_step_had_found_is_kept() {
-        let mut kept = None;
-        let error = Error::Password(crate::execute::password::Error::Missing("ada".into()));
-        assert!(Step { found: 7, result: Err(error) }.keep(&mut kept).is_err());
-        assert_eq!(kept, Some(7));
-    }
 }

@@ -46,7 +46,7 @@ pub struct Steps {
     pub synchronized: Option<Synchronized>,
     /// How the plugins' actions go.
     pub executed: Option<Executed>,
-    /// Why steps failed. The first one decides when the cluster is reconciled again.
+    /// Why steps failed. The first one that is no missing right decides when the cluster is reconciled again.
     pub failures: Vec<Error>,
 }
 
@@ -92,7 +92,9 @@ impl Reconciliation<'_> {
         if steps.failures.iter().any(Error::is_forbidden) {
             self.context.refused.notify_one();
         }
-        let failure = (!steps.failures.is_empty()).then(|| steps.failures.swap_remove(0));
+        // A right that is missing is asked for seldom; another failure may pass by itself.
+        let first = steps.failures.iter().position(|error| !error.is_forbidden()).unwrap_or(0);
+        let failure = (!steps.failures.is_empty()).then(|| steps.failures.swap_remove(first));
         if let Some(error) = failure {
             self.state.memory.lock().failures += 1;
             return Err(error);
