@@ -71,15 +71,22 @@ impl Plan {
         self.objects.iter().map(fill).collect()
     }
 
+    /// The step that created an object.
+    pub fn step_of(&self, kind: &Kind, name: &str) -> Option<&str> {
+        let is_it = |desired: &&Desired| is_object(&desired.object, kind, name);
+        self.objects.iter().find(is_it).map(|desired| desired.step.as_str())
+    }
+
     /// Whether an object is desired. A custom resource may have the kind of a built-in one, in another group.
     pub fn wants(&self, kind: &Kind, name: &str) -> bool {
-        let is_desired = |desired: &Desired| {
-            let is_kind = || Kind::of(&desired.object).is_some_and(|desired| desired.is_same(kind));
-            ObjectKey::of(&desired.object).name == name && is_kind()
-        };
+        let is_desired = |desired: &Desired| is_object(&desired.object, kind, name);
         let is_secret = || kind.is_same(&Kind::new("v1", "Secret"));
         is_secret() && self.secrets.iter().any(|secret| secret.name == name) || self.objects.iter().any(is_desired)
     }
+}
+
+fn is_object(object: &Value, kind: &Kind, name: &str) -> bool {
+    ObjectKey::of(object).name == name && Kind::of(object).is_some_and(|found| found.is_same(kind))
 }
 
 /// Decides the desired state of one cluster. `manifest` is the `postgresql` object, `config` the operator

@@ -122,6 +122,18 @@ impl Pipeline {
         self
     }
 
+    /// The same with this `onFailure` for every step.
+    #[must_use]
+    pub fn with_on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.steps.iter_mut().for_each(|step| step.on_failure = on_failure);
+        self
+    }
+
+    /// Whether a step has `onFailure: keepLast`.
+    pub fn keeps_last(&self) -> bool {
+        self.steps.iter().any(|step| step.on_failure == OnFailure::KeepLast)
+    }
+
     /// How the objects of the steps are merged.
     pub fn schemas(&self) -> &Schemas {
         &self.schemas
