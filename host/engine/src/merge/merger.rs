@@ -86,7 +86,9 @@ impl Merger {
         known: Kind,
     ) -> Result<Option<usize>, Error> {
         let (step, boxed) = (|| writer.step.to_owned(), || Box::new(object.clone()));
-        if let Some(reason) = reserved::kind(kind).or(known.cluster_scoped.then_some(reserved::CLUSTER_SCOPED)) {
+        let scoped = || known.cluster_scoped.then_some(reserved::CLUSTER_SCOPED);
+        let reserved = reserved::kind(kind).or_else(scoped).or_else(|| reserved::name(object, &self.scope));
+        if let Some(reason) = reserved {
             return Err(Error::Kind { step: step(), object: boxed(), reason });
         }
         if let Some(missing) = permissions.missing() {
@@ -130,7 +132,7 @@ impl Merger {
     ) -> Result<(), Error> {
         let before = index.and_then(|index| self.objects.get(index));
         let own = before.is_none_or(|before| before.creator == step);
-        if let Some((path, reason)) = reserved::field(root, own, &self.scope) {
+        if let Some((path, reason)) = reserved::field(object, root, own, &self.scope) {
             return Err(Error::Reserved {
                 step: writer.step.to_owned(),
                 object: Box::new(object.clone()),
