@@ -132,7 +132,7 @@ pub use cache::Error as CacheError;
 pub use compile::Compiler;
 pub use decision::{Condition, Decision, Desired, RequestedAction};
 pub use engine::{Engine, EngineConfig, Error, MEMORY_CEILING};
-pub use input::{ActionRecord, Input};
+pub use input::{ActionRecord, Input, Secrets};
 pub use model::{
     Action, ActionKind, ActionPermission, ActionRequest, ActionState, ConditionStatus, Contribution, Credential,
     CredentialPermission, CredentialSource, Description, DesiredObject, ExpandClaim, Failure, GrowFilesystem, HostInfo,

@@ -193,9 +193,6 @@ impl Search<'_> {
     }
 
     fn holds(&self, value: &Value, when: When) -> bool {
-        let is_own = |patterns: &[String]| {
-            value.as_str().is_some_and(|name| patterns.iter().any(|pattern| covers(pattern, &self.scope.cluster, name)))
-        };
         match when {
             // An empty map is a source of a volume, with defaults.
             When::Set => match value {
@@ -207,8 +204,10 @@ impl Search<'_> {
             },
             When::Is(texts) => value.as_str().is_some_and(|text| texts.contains(&text)),
             When::IsNot(usual) => value.as_str() != Some(usual),
-            When::Secret => !is_own(&self.scope.secrets),
-            When::ConfigMap => !is_own(&OWN_NAMES.map(str::to_owned)),
+            When::Secret => !value.as_str().is_some_and(|name| self.scope.secrets.contains(name)),
+            When::ConfigMap => !value
+                .as_str()
+                .is_some_and(|name| OWN_NAMES.iter().any(|pattern| covers(pattern, &self.scope.cluster, name))),
         }
     }
 

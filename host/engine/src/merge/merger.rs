@@ -45,6 +45,14 @@ impl Merger {
         Self { schemas, scope: Arc::new(scope), steps: Vec::new(), objects: Vec::new() }
     }
 
+    /// Adds names of Secrets that are the cluster's.
+    pub fn own_secrets(&mut self, names: impl IntoIterator<Item = String>) {
+        let mut names = names.into_iter().peekable();
+        if names.peek().is_some() {
+            Arc::make_mut(&mut self.scope).secrets.extend(names);
+        }
+    }
+
     /// Merges a partial object: `apiVersion`, `kind`, `metadata.name` and the fields that the step sets.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! What the merge promises. `anchors` tests entries with nothing but keys, `permissions` who may write what, `removal`
 //! removals, `custom` custom resources, `laws` what holds for every input.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pgloom_api::Privilege;
 use serde_json::{Map, Value, json};
@@ -41,7 +41,7 @@ fn merger() -> Merger {
 fn merger_of(schemas: Schemas) -> Merger {
     let labels = BTreeMap::from([("cluster-name".to_owned(), CLUSTER.to_owned())]);
     let (namespace, cluster) = (NAMESPACE.to_owned(), CLUSTER.to_owned());
-    Merger::new(schemas, Scope { namespace, cluster, secrets: vec!["{cluster}-*".to_owned()], labels })
+    Merger::new(schemas, Scope { namespace, cluster, secrets: BTreeSet::new(), labels })
 }
 
 fn patterns(paths: &[&str]) -> Vec<Pattern> {

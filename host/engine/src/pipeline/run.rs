@@ -172,7 +172,7 @@ impl Shared {
         Scope {
             namespace: self.namespace.clone(),
             cluster: self.name.clone(),
-            secrets: input.secrets.clone(),
+            secrets: input.secrets.names.clone(),
             labels: input.labels.clone(),
         }
     }
@@ -293,6 +293,7 @@ impl Step {
         self.record(response, actions, decision);
         Ok(())
     }
+        merger.own_secrets(input.secrets.of_actions(&actions));
 
     /// Refuses a placeholder that the step was not shown, and one in another place than the value of a variable.
     fn check_placeholders(&self, fragment: &Value, shown: &BTreeSet<String>) -> Result<(), Error> {

@@ -8,7 +8,7 @@ fn scope() -> Scope {
     Scope {
         namespace: "shop".to_owned(),
         cluster: "acid-orders".to_owned(),
-        secrets: vec!["*.acid-orders.credentials".to_owned(), "{cluster}-*".to_owned()],
+        secrets: ["postgres.acid-orders.credentials", "acid-orders-pooler-u"].map(str::to_owned).into(),
         ..Scope::default()
     }
 }
@@ -55,6 +55,11 @@ fn a_privileged_field_of_a_pod_names_its_privilege() {
             Privilege::ForeignSecret,
         ),
         (
+        (
+            json!({"volumes": [{"secret": {"secretName": "acid-orders-other-pooler-u"}}]}),
+            "volumes[0].secret.secretName",
+            Privilege::ForeignSecret,
+        ),
             json!({"volumes": [{"projected": {"sources": [{}, {"serviceAccountToken": {"path": "t"}}]}}]}),
             "volumes[0].projected.sources[1].serviceAccountToken",
             Privilege::ServiceAccount,
