@@ -33,6 +33,7 @@ const POD: &[Rule] = &[
     ("hostNetwork", When::Set, Privilege::HostNamespaces),
     ("hostPID", When::Set, Privilege::HostNamespaces),
     ("hostIPC", When::Set, Privilege::HostNamespaces),
+    ("shareProcessNamespace", When::Set, Privilege::Privileged),
     ("nodeName", When::Set, Privilege::NodeName),
     ("serviceAccountName", When::Set, Privilege::ServiceAccount),
     ("serviceAccount", When::Set, Privilege::ServiceAccount),
@@ -82,6 +83,13 @@ const VOLUME: &[Rule] = &[
 const KNOWN_VOLUMES: [&str; 8] =
     ["name", "emptyDir", "downwardAPI", "hostPath", "secret", "configMap", "persistentVolumeClaim", "projected"];
 
+/// The rules for the templates of claims: a claim with the data of another one, or a given volume.
+const CLAIM_TEMPLATES: &[Rule] = &[
+    ("spec.volumeClaimTemplates.[].spec.dataSource", When::Set, Privilege::Claim),
+    ("spec.volumeClaimTemplates.[].spec.dataSourceRef", When::Set, Privilege::Claim),
+    ("spec.volumeClaimTemplates.[].spec.volumeName", When::Set, Privilege::Claim),
+];
+
 /// The rules for a Service.
 const SERVICE: &[Rule] = &[
     ("spec.externalIPs", When::Set, Privilege::ExternalAddress),
@@ -119,6 +127,9 @@ pub(crate) fn find(
         ("v1", "Endpoints") => search.rules(ENDPOINTS, object, ""),
         (api_version, name) => {
             let path = pod_template::path(api_version, name)?;
+            if let Some(needed) = search.rules(CLAIM_TEMPLATES, object, "") {
+                return Some(needed);
+            }
             let template = path.iter().try_fold(object, |value, field| value.get(field))?;
             search.template(template, &path.join("."))
         }
