@@ -32,7 +32,7 @@ pub struct Merger {
 
 #[derive(Clone)]
 pub(super) struct Object {
-    identity: ObjectRef,
+    pub(super) identity: ObjectRef,
     pub(super) creator: StepId,
     pub(super) root: Node,
     /// What steps removed from it.

@@ -1,5 +1,5 @@
 //! What the merge promises. `anchors` tests entries with nothing but keys, `permissions` who may write what, `removal`
-//! removals, `custom` custom resources, `laws` what holds for every input.
+//! removals, `selection` what objects select, `custom` custom resources, `laws` what holds for every input.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +22,7 @@ mod custom;
 mod laws;
 mod permissions;
 mod removal;
+mod selection;
 
 const NAMESPACE: &str = "db";
 

@@ -323,7 +323,7 @@ impl Step {
                 }
             }
         }
-        Ok(())
+        merger.check_selections(&self.name).map_err(|error| self.error("merge", error.into()))
     }
 
     /// Adds a checked and merged response to the decision.
