@@ -49,6 +49,9 @@ pub enum Failure {
     /// The answer violates the contract.
     #[error("the answer violates the contract: {0}")]
     Answer(String),
+    /// The answer has too many parts.
+    #[error(transparent)]
+    Limit(#[from] answer::Limit),
     /// An action is refused.
     #[error(transparent)]
     Action(#[from] action::Error),
@@ -74,6 +77,7 @@ impl Error {
             Failure::Call(error) => error.category(),
             Failure::Unavailable(_) => "PipelineNotLoaded",
             Failure::Answer(_) => "BrokenAnswer",
+            Failure::Limit(_) => "OutputTooLarge",
             Failure::Merge(merge::Error::Conflict(_)) | Failure::Action(action::Error::Conflict(_)) => "Conflict",
             Failure::Action(_) => "ActionRefused",
             Failure::Placeholder { .. } => "InvalidPlaceholder",
@@ -285,15 +289,16 @@ impl Step {
             asked: &self.plugin.description.actions,
             granted: &self.actions,
         };
+        answer::check_size(&response).map_err(|error| self.error("answer", error.into()))?;
         answer::check(&response).map_err(|message| self.error("answer", Failure::Answer(message)))?;
         let actions = action::check(&response.actions, &rights, &decision.actions)
             .map_err(|error| self.error("answer", error.into()))?;
+        merger.own_secrets(input.secrets.of_actions(&actions));
         let shown = self.shown(input).map(|source| source.placeholder(&self.name)).collect();
         self.merge(&response, &shown, merger)?;
         self.record(response, actions, decision);
         Ok(())
     }
-        merger.own_secrets(input.secrets.of_actions(&actions));
 
     /// Refuses a placeholder that the step was not shown, and one in another place than the value of a variable.
     fn check_placeholders(&self, fragment: &Value, shown: &BTreeSet<String>) -> Result<(), Error> {
