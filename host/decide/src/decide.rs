@@ -44,6 +44,8 @@ pub struct Plan {
     pub degraded: bool,
     /// By step name, the response of each step with `onFailure: keepLast`, for the next decision.
     pub last: BTreeMap<String, Response>,
+    /// By step name, the fuel that the step's call took, in WebAssembly instructions.
+    pub fuel: BTreeMap<String, u64>,
 }
 
 impl Plan {
@@ -100,11 +102,13 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         credentials: credentials.sources().cloned().collect(),
         secrets: own_secrets(&cluster, config, observed, &naming),
         labels: BTreeMap::from([(config.text("cluster_name_label").to_owned(), cluster.name.clone())]),
+        members: selector.clone(),
+        role_label: config.text("pod_role_label").to_owned(),
         observed: observed.objects.clone(),
         actions: observed.actions.clone(),
         last: observed.last.clone(),
     };
-    let Decision { objects, mut actions, findings: found, conditions, degraded, last, fuel: _ } =
+    let Decision { objects, mut actions, findings: found, conditions, degraded, last, fuel } =
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
     findings.extend(found);
     action::check(&mut actions, &selector);
@@ -138,6 +142,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         conditions,
         degraded,
         last,
+        fuel,
     })
 }
 

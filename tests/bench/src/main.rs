@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 use pgloom_api::config::Config;
-use pgloom_api::pipeline::Document;
+use pgloom_api::pipeline::{DEFAULT_FUEL, Document};
 use pgloom_decide::plan_cache::{Entry, Key, PlanCache};
 use pgloom_decide::{Observed, decide};
 use pgloom_engine::{Engine, EngineConfig, Pipeline};
@@ -55,6 +55,16 @@ fn main() -> Result<()> {
         println!("{what:<44} {:>14} {:>14} {ratio:>8.2}", micros(guest), micros(host));
         let again = measure_unchanged(&manifest, &shipped, arguments.rounds)?;
         println!("{:<44} {:>14}", format!("the same again, nothing changed, {name}"), micros(again));
+        print_fuel(&manifest, &shipped)?;
+    }
+    Ok(())
+}
+
+/// Prints the fuel of each step's call, which is the same on every machine, and how often the default limit holds it.
+fn print_fuel(manifest: &Value, pipeline: &Pipeline) -> Result<()> {
+    let plan = decide(manifest, &Config::defaults(), &Observed::default(), pipeline)?;
+    for (step, fuel) in &plan.fuel {
+        println!("  {:<42} {fuel:>10} fuel, 1/{} of the limit", step, DEFAULT_FUEL / fuel.max(&1));
     }
     Ok(())
 }

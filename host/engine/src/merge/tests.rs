@@ -42,7 +42,10 @@ fn merger() -> Merger {
 fn merger_of(schemas: Schemas) -> Merger {
     let labels = BTreeMap::from([("cluster-name".to_owned(), CLUSTER.to_owned())]);
     let (namespace, cluster) = (NAMESPACE.to_owned(), CLUSTER.to_owned());
-    Merger::new(schemas, Scope { namespace, cluster, secrets: BTreeSet::new(), labels })
+    let mut members = labels.clone();
+    members.insert("application".to_owned(), "spilo".to_owned());
+    let (secrets, role_label) = (BTreeSet::new(), "spilo-role".to_owned());
+    Merger::new(schemas, Scope { namespace, cluster, secrets, labels, members, role_label })
 }
 
 fn patterns(paths: &[&str]) -> Vec<Pattern> {

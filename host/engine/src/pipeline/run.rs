@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::action::{self, Rights};
 use super::answer;
+use super::json::{self, Parser};
 use super::step::{Pipeline, Step};
 use crate::call::Reply;
 use crate::decision::{Condition, Decision, RequestedAction};
@@ -35,6 +36,8 @@ pub struct Error {
     pub phase: &'static str,
     /// What failed.
     pub failure: Box<Failure>,
+    /// By step name, the fuel of the calls up to the failure, as in [`Decision::fuel`].
+    pub fuel: BTreeMap<String, u64>,
 }
 
 /// What failed in a step.
@@ -52,6 +55,9 @@ pub enum Failure {
     /// The answer has too many parts.
     #[error(transparent)]
     Limit(#[from] answer::Limit),
+    /// A partial object is not JSON, or is too large.
+    #[error(transparent)]
+    Json(#[from] json::Error),
     /// An action is refused.
     #[error(transparent)]
     Action(#[from] action::Error),
@@ -76,8 +82,8 @@ impl Error {
         match &*self.failure {
             Failure::Call(error) => error.category(),
             Failure::Unavailable(_) => "PipelineNotLoaded",
-            Failure::Answer(_) => "BrokenAnswer",
-            Failure::Limit(_) => "OutputTooLarge",
+            Failure::Answer(_) | Failure::Json(json::Error::Parse(_)) => "BrokenAnswer",
+            Failure::Limit(_) | Failure::Json(json::Error::Values | json::Error::Depth) => "OutputTooLarge",
             Failure::Merge(merge::Error::Conflict(_)) | Failure::Action(action::Error::Conflict(_)) => "Conflict",
             Failure::Action(_) => "ActionRefused",
             Failure::Placeholder { .. } => "InvalidPlaceholder",
@@ -129,7 +135,8 @@ impl Pipeline {
         let mut merger = Merger::new(self.schemas.clone(), shared.scope(input));
         let mut decision = Decision::default();
         for step in self.steps.iter().filter(|step| step.is_called_for(input, &shared)) {
-            step.run(input, &shared, &mut merger, &mut decision)?;
+            let result = step.run(input, &shared, &mut merger, &mut decision);
+            result.map_err(|error| Error { fuel: std::mem::take(&mut decision.fuel), ..error })?;
         }
         Ok((merger, decision))
     }
@@ -141,6 +148,7 @@ impl Pipeline {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             phase: "load",
             failure: Box::new(Failure::Unavailable(reason)),
+            fuel: BTreeMap::new(),
         }
     }
 }
@@ -178,6 +186,8 @@ impl Shared {
             cluster: self.name.clone(),
             secrets: input.secrets.names.clone(),
             labels: input.labels.clone(),
+            members: input.members.clone(),
+            role_label: input.role_label.clone(),
         }
     }
 }
@@ -310,12 +320,11 @@ impl Step {
 
     fn merge(&self, response: &Response, shown: &BTreeSet<String>, merger: &mut Merger) -> Result<(), Error> {
         let writer = Writer { step: &self.name, permissions: &self.permissions };
+        let mut parser = Parser::default();
         for contribution in &response.contributions {
             match contribution {
                 Contribution::Apply(json) => {
-                    let fragment = serde_json::from_str(json).map_err(|error| {
-                        self.error("answer", Failure::Answer(format!("a contribution is not JSON: {error}")))
-                    })?;
+                    let fragment = parser.parse(json).map_err(|error| self.error("answer", error.into()))?;
                     if placeholder::may_be_in(json) {
                         self.check_placeholders(&fragment, shown)?;
                     }
@@ -378,6 +387,7 @@ impl Step {
             version: description.version.clone(),
             phase,
             failure: Box::new(failure),
+            fuel: BTreeMap::new(),
         }
     }
 }

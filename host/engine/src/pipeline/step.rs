@@ -89,6 +89,12 @@ impl Pipeline {
         &self.steps
     }
 
+    /// The memory that a run may take, in bytes: its steps are called one after another.
+    pub fn memory(&self) -> u64 {
+        let most = self.steps.iter().map(|step| step.limits.memory).max().unwrap_or_default();
+        u64::try_from(most).unwrap_or(u64::MAX)
+    }
+
     /// The existing objects that steps observe by name, in addition to the cluster's own.
     pub fn named(&self, cluster: &Value, config: &Value) -> BTreeSet<NamedObject> {
         let selectors = self.steps.iter().flat_map(|step| &step.plugin.description.observed);
