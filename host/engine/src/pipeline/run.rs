@@ -57,6 +57,9 @@ pub enum Failure {
     /// The answer violates the contract.
     #[error("the answer violates the contract: {0}")]
     Answer(String),
+    /// The answer has too many parts.
+    #[error(transparent)]
+    Limit(#[from] answer::Limit),
     /// A partial object is not JSON, or is too large.
     #[error(transparent)]
     Json(#[from] json::Error),
@@ -87,7 +90,7 @@ impl Error {
             Failure::Unreadable(Unreadable::Forbidden { .. }) => "RightsMissing",
             Failure::Unreadable(Unreadable::Unknown { .. }) => "KindUnknown",
             Failure::Answer(_) | Failure::Json(json::Error::Parse(_)) => "BrokenAnswer",
-            Failure::Json(json::Error::Values | json::Error::Depth) => "OutputTooLarge",
+            Failure::Limit(_) | Failure::Json(json::Error::Values | json::Error::Depth) => "OutputTooLarge",
             Failure::Merge(merge::Error::Conflict(_)) | Failure::Action(action::Error::Conflict(_)) => "Conflict",
             Failure::Action(_) => "ActionRefused",
             Failure::Placeholder { .. } => "InvalidPlaceholder",
@@ -190,7 +193,7 @@ impl<'a> Shared<'a> {
         Scope {
             namespace: self.namespace.clone(),
             cluster: self.name.clone(),
-            secrets: input.secrets.clone(),
+            secrets: input.secrets.names.clone(),
             labels: input.labels.clone(),
             members: input.members.clone(),
             role_label: input.role_label.clone(),
@@ -361,9 +364,11 @@ impl Step {
             asked: &self.plugin.description.actions,
             granted: &self.actions,
         };
+        answer::check_size(response).map_err(|error| self.error("answer", error.into()))?;
         answer::check(response).map_err(|message| self.error("answer", Failure::Answer(message)))?;
         let actions = action::check(&response.actions, &rights, &decision.actions)
             .map_err(|error| self.error("answer", error.into()))?;
+        merger.own_secrets(input.secrets.of_actions(&actions));
         let shown = self.shown(input).map(|source| source.placeholder(&self.name)).collect();
         self.merge(response, &shown, merger)?;
         self.record(response, actions, decision);
@@ -397,7 +402,7 @@ impl Step {
                 }
             }
         }
-        Ok(())
+        merger.check_selections(&self.name).map_err(|error| self.error("merge", error.into()))
     }
 
     /// Adds a checked and merged response to the decision.

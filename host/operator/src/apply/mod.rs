@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
+use pgloom_common::name::is_patronis;
 use pgloom_decide::Kind;
 use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::kind::ObjectKey;
@@ -223,7 +224,9 @@ impl Writer {
         let mut pruned = Vec::new();
         for kept in self.store.objects(key) {
             let object = kept.object();
-            if operation::is_superfluous(&kept, &self.origin(&object), &desired) && is_ending(&kept).is_none() {
+            if operation::is_superfluous(&kept, &key.name, &self.origin(&object), &desired)
+                && is_ending(&kept).is_none()
+            {
                 self.delete(key, &kept.kind, &kept.name, uid(&object), &DeleteParams::background()).await?;
                 pruned.push((kept.kind.clone(), kept.name.to_string()));
             }
@@ -243,7 +246,8 @@ impl Writer {
         for kind in kinds {
             for object in self.list(Some(key), kind, None).await? {
                 let name = ObjectKey::of(&object).name;
-                if !self.origin(&object).is_own() || desired(kind, name) {
+                let is_patronis = is_patronis(&kind.api_version, &kind.kind, &key.name, name);
+                if is_patronis || !self.origin(&object).is_own() || desired(kind, name) {
                     continue;
                 }
                 found.push(kind.clone());
