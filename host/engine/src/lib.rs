@@ -99,6 +99,7 @@
 //! | `scope`      | the cluster whose objects are merged                                           |
 //! | `decision`   | the result of a run                                                            |
 //! | `input`      | the input of a run                                                             |
+//! | `hash`       | SHA-256 of values, by which a result is found again                            |
 //! | `convert`    | from the model's types to those of the API crate                               |
 //! | `model`      | the engine's own types of the contract                                         |
 
@@ -112,6 +113,7 @@ mod decision;
 mod description;
 mod engine;
 pub mod grant;
+mod hash;
 mod hide;
 mod input;
 pub mod merge;
@@ -136,6 +138,7 @@ pub use cache::Error as CacheError;
 pub use compile::Compiler;
 pub use decision::{Condition, Decision, Desired, RequestedAction};
 pub use engine::{Engine, EngineConfig, Error, MEMORY_CEILING};
+pub use hash::Sha;
 pub use input::{ActionRecord, Input, NamedObject, Unreadable};
 pub use model::{
     Action, ActionKind, ActionPermission, ActionRequest, ActionState, ConditionStatus, Contribution, Credential,

@@ -77,7 +77,7 @@ impl Pipeline {
     pub fn unavailable(reason: &str) -> Result<Self, Error> {
         let name = "pipeline".to_owned();
         let schemas = built_in(&name)?;
-        Ok(Self { name, steps: Vec::new(), schemas, unavailable: Some(reason.to_owned()) })
+        Ok(Self { name, steps: Vec::new(), schemas, unavailable: Some(reason.to_owned()), answers: None })
     }
 
     fn load_by(
@@ -92,7 +92,7 @@ impl Pipeline {
             let step = configure(step, plugin, &steps).map_err(|reason| fail((Phase::Configure, reason)))?;
             steps.push(step);
         }
-        Ok(Self { name: document.name.clone(), steps, schemas, unavailable: None })
+        Ok(Self { name: document.name.clone(), steps, schemas, unavailable: None, answers: None })
     }
 
     /// A pipeline of loaded plugins. Each step has its plugin's name, an empty configuration and is granted all that
@@ -123,7 +123,7 @@ impl Pipeline {
             })?;
             steps.push(step);
         }
-        Ok(Self { name: "pipeline".to_owned(), steps, schemas, unavailable: None })
+        Ok(Self { name: "pipeline".to_owned(), steps, schemas, unavailable: None, answers: None })
     }
 }
 

@@ -1,6 +1,7 @@
 //! From an input to a decision: each relevant step is called, and its contributions are merged.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use pgloom_api::pipeline::OnFailure;
 use pgloom_api::{Finding, placeholder};
@@ -8,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::action::{self, Rights};
 use super::answer;
+use super::answer_cache::{Answer, AnswerCache, Key};
 use super::json::{self, Parser};
 use super::step::{Pipeline, Step};
 use crate::call::Reply;
@@ -133,7 +135,7 @@ impl Pipeline {
         if let Some(reason) = &self.unavailable {
             return Err(self.not_loaded(reason.clone()));
         }
-        let shared = Shared::of(input);
+        let shared = Shared::of(input, self.answers.as_deref());
         let mut merger = Merger::new(self.schemas.clone(), shared.scope(input));
         let mut decision = Decision::default();
         for step in self.steps.iter().filter(|step| step.is_called_for(input, &shared)) {
@@ -160,17 +162,18 @@ fn text_at(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// What the requests of all steps have in common.
-struct Shared {
+/// What the steps of one run share.
+struct Shared<'a> {
     /// The manifest as JSON text, without credentials.
     cluster: String,
     name: String,
     namespace: String,
     labels: BTreeMap<String, String>,
+    answers: Option<&'a AnswerCache>,
 }
 
-impl Shared {
-    fn of(input: &Input) -> Self {
+impl<'a> Shared<'a> {
+    fn of(input: &Input, answers: Option<&'a AnswerCache>) -> Self {
         let labels = input.cluster.pointer("/metadata/labels").and_then(Value::as_object);
         let pairs = labels.into_iter().flatten();
         Self {
@@ -178,6 +181,7 @@ impl Shared {
             name: text_at(&input.cluster, "/metadata/name"),
             namespace: text_at(&input.cluster, "/metadata/namespace"),
             labels: pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect(),
+            answers,
         }
     }
 
@@ -195,12 +199,18 @@ impl Shared {
 }
 
 impl Step {
-    fn is_called_for(&self, input: &Input, shared: &Shared) -> bool {
+    fn is_called_for(&self, input: &Input, shared: &Shared<'_>) -> bool {
         self.matches.covers(&shared.namespace, &shared.labels)
             && select::is_relevant(&self.plugin.description.relevant, &input.cluster, &input.config, &input.credentials)
     }
 
-    fn run(&self, input: &Input, shared: &Shared, merger: &mut Merger, decision: &mut Decision) -> Result<(), Error> {
+    fn run(
+        &self,
+        input: &Input,
+        shared: &Shared<'_>,
+        merger: &mut Merger,
+        decision: &mut Decision,
+    ) -> Result<(), Error> {
         if let Some(failed) = self.unreadable(input) {
             self.counters.failed();
             let last = self.last(input);
@@ -214,9 +224,8 @@ impl Step {
         // A step may fail after some of its contributions are merged. If the run goes on without the step, these must
         // go, too.
         let savepoint = (self.on_failure != OnFailure::Hold).then(|| merger.clone());
-        let called = self.call(input, shared, merger, decision);
-        let taken = called.and_then(|response| self.take(response, input, shared, merger, decision));
-        let Err(failed) = taken else { return Ok(()) };
+        let answered = self.answer(input, shared, merger, decision);
+        let Err(failed) = answered else { return Ok(()) };
         self.counters.failed();
         let savepoint = match savepoint {
             // What depends on the machine's load must not change what is decided.
@@ -249,7 +258,7 @@ impl Step {
         failed: &Error,
         last: Option<&Response>,
         input: &Input,
-        shared: &Shared,
+        shared: &Shared<'_>,
         merger: &mut Merger,
         decision: &mut Decision,
     ) -> Result<(), Error> {
@@ -257,28 +266,44 @@ impl Step {
         decision.conditions.push(self.failing(failed));
         decision.degraded = true;
         match last {
-            Some(last) => self.take(last.clone(), input, shared, merger, decision),
+            Some(last) => self.take(last, input, shared, merger, decision),
             None => Ok(()),
         }
     }
 
-    fn call(
+    /// Calls the step, or finds the answer to the same request, and takes it into the decision.
+    fn answer(
         &self,
         input: &Input,
-        shared: &Shared,
-        merger: &Merger,
+        shared: &Shared<'_>,
+        merger: &mut Merger,
         decision: &mut Decision,
-    ) -> Result<Response, Error> {
+    ) -> Result<(), Error> {
         let request = self.request(input, shared, merger);
+        let cache = shared.answers.map(|cache| (cache, Key::of(&self.name, &self.plugin.digest, &request)));
+        let known = cache.as_ref().and_then(|(cache, key)| cache.get(key));
+        let (answer, is_new) = match known {
+            Some(answer) => (answer, false),
+            None => (Arc::new(self.call(request, decision)?), true),
+        };
+        self.take(&answer.response, input, shared, merger, decision)?;
+        if let Some((cache, key)) = cache.filter(|_| is_new) {
+            cache.insert(key, answer);
+        }
+        Ok(())
+    }
+
+    fn call(&self, request: Request, decision: &mut Decision) -> Result<Answer, Error> {
         let span = tracing::info_span!("plugin", step = %self.name, version = %self.plugin.description.version);
         let _entered = span.enter();
         let Reply { result, fuel } = self.plugin.mutate(request, &self.limits);
         self.counters.called(fuel);
         decision.fuel.insert(self.name.clone(), fuel);
-        result.map_err(|error| self.error("call", error.into()))
+        let response = result.map_err(|error| self.error("call", error.into()))?;
+        Ok(Answer { response })
     }
 
-    fn request(&self, input: &Input, shared: &Shared, merger: &Merger) -> Request {
+    fn request(&self, input: &Input, shared: &Shared<'_>, merger: &Merger) -> Request {
         let description = &self.plugin.description;
         let keys = description.config_keys.iter();
         let config: Map<String, Value> =
@@ -306,7 +331,7 @@ impl Step {
     }
 
     /// The manifest as JSON text, with placeholders for the credentials that the step is granted.
-    fn cluster(&self, input: &Input, shared: &Shared) -> String {
+    fn cluster(&self, input: &Input, shared: &Shared<'_>) -> String {
         let is_of_manifest = |source: &&CredentialSource| matches!(source, CredentialSource::Manifest(_));
         if !self.shown(input).any(|source| is_of_manifest(&source)) {
             return shared.cluster.clone();
@@ -324,9 +349,9 @@ impl Step {
     /// Takes a response into the decision: it is checked before anything is merged.
     fn take(
         &self,
-        response: Response,
+        response: &Response,
         input: &Input,
-        shared: &Shared,
+        shared: &Shared<'_>,
         merger: &mut Merger,
         decision: &mut Decision,
     ) -> Result<(), Error> {
@@ -336,11 +361,11 @@ impl Step {
             asked: &self.plugin.description.actions,
             granted: &self.actions,
         };
-        answer::check(&response).map_err(|message| self.error("answer", Failure::Answer(message)))?;
+        answer::check(response).map_err(|message| self.error("answer", Failure::Answer(message)))?;
         let actions = action::check(&response.actions, &rights, &decision.actions)
             .map_err(|error| self.error("answer", error.into()))?;
         let shown = self.shown(input).map(|source| source.placeholder(&self.name)).collect();
-        self.merge(&response, &shown, merger)?;
+        self.merge(response, &shown, merger)?;
         self.record(response, actions, decision);
         Ok(())
     }
@@ -376,14 +401,15 @@ impl Step {
     }
 
     /// Adds a checked and merged response to the decision.
-    fn record(&self, response: Response, actions: Vec<RequestedAction>, decision: &mut Decision) {
+    fn record(&self, response: &Response, actions: Vec<RequestedAction>, decision: &mut Decision) {
         if self.on_failure == OnFailure::KeepLast {
             decision.last.insert(self.name.clone(), response.clone());
         }
         let Response { contributions: _, actions: _, findings, conditions } = response;
+        let (findings, conditions) = (findings.iter().cloned(), conditions.iter().cloned());
         decision.actions.extend(actions);
-        decision.findings.extend(findings.into_iter().map(|finding| convert::finding(&self.name, finding)));
-        decision.conditions.extend(conditions.into_iter().map(|condition| Condition {
+        decision.findings.extend(findings.map(|finding| convert::finding(&self.name, finding)));
+        decision.conditions.extend(conditions.map(|condition| Condition {
             type_name: self.condition_type(&condition.type_name),
             status: condition.status,
             reason: condition.reason,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pgloom_api::pipeline::{Match, OnFailure};
 use serde_json::Value;
 
+use super::answer_cache::AnswerCache;
 use crate::call::Limits;
 use crate::input::NamedObject;
 use crate::model::{ActionPermission, CredentialSource, ObjectKind};
@@ -25,6 +26,8 @@ pub struct Pipeline {
     pub(super) schemas: Schemas,
     /// Why there is no pipeline.
     pub(super) unavailable: Option<String>,
+    /// The answers that are reused; `None` means that every run calls each step.
+    pub(super) answers: Option<Arc<AnswerCache>>,
 }
 
 /// One step of a pipeline.
@@ -108,6 +111,14 @@ impl Pipeline {
     #[must_use]
     pub fn with_schemas(mut self, schemas: Schemas) -> Self {
         self.schemas = schemas;
+        self
+    }
+
+    /// Reuses the answer of a step while its request is the same. No decision depends on it. A loaded pipeline reuses
+    /// none: each run calls each step.
+    #[must_use]
+    pub fn with_answer_cache(mut self) -> Self {
+        self.answers = Some(Arc::default());
         self
     }
 
