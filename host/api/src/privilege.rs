@@ -36,11 +36,19 @@ pub enum Privilege {
     ExternalService,
     /// Services and endpoints with addresses or names of the plugin's choice.
     ExternalAddress,
+    /// Priority classes of the system, for which other pods are evicted.
+    SystemPriority,
+    /// Another container runtime.
+    RuntimeClass,
+    /// The user `root`.
+    RootUser,
+    /// Labels by which Services and disruption budgets select the members.
+    MemberLabels,
 }
 
 impl Privilege {
     /// Every privilege.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::HostPath,
         Self::HostNamespaces,
         Self::HostPort,
@@ -55,6 +63,10 @@ impl Privilege {
         Self::NodeName,
         Self::ExternalService,
         Self::ExternalAddress,
+        Self::SystemPriority,
+        Self::RuntimeClass,
+        Self::RootUser,
+        Self::MemberLabels,
     ];
 
     /// The name in descriptions and grants, as in `host-path`.
@@ -75,6 +87,10 @@ impl Privilege {
             Self::NodeName => "node-name",
             Self::ExternalService => "external-service",
             Self::ExternalAddress => "external-address",
+            Self::SystemPriority => "system-priority",
+            Self::RuntimeClass => "runtime-class",
+            Self::RootUser => "root-user",
+            Self::MemberLabels => "member-labels",
         }
     }
 

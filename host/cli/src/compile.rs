@@ -38,7 +38,7 @@ pub fn compile(arguments: &Arguments) -> Result<()> {
     };
     let engine = Arc::new(Engine::new(&EngineConfig { cache: Some(folder.clone()), ..EngineConfig::default() })?);
     for file in &arguments.components {
-        let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+        let bytes = crate::file::component(file)?;
         Plugin::load(&engine, &bytes, None).with_context(|| file.display().to_string())?;
     }
     Ok(())

@@ -1,20 +1,47 @@
-//! Reads files of YAML or JSON documents; errors name the file.
+//! Reads files of YAML or JSON documents, and components; errors name the file. A file may be a device or a pipe that
+//! does not end, so each has a limit.
 
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use pgloom_api::document;
+use pgloom_engine::EngineConfig;
 use serde_json::Value;
+
+/// The longest file of documents, in bytes. The API server takes 3 MiB for one object; a file may have many.
+const MAX_DOCUMENTS: u64 = 64 << 20;
 
 /// Every document of a file, `-` being standard input.
 pub fn read_all(path: &Path) -> Result<Vec<Value>> {
-    let text = if path == Path::new("-") {
-        std::io::read_to_string(std::io::stdin()).context("standard input")?
+    let (name, bytes) = if path == Path::new("-") {
+        ("standard input".to_owned(), bounded(std::io::stdin().lock(), MAX_DOCUMENTS).context("standard input")?)
     } else {
-        let failed = || format!("{}: cannot be read; check the path and the content", path.display());
-        std::fs::read_to_string(path).with_context(failed)?
+        (path.display().to_string(), read(path, MAX_DOCUMENTS)?)
     };
-    document::read(&text).with_context(|| path.display().to_string())
+    let text = String::from_utf8(bytes).with_context(|| format!("{name}: not UTF-8; check the content"))?;
+    document::read(&text).with_context(|| name)
+}
+
+/// The bytes of a component.
+pub fn component(path: &Path) -> Result<Vec<u8>> {
+    read(path, EngineConfig::MAX_COMPONENT)
+}
+
+fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let failed = || format!("{}: cannot be read; check the path", path.display());
+    let file = std::fs::File::open(path).with_context(failed)?;
+    bounded(file, most).with_context(failed)
+}
+
+/// The bytes up to the end, `most` of them.
+fn bounded(source: impl Read, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        bail!("has more than {} MiB", most >> 20);
+    }
+    Ok(bytes)
 }
 
 /// The only document of a file.

@@ -39,7 +39,7 @@ pub fn run(command: &Command) -> Result<()> {
 
 fn load(file: &Path) -> Result<Plugin> {
     let place = || file.display().to_string();
-    let bytes = std::fs::read(file).with_context(place)?;
+    let bytes = crate::file::component(file)?;
     let engine = Arc::new(Engine::new(&EngineConfig { concurrency: 1, ..EngineConfig::of_binary() })?);
     Plugin::load(&engine, &bytes, None).with_context(place)
 }

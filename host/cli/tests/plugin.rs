@@ -45,3 +45,10 @@ fn a_file_that_is_no_component_is_named() {
     assert_eq!(text, "");
     assert!(error.contains("Cargo.toml") && error.contains("not WebAssembly"), "{error}");
 }
+
+#[test]
+fn a_file_that_does_not_end_is_read_up_to_a_limit() {
+    let (text, error) = inspect(&[], Path::new("/dev/zero"));
+    assert_eq!(text, "");
+    assert!(error.contains("/dev/zero: cannot be read; check the path: has more than 32 MiB"), "{error}");
+}

@@ -109,7 +109,7 @@ fn what_is_no_manifest_at_all_is_named_with_its_file() {
         (&b"a: [1, 2\nb: }"[..], "manifest.yaml: line 2, column 2: is not YAML"),
         (b"# nothing\n", "manifest.yaml: there is no document; give at least one object"),
         (b"hello\n", "manifest.yaml: is not a Kubernetes object; start it with apiVersion"),
-        (b"\xff\xfe", "manifest.yaml: cannot be read; check the path and the content"),
+        (b"\xff\xfe", "manifest.yaml: not UTF-8; check the content"),
     ] {
         let said = bench.refused(&[&bench.file("manifest.yaml", content)]);
         assert!(said.contains(expected), "{said}");

@@ -44,6 +44,8 @@ pub struct Plan {
     pub degraded: bool,
     /// By step name, the response of each step with `onFailure: keepLast`, for the next decision.
     pub last: BTreeMap<String, Response>,
+    /// By step name, the fuel that the step's call took, in WebAssembly instructions.
+    pub fuel: BTreeMap<String, u64>,
 }
 
 impl Plan {
@@ -92,20 +94,22 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let (manifest, mut credentials) = placeholder::take_from_manifest(validated.object());
     let (values, of_config) = placeholder::take_from_config(config.values());
     credentials.extend(of_config);
+    let selector = selector(&cluster, config);
     let input = Input {
         cluster: manifest,
         config: values,
         credentials: credentials.sources().cloned().collect(),
         secrets: secret_names(&cluster, config),
         labels: BTreeMap::from([(config.text("cluster_name_label").to_owned(), cluster.name.clone())]),
+        members: selector.clone(),
+        role_label: config.text("pod_role_label").to_owned(),
         observed: observed.objects.clone(),
         actions: observed.actions.clone(),
         last: observed.last.clone(),
     };
-    let Decision { objects, mut actions, findings: found, conditions, degraded, last, fuel: _ } =
+    let Decision { objects, mut actions, findings: found, conditions, degraded, last, fuel } =
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
     findings.extend(found);
-    let selector = selector(&cluster, config);
     action::check(&mut actions, &selector);
 
     findings.extend_from_slice(&observed.infrastructure_findings);
@@ -138,6 +142,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         conditions,
         degraded,
         last,
+        fuel,
     })
 }
 

@@ -31,12 +31,13 @@ const POLL_PERIOD: Duration = Duration::from_millis(5);
 const SIGXCPU: i32 = 24;
 
 /// What the toolchains of Rust, Go, JavaScript and Python do not need for a component. Each is code of the compiler that
-/// an untrusted component would reach.
+/// an untrusted component would reach. A module with several memories is not among them: wasmtime generates one between
+/// components that are composed, and ends with a panic if the feature is off. A module of the component itself may define
+/// one.
 const DISABLED: WasmFeatures = WasmFeatures::TAIL_CALL
     .union(WasmFeatures::RELAXED_SIMD)
     .union(WasmFeatures::THREADS)
     .union(WasmFeatures::SHARED_EVERYTHING_THREADS)
-    .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::MEMORY64)
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)
     .union(WasmFeatures::FUNCTION_REFERENCES)
@@ -59,8 +60,9 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// The default of [`memory`](Self::memory): three fifths of what the operator's pod has.
-    pub const MEMORY: u64 = 320 << 20;
+    /// The default of [`memory`](Self::memory): what the operator's pod has, without what the operator
+    /// and the calls of plugins take. A component of Python takes 578 MB.
+    pub const MEMORY: u64 = 640 << 20;
     /// The default of [`time`](Self::time).
     pub const TIME: Duration = Duration::from_secs(60);
 

@@ -19,6 +19,10 @@ pub struct Input {
     pub secrets: Vec<String>,
     /// The labels by which the host finds the cluster's objects.
     pub labels: BTreeMap<String, String>,
+    /// The labels by which the members are selected; empty if that does not matter.
+    pub members: BTreeMap<String, String>,
+    /// The label with the role of a member, which Patroni sets.
+    pub role_label: String,
     /// The credentials that the manifest and the configuration have. Both are without them: each step receives
     /// placeholders for those that it is granted.
     pub credentials: BTreeSet<CredentialSource>,

@@ -85,6 +85,7 @@
 //! | `contract`   | the versions of the contract, to and from the model                            |
 //! | `state`      | what the host holds for a running instance: its memory limit and its log       |
 //! | `select`     | which steps are called, and which existing objects each of them receives       |
+//! | `secret`     | a Secret as plugins see it: hashes in place of its values                      |
 //! | `merge`      | partial objects of several steps become one object                             |
 //! | `ownership`  | who set each leaf: steps, or the host                                          |
 //! | `permission` | what a step may write                                                          |
@@ -125,6 +126,7 @@ mod privilege;
 mod reserved;
 pub mod schema;
 mod scope;
+mod secret;
 mod select;
 mod state;
 mod tree;

@@ -1,17 +1,19 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `run`, `answer`, `action`, `load`, `restarts`, `configuration`, `step`, `answer_cache`.
+//! The modules from the top down: `run`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `step`, `answers`.
 
 mod action;
 mod answer;
-mod answer_cache;
+mod answers;
 mod configuration;
+mod json;
 mod load;
 mod restarts;
 mod run;
 mod step;
 
 pub use action::Error as ActionError;
+pub use json::Error as JsonError;
 pub use load::Error as LoadError;
 pub use run::Error as RunError;
 pub use step::{Pipeline, Step, Usage};

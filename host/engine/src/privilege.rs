@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::model::ObjectKind;
 use crate::scope::Scope;
+use crate::tree::Node;
 
 /// When a value needs the privilege.
 #[derive(Clone, Copy)]
@@ -19,6 +20,12 @@ enum When {
     Is(&'static [&'static str]),
     /// If it is another text.
     IsNot(&'static str),
+    /// If it is a text that begins so.
+    Begins(&'static str),
+    /// If it is zero.
+    Zero,
+    /// If it is false.
+    False,
     /// If it is not the name of a Secret of the cluster.
     Secret,
     /// If it is not the name of a ConfigMap of the cluster.
@@ -39,6 +46,10 @@ const POD: &[Rule] = &[
     ("automountServiceAccountToken", When::Set, Privilege::ServiceAccount),
     ("imagePullSecrets.[].name", When::Secret, Privilege::ForeignSecret),
     ("resourceClaims", When::Set, Privilege::OtherVolume),
+    ("priorityClassName", When::Begins("system-"), Privilege::SystemPriority),
+    ("runtimeClassName", When::Set, Privilege::RuntimeClass),
+    ("securityContext.runAsUser", When::Zero, Privilege::RootUser),
+    ("securityContext.runAsNonRoot", When::False, Privilege::RootUser),
     ("securityContext.sysctls", When::Set, Privilege::Privileged),
     ("securityContext.seLinuxOptions", When::Set, Privilege::Privileged),
     ("securityContext.seccompProfile.type", When::Is(&["Unconfined"]), Privilege::Privileged),
@@ -57,6 +68,8 @@ const CONTAINER: &[Rule] = &[
     ("securityContext.windowsOptions.hostProcess", When::Set, Privilege::Privileged),
     ("securityContext.allowPrivilegeEscalation", When::Set, Privilege::PrivilegeEscalation),
     ("securityContext.capabilities.add", When::Set, Privilege::Capabilities),
+    ("securityContext.runAsUser", When::Zero, Privilege::RootUser),
+    ("securityContext.runAsNonRoot", When::False, Privilege::RootUser),
     ("env.[].valueFrom.secretKeyRef.name", When::Secret, Privilege::ForeignSecret),
     ("env.[].valueFrom.configMapKeyRef.name", When::ConfigMap, Privilege::ForeignConfigMap),
     ("envFrom.[].secretRef.name", When::Secret, Privilege::ForeignSecret),
@@ -123,6 +136,39 @@ pub(crate) fn find(
             search.template(template, &path.join("."))
         }
     }
+}
+
+/// The label of a pod template that the step sets and by which Services and disruption budgets would select the pods as
+/// members of the cluster; `before` is the object without what the step contributes.
+///
+/// Another pod is a member if it has all the labels, and steps or contributions may set them one by one. So what counts
+/// is the object after the merge. The members themselves have the labels, and their role is set by Patroni alone.
+pub(crate) fn member_label(
+    kind: &ObjectKind,
+    name: &str,
+    before: Option<&Node>,
+    root: &Node,
+    scope: &Scope,
+) -> Option<Needed> {
+    let path = pod_template::path(&kind.api_version, &kind.kind)?;
+    let (set, before) = (labels(root, path)?, before.and_then(|before| labels(before, path)));
+    let has = |(key, value): (&String, &String)| {
+        let after = set.field(key).or_else(|| before?.field(key));
+        after.is_some_and(|label| label.is_text(value))
+    };
+    let is_member = kind.kind == "StatefulSet" && name == scope.cluster;
+    let key = match is_member {
+        true => Some(&scope.role_label).filter(|key| set.field(key).is_some()),
+        false if scope.members.iter().all(has) => scope.members.keys().find(|key| set.field(key).is_some()),
+        false => None,
+    }?;
+    let path = format!("{}.metadata.labels[\"{key}\"]", path.join("."));
+    Some(Needed { path, privilege: Privilege::MemberLabels })
+}
+
+/// The labels of a pod template.
+fn labels<'a>(root: &'a Node, template: &[&str]) -> Option<&'a Node> {
+    template.iter().chain(&["metadata", "labels"]).try_fold(root, |node, name| node.field(name))
 }
 
 struct Search<'a> {
@@ -207,6 +253,9 @@ impl Search<'_> {
             },
             When::Is(texts) => value.as_str().is_some_and(|text| texts.contains(&text)),
             When::IsNot(usual) => value.as_str() != Some(usual),
+            When::Begins(prefix) => value.as_str().is_some_and(|text| text.starts_with(prefix)),
+            When::Zero => value.as_f64() == Some(0.0),
+            When::False => *value == Value::Bool(false),
             When::Secret => !is_own(&self.scope.secrets),
             When::ConfigMap => !is_own(&OWN_NAMES.map(str::to_owned)),
         }

@@ -13,4 +13,8 @@ pub struct Scope {
     pub secrets: Vec<String>,
     /// The labels by which the host finds the cluster's objects. No object may have another value of them.
     pub labels: BTreeMap<String, String>,
+    /// The labels by which Services and disruption budgets select the members; empty if that does not matter.
+    pub members: BTreeMap<String, String>,
+    /// The label with the role of a member, which Patroni sets.
+    pub role_label: String,
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use pgloom_common::name::{is_dns1123_label, is_dns1123_subdomain};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use crate::model::{CredentialSource, ObjectRef, ObservedObject, ObservedSelector, Selection, Trigger};
+use crate::secret;
 
 /// Whether a plugin is called for a cluster: any trigger holds, or there is no trigger. A credential is a value, too.
 pub(crate) fn is_relevant(
@@ -91,7 +91,8 @@ pub(crate) fn observe(
         for object in existing.iter().filter(|object| is_selected(object, selector, named_object.as_ref(), cluster)) {
             let mut shown = mask(object, &selector.fields);
             if selector.kind.kind == "Secret" {
-                hide_values(&mut shown);
+                let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
+                secret::hide_values(&mut shown, uid);
             }
             seen.push(ObservedObject {
                 selector: selector.id.clone(),
@@ -169,22 +170,6 @@ fn insert(into: &mut Value, path: &[&str], value: Value) {
     }
 }
 
-/// Replaces a Secret's values by their hashes, so that a plugin can notice a change and nothing else.
-fn hide_values(secret: &mut Value) {
-    for field in ["data", "stringData"] {
-        let Some(Value::Object(values)) = secret.get_mut(field) else { continue };
-        for value in values.values_mut().filter(|value| !is_hash(value)) {
-            let digest = Sha256::digest(value.as_str().unwrap_or_default());
-            let text: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-            *value = Value::String(format!("sha256:{text}"));
-        }
-    }
-}
-
-fn is_hash(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| text.starts_with("sha256:"))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -246,7 +231,17 @@ mod tests {
         let selectors = [selector("Secret", Selection::Manifest("/spec/tls/secretName".to_owned()), &[])];
         let seen = observe(&selectors, &cluster(), &json!({}), std::slice::from_ref(&secret));
         assert!(!seen[0].object.contains("aHVzaA=="));
-        assert!(seen[0].object.contains("sha256:"));
+        assert!(seen[0].object.contains("hmac-sha256:"));
+    }
+
+    #[test]
+    fn the_uid_of_a_secret_is_not_shown_also_if_it_is_asked_for() {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pg-tls", "namespace": "shop", "uid": "8c1b"}, "data": {}});
+        for fields in [&[][..], &["metadata.uid", "data"], &["metadata"]] {
+            let selectors = [selector("Secret", Selection::Manifest("/spec/tls/secretName".to_owned()), fields)];
+            let seen = observe(&selectors, &cluster(), &json!({}), std::slice::from_ref(&secret));
+            assert!(seen[0].object.contains("pg-tls") && !seen[0].object.contains("8c1b"), "{}", seen[0].object);
+        }
     }
 
     #[test]

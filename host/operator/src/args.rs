@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long, env = "PGLOOM_MAX_COMPONENT", value_name = "MIB", default_value = "32")]
     pub max_component: u32,
     /// The memory of the process that compiles a component. It counts as memory of the operator's pod
-    #[arg(long, env = "PGLOOM_COMPILE_MEMORY", value_name = "MIB", default_value = "320")]
+    #[arg(long, env = "PGLOOM_COMPILE_MEMORY", value_name = "MIB", default_value = "640")]
     pub compile_memory: u32,
     /// The time for which a component may be compiled
     #[arg(long, env = "PGLOOM_COMPILE_TIME", value_name = "SECONDS", default_value = "60")]

@@ -24,6 +24,7 @@ use crate::serve::health::Liveness;
 use crate::serve::metrics::{Metrics, StatusLabel};
 use crate::settings::Settings;
 use crate::state::{ClusterState, ClusterStates};
+use crate::turns::Turns;
 
 /// The network from which the operator connects to databases and Patroni.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +49,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// The value of the annotation `acid.zalan.do/controller` of the manifests to reconcile.
     pub controller_id: String,
-    /// Limits the number of concurrent decisions.
-    pub deciding: Semaphore,
+    /// Gives decisions their turn.
+    pub turns: Turns,
     /// Limits the number of clusters that are observed and written concurrently.
     pub slots: Semaphore,
     /// The network from which the operator connects to databases.

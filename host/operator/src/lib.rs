@@ -36,6 +36,7 @@ mod settings;
 mod state;
 #[cfg(test)]
 mod testing;
+mod turns;
 
 pub use args::{Args, Options};
 pub use run::{Error, run};

@@ -152,8 +152,15 @@ impl Description {
 
     /// It asks for the privileges that a container of a manifest may need, because a manifest may set any field of it.
     pub fn privileges_of_containers(self) -> Self {
-        let names =
-            ["capabilities", "foreign-config-map", "foreign-secret", "host-port", "privilege-escalation", "privileged"];
+        let names = [
+            "capabilities",
+            "foreign-config-map",
+            "foreign-secret",
+            "host-port",
+            "privilege-escalation",
+            "privileged",
+            "root-user",
+        ];
         names.into_iter().fold(self, Self::privilege)
     }
 

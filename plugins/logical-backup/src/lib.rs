@@ -63,6 +63,9 @@ impl Plugin for LogicalBackup {
             .privilege("privilege-escalation")
             .privilege("privileged")
             .privilege("service-account")
+            // If `cluster_labels` has no `application`.
+            .privilege("member-labels")
+            .optional()
     }
 
     fn mutate(request: &Request) -> Result<Response> {

@@ -35,7 +35,7 @@ const KINDS: [(&str, &str); 8] = [
     ("v1", "Service"),
 ];
 /// Every privilege, for patches that need one.
-const PRIVILEGES: [&str; 14] = [
+const PRIVILEGES: [&str; 18] = [
     "capabilities",
     "claim",
     "external-address",
@@ -45,11 +45,15 @@ const PRIVILEGES: [&str; 14] = [
     "host-namespaces",
     "host-path",
     "host-port",
+    "member-labels",
     "node-name",
     "other-volume",
     "privilege-escalation",
     "privileged",
+    "root-user",
+    "runtime-class",
     "service-account",
+    "system-priority",
 ];
 /// The names of a cluster's objects.
 const NAMES: &[&str] = &["*{cluster}*"];

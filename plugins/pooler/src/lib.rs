@@ -48,6 +48,9 @@ impl Plugin for ConnectionPooler {
         // The Secret of the certificate.
         .privilege("foreign-secret")
         .privilege("service-account")
+        // If `cluster_labels` has no `application`.
+        .privilege("member-labels")
+        .optional()
         // The manifest names the role and the schema.
         .acts(ActionKind::Credential, &["*"])
         .acts(ActionKind::UserList, &["{cluster}-pooler-u", "{cluster}-pooler-repl-u"])

@@ -52,7 +52,10 @@ impl Plugin for Spilo {
             .privilege("foreign-secret")
             .privilege("privilege-escalation")
             .privilege("privileged")
+            // `spiloRunAsUser` and `podPriorityClassName` may have any value.
+            .privilege("root-user")
             .privilege("service-account")
+            .privilege("system-priority")
             .acts(ActionKind::ConfigurePatroni, &patroni::KEYS)
     }
 

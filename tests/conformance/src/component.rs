@@ -8,7 +8,19 @@
 const CORE_MODULE: u8 = 1;
 /// The section of a component that instantiates core modules.
 const CORE_INSTANCE: u8 = 2;
+/// The section of a component that holds another component.
+const COMPONENT: u8 = 4;
+/// The section of a component that instantiates components.
+const INSTANCE: u8 = 5;
+/// The section of a component that names exports of its instances.
+const ALIAS: u8 = 6;
+/// The section of a component with its exports.
+const EXPORT: u8 = 11;
+/// The sort of an instance in aliases, arguments and exports.
+const AN_INSTANCE: u8 = 5;
 /// Magic, version and layer.
+const COMPONENT_PREAMBLE: &[u8; PREAMBLE] = b"\0asm\x0d\0\x01\0";
+/// The length of magic, version and layer.
 const PREAMBLE: usize = 8;
 
 /// A core module with one section.
@@ -49,6 +61,23 @@ pub fn with_instances(component: &[u8], module: &[u8], count: usize) -> Vec<u8> 
     push_section(&mut result, CORE_MODULE, module);
     let instance = [&[0][..], &number(index), &[0]].concat();
     push_section(&mut result, CORE_INSTANCE, &[number(count), instance.repeat(count)].concat());
+    result
+}
+
+/// A component that is composed of two: a plugin, and the log that it imports. Each has its own memory.
+///
+/// The instances are, in order: the log, its interface, the plugin, its interface.
+pub fn with_log(plugin: &[u8], log: &[u8]) -> Vec<u8> {
+    let name = |text: &str| [number(text.len()), text.as_bytes().to_vec()].concat();
+    let (log_name, plugin_name) = (name("pgloom:plugin/log@0.2.0"), name("pgloom:plugin/mutate-resources@0.2.0"));
+    let mut result = COMPONENT_PREAMBLE.to_vec();
+    push_section(&mut result, COMPONENT, log);
+    push_section(&mut result, COMPONENT, plugin);
+    push_section(&mut result, INSTANCE, &[1, 0, 0, 0]);
+    push_section(&mut result, ALIAS, &[&[1, AN_INSTANCE, 0, 0][..], &log_name].concat());
+    push_section(&mut result, INSTANCE, &[&[1, 0, 1, 1][..], &log_name, &[AN_INSTANCE, 1]].concat());
+    push_section(&mut result, ALIAS, &[&[1, AN_INSTANCE, 0, 2][..], &plugin_name].concat());
+    push_section(&mut result, EXPORT, &[&[1, 0][..], &plugin_name, &[AN_INSTANCE, 3, 0]].concat());
     result
 }
 

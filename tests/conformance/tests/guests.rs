@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use conformance::{component, document, engine, granted, guest, input, load};
 use pgloom_common::error::error_chain;
-use pgloom_engine::{EngineConfig, Plugin, Response, plugin};
+use pgloom_engine::{Contribution, Description, EngineConfig, Pipeline, Plugin, Response, plugin};
 use serde_json::json;
 
 fn run(file: &str) -> Result<pgloom_engine::Decision, String> {
@@ -111,6 +111,26 @@ fn memories_are_limited_in_number_and_in_sum() {
     assert!(large.contains("more than 67108864 bytes of memory"), "{large}");
 }
 
+/// The guest `chatty`, composed with a log that keeps every line, as the only step of a pipeline.
+fn run_composed(memory: &str) -> Result<(), pgloom_engine::RunError> {
+    let folder = tempfile::tempdir().unwrap();
+    let composed = component::with_log(&guest("chatty.wasm"), &guest("logger.wasm"));
+    std::fs::write(folder.path().join("chatty.wasm"), composed).unwrap();
+    let step = json!({"name": "guest", "source": {"file": "chatty.wasm"}, "limits": {"memory": memory}});
+    let pipeline = Pipeline::load(&engine(), &document(&granted(&step)), folder.path(), None).unwrap();
+    pipeline.run(&input()).map(drop)
+}
+
+#[test]
+fn a_component_that_is_composed_of_two_runs_within_the_sum_of_their_memories() {
+    assert!(run_composed("64Mi").is_ok());
+    // Each of the two has less than the limit: the plugin alone runs with it.
+    let error = run_composed("4Mi").unwrap_err();
+    assert_eq!(error.category(), "MemoryExceeded", "{error}");
+    let alone = json!({"name": "guest", "source": {"file": "chatty.wasm"}, "limits": {"memory": "4Mi"}});
+    assert!(load(&alone).unwrap().run(&input()).is_ok());
+}
+
 #[test]
 fn tables_are_limited_in_number_and_in_sum() {
     assert_eq!(run_with_instances(&component::table(10), 2), Ok(()));
@@ -139,7 +159,11 @@ fn features_of_webassembly_that_no_toolchain_needs_are_refused() {
     let memory64 = component::module(5, &[1, 4, 1]);
     let tail_call = [1, 4, 0, 0x12, 0, 0x0b];
     let tail_call = component::module_of(&[(1, &[1, 0x60, 0, 0]), (3, &[1, 0]), (10, &tail_call)]);
-    for (module, feature) in [(two_memories, "multi"), (memory64, "memory64"), (tail_call, "tail calls")] {
+    for (module, feature) in [
+        (two_memories, "memories count of 2 exceeds the per-instance limit of 1"),
+        (memory64, "memory64"),
+        (tail_call, "tail calls"),
+    ] {
         let error = run_with_instances(&module, 1).unwrap_err();
         assert!(error.contains(feature), "{feature}: {error}");
     }
@@ -200,6 +224,28 @@ fn an_answer_of_a_hundred_megabytes_is_refused() {
 fn a_contribution_that_is_not_json_is_refused() {
     let error = run("broken-json.wasm").unwrap_err();
     assert!(error.contains("the answer violates the contract: a contribution is not JSON"), "{error}");
+}
+
+/// The error of a step whose plugin answers with these partial objects.
+fn answer_error(texts: &[String]) -> pgloom_engine::RunError {
+    let contributions: Vec<_> = texts.iter().cloned().map(Contribution::Apply).collect();
+    let description = Description { name: "large".to_owned(), ..Description::default() };
+    let plugin = Plugin::native(description, move |_| {
+        Ok(Response { contributions: contributions.clone(), ..Response::default() })
+    });
+    Pipeline::of(vec![Arc::new(plugin)]).unwrap().run(&input()).unwrap_err()
+}
+
+#[test]
+fn a_short_answer_that_would_become_a_large_tree_is_refused_with_its_step_and_the_limit() {
+    // Four million bytes are two million values, each of which takes a hundred bytes and more.
+    let wide = format!("{{\"spec\": [{}1]}}", "1,".repeat(2_000_000));
+    let error = answer_error(&[wide]);
+    assert_eq!((error.step.as_str(), error.phase, error.category()), ("large", "answer", "OutputTooLarge"));
+    assert!(error.to_string().contains("more than 20000 values"), "{error}");
+    let error = answer_error(&["{\"spec\":".repeat(400_000)]);
+    assert_eq!((error.step.as_str(), error.phase, error.category()), ("large", "answer", "OutputTooLarge"));
+    assert!(error.to_string().contains("more than 64 levels"), "{error}");
 }
 
 #[test]

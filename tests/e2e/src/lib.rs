@@ -24,6 +24,10 @@ pub const KUBECONFIG: &str = "PGLOOM_TEST_KUBECONFIG";
 /// The longest time until a condition becomes true, on two busy cores.
 pub const TIMEOUT: Duration = Duration::from_secs(240);
 
+/// How long a Service may refuse connections after its leader's pod was replaced: the node's rules follow the Endpoints
+/// some seconds later.
+pub const REFUSED: Duration = Duration::from_secs(15);
+
 /// The namespace of a test, deleted on drop.
 pub struct Namespace {
     /// `metadata.name`.
@@ -268,7 +272,7 @@ impl Namespace {
     }
 
     /// Runs a statement with psql in a member's pod over the network, with the Secret's password, and returns its
-    /// result.
+    /// result. A connection that is refused is tried again for [`REFUSED`], as clients do: no statement was run.
     ///
     /// # Errors
     /// With psql's output, if it failed.
@@ -280,7 +284,22 @@ impl Namespace {
         let password = format!("PGPASSWORD={password}");
         let arguments =
             ["exec", &pod, "--container", "postgres", "--", "env", &password, "psql", &target, "-AtX", "-c", statement];
-        self.kubectl(&arguments).map(|text| text.trim().to_owned())
+        let start = Instant::now();
+        loop {
+            match self.kubectl(&arguments) {
+                Err(error) if error.contains("Connection refused") && start.elapsed() < REFUSED => {
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+                Err(error) => return Err(format!("after {:.1} s: {error}", start.elapsed().as_secs_f64())),
+                Ok(text) => {
+                    let refused = start.elapsed();
+                    if refused > Duration::from_secs(2) {
+                        println!("{:5.1} s until {host} answers", refused.as_secs_f64());
+                    }
+                    return Ok(text.trim().to_owned());
+                }
+            }
+        }
     }
 }
 

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use pgloom_api::config::Config;
+use pgloom_decide::{Error, Plan};
 use pgloom_engine::Pipeline;
 use serde_json::Value;
 
-use crate::{config, decided, entries, here, name, read, read_all, repository};
+use crate::{config, decided, decision, entries, here, name, read, read_all, repository};
 
 /// The input of one decision.
 #[derive(Clone)]
@@ -25,6 +26,11 @@ impl Input {
     /// The decision of a pipeline, as a document.
     pub fn decided(&self, pipeline: &Pipeline) -> Value {
         decided(self.manifest.clone(), &self.config, self.observed.clone(), pipeline)
+    }
+
+    /// The decision of a pipeline.
+    pub fn decision(&self, pipeline: &Pipeline) -> Result<Plan, Error> {
+        decision(self.manifest.clone(), &self.config, self.observed.clone(), pipeline)
     }
 }
 

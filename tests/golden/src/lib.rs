@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
-use pgloom_decide::{Observed, decide};
+use pgloom_decide::{Error, Observed, Plan, decide};
 use pgloom_engine::{Engine, EngineConfig, Pipeline};
 use serde_json::{Value, json};
 
@@ -81,15 +81,24 @@ pub fn config_of(keys: &Value) -> Config {
 /// The namespace of the operator.
 const OPERATOR: &str = "pgloom-system";
 
-/// The decision of a pipeline, as a document. Observed objects in the operator's namespace may define infrastructure
-/// roles.
-pub fn decided(mut manifest: Value, config: &Config, observed: Vec<Value>, pipeline: &Pipeline) -> Value {
+/// The decision of a pipeline, as a document.
+pub fn decided(manifest: Value, config: &Config, observed: Vec<Value>, pipeline: &Pipeline) -> Value {
+    describe(&decision(manifest, config, observed, pipeline))
+}
+
+/// The decision of a pipeline. Observed objects in the operator's namespace may define infrastructure roles.
+pub fn decision(
+    mut manifest: Value,
+    config: &Config,
+    observed: Vec<Value>,
+    pipeline: &Pipeline,
+) -> Result<Plan, Error> {
     if let Some(metadata) = manifest["metadata"].as_object_mut() {
         metadata.entry("namespace").or_insert_with(|| json!("default"));
     }
     let mut seen = Observed::of(observed.clone());
     seen.read_infrastructure(config, OPERATOR, &observed);
-    describe(&decide(&manifest, config, &seen, pipeline))
+    decide(&manifest, config, &seen, pipeline)
 }
 
 /// Compares a text with a committed file; `UPDATE=1` rewrites it. Returns the difference, for tests of several files.

@@ -13,7 +13,8 @@ use crate::{
     ownership::{Ownership, each_leaf},
     path::{FieldPath, Segment},
     permission::ObjectPermissions,
-    privilege, reserved,
+    privilege::{self, Needed},
+    reserved,
     schema::{Kind, Schemas},
     scope::Scope,
     tree::{Node, normalize},
@@ -61,10 +62,15 @@ impl Merger {
         self.set_namespace(writer.step, &object, &mut fields)?;
         let step = self.step(writer);
         let fields = Value::Object(fields);
-        self.check_privileges(writer, &object, &kind, &fields)?;
+        let lacks = |privilege| writer.permissions.missing(privilege).is_some();
+        let needed = privilege::find(&kind, &fields, &self.scope, lacks);
+        check_privilege(writer, &object, needed)?;
         let mut root = Node::from_value(schema, known.root, fields, step)
             .map_err(|mismatch| Error::type_mismatch(writer.step, &object, mismatch))?;
-        root.drop_anchors(index.and_then(|index| self.objects.get(index)).map(|before| &before.root));
+        let before = index.and_then(|index| self.objects.get(index)).map(|before| &before.root);
+        root.drop_anchors(before);
+        let needed = privilege::member_label(&kind, &object.name, before, &root, &self.scope);
+        check_privilege(writer, &object, needed)?;
         self.check_fields((writer, step), &permissions, &object, index, &root)?;
         match index.and_then(|index| self.objects.get_mut(index)) {
             Some(before) => Arc::make_mut(before).root.combine(root),
@@ -97,26 +103,6 @@ impl Merger {
             Some(missing) if index.is_none() => Err(Error::Create { step: step(), object: boxed(), missing }),
             _ => Ok(index),
         }
-    }
-
-    /// Checks that the step has the privileges for the fields that it sets.
-    fn check_privileges(
-        &self,
-        writer: &Writer<'_>,
-        object: &ObjectRef,
-        kind: &ObjectKind,
-        fields: &Value,
-    ) -> Result<(), Error> {
-        let lacks = |privilege| writer.permissions.missing(privilege).is_some();
-        let Some(needed) = privilege::find(kind, fields, &self.scope, lacks) else { return Ok(()) };
-        let Some(missing) = writer.permissions.missing(needed.privilege) else { return Ok(()) };
-        Err(Error::Privilege {
-            step: writer.step.to_owned(),
-            object: Box::new(object.clone()),
-            path: needed.path,
-            privilege: needed.privilege,
-            missing,
-        })
     }
 
     /// Checks that the step may set these fields of the object.
@@ -234,6 +220,14 @@ impl Merger {
             }
         }
     }
+}
+
+/// Checks that the step has the privilege that a field needs.
+fn check_privilege(writer: &Writer<'_>, object: &ObjectRef, needed: Option<Needed>) -> Result<(), Error> {
+    let Some(Needed { path, privilege }) = needed else { return Ok(()) };
+    let Some(missing) = writer.permissions.missing(privilege) else { return Ok(()) };
+    let (step, object) = (writer.step.to_owned(), Box::new(object.clone()));
+    Err(Error::Privilege { step, object, path, privilege, missing })
 }
 
 /// Which object a fragment is part of, and the fragment's fields.

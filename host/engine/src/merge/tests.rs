@@ -41,7 +41,10 @@ fn merger() -> Merger {
 fn merger_of(schemas: Schemas) -> Merger {
     let labels = BTreeMap::from([("cluster-name".to_owned(), CLUSTER.to_owned())]);
     let (namespace, cluster) = (NAMESPACE.to_owned(), CLUSTER.to_owned());
-    Merger::new(schemas, Scope { namespace, cluster, secrets: vec!["{cluster}-*".to_owned()], labels })
+    let mut members = labels.clone();
+    members.insert("application".to_owned(), "spilo".to_owned());
+    let (secrets, role_label) = (vec!["{cluster}-*".to_owned()], "spilo-role".to_owned());
+    Merger::new(schemas, Scope { namespace, cluster, secrets, labels, members, role_label })
 }
 
 fn patterns(paths: &[&str]) -> Vec<Pattern> {

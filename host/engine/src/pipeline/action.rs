@@ -6,6 +6,7 @@ use pgloom_api::{ActionKind, placeholder};
 use pgloom_common::name::covers;
 use serde_json::Value;
 
+use super::json;
 use crate::decision::RequestedAction;
 use crate::model::{Action, ActionPermission, ActionRequest};
 
@@ -109,8 +110,7 @@ fn refusal(request: &ActionRequest, rights: &Rights<'_>) -> Result<Option<String
     if holds_placeholder(&request.action) {
         return Err(Error::Placeholder { key: key.clone() });
     }
-    let subjects = subjects(&request.action)
-        .map_err(|reason| Error::Configuration { key: key.clone(), reason: reason.to_owned() })?;
+    let subjects = subjects(&request.action).map_err(|reason| Error::Configuration { key: key.clone(), reason })?;
     if let Some(subject) = missing(rights.asked, rights.cluster, kind, &subjects) {
         return Err(Error::NotAsked { key: key.clone(), kind, subject });
     }
@@ -135,7 +135,7 @@ fn missing(permissions: &[ActionPermission], cluster: &str, kind: ActionKind, su
 }
 
 /// What an action is about, as a permission names it: names, or keys of Patroni's configuration.
-fn subjects(action: &Action) -> Result<Vec<String>, &'static str> {
+fn subjects(action: &Action) -> Result<Vec<String>, String> {
     Ok(match action {
         Action::Credential(credential) => vec![credential.username.clone()],
         Action::UserList(list) => vec![list.secret_name.clone()],
@@ -193,14 +193,18 @@ fn is_or_below(key: &str, above: &str) -> bool {
 }
 
 /// The keys of a configuration, joined by dots, each with its value. An empty section is a key.
-fn keys(text: &str) -> Result<BTreeMap<String, Value>, &'static str> {
-    let Ok(Value::Object(configuration)) = serde_json::from_str(text) else { return Err("is not a JSON object") };
+fn keys(text: &str) -> Result<BTreeMap<String, Value>, String> {
+    let configuration = match json::Parser::default().parse(text) {
+        Ok(Value::Object(configuration)) => configuration,
+        Ok(_) | Err(json::Error::Parse(_)) => return Err("is not a JSON object".to_owned()),
+        Err(limit @ (json::Error::Values | json::Error::Depth)) => return Err(format!("is refused: {limit}")),
+    };
     let mut keys = BTreeMap::new();
     for (name, value) in configuration {
         collect(name, value, &mut keys);
     }
     match keys.keys().any(|key| is_or_below(key, NOTES)) {
-        true => Err("has the key in which the host keeps its notes"),
+        true => Err("has the key in which the host keeps its notes".to_owned()),
         false => Ok(keys),
     }
 }
@@ -331,7 +335,8 @@ fn holds_placeholder(action: &Action) -> bool {
         Action::PoolerAccess(access) => has(&access.username) || has(&access.schema),
         // In JSON a letter can be written as its number.
         Action::ConfigurePatroni(text) => {
-            has(text) || serde_json::from_str(text).is_ok_and(|value: Value| placeholder::forged(&value).is_some())
+            let parsed = json::Parser::default().parse(text);
+            has(text) || parsed.is_ok_and(|value| placeholder::forged(&value).is_some())
         }
         Action::Promote => false,
         Action::ExpandClaim(claim) => has(&claim.claim) || has(&claim.size),

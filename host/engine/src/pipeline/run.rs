@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use super::action::{self, Rights};
 use super::answer;
-use super::answer_cache::{Answer, AnswerCache, Key};
+use super::answers::{AnswerCache, Key};
+use super::json::{self, Parser};
 use super::step::{Pipeline, Step};
 use crate::call::Reply;
 use crate::decision::{Condition, Decision, RequestedAction};
@@ -37,6 +38,8 @@ pub struct Error {
     pub phase: &'static str,
     /// What failed.
     pub failure: Box<Failure>,
+    /// By step name, the fuel of the calls up to the failure, as in [`Decision::fuel`].
+    pub fuel: BTreeMap<String, u64>,
 }
 
 /// What failed in a step.
@@ -51,6 +54,9 @@ pub enum Failure {
     /// The answer violates the contract.
     #[error("the answer violates the contract: {0}")]
     Answer(String),
+    /// A partial object is not JSON, or is too large.
+    #[error(transparent)]
+    Json(#[from] json::Error),
     /// An action is refused.
     #[error(transparent)]
     Action(#[from] action::Error),
@@ -75,7 +81,8 @@ impl Error {
         match &*self.failure {
             Failure::Call(error) => error.category(),
             Failure::Unavailable(_) => "PipelineNotLoaded",
-            Failure::Answer(_) => "BrokenAnswer",
+            Failure::Answer(_) | Failure::Json(json::Error::Parse(_)) => "BrokenAnswer",
+            Failure::Json(json::Error::Values | json::Error::Depth) => "OutputTooLarge",
             Failure::Merge(merge::Error::Conflict(_)) | Failure::Action(action::Error::Conflict(_)) => "Conflict",
             Failure::Action(_) => "ActionRefused",
             Failure::Placeholder { .. } => "InvalidPlaceholder",
@@ -127,7 +134,8 @@ impl Pipeline {
         let mut merger = Merger::new(self.schemas.clone(), shared.scope(input));
         let mut decision = Decision::default();
         for step in self.steps.iter().filter(|step| step.is_called_for(input, &shared)) {
-            step.run(input, &shared, &mut merger, &mut decision)?;
+            let result = step.run(input, &shared, &mut merger, &mut decision);
+            result.map_err(|error| Error { fuel: std::mem::take(&mut decision.fuel), ..error })?;
         }
         Ok((merger, decision))
     }
@@ -139,6 +147,7 @@ impl Pipeline {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             phase: "load",
             failure: Box::new(Failure::Unavailable(reason)),
+            fuel: BTreeMap::new(),
         }
     }
 }
@@ -178,6 +187,8 @@ impl<'a> Shared<'a> {
             cluster: self.name.clone(),
             secrets: input.secrets.clone(),
             labels: input.labels.clone(),
+            members: input.members.clone(),
+            role_label: input.role_label.clone(),
         }
     }
 }
@@ -235,22 +246,20 @@ impl Step {
             Some(answer) => (answer, false),
             None => (Arc::new(self.call(request, decision)?), true),
         };
-        decision.fuel.insert(self.name.clone(), answer.fuel);
-        self.take(&answer.response, input, shared, merger, decision)?;
+        self.take(&answer, input, shared, merger, decision)?;
         if let Some((cache, key)) = cache.filter(|_| is_new) {
             cache.insert(key, answer);
         }
         Ok(())
     }
 
-    fn call(&self, request: Request, decision: &mut Decision) -> Result<Answer, Error> {
+    fn call(&self, request: Request, decision: &mut Decision) -> Result<Response, Error> {
         let span = tracing::info_span!("plugin", step = %self.name, version = %self.plugin.description.version);
         let _entered = span.enter();
         let Reply { result, fuel } = self.plugin.mutate(request, &self.limits);
         self.counters.called(fuel);
         decision.fuel.insert(self.name.clone(), fuel);
-        let response = result.map_err(|error| self.error("call", error.into()))?;
-        Ok(Answer { response, fuel })
+        result.map_err(|error| self.error("call", error.into()))
     }
 
     fn request(&self, input: &Input, shared: &Shared<'_>, merger: &Merger) -> Request {
@@ -330,12 +339,11 @@ impl Step {
 
     fn merge(&self, response: &Response, shown: &BTreeSet<String>, merger: &mut Merger) -> Result<(), Error> {
         let writer = Writer { step: &self.name, permissions: &self.permissions };
+        let mut parser = Parser::default();
         for contribution in &response.contributions {
             match contribution {
                 Contribution::Apply(json) => {
-                    let fragment = serde_json::from_str(json).map_err(|error| {
-                        self.error("answer", Failure::Answer(format!("a contribution is not JSON: {error}")))
-                    })?;
+                    let fragment = parser.parse(json).map_err(|error| self.error("answer", error.into()))?;
                     if placeholder::may_be_in(json) {
                         self.check_placeholders(&fragment, shown)?;
                     }
@@ -399,6 +407,7 @@ impl Step {
             version: description.version.clone(),
             phase,
             failure: Box::new(failure),
+            fuel: BTreeMap::new(),
         }
     }
 }

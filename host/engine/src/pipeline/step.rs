@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pgloom_api::pipeline::{Match, OnFailure};
 use serde_json::Value;
 
-use super::answer_cache::AnswerCache;
+use super::answers::AnswerCache;
 use crate::call::Limits;
 use crate::model::{ActionPermission, CredentialSource, ObjectKind};
 use crate::permission::Permissions;
@@ -90,6 +90,12 @@ impl Pipeline {
     /// The steps, in order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// The memory that a run may take, in bytes: its steps are called one after another.
+    pub fn memory(&self) -> u64 {
+        let most = self.steps.iter().map(|step| step.limits.memory).max().unwrap_or_default();
+        u64::try_from(most).unwrap_or(u64::MAX)
     }
 
     /// The existing objects that steps observe by name, in addition to the cluster's own.

@@ -40,6 +40,10 @@ fn a_privileged_field_of_a_pod_names_its_privilege() {
         (json!({"serviceAccountName": "admin"}), "serviceAccountName", Privilege::ServiceAccount),
         (json!({"automountServiceAccountToken": true}), "automountServiceAccountToken", Privilege::ServiceAccount),
         (json!({"imagePullSecrets": [{"name": "x"}]}), "imagePullSecrets[0].name", Privilege::ForeignSecret),
+        (json!({"priorityClassName": "system-node-critical"}), "priorityClassName", Privilege::SystemPriority),
+        (json!({"runtimeClassName": "other"}), "runtimeClassName", Privilege::RuntimeClass),
+        (json!({"securityContext": {"runAsUser": 0}}), "securityContext.runAsUser", Privilege::RootUser),
+        (json!({"securityContext": {"runAsNonRoot": false}}), "securityContext.runAsNonRoot", Privilege::RootUser),
         (json!({"securityContext": {"sysctls": [{"name": "a"}]}}), "securityContext.sysctls", Privilege::Privileged),
         (json!({"volumes": [{"name": "a", "hostPath": {"path": "/"}}]}), "volumes[0].hostPath", Privilege::HostPath),
         (json!({"volumes": [{"nfs": {"server": "a"}}]}), "volumes[0].nfs", Privilege::OtherVolume),
@@ -79,6 +83,8 @@ fn a_privileged_field_of_a_container_names_its_privilege() {
             "securityContext.capabilities.add",
             Privilege::Capabilities,
         ),
+        (json!({"securityContext": {"runAsUser": 0}}), "securityContext.runAsUser", Privilege::RootUser),
+        (json!({"securityContext": {"runAsNonRoot": false}}), "securityContext.runAsNonRoot", Privilege::RootUser),
         (json!({"securityContext": {"procMount": "Unmasked"}}), "securityContext.procMount", Privilege::Privileged),
         (
             json!({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}),
@@ -109,7 +115,8 @@ fn what_stays_in_the_pod_and_the_cluster_needs_no_privilege() {
     let spec = json!({
         "hostNetwork": false,
         "automountServiceAccountToken": false,
-        "securityContext": {"fsGroup": 103, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": {"fsGroup": 103, "runAsUser": 101, "runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+        "priorityClassName": "databases",
         "containers": [{
             "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "privileged": false},
             "ports": [{"containerPort": 5432}],

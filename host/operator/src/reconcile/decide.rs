@@ -50,7 +50,7 @@ impl Reconciliation<'_> {
         }
         let manifest = self.manifest.clone();
         let (with_config, with_pipeline) = (config.clone(), pipeline.clone());
-        let _permit = context.deciding.acquire().await;
+        let _turn = context.turns.acquire(pipeline.memory()).await;
         let begun = Instant::now();
         // Lines that plugins log are written under the span of their cluster.
         let span = Span::current();
@@ -61,6 +61,7 @@ impl Reconciliation<'_> {
         context.metrics.decide_seconds.observe(begun.elapsed().as_secs_f64());
         match decided.map_err(Error::Interrupted)? {
             Ok(plan) => {
+                context.metrics.took_fuel(&plan.fuel);
                 let plan = Arc::new(plan);
                 context.states.plans.insert(self.key, Entry { key, config, pipeline, plan: plan.clone() });
                 Ok(plan)
@@ -76,6 +77,7 @@ impl Reconciliation<'_> {
         if let pgloom_decide::Error::Pipeline(run) = error {
             let labels = PluginLabels { step: run.step.clone(), reason: error.category().to_owned() };
             self.context.metrics.plugin_failures.get_or_create(&labels).inc();
+            self.context.metrics.took_fuel(&run.fuel);
         }
     }
 }

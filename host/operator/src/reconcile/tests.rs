@@ -24,6 +24,7 @@ use crate::serve::health::Liveness;
 use crate::serve::metrics::Metrics;
 use crate::state::ClusterStates;
 use crate::testing::FakeApiServer;
+use crate::turns::Turns;
 
 const MANIFEST: &str = "/apis/acid.zalan.do/v1/namespaces/ns/postgresqls/acid-orders";
 const STATUS: &str = "/apis/acid.zalan.do/v1/namespaces/ns/postgresqls/acid-orders/status";
@@ -66,7 +67,7 @@ fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
         recorder: Recorder::new(client.clone(), ""),
         metrics,
         controller_id: String::new(),
-        deciding: Semaphore::new(1),
+        turns: Turns::new(1, None),
         slots: Semaphore::new(1),
         fence: Fence::open(),
         liveness: Liveness::default(),

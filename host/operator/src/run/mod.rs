@@ -32,6 +32,7 @@ use crate::serve::http;
 use crate::serve::metrics::Metrics;
 use crate::settings::{self, Loader, Settings};
 use crate::state::ClusterStates;
+use crate::turns::Turns;
 use connect::{Connection, connect, identity};
 use queue::reconcile_all;
 use watched::{WatchScope, keep_watching};
@@ -158,7 +159,7 @@ fn context(
         recorder: shared.recorder.clone(),
         metrics: shared.metrics.clone(),
         controller_id: config.controller_id.clone(),
-        deciding: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
+        turns: Turns::of_process(config.engine.compiler.as_ref().map_or(0, |compiler| compiler.memory)),
         slots: Semaphore::new(SLOTS),
         network: connection.network,
         transport: match connection.network {

@@ -1,5 +1,6 @@
 //! The operator's metrics, as Prometheus reads them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -23,6 +24,8 @@ pub struct Metrics {
     pub reconciles_running: Gauge,
     /// Plugin calls that failed, by step and phase.
     pub plugin_failures: Family<PluginLabels, Counter>,
+    /// The fuel of plugin calls in WebAssembly instructions, by step.
+    pub plugin_fuel: Family<StepLabel, Histogram, fn() -> Histogram>,
     /// Decisions that were reused because their input had not changed.
     pub decisions_reused: Counter,
     /// The duration of pipeline runs in seconds.
@@ -62,6 +65,13 @@ pub struct PluginLabels {
     pub step: String,
     /// The category of the failure, as in `Trapped`.
     pub reason: String,
+}
+
+/// The label of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StepLabel {
+    /// The step's name in the pipeline.
+    pub step: String,
 }
 
 /// The label of a cluster's status.
@@ -105,6 +115,7 @@ impl Metrics {
             reconcile_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 9)),
             reconciles_running: Gauge::default(),
             plugin_failures: Family::default(),
+            plugin_fuel: Family::new_with_constructor(fuel_histogram),
             decisions_reused: Counter::default(),
             decide_seconds: Histogram::new(exponential_buckets(0.000_1, 4.0, 9)),
             pipeline_generation: Gauge::default(),
@@ -141,6 +152,11 @@ impl Metrics {
             "plugin_failures",
             "Plugin calls that failed, by step and reason",
             self.plugin_failures.clone(),
+        );
+        registry.register(
+            "plugin_fuel",
+            "WebAssembly instructions that plugin calls took, by step",
+            self.plugin_fuel.clone(),
         );
         registry.register_with_unit(
             "decide_duration",
@@ -189,10 +205,24 @@ impl Metrics {
         Ok(text)
     }
 
+    /// Counts the calls of one decision: by step, the fuel that its call took.
+    pub fn took_fuel(&self, by_step: &BTreeMap<String, u64>) {
+        for (step, fuel) in by_step {
+            // Exact up to 2^53, and no call takes more than 10^10.
+            self.plugin_fuel.get_or_create(&StepLabel { step: step.clone() }).observe(*fuel as f64);
+        }
+    }
+
     /// Counts a write.
     pub fn wrote(&self, kind: &str, verb: &'static str) {
         self.writes.get_or_create(&WriteLabels { kind: kind.to_owned(), verb }).inc();
     }
+}
+
+/// From ten thousand to 2.6 billion instructions: a shipped plugin takes some hundred thousand, and the default limit is
+/// a billion.
+fn fuel_histogram() -> Histogram {
+    Histogram::new(exponential_buckets(10_000.0, 4.0, 10))
 }
 
 impl Default for Metrics {
@@ -214,5 +244,37 @@ mod tests {
         assert!(text.contains("pgloom_object_writes_total{kind=\"StatefulSet\",verb=\"apply\"} 1"), "{text}");
         assert!(text.contains("pgloom_reconcile_duration_seconds_count 1"), "{text}");
         assert!(text.contains("pgloom_leading 0"), "{text}");
+    }
+
+    #[test]
+    fn the_fuel_of_calls_is_counted_by_step() {
+        let metrics = Metrics::new();
+        for fuel in [9_000, 50_000] {
+            metrics.took_fuel(&BTreeMap::from([("spilo".to_owned(), fuel)]));
+        }
+        let text = metrics.text().unwrap();
+        for line in [
+            "pgloom_plugin_fuel_sum{step=\"spilo\"} 59000.0",
+            "pgloom_plugin_fuel_count{step=\"spilo\"} 2",
+            "pgloom_plugin_fuel_bucket{le=\"10000.0\",step=\"spilo\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_every_metric_with_its_type() {
+        let text = Metrics::new().text().unwrap();
+        let documented = include_str!("../../../../docs/metrics.md");
+        let mut listed: Vec<(&str, &str)> = documented
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+            .filter_map(|(name, rest)| Some((name, rest.split_once(" | ")?.0)))
+            .collect();
+        let mut registered: Vec<(&str, &str)> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+        listed.sort_unstable();
+        registered.sort_unstable();
+        assert_eq!(listed, registered);
     }
 }

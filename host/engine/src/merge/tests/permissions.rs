@@ -277,3 +277,47 @@ fn the_labels_and_annotations_by_which_the_host_finds_objects_are_reserved() {
         assert!(matches!(error, Error::Reserved { .. }), "{error}");
     }
 }
+
+/// Steps that may write any field of a kind contribute, without the privilege for the labels of members.
+fn labelled(of: &Value, contributions: &[Value]) -> Result<(), Error> {
+    let objects = rights(kind(of), true, &["*"]);
+    let others = Privilege::ALL.into_iter().filter(|privilege| *privilege != Privilege::MemberLabels);
+    let rights = Rights { objects: vec![objects], privileges: others.collect() };
+    let permissions = Permissions::granted(&rights);
+    let mut merger = merger();
+    contributions
+        .iter()
+        .try_for_each(|part| merger.apply(&Writer { step: "web", permissions: &permissions }, part.clone()))
+}
+
+#[test]
+fn pods_that_services_would_take_for_members_need_a_privilege() {
+    let deployment = |labels: Value| {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "orders-web"},
+            "spec": {"template": {"metadata": {"labels": labels}}}})
+    };
+    let refused = |of: Value, parts: &[Value]| match labelled(&of, parts) {
+        Err(Error::Privilege { path, privilege: Privilege::MemberLabels, .. }) => path,
+        other => panic!("{other:?}"),
+    };
+    let label = |key: &str| format!("spec.template.metadata.labels[\"{key}\"]");
+    let all = deployment(json!({"application": "spilo", "cluster-name": "orders"}));
+    assert_eq!(refused(all.clone(), std::slice::from_ref(&all)), label("application"));
+    // In two parts, the second completes the labels.
+    let parts = [deployment(json!({"application": "spilo"})), deployment(json!({"cluster-name": "orders"}))];
+    assert_eq!(refused(all.clone(), &parts), label("cluster-name"));
+    let set = |name: &str, labels: Value| {
+        json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name},
+            "spec": {"template": {"metadata": {"labels": labels}}}})
+    };
+    let other = set("orders-2", json!({"application": "spilo", "cluster-name": "orders"}));
+    assert_eq!(refused(other.clone(), &[other]), label("application"));
+    let role = set("orders", json!({"spilo-role": "master"}));
+    assert_eq!(refused(role.clone(), &[role]), label("spilo-role"));
+
+    let pooler = deployment(json!({"application": "pooler", "cluster-name": "orders", "spilo-role": "master"}));
+    let members = set("orders", json!({"application": "spilo", "cluster-name": "orders"}));
+    for allowed in [pooler, members, deployment(json!({"application": "spilo", "cluster-name": "another"}))] {
+        assert!(labelled(&allowed, std::slice::from_ref(&allowed)).is_ok(), "{allowed}");
+    }
+}
