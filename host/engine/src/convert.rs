@@ -5,8 +5,8 @@ use pgloom_common::error::one_line;
 
 use crate::model;
 
-/// The most findings of one answer. Each one becomes an event.
-pub(crate) const MAX_FINDINGS: usize = 100;
+/// The most findings of an answer or a failure: each field of a long manifest may have one.
+pub(crate) const MAX_FINDINGS: usize = 1000;
 /// The longest text of a plugin in a finding, a condition or an error, in bytes.
 const MAX_TEXT: usize = 1 << 10;
 
@@ -15,12 +15,13 @@ pub(crate) fn text(text: &str) -> String {
     one_line(text, MAX_TEXT)
 }
 
-/// The findings of a step; those beyond [`MAX_FINDINGS`] are dropped.
+/// The findings of a step that refuses the manifest; those beyond [`MAX_FINDINGS`] are dropped.
 pub(crate) fn findings(step: &str, findings: Vec<model::Finding>) -> Vec<Finding> {
     findings.into_iter().take(MAX_FINDINGS).map(|each| finding(step, each)).collect()
 }
 
-fn finding(step: &str, finding: model::Finding) -> Finding {
+/// A finding of a step.
+pub(crate) fn finding(step: &str, finding: model::Finding) -> Finding {
     let model::Finding { severity, message, path, object, remedy } = finding;
     let optional = |part: Option<String>| part.map(|part| text(&part));
     let object = object.map(|ObjectRef { api_version, kind, name }| ObjectRef {

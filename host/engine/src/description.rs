@@ -224,19 +224,29 @@ fn check_key(key: &str, place: &impl Display) -> Result<(), String> {
     Err(format!("{place}: {key:?} is not a key of the operator configuration; {remedy}"))
 }
 
+/// Refuses a kind that is not written as Kubernetes writes it. Both texts become parts of a URL, and rules about a kind
+/// compare it as it is written.
 fn check_kind(kind: &ObjectKind, place: &impl Display) -> Result<(), String> {
-    let (group, version) = kind
-        .api_version
-        .rsplit_once('/')
-        .map_or((None, kind.api_version.as_str()), |(group, version)| (Some(group), version));
-    let is_kind = kind.kind.len() <= 63
-        && kind.kind.starts_with(|first: char| first.is_ascii_alphabetic())
-        && kind.kind.chars().all(|letter| letter.is_ascii_alphanumeric());
-    // Each of them becomes a part of a URL.
-    match is_kind && is_dns1123_label(version) && group.is_none_or(is_dns1123_subdomain) {
-        true => Ok(()),
-        false => Err(format!("{place}: {:?} of {:?} is not a kind", kind.kind, kind.api_version)),
+    let ObjectKind { api_version, kind } = kind;
+    let (group, version) = api_version.split_once('/').map_or((None, &**api_version), |(group, of)| (Some(group), of));
+    let starts_as_version =
+        version.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    if !is_dns1123_label(version) || !starts_as_version || !group.is_none_or(is_dns1123_subdomain) {
+        return Err(format!("{place}: {api_version:?} is not an apiVersion; write it as in v1 or apps/v1"));
     }
+    let is_word = kind.bytes().all(|byte| byte.is_ascii_alphanumeric()) && kind.len() <= 63;
+    if !is_word || !kind.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        return Err(format!("{place}: {kind:?} of {api_version:?} is not a kind"));
+    }
+    // Only custom resources may have a kind in lower case, as `postgresql` has.
+    if reserved::is_of_kubernetes(api_version) && !kind.starts_with(|first: char| first.is_ascii_uppercase()) {
+        let first: String = kind.chars().take(1).map(|first| first.to_ascii_uppercase()).collect();
+        let written = format!("{first}{}", kind.chars().skip(1).collect::<String>());
+        return Err(format!(
+            "{place}: {kind:?} of {api_version:?} is not a kind; write it in CamelCase, as in {written}"
+        ));
+    }
+    Ok(())
 }
 
 fn check_paths(paths: &[String], place: &impl Display) -> Result<(), String> {

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pgloom_api::ActionPhase;
+use pgloom_common::name::secret_name;
 use serde_json::Value;
 
-use crate::model::{CredentialSource, Response};
+use crate::decision::RequestedAction;
+use crate::model::{Action, CredentialSource, Response};
 
 /// All that a run depends on. It holds no credential.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,10 +17,8 @@ pub struct Input {
     pub cluster: Value,
     /// The operator configuration: one flat object of canonical keys, with defaults.
     pub config: Value,
-    /// The names of the cluster's Secrets, as patterns in which a `*` is any characters.
-    pub secrets: Vec<String>,
-    /// The objects in which the database's members keep their state, as kind and name. No step may write them.
-    pub kept: BTreeSet<(String, String)>,
+    /// The cluster's Secrets.
+    pub secrets: Secrets,
     /// The labels by which the host finds the cluster's objects.
     pub labels: BTreeMap<String, String>,
     /// The labels by which the members are selected; empty if that does not matter.
@@ -30,11 +30,37 @@ pub struct Input {
     pub credentials: BTreeSet<CredentialSource>,
     /// The existing objects that steps may observe. Each step receives those that its description selects.
     pub observed: Vec<Value>,
+    /// The objects that steps name and that could not be read: a step that selects one of them is not called.
+    pub unreadable: Vec<Unreadable>,
     /// The state of the actions that earlier runs requested.
     pub actions: Vec<ActionRecord>,
     /// By step name, the last response of each step with `onFailure: keepLast`, from
     /// [`Decision::last`](crate::Decision).
     pub last: BTreeMap<String, Response>,
+}
+
+/// The names of a cluster's Secrets. A name that only looks like one of the cluster may be that of another cluster, whose
+/// name begins or ends as this one's, so the names are exact.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Secrets {
+    /// The names of those that do not depend on actions.
+    pub names: BTreeSet<String>,
+    /// The name of a role's Secret, as `secret_name_template` with all but `{username}` filled in.
+    pub template: String,
+}
+
+impl Secrets {
+    /// The names of the Secrets that the actions of a step ask for, and that the step is granted.
+    pub(crate) fn of_actions(&self, actions: &[RequestedAction]) -> impl Iterator<Item = String> {
+        let granted = actions.iter().filter(|requested| requested.is_granted());
+        granted.filter_map(|requested| match &requested.action {
+            Action::Credential(credential) => {
+                Some(secret_name(&self.template, &credential.username, "", "").to_lowercase())
+            }
+            Action::UserList(list) => Some(list.secret_name.clone()),
+            _ => None,
+        })
+    }
 }
 
 /// The state of a requested action.
@@ -48,4 +74,55 @@ pub struct ActionRecord {
     pub phase: ActionPhase,
     /// One sentence on the phase, as in `waiting for the volume`.
     pub message: String,
+}
+
+/// An existing object that a selector names, by a value of the manifest or of the operator configuration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamedObject {
+    /// As in `v1`.
+    pub api_version: String,
+    /// As in `ConfigMap`.
+    pub kind: String,
+    /// `None` means the cluster's namespace.
+    pub namespace: Option<String>,
+    /// As in `pod-environment`.
+    pub name: String,
+}
+
+/// A named object that could not be read, and why it cannot be until someone changes something.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Unreadable {
+    /// The operator has no right to it.
+    #[error(
+        "the operator may not get {plural} of group {group:?}, of which the step reads {}; add to its ClusterRole: \
+         {{apiGroups: [{group:?}], resources: [{plural}], verbs: [get]}}",
+        object.name
+    )]
+    Forbidden {
+        /// What was asked for.
+        object: NamedObject,
+        /// As in `networking.k8s.io`; empty for the core group.
+        group: String,
+        /// As in `ingresses`.
+        plural: String,
+    },
+    /// The API server has no such kind, or its objects cannot be read.
+    #[error(
+        "the API server has no {} {} that can be read, of which the step reads {}; create its CustomResourceDefinition, \
+         or remove the step",
+        object.api_version, object.kind, object.name
+    )]
+    Unknown {
+        /// What was asked for.
+        object: NamedObject,
+    },
+}
+
+impl Unreadable {
+    /// What was asked for.
+    pub fn object(&self) -> &NamedObject {
+        match self {
+            Self::Forbidden { object, .. } | Self::Unknown { object } => object,
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Kinds and fields that no plugin may write, because the host or the API server owns them.
 
 use pgloom_api::pod_template;
-use serde_json::Value;
+use pgloom_common::name::{MEMBER_STATUS, is_patronis};
 
 use crate::{
     model::{ObjectKind, ObjectRef},
@@ -69,7 +69,7 @@ const SERVER: &str = "the API server sets it";
 const STATUS: &str = "a status is observed, not desired";
 
 /// The fields of `spec` that only the step that created the object may set.
-const CREATOR_FIELDS: &[&str] = &["podSelector", "selector", "volumeClaimTemplates"];
+const CREATOR_FIELDS: &[&str] = &["selector", "volumeClaimTemplates"];
 const CREATOR: &str = "only the step that created the object may set it";
 
 /// The reason why plugins must not create objects of the kind, if there is one. They may create some built-in kinds,
@@ -81,9 +81,21 @@ pub(crate) fn kind(kind: &ObjectKind) -> Option<&'static str> {
     if let Some((_, _, reason)) = REASONS.iter().find(matches) {
         return Some(reason);
     }
-    let is_custom = !group.is_empty() && !KUBERNETES.contains(&group) && !group.ends_with(KUBERNETES_END);
+    let is_custom = !is_of_kubernetes(&kind.api_version);
     let is_built_in = BUILT_IN.contains(&(kind.api_version.as_str(), kind.kind.as_str()));
     (!is_custom && !is_built_in).then_some(OTHER)
+}
+
+/// Whether the kinds of the `apiVersion` are Kubernetes' own, not those of a custom resource.
+pub(crate) fn is_of_kubernetes(api_version: &str) -> bool {
+    let group = group(api_version);
+    group.is_empty() || KUBERNETES.contains(&group) || group.ends_with(KUBERNETES_END)
+}
+
+/// The reason why plugins must not write the object, if there is one: Patroni keeps the state of the cluster in it.
+pub(crate) fn name(object: &ObjectRef, scope: &Scope) -> Option<&'static str> {
+    let ObjectRef { api_version, kind, name } = object;
+    is_patronis(api_version, kind, &scope.cluster, name).then_some(PATRONIS)
 }
 
 /// The group of an `apiVersion`, as in `apps` of `apps/v1`; empty for the core group.
@@ -92,11 +104,14 @@ pub(crate) fn group(api_version: &str) -> &str {
 }
 
 /// The first field of a partial object that the step must not set, and the reason; `own`: the step created the object.
-pub(crate) fn field(root: &Node, own: bool, scope: &Scope) -> Option<(FieldPath, &'static str)> {
+pub(crate) fn field(object: &ObjectRef, root: &Node, own: bool, scope: &Scope) -> Option<(FieldPath, &'static str)> {
     let path =
         |segments: &[&str]| FieldPath::new(segments.iter().map(|name| Segment::Field((*name).to_owned())).collect());
     if root.field("status").is_some() {
         return Some((path(&["status"]), STATUS));
+    }
+    if let Some(segments) = patronis_annotation(object, root, scope) {
+        return Some((path(&segments), PATRONIS));
     }
     let metadata = root.field("metadata")?;
     if let Some((name, reason)) = METADATA.iter().find(|(name, _)| metadata.field(name).is_some()) {
@@ -108,6 +123,45 @@ pub(crate) fn field(root: &Node, own: bool, scope: &Scope) -> Option<(FieldPath,
     let spec = root.field("spec").filter(|_| !own)?;
     let name = CREATOR_FIELDS.iter().find(|name| spec.field(name).is_some())?;
     Some((path(&["spec", name]), CREATOR))
+}
+
+/// The annotations of the leader's Endpoints in which Patroni keeps the leader's lock, and those in which it keeps its other
+/// state where all is in one object.
+const LOCK: [&str; 15] = [
+    "acquireTime",
+    "config",
+    "failsafe",
+    "history",
+    "initialize",
+    "leader",
+    "member",
+    "optime",
+    "renewTime",
+    "retain_slots",
+    "scheduled_at",
+    "slots",
+    "sync_standby",
+    "transitions",
+    "ttl",
+];
+const PATRONIS: &str = "Patroni keeps its state there";
+
+/// The annotation of Patroni that the partial object sets: of the leader's Endpoints, or of the pods of the members.
+fn patronis_annotation(object: &ObjectRef, root: &Node, scope: &Scope) -> Option<Vec<&'static str>> {
+    if object.name != scope.cluster {
+        return None;
+    }
+    let template: &[&'static str] = match (object.api_version.as_str(), object.kind.as_str()) {
+        ("v1", "Endpoints") => &[],
+        (api_version, "StatefulSet") => pod_template::path(api_version, "StatefulSet")?,
+        _ => return None,
+    };
+    let names: &[&'static str] = if template.is_empty() { &LOCK } else { &[MEMBER_STATUS] };
+    let mut path = template.to_vec();
+    path.extend(["metadata", "annotations"]);
+    let annotations = path.iter().try_fold(root, |node, name| node.field(name))?;
+    path.push(names.iter().find(|name| annotations.field(name).is_some())?);
+    Some(path)
 }
 
 /// The prefix of the host's own labels and annotations.
@@ -129,55 +183,6 @@ fn identity<'a>(metadata: &'a Node, scope: &Scope) -> Option<(&'static str, &'a 
     Some((map, key, STAMPED))
 }
 
-/// What selects pods: the labels that a pod must have. A disruption budget or a policy without that of the cluster would
-/// hold the pods of others, or close their ports.
-const SELECTORS: [(&str, &str, &[&str]); 3] = [
-    ("v1", "Service", &["spec", "selector"]),
-    ("policy/v1", "PodDisruptionBudget", &["spec", "selector", "matchLabels"]),
-    ("networking.k8s.io/v1", "NetworkPolicy", &["spec", "podSelector", "matchLabels"]),
-];
-const OF_CLUSTER: &str = "it has to be the cluster's own, so that the object reaches no pod of others";
-
-/// The first label by which the object's pods would be those of another cluster, or by which it would select pods of
-/// others; `creates`: no earlier step has contributed to the object.
-pub(crate) fn pods(
-    kind: &ObjectKind,
-    object: &Value,
-    creates: bool,
-    scope: &Scope,
-) -> Option<(FieldPath, &'static str)> {
-    let at =
-        |path: &[&str]| path.iter().try_fold(object, |value, name| value.get(name)).filter(|value| !value.is_null());
-    let wrong = |path: &[&str], is_required: bool| {
-        let labels = at(path);
-        let is_wrong = |(key, wanted): &(&String, &String)| match labels.and_then(|labels| labels.get(*key)) {
-            Some(value) => value != *wanted,
-            None => is_required,
-        };
-        let (key, _) = scope.labels.iter().find(is_wrong)?;
-        let names = path.iter().copied().chain([key.as_str()]);
-        Some((FieldPath::new(names.map(|name| Segment::Field(name.to_owned())).collect()), OF_CLUSTER))
-    };
-    let (api_version, name) = (kind.api_version.as_str(), kind.kind.as_str());
-    if let Some(template) = pod_template::path(api_version, name) {
-        let labels = [template, &["metadata", "labels"]].concat();
-        return wrong(&labels, false).or_else(|| wrong(&["spec", "selector", "matchLabels"], false));
-    }
-    let (_, _, path) = SELECTORS.iter().find(|(version, kind, _)| (*version, *kind) == (api_version, name))?;
-    let is_required = match name {
-        // It changes nothing for the pods that it selects.
-        "Service" => false,
-        _ => creates || at(&path[..2]).is_some(),
-    };
-    wrong(path, is_required)
-}
-
-/// The reason why no step must write the object, if there is one.
-pub(crate) fn kept(object: &ObjectRef, scope: &Scope) -> Option<&'static str> {
-    let key = (object.kind.clone(), object.name.clone());
-    scope.kept.contains(&key).then_some("the members of the database keep their state in it")
-}
-
 /// The reason why a step must not remove the field or anything around it, if there is one.
 pub(crate) fn unremovable(path: &FieldPath, own: bool, scope: &Scope) -> Option<&'static str> {
     let names: Vec<&str> = path.segments().iter().map_while(Segment::name).collect();
@@ -191,7 +196,6 @@ pub(crate) fn unremovable(path: &FieldPath, own: bool, scope: &Scope) -> Option<
         ["metadata", name, ..] => METADATA.iter().find(|(field, _)| field == name).map(|(_, reason)| *reason),
         ["spec"] if !own => Some(CREATOR),
         ["spec", name, ..] if !own && CREATOR_FIELDS.contains(name) => Some(CREATOR),
-        ["spec", "podSelector", ..] => Some(OF_CLUSTER),
         _ => None,
     }
 }

@@ -9,10 +9,8 @@ pub struct Scope {
     pub namespace: String,
     /// The cluster's name.
     pub cluster: String,
-    /// The names of the cluster's Secrets, as patterns in which a `*` is any characters.
-    pub secrets: Vec<String>,
-    /// The objects in which the database's members keep their state, as kind and name. No step may write them.
-    pub kept: BTreeSet<(String, String)>,
+    /// The names of the cluster's Secrets.
+    pub secrets: BTreeSet<String>,
     /// The labels by which the host finds the cluster's objects. No object may have another value of them.
     pub labels: BTreeMap<String, String>,
     /// The labels by which Services and disruption budgets select the members; empty if that does not matter.

@@ -34,7 +34,7 @@ pub struct Merger {
 
 #[derive(Clone)]
 pub(super) struct Object {
-    identity: ObjectRef,
+    pub(super) identity: ObjectRef,
     pub(super) creator: StepId,
     pub(super) root: Node,
     /// What steps removed from it.
@@ -45,6 +45,14 @@ impl Merger {
     /// Starts without objects of the cluster.
     pub fn new(schemas: Schemas, scope: Scope) -> Self {
         Self { schemas, scope: Arc::new(scope), steps: Vec::new(), objects: Vec::new() }
+    }
+
+    /// Adds names of Secrets that are the cluster's.
+    pub fn own_secrets(&mut self, names: impl IntoIterator<Item = String>) {
+        let mut names = names.into_iter().peekable();
+        if names.peek().is_some() {
+            Arc::make_mut(&mut self.scope).secrets.extend(names);
+        }
     }
 
     /// Merges a partial object: `apiVersion`, `kind`, `metadata.name` and the fields that the step sets.
@@ -63,9 +71,6 @@ impl Merger {
         self.set_namespace(writer.step, &object, &mut fields)?;
         let step = self.step(writer);
         let fields = Value::Object(fields);
-        if let Some((path, reason)) = reserved::pods(&kind, &fields, index.is_none(), &self.scope) {
-            return Err(Error::Reserved { step: writer.step.to_owned(), object: Box::new(object), path, reason });
-        }
         let lacks = |privilege| writer.permissions.missing(privilege).is_some();
         let needed = privilege::find(&kind, &fields, &self.scope, lacks);
         check_privilege(writer, &object, needed)?;
@@ -96,10 +101,9 @@ impl Merger {
         known: Kind,
     ) -> Result<Option<usize>, Error> {
         let (step, boxed) = (|| writer.step.to_owned(), || Box::new(object.clone()));
-        let reason = reserved::kind(kind)
-            .or(known.cluster_scoped.then_some(reserved::CLUSTER_SCOPED))
-            .or_else(|| reserved::kept(object, &self.scope));
-        if let Some(reason) = reason {
+        let scoped = || known.cluster_scoped.then_some(reserved::CLUSTER_SCOPED);
+        let reserved = reserved::kind(kind).or_else(scoped).or_else(|| reserved::name(object, &self.scope));
+        if let Some(reason) = reserved {
             return Err(Error::Kind { step: step(), object: boxed(), reason });
         }
         if let Some(missing) = permissions.missing() {
@@ -123,7 +127,7 @@ impl Merger {
     ) -> Result<(), Error> {
         let before = index.and_then(|index| self.objects.get(index));
         let own = before.is_none_or(|before| before.creator == step);
-        if let Some((path, reason)) = reserved::field(root, own, &self.scope) {
+        if let Some((path, reason)) = reserved::field(object, root, own, &self.scope) {
             return Err(Error::Reserved {
                 step: writer.step.to_owned(),
                 object: Box::new(object.clone()),

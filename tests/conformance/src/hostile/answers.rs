@@ -105,9 +105,9 @@ fn texts() -> Vec<Case> {
         ),
         Case::new(
             "floods the events with findings",
-            (0..101).fold(map(), |script, _| script.answers("findings", json!("x"))),
+            (0..1001).fold(map(), |script, _| script.answers("findings", json!("x"))),
             By::Answer,
-            &["the answer has 101 findings, the limit is 100"],
+            &["the answer has 1001 findings, and the limit is 1000"],
         ),
         Case::new(
             "writes a finding that would forge lines of the log",
@@ -150,7 +150,7 @@ fn conditions() -> Vec<Case> {
         case(
             "gives a hundred conditions",
             (0..100).fold(map(), |script, number| script.answers("conditions", json!(format!("A{number}")))),
-            "the answer has 100 conditions, the limit is 32",
+            "the answer has 100 conditions, and the limit is 64",
         ),
     ]
 }

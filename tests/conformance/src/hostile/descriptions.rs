@@ -33,11 +33,11 @@ fn kinds() -> Vec<Case> {
         ),
         case("asks for manifests", "acid.zalan.do/v1 postgresql", "a plugin must not change what the user wrote"),
         case("asks for the pipeline", "pgloom.dev/v1alpha1 Pipeline", "a plugin must not change the pipeline"),
-        case("asks for a kind in other letters", "V1 Secret", "objects[0]: \"Secret\" of \"V1\" is not a kind"),
+        case("asks for a kind in other letters", "V1 Secret", "objects[0]: \"V1\" is not an apiVersion"),
         case(
             "asks for a kind that leads to another URL",
             "evil.example/../../api/v1 X",
-            "objects[0]: \"X\" of \"evil.example/../../api/v1\" is not a kind",
+            "objects[0]: \"evil.example/../../api/v1\" is not an apiVersion",
         ),
     ]
 }

@@ -82,7 +82,7 @@ fn others() -> Vec<Case> {
                 json!({"spec": {"podSelector": {}}}),
             )),
             By::Merge,
-            &["`spec.podSelector.matchLabels.cluster-name`", "it has to be the cluster's own"],
+            &["`spec.podSelector`", "it selects pods that are not the cluster's"],
         ),
         Case::new(
             "keeps the pods of another cluster from being evicted",
@@ -92,7 +92,7 @@ fn others() -> Vec<Case> {
                 json!({"spec": {"minAvailable": 9, "selector": {"matchLabels": {"application": "spilo"}}}}),
             )),
             By::Merge,
-            &["`spec.selector.matchLabels.cluster-name`", "it has to be the cluster's own"],
+            &["`spec.selector`", "it selects pods that are not the cluster's"],
         ),
         Case::new(
             "adopts a Deployment of a stranger to have it pruned later",
@@ -120,7 +120,7 @@ fn others() -> Vec<Case> {
                 json!({"metadata": {"annotations": {"config": "{\"ttl\":5}"}}}),
             )),
             By::Merge,
-            &["v1 Endpoints acid-orders-config", "the members of the database keep their state in it"],
+            &["v1 Endpoints acid-orders-config", "Patroni keeps its state there"],
         ),
     ]
 }
