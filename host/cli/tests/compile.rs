@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use conformance::{component, guest};
+use conformance::guest;
+use conformance::hostile::{self, By};
 use pgloom_engine::{Compiler, Engine, EngineConfig, Plugin, compile, plugin};
 
 fn load(bytes: &[u8], memory: u64) -> Result<String, plugin::Error> {
@@ -15,11 +16,6 @@ fn load(bytes: &[u8], memory: u64) -> Result<String, plugin::Error> {
     Plugin::load(&Arc::new(Engine::new(&config).unwrap()), bytes, None).map(|plugin| plugin.description.name.clone())
 }
 
-/// A component that the compiler needs much memory for.
-fn bomb() -> Vec<u8> {
-    component::with_instances(&guest("echo.wasm"), &component::compile_bomb(), 1)
-}
-
 #[test]
 fn a_component_is_compiled_by_another_process() {
     assert_eq!(load(&guest("echo.wasm"), Compiler::MEMORY).unwrap(), "echo");
@@ -27,8 +23,13 @@ fn a_component_is_compiled_by_another_process() {
 
 #[test]
 fn a_component_that_takes_too_much_memory_to_compile_is_refused_by_name_of_the_limit() {
-    let error = load(&bomb(), 160 << 20).unwrap_err();
-    assert!(matches!(error, plugin::Error::Compile(compile::Error::Memory(160))), "{error:?}");
+    let bombs: Vec<_> = hostile::cases().into_iter().filter(|case| case.by == By::Compile).collect();
+    assert!(!bombs.is_empty());
+    for bomb in bombs {
+        let plugin::Error::Compile(error) = load(&bomb.component, 160 << 20).unwrap_err() else { unreachable!() };
+        assert!(matches!(error, compile::Error::Memory(160)), "{error:?}");
+        assert!(bomb.says.iter().all(|says| error.to_string().contains(says)), "{error}");
+    }
 }
 
 #[test]

@@ -20,6 +20,9 @@ use crate::script::Script;
 pub enum By {
     /// The pipeline document is refused: it asks for more than a step may have.
     Document,
+    /// The step is not loaded: the process that compiles it ends at its limit. That process is `pgloom`, so that
+    /// `host/cli/tests/compile.rs` runs these cases.
+    Compile,
     /// The step is not loaded.
     Load,
     /// The call gives no answer.
@@ -32,7 +35,7 @@ pub enum By {
     Action,
     /// The cluster is decided with the object, which is not written, because the one that exists is not the cluster's.
     Owner,
-    /// Nobody: what the guest does has no effect on others. The texts are in what it contributes.
+    /// Not refused: what the guest does has no effect on others. The texts are in what it contributes.
     Harmless,
 }
 

@@ -1,4 +1,4 @@
-//! Guests that use up what they are given, do not answer, or answer what nobody can use.
+//! Guests that use up what they are given, do not answer, or answer what cannot be used.
 
 use serde_json::json;
 

@@ -32,11 +32,11 @@ pub(super) fn cases() -> Vec<Case> {
             1,
             "describe failed: the component could not be described: the plugin took more than",
         ),
-        case(
+        Case::bytes(
             "takes more memory to compile than the child may have",
-            &compile_bomb(),
-            1,
-            "compile failed: the component cannot be compiled: compiling takes more than 640 MiB of memory",
+            with_instances(&guest().component(), &compile_bomb(), 1),
+            By::Compile,
+            &["compiling takes more than 160 MiB of memory; use a smaller component, or raise --compile-memory"],
         ),
         case("has a memory of 64 bits", &module(5, &[1, 4, 1]), 1, "memory64"),
         case(
