@@ -8,9 +8,9 @@ mod spec;
 
 pub use document::{
     ActionGrant, DEFAULT_DEADLINE, DEFAULT_FUEL, DEFAULT_MEMORY, Digest, Document, Grants, Limits, MAX_DEADLINE,
-    MAX_FUEL, MAX_MEMORY, Match, ObjectGrant, OnFailure, Source, Step,
+    MAX_FUEL, MAX_MEMORY, Match, ObjectGrant, OnFailure, ReadGrant, Source, Step,
 };
 pub use spec::{
     ActionGrantSpec, GrantsSpec, LabelRequirement, LastLoaded, LimitsSpec, MatchSpec, ObjectGrantSpec, OnFailureSpec,
-    Pipeline, PipelineSpec, PipelineStatus, Selector, SourceSpec, StepSpec, StepStatus,
+    Pipeline, PipelineSpec, PipelineStatus, ReadGrantSpec, Selector, SourceSpec, StepSpec, StepStatus,
 };

@@ -24,6 +24,8 @@ use crate::suggest;
 
 /// The prefix of every placeholder.
 pub const PREFIX: &str = "pgloom-placeholder:";
+/// The shortest credential that is looked for inside longer texts, in bytes.
+const MIN_PART: usize = 8;
 
 /// Credentials by their sources. The credentials are not in the debug output.
 #[derive(Clone, Default, PartialEq)]
@@ -350,6 +352,21 @@ impl Credentials {
     /// The sources of the credentials, in order.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.0.keys()
+    }
+
+    /// Empties each text of an existing object that is one of the credentials, or has one inside.
+    pub fn hide_in(&self, value: &mut Value) {
+        match value {
+            Value::String(text) if self.is_in(text) => text.clear(),
+            Value::Array(entries) => entries.iter_mut().for_each(|entry| self.hide_in(entry)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| self.hide_in(field)),
+            _ => {}
+        }
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        // A short credential would be found in texts that have nothing to do with it.
+        self.0.values().any(|value| text == value || value.len() >= MIN_PART && text.contains(value.as_str()))
     }
 
     fn insert(&mut self, source: Source, value: &Value) {

@@ -67,9 +67,6 @@ fn description(plugin: &Plugin) -> String {
     for kind in &asked.desired {
         let _ = writeln!(text, "- {kind} of earlier steps");
     }
-    for selector in &asked.observed {
-        let _ = writeln!(text, "- {} that exists ({})", selector.kind, selector.id);
-    }
     text
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::apply_order::in_order;
 use crate::credential::{self, WantedSecret};
-use crate::kind::ObjectKey;
+use crate::kind::{Kind, ObjectKey};
 use crate::role::Roles;
 use crate::{Error, Observed, action, service_account};
 
@@ -71,14 +71,22 @@ impl Plan {
         self.objects.iter().map(fill).collect()
     }
 
-    /// Whether an object is desired.
-    pub fn wants(&self, kind: &str, name: &str) -> bool {
-        let is_desired = |desired: &Desired| {
-            let key = ObjectKey::of(&desired.object);
-            (key.kind, key.name) == (kind, name)
-        };
-        kind == "Secret" && self.secrets.iter().any(|secret| secret.name == name) || self.objects.iter().any(is_desired)
+    /// The step that created an object.
+    pub fn step_of(&self, kind: &Kind, name: &str) -> Option<&str> {
+        let is_it = |desired: &&Desired| is_object(&desired.object, kind, name);
+        self.objects.iter().find(is_it).map(|desired| desired.step.as_str())
     }
+
+    /// Whether an object is desired. A custom resource may have the kind of a built-in one, in another group.
+    pub fn wants(&self, kind: &Kind, name: &str) -> bool {
+        let is_desired = |desired: &Desired| is_object(&desired.object, kind, name);
+        let is_secret = || kind.is_same(&Kind::new("v1", "Secret"));
+        is_secret() && self.secrets.iter().any(|secret| secret.name == name) || self.objects.iter().any(is_desired)
+    }
+}
+
+fn is_object(object: &Value, kind: &Kind, name: &str) -> bool {
+    ObjectKey::of(object).name == name && Kind::of(object).is_some_and(|found| found.is_same(kind))
 }
 
 /// Decides the desired state of one cluster. `manifest` is the `postgresql` object, `config` the operator
@@ -94,6 +102,8 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let (manifest, mut credentials) = placeholder::take_from_manifest(validated.object());
     let (values, of_config) = placeholder::take_from_config(config.values());
     credentials.extend(of_config);
+    let mut existing = observed.objects.clone();
+    existing.iter_mut().for_each(|object| credentials.hide_in(object));
     let selector = selector(&cluster, config);
     let naming = naming(&validated, config, &selector);
     let input = Input {
@@ -102,9 +112,10 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         credentials: credentials.sources().cloned().collect(),
         secrets: own_secrets(&cluster, config, observed, &naming),
         labels: BTreeMap::from([(config.text("cluster_name_label").to_owned(), cluster.name.clone())]),
+        observed: existing,
+        unreadable: observed.unreadable.clone(),
         members: selector.clone(),
         role_label: config.text("pod_role_label").to_owned(),
-        observed: observed.objects.clone(),
         actions: observed.actions.clone(),
         last: observed.last.clone(),
     };

@@ -31,6 +31,14 @@ impl Kind {
         Self::new(postgresql::API_VERSION, postgresql::KIND)
     }
 
+    /// Whether it is the same kind of the same group, in any version: all versions of a kind are the same objects.
+    pub fn is_same(&self, other: &Self) -> bool {
+        fn group(kind: &Kind) -> &str {
+            kind.api_version.split_once('/').map_or("", |(group, _)| group)
+        }
+        self.kind == other.kind && group(self) == group(other)
+    }
+
     /// Whether the `kind` is this one, without a look at the `apiVersion`: for the kinds of [`of_every_cluster`].
     pub fn is(&self, kind: &str) -> bool {
         &*self.kind == kind

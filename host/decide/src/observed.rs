@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use pgloom_api::Finding;
 use pgloom_api::config::Config;
-use pgloom_engine::{ActionRecord, NAMED_ONLY, Pipeline, Response};
+use pgloom_engine::{ActionRecord, NAMED_ONLY, Pipeline, Response, Unreadable};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -20,6 +20,8 @@ use crate::transform::{hash_secret, transform};
 pub struct Observed {
     /// The cluster's own objects and those that steps observe by name; the values of a Secret are hashes.
     pub objects: Vec<Value>,
+    /// The objects that steps name and that could not be read.
+    pub unreadable: Vec<Unreadable>,
     /// The state of the actions that earlier decisions requested.
     pub actions: Vec<ActionRecord>,
     /// By step name, the last response of each step with `onFailure: keepLast`.

@@ -36,8 +36,7 @@ pub fn transform(kind: &Kind, mut object: Value, whole: bool) -> Transformed {
     match &*kind.kind {
         "Pod" => pod(&mut object, whole),
         "Endpoints" => endpoints(&mut object),
-        "Secret" => hash_secret(&mut object),
-        _ => {}
+        _ => hash_secret(&mut object),
     }
     Transformed { object, version, fields: applied_fields(&managers), inherited: has_predecessor(&managers) }
 }
@@ -134,9 +133,10 @@ fn endpoints(object: &mut Value) {
     }
 }
 
-/// Replaces every value of a Secret by its hash, as in `sha256:2cf24d…`; leaves any other object as it is.
+/// Replaces every value of a Secret by its hash, as in `sha256:2cf24d…`; leaves any other object as it is. A kind that is
+/// written in other letters is a Secret, too.
 pub fn hash_secret(object: &mut Value) {
-    if ObjectKey::of(object).kind != "Secret" {
+    if !ObjectKey::of(object).kind.eq_ignore_ascii_case("Secret") {
         return;
     }
     let Some(secret) = object.as_object_mut() else { return };
@@ -180,6 +180,15 @@ mod tests {
         let kept = transform(&Kind::new("v1", "Secret"), secret, false).object;
         assert_eq!(kept["data"]["password"], "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
         assert_eq!(hash_plain(b"hello"), kept["data"]["password"]);
+    }
+
+    #[test]
+    fn a_secret_whose_kind_is_written_in_other_letters_is_hashed_too() {
+        for kind in ["secret", "SECRET", "sEcret"] {
+            let secret = json!({"metadata": {"name": "s"}, "data": {"password": "aGVsbG8="}});
+            let kept = transform(&Kind::new("v1", kind), secret, true).object;
+            assert_eq!(kept["data"]["password"], hash_plain(b"hello"), "{kind}");
+        }
     }
 
     #[test]

@@ -247,7 +247,7 @@ mod tests {
             compiler.compile(&vec![0; 1 << 20]).unwrap_err().to_string()
         };
         assert!(failure("echo 'error: not a component' >&2; exit 1").starts_with("not a component; "));
-        assert!(failure("echo 'memory allocation of 9 bytes failed' >&2; kill -6 $$").contains("more than 320 MiB"));
+        assert!(failure("echo 'memory allocation of 9 bytes failed' >&2; kill -6 $$").contains("more than 640 MiB"));
         assert!(failure("kill -24 $$").contains("longer than 5s"));
         assert!(failure("kill -9 $$").contains("signal: 9"));
         assert!(failure("exit 0").contains("exit status: 0"), "no code is no success");

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use pgloom_api::config::KEYS;
 use pgloom_api::placeholder::Source;
 use pgloom_api::{ActionKind, Privilege, suggest};
+use pgloom_common::name::{is_dns1123_label, is_dns1123_subdomain};
 use serde_json::Value;
 
 use crate::model::{Description, ObjectKind, ObjectPermission, Selection, Trigger};
@@ -223,13 +224,29 @@ fn check_key(key: &str, place: &impl Display) -> Result<(), String> {
     Err(format!("{place}: {key:?} is not a key of the operator configuration; {remedy}"))
 }
 
+/// Refuses a kind that is not written as Kubernetes writes it. Both texts become parts of a URL, and rules about a kind
+/// compare it as it is written.
 fn check_kind(kind: &ObjectKind, place: &impl Display) -> Result<(), String> {
-    let is_text = |text: &str| !text.is_empty() && text.len() <= MAX_TEXT && !text.contains(char::is_whitespace);
-    match is_text(&kind.api_version) && is_text(&kind.kind) && kind.kind.starts_with(|c: char| c.is_ascii_alphabetic())
-    {
-        true => Ok(()),
-        false => Err(format!("{place}: {:?} of {:?} is not a kind", kind.kind, kind.api_version)),
+    let ObjectKind { api_version, kind } = kind;
+    let (group, version) = api_version.split_once('/').map_or((None, &**api_version), |(group, of)| (Some(group), of));
+    let starts_as_version =
+        version.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    if !is_dns1123_label(version) || !starts_as_version || !group.is_none_or(is_dns1123_subdomain) {
+        return Err(format!("{place}: {api_version:?} is not an apiVersion; write it as in v1 or apps/v1"));
     }
+    let is_word = kind.bytes().all(|byte| byte.is_ascii_alphanumeric()) && kind.len() <= 63;
+    if !is_word || !kind.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        return Err(format!("{place}: {kind:?} of {api_version:?} is not a kind"));
+    }
+    // Only custom resources may have a kind in lower case, as `postgresql` has.
+    if reserved::is_of_kubernetes(api_version) && !kind.starts_with(|first: char| first.is_ascii_uppercase()) {
+        let first: String = kind.chars().take(1).map(|first| first.to_ascii_uppercase()).collect();
+        let written = format!("{first}{}", kind.chars().skip(1).collect::<String>());
+        return Err(format!(
+            "{place}: {kind:?} of {api_version:?} is not a kind; write it in CamelCase, as in {written}"
+        ));
+    }
+    Ok(())
 }
 
 fn check_paths(paths: &[String], place: &impl Display) -> Result<(), String> {

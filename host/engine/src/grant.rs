@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use pgloom_api::Privilege;
-use pgloom_api::pipeline::{ActionGrant, Grants, ObjectGrant};
+use pgloom_api::pipeline::{ActionGrant, Grants, ObjectGrant, ReadGrant};
 use serde_json::Value;
 
-use crate::model::{ActionPermission, Description, ObjectPermission};
+use crate::hide::names_variable;
+use crate::model::{ActionPermission, Description, ObjectPermission, ObservedSelector};
 use crate::path::Pattern;
 
 /// The grants that a plugin needs: all that is not optional.
@@ -22,6 +23,7 @@ pub fn all(description: &Description) -> Grants {
 /// The grants of what is optional.
 pub fn optional(description: &Description) -> Grants {
     let mut optional = description.clone();
+    optional.observed.clear();
     optional.objects.retain(|asked| asked.optional);
     optional.privileges.retain(|asked| asked.optional);
     optional.credentials.retain(|asked| asked.optional);
@@ -34,12 +36,18 @@ fn grants(description: &Description, with_optional: bool) -> Grants {
     let credentials = description.credentials.iter().filter(|asked| with_optional || !asked.optional);
     let mut grants = Grants {
         objects: Vec::new(),
+        reads: Vec::new(),
         privileges: privileges.filter_map(|asked| Privilege::from_name(&asked.name)).collect(),
         credentials: credentials.map(|asked| asked.source.clone()).collect(),
         actions: Vec::new(),
     };
     for asked in description.objects.iter().filter(|asked| with_optional || !asked.optional) {
         add_object(&mut grants.objects, object(asked));
+    }
+    for grant in description.observed.iter().map(read) {
+        if !grants.reads.contains(&grant) {
+            grants.reads.push(grant);
+        }
     }
     for asked in description.actions.iter().filter(|asked| with_optional || !asked.optional) {
         grants.actions.push(action(asked));
@@ -56,6 +64,15 @@ fn object(asked: &ObjectPermission) -> ObjectGrant {
         fields: asked.fields.clone(),
         overrides: asked.overrides.clone(),
         removes: asked.removes.clone(),
+    }
+}
+
+fn read(asked: &ObservedSelector) -> ReadGrant {
+    ReadGrant {
+        api_version: asked.kind.api_version.clone(),
+        kind: asked.kind.kind.clone(),
+        from: asked.from.to_string(),
+        fields: asked.fields.clone(),
     }
 }
 
@@ -99,6 +116,7 @@ pub fn missing(description: &Description, granted: &Grants) -> Grants {
 pub fn lacking(wanted: &Grants, granted: &Grants) -> Grants {
     Grants {
         objects: wanted.objects.iter().filter_map(|wanted| missing_object(wanted, &granted.objects)).collect(),
+        reads: wanted.reads.iter().filter_map(|wanted| missing_read(wanted, &granted.reads)).collect(),
         privileges: wanted.privileges.difference(&granted.privileges).copied().collect(),
         credentials: wanted.credentials.difference(&granted.credentials).cloned().collect(),
         actions: wanted.actions.iter().filter_map(|wanted| missing_action(wanted, &granted.actions)).collect(),
@@ -156,6 +174,27 @@ fn covers_path(granted: &[String], wanted: &str) -> bool {
     patterns.into_iter().any(|pattern| pattern.covers(wanted.segments()))
 }
 
+/// The part of a wanted grant that no given one covers. A variable is covered only by a path that names it: who grants
+/// all of a container need not know what is in its variables.
+fn missing_read(wanted: &ReadGrant, granted: &[ReadGrant]) -> Option<ReadGrant> {
+    let is_same = |grant: &&ReadGrant| {
+        (&grant.api_version, &grant.kind, &grant.from) == (&wanted.api_version, &wanted.kind, &wanted.from)
+    };
+    let same: Vec<&ReadGrant> = granted.iter().filter(is_same).collect();
+    let whole = same.iter().any(|grant| grant.fields.is_empty());
+    let is_variable = |path: &String| path.parse().is_ok_and(|path| names_variable(&path));
+    let is_covered = |path: &&String| match is_variable(path) {
+        true => same
+            .iter()
+            .flat_map(|grant| &grant.fields)
+            .any(|given| is_variable(given) && covers_path(std::slice::from_ref(given), path)),
+        false => whole || same.iter().any(|grant| covers_path(&grant.fields, path)),
+    };
+    let fields: Vec<String> = wanted.fields.iter().filter(|path| !is_covered(path)).cloned().collect();
+    let is_missing = if wanted.fields.is_empty() { !whole } else { !fields.is_empty() };
+    is_missing.then(|| ReadGrant { fields, ..wanted.clone() })
+}
+
 fn missing_action(wanted: &ActionGrant, granted: &[ActionGrant]) -> Option<ActionGrant> {
     let same: Vec<&ActionGrant> = granted.iter().filter(|grant| grant.kind == wanted.kind).collect();
     let is_covered = |subject: &&String| {
@@ -207,6 +246,10 @@ pub fn yaml(grants: &Grants, indent: usize) -> String {
         out.line("objects:");
         grants.objects.iter().for_each(|grant| out.object(grant));
     }
+    if !grants.reads.is_empty() {
+        out.line("reads:");
+        grants.reads.iter().for_each(|grant| out.read(grant));
+    }
     let privileges: Vec<String> = grants.privileges.iter().map(ToString::to_string).collect();
     let credentials: Vec<String> = grants.credentials.iter().map(ToString::to_string).collect();
     out.list("", "privileges", &privileges);
@@ -245,6 +288,13 @@ impl Lines {
         self.list("  ", "fields", &grant.fields);
         self.list("  ", "overrides", &grant.overrides);
         self.list("  ", "removes", &grant.removes);
+    }
+
+    fn read(&mut self, grant: &ReadGrant) {
+        self.line(&format!("- apiVersion: {}", grant.api_version));
+        self.line(&format!("  kind: {}", grant.kind));
+        self.line(&format!("  from: {}", quoted(&grant.from)));
+        self.list("  ", "fields", &grant.fields);
     }
 
     fn list(&mut self, indent: &str, name: &str, items: &[String]) {

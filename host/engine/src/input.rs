@@ -30,6 +30,8 @@ pub struct Input {
     pub credentials: BTreeSet<CredentialSource>,
     /// The existing objects that steps may observe. Each step receives those that its description selects.
     pub observed: Vec<Value>,
+    /// The objects that steps name and that could not be read: a step that selects one of them is not called.
+    pub unreadable: Vec<Unreadable>,
     /// The state of the actions that earlier runs requested.
     pub actions: Vec<ActionRecord>,
     /// By step name, the last response of each step with `onFailure: keepLast`, from
@@ -72,4 +74,55 @@ pub struct ActionRecord {
     pub phase: ActionPhase,
     /// One sentence on the phase, as in `waiting for the volume`.
     pub message: String,
+}
+
+/// An existing object that a selector names, by a value of the manifest or of the operator configuration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamedObject {
+    /// As in `v1`.
+    pub api_version: String,
+    /// As in `ConfigMap`.
+    pub kind: String,
+    /// `None` means the cluster's namespace.
+    pub namespace: Option<String>,
+    /// As in `pod-environment`.
+    pub name: String,
+}
+
+/// A named object that could not be read, and why it cannot be until someone changes something.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Unreadable {
+    /// The operator has no right to it.
+    #[error(
+        "the operator may not get {plural} of group {group:?}, of which the step reads {}; add to its ClusterRole: \
+         {{apiGroups: [{group:?}], resources: [{plural}], verbs: [get]}}",
+        object.name
+    )]
+    Forbidden {
+        /// What was asked for.
+        object: NamedObject,
+        /// As in `networking.k8s.io`; empty for the core group.
+        group: String,
+        /// As in `ingresses`.
+        plural: String,
+    },
+    /// The API server has no such kind, or its objects cannot be read.
+    #[error(
+        "the API server has no {} {} that can be read, of which the step reads {}; create its CustomResourceDefinition, \
+         or remove the step",
+        object.api_version, object.kind, object.name
+    )]
+    Unknown {
+        /// What was asked for.
+        object: NamedObject,
+    },
+}
+
+impl Unreadable {
+    /// What was asked for.
+    pub fn object(&self) -> &NamedObject {
+        match self {
+            Self::Forbidden { object, .. } | Self::Unknown { object } => object,
+        }
+    }
 }

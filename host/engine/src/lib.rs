@@ -85,6 +85,7 @@
 //! | `contract`   | the versions of the contract, to and from the model                            |
 //! | `state`      | what the host holds for a running instance: its memory limit and its log       |
 //! | `select`     | which steps are called, and which existing objects each of them receives       |
+//! | `hide`       | what no plugin sees of an existing object                                      |
 //! | `secret`     | a Secret as plugins see it: hashes in place of its values                      |
 //! | `merge`      | partial objects of several steps become one object                             |
 //! | `ownership`  | who set each leaf: steps, or the host                                          |
@@ -98,6 +99,7 @@
 //! | `scope`      | the cluster whose objects are merged                                           |
 //! | `decision`   | the result of a run                                                            |
 //! | `input`      | the input of a run                                                             |
+//! | `hash`       | SHA-256 of values, by which a result is found again                            |
 //! | `convert`    | from the model's types to those of the API crate                               |
 //! | `model`      | the engine's own types of the contract                                         |
 
@@ -111,6 +113,8 @@ mod decision;
 mod description;
 mod engine;
 pub mod grant;
+mod hash;
+mod hide;
 mod input;
 pub mod merge;
 pub mod model;
@@ -134,7 +138,8 @@ pub use cache::Error as CacheError;
 pub use compile::Compiler;
 pub use decision::{Condition, Decision, Desired, RequestedAction};
 pub use engine::{Engine, EngineConfig, Error, MEMORY_CEILING};
-pub use input::{ActionRecord, Input, Secrets};
+pub use hash::Sha;
+pub use input::{ActionRecord, Input, NamedObject, Secrets, Unreadable};
 pub use model::{
     Action, ActionKind, ActionPermission, ActionRequest, ActionState, ConditionStatus, Contribution, Credential,
     CredentialPermission, CredentialSource, Description, DesiredObject, ExpandClaim, Failure, GrowFilesystem, HostInfo,
@@ -145,4 +150,4 @@ pub use ownership::{HOST, Ownership};
 pub use pipeline::{ActionError, LoadError, Pipeline, RunError};
 pub use plugin::Plugin;
 pub use scope::Scope;
-pub use select::{NAMED_ONLY, NamedObject};
+pub use select::NAMED_ONLY;

@@ -1,9 +1,11 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `run`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `step`.
+//! The modules from the top down: `run`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `step`,
+//! `answer_cache`.
 
 mod action;
 mod answer;
+mod answer_cache;
 mod configuration;
 mod json;
 mod load;

@@ -81,9 +81,15 @@ pub(crate) fn kind(kind: &ObjectKind) -> Option<&'static str> {
     if let Some((_, _, reason)) = REASONS.iter().find(matches) {
         return Some(reason);
     }
-    let is_custom = !group.is_empty() && !KUBERNETES.contains(&group) && !group.ends_with(KUBERNETES_END);
+    let is_custom = !is_of_kubernetes(&kind.api_version);
     let is_built_in = BUILT_IN.contains(&(kind.api_version.as_str(), kind.kind.as_str()));
     (!is_custom && !is_built_in).then_some(OTHER)
+}
+
+/// Whether the kinds of the `apiVersion` are Kubernetes' own, not those of a custom resource.
+pub(crate) fn is_of_kubernetes(api_version: &str) -> bool {
+    let group = group(api_version);
+    group.is_empty() || KUBERNETES.contains(&group) || group.ends_with(KUBERNETES_END)
 }
 
 /// The reason why plugins must not write the object, if there is one: Patroni keeps the state of the cluster in it.

@@ -150,10 +150,13 @@ impl Schemas {
         let name = format!("{api_version} {kind}");
         let known = |schema: &Schema| schema.kinds.get(name.as_str()).copied();
         let custom = self.custom.as_deref().and_then(|custom| Some((&custom.schema, known(&custom.schema)?)));
-        custom.unwrap_or_else(|| {
-            let unknown = Kind { root: self.built_in.unknown, cluster_scoped: false };
-            (self.built_in, known(self.built_in).unwrap_or(unknown))
-        })
+        let unknown = |cluster_scoped| Kind { root: self.built_in.unknown, cluster_scoped };
+        match custom {
+            // A definition that accepts every field says nothing about metadata, which is the same for all kinds.
+            Some((schema, kind)) if !schema.has_metadata(kind) => (self.built_in, unknown(kind.cluster_scoped)),
+            Some(custom) => custom,
+            None => (self.built_in, known(self.built_in).unwrap_or_else(|| unknown(false))),
+        }
     }
 
     /// Whether the kind is a built-in one.
@@ -179,6 +182,11 @@ impl Schema {
     pub fn get(&self, id: TypeId) -> &Type {
         // Only this schema creates ids, so the index is always valid. If not, a leaf is the strictest type.
         self.types.get(id.0 as usize).unwrap_or(&Type::Atomic)
+    }
+
+    /// Whether the metadata of a kind has a type.
+    fn has_metadata(&self, kind: Kind) -> bool {
+        matches!(self.get(self.get(kind.root).field("metadata")), Type::Struct(_))
     }
 
     /// `name` makes a [`Name`] of a part of the text.

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use pgloom_common::name::{is_dns1123_label, is_dns1123_subdomain};
 use serde_json::{Map, Value};
 
+use crate::hide::hide;
+use crate::input::{NamedObject, Unreadable};
 use crate::model::{CredentialSource, ObjectRef, ObservedObject, ObservedSelector, Selection, Trigger};
 use crate::secret;
 
@@ -37,17 +39,19 @@ fn is_set(value: &Value) -> bool {
     }
 }
 
-/// An existing object that a selector names, by a value of the manifest or of the operator configuration.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NamedObject {
-    /// As in `v1`.
-    pub api_version: String,
-    /// As in `ConfigMap`.
-    pub kind: String,
-    /// `None` means the cluster's namespace.
-    pub namespace: Option<String>,
-    /// As in `pod-environment`.
-    pub name: String,
+/// The first object that one of the selectors names and that could not be read.
+pub(crate) fn unreadable<'a>(
+    selectors: &[ObservedSelector],
+    cluster: &Value,
+    config: &Value,
+    unreadable: &'a [Unreadable],
+) -> Option<&'a Unreadable> {
+    if unreadable.is_empty() {
+        return None;
+    }
+    let named: BTreeSet<NamedObject> =
+        selectors.iter().filter_map(|selector| named(selector, cluster, config)).collect();
+    unreadable.iter().find(|unreadable| named.contains(unreadable.object()))
 }
 
 /// The object that a selector names; `None` if the selector means all objects of the cluster, the value is not set, or no
@@ -90,9 +94,14 @@ pub(crate) fn observe(
         }
         for object in existing.iter().filter(|object| is_selected(object, selector, named_object.as_ref(), cluster)) {
             let mut shown = mask(object, &selector.fields);
-            if selector.kind.kind == "Secret" {
-                let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-                secret::hide_values(&mut shown, uid);
+            match selector.kind.kind.eq_ignore_ascii_case("Secret") {
+                true => {
+                    let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
+                    secret::hide_values(&mut shown, uid);
+                }
+                // Of an object that is not the cluster's own, no variable can be granted.
+                false if matches!(selector.from, Selection::Owned) => hide(&mut shown, &selector.fields),
+                false => hide(&mut shown, &[]),
             }
             seen.push(ObservedObject {
                 selector: selector.id.clone(),
@@ -242,6 +251,24 @@ mod tests {
             let seen = observe(&selectors, &cluster(), &json!({}), std::slice::from_ref(&secret));
             assert!(seen[0].object.contains("pg-tls") && !seen[0].object.contains("8c1b"), "{}", seen[0].object);
         }
+    }
+
+    #[test]
+    fn variables_arrive_without_values_unless_the_clusters_own_are_named() {
+        let env = json!([{"name": "PGVERSION", "value": "15"}, {"name": "KEY", "value": "hush"}]);
+        let object = json!({
+            "apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "pg-tls", "namespace": "shop"},
+            "template": {"spec": {"containers": [{"name": "postgres", "env": env}]}},
+        });
+        let path = "template.spec.containers[name=postgres].env[name=PGVERSION]";
+        let seen = |from: Selection| {
+            let selectors = [selector("PodTemplate", from, &[path])];
+            observe(&selectors, &cluster(), &json!({}), std::slice::from_ref(&object)).remove(0).object
+        };
+        let own = seen(Selection::Owned);
+        assert!(own.contains(r#""value":"15""#) && !own.contains("hush"), "{own}");
+        let named = seen(Selection::Manifest("/spec/tls/secretName".to_owned()));
+        assert!(named.contains("PGVERSION") && !named.contains("value"), "{named}");
     }
 
     #[test]

@@ -33,7 +33,10 @@ impl Plugin for Spilo {
             .observes_owned(
                 version::RUNNING,
                 kind("apps/v1", "StatefulSet"),
-                &["spec.template.spec.containers[name=postgres].env"],
+                &[
+                    "spec.template.spec.containers[name=postgres].env[name=PGVERSION]",
+                    "spec.template.spec.containers[name=postgres].env[name=SPILO_CONFIGURATION]",
+                ],
             )
             .observes_configured(env::CONFIG_MAP, kind("v1", "ConfigMap"), "pod_environment_configmap", &["data"])
             .observes_configured(env::SECRET, kind("v1", "Secret"), "pod_environment_secret", &["data", "stringData"])

@@ -16,6 +16,50 @@ use serde_json::{Map, Value, json};
 /// The namespace of the operator.
 const OPERATOR: &str = "pgloom-system";
 
+/// What a decision made of the credentials comes back as an existing object, with the values filled in.
+#[test]
+fn a_plugin_that_reads_the_applied_objects_does_not_see_what_the_host_filled_in() {
+    let mut canaries = Vec::new();
+    let mut hush = |origin: &str| {
+        canaries.push(Canary::new(origin, value(origin)));
+        value(origin)
+    };
+    let (manifest, config) = (manifest(&mut hush), config(&mut hush));
+    let mut existing = existing(&mut hush);
+    let pipeline = pipeline();
+    let decide = |existing: &[Value]| {
+        let observed = Observed::in_files(existing, &manifest, &config, &pipeline, OPERATOR);
+        decide(&manifest, &config, &observed, &pipeline).unwrap()
+    };
+    let applied = decide(&existing).filled().unwrap();
+    let set = applied.iter().find(|object| object["kind"] == "StatefulSet").unwrap();
+    let labels = json!({"application": "spilo", "cluster-name": "acid-hush"});
+    let metadata = json!({"name": "acid-hush-0", "namespace": "shop", "labels": labels});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": set["spec"]["template"]["spec"]});
+    existing.push(pod);
+    existing.extend(applied);
+    let filled = serde_json::to_string(&existing).unwrap();
+    let (of_step, of_both) = ("scalyr_api_key", "manifest-key");
+    assert!(filled.contains(&value(&format!("config-{of_step}"))) && filled.contains(&value(of_both)));
+
+    // A credential that was changed since: the objects have the former one.
+    let received = |config: &Config, manifest: &Value| {
+        let observed = Observed::in_files(&existing, manifest, config, &pipeline, OPERATOR);
+        let plan = pgloom_decide::decide(manifest, config, &observed, &pipeline).unwrap();
+        let record = plan.objects.iter().find(|desired| desired.object["metadata"]["name"] == "record").unwrap();
+        record.object["data"]["request"].as_str().unwrap().to_owned()
+    };
+    let mut changed = manifest.clone();
+    changed["spec"]["clone"]["s3_secret_access_key"] = json!("another");
+    let other = self::config(&mut |origin: &str| format!("another-{origin}"));
+    for received in [received(&config, &manifest), received(&other, &changed)] {
+        assert!(received.contains("acid-hush-0") && received.contains("SCALYR_API_KEY"), "{received}");
+        for canary in &canaries {
+            assert_eq!(canary.found_in(&received), Vec::<&str>::new(), "that of {}", canary.origin);
+        }
+    }
+}
+
 #[test]
 fn a_plugin_that_asks_for_all_secrets_receives_placeholders_and_hashes() {
     let mut canaries = Vec::new();
@@ -42,6 +86,18 @@ fn a_plugin_that_asks_for_all_secrets_receives_placeholders_and_hashes() {
         assert_eq!(canary.found_in(&printed), Vec::<&str>::new(), "the plan prints that of {}", canary.origin);
     }
     assert_eq!(canaries.len(), 2 + 4 + 8);
+}
+
+#[test]
+fn a_plugin_whose_reads_are_not_granted_is_not_loaded_and_the_error_has_the_lines_to_add() {
+    let mut step = granted(&json!({"name": "record", "source": {"file": "record.wasm"}}));
+    let reads = step["grants"].as_object_mut().unwrap().remove("reads").unwrap();
+    let load = |step: &Value| Pipeline::load(&engine(), &conformance::document(step), &folder(), None);
+    let error = load(&step).unwrap_err().to_string();
+    let lines = "reads:\n  - apiVersion: v1\n    kind: Secret\n    from: cluster\n";
+    assert!(error.contains(lines) && error.contains("config:pod_environment_secret"), "{error}");
+    step["grants"]["reads"] = reads;
+    load(&step).unwrap();
 }
 
 /// The shipped pipeline, and after it the guest that records what it receives.

@@ -73,6 +73,8 @@ pub struct Digest(String);
 pub struct Grants {
     /// The objects that it may write.
     pub objects: Vec<ObjectGrant>,
+    /// The existing objects that it may read.
+    pub reads: Vec<ReadGrant>,
     /// The privileges that it has.
     pub privileges: BTreeSet<Privilege>,
     /// The credentials that it may pass on.
@@ -98,6 +100,19 @@ pub struct ObjectGrant {
     pub overrides: Vec<String>,
     /// Field paths that it may remove.
     pub removes: Vec<String>,
+}
+
+/// Existing objects of one kind that a step may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadGrant {
+    /// As in `v1`.
+    pub api_version: String,
+    /// As in `ConfigMap`.
+    pub kind: String,
+    /// `cluster`, `manifest:/pointer` or `config:KEY`.
+    pub from: String,
+    /// Field paths; empty means all fields but the values of variables.
+    pub fields: Vec<String>,
 }
 
 /// Actions of one kind that a step may request.

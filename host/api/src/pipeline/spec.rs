@@ -32,6 +32,12 @@ use crate::privilege::Privilege;
         description = "Whether this pipeline is in use, as it is written"
     ),
     printcolumn(
+        name = "Authorized",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Authorized\")].status",
+        description = "Whether the operator has all rights that the steps need"
+    ),
+    printcolumn(
         name = "Reason",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Loaded\")].reason",
@@ -136,6 +142,10 @@ pub struct GrantsSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub objects: Vec<ObjectGrantSpec>,
+    /// The existing objects that it may read. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub reads: Vec<ReadGrantSpec>,
     /// The privileges that it has beyond fields. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "privileges")]
@@ -180,6 +190,29 @@ pub struct ObjectGrantSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub removes: Vec<String>,
+}
+
+/// Existing objects of one kind that a step may read. It never reads a credential, and of a Secret only hashes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReadGrantSpec {
+    /// Example: `v1`.
+    #[schemars(length(min = 1, max = 317))]
+    pub api_version: String,
+    /// Example: `ConfigMap`.
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: String,
+    /// Which objects: `cluster` for the cluster's own, `manifest:/pointer` for the one whose name is the manifest's
+    /// value there, `config:KEY` for the one whose name, or `namespace/name`, is the value of a key of the operator
+    /// configuration. Example: `manifest:/spec/tls/secretName`.
+    #[schemars(regex(pattern = r"^(cluster|manifest:/.+|config:[a-z0-9_]+)$"))]
+    pub from: String,
+    /// The fields that it may read; a path covers all below it. The value of a container's variable is shown only if the
+    /// path names the variable, and only of the cluster's own objects. Default: all other fields. Example:
+    /// `spec.template.spec.containers[name=postgres].env[name=PGVERSION]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub fields: Vec<String>,
 }
 
 /// Actions of one kind that a step may request.
@@ -275,7 +308,8 @@ pub struct PipelineStatus {
     /// The `metadata.generation` that the conditions are about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Loaded`: whether every step has passed all loading phases and the pipeline is in use.
+    /// `Loaded`: whether every step has passed all loading phases and the pipeline is in use. `Authorized`: whether the
+    /// operator has all rights that the steps in use need; the message has the rules to add.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
@@ -305,9 +339,10 @@ pub struct StepStatus {
     /// The version of the contract that the component is built against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<String>,
-    /// `Running`, or the phase of loading that failed, as in `CompileFailed`.
+    /// `Running`; `RightsMissing` while the operator lacks a right to objects of the step, which is called nevertheless;
+    /// or the phase of loading that failed, as in `CompileFailed`.
     pub phase: String,
-    /// Why the step of the newest pipeline could not be loaded.
+    /// Why the step of the newest pipeline could not be loaded, or which rights are missing, with the rules to add.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The number of calls by the leader, since it loaded the pipeline.

@@ -142,3 +142,12 @@ fn a_forged_placeholder_is_found_in_texts_and_in_names() {
     );
     assert_eq!(forged(&json!({"spec": {"teamId": "acid", "n": 1, "list": [null, true]}})), None);
 }
+
+#[test]
+fn a_credential_in_an_existing_object_is_emptied_wherever_it_is() {
+    let (_, credentials) =
+        take_from_config(&json!({"scalyr_api_key": "hush", "logical_backup_s3_access_key_id": "0123456789"}));
+    let mut object = json!({"data": {"a": "hush", "b": "hushed", "c": ["x 0123456789 y"], "d": "0123"}});
+    credentials.hide_in(&mut object);
+    assert_eq!(object, json!({"data": {"a": "", "b": "hushed", "c": [""], "d": "0123"}}));
+}

@@ -299,6 +299,53 @@ fn the_secrets_of_a_cluster_whose_name_ends_alike_are_not_its_own() {
     assert!(error.to_string().contains("needs the privilege foreign-secret"), "{error}");
 }
 
+/// What a step that reads an `Ingress` and may write this object leaves of a plan, if the operator may not read it.
+fn without_right(permission: ObjectPermission) -> Result<Plan, Error> {
+    let kind = ObjectKind::new("networking.k8s.io/v1", "Ingress");
+    let from = pgloom_engine::Selection::Manifest("/spec/teamId".to_owned());
+    let observed = vec![pgloom_engine::ObservedSelector { id: "it".to_owned(), kind, from, fields: Vec::new() }];
+    let reader = Description { name: "reader".into(), observed, objects: vec![permission], ..Description::default() };
+    let reader = Plugin::native(reader, |_| panic!("a step whose object could not be read is not called"));
+    let writer = Description {
+        name: "writer".into(),
+        objects: vec![ObjectPermission::creates(ObjectKind::new("v1", "Service"), &["*"])],
+        ..Description::default()
+    };
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "acid-orders"}}).to_string();
+    let writer = Plugin::native(writer, move |_| {
+        Ok(Response { contributions: vec![Contribution::Apply(service.clone())], ..Response::default() })
+    });
+    let pipeline = Pipeline::of(vec![Arc::new(reader), Arc::new(writer)]).unwrap();
+    let object = pipeline.named(&manifest(), Config::defaults().values()).into_iter().next().unwrap();
+    let (group, plural) = ("networking.k8s.io".to_owned(), "ingresses".to_owned());
+    let unreadable = vec![pgloom_engine::Unreadable::Forbidden { object, group, plural }];
+    decide(&manifest(), &Config::defaults(), &Observed { unreadable, ..Observed::default() }, &pipeline)
+}
+
+#[test]
+fn a_right_that_is_missing_to_read_for_one_step_holds_no_other_step() {
+    let plan = without_right(ObjectPermission::creates(ObjectKind::new("v1", "ConfigMap"), &["*"])).unwrap();
+    assert!(plan.wants(&Kind::new("v1", "Service"), "acid-orders") && plan.degraded);
+    let condition = &plan.conditions[0];
+    assert_eq!((&*condition.type_name, &*condition.reason), ("reader/Failed", "RightsMissing"));
+    let rule = "{apiGroups: [\"networking.k8s.io\"], resources: [ingresses], verbs: [get]}";
+    assert!(condition.message.contains(rule), "{}", condition.message);
+}
+
+#[test]
+fn a_custom_resource_with_the_kind_of_a_desired_object_is_not_it_and_another_version_is() {
+    let plan = without_right(ObjectPermission::creates(ObjectKind::new("v1", "ConfigMap"), &["*"])).unwrap();
+    let wants = |api_version: &str| plan.wants(&Kind::new(api_version, "Service"), "acid-orders");
+    assert!(wants("v1") && wants("v2"));
+    assert!(!wants("serving.knative.dev/v1"));
+}
+
+#[test]
+fn a_right_that_is_missing_never_gives_pods_another_template() {
+    let template = ObjectPermission::sets(ObjectKind::new("apps/v1", "StatefulSet"), &["*"], &["spec.template.spec"]);
+    assert_eq!(without_right(template).unwrap_err().category(), "RightsMissing");
+}
+
 #[test]
 fn the_secrets_that_a_step_asks_for_and_is_granted_are_the_clusters_own() {
     let actions = [ActionKind::Credential, ActionKind::UserList];

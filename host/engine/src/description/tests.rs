@@ -40,7 +40,7 @@ fn a_valid_description_is_accepted() {
 
 #[test]
 fn what_would_fail_later_is_refused_with_its_place() {
-    let cases: [Fault; 19] = [
+    let cases: [Fault; 20] = [
         (|it| it.name = "TLS".into(), "name \"TLS\" is not lower case"),
         (|it| it.version = "1".into(), "version \"1\" is not semver"),
         (
@@ -68,6 +68,10 @@ fn what_would_fail_later_is_refused_with_its_place() {
             "is not a credential; did you mean manifest:/spec/clone/s3_access_key_id?",
         ),
         (|it| it.desired = vec![ObjectKind::new("v1", "")], "desired[0]: \"\" of \"v1\" is not a kind"),
+        (
+            |it| it.observed = vec![ObservedSelector { kind: ObjectKind::new("v1", "secret"), ..selector("a") }],
+            "observed[0]: \"secret\" of \"v1\" is not a kind; write it in CamelCase, as in Secret",
+        ),
         (|it| it.observed = vec![selector("a"), selector("a")], "observed[1]: the id \"a\" is empty or that of"),
         (
             |it| it.observed = vec![ObservedSelector { fields: vec!["a..b".into()], ..selector("a") }],
@@ -87,6 +91,45 @@ fn what_would_fail_later_is_refused_with_its_place() {
         change(&mut description);
         let error = check(&description).unwrap_err();
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_kind_that_would_change_a_url_or_that_kubernetes_writes_otherwise_is_refused_wherever_it_is() {
+    for (api_version, kind, expected) in [
+        ("v1", "Secret", true),
+        ("apps/v1", "StatefulSet", true),
+        ("autoscaling/v2beta1", "HorizontalPodAutoscaler", true),
+        ("acid.zalan.do/v1", "postgresql", true),
+        ("v1", "secret", false),
+        ("v1", "sEcret", false),
+        ("apps/v1", "statefulSet", false),
+        ("networking.k8s.io/v1", "ingress", false),
+        ("/v1", "Secret", false),
+        ("/v1/namespaces/x/secrets/y?z=", "Pod", false),
+        ("a/b/v1", "Pod", false),
+        ("v1", "Pod/log", false),
+        ("v1", "Pod?watch=true", false),
+        ("..", "Pod", false),
+        ("apps/..", "Pod", false),
+        ("apps/", "Pod", false),
+        ("Apps/v1", "Pod", false),
+        ("V1", "Pod", false),
+        ("", "Pod", false),
+        ("v1", "", false),
+    ] {
+        let kind = ObjectKind::new(api_version, kind);
+        let changes: [fn(&mut Description, ObjectKind); 3] = [
+            |it, kind| it.observed = vec![ObservedSelector { kind, ..selector("a") }],
+            |it, kind| it.desired = vec![kind],
+            |it, kind| it.objects[0].kind = kind,
+        ];
+        for change in changes {
+            let mut description = valid();
+            change(&mut description, kind.clone());
+            let refused = check(&description).is_err_and(|error| !error.contains("must not be contributed"));
+            assert_eq!(refused, !expected, "{kind}");
+        }
     }
 }
 

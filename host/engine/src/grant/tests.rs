@@ -6,7 +6,7 @@ use pgloom_api::ActionKind;
 use pgloom_api::placeholder::Source;
 
 use super::*;
-use crate::model::{CredentialPermission, ObjectKind, PrivilegePermission};
+use crate::model::{CredentialPermission, ObjectKind, PrivilegePermission, Selection};
 
 fn set(names: &[&str], fields: &[&str]) -> ObjectPermission {
     ObjectPermission::sets(ObjectKind::new("apps/v1", "StatefulSet"), names, fields)
@@ -95,6 +95,56 @@ fn a_grant_without_fields_and_one_without_creation_do_not_cover_a_new_object() {
     }
 }
 
+const PGVERSION: &str = "spec.template.spec.containers[name=postgres].env[name=PGVERSION]";
+
+fn reading(kind: &str, from: Selection, fields: &[&str]) -> ObservedSelector {
+    ObservedSelector { id: "id".into(), kind: ObjectKind::new("v1", kind), from, fields: texts(fields) }
+}
+
+#[test]
+fn what_a_plugin_observes_has_to_be_granted_by_kind_place_and_field() {
+    let lacks = |asked: (Selection, &[&str]), given: Option<(&str, &str, &[&str])>| {
+        let description =
+            Description { observed: vec![reading("ConfigMap", asked.0, asked.1)], ..Description::default() };
+        let grant = |(kind, from, fields): (&str, &str, &[&str])| ReadGrant {
+            api_version: "v1".into(),
+            kind: kind.into(),
+            from: from.into(),
+            fields: texts(fields),
+        };
+        let granted = Grants { reads: given.into_iter().map(grant).collect(), ..Grants::default() };
+        missing(&description, &granted).reads.first().map(|missing| missing.fields.clone())
+    };
+    let named = || Selection::Manifest("/spec/tls/secretName".into());
+    assert_eq!(lacks((named(), &["data"]), None), Some(texts(&["data"])));
+    assert_eq!(lacks((named(), &[]), None), Some(vec![]));
+    for (given, missing) in [
+        (("ConfigMap", "manifest:/spec/tls/secretName", &["data"] as &[&str]), None),
+        (("ConfigMap", "manifest:/spec/tls/secretName", &[]), None),
+        (("ConfigMap", "manifest:/spec/tls/secretName", &["data.a"]), Some(texts(&["data"]))),
+        (("Secret", "manifest:/spec/tls/secretName", &[]), Some(texts(&["data"]))),
+        (("ConfigMap", "manifest:/metadata/name", &[]), Some(texts(&["data"]))),
+        (("ConfigMap", "cluster", &[]), Some(texts(&["data"]))),
+    ] {
+        assert_eq!(lacks((named(), &["data"]), Some(given)), missing, "{given:?}");
+    }
+    let whole = ("ConfigMap", "manifest:/spec/tls/secretName", &["data"] as &[&str]);
+    assert_eq!(lacks((named(), &[]), Some(whole)), Some(vec![]));
+}
+
+#[test]
+fn a_variable_is_granted_only_by_its_name() {
+    let description =
+        Description { observed: vec![reading("ConfigMap", Selection::Owned, &[PGVERSION])], ..Description::default() };
+    let grant = |fields: &[&str]| ReadGrant { fields: texts(fields), ..read(&description.observed[0]) };
+    let lacks = |fields| missing(&description, &Grants { reads: vec![grant(fields)], ..Grants::default() }).reads;
+    assert_eq!(lacks(&[PGVERSION]), []);
+    assert_eq!(lacks(&["spec.template.spec.containers[*].env[name=PGVERSION]"]), []);
+    for fields in [&[] as &[&str], &["spec"], &["spec.template.spec.containers[name=postgres].env"]] {
+        assert_eq!(lacks(fields), [grant(&[PGVERSION])], "{fields:?}");
+    }
+}
+
 #[test]
 fn what_is_optional_is_not_missing() {
     let optional = ObjectPermission { optional: true, ..set(&["{cluster}"], &["spec"]) };
@@ -123,6 +173,10 @@ fn grants_are_written_as_a_pipeline_has_them() {
             ActionPermission::new(ActionKind::ConfigurePatroni, &["ttl", "postgresql.parameters.*"]),
             ActionPermission::new(ActionKind::Promote, &[]),
         ],
+        observed: vec![
+            reading("StatefulSet", Selection::Owned, &[PGVERSION]),
+            reading("ConfigMap", Selection::Config("pod_environment_configmap".into()), &[]),
+        ],
         ..Description::default()
     };
     let text = "\
@@ -136,6 +190,14 @@ objects:
   names: [\"{cluster}\"]
   fields: [spec.replicas, \"spec.template.spec.containers[name=postgres].volumeMounts\"]
   overrides: [spec.replicas]
+reads:
+- apiVersion: v1
+  kind: StatefulSet
+  from: cluster
+  fields: [\"spec.template.spec.containers[name=postgres].env[name=PGVERSION]\"]
+- apiVersion: v1
+  kind: ConfigMap
+  from: \"config:pod_environment_configmap\"
 privileges: [host-path]
 credentials: [\"config:scalyr_api_key\"]
 actions:

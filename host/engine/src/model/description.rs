@@ -1,5 +1,7 @@
 //! What a plugin is, what it reads, and the permissions that it asks for.
 
+use std::fmt;
+
 use pgloom_api::ActionKind;
 use pgloom_api::placeholder::Source as CredentialSource;
 use serde::{Deserialize, Serialize};
@@ -124,6 +126,17 @@ pub enum Selection {
     Manifest(String),
     /// The object whose name is the operator configuration's value at the key, as `name` or `namespace/name`.
     Config(String),
+}
+
+impl fmt::Display for Selection {
+    /// As a grant names it: `cluster`, `manifest:/pointer` or `config:KEY`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Owned => f.write_str("cluster"),
+            Self::Manifest(pointer) => write!(f, "manifest:{pointer}"),
+            Self::Config(key) => write!(f, "config:{key}"),
+        }
+    }
 }
 
 /// Objects of one kind that a plugin writes.

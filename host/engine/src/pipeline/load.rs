@@ -77,7 +77,7 @@ impl Pipeline {
     pub fn unavailable(reason: &str) -> Result<Self, Error> {
         let name = "pipeline".to_owned();
         let schemas = built_in(&name)?;
-        Ok(Self { name, steps: Vec::new(), schemas, unavailable: Some(reason.to_owned()) })
+        Ok(Self { name, steps: Vec::new(), schemas, unavailable: Some(reason.to_owned()), answers: None })
     }
 
     fn load_by(
@@ -92,7 +92,7 @@ impl Pipeline {
             let step = configure(step, plugin, &steps).map_err(|reason| fail((Phase::Configure, reason)))?;
             steps.push(step);
         }
-        Ok(Self { name: document.name.clone(), steps, schemas, unavailable: None })
+        Ok(Self { name: document.name.clone(), steps, schemas, unavailable: None, answers: None })
     }
 
     /// A pipeline of loaded plugins. Each step has its plugin's name, an empty configuration and is granted all that
@@ -123,7 +123,7 @@ impl Pipeline {
             })?;
             steps.push(step);
         }
-        Ok(Self { name: "pipeline".to_owned(), steps, schemas, unavailable: None })
+        Ok(Self { name: "pipeline".to_owned(), steps, schemas, unavailable: None, answers: None })
     }
 }
 
@@ -198,9 +198,10 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
     check_granted(description, &step.grants)?;
     let asked = rights(&grant::all(description))?;
     let granted = rights(&step.grants)?;
+    let restarting = restarts::field_of_pods(&asked.objects, &granted.objects);
     if step.on_failure == OnFailure::Ignore
         && !step.allow_restarts
-        && let Some(field) = restarts::field_of_pods(&asked.objects, &granted.objects)
+        && let Some(field) = &restarting
     {
         return Err(format!(
             "onFailure is ignore, but the step may write {field}: without its fields the pods would be restarted; use \
@@ -225,6 +226,7 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
         actions,
         credentials,
         on_failure: step.on_failure,
+        may_restart: restarting.is_some() && !step.allow_restarts,
         limits: Limits { memory, fuel, deadline, ..Limits::default() },
         matches: step.matches.clone(),
         counters: Arc::new(Counters::default()),

@@ -1,6 +1,7 @@
 //! From an input to a decision: each relevant step is called, and its contributions are merged.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use pgloom_api::pipeline::OnFailure;
 use pgloom_api::{Finding, placeholder};
@@ -8,11 +9,12 @@ use serde_json::{Map, Value};
 
 use super::action::{self, Rights};
 use super::answer;
+use super::answer_cache::{Answer, AnswerCache, Key};
 use super::json::{self, Parser};
 use super::step::{Pipeline, Step};
 use crate::call::Reply;
 use crate::decision::{Condition, Decision, RequestedAction};
-use crate::input::Input;
+use crate::input::{Input, Unreadable};
 use crate::merge::{self, Merger, Writer};
 use crate::model::{
     self, ActionState, ConditionStatus, Contribution, CredentialSource, DesiredObject, Request, Response,
@@ -32,7 +34,7 @@ pub struct Error {
     pub plugin: String,
     /// The plugin's version.
     pub version: String,
-    /// `call`, `answer` or `merge`; `load` if there is no pipeline.
+    /// `observe`, `call`, `answer` or `merge`; `load` if there is no pipeline.
     pub phase: &'static str,
     /// What failed.
     pub failure: Box<Failure>,
@@ -46,6 +48,9 @@ pub enum Failure {
     /// No pipeline could be loaded.
     #[error("no pipeline is in use: {0}")]
     Unavailable(String),
+    /// An object that the step reads could not be read, so the step was not called.
+    #[error(transparent)]
+    Unreadable(Unreadable),
     /// The call gave no answer.
     #[error(transparent)]
     Call(#[from] call::Error),
@@ -82,6 +87,8 @@ impl Error {
         match &*self.failure {
             Failure::Call(error) => error.category(),
             Failure::Unavailable(_) => "PipelineNotLoaded",
+            Failure::Unreadable(Unreadable::Forbidden { .. }) => "RightsMissing",
+            Failure::Unreadable(Unreadable::Unknown { .. }) => "KindUnknown",
             Failure::Answer(_) | Failure::Json(json::Error::Parse(_)) => "BrokenAnswer",
             Failure::Limit(_) | Failure::Json(json::Error::Values | json::Error::Depth) => "OutputTooLarge",
             Failure::Merge(merge::Error::Conflict(_)) | Failure::Action(action::Error::Conflict(_)) => "Conflict",
@@ -131,7 +138,7 @@ impl Pipeline {
         if let Some(reason) = &self.unavailable {
             return Err(self.not_loaded(reason.clone()));
         }
-        let shared = Shared::of(input);
+        let shared = Shared::of(input, self.answers.as_deref());
         let mut merger = Merger::new(self.schemas.clone(), shared.scope(input));
         let mut decision = Decision::default();
         for step in self.steps.iter().filter(|step| step.is_called_for(input, &shared)) {
@@ -158,17 +165,18 @@ fn text_at(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// What the requests of all steps have in common.
-struct Shared {
+/// What the steps of one run share.
+struct Shared<'a> {
     /// The manifest as JSON text, without credentials.
     cluster: String,
     name: String,
     namespace: String,
     labels: BTreeMap<String, String>,
+    answers: Option<&'a AnswerCache>,
 }
 
-impl Shared {
-    fn of(input: &Input) -> Self {
+impl<'a> Shared<'a> {
+    fn of(input: &Input, answers: Option<&'a AnswerCache>) -> Self {
         let labels = input.cluster.pointer("/metadata/labels").and_then(Value::as_object);
         let pairs = labels.into_iter().flatten();
         Self {
@@ -176,6 +184,7 @@ impl Shared {
             name: text_at(&input.cluster, "/metadata/name"),
             namespace: text_at(&input.cluster, "/metadata/namespace"),
             labels: pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect(),
+            answers,
         }
     }
 
@@ -193,18 +202,33 @@ impl Shared {
 }
 
 impl Step {
-    fn is_called_for(&self, input: &Input, shared: &Shared) -> bool {
+    fn is_called_for(&self, input: &Input, shared: &Shared<'_>) -> bool {
         self.matches.covers(&shared.namespace, &shared.labels)
             && select::is_relevant(&self.plugin.description.relevant, &input.cluster, &input.config, &input.credentials)
     }
 
-    fn run(&self, input: &Input, shared: &Shared, merger: &mut Merger, decision: &mut Decision) -> Result<(), Error> {
+    fn run(
+        &self,
+        input: &Input,
+        shared: &Shared<'_>,
+        merger: &mut Merger,
+        decision: &mut Decision,
+    ) -> Result<(), Error> {
+        if let Some(failed) = self.unreadable(input) {
+            self.counters.failed();
+            let last = self.last(input);
+            // A right that is missing holds only what it has to: without the fields of a step in templates, pods would be
+            // restarted, and a new cluster would begin with another template.
+            if last.is_none() && self.on_failure != OnFailure::Ignore && self.may_restart {
+                return Err(failed);
+            }
+            return self.replace(&failed, last, input, shared, merger, decision);
+        }
         // A step may fail after some of its contributions are merged. If the run goes on without the step, these must
         // go, too.
         let savepoint = (self.on_failure != OnFailure::Hold).then(|| merger.clone());
-        let called = self.call(input, shared, merger, decision);
-        let taken = called.and_then(|response| self.take(response, input, shared, merger, decision));
-        let Err(failed) = taken else { return Ok(()) };
+        let answered = self.answer(input, shared, merger, decision);
+        let Err(failed) = answered else { return Ok(()) };
         self.counters.failed();
         let savepoint = match savepoint {
             // What depends on the machine's load must not change what is decided.
@@ -212,36 +236,77 @@ impl Step {
             _ => return Err(failed),
         };
         *merger = savepoint;
-        let last = input.last.get(&self.name);
+        let last = self.last(input);
         if self.on_failure == OnFailure::KeepLast && last.is_none() {
             return Err(failed);
         }
-        decision.findings.push(self.warning(&failed));
-        decision.conditions.push(self.failing(&failed));
+        self.replace(&failed, last, input, shared, merger, decision)
+    }
+
+    /// The failure of a step that reads an object which could not be read.
+    fn unreadable(&self, input: &Input) -> Option<Error> {
+        let selectors = &self.plugin.description.observed;
+        let found = select::unreadable(selectors, &input.cluster, &input.config, &input.unreadable)?;
+        Some(self.error("observe", Failure::Unreadable(found.clone())))
+    }
+
+    /// The step's last response, if `onFailure` uses it.
+    fn last<'a>(&self, input: &'a Input) -> Option<&'a Response> {
+        input.last.get(&self.name).filter(|_| self.on_failure == OnFailure::KeepLast)
+    }
+
+    /// Goes on without the step's response, or with its last one.
+    fn replace(
+        &self,
+        failed: &Error,
+        last: Option<&Response>,
+        input: &Input,
+        shared: &Shared<'_>,
+        merger: &mut Merger,
+        decision: &mut Decision,
+    ) -> Result<(), Error> {
+        decision.findings.push(self.warning(failed, last.is_some()));
+        decision.conditions.push(self.failing(failed));
         decision.degraded = true;
-        match last.filter(|_| self.on_failure == OnFailure::KeepLast) {
-            Some(last) => self.take(last.clone(), input, shared, merger, decision),
+        match last {
+            Some(last) => self.take(last, input, shared, merger, decision),
             None => Ok(()),
         }
     }
 
-    fn call(
+    /// Calls the step, or finds the answer to the same request, and takes it into the decision.
+    fn answer(
         &self,
         input: &Input,
-        shared: &Shared,
-        merger: &Merger,
+        shared: &Shared<'_>,
+        merger: &mut Merger,
         decision: &mut Decision,
-    ) -> Result<Response, Error> {
+    ) -> Result<(), Error> {
         let request = self.request(input, shared, merger);
+        let cache = shared.answers.map(|cache| (cache, Key::of(&self.name, &self.plugin.digest, &request)));
+        let known = cache.as_ref().and_then(|(cache, key)| cache.get(key));
+        let (answer, is_new) = match known {
+            Some(answer) => (answer, false),
+            None => (Arc::new(self.call(request, decision)?), true),
+        };
+        self.take(&answer.response, input, shared, merger, decision)?;
+        if let Some((cache, key)) = cache.filter(|_| is_new) {
+            cache.insert(key, answer);
+        }
+        Ok(())
+    }
+
+    fn call(&self, request: Request, decision: &mut Decision) -> Result<Answer, Error> {
         let span = tracing::info_span!("plugin", step = %self.name, version = %self.plugin.description.version);
         let _entered = span.enter();
         let Reply { result, fuel } = self.plugin.mutate(request, &self.limits);
         self.counters.called(fuel);
         decision.fuel.insert(self.name.clone(), fuel);
-        result.map_err(|error| self.error("call", error.into()))
+        let response = result.map_err(|error| self.error("call", error.into()))?;
+        Ok(Answer { response })
     }
 
-    fn request(&self, input: &Input, shared: &Shared, merger: &Merger) -> Request {
+    fn request(&self, input: &Input, shared: &Shared<'_>, merger: &Merger) -> Request {
         let description = &self.plugin.description;
         let keys = description.config_keys.iter();
         let config: Map<String, Value> =
@@ -269,7 +334,7 @@ impl Step {
     }
 
     /// The manifest as JSON text, with placeholders for the credentials that the step is granted.
-    fn cluster(&self, input: &Input, shared: &Shared) -> String {
+    fn cluster(&self, input: &Input, shared: &Shared<'_>) -> String {
         let is_of_manifest = |source: &&CredentialSource| matches!(source, CredentialSource::Manifest(_));
         if !self.shown(input).any(|source| is_of_manifest(&source)) {
             return shared.cluster.clone();
@@ -287,9 +352,9 @@ impl Step {
     /// Takes a response into the decision: it is checked before anything is merged.
     fn take(
         &self,
-        response: Response,
+        response: &Response,
         input: &Input,
-        shared: &Shared,
+        shared: &Shared<'_>,
         merger: &mut Merger,
         decision: &mut Decision,
     ) -> Result<(), Error> {
@@ -299,13 +364,13 @@ impl Step {
             asked: &self.plugin.description.actions,
             granted: &self.actions,
         };
-        answer::check_size(&response).map_err(|error| self.error("answer", error.into()))?;
-        answer::check(&response).map_err(|message| self.error("answer", Failure::Answer(message)))?;
+        answer::check_size(response).map_err(|error| self.error("answer", error.into()))?;
+        answer::check(response).map_err(|message| self.error("answer", Failure::Answer(message)))?;
         let actions = action::check(&response.actions, &rights, &decision.actions)
             .map_err(|error| self.error("answer", error.into()))?;
         merger.own_secrets(input.secrets.of_actions(&actions));
         let shown = self.shown(input).map(|source| source.placeholder(&self.name)).collect();
-        self.merge(&response, &shown, merger)?;
+        self.merge(response, &shown, merger)?;
         self.record(response, actions, decision);
         Ok(())
     }
@@ -341,14 +406,15 @@ impl Step {
     }
 
     /// Adds a checked and merged response to the decision.
-    fn record(&self, response: Response, actions: Vec<RequestedAction>, decision: &mut Decision) {
+    fn record(&self, response: &Response, actions: Vec<RequestedAction>, decision: &mut Decision) {
         if self.on_failure == OnFailure::KeepLast {
             decision.last.insert(self.name.clone(), response.clone());
         }
         let Response { contributions: _, actions: _, findings, conditions } = response;
+        let (findings, conditions) = (findings.iter().cloned(), conditions.iter().cloned());
         decision.actions.extend(actions);
-        decision.findings.extend(findings.into_iter().map(|finding| convert::finding(&self.name, finding)));
-        decision.conditions.extend(conditions.into_iter().map(|condition| Condition {
+        decision.findings.extend(findings.map(|finding| convert::finding(&self.name, finding)));
+        decision.conditions.extend(conditions.map(|condition| Condition {
             type_name: self.condition_type(&condition.type_name),
             status: condition.status,
             reason: condition.reason,
@@ -370,10 +436,10 @@ impl Step {
         format!("{}/{name}", self.name)
     }
 
-    fn warning(&self, error: &Error) -> Finding {
-        let consequence = match self.on_failure {
-            OnFailure::KeepLast => "the step's last response is used",
-            OnFailure::Hold | OnFailure::Ignore => "the cluster is made without the step",
+    fn warning(&self, error: &Error, has_last: bool) -> Finding {
+        let consequence = match has_last {
+            true => "the step's last response is used",
+            false => "the cluster is made without the step",
         };
         let finding = Finding::warning(format!("{error}; {consequence}")).remedy("fix the plugin or its configuration");
         Finding { step: Some(self.name.clone()), ..finding }

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pgloom_api::pipeline::{Match, OnFailure};
 use serde_json::Value;
 
+use super::answer_cache::AnswerCache;
 use crate::call::Limits;
+use crate::input::NamedObject;
 use crate::model::{ActionPermission, CredentialSource, ObjectKind};
 use crate::permission::Permissions;
 use crate::plugin::Plugin;
 use crate::schema::Schemas;
-use crate::select::{self, NamedObject};
+use crate::select;
 
 /// Plugins in order, each with its configuration and its permissions. Immutable: a new document gives a new pipeline.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Pipeline {
     pub(super) schemas: Schemas,
     /// Why there is no pipeline.
     pub(super) unavailable: Option<String>,
+    /// The answers that are reused; `None` means that every run calls each step.
+    pub(super) answers: Option<Arc<AnswerCache>>,
 }
 
 /// One step of a pipeline.
@@ -42,6 +46,8 @@ pub struct Step {
     /// The credentials that the plugin asks for and the pipeline grants.
     pub(super) credentials: BTreeSet<CredentialSource>,
     pub(super) on_failure: OnFailure,
+    /// Whether it may write fields of a pod template, so that pods are restarted without its response.
+    pub(super) may_restart: bool,
     pub(super) limits: Limits,
     pub(super) matches: Match,
     /// A pipeline with other schemas counts on.
@@ -106,6 +112,26 @@ impl Pipeline {
     pub fn with_schemas(mut self, schemas: Schemas) -> Self {
         self.schemas = schemas;
         self
+    }
+
+    /// Reuses the answer of a step while its request is the same. No decision depends on it. A loaded pipeline reuses
+    /// none: each run calls each step.
+    #[must_use]
+    pub fn with_answer_cache(mut self) -> Self {
+        self.answers = Some(Arc::default());
+        self
+    }
+
+    /// The same with this `onFailure` for every step.
+    #[must_use]
+    pub fn with_on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.steps.iter_mut().for_each(|step| step.on_failure = on_failure);
+        self
+    }
+
+    /// Whether a step has `onFailure: keepLast`.
+    pub fn keeps_last(&self) -> bool {
+        self.steps.iter().any(|step| step.on_failure == OnFailure::KeepLast)
     }
 
     /// How the objects of the steps are merged.

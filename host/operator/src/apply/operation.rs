@@ -56,7 +56,10 @@ pub fn operation(desired: &Value, existing: Option<&CachedObject>) -> Operation 
 /// Whether objects of this kind are created where they are missing and never changed: the leader keeps its lock in the
 /// Endpoints; an existing Secret, service account or role binding belongs to the user.
 pub fn is_created_once(kind: &Kind) -> bool {
-    matches!(&*kind.kind, "Endpoints" | "ServiceAccount" | "RoleBinding")
+    matches!(
+        (&*kind.api_version, &*kind.kind),
+        ("v1", "Endpoints" | "ServiceAccount") | ("rbac.authorization.k8s.io/v1", "RoleBinding")
+    )
 }
 
 /// Desires of labels and annotations of claim templates what exists: they cannot be changed, and are no reason to replace a
@@ -168,6 +171,13 @@ mod tests {
             "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "c"},
             "spec": {"replicas": 2, "volumeClaimTemplates": [{"metadata": {"name": "pgdata"}, "spec": {"resources": {"requests": {"storage": size}}}}]}
         })
+    }
+
+    #[test]
+    fn only_the_endpoints_and_accounts_of_kubernetes_are_created_once() {
+        assert!(is_created_once(&Kind::new("v1", "Endpoints")));
+        assert!(is_created_once(&Kind::new("rbac.authorization.k8s.io/v1", "RoleBinding")));
+        assert!(!is_created_once(&Kind::new("example.com/v1", "Endpoints")));
     }
 
     #[test]

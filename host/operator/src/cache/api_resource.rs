@@ -23,25 +23,31 @@ pub fn api_resource(kind: &Kind) -> ApiResource {
 pub struct Resources(Mutex<HashMap<Kind, (Instant, ApiResource)>>);
 
 impl Resources {
-    /// The API resource of a kind. One that not every cluster has is looked up in the API server, as its plural may be
-    /// anything.
+    /// The API resource of a kind that the host writes or watches. While the API server does not name it, as before its
+    /// CRD is created, this is the one with the usual plural, and the requests say what is missing.
     pub async fn discover(&self, client: &Client, kind: &Kind) -> ApiResource {
-        if *kind == Kind::cluster() || of_every_cluster().contains(kind) {
-            return api_resource(kind);
+        self.find(client, kind).await.unwrap_or_else(|error| {
+            debug!(%kind, %error, "discovery of the kind failed, using the default plural");
+            api_resource(kind)
+        })
+    }
+
+    /// The API resource of a kind, as the API server names it. One that not every cluster has is looked up there, as its
+    /// plural may be anything. A kind in other letters, as in `secret`, is unknown: what is read is compared by its kind.
+    ///
+    /// # Errors
+    /// If the API server does not answer, or has no such kind.
+    pub async fn find(&self, client: &Client, kind: &Kind) -> Result<ApiResource, kube::Error> {
+        let is_known = || *kind == Kind::cluster() || *kind == Kind::new("v1", "ConfigMap");
+        if is_known() || of_every_cluster().contains(kind) {
+            return Ok(api_resource(kind));
         }
         if let Some(known) = self.known(kind) {
-            return known;
+            return Ok(known);
         }
-        match kube::discovery::pinned_kind(client, &gvk(kind)).await {
-            Ok((resource, _)) => {
-                self.0.lock().insert(kind.clone(), (Instant::now(), resource.clone()));
-                resource
-            }
-            Err(error) => {
-                debug!(%kind, %error, "discovery of the kind failed, using the default plural");
-                api_resource(kind)
-            }
-        }
+        let (resource, _) = kube::discovery::pinned_kind(client, &gvk(kind)).await?;
+        self.0.lock().insert(kind.clone(), (Instant::now(), resource.clone()));
+        Ok(resource)
     }
 
     fn known(&self, kind: &Kind) -> Option<ApiResource> {

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use kube::api::{Api, DynamicObject};
+use kube::api::{Api, ApiResource, DynamicObject};
 use pgloom_api::config::Config;
 use pgloom_decide::Kind;
 use pgloom_decide::Observed;
 use pgloom_decide::transform::transform;
-use pgloom_engine::{NamedObject, Pipeline};
+use pgloom_engine::{NamedObject, Pipeline, Unreadable};
 use serde_json::Value;
 
 use crate::cache::{ClusterKey, Store};
@@ -43,29 +43,68 @@ pub async fn observe(
         Observed { objects: store.objects(key).iter().map(|kept| kept.object()).collect(), ..Observed::default() };
     let named: BTreeSet<NamedObject> = pipeline.named(manifest, config.values());
     for wanted in named {
-        if let Some(object) = fetch(client, store, key, &wanted).await? {
-            observed.add_named(object);
+        match fetch(client, store, key, wanted).await? {
+            Found::Object(object) => observed.add_named(object),
+            Found::Absent => {}
+            Found::Unreadable(unreadable) => observed.unreadable.push(unreadable),
         }
     }
     Ok(observed)
 }
 
-async fn fetch(
-    client: &kube::Client,
-    store: &Store,
-    key: &ClusterKey,
-    wanted: &NamedObject,
-) -> Result<Option<Value>, Error> {
-    let kind = Kind::new(&wanted.api_version, &wanted.kind);
-    let resource = store.resources.discover(client, &kind).await;
-    let namespace = wanted.namespace.as_deref().unwrap_or(&key.namespace);
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-    let found = api.get_opt(&wanted.name).await.map_err(|source| Error::Named {
-        kind: wanted.kind.clone(),
-        name: format!("{namespace}/{}", wanted.name),
-        source: Box::new(source),
-    })?;
-    let Some(found) = found else { return Ok(None) };
-    let object = serde_json::to_value(found).unwrap_or_default();
-    Ok(Some(transform(&kind, object, true).object))
+#[derive(Debug)]
+enum Found {
+    Object(Value),
+    Absent,
+    /// Only the steps that name the object fail for it.
+    Unreadable(Unreadable),
 }
+
+async fn fetch(client: &kube::Client, store: &Store, key: &ClusterKey, object: NamedObject) -> Result<Found, Error> {
+    let namespace = object.namespace.as_deref().unwrap_or(&key.namespace);
+    let failed = |source| Error::Named {
+        kind: object.kind.clone(),
+        name: format!("{namespace}/{}", object.name),
+        source: Box::new(source),
+    };
+    let resource = match store.resources.find(client, &Kind::new(&object.api_version, &object.kind)).await {
+        Ok(resource) => resource,
+        Err(error) if is_unknown(&error) => return Ok(Found::Unreadable(Unreadable::Unknown { object })),
+        Err(error) => return Err(failed(error)),
+    };
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    match api.get_opt(&object.name).await {
+        Ok(Some(found)) => {
+            let found = serde_json::to_value(found).unwrap_or_default();
+            Ok(Found::Object(transform(&served(&resource), found, true).object))
+        }
+        Ok(None) => Ok(Found::Absent),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => {
+            let ApiResource { group, plural, .. } = resource;
+            Ok(Found::Unreadable(Unreadable::Forbidden { object, group, plural }))
+        }
+        Err(error) if is_unknown(&error) => Ok(Found::Unreadable(Unreadable::Unknown { object })),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Whether the API server has no such kind, or one that cannot be read. An answer that another request may not get, as of
+/// a server that is overloaded, is none of these.
+fn is_unknown(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Discovery(_) => true,
+        kube::Error::Api(status) => matches!(status.code, 400 | 404 | 405),
+        _ => false,
+    }
+}
+
+/// The kind of a resource. Whether an object is a Secret is asked of where it was read, not of what a plugin wrote.
+fn served(resource: &ApiResource) -> Kind {
+    match (&*resource.group, &*resource.plural) {
+        ("", "secrets") => Kind::new("v1", "Secret"),
+        _ => Kind::new(&resource.api_version, &resource.kind),
+    }
+}
+
+#[cfg(test)]
+mod tests;

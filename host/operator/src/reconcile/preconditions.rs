@@ -16,7 +16,7 @@ impl Reconciliation<'_> {
     /// Checks the plan against what exists, and returns the Secrets that were read for it.
     pub async fn check(&self, plan: &Plan, objects: &[Value]) -> Result<Option<Found>, Error> {
         let name = &self.key.name;
-        if self.stateful_set().is_some() && !plan.wants("StatefulSet", name) {
+        if self.stateful_set().is_some() && !plan.wants(&Kind::new("apps/v1", "StatefulSet"), name) {
             return Err(Error::NoStatefulSet { name: name.to_string() });
         }
         let missing = self.writer().check(self.key, objects).await.map_err(Error::Apply)?;

@@ -24,7 +24,7 @@ impl Reconciliation<'_> {
         if plan.degraded || is_changing || !settled {
             return Ok(());
         }
-        let wanted = |kind: &Kind, name: &str| plan.wants(&kind.kind, name);
+        let wanted = |kind: &Kind, name: &str| plan.wants(kind, name);
         let writer = self.writer();
         writer.prune(self.key, wanted).await.map_err(Error::Apply)?;
         self.prune_user_lists(plan).await?;
@@ -53,7 +53,7 @@ impl Reconciliation<'_> {
         }
         for cached in self.context.store.objects(self.key) {
             let object = cached.object();
-            if !cached.kind.is("Secret") || !is_user_list(&object) || plan.wants("Secret", &cached.name) {
+            if !cached.kind.is("Secret") || !is_user_list(&object) || plan.wants(&cached.kind, &cached.name) {
                 continue;
             }
             let api: Api<Secret> = Api::namespaced(self.context.client.clone(), &self.key.namespace);

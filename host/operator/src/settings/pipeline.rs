@@ -131,10 +131,11 @@ impl Loader {
         self.with_schemas(name, loaded).await
     }
 
-    /// The pipeline with the schemas of the custom resources that it writes.
+    /// The pipeline with the schemas of the custom resources that it writes; it reuses answers.
     async fn with_schemas(&self, name: String, pipeline: Pipeline) -> Result<Pipeline, Error> {
         let schemas = schemas::read(&self.client, &pipeline.custom_kinds()).await;
-        Ok(pipeline.with_schemas(schemas.map_err(|source| Error::Schemas(name, source))?))
+        let schemas = schemas.map_err(|source| Error::Schemas(name, source))?;
+        Ok(pipeline.with_schemas(schemas).with_answer_cache())
     }
 
     /// The pipeline that was loaded last, if its components are still found.

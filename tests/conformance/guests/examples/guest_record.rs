@@ -20,6 +20,9 @@ const POINTERS: [&str; 2] = ["/spec/clone/s3_access_key_id", "/spec/clone/s3_sec
 /// The kinds of the desired objects with templates of pods, or with data.
 const DESIRED: [(&str, &str); 4] =
     [("apps/v1", "StatefulSet"), ("apps/v1", "Deployment"), ("batch/v1", "CronJob"), ("v1", "ConfigMap")];
+/// The kinds of the cluster's existing objects whose containers have variables, or had them.
+const OBSERVED: [(&str, &str); 4] =
+    [("apps/v1", "StatefulSet"), ("apps/v1", "Deployment"), ("batch/v1", "CronJob"), ("v1", "Pod")];
 /// The prefix of a placeholder. The host refuses objects that hold one inside a longer text.
 const PLACEHOLDER: &str = "pgloom-placeholder:";
 
@@ -34,12 +37,18 @@ impl Contract for Guest {
             from,
             fields: Vec::new(),
         };
-        let observed = vec![
+        let mut observed = vec![
             secret("own", Selection::Owned),
             secret("environment", Selection::Config("pod_environment_secret".to_owned())),
             secret("infrastructure", Selection::Config("infrastructure_roles_secret_name".to_owned())),
             secret("tls", Selection::Manifest("/spec/tls/secretName".to_owned())),
         ];
+        observed.extend(OBSERVED.map(|(api_version, name)| ObservedSelector {
+            id: name.to_owned(),
+            kind: kind(api_version, name),
+            from: Selection::Owned,
+            fields: Vec::new(),
+        }));
         let of_config = KEYS[..4].iter().map(|&key| asked(CredentialSource::Config(key.to_owned())));
         let of_manifest = POINTERS.iter().map(|&pointer| asked(CredentialSource::Manifest(pointer.to_owned())));
         Ok(Description {

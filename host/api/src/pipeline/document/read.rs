@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::super::spec::{
     ActionGrantSpec, GrantsSpec, LimitsSpec, MatchSpec, NO_REGISTRY, ObjectGrantSpec, OnFailureSpec, Pipeline,
-    PipelineSpec, SourceSpec, StepSpec, USE_FILE,
+    PipelineSpec, ReadGrantSpec, SourceSpec, StepSpec, USE_FILE,
 };
 use super::{
     ActionGrant, DEFAULT_DEADLINE, DEFAULT_FUEL, DEFAULT_MEMORY, Digest, Document, Grants, Limits, MAX_DEADLINE,
-    MAX_MEMORY, Match, ObjectGrant, OnFailure, Source, Step,
+    MAX_MEMORY, Match, ObjectGrant, OnFailure, ReadGrant, Source, Step,
 };
 use crate::action::ActionKind;
 use crate::field::{entry, member};
@@ -178,6 +178,7 @@ fn read_grants(grants: GrantsSpec, path: &str, findings: &mut Vec<Finding>) -> G
     };
     Grants {
         objects: grants.objects.into_iter().map(ObjectGrant::from).collect(),
+        reads: grants.reads.into_iter().map(ReadGrant::from).collect(),
         privileges: grants.privileges.iter().filter_map(|name| Privilege::from_name(name)).collect(),
         credentials,
         actions: grants.actions.into_iter().filter_map(action).collect(),
@@ -188,6 +189,13 @@ impl From<ObjectGrantSpec> for ObjectGrant {
     fn from(spec: ObjectGrantSpec) -> Self {
         let ObjectGrantSpec { api_version, kind, names, creates, fields, overrides, removes } = spec;
         Self { api_version, kind, names, creates, fields, overrides, removes }
+    }
+}
+
+impl From<ReadGrantSpec> for ReadGrant {
+    fn from(spec: ReadGrantSpec) -> Self {
+        let ReadGrantSpec { api_version, kind, from, fields } = spec;
+        Self { api_version, kind, from, fields }
     }
 }
 

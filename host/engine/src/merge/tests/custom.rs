@@ -145,3 +145,23 @@ fn a_leaf_that_only_the_host_sets_belongs_to_the_host() {
     assert_eq!(leaves["metadata.annotations[\"pgloom.dev/cluster-uid\"]"], ["pgloom"]);
     assert_eq!(leaves["spec.replicas"], ["spilo"]);
 }
+
+#[test]
+fn labels_are_a_map_of_texts_although_the_definition_accepts_every_field() {
+    let mut document = document(json!({}));
+    document["components"]["schemas"]["com.example.v1.Monitor"] =
+        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let wanted = BTreeSet::from(["example.com/v1 Monitor".to_owned()]);
+    let schemas = Schemas::with_custom(&openapi::custom(&[document], &wanted).unwrap()).unwrap();
+    for (metadata, accepted) in [
+        (json!({"name": "orders", "labels": {"a": "b"}}), true),
+        (json!({"name": "orders", "labels": "x"}), false),
+        (json!({"name": "orders", "labels": ["x"]}), false),
+        (json!({"name": "orders", "annotations": {"a": {"b": "c"}}}), false),
+    ] {
+        let object = json!({"apiVersion": "example.com/v1", "kind": "Monitor", "metadata": metadata, "spec": {"a": 1}});
+        let mut merger = merger_of(schemas.clone());
+        let applied = merger.apply(&Writer { step: "it", permissions: &everything(kind(&object)) }, object.clone());
+        assert_eq!(applied.is_ok(), accepted, "{object}: {applied:?}");
+    }
+}
