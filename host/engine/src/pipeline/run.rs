@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::action::{self, Rights};
 use super::answer;
-use super::answer_cache::{Answer, AnswerCache, Key};
+use super::answers::{AnswerCache, Key};
 use super::json::{self, Parser};
 use super::step::{Pipeline, Step};
 use crate::call::Reply;
@@ -289,21 +289,20 @@ impl Step {
             Some(answer) => (answer, false),
             None => (Arc::new(self.call(request, decision)?), true),
         };
-        self.take(&answer.response, input, shared, merger, decision)?;
+        self.take(&answer, input, shared, merger, decision)?;
         if let Some((cache, key)) = cache.filter(|_| is_new) {
             cache.insert(key, answer);
         }
         Ok(())
     }
 
-    fn call(&self, request: Request, decision: &mut Decision) -> Result<Answer, Error> {
+    fn call(&self, request: Request, decision: &mut Decision) -> Result<Response, Error> {
         let span = tracing::info_span!("plugin", step = %self.name, version = %self.plugin.description.version);
         let _entered = span.enter();
         let Reply { result, fuel } = self.plugin.mutate(request, &self.limits);
         self.counters.called(fuel);
         decision.fuel.insert(self.name.clone(), fuel);
-        let response = result.map_err(|error| self.error("call", error.into()))?;
-        Ok(Answer { response })
+        result.map_err(|error| self.error("call", error.into()))
     }
 
     fn request(&self, input: &Input, shared: &Shared<'_>, merger: &Merger) -> Request {

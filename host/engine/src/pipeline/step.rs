@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pgloom_api::pipeline::{Match, OnFailure};
 use serde_json::Value;
 
-use super::answer_cache::AnswerCache;
+use super::answers::AnswerCache;
 use crate::call::Limits;
 use crate::input::NamedObject;
 use crate::model::{ActionPermission, CredentialSource, ObjectKind};
