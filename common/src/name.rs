@@ -61,6 +61,29 @@ pub const POOLER_SUFFIX: &str = "-pooler";
 /// What follows a pooler's name in the name of the Secret with its list of users.
 pub const USER_LIST_SUFFIX: &str = "-u";
 
+/// The suffixes of the names of Patroni's objects, after the cluster's name: Endpoints, the Service of the Endpoints,
+/// or ConfigMaps. The leader's lock of a cluster without ConfigMaps is in the Endpoints without a suffix.
+///
+/// See [Patroni's objects](https://patroni.readthedocs.io/en/latest/kubernetes.html).
+pub const PATRONI: [&str; 4] = ["-config", "-failover", "-sync", "-leader"];
+
+/// The annotation in which Patroni records the state of a member, on the member's pod.
+pub const MEMBER_STATUS: &str = "status";
+
+/// Whether an object of this kind and name is one in which Patroni keeps the state of a cluster, whatever it is set to use.
+///
+/// ```
+/// # use pgloom_common::name::is_patronis;
+/// assert!(is_patronis("v1", "ConfigMap", "acid-a", "acid-a-config"));
+/// assert!(!is_patronis("v1", "ConfigMap", "acid-a", "acid-a-settings"));
+/// ```
+#[must_use]
+pub fn is_patronis(api_version: &str, kind: &str, cluster: &str, name: &str) -> bool {
+    api_version == "v1"
+        && matches!(kind, "ConfigMap" | "Endpoints" | "Service")
+        && name.strip_prefix(cluster).is_some_and(|rest| PATRONI.contains(&rest))
+}
+
 /// The value of the label `application` of a pooler's objects.
 pub const POOLER_APPLICATION: &str = "db-connection-pooler";
 /// The value of the label `application` of the objects of logical backups.

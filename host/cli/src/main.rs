@@ -7,7 +7,9 @@ mod connect;
 mod crd;
 mod file;
 mod log;
+mod pipeline;
 mod plugin;
+mod rbac;
 mod render;
 
 use std::process::ExitCode;
@@ -40,6 +42,8 @@ enum Command {
     /// Look into a component
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Print the ClusterRole that a pipeline needs
+    Rbac(rbac::Arguments),
     /// Print the CustomResourceDefinitions
     Crd,
     /// Compile components: the operator calls this for itself
@@ -65,6 +69,10 @@ fn main() -> ExitCode {
         Command::Plugin(command) => {
             log.start("warn");
             plugin::run(&command)
+        }
+        Command::Rbac(arguments) => {
+            log.start("warn");
+            rbac::print(&arguments)
         }
         Command::Crd => crd::print(),
         Command::Compile(arguments) => {

@@ -26,7 +26,7 @@ fn refusal(action: &Action, selector: &BTreeMap<String, String>) -> Option<Strin
     match action {
         Action::Credential(credential) => changed_label(&credential.labels, selector),
         Action::UserList(list) => not_a_name(&list.secret_name).or_else(|| changed_label(&list.labels, selector)),
-        Action::PoolerAccess(access) => not_a_schema(&access.schema),
+        Action::PoolerAccess(access) => not_a_schema(&access.schema).or_else(|| shared_schema(&access.schema)),
         Action::ExpandClaim(claim) => not_a_name(&claim.claim),
         Action::ModifyVolume(volume) => not_a_name(&volume.claim),
         Action::GrowFilesystem(filesystem) => not_a_name(&filesystem.claim).or_else(|| not_a_name(&filesystem.pod)),
@@ -81,6 +81,11 @@ fn not_a_schema(name: &str) -> Option<String> {
         && !name.starts_with("pg_")
         && name != "information_schema";
     (!is_usable).then(|| format!("{name:?} is not a name that a schema can have"))
+}
+
+/// The pooler's function is in a schema of its own: what is in `public` is found by the name alone, by everyone.
+fn shared_schema(name: &str) -> Option<String> {
+    (name == "public").then(|| format!("the schema {name:?} is everyone's; use one of its own"))
 }
 
 #[cfg(test)]
@@ -142,7 +147,7 @@ mod tests {
         let access =
             |schema: &str| Action::PoolerAccess(PoolerAccess { username: "pooler".into(), schema: schema.into() });
         assert_eq!(checked(access("pooler")), None);
-        for schema in ["", "pg_catalog", "information_schema", "a\0b"] {
+        for schema in ["", "pg_catalog", "information_schema", "a\0b", "public"] {
             assert!(checked(access(schema)).is_some(), "{schema:?}");
         }
     }

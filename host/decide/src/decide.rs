@@ -10,7 +10,7 @@ use pgloom_api::validate::{Cluster, Validated, validate};
 use pgloom_api::{Finding, ObjectRef};
 use pgloom_common::label;
 use pgloom_common::name::secret_name;
-use pgloom_engine::{Condition, Decision, Desired, Input, Pipeline, RequestedAction, Response, RunError};
+use pgloom_engine::{Condition, Decision, Desired, Input, Pipeline, RequestedAction, Response, RunError, Secrets};
 use serde_json::{Value, json};
 
 use crate::apply_order::in_order;
@@ -71,15 +71,22 @@ impl Plan {
         self.objects.iter().map(fill).collect()
     }
 
+    /// The step that created an object.
+    pub fn step_of(&self, kind: &Kind, name: &str) -> Option<&str> {
+        let is_it = |desired: &&Desired| is_object(&desired.object, kind, name);
+        self.objects.iter().find(is_it).map(|desired| desired.step.as_str())
+    }
+
     /// Whether an object is desired. A custom resource may have the kind of a built-in one, in another group.
     pub fn wants(&self, kind: &Kind, name: &str) -> bool {
-        let is_desired = |desired: &Desired| {
-            let is_kind = || Kind::of(&desired.object).is_some_and(|desired| desired.is_same(kind));
-            ObjectKey::of(&desired.object).name == name && is_kind()
-        };
+        let is_desired = |desired: &Desired| is_object(&desired.object, kind, name);
         let is_secret = || kind.is_same(&Kind::new("v1", "Secret"));
         is_secret() && self.secrets.iter().any(|secret| secret.name == name) || self.objects.iter().any(is_desired)
     }
+}
+
+fn is_object(object: &Value, kind: &Kind, name: &str) -> bool {
+    ObjectKey::of(object).name == name && Kind::of(object).is_some_and(|found| found.is_same(kind))
 }
 
 /// Decides the desired state of one cluster. `manifest` is the `postgresql` object, `config` the operator
@@ -98,11 +105,12 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let mut existing = observed.objects.clone();
     existing.iter_mut().for_each(|object| credentials.hide_in(object));
     let selector = selector(&cluster, config);
+    let naming = naming(&validated, config, &selector);
     let input = Input {
         cluster: manifest,
         config: values,
         credentials: credentials.sources().cloned().collect(),
-        secrets: secret_names(&cluster, config),
+        secrets: own_secrets(&cluster, config, observed, &naming),
         labels: BTreeMap::from([(config.text("cluster_name_label").to_owned(), cluster.name.clone())]),
         observed: existing,
         unreadable: observed.unreadable.clone(),
@@ -120,7 +128,6 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let roles = roles::gather(&cluster, config, observed, &actions);
     action::bind(&mut actions, &roles);
     findings.extend_from_slice(&roles.findings);
-    let naming = naming(&validated, config, &selector);
     let (secrets, clashes) = credential::wanted(&roles, &roles::user_lists(&actions), &naming);
     findings.extend(clashes);
     if findings.iter().any(Finding::is_error) {
@@ -176,10 +183,14 @@ fn refusal(error: RunError, findings: &[Finding]) -> Error {
     Error::Manifest(findings.iter().cloned().chain(refused).collect())
 }
 
-/// The names of the cluster's Secrets, as patterns: those of roles, and those that begin with the cluster's name.
-fn secret_names(cluster: &Cluster, config: &Config) -> Vec<String> {
-    let of_roles = secret_name(config.text("secret_name_template"), "*", &cluster.name, &cluster.team);
-    vec![of_roles.to_lowercase(), format!("{}-*", cluster.name)]
+/// The names of the cluster's Secrets: those of the roles that no plugin asks for. The engine adds those of actions.
+fn own_secrets(cluster: &Cluster, config: &Config, observed: &Observed, naming: &credential::Naming) -> Secrets {
+    let (wanted, _) = credential::wanted(&roles::gather(cluster, config, observed, &[]), &[], naming);
+    let own = wanted.into_iter().filter(|secret| secret.namespace == cluster.namespace);
+    Secrets {
+        names: own.map(|secret| secret.name).collect(),
+        template: secret_name(&naming.template, "{username}", &cluster.name, &cluster.team),
+    }
 }
 
 /// Sets the fields that identify an object. Plugins do not set them, or not to other values. Of the labels by which the

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pgloom_api::config::Config;
 use pgloom_common::name::{
     BACKUP_APPLICATION, POOLER_APPLICATION, POOLER_SUFFIX, REPLICA_SUFFIX, USER_LIST_SUFFIX,
-    critical_operation_pdb_name, cron_job_name, pdb_name, secret_name,
+    critical_operation_pdb_name, cron_job_name, is_patronis, pdb_name, secret_name,
 };
 use serde_json::{Value, json};
 
@@ -28,12 +28,6 @@ pub const KINDS: &str = "pgloom.dev/kinds";
 /// The annotation of a manifest with the namespaces, other than its own, in which Secrets were created for it: separated
 /// by commas.
 pub const NAMESPACES: &str = "pgloom.dev/secret-namespaces";
-
-/// The suffixes of the names of Patroni's objects, after the cluster's name: Endpoints, the Service of the Endpoints,
-/// or ConfigMaps. The leader's lock of a cluster without ConfigMaps is in the Endpoints without a suffix.
-///
-/// See [Patroni's objects](https://patroni.readthedocs.io/en/latest/kubernetes.html).
-pub const PATRONI: [&str; 4] = ["-config", "-failover", "-sync", "-leader"];
 
 /// Whose an object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,7 +202,7 @@ impl Identity {
 
     fn is_upstream_name(&self, kind: &str, name: &str) -> bool {
         let rest = name.strip_prefix(self.name.as_str());
-        let is_patronis = rest.is_some_and(|rest| PATRONI.contains(&rest));
+        let is_patronis = is_patronis("v1", kind, &self.name, name);
         match kind {
             "StatefulSet" => rest == Some(""),
             "Service" => rest.is_some_and(|rest| is_role_suffix(rest) || is_pooler_suffix(rest)) || is_patronis,

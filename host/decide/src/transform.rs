@@ -2,6 +2,7 @@
 //! into memory.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
+use pgloom_common::name::MEMBER_STATUS;
 use serde_json::{Map, Value, from_value, json};
 use sha2::{Digest, Sha256};
 
@@ -69,7 +70,7 @@ fn drop_annotation(metadata: &mut Map<String, Value>, name: &str) {
 fn pod(object: &mut Value, whole: bool) {
     let Some(fields) = object.as_object_mut() else { return };
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
-        drop_annotation(metadata, "status");
+        drop_annotation(metadata, MEMBER_STATUS);
     }
     if whole {
         return;

@@ -20,7 +20,8 @@ pub struct Decision {
     pub conditions: Vec<Condition>,
     /// Whether a step failed and its `onFailure` replaced its response. Another run with the same input may succeed.
     pub degraded: bool,
-    /// By step name, the fuel that the step's call took, in WebAssembly instructions; none for a reused answer.
+    /// By step name, the fuel that the step's call took, in WebAssembly instructions. A step whose answer was reused is
+    /// not in it.
     pub fuel: BTreeMap<String, u64>,
     /// By step name, the response of each step with `onFailure: keepLast`, for [`Input::last`](crate::Input) of the
     /// next run.

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pgloom_api::ActionPhase;
+use pgloom_common::name::secret_name;
 use serde_json::Value;
 
-use crate::model::{CredentialSource, Response};
+use crate::decision::RequestedAction;
+use crate::model::{Action, CredentialSource, Response};
 
 /// All that a run depends on. It holds no credential.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,8 +17,8 @@ pub struct Input {
     pub cluster: Value,
     /// The operator configuration: one flat object of canonical keys, with defaults.
     pub config: Value,
-    /// The names of the cluster's Secrets, as patterns in which a `*` is any characters.
-    pub secrets: Vec<String>,
+    /// The cluster's Secrets.
+    pub secrets: Secrets,
     /// The labels by which the host finds the cluster's objects.
     pub labels: BTreeMap<String, String>,
     /// The labels by which the members are selected; empty if that does not matter.
@@ -35,6 +37,30 @@ pub struct Input {
     /// By step name, the last response of each step with `onFailure: keepLast`, from
     /// [`Decision::last`](crate::Decision).
     pub last: BTreeMap<String, Response>,
+}
+
+/// The names of a cluster's Secrets. A name that only looks like one of the cluster may be that of another cluster, whose
+/// name begins or ends as this one's, so the names are exact.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Secrets {
+    /// The names of those that do not depend on actions.
+    pub names: BTreeSet<String>,
+    /// The name of a role's Secret, as `secret_name_template` with all but `{username}` filled in.
+    pub template: String,
+}
+
+impl Secrets {
+    /// The names of the Secrets that the actions of a step ask for, and that the step is granted.
+    pub(crate) fn of_actions(&self, actions: &[RequestedAction]) -> impl Iterator<Item = String> {
+        let granted = actions.iter().filter(|requested| requested.is_granted());
+        granted.filter_map(|requested| match &requested.action {
+            Action::Credential(credential) => {
+                Some(secret_name(&self.template, &credential.username, "", "").to_lowercase())
+            }
+            Action::UserList(list) => Some(list.secret_name.clone()),
+            _ => None,
+        })
+    }
 }
 
 /// The state of a requested action.

@@ -139,7 +139,7 @@ pub use compile::Compiler;
 pub use decision::{Condition, Decision, Desired, RequestedAction};
 pub use engine::{Engine, EngineConfig, Error, MEMORY_CEILING};
 pub use hash::Sha;
-pub use input::{ActionRecord, Input, NamedObject, Unreadable};
+pub use input::{ActionRecord, Input, NamedObject, Secrets, Unreadable};
 pub use model::{
     Action, ActionKind, ActionPermission, ActionRequest, ActionState, ConditionStatus, Contribution, Credential,
     CredentialPermission, CredentialSource, Description, DesiredObject, ExpandClaim, Failure, GrowFilesystem, HostInfo,

@@ -1,11 +1,10 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `run`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `step`,
-//! `answer_cache`.
+//! The modules from the top down: `run`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `step`, `answers`.
 
 mod action;
 mod answer;
-mod answer_cache;
+mod answers;
 mod configuration;
 mod json;
 mod load;

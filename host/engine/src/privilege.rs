@@ -40,6 +40,7 @@ const POD: &[Rule] = &[
     ("hostNetwork", When::Set, Privilege::HostNamespaces),
     ("hostPID", When::Set, Privilege::HostNamespaces),
     ("hostIPC", When::Set, Privilege::HostNamespaces),
+    ("shareProcessNamespace", When::Set, Privilege::Privileged),
     ("nodeName", When::Set, Privilege::NodeName),
     ("serviceAccountName", When::Set, Privilege::ServiceAccount),
     ("serviceAccount", When::Set, Privilege::ServiceAccount),
@@ -95,6 +96,13 @@ const VOLUME: &[Rule] = &[
 const KNOWN_VOLUMES: [&str; 8] =
     ["name", "emptyDir", "downwardAPI", "hostPath", "secret", "configMap", "persistentVolumeClaim", "projected"];
 
+/// The rules for the templates of claims: a claim with the data of another one, or a given volume.
+const CLAIM_TEMPLATES: &[Rule] = &[
+    ("spec.volumeClaimTemplates.[].spec.dataSource", When::Set, Privilege::Claim),
+    ("spec.volumeClaimTemplates.[].spec.dataSourceRef", When::Set, Privilege::Claim),
+    ("spec.volumeClaimTemplates.[].spec.volumeName", When::Set, Privilege::Claim),
+];
+
 /// The rules for a Service.
 const SERVICE: &[Rule] = &[
     ("spec.externalIPs", When::Set, Privilege::ExternalAddress),
@@ -132,6 +140,9 @@ pub(crate) fn find(
         ("v1", "Endpoints") => search.rules(ENDPOINTS, object, ""),
         (api_version, name) => {
             let path = pod_template::path(api_version, name)?;
+            if let Some(needed) = search.rules(CLAIM_TEMPLATES, object, "") {
+                return Some(needed);
+            }
             let template = path.iter().try_fold(object, |value, field| value.get(field))?;
             search.template(template, &path.join("."))
         }
@@ -239,9 +250,6 @@ impl Search<'_> {
     }
 
     fn holds(&self, value: &Value, when: When) -> bool {
-        let is_own = |patterns: &[String]| {
-            value.as_str().is_some_and(|name| patterns.iter().any(|pattern| covers(pattern, &self.scope.cluster, name)))
-        };
         match when {
             // An empty map is a source of a volume, with defaults.
             When::Set => match value {
@@ -256,8 +264,10 @@ impl Search<'_> {
             When::Begins(prefix) => value.as_str().is_some_and(|text| text.starts_with(prefix)),
             When::Zero => value.as_f64() == Some(0.0),
             When::False => *value == Value::Bool(false),
-            When::Secret => !is_own(&self.scope.secrets),
-            When::ConfigMap => !is_own(&OWN_NAMES.map(str::to_owned)),
+            When::Secret => !value.as_str().is_some_and(|name| self.scope.secrets.contains(name)),
+            When::ConfigMap => !value
+                .as_str()
+                .is_some_and(|name| OWN_NAMES.iter().any(|pattern| covers(pattern, &self.scope.cluster, name))),
         }
     }
 

@@ -1,7 +1,10 @@
 //! Kinds and fields that no plugin may write, because the host or the API server owns them.
 
+use pgloom_api::pod_template;
+use pgloom_common::name::{MEMBER_STATUS, is_patronis};
+
 use crate::{
-    model::ObjectKind,
+    model::{ObjectKind, ObjectRef},
     path::{FieldPath, Segment},
     scope::Scope,
     tree::Node,
@@ -89,17 +92,26 @@ pub(crate) fn is_of_kubernetes(api_version: &str) -> bool {
     group.is_empty() || KUBERNETES.contains(&group) || group.ends_with(KUBERNETES_END)
 }
 
+/// The reason why plugins must not write the object, if there is one: Patroni keeps the state of the cluster in it.
+pub(crate) fn name(object: &ObjectRef, scope: &Scope) -> Option<&'static str> {
+    let ObjectRef { api_version, kind, name } = object;
+    is_patronis(api_version, kind, &scope.cluster, name).then_some(PATRONIS)
+}
+
 /// The group of an `apiVersion`, as in `apps` of `apps/v1`; empty for the core group.
 pub(crate) fn group(api_version: &str) -> &str {
     api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
 /// The first field of a partial object that the step must not set, and the reason; `own`: the step created the object.
-pub(crate) fn field(root: &Node, own: bool, scope: &Scope) -> Option<(FieldPath, &'static str)> {
+pub(crate) fn field(object: &ObjectRef, root: &Node, own: bool, scope: &Scope) -> Option<(FieldPath, &'static str)> {
     let path =
         |segments: &[&str]| FieldPath::new(segments.iter().map(|name| Segment::Field((*name).to_owned())).collect());
     if root.field("status").is_some() {
         return Some((path(&["status"]), STATUS));
+    }
+    if let Some(segments) = patronis_annotation(object, root, scope) {
+        return Some((path(&segments), PATRONIS));
     }
     let metadata = root.field("metadata")?;
     if let Some((name, reason)) = METADATA.iter().find(|(name, _)| metadata.field(name).is_some()) {
@@ -111,6 +123,45 @@ pub(crate) fn field(root: &Node, own: bool, scope: &Scope) -> Option<(FieldPath,
     let spec = root.field("spec").filter(|_| !own)?;
     let name = CREATOR_FIELDS.iter().find(|name| spec.field(name).is_some())?;
     Some((path(&["spec", name]), CREATOR))
+}
+
+/// The annotations of the leader's Endpoints in which Patroni keeps the leader's lock, and those in which it keeps its other
+/// state where all is in one object.
+const LOCK: [&str; 15] = [
+    "acquireTime",
+    "config",
+    "failsafe",
+    "history",
+    "initialize",
+    "leader",
+    "member",
+    "optime",
+    "renewTime",
+    "retain_slots",
+    "scheduled_at",
+    "slots",
+    "sync_standby",
+    "transitions",
+    "ttl",
+];
+const PATRONIS: &str = "Patroni keeps its state there";
+
+/// The annotation of Patroni that the partial object sets: of the leader's Endpoints, or of the pods of the members.
+fn patronis_annotation(object: &ObjectRef, root: &Node, scope: &Scope) -> Option<Vec<&'static str>> {
+    if object.name != scope.cluster {
+        return None;
+    }
+    let template: &[&'static str] = match (object.api_version.as_str(), object.kind.as_str()) {
+        ("v1", "Endpoints") => &[],
+        (api_version, "StatefulSet") => pod_template::path(api_version, "StatefulSet")?,
+        _ => return None,
+    };
+    let names: &[&'static str] = if template.is_empty() { &LOCK } else { &[MEMBER_STATUS] };
+    let mut path = template.to_vec();
+    path.extend(["metadata", "annotations"]);
+    let annotations = path.iter().try_fold(root, |node, name| node.field(name))?;
+    path.push(names.iter().find(|name| annotations.field(name).is_some())?);
+    Some(path)
 }
 
 /// The prefix of the host's own labels and annotations.

@@ -1,6 +1,6 @@
 //! The cluster whose objects are merged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the merge needs to know about the cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -9,8 +9,8 @@ pub struct Scope {
     pub namespace: String,
     /// The cluster's name.
     pub cluster: String,
-    /// The names of the cluster's Secrets, as patterns in which a `*` is any characters.
-    pub secrets: Vec<String>,
+    /// The names of the cluster's Secrets.
+    pub secrets: BTreeSet<String>,
     /// The labels by which the host finds the cluster's objects. No object may have another value of them.
     pub labels: BTreeMap<String, String>,
     /// The labels by which Services and disruption budgets select the members; empty if that does not matter.

@@ -12,7 +12,7 @@ use pgloom_common::error::error_chain;
 use pgloom_decide::members::Members;
 use pgloom_decide::ownership::Identity;
 use pgloom_decide::patroni::Cluster;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::apply::Writer;
 use crate::cache::{ClusterKey, Store};
@@ -53,6 +53,8 @@ pub struct Context {
     pub turns: Turns,
     /// Limits the number of clusters that are observed and written concurrently.
     pub slots: Semaphore,
+    /// The operator's own namespace.
+    pub namespace: String,
     /// The network from which the operator connects to databases.
     pub network: Network,
     /// The transport of requests to Patroni.
@@ -71,6 +73,8 @@ pub struct Context {
     pub deadline: Duration,
     /// By namespace that has clusters, the time when its service account was last seen.
     pub accounts: Mutex<HashMap<String, Instant>>,
+    /// Notified when the operator had no right to a write.
+    pub refused: Arc<Notify>,
 }
 
 impl Context {

@@ -10,15 +10,16 @@
 //! 3. `leader`: the Lease, and the check that refuses writes without it
 //! 4. `serve`: metrics, health and readiness over HTTP
 //! 5. `cache`: the existing objects, updated by watches
-//! 6. `report`: events
-//! 7. `apply`: writes and prunes objects, deletes a cluster
-//! 8. `observe`: the input of a decision
-//! 9. `execute`: roles and databases, Patroni, volumes, passwords
-//! 10. `state`: the state of each cluster between reconciles
-//! 11. `settings`: the operator configuration and the pipeline in use
-//! 12. `context`: the shared state of all reconciles
-//! 13. `reconcile`: the driver, one file per step
-//! 14. `run`: connects everything
+//! 6. `rights`: the rights that the operator needs, and which of them it lacks
+//! 7. `report`: events
+//! 8. `apply`: writes and prunes objects, deletes a cluster
+//! 9. `observe`: the input of a decision
+//! 10. `execute`: roles and databases, Patroni, volumes, passwords
+//! 11. `state`: the state of each cluster between reconciles
+//! 12. `settings`: the operator configuration and the pipeline in use
+//! 13. `context`: the shared state of all reconciles
+//! 14. `reconcile`: the driver, one file per step
+//! 15. `run`: connects everything
 
 pub mod args;
 
@@ -30,6 +31,7 @@ mod leader;
 mod observe;
 mod reconcile;
 mod report;
+mod rights;
 mod run;
 mod serve;
 mod settings;
@@ -39,4 +41,5 @@ mod testing;
 mod turns;
 
 pub use args::{Args, Options};
+pub use rights::cluster_role;
 pub use run::{Error, run};

@@ -90,6 +90,8 @@ pub struct Memory {
     pub passwords: BTreeMap<String, Password>,
     /// By step name, the last response of each step with `onFailure: keepLast`.
     pub last_answers: BTreeMap<String, Response>,
+    /// A hash of the answers that are kept for a restart; `None` before they were read.
+    pub answers_kept: Option<u64>,
     /// Whether the event of the begin of the deletion was published.
     pub deleting: bool,
     /// Why the leader has to leave its node, with the node's name, and since when.

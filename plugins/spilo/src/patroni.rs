@@ -33,21 +33,36 @@ const LOCAL: [&str; 20] = [
     "ssl_key_file",
 ];
 
-/// The keys of the dynamic configuration that [`dynamic`] sets. The parameters with a command or a library are named,
-/// because a `*` does not cover them.
-pub const KEYS: [&str; 19] = [
+/// The keys of the dynamic configuration that [`dynamic`] sets. The parameters with a command, a library, or a
+/// file of the server are named, because a `*` does not cover them.
+pub const KEYS: [&str; 34] = [
     "failsafe_mode",
     "loop_wait",
     "maximum_lag_on_failover",
     "postgresql.parameters.*",
     "postgresql.parameters.archive_cleanup_command",
     "postgresql.parameters.archive_library",
+    "postgresql.parameters.config_file",
+    "postgresql.parameters.data_directory",
     "postgresql.parameters.dynamic_library_path",
+    "postgresql.parameters.extension_control_path",
+    "postgresql.parameters.external_pid_file",
+    "postgresql.parameters.hba_file",
+    "postgresql.parameters.ident_file",
     "postgresql.parameters.jit_provider",
     "postgresql.parameters.local_preload_libraries",
+    "postgresql.parameters.oauth_validator_libraries",
+    "postgresql.parameters.pljava",
+    "postgresql.parameters.plperl.on_init",
+    "postgresql.parameters.plperl.on_plperl_init",
+    "postgresql.parameters.plperl.on_plperlu_init",
+    "postgresql.parameters.pltcl.start_proc",
+    "postgresql.parameters.pltclu.start_proc",
+    "postgresql.parameters.plv8.start_proc",
     "postgresql.parameters.recovery_end_command",
     "postgresql.parameters.restore_command",
     "postgresql.parameters.session_preload_libraries",
+    "postgresql.parameters.set_user",
     "postgresql.parameters.ssl_passphrase_command",
     "retry_timeout",
     "slots",

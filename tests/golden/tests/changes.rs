@@ -132,7 +132,7 @@ fn of_sets(was: &Value, is: &Value) -> BTreeSet<&'static str> {
     if difference(&template(is), &pod, false).is_some() {
         effects.insert("rolling update");
     }
-    if metadata_patch(&template(is), &pod).is_some() {
+    if metadata_patch(&template(is), &pod, "spilo-role").is_some() {
         effects.insert("pod patch");
     }
     effects

@@ -8,7 +8,7 @@
 //! Implemented: list and watch with resource versions, bookmarks and 410, create, server-side apply,
 //! merge patch, JSON patch, replace, the status subresource, delete with preconditions, finalizers and propagation, the
 //! immutable fields of a `StatefulSet`, labels and field selectors for names; port-forwards to a database that knows
-//! the operator's own queries and statements.
+//! the operator's own queries and statements; the refusal of requests for lack of a right, and access reviews.
 //!
 //! Not implemented: validation, defaults, admission, conflicts between field managers, and merge keys of lists: an
 //! applied list is replaced as a whole.
@@ -20,6 +20,7 @@ mod objects;
 mod path;
 mod patroni;
 mod port_forward;
+mod rights;
 mod server;
 mod socket;
 mod write;
@@ -27,6 +28,7 @@ mod write;
 pub use database::Database;
 pub use objects::{Change, Key, Objects};
 pub use patroni::Patroni;
+pub use rights::Right;
 pub use server::{Answer, Gate, Open, Server, Verdict, Write};
 pub use write::Refusal;
 
@@ -37,6 +39,8 @@ pub struct State {
     pub objects: Objects,
     /// The state of Patroni and the database of each cluster, by namespace and name.
     pub patroni: std::collections::BTreeMap<(String, String), Patroni>,
+    /// What the operator may not do.
+    pub denied: std::collections::BTreeSet<Right>,
     /// The resource version after the last step that changed nothing.
     settled: Option<u64>,
 }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::database::Session;
 use crate::path::{Place, parameters};
+use crate::rights::{REVIEWS, Right, review};
 use crate::socket::PromptListener;
 use crate::write::{Refusal, Request};
 use crate::{State, patroni, port_forward};
@@ -354,6 +355,15 @@ async fn answer(
         };
     }
     let body = serde_json::from_slice(&body).unwrap_or_default();
+    if place.collection == REVIEWS {
+        let answer = listener.server.with(|state| review(&state.denied, &body));
+        return (StatusCode::CREATED, [(header::CONTENT_TYPE, "application/json")], answer.to_string()).into_response();
+    }
+    let is_watch = uri.query().is_some_and(|query| query.contains("watch=true"));
+    let right = Right::of(method.as_str(), &place, is_watch);
+    if listener.server.with(|state| state.denied.contains(&right)) {
+        return refused(&right.refusal(), None);
+    }
     let answer = match (&method, place.part.as_deref().and_then(|part| part.strip_prefix("proxy/"))) {
         (&Method::GET, Some(path)) => {
             let name = place.name.as_deref().unwrap_or_default();

@@ -32,6 +32,12 @@ use crate::privilege::Privilege;
         description = "Whether this pipeline is in use, as it is written"
     ),
     printcolumn(
+        name = "Authorized",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Authorized\")].status",
+        description = "Whether the operator has all rights that the steps need"
+    ),
+    printcolumn(
         name = "Reason",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Loaded\")].reason",
@@ -302,7 +308,8 @@ pub struct PipelineStatus {
     /// The `metadata.generation` that the conditions are about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Loaded`: whether every step has passed all loading phases and the pipeline is in use.
+    /// `Loaded`: whether every step has passed all loading phases and the pipeline is in use. `Authorized`: whether the
+    /// operator has all rights that the steps in use need; the message has the rules to add.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
@@ -332,9 +339,10 @@ pub struct StepStatus {
     /// The version of the contract that the component is built against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<String>,
-    /// `Running`, or the phase of loading that failed, as in `CompileFailed`.
+    /// `Running`; `RightsMissing` while the operator lacks a right to objects of the step, which is called nevertheless;
+    /// or the phase of loading that failed, as in `CompileFailed`.
     pub phase: String,
-    /// Why the step of the newest pipeline could not be loaded.
+    /// Why the step of the newest pipeline could not be loaded, or which rights are missing, with the rules to add.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The number of calls by the leader, since it loaded the pipeline.

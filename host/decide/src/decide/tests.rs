@@ -272,7 +272,30 @@ fn a_secret_of_the_cluster_needs_no_privilege_and_one_of_another_cluster_does() 
         decide(&manifest(), &Config::defaults(), &Observed::default(), &contributes(writer(), &object))
     };
     reads("postgres.acid-orders.credentials.postgresql.acid.zalan.do").unwrap();
-    let error = reads("postgres.acid-other.credentials.postgresql.acid.zalan.do").unwrap_err();
+    reads("foo-user.acid-orders.credentials.postgresql.acid.zalan.do").unwrap();
+    for foreign in [
+        "postgres.acid-other.credentials.postgresql.acid.zalan.do",
+        // The name of a role's Secret of the cluster acid-other, and of a user list of the cluster acid-orders-x.
+        "acid-orders-x.acid-other.credentials.postgresql.acid.zalan.do",
+        "acid-orders-x-pooler-u",
+        "acid-orders-pooler-u",
+    ] {
+        let error = reads(foreign).unwrap_err();
+        assert!(error.to_string().contains("needs the privilege foreign-secret"), "{foreign}: {error}");
+    }
+}
+
+#[test]
+fn the_secrets_of_a_cluster_whose_name_ends_alike_are_not_its_own() {
+    let config = config(json!({"secret_name_template": "{username}-{cluster}"}));
+    let reads = |secret: &str| {
+        let mut object = database("x");
+        let from = json!({"secretKeyRef": {"name": secret, "key": "password"}});
+        object["spec"]["template"]["spec"]["containers"][0]["env"][0] = json!({"name": "KEY", "valueFrom": from});
+        decide(&manifest(), &config, &Observed::default(), &contributes(writer(), &object))
+    };
+    reads("postgres-acid-orders").unwrap();
+    let error = reads("postgres-a-acid-orders").unwrap_err();
     assert!(error.to_string().contains("needs the privilege foreign-secret"), "{error}");
 }
 
@@ -321,6 +344,28 @@ fn a_custom_resource_with_the_kind_of_a_desired_object_is_not_it_and_another_ver
 fn a_right_that_is_missing_never_gives_pods_another_template() {
     let template = ObjectPermission::sets(ObjectKind::new("apps/v1", "StatefulSet"), &["*"], &["spec.template.spec"]);
     assert_eq!(without_right(template).unwrap_err().category(), "RightsMissing");
+}
+
+#[test]
+fn the_secrets_that_a_step_asks_for_and_is_granted_are_the_clusters_own() {
+    let actions = [ActionKind::Credential, ActionKind::UserList];
+    let description =
+        Description { actions: actions.map(|kind| ActionPermission::new(kind, &["*"])).into(), ..writer() };
+    let mut object = database("x");
+    let env = |name: &str, secret: &str| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": "password"}}});
+    object["spec"]["template"]["spec"]["containers"][0]["env"] =
+        json!([env("A", "web-user.acid-orders.credentials.postgresql.acid.zalan.do"), env("B", "acid-orders-web-u")]);
+    let contributions = vec![Contribution::Apply(object.to_string())];
+    let role = Credential { username: "web_user".into(), labels: vec![] };
+    let list = UserList { secret_name: "acid-orders-web-u".into(), username: "web_user".into(), labels: vec![] };
+    let request = |key: &str, action| ActionRequest { key: key.into(), action };
+    let requests = vec![request("role", Action::Credential(role)), request("list", Action::UserList(list))];
+    let of = |requests| {
+        let pipeline = responds(description.clone(), contributions.clone(), requests);
+        decide(&manifest(), &Config::defaults(), &Observed::default(), &pipeline)
+    };
+    of(requests).unwrap();
+    assert!(of(vec![]).unwrap_err().to_string().contains("needs the privilege foreign-secret"));
 }
 
 #[test]

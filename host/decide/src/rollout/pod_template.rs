@@ -9,6 +9,7 @@
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use pgloom_common::name::MEMBER_STATUS;
 use serde_json::{Map, Value, json};
 
 use crate::api_defaults::{TOKEN_PATH, is_added_toleration};
@@ -29,12 +30,17 @@ pub fn difference(template: &PodTemplateSpec, pod: &Pod, lazy: bool) -> Option<S
 }
 
 /// The merge patch that brings the labels and annotations of a template onto a pod that runs it; `None` if they are all
-/// there. Network plugins, Patroni and people add their own, so what the template does not state stays.
+/// there. Network plugins, Patroni and people add their own, so what the template does not state stays. What Patroni writes
+/// of a member is not patched, whatever the template states: the annotation with its state, and the label with its role,
+/// `role_label`. With another value of them clients and replicas would follow another server.
 ///
 /// A label that Patroni finds its members by is in the variable `KUBERNETES_LABELS` too, and so a [`difference`]: such a
 /// pod is replaced and not patched.
-pub fn metadata_patch(template: &PodTemplateSpec, pod: &Pod) -> Option<Value> {
-    missing_metadata(template.metadata.as_ref()?, &pod.metadata)
+pub fn metadata_patch(template: &PodTemplateSpec, pod: &Pod, role_label: &str) -> Option<Value> {
+    let mut wanted = template.metadata.clone()?;
+    wanted.annotations.iter_mut().for_each(|annotations| drop(annotations.remove(MEMBER_STATUS)));
+    wanted.labels.iter_mut().for_each(|labels| drop(labels.remove(role_label)));
+    missing_metadata(&wanted, &pod.metadata)
 }
 
 /// The merge patch that adds to an object the labels and annotations of its template that it lacks; `None` if it lacks none.
@@ -197,7 +203,7 @@ mod tests {
         let (mut template, mut pod) = (template(), pod());
         change(&mut template, &mut pod);
         let (template, pod) = (serde_json::from_value(template).unwrap(), serde_json::from_value(pod).unwrap());
-        metadata_patch(&template, &pod)
+        metadata_patch(&template, &pod, "spilo-role")
     }
 
     #[test]
@@ -247,6 +253,21 @@ mod tests {
     fn what_the_template_does_not_state_of_a_pods_metadata_stays() {
         let change = |_: &mut Value, pod: &mut Value| pod["metadata"]["labels"]["theirs"] = json!("1");
         assert_eq!((after(change, false), patch(change)), (None, None));
+    }
+
+    #[test]
+    fn what_patroni_writes_is_never_patched() {
+        let change = |template: &mut Value, _: &mut Value| {
+            template["metadata"]["labels"]["spilo-role"] = json!("replica");
+            template["metadata"]["annotations"]["status"] = json!(r#"{"conn_url":"postgres://other:5432"}"#);
+        };
+        assert_eq!(patch(change), None);
+        let also = |template: &mut Value, pod: &mut Value| {
+            change(template, pod);
+            template["metadata"]["labels"]["team"] = json!("acid");
+            pod["metadata"]["annotations"] = Value::Null;
+        };
+        assert_eq!(patch(also), Some(json!({"metadata": {"labels": {"team": "acid"}, "annotations": {"a": "1"}}})));
     }
 
     /// With `SPILO_CONFIGURATION` as the pod has it and as the template has it now.

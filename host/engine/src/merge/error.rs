@@ -28,7 +28,7 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// A plugin must not create objects of this kind.
+    /// A plugin must not create objects of this kind, or not the one of this name.
     #[error("step {step}: {} must not be contributed: {reason}", Name(.object))]
     Kind {
         /// The step that contributed it.

@@ -33,7 +33,7 @@ pub struct Merger {
 
 #[derive(Clone)]
 pub(super) struct Object {
-    identity: ObjectRef,
+    pub(super) identity: ObjectRef,
     pub(super) creator: StepId,
     pub(super) root: Node,
     /// What steps removed from it.
@@ -44,6 +44,14 @@ impl Merger {
     /// Starts without objects of the cluster.
     pub fn new(schemas: Schemas, scope: Scope) -> Self {
         Self { schemas, scope: Arc::new(scope), steps: Vec::new(), objects: Vec::new() }
+    }
+
+    /// Adds names of Secrets that are the cluster's.
+    pub fn own_secrets(&mut self, names: impl IntoIterator<Item = String>) {
+        let mut names = names.into_iter().peekable();
+        if names.peek().is_some() {
+            Arc::make_mut(&mut self.scope).secrets.extend(names);
+        }
     }
 
     /// Merges a partial object: `apiVersion`, `kind`, `metadata.name` and the fields that the step sets.
@@ -92,7 +100,9 @@ impl Merger {
         known: Kind,
     ) -> Result<Option<usize>, Error> {
         let (step, boxed) = (|| writer.step.to_owned(), || Box::new(object.clone()));
-        if let Some(reason) = reserved::kind(kind).or(known.cluster_scoped.then_some(reserved::CLUSTER_SCOPED)) {
+        let scoped = || known.cluster_scoped.then_some(reserved::CLUSTER_SCOPED);
+        let reserved = reserved::kind(kind).or_else(scoped).or_else(|| reserved::name(object, &self.scope));
+        if let Some(reason) = reserved {
             return Err(Error::Kind { step: step(), object: boxed(), reason });
         }
         if let Some(missing) = permissions.missing() {
@@ -116,7 +126,7 @@ impl Merger {
     ) -> Result<(), Error> {
         let before = index.and_then(|index| self.objects.get(index));
         let own = before.is_none_or(|before| before.creator == step);
-        if let Some((path, reason)) = reserved::field(root, own, &self.scope) {
+        if let Some((path, reason)) = reserved::field(object, root, own, &self.scope) {
             return Err(Error::Reserved {
                 step: writer.step.to_owned(),
                 object: Box::new(object.clone()),

@@ -1,7 +1,7 @@
 //! What the merge promises. `anchors` tests entries with nothing but keys, `permissions` who may write what, `removal`
-//! removals, `custom` custom resources, `laws` what holds for every input.
+//! removals, `selection` what objects select, `custom` custom resources, `laws` what holds for every input.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pgloom_api::Privilege;
 use serde_json::{Map, Value, json};
@@ -22,6 +22,7 @@ mod custom;
 mod laws;
 mod permissions;
 mod removal;
+mod selection;
 
 const NAMESPACE: &str = "db";
 
@@ -43,7 +44,7 @@ fn merger_of(schemas: Schemas) -> Merger {
     let (namespace, cluster) = (NAMESPACE.to_owned(), CLUSTER.to_owned());
     let mut members = labels.clone();
     members.insert("application".to_owned(), "spilo".to_owned());
-    let (secrets, role_label) = (vec!["{cluster}-*".to_owned()], "spilo-role".to_owned());
+    let (secrets, role_label) = (BTreeSet::new(), "spilo-role".to_owned());
     Merger::new(schemas, Scope { namespace, cluster, secrets, labels, members, role_label })
 }
 

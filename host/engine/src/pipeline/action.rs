@@ -156,32 +156,82 @@ const NOTES: &str = "pgloom";
 /// Keys of Patroni's configuration that make the database run a command or load a library, or that say who may log in.
 /// They are covered only by their own names, because a `*` is written for parameters that cannot do so. See
 /// [Patroni's settings](https://patroni.readthedocs.io/en/latest/yaml_configuration.html).
-const POWERFUL: [&str; 9] = [
+const POWERFUL: [&str; 13] = [
     "postgresql.authentication",
+    "postgresql.before_stop",
     "postgresql.bin_dir",
     "postgresql.bin_name",
     "postgresql.callbacks",
+    "postgresql.config_dir",
     "postgresql.create_replica_methods",
     "postgresql.custom_conf",
+    "postgresql.data_dir",
     "postgresql.pg_hba",
     "postgresql.pg_ident",
     "postgresql.pre_promote",
+    "standby_cluster.create_replica_methods",
 ];
 /// The sections with parameters of PostgreSQL.
 const PARAMETERS: [&str; 2] = ["postgresql.parameters.", "postgresql.recovery_conf."];
-/// The ends of the names of parameters with a command or a library, as in `archive_command`.
+/// The parameters of PostgreSQL and its extensions for which the same holds, and the extensions all of whose parameters
+/// are such.
+const POWERFUL_PARAMETERS: [&str; 15] = [
+    "config_file",
+    "data_directory",
+    "extension_control_path",
+    "external_pid_file",
+    "extwlist",
+    "hba_file",
+    "ident_file",
+    "pljava",
+    "plperl.on_init",
+    "plperl.on_plperl_init",
+    "plperl.on_plperlu_init",
+    "pltcl.start_proc",
+    "pltclu.start_proc",
+    "plv8.start_proc",
+    "set_user",
+];
+/// The ends of the names of keys with a command or a library, as in `archive_command`.
 const COMMANDS: [&str; 5] = ["_command", "_libraries", "_library", "_library_path", "jit_provider"];
+/// The command of a method that makes replicas, as in `postgresql.wal_e.command`.
+const COMMAND: &str = "command";
+/// The section whose keys are names that people choose.
+const SLOTS: &str = "slots";
 
 fn is_powerful(key: &str) -> bool {
-    let of_postgres = PARAMETERS.iter().find_map(|section| key.strip_prefix(section));
+    if is_or_below(key, SLOTS) {
+        return false;
+    }
+    // PostgreSQL does not distinguish upper and lower case in names of parameters.
+    let lower = key.to_ascii_lowercase();
+    let parameter = parameter(&lower);
     POWERFUL.iter().any(|powerful| is_or_below(key, powerful))
-        || of_postgres.is_some_and(|name| COMMANDS.iter().any(|end| name.to_ascii_lowercase().ends_with(end)))
+        || parameter.is_some_and(|name| POWERFUL_PARAMETERS.iter().any(|powerful| is_or_below(name, powerful)))
+        || lower.split('.').any(|part| COMMANDS.iter().any(|end| part.ends_with(end)))
+        || parameter.is_none() && lower.split('.').any(|part| part == COMMAND)
+}
+
+/// The name of a parameter of PostgreSQL.
+fn parameter(key: &str) -> Option<&str> {
+    PARAMETERS.iter().find_map(|section| key.strip_prefix(section))
+}
+
+/// Whether a key is a section with powerful keys. A value for the section itself, such as null, replaces or removes them all.
+fn holds_powerful(key: &str) -> bool {
+    let mut below = POWERFUL.iter().chain(&PARAMETERS);
+    below.any(|powerful| *powerful != key && is_or_below(powerful, key))
 }
 
 /// Whether a pattern covers a key: the key itself, what is below it, and with a `*` what the `*` can be.
 fn covers_key(pattern: &str, key: &str) -> bool {
+    if holds_powerful(key) {
+        return false;
+    }
     if is_powerful(key) {
-        return POWERFUL.contains(&pattern) && is_or_below(key, pattern) || pattern == key;
+        let is_listed =
+            POWERFUL.contains(&pattern) || parameter(pattern).is_some_and(|name| POWERFUL_PARAMETERS.contains(&name));
+        return is_listed && is_or_below(key, pattern) || pattern == key;
     }
     // Every key above the given one, and itself.
     let ends = key.match_indices('.').map(|(at, _)| at).chain([key.len()]);

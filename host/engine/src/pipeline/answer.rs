@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::Response;
+use crate::model::{Contribution, Response};
 
 /// The condition of a failing step that `onFailure` replaces: the host sets it, a plugin cannot.
 pub(super) const FAILED: &str = "Failed";
@@ -11,6 +11,53 @@ pub(super) const FAILED: &str = "Failed";
 const MAX_TYPE: usize = 200;
 /// The longest idempotency key of an action, in bytes.
 const MAX_KEY: usize = 253;
+
+/// The most partial objects of an answer.
+const MAX_OBJECTS: usize = 1000;
+/// The most removals of an answer.
+const MAX_REMOVALS: usize = 1000;
+/// The most actions of an answer. A claim has up to three, so that this is enough for hundreds of members.
+const MAX_ACTIONS: usize = 1000;
+/// The most findings of an answer: each field of a long manifest may have one.
+const MAX_FINDINGS: usize = 1000;
+/// The most conditions of an answer.
+const MAX_CONDITIONS: usize = 64;
+
+/// A number of an answer that exceeds its limit. What is short in bytes may take much memory and time, and a run uses the
+/// answers of all steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Limit {
+    /// Too many partial objects.
+    #[error("the answer has {0} partial objects, and the limit is {MAX_OBJECTS}")]
+    Objects(usize),
+    /// Too many removals.
+    #[error("the answer has {0} removals, and the limit is {MAX_REMOVALS}")]
+    Removals(usize),
+    /// Too many actions.
+    #[error("the answer has {0} actions, and the limit is {MAX_ACTIONS}")]
+    Actions(usize),
+    /// Too many findings.
+    #[error("the answer has {0} findings, and the limit is {MAX_FINDINGS}")]
+    Findings(usize),
+    /// Too many conditions.
+    #[error("the answer has {0} conditions, and the limit is {MAX_CONDITIONS}")]
+    Conditions(usize),
+}
+
+/// Checks the numbers of what an answer has.
+pub(super) fn check_size(response: &Response) -> Result<(), Limit> {
+    let is_removal = |contribution: &&Contribution| matches!(contribution, Contribution::Remove(_));
+    let removals = response.contributions.iter().filter(is_removal).count();
+    let numbers: [(usize, usize, fn(usize) -> Limit); 5] = [
+        (response.contributions.len() - removals, MAX_OBJECTS, Limit::Objects),
+        (removals, MAX_REMOVALS, Limit::Removals),
+        (response.actions.len(), MAX_ACTIONS, Limit::Actions),
+        (response.findings.len(), MAX_FINDINGS, Limit::Findings),
+        (response.conditions.len(), MAX_CONDITIONS, Limit::Conditions),
+    ];
+    let exceeded = numbers.into_iter().find(|(number, most, _)| number > most);
+    exceeded.map_or(Ok(()), |(number, _, limit)| Err(limit(number)))
+}
 
 /// Checks the answer of a plugin.
 pub(super) fn check(response: &Response) -> Result<(), String> {
@@ -52,7 +99,8 @@ fn is_word(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Action, ActionRequest, ConditionStatus, PluginCondition};
+    use crate::model::{Action, ActionRequest, ConditionStatus, Finding, ObjectRef, PluginCondition, Removal};
+    use pgloom_api::Severity;
 
     fn answer(actions: &[&str], conditions: &[(&str, &str)]) -> Response {
         let action = |key: &&str| ActionRequest { key: (*key).to_owned(), action: Action::Promote };
@@ -78,6 +126,28 @@ mod tests {
     fn an_answer_that_keeps_the_contract_passes() {
         let answer = answer(&["a", "b"], &[("Ready", "AsRequested"), ("Resized", "Waiting")]);
         assert_eq!(check(&answer), Ok(()));
+    }
+
+    #[test]
+    fn an_answer_with_too_many_objects_removals_actions_findings_or_conditions_is_refused() {
+        const MANY: usize = 10_000;
+        let object = ObjectRef { api_version: "v1".into(), kind: "ConfigMap".into(), name: "a".into() };
+        let removal = Contribution::Remove(Removal { object, path: "data.a".into() });
+        let (severity, message) = (Severity::Warning, String::new());
+        let finding = Finding { severity, message, path: None, object: None, remedy: None };
+        let one = answer(&["a"], &[("Ready", "AsRequested")]);
+        let with = |change: &dyn Fn(&mut Response)| {
+            let mut many = one.clone();
+            change(&mut many);
+            check_size(&many).unwrap_err()
+        };
+        let apply = Contribution::Apply("{}".into());
+        assert_eq!(with(&|many| many.contributions = vec![apply.clone(); MANY]), Limit::Objects(MANY));
+        assert_eq!(with(&|many| many.contributions = vec![removal.clone(); MANY]), Limit::Removals(MANY));
+        assert_eq!(with(&|many| many.actions = vec![one.actions[0].clone(); MANY]), Limit::Actions(MANY));
+        assert_eq!(with(&|many| many.findings = vec![finding.clone(); MANY]), Limit::Findings(MANY));
+        assert_eq!(with(&|many| many.conditions = vec![one.conditions[0].clone(); MANY]), Limit::Conditions(MANY));
+        assert_eq!(check_size(&one), Ok(()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::action::{self, Rights};
 use super::answer;
-use super::answer_cache::{Answer, AnswerCache, Key};
+use super::answers::{AnswerCache, Key};
 use super::json::{self, Parser};
 use super::step::{Pipeline, Step};
 use crate::call::Reply;
@@ -57,6 +57,9 @@ pub enum Failure {
     /// The answer violates the contract.
     #[error("the answer violates the contract: {0}")]
     Answer(String),
+    /// The answer has too many parts.
+    #[error(transparent)]
+    Limit(#[from] answer::Limit),
     /// A partial object is not JSON, or is too large.
     #[error(transparent)]
     Json(#[from] json::Error),
@@ -87,7 +90,7 @@ impl Error {
             Failure::Unreadable(Unreadable::Forbidden { .. }) => "RightsMissing",
             Failure::Unreadable(Unreadable::Unknown { .. }) => "KindUnknown",
             Failure::Answer(_) | Failure::Json(json::Error::Parse(_)) => "BrokenAnswer",
-            Failure::Json(json::Error::Values | json::Error::Depth) => "OutputTooLarge",
+            Failure::Limit(_) | Failure::Json(json::Error::Values | json::Error::Depth) => "OutputTooLarge",
             Failure::Merge(merge::Error::Conflict(_)) | Failure::Action(action::Error::Conflict(_)) => "Conflict",
             Failure::Action(_) => "ActionRefused",
             Failure::Placeholder { .. } => "InvalidPlaceholder",
@@ -190,7 +193,7 @@ impl<'a> Shared<'a> {
         Scope {
             namespace: self.namespace.clone(),
             cluster: self.name.clone(),
-            secrets: input.secrets.clone(),
+            secrets: input.secrets.names.clone(),
             labels: input.labels.clone(),
             members: input.members.clone(),
             role_label: input.role_label.clone(),
@@ -286,21 +289,20 @@ impl Step {
             Some(answer) => (answer, false),
             None => (Arc::new(self.call(request, decision)?), true),
         };
-        self.take(&answer.response, input, shared, merger, decision)?;
+        self.take(&answer, input, shared, merger, decision)?;
         if let Some((cache, key)) = cache.filter(|_| is_new) {
             cache.insert(key, answer);
         }
         Ok(())
     }
 
-    fn call(&self, request: Request, decision: &mut Decision) -> Result<Answer, Error> {
+    fn call(&self, request: Request, decision: &mut Decision) -> Result<Response, Error> {
         let span = tracing::info_span!("plugin", step = %self.name, version = %self.plugin.description.version);
         let _entered = span.enter();
         let Reply { result, fuel } = self.plugin.mutate(request, &self.limits);
         self.counters.called(fuel);
         decision.fuel.insert(self.name.clone(), fuel);
-        let response = result.map_err(|error| self.error("call", error.into()))?;
-        Ok(Answer { response })
+        result.map_err(|error| self.error("call", error.into()))
     }
 
     fn request(&self, input: &Input, shared: &Shared<'_>, merger: &Merger) -> Request {
@@ -361,9 +363,11 @@ impl Step {
             asked: &self.plugin.description.actions,
             granted: &self.actions,
         };
+        answer::check_size(response).map_err(|error| self.error("answer", error.into()))?;
         answer::check(response).map_err(|message| self.error("answer", Failure::Answer(message)))?;
         let actions = action::check(&response.actions, &rights, &decision.actions)
             .map_err(|error| self.error("answer", error.into()))?;
+        merger.own_secrets(input.secrets.of_actions(&actions));
         let shown = self.shown(input).map(|source| source.placeholder(&self.name)).collect();
         self.merge(response, &shown, merger)?;
         self.record(response, actions, decision);
@@ -397,7 +401,7 @@ impl Step {
                 }
             }
         }
-        Ok(())
+        merger.check_selections(&self.name).map_err(|error| self.error("merge", error.into()))
     }
 
     /// Adds a checked and merged response to the decision.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pgloom_api::pipeline::{Match, OnFailure};
 use serde_json::Value;
 
-use super::answer_cache::AnswerCache;
+use super::answers::AnswerCache;
 use crate::call::Limits;
 use crate::input::NamedObject;
 use crate::model::{ActionPermission, CredentialSource, ObjectKind};
@@ -120,6 +120,18 @@ impl Pipeline {
     pub fn with_answer_cache(mut self) -> Self {
         self.answers = Some(Arc::default());
         self
+    }
+
+    /// The same with this `onFailure` for every step.
+    #[must_use]
+    pub fn with_on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.steps.iter_mut().for_each(|step| step.on_failure = on_failure);
+        self
+    }
+
+    /// Whether a step has `onFailure: keepLast`.
+    pub fn keeps_last(&self) -> bool {
+        self.steps.iter().any(|step| step.on_failure == OnFailure::KeepLast)
     }
 
     /// How the objects of the steps are merged.

@@ -8,7 +8,7 @@ fn scope() -> Scope {
     Scope {
         namespace: "shop".to_owned(),
         cluster: "acid-orders".to_owned(),
-        secrets: vec!["*.acid-orders.credentials".to_owned(), "{cluster}-*".to_owned()],
+        secrets: ["postgres.acid-orders.credentials", "acid-orders-pooler-u"].map(str::to_owned).into(),
         ..Scope::default()
     }
 }
@@ -36,6 +36,7 @@ fn a_privileged_field_of_a_pod_names_its_privilege() {
         (json!({"hostNetwork": true}), "hostNetwork", Privilege::HostNamespaces),
         (json!({"hostPID": true}), "hostPID", Privilege::HostNamespaces),
         (json!({"hostIPC": true}), "hostIPC", Privilege::HostNamespaces),
+        (json!({"shareProcessNamespace": true}), "shareProcessNamespace", Privilege::Privileged),
         (json!({"nodeName": "n"}), "nodeName", Privilege::NodeName),
         (json!({"serviceAccountName": "admin"}), "serviceAccountName", Privilege::ServiceAccount),
         (json!({"automountServiceAccountToken": true}), "automountServiceAccountToken", Privilege::ServiceAccount),
@@ -55,6 +56,11 @@ fn a_privileged_field_of_a_pod_names_its_privilege() {
         ),
         (
             json!({"volumes": [{"secret": {"secretName": "postgres.acid-other.credentials"}}]}),
+            "volumes[0].secret.secretName",
+            Privilege::ForeignSecret,
+        ),
+        (
+            json!({"volumes": [{"secret": {"secretName": "acid-orders-other-pooler-u"}}]}),
             "volumes[0].secret.secretName",
             Privilege::ForeignSecret,
         ),
@@ -156,6 +162,21 @@ fn a_privilege_that_the_step_has_is_not_missing() {
     let of = |lacks: fn(Privilege) -> bool| find(&ObjectKind::new("apps/v1", "Deployment"), &object, &scope(), lacks);
     assert_eq!(of(|privilege| privilege != Privilege::HostNamespaces).unwrap().path, "spec.template.spec.nodeName");
     assert_eq!(of(|_| false), None);
+}
+
+#[test]
+fn a_claim_template_with_the_data_of_another_claim_or_a_given_volume_needs_a_privilege() {
+    for (field, value) in [
+        ("dataSource", json!({"kind": "PersistentVolumeClaim", "name": "pgdata-other-0"})),
+        ("dataSourceRef", json!({"kind": "PersistentVolumeClaim", "name": "pgdata-other-0"})),
+        ("volumeName", json!("pv-other")),
+    ] {
+        let set = json!({"spec": {"volumeClaimTemplates": [{"spec": {"resources": {}}}, {"spec": {field: value}}]}});
+        let path = format!("spec.volumeClaimTemplates[1].spec.{field}");
+        assert_eq!(needed("apps/v1", "StatefulSet", &set), Some((path, Privilege::Claim)));
+    }
+    let plain = json!({"spec": {"volumeClaimTemplates": [{"spec": {"storageClassName": "fast"}}]}});
+    assert_eq!(needed("apps/v1", "StatefulSet", &plain), None);
 }
 
 #[test]

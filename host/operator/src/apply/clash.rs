@@ -1,8 +1,9 @@
 //! The check of every desired object against what exists, before the first of them is written.
 
+use pgloom_common::name::PATRONI;
 use pgloom_decide::Kind;
 use pgloom_decide::kind::ObjectKey;
-use pgloom_decide::ownership::{Origin, PATRONI};
+use pgloom_decide::ownership::Origin;
 use serde_json::Value;
 
 use super::{Error, Writer, foreign, has_deletion_timestamp};

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::api::DeleteParams;
+use pgloom_common::name::PATRONI;
 use pgloom_decide::Kind;
 use pgloom_decide::kind::ObjectKey;
-use pgloom_decide::ownership::{Origin, PATRONI};
+use pgloom_decide::ownership::Origin;
 use serde_json::Value;
 
 use super::{Error, Writer, has_deletion_timestamp, uid};

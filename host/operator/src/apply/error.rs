@@ -3,6 +3,8 @@
 use pgloom_common::error::FIELD_IMMUTABLE;
 use pgloom_decide::Kind;
 
+use crate::rights::{Resource, Rule, made};
+
 /// Why an object was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -30,14 +32,21 @@ pub enum Error {
         reason: String,
     },
     /// The operator may not.
-    #[error("the operator may not write {kind} {name}; see manifests/rbac.yaml for the rights that it needs: {reason}")]
+    #[error(
+        "the operator may not {verb} {kind} {name} ({reason}); add to its ClusterRole: {rule}; `pgloom rbac` prints all \
+         rules"
+    )]
     Forbidden {
+        /// As in `create`.
+        verb: String,
         /// As in `StatefulSet`.
         kind: String,
         /// The object's name.
         name: String,
         /// In the API server's words.
         reason: String,
+        /// The rule that gives what the operator needs for objects of the kind.
+        rule: Box<Rule>,
     },
     /// The API server refused it although the operator has the right to write it, as where a quota is exceeded.
     #[error("{by} refuses {kind} {name}: {reason}")]
@@ -74,6 +83,27 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the API server refused one object, while others may be written.
+    pub fn is_of_one_object(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Forbidden { .. } | Self::Denied { .. })
+    }
+
+    /// Whether the operator lacks the right.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Forbidden { .. })
+    }
+
+    /// A stable name for metrics, conditions and events.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } | Self::Denied { .. } => "ObjectRefused",
+            Self::Foreign { .. } => "ObjectForeign",
+            Self::Forbidden { .. } => "Forbidden",
+            Self::List { .. } => "ObserveFailed",
+            Self::Write { .. } => "WriteFailed",
+        }
+    }
+
     /// Whether the object cannot be changed to what is desired, but could be deleted and created again.
     pub(super) fn is_for_good(&self) -> bool {
         matches!(self, Self::Refused { reason, .. } if reason.contains(FIELD_IMMUTABLE))
@@ -84,8 +114,18 @@ pub(super) fn foreign(kind: &Kind, name: &str, reason: String) -> Error {
     Error::Foreign { kind: kind.kind.to_string(), name: name.to_owned(), reason }
 }
 
+/// What the operator may not do, by the words of RBAC: `User "x" cannot create resource "services" in API group ""`.
+/// `None` if the message has other words.
+fn missing_right(message: &str) -> Option<(String, Resource)> {
+    let (_, rest) = message.split_once(" cannot ")?;
+    let (verb, rest) = rest.split_once(" resource \"")?;
+    let (plural, rest) = rest.split_once("\" in API group \"")?;
+    let (group, _) = rest.split_once('"')?;
+    Some((verb.to_owned(), Resource { group: group.to_owned(), plural: plural.to_owned() }))
+}
+
 /// What refuses a request with the status 403 although the operator has the right to it, by the API server's message;
-/// `None` if the right is missing.
+/// `None` if it names none of them.
 fn denied_by(message: &str) -> Option<&'static str> {
     let says = |part: &str| message.contains(part);
     Some(match () {
@@ -94,19 +134,20 @@ fn denied_by(message: &str) -> Option<&'static str> {
         () if says("admission webhook") => "an admission webhook",
         () if says("ValidatingAdmissionPolicy") => "an admission policy",
         () if says("is being terminated") => "a namespace that is being deleted",
-        // The words of RBAC: User "x" cannot create resource "services" in API group "".
-        () if says("cannot") && says("resource \"") => return None,
-        () => "an admission controller",
+        () => return None,
     })
 }
 
 pub(super) fn failure(kind: &Kind, name: &str, error: kube::Error) -> Error {
     let (kind, name) = (kind.kind.to_string(), name.to_owned());
     match error {
-        kube::Error::Api(status) if status.code == 403 => match denied_by(&status.message) {
-            Some(by) => Error::Denied { by, kind, name, reason: status.message },
-            None => Error::Forbidden { kind, name, reason: status.message },
-        },
+        kube::Error::Api(status) if status.code == 403 => {
+            let (by, reason) = (denied_by(&status.message), status.message);
+            match missing_right(&reason).filter(|_| by.is_none()) {
+                Some((verb, resource)) => Error::Forbidden { verb, kind, name, reason, rule: Box::new(made(resource)) },
+                None => Error::Denied { by: by.unwrap_or("an admission controller"), kind, name, reason },
+            }
+        }
         kube::Error::Api(status) if matches!(status.code, 400 | 422) => {
             Error::Refused { kind, name, reason: status.message }
         }

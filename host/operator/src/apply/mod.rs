@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
+use pgloom_common::name::is_patronis;
 use pgloom_decide::Kind;
 use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::kind::ObjectKey;
@@ -39,6 +40,19 @@ pub struct Applied {
     pub waiting: Option<String>,
     /// What stays as it is although something else is desired, because a replacement did not change it.
     pub kept: Option<String>,
+    /// The objects that were refused; the others were written nevertheless.
+    pub refused: Vec<Refused>,
+}
+
+/// One object that the API server refused.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub error: Error,
 }
 
 /// One object that was written.
@@ -52,6 +66,12 @@ pub struct Written {
     pub operation: Operation,
     /// Whether it was marked for an earlier manifest of the same namespace and name.
     pub reclaimed: bool,
+}
+
+impl Applied {
+    fn wrote(&mut self, kind: &Kind, name: &str, operation: Operation, reclaimed: bool) {
+        self.written.push(Written { kind: kind.clone(), name: name.to_owned(), operation, reclaimed });
+    }
 }
 
 /// Writes the objects of one cluster.
@@ -70,76 +90,86 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Applies the objects in the given order, each with the cluster's mark. `objects` have no placeholders any more.
+    /// Applies the objects in the given order, each with the cluster's mark. `objects` have no placeholders any more. One
+    /// that the API server refuses holds no other one.
+    ///
+    /// # Errors
+    /// What ends the apply: another owner has the name of an object, or the API server could not be asked.
     pub async fn apply(&self, key: &ClusterKey, objects: &[Value]) -> Result<Applied, Error> {
         let existing = self.store.objects(key);
         let mut applied = Applied::default();
         for object in objects {
             let Some(kind) = Kind::of(object) else { continue };
-            let mut desired = object.clone();
-            self.identity.mark(&mut desired);
             let name = ObjectKey::of(object).name;
             let found = existing.iter().find(|kept| kept.kind == kind && &*kept.name == name).map(Arc::as_ref);
-            if let Some(reason) = found.and_then(is_ending) {
-                applied.waiting = Some(reason);
-                continue;
-            }
-            let origin = found.map(|kept| self.origin(&kept.object()));
-            if let Some(Origin::Foreign(reason)) = origin {
-                return Err(foreign(&kind, name, reason));
-            }
-            if let Some(kept) = found.filter(|kept| kept.kind.is("StatefulSet")) {
-                operation::keep_claim_metadata(&mut desired, &kept.object());
-            }
-            if origin == Some(Origin::Former) && operation::is_created_once(&kind) {
-                self.reclaim(key, &kind, name).await?;
-                applied.written.push(Written {
-                    kind,
-                    name: name.to_owned(),
-                    operation: Operation::Apply,
-                    reclaimed: true,
-                });
-                continue;
-            }
-            created_as::state(&mut desired);
-            let mut operation = operation::operation(&desired, found);
-            if let (Operation::ReplaceAndOrphan, Some(kept)) = (operation, found) {
-                operation = self.replacement(key, &kind, name, &mut desired, kept, &mut applied).await?;
-            }
-            if operation == Operation::Skip
-                || found
-                    .is_some_and(|kept| operation == Operation::Apply && self.last_applied.is_unchanged(&desired, kept))
-            {
-                continue;
-            }
-            let (operation, made) = match (self.execute(key, &kind, name, &desired, operation, found).await, found) {
-                (Err(error), Some(found)) if error.is_for_good() && operation::may_be_replaced(&kind) => {
-                    if created_as::is_as_desired(&desired, &found.object()) {
-                        // What changed it when it was created, as an admission webhook does, would do so again.
-                        applied.kept = Some(format!("{error}, also after it was created so; it stays as it is"));
-                        continue;
-                    }
-                    self.delete(key, &kind, name, uid(&found.object()), &DeleteParams::background()).await?;
-                    applied.waiting = Some(format!("{} {name} is being replaced", kind.kind));
-                    (Operation::Replace, Made::Written)
+            match self.apply_one(key, object, &kind, found, &mut applied).await {
+                Err(error) if error.is_of_one_object() => {
+                    applied.refused.push(Refused { kind, name: name.to_owned(), error });
                 }
-                (result, _) => (operation, result?),
-            };
-            if operation == Operation::ReplaceAndOrphan {
-                applied.waiting = Some(format!("{} {name} is being replaced; its pods stay", kind.kind));
+                result => result?,
             }
-            let (operation, origin) = match made {
-                Made::Written => (operation, origin),
-                Made::Adopted(origin) => (Operation::Apply, Some(origin)),
-                Made::Waiting(reason) => {
-                    applied.waiting = Some(reason);
-                    continue;
-                }
-            };
-            let reclaimed = origin == Some(Origin::Former);
-            applied.written.push(Written { kind, name: name.to_owned(), operation, reclaimed });
         }
         Ok(applied)
+    }
+
+    async fn apply_one(
+        &self,
+        key: &ClusterKey,
+        object: &Value,
+        kind: &Kind,
+        found: Option<&CachedObject>,
+        applied: &mut Applied,
+    ) -> Result<(), Error> {
+        let mut desired = object.clone();
+        self.identity.mark(&mut desired);
+        let name = ObjectKey::of(object).name;
+        if let Some(reason) = found.and_then(is_ending) {
+            applied.waiting = Some(reason);
+            return Ok(());
+        }
+        let origin = found.map(|kept| self.origin(&kept.object()));
+        if let Some(Origin::Foreign(reason)) = origin {
+            return Err(foreign(kind, name, reason));
+        }
+        if let Some(kept) = found.filter(|kept| kept.kind.is("StatefulSet")) {
+            operation::keep_claim_metadata(&mut desired, &kept.object());
+        }
+        if origin == Some(Origin::Former) && operation::is_created_once(kind) {
+            self.reclaim(key, kind, name).await?;
+            applied.wrote(kind, name, Operation::Apply, true);
+            return Ok(());
+        }
+        created_as::state(&mut desired);
+        let mut operation = operation::operation(&desired, found);
+        if let (Operation::ReplaceAndOrphan, Some(kept)) = (operation, found) {
+            operation = self.replacement(key, kind, name, &mut desired, kept, applied).await?;
+        }
+        let is_unchanged = |kept| operation == Operation::Apply && self.last_applied.is_unchanged(&desired, kept);
+        if operation == Operation::Skip || found.is_some_and(is_unchanged) {
+            return Ok(());
+        }
+        let (operation, made) = match (self.execute(key, kind, name, &desired, operation, found).await, found) {
+            (Err(error), Some(found)) if error.is_for_good() && operation::may_be_replaced(kind) => {
+                if created_as::is_as_desired(&desired, &found.object()) {
+                    // What changed it when it was created, as an admission webhook does, would do so again.
+                    applied.kept = Some(format!("{error}, also after it was created so; it stays as it is"));
+                    return Ok(());
+                }
+                self.delete(key, kind, name, uid(&found.object()), &DeleteParams::background()).await?;
+                applied.waiting = Some(format!("{} {name} is being replaced", kind.kind));
+                (Operation::Replace, Made::Written)
+            }
+            (result, _) => (operation, result?),
+        };
+        if operation == Operation::ReplaceAndOrphan {
+            applied.waiting = Some(format!("{} {name} is being replaced; its pods stay", kind.kind));
+        }
+        match made {
+            Made::Written => applied.wrote(kind, name, operation, origin == Some(Origin::Former)),
+            Made::Adopted(origin) => applied.wrote(kind, name, Operation::Apply, origin == Origin::Former),
+            Made::Waiting(reason) => applied.waiting = Some(reason),
+        }
+        Ok(())
     }
 
     /// What to do about an object of which a field differs that cannot be changed. It is replaced only if the API server
@@ -194,7 +224,9 @@ impl Writer {
         let mut pruned = Vec::new();
         for kept in self.store.objects(key) {
             let object = kept.object();
-            if operation::is_superfluous(&kept, &self.origin(&object), &desired) && is_ending(&kept).is_none() {
+            if operation::is_superfluous(&kept, &key.name, &self.origin(&object), &desired)
+                && is_ending(&kept).is_none()
+            {
                 self.delete(key, &kept.kind, &kept.name, uid(&object), &DeleteParams::background()).await?;
                 pruned.push((kept.kind.clone(), kept.name.to_string()));
             }
@@ -214,7 +246,8 @@ impl Writer {
         for kind in kinds {
             for object in self.list(Some(key), kind, None).await? {
                 let name = ObjectKey::of(&object).name;
-                if !self.origin(&object).is_own() || desired(kind, name) {
+                let is_patronis = is_patronis(&kind.api_version, &kind.kind, &key.name, name);
+                if is_patronis || !self.origin(&object).is_own() || desired(kind, name) {
                     continue;
                 }
                 found.push(kind.clone());

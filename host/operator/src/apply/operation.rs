@@ -1,5 +1,6 @@
 //! The write that a desired object needs: a pure function of the desired and the existing object.
 
+use pgloom_common::name::is_patronis;
 use pgloom_decide::Kind;
 use pgloom_decide::ownership::Origin;
 use serde_json::Value;
@@ -119,10 +120,16 @@ pub fn is_fixed(code: u16, message: &str) -> bool {
     code == 422 && message.contains("updates to statefulset spec")
 }
 
-/// Whether an existing object has to be pruned: it is this cluster's, it is no longer desired, and its kind is not one
-/// that is kept for the user, as the StatefulSet is, without which all members are deleted. `desired` returns whether a kind and name is desired. An object of the Zalando operator
-/// is pruned only after this operator has applied it once.
-pub fn is_superfluous(existing: &CachedObject, origin: &Origin, desired: impl Fn(&Kind, &str) -> bool) -> bool {
+/// Whether an existing object has to be pruned: it is the cluster's, it is no longer desired, it is not one in which Patroni
+/// keeps its state, and its kind is not one that is kept for the user, as the StatefulSet is, without which all members are
+/// deleted. `desired` returns whether a kind and name is desired. An object of the Zalando operator is pruned only after this
+/// operator has applied it once.
+pub fn is_superfluous(
+    existing: &CachedObject,
+    cluster: &str,
+    origin: &Origin,
+    desired: impl Fn(&Kind, &str) -> bool,
+) -> bool {
     let kept_for_the_user = matches!(
         &*existing.kind.kind,
         "PersistentVolumeClaim" | "Pod" | "StatefulSet" | "Endpoints" | "Secret" | "ServiceAccount" | "RoleBinding"
@@ -132,7 +139,8 @@ pub fn is_superfluous(existing: &CachedObject, origin: &Origin, desired: impl Fn
         Origin::Upstream => existing.applied(),
         Origin::Foreign(_) => false,
     };
-    made_for_it && !kept_for_the_user && !desired(&existing.kind, &existing.name)
+    let is_patronis = is_patronis(&existing.kind.api_version, &existing.kind.kind, cluster, &existing.name);
+    made_for_it && !kept_for_the_user && !is_patronis && !desired(&existing.kind, &existing.name)
 }
 
 #[cfg(test)]
@@ -208,8 +216,24 @@ mod tests {
     #[test]
     fn a_stateful_set_is_never_superfluous() {
         for origin in [Origin::Marked, Origin::Former, Origin::Upstream] {
-            assert!(!is_superfluous(&kept(stateful_set("1Gi")), &origin, |_, _| false), "{origin:?}");
+            assert!(!is_superfluous(&kept(stateful_set("1Gi")), "c", &origin, |_, _| false), "{origin:?}");
         }
+    }
+
+    #[test]
+    fn an_object_of_patroni_is_never_superfluous() {
+        for kind in ["ConfigMap", "Endpoints", "Service"] {
+            for suffix in ["-config", "-failover", "-leader", "-sync"] {
+                let metadata =
+                    json!({"name": format!("c{suffix}"), "managedFields": managed_by_us(json!({"f:spec": {}}))});
+                let existing = kept(json!({"apiVersion": "v1", "kind": kind, "metadata": metadata}));
+                for origin in [Origin::Marked, Origin::Former, Origin::Upstream] {
+                    assert!(!is_superfluous(&existing, "c", &origin, |_, _| false), "{kind} {suffix} {origin:?}");
+                }
+            }
+        }
+        let other = kept(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c-settings"}}));
+        assert!(is_superfluous(&other, "c", &Origin::Marked, |_, _| false));
     }
 
     #[test]
@@ -236,16 +260,16 @@ mod tests {
         };
         let (ours, theirs) = (job(managed_by_us(json!({"f:spec": {}}))), job(json!([])));
         let nothing = |_: &Kind, _: &str| false;
-        assert!(is_superfluous(&ours, &Origin::Marked, nothing));
-        assert!(is_superfluous(&theirs, &Origin::Marked, nothing), "its fields may not be taken over yet");
-        assert!(is_superfluous(&theirs, &Origin::Former, nothing));
-        assert!(is_superfluous(&ours, &Origin::Upstream, nothing));
-        assert!(!is_superfluous(&theirs, &Origin::Upstream, nothing));
-        assert!(!is_superfluous(&ours, &Origin::Foreign("no mark".into()), nothing));
-        assert!(!is_superfluous(&ours, &Origin::Marked, |kind, name| kind.is("CronJob") && name == "b"));
+        assert!(is_superfluous(&ours, "c", &Origin::Marked, nothing));
+        assert!(is_superfluous(&theirs, "c", &Origin::Marked, nothing), "its fields may not be taken over yet");
+        assert!(is_superfluous(&theirs, "c", &Origin::Former, nothing));
+        assert!(is_superfluous(&ours, "c", &Origin::Upstream, nothing));
+        assert!(!is_superfluous(&theirs, "c", &Origin::Upstream, nothing));
+        assert!(!is_superfluous(&ours, "c", &Origin::Foreign("no mark".into()), nothing));
+        assert!(!is_superfluous(&ours, "c", &Origin::Marked, |kind, name| kind.is("CronJob") && name == "b"));
         for kind in ["PersistentVolumeClaim", "Secret"] {
             let object = kept(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "p"}}));
-            assert!(!is_superfluous(&object, &Origin::Marked, nothing), "{kind}");
+            assert!(!is_superfluous(&object, "c", &Origin::Marked, nothing), "{kind}");
         }
     }
 }

@@ -252,7 +252,7 @@ fn a_refusal_with_the_status_403_is_reported_as_what_it_is() {
     for (message, expected) in [
         (
             r#"services is forbidden: User "system:serviceaccount:p:pgloom" cannot create resource "services" in API group "" in the namespace "ns""#,
-            "the operator may not write Service c; see manifests/rbac.yaml",
+            "the operator may not create Service c (services is forbidden",
         ),
         (
             r#"services "c" is forbidden: exceeded quota: q, requested: services=1, used: services=5, limited: services=5"#,

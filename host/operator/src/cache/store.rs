@@ -66,6 +66,8 @@ struct Inner {
     synced: HashSet<usize>,
     /// The watches whose last attempt failed.
     failed: HashSet<usize>,
+    /// Those of them that the operator has no right to list.
+    forbidden: HashSet<usize>,
 }
 
 /// A watch, and the namespace and name of one of its objects.
@@ -84,6 +86,7 @@ impl Store {
         let mut inner = self.inner.write();
         inner.synced.remove(&watch);
         inner.failed.remove(&watch);
+        inner.forbidden.remove(&watch);
         if let Some(slot) = inner.watches.get_mut(watch) {
             *slot = None;
         }
@@ -119,9 +122,15 @@ impl Store {
         self.inner.read().synced.contains(&watch)
     }
 
-    /// Records that a watch could not be listed.
-    pub fn record_failure(&self, watch: usize) {
-        self.inner.write().failed.insert(watch);
+    /// Records that a watch could not be listed, and whether that is for lack of the right.
+    pub fn record_failure(&self, watch: usize, forbidden: bool) {
+        let mut inner = self.inner.write();
+        inner.failed.insert(watch);
+        if forbidden {
+            inner.forbidden.insert(watch);
+        } else {
+            inner.forbidden.remove(&watch);
+        }
     }
 
     /// Applies an event of a watch and returns the clusters to reconcile.
@@ -140,6 +149,7 @@ impl Store {
             Event::InitDone => {
                 inner.synced.insert(watch);
                 inner.failed.remove(&watch);
+                inner.forbidden.remove(&watch);
                 inner.drop_unseen(watch)
             }
             Event::Delete(object) => {
@@ -226,11 +236,11 @@ impl Store {
 }
 
 impl Inner {
-    /// The open watches that decisions rest on.
+    /// The open watches whose first listing decisions wait for.
     fn essential(&self) -> impl Iterator<Item = (usize, &Watch)> {
         let open = self.watches.iter().enumerate();
         let open = open.filter_map(|(number, slot)| Some((number, &slot.as_ref()?.0)));
-        open.filter(|(_, watch)| watch.is_essential())
+        open.filter(|(number, watch)| watch.is_essential() && (watch.is_vital() || !self.forbidden.contains(number)))
     }
 
     fn next_generation(&mut self, watch: usize) {

@@ -52,6 +52,12 @@ impl Watch {
         self.label.is_none() || of_every_cluster().contains(&self.kind)
     }
 
+    /// Whether decisions have to wait even where the operator has no right to list the kind: what they rest upon, and what
+    /// the members need. The others are made by steps alone; what exists of them is read before it is written.
+    pub(super) fn is_vital(&self) -> bool {
+        self.label.is_none() || !matches!(&*self.kind.kind, "Deployment" | "CronJob" | "PodDisruptionBudget")
+    }
+
     /// Whether an object is none of a cluster's, as an application's own that names its cluster in a label. The operator
     /// has to know that it exists, and nothing more.
     fn is_foreign(&self, object: &Value) -> bool {
@@ -226,8 +232,13 @@ impl Follower {
         }
         self.metrics.watch_failures.get_or_create(&KindLabel { kind: kind.clone() }).inc();
         self.metrics.watches_failing.get_or_create(&labels).set(1);
-        self.store.record_failure(self.number);
+        self.store.record_failure(self.number, is_forbidden(error));
     }
+}
+
+/// Whether the operator has no right to list the kind.
+fn is_forbidden(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403)
 }
 
 fn labels(watch: &Watch) -> WatchLabels {
@@ -262,6 +273,18 @@ mod tests {
     fn a_watch_that_fails_is_tried_ever_later_and_once_a_minute_at_least() {
         let seconds: Vec<u64> = (0..8).map(|failures| pause(failures).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_only_steps_make_is_not_waited_for_where_it_may_not_be_listed() {
+        let api_server = FakeApiServer::new().unreadable("/apis/batch/v1/namespaces/ax/cronjobs");
+        let store = Arc::new(Store::default());
+        let mut watches = Watches::new(api_server.client(), store.clone(), unbounded().0, Metrics::new());
+        let (kind, label) = (Kind::new("batch/v1", "CronJob"), Some("cluster-name".to_owned()));
+        watches.run_exactly(vec![Watch { kind, namespace: Some("ax".into()), label, whole: false, own: vec![] }]);
+        assert!(!store.synced("ax"), "before the first answer nothing is known");
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        assert!(store.synced("ax"));
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use super::hold::{RESTARTING, opening};
 use super::progress::{Step, Underway};
 use super::requeue::Requeue;
 use super::{Error, Reconciliation};
-use crate::apply::{Operation, Written};
+use crate::apply::{Operation, Refused, Written};
 use crate::cache::ClusterKey;
 use crate::report::Event;
 
@@ -36,6 +36,10 @@ pub struct Applied {
     pub condition: Option<Condition>,
     /// What people should know of the Secrets.
     pub warnings: Vec<Event>,
+    /// The objects that the API server refused: the kind and the name of each, and why.
+    pub refused: Vec<(Kind, String, Error)>,
+    /// The Secrets for user lists that are not the cluster's; `None` if the Secrets were not written.
+    pub foreign_lists: Option<Vec<String>>,
     /// When the number of members may get smaller, as far as that is known.
     pub requeue: Requeue,
 }
@@ -65,10 +69,13 @@ impl Reconciliation<'_> {
         // What uses credentials comes after them: a pod that mounts a Secret does not start without it.
         let secrets_from = objects.partition_point(|object| rank(ObjectKey::of(object).kind) < rank("Secret"));
         let (before, after) = objects.split_at(secrets_from);
-        self.write(before, applied).await?;
-        let unset = self.ensure_credentials(plan, credentials, members, &mut applied.warnings).await?;
-        self.write(after, applied).await?;
+        self.write(plan, before, applied).await?;
+        let unset = self.ensure_credentials(plan, credentials, members, applied).await?;
+        self.write(plan, after, applied).await?;
         self.follow_claims(after).await?;
+        if !applied.refused.is_empty() {
+            return Ok(());
+        }
         applied.condition = Some(match (&applied.held, unset) {
             (Some(reason), _) => Condition::fails("Applied", "ScaleDownWaits", reason),
             (None, _) if plan.degraded => Condition::fails("Applied", "StepFailed", DEGRADED),
@@ -113,8 +120,37 @@ impl Reconciliation<'_> {
         highest.map_or(0, |highest| highest as usize + 1)
     }
 
-    async fn write(&self, objects: &[Value], applied: &mut Applied) -> Result<(), Error> {
+    /// Writes the objects. One that the API server refuses holds no other one, except where a template names it.
+    async fn write(&self, plan: &Plan, objects: &[Value], applied: &mut Applied) -> Result<(), Error> {
+        let (maps, others) = objects.split_at(objects.partition_point(is_before_templates));
+        self.write_all(plan, maps, applied).await?;
+        let mut rest = Vec::new();
+        for object in others {
+            match applied.refused.iter().find(|(kind, name, _)| kind.is("ConfigMap") && mounts(object, name)) {
+                Some((_, name, _)) if self.exists(object) => {
+                    let key = ObjectKey::of(object);
+                    let reason = format!("{} {} stays as it is until ConfigMap {name} is written", key.kind, key.name);
+                    applied.underway =
+                        Underway::all(applied.underway.take().into_iter().chain([Underway::waiting(reason)]));
+                }
+                _ => rest.push(object.clone()),
+            }
+        }
+        self.write_all(plan, &rest, applied).await
+    }
+
+    /// Whether an object of the kind and name is the cluster's already.
+    fn exists(&self, object: &Value) -> bool {
+        let key = ObjectKey::of(object);
+        self.context.store.objects(self.key).iter().any(|kept| kept.kind.is(key.kind) && *kept.name == *key.name)
+    }
+
+    async fn write_all(&self, plan: &Plan, objects: &[Value], applied: &mut Applied) -> Result<(), Error> {
         let answer = self.writer().apply(self.key, objects).await.map_err(Error::Apply)?;
+        applied.refused.extend(answer.refused.into_iter().map(|Refused { kind, name, error }| {
+            let step = plan.step_of(&kind, &name).unwrap_or_default().to_owned();
+            (kind, name, Error::Object { step, source: Box::new(error) })
+        }));
         applied.warnings.extend(answer.kept.map(|note| Event::warning("StatefulSet", note)));
         let waiting = answer.waiting.map(Underway::changing);
         applied.underway = Underway::all(applied.underway.take().into_iter().chain(waiting));
@@ -150,6 +186,24 @@ impl Reconciliation<'_> {
         let others = named.filter(|namespace| *namespace != *self.key.namespace);
         let all: BTreeSet<String> = recorded.iter().cloned().chain(others).collect();
         if all == recorded { Ok(()) } else { self.record_namespaces(&all).await }
+    }
+}
+
+/// Whether an object comes before those with templates of pods.
+fn is_before_templates(object: &Value) -> bool {
+    rank(ObjectKey::of(object).kind) <= rank("ConfigMap")
+}
+
+/// Whether a pod of the object's template needs the ConfigMap of this name to start.
+fn mounts(object: &Value, name: &str) -> bool {
+    let is_named = |(key, value): (&String, &Value)| {
+        matches!(&**key, "configMap" | "configMapRef" | "configMapKeyRef") && value["name"] == name
+            || mounts(value, name)
+    };
+    match object {
+        Value::Object(fields) => fields.iter().any(is_named),
+        Value::Array(items) => items.iter().any(|item| mounts(item, name)),
+        _ => false,
     }
 }
 

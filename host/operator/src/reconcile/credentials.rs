@@ -14,7 +14,7 @@ use pgloom_decide::members::Members;
 use pgloom_decide::ownership::Origin;
 use serde_json::{Value, json};
 
-use super::apply::reclaimed;
+use super::apply::{Applied, reclaimed};
 use super::{Error, Reconciliation};
 use crate::apply;
 use crate::cache::{ClusterKey, api_resource};
@@ -52,16 +52,20 @@ impl Reconciliation<'_> {
     }
 
     /// Creates the Secrets that are missing, and lets those of infrastructure roles, and the labels, annotations and
-    /// owners of all, follow. Those of an earlier manifest become this one's. `warnings` gets what people should know,
+    /// owners of all, follow. Those of an earlier manifest become this one's. `applied` gets what people should know,
     /// also where a later write fails. Returns why a Secret stays missing although nothing else depends on it.
     pub async fn ensure_credentials(
         &self,
         plan: &Plan,
         found: Option<Found>,
         members: &Members,
-        warnings: &mut Vec<Event>,
+        applied: &mut Applied,
     ) -> Result<Option<Error>, Error> {
-        let Some(Found { seen, existing }) = found else { return Ok(None) };
+        let Some(Found { seen, existing }) = found else {
+            applied.foreign_lists = Some(Vec::new());
+            return Ok(None);
+        };
+        let warnings = &mut applied.warnings;
         let reclaimed = self.reclaim_secrets(plan, &existing).await?;
         let lacking = existing.lacking(|username| self.is_set_once(username), &plan.secrets);
         let recoveries = self.recoveries(plan, &lacking, members).await;
@@ -85,10 +89,6 @@ impl Reconciliation<'_> {
         }
         self.keep_passwords(&planned);
         warnings.extend(planned.findings.iter().map(|finding| Event::warning("Secrets", finding.to_string())));
-        warnings.extend(foreign.iter().map(|name| {
-            let note = format!("Secret {name} was not made for this cluster, so no user list is written to it");
-            Event::warning("Secrets", note)
-        }));
         let mut unknown: Vec<Error> = plan.secrets.iter().filter_map(|secret| unknown(&recoveries, secret)).collect();
         // A member that starts needs the Secrets of the system users, so what comes after them waits.
         if let Some(of_system_user) = unknown.iter().position(|error| matches!(error, Error::Recover { .. })) {
@@ -102,6 +102,7 @@ impl Reconciliation<'_> {
         // The deletion of a Secret that no watch reports is found by reading alone.
         let in_order = in_order && foreign.is_empty() && plan.secrets.iter().all(|secret| self.is_reported(secret));
         self.state.memory.lock().credentials = in_order.then_some(seen);
+        applied.foreign_lists = Some(foreign.into_iter().map(str::to_owned).collect());
         Ok(unknown.into_iter().next())
     }
 

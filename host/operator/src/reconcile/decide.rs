@@ -37,6 +37,8 @@ impl Reconciliation<'_> {
     pub async fn decide(&self, observed: Observed) -> Result<Decided, Error> {
         let plan = self.plan(observed).await?;
         self.state.memory.lock().last_answers.clone_from(&plan.last);
+        // Before anything is applied: after a restart the answer may be newer than what is applied, and not older.
+        self.keep_answers(&plan.last).await;
         Ok(Decided::new(plan))
     }
 

@@ -57,6 +57,7 @@ impl Reconciliation<'_> {
             return Ok(self.again(Requeue::asking(REMAINING)));
         }
         sweep(writer, self.key).await.map_err(Error::Delete)?;
+        self.forget_answers().await;
         finalizers.retain(|finalizer| finalizer != FINALIZER);
         if self.set_finalizers(finalizers).await? == Patched::Outdated {
             return Ok(self.again(Requeue::asking(OUTDATED)));

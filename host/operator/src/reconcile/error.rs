@@ -62,6 +62,15 @@ pub enum Error {
     /// An object was not written.
     #[error("failed to apply the plan")]
     Apply(#[source] apply::Error),
+    /// The API server refused one object; the others were written.
+    #[error("step {step}")]
+    Object {
+        /// The step that created the object.
+        step: String,
+        /// Why it was refused.
+        #[source]
+        source: Box<apply::Error>,
+    },
     /// A Secret could not be read or written.
     #[error("failed to read or write the Secret {name}")]
     Secret {
@@ -132,13 +141,8 @@ impl Error {
             Self::Deadline(_) => "Deadline",
             Self::NotLeading(_) => "NotLeading",
             Self::Interrupted(_) => "Interrupted",
-            Self::Apply(error) | Self::Delete(error) => match error {
-                apply::Error::Refused { .. } | apply::Error::Denied { .. } => "ObjectRefused",
-                apply::Error::Foreign { .. } => "ObjectForeign",
-                apply::Error::Forbidden { .. } => "Forbidden",
-                apply::Error::List { .. } => "ObserveFailed",
-                apply::Error::Write { .. } => "WriteFailed",
-            },
+            Self::Object { source, .. } => source.category(),
+            Self::Apply(error) | Self::Delete(error) => error.category(),
             Self::Secret { .. } | Self::Manifest { .. } => "WriteFailed",
             Self::NoStatefulSet { .. } => "NoStatefulSet",
             Self::NameLabel { .. } => "NameLabelChanged",
@@ -151,11 +155,20 @@ impl Error {
 
     /// Whether the API server refused one object, or a Secret has no usable password, while the others are as they were.
     pub fn is_of_one_object(&self) -> bool {
-        use apply::Error::{Denied, Forbidden, Refused};
-        matches!(
-            self,
-            Self::Apply(Refused { .. } | Forbidden { .. } | Denied { .. }) | Self::Password(_) | Self::Recover { .. }
-        )
+        match self {
+            Self::Apply(error) => error.is_of_one_object(),
+            Self::Object { .. } | Self::Password(_) | Self::Recover { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the operator lacks a right.
+    pub fn is_forbidden(&self) -> bool {
+        match self {
+            Self::Apply(error) | Self::Delete(error) => error.is_forbidden(),
+            Self::Object { source, .. } => source.is_forbidden(),
+            _ => false,
+        }
     }
 
     /// When to try again after so many failures in a row, `repair` at the latest. What only people can mend is tried
@@ -165,8 +178,8 @@ impl Error {
             Self::Decide(decide::Error::Manifest(_) | decide::Error::Configuration(_))
             | Self::NoStatefulSet { .. }
             | Self::NameLabel { .. }
-            | Self::Apply(apply::Error::Foreign { .. } | apply::Error::Forbidden { .. })
-            | Self::Delete(apply::Error::Forbidden { .. }) => Action::requeue(repair),
+            | Self::Apply(apply::Error::Foreign { .. }) => Action::requeue(repair),
+            _ if self.is_forbidden() => Action::requeue(repair),
             _ => Action::requeue(doubled(Duration::from_secs(1), failures, repair)),
         }
     }
@@ -175,6 +188,7 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rights::{Resource, made};
 
     const REPAIR: Duration = Duration::from_secs(300);
 
@@ -198,11 +212,20 @@ mod tests {
 
     #[test]
     fn what_the_operator_has_no_right_to_do_is_tried_again_after_the_repair_period() {
-        let error =
-            Error::Apply(apply::Error::Forbidden { kind: "Service".into(), name: "c".into(), reason: "no".into() });
-        assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
-        let error =
-            Error::Delete(apply::Error::Forbidden { kind: "Service".into(), name: "c".into(), reason: "no".into() });
-        assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
+        let forbidden = || apply::Error::Forbidden {
+            verb: "create".into(),
+            kind: "Service".into(),
+            name: "c".into(),
+            reason: "no".into(),
+            rule: Box::new(made(Resource { group: String::new(), plural: "services".into() })),
+        };
+        for error in [
+            Error::Apply(forbidden()),
+            Error::Delete(forbidden()),
+            Error::Object { step: "one".into(), source: Box::new(forbidden()) },
+        ] {
+            assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
+            assert!(error.is_forbidden());
+        }
     }
 }

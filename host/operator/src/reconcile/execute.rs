@@ -66,15 +66,9 @@ impl Reconciliation<'_> {
     ///
     /// Patroni's configuration is changed at any time. The restarts that it needs wait until the rolling update is
     /// `settled`: a pod that is about to be replaced is not restarted before.
-    pub async fn execute(
-        &self,
-        decided: &Decided,
-        promotion: &Promotion,
-        synchronized: &Synchronized,
-        settled: bool,
-        members: &Members,
-    ) -> Executed {
+    pub async fn execute(&self, decided: &Decided, progress: &Progress<'_>, members: &Members) -> Executed {
         let plan = &decided.plan;
+        let Progress { promotion, synchronized, settled, foreign_lists } = *progress;
         // Patroni refuses one of two changes of its configuration at the same time.
         let configured = match promotion.is_running() {
             true => None,
@@ -89,6 +83,7 @@ impl Reconciliation<'_> {
         for requested in &plan.actions {
             let phase = match (requested.is_granted(), &requested.action) {
                 (_, Action::Promote) => promotion.phase(requested),
+                (true, Action::UserList(list)) => list_phase(&list.secret_name, foreign_lists),
                 (true, _) => self.execute_one(requested, synchronized.job.as_ref(), patroni.as_ref()).await,
                 (false, _) => refused(requested),
             };
@@ -113,7 +108,7 @@ impl Reconciliation<'_> {
         patroni: Option<&JobStatus<Configured>>,
     ) -> Phase {
         match &requested.action {
-            // `execute` takes the phase of a promotion from `promote`.
+            // `execute` has the phases of promotions and of user lists.
             Action::Credential(_) | Action::UserList(_) | Action::Promote => (ActionPhase::Done, String::new()),
             Action::PoolerAccess(_) => phase_of(
                 database,
@@ -308,6 +303,18 @@ impl Promotion {
     }
 }
 
+/// How far the steps before the actions have come.
+pub struct Progress<'a> {
+    /// How the promotion of a standby goes.
+    pub promotion: &'a Promotion,
+    /// How the synchronisation of roles and databases goes.
+    pub synchronized: &'a Synchronized,
+    /// Whether no rolling update is under way.
+    pub settled: bool,
+    /// The Secrets for user lists that are not the cluster's; `None` if the Secrets were not written.
+    pub foreign_lists: Option<&'a [String]>,
+}
+
 /// The job that changes Patroni's configuration.
 struct PatroniJob {
     status: JobStatus<Configured>,
@@ -337,6 +344,18 @@ fn configured_phase(status: Option<&JobStatus<Configured>>) -> Phase {
             (ActionPhase::Failed, format!("after a restart Patroni still reports a pending restart of {members}"))
         }
         status => phase_of(status, "Patroni is being configured", NOT_YET),
+    }
+}
+
+/// The phase of an action that keeps a user list. No password is written to a Secret that others made.
+fn list_phase(secret: &str, foreign: Option<&[String]>) -> Phase {
+    match foreign {
+        None => (ActionPhase::Pending, "the Secrets are not written yet".to_owned()),
+        Some(foreign) if foreign.iter().any(|name| name == secret) => {
+            let reason = "exists already and was not made for this cluster; delete it, or use another name";
+            (ActionPhase::Refused, format!("Secret {secret} {reason}"))
+        }
+        Some(_) => (ActionPhase::Done, String::new()),
     }
 }
 

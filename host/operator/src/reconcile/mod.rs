@@ -15,6 +15,7 @@ mod error;
 mod execute;
 mod finalizer;
 mod hold;
+mod last_answers;
 mod observe;
 mod preconditions;
 mod progress;
@@ -51,7 +52,9 @@ use crate::report::reference;
 use crate::serve::metrics::ResultLabel;
 use crate::settings::Settings;
 use crate::state::ClusterState;
+use execute::Progress;
 use finalizer::Patched;
+use progress::Step;
 use report::Steps;
 use requeue::{Requeue, begin, spread};
 
@@ -192,12 +195,18 @@ impl Reconciliation<'_> {
         // starts a job that asks Patroni
         let promotion = &*steps.promotion.insert(self.promote(decided, members));
         // client required
-        let applied = match self.apply(decided, members).await.keep(&mut steps.applied) {
+        let Step { mut found, result } = self.apply(decided, members).await;
+        let refused = std::mem::take(&mut found.refused);
+        let (set, is_whole) = (&*self.key.name, refused.is_empty());
+        let is_set_refused = refused.iter().any(|(kind, name, _)| kind.is("StatefulSet") && name == set);
+        steps.failures.extend(refused.into_iter().map(|(_, _, error)| error));
+        let found = &*steps.applied.insert(found);
+        let applied = match result {
             Err(error) if error.is_of_one_object() => {
                 steps.failures.push(error);
                 None
             }
-            applied => Some(applied?),
+            result => result.map(|()| Some(found).filter(|_| !is_set_refused))?,
         };
         drop(slot);
         if let Some(applied) = applied {
@@ -210,8 +219,9 @@ impl Reconciliation<'_> {
         // starts a job that has a client
         let synchronized = &*steps.synchronized.insert(self.database(decided, members));
         // client required
-        steps.executed = Some(self.execute(decided, promotion, synchronized, settled, members).await);
-        let (Some(applied), Some(rolled)) = (applied, &steps.rolled) else { return Ok(()) };
+        let progress = Progress { promotion, synchronized, settled, foreign_lists: found.foreign_lists.as_deref() };
+        steps.executed = Some(self.execute(decided, &progress, members).await);
+        let (Some(applied), Some(rolled)) = (applied.filter(|_| is_whole), &steps.rolled) else { return Ok(()) };
         // client required
         self.prune(decided, settled, [&applied.underway, &rolled.underway, &synchronized.underway]).await
     }

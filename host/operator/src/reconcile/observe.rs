@@ -28,7 +28,7 @@ impl Reconciliation<'_> {
         observed.teams = teams.teams;
         observed.infrastructure_findings.extend(teams.findings);
         observed.actions = actions(self.status().actions);
-        observed.last.clone_from(&self.state.memory.lock().last_answers);
+        observed.last = self.last_answers().await;
         Ok(observed)
     }
 }

@@ -10,18 +10,6 @@ pub struct Step<T> {
     pub result: Result<(), Error>,
 }
 
-impl<T> Step<T> {
-    /// Keeps what was found in `kept`.
-    ///
-    /// # Errors
-    /// The step's failure. With `?` it ends the reconcile; a step whose failure must not stop the next ones is added to
-    /// the failures of [`Steps`](super::report::Steps) instead.
-    pub fn keep(self, kept: &mut Option<T>) -> Result<&T, Error> {
-        let found = kept.insert(self.found);
-        self.result.map(|()| &*found)
-    }
-}
-
 /// Something that has begun and is not done yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Underway {
@@ -77,13 +65,5 @@ mod tests {
             Some(false)
         );
         assert_eq!(Underway::all([]), None);
-    }
-
-    #[test]
-    fn what_a_failed_step_had_found_is_kept() {
-        let mut kept = None;
-        let error = Error::Password(crate::execute::password::Error::Missing("ada".into()));
-        assert!(Step { found: 7, result: Err(error) }.keep(&mut kept).is_err());
-        assert_eq!(kept, Some(7));
     }
 }

@@ -46,7 +46,7 @@ pub struct Steps {
     pub synchronized: Option<Synchronized>,
     /// How the plugins' actions go.
     pub executed: Option<Executed>,
-    /// Why steps failed. The first one decides when the cluster is reconciled again.
+    /// Why steps failed. The first one that is no missing right decides when the cluster is reconciled again.
     pub failures: Vec<Error>,
 }
 
@@ -89,7 +89,12 @@ impl Reconciliation<'_> {
         self.write_summary(&steps, &summary, patroni.and_then(Result::ok).as_ref()).await;
         self.state.memory.lock().serves = summary.serves;
         self.publish_warnings(summary.warnings).await;
-        let failure = (!steps.failures.is_empty()).then(|| steps.failures.swap_remove(0));
+        if steps.failures.iter().any(Error::is_forbidden) {
+            self.context.refused.notify_one();
+        }
+        // A right that is missing is asked for seldom; another failure may pass by itself.
+        let first = steps.failures.iter().position(|error| !error.is_forbidden()).unwrap_or(0);
+        let failure = (!steps.failures.is_empty()).then(|| steps.failures.swap_remove(first));
         if let Some(error) = failure {
             self.state.memory.lock().failures += 1;
             return Err(error);
@@ -192,6 +197,8 @@ impl Summary {
             held: _,
             condition,
             warnings: of_secrets,
+            refused: _,
+            foreign_lists: _,
             requeue: next,
         }) = applied
         {
@@ -219,12 +226,18 @@ impl Summary {
             warnings.extend_from_slice(of_actions);
             requeue = requeue.min(*next);
         }
+        let mut failed: Vec<Condition> = Vec::new();
         for error in failures {
             let failure = Failure::of(error, before);
-            conditions.retain(|condition| condition.type_name != failure.condition.type_name);
-            conditions.push(failure.condition);
+            let same = |other: &&mut Condition| other.type_name == failure.condition.type_name;
+            match failed.iter_mut().find(same) {
+                Some(other) => other.message = format!("{}; {}", other.message, failure.condition.message),
+                None => failed.push(failure.condition),
+            }
             warnings.push(failure.warning);
         }
+        conditions.retain(|condition| !failed.iter().any(|failed| failed.type_name == condition.type_name));
+        conditions.extend(failed);
         conditions.extend(decided.iter().flat_map(|decided| &decided.plan.conditions).map(Condition::from));
         let answer = patroni.map(|patroni| patroni.as_ref().map_err(String::as_str));
         let ready = members.condition(wanted, answer);

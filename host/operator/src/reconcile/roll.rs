@@ -179,7 +179,7 @@ impl Reconciliation<'_> {
             debug!(pod = name, field, "the pod runs another template");
             return Ok(true);
         }
-        if let Some(patch) = metadata_patch(template, &found) {
+        if let Some(patch) = metadata_patch(template, &found, self.settings.config.text("pod_role_label")) {
             self.patch_pod(name, uid, patch).await?;
         }
         self.state.memory.lock().same_template.insert(uid.to_owned(), revision.to_owned());

@@ -72,11 +72,13 @@ fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
         fence: Fence::open(),
         liveness: Liveness::default(),
         deadline: Duration::from_secs(60),
+        namespace: "ns".to_owned(),
         network: Network::InCluster,
         transport: Arc::new(Direct::default()),
         states: ClusterStates::new(changed.clone()),
         infrastructure_roles: InfrastructureRoles::new(client, "ns", changed.clone()),
         accounts: Mutex::default(),
+        refused: Arc::default(),
         changed,
     }
 }
@@ -442,6 +444,7 @@ mod actions;
 mod clash;
 mod deletion;
 mod isolation;
+mod last_answers;
 mod limits;
 mod owed;
 mod pruning;

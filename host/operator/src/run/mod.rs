@@ -14,7 +14,7 @@ use futures::{FutureExt, StreamExt};
 use kube::Client;
 use parking_lot::Mutex;
 use pgloom_engine::Engine;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tracing::info;
 
 use crate::args::Options;
@@ -99,6 +99,7 @@ async fn operate(
         recorder: Recorder::new(connection.fenced.clone(), &config.controller_id),
         metrics,
         changed,
+        refused: Arc::default(),
     };
     let loader = loader(&config, &connection, &shared, health.subscribe())?;
     let (first, progress) = tokio::select! {
@@ -131,6 +132,7 @@ struct Shared {
     recorder: Recorder,
     metrics: Metrics,
     changed: UnboundedSender<ClusterKey>,
+    refused: Arc<Notify>,
 }
 
 fn loader(config: &Options, connection: &Connection, shared: &Shared, health: Health) -> Result<Loader, Error> {
@@ -142,6 +144,7 @@ fn loader(config: &Options, connection: &Connection, shared: &Shared, health: He
         recorder: shared.recorder.clone(),
         leading: health.leading,
         metrics: shared.metrics.clone(),
+        refused: shared.refused.clone(),
     })
 }
 
@@ -161,6 +164,7 @@ fn context(
         controller_id: config.controller_id.clone(),
         turns: Turns::of_process(config.engine.compiler.as_ref().map_or(0, |compiler| compiler.memory)),
         slots: Semaphore::new(SLOTS),
+        namespace: connection.namespace.clone(),
         network: connection.network,
         transport: match connection.network {
             Network::InCluster => Arc::new(patroni::Direct::default()),
@@ -172,6 +176,7 @@ fn context(
         deadline: RECONCILE_DEADLINE,
         infrastructure_roles: InfrastructureRoles::new(client.clone(), &connection.namespace, changed.clone()),
         accounts: Mutex::default(),
+        refused: shared.refused.clone(),
         client,
         changed,
     }

@@ -59,6 +59,7 @@ async fn most_at_a_time(takes_over: bool) -> i64 {
         recorder: Recorder::new(api_server.client(), ""),
         metrics: Metrics::new(),
         changed,
+        refused: Arc::default(),
     };
     for kind in std::iter::once(Kind::cluster()).chain(of_every_cluster()) {
         let label = (kind != Kind::cluster()).then(|| "cluster-name".into());

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgloom_api::config::Watched;
 use pgloom_decide::kind::{Kind, of_every_cluster};
 use pgloom_engine::Pipeline;
 use tokio::sync::watch;
@@ -72,7 +71,7 @@ impl WatchScope {
         let whole_pods = observes_whole_pods(&settings.pipeline);
         let own: Vec<String> = settings.config.map("cluster_labels").into_keys().map(str::to_owned).collect();
         let mut watches = Vec::new();
-        for namespace in self.scopes(settings) {
+        for namespace in settings.scopes(self.namespaces.as_ref(), &self.own) {
             watches.push(Watch {
                 kind: Kind::cluster(),
                 namespace: namespace.clone(),
@@ -91,20 +90,6 @@ impl WatchScope {
             }
         }
         watches
-    }
-
-    /// The watched namespaces; `None` is a watch of all namespaces.
-    fn scopes(&self, settings: &Settings) -> Vec<Option<String>> {
-        let watched = match &self.namespaces {
-            Some(Namespaces::All) => Watched::All,
-            Some(Namespaces::Some(names)) => Watched::These(names.iter().cloned().collect()),
-            None => settings.config.watched(),
-        };
-        match watched {
-            Watched::All => vec![None],
-            Watched::Own => vec![Some(self.own.clone())],
-            Watched::These(names) => names.into_iter().map(Some).collect(),
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod file;
 mod pipeline;
 mod progress;
+mod rights;
 mod schemas;
 mod source;
 mod status;
@@ -15,17 +16,17 @@ use futures::channel::mpsc::UnboundedSender;
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use kube::Client;
-use pgloom_api::config::Config;
+use pgloom_api::config::{Config, Watched};
 use pgloom_api::finding::errors;
 use pgloom_api::{Finding, document};
 use pgloom_common::error::error_chain;
 use pgloom_engine::pipeline::LoadError;
 use pgloom_engine::{Engine, Pipeline};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
-use crate::args::{self, PipelineSource, Source};
+use crate::args::{self, Namespaces, PipelineSource, Source};
 use crate::cache::{ClusterKey, Store};
 use crate::report::{Event, Recorder, reference};
 use crate::serve::metrics::Metrics;
@@ -53,6 +54,23 @@ impl Settings {
     /// `repair_period`: the longest delay until a failed reconcile is retried.
     pub fn repair(&self) -> Duration {
         at_least_a_second(self.config.duration("repair_period"))
+    }
+}
+
+impl Settings {
+    /// The watched namespaces: those of the flags, or else of the operator configuration; `None` is a watch of all
+    /// namespaces. `own` is the operator's own one.
+    pub fn scopes(&self, flags: Option<&Namespaces>, own: &str) -> Vec<Option<String>> {
+        let watched = match flags {
+            Some(Namespaces::All) => Watched::All,
+            Some(Namespaces::Some(names)) => Watched::These(names.iter().cloned().collect()),
+            None => self.config.watched(),
+        };
+        match watched {
+            Watched::All => vec![None],
+            Watched::Own => vec![Some(own.to_owned())],
+            Watched::These(names) => names.into_iter().map(Some).collect(),
+        }
     }
 }
 
@@ -114,6 +132,8 @@ pub struct Loader {
     pub leading: watch::Receiver<bool>,
     /// The metrics.
     pub metrics: Metrics,
+    /// Notified when the operator had no right to a write.
+    pub refused: Arc<Notify>,
 }
 
 impl Loader {
@@ -157,11 +177,16 @@ impl Loader {
                     false
                 }
                 _ = read_again.tick() => self.take_schemas(&settings).await,
+                () = self.refused.notified() => {
+                    progress.rights.refused();
+                    false
+                }
                 _ = reports.tick() => false,
             };
-            let pipeline = settings.borrow().pipeline.clone();
-            self.report_pipeline(&mut progress, &pipeline).await;
-            if in_use {
+            let current = settings.borrow().clone();
+            let granted = self.ask_rights(&mut progress, &current, &store.resources).await;
+            self.report_pipeline(&mut progress, &current.pipeline).await;
+            if in_use || granted {
                 reconcile_all(&store, &changed);
             }
         }

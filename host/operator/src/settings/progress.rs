@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::Error;
+use super::rights::Rights;
 use super::source::Found;
 
 /// The time until a pipeline that could not be loaded is tried again; it doubles up to the longest.
@@ -37,6 +38,8 @@ pub struct Progress {
     pub last_loaded: Option<LastLoaded>,
     /// The status that was written last.
     pub reported: Option<PipelineStatus>,
+    /// Whether the operator has the rights that the steps in use need.
+    pub rights: Rights,
     /// The number of failed attempts since the last success.
     pub(super) attempts: u32,
     pub(super) retry: Option<Instant>,

@@ -8,11 +8,16 @@ use pgloom_engine::Pipeline;
 use pgloom_engine::pipeline::Step;
 
 use super::progress::{Problem, Progress};
+use super::rights;
 
 /// The condition that says whether the newest pipeline is in use.
 pub const LOADED: &str = "Loaded";
+/// The condition that says whether the operator has the rights that the steps in use need.
+const AUTHORIZED: &str = "Authorized";
 /// The phase of a step that is called for clusters.
 const RUNNING: &str = "Running";
+/// The phase of a step that is called, while its objects of some kind cannot be written or observed.
+const RIGHTS_MISSING: &str = "RightsMissing";
 
 /// The status. `before` are the conditions so far, `generation` is that of the wanted document.
 pub fn status(
@@ -22,16 +27,19 @@ pub fn status(
     generation: i64,
     now: Timestamp,
 ) -> PipelineStatus {
-    let condition = loaded(progress, pipeline);
+    let conditions = std::iter::once(loaded(progress, pipeline)).chain(authorized(progress));
     let now = meta::Time(now.round(jiff::Unit::Second).unwrap_or(now));
     let since = progress.last_loaded.as_ref().map(|last| last.since.clone());
     let mut steps: Vec<StepStatus> = pipeline.steps().iter().map(|step| running(step, since.as_deref())).collect();
+    for step in &mut steps {
+        lack(step, progress);
+    }
     if let Some(problem) = &progress.problem {
         add(&mut steps, problem);
     }
     PipelineStatus {
         observed_generation: Some(generation),
-        conditions: vec![with_times(before, &condition, generation, &now)],
+        conditions: conditions.map(|condition| with_times(before, &condition, generation, &now)).collect(),
         steps,
         last_loaded: progress.last_loaded.clone(),
     }
@@ -56,6 +64,25 @@ fn loaded(progress: &Progress, pipeline: &Pipeline) -> Condition {
         _ => "the pipeline before stays in use".to_owned(),
     };
     Condition::fails(LOADED, "Rejected", format!("{}; {consequence}", problem.message))
+}
+
+/// The condition about rights; none before the API server was asked.
+fn authorized(progress: &Progress) -> Option<Condition> {
+    let lacks = progress.rights.lacks.as_ref()?;
+    Some(match lacks.is_empty() {
+        true => Condition::holds(AUTHORIZED, "Complete", "the operator has all rights that the steps need"),
+        false => Condition::fails(AUTHORIZED, RIGHTS_MISSING, rights::text(lacks)),
+    })
+}
+
+/// Says of a step which rights it lacks.
+fn lack(step: &mut StepStatus, progress: &Progress) {
+    let lacks = progress.rights.lacks.iter().flatten().filter(|lack| lack.step == step.name);
+    let missing: Vec<String> = lacks.map(ToString::to_string).collect();
+    if !missing.is_empty() {
+        step.phase = RIGHTS_MISSING.to_owned();
+        step.error = Some(missing.join("; "));
+    }
 }
 
 fn running(step: &Step, since: Option<&str>) -> StepStatus {

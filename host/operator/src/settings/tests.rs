@@ -9,7 +9,7 @@ use crate::args::{Kubernetes, Named};
 use crate::cache::Watch;
 use crate::testing::FakeApiServer;
 
-fn loader(api_server: &FakeApiServer) -> Loader {
+pub(super) fn loader(api_server: &FakeApiServer) -> Loader {
     let named = Named { namespace: None, name: "pgloom".into() };
     let options = args::Options {
         kubernetes: Kubernetes { kubeconfig: None, context: None },
@@ -32,6 +32,7 @@ fn loader(api_server: &FakeApiServer) -> Loader {
         namespace: "ns".into(),
         recorder: Recorder::new(api_server.client(), ""),
         metrics: Metrics::new(),
+        refused: Arc::default(),
     }
 }
 
@@ -79,10 +80,10 @@ async fn when_settings_change_every_cluster_is_reconciled() {
     assert_eq!(received.collect::<Vec<_>>().await, [ClusterKey::new("ns", "acid-a")]);
 }
 
-const PIPELINES: &str = "/apis/pgloom.dev/v1alpha1/namespaces/ns/pipelines";
+pub(super) const PIPELINES: &str = "/apis/pgloom.dev/v1alpha1/namespaces/ns/pipelines";
 
 /// A Pipeline object whose component does not exist.
-fn pipeline_object(name: &str, status: Value) -> Value {
+pub(super) fn pipeline_object(name: &str, status: Value) -> Value {
     json!({
         "apiVersion": "pgloom.dev/v1alpha1", "kind": "Pipeline",
         "metadata": {"name": name, "namespace": "ns", "uid": "u", "generation": 4},
@@ -91,7 +92,7 @@ fn pipeline_object(name: &str, status: Value) -> Value {
     })
 }
 
-fn loader_of_object(api_server: &FakeApiServer) -> Loader {
+pub(super) fn loader_of_object(api_server: &FakeApiServer) -> Loader {
     let mut loader = loader(api_server);
     loader.options.configuration = Source::Defaults;
     loader.options.pipeline = PipelineSource::Object(Named { namespace: None, name: "default".into() });

@@ -40,6 +40,8 @@ struct Inner {
     unreadable: Vec<String>,
     delay: std::time::Duration,
     granted: Vec<String>,
+    /// What an access review denies: the verb, the resource, and the namespace, empty for any.
+    denied: Vec<(String, String, String)>,
     before_write: HashMap<String, Box<dyn FnOnce() + Send>>,
     writes: Vec<Write>,
     reads: usize,
@@ -113,6 +115,22 @@ impl FakeApiServer {
         self
     }
 
+    /// Answers to access reviews that the client may not do this, in any namespace.
+    pub fn denying(self, verb: &str, resource: &str) -> Self {
+        self.denying_in("", verb, resource)
+    }
+
+    /// The same in one namespace.
+    pub fn denying_in(self, namespace: &str, verb: &str, resource: &str) -> Self {
+        self.inner.lock().unwrap().denied.push((verb.to_owned(), resource.to_owned(), namespace.to_owned()));
+        self
+    }
+
+    /// Denies nothing any more.
+    pub fn allowing(&self) {
+        self.inner.lock().unwrap().denied.clear();
+    }
+
     /// Adds or replaces an object at a path, as another client would.
     pub fn put(&self, path: &str, object: Value) {
         self.inner.lock().unwrap().objects.insert(path.to_owned(), object);
@@ -170,6 +188,9 @@ impl FakeApiServer {
                 None => inner.list(path, query).map_or((404, failure(404, "NotFound")), |list| (200, list)),
             };
         }
+        if path.ends_with("/selfsubjectaccessreviews") && !inner.refused_always.contains_key(path) {
+            return (201, inner.review(body));
+        }
         if query.contains("dryRun=All") {
             return inner.fixed(path, &body).unwrap_or((200, body));
         }
@@ -217,6 +238,18 @@ impl Inner {
             let items: Vec<&Value> = found.map(|(_, object)| object).collect();
             json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items})
         })
+    }
+
+    /// The answer to a client that asks whether it may do something.
+    fn review(&self, mut review: Value) -> Value {
+        let asked = &review["spec"]["resourceAttributes"];
+        let is_denied = self.denied.iter().any(|(verb, resource, namespace)| {
+            asked["verb"] == **verb
+                && asked["resource"] == **resource
+                && (namespace.is_empty() || asked["namespace"] == **namespace)
+        });
+        review["status"] = json!({"allowed": !is_denied});
+        review
     }
 
     fn delete(&mut self, path: &str, uid: &Value) -> (u16, Value) {

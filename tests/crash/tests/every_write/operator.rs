@@ -34,13 +34,24 @@ pub struct Operator {
 impl Operator {
     /// Starts an operator. The world no longer answers earlier ones.
     pub async fn start(server: &Server, folders: &Folders, with_lease: bool) -> Result<Self> {
+        let pipeline = PipelineSource::File(folders.plugins.join("pipeline.yaml"));
+        Self::start_with(pipeline, server, folders, with_lease).await
+    }
+
+    /// The same with another source of the pipeline.
+    pub async fn start_with(
+        pipeline: PipelineSource,
+        server: &Server,
+        folders: &Folders,
+        with_lease: bool,
+    ) -> Result<Self> {
         let kubeconfig = kubeconfig(&folders.scratch, server.listen().await?)?;
         let options = Options {
             kubernetes: Kubernetes { kubeconfig: Some(kubeconfig), context: None },
             namespaces: Some(Namespaces::Some(vec![NAMESPACE.to_owned()])),
             operator_namespace: Some(NAMESPACE.to_owned()),
             configuration: Source::ConfigMap(Named { namespace: None, name: CONFIGURATION.to_owned() }),
-            pipeline: PipelineSource::File(folders.plugins.join("pipeline.yaml")),
+            pipeline,
             plugins: folders.plugins.clone(),
             engine: EngineConfig { cache: Some(folders.code.clone()), ..EngineConfig::default() },
             controller_id: String::new(),

@@ -241,6 +241,42 @@ fn a_step_outside_its_names_is_refused_before_the_merge() {
 }
 
 #[test]
+fn no_step_writes_an_object_or_an_annotation_of_patroni() {
+    let all = |api_version: &str, kind: &str| allowed(rights(ObjectKind::new(api_version, kind), true, &["*"]));
+    let writes = |api_version: &str, kind: &str, name: &str, annotation: &str| {
+        let metadata = json!({"name": name, "annotations": {annotation: "x"}});
+        let object = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata});
+        merger().apply(&Writer { step: "bad", permissions: &all(api_version, kind) }, object)
+    };
+    for kind in ["ConfigMap", "Endpoints", "Service"] {
+        for suffix in ["-config", "-failover", "-leader", "-sync"] {
+            let error = writes("v1", kind, &format!("orders{suffix}"), "a").unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("step bad: v1 {kind} orders{suffix} must not be contributed: Patroni keeps its state there")
+            );
+        }
+        writes("v1", kind, "orders-settings", "config").unwrap();
+    }
+    for annotation in ["leader", "initialize", "config", "history", "optime", "ttl", "acquireTime", "renewTime"] {
+        let error = writes("v1", "Endpoints", "orders", annotation).unwrap_err();
+        let place = format!("must not write `metadata.annotations.{annotation}` of v1 Endpoints orders");
+        assert!(error.to_string().contains(&place), "{error}");
+    }
+    writes("v1", "Endpoints", "orders", "team").unwrap();
+
+    let template = |name: &str| {
+        let template = json!({"metadata": {"annotations": {"status": "{}"}}});
+        let metadata = json!({"name": name});
+        let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": metadata, "spec": {"template": template}});
+        merger().apply(&Writer { step: "bad", permissions: &all("apps/v1", "StatefulSet") }, set)
+    };
+    let error = template("orders").unwrap_err().to_string();
+    assert!(error.contains("must not write `spec.template.metadata.annotations.status`"), "{error}");
+    template("orders-web").unwrap();
+}
+
+#[test]
 fn a_privileged_field_needs_its_privilege_asked_for_and_granted() {
     let of = |privileges: &[Privilege]| Rights {
         objects: vec![of_set(false, &["spec"])],
@@ -317,7 +353,7 @@ fn pods_that_services_would_take_for_members_need_a_privilege() {
 
     let pooler = deployment(json!({"application": "pooler", "cluster-name": "orders", "spilo-role": "master"}));
     let members = set("orders", json!({"application": "spilo", "cluster-name": "orders"}));
-    for allowed in [pooler, members, deployment(json!({"application": "spilo", "cluster-name": "another"}))] {
+    for allowed in [pooler, members] {
         assert!(labelled(&allowed, std::slice::from_ref(&allowed)).is_ok(), "{allowed}");
     }
 }

@@ -134,10 +134,78 @@ fn only_the_keys_of_patroni_that_are_granted_can_be_set_and_a_command_needs_its_
         (json!({"postgresql": null}), vec![PARAMETERS], false),
         (json!({"postgresql": {"parameters": null}}), vec![PARAMETERS], false),
     ] {
-        let action = patroni(&configuration);
-        let asked = [asked(ActionKind::ConfigurePatroni, &granted)];
-        let checked = check(&[request("k", action)], &rights("s", &asked, &asked), &[]);
-        assert_eq!(checked.is_ok(), is_granted, "{configuration} with {granted:?}");
+        assert_eq!(may_set(&configuration, &granted), is_granted, "{configuration} with {granted:?}");
+    }
+}
+
+/// Whether a step that asks for these keys and is granted them may set a configuration.
+fn may_set(configuration: &Value, granted: &[&str]) -> bool {
+    let asked = [asked(ActionKind::ConfigurePatroni, granted)];
+    check(&[request("k", patroni(configuration))], &rights("s", &asked, &asked), &[]).is_ok()
+}
+
+#[test]
+fn no_pattern_covers_a_key_that_names_a_command_a_library_or_who_may_log_in() {
+    const WIDE: [&str; 8] = [
+        "*",
+        "postgresql",
+        "postgresql.*",
+        "postgresql.parameters",
+        "postgresql.parameters.*",
+        "postgresql.recovery_conf",
+        "standby_cluster",
+        "standby_cluster.*",
+    ];
+    for key in [
+        "postgresql.authentication",
+        "postgresql.before_stop",
+        "postgresql.bin_dir",
+        "postgresql.config_dir",
+        "postgresql.data_dir",
+        "postgresql.pg_hba",
+        "postgresql.pre_promote",
+        "postgresql.wal_e.command",
+        "postgresql.parameters.config_file",
+        "postgresql.parameters.data_directory",
+        "postgresql.parameters.dynamic_library_path",
+        "postgresql.parameters.external_pid_file",
+        "postgresql.parameters.hba_file",
+        "postgresql.parameters.HBA_file",
+        "postgresql.parameters.ident_file",
+        "postgresql.parameters.oauth_validator_libraries",
+        "postgresql.recovery_conf.restore_command",
+        "standby_cluster.archive_cleanup_command",
+        "standby_cluster.create_replica_methods",
+        "standby_cluster.recovery.restore_command",
+        "standby_cluster.restore_command",
+    ] {
+        let set = key.rsplit('.').fold(json!("x"), |value, part| json!({part: value}));
+        assert!(!may_set(&set, &WIDE), "{key}");
+        assert!(may_set(&set, &[key]), "{key}");
+    }
+    for (name, key) in [
+        ("extwlist.custom_path", "extwlist"),
+        ("pljava.vmoptions", "pljava"),
+        ("plperl.on_init", "plperl.on_init"),
+        ("plperl.on_plperlu_init", "plperl.on_plperlu_init"),
+        ("pltcl.start_proc", "pltcl.start_proc"),
+        ("plv8.start_proc", "plv8.start_proc"),
+        ("set_user.superuser_allowlist", "set_user"),
+    ] {
+        let set = json!({"postgresql": {"parameters": {name: "x"}}});
+        assert!(!may_set(&set, &WIDE), "{name}");
+        assert!(may_set(&set, &[&format!("postgresql.parameters.{key}")]), "{name}");
+    }
+    for section in ["postgresql", "postgresql.parameters", "postgresql.recovery_conf", "standby_cluster"] {
+        let removed = section.rsplit('.').fold(Value::Null, |value, part| json!({part: value}));
+        assert!(!may_set(&removed, &WIDE), "{section}");
+    }
+    for plain in [
+        json!({"slots": {"my_command": {"type": "physical"}}}),
+        json!({"standby_cluster": {"host": "a", "port": 5432}}),
+        json!({"postgresql": {"parameters": {"plperl.use_strict": "on"}, "use_slots": true}}),
+    ] {
+        assert!(may_set(&plain, &["*"]), "{plain}");
     }
 }
 

@@ -196,7 +196,7 @@ fn a_namespace_that_cannot_be_listed_keeps_no_other_namespace_waiting() {
     assert!(!store.settled());
     store.apply_watcher_event(listed, Event::InitDone);
     assert!(store.synced("a") && !store.synced("ax") && !store.settled());
-    store.record_failure(refused);
+    store.record_failure(refused, false);
     assert!(store.settled());
     assert!(!store.synced("ax"));
     store.apply_watcher_event(refused, Event::InitDone);
@@ -207,6 +207,24 @@ fn a_namespace_that_cannot_be_listed_keeps_no_other_namespace_waiting() {
 fn an_operator_that_can_list_nothing_is_not_settled() {
     let store = Store::default();
     let watch = store.open(services());
-    store.record_failure(watch);
+    store.record_failure(watch, false);
     assert!(!store.settled());
+}
+
+#[test]
+fn a_kind_that_only_steps_make_and_that_may_not_be_listed_keeps_no_cluster_waiting() {
+    for (kind, forbidden, waits) in [
+        (Kind::new("batch/v1", "CronJob"), true, false),
+        (Kind::new("batch/v1", "CronJob"), false, true),
+        (Kind::new("v1", "Secret"), true, true),
+    ] {
+        let store = Store::default();
+        let (listed, refused) = (store.open(services()), store.open(Watch { kind, ..services() }));
+        store.apply_watcher_event(listed, Event::InitDone);
+        assert!(!store.synced("ns") && !store.settled());
+        store.record_failure(refused, forbidden);
+        assert_eq!((store.synced("ns"), store.settled()), (!waits, !waits));
+        store.apply_watcher_event(refused, Event::InitDone);
+        assert!(store.synced("ns") && store.settled());
+    }
 }

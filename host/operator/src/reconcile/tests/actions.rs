@@ -129,4 +129,16 @@ async fn a_password_is_not_written_to_a_secret_that_others_have_made() {
         .map(|write| write.body["metadata"]["name"].as_str().unwrap_or("a patch").to_owned())
         .collect();
     assert_eq!(lists, ["acid-orders-list"]);
+    let phases: Vec<String> = last_status(&api_server)["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| format!("{} {}", record["key"].as_str().unwrap(), record["phase"].as_str().unwrap()))
+        .collect();
+    assert_eq!(phases, ["credential done", "theirs refused", "mine done", "superuser refused"]);
+    let message = last_status(&api_server)["actions"][1]["message"].as_str().unwrap().to_owned();
+    assert_eq!(
+        message,
+        "Secret theirs exists already and was not made for this cluster; delete it, or use another name"
+    );
 }

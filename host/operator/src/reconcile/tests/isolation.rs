@@ -80,3 +80,63 @@ async fn a_step_that_does_not_answer_changes_no_stateful_set_that_exists() {
         assert_eq!(step.found.condition.unwrap().reason, if degraded { "StepFailed" } else { "Applied" });
     }
 }
+
+const CONFIG_MAPS: &str = "/api/v1/namespaces/ns/configmaps";
+
+/// What the API server says where the operator lacks a right.
+fn forbidden(verb: &str, resource: &str) -> String {
+    format!(
+        "{resource} is forbidden: User \"system:serviceaccount:pgloom-system:pgloom\" cannot {verb} resource \
+         \"{resource}\" in API group \"\" in the namespace \"ns\""
+    )
+}
+
+fn config_map() -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "acid-orders-motto"}})
+}
+
+/// A cluster with its Secrets, for which a step makes these objects. ConfigMaps may not be created.
+fn without_config_maps(objects: &[Value], existing: &[Value]) -> (FakeApiServer, Context) {
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest()).granting("configmaps").refusing_because(
+        CONFIG_MAPS,
+        403,
+        &forbidden("create", "configmaps"),
+    );
+    for object in secrets() {
+        api_server.put(&secret(object["metadata"]["name"].as_str().unwrap()), object.clone());
+    }
+    let mut operator = operator(&api_server, &[vec![manifest()], secrets(), existing.to_vec()].concat());
+    let config = operator.settings.borrow().config.clone();
+    operator.settings = watch::channel(Settings { config, pipeline: makes_objects(objects) }).1;
+    (api_server, operator)
+}
+
+#[tokio::test]
+async fn an_object_that_may_not_be_written_holds_no_other_one_and_the_status_names_step_and_rule() {
+    let (api_server, operator) = without_config_maps(&[config_map(), stateful_set()], &[]);
+    let error = reconcile(&operator, &key()).await.unwrap_err();
+    assert_eq!(error.category(), "Forbidden");
+    assert!(written(&api_server).contains(&"POST statefulsets".to_owned()), "{:?}", written(&api_server));
+    let conditions = last_status(&api_server)["conditions"].as_array().unwrap().clone();
+    let applied = conditions.iter().find(|condition| condition["type"] == "Applied").unwrap();
+    assert_eq!((&applied["status"], &applied["reason"]), (&json!("False"), &json!("Forbidden")));
+    let message = applied["message"].as_str().unwrap();
+    for part in [
+        "step making: the operator may not create ConfigMap acid-orders-motto",
+        "{apiGroups: [\"\"], resources: [configmaps], verbs: [create, delete, get, list, patch, watch]}",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn a_stateful_set_that_runs_does_not_get_a_config_map_that_may_not_be_written() {
+    let mut set = stateful_set();
+    set["spec"]["template"]["spec"]["volumes"] = json!([{"name": "motto", "configMap": {"name": "acid-orders-motto"}}]);
+    for (existing, changed) in [(vec![stateful_set()], false), (vec![], true)] {
+        let (api_server, operator) = without_config_maps(&[config_map(), set.clone()], &existing);
+        reconcile(&operator, &key()).await.unwrap_err();
+        let wrote = api_server.written().iter().any(|write| write.contains("/statefulsets"));
+        assert_eq!(wrote, changed, "{:?}", api_server.written());
+    }
+}

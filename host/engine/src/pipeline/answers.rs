@@ -14,12 +14,6 @@ use crate::model::{Request, Response};
 /// About how much memory the answers of one pipeline may take, in bytes. Those of a cluster take some 20 KB.
 const CAPACITY: usize = 32 << 20;
 
-/// The answer of one call.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) response: Response,
-}
-
 /// The SHA-256 of all that an answer depends on: the component and its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key([u8; 32]);
@@ -44,10 +38,10 @@ pub(super) struct AnswerCache {
 /// the older one, and what was not used since the last time is dropped. So neither a clock nor a search is needed.
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<Key, Arc<Answer>>,
+    young: HashMap<Key, Arc<Response>>,
     /// The size of `young`, in bytes.
     size: usize,
-    old: HashMap<Key, Arc<Answer>>,
+    old: HashMap<Key, Arc<Response>>,
 }
 
 impl Default for AnswerCache {
@@ -62,7 +56,7 @@ impl AnswerCache {
     }
 
     /// The answer to this request, if it is kept.
-    pub(super) fn get(&self, key: &Key) -> Option<Arc<Answer>> {
+    pub(super) fn get(&self, key: &Key) -> Option<Arc<Response>> {
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(answer) = generations.young.get(key) {
             return Some(Arc::clone(answer));
@@ -73,14 +67,14 @@ impl AnswerCache {
     }
 
     /// Keeps an answer that was checked and merged.
-    pub(super) fn insert(&self, key: Key, answer: Arc<Answer>) {
+    pub(super) fn insert(&self, key: Key, answer: Arc<Response>) {
         self.generations.lock().unwrap_or_else(PoisonError::into_inner).add(key, answer, self.capacity);
     }
 }
 
 impl Generations {
-    fn add(&mut self, key: Key, answer: Arc<Answer>, capacity: usize) {
-        let size = answer.size();
+    fn add(&mut self, key: Key, answer: Arc<Response>, capacity: usize) {
+        let size = size(&answer);
         if self.size + size > capacity / 2 {
             self.old = std::mem::take(&mut self.young);
             self.size = 0;
@@ -92,13 +86,11 @@ impl Generations {
     }
 }
 
-impl Answer {
-    /// About how much memory it takes, in bytes.
-    fn size(&self) -> usize {
-        let mut size = Size(size_of::<Self>() + size_of::<Key>());
-        self.response.hash(&mut size);
-        size.0
-    }
+/// About how much memory an answer takes, in bytes.
+fn size(answer: &Response) -> usize {
+    let mut size = Size(size_of::<Response>() + size_of::<Key>());
+    answer.hash(&mut size);
+    size.0
 }
 
 /// Counts the bytes that a hash of a value reads: those of all its texts and numbers.

@@ -1,0 +1,61 @@
+//! The pipeline of a command: which document, and where its components are.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use pgloom_api::Finding;
+use pgloom_api::pipeline::Document;
+use pgloom_engine::{Engine, EngineConfig, Pipeline};
+
+use crate::file::read_one;
+
+/// The flags that name a pipeline.
+#[derive(Args)]
+pub struct Arguments {
+    /// The pipeline; without it the one in the folder of the shipped plugins
+    #[arg(long, env = "PGLOOM_PIPELINE", value_name = "FILE")]
+    pipeline: Option<PathBuf>,
+    /// The folder that `source.file` of the pipeline is relative to; without it the pipeline's own
+    #[arg(long, env = "PGLOOM_PLUGINS", value_name = "FOLDER")]
+    plugins: Option<PathBuf>,
+}
+
+/// Loads the pipeline, as the operator does.
+pub fn load(arguments: &Arguments) -> Result<Pipeline> {
+    let path = match &arguments.pipeline {
+        Some(path) => path.clone(),
+        None => shipped_pipeline()?,
+    };
+    let document = Document::read(&read_one(&path)?).map_err(|problems| refused(&path, &problems))?;
+    let parent = path.parent().map(Path::to_owned).unwrap_or_default();
+    let folder = arguments.plugins.clone().unwrap_or(parent);
+    let engine = Arc::new(Engine::new(&engine_config())?);
+    Pipeline::load(&engine, &document, &folder, None).with_context(|| path.display().to_string())
+}
+
+/// The error of a file with these problems: a line for each.
+pub fn refused(path: &Path, problems: &[Finding]) -> anyhow::Error {
+    let lines: Vec<String> = problems.iter().map(|problem| format!("{}: {problem}", path.display())).collect();
+    anyhow!("{}", lines.join("\nerror: "))
+}
+
+/// The pipeline in the folder of the plugins: next to the binary, or as in the image.
+fn shipped_pipeline() -> Result<PathBuf> {
+    let next_to_binary =
+        std::env::current_exe().ok().and_then(|binary| Some(binary.parent()?.join("plugins/pipeline.yaml")));
+    let candidates = next_to_binary.into_iter().chain([PathBuf::from("/plugins/pipeline.yaml")]);
+    let found = candidates.into_iter().find(|path| path.exists());
+    found.context("no pipeline next to the binary; give one with --pipeline, or run `make build`")
+}
+
+/// The configuration of the engine, with compiled plugins in the user's cache folder.
+fn engine_config() -> EngineConfig {
+    let config = EngineConfig { concurrency: 1, ..EngineConfig::of_binary() };
+    let caches = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cached = EngineConfig { cache: caches.or(home).map(|folder| folder.join("pgloom/code")), ..config.clone() };
+    // If the folder cannot be used, every run compiles the plugins.
+    if Engine::new(&cached).is_ok() { cached } else { config }
+}

@@ -1,0 +1,100 @@
+//! The check of an answer after its merge: Services, disruption budgets and network policies select only pods of the
+//! cluster, and no pod has the label of another cluster.
+//!
+//! A label or a selector may be set in parts, by several contributions, so what counts is the merged object.
+
+use pgloom_api::pod_template;
+use serde_json::Value;
+
+use super::{error::Error, merger::Merger};
+use crate::{
+    model::ObjectRef,
+    path::{FieldPath, Segment},
+    scope::Scope,
+    tree::Node,
+};
+
+const OTHERS: &str = "it selects pods that are not the cluster's; select those with the label of the cluster";
+const ANOTHER: &str = "it is the label of another cluster";
+
+impl Merger {
+    /// Checks what the objects select, after the contributions of a step.
+    ///
+    /// # Errors
+    /// The first object that selects pods of others, or whose pods would be selected as those of another cluster.
+    pub fn check_selections(&self, step: &str) -> Result<(), Error> {
+        let fault = self.objects.iter().find_map(|object| {
+            let (path, reason) = fault(&object.identity, &object.root, &self.scope)?;
+            Some((Box::new(object.identity.clone()), path, reason))
+        });
+        let Some((object, path, reason)) = fault else { return Ok(()) };
+        Err(Error::Reserved { step: step.to_owned(), object, path, reason })
+    }
+}
+
+/// The first field of an object that concerns pods of others, and why it is refused.
+fn fault(object: &ObjectRef, root: &Node, scope: &Scope) -> Option<(FieldPath, &'static str)> {
+    if scope.labels.is_empty() {
+        return None;
+    }
+    let (kind, may_be_absent, path): (_, _, &[&str]) = match (object.api_version.as_str(), object.kind.as_str()) {
+        // Without a selector a Service and a budget select no pods, and a policy all of them.
+        ("v1", "Service") => (Kind::Service, true, &["spec", "selector"]),
+        ("policy/v1", "PodDisruptionBudget") => (Kind::Labels, true, &["spec", "selector"]),
+        ("networking.k8s.io/v1", "NetworkPolicy") => (Kind::Labels, false, &["spec", "podSelector"]),
+        (api_version, kind) => {
+            let template = pod_template::path(api_version, kind)?;
+            let path: Vec<&str> = template.iter().copied().chain(["metadata", "labels"]).collect();
+            let labels = at(root, &path)?.clone().into_value();
+            return foreign(&labels, scope).map(|key| (place(&path, &[key]), ANOTHER));
+        }
+    };
+    let Some(selector) = at(root, path) else {
+        return (!may_be_absent).then(|| (place(path, &[]), OTHERS));
+    };
+    let selector = selector.clone().into_value();
+    let (labels, below): (&Value, &[&str]) = match kind {
+        Kind::Service => (&selector, &[]),
+        Kind::Labels => (&selector["matchLabels"], &["matchLabels"]),
+    };
+    if let Some(key) = foreign(labels, scope) {
+        return Some((place(path, &[below, &[key]].concat()), ANOTHER));
+    }
+    let is_own =
+        scope.labels.iter().all(|(key, value)| labels[key] == value.as_str() || is_required(&selector, key, value));
+    // The pods of an object of the same name, as those of a pooler.
+    let names_itself = matches!(kind, Kind::Service)
+        && labels.as_object().is_some_and(|labels| labels.values().any(|value| *value == object.name.as_str()));
+    (!is_own && !names_itself).then(|| (place(path, &[]), OTHERS))
+}
+
+/// The form of a selector.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// A map of labels.
+    Service,
+    /// A [label selector](https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/).
+    Labels,
+}
+
+/// The label of the cluster that has the value of another cluster.
+fn foreign<'a>(labels: &Value, scope: &'a Scope) -> Option<&'a str> {
+    let is_foreign =
+        |(key, value): &(&String, &String)| labels.get(key.as_str()).is_some_and(|label| label != value.as_str());
+    scope.labels.iter().find(is_foreign).map(|(key, _)| key.as_str())
+}
+
+/// Whether an expression of a selector requires the label.
+fn is_required(selector: &Value, key: &str, value: &str) -> bool {
+    let expressions = selector["matchExpressions"].as_array().into_iter().flatten();
+    let mut of_key = expressions.filter(|expression| expression["key"] == key && expression["operator"] == "In");
+    of_key.any(|expression| expression["values"] == Value::from([value]))
+}
+
+fn at<'a>(root: &'a Node, path: &[&str]) -> Option<&'a Node> {
+    path.iter().try_fold(root, |node, name| node.field(name))
+}
+
+fn place(path: &[&str], below: &[&str]) -> FieldPath {
+    FieldPath::new(path.iter().chain(below).map(|name| Segment::Field((*name).to_owned())).collect())
+}

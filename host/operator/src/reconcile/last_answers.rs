@@ -1,0 +1,111 @@
+//! The last answers of the steps with `onFailure: keepLast`, kept for a restart of the operator.
+//!
+//! They are in a ConfigMap of the operator's own namespace, one for each cluster, because an answer is used with all that its
+//! step is granted: who may write in the namespace of a cluster must not be able to write one. An answer holds no secret
+//! value; placeholders are names, which are the same after a restart.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use pgloom_common::fingerprint::fingerprint;
+use pgloom_common::name::is_dns1123_subdomain;
+use pgloom_decide::field_manager::MANAGER;
+use pgloom_engine::Response;
+use serde_json::json;
+use tracing::{info, warn};
+
+use super::Reconciliation;
+
+/// The prefix of the ConfigMaps' names; the manifest's uid follows.
+const PREFIX: &str = "pgloom-last-";
+/// The key of the ConfigMap's data.
+const KEY: &str = "answers.json";
+/// The label of the ConfigMaps, by which people find them.
+const LABEL: &str = "pgloom.dev/last-answers";
+/// The largest answers that are kept, in bytes. The API server takes objects up to about 1 MiB.
+const MOST: usize = 512 << 10;
+
+/// By step name, the last answer of each step that keeps it.
+type Answers = BTreeMap<String, Response>;
+
+impl Reconciliation<'_> {
+    /// The last answers. After a start they are read once.
+    pub async fn last_answers(&self) -> Answers {
+        let is_known = self.state.memory.lock().answers_kept.is_some();
+        if !is_known
+            && self.settings.pipeline.keeps_last()
+            && let Some(name) = self.name_of_answers()
+        {
+            match self.answers_api().get_opt(&name).await {
+                Ok(found) => self.restore(found.and_then(|found| found.data?.remove(KEY))),
+                Err(error) => warn!(%error, "the last answers of steps cannot be read"),
+            }
+        }
+        self.state.memory.lock().last_answers.clone()
+    }
+
+    fn restore(&self, text: Option<String>) {
+        let read = |text: String| {
+            serde_json::from_str::<Answers>(&text)
+                .inspect_err(|error| warn!(%error, "the last answers of steps cannot be used"))
+                .ok()
+        };
+        let kept = text.and_then(read).unwrap_or_default();
+        let mut memory = self.state.memory.lock();
+        memory.answers_kept = Some(fingerprint(&kept));
+        for (step, answer) in kept {
+            memory.last_answers.entry(step).or_insert(answer);
+        }
+    }
+
+    /// Keeps the answers, if they differ from those that are kept. A failure is logged only: without a restart nothing
+    /// depends on it.
+    pub async fn keep_answers(&self, answers: &Answers) {
+        let print = fingerprint(answers);
+        let kept = self.state.memory.lock().answers_kept;
+        let is_kept = kept == Some(print) || kept.is_none() && answers.is_empty();
+        let Some(name) = self.name_of_answers().filter(|_| !is_kept && self.settings.pipeline.keeps_last()) else {
+            return;
+        };
+        let Ok(text) = serde_json::to_string(answers) else { return };
+        if text.len() > MOST {
+            warn!(bytes = text.len(), most = MOST, "the answers of steps are too large to be kept for a restart");
+            self.state.memory.lock().answers_kept = Some(print);
+            return;
+        }
+        let metadata = json!({
+            "name": name, "labels": {LABEL: "true"},
+            "annotations": {"pgloom.dev/cluster": format!("{}/{}", self.key.namespace, self.key.name)},
+        });
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {KEY: text}});
+        match self.answers_api().patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(map)).await {
+            Ok(_) => self.state.memory.lock().answers_kept = Some(print),
+            Err(error) => warn!(%error, "the last answers of steps are not kept for a restart"),
+        }
+    }
+
+    /// Deletes what is kept. A failure is logged only: it must not keep the manifest.
+    pub async fn forget_answers(&self) {
+        let Some(name) = self.name_of_answers() else { return };
+        let api = self.answers_api();
+        let deleted = match api.get_metadata_opt(&name).await {
+            Ok(None) => return,
+            Ok(Some(_)) => api.delete(&name, &DeleteParams::default()).await.map(drop),
+            Err(error) => Err(error),
+        };
+        match deleted {
+            Ok(()) => info!(name, "the last answers of steps are deleted"),
+            Err(error) => warn!(name, %error, "the last answers of steps are not deleted"),
+        }
+    }
+
+    fn name_of_answers(&self) -> Option<String> {
+        let name = format!("{PREFIX}{}", self.metadata().uid?);
+        is_dns1123_subdomain(&name).then_some(name)
+    }
+
+    fn answers_api(&self) -> Api<ConfigMap> {
+        Api::namespaced(self.context.client.clone(), &self.context.namespace)
+    }
+}

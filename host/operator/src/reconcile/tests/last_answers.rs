@@ -1,0 +1,100 @@
+//! Promises about the answers of steps with `onFailure: keepLast` across a restart of the operator.
+
+use pgloom_api::pipeline::OnFailure;
+use pgloom_engine::{Description, Failure, Plugin, call};
+
+use super::*;
+
+const KEPT: &str = "/api/v1/namespaces/pgloom-system/configmaps/pgloom-last-u";
+
+fn service() -> Value {
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "acid-orders-own"}})
+}
+
+/// The plugin that makes the Service, as long as it works.
+fn plugin(works: bool) -> Arc<Plugin> {
+    let making = making(&[service()]);
+    if works {
+        return making;
+    }
+    let description = Description::clone(&making.description);
+    Arc::new(Plugin::native(description, |_| Err(call::Error::Refuse(Failure::Internal("broken".into())))))
+}
+
+/// A new operator with the plugin in a step that keeps its last answer.
+fn started(api_server: &FakeApiServer, works: bool) -> Context {
+    let mut operator = operator(api_server, &[manifest()]);
+    operator.namespace = "pgloom-system".to_owned();
+    let config = operator.settings.borrow().config.clone();
+    let pipeline = Pipeline::of(vec![plugin(works)]).unwrap().with_on_failure(OnFailure::KeepLast);
+    operator.settings = watch::channel(Settings { config, pipeline: Arc::new(pipeline) }).1;
+    operator
+}
+
+fn services(api_server: &FakeApiServer) -> usize {
+    api_server.written().iter().filter(|write| *write == "POST /api/v1/namespaces/ns/services").count()
+}
+
+#[tokio::test]
+async fn what_a_failing_step_wanted_last_stays_after_a_restart() {
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    reconcile(&started(&api_server, true), &key()).await.unwrap();
+    assert_eq!(services(&api_server), 1);
+    // Someone deletes the Service, and the operator starts again with a plugin that fails.
+    api_server.remove("/api/v1/namespaces/ns/services/acid-orders-own");
+    reconcile(&started(&api_server, false), &key()).await.unwrap();
+    assert_eq!(services(&api_server), 2, "{:?}", api_server.written());
+    let failed = last_status(&api_server)["conditions"].as_array().unwrap().clone();
+    assert!(failed.iter().any(|condition| condition["type"] == "making/Failed"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn the_same_answer_is_kept_once_and_goes_with_the_cluster() {
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    let kept = || api_server.written().iter().filter(|write| *write == &format!("PATCH {KEPT}")).count();
+    for _ in 0..2 {
+        let operator = started(&api_server, true);
+        for _ in 0..2 {
+            reconcile(&operator, &key()).await.unwrap();
+        }
+        assert_eq!(kept(), 1);
+    }
+    let mut operator = operator(&api_server, &[deleted()]);
+    operator.namespace = "pgloom-system".to_owned();
+    api_server.put(MANIFEST, deleted());
+    api_server.remove("/api/v1/namespaces/ns/services/acid-orders-own");
+    for _ in 0..5 {
+        reconcile(&operator, &key()).await.unwrap();
+    }
+    assert_eq!(api_server.object(KEPT), None, "{:?}", api_server.written());
+}
+
+#[tokio::test]
+async fn an_answer_is_read_from_the_operators_namespace_only() {
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    reconcile(&started(&api_server, true), &key()).await.unwrap();
+    let kept = api_server.object(KEPT).unwrap();
+    api_server.remove(KEPT);
+    api_server.put("/api/v1/namespaces/ns/configmaps/pgloom-last-u", kept);
+    let error = reconcile(&started(&api_server, false), &key()).await.unwrap_err();
+    assert!(error_chain(&error).contains("broken"), "without an answer the step holds the cluster");
+}
+
+#[tokio::test]
+async fn answers_that_cannot_be_used_are_as_good_as_none() {
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    api_server.put(KEPT, json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"answers.json": "[1]"}}));
+    reconcile(&started(&api_server, false), &key()).await.unwrap_err();
+    reconcile(&started(&api_server, true), &key()).await.unwrap();
+    assert!(api_server.object(KEPT).unwrap()["data"]["answers.json"].as_str().unwrap().contains("acid-orders-own"));
+}
+
+#[tokio::test]
+async fn without_a_step_that_keeps_its_answer_nothing_is_kept() {
+    let api_server = FakeApiServer::new().with(MANIFEST, manifest());
+    let mut operator = operator(&api_server, &[manifest()]);
+    let config = operator.settings.borrow().config.clone();
+    operator.settings = watch::channel(Settings { config, pipeline: makes_objects(&[service()]) }).1;
+    reconcile(&operator, &key()).await.unwrap();
+    assert!(!api_server.written().iter().any(|write| write.contains("configmaps")), "{:?}", api_server.written());
+}
