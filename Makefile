@@ -86,7 +86,7 @@ crash-points: build ## The operator killed or refused at every write of every op
 	@CRASH_POINTS=all cargo test --release --package crash
 
 .PHONY: bench
-bench: build ## Measurements: decisions, sizes, start-up, memory
+bench: build guests ## Measurements: decisions, sizes, start-up, memory
 	@hack/bench
 
 .PHONY: clean

@@ -43,6 +43,15 @@ pub fn cut(text: &str, bytes: usize) -> String {
     format!("{}...", text.get(..end).unwrap_or_default())
 }
 
+/// The text in one line, [`cut`] to so many bytes: control characters and line breaks become spaces. For texts of others,
+/// which could begin a line of a log or move the cursor of a terminal.
+#[must_use]
+pub fn one_line(text: &str, bytes: usize) -> String {
+    let text = cut(text, bytes);
+    let breaks = |letter: char| letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}');
+    text.split(breaks).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use std::fmt;
@@ -79,5 +88,13 @@ mod tests {
         assert_eq!(cut("short", 5), "short");
         assert_eq!(cut("longer", 5), "lo...");
         assert_eq!(cut("ääää", 6), "ä...");
+    }
+
+    #[test]
+    fn a_text_of_others_is_one_line_without_control_characters() {
+        assert_eq!(one_line("a\r\n\tb\u{1b}[2J\u{2028}c\0", 100), "a b [2J c");
+        assert_eq!(one_line("two  spaces", 100), "two  spaces");
+        assert_eq!(one_line("a\nlonger text", 8), "a lon...");
+        assert_eq!(one_line("\n", 8), "");
     }
 }

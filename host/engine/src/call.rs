@@ -117,10 +117,10 @@ impl Error {
 
 fn summary(failure: &Failure) -> String {
     match failure {
-        Failure::InvalidConfig(message) | Failure::Internal(message) => message.clone(),
+        Failure::InvalidConfig(message) | Failure::Internal(message) => convert::text(message),
         Failure::InvalidManifest(findings) => {
-            let findings = findings.iter().map(|finding| convert::finding("", finding.clone()).to_string());
-            findings.collect::<Vec<_>>().join("; ")
+            let findings = convert::findings("", findings.clone());
+            findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         }
     }
 }
@@ -200,7 +200,7 @@ fn classify(error: &wasmtime::Error, store: &Store<State>, limits: &Limits) -> E
         Some(trap) => Error::Trap(trap.to_string()),
         None => match format!("{error:#}") {
             text if text.contains(FUEL_EXHAUSTED) => Error::Output(limits.output),
-            text => Error::Trap(text),
+            text => Error::Trap(convert::text(&text)),
         },
     }
 }

@@ -9,6 +9,7 @@ use crate::cache;
 use crate::call::{self, Limits, Reply};
 use crate::compile;
 use crate::contract::{self, Export, Prepared, SUPPORTED, Version};
+use crate::convert;
 use crate::description;
 use crate::engine::Engine;
 use crate::model::{Description, Request, Response};
@@ -160,7 +161,7 @@ impl Plugin {
             .and_then(|component| Prepared::new(version, component))
             .map_err(|error| refused(&error))?;
         let description = call::describe(engine, &component, &Limits::default()).map_err(Error::Describe)?;
-        let description = description.map_err(Error::RefuseHost)?;
+        let description = description.map_err(|reason| Error::RefuseHost(convert::text(&reason)))?;
         description::check(&description).map_err(Error::CheckDescription)?;
         tracing::debug!(plugin = %description.name, version = %description.version, %digest, %contract, "plugin loaded");
         Ok(Self { digest, contract, description, body: Body::Component { engine: Arc::clone(engine), component } })

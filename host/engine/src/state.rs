@@ -1,5 +1,6 @@
 //! What the host holds for one running instance: the limits of its memory and tables, and its log.
 
+use pgloom_common::error::one_line;
 use tracing::Level;
 use wasmtime::ResourceLimiter;
 
@@ -132,7 +133,7 @@ impl State {
     pub(crate) fn write(&mut self, level: Level, message: &str) {
         self.resources.refused = None;
         if level == Level::ERROR {
-            self.last_error = Some(shorten(message).split_whitespace().collect::<Vec<_>>().join(" "));
+            self.last_error = Some(one_line(message, MAX_LOG_LINE_BYTES));
         }
         self.lines += 1;
         if self.lines > MAX_LOG_LINES {

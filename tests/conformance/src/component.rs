@@ -51,6 +51,14 @@ pub fn endless_start() -> Vec<u8> {
     module_of(&[(1, &[1, 0x60, 0, 0]), (3, &[1, 0]), (8, &[0]), (10, &body)])
 }
 
+/// A module of a few megabytes with one function, which is one long computation: the compiler needs much memory for it.
+pub fn compile_bomb() -> Vec<u8> {
+    // local.get 0, i32.const 1, i32.add, local.set 0
+    let body = [&[1, 1, 0x7f][..], &[0x20, 0, 0x41, 1, 0x6a, 0x21, 0].repeat(900_000), &[0x0b]].concat();
+    let code = [&[1][..], &number(body.len()), &body].concat();
+    module_of(&[(1, &[1, 0x60, 0, 0]), (3, &[1, 0]), (10, &code)])
+}
+
 /// The component with `count` instances of one more module.
 ///
 /// # Panics

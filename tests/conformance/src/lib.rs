@@ -1,8 +1,10 @@
 //! Helpers of the conformance tests: the engine, guests by name, documents, inputs, components that no toolchain makes,
-//! and the search for secret values.
+//! guests that follow a script, hostile guests, and the search for secret values.
 
 pub mod canary;
 pub mod component;
+pub mod hostile;
+pub mod script;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};

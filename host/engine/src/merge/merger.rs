@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use pgloom_common::name::is_dns1123_subdomain;
 use serde_json::{Map, Value};
 
 use super::{check::Check, error::Error, writer::Writer};
@@ -253,9 +254,10 @@ fn identify(step: &str, fragment: Value) -> Result<(ObjectRef, Map<String, Value
     let kind = text(fields.get("kind")).ok_or_else(|| missing("kind", "it is missing"))?;
     let name = fields.get("metadata").and_then(|metadata| text(metadata.get("name")));
     let name = name.ok_or_else(|| missing("metadata.name", "it is missing"))?;
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    if name.len() > 253 || !name.bytes().all(fits) {
-        return Err(missing("metadata.name", "a name has at most 253 lower case letters, digits, `-` and `.`"));
+    if !is_dns1123_subdomain(&name) {
+        let rule = "a name has at most 253 lower case letters, digits, `-` and `.`, and a letter or digit at each end and \
+                    at each `.`";
+        return Err(missing("metadata.name", rule));
     }
     Ok((ObjectRef { api_version, kind, name }, fields))
 }

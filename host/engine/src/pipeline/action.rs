@@ -246,7 +246,8 @@ fn is_or_below(key: &str, above: &str) -> bool {
 fn keys(text: &str) -> Result<BTreeMap<String, Value>, String> {
     let configuration = match json::Parser::default().parse(text) {
         Ok(Value::Object(configuration)) => configuration,
-        Ok(_) | Err(json::Error::Parse(_)) => return Err("is not a JSON object".to_owned()),
+        Ok(_) => return Err("is not a JSON object".to_owned()),
+        Err(json::Error::Parse(error)) => return Err(format!("is not a JSON object: {error}")),
         Err(limit @ (json::Error::Values | json::Error::Depth)) => return Err(format!("is refused: {limit}")),
     };
     let mut keys = BTreeMap::new();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::convert::MAX_FINDINGS;
 use crate::model::{Contribution, Response};
 
 /// The condition of a failing step that `onFailure` replaces: the host sets it, a plugin cannot.
@@ -18,8 +19,6 @@ const MAX_OBJECTS: usize = 1000;
 const MAX_REMOVALS: usize = 1000;
 /// The most actions of an answer. A claim has up to three, so that this is enough for hundreds of members.
 const MAX_ACTIONS: usize = 1000;
-/// The most findings of an answer: each field of a long manifest may have one.
-const MAX_FINDINGS: usize = 1000;
 /// The most conditions of an answer.
 const MAX_CONDITIONS: usize = 64;
 
@@ -67,6 +66,9 @@ pub(super) fn check(response: &Response) -> Result<(), String> {
         let key = &request.key;
         if key.is_empty() || key.len() > MAX_KEY {
             return Err(format!("an action of kind {kind} has a key of {} bytes; use 1 to {MAX_KEY}", key.len()));
+        }
+        if key.chars().any(char::is_control) {
+            return Err(format!("an action of kind {kind} has the key {key:?}, which holds a control character"));
         }
         if !keys.insert(key) {
             return Err(format!("two actions have the key {key:?}; give each a key of its own"));
@@ -154,6 +156,7 @@ mod tests {
     fn an_action_that_has_no_key_or_that_of_another_is_refused() {
         assert_eq!(refusal(&["a", "a"], &[]), "two actions have the key \"a\"; give each a key of its own");
         assert!(refusal(&[""], &[]).ends_with("use 1 to 253"));
+        assert!(refusal(&["a\nb"], &[]).ends_with("has the key \"a\\nb\", which holds a control character"));
     }
 
     #[test]

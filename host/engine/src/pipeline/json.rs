@@ -125,7 +125,11 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
-        while let Some(name) = fields.next_key()? {
+        while let Some(name) = fields.next_key::<String>()? {
+            // Another reader could take the other value.
+            if map.contains_key(&name) {
+                return Err(A::Error::custom(format_args!("the key {name:?} is there twice")));
+            }
             map.insert(name, fields.next_value_seed(self.below())?);
         }
         Ok(Value::Object(map))
@@ -142,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_text_within_the_limits_is_what_serde_json_reads() {
-        let text = r#"{"a": [1, -2, 1.5, 2e3, true, null, "\u0061"], "b": {"c": {}}, "a": 18446744073709551615}"#;
+        let text = r#"{"a": [1, -2, 1.5, 2e3, true, null, "\u0061"], "b": {"c": {}}, "d": 18446744073709551615}"#;
         assert_eq!(parse(text).unwrap(), serde_json::from_str::<Value>(text).unwrap());
         for wrong in ["", "{", "{} {}", "{\"a\" 1}", "nul"] {
             let expected = serde_json::from_str::<Value>(wrong).unwrap_err().to_string();
@@ -150,6 +154,14 @@ mod tests {
                 parse(wrong).unwrap_err().to_string(),
                 format!("the answer violates the contract: a contribution is not JSON: {expected}")
             );
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_refused_at_every_depth() {
+        for text in [r#"{"a": 1, "a": 1}"#, r#"[{"b": {"a": 1, "\u0061": 2}}]"#] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains("the key \"a\" is there twice at line 1"), "{error}");
         }
     }
 

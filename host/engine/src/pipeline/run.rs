@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pgloom_api::pipeline::OnFailure;
 use pgloom_api::{Finding, placeholder};
+use pgloom_common::error::one_line;
 use serde_json::{Map, Value};
 
 use super::action::{self, Rights};
@@ -24,9 +25,12 @@ use crate::scope::Scope;
 use crate::select;
 use crate::{call, convert};
 
+/// The longest text of what failed, in bytes: names and values in it are the plugin's.
+const MAX_ERROR: usize = 2 << 10;
+
 /// Why there is no decision: a step failed. Nothing is applied to the cluster.
 #[derive(Debug, thiserror::Error)]
-#[error("step {step} ({plugin} {version}): {phase} failed: {failure}")]
+#[error("step {step} ({plugin} {version}): {phase} failed: {}", one_line(&failure.to_string(), MAX_ERROR))]
 pub struct Error {
     /// The step's name in the pipeline.
     pub step: String,
@@ -107,7 +111,7 @@ impl Error {
     pub fn findings(&self) -> Vec<Finding> {
         match &*self.failure {
             Failure::Call(call::Error::Refuse(model::Failure::InvalidManifest(findings))) => {
-                findings.iter().map(|finding| convert::finding(&self.step, finding.clone())).collect()
+                convert::findings(&self.step, findings.clone())
             }
             _ => Vec::new(),
         }
@@ -417,7 +421,7 @@ impl Step {
             type_name: self.condition_type(&condition.type_name),
             status: condition.status,
             reason: condition.reason,
-            message: condition.message,
+            message: convert::text(&condition.message),
         }));
     }
 

@@ -1,4 +1,6 @@
-//! What the guests have in common: a description that asks for ConfigMaps, and an empty response.
+//! What the guests have in common: a description that asks for ConfigMaps, an empty response, and scripts.
+
+pub mod read;
 
 use pgloom_kit::bindings::contract::{Description, ObjectKind, ObjectPermission, Response};
 
