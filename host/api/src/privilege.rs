@@ -44,11 +44,13 @@ pub enum Privilege {
     RootUser,
     /// Labels by which Services and disruption budgets select the members.
     MemberLabels,
+    /// What a container of the database that another step made runs.
+    DatabaseCommand,
 }
 
 impl Privilege {
     /// Every privilege.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::HostPath,
         Self::HostNamespaces,
         Self::HostPort,
@@ -67,6 +69,7 @@ impl Privilege {
         Self::RuntimeClass,
         Self::RootUser,
         Self::MemberLabels,
+        Self::DatabaseCommand,
     ];
 
     /// The name in descriptions and grants, as in `host-path`.
@@ -91,6 +94,7 @@ impl Privilege {
             Self::RuntimeClass => "runtime-class",
             Self::RootUser => "root-user",
             Self::MemberLabels => "member-labels",
+            Self::DatabaseCommand => "database-command",
         }
     }
 

@@ -279,5 +279,9 @@ impl Search<'_> {
 /// The names of a cluster's own ConfigMaps.
 const OWN_NAMES: [&str; 2] = ["{cluster}", "{cluster}-*"];
 
+mod database;
+
+pub(crate) use database::command as database_command;
+
 #[cfg(test)]
 mod tests;

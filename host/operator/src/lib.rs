@@ -38,7 +38,6 @@ mod settings;
 mod state;
 #[cfg(test)]
 mod testing;
-mod turns;
 
 pub use args::{Args, Options};
 pub use rights::cluster_role;

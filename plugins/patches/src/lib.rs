@@ -35,9 +35,10 @@ const KINDS: [(&str, &str); 8] = [
     ("v1", "Service"),
 ];
 /// Every privilege, for patches that need one.
-const PRIVILEGES: [&str; 18] = [
+const PRIVILEGES: [&str; 19] = [
     "capabilities",
     "claim",
+    "database-command",
     "external-address",
     "external-service",
     "foreign-config-map",

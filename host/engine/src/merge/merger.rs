@@ -80,6 +80,8 @@ impl Merger {
         root.drop_anchors(before);
         let needed = privilege::member_label(&kind, &object.name, before, &root, &self.scope);
         check_privilege(writer, &object, needed)?;
+        let needed = privilege::database_command(&object, before, &root, step, &self.scope);
+        check_privilege(writer, &object, needed)?;
         self.check_fields((writer, step), &permissions, &object, index, &root)?;
         match index.and_then(|index| self.objects.get_mut(index)) {
             Some(before) => Arc::make_mut(before).root.combine(root),

@@ -117,6 +117,11 @@ fn table(documents: &[Value], kinds: &BTreeMap<String, Applied>, nulls: bool) ->
     }
     if definitions.contains_key(METADATA) {
         structs.reference(METADATA)?;
+        // A definition that accepts every field has no struct of its own. Its metadata are those of all kinds.
+        let metadata = || BTreeMap::from([("metadata".to_owned(), short(METADATA).to_owned())]);
+        for root in &roots {
+            structs.done.entry((*root).to_owned()).or_insert_with(metadata);
+        }
         roots.insert(METADATA);
     }
     let structs = reachable(&structs.done, &roots);

@@ -16,6 +16,7 @@ use super::*;
 use crate::apply::deletion::FINALIZER;
 use crate::cache::{Store, Watch};
 use crate::context::Network;
+use crate::context::turns::Turns;
 use crate::execute::patroni::Direct;
 use crate::leader::fencing::Fence;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
@@ -24,7 +25,6 @@ use crate::serve::health::Liveness;
 use crate::serve::metrics::Metrics;
 use crate::state::ClusterStates;
 use crate::testing::FakeApiServer;
-use crate::turns::Turns;
 
 const MANIFEST: &str = "/apis/acid.zalan.do/v1/namespaces/ns/postgresqls/acid-orders";
 const STATUS: &str = "/apis/acid.zalan.do/v1/namespaces/ns/postgresqls/acid-orders/status";

@@ -241,6 +241,42 @@ fn a_step_outside_its_names_is_refused_before_the_merge() {
 }
 
 #[test]
+fn a_step_changes_what_a_container_of_another_step_runs_only_with_a_privilege() {
+    let objects = ObjectRights { overrides: patterns(&["spec"]), ..of_set(true, &["spec"]) };
+    let others = Privilege::ALL.into_iter().filter(|privilege| *privilege != Privilege::DatabaseCommand);
+    let rights = Rights { objects: vec![objects], privileges: others.collect() };
+    let permissions = Permissions::granted(&rights);
+    let database =
+        || pod(json!({"containers": [{"name": "postgres", "env": [{"name": "SPILO_CONFIGURATION", "value": "a"}]}]}));
+    let changes = |container: Value| {
+        let mut merger = merger();
+        let all = everything(ObjectKind::new("apps/v1", "StatefulSet"));
+        merger.apply(&Writer { step: "database", permissions: &all }, database()).unwrap();
+        let writer = Writer { step: "tuning", permissions: &permissions };
+        let own = json!({"name": "own", "command": ["a"], "env": [{"name": "LD_PRELOAD", "value": "a"}]});
+        merger.apply(&writer, pod(json!({"containers": [own]}))).unwrap();
+        merger.apply(&writer, pod(json!({"containers": [{"name": "own", "args": ["b"]}]}))).unwrap();
+        merger.apply(&writer, pod(json!({"containers": [container]})))
+    };
+    let variable = |name: &str| changes(json!({"name": "postgres", "env": [{"name": name, "value": "b"}]}));
+    for name in ["SPILO_CONFIGURATION", "PATRONI_POSTGRESQL_BIN_DIR", "LD_PRELOAD", "BASH_ENV", "PYTHONPATH", "CRONTAB"]
+    {
+        let place = format!("spec.template.spec.containers[name=postgres].env[name={name}]");
+        match variable(name) {
+            Err(Error::Privilege { path, privilege: Privilege::DatabaseCommand, .. }) => assert_eq!(path, place),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    variable("SSL_CERTIFICATE_FILE").unwrap();
+    for field in ["command", "args"] {
+        let error = changes(json!({"name": "postgres", field: ["a"]})).unwrap_err();
+        assert!(error.to_string().contains("which needs the privilege database-command"), "{error}");
+    }
+    let hook = json!({"name": "postgres", "lifecycle": {"preStop": {"exec": {"command": ["a"]}}}});
+    assert!(matches!(changes(hook), Err(Error::Privilege { .. })));
+}
+
+#[test]
 fn no_step_writes_an_object_or_an_annotation_of_patroni() {
     let all = |api_version: &str, kind: &str| allowed(rights(ObjectKind::new(api_version, kind), true, &["*"]));
     let writes = |api_version: &str, kind: &str, name: &str, annotation: &str| {

@@ -1,5 +1,7 @@
 //! The shared state of all reconciles: clients, caches, settings, limits.
 
+pub mod turns;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +26,7 @@ use crate::serve::health::Liveness;
 use crate::serve::metrics::{Metrics, StatusLabel};
 use crate::settings::Settings;
 use crate::state::{ClusterState, ClusterStates};
-use crate::turns::Turns;
+use turns::Turns;
 
 /// The network from which the operator connects to databases and Patroni.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
