@@ -97,8 +97,8 @@
 //! | `schema`     | how kinds are merged                                                           |
 //! | `path`       | field paths and patterns of them                                               |
 //! | `scope`      | the cluster whose objects are merged                                           |
-//! | `decision`   | the result of a run                                                            |
 //! | `input`      | the input of a run                                                             |
+//! | `decision`   | the result of a run                                                            |
 //! | `hash`       | SHA-256 of values, by which a result is found again                            |
 //! | `convert`    | from the model's types to those of the API crate                               |
 //! | `model`      | the engine's own types of the contract                                         |

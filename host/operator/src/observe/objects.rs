@@ -79,7 +79,7 @@ async fn fetch(client: &kube::Client, store: &Store, key: &ClusterKey, object: N
             Ok(Found::Object(transform(&served(&resource), found, true).object))
         }
         Ok(None) => Ok(Found::Absent),
-        Err(kube::Error::Api(status)) if status.is_forbidden() => {
+        Err(kube::Error::Api(status)) if status.code == 403 => {
             let ApiResource { group, plural, .. } = resource;
             Ok(Found::Unreadable(Unreadable::Forbidden { object, group, plural }))
         }

@@ -199,7 +199,8 @@ fn fields() -> Vec<Case> {
             "fields": images,
         });
         super::merge(&mut entry, permission);
-        guest().asks("objects", entry).applies(&object("apps/v1 StatefulSet", "{cluster}", image("thief")))
+        let guest = guest().asks("objects", entry).asks("privileges", json!({"name": "database-command"}));
+        guest.applies(&object("apps/v1 StatefulSet", "{cluster}", image("thief")))
     };
     vec![
         Case::new(

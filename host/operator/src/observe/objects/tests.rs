@@ -46,7 +46,9 @@ async fn a_secret_asked_for_by_a_kind_in_other_letters_is_hashed_or_refused() {
 async fn what_the_operator_has_no_right_to_read_is_named_with_the_rule_to_add() {
     let resource = json!({"name": "ingresses", "kind": "Ingress", "namespaced": true, "verbs": ["get"], "singularName": "ingress"});
     let listed = json!({"kind": "APIResourceList", "groupVersion": "networking.k8s.io/v1", "resources": [resource]});
-    let api_server = FakeApiServer::new().with("/apis/networking.k8s.io/v1", listed);
+    let ingresses = "/apis/networking.k8s.io/v1/namespaces/shop/ingresses/pg-tls";
+    let api_server = FakeApiServer::new().granting("ingresses").unreadable(ingresses);
+    let api_server = api_server.with("/apis/networking.k8s.io/v1", listed);
     let ingress = NamedObject { api_version: "networking.k8s.io/v1".into(), ..wanted("Ingress") };
     let key = ClusterKey::new("shop", "acid-orders");
     let found = fetch(&api_server.client(), &Store::default(), &key, ingress).await.unwrap();

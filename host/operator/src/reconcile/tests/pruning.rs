@@ -5,7 +5,8 @@ use super::*;
 /// A pipeline whose only step makes a NetworkPolicy beside the StatefulSet.
 fn makes_a_policy() -> Arc<Pipeline> {
     let policy = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-        "metadata": {"name": "acid-orders", "labels": {"cluster-name": "acid-orders"}}});
+        "metadata": {"name": "acid-orders", "labels": {"cluster-name": "acid-orders"}},
+        "spec": {"podSelector": {"matchLabels": {"cluster-name": "acid-orders"}}}});
     makes_objects(&[policy, stateful_set()])
 }
 
