@@ -26,8 +26,8 @@ pub(crate) fn hide(object: &mut Value, fields: &[String]) {
 
 /// Whether a path names one variable, as in `spec.template.spec.containers[name=postgres].env[name=PGVERSION]`.
 pub(crate) fn names_variable(path: &Pattern) -> bool {
-    let of_variable = path.segments().iter().skip_while(|segment| segment.name() != Some(VARIABLES));
-    matches!(of_variable.skip(1).next(), Some(Segment::Entry(_)))
+    let mut of_variable = path.segments().iter().skip_while(|segment| segment.name() != Some(VARIABLES));
+    matches!(of_variable.nth(1), Some(Segment::Entry(_)))
 }
 
 struct Hider {

@@ -47,8 +47,8 @@ pub enum Limit {
 pub(super) fn check_size(response: &Response) -> Result<(), Limit> {
     let is_removal = |contribution: &&Contribution| matches!(contribution, Contribution::Remove(_));
     let removals = response.contributions.iter().filter(is_removal).count();
-    let numbers: [(usize, usize, fn(usize) -> Limit); 5] = [
-        (response.contributions.len() - removals, MAX_OBJECTS, Limit::Objects),
+    let numbers = [
+        (response.contributions.len() - removals, MAX_OBJECTS, Limit::Objects as fn(usize) -> Limit),
         (removals, MAX_REMOVALS, Limit::Removals),
         (response.actions.len(), MAX_ACTIONS, Limit::Actions),
         (response.findings.len(), MAX_FINDINGS, Limit::Findings),

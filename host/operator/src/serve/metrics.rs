@@ -267,15 +267,15 @@ mod tests {
         let metrics = Metrics::new();
         // A metric with labels is printed once it has a value.
         let (text_of, kind) = (|text: &str| text.to_owned(), || "Pod".to_owned());
-        metrics.reconciles.get_or_create(&ResultLabel { result: text_of("ok") });
-        metrics.database_syncs.get_or_create(&ResultLabel { result: text_of("ok") });
-        metrics.clusters.get_or_create(&StatusLabel { status: text_of("Running") });
-        metrics.writes.get_or_create(&WriteLabels { kind: kind(), verb: "apply" });
-        metrics.watch_failures.get_or_create(&KindLabel { kind: kind() });
-        metrics.watches_failing.get_or_create(&WatchLabels { kind: kind(), namespace: text_of("*") });
-        metrics.plugin_fuel.get_or_create(&StepLabel { step: text_of("spilo") });
+        drop(metrics.reconciles.get_or_create(&ResultLabel { result: text_of("ok") }));
+        drop(metrics.database_syncs.get_or_create(&ResultLabel { result: text_of("ok") }));
+        drop(metrics.clusters.get_or_create(&StatusLabel { status: text_of("Running") }));
+        drop(metrics.writes.get_or_create(&WriteLabels { kind: kind(), verb: "apply" }));
+        drop(metrics.watch_failures.get_or_create(&KindLabel { kind: kind() }));
+        drop(metrics.watches_failing.get_or_create(&WatchLabels { kind: kind(), namespace: text_of("*") }));
+        drop(metrics.plugin_fuel.get_or_create(&StepLabel { step: text_of("spilo") }));
         let failure = PluginLabels { step: text_of("spilo"), reason: text_of("Trapped") };
-        metrics.plugin_failures.get_or_create(&failure);
+        drop(metrics.plugin_failures.get_or_create(&failure));
         let text = metrics.text().unwrap();
         let documented = include_str!("../../../../docs/metrics.md");
         let mut listed: Vec<(&str, &str)> = documented
