@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pgloom_api::Severity;
+use pgloom_api::{Finding, Severity};
 use pgloom_decide::plan_cache::{Entry, Key};
 use pgloom_decide::{Observed, Plan, decide};
-
 use tracing::Span;
 
 use super::{Error, Reconciliation};
@@ -23,12 +22,7 @@ pub struct Decided {
 
 impl Decided {
     fn new(plan: Arc<Plan>) -> Self {
-        let warnings = plan.findings.iter().map(|finding| {
-            let reason = reason(finding.path.as_deref().unwrap_or_default());
-            let event = if finding.severity == Severity::Info { Event::normal } else { Event::warning };
-            event(reason, finding.to_string())
-        });
-        Self { warnings: warnings.collect(), plan }
+        Self { warnings: plan.findings.iter().map(event).collect(), plan }
     }
 }
 
@@ -84,6 +78,12 @@ impl Reconciliation<'_> {
     }
 }
 
+/// The event of a finding. What is only to be known, as that a default is used, is no warning.
+fn event(finding: &Finding) -> Event {
+    let of_type = if finding.severity == Severity::Info { Event::normal } else { Event::warning };
+    of_type(reason(finding.path.as_deref().unwrap_or_default()), finding.to_string())
+}
+
 /// The reason that people know for a warning about a field.
 fn reason(path: &str) -> &'static str {
     match path {
@@ -96,6 +96,15 @@ fn reason(path: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_finding_that_is_only_to_be_known_is_a_normal_event_and_each_other_one_a_warning() {
+        let finding = Finding::warning("`x` is not known").at("spec.resources.x");
+        let text = finding.to_string();
+        assert_eq!(event(&finding), Event::warning("ResourceLimits", text.clone()));
+        let info = Finding { severity: Severity::Info, ..finding };
+        assert_eq!(event(&info), Event::normal("ResourceLimits", info.to_string()));
+    }
 
     #[test]
     fn warnings_carry_the_reasons_that_people_know() {
