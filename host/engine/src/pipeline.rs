@@ -1,11 +1,13 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `run`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `step`, `answers`.
+//! The modules from the top down: `run`, `error`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `step`,
+//! `answers`.
 
 mod action;
 mod answer;
 mod answers;
 mod configuration;
+mod error;
 mod json;
 mod load;
 mod restarts;
@@ -13,9 +15,9 @@ mod run;
 mod step;
 
 pub use action::Error as ActionError;
+pub use error::Error as RunError;
 pub use json::Error as JsonError;
 pub use load::Error as LoadError;
-pub use run::Error as RunError;
 pub use step::{Pipeline, Step, Usage};
 
 pub use crate::plugin::Phase;

@@ -5,118 +5,23 @@ use std::sync::Arc;
 
 use pgloom_api::pipeline::OnFailure;
 use pgloom_api::{Finding, placeholder};
-use pgloom_common::error::one_line;
 use serde_json::{Map, Value};
 
 use super::action::{self, Rights};
 use super::answer;
 use super::answers::{AnswerCache, Key};
-use super::json::{self, Parser};
+use super::error::{Error, Failure};
+use super::json::Parser;
 use super::step::{Pipeline, Step};
 use crate::call::Reply;
+use crate::convert;
 use crate::decision::{Condition, Decision, RequestedAction};
-use crate::input::{Input, Unreadable};
-use crate::merge::{self, Merger, Writer};
-use crate::model::{
-    self, ActionState, ConditionStatus, Contribution, CredentialSource, DesiredObject, Request, Response,
-};
+use crate::input::Input;
+use crate::merge::{Merger, Writer};
+use crate::model::{ActionState, ConditionStatus, Contribution, CredentialSource, DesiredObject, Request, Response};
 use crate::ownership::Ownership;
 use crate::scope::Scope;
 use crate::select;
-use crate::{call, convert};
-
-/// The longest text of what failed, in bytes: names and values in it are the plugin's.
-const MAX_ERROR: usize = 2 << 10;
-
-/// Why there is no decision: a step failed. Nothing is applied to the cluster.
-#[derive(Debug, thiserror::Error)]
-#[error("step {step} ({plugin} {version}): {phase} failed: {}", one_line(&failure.to_string(), MAX_ERROR))]
-pub struct Error {
-    /// The step's name in the pipeline.
-    pub step: String,
-    /// The plugin's name.
-    pub plugin: String,
-    /// The plugin's version.
-    pub version: String,
-    /// `observe`, `call`, `answer` or `merge`; `load` if there is no pipeline.
-    pub phase: &'static str,
-    /// What failed.
-    pub failure: Box<Failure>,
-    /// By step name, the fuel of the calls up to the failure, as in [`Decision::fuel`].
-    pub fuel: BTreeMap<String, u64>,
-}
-
-/// What failed in a step.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// No pipeline could be loaded.
-    #[error("no pipeline is in use: {0}")]
-    Unavailable(String),
-    /// An object that the step reads could not be read, so the step was not called.
-    #[error(transparent)]
-    Unreadable(Unreadable),
-    /// The call gave no answer.
-    #[error(transparent)]
-    Call(#[from] call::Error),
-    /// The answer violates the contract.
-    #[error("the answer violates the contract: {0}")]
-    Answer(String),
-    /// The answer has too many parts.
-    #[error(transparent)]
-    Limit(#[from] answer::Limit),
-    /// A partial object is not JSON, or is too large.
-    #[error(transparent)]
-    Json(#[from] json::Error),
-    /// An action is refused.
-    #[error(transparent)]
-    Action(#[from] action::Error),
-    /// A contribution holds the placeholder of a credential where it may not.
-    #[error("{kind} {name}: {source}")]
-    Placeholder {
-        /// As in `StatefulSet`.
-        kind: String,
-        /// The object's name.
-        name: String,
-        /// The field, and why it is refused.
-        source: placeholder::Error,
-    },
-    /// A contribution is refused.
-    #[error(transparent)]
-    Merge(#[from] merge::Error),
-}
-
-impl Error {
-    /// A stable name in CamelCase, for metrics and as the reason of a condition.
-    pub fn category(&self) -> &'static str {
-        match &*self.failure {
-            Failure::Call(error) => error.category(),
-            Failure::Unavailable(_) => "PipelineNotLoaded",
-            Failure::Unreadable(Unreadable::Forbidden { .. }) => "RightsMissing",
-            Failure::Unreadable(Unreadable::Unknown { .. }) => "KindUnknown",
-            Failure::Answer(_) | Failure::Json(json::Error::Parse(_)) => "BrokenAnswer",
-            Failure::Limit(_) | Failure::Json(json::Error::Values | json::Error::Depth) => "OutputTooLarge",
-            Failure::Merge(merge::Error::Conflict(_)) | Failure::Action(action::Error::Conflict(_)) => "Conflict",
-            Failure::Action(_) => "ActionRefused",
-            Failure::Placeholder { .. } => "InvalidPlaceholder",
-            Failure::Merge(_) => "ContributionRefused",
-        }
-    }
-
-    /// Whether the failure depends on the machine and its load; see [`call::Error::is_of_host`].
-    pub fn is_of_host(&self) -> bool {
-        matches!(&*self.failure, Failure::Call(error) if error.is_of_host())
-    }
-
-    /// The findings of a plugin that refuses the manifest; empty for every other failure.
-    pub fn findings(&self) -> Vec<Finding> {
-        match &*self.failure {
-            Failure::Call(call::Error::Refuse(model::Failure::InvalidManifest(findings))) => {
-                convert::findings(&self.step, findings.clone())
-            }
-            _ => Vec::new(),
-        }
-    }
-}
 
 impl Pipeline {
     /// Decides the desired state of one cluster. Pure: no client, no clock, no random numbers.
@@ -143,10 +48,10 @@ impl Pipeline {
             return Err(self.not_loaded(reason.clone()));
         }
         let shared = Shared::of(input, self.answers.as_deref());
-        let mut merger = Merger::new(self.schemas.clone(), shared.scope(input));
+        let mut merger = Merger::new(self.schemas.clone(), shared.scope());
         let mut decision = Decision::default();
-        for step in self.steps.iter().filter(|step| step.is_called_for(input, &shared)) {
-            let result = step.run(input, &shared, &mut merger, &mut decision);
+        for step in self.steps.iter().filter(|step| step.is_called_for(&shared)) {
+            let result = step.run(&shared, &mut merger, &mut decision);
             result.map_err(|error| Error { fuel: std::mem::take(&mut decision.fuel), ..error })?;
         }
         Ok((merger, decision))
@@ -171,6 +76,7 @@ fn text_at(value: &Value, pointer: &str) -> String {
 
 /// What the steps of one run share.
 struct Shared<'a> {
+    input: &'a Input,
     /// The manifest as JSON text, without credentials.
     cluster: String,
     name: String,
@@ -180,10 +86,11 @@ struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
-    fn of(input: &Input, answers: Option<&'a AnswerCache>) -> Self {
+    fn of(input: &'a Input, answers: Option<&'a AnswerCache>) -> Self {
         let labels = input.cluster.pointer("/metadata/labels").and_then(Value::as_object);
         let pairs = labels.into_iter().flatten();
         Self {
+            input,
             cluster: input.cluster.to_string(),
             name: text_at(&input.cluster, "/metadata/name"),
             namespace: text_at(&input.cluster, "/metadata/namespace"),
@@ -193,7 +100,8 @@ impl<'a> Shared<'a> {
     }
 
     /// The cluster whose objects are merged.
-    fn scope(&self, input: &Input) -> Scope {
+    fn scope(&self) -> Scope {
+        let input = self.input;
         Scope {
             namespace: self.namespace.clone(),
             cluster: self.name.clone(),
@@ -206,32 +114,27 @@ impl<'a> Shared<'a> {
 }
 
 impl Step {
-    fn is_called_for(&self, input: &Input, shared: &Shared<'_>) -> bool {
+    fn is_called_for(&self, shared: &Shared<'_>) -> bool {
+        let input = shared.input;
         self.matches.covers(&shared.namespace, &shared.labels)
             && select::is_relevant(&self.plugin.description.relevant, &input.cluster, &input.config, &input.credentials)
     }
 
-    fn run(
-        &self,
-        input: &Input,
-        shared: &Shared<'_>,
-        merger: &mut Merger,
-        decision: &mut Decision,
-    ) -> Result<(), Error> {
-        if let Some(failed) = self.unreadable(input) {
+    fn run(&self, shared: &Shared<'_>, merger: &mut Merger, decision: &mut Decision) -> Result<(), Error> {
+        if let Some(failed) = self.unreadable(shared.input) {
             self.counters.failed();
-            let last = self.last(input);
+            let last = self.last(shared.input);
             // A right that is missing holds only what it has to: without the fields of a step in templates, pods would be
             // restarted, and a new cluster would begin with another template.
             if last.is_none() && self.on_failure != OnFailure::Ignore && self.may_restart {
                 return Err(failed);
             }
-            return self.replace(&failed, last, input, shared, merger, decision);
+            return self.replace(&failed, last, shared, merger, decision);
         }
         // A step may fail after some of its contributions are merged. If the run goes on without the step, these must
         // go, too.
         let savepoint = (self.on_failure != OnFailure::Hold).then(|| merger.clone());
-        let answered = self.answer(input, shared, merger, decision);
+        let answered = self.answer(shared, merger, decision);
         let Err(failed) = answered else { return Ok(()) };
         self.counters.failed();
         let savepoint = match savepoint {
@@ -240,11 +143,11 @@ impl Step {
             _ => return Err(failed),
         };
         *merger = savepoint;
-        let last = self.last(input);
+        let last = self.last(shared.input);
         if self.on_failure == OnFailure::KeepLast && last.is_none() {
             return Err(failed);
         }
-        self.replace(&failed, last, input, shared, merger, decision)
+        self.replace(&failed, last, shared, merger, decision)
     }
 
     /// The failure of a step that reads an object which could not be read.
@@ -264,7 +167,6 @@ impl Step {
         &self,
         failed: &Error,
         last: Option<&Response>,
-        input: &Input,
         shared: &Shared<'_>,
         merger: &mut Merger,
         decision: &mut Decision,
@@ -273,27 +175,21 @@ impl Step {
         decision.conditions.push(self.failing(failed));
         decision.degraded = true;
         match last {
-            Some(last) => self.take(last, input, shared, merger, decision),
+            Some(last) => self.take(last, shared, merger, decision),
             None => Ok(()),
         }
     }
 
     /// Calls the step, or finds the answer to the same request, and takes it into the decision.
-    fn answer(
-        &self,
-        input: &Input,
-        shared: &Shared<'_>,
-        merger: &mut Merger,
-        decision: &mut Decision,
-    ) -> Result<(), Error> {
-        let request = self.request(input, shared, merger);
+    fn answer(&self, shared: &Shared<'_>, merger: &mut Merger, decision: &mut Decision) -> Result<(), Error> {
+        let request = self.request(shared, merger);
         let cache = shared.answers.map(|cache| (cache, Key::of(&self.name, &self.plugin.digest, &request)));
         let known = cache.as_ref().and_then(|(cache, key)| cache.get(key));
         let (answer, is_new) = match known {
             Some(answer) => (answer, false),
             None => (Arc::new(self.call(request, decision)?), true),
         };
-        self.take(&answer, input, shared, merger, decision)?;
+        self.take(&answer, shared, merger, decision)?;
         if let Some((cache, key)) = cache.filter(|_| is_new) {
             cache.insert(key, answer);
         }
@@ -309,19 +205,20 @@ impl Step {
         result.map_err(|error| self.error("call", error.into()))
     }
 
-    fn request(&self, input: &Input, shared: &Shared<'_>, merger: &Merger) -> Request {
+    fn request(&self, shared: &Shared<'_>, merger: &Merger) -> Request {
+        let input = shared.input;
         let description = &self.plugin.description;
         let keys = description.config_keys.iter();
         let config: Map<String, Value> =
             keys.filter_map(|key| Some((key.clone(), input.config.get(key)?.clone()))).collect();
         let mut config = Value::Object(config);
-        placeholder::show_in_config(&mut config, &self.name, self.shown(input));
+        placeholder::show_in_config(&mut config, &self.name, self.shown(shared.input));
         let desired = merger
             .desired(&description.desired)
             .map(|(identity, object)| DesiredObject { identity: identity.clone(), object });
         let actions = input.actions.iter().filter(|record| record.step == self.name);
         Request {
-            cluster: self.cluster(input, shared),
+            cluster: self.cluster(shared),
             operator_config: config.to_string(),
             config: self.config.clone(),
             desired: desired.collect(),
@@ -337,13 +234,13 @@ impl Step {
     }
 
     /// The manifest as JSON text, with placeholders for the credentials that the step is granted.
-    fn cluster(&self, input: &Input, shared: &Shared<'_>) -> String {
+    fn cluster(&self, shared: &Shared<'_>) -> String {
         let is_of_manifest = |source: &&CredentialSource| matches!(source, CredentialSource::Manifest(_));
-        if !self.shown(input).any(|source| is_of_manifest(&source)) {
+        if !self.shown(shared.input).any(|source| is_of_manifest(&source)) {
             return shared.cluster.clone();
         }
-        let mut cluster = input.cluster.clone();
-        placeholder::show_in_manifest(&mut cluster, &self.name, self.shown(input));
+        let mut cluster = shared.input.cluster.clone();
+        placeholder::show_in_manifest(&mut cluster, &self.name, self.shown(shared.input));
         cluster.to_string()
     }
 
@@ -356,7 +253,6 @@ impl Step {
     fn take(
         &self,
         response: &Response,
-        input: &Input,
         shared: &Shared<'_>,
         merger: &mut Merger,
         decision: &mut Decision,
@@ -371,8 +267,8 @@ impl Step {
         answer::check(response).map_err(|message| self.error("answer", Failure::Answer(message)))?;
         let actions = action::check(&response.actions, &rights, &decision.actions)
             .map_err(|error| self.error("answer", error.into()))?;
-        merger.own_secrets(input.secrets.of_actions(&actions));
-        let shown = self.shown(input).map(|source| source.placeholder(&self.name)).collect();
+        merger.own_secrets(shared.input.secrets.of_actions(&actions));
+        let shown = self.shown(shared.input).map(|source| source.placeholder(&self.name)).collect();
         self.merge(response, &shown, merger)?;
         self.record(response, actions, decision);
         Ok(())

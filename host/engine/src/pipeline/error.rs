@@ -1,0 +1,103 @@
+//! Why there is no decision.
+
+use std::collections::BTreeMap;
+
+use pgloom_api::{Finding, placeholder};
+use pgloom_common::error::one_line;
+
+use super::{action, answer, json};
+use crate::input::Unreadable;
+use crate::{call, convert, merge, model};
+
+/// The longest text of what failed, in bytes: names and values in it are the plugin's.
+const MAX_ERROR: usize = 2 << 10;
+
+/// Why there is no decision: a step failed. Nothing is applied to the cluster.
+#[derive(Debug, thiserror::Error)]
+#[error("step {step} ({plugin} {version}): {phase} failed: {}", one_line(&failure.to_string(), MAX_ERROR))]
+pub struct Error {
+    /// The step's name in the pipeline.
+    pub step: String,
+    /// The plugin's name.
+    pub plugin: String,
+    /// The plugin's version.
+    pub version: String,
+    /// `observe`, `call`, `answer` or `merge`; `load` if there is no pipeline.
+    pub phase: &'static str,
+    /// What failed.
+    pub failure: Box<Failure>,
+    /// By step name, the fuel of the calls up to the failure, as in [`Decision::fuel`](crate::Decision::fuel).
+    pub fuel: BTreeMap<String, u64>,
+}
+
+/// What failed in a step.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No pipeline could be loaded.
+    #[error("no pipeline is in use: {0}")]
+    Unavailable(String),
+    /// An object that the step reads could not be read, so the step was not called.
+    #[error(transparent)]
+    Unreadable(Unreadable),
+    /// The call gave no answer.
+    #[error(transparent)]
+    Call(#[from] call::Error),
+    /// The answer violates the contract.
+    #[error("the answer violates the contract: {0}")]
+    Answer(String),
+    /// The answer has too many parts.
+    #[error(transparent)]
+    Limit(#[from] answer::Limit),
+    /// A partial object is not JSON, or is too large.
+    #[error(transparent)]
+    Json(#[from] json::Error),
+    /// An action is refused.
+    #[error(transparent)]
+    Action(#[from] action::Error),
+    /// A contribution holds the placeholder of a credential where it may not.
+    #[error("{kind} {name}: {source}")]
+    Placeholder {
+        /// As in `StatefulSet`.
+        kind: String,
+        /// The object's name.
+        name: String,
+        /// The field, and why it is refused.
+        source: placeholder::Error,
+    },
+    /// A contribution is refused.
+    #[error(transparent)]
+    Merge(#[from] merge::Error),
+}
+
+impl Error {
+    /// A stable name in CamelCase, for metrics and as the reason of a condition.
+    pub fn category(&self) -> &'static str {
+        match &*self.failure {
+            Failure::Call(error) => error.category(),
+            Failure::Unavailable(_) => "PipelineNotLoaded",
+            Failure::Unreadable(Unreadable::Forbidden { .. }) => "RightsMissing",
+            Failure::Unreadable(Unreadable::Unknown { .. }) => "KindUnknown",
+            Failure::Answer(_) | Failure::Json(json::Error::Parse(_)) => "BrokenAnswer",
+            Failure::Limit(_) | Failure::Json(json::Error::Values | json::Error::Depth) => "OutputTooLarge",
+            Failure::Merge(merge::Error::Conflict(_)) | Failure::Action(action::Error::Conflict(_)) => "Conflict",
+            Failure::Action(_) => "ActionRefused",
+            Failure::Placeholder { .. } => "InvalidPlaceholder",
+            Failure::Merge(_) => "ContributionRefused",
+        }
+    }
+
+    /// Whether the failure depends on the machine and its load; see [`call::Error::is_of_host`].
+    pub fn is_of_host(&self) -> bool {
+        matches!(&*self.failure, Failure::Call(error) if error.is_of_host())
+    }
+
+    /// The findings of a plugin that refuses the manifest; empty for every other failure.
+    pub fn findings(&self) -> Vec<Finding> {
+        match &*self.failure {
+            Failure::Call(call::Error::Refuse(model::Failure::InvalidManifest(findings))) => {
+                convert::findings(&self.step, findings.clone())
+            }
+            _ => Vec::new(),
+        }
+    }
+}
