@@ -15,13 +15,17 @@ use crate::path::{Key, Pattern, Segment};
 /// The field with the variables of a container.
 const VARIABLES: &str = "env";
 
-/// Removes the values of variables, except those that a path of `fields` names, and each field with the name of a
-/// credential, as in `s3_secret_access_key`.
+/// The paths among `fields` that name one variable each: these variables are shown.
+pub(crate) fn shown_variables(fields: &[String]) -> Vec<Pattern> {
+    fields.iter().filter_map(|path| path.parse().ok()).filter(names_variable).collect()
+}
+
+/// Removes the values of variables, except the `shown` ones, and each field with the name of a credential, as in
+/// `s3_secret_access_key`.
 ///
-/// Give no `fields` for an object of another cluster: which of its variables are credentials is unknown here.
-pub(crate) fn hide(object: &mut Value, fields: &[String]) {
-    let shown = fields.iter().filter_map(|path| path.parse::<Pattern>().ok()).filter(names_variable);
-    Hider { shown: shown.collect(), path: Vec::new() }.hide(object);
+/// Show none of an object of another cluster: which of its variables are credentials is unknown here.
+pub(crate) fn hide(object: &mut Value, shown: &[Pattern]) {
+    Hider { shown, path: Vec::new() }.hide(object);
 }
 
 /// Whether a path names one variable, as in `spec.template.spec.containers[name=postgres].env[name=PGVERSION]`.
@@ -30,13 +34,13 @@ pub(crate) fn names_variable(path: &Pattern) -> bool {
     matches!(of_variable.nth(1), Some(Segment::Entry(_)))
 }
 
-struct Hider {
-    shown: Vec<Pattern>,
+struct Hider<'a> {
+    shown: &'a [Pattern],
     /// Where the walk is; empty if no variable is shown.
     path: Vec<Segment>,
 }
 
-impl Hider {
+impl Hider<'_> {
     fn hide(&mut self, value: &mut Value) {
         match value {
             Value::Object(fields) => {
@@ -109,7 +113,7 @@ mod tests {
     use super::*;
 
     fn hidden(mut object: Value, fields: &[&str]) -> Value {
-        hide(&mut object, &fields.iter().map(|&path| path.to_owned()).collect::<Vec<_>>());
+        hide(&mut object, &shown_variables(&fields.iter().map(|&path| path.to_owned()).collect::<Vec<_>>()));
         object
     }
 

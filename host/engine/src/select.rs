@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pgloom_common::name::{is_dns1123_label, is_dns1123_subdomain};
 use serde_json::{Map, Value};
 
-use crate::hide::hide;
+use crate::hide::{hide, shown_variables};
 use crate::input::{NamedObject, Unreadable};
 use crate::model::{CredentialSource, ObjectRef, ObservedObject, ObservedSelector, Selection, Trigger};
 use crate::secret;
@@ -92,6 +92,11 @@ pub(crate) fn observe(
         if named_object.is_none() && !matches!(selector.from, Selection::Owned) {
             continue;
         }
+        // Of an object that is not the cluster's own, no variable can be granted.
+        let variables = match selector.from {
+            Selection::Owned => shown_variables(&selector.fields),
+            _ => Vec::new(),
+        };
         for object in existing.iter().filter(|object| is_selected(object, selector, named_object.as_ref(), cluster)) {
             let mut shown = mask(object, &selector.fields);
             match selector.kind.kind.eq_ignore_ascii_case("Secret") {
@@ -99,9 +104,7 @@ pub(crate) fn observe(
                     let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
                     secret::hide_values(&mut shown, uid);
                 }
-                // Of an object that is not the cluster's own, no variable can be granted.
-                false if matches!(selector.from, Selection::Owned) => hide(&mut shown, &selector.fields),
-                false => hide(&mut shown, &[]),
+                false => hide(&mut shown, &variables),
             }
             seen.push(ObservedObject {
                 selector: selector.id.clone(),
