@@ -85,7 +85,7 @@ fn rule(text: &mut String, rule: &Rule, names: &[&str]) {
 mod tests {
     use std::sync::Arc;
 
-    use pgloom_engine::{Description, ObjectKind, ObjectPermission, ObservedSelector, Plugin, Response};
+    use pgloom_engine::{Description, ObjectKind, ObjectPermission, ObservedSelector, Plugin, Response, Selection};
 
     use super::*;
 
@@ -106,8 +106,6 @@ mod tests {
         };
         Arc::new(Plugin::native(description, |_| Ok(Response::default())))
     }
-
-    use pgloom_engine::Selection;
 
     fn rules(text: &str) -> BTreeMap<String, Vec<String>> {
         let role: serde_json::Value = serde_yaml_ng::from_str(text).unwrap();

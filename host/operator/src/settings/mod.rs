@@ -55,9 +55,7 @@ impl Settings {
     pub fn repair(&self) -> Duration {
         at_least_a_second(self.config.duration("repair_period"))
     }
-}
 
-impl Settings {
     /// The watched namespaces: those of the flags, or else of the operator configuration; `None` is a watch of all
     /// namespaces. `own` is the operator's own one.
     pub fn scopes(&self, flags: Option<&Namespaces>, own: &str) -> Vec<Option<String>> {
