@@ -19,13 +19,28 @@ thread_local! {
     static AHEAD: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// Resets this thread's monotonic clock to the real one.
-pub fn reset() {
+/// Runs a future on the paused clock, which this thread's monotonic clock follows.
+///
+/// # Errors
+/// If the runtime cannot be started.
+pub fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .on_thread_park(echo()?)
+        .build()?;
+    let result = runtime.block_on(async {
+        follow();
+        future.await
+    });
     AHEAD.set(Duration::ZERO);
+    // The time in which plugins compile does not count.
+    runtime.shutdown_background();
+    Ok(result)
 }
 
 /// Makes this thread's monotonic clock follow tokio's from now on.
-pub fn follow() {
+fn follow() {
     AHEAD.set(Duration::ZERO);
     tokio::spawn(async {
         let begun = Instant::now();
@@ -41,7 +56,7 @@ pub fn follow() {
 ///
 /// # Errors
 /// If there is no free port.
-pub fn echo() -> std::io::Result<impl Fn() + Send + Sync> {
+fn echo() -> std::io::Result<impl Fn() + Send + Sync> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.connect(socket.local_addr()?)?;
     socket.set_read_timeout(Some(Duration::from_secs(1)))?;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use pgloom_operator::Options;
 use pgloom_operator::args::{EngineConfig, Kubernetes, Named, Namespaces, PipelineSource, Source};
 use stand_in::Server;
@@ -24,6 +24,31 @@ pub struct Folders {
     pub code: PathBuf,
     /// Temporary files of the test.
     pub scratch: PathBuf,
+}
+
+impl Folders {
+    /// Those of this repository.
+    ///
+    /// # Errors
+    /// If the components are not built.
+    pub fn of_repository(scratch: &Path) -> Result<Self> {
+        let folders = Self {
+            plugins: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../dist/plugins"))
+                .canonicalize()
+                .context("dist/plugins does not exist; run `make plugins`")?,
+            code: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("code"),
+            scratch: scratch.to_owned(),
+        };
+        std::fs::create_dir_all(&folders.code)?;
+        Ok(folders)
+    }
+}
+
+/// Prints the operator's log lines that the filter `CRASH_LOG` has, if it is set.
+pub fn log() {
+    if let Ok(filter) = std::env::var("CRASH_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
 }
 
 /// A running operator. It is killed when dropped.

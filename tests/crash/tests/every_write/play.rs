@@ -64,18 +64,10 @@ pub struct Played {
 /// # Errors
 /// If the world or the operator cannot be started.
 pub fn play(play: Play, folders: &Folders) -> Result<Played> {
-    let echo = clock::echo()?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).on_thread_park(echo).build()?;
-    let played = runtime.block_on(run(play, folders));
-    clock::reset();
-    // The time in which plugins compile does not count.
-    runtime.shutdown_background();
-    played
+    clock::block_on(run(play, folders))?
 }
 
 async fn run(play: Play, folders: &Folders) -> Result<Played> {
-    clock::follow();
     tokio::spawn(end_on_signal());
     let Play { before, operation, fault } = play;
     let with_lease = matches!(fault, Some((Fault::LeaseLost, _)));

@@ -1,7 +1,6 @@
 //! Runs all points on all processors, and prints the results.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -12,7 +11,7 @@ use stand_in::State;
 use crate::end::{self, End, differences};
 use crate::fault::Fault;
 use crate::operation::{self, Operation};
-use crate::operator::Folders;
+use crate::operator::{self, Folders};
 use crate::play::{Play, Played, play};
 
 /// The number of points of each operation and fault that are tried by default.
@@ -83,16 +82,9 @@ impl Wish {
 /// If a run cannot be started, or a point fails.
 pub fn run() -> Result<()> {
     let begun = Instant::now();
-    log();
+    operator::log();
     let scratch = tempfile::tempdir()?;
-    let folders = Folders {
-        plugins: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../dist/plugins"))
-            .canonicalize()
-            .context("dist/plugins does not exist; run `make plugins`")?,
-        code: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("code"),
-        scratch: scratch.path().to_owned(),
-    };
-    std::fs::create_dir_all(&folders.code)?;
+    let folders = Folders::of_repository(scratch.path())?;
     let wish = Wish::of_environment();
     let references = references(&wish, &folders)?;
     println!("{} operations without a fault: {} s", references.len(), begun.elapsed().as_secs());
@@ -113,12 +105,6 @@ pub fn run() -> Result<()> {
     print_table(&references, &points, &verdicts);
     println!("{} points tried, {skipped} skipped; {} s", points.len(), begun.elapsed().as_secs());
     judge(&references, &points, &verdicts, wish.only.is_some())
-}
-
-fn log() {
-    if let Ok(filter) = std::env::var("CRASH_LOG") {
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    }
 }
 
 /// Whether a fault can be injected into an operation: a deletion by the user cannot be one of a deletion.

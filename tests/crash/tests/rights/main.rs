@@ -12,11 +12,10 @@ mod operation;
 #[path = "../every_write/operator.rs"]
 mod operator;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use pgloom_operator::args::{Named, PipelineSource};
 use serde_json::{Value, json};
 use stand_in::{Right, Server, State};
@@ -48,29 +47,13 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    if let Ok(filter) = std::env::var("CRASH_LOG") {
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    }
+    operator::log();
     let scratch = tempfile::tempdir()?;
-    let folders = Folders {
-        plugins: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../dist/plugins"))
-            .canonicalize()
-            .context("dist/plugins does not exist; run `make plugins`")?,
-        code: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("code"),
-        scratch: scratch.path().to_owned(),
-    };
-    std::fs::create_dir_all(&folders.code)?;
-    let echo = clock::echo()?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).on_thread_park(echo).build()?;
-    let result = runtime.block_on(a_missing_right_stops_only_its_objects_until_it_is_granted(&folders));
-    clock::reset();
-    runtime.shutdown_background();
-    result
+    let folders = Folders::of_repository(scratch.path())?;
+    clock::block_on(a_missing_right_stops_only_its_objects_until_it_is_granted(&folders))?
 }
 
 async fn a_missing_right_stops_only_its_objects_until_it_is_granted(folders: &Folders) -> Result<()> {
-    clock::follow();
     let server = Server::new(world(folders)?);
     let named = Named { namespace: None, name: "default".to_owned() };
     let operator = Operator::start_with(PipelineSource::Object(named), &server, folders, false).await?;
