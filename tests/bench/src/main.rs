@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use bench::{micros, read, read_pipeline};
 use clap::Parser;
 use pgloom_api::config::Config;
-use pgloom_api::pipeline::{DEFAULT_FUEL, Document};
+use pgloom_api::pipeline::DEFAULT_FUEL;
 use pgloom_decide::plan_cache::{Entry, Key, PlanCache};
 use pgloom_decide::{Observed, decide};
 use pgloom_engine::call::Limits;
 use pgloom_engine::{Engine, EngineConfig, Pipeline, Plugin};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 // The allocator of the operator. musl's own allocator would dominate the measurement.
@@ -145,18 +145,6 @@ fn natively(components: &Pipeline) -> Result<Pipeline> {
     Ok(Pipeline::of(plugins.collect::<Result<_>>()?)?)
 }
 
-fn read_pipeline(folder: &Path) -> Result<Document> {
-    Document::read(&read(&folder.join("pipeline.yaml"))?).map_err(|problems| anyhow!("{problems:?}"))
-}
-
-fn read(path: &Path) -> Result<Value> {
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let mut value =
-        serde_json::to_value(serde_yaml_ng::Value::deserialize(serde_yaml_ng::Deserializer::from_str(&text))?)?;
-    value["metadata"]["namespace"] = json!("default");
-    Ok(value)
-}
-
 /// A reconcile of an unchanged cluster: all its objects exist, and its plan is found in the cache.
 fn measure_unchanged(manifest: &Value, pipeline: &Arc<Pipeline>, rounds: usize) -> Result<Duration> {
     let (config, plans) = (Arc::new(Config::defaults()), PlanCache::default());
@@ -205,8 +193,4 @@ fn fastest_of<T>(rounds: usize, mut work: impl FnMut() -> Result<T>) -> Result<D
         std::hint::black_box(result);
     }
     Ok(fastest)
-}
-
-fn micros(time: Duration) -> String {
-    format!("{:.1} us", time.as_secs_f64() * 1e6)
 }

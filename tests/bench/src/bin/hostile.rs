@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
+use bench::{micros, read, read_pipeline};
 use clap::Parser;
 use conformance::hostile::{Case, STEP, cases};
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
 use pgloom_decide::{Observed, decide};
 use pgloom_engine::{Compiler, Engine, EngineConfig, Pipeline};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 // The allocator of the operator.
@@ -64,7 +64,7 @@ fn main() -> Result<()> {
     let compiler = Some(Compiler::new(arguments.operator.clone()));
     let engine = Arc::new(Engine::new(&EngineConfig { compiler, ..EngineConfig::default() })?);
     let document = read(&arguments.plugins.join("pipeline.yaml"))?;
-    let shipped = Pipeline::load(&engine, &parse(&document)?, &arguments.plugins, None)?;
+    let shipped = Pipeline::load(&engine, &read_pipeline(&arguments.plugins)?, &arguments.plugins, None)?;
     let host = Host { engine, shipped, config: Config::defaults() };
     let manifest = read(&arguments.manifest)?;
     let place = tempfile::tempdir()?;
@@ -190,20 +190,4 @@ fn named(manifest: &Value, name: &str) -> Value {
     let mut manifest = manifest.clone();
     manifest["metadata"]["name"] = json!(name);
     manifest
-}
-
-fn parse(document: &Value) -> Result<Document> {
-    Document::read(document).map_err(|problems| anyhow!("{problems:?}"))
-}
-
-fn read(path: &Path) -> Result<Value> {
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let mut value =
-        serde_json::to_value(serde_yaml_ng::Value::deserialize(serde_yaml_ng::Deserializer::from_str(&text))?)?;
-    value["metadata"]["namespace"] = json!("default");
-    Ok(value)
-}
-
-fn micros(time: Duration) -> String {
-    format!("{:.1} us", time.as_secs_f64() * 1e6)
 }

@@ -15,14 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use bench::{micros, read, read_pipeline};
 use clap::{Parser, Subcommand, ValueEnum};
 use pgloom_api::config::Config;
-use pgloom_api::pipeline::Document;
 use pgloom_decide::{Observed, decide};
 use pgloom_engine::call::Limits;
 use pgloom_engine::{Description, Engine, EngineConfig, Pipeline, Plugin, Request, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::process::{Child, Command};
 
 // The allocator of the operator. musl's own allocator would dominate the measurement.
@@ -84,8 +83,7 @@ async fn main() -> Result<()> {
 
 async fn measure(arguments: &Arguments) -> Result<()> {
     let engine = Arc::new(Engine::new(&EngineConfig::default())?);
-    let mut document =
-        Document::read(&read(&arguments.plugins.join("pipeline.yaml"))?).map_err(|problems| anyhow!("{problems:?}"))?;
+    let mut document = read_pipeline(&arguments.plugins)?;
     document.steps.retain(|step| STEPS.contains(&step.name.as_str()));
     let pipeline = Pipeline::load(&engine, &document, &arguments.plugins, None)?;
     let requests = requests(&pipeline, &read(&arguments.manifest)?)?;
@@ -199,16 +197,4 @@ fn size(request: &Request) -> usize {
     let observed = request.observed.iter().map(|observed| observed.object.len());
     let texts = [&request.cluster, &request.operator_config, &request.config];
     texts.iter().map(|text| text.len()).chain(objects).chain(observed).sum()
-}
-
-fn read(path: &Path) -> Result<Value> {
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let mut value =
-        serde_json::to_value(serde_yaml_ng::Value::deserialize(serde_yaml_ng::Deserializer::from_str(&text))?)?;
-    value["metadata"]["namespace"] = json!("default");
-    Ok(value)
-}
-
-fn micros(time: Duration) -> String {
-    format!("{:.1} us", time.as_secs_f64() * 1e6)
 }
