@@ -24,9 +24,13 @@ pub const KUBECONFIG: &str = "PGLOOM_TEST_KUBECONFIG";
 /// The longest time until a condition becomes true, on two busy cores.
 pub const TIMEOUT: Duration = Duration::from_secs(240);
 
-/// How long a Service may refuse connections after its leader's pod was replaced: the node's rules follow the Endpoints
-/// some seconds later.
-pub const REFUSED: Duration = Duration::from_secs(15);
+/// How long a Service may not lead to its leader after that pod was replaced: the node's rules follow the Endpoints some
+/// seconds later. Until then a connection ends with one of [`NOT_CONNECTED`].
+pub const UNREACHABLE: Duration = Duration::from_secs(15);
+
+/// What psql says if there is no connection to a server: the pod does not listen yet, or its address is a former one. A
+/// refusal of the server itself is none of these.
+const NOT_CONNECTED: [&str; 3] = ["Connection refused", "No route to host", "timeout expired"];
 
 /// The namespace of a test, deleted on drop.
 pub struct Namespace {
@@ -115,6 +119,10 @@ pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -
             Err(_) => std::thread::sleep(Duration::from_secs(1)),
         }
     }
+}
+
+fn is_not_connected(error: &str) -> bool {
+    NOT_CONNECTED.iter().any(|text| error.contains(text))
 }
 
 /// `Ok` if it holds.
@@ -272,7 +280,7 @@ impl Namespace {
     }
 
     /// Runs a statement with psql in a member's pod over the network, with the Secret's password, and returns its
-    /// result. A connection that is refused is tried again for [`REFUSED`], as clients do: no statement was run.
+    /// result. Without a connection it is tried again for [`UNREACHABLE`], as clients do: no statement was run.
     ///
     /// # Errors
     /// With psql's output, if it failed.
@@ -287,14 +295,14 @@ impl Namespace {
         let start = Instant::now();
         loop {
             match self.kubectl(&arguments) {
-                Err(error) if error.contains("Connection refused") && start.elapsed() < REFUSED => {
+                Err(error) if is_not_connected(&error) && start.elapsed() < UNREACHABLE => {
                     std::thread::sleep(Duration::from_secs(1));
                 }
                 Err(error) => return Err(format!("after {:.1} s: {error}", start.elapsed().as_secs_f64())),
                 Ok(text) => {
-                    let refused = start.elapsed();
-                    if refused > Duration::from_secs(2) {
-                        println!("{:5.1} s until {host} answers", refused.as_secs_f64());
+                    let waited = start.elapsed();
+                    if waited > Duration::from_secs(2) {
+                        println!("{:5.1} s until {host} answers", waited.as_secs_f64());
                     }
                     return Ok(text.trim().to_owned());
                 }
