@@ -1,5 +1,7 @@
 //! Names of objects: templates of the operator configuration, and the forms that Kubernetes accepts.
 
+use std::borrow::Cow;
+
 /// Labels of Services and Pods allow 63 characters; the longest suffix that the operator gives a cluster's name is `-repl`.
 pub const MAX_CLUSTER_NAME: usize = 63 - REPLICA_SUFFIX.len();
 
@@ -180,7 +182,10 @@ pub fn is_dns1035(text: &str) -> bool {
 #[must_use]
 pub fn covers(pattern: &str, cluster: &str, name: &str) -> bool {
     // In one pass: a `*` in the cluster's name would not mean any characters, but no cluster has one.
-    let pattern = filled(pattern, &[("cluster", cluster)]);
+    let pattern = match pattern.contains('{') {
+        true => Cow::Owned(filled(pattern, &[("cluster", cluster)])),
+        false => Cow::Borrowed(pattern),
+    };
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|start| name.strip_prefix(start)) else { return false };
     let Some(end) = parts.next_back() else { return rest.is_empty() };

@@ -8,7 +8,7 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use pgloom_common::duration;
@@ -21,6 +21,7 @@ pub use table::KEYS;
 
 use crate::field::member;
 use crate::finding::Finding;
+use crate::placeholder::{self, Credentials};
 use crate::postgresql::API_VERSION;
 use crate::suggest::instead;
 use crate::validate::Rules;
@@ -30,9 +31,26 @@ use crate::validate::window::MaintenanceWindow;
 ///
 /// In JSON a value is what its [`ValueType`] says: a flag, a number, a text (durations and amounts too), a list or a
 /// map; an optional number that is not given is null.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Config {
     values: Value,
+    /// What plugins see of it. It is made once, and all decisions share it.
+    shown: OnceLock<Arc<Shown>>,
+}
+
+/// The configuration without its credentials, and the credentials.
+#[derive(Debug)]
+pub struct Shown {
+    /// All values as one flat object, with empty credentials.
+    pub values: Arc<Value>,
+    /// The credentials.
+    pub credentials: Credentials,
+}
+
+impl PartialEq for Config {
+    fn eq(&self, other: &Self) -> bool {
+        self.values == other.values
+    }
 }
 
 /// A configuration that was read, and the warnings about it.
@@ -68,7 +86,7 @@ impl Config {
             .get_or_init(|| {
                 let value =
                     |key: &Key| (key.name.to_owned(), grammar::read(key.value_type, key.default).unwrap_or_default());
-                Self { values: Value::Object(KEYS.iter().map(value).collect()) }
+                Self { values: Value::Object(KEYS.iter().map(value).collect()), shown: OnceLock::new() }
             })
             .clone()
     }
@@ -128,11 +146,19 @@ impl Config {
         reading.finish()
     }
 
-    /// All values as one flat object. It holds credentials: replace them with [`crate::placeholder`] before plugins see
-    /// it.
+    /// All values as one flat object. It holds credentials: plugins see [`Self::shown`].
     #[must_use]
     pub fn values(&self) -> &Value {
         &self.values
+    }
+
+    /// The configuration as plugins see it, and its credentials.
+    #[must_use]
+    pub fn shown(&self) -> &Shown {
+        self.shown.get_or_init(|| {
+            let (values, credentials) = placeholder::take_from_config(&self.values);
+            Arc::new(Shown { values: Arc::new(values), credentials })
+        })
     }
 
     /// The value of a boolean key.
@@ -308,7 +334,7 @@ impl Reading {
 
     fn finish(self) -> Result<Loaded, Vec<Finding>> {
         let Self { values, mut findings } = self;
-        let mut config = Config::defaults();
+        let mut config = Config { shown: OnceLock::new(), ..Config::defaults() };
         for key in KEYS.iter().filter(|key| !key.honoured) {
             if values.get(key.name).is_some_and(|value| *value != config.values[key.name]) {
                 let finding = Finding::warning("pgloom does not honour this key").at(key.name);

@@ -2,6 +2,20 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
+/// The value at a JSON pointer, as [`Value::pointer`], which copies each name of the pointer twice.
+#[must_use]
+pub fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
+    match pointer.strip_prefix('/') {
+        Some(names) if !pointer.contains('~') => names.split('/').try_fold(value, |value, name| match value {
+            Value::Object(fields) => fields.get(name),
+            other => other.pointer(&format!("/{name}")),
+        }),
+        _ => value.pointer(pointer),
+    }
+}
+
 /// The path of a member: `spec` and `volume` give `spec.volume`, a name with other characters gives
 /// `spec.users["a.b"]`.
 #[must_use]
@@ -55,5 +69,14 @@ mod tests {
         assert_eq!(entry("spec.sidecars", 2), "spec.sidecars[2]");
         let (spec, name) = (Place::Start("spec"), "a.b");
         assert_eq!(Place::Entry(&Place::Member(&spec, name), 1).to_string(), r#"spec["a.b"][1]"#);
+    }
+    #[test]
+    fn a_pointer_finds_what_serde_json_finds() {
+        let value = serde_json::json!({"": {"": 1}, "a": {"b": [{"c": 1}, 2], "d/e": 3, "~": 4}});
+        for pointer in
+            ["", "/", "//", "/a", "a", "/a/b/0/c", "/a/b/1", "/a/b/01", "/a/b/2", "/a/d~1e", "/a/~0", "/a/b/c"]
+        {
+            assert_eq!(at(&value, pointer), value.pointer(pointer), "{pointer}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use pgloom_common::role::Attributes;
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 pub use rules::Rules;
@@ -108,20 +109,20 @@ pub fn validate(object: &Value, rules: &Rules) -> Result<Validated, Vec<Finding>
         findings.push(placeholder::forgery().at(path).remedy("write another value"));
     }
     let name = text(&object["metadata"]["name"]);
-    let spec = object["spec"].clone();
+    let spec = &object["spec"];
     if let Some(team) = spec["teamId"].as_str().filter(|_| !name.is_empty()) {
         let finding = name::check(&name, team, rules.team_prefix);
         findings.extend(finding.or_else(|| name::check_team(team)));
     }
-    alias::check(&spec, &mut findings);
-    let maintenance_windows = windows(&spec, rules, &mut findings);
-    let users = database::users(&spec, &mut findings);
-    let prepared_databases = database::prepared(&spec, &name, &mut findings);
-    database::check_databases(&spec, &mut findings);
+    alias::check(spec, &mut findings);
+    let maintenance_windows = windows(spec, rules, &mut findings);
+    let users = database::users(spec, &mut findings);
+    let prepared_databases = database::prepared(spec, &name, &mut findings);
+    database::check_databases(spec, &mut findings);
     if findings.iter().any(Finding::is_error) {
         return Err(findings);
     }
-    let typed: PostgresqlSpec = serde_json::from_value(spec)
+    let typed = PostgresqlSpec::deserialize(spec)
         .map_err(|error| vec![Finding::error(format!("cannot be read: {error}")).at("spec")])?;
     keep_what_plugins_see(&mut object, &typed);
     let cluster = Cluster {
@@ -221,7 +222,10 @@ fn keep_what_plugins_see(object: &mut Value, spec: &PostgresqlSpec) {
             fields.insert("users".to_owned(), users);
         }
     }
-    *object = json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec});
+    // Moved, not by `json!`, which copies.
+    let fields =
+        [("apiVersion", API_VERSION.into()), ("kind", KIND.into()), ("metadata", metadata.into()), ("spec", spec)];
+    *object = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
 }
 
 fn text(value: &Value) -> String {

@@ -3,6 +3,7 @@
 mod roles;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pgloom_api::config::Config;
 use pgloom_api::placeholder::{self, Credentials};
@@ -18,6 +19,7 @@ use crate::credential::{self, WantedSecret};
 use crate::kind::{Kind, ObjectKey};
 use crate::role::Roles;
 use crate::{Error, Observed, action, service_account};
+use roles::Wanted;
 
 /// The desired state of one cluster.
 #[derive(Clone, Debug)]
@@ -100,17 +102,18 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let mut findings: Vec<Finding> = validated.warnings().to_vec();
 
     let (manifest, mut credentials) = placeholder::take_from_manifest(validated.object());
-    let (values, of_config) = placeholder::take_from_config(config.values());
-    credentials.extend(of_config);
+    let shown = config.shown();
+    credentials.extend(shown.credentials.clone());
     let mut existing = observed.objects.clone();
     existing.iter_mut().for_each(|object| credentials.hide_in(object));
     let selector = selector(&cluster, config);
     let naming = naming(&validated, config, &selector);
+    let before = Wanted::of(&cluster, config, observed, &mut [], &naming);
     let input = Input {
         cluster: manifest,
-        config: values,
+        config: Arc::clone(&shown.values),
         credentials: credentials.sources().cloned().collect(),
-        secrets: own_secrets(&cluster, config, observed, &naming),
+        secrets: own_secrets(&cluster, &before.secrets, &naming),
         labels: BTreeMap::from([(config.text("cluster_name_label").to_owned(), cluster.name.clone())]),
         observed: existing,
         unreadable: observed.unreadable.clone(),
@@ -125,10 +128,11 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     action::check(&mut actions, &selector);
 
     findings.extend_from_slice(&observed.infrastructure_findings);
-    let roles = roles::gather(&cluster, config, observed, &actions);
-    action::bind(&mut actions, &roles);
+    let Wanted { roles, secrets, clashes } = match roles::are_requested(&actions) {
+        true => Wanted::of(&cluster, config, observed, &mut actions, &naming),
+        false => before,
+    };
     findings.extend_from_slice(&roles.findings);
-    let (secrets, clashes) = credential::wanted(&roles, &roles::user_lists(&actions), &naming);
     findings.extend(clashes);
     if findings.iter().any(Finding::is_error) {
         return Err(Error::Manifest(findings));
@@ -184,11 +188,10 @@ fn refusal(error: RunError, findings: &[Finding]) -> Error {
 }
 
 /// The names of the cluster's Secrets: those of the roles that no plugin asks for. The engine adds those of actions.
-fn own_secrets(cluster: &Cluster, config: &Config, observed: &Observed, naming: &credential::Naming) -> Secrets {
-    let (wanted, _) = credential::wanted(&roles::gather(cluster, config, observed, &[]), &[], naming);
-    let own = wanted.into_iter().filter(|secret| secret.namespace == cluster.namespace);
+fn own_secrets(cluster: &Cluster, wanted: &[WantedSecret], naming: &credential::Naming) -> Secrets {
+    let own = wanted.iter().filter(|secret| secret.namespace == cluster.namespace);
     Secrets {
-        names: own.map(|secret| secret.name).collect(),
+        names: own.map(|secret| secret.name.clone()).collect(),
         template: secret_name(&naming.template, "{username}", &cluster.name, &cluster.team),
     }
 }

@@ -67,12 +67,13 @@ pub struct ObjectKey<'a> {
 impl<'a> ObjectKey<'a> {
     /// What identifies `object`.
     pub fn of(object: &'a Value) -> Self {
-        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let text = |value: Option<&'a Value>| value.and_then(Value::as_str).unwrap_or_default();
+        let of_metadata = |field: &str| text(object.get("metadata").and_then(|metadata| metadata.get(field)));
         Self {
-            api_version: text("/apiVersion"),
-            kind: text("/kind"),
-            namespace: text("/metadata/namespace"),
-            name: text("/metadata/name"),
+            api_version: text(object.get("apiVersion")),
+            kind: text(object.get("kind")),
+            namespace: of_metadata("namespace"),
+            name: of_metadata("name"),
         }
     }
 

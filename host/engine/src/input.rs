@@ -1,6 +1,7 @@
 //! The input of a pipeline run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use pgloom_api::ActionPhase;
 use pgloom_common::name::secret_name;
@@ -15,8 +16,9 @@ pub struct Input {
     /// The validated `postgresql` object: `apiVersion`, `kind`, `metadata` (name, namespace, uid, labels, annotations),
     /// `spec`.
     pub cluster: Value,
-    /// The operator configuration: one flat object of canonical keys, with defaults.
-    pub config: Value,
+    /// The operator configuration: one flat object of canonical keys, with defaults. Runs with the same one share what is
+    /// made of it.
+    pub config: Arc<Value>,
     /// The cluster's Secrets.
     pub secrets: Secrets,
     /// The labels by which the host finds the cluster's objects.

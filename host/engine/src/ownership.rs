@@ -44,7 +44,7 @@ impl Ownership {
             let node = Node::from_value(schema, root, object.clone(), 0).map_err(unreadable)?;
             let mut leaves = BTreeMap::new();
             each_leaf(&node, &mut String::new(), &mut |path, leaf| {
-                leaves.insert(path.to_owned(), leaf.clone().into_value());
+                leaves.insert(path.to_owned(), leaf.to_value());
             });
             Ok(leaves)
         };

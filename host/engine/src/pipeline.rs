@@ -9,6 +9,7 @@ mod configuration;
 mod error;
 mod json;
 mod load;
+mod progress;
 mod restarts;
 mod run;
 mod step;

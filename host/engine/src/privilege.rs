@@ -3,6 +3,7 @@
 //! The table is beside the merge's: it knows the built-in kinds with pods, Services and Endpoints. Custom resources
 //! have no privileged fields; a pipeline that grants them decides what their operator may be asked to do.
 
+use pgloom_api::field::Place;
 use pgloom_api::{Privilege, pod_template};
 use pgloom_common::name::covers;
 use serde_json::Value;
@@ -210,7 +211,7 @@ impl Search<'_> {
     }
 
     fn annotations(&self, template: &Value, path: &str) -> Option<Needed> {
-        let annotations = template.pointer("/metadata/annotations")?.as_object()?;
+        let annotations = template.get("metadata")?.get("annotations")?.as_object()?;
         let is_unconfined = |(key, value): &(&String, &Value)| key.starts_with(APPARMOR) && *value == "unconfined";
         let (key, _) = annotations.iter().find(is_unconfined)?;
         self.need(Privilege::Privileged, || format!("{path}.metadata.annotations[\"{key}\"]"))
@@ -229,24 +230,23 @@ impl Search<'_> {
 
     fn rules(&self, rules: &[Rule], value: &Value, path: &str) -> Option<Needed> {
         rules.iter().find_map(|(rule, when, privilege)| {
-            let found = self.matches(value, rule, *when, path.to_owned())?;
+            let found = self.matches(value, rule, *when, &Place::Start(path))?;
             self.need(*privilege, || found)
         })
     }
 
     /// The path of the first value that the rule matches.
-    fn matches(&self, value: &Value, rule: &str, when: When, path: String) -> Option<String> {
+    fn matches(&self, value: &Value, rule: &str, when: When, place: &Place<'_>) -> Option<String> {
         let (first, rest) = rule.split_once('.').map_or((rule, None), |(first, rest)| (first, Some(rest)));
-        let below = |value: &Value, path: String| match rest {
-            Some(rest) => self.matches(value, rest, when, path),
-            None => self.holds(value, when).then_some(path),
+        let below = |value: &Value, place: Place<'_>| match rest {
+            Some(rest) => self.matches(value, rest, when, &place),
+            None => self.holds(value, when).then(|| place.to_string()),
         };
         if first == "[]" {
-            let entries = value.as_array()?;
-            return entries.iter().enumerate().find_map(|(index, entry)| below(entry, format!("{path}[{index}]")));
+            let mut entries = value.as_array()?.iter().enumerate();
+            return entries.find_map(|(index, entry)| below(entry, Place::Entry(place, index)));
         }
-        let dot = if path.is_empty() { "" } else { "." };
-        below(value.get(first)?, format!("{path}{dot}{first}"))
+        below(value.get(first)?, Place::Member(place, first))
     }
 
     fn holds(&self, value: &Value, when: When) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use pgloom_api::field;
 use pgloom_common::name::{is_dns1123_label, is_dns1123_subdomain};
 use serde_json::{Map, Value};
 
@@ -20,7 +21,7 @@ pub(crate) fn is_relevant(
     triggers.is_empty()
         || triggers.iter().any(|trigger| match trigger {
             Trigger::Manifest(pointer) => {
-                cluster.pointer(pointer).is_some_and(is_set)
+                field::at(cluster, pointer).is_some_and(is_set)
                     || credentials.contains(&CredentialSource::Manifest(pointer.clone()))
             }
             Trigger::Config(key) => {
@@ -62,7 +63,7 @@ pub(crate) fn unreadable<'a>(
 pub(crate) fn named(selector: &ObservedSelector, cluster: &Value, config: &Value) -> Option<NamedObject> {
     let (namespace, name) = match &selector.from {
         Selection::Owned => return None,
-        Selection::Manifest(pointer) => (None, cluster.pointer(pointer)?.as_str()?),
+        Selection::Manifest(pointer) => (None, field::at(cluster, pointer)?.as_str()?),
         Selection::Config(key) => {
             let text = config.get(key)?.as_str()?;
             text.split_once('/').map_or((None, text), |(namespace, name)| (Some(namespace), name))
@@ -101,7 +102,7 @@ pub(crate) fn observe(
             let mut shown = mask(object, &selector.fields);
             match selector.kind.kind.eq_ignore_ascii_case("Secret") {
                 true => {
-                    let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
+                    let uid = field::at(object, "/metadata/uid").and_then(Value::as_str).unwrap_or_default();
                     secret::hide_values(&mut shown, uid);
                 }
                 false => hide(&mut shown, &variables),
@@ -122,7 +123,9 @@ fn is_selected(
     named_object: Option<&NamedObject>,
     cluster: &Value,
 ) -> bool {
-    let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+        field::at(value, pointer)?.as_str()
+    }
     if object.get("kind").and_then(Value::as_str) != Some(&selector.kind.kind)
         || object.get("apiVersion").and_then(Value::as_str) != Some(&selector.kind.api_version)
     {
@@ -134,8 +137,8 @@ fn is_selected(
         // The host passes the cluster's own objects and those that `named` asked for.
         None => namespace == own && !is_observed_by_name(object),
         Some(named_object) => {
-            object.pointer("/metadata/name").and_then(Value::as_str) == Some(&named_object.name)
-                && namespace == named_object.namespace.clone().or(own)
+            text(object, "/metadata/name") == Some(&named_object.name)
+                && namespace == named_object.namespace.as_deref().or(own)
         }
     }
 }
@@ -145,11 +148,11 @@ fn is_selected(
 pub const NAMED_ONLY: &str = "pgloom.dev/observed-by-name";
 
 fn is_observed_by_name(object: &Value) -> bool {
-    object.pointer("/metadata/annotations").and_then(|annotations| annotations.get(NAMED_ONLY)).is_some()
+    field::at(object, "/metadata/annotations").and_then(|annotations| annotations.get(NAMED_ONLY)).is_some()
 }
 
 fn identity(object: &Value) -> ObjectRef {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |pointer: &str| field::at(object, pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     ObjectRef { api_version: text("/apiVersion"), kind: text("/kind"), name: text("/metadata/name") }
 }
 

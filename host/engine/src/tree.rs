@@ -217,6 +217,43 @@ impl Node {
         }
     }
 
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        /// A map of the standard library has room for 11 entries at a time.
+        const ENTRIES: usize = 11;
+        fn of_value(value: &Value) -> usize {
+            match value {
+                Value::String(text) => text.len(),
+                Value::Array(items) => items.iter().map(|item| size_of::<Value>() + of_value(item)).sum(),
+                Value::Object(fields) => {
+                    let room = fields.len().next_multiple_of(ENTRIES) * size_of::<(String, Value)>();
+                    room + fields.iter().map(|(name, value)| name.len() + of_value(value)).sum::<usize>()
+                }
+                _ => 0,
+            }
+        }
+        match self {
+            Self::Leaf(value, _) => of_value(value),
+            Self::Map(fields, _) => {
+                let room = fields.len().next_multiple_of(ENTRIES) * size_of::<(String, Self)>();
+                room + fields.iter().map(|(name, node)| name.len() + node.size()).sum::<usize>()
+            }
+            // A key is a few texts.
+            Self::List(list) => list.entries.iter().map(|(_, node)| 100 + size_of::<Self>() + node.size()).sum(),
+        }
+    }
+
+    /// A copy of the value without the steps.
+    pub(crate) fn to_value(&self) -> Value {
+        match self {
+            Self::Leaf(value, _) => value.clone(),
+            Self::Map(fields, _) => {
+                Value::Object(fields.iter().map(|(name, node)| (name.clone(), node.to_value())).collect())
+            }
+            Self::List(list) => Value::Array(list.entries.iter().map(|(_, node)| node.to_value()).collect()),
+        }
+    }
+
     /// The value without the steps.
     pub(crate) fn into_value(self) -> Value {
         match self {

@@ -90,7 +90,7 @@ pub fn input() -> Input {
             "metadata": {"name": "acid-orders", "namespace": "shop"},
             "spec": {"teamId": "acid", "numberOfInstances": 1},
         }),
-        config: json!({"docker_image": "image", "secret": "not shown"}),
+        config: json!({"docker_image": "image", "secret": "not shown"}).into(),
         ..Input::default()
     }
 }

@@ -2,15 +2,46 @@
 
 use std::collections::BTreeMap;
 
+use pgloom_api::Finding;
 use pgloom_api::config::Config;
 use pgloom_api::validate::Cluster;
 use pgloom_engine::{Action, RequestedAction};
 
-use crate::Observed;
-use crate::credential::UserListRequest;
+use crate::credential::{self, Naming, UserListRequest, WantedSecret};
 use crate::role::{self, CredentialRequest, Roles, Settings, Sources};
+use crate::{Observed, action};
 
-pub fn gather(cluster: &Cluster, config: &Config, observed: &Observed, actions: &[RequestedAction]) -> Roles {
+/// The roles of a cluster, and their Secrets.
+pub struct Wanted {
+    pub roles: Roles,
+    pub secrets: Vec<WantedSecret>,
+    /// The findings about Secrets that two roles would share.
+    pub clashes: Vec<Finding>,
+}
+
+impl Wanted {
+    /// With the requests of plugins; those about a role that their step does not get are refused.
+    pub fn of(
+        cluster: &Cluster,
+        config: &Config,
+        observed: &Observed,
+        actions: &mut [RequestedAction],
+        naming: &Naming,
+    ) -> Self {
+        let roles = gather(cluster, config, observed, actions);
+        action::bind(actions, &roles);
+        let (secrets, clashes) = credential::wanted(&roles, &user_lists(actions), naming);
+        Self { roles, secrets, clashes }
+    }
+}
+
+/// Whether an action is about a role, so that roles and Secrets depend on the actions.
+pub fn are_requested(actions: &[RequestedAction]) -> bool {
+    granted(actions)
+        .any(|action| matches!(action, Action::Credential(_) | Action::UserList(_) | Action::PoolerAccess(_)))
+}
+
+fn gather(cluster: &Cluster, config: &Config, observed: &Observed, actions: &[RequestedAction]) -> Roles {
     role::gather(&Sources {
         namespace: cluster.namespace.clone(),
         settings: Settings::of(config),
@@ -25,7 +56,7 @@ pub fn gather(cluster: &Cluster, config: &Config, observed: &Observed, actions: 
 }
 
 /// The user lists that plugins request.
-pub fn user_lists(actions: &[RequestedAction]) -> Vec<UserListRequest> {
+fn user_lists(actions: &[RequestedAction]) -> Vec<UserListRequest> {
     let list = |action: &Action| match action {
         Action::UserList(list) => Some(UserListRequest {
             secret_name: list.secret_name.clone(),

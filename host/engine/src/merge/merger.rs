@@ -1,6 +1,6 @@
 //! The desired objects of one run, while steps contribute to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use pgloom_common::name::is_dns1123_subdomain;
@@ -30,6 +30,8 @@ pub struct Merger {
     steps: Vec<String>,
     /// In order of creation.
     pub(super) objects: Vec<Arc<Object>>,
+    /// The indices of the objects that have changed since the last [check](Self::check_selections).
+    pub(super) changed: BTreeSet<usize>,
 }
 
 #[derive(Clone)]
@@ -44,7 +46,7 @@ pub(super) struct Object {
 impl Merger {
     /// Starts without objects of the cluster.
     pub fn new(schemas: Schemas, scope: Scope) -> Self {
-        Self { schemas, scope: Arc::new(scope), steps: Vec::new(), objects: Vec::new() }
+        Self { schemas, scope: Arc::new(scope), steps: Vec::new(), objects: Vec::new(), changed: BTreeSet::new() }
     }
 
     /// Adds names of Secrets that are the cluster's.
@@ -83,6 +85,7 @@ impl Merger {
         let needed = privilege::database_command(&object, before, &root, step, &self.scope);
         check_privilege(writer, &object, needed)?;
         self.check_fields((writer, step), &permissions, &object, index, &root)?;
+        self.changed.insert(index.unwrap_or(self.objects.len()));
         match index.and_then(|index| self.objects.get_mut(index)) {
             Some(before) => Arc::make_mut(before).root.combine(root),
             None => {
@@ -155,12 +158,25 @@ impl Merger {
             .map(|object| (&object.identity, serde_json::to_string(&object.root).unwrap_or_default()))
     }
 
+    /// About how much memory the objects take that are not those of another one.
+    pub(crate) fn size_beyond(&self, other: Option<&Self>) -> usize {
+        let is_shared = |(index, object): &(usize, &Arc<Object>)| {
+            other.and_then(|other| other.objects.get(*index)).is_some_and(|other| Arc::ptr_eq(other, object))
+        };
+        let own = self.objects.iter().enumerate().filter(|object| !is_shared(object));
+        own.map(|(_, object)| object.root.size()).sum()
+    }
+
     /// The objects in order of creation.
     pub fn finish(self) -> Vec<Desired> {
         let Self { steps, objects, .. } = self;
         let desired = objects.into_iter().map(|object| {
             let step = steps.get(usize::from(object.creator)).cloned().unwrap_or_default();
-            Desired { object: Arc::unwrap_or_clone(object).root.into_value(), step }
+            let object = match Arc::try_unwrap(object) {
+                Ok(own) => own.root.into_value(),
+                Err(shared) => shared.root.to_value(),
+            };
+            Desired { object, step }
         });
         desired.collect()
     }

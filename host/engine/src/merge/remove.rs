@@ -51,6 +51,7 @@ impl Merger {
             Found::Place => {
                 let before = Arc::make_mut(before);
                 before.removed.insert(path.to_string(), step);
+                self.changed.extend(index);
                 Ok(cut(&mut before.root, path.segments()))
             }
             Found::Inside => {

@@ -18,12 +18,13 @@ const OTHERS: &str = "it selects pods that are not the cluster's; select those w
 const ANOTHER: &str = "it is the label of another cluster";
 
 impl Merger {
-    /// Checks what the objects select, after the contributions of a step.
+    /// Checks what the objects select that the contributions of a step have changed.
     ///
     /// # Errors
     /// The first object that selects pods of others, or whose pods would be selected as those of another cluster.
-    pub fn check_selections(&self, step: &str) -> Result<(), Error> {
-        let fault = self.objects.iter().find_map(|object| {
+    pub fn check_selections(&mut self, step: &str) -> Result<(), Error> {
+        let changed = std::mem::take(&mut self.changed);
+        let fault = changed.into_iter().filter_map(|index| self.objects.get(index)).find_map(|object| {
             let (path, reason) = fault(&object.identity, &object.root, &self.scope)?;
             Some((Box::new(object.identity.clone()), path, reason))
         });
@@ -45,14 +46,14 @@ fn fault(object: &ObjectRef, root: &Node, scope: &Scope) -> Option<(FieldPath, &
         (api_version, kind) => {
             let template = pod_template::path(api_version, kind)?;
             let path: Vec<&str> = template.iter().copied().chain(["metadata", "labels"]).collect();
-            let labels = at(root, &path)?.clone().into_value();
+            let labels = at(root, &path)?.to_value();
             return foreign(&labels, scope).map(|key| (place(&path, &[key]), ANOTHER));
         }
     };
     let Some(selector) = at(root, path) else {
         return (!may_be_absent).then(|| (place(path, &[]), OTHERS));
     };
-    let selector = selector.clone().into_value();
+    let selector = selector.to_value();
     let (labels, below): (&Value, &[&str]) = match kind {
         Kind::Service => (&selector, &[]),
         Kind::Labels => (&selector["matchLabels"], &["matchLabels"]),

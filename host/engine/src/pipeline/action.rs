@@ -85,6 +85,9 @@ pub(super) fn check(
     rights: &Rights<'_>,
     earlier: &[RequestedAction],
 ) -> Result<Vec<RequestedAction>, Error> {
+    if requests.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut wants = Wants::default();
     for requested in earlier.iter().filter(|requested| requested.is_granted()) {
         wants.add(requested)?;
@@ -128,7 +131,10 @@ fn missing(permissions: &[ActionPermission], cluster: &str, kind: ActionKind, su
     }
     let patterns = || of_kind().flat_map(|permission| &permission.subjects);
     let is_covered = |subject: &String| match kind {
-        ActionKind::ConfigurePatroni => patterns().any(|pattern| covers_key(pattern, subject)),
+        ActionKind::ConfigurePatroni => {
+            let power = Power::of(subject);
+            patterns().any(|pattern| covers_key(pattern, subject, power))
+        }
         _ => patterns().any(|pattern| covers(pattern, cluster, subject)),
     };
     subjects.iter().find(|subject| !is_covered(subject)).cloned()
@@ -223,19 +229,43 @@ fn holds_powerful(key: &str) -> bool {
     below.any(|powerful| *powerful != key && is_or_below(powerful, key))
 }
 
-/// Whether a pattern covers a key: the key itself, what is below it, and with a `*` what the `*` can be.
-fn covers_key(pattern: &str, key: &str) -> bool {
-    if holds_powerful(key) {
-        return false;
+/// What a pattern needs to cover a key of Patroni's configuration.
+#[derive(Clone, Copy)]
+enum Power {
+    /// No pattern covers it: it is a section with powerful keys.
+    Section,
+    /// Only its own name, or the powerful one above it.
+    Powerful,
+    /// Any pattern that means it or what is above it.
+    None,
+}
+
+impl Power {
+    fn of(key: &str) -> Self {
+        match (holds_powerful(key), is_powerful(key)) {
+            (true, _) => Self::Section,
+            (_, true) => Self::Powerful,
+            _ => Self::None,
+        }
     }
-    if is_powerful(key) {
-        let is_listed =
-            POWERFUL.contains(&pattern) || parameter(pattern).is_some_and(|name| POWERFUL_PARAMETERS.contains(&name));
-        return is_listed && is_or_below(key, pattern) || pattern == key;
+}
+
+/// Whether a pattern covers a key of this power: the key itself, what is below it, and with a `*` what the `*` can be.
+fn covers_key(pattern: &str, key: &str, power: Power) -> bool {
+    match power {
+        Power::Section => false,
+        Power::Powerful => {
+            let is_listed = POWERFUL.contains(&pattern)
+                || parameter(pattern).is_some_and(|name| POWERFUL_PARAMETERS.contains(&name));
+            is_listed && is_or_below(key, pattern) || pattern == key
+        }
+        Power::None if !pattern.contains(['*', '{']) => is_or_below(key, pattern),
+        Power::None => {
+            // Every key above the given one, and itself.
+            let ends = key.match_indices('.').map(|(at, _)| at).chain([key.len()]);
+            ends.into_iter().any(|end| covers(pattern, "", &key[..end]))
+        }
     }
-    // Every key above the given one, and itself.
-    let ends = key.match_indices('.').map(|(at, _)| at).chain([key.len()]);
-    ends.into_iter().any(|end| covers(pattern, "", &key[..end]))
 }
 
 fn is_or_below(key: &str, above: &str) -> bool {
@@ -312,9 +342,13 @@ impl Wants {
         if place.0 != ActionKind::ConfigurePatroni {
             return None;
         }
-        let of_patroni = self.0.iter().filter(|((kind, _), _)| *kind == ActionKind::ConfigurePatroni);
-        let mut related = of_patroni.filter(|((_, key), _)| is_or_below(key, &place.1) || is_or_below(&place.1, key));
-        related.next().map(|((_, key), earlier)| (key.clone(), earlier.clone()))
+        let (kind, key) = place;
+        let above = key.match_indices('.').map(|(end, _)| (*kind, key[..end].to_owned()));
+        let above = above.filter_map(|above| self.0.get_key_value(&above)).next();
+        // In order, the keys below this one follow it and a dot.
+        let below = || self.0.range((*kind, format!("{key}."))..).next();
+        let below = || below().filter(|((other, found), _)| other == kind && is_or_below(found, key));
+        above.or_else(below).map(|((_, key), earlier)| (key.clone(), earlier.clone()))
     }
 }
 
@@ -386,8 +420,9 @@ fn holds_placeholder(action: &Action) -> bool {
         Action::PoolerAccess(access) => has(&access.username) || has(&access.schema),
         // In JSON a letter can be written as its number.
         Action::ConfigurePatroni(text) => {
-            let parsed = json::Parser::default().parse(text);
-            has(text) || parsed.is_ok_and(|value| placeholder::forged(&value).is_some())
+            let parsed = || json::Parser::default().parse(text);
+            has(text)
+                || placeholder::may_be_in(text) && parsed().is_ok_and(|value| placeholder::forged(&value).is_some())
         }
         Action::Promote => false,
         Action::ExpandClaim(claim) => has(&claim.claim) || has(&claim.size),

@@ -87,7 +87,7 @@ impl Generations {
 }
 
 /// About how much memory an answer takes, in bytes.
-fn size(answer: &Response) -> usize {
+pub(super) fn size(answer: &Response) -> usize {
     let mut size = Size(size_of::<Response>() + size_of::<Key>());
     answer.hash(&mut size);
     size.0

@@ -77,7 +77,7 @@ impl Pipeline {
     pub fn unavailable(reason: &str) -> Result<Self, Error> {
         let name = "pipeline".to_owned();
         let schemas = built_in(&name)?;
-        Ok(Self { name, steps: Vec::new(), schemas, unavailable: Some(reason.to_owned()), answers: None })
+        Ok(Self { name, steps: Vec::new(), schemas, unavailable: Some(reason.to_owned()), reused: None })
     }
 
     fn load_by(
@@ -92,7 +92,7 @@ impl Pipeline {
             let step = configure(step, plugin, &steps).map_err(|reason| fail((Phase::Configure, reason)))?;
             steps.push(step);
         }
-        Ok(Self { name: document.name.clone(), steps, schemas, unavailable: None, answers: None })
+        Ok(Self { name: document.name.clone(), steps, schemas, unavailable: None, reused: None })
     }
 
     /// A pipeline of loaded plugins. Each step has its plugin's name, an empty configuration and is granted all that
@@ -123,7 +123,7 @@ impl Pipeline {
             })?;
             steps.push(step);
         }
-        Ok(Self { name: "pipeline".to_owned(), steps, schemas, unavailable: None, answers: None })
+        Ok(Self { name: "pipeline".to_owned(), steps, schemas, unavailable: None, reused: None })
     }
 }
 
@@ -229,6 +229,7 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
         may_restart: restarting.is_some() && !step.allow_restarts,
         limits: Limits { memory, fuel, deadline, ..Limits::default() },
         matches: step.matches.clone(),
+        shown: Arc::default(),
         counters: Arc::new(Counters::default()),
     })
 }

@@ -1,5 +1,6 @@
 //! From an input to a decision: each relevant step is called, and its contributions are merged.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -9,16 +10,19 @@ use serde_json::{Map, Value};
 
 use super::action::{self, Rights};
 use super::answer;
-use super::answers::{AnswerCache, Key};
+use super::answers::Key;
 use super::error::{Error, Failure};
 use super::json::Parser;
-use super::step::{Pipeline, Step};
+use super::progress::{Stages, State};
+use super::step::{Pipeline, Reused, Step};
 use crate::call::Reply;
 use crate::convert;
 use crate::decision::{Condition, Decision, RequestedAction};
-use crate::input::Input;
+use crate::input::{ActionRecord, Input};
 use crate::merge::{Merger, Writer};
-use crate::model::{ActionState, ConditionStatus, Contribution, CredentialSource, DesiredObject, Request, Response};
+use crate::model::{
+    ActionState, ConditionStatus, Contribution, CredentialSource, DesiredObject, ObservedObject, Request, Response,
+};
 use crate::ownership::Ownership;
 use crate::scope::Scope;
 use crate::select;
@@ -30,7 +34,7 @@ impl Pipeline {
     /// If a step with `onFailure: hold` fails, or one with `onFailure: keepLast` that has no last response, or if a call
     /// failed for a reason that is not the plugin's.
     pub fn run(&self, input: &Input) -> Result<Decision, Error> {
-        let (merger, mut decision) = self.merged(input)?;
+        let State { merger, mut decision } = self.merged(input)?;
         decision.objects = merger.finish();
         Ok(decision)
     }
@@ -40,21 +44,51 @@ impl Pipeline {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn owners(&self, input: &Input) -> Result<Vec<Ownership>, Error> {
-        Ok(self.merged(input)?.0.owners())
+        Ok(self.merged(input)?.merger.owners())
     }
 
-    fn merged(&self, input: &Input) -> Result<(Merger, Decision), Error> {
+    fn merged(&self, input: &Input) -> Result<State, Error> {
         if let Some(reason) = &self.unavailable {
             return Err(self.not_loaded(reason.clone()));
         }
-        let shared = Shared::of(input, self.answers.as_deref());
-        let mut merger = Merger::new(self.schemas.clone(), shared.scope());
-        let mut decision = Decision::default();
+        let shared = Shared::of(input, self.reused.as_deref());
+        let cluster = || (shared.namespace.clone(), shared.name.clone());
+        let mut stages = self.reused.as_ref().map(|reused| reused.progress.begin(&cluster(), input));
+        let mut fuel = BTreeMap::new();
+        // `None` if the last step was skipped: then it is what the stages have.
+        let mut state = None;
         for step in self.steps.iter().filter(|step| step.is_called_for(&shared)) {
-            let result = step.run(&shared, &mut merger, &mut decision);
-            result.map_err(|error| Error { fuel: std::mem::take(&mut decision.fuel), ..error })?;
+            let sees = step.sees(input);
+            let asked = stages.as_ref().map(|stages| stages.asked(&step.name, &sees));
+            if let (Some(stages), Some(asked)) = (&mut stages, &asked)
+                && step.unreadable(input).is_none()
+                && stages.skip(asked)
+            {
+                state = None;
+                continue;
+            }
+            let kept = || stages.as_ref().and_then(Stages::state).cloned();
+            let state = state.get_or_insert_with(|| kept().unwrap_or_else(|| self.start(&shared)));
+            let answer = step.run(&shared, sees, state);
+            fuel.append(&mut state.decision.fuel);
+            let answer = answer.map_err(|error| Error { fuel: std::mem::take(&mut fuel), ..error })?;
+            match (&mut stages, asked, answer) {
+                (Some(stages), Some(asked), Some(answer)) => stages.push(asked, &step.name, &answer, state),
+                (Some(stages), ..) => stages.end(),
+                _ => {}
+            }
         }
-        Ok((merger, decision))
+        let kept = stages.as_ref().and_then(Stages::state).cloned();
+        if let (Some(reused), Some(stages)) = (&self.reused, stages) {
+            reused.progress.keep(cluster(), input, stages);
+        }
+        let mut state = state.or(kept).unwrap_or_else(|| self.start(&shared));
+        state.decision.fuel = fuel;
+        Ok(state)
+    }
+
+    fn start(&self, shared: &Shared<'_>) -> State {
+        State { merger: Merger::new(self.schemas.clone(), shared.scope()), decision: Decision::default() }
     }
 
     fn not_loaded(&self, reason: String) -> Error {
@@ -77,25 +111,32 @@ fn text_at(value: &Value, pointer: &str) -> String {
 /// What the steps of one run share.
 struct Shared<'a> {
     input: &'a Input,
-    /// The manifest as JSON text, without credentials.
-    cluster: String,
+    /// The manifest as JSON text, without credentials; written when the first step needs it.
+    cluster: OnceCell<String>,
     name: String,
     namespace: String,
     labels: BTreeMap<String, String>,
-    answers: Option<&'a AnswerCache>,
+    reused: Option<&'a Reused>,
+}
+
+/// What a step sees beside the manifest, the configuration and the desired objects.
+#[derive(Hash)]
+pub(super) struct Sees {
+    observed: Vec<ObservedObject>,
+    actions: Vec<ActionState>,
 }
 
 impl<'a> Shared<'a> {
-    fn of(input: &'a Input, answers: Option<&'a AnswerCache>) -> Self {
+    fn of(input: &'a Input, reused: Option<&'a Reused>) -> Self {
         let labels = input.cluster.pointer("/metadata/labels").and_then(Value::as_object);
         let pairs = labels.into_iter().flatten();
         Self {
             input,
-            cluster: input.cluster.to_string(),
+            cluster: OnceCell::new(),
             name: text_at(&input.cluster, "/metadata/name"),
             namespace: text_at(&input.cluster, "/metadata/namespace"),
             labels: pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect(),
-            answers,
+            reused,
         }
     }
 
@@ -120,7 +161,8 @@ impl Step {
             && select::is_relevant(&self.plugin.description.relevant, &input.cluster, &input.config, &input.credentials)
     }
 
-    fn run(&self, shared: &Shared<'_>, merger: &mut Merger, decision: &mut Decision) -> Result<(), Error> {
+    /// Takes the step's answer, and returns it; `None` if it was replaced.
+    fn run(&self, shared: &Shared<'_>, sees: Sees, state: &mut State) -> Result<Option<Arc<Response>>, Error> {
         if let Some(failed) = self.unreadable(shared.input) {
             self.counters.failed();
             let last = self.last(shared.input);
@@ -129,25 +171,26 @@ impl Step {
             if last.is_none() && self.on_failure != OnFailure::Ignore && self.may_restart {
                 return Err(failed);
             }
-            return self.replace(&failed, last, shared, merger, decision);
+            return self.replace(&failed, last, shared, state).map(|()| None);
         }
         // A step may fail after some of its contributions are merged. If the run goes on without the step, these must
         // go, too.
-        let savepoint = (self.on_failure != OnFailure::Hold).then(|| merger.clone());
-        let answered = self.answer(shared, merger, decision);
-        let Err(failed) = answered else { return Ok(()) };
+        let savepoint = (self.on_failure != OnFailure::Hold).then(|| state.merger.clone());
+        let failed = match self.answer(shared, sees, state) {
+            Ok(answer) => return Ok(Some(answer)),
+            Err(failed) => failed,
+        };
         self.counters.failed();
-        let savepoint = match savepoint {
+        state.merger = match savepoint {
             // What depends on the machine's load must not change what is decided.
             Some(savepoint) if !failed.is_of_host() => savepoint,
             _ => return Err(failed),
         };
-        *merger = savepoint;
         let last = self.last(shared.input);
         if self.on_failure == OnFailure::KeepLast && last.is_none() {
             return Err(failed);
         }
-        self.replace(&failed, last, shared, merger, decision)
+        self.replace(&failed, last, shared, state).map(|()| None)
     }
 
     /// The failure of a step that reads an object which could not be read.
@@ -168,32 +211,33 @@ impl Step {
         failed: &Error,
         last: Option<&Response>,
         shared: &Shared<'_>,
-        merger: &mut Merger,
-        decision: &mut Decision,
+        state: &mut State,
     ) -> Result<(), Error> {
+        let decision = &mut state.decision;
         decision.findings.push(self.warning(failed, last.is_some()));
         decision.conditions.push(self.failing(failed));
         decision.degraded = true;
         match last {
-            Some(last) => self.take(last, shared, merger, decision),
+            Some(last) => self.take(last, shared, state),
             None => Ok(()),
         }
     }
 
     /// Calls the step, or finds the answer to the same request, and takes it into the decision.
-    fn answer(&self, shared: &Shared<'_>, merger: &mut Merger, decision: &mut Decision) -> Result<(), Error> {
-        let request = self.request(shared, merger);
-        let cache = shared.answers.map(|cache| (cache, Key::of(&self.name, &self.plugin.digest, &request)));
+    fn answer(&self, shared: &Shared<'_>, sees: Sees, state: &mut State) -> Result<Arc<Response>, Error> {
+        let request = self.request(shared, sees, &state.merger);
+        let cache = shared.reused.map(|reused| &reused.answers);
+        let cache = cache.map(|cache| (cache, Key::of(&self.name, &self.plugin.digest, &request)));
         let known = cache.as_ref().and_then(|(cache, key)| cache.get(key));
         let (answer, is_new) = match known {
             Some(answer) => (answer, false),
-            None => (Arc::new(self.call(request, decision)?), true),
+            None => (Arc::new(self.call(request, &mut state.decision)?), true),
         };
-        self.take(&answer, shared, merger, decision)?;
+        self.take(&answer, shared, state)?;
         if let Some((cache, key)) = cache.filter(|_| is_new) {
-            cache.insert(key, answer);
+            cache.insert(key, Arc::clone(&answer));
         }
-        Ok(())
+        Ok(answer)
     }
 
     fn call(&self, request: Request, decision: &mut Decision) -> Result<Response, Error> {
@@ -205,31 +249,55 @@ impl Step {
         result.map_err(|error| self.error("call", error.into()))
     }
 
-    fn request(&self, shared: &Shared<'_>, merger: &Merger) -> Request {
-        let input = shared.input;
+    fn sees(&self, input: &Input) -> Sees {
+        let actions = input.actions.iter().filter(|record| record.step == self.name);
+        let action = |record: &ActionRecord| ActionState {
+            key: record.key.clone(),
+            phase: record.phase,
+            message: record.message.clone(),
+        };
+        Sees {
+            observed: select::observe(
+                &self.plugin.description.observed,
+                &input.cluster,
+                &input.config,
+                &input.observed,
+            ),
+            actions: actions.map(action).collect(),
+        }
+    }
+
+    fn request(&self, shared: &Shared<'_>, sees: Sees, merger: &Merger) -> Request {
         let description = &self.plugin.description;
-        let keys = description.config_keys.iter();
-        let config: Map<String, Value> =
-            keys.filter_map(|key| Some((key.clone(), input.config.get(key)?.clone()))).collect();
-        let mut config = Value::Object(config);
-        placeholder::show_in_config(&mut config, &self.name, self.shown(shared.input));
         let desired = merger
             .desired(&description.desired)
             .map(|(identity, object)| DesiredObject { identity: identity.clone(), object });
-        let actions = input.actions.iter().filter(|record| record.step == self.name);
+        let Sees { observed, actions } = sees;
         Request {
             cluster: self.cluster(shared),
-            operator_config: config.to_string(),
+            operator_config: self.operator_config(shared.input),
             config: self.config.clone(),
             desired: desired.collect(),
-            observed: select::observe(&description.observed, &input.cluster, &input.config, &input.observed),
-            actions: actions
-                .map(|record| ActionState {
-                    key: record.key.clone(),
-                    phase: record.phase,
-                    message: record.message.clone(),
-                })
-                .collect(),
+            observed,
+            actions,
+        }
+    }
+
+    /// The keys of the operator configuration that the description names, as JSON text, with placeholders for the
+    /// credentials that the step is granted.
+    fn operator_config(&self, input: &Input) -> String {
+        let write = || {
+            let keys = self.plugin.description.config_keys.iter();
+            let config: Map<String, Value> =
+                keys.filter_map(|key| Some((key.clone(), input.config.get(key)?.clone()))).collect();
+            let mut config = Value::Object(config);
+            placeholder::show_in_config(&mut config, &self.name, self.shown(input));
+            config.to_string()
+        };
+        match self.shown(input).any(|source| matches!(source, CredentialSource::Config(_))) {
+            // The input says which credentials there are, so that the text depends on more than the configuration.
+            true => write(),
+            false => self.shown.text(&input.config, write),
         }
     }
 
@@ -237,7 +305,7 @@ impl Step {
     fn cluster(&self, shared: &Shared<'_>) -> String {
         let is_of_manifest = |source: &&CredentialSource| matches!(source, CredentialSource::Manifest(_));
         if !self.shown(shared.input).any(|source| is_of_manifest(&source)) {
-            return shared.cluster.clone();
+            return shared.cluster.get_or_init(|| shared.input.cluster.to_string()).clone();
         }
         let mut cluster = shared.input.cluster.clone();
         placeholder::show_in_manifest(&mut cluster, &self.name, self.shown(shared.input));
@@ -254,8 +322,7 @@ impl Step {
         &self,
         response: &Response,
         shared: &Shared<'_>,
-        merger: &mut Merger,
-        decision: &mut Decision,
+        State { merger, decision }: &mut State,
     ) -> Result<(), Error> {
         let rights = Rights {
             step: &self.name,

@@ -1,13 +1,14 @@
 //! A pipeline and its steps.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pgloom_api::pipeline::{Match, OnFailure};
 use serde_json::Value;
 
 use super::answers::AnswerCache;
+use super::progress::Progress;
 use crate::call::Limits;
 use crate::input::NamedObject;
 use crate::model::{ActionPermission, CredentialSource, ObjectKind};
@@ -26,8 +27,15 @@ pub struct Pipeline {
     pub(super) schemas: Schemas,
     /// Why there is no pipeline.
     pub(super) unavailable: Option<String>,
-    /// The answers that are reused; `None` means that every run calls each step.
-    pub(super) answers: Option<Arc<AnswerCache>>,
+    /// What is reused; `None` means that every run calls each step.
+    pub(super) reused: Option<Arc<Reused>>,
+}
+
+/// What runs of one pipeline reuse.
+#[derive(Debug, Default)]
+pub(super) struct Reused {
+    pub(super) answers: AnswerCache,
+    pub(super) progress: Progress,
 }
 
 /// One step of a pipeline.
@@ -50,8 +58,30 @@ pub struct Step {
     pub(super) may_restart: bool,
     pub(super) limits: Limits,
     pub(super) matches: Match,
+    /// What the step sees of the operator configuration.
+    pub(super) shown: Arc<ShownConfig>,
     /// A pipeline with other schemas counts on.
     pub(super) counters: Arc<Counters>,
+}
+
+/// The part of the operator configuration that a step sees, as JSON text. It is the same for all clusters and in all runs
+/// until the configuration changes, so the last one is kept. No decision depends on it.
+#[derive(Debug, Default)]
+pub(super) struct ShownConfig(Mutex<Option<(Arc<Value>, String)>>);
+
+impl ShownConfig {
+    /// The text of this configuration.
+    pub(super) fn text(&self, config: &Arc<Value>, write: impl FnOnce() -> String) -> String {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((known, text)) if Arc::ptr_eq(known, config) => text.clone(),
+            _ => {
+                let text = write();
+                *kept = Some((Arc::clone(config), text.clone()));
+                text
+            }
+        }
+    }
 }
 
 /// What the calls of a step have used since the pipeline was loaded.
@@ -111,14 +141,20 @@ impl Pipeline {
     #[must_use]
     pub fn with_schemas(mut self, schemas: Schemas) -> Self {
         self.schemas = schemas;
+        self.reused_anew()
+    }
+
+    /// Reuses the answer of a step while its request is the same, and what a run of the same cluster had come to. No
+    /// decision depends on it. A loaded pipeline reuses nothing: each run calls each step.
+    #[must_use]
+    pub fn with_answer_cache(mut self) -> Self {
+        self.reused = Some(Arc::default());
         self
     }
 
-    /// Reuses the answer of a step while its request is the same. No decision depends on it. A loaded pipeline reuses
-    /// none: each run calls each step.
-    #[must_use]
-    pub fn with_answer_cache(mut self) -> Self {
-        self.answers = Some(Arc::default());
+    /// What was decided by other rules is not reused.
+    fn reused_anew(mut self) -> Self {
+        self.reused = self.reused.map(|_| Arc::default());
         self
     }
 
@@ -126,7 +162,7 @@ impl Pipeline {
     #[must_use]
     pub fn with_on_failure(mut self, on_failure: OnFailure) -> Self {
         self.steps.iter_mut().for_each(|step| step.on_failure = on_failure);
-        self
+        self.reused_anew()
     }
 
     /// Whether a step has `onFailure: keepLast`.

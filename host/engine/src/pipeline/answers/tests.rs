@@ -51,7 +51,7 @@ fn input(left: &str, right: &str) -> Input {
         cluster: json!({
             "metadata": {"name": "c", "namespace": "ns"}, "spec": {"left": "secret-left", "right": "secret-right"},
         }),
-        config: json!({"of_left": 1, "of_right": 1, "of_neither": 1}),
+        config: json!({"of_left": 1, "of_right": 1, "of_neither": 1}).into(),
         observed: vec![secret("secret-left", left), secret("secret-right", right)],
         ..Input::default()
     }
@@ -113,8 +113,16 @@ fn all_that_a_step_sees_calls_it_again() {
         two.calls(&changed)
     };
     assert_eq!(with(&|input| input.cluster["spec"]["numberOfInstances"] = json!(2)), (1, 1), "the manifest");
-    assert_eq!(with(&|input| input.config["of_left"] = json!(2)), (1, 0), "a key of the configuration");
-    assert_eq!(with(&|input| input.config["of_neither"] = json!(2)), (0, 0), "a key that no step reads");
+    assert_eq!(
+        with(&|input| Arc::make_mut(&mut input.config)["of_left"] = json!(2)),
+        (1, 0),
+        "a key of the configuration"
+    );
+    assert_eq!(
+        with(&|input| Arc::make_mut(&mut input.config)["of_neither"] = json!(2)),
+        (0, 0),
+        "a key that no step reads"
+    );
     let record = |phase| ActionRecord { step: "right".into(), key: "k".into(), phase, message: String::new() };
     assert_eq!(with(&|input| input.actions = vec![record(ActionPhase::Pending)]), (0, 1), "an action");
     assert_eq!(with(&|input| input.actions = vec![record(ActionPhase::Done)]), (0, 1), "the phase of an action");
