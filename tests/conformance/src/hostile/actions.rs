@@ -135,6 +135,21 @@ fn patronis() -> Vec<Case> {
         Case::new(name, patroni(subject, configuration), By::Answer, says)
     };
     vec![
+        Case::new(
+            "runs a command by a name of a parameter that has lines",
+            patroni(
+                "postgresql.parameters.*",
+                r#"{"postgresql":{"parameters":{"a.b = '1'\narchive_command = 'steal'\na.b":"1"}}}"#,
+            ),
+            By::Answer,
+            &["the configuration for Patroni has the key", "letters, digits, `_`, `-`, `$` and `.` only"],
+        ),
+        Case::new(
+            "runs a command by a name of a parameter that has a value and a comment",
+            patroni("postgresql.parameters.*", r#"{"postgresql":{"parameters":{"archive_command=steal#.a":"1"}}}"#),
+            By::Answer,
+            &["the configuration for Patroni has the key"],
+        ),
         case(
             "runs a command by archive_command",
             "postgresql.parameters.*",
