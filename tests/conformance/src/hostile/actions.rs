@@ -73,6 +73,18 @@ fn roles() -> Vec<Case> {
             &["the step gets no role \"postgres\""],
         ),
         Case::new(
+            "takes over the Secret of the superuser by a name in other letters",
+            credential("Postgres", json!([])),
+            By::Action,
+            &["the step gets no role \"Postgres\"", "its Secret would have the name of that of role \"postgres\""],
+        ),
+        Case::new(
+            "takes over the Secret of a role of the manifest by a hyphen in the name",
+            credential("foo-user", json!([])),
+            By::Action,
+            &["the step gets no role \"foo-user\"", "its Secret would have the name of that of role \"foo_user\""],
+        ),
+        Case::new(
             "makes a role with the name of all roles",
             credential("public", json!([])),
             By::Action,
