@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pgloom_api::ActionPhase;
-use pgloom_common::name::secret_name;
+use pgloom_api::{ActionKind, ActionPhase};
+use pgloom_common::name::{covers, secret_name};
 use serde_json::Value;
 
 use crate::decision::RequestedAction;
-use crate::model::{Action, CredentialSource, Response};
+use crate::model::{Action, ActionPermission, CredentialSource, Response};
 
 /// All that a run depends on. It holds no credential.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,14 +52,26 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// The names of the Secrets that the actions of a step ask for, and that the step is granted.
-    pub(crate) fn of_actions(&self, actions: &[RequestedAction]) -> impl Iterator<Item = String> {
+    /// The names of the Secrets that the actions of a step ask for, and that the step is granted. The decision may refuse an
+    /// action later, so that a list of users counts only if a grant has its exact name: a `*` would make the Secrets of
+    /// others the cluster's.
+    pub(crate) fn of_actions(
+        &self,
+        actions: &[RequestedAction],
+        grants: &[ActionPermission],
+        cluster: &str,
+    ) -> impl Iterator<Item = String> {
+        let lists = grants.iter().filter(|grant| grant.kind == ActionKind::UserList);
+        let exact: Vec<&String> = lists.flat_map(|grant| &grant.subjects).filter(|name| !name.contains('*')).collect();
         let granted = actions.iter().filter(|requested| requested.is_granted());
-        granted.filter_map(|requested| match &requested.action {
+        granted.filter_map(move |requested| match &requested.action {
             Action::Credential(credential) => {
                 Some(secret_name(&self.template, &credential.username, "", "").to_lowercase())
             }
-            Action::UserList(list) => Some(list.secret_name.clone()),
+            Action::UserList(list) => {
+                let name = &list.secret_name;
+                exact.iter().any(|pattern| covers(pattern, cluster, name)).then(|| name.clone())
+            }
             _ => None,
         })
     }

@@ -27,6 +27,8 @@ enum When {
     Zero,
     /// If it is false.
     False,
+    /// If it is a map that has a key with a domain, as the resources of device plugins.
+    Domain,
     /// If it is not the name of a Secret of the cluster.
     Secret,
     /// If it is not the name of a ConfigMap of the cluster.
@@ -57,6 +59,8 @@ const POD: &[Rule] = &[
     ("securityContext.seccompProfile.type", When::Is(&["Unconfined"]), Privilege::Privileged),
     ("securityContext.appArmorProfile.type", When::Is(&["Unconfined"]), Privilege::Privileged),
     ("securityContext.windowsOptions.hostProcess", When::Set, Privilege::Privileged),
+    ("securityContext.windowsOptions.gmsaCredentialSpec", When::Set, Privilege::ServiceAccount),
+    ("securityContext.windowsOptions.gmsaCredentialSpecName", When::Set, Privilege::ServiceAccount),
 ];
 
 /// The rules for a container.
@@ -68,6 +72,8 @@ const CONTAINER: &[Rule] = &[
     ("securityContext.seccompProfile.type", When::Is(&["Unconfined"]), Privilege::Privileged),
     ("securityContext.appArmorProfile.type", When::Is(&["Unconfined"]), Privilege::Privileged),
     ("securityContext.windowsOptions.hostProcess", When::Set, Privilege::Privileged),
+    ("securityContext.windowsOptions.gmsaCredentialSpec", When::Set, Privilege::ServiceAccount),
+    ("securityContext.windowsOptions.gmsaCredentialSpecName", When::Set, Privilege::ServiceAccount),
     ("securityContext.allowPrivilegeEscalation", When::Set, Privilege::PrivilegeEscalation),
     ("securityContext.capabilities.add", When::Set, Privilege::Capabilities),
     ("securityContext.runAsUser", When::Zero, Privilege::RootUser),
@@ -76,6 +82,19 @@ const CONTAINER: &[Rule] = &[
     ("env.[].valueFrom.configMapKeyRef.name", When::ConfigMap, Privilege::ForeignConfigMap),
     ("envFrom.[].secretRef.name", When::Secret, Privilege::ForeignSecret),
     ("envFrom.[].configMapRef.name", When::ConfigMap, Privilege::ForeignConfigMap),
+    ("resources.limits", When::Domain, Privilege::OtherVolume),
+    ("resources.requests", When::Domain, Privilege::OtherVolume),
+    // The kubelet asks these hosts from the network of the node.
+    ("livenessProbe.httpGet.host", When::Set, Privilege::HostNamespaces),
+    ("livenessProbe.tcpSocket.host", When::Set, Privilege::HostNamespaces),
+    ("readinessProbe.httpGet.host", When::Set, Privilege::HostNamespaces),
+    ("readinessProbe.tcpSocket.host", When::Set, Privilege::HostNamespaces),
+    ("startupProbe.httpGet.host", When::Set, Privilege::HostNamespaces),
+    ("startupProbe.tcpSocket.host", When::Set, Privilege::HostNamespaces),
+    ("lifecycle.postStart.httpGet.host", When::Set, Privilege::HostNamespaces),
+    ("lifecycle.postStart.tcpSocket.host", When::Set, Privilege::HostNamespaces),
+    ("lifecycle.preStop.httpGet.host", When::Set, Privilege::HostNamespaces),
+    ("lifecycle.preStop.tcpSocket.host", When::Set, Privilege::HostNamespaces),
 ];
 
 /// The lists of containers in a pod's `spec`.
@@ -111,14 +130,33 @@ const SERVICE: &[Rule] = &[
     ("spec.type", When::Is(&["ExternalName"]), Privilege::ExternalAddress),
     ("spec.type", When::Is(&["LoadBalancer", "NodePort"]), Privilege::ExternalService),
     ("spec.loadBalancerIP", When::Set, Privilege::ExternalService),
+    ("spec.loadBalancerSourceRanges", When::Set, Privilege::ExternalService),
     ("spec.ports.[].nodePort", When::Set, Privilege::ExternalService),
 ];
 
 /// The rules for Endpoints.
 const ENDPOINTS: &[Rule] = &[("subsets", When::Set, Privilege::ExternalAddress)];
 
-/// The prefix of an annotation of a pod that names the AppArmor profile of a container.
-const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
+/// Annotations, by the beginnings of their keys, that others read as they read a privileged field.
+type Annotations = [(&'static str, When, Privilege)];
+
+/// The annotations of a pod: the AppArmor profile of a container, the role in a cloud, and what the container runtime takes
+/// from pods.
+const POD_ANNOTATIONS: &Annotations = &[
+    ("container.apparmor.security.beta.kubernetes.io/", When::Is(&["unconfined"]), Privilege::Privileged),
+    ("iam.amazonaws.com/", When::Set, Privilege::ServiceAccount),
+    ("io.katacontainers.", When::Set, Privilege::Privileged),
+    ("io.kubernetes.cri-o.", When::Set, Privilege::Privileged),
+];
+
+/// The annotations of a Service: names outside of the cluster, and what a cloud's load balancer lets in.
+const SERVICE_ANNOTATIONS: &Annotations = &[
+    ("cloud.google.com/", When::Set, Privilege::ExternalService),
+    ("external-dns.alpha.kubernetes.io/", When::Set, Privilege::ExternalService),
+    ("networking.gke.io/", When::Set, Privilege::ExternalService),
+    ("service.beta.kubernetes.io/", When::Set, Privilege::ExternalService),
+    ("tailscale.com/", When::Set, Privilege::ExternalService),
+];
 
 /// A field of a partial object, and the privilege that it needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,11 +175,13 @@ pub(crate) fn find(
 ) -> Option<Needed> {
     let search = Search { scope, lacks: &lacks };
     match (kind.api_version.as_str(), kind.kind.as_str()) {
-        ("v1", "Service") => search.rules(SERVICE, object, ""),
+        ("v1", "Service") => {
+            search.rules(SERVICE, object, "").or_else(|| search.annotations(SERVICE_ANNOTATIONS, object, ""))
+        }
         ("v1", "Endpoints") => search.rules(ENDPOINTS, object, ""),
         (api_version, name) => {
             let path = pod_template::path(api_version, name)?;
-            if let Some(needed) = search.rules(CLAIM_TEMPLATES, object, "") {
+            if let Some(needed) = search.claims(object) {
                 return Some(needed);
             }
             let template = path.iter().try_fold(object, |value, field| value.get(field))?;
@@ -190,7 +230,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn template(&self, template: &Value, path: &str) -> Option<Needed> {
-        self.annotations(template, path).or_else(|| {
+        self.annotations(POD_ANNOTATIONS, template, &format!("{path}.")).or_else(|| {
             let spec = template.get("spec")?;
             let path = format!("{path}.spec");
             self.rules(POD, spec, &path)
@@ -210,11 +250,26 @@ impl Search<'_> {
         entries.iter().enumerate().find_map(|(index, entry)| check(self, entry, &format!("{path}.{list}[{index}]")))
     }
 
-    fn annotations(&self, template: &Value, path: &str) -> Option<Needed> {
-        let annotations = template.get("metadata")?.get("annotations")?.as_object()?;
-        let is_unconfined = |(key, value): &(&String, &Value)| key.starts_with(APPARMOR) && *value == "unconfined";
-        let (key, _) = annotations.iter().find(is_unconfined)?;
-        self.need(Privilege::Privileged, || format!("{path}.metadata.annotations[\"{key}\"]"))
+    /// The templates of claims. A claim's name is that of its template, that of its set and a number, joined by hyphens: other
+    /// parts can give the name of another cluster's claim, and the pods of the set get what exists.
+    fn claims(&self, object: &Value) -> Option<Needed> {
+        let templates = object.pointer("/spec/volumeClaimTemplates")?.as_array()?;
+        let name =
+            |object: &Value| object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let is_of_others = |template: &Value| name(object) != self.scope.cluster || name(template).contains('-');
+        self.rules(CLAIM_TEMPLATES, object, "").or_else(|| {
+            let index = templates.iter().position(is_of_others)?;
+            self.need(Privilege::Claim, || format!("spec.volumeClaimTemplates[{index}]"))
+        })
+    }
+
+    /// The annotations of an object or a template; `path` is what is before its metadata.
+    fn annotations(&self, rules: &Annotations, object: &Value, path: &str) -> Option<Needed> {
+        let annotations = object.pointer("/metadata/annotations")?.as_object()?;
+        annotations.iter().find_map(|(key, value)| {
+            let rule = rules.iter().find(|(prefix, when, _)| key.starts_with(prefix) && self.holds(value, *when));
+            self.need(rule?.2, || format!("{path}metadata.annotations[{key:?}]"))
+        })
     }
 
     fn container(&self, container: &Value, path: &str) -> Option<Needed> {
@@ -264,6 +319,7 @@ impl Search<'_> {
             When::Begins(prefix) => value.as_str().is_some_and(|text| text.starts_with(prefix)),
             When::Zero => value.as_f64() == Some(0.0),
             When::False => *value == Value::Bool(false),
+            When::Domain => value.as_object().is_some_and(|map| map.keys().any(|key| key.contains('/'))),
             When::Secret => !value.as_str().is_some_and(|name| self.scope.secrets.contains(name)),
             When::ConfigMap => !value
                 .as_str()

@@ -1,7 +1,8 @@
 //! Kinds and fields that no plugin may write, because the host or the API server owns them.
 
 use pgloom_api::pod_template;
-use pgloom_common::name::{MEMBER_STATUS, is_patronis};
+use pgloom_common::name::{MEMBER_STATUS, PATRONI, is_patronis};
+use serde_json::Value;
 
 use crate::{
     model::{ObjectKind, ObjectRef},
@@ -95,7 +96,15 @@ pub(crate) fn is_of_kubernetes(api_version: &str) -> bool {
 /// The reason why plugins must not write the object, if there is one: Patroni keeps the state of the cluster in it.
 pub(crate) fn name(object: &ObjectRef, scope: &Scope) -> Option<&'static str> {
     let ObjectRef { api_version, kind, name } = object;
-    is_patronis(api_version, kind, &scope.cluster, name).then_some(PATRONIS)
+    // Of a cluster whose name begins as this one's. People name ConfigMaps so, too, but only `-config` for other purposes.
+    let suffixes: &[&str] = match kind.as_str() {
+        "Endpoints" => &PATRONI,
+        "ConfigMap" => PATRONI.get(1..).unwrap_or_default(),
+        _ => &[],
+    };
+    let is_patronis = is_patronis(api_version, kind, &scope.cluster, name)
+        || api_version == "v1" && suffixes.iter().any(|suffix| name.ends_with(suffix));
+    is_patronis.then_some(PATRONIS)
 }
 
 /// The group of an `apiVersion`, as in `apps` of `apps/v1`; empty for the core group.
@@ -120,9 +129,52 @@ pub(crate) fn field(object: &ObjectRef, root: &Node, own: bool, scope: &Scope) -
     if let Some((map, key, reason)) = identity(metadata, scope) {
         return Some((path(&["metadata", map, key]), reason));
     }
+    if let Some(found) = template(object, root, scope) {
+        return Some(found);
+    }
     let spec = root.field("spec").filter(|_| !own)?;
     let name = CREATOR_FIELDS.iter().find(|name| spec.field(name).is_some())?;
     Some((path(&["spec", name]), CREATOR))
+}
+
+/// The first field of the metadata of a template in the object that no plugin may set: what is made from the template has
+/// it, and the host stamps no template.
+fn template(object: &ObjectRef, root: &Node, scope: &Scope) -> Option<(FieldPath, &'static str)> {
+    let pods = pod_template::path(&object.api_version, &object.kind)?;
+    // The labels of pods are checked after the merge, together with what selects them.
+    let mut templates = vec![(pods, false)];
+    templates.extend(pods.strip_suffix(&["spec", "template"]).filter(|job| !job.is_empty()).map(|job| (job, true)));
+    let field = |name: &&str| Segment::Field((*name).to_owned());
+    let in_template = templates.into_iter().find_map(|(path, with_labels)| {
+        let metadata = path.iter().chain(&["metadata"]).try_fold(root, |node, name| node.field(name))?;
+        let (below, reason) = reserved_in(&metadata.clone().into_value(), with_labels, scope)?;
+        let segments = path.iter().map(field).chain([field(&"metadata")]);
+        Some((FieldPath::new(segments.chain(below).collect()), reason))
+    });
+    in_template.or_else(|| {
+        let path = ["spec", "volumeClaimTemplates"];
+        let claims = path.iter().try_fold(root, |node, name| node.field(name))?.clone().into_value();
+        let mut metadata = claims.as_array()?.iter().filter_map(|claim| claim.get("metadata"));
+        let (_, reason) = metadata.find_map(|metadata| reserved_in(metadata, true, scope))?;
+        Some((FieldPath::new(path.iter().map(field).collect()), reason))
+    })
+}
+
+/// The first field of the metadata of a template that no plugin may set.
+fn reserved_in(metadata: &Value, with_labels: bool, scope: &Scope) -> Option<(Vec<Segment>, &'static str)> {
+    let field = |name: &str| Segment::Field(name.to_owned());
+    if let Some((name, reason)) = METADATA.iter().find(|(name, _)| metadata.get(name).is_some()) {
+        return Some((vec![field(name)], reason));
+    }
+    let is_of_another = |map: &str, key: &str, value: &Value| {
+        let wanted = scope.labels.get(key).filter(|_| with_labels && map == "labels");
+        wanted.is_some_and(|wanted| value != wanted.as_str())
+    };
+    ["labels", "annotations"].into_iter().find_map(|map| {
+        let mut entries = metadata.get(map)?.as_object()?.iter();
+        let (key, _) = entries.find(|(key, value)| key.starts_with(HOST) || is_of_another(map, key, value))?;
+        Some((vec![field(map), field(key)], STAMPED))
+    })
 }
 
 /// The annotations of the leader's Endpoints in which Patroni keeps the leader's lock, and those in which it keeps its other

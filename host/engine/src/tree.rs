@@ -1,7 +1,7 @@
 //! A desired object, or a part of one, as a tree: every leaf has a value and the steps that set it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -148,10 +148,11 @@ impl Node {
                     Some(Self::List(before)) => &before.entries,
                     _ => &[],
                 };
-                let find = |key: &Key| before.iter().find(|(other, _)| other == key).map(|(_, node)| node);
+                let mut places = positions(before, &list.entries).into_iter();
                 let (keys, has_anchors) = (Arc::clone(&list.keys), list.has_anchors);
-                list.entries.retain_mut(|(key, node)| {
-                    let known = find(key);
+                list.entries.retain_mut(|(_, node)| {
+                    let place = places.next().flatten();
+                    let known = place.and_then(|place| before.get(place)).map(|(_, node)| node);
                     let is_anchor =
                         has_anchors && node.fields().all(|(name, _)| keys.iter().any(|key| key.name == name));
                     node.drop_anchors(known);
@@ -308,6 +309,18 @@ fn list_from_items(
         return Err(TypeMismatch::new("it appears twice in one partial object").below(Segment::Entry(twice.clone())));
     }
     Ok(Node::List(List { keys, entries, owners: Owners::of(step), has_anchors }))
+}
+
+/// A list of at most this many entries is searched, or searched for; else an index is built.
+const MAX_SEARCHED: usize = 8;
+
+/// For each entry of `of`, the index of the entry with the same key in `among`.
+pub(crate) fn positions(among: &[(Key, Node)], of: &[(Key, Node)]) -> Vec<Option<usize>> {
+    if among.len().min(of.len()) <= MAX_SEARCHED {
+        return of.iter().map(|(key, _)| among.iter().position(|(other, _)| other == key)).collect();
+    }
+    let index: HashMap<&Key, usize> = among.iter().enumerate().map(|(index, (key, _))| (key, index)).collect();
+    of.iter().map(|(key, _)| index.get(key).copied()).collect()
 }
 
 /// Whether the entries of a list may be anchors, see [`List::has_anchors`].

@@ -347,10 +347,7 @@ fn a_right_that_is_missing_never_gives_pods_another_template() {
 }
 
 #[test]
-fn the_secrets_that_a_step_asks_for_and_is_granted_are_the_clusters_own() {
-    let actions = [ActionKind::Credential, ActionKind::UserList];
-    let description =
-        Description { actions: actions.map(|kind| ActionPermission::new(kind, &["*"])).into(), ..writer() };
+fn the_secrets_that_a_step_asks_for_and_is_granted_by_name_are_the_clusters_own() {
     let mut object = database("x");
     let env = |name: &str, secret: &str| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": "password"}}});
     object["spec"]["template"]["spec"]["containers"][0]["env"] =
@@ -360,12 +357,17 @@ fn the_secrets_that_a_step_asks_for_and_is_granted_are_the_clusters_own() {
     let list = UserList { secret_name: "acid-orders-web-u".into(), username: "web_user".into(), labels: vec![] };
     let request = |key: &str, action| ActionRequest { key: key.into(), action };
     let requests = vec![request("role", Action::Credential(role)), request("list", Action::UserList(list))];
-    let of = |requests| {
-        let pipeline = responds(description.clone(), contributions.clone(), requests);
+    let of = |requests, lists: &str| {
+        let actions = [(ActionKind::Credential, "*"), (ActionKind::UserList, lists)];
+        let actions = actions.map(|(kind, subjects)| ActionPermission::new(kind, &[subjects])).into();
+        let pipeline = responds(Description { actions, ..writer() }, contributions.clone(), requests);
         decide(&manifest(), &Config::defaults(), &Observed::default(), &pipeline)
     };
-    of(requests).unwrap();
-    assert!(of(vec![]).unwrap_err().to_string().contains("needs the privilege foreign-secret"));
+    of(requests.clone(), "{cluster}-web-u").unwrap();
+    for (requests, lists) in [(vec![], "{cluster}-web-u"), (requests, "{cluster}-*")] {
+        let refused = of(requests, lists).unwrap_err().to_string();
+        assert!(refused.contains("needs the privilege foreign-secret"), "{refused}");
+    }
 }
 
 #[test]

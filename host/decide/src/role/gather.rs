@@ -36,6 +36,11 @@ pub fn gather(sources: &Sources) -> Roles {
     Roles { roles, databases, prepared, additional_owners, refused, findings }
 }
 
+/// A role's name as it is in the name of its Secret.
+fn in_name(role: &str) -> String {
+    role.replace('_', "-").to_lowercase()
+}
+
 struct Gathering<'a> {
     sources: &'a Sources,
     roles: BTreeMap<String, Role>,
@@ -194,8 +199,13 @@ impl Gathering<'_> {
         if matches!(name, "" | "public" | "none") || name.starts_with("pg_") || name.chars().any(char::is_control) {
             return Some("PostgreSQL reserves the name, or cannot have it".to_owned());
         }
-        let known = self.roles.get(name).filter(|known| known.origin != Origin::Credential)?;
-        Some(format!("the role is one of {}", known.origin.words()))
+        if let Some(known) = self.roles.get(name) {
+            let is_of_another = known.origin != Origin::Credential;
+            return is_of_another.then(|| format!("the role is one of {}", known.origin.words()));
+        }
+        let is_taken = |known: &&Role| known.secret.is_some() && in_name(&known.name) == in_name(name);
+        let known = self.roles.values().find(is_taken)?;
+        Some(format!("its Secret would have the name of that of role {:?}", known.name))
     }
 
     /// Why no source may define the name; `None` if any may.

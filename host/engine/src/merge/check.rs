@@ -1,7 +1,6 @@
 //! Checks whether a step may merge a partial object: permissions first, then conflicts. Changes nothing.
 
 use super::{
-    combine::positions,
     error::{Conflict, Error, show},
     writer::Writer,
 };
@@ -10,7 +9,7 @@ use crate::{
     owners::StepId,
     path::{FieldPath, Key, Segment},
     permission::{Coverage, Missing, ObjectPermissions},
-    tree::{List, Node},
+    tree::{List, Node, positions},
 };
 
 /// What a check needs beyond the two trees.

@@ -1,14 +1,8 @@
 //! Merges the tree of a partial object, which was checked, into the tree of a desired object.
 
-use std::collections::{BTreeMap, HashMap, btree_map::Entry};
+use std::collections::{BTreeMap, btree_map::Entry};
 
-use crate::{
-    path::Key,
-    tree::{List, Node},
-};
-
-/// A list of at most this many entries is searched; for a longer one an index is built.
-const MAX_SEARCHED: usize = 8;
+use crate::tree::{List, Node, positions};
 
 impl Node {
     /// Merges the other tree into this one. A leaf with an equal value belongs to the steps of both.
@@ -68,15 +62,6 @@ impl List {
             }
         }
     }
-}
-
-/// For each entry of `of`, the index of the entry with the same key in `among`.
-pub(super) fn positions(among: &[(Key, Node)], of: &[(Key, Node)]) -> Vec<Option<usize>> {
-    if among.len() <= MAX_SEARCHED {
-        return of.iter().map(|(key, _)| among.iter().position(|(other, _)| other == key)).collect();
-    }
-    let index: HashMap<&Key, usize> = among.iter().enumerate().map(|(index, (key, _))| (key, index)).collect();
-    of.iter().map(|(key, _)| index.get(key).copied()).collect()
 }
 
 /// The order of the merged list: pairs of an index on the left (the list so far) and on the right (the contribution).

@@ -284,10 +284,19 @@ fn keys(text: &str) -> Result<BTreeMap<String, Value>, String> {
     for (name, value) in configuration {
         collect(name, value, &mut keys);
     }
-    match keys.keys().any(|key| is_or_below(key, NOTES)) {
-        true => Err("has the key in which the host keeps its notes".to_owned()),
-        false => Ok(keys),
+    if keys.keys().any(|key| is_or_below(key, NOTES)) {
+        return Err("has the key in which the host keeps its notes".to_owned());
     }
+    match keys.keys().find(|key| !key.chars().all(is_of_key)) {
+        Some(key) => Err(format!("has the key {key:?}; keys have letters, digits, `_`, `-`, `$` and `.` only")),
+        None => Ok(keys),
+    }
+}
+
+/// Patroni writes names with a dot as they are into PostgreSQL's configuration file, where other characters would end the
+/// name, and begin another setting.
+fn is_of_key(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '$' | '.')
 }
 
 fn collect(path: String, value: Value, keys: &mut BTreeMap<String, Value>) {

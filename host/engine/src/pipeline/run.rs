@@ -334,7 +334,7 @@ impl Step {
         answer::check(response).map_err(|message| self.error("answer", Failure::Answer(message)))?;
         let actions = action::check(&response.actions, &rights, &decision.actions)
             .map_err(|error| self.error("answer", error.into()))?;
-        merger.own_secrets(shared.input.secrets.of_actions(&actions));
+        merger.own_secrets(shared.input.secrets.of_actions(&actions, &self.actions, &shared.name));
         let shown = self.shown(shared.input).map(|source| source.placeholder(&self.name)).collect();
         self.merge(response, &shown, merger)?;
         self.record(response, actions, decision);

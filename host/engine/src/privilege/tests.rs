@@ -150,6 +150,12 @@ fn a_service_or_endpoints_that_lead_out_name_their_privilege() {
             "spec.ports[0].nodePort",
             Privilege::ExternalService,
         ),
+        (
+            "Service",
+            json!({"spec": {"loadBalancerSourceRanges": ["0.0.0.0/0"]}}),
+            "spec.loadBalancerSourceRanges",
+            Privilege::ExternalService,
+        ),
         ("Endpoints", json!({"subsets": [{"addresses": []}]}), "subsets", Privilege::ExternalAddress),
     ] {
         assert_eq!(needed("v1", kind, &object), Some((path.to_owned(), privilege)));
@@ -175,8 +181,71 @@ fn a_claim_template_with_the_data_of_another_claim_or_a_given_volume_needs_a_pri
         let path = format!("spec.volumeClaimTemplates[1].spec.{field}");
         assert_eq!(needed("apps/v1", "StatefulSet", &set), Some((path, Privilege::Claim)));
     }
-    let plain = json!({"spec": {"volumeClaimTemplates": [{"spec": {"storageClassName": "fast"}}]}});
+    let plain = json!({
+        "metadata": {"name": "acid-orders"},
+        "spec": {"volumeClaimTemplates": [{"metadata": {"name": "pgdata"}, "spec": {"storageClassName": "fast"}}]},
+    });
     assert_eq!(needed("apps/v1", "StatefulSet", &plain), None);
+}
+
+#[test]
+fn a_claim_template_whose_claims_may_be_those_of_another_cluster_needs_a_privilege() {
+    let of = |set: &str, template: &str| {
+        let claims = json!([{"metadata": {"name": template}}]);
+        let set = json!({"metadata": {"name": set}, "spec": {"volumeClaimTemplates": claims}});
+        needed("apps/v1", "StatefulSet", &set).map(|(_, privilege)| privilege)
+    };
+    assert_eq!(of("acid-orders", "pgdata"), None);
+    // Of the clusters `acid-orders-eu` and `b-acid-orders`.
+    for (set, template) in [("acid-orders-eu", "pgdata"), ("acid-orders", "pgdata-b")] {
+        assert_eq!(of(set, template), Some(Privilege::Claim), "{set} {template}");
+    }
+}
+
+#[test]
+fn a_host_that_the_kubelet_asks_and_a_device_need_a_privilege() {
+    let kinds = [
+        ("livenessProbe", ""),
+        ("readinessProbe", ""),
+        ("startupProbe", ""),
+        ("lifecycle", "postStart"),
+        ("lifecycle", "preStop"),
+    ];
+    for (field, hook) in kinds {
+        for action in ["httpGet", "tcpSocket"] {
+            let of = |host: Value| {
+                let probe = json!({action: host});
+                let probe = if hook.is_empty() { probe } else { json!({hook: probe}) };
+                of_pod(json!({"containers": [{field: probe}]})).map(|(_, privilege)| privilege)
+            };
+            assert_eq!(of(json!({"port": 1, "host": "10.0.0.1"})), Some(Privilege::HostNamespaces), "{field} {action}");
+            assert_eq!(of(json!({"port": 1})), None, "{field} {action}");
+        }
+    }
+    let of =
+        |resources: Value| of_pod(json!({"containers": [{"resources": resources}]})).map(|(_, privilege)| privilege);
+    for field in ["limits", "requests"] {
+        assert_eq!(of(json!({field: {"cpu": 1, "nvidia.com/gpu": 1}})), Some(Privilege::OtherVolume));
+        assert_eq!(of(json!({field: {"cpu": 1, "memory": "1Gi", "hugepages-2Mi": "2Mi"}})), None);
+    }
+}
+
+#[test]
+fn an_annotation_that_others_read_as_a_privileged_field_needs_its_privilege() {
+    for (key, privilege) in [
+        ("iam.amazonaws.com/role", Privilege::ServiceAccount),
+        ("io.kubernetes.cri-o.Devices", Privilege::Privileged),
+        ("io.katacontainers.config.hypervisor.path", Privilege::Privileged),
+    ] {
+        let template = json!({"metadata": {"annotations": {"a": "b", key: "c"}}});
+        let path = format!("spec.template.metadata.annotations[\"{key}\"]");
+        let object = json!({"spec": {"template": template}});
+        assert_eq!(needed("apps/v1", "Deployment", &object), Some((path, privilege)));
+    }
+    let service = |key: &str| needed("v1", "Service", &json!({"metadata": {"annotations": {key: "c"}}}));
+    let path = "metadata.annotations[\"external-dns.alpha.kubernetes.io/hostname\"]".to_owned();
+    assert_eq!(service("external-dns.alpha.kubernetes.io/hostname"), Some((path, Privilege::ExternalService)));
+    assert_eq!(service("prometheus.io/scrape"), None);
 }
 
 #[test]

@@ -73,6 +73,18 @@ fn roles() -> Vec<Case> {
             &["the step gets no role \"postgres\""],
         ),
         Case::new(
+            "takes over the Secret of the superuser by a name in other letters",
+            credential("Postgres", json!([])),
+            By::Action,
+            &["the step gets no role \"Postgres\"", "its Secret would have the name of that of role \"postgres\""],
+        ),
+        Case::new(
+            "takes over the Secret of a role of the manifest by a hyphen in the name",
+            credential("foo-user", json!([])),
+            By::Action,
+            &["the step gets no role \"foo-user\"", "its Secret would have the name of that of role \"foo_user\""],
+        ),
+        Case::new(
             "makes a role with the name of all roles",
             credential("public", json!([])),
             By::Action,
@@ -135,6 +147,21 @@ fn patronis() -> Vec<Case> {
         Case::new(name, patroni(subject, configuration), By::Answer, says)
     };
     vec![
+        Case::new(
+            "runs a command by a name of a parameter that has lines",
+            patroni(
+                "postgresql.parameters.*",
+                r#"{"postgresql":{"parameters":{"a.b = '1'\narchive_command = 'steal'\na.b":"1"}}}"#,
+            ),
+            By::Answer,
+            &["the configuration for Patroni has the key", "letters, digits, `_`, `-`, `$` and `.` only"],
+        ),
+        Case::new(
+            "runs a command by a name of a parameter that has a value and a comment",
+            patroni("postgresql.parameters.*", r#"{"postgresql":{"parameters":{"archive_command=steal#.a":"1"}}}"#),
+            By::Answer,
+            &["the configuration for Patroni has the key"],
+        ),
         case(
             "runs a command by archive_command",
             "postgresql.parameters.*",

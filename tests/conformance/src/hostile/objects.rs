@@ -113,6 +113,12 @@ fn others() -> Vec<Case> {
             &["`metadata.namespace` of v1 ConfigMap x", "must be in the namespace of its cluster"],
         ),
         Case::new(
+            "takes the name of an object that Patroni makes for a switchover of a cluster with a longer name",
+            guest().creates("v1 ConfigMap", &OWN).applies(&object("v1 ConfigMap", "{cluster}-eu-failover", json!({}))),
+            By::Merge,
+            &["v1 ConfigMap acid-orders-eu-failover", "Patroni keeps its state there"],
+        ),
+        Case::new(
             "writes the state of Patroni beside its API",
             guest().creates("v1 Endpoints", &OWN).applies(&object(
                 "v1 Endpoints",
@@ -169,12 +175,57 @@ fn identities() -> Vec<Case> {
             &["`metadata.ownerReferences`", "the host sets the owners of an object"],
         ),
         Case::new(
+            "keeps the database's pods from being deleted by a finalizer of their template",
+            sets("apps/v1 StatefulSet", in_template(json!({"finalizers": ["hostile/for-ever"]}))),
+            By::Merge,
+            &["`spec.template.metadata.finalizers` of apps/v1 StatefulSet acid-orders", "the host decides when"],
+        ),
+        Case::new(
+            "has its Jobs marked as those of another manifest",
+            cron_job(json!({"annotations": {"pgloom.dev/cluster-uid": "uid-of-acid-other"}})),
+            By::Merge,
+            &["`spec.jobTemplate.metadata.annotations[\"pgloom.dev/cluster-uid\"]`", found],
+        ),
+        Case::new(
+            "gives its Jobs the label of another cluster",
+            cron_job(json!({"labels": {"cluster-name": "acid-other"}})),
+            By::Merge,
+            &["`spec.jobTemplate.metadata.labels.cluster-name`", found],
+        ),
+        Case::new(
+            "has a claim deleted with an object of its choice",
+            guest().creates("apps/v1 StatefulSet", &OWN).asks("privileges", json!({"name": "claim"})).applies(&object(
+                "apps/v1 StatefulSet",
+                "{cluster}-x",
+                json!({"spec": {"volumeClaimTemplates": [{"metadata": {
+                    "name": "data",
+                    "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "u"}],
+                }}]}}),
+            )),
+            By::Merge,
+            &["`spec.volumeClaimTemplates`", "the host sets the owners of an object"],
+        ),
+        Case::new(
             "writes a status",
             sets("apps/v1 StatefulSet", json!({"status": {"replicas": 9}})),
             By::Merge,
             &["`status`", "a status is observed, not desired"],
         ),
     ]
+}
+
+/// The metadata of a pod template.
+fn in_template(metadata: Value) -> Value {
+    json!({"spec": {"template": {"metadata": metadata}}})
+}
+
+/// A guest with a CronJob whose Jobs have this metadata.
+fn cron_job(metadata: Value) -> Script {
+    guest().creates("batch/v1 CronJob", &OWN).applies(&object(
+        "batch/v1 CronJob",
+        "{cluster}-x",
+        json!({"spec": {"jobTemplate": {"metadata": metadata}}}),
+    ))
 }
 
 fn names() -> Vec<Case> {

@@ -27,6 +27,30 @@ fn container(fields: Value) -> Script {
     pods(json!({"containers": [container]}))
 }
 
+fn annotated_pods(annotations: Value) -> Script {
+    let template = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
+    guest().creates("apps/v1 Deployment", &["{cluster}-*"]).applies(&object(
+        "apps/v1 Deployment",
+        "{cluster}-x",
+        template,
+    ))
+}
+
+/// A guest with a set whose name begins as the cluster's, and a template of claims.
+fn claims(template: &str, spec: Value) -> Script {
+    let claims = json!({"spec": {"volumeClaimTemplates": [{"metadata": {"name": template}, "spec": spec}]}});
+    guest().creates("apps/v1 StatefulSet", &["{cluster}-*"]).applies(&object(
+        "apps/v1 StatefulSet",
+        "{cluster}-eu",
+        claims,
+    ))
+}
+
+fn annotated_service(annotations: Value) -> Script {
+    let metadata = json!({"metadata": {"annotations": annotations}});
+    guest().creates("v1 Service", &["{cluster}-*"]).applies(&object("v1 Service", "{cluster}-x", metadata))
+}
+
 fn service(spec: Value) -> Script {
     guest().creates("v1 Service", &["{cluster}-*"]).applies(&object("v1 Service", "{cluster}-x", json!({"spec": spec})))
 }
@@ -96,6 +120,58 @@ pub(super) fn cases() -> Vec<Case> {
         case("evicts other pods", pods(json!({"priorityClassName": "system-node-critical"})), "system-priority"),
         case("runs as root", container(json!({"securityContext": {"runAsUser": 0}})), "root-user"),
         case("chooses a node without the scheduler", pods(json!({"nodeName": "control-plane"})), "node-name"),
+        case(
+            "has the kubelet ask a host of the node's network by a probe",
+            container(json!({"livenessProbe": {"httpGet": {"host": "169.254.169.254", "port": 80}}})),
+            "`spec.template.spec.containers[0].livenessProbe.httpGet.host` of apps/v1 Deployment acid-orders-x, which needs the privilege host-namespaces",
+        ),
+        case(
+            "has the kubelet ask a host of the node's network when its container ends",
+            container(json!({"lifecycle": {"preStop": {"httpGet": {"host": "127.0.0.1", "port": 10255}}}})),
+            "lifecycle.preStop.httpGet.host",
+        ),
+        case(
+            "takes a device of the node as a resource",
+            container(json!({"resources": {"limits": {"smarter-devices/fuse": 1}}})),
+            "`spec.template.spec.containers[0].resources.limits` of apps/v1 Deployment acid-orders-x, which needs the privilege other-volume",
+        ),
+        case(
+            "takes a role in the cloud by an annotation of its pods",
+            annotated_pods(json!({"iam.amazonaws.com/role": "admin"})),
+            r#"`spec.template.metadata.annotations["iam.amazonaws.com/role"]`"#,
+        ),
+        case(
+            "takes a device of the node by an annotation for the container runtime",
+            annotated_pods(json!({"io.kubernetes.cri-o.Devices": "/dev/sda"})),
+            "the privilege privileged",
+        ),
+        case(
+            "has the claim of a cluster with a longer name mounted by the names of a set and its template",
+            claims("pgdata-acid", json!({})),
+            "`spec.volumeClaimTemplates[0]` of apps/v1 StatefulSet acid-orders-eu, which needs the privilege claim",
+        ),
+        case(
+            "binds a given volume by a selector",
+            claims("data", json!({"selector": {"matchLabels": {"tier": "backup"}}})),
+            "the privilege claim",
+        ),
+        case(
+            "mounts the users of another cluster, whose Secret an action that is refused names",
+            volume(json!({"secret": {"secretName": "acid-orders-eu-pooler-u"}}))
+                .action("user-list", &["{cluster}-*"])
+                .requests("list", "user-list", json!({"secret": "acid-orders-eu-pooler-u", "username": "none"})),
+            "the privilege foreign-secret",
+        ),
+        case(
+            "publishes a name outside the cluster",
+            annotated_service(json!({"external-dns.alpha.kubernetes.io/hostname": "bank.example"})),
+            r#"`metadata.annotations["external-dns.alpha.kubernetes.io/hostname"]` of v1 Service acid-orders-x, which needs the privilege external-service"#,
+        ),
+        case(
+            "lets all addresses in by an annotation of a Service",
+            annotated_service(json!({"service.beta.kubernetes.io/load-balancer-source-ranges": "0.0.0.0/0"})),
+            "the privilege external-service",
+        ),
         case(
             "opens the database to the internet",
             service(json!({"type": "LoadBalancer"})),

@@ -156,6 +156,18 @@ fn members_of_superuser_teams_are_superusers_of_the_group_alone() {
 }
 
 #[test]
+fn a_plugin_gets_no_role_whose_secret_would_be_that_of_another_role() {
+    let wanted = ["Postgres", "foo-user", "Foo_user", "spy", "spy"];
+    let credentials = wanted.map(|name| CredentialRequest { username: name.into(), ..CredentialRequest::default() });
+    let roles = gather(&Sources { users: users(&[("foo_user", &[])]), credentials: credentials.into(), ..sources() });
+    assert_eq!(lines(&roles), ["foo_user: LOGIN admin admin +secret", "spy: LOGIN +secret"]);
+    let taken = |of: &str| format!("its Secret would have the name of that of role {of:?}");
+    let refused: Vec<(&str, &str)> = roles.refused.iter().map(|(name, why)| (name.as_str(), why.as_str())).collect();
+    let (of_user, of_system) = (taken("foo_user"), taken("postgres"));
+    assert_eq!(refused, [("Foo_user", &*of_user), ("Postgres", &*of_system), ("foo-user", &*of_user)]);
+}
+
+#[test]
 fn a_plugins_credential_is_a_login_role_with_its_labels() {
     let roles = gather(&Sources {
         credentials: vec![CredentialRequest {

@@ -282,3 +282,18 @@ fn a_placeholder_in_an_action_is_refused() {
         assert_eq!(refused(action, &["*"]), Err(Error::Placeholder { key: "k".into() }));
     }
 }
+
+#[test]
+fn a_key_of_patroni_with_other_characters_than_those_of_a_name_is_refused() {
+    let of = |name: &str| {
+        refused(patroni(&json!({"postgresql": {"parameters": {name: "1"}}})), &["postgresql.parameters.*"])
+    };
+    for name in
+        ["a.b = '1'\narchive_command = 'x'\na.b", "archive_command=x#.a", "archive_command x#.a", "a.'b", "a\u{a0}.b"]
+    {
+        assert!(matches!(of(name), Err(Error::Configuration { .. })), "{name:?}");
+    }
+    for name in ["work_mem", "pgaudit.log", "a.b$1"] {
+        assert_eq!(of(name), Ok(None), "{name}");
+    }
+}
