@@ -188,7 +188,9 @@ impl Loader {
             .inspect_err(|findings| warn!(?findings, "the last pipeline cannot be read"))
             .ok()?;
         let (engine, folder) = (self.engine.clone(), self.options.plugins.clone());
-        let restoring = tokio::task::spawn_blocking(move || Pipeline::restore(&engine, &document, &folder)).await;
+        let span = Span::current();
+        let restoring = move || span.in_scope(|| Pipeline::restore(&engine, &document, &folder));
+        let restoring = tokio::task::spawn_blocking(restoring).await;
         let name = "the last pipeline".to_owned();
         let restored = match restoring.map_err(Error::Interrupted) {
             Ok(Ok(pipeline)) => self.with_schemas(name, pipeline).await,

@@ -75,3 +75,22 @@ async fn every_line_of_a_reconcile_names_its_cluster_and_that_of_a_plugin_its_st
     assert!(line.contains("cluster{") && failed.contains(&format!("{cluster}: ")), "{failed}");
     assert!(failed.contains("it 2026-01-01T00:00:00Z ERROR forged"), "a failure is in one line: {failed}");
 }
+
+#[tokio::test]
+async fn what_a_job_logs_after_the_reconcile_that_began_it_names_its_cluster() {
+    let (lines, operator) = (lines(), operator(&FakeApiServer::new(), &[]));
+    let state = operator.states.of(&key());
+    let time = Duration::from_secs(60);
+    let backoff = crate::execute::task::Backoff { after_success: time, after_failure: time, at_most: time };
+    let (ending, ended) = tokio::sync::oneshot::channel::<()>();
+    let work = async move {
+        tracing::info!("the job of the cluster did something");
+        drop(ending);
+        Err(crate::execute::task::Failure::new("it ended"))
+    };
+    let span = info_span!("cluster", namespace = "ns", name = "acid-orders");
+    span.in_scope(|| state.patroni.ensure(1, time, backoff, || work));
+    ended.await.unwrap_err();
+    let line = lines.with("the job of the cluster did something");
+    assert!(line.contains("cluster{namespace=\"ns\" name=\"acid-orders\"}: "), "{line}");
+}
