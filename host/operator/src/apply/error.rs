@@ -140,7 +140,7 @@ pub(super) fn unlisted(kind: &Kind, resource: Resource, error: kube::Error) -> E
             let is_recorded = !of_every_cluster().contains(kind);
             let escape = format!(
                 "; or delete them, and remove {} from the manifest's annotation {KINDS}",
-                record_of(&[kind.clone()])
+                record_of(std::slice::from_ref(kind))
             );
             Error::Unseen {
                 kind: kind.kind.to_string(),

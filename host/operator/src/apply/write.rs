@@ -130,7 +130,8 @@ impl Writer {
         match api.patch(name, &PatchParams::default(), &Patch::<()>::Json(patch)).await {
             Ok(patched) => patched,
             Err(error) => {
-                debug!(name, error = %error_chain(&error), "the fields of the new object are taken over by the next write");
+                let error = error_chain(&error);
+                debug!(name, error, "the fields of the new object are taken over by the next write");
                 created
             }
         }

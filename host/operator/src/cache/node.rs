@@ -79,7 +79,8 @@ pub async fn follow(client: Client, store: Arc<Store>, changed: UnboundedSender<
         let event = match event {
             Ok(event) => event,
             Err(error) => {
-                warn!(error = %error_chain(&error), "the watch of nodes broke off and is tried again; until then no leader leaves its node");
+                let error = error_chain(&error);
+                warn!(error, "the watch of nodes broke off and is tried again; until then no leader leaves its node");
                 metrics.watch_failures.get_or_create(&KindLabel { kind: "Node".to_owned() }).inc();
                 continue;
             }
