@@ -10,17 +10,29 @@ pub const FIELD_IMMUTABLE: &str = "field is immutable";
 
 /// The error and its sources in one line, as in `failed to load the plugin: the component does not compile`.
 ///
-/// An error's own text must not repeat its source.
+/// What an error's own text repeats of its source is left out, and so is the name of a Rust type before it: kube's errors
+/// are `ApiError: MESSAGE (Status { ... })`, and their source is the message.
 #[must_use]
 pub fn error_chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
+    let mut parts = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        next = error.source();
+        let text = error.to_string();
+        let own = next.map_or(&*text, |source| own_text(&text, &source.to_string()));
+        if !own.is_empty() {
+            parts.push(own.to_owned());
+        }
     }
-    text
+    parts.join(": ")
+}
+
+/// What the text of an error says beside that of its source.
+fn own_text<'a>(text: &'a str, source: &str) -> &'a str {
+    let repeated = text.find(&format!(": {source}")).filter(|_| !source.is_empty());
+    let own = if text == source { "" } else { repeated.and_then(|at| text.get(..at)).unwrap_or(text) };
+    let is_type = repeated.is_some() && own.ends_with("Error") && !own.contains(' ');
+    if is_type { "" } else { own }
 }
 
 /// The text of the innermost source alone, as in `the component does not compile`.
@@ -81,6 +93,19 @@ mod tests {
         assert_eq!(root_cause(&error), "timeout");
         assert_eq!(error_chain(&Layer("alone", None)), "alone");
         assert_eq!(root_cause(&Layer("alone", None)), "alone");
+    }
+
+    #[test]
+    fn what_an_error_repeats_of_its_source_is_said_once_and_without_the_name_of_a_type() {
+        let status = Layer("quantities must match: InternalError", None);
+        let api =
+            "ApiError: quantities must match: InternalError (Status { code: 500, message: \"quantities must match\" })";
+        let error = Layer("failed to write StatefulSet c", Some(Box::new(Layer(api, Some(Box::new(status))))));
+        assert_eq!(error_chain(&error), "failed to write StatefulSet c: quantities must match: InternalError");
+        let list = Layer("failed to list: HyperError: refused", Some(Box::new(Layer("HyperError: refused", None))));
+        assert_eq!(error_chain(&list), "failed to list: HyperError: refused");
+        let transparent = Layer("timeout", Some(Box::new(Layer("timeout", None))));
+        assert_eq!(error_chain(&transparent), "timeout");
     }
 
     #[test]

@@ -92,5 +92,39 @@ fn main() -> ExitCode {
 fn run(arguments: pgloom_operator::Args) -> anyhow::Result<()> {
     let config = arguments.try_into()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    Ok(runtime.block_on(pgloom_operator::run(config))?)
+    Ok(to_the_end(runtime, pgloom_operator::run(config))?)
+}
+
+/// Waits for the work, and for nothing else: a component that is being compiled does not delay the end of the process.
+fn to_the_end<T>(runtime: tokio::runtime::Runtime, work: impl Future<Output = T>) -> T {
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_component_that_is_being_compiled_does_not_delay_the_end() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+        let (compiled, compiling) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        std::thread::spawn(move || {
+            to_the_end(runtime, async move {
+                tokio::task::spawn_blocking(move || {
+                    begun.send(()).unwrap();
+                    compiling.recv()
+                });
+            });
+            end.send(()).unwrap();
+        });
+        begins.recv().unwrap();
+        ended.recv_timeout(std::time::Duration::from_secs(60)).expect("it waits for the thread");
+        drop(compiled);
+    }
 }

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use conformance::script::Script;
 use tempfile::TempDir;
 
 const MINIMAL: &str = include_str!("../../../manifests/examples/minimal.yaml");
@@ -195,4 +196,30 @@ fn a_credential_of_the_operator_is_not_opened_by_an_existing_object() {
         &bench.file("manifest.yaml", MINIMAL),
     ]);
     assert!(said.contains("ConfigMap env data.KEY: ") && !said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn what_a_plugin_logs_is_one_line_with_its_step_and_version_and_begins_no_other_line() {
+    let bench = Bench::new();
+    let forged = "a\n2026-01-01T00:00:00Z ERROR cluster{name=other}: forged\r\nb";
+    let talkative = Script::new("talkative").acts("log", (forged, "", 2, "")).component();
+    let pipeline = bench.pipeline(Some(&talkative), "");
+    let manifest = bench.file("manifest.yaml", MINIMAL);
+    for format in ["text", "json"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgloom"));
+        command.args(["render", "--log", "info", "--log-format", format, "--pipeline"]).arg(&pipeline).arg(&manifest);
+        let output = command.env("XDG_CACHE_HOME", bench.folder.path()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let (of_plugin, others): (Vec<&str>, Vec<&str>) = said.lines().partition(|line| line.contains("forged"));
+        assert_eq!(of_plugin.len(), 2, "{said}");
+        let step = match format {
+            "text" => "plugin{step=it version=0.1.0}",
+            _ => r#""name":"plugin","step":"it","version":"0.1.0""#,
+        };
+        let fields = |line: &str| line.replace(r#""step":"it","version":"0.1.0","name":"plugin""#, step);
+        for line in of_plugin {
+            assert!(!line.starts_with("2026-01-01T00") && fields(line).contains(step), "{line}");
+        }
+        assert!(!others.iter().any(|line| *line == "b" || line.starts_with("2026-01-01T00")), "{said}");
+    }
 }

@@ -1,6 +1,7 @@
 //! The decision: validate, run the pipeline, gather the roles, plan the Secrets.
 
 mod roles;
+mod setters;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use crate::kind::{Kind, ObjectKey};
 use crate::role::Roles;
 use crate::{Error, Observed, action, service_account};
 use roles::Wanted;
+
+pub use setters::{Owners, owners};
 
 /// The desired state of one cluster.
 #[derive(Clone, Debug)]
@@ -101,27 +104,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let cluster = validated.cluster().clone();
     let mut findings: Vec<Finding> = validated.warnings().to_vec();
 
-    let (manifest, mut credentials) = placeholder::take_from_manifest(validated.object());
-    let shown = config.shown();
-    credentials.extend(shown.credentials.clone());
-    let mut existing = observed.objects.clone();
-    existing.iter_mut().for_each(|object| credentials.hide_in(object));
-    let selector = selector(&cluster, config);
-    let naming = naming(&validated, config, &selector);
-    let before = Wanted::of(&cluster, config, observed, &mut [], &naming);
-    let input = Input {
-        cluster: manifest,
-        config: Arc::clone(&shown.values),
-        credentials: credentials.sources().cloned().collect(),
-        secrets: own_secrets(&cluster, &before.secrets, &naming),
-        labels: BTreeMap::from([(config.text("cluster_name_label").to_owned(), cluster.name.clone())]),
-        observed: existing,
-        unreadable: observed.unreadable.clone(),
-        members: selector.clone(),
-        role_label: config.text("pod_role_label").to_owned(),
-        actions: observed.actions.clone(),
-        last: observed.last.clone(),
-    };
+    let Prepared { input, credentials, selector, naming, before } = prepared(&validated, config, observed);
     let Decision { objects, mut actions, findings: found, conditions, degraded, last, fuel } =
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
     findings.extend(found);
@@ -159,6 +142,42 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         last,
         fuel,
     })
+}
+
+/// The input of the pipeline, and what else a decision takes from the manifest and the configuration.
+struct Prepared {
+    input: Input,
+    credentials: Credentials,
+    selector: BTreeMap<String, String>,
+    naming: credential::Naming,
+    /// The roles and Secrets without the requests of plugins.
+    before: Wanted,
+}
+
+fn prepared(validated: &Validated, config: &Config, observed: &Observed) -> Prepared {
+    let cluster = validated.cluster();
+    let (manifest, mut credentials) = placeholder::take_from_manifest(validated.object());
+    let shown = config.shown();
+    credentials.extend(shown.credentials.clone());
+    let mut existing = observed.objects.clone();
+    existing.iter_mut().for_each(|object| credentials.hide_in(object));
+    let selector = selector(cluster, config);
+    let naming = naming(validated, config, &selector);
+    let before = Wanted::of(cluster, config, observed, &mut [], &naming);
+    let input = Input {
+        cluster: manifest,
+        config: Arc::clone(&shown.values),
+        credentials: credentials.sources().cloned().collect(),
+        secrets: own_secrets(cluster, &before.secrets, &naming),
+        labels: BTreeMap::from([(config.text("cluster_name_label").to_owned(), cluster.name.clone())]),
+        observed: existing,
+        unreadable: observed.unreadable.clone(),
+        members: selector.clone(),
+        role_label: config.text("pod_role_label").to_owned(),
+        actions: observed.actions.clone(),
+        last: observed.last.clone(),
+    };
+    Prepared { input, credentials, selector, naming, before }
 }
 
 fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<Validated, Error> {

@@ -26,7 +26,7 @@ mod error;
 mod observed;
 mod service_account;
 
-pub use decide::{Plan, decide};
+pub use decide::{Owners, Plan, decide, owners};
 pub use error::Error;
 pub use kind::Kind;
 pub use observed::Observed;

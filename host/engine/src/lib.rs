@@ -146,7 +146,7 @@ pub use model::{
     ModifyVolume, ObjectKind, ObjectPermission, ObjectRef, ObservedObject, ObservedSelector, PluginCondition,
     PoolerAccess, PrivilegePermission, Removal, Request, Requirement, Response, Selection, Trigger, UserList,
 };
-pub use ownership::{HOST, Ownership};
+pub use ownership::{HOST, Ownership, Setters};
 pub use pipeline::{ActionError, LoadError, Pipeline, RunError};
 pub use plugin::Plugin;
 pub use scope::Scope;

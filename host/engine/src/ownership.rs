@@ -1,5 +1,7 @@
 //! Who set the fields of an object: steps, or the host.
 
+mod setter;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -9,6 +11,8 @@ use crate::{
     schema::{Schema, TypeId},
     tree::{Node, TypeMismatch},
 };
+
+pub use setter::Setters;
 
 /// The owner of the fields that the host sets: the identity of an object, its owner references.
 pub const HOST: &str = "pgloom";

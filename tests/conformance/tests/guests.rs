@@ -36,6 +36,19 @@ fn a_guest_that_keeps_the_contract_contributes() {
 }
 
 #[test]
+fn a_component_of_two_steps_is_loaded_once_and_one_that_runs_is_not_loaded_again() {
+    let named = |name: &str| granted(&json!({"name": name, "source": {"file": "echo.wasm"}}));
+    let mut both = document(&named("one"));
+    both.steps.extend(document(&named("two")).steps);
+    let engine = engine();
+    let load = |running: Option<&Pipeline>| Pipeline::load(&engine, &both, &conformance::folder(), running).unwrap();
+    let pipeline = load(None);
+    let [one, two] = pipeline.steps() else { panic!("two steps") };
+    assert!(Arc::ptr_eq(&one.plugin, &two.plugin));
+    assert!(Arc::ptr_eq(&load(Some(&pipeline)).steps()[0].plugin, &one.plugin));
+}
+
+#[test]
 fn a_plugin_receives_the_configuration_keys_that_it_names_and_no_others() {
     let decision = run("echo.wasm").unwrap();
     assert_eq!(decision.objects[0].object["data"]["operator-config"], "{}");

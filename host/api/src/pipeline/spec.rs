@@ -308,7 +308,8 @@ pub struct PipelineStatus {
     /// The `metadata.generation` that the conditions are about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Loaded`: whether every step has passed all loading phases and the pipeline is in use. `Authorized`: whether the
+    /// `Loaded`: whether every step has passed all loading phases and the pipeline is in use; `Unknown` while it is
+    /// being loaded. `Authorized`: whether the
     /// operator has all rights that the steps in use need; the message has the rules to add.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
@@ -339,8 +340,9 @@ pub struct StepStatus {
     /// The version of the contract that the component is built against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<String>,
-    /// `Running`; `RightsMissing` while the operator lacks a right to objects of the step, which is called nevertheless;
-    /// or the phase of loading that failed, as in `CompileFailed`.
+    /// `Running`; `Loading` until a step that the pipeline before did not have is in use; `RightsMissing` while the
+    /// operator lacks a right to objects of the step, which is called nevertheless; or the phase of loading that
+    /// failed, as in `CompileFailed`.
     pub phase: String,
     /// Why the step of the newest pipeline could not be loaded, or which rights are missing, with the rules to add.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -354,7 +356,7 @@ pub struct StepStatus {
     /// The fuel of all calls.
     #[serde(default)]
     pub fuel: i64,
-    /// Since when the step is in use.
+    /// Since when the step is in use, or being loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub since: Option<String>,

@@ -88,6 +88,8 @@ impl Pipeline {
         let mut steps: Vec<Step> = Vec::new();
         for step in &document.steps {
             let fail = |(phase, reason)| Error { step: step.name.clone(), phase, reason };
+            // What a plugin logs when it describes itself names its step, too.
+            let _entered = tracing::info_span!("plugin", step = %step.name).entered();
             let plugin = plugin_of(step, &steps).map_err(fail)?;
             let step = configure(step, plugin, &steps).map_err(|reason| fail((Phase::Configure, reason)))?;
             steps.push(step);

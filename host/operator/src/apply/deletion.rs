@@ -134,14 +134,23 @@ fn is_made_elsewhere(writer: &Writer, key: &ClusterKey, object: &Value) -> bool 
             && writer.store.manifest(&ClusterKey::new(namespace, &key.name)).is_none()
 }
 
-/// Lists the cluster's objects in the API server, because the cache may lack some, and deletes them. Returns whether
-/// there were any.
+/// What the API server has of a cluster that no watch reports.
+#[derive(Debug)]
+pub struct Unwatched {
+    /// Whether there were any objects.
+    pub left: bool,
+    /// Why it is not known whether there are objects of a recorded kind: the first reason.
+    pub unlisted: Option<Error>,
+}
+
+/// Lists the cluster's objects in the API server, because the cache may lack some, and deletes them. A recorded kind that
+/// cannot be listed holds no other one.
 pub async fn advance_unwatched(
     writer: &Writer,
     key: &ClusterKey,
     keep: Keep,
     recorded: &Recorded,
-) -> Result<bool, Error> {
+) -> Result<Unwatched, Error> {
     let selector = writer.identity.name_selector();
     let mut remains = Vec::new();
     let made_by_kubernetes = [("Pod", false), ("PersistentVolumeClaim", keep.claims)];
@@ -151,8 +160,15 @@ pub async fn advance_unwatched(
         let own = objects.iter().filter(|object| writer.origin(object).is_own());
         remains.extend(own.map(|object| Remains::of(key, &kind, object)));
     }
+    let mut unlisted = None;
     for kind in &recorded.kinds {
-        let objects = writer.list(Some(key), kind, None).await?;
+        let objects = match writer.list(Some(key), kind, None).await {
+            Ok(objects) => objects,
+            Err(error) => {
+                unlisted.get_or_insert(error);
+                continue;
+            }
+        };
         let own = objects.iter().filter(|object| writer.origin(object).is_own());
         remains.extend(own.map(|object| Remains::of(key, kind, object)));
     }
@@ -167,7 +183,7 @@ pub async fn advance_unwatched(
     }
     let left: Vec<&Remains> = remains.iter().collect();
     remove(writer, &left).await?;
-    Ok(!left.is_empty())
+    Ok(Unwatched { left: !left.is_empty(), unlisted })
 }
 
 /// Where Secrets in other namespaces are looked for; `None` is every namespace.

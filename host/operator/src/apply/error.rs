@@ -1,9 +1,17 @@
 //! Why an object was not written.
 
-use pgloom_common::error::FIELD_IMMUTABLE;
+use kube::core::Status;
+use pgloom_common::error::{FIELD_IMMUTABLE, one_line};
 use pgloom_decide::Kind;
+use pgloom_decide::kind::of_every_cluster;
+use pgloom_decide::ownership::{KINDS, record_of};
+use serde_json::Value;
 
-use crate::rights::{Resource, Rule, made};
+use super::refused_fields::fields;
+use crate::rights::{Resource, Rule, Verb, made};
+
+/// How much of the API server's words is kept, in bytes.
+const MAX_REASON: usize = 2048;
 
 /// Why an object was not written.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +25,8 @@ pub enum Error {
         name: String,
         /// In the API server's words.
         reason: String,
+        /// The fields that it names, in its words.
+        fields: Vec<String>,
     },
     /// Another owner has an object of that name.
     #[error(
@@ -60,6 +70,19 @@ pub enum Error {
         /// In the API server's words.
         reason: String,
     },
+    /// The operator may not list the objects of a kind.
+    #[error(
+        "the operator may not list objects of kind {kind}, so it is not known whether the cluster has any; add to its \
+         ClusterRole: {rule}{escape}"
+    )]
+    Unseen {
+        /// As in `NetworkPolicy`.
+        kind: String,
+        /// The rule that gives what the operator needs to delete objects of the kind.
+        rule: Box<Rule>,
+        /// What else can be done.
+        escape: String,
+    },
     /// The objects of a kind could not be listed.
     #[error("failed to list the objects of kind {kind}")]
     List {
@@ -90,7 +113,7 @@ impl Error {
 
     /// Whether the operator lacks the right.
     pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Forbidden { .. })
+        matches!(self, Self::Forbidden { .. } | Self::Unseen { .. })
     }
 
     /// A stable name for metrics, conditions and events.
@@ -98,7 +121,7 @@ impl Error {
         match self {
             Self::Refused { .. } | Self::Denied { .. } => "ObjectRefused",
             Self::Foreign { .. } => "ObjectForeign",
-            Self::Forbidden { .. } => "Forbidden",
+            Self::Forbidden { .. } | Self::Unseen { .. } => "Forbidden",
             Self::List { .. } => "ObserveFailed",
             Self::Write { .. } => "WriteFailed",
         }
@@ -107,6 +130,25 @@ impl Error {
     /// Whether the object cannot be changed to what is desired, but could be deleted and created again.
     pub(super) fn is_for_good(&self) -> bool {
         matches!(self, Self::Refused { reason, .. } if reason.contains(FIELD_IMMUTABLE))
+    }
+}
+
+/// Why the objects of a kind are not known.
+pub(super) fn unlisted(kind: &Kind, resource: Resource, error: kube::Error) -> Error {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            let is_recorded = !of_every_cluster().contains(kind);
+            let escape = format!(
+                "; or delete them, and remove {} from the manifest's annotation {KINDS}",
+                record_of(std::slice::from_ref(kind))
+            );
+            Error::Unseen {
+                kind: kind.kind.to_string(),
+                rule: Box::new(Rule { resource, verbs: [Verb::Delete, Verb::Get, Verb::List].into() }),
+                escape: if is_recorded { escape } else { String::new() },
+            }
+        }
+        source => Error::List { kind: kind.kind.to_string(), source: Box::new(source) },
     }
 }
 
@@ -138,7 +180,17 @@ fn denied_by(message: &str) -> Option<&'static str> {
     })
 }
 
-pub(super) fn failure(kind: &Kind, name: &str, error: kube::Error) -> Error {
+/// Whether the API server refuses an object for what it says. An object that server-side apply cannot read as its kind,
+/// as for a quantity that is none, has the status 500.
+fn refuses(status: &Status) -> bool {
+    let is_unreadable = ["failed to create typed patch object", "failed to convert new object"]
+        .iter()
+        .any(|text| status.message.starts_with(text));
+    matches!(status.code, 400 | 422) || status.code == 500 && is_unreadable
+}
+
+/// Why a request about an object failed. `sent` is the object that was to be written; null if none was.
+pub(super) fn failure(kind: &Kind, name: &str, sent: &Value, error: kube::Error) -> Error {
     let (kind, name) = (kind.kind.to_string(), name.to_owned());
     match error {
         kube::Error::Api(status) if status.code == 403 => {
@@ -148,8 +200,9 @@ pub(super) fn failure(kind: &Kind, name: &str, error: kube::Error) -> Error {
                 None => Error::Denied { by: by.unwrap_or("an admission controller"), kind, name, reason },
             }
         }
-        kube::Error::Api(status) if matches!(status.code, 400 | 422) => {
-            Error::Refused { kind, name, reason: status.message }
+        kube::Error::Api(status) if refuses(&status) => {
+            let (reason, fields) = (one_line(&status.message, MAX_REASON), fields(&status, sent));
+            Error::Refused { kind, name, reason, fields }
         }
         source => Error::Write { kind, name, source: Box::new(source) },
     }

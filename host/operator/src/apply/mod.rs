@@ -8,6 +8,7 @@ mod error;
 mod field_manager;
 mod last_applied;
 mod operation;
+mod refused_fields;
 mod write;
 
 use std::sync::Arc;
@@ -27,8 +28,9 @@ pub use last_applied::LastApplied;
 pub use operation::Operation;
 
 use crate::cache::{CachedObject, ClusterKey, Store};
+use crate::rights::Resource;
 use crate::serve::metrics::Metrics;
-use error::{failure, foreign};
+use error::{failure, foreign, unlisted};
 use write::Made;
 
 /// What an apply did.
@@ -206,7 +208,7 @@ impl Writer {
             Err(kube::Error::Api(status)) if operation::is_fixed(status.code, &status.message) => {
                 Ok(Operation::ReplaceAndOrphan)
             }
-            Err(error) => Err(failure(kind, name, error)),
+            Err(error) => Err(failure(kind, name, desired, error)),
         }
     }
 
@@ -277,7 +279,9 @@ impl Writer {
         let listed = match api.list(&params).await {
             Ok(listed) => listed.items,
             Err(kube::Error::Api(status)) if status.is_not_found() => Vec::new(),
-            Err(source) => return Err(Error::List { kind: kind.kind.to_string(), source: Box::new(source) }),
+            Err(error) => {
+                return Err(unlisted(kind, Resource { group: resource.group, plural: resource.plural }, error));
+            }
         };
         let objects = listed.into_iter().filter_map(|object| serde_json::to_value(object).ok());
         Ok(objects.map(|object| with_kind(object, kind)).collect())
@@ -285,7 +289,8 @@ impl Writer {
 
     /// An object as the API server has it now.
     pub async fn read(&self, key: &ClusterKey, kind: &Kind, name: &str) -> Result<Option<Value>, Error> {
-        let found = self.api(key, kind).await.get_opt(name).await.map_err(|error| failure(kind, name, error))?;
+        let found =
+            self.api(key, kind).await.get_opt(name).await.map_err(|error| failure(kind, name, &Value::Null, error))?;
         Ok(found.and_then(|found| serde_json::to_value(found).ok()).map(|found| with_kind(found, kind)))
     }
 
@@ -310,7 +315,7 @@ impl Writer {
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-            Err(error) => Err(failure(kind, name, error)),
+            Err(error) => Err(failure(kind, name, &Value::Null, error)),
         }
     }
 

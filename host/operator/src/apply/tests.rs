@@ -274,7 +274,7 @@ fn a_refusal_with_the_status_403_is_reported_as_what_it_is() {
         ("something else", "an admission controller refuses"),
     ] {
         let status = kube::core::Status::failure(message, "Forbidden").with_code(403).boxed();
-        let error = failure(&Kind::new("v1", "Service"), "c", kube::Error::Api(status)).to_string();
+        let error = failure(&Kind::new("v1", "Service"), "c", &Value::Null, kube::Error::Api(status)).to_string();
         assert!(error.starts_with(expected), "{error}");
         assert!(error.contains(message), "{error}");
     }

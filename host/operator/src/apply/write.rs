@@ -2,6 +2,7 @@
 
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
 use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::kind::ObjectKey;
@@ -55,7 +56,12 @@ impl Writer {
         let api = self.api(key, kind).await;
         let Ok(body) = serde_json::from_value::<DynamicObject>(desired.clone()) else {
             let (kind, name) = (kind.kind.to_string(), name.to_owned());
-            return Err(Error::Refused { kind, name, reason: "its metadata is not that of an object".to_owned() });
+            return Err(Error::Refused {
+                kind,
+                name,
+                reason: "its metadata is not that of an object".to_owned(),
+                fields: Vec::new(),
+            });
         };
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         match api.create(&params, &body).await {
@@ -69,7 +75,7 @@ impl Writer {
                 Ok(Made::Written)
             }
             Err(kube::Error::Api(status)) if status.is_already_exists() => self.adopt(key, kind, name, desired).await,
-            Err(error) => Err(failure(kind, name, error)),
+            Err(error) => Err(failure(kind, name, desired, error)),
         }
     }
 
@@ -101,7 +107,7 @@ impl Writer {
     pub async fn patch_metadata(&self, key: &ClusterKey, kind: &Kind, name: &str, patch: Value) -> Result<(), Error> {
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         let answer = self.api(key, kind).await.patch(name, &params, &Patch::Merge(patch)).await;
-        let object = answer.map_err(|error| failure(kind, name, error))?;
+        let object = answer.map_err(|error| failure(kind, name, &Value::Null, error))?;
         self.metrics.wrote(&kind.kind, "patch");
         if let Ok(object) = serde_json::to_value(object) {
             self.store.record_write(with_kind(object, kind));
@@ -124,7 +130,8 @@ impl Writer {
         match api.patch(name, &PatchParams::default(), &Patch::<()>::Json(patch)).await {
             Ok(patched) => patched,
             Err(error) => {
-                debug!(name, %error, "the fields of the new object are taken over by the next write");
+                let error = error_chain(&error);
+                debug!(name, error, "the fields of the new object are taken over by the next write");
                 created
             }
         }
@@ -143,21 +150,21 @@ impl Writer {
             }
             answer => answer,
         };
-        let object = answer.map_err(|error| failure(kind, name, error))?;
+        let object = answer.map_err(|error| failure(kind, name, desired, error))?;
         self.record(key, kind, "apply", desired, object)
     }
 
     /// Makes what others wrote the operator's own; whether there was anything.
     async fn take_over(&self, key: &ClusterKey, kind: &Kind, name: &str, owner: Owner) -> Result<bool, Error> {
         let api = self.api(key, kind).await;
-        let found = api.get_opt(name).await.map_err(|error| failure(kind, name, error))?;
+        let found = api.get_opt(name).await.map_err(|error| failure(kind, name, &Value::Null, error))?;
         let object = found.and_then(|found| serde_json::to_value(found).ok()).unwrap_or_default();
         let Some(patch) = field_manager::patch(&object, owner).and_then(|patch| serde_json::from_value(patch).ok())
         else {
             return Ok(false);
         };
         let answer = api.patch(name, &PatchParams::default(), &Patch::<()>::Json(patch)).await;
-        answer.map_err(|error| failure(kind, name, error))?;
+        answer.map_err(|error| failure(kind, name, &Value::Null, error))?;
         info!(kind = %kind.kind, name, "took over what others wrote");
         Ok(true)
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use kube::Client;
 use kube::api::{ApiResource, GroupVersionKind};
 use parking_lot::Mutex;
+use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
 use pgloom_decide::kind::of_every_cluster;
 use tracing::debug;
@@ -27,7 +28,7 @@ impl Resources {
     /// CRD is created, this is the one with the usual plural, and the requests say what is missing.
     pub async fn discover(&self, client: &Client, kind: &Kind) -> ApiResource {
         self.find(client, kind).await.unwrap_or_else(|error| {
-            debug!(%kind, %error, "discovery of the kind failed, using the default plural");
+            debug!(%kind, error = %error_chain(&error), "discovery of the kind failed, using the default plural");
             api_resource(kind)
         })
     }

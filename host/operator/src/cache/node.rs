@@ -13,6 +13,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use parking_lot::RwLock;
+use pgloom_common::error::error_chain;
 use pgloom_decide::rollout::Node;
 use tracing::{info, warn};
 
@@ -78,7 +79,8 @@ pub async fn follow(client: Client, store: Arc<Store>, changed: UnboundedSender<
         let event = match event {
             Ok(event) => event,
             Err(error) => {
-                warn!(%error, "the watch of nodes broke off and is tried again; until then no leader leaves its node");
+                let error = error_chain(&error);
+                warn!(error, "the watch of nodes broke off and is tried again; until then no leader leaves its node");
                 metrics.watch_failures.get_or_create(&KindLabel { kind: "Node".to_owned() }).inc();
                 continue;
             }

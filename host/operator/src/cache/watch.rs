@@ -10,6 +10,7 @@ use kube::Client;
 use kube::api::Api;
 use kube::runtime::watcher::{self, Event};
 use pgloom_common::duration::doubled;
+use pgloom_common::error::error_chain;
 use pgloom_decide::kind::{Kind, of_every_cluster};
 use pgloom_decide::ownership::MARK;
 use pgloom_decide::transform::{Transformed, transform};
@@ -227,8 +228,8 @@ impl Follower {
         let labels = labels(&self.watch);
         let WatchLabels { kind, namespace } = &labels;
         match failures {
-            0 => warn!(kind, namespace, %error, "watch failed, retrying"),
-            _ => debug!(kind, namespace, %error, failures, "watch failed again, retrying"),
+            0 => warn!(kind, namespace, error = %error_chain(error), "watch failed, retrying"),
+            _ => debug!(kind, namespace, error = %error_chain(error), failures, "watch failed again, retrying"),
         }
         self.metrics.watch_failures.get_or_create(&KindLabel { kind: kind.clone() }).inc();
         self.metrics.watches_failing.get_or_create(&labels).set(1);

@@ -18,6 +18,7 @@ use pgloom_common::error::cut;
 pub use pgloom_common::fingerprint::fingerprint;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
+use tracing::Instrument as _;
 
 use crate::cache::ClusterKey;
 
@@ -153,12 +154,14 @@ impl<T: Clone + PartialEq + Send + 'static> Job<T> {
             result: None,
         };
         let (slots, work) = (self.slots.clone(), work());
-        let task = tokio::spawn(async move {
+        let run = async move {
             // The semaphore is never closed.
             let slot = slots.acquire().await;
             ending.record(within(deadline, work).await);
             drop(slot);
-        });
+        };
+        // What the work logs names its cluster.
+        let task = tokio::spawn(run.in_current_span());
         // While a repeated run is in progress, the last result stays the status.
         let before = last.as_ref().filter(|run| run.wanted == wanted).map(|run| run.status.clone());
         let status = before.unwrap_or(JobStatus::Running);

@@ -15,6 +15,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Client;
 use kube::api::{Api, PostParams};
+use pgloom_common::error::error_chain;
 use tracing::{debug, info, warn};
 
 use super::fencing::{Fence, Moment};
@@ -81,7 +82,9 @@ impl Election {
             match tokio::time::timeout(self.timing.deadline, self.attempt(&mut view)).await {
                 Ok(Ok(true)) => return info!(lease = %self.name, identity = %self.identity, "leading"),
                 Ok(Ok(false)) => debug!(lease = %self.name, "another operator leads"),
-                Ok(Err(error)) => warn!(lease = %self.name, error = %error, "the lease cannot be read or written"),
+                Ok(Err(error)) => {
+                    warn!(lease = %self.name, error = %error_chain(&error), "the lease cannot be read or written")
+                }
                 Err(_) => warn!(lease = %self.name, "the API server does not answer in time"),
             }
             tokio::time::sleep(self.timing.period).await;
@@ -103,7 +106,7 @@ impl Election {
             match tokio::time::timeout(left, self.attempt(&mut view)).await {
                 Ok(Ok(true)) => renewed = begun,
                 Ok(Ok(false)) => return warn!(lease = %self.name, "another operator took the lease"),
-                Ok(Err(error)) => warn!(lease = %self.name, error = %error, "the lease was not renewed"),
+                Ok(Err(error)) => warn!(lease = %self.name, error = %error_chain(&error), "the lease was not renewed"),
                 Err(_) => warn!(lease = %self.name, "the API server does not answer in time"),
             }
             if renewed.elapsed() >= self.timing.deadline {
@@ -127,7 +130,7 @@ impl Election {
         };
         match tokio::time::timeout(self.timing.period, released).await {
             Ok(Ok(())) => info!(lease = %self.name, "lease released"),
-            Ok(Err(error)) => warn!(lease = %self.name, error = %error, "the lease was not released"),
+            Ok(Err(error)) => warn!(lease = %self.name, error = %error_chain(&error), "the lease was not released"),
             Err(_) => warn!(lease = %self.name, "the lease was not released in time"),
         }
     }

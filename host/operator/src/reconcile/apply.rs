@@ -16,7 +16,7 @@ use super::hold::{RESTARTING, opening};
 use super::progress::{Step, Underway};
 use super::requeue::Requeue;
 use super::{Error, Reconciliation};
-use crate::apply::{Operation, Refused, Written};
+use crate::apply::{Operation, Written};
 use crate::cache::ClusterKey;
 use crate::report::Event;
 
@@ -69,9 +69,9 @@ impl Reconciliation<'_> {
         // What uses credentials comes after them: a pod that mounts a Secret does not start without it.
         let secrets_from = objects.partition_point(|object| rank(ObjectKey::of(object).kind) < rank("Secret"));
         let (before, after) = objects.split_at(secrets_from);
-        self.write(plan, before, applied).await?;
+        self.write(decided, before, applied).await?;
         let unset = self.ensure_credentials(plan, credentials, members, applied).await?;
-        self.write(plan, after, applied).await?;
+        self.write(decided, after, applied).await?;
         self.follow_claims(after).await?;
         if !applied.refused.is_empty() {
             return Ok(());
@@ -121,9 +121,9 @@ impl Reconciliation<'_> {
     }
 
     /// Writes the objects. One that the API server refuses holds no other one, except where a template names it.
-    async fn write(&self, plan: &Plan, objects: &[Value], applied: &mut Applied) -> Result<(), Error> {
+    async fn write(&self, decided: &Decided, objects: &[Value], applied: &mut Applied) -> Result<(), Error> {
         let (maps, others) = objects.split_at(objects.partition_point(is_before_templates));
-        self.write_all(plan, maps, applied).await?;
+        self.write_all(decided, maps, applied).await?;
         let mut rest = Vec::new();
         for object in others {
             match applied.refused.iter().find(|(kind, name, _)| kind.is("ConfigMap") && mounts(object, name)) {
@@ -136,7 +136,7 @@ impl Reconciliation<'_> {
                 _ => rest.push(object.clone()),
             }
         }
-        self.write_all(plan, &rest, applied).await
+        self.write_all(decided, &rest, applied).await
     }
 
     /// Whether an object of the kind and name is the cluster's already.
@@ -145,12 +145,9 @@ impl Reconciliation<'_> {
         self.context.store.objects(self.key).iter().any(|kept| kept.kind.is(key.kind) && *kept.name == *key.name)
     }
 
-    async fn write_all(&self, plan: &Plan, objects: &[Value], applied: &mut Applied) -> Result<(), Error> {
+    async fn write_all(&self, decided: &Decided, objects: &[Value], applied: &mut Applied) -> Result<(), Error> {
         let answer = self.writer().apply(self.key, objects).await.map_err(Error::Apply)?;
-        applied.refused.extend(answer.refused.into_iter().map(|Refused { kind, name, error }| {
-            let step = plan.step_of(&kind, &name).unwrap_or_default().to_owned();
-            (kind, name, Error::Object { step, source: Box::new(error) })
-        }));
+        applied.refused.extend(self.with_setters(decided, objects, answer.refused).await);
         applied.warnings.extend(answer.kept.map(|note| Event::warning("StatefulSet", note)));
         let waiting = answer.waiting.map(Underway::changing);
         applied.underway = Underway::all(applied.underway.take().into_iter().chain(waiting));

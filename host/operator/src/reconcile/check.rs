@@ -6,22 +6,29 @@ use std::time::Duration;
 use futures::StreamExt;
 use pgloom_decide::ownership::Identity;
 
+use super::last_answers::sweep_answers;
 use crate::cache::ClusterKey;
 use crate::context::Context;
 
 /// The time between two rounds.
 const PERIOD: Duration = Duration::from_secs(60);
+/// The number of rounds between two searches for what is kept of clusters that are gone.
+const SWEEP: u32 = 60;
 /// How many leaders are asked at the same time.
 const CONCURRENCY: usize = 16;
 
 /// Asks all leaders once a minute. A cluster whose leader served at the last reconcile and does not now is reconciled, so
-/// that its status says so. Plans and events that were kept for something that did not come are removed. Never returns.
+/// that its status says so. Plans and events that were kept for something that did not come are removed, and once an hour
+/// the answers that are kept for clusters that are gone. Never returns.
 pub async fn check_leaders(context: &Context) {
-    loop {
+    for round in 0_u32.. {
         tokio::time::sleep(PERIOD).await;
         check_once(context).await;
         context.states.plans.sweep();
         context.recorder.sweep(PERIOD);
+        if round.is_multiple_of(SWEEP) {
+            sweep_answers(context).await;
+        }
     }
 }
 

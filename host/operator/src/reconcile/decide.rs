@@ -16,27 +16,30 @@ use crate::serve::metrics::PluginLabels;
 pub struct Decided {
     /// The plan.
     pub plan: Arc<Plan>,
+    /// What it was decided from.
+    pub observed: Arc<Observed>,
     /// What people should know of the manifest: an event for each finding.
     pub warnings: Vec<Event>,
 }
 
 impl Decided {
-    fn new(plan: Arc<Plan>) -> Self {
-        Self { warnings: plan.findings.iter().map(event).collect(), plan }
+    fn new(plan: Arc<Plan>, observed: Arc<Observed>) -> Self {
+        Self { warnings: plan.findings.iter().map(event).collect(), plan, observed }
     }
 }
 
 impl Reconciliation<'_> {
     /// Decides what the cluster is to be. The same decision is reused while nothing changed that it depends on.
     pub async fn decide(&self, observed: Observed) -> Result<Decided, Error> {
-        let plan = self.plan(observed).await?;
+        let observed = Arc::new(observed);
+        let plan = self.plan(observed.clone()).await?;
         self.state.memory.lock().last_answers.clone_from(&plan.last);
         // Before anything is applied: after a restart the answer may be newer than what is applied, and not older.
         self.keep_answers(&plan.last).await;
-        Ok(Decided::new(plan))
+        Ok(Decided::new(plan, observed))
     }
 
-    async fn plan(&self, observed: Observed) -> Result<Arc<Plan>, Error> {
+    async fn plan(&self, observed: Arc<Observed>) -> Result<Arc<Plan>, Error> {
         let context = self.context;
         let (config, pipeline) = (self.settings.config.clone(), self.settings.pipeline.clone());
         let key = Key::of(&self.manifest, &observed);

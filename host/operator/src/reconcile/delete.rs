@@ -11,7 +11,7 @@ use super::finalizer::Patched;
 use super::report::Steps;
 use super::requeue::Requeue;
 use super::{Error, OUTDATED, Reconciliation};
-use crate::apply::deletion::{FINALIZER, Keep, Recorded, advance, advance_unwatched, guard, sweep};
+use crate::apply::deletion::{FINALIZER, Keep, Recorded, Unwatched, advance, advance_unwatched, guard, sweep};
 use crate::report::Event;
 
 /// When to look first whether something is still there. What is of a kind that is not watched goes without an event.
@@ -51,13 +51,18 @@ impl Reconciliation<'_> {
         };
         self.check_sight().await?;
         // The watches may be late: the manifest goes only when the API server itself has nothing left.
-        if advance(writer, self.key, keep).await.map_err(Error::Delete)?
-            || advance_unwatched(writer, self.key, keep, &recorded).await.map_err(Error::Delete)?
-        {
+        if advance(writer, self.key, keep).await.map_err(Error::Delete)? {
+            return Ok(self.again(Requeue::asking(REMAINING)));
+        }
+        let Unwatched { left, unlisted } =
+            advance_unwatched(writer, self.key, keep, &recorded).await.map_err(Error::Delete)?;
+        if left {
             return Ok(self.again(Requeue::asking(REMAINING)));
         }
         sweep(writer, self.key).await.map_err(Error::Delete)?;
         self.forget_answers().await;
+        // Only the manifest waits for what cannot be seen.
+        unlisted.map_or(Ok(()), |error| Err(Error::Delete(error)))?;
         finalizers.retain(|finalizer| finalizer != FINALIZER);
         if self.set_finalizers(finalizers).await? == Patched::Outdated {
             return Ok(self.again(Requeue::asking(OUTDATED)));

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{NodeSelector, PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
+use pgloom_common::error::error_chain;
 use pgloom_decide::members::Members;
 use pgloom_decide::patroni::Report;
 use pgloom_decide::rollout::{Departure, Member, Needs, Next, Places, departure};
@@ -161,7 +162,7 @@ impl Reconciliation<'_> {
         match volumes.get(&volume).await {
             Ok(volume) => Some(volume.spec?.node_affinity.and_then(|affinity| affinity.required).into_iter().collect()),
             Err(error) => {
-                debug!(volume, %error, "the volume cannot be read");
+                debug!(volume, error = %error_chain(&error), "the volume cannot be read");
                 None
             }
         }

@@ -63,10 +63,10 @@ pub enum Error {
     #[error("failed to apply the plan")]
     Apply(#[source] apply::Error),
     /// The API server refused one object; the others were written.
-    #[error("step {step}")]
+    #[error("{by}")]
     Object {
-        /// The step that created the object.
-        step: String,
+        /// The steps that set what was refused, or the step that created the object: as in `step patches, which set spec.a`.
+        by: String,
         /// Why it was refused.
         #[source]
         source: Box<apply::Error>,
@@ -193,7 +193,12 @@ mod tests {
     const REPAIR: Duration = Duration::from_secs(300);
 
     fn refused() -> Error {
-        Error::Apply(apply::Error::Refused { kind: "Service".into(), name: "c".into(), reason: "no".into() })
+        Error::Apply(apply::Error::Refused {
+            kind: "Service".into(),
+            name: "c".into(),
+            reason: "no".into(),
+            fields: vec![],
+        })
     }
 
     #[test]
@@ -222,7 +227,7 @@ mod tests {
         for error in [
             Error::Apply(forbidden()),
             Error::Delete(forbidden()),
-            Error::Object { step: "one".into(), source: Box::new(forbidden()) },
+            Error::Object { by: "step one".into(), source: Box::new(forbidden()) },
         ] {
             assert_eq!(error.requeue(0, REPAIR), Action::requeue(REPAIR));
             assert!(error.is_forbidden());

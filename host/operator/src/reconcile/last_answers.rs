@@ -7,15 +7,20 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use pgloom_common::error::error_chain;
 use pgloom_common::fingerprint::fingerprint;
 use pgloom_common::name::is_dns1123_subdomain;
+use pgloom_decide::Kind;
 use pgloom_decide::field_manager::MANAGER;
 use pgloom_engine::Response;
 use serde_json::json;
 use tracing::{info, warn};
 
 use super::Reconciliation;
+use crate::context::Context;
 
 /// The prefix of the ConfigMaps' names; the manifest's uid follows.
 const PREFIX: &str = "pgloom-last-";
@@ -23,11 +28,52 @@ const PREFIX: &str = "pgloom-last-";
 const KEY: &str = "answers.json";
 /// The label of the ConfigMaps, by which people find them.
 const LABEL: &str = "pgloom.dev/last-answers";
+/// The annotation with the namespace and the name of the cluster.
+const CLUSTER: &str = "pgloom.dev/cluster";
 /// The largest answers that are kept, in bytes. The API server takes objects up to about 1 MiB.
 const MOST: usize = 512 << 10;
 
 /// By step name, the last answer of each step that keeps it.
 type Answers = BTreeMap<String, Response>;
+
+/// Deletes what is kept for clusters that do not exist any more, as after a finalizer was removed by hand. Only what
+/// provably is such a remainder: named, labelled and written by the operator, for a cluster of a namespace of which every
+/// manifest is known.
+pub async fn sweep_answers(context: &Context) {
+    let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &context.namespace);
+    let found = match maps.list(&ListParams::default().labels(&format!("{LABEL}=true"))).await {
+        Ok(found) => found.items,
+        Err(error) => {
+            warn!(error = %error_chain(&error), "the last answers of steps of former clusters are not known");
+            return;
+        }
+    };
+    for map in found.into_iter().filter(|map| is_abandoned(context, &map.metadata)) {
+        let name = map.name_any();
+        let preconditions = Preconditions { uid: map.uid(), resource_version: map.resource_version() };
+        let how = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match maps.delete(&name, &how).await {
+            Ok(_) => info!(name, "the last answers of steps are deleted, as their cluster is gone"),
+            Err(error) => warn!(name, error = %error_chain(&error), "the last answers of steps are not deleted"),
+        }
+    }
+}
+
+/// Whether answers are kept for a cluster that is gone.
+fn is_abandoned(context: &Context, metadata: &ObjectMeta) -> bool {
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let cluster = metadata.annotations.as_ref().and_then(|annotations| annotations.get(CLUSTER));
+    let (Some(uid), Some((namespace, _))) =
+        (name.strip_prefix(PREFIX), cluster.and_then(|cluster| cluster.split_once('/')))
+    else {
+        return false;
+    };
+    let mut managers = metadata.managed_fields.iter().flatten();
+    let is_ours = managers.any(|entry| entry.manager.as_deref() == Some(MANAGER));
+    let store = &context.store;
+    let is_known = store.watches(&Kind::cluster(), namespace) && store.synced(namespace);
+    is_ours && is_known && !store.has_manifest(uid)
+}
 
 impl Reconciliation<'_> {
     /// The last answers. After a start they are read once.
@@ -39,7 +85,7 @@ impl Reconciliation<'_> {
         {
             match self.answers_api().get_opt(&name).await {
                 Ok(found) => self.restore(found.and_then(|found| found.data?.remove(KEY))),
-                Err(error) => warn!(%error, "the last answers of steps cannot be read"),
+                Err(error) => warn!(error = %error_chain(&error), "the last answers of steps cannot be read"),
             }
         }
         self.state.memory.lock().last_answers.clone()
@@ -76,12 +122,12 @@ impl Reconciliation<'_> {
         }
         let metadata = json!({
             "name": name, "labels": {LABEL: "true"},
-            "annotations": {"pgloom.dev/cluster": format!("{}/{}", self.key.namespace, self.key.name)},
+            "annotations": {CLUSTER: format!("{}/{}", self.key.namespace, self.key.name)},
         });
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {KEY: text}});
         match self.answers_api().patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(map)).await {
             Ok(_) => self.state.memory.lock().answers_kept = Some(print),
-            Err(error) => warn!(%error, "the last answers of steps are not kept for a restart"),
+            Err(error) => warn!(error = %error_chain(&error), "the last answers of steps are not kept for a restart"),
         }
     }
 
@@ -96,7 +142,7 @@ impl Reconciliation<'_> {
         };
         match deleted {
             Ok(()) => info!(name, "the last answers of steps are deleted"),
-            Err(error) => warn!(name, %error, "the last answers of steps are not deleted"),
+            Err(error) => warn!(name, error = %error_chain(&error), "the last answers of steps are not deleted"),
         }
     }
 

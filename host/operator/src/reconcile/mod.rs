@@ -25,6 +25,7 @@ mod report;
 mod requeue;
 mod roll;
 mod service_account;
+mod setters;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -182,7 +182,7 @@ impl Summary {
             conditions.push(Condition::fails(status::DELETION, "Guarded", reason));
             warnings.push(Event::warning("Delete", reason));
         }
-        if let Some(Decided { plan: _, warnings: of_manifest }) = decided {
+        if let Some(Decided { plan: _, observed: _, warnings: of_manifest }) = decided {
             conditions.push(Condition::holds("Valid", "Valid", "the manifest can be used"));
             warnings.extend_from_slice(of_manifest);
         }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::PostParams;
+use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
 use pgloom_decide::Plan;
 use pgloom_decide::field_manager::MANAGER;
@@ -23,7 +24,7 @@ impl Reconciliation<'_> {
         for object in &plan.accounts {
             if let Err(error) = self.create_if_missing(object).await {
                 let ObjectKey { kind, name, .. } = ObjectKey::of(object);
-                warn!(kind, name, %error, "the object was not created");
+                warn!(kind, name, error = %error_chain(&error), "the object was not created");
                 return;
             }
         }

@@ -437,7 +437,7 @@ fn decided<'a>(operator: &'a Context, key: &'a ClusterKey, degraded: bool) -> (R
         manifest: manifest(),
         state: operator.states.of(key),
     };
-    (reconciliation, decide::Decided { plan: Arc::new(plan), warnings: vec![] })
+    (reconciliation, decide::Decided { plan: Arc::new(plan), observed: Arc::new(observed), warnings: vec![] })
 }
 
 mod actions;
@@ -446,7 +446,9 @@ mod deletion;
 mod isolation;
 mod last_answers;
 mod limits;
+mod log;
 mod owed;
 mod pruning;
+mod refused;
 mod rolling;
 mod secrets;

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{self, EventType, Reporter};
 use parking_lot::Mutex;
-use pgloom_common::error::cut;
+use pgloom_common::error::{cut, error_chain};
 use pgloom_common::fingerprint::fingerprint;
 use serde_json::Value;
 use tracing::warn;
@@ -97,7 +97,7 @@ impl Recorder {
             secondary: None,
         };
         if let Err(error) = self.recorder().publish(&published, about).await {
-            warn!(reason = %event.reason, %error, "event not published");
+            warn!(reason = %event.reason, error = %error_chain(&error), "event not published");
         }
     }
 

@@ -12,6 +12,7 @@ use kube::runtime::controller::{self, Action, ReconcileRequest, applier};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::Event;
 use parking_lot::Mutex;
+use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
 use tracing::debug;
 
@@ -71,7 +72,7 @@ pub async fn reconcile_all(
     let mut done = pin!(applier(reconcile_object, error_policy, context, reader, queue, config));
     while let Some(result) = done.next().await {
         if let Err(error) = result {
-            debug!(%error, "reconcile failed");
+            debug!(error = %error_chain(&error), "reconcile failed");
         }
     }
 }

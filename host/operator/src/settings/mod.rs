@@ -2,6 +2,7 @@
 //! used: an invalid one is reported by the log, an event and a metric, and the one before stays in use.
 
 mod file;
+mod loading;
 mod pipeline;
 mod progress;
 mod rights;
@@ -30,6 +31,7 @@ use crate::args::{self, Namespaces, PipelineSource, Source};
 use crate::cache::{ClusterKey, Store};
 use crate::report::{Event, Recorder, reference};
 use crate::serve::metrics::Metrics;
+use loading::Loading;
 use progress::Progress;
 use source::Found;
 
@@ -162,16 +164,28 @@ impl Loader {
         let mut components = file::follow_components(self.options.plugins.clone());
         let mut leading = self.leading.clone();
         let mut reports = tokio::time::interval(REPORT_PERIOD);
+        let mut loading = Loading::default();
         loop {
             let in_use = tokio::select! {
                 Some(found) = configurations.next() => self.take_configuration(&found, &settings).await,
-                Some(found) = pipelines.next() => self.take_pipeline(found, &mut progress, &settings).await,
-                Some(()) = components.next() => self.retry_pipeline(&mut progress, &settings).await,
-                () = progress.retry() => self.retry_pipeline(&mut progress, &settings).await,
+                Some(found) = pipelines.next() => {
+                    self.take_pipeline(found, &mut progress, &mut loading, &settings);
+                    false
+                }
+                Some(()) = components.next() => {
+                    self.load_again(&mut progress, &mut loading, &settings);
+                    false
+                }
+                () = progress.retry(), if loading.is_idle() => {
+                    self.load_again(&mut progress, &mut loading, &settings);
+                    false
+                }
+                loaded = loading.loaded() => {
+                    self.take_loaded(loaded, &mut progress, &mut loading, &settings).await
+                }
                 Ok(()) = leading.changed() => {
                     self.release_others().await;
-                    // What another leader wrote is not known here.
-                    progress.reported = None;
+                    self.take_over_status(&mut progress).await;
                     false
                 }
                 _ = read_again.tick() => self.take_schemas(&settings).await,
@@ -254,6 +268,19 @@ impl Loader {
         }
     }
 
+    /// Reads the status that another leader wrote, as this operator now leads: what has not changed keeps its time.
+    async fn take_over_status(&self, progress: &mut Progress) {
+        let PipelineSource::Object(named) = &self.options.pipeline else { return };
+        if !self.is_leading() {
+            return;
+        }
+        progress.reported = None;
+        match source::pipeline(named, &self.namespace).get(&self.client).await {
+            Ok(found) => progress.take_over(&found),
+            Err(error) => warn!(error = %error_chain(&error), "the pipeline's status is not read"),
+        }
+    }
+
     /// Writes the status of the Pipeline object, if it changed. Only the leader writes.
     async fn report_pipeline(&self, progress: &mut Progress, pipeline: &Pipeline) {
         let (PipelineSource::Object(named), Some(found), true) =
@@ -272,7 +299,7 @@ impl Loader {
         let object = source::pipeline(named, &self.namespace);
         match object.write_status(&self.client, &json!(status)).await {
             Ok(()) => progress.reported = Some(status),
-            Err(error) => warn!(%error, "pipeline status not written"),
+            Err(error) => warn!(error = %error_chain(&error), "pipeline status not written"),
         }
     }
 
@@ -286,7 +313,7 @@ impl Loader {
             PipelineSource::Object(named) => Some(source::pipeline(named, &self.namespace)),
         };
         if let Err(error) = source::release_pipelines(&self.client, &self.namespace, used.as_ref()).await {
-            warn!(%error, "the status of unused pipelines is not written");
+            warn!(error = %error_chain(&error), "the status of unused pipelines is not written");
         }
     }
 

@@ -12,6 +12,7 @@ use pgloom_engine::Pipeline;
 use tokio::sync::watch;
 use tracing::{Span, error, info, warn};
 
+use super::loading::{Loaded, Loading, Wanted};
 use super::progress::{self, Progress};
 use super::source::{self, Found};
 use super::{Error, Loader, Settings, file, schemas};
@@ -49,55 +50,98 @@ impl Loader {
         Ok((Arc::new(pipeline), progress))
     }
 
-    /// Reads the wanted pipeline again, and uses it. Whether a new pipeline is in use.
-    pub(super) async fn retry_pipeline(&self, progress: &mut Progress, settings: &watch::Sender<Settings>) -> bool {
-        match self.wanted().await {
-            Ok(found) => self.use_pipeline(found, progress, settings).await,
-            Err(error) => {
-                warn!(error = %error_chain(&error), "the pipeline cannot be read, the one in use stays");
-                progress.failed(None, &error);
-                self.metrics.pipeline_rejected.set(1);
-                false
-            }
-        }
+    /// Begins to load the wanted pipeline again, from its source.
+    pub(super) fn load_again<'a>(
+        &'a self,
+        progress: &mut Progress,
+        loading: &mut Loading<'a>,
+        settings: &watch::Sender<Settings>,
+    ) {
+        loading.want(self, Wanted::Source, &settings.borrow().pipeline);
+        progress.begun(None, Timestamp::now());
     }
 
-    /// Takes a changed document. Whether a new pipeline is in use.
-    pub(super) async fn take_pipeline(
-        &self,
+    /// Begins to load a changed document.
+    pub(super) fn take_pipeline<'a>(
+        &'a self,
         found: Found,
+        progress: &mut Progress,
+        loading: &mut Loading<'a>,
+        settings: &watch::Sender<Settings>,
+    ) {
+        // The watch begins with the document that was loaded at the start.
+        if progress.knows(&found) {
+            progress.wanted = Some(found);
+            return;
+        }
+        loading.want(self, Wanted::Document(found.clone()), &settings.borrow().pipeline);
+        progress.begun(Some(found), Timestamp::now());
+    }
+
+    /// Uses what was loaded, unless a newer document is wanted by now, and goes on with that. Whether a new pipeline is in
+    /// use.
+    pub(super) async fn take_loaded<'a>(
+        &'a self,
+        loaded: Loaded,
+        progress: &mut Progress,
+        loading: &mut Loading<'a>,
+        settings: &watch::Sender<Settings>,
+    ) -> bool {
+        let in_use = match loading.is_superseded() {
+            true => false,
+            false => self.use_loaded(loaded, progress, settings).await,
+        };
+        loading.go_on(self, &settings.borrow().pipeline);
+        if !loading.is_idle() {
+            progress.begun(None, Timestamp::now());
+        }
+        in_use
+    }
+
+    async fn use_loaded(
+        &self,
+        Loaded { found, result }: Loaded,
         progress: &mut Progress,
         settings: &watch::Sender<Settings>,
     ) -> bool {
-        // The watch begins with the document that was loaded at the start.
-        if progress.uses(&found) {
-            progress.wanted = Some(found);
-            return false;
-        }
-        self.use_pipeline(found, progress, settings).await
-    }
-
-    async fn use_pipeline(&self, found: Found, progress: &mut Progress, settings: &watch::Sender<Settings>) -> bool {
-        let running = settings.borrow().pipeline.clone();
-        let result = self.load(&found, Some(running)).await;
         self.metrics.pipeline_rejected.set(i64::from(result.is_err()));
-        match result {
-            Ok(pipeline) => {
+        match (found, result) {
+            (Some(found), Ok(pipeline)) => {
                 info!(source = %found.name, "new pipeline in use");
                 self.succeeded(progress, found, &pipeline);
                 settings.send_modify(|settings| settings.pipeline = Arc::new(pipeline));
                 true
             }
-            Err(error) => {
+            (Some(found), Err(error)) => {
                 self.report_rejected(&found, "Pipeline", &error).await;
                 progress.failed(Some(found), &error);
                 false
             }
+            (None, Err(error)) => {
+                warn!(error = %error_chain(&error), "the pipeline cannot be read, the one in use stays");
+                progress.failed(None, &error);
+                false
+            }
+            // A pipeline is loaded from a document.
+            (None, Ok(_)) => false,
+        }
+    }
+
+    /// Reads the document, if it is not given, and loads it.
+    pub(super) async fn load_wanted(&self, wanted: Wanted, running: Arc<Pipeline>) -> Loaded {
+        let found = match wanted {
+            Wanted::Document(found) => Ok(found),
+            Wanted::Source => self.wanted().await,
+        };
+        match found {
+            Ok(found) => Loaded { result: self.load(&found, Some(running)).await, found: Some(found) },
+            Err(error) => Loaded { found: None, result: Err(error) },
         }
     }
 
     fn succeeded(&self, progress: &mut Progress, found: Found, pipeline: &Pipeline) {
-        progress.succeeded(found, pipeline, Timestamp::now());
+        let before = self.last_loaded(Some(&found));
+        progress.succeeded(found, pipeline, before, Timestamp::now());
         self.metrics.pipeline_generation.inc();
         if let (PipelineSource::File(_), Some(folder), Some(last)) =
             (&self.options.pipeline, &self.options.engine.cache, &progress.last_loaded)
@@ -106,7 +150,7 @@ impl Loader {
         }
     }
 
-    async fn wanted(&self) -> Result<Found, Error> {
+    pub(super) async fn wanted(&self) -> Result<Found, Error> {
         match &self.options.pipeline {
             PipelineSource::File(path) => file::read(path),
             PipelineSource::Object(named) => source::pipeline(named, &self.namespace).get(&self.client).await,
@@ -144,7 +188,9 @@ impl Loader {
             .inspect_err(|findings| warn!(?findings, "the last pipeline cannot be read"))
             .ok()?;
         let (engine, folder) = (self.engine.clone(), self.options.plugins.clone());
-        let restoring = tokio::task::spawn_blocking(move || Pipeline::restore(&engine, &document, &folder)).await;
+        let span = Span::current();
+        let restoring = move || span.in_scope(|| Pipeline::restore(&engine, &document, &folder));
+        let restoring = tokio::task::spawn_blocking(restoring).await;
         let name = "the last pipeline".to_owned();
         let restored = match restoring.map_err(Error::Interrupted) {
             Ok(Ok(pipeline)) => self.with_schemas(name, pipeline).await,

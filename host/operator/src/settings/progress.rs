@@ -34,6 +34,8 @@ pub struct Progress {
     pub wanted: Option<Found>,
     /// Why the wanted pipeline is not in use.
     pub problem: Option<Problem>,
+    /// Since when the wanted pipeline is being loaded; `None` if it is not, or if it is only tried again.
+    pub loading: Option<Timestamp>,
     /// The pipeline that is in use.
     pub last_loaded: Option<LastLoaded>,
     /// The status that was written last.
@@ -55,11 +57,27 @@ pub struct Problem {
 }
 
 impl Progress {
-    /// The wanted pipeline was loaded.
-    pub fn succeeded(&mut self, found: Found, pipeline: &Pipeline, now: Timestamp) {
-        self.last_loaded = Some(pinned(&found.document, pipeline, now));
+    /// A document is being loaded now, or the wanted one again. What failed is reported while it is tried again.
+    pub fn begun(&mut self, found: Option<Found>, now: Timestamp) {
+        if found.is_some() {
+            self.problem = None;
+            self.loading = None;
+        }
+        self.wanted = found.or_else(|| self.wanted.take());
+        if self.problem.is_none() {
+            self.loading.get_or_insert(now);
+        }
+    }
+
+    /// The wanted pipeline was loaded. The same steps with the same components are in use since they were `before`.
+    pub fn succeeded(&mut self, found: Found, pipeline: &Pipeline, before: Option<LastLoaded>, now: Timestamp) {
+        let mut last = pinned(&found.document, pipeline, now);
+        let known = self.last_loaded.take().into_iter().chain(before);
+        keep_since(&mut last, known);
+        self.last_loaded = Some(last);
         self.wanted = Some(found);
         self.problem = None;
+        self.loading = None;
         self.attempts = 0;
         self.retry = None;
     }
@@ -71,6 +89,7 @@ impl Progress {
             _ => None,
         };
         self.wanted = found.or_else(|| self.wanted.take());
+        self.loading = None;
         self.problem = Some(Problem { step, message: error_chain(error) });
         self.retry = Some(Instant::now() + delay(self.attempts));
         self.attempts += 1;
@@ -84,8 +103,18 @@ impl Progress {
         }
     }
 
-    /// Whether this document is in use already.
-    pub fn uses(&self, found: &Found) -> bool {
+    /// Takes over what another leader wrote to the status of the wanted pipeline.
+    pub fn take_over(&mut self, found: &Found) {
+        if let Some(last) = &mut self.last_loaded {
+            keep_since(last, of_status(&found.document));
+        }
+        if let Some(wanted) = &mut self.wanted {
+            wanted.document["status"] = found.document["status"].clone();
+        }
+    }
+
+    /// Whether this document is in use already, or being loaded.
+    pub fn knows(&self, found: &Found) -> bool {
         self.problem.is_none() && self.wanted.as_ref().is_some_and(|wanted| wanted.content() == found.content())
     }
 }
@@ -108,6 +137,14 @@ fn pinned(document: &Value, pipeline: &Pipeline, now: Timestamp) -> LastLoaded {
         generation: document.pointer("/metadata/generation").and_then(Value::as_i64),
         since: now.round(jiff::Unit::Second).unwrap_or(now).to_string(),
         spec: spec.as_object().cloned().unwrap_or_default(),
+    }
+}
+
+/// Keeps the time since when the pipeline is in use, if one of those that are known has the same steps with the same
+/// components.
+fn keep_since(last: &mut LastLoaded, known: impl IntoIterator<Item = LastLoaded>) {
+    if let Some(same) = known.into_iter().find(|known| known.spec == last.spec) {
+        last.since = same.since;
     }
 }
 
@@ -175,8 +212,8 @@ mod tests {
     fn only_a_document_that_was_loaded_is_in_use() {
         let mut progress = Progress::default();
         progress.failed(Some(found()), &Error::Missing("Pipeline ns/default".into()));
-        assert!(!progress.uses(&found()));
-        progress.succeeded(found(), &Pipeline::of(vec![]).unwrap(), Timestamp::UNIX_EPOCH);
-        assert!(progress.uses(&found()) && progress.problem.is_none());
+        assert!(!progress.knows(&found()));
+        progress.succeeded(found(), &Pipeline::of(vec![]).unwrap(), None, Timestamp::UNIX_EPOCH);
+        assert!(progress.knows(&found()) && progress.problem.is_none());
     }
 }

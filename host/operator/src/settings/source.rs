@@ -9,6 +9,7 @@ use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
 use pgloom_api::postgresql;
+use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
 use pgloom_decide::field_manager::MANAGER;
 use serde_json::{Value, json};
@@ -121,7 +122,7 @@ impl Object {
                     None
                 }
                 Err(error) => {
-                    warn!(source = %self.title(), %error, "watch failed, retrying");
+                    warn!(source = %self.title(), error = %error_chain(&error), "watch failed, retrying");
                     None
                 }
             };

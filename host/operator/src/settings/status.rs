@@ -16,6 +16,8 @@ pub const LOADED: &str = "Loaded";
 const AUTHORIZED: &str = "Authorized";
 /// The phase of a step that is called for clusters.
 const RUNNING: &str = "Running";
+/// The phase of a step that is not in use yet, and the reason of the condition while a pipeline is being loaded.
+const LOADING: &str = "Loading";
 /// The phase of a step that is called, while its objects of some kind cannot be written or observed.
 const RIGHTS_MISSING: &str = "RightsMissing";
 
@@ -37,6 +39,7 @@ pub fn status(
     if let Some(problem) = &progress.problem {
         add(&mut steps, problem);
     }
+    add_loading(&mut steps, progress);
     PipelineStatus {
         observed_generation: Some(generation),
         conditions: conditions.map(|condition| with_times(before, &condition, generation, &now)).collect(),
@@ -53,9 +56,6 @@ pub fn not_in_use(before: &[meta::Condition], generation: i64, now: Timestamp) -
 }
 
 fn loaded(progress: &Progress, pipeline: &Pipeline) -> Condition {
-    let Some(problem) = &progress.problem else {
-        return Condition::holds(LOADED, "Loaded", format!("the pipeline is in use: {} steps", pipeline.steps().len()));
-    };
     let consequence = match &progress.last_loaded {
         _ if !pipeline.is_available() => "no pipeline is in use, and all clusters stay as they are".to_owned(),
         Some(LastLoaded { generation: Some(generation), .. }) => {
@@ -63,7 +63,13 @@ fn loaded(progress: &Progress, pipeline: &Pipeline) -> Condition {
         }
         _ => "the pipeline before stays in use".to_owned(),
     };
-    Condition::fails(LOADED, "Rejected", format!("{}; {consequence}", problem.message))
+    match (&progress.problem, &progress.loading) {
+        (Some(problem), _) => Condition::fails(LOADED, "Rejected", format!("{}; {consequence}", problem.message)),
+        (None, Some(_)) => Condition::unknown(LOADED, LOADING, format!("the pipeline is being loaded; {consequence}")),
+        (None, None) => {
+            Condition::holds(LOADED, "Loaded", format!("the pipeline is in use: {} steps", pipeline.steps().len()))
+        }
+    }
 }
 
 /// The condition about rights; none before the API server was asked.
@@ -100,6 +106,19 @@ fn running(step: &Step, since: Option<&str>) -> StepStatus {
         failures: number(usage.failures),
         fuel: number(usage.fuel),
         since: since.map(str::to_owned),
+    }
+}
+
+/// Adds the steps of the newest pipeline that are being loaded and were not in the one before.
+fn add_loading(steps: &mut Vec<StepStatus>, progress: &Progress) {
+    let (Some(since), Some(wanted)) = (progress.loading, &progress.wanted) else { return };
+    let since = since.round(jiff::Unit::Second).unwrap_or(since).to_string();
+    let names = wanted.document["spec"]["steps"].as_array().into_iter().flatten();
+    for name in names.filter_map(|step| step["name"].as_str()) {
+        if !steps.iter().any(|step| step.name == name) {
+            let (name, phase, since) = (name.to_owned(), LOADING.to_owned(), Some(since.clone()));
+            steps.push(StepStatus { name, phase, since, ..StepStatus::default() });
+        }
     }
 }
 
@@ -155,6 +174,21 @@ mod tests {
         );
         assert_eq!((&*status.steps[0].name, &*status.steps[0].phase), ("tls", "CompileFailed"));
         assert_eq!(status.last_loaded.unwrap().generation, Some(3));
+    }
+
+    #[test]
+    fn a_pipeline_that_is_being_loaded_says_since_when_and_what_runs_meanwhile() {
+        let document = serde_json::json!({"spec": {"steps": [{"name": "new"}]}});
+        let wanted = Some(super::super::source::Found { name: "Pipeline ns/default".into(), document });
+        let progress =
+            Progress { wanted, loading: Some(at(90)), last_loaded: Some(last_loaded()), ..Progress::default() };
+        let status = status(&progress, &Pipeline::of(vec![]).unwrap(), &[], 4, at(100));
+        let condition = &status.conditions[0];
+        assert_eq!((&*condition.status, &*condition.reason), ("Unknown", "Loading"));
+        assert_eq!(condition.message, "the pipeline is being loaded; the pipeline of generation 3 stays in use");
+        let step = &status.steps[0];
+        assert_eq!((&*step.name, &*step.phase), ("new", "Loading"));
+        assert_eq!(step.since.as_deref(), Some("1970-01-01T00:01:30Z"));
     }
 
     #[test]

@@ -140,8 +140,11 @@ async fn an_operator_starts_without_the_pipeline_object_and_takes_it_when_it_is_
     let (settings, mut progress) = loader.first().await.unwrap();
     assert!(!settings.pipeline.is_available() && progress.wanted.is_none());
     api_server.put(&format!("{PIPELINES}/default"), pipeline_object("default", json!({})));
-    let settings = watch::channel(settings).0;
-    assert!(!loader.retry_pipeline(&mut progress, &settings).await, "its component does not exist");
+    let (settings, mut loading) = (watch::channel(settings).0, Loading::default());
+    loader.load_again(&mut progress, &mut loading, &settings);
+    let loaded = loading.loaded().await;
+    let in_use = loader.take_loaded(loaded, &mut progress, &mut loading, &settings).await;
+    assert!(!in_use, "its component does not exist");
     assert!(progress.wanted.is_some());
 }
 
@@ -156,3 +159,5 @@ async fn a_pipeline_object_that_is_no_longer_used_says_so() {
     assert_eq!(api_server.written(), [format!("PATCH {PIPELINES}/former/status")]);
     assert_eq!(api_server.writes()[0].body["status"]["conditions"][0]["reason"], "NotInUse");
 }
+
+mod loading;

@@ -222,7 +222,7 @@ impl Inner {
     fn list(&self, path: &str, query: &str) -> Option<Value> {
         super::rbac::is_collection(path).then(|| {
             let selector = query.split('&').find_map(|part| part.strip_prefix("labelSelector=")).unwrap_or_default();
-            let selector = selector.replace("%3D", "=").replace("%2C", ",");
+            let selector = selector.replace("%3D", "=").replace("%2C", ",").replace("%2F", "/");
             let is_selected = |object: &Value| {
                 let mut terms = selector.split(',').filter_map(|term| term.split_once('='));
                 terms.all(|(key, value)| object["metadata"]["labels"][key] == value)
@@ -347,7 +347,12 @@ fn failure(code: u16, message: &str) -> Value {
         422 => "Invalid",
         _ => "Unknown",
     };
-    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": code})
+    let mut status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": code});
+    // As the API server does: `Service "c" is invalid: spec.type: Unsupported value: "x"`.
+    if let Some((field, problem)) = message.split_once(" is invalid: ").and_then(|(_, cause)| cause.split_once(": ")) {
+        status["details"] = json!({"causes": [{"reason": "FieldValueInvalid", "message": problem, "field": field}]});
+    }
+    status
 }
 
 impl tower::Service<axum::http::Request<Body>> for FakeApiServer {

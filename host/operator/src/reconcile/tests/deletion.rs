@@ -129,3 +129,54 @@ async fn a_claim_that_was_relabelled_is_not_deleted_with_its_former_cluster_whos
     assert_eq!(api_server.object(&path), Some(relabelled));
     assert_eq!(written(&api_server), ["POST events", "PATCH acid-orders"]);
 }
+
+#[tokio::test]
+async fn a_kind_that_may_not_be_listed_holds_the_manifest_alone_and_the_missing_right_is_named_with_the_rule_to_add() {
+    let labels = json!({"labels": {"application": "spilo", "cluster-name": "acid-orders"}});
+    let own = [
+        existing(("apps/v1", "StatefulSet"), "statefulsets", "ns", "acid-orders", labels.clone()),
+        existing(("v1", "Pod"), "pods", "ns", "acid-orders-0", labels.clone()),
+        existing(("v1", "Service"), "services", "ns", "acid-orders", labels.clone()),
+        existing(("v1", "Endpoints"), "endpoints", "ns", "acid-orders-config", labels),
+    ];
+    let marked = json!({"annotations": {"pgloom.dev/cluster-uid": "u"}});
+    let route = existing(("gateway.networking.k8s.io/v1", "TCPRoute"), "tcproutes", "ns", "acid-orders", marked);
+    let mut deleted = deleted();
+    deleted["metadata"]["annotations"] =
+        json!({"pgloom.dev/kinds": "gateway.networking.k8s.io/v1/TCPRoute,networking.k8s.io/v1/NetworkPolicy"});
+    let policies = "/apis/networking.k8s.io/v1/namespaces/ns/networkpolicies";
+    let routes = "/apis/gateway.networking.k8s.io/v1/namespaces/ns/tcproutes";
+    let unlisted = |api_server: FakeApiServer| {
+        let api_server = api_server.with(MANIFEST, deleted.clone()).with(&route.0, route.1.clone());
+        own.iter().fold(api_server, |api_server, (path, object)| api_server.with(path, object.clone()))
+    };
+    let api_server = unlisted(
+        FakeApiServer::new().granting("networkpolicies").granting("tcproutes").unreadable(routes).unreadable(policies),
+    );
+    let mut failed = None;
+    for _ in 0..10 {
+        let left = own.iter().filter_map(|(path, _)| api_server.object(path)).chain([deleted.clone()]);
+        failed = reconcile(&operator(&api_server, &left.collect::<Vec<_>>()), &key()).await.err();
+    }
+    for (path, _) in &own {
+        assert_eq!(api_server.object(path), None, "{path}");
+    }
+    assert_eq!(api_server.object(MANIFEST).unwrap()["metadata"]["finalizers"], json!([FINALIZER]));
+    let error = failed.unwrap();
+    assert!(error.is_forbidden(), "it is tried again after the repair period");
+    let expected = "failed to remove the cluster: the operator may not list objects of kind TCPRoute, so it is not known \
+        whether the cluster has any; add to its ClusterRole: {apiGroups: [gateway.networking.k8s.io], resources: \
+        [tcproutes], verbs: [delete, get, list]}; or delete them, and remove gateway.networking.k8s.io/v1/TCPRoute from \
+        the manifest's annotation pgloom.dev/kinds";
+    let status = last_status(&api_server);
+    let refused = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "DeletionAllowed").unwrap();
+    assert_eq!((&refused["reason"], refused["message"].as_str().unwrap()), (&json!("Forbidden"), expected));
+    assert!(api_server.writes().iter().any(|write| write.body["note"] == expected), "an event says so, too");
+
+    // The way without the right: the objects are deleted by hand, and the record is removed.
+    let mut without = deleted.clone();
+    without["metadata"]["annotations"] = json!({});
+    api_server.put(MANIFEST, without.clone());
+    reconcile(&operator(&api_server, &[without]), &key()).await.unwrap();
+    assert_eq!(api_server.object(MANIFEST).unwrap()["metadata"]["finalizers"], json!([]));
+}

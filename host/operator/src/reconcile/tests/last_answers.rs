@@ -3,6 +3,7 @@
 use pgloom_api::pipeline::OnFailure;
 use pgloom_engine::{Description, Failure, Plugin, call};
 
+use super::super::last_answers::sweep_answers;
 use super::*;
 
 const KEPT: &str = "/api/v1/namespaces/pgloom-system/configmaps/pgloom-last-u";
@@ -97,4 +98,50 @@ async fn without_a_step_that_keeps_its_answer_nothing_is_kept() {
     operator.settings = watch::channel(Settings { config, pipeline: makes_objects(&[service()]) }).1;
     reconcile(&operator, &key()).await.unwrap();
     assert!(!api_server.written().iter().any(|write| write.contains("configmaps")), "{:?}", api_server.written());
+}
+
+#[tokio::test]
+async fn what_is_kept_for_a_cluster_that_is_gone_is_swept_and_nothing_else() {
+    let map = |name: &str, label: &str, cluster: &str, manager: &str| {
+        let path = format!("/api/v1/namespaces/pgloom-system/configmaps/{name}");
+        let metadata = json!({
+            "name": name, "namespace": "pgloom-system", "uid": format!("uid of {name}"), "resourceVersion": "7",
+            "labels": {(label): "true"}, "annotations": {"pgloom.dev/cluster": cluster},
+            "managedFields": [{"manager": manager, "operation": "Apply"}],
+        });
+        (path, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}))
+    };
+    let label = "pgloom.dev/last-answers";
+    let gone = [
+        map("pgloom-last-gone", label, "ns/acid-former", "pgloom"),
+        map("pgloom-last-v", label, "ns/acid-orders", "pgloom"),
+    ];
+    let stay = [
+        map("pgloom-last-u", label, "ns/acid-orders", "pgloom"),
+        map("pgloom-last-a", "app", "ns/acid-former", "pgloom"),
+        map("pgloom-last-b", label, "ns/acid-former", "kubectl"),
+        map("other-gone", label, "ns/acid-former", "pgloom"),
+        map("pgloom-last-c", label, "no-namespace", "pgloom"),
+    ];
+    let api_server = gone
+        .iter()
+        .chain(&stay)
+        .fold(FakeApiServer::new(), |api_server, (path, object)| api_server.with(path, object.clone()));
+    let operator = started(&api_server, true);
+    sweep_answers(&operator).await;
+    for (path, _) in &gone {
+        assert_eq!(api_server.object(path), None, "{path}");
+    }
+    for (path, object) in &stay {
+        assert_eq!(api_server.object(path).as_ref(), Some(object), "{path}");
+    }
+    let deletions = api_server.writes();
+    assert!(deletions.iter().all(|write| write.body["preconditions"]["resourceVersion"] == "7"), "{deletions:?}");
+
+    // A namespace that is not watched, or not listed yet, may have the cluster.
+    let unwatched = FakeApiServer::new().with(&gone[0].0, gone[0].1.clone());
+    let mut blind = started(&unwatched, true);
+    blind.store = Arc::new(Store::default());
+    sweep_answers(&blind).await;
+    assert_eq!(unwatched.written(), [] as [&str; 0]);
 }
