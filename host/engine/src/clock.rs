@@ -1,4 +1,7 @@
 //! The clock that stops calls: it ticks while calls are running, and sleeps otherwise.
+//!
+//! A call takes a few microseconds, so the thread is not woken for each: it sleeps only after a tick in which no call ran,
+//! and only a call that finds it asleep wakes it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,6 +20,9 @@ pub(crate) struct Clock {
 #[derive(Default)]
 struct Shared {
     running: AtomicUsize,
+    /// Whether the thread waits for a call. It is set before `running` is read for the last time, and a call reads it after
+    /// it has changed `running`. So one of the two sees the other.
+    asleep: AtomicBool,
     stopped: AtomicBool,
 }
 
@@ -36,7 +42,8 @@ impl Clock {
     }
 
     pub(crate) fn running(&self) -> Running<'_> {
-        if self.shared.running.fetch_add(1, Ordering::SeqCst) == 0 {
+        self.shared.running.fetch_add(1, Ordering::SeqCst);
+        if self.shared.asleep.load(Ordering::SeqCst) && self.shared.asleep.swap(false, Ordering::SeqCst) {
             self.thread.unpark();
         }
         Running(&self.shared)
@@ -46,19 +53,26 @@ impl Clock {
 impl Shared {
     fn run(&self, tick: impl Fn() -> bool) {
         while !self.stopped.load(Ordering::SeqCst) {
-            // `unpark` before `park` is not lost: `park` then returns at once.
             if self.running.load(Ordering::SeqCst) == 0 {
-                thread::park();
+                self.sleep();
                 continue;
             }
             let start = Instant::now();
             thread::park_timeout(TICK);
-            // Woken early, by the start of a call or without a reason. This is not a tick: calls would be stopped too
-            // early.
+            // Woken early, without a reason. This is not a tick: calls would be stopped too early.
             if start.elapsed() >= TICK && !tick() {
                 return;
             }
         }
+    }
+
+    fn sleep(&self) {
+        self.asleep.store(true, Ordering::SeqCst);
+        if self.running.load(Ordering::SeqCst) == 0 {
+            // `unpark` before `park` is not lost: `park` then returns at once.
+            thread::park();
+        }
+        self.asleep.store(false, Ordering::SeqCst);
     }
 }
 

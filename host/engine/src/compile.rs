@@ -12,7 +12,6 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use pgloom_api::pipeline::MAX_MEMORY;
 use wasmtime::{Config, OptLevel, WasmFeatures};
 
 /// The target of all code.
@@ -21,6 +20,9 @@ const TARGET: &str = "x86_64-unknown-linux-musl";
 #[cfg(target_arch = "aarch64")]
 const TARGET: &str = "aarch64-unknown-linux-musl";
 
+/// The address space of a memory, in bytes: all that 32 bits can address. Then the code needs no bounds checks, which would
+/// take 6 percent of the time: an access beyond the memory meets a page that is not mapped. Nothing is allocated for it.
+const MEMORY_RESERVATION: u64 = 4 << 30;
 /// The largest code that is accepted from a child, in bytes.
 const MAX_CODE: u64 = 512 << 20;
 /// How much of a child's messages is read, in bytes.
@@ -103,7 +105,7 @@ pub(crate) fn config() -> wasmtime::Result<Config> {
     let mut config = Config::new();
     config.target(TARGET)?;
     config
-        .memory_reservation(MAX_MEMORY)
+        .memory_reservation(MEMORY_RESERVATION)
         .consume_fuel(true)
         .epoch_interruption(true)
         .wasm_features(DISABLED, false)

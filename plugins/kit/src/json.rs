@@ -8,6 +8,7 @@
 //! would be saved in a component, since the type [`Value`](serde_json::Value) is `serde_json`'s in any case.
 
 mod parse;
+mod scan;
 mod write;
 
 mod build;

@@ -6,6 +6,7 @@ use crate::bindings::contract::{
     self, Action, ActionRequest, Condition, ConditionStatus, Contribution, Finding, ObjectRef, Removal, Severity,
 };
 use crate::json;
+use crate::plugin::leave;
 
 /// Warnings that are collected while an answer is computed, for [`Response::with`].
 #[derive(Default)]
@@ -51,6 +52,7 @@ impl Response {
     /// owns, as in [server-side apply](https://kubernetes.io/docs/reference/using-api/server-side-apply/).
     pub fn apply(mut self, object: Value) -> Self {
         self.0.contributions.push(Contribution::Apply(json::write(&object)));
+        leave(object);
         self
     }
 

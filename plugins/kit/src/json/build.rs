@@ -8,10 +8,14 @@ use std::mem;
 
 use serde_json::{Map, Value};
 
+use crate::plugin::leave;
+
 /// An object with these fields, without those that are null.
 #[inline]
 pub fn object<const N: usize>(mut fields: [(&str, Value); N]) -> Value {
-    from_fields(&mut fields)
+    let object = from_fields(&mut fields);
+    leave(fields);
+    object
 }
 
 // One function for objects of any number of fields: this is what keeps a component small.

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Number, Value};
 
+use super::scan;
+
 /// How deep lists and objects may be nested.
 pub(super) const MAX_DEPTH: usize = 128;
 
@@ -205,8 +207,7 @@ impl<'a> Parser<'a> {
     fn plain(&mut self) -> Option<&'a str> {
         let start = self.at;
         let rest = self.text.as_bytes().get(start..)?;
-        let is_special = |byte: u8| byte == b'"' || byte == b'\\' || byte < b' ';
-        self.at += rest.iter().position(|&byte| is_special(byte)).unwrap_or(rest.len());
+        self.at += scan::plain(rest);
         self.text.get(start..self.at)
     }
 

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::scan;
+
 /// The JSON text of a value, without white space.
 pub fn write(value: &Value) -> String {
     let mut text = String::with_capacity(1024);
@@ -42,14 +44,13 @@ fn write_to(value: &Value, text: &mut String) {
 fn write_string(string: &str, text: &mut String) {
     text.push('"');
     let mut rest = string;
-    let is_special = |byte: u8| byte == b'"' || byte == b'\\' || byte < b' ';
-    while let Some(place) = rest.bytes().position(is_special) {
-        let (plain, tail) = rest.split_at(place);
+    loop {
+        let (plain, tail) = rest.split_at(scan::plain(rest.as_bytes()));
         text.push_str(plain);
-        write_escape(tail.as_bytes()[0], text);
+        let Some(&special) = tail.as_bytes().first() else { break };
+        write_escape(special, text);
         rest = &tail[1..];
     }
-    text.push_str(rest);
     text.push('"');
 }
 
