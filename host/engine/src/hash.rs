@@ -51,6 +51,21 @@ impl Hasher for Sha {
         }
     }
 
+    // Lengths and discriminants are eight bytes for mostly one, and would be a third of all that is hashed.
+    fn write_usize(&mut self, number: usize) {
+        match u8::try_from(number) {
+            Ok(small) if small < u8::MAX => self.write(&[small]),
+            _ => {
+                self.write(&[u8::MAX]);
+                self.write(&number.to_le_bytes());
+            }
+        }
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_usize(number.cast_unsigned());
+    }
+
     fn finish(&self) -> u64 {
         let mut digest = self.digest.clone();
         digest.update(self.gathered.get(..self.length).unwrap_or_default());
@@ -78,5 +93,8 @@ mod tests {
             assert_ne!(digest(&same), digest(&longer), "{length}");
         }
         assert_ne!(digest(&("ab", "c")), digest(&("a", "bc")));
+        let numbers = [0, 1, 254, 255, 256, 0xfeff, usize::MAX];
+        let digests: std::collections::BTreeSet<_> = numbers.iter().map(digest).collect();
+        assert_eq!(digests.len(), numbers.len());
     }
 }

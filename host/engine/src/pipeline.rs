@@ -12,6 +12,7 @@ mod load;
 mod progress;
 mod restarts;
 mod run;
+mod shared;
 mod step;
 
 pub use action::Error as ActionError;

@@ -34,6 +34,36 @@ fn reused_answers_decide_what_a_fresh_run_decides_in_every_case() {
     }
 }
 
+/// Other values of fields that different steps read.
+fn changes() -> Vec<(&'static str, Value)> {
+    vec![
+        ("numberOfInstances", json!(4)),
+        ("podAnnotations", json!({"another": "x"})),
+        ("sidecars", json!([{"name": "another", "image": "another"}])),
+        ("enableConnectionPooler", json!(true)),
+        ("tls", json!({"secretName": "another"})),
+        ("enableLogicalBackup", json!(true)),
+        ("users", json!({"another": ["createdb"]})),
+        ("additionalVolumes", json!([{"name": "v", "mountPath": "/v", "volumeSource": {"emptyDir": {}}}])),
+    ]
+}
+
+#[test]
+fn changes_of_one_cluster_after_another_decide_what_fresh_runs_decide() {
+    let reusing = reusing();
+    for input in examples().into_iter().chain(cases().into_iter().step_by(5)) {
+        let mut changed = input.clone();
+        // Each change stays, and each time the cluster is as it was at first in between.
+        for (field, value) in changes() {
+            changed.manifest["spec"][field] = value;
+            for input in [&changed, &input, &changed] {
+                let (kept, fresh) = (input.decided(&reusing), input.decided(pipeline()));
+                assert_eq!(yaml(&kept), yaml(&fresh), "{field} of {}", input.name);
+            }
+        }
+    }
+}
+
 #[test]
 fn an_input_that_was_decided_before_calls_no_step() {
     let reusing = reusing();

@@ -56,11 +56,11 @@ fn any(schema: &Value, value: &mut Value, place: &Place<'_>, faults: &mut Vec<Fa
             for (index, value) in entries.iter_mut().enumerate() {
                 any(&schema["items"], value, &Place::Entry(place, index), faults);
             }
-            count(schema, ("minItems", "maxItems"), entries.len(), ("entry", "entries"), place, faults);
+            count(schema, ("minItems", "maxItems"), || entries.len(), ("entry", "entries"), place, faults);
         }
         Value::String(text) => {
             let words = ("character", "characters");
-            count(schema, ("minLength", "maxLength"), text.chars().count(), words, place, faults);
+            count(schema, ("minLength", "maxLength"), || text.chars().count(), words, place, faults);
             form(choice(schema, text, place).or_else(|| pattern(schema, text, place)), faults);
         }
         scalar => form(bounds(schema, scalar, place), faults),
@@ -97,7 +97,7 @@ fn object(schema: &Value, fields: &mut Map<String, Value>, place: &Place<'_>, fa
             faults.push(Fault { rule: Rule::Required, finding });
         }
     }
-    count(schema, ("minProperties", "maxProperties"), fields.len(), ("entry", "entries"), place, faults);
+    count(schema, ("minProperties", "maxProperties"), || fields.len(), ("entry", "entries"), place, faults);
 }
 
 fn choice(schema: &Value, text: &str, place: &Place<'_>) -> Option<Finding> {
@@ -158,19 +158,23 @@ fn bounds(schema: &Value, value: &Value, place: &Place<'_>) -> Option<Finding> {
 fn count(
     schema: &Value,
     (least, most): (&str, &str),
-    found: usize,
+    found: impl FnOnce() -> usize,
     (one, many): (&str, &str),
     place: &Place<'_>,
     faults: &mut Vec<Fault>,
 ) {
-    let found = found as u64;
+    let (least, most) = (schema[least].as_u64(), schema[most].as_u64());
+    if least.or(most).is_none() {
+        return;
+    }
+    let found = found() as u64;
     let noun = |count: u64| format!("{count} {}", if count == 1 { one } else { many });
     let finding = |message| Finding::error(message).at(place.to_string());
-    if let Some(limit) = schema[least].as_u64().filter(|limit| found < *limit) {
+    if let Some(limit) = least.filter(|limit| found < *limit) {
         let message = if found == 0 { "is empty".to_owned() } else { format!("has {}", noun(found)) };
         form(Some(finding(message).remedy(format!("give it at least {}", noun(limit)))), faults);
     }
-    if let Some(limit) = schema[most].as_u64().filter(|limit| found > *limit) {
+    if let Some(limit) = most.filter(|limit| found > *limit) {
         form(Some(finding(format!("has {}", noun(found))).remedy(format!("at most {limit} are allowed"))), faults);
     }
 }
@@ -193,8 +197,6 @@ fn type_finding(schema: &Value, value: &Value, place: &Place<'_>) -> Option<Find
         let fits = value.is_string() || value.is_i64() || value.is_u64();
         return (!fits).then(|| wrong("a string or an integer", value, place));
     }
-    // A credential's value is not repeated.
-    let hidden = schema["format"] == "password";
     let expected = schema["type"].as_str()?;
     let fits = match expected {
         "string" => value.is_string(),
@@ -204,6 +206,9 @@ fn type_finding(schema: &Value, value: &Value, place: &Place<'_>) -> Option<Find
         "array" => value.is_array(),
         _ => value.is_object(),
     };
+    if fits {
+        return None;
+    }
     let noun = match expected {
         "string" => "a string",
         "integer" => "an integer",
@@ -212,13 +217,11 @@ fn type_finding(schema: &Value, value: &Value, place: &Place<'_>) -> Option<Find
         "array" => "a list",
         _ => "a map",
     };
-    match (fits, hidden) {
-        (true, _) => None,
-        (false, false) => Some(wrong(noun, value, place)),
-        (false, true) => {
-            Some(Finding::error(format!("expected {noun}")).at(place.to_string()).remedy("write it in quotes"))
-        }
-    }
+    // A credential's value is not repeated.
+    Some(match schema["format"] == "password" {
+        false => wrong(noun, value, place),
+        true => Finding::error(format!("expected {noun}")).at(place.to_string()).remedy("write it in quotes"),
+    })
 }
 
 fn wrong(expected: &str, value: &Value, place: &Place<'_>) -> Finding {

@@ -1,7 +1,7 @@
 //! The desired objects of one run, while steps contribute to them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pgloom_common::name::is_dns1123_subdomain;
 use serde_json::{Map, Value};
@@ -41,6 +41,22 @@ pub(super) struct Object {
     pub(super) root: Node,
     /// What steps removed from it.
     pub(super) removed: BTreeMap<String, StepId>,
+    /// The object as JSON text, from the first step that reads it to the next change.
+    text: OnceLock<String>,
+}
+
+impl Object {
+    /// The object to change it.
+    pub(super) fn change(this: &mut Arc<Self>) -> &mut Self {
+        let object = Arc::make_mut(this);
+        object.text = OnceLock::new();
+        object
+    }
+
+    fn text(&self) -> &str {
+        // Serializing maps with string keys and JSON values does not fail.
+        self.text.get_or_init(|| serde_json::to_string(&self.root).unwrap_or_default())
+    }
 }
 
 impl Merger {
@@ -87,10 +103,10 @@ impl Merger {
         self.check_fields((writer, step), &permissions, &object, index, &root)?;
         self.changed.insert(index.unwrap_or(self.objects.len()));
         match index.and_then(|index| self.objects.get_mut(index)) {
-            Some(before) => Arc::make_mut(before).root.combine(root),
+            Some(before) => Object::change(before).root.combine(root),
             None => {
-                let removed = BTreeMap::new();
-                self.objects.push(Arc::new(Object { identity: object, creator: step, root, removed }));
+                let (removed, text) = (BTreeMap::new(), OnceLock::new());
+                self.objects.push(Arc::new(Object { identity: object, creator: step, root, removed, text }));
             }
         }
         Ok(())
@@ -146,16 +162,12 @@ impl Merger {
     }
 
     /// The objects of these kinds as JSON text, in order of creation.
-    pub fn desired<'a>(&'a self, kinds: &'a [ObjectKind]) -> impl Iterator<Item = (&'a ObjectRef, String)> {
+    pub fn desired<'a>(&'a self, kinds: &'a [ObjectKind]) -> impl Iterator<Item = (&'a ObjectRef, &'a str)> {
         let selected = |object: &&Arc<Object>| {
             let ObjectRef { api_version, kind, .. } = &object.identity;
             kinds.iter().any(|known| known.api_version == *api_version && known.kind == *kind)
         };
-        // Serializing maps with string keys and JSON values does not fail.
-        self.objects
-            .iter()
-            .filter(selected)
-            .map(|object| (&object.identity, serde_json::to_string(&object.root).unwrap_or_default()))
+        self.objects.iter().filter(selected).map(|object| (&object.identity, object.text()))
     }
 
     /// About how much memory the objects take that are not those of another one.
@@ -164,7 +176,7 @@ impl Merger {
             other.and_then(|other| other.objects.get(*index)).is_some_and(|other| Arc::ptr_eq(other, object))
         };
         let own = self.objects.iter().enumerate().filter(|object| !is_shared(object));
-        own.map(|(_, object)| object.root.size()).sum()
+        own.map(|(_, object)| object.root.size() + object.text.get().map_or(0, String::len)).sum()
     }
 
     /// The objects in order of creation.

@@ -1,8 +1,10 @@
 //! Removes a field or an entry that an earlier step set.
 
-use std::sync::Arc;
-
-use super::{error::Error, merger::Merger, writer::Writer};
+use super::{
+    error::Error,
+    merger::{Merger, Object},
+    writer::Writer,
+};
 use crate::{
     model::{ObjectKind, ObjectRef},
     path::{FieldPath, Key, Segment},
@@ -49,7 +51,7 @@ impl Merger {
         match find(&before.root, path.segments()) {
             Found::Nothing => Ok(false),
             Found::Place => {
-                let before = Arc::make_mut(before);
+                let before = Object::change(before);
                 before.removed.insert(path.to_string(), step);
                 self.changed.extend(index);
                 Ok(cut(&mut before.root, path.segments()))

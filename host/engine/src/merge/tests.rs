@@ -388,7 +388,7 @@ fn objects_come_in_the_order_of_their_creation_and_steps_see_the_kinds_they_ask_
     .unwrap();
     let wanted = [kind(&config_map(""))];
     let seen: Vec<(&str, String)> =
-        merger.desired(&wanted).map(|(object, json)| (object.name.as_str(), json)).collect();
+        merger.desired(&wanted).map(|(object, json)| (object.name.as_str(), json.to_owned())).collect();
     let text = |name: &str| {
         format!(
             r#"{{"apiVersion":"v1","data":{{"a":"2","b":"1"}},"kind":"ConfigMap","metadata":{{"name":"{name}","namespace":"db"}}}}"#

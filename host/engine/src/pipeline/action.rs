@@ -1,14 +1,16 @@
 //! The actions of a response: checked against the permission of the step, and against the actions of earlier steps.
 
+mod patroni;
+
 use std::collections::BTreeMap;
 
 use pgloom_api::{ActionKind, placeholder};
 use pgloom_common::name::covers;
-use serde_json::Value;
 
 use super::json;
 use crate::decision::RequestedAction;
 use crate::model::{Action, ActionPermission, ActionRequest};
+use patroni::{Power, covers_key, is_or_below, keys};
 
 /// Why the actions of a response are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -124,195 +126,44 @@ fn refusal(request: &ActionRequest, rights: &Rights<'_>) -> Result<Option<String
 }
 
 /// The first subject that no permission covers; empty if there is no permission for the kind at all.
-fn missing(permissions: &[ActionPermission], cluster: &str, kind: ActionKind, subjects: &[String]) -> Option<String> {
+fn missing(
+    permissions: &[ActionPermission],
+    cluster: &str,
+    kind: ActionKind,
+    subjects: &[(String, Power)],
+) -> Option<String> {
     let of_kind = || permissions.iter().filter(|permission| permission.kind == kind);
     if of_kind().next().is_none() {
         return Some(String::new());
     }
     let patterns = || of_kind().flat_map(|permission| &permission.subjects);
-    let is_covered = |subject: &String| match kind {
-        ActionKind::ConfigurePatroni => {
-            let power = Power::of(subject);
-            patterns().any(|pattern| covers_key(pattern, subject, power))
-        }
+    let is_covered = |(subject, power): &&(String, Power)| match kind {
+        ActionKind::ConfigurePatroni => patterns().any(|pattern| covers_key(pattern, subject, *power)),
         _ => patterns().any(|pattern| covers(pattern, cluster, subject)),
     };
-    subjects.iter().find(|subject| !is_covered(subject)).cloned()
+    subjects.iter().find(|subject| !is_covered(subject)).map(|(subject, _)| subject.clone())
 }
 
-/// What an action is about, as a permission names it: names, or keys of Patroni's configuration.
-fn subjects(action: &Action) -> Result<Vec<String>, String> {
+/// What an action is about, as a permission names it: names, or keys of Patroni's configuration, each with its power.
+fn subjects(action: &Action) -> Result<Vec<(String, Power)>, String> {
+    let name = |name: &String| vec![(name.clone(), Power::None)];
     Ok(match action {
-        Action::Credential(credential) => vec![credential.username.clone()],
-        Action::UserList(list) => vec![list.secret_name.clone()],
-        Action::PoolerAccess(access) => vec![access.schema.clone()],
-        Action::ConfigurePatroni(text) => keys(text)?.into_keys().collect(),
+        Action::Credential(credential) => name(&credential.username),
+        Action::UserList(list) => name(&list.secret_name),
+        Action::PoolerAccess(access) => name(&access.schema),
+        Action::ConfigurePatroni(text) => {
+            let with_power = |key: String| {
+                let power = Power::of(&key);
+                (key, power)
+            };
+            keys(text)?.into_keys().map(with_power).collect()
+        }
         Action::Promote => Vec::new(),
-        Action::ExpandClaim(claim) => vec![claim.claim.clone()],
-        Action::ModifyVolume(volume) => vec![volume.claim.clone()],
-        Action::GrowFilesystem(filesystem) => vec![filesystem.claim.clone()],
+        Action::ExpandClaim(claim) => name(&claim.claim),
+        Action::ModifyVolume(volume) => name(&volume.claim),
+        Action::GrowFilesystem(filesystem) => name(&filesystem.claim),
     })
 }
-
-// ------------------------------------------------------------------------------------------------------------ Patroni
-
-/// The key in which the host keeps its notes.
-const NOTES: &str = "pgloom";
-
-/// Keys of Patroni's configuration that make the database run a command or load a library, or that say who may log in.
-/// They are covered only by their own names, because a `*` is written for parameters that cannot do so. See
-/// [Patroni's settings](https://patroni.readthedocs.io/en/latest/yaml_configuration.html).
-const POWERFUL: [&str; 13] = [
-    "postgresql.authentication",
-    "postgresql.before_stop",
-    "postgresql.bin_dir",
-    "postgresql.bin_name",
-    "postgresql.callbacks",
-    "postgresql.config_dir",
-    "postgresql.create_replica_methods",
-    "postgresql.custom_conf",
-    "postgresql.data_dir",
-    "postgresql.pg_hba",
-    "postgresql.pg_ident",
-    "postgresql.pre_promote",
-    "standby_cluster.create_replica_methods",
-];
-/// The sections with parameters of PostgreSQL.
-const PARAMETERS: [&str; 2] = ["postgresql.parameters.", "postgresql.recovery_conf."];
-/// The parameters of PostgreSQL and its extensions for which the same holds, and the extensions all of whose parameters
-/// are such.
-const POWERFUL_PARAMETERS: [&str; 15] = [
-    "config_file",
-    "data_directory",
-    "extension_control_path",
-    "external_pid_file",
-    "extwlist",
-    "hba_file",
-    "ident_file",
-    "pljava",
-    "plperl.on_init",
-    "plperl.on_plperl_init",
-    "plperl.on_plperlu_init",
-    "pltcl.start_proc",
-    "pltclu.start_proc",
-    "plv8.start_proc",
-    "set_user",
-];
-/// The ends of the names of keys with a command or a library, as in `archive_command`.
-const COMMANDS: [&str; 5] = ["_command", "_libraries", "_library", "_library_path", "jit_provider"];
-/// The command of a method that makes replicas, as in `postgresql.wal_e.command`.
-const COMMAND: &str = "command";
-/// The section whose keys are names that people choose.
-const SLOTS: &str = "slots";
-
-fn is_powerful(key: &str) -> bool {
-    if is_or_below(key, SLOTS) {
-        return false;
-    }
-    // PostgreSQL does not distinguish upper and lower case in names of parameters.
-    let lower = key.to_ascii_lowercase();
-    let parameter = parameter(&lower);
-    POWERFUL.iter().any(|powerful| is_or_below(key, powerful))
-        || parameter.is_some_and(|name| POWERFUL_PARAMETERS.iter().any(|powerful| is_or_below(name, powerful)))
-        || lower.split('.').any(|part| COMMANDS.iter().any(|end| part.ends_with(end)))
-        || parameter.is_none() && lower.split('.').any(|part| part == COMMAND)
-}
-
-/// The name of a parameter of PostgreSQL.
-fn parameter(key: &str) -> Option<&str> {
-    PARAMETERS.iter().find_map(|section| key.strip_prefix(section))
-}
-
-/// Whether a key is a section with powerful keys. A value for the section itself, such as null, replaces or removes them all.
-fn holds_powerful(key: &str) -> bool {
-    let mut below = POWERFUL.iter().chain(&PARAMETERS);
-    below.any(|powerful| *powerful != key && is_or_below(powerful, key))
-}
-
-/// What a pattern needs to cover a key of Patroni's configuration.
-#[derive(Clone, Copy)]
-enum Power {
-    /// No pattern covers it: it is a section with powerful keys.
-    Section,
-    /// Only its own name, or the powerful one above it.
-    Powerful,
-    /// Any pattern that means it or what is above it.
-    None,
-}
-
-impl Power {
-    fn of(key: &str) -> Self {
-        match (holds_powerful(key), is_powerful(key)) {
-            (true, _) => Self::Section,
-            (_, true) => Self::Powerful,
-            _ => Self::None,
-        }
-    }
-}
-
-/// Whether a pattern covers a key of this power: the key itself, what is below it, and with a `*` what the `*` can be.
-fn covers_key(pattern: &str, key: &str, power: Power) -> bool {
-    match power {
-        Power::Section => false,
-        Power::Powerful => {
-            let is_listed = POWERFUL.contains(&pattern)
-                || parameter(pattern).is_some_and(|name| POWERFUL_PARAMETERS.contains(&name));
-            is_listed && is_or_below(key, pattern) || pattern == key
-        }
-        Power::None if !pattern.contains(['*', '{']) => is_or_below(key, pattern),
-        Power::None => {
-            // Every key above the given one, and itself.
-            let ends = key.match_indices('.').map(|(at, _)| at).chain([key.len()]);
-            ends.into_iter().any(|end| covers(pattern, "", &key[..end]))
-        }
-    }
-}
-
-fn is_or_below(key: &str, above: &str) -> bool {
-    key.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
-/// The keys of a configuration, joined by dots, each with its value. An empty section is a key.
-fn keys(text: &str) -> Result<BTreeMap<String, Value>, String> {
-    let configuration = match json::Parser::default().parse(text) {
-        Ok(Value::Object(configuration)) => configuration,
-        Ok(_) => return Err("is not a JSON object".to_owned()),
-        Err(json::Error::Parse(error)) => return Err(format!("is not a JSON object: {error}")),
-        Err(limit @ (json::Error::Values | json::Error::Depth)) => return Err(format!("is refused: {limit}")),
-    };
-    let mut keys = BTreeMap::new();
-    for (name, value) in configuration {
-        collect(name, value, &mut keys);
-    }
-    if keys.keys().any(|key| is_or_below(key, NOTES)) {
-        return Err("has the key in which the host keeps its notes".to_owned());
-    }
-    match keys.keys().find(|key| !key.chars().all(is_of_key)) {
-        Some(key) => Err(format!("has the key {key:?}; keys have letters, digits, `_`, `-`, `$` and `.` only")),
-        None => Ok(keys),
-    }
-}
-
-/// Patroni writes names with a dot as they are into PostgreSQL's configuration file, where other characters would end the
-/// name, and begin another setting.
-fn is_of_key(character: char) -> bool {
-    character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '$' | '.')
-}
-
-fn collect(path: String, value: Value, keys: &mut BTreeMap<String, Value>) {
-    match value {
-        Value::Object(fields) if !fields.is_empty() => {
-            for (name, value) in fields {
-                collect(format!("{path}.{name}"), value, keys);
-            }
-        }
-        value => {
-            keys.insert(path, value);
-        }
-    }
-}
-
-// ---------------------------------------------------------------------------------------------------------- conflicts
 
 /// What the actions so far want: by subject, the value and the action.
 #[derive(Default)]

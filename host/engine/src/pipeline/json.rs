@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// The most values in all partial objects of an answer: maps, lists and scalars. In the host a value takes up to two
@@ -127,10 +128,12 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let mut map = Map::new();
         while let Some(name) = fields.next_key::<String>()? {
             // Another reader could take the other value.
-            if map.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("the key {name:?} is there twice")));
+            match map.entry(name) {
+                Entry::Vacant(place) => drop(place.insert(fields.next_value_seed(self.below())?)),
+                Entry::Occupied(place) => {
+                    return Err(A::Error::custom(format_args!("the key {:?} is there twice", place.key())));
+                }
             }
-            map.insert(name, fields.next_value_seed(self.below())?);
         }
         Ok(Value::Object(map))
     }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 
 use super::answers::size;
-use super::run::Sees;
+use super::shared::Sees;
 use crate::decision::Decision;
 use crate::hash::Sha;
 use crate::input::Input;

@@ -1,6 +1,5 @@
 //! From an input to a decision: each relevant step is called, and its contributions are merged.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -14,17 +13,15 @@ use super::answers::Key;
 use super::error::{Error, Failure};
 use super::json::Parser;
 use super::progress::{Stages, State};
-use super::step::{Pipeline, Reused, Step};
+use super::shared::{Sees, Shared, text_at};
+use super::step::{Pipeline, Step};
 use crate::call::Reply;
 use crate::convert;
 use crate::decision::{Condition, Decision, RequestedAction};
 use crate::input::{ActionRecord, Input};
 use crate::merge::{Merger, Writer};
-use crate::model::{
-    ActionState, ConditionStatus, Contribution, CredentialSource, DesiredObject, ObservedObject, Request, Response,
-};
+use crate::model::{ActionState, ConditionStatus, Contribution, CredentialSource, DesiredObject, Request, Response};
 use crate::ownership::Ownership;
-use crate::scope::Scope;
 use crate::select;
 
 impl Pipeline {
@@ -99,57 +96,6 @@ impl Pipeline {
             phase: "load",
             failure: Box::new(Failure::Unavailable(reason)),
             fuel: BTreeMap::new(),
-        }
-    }
-}
-
-/// The text at a JSON pointer; empty if there is none.
-fn text_at(value: &Value, pointer: &str) -> String {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-/// What the steps of one run share.
-struct Shared<'a> {
-    input: &'a Input,
-    /// The manifest as JSON text, without credentials; written when the first step needs it.
-    cluster: OnceCell<String>,
-    name: String,
-    namespace: String,
-    labels: BTreeMap<String, String>,
-    reused: Option<&'a Reused>,
-}
-
-/// What a step sees beside the manifest, the configuration and the desired objects.
-#[derive(Hash)]
-pub(super) struct Sees {
-    observed: Vec<ObservedObject>,
-    actions: Vec<ActionState>,
-}
-
-impl<'a> Shared<'a> {
-    fn of(input: &'a Input, reused: Option<&'a Reused>) -> Self {
-        let labels = input.cluster.pointer("/metadata/labels").and_then(Value::as_object);
-        let pairs = labels.into_iter().flatten();
-        Self {
-            input,
-            cluster: OnceCell::new(),
-            name: text_at(&input.cluster, "/metadata/name"),
-            namespace: text_at(&input.cluster, "/metadata/namespace"),
-            labels: pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect(),
-            reused,
-        }
-    }
-
-    /// The cluster whose objects are merged.
-    fn scope(&self) -> Scope {
-        let input = self.input;
-        Scope {
-            namespace: self.namespace.clone(),
-            cluster: self.name.clone(),
-            secrets: input.secrets.names.clone(),
-            labels: input.labels.clone(),
-            members: input.members.clone(),
-            role_label: input.role_label.clone(),
         }
     }
 }
@@ -271,7 +217,7 @@ impl Step {
         let description = &self.plugin.description;
         let desired = merger
             .desired(&description.desired)
-            .map(|(identity, object)| DesiredObject { identity: identity.clone(), object });
+            .map(|(identity, object)| DesiredObject { identity: identity.clone(), object: object.to_owned() });
         let Sees { observed, actions } = sees;
         Request {
             cluster: self.cluster(shared),

@@ -1,6 +1,6 @@
 //! Which actions a step may request, and which of two that disagree is refused.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::model::{Credential, ExpandClaim, GrowFilesystem, ModifyVolume, PoolerAccess, UserList};
