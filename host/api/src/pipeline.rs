@@ -11,6 +11,6 @@ pub use document::{
     MAX_DEADLINE, MAX_FUEL, MAX_MEMORY, Match, ObjectGrant, OnFailure, ReadGrant, Source, Step,
 };
 pub use spec::{
-    ActionGrantSpec, GrantsSpec, KindGrantSpec, LabelRequirement, LastLoaded, LimitsSpec, MatchSpec, ObjectGrantSpec, OnFailureSpec,
-    Pipeline, PipelineSpec, PipelineStatus, ReadGrantSpec, Selector, SourceSpec, StepSpec, StepStatus,
+    ActionGrantSpec, GrantsSpec, KindGrantSpec, LabelRequirement, LastLoaded, LimitsSpec, MatchSpec, ObjectGrantSpec,
+    OnFailureSpec, Pipeline, PipelineSpec, PipelineStatus, ReadGrantSpec, Selector, SourceSpec, StepSpec, StepStatus,
 };

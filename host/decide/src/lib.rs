@@ -28,5 +28,5 @@ mod service_account;
 
 pub use decide::{Plan, decide};
 pub use error::Error;
-pub use kind::Kind;
+pub use kind::{BuiltIn, Kind};
 pub use observed::Observed;

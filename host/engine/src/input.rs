@@ -50,16 +50,18 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// The names of the Secrets that the actions of a step ask for, and that the step is granted.
-    pub(crate) fn of_actions(&self, actions: &[RequestedAction]) -> impl Iterator<Item = String> {
+    /// The names of the Secrets that the actions of a step ask for, and that the step is granted. A Secret for a user list is
+    /// the cluster's only if a grant names it, as `names_list` returns: a `*` covers the names of others' Secrets, too.
+    pub(crate) fn of_actions(&self, actions: &[RequestedAction], names_list: impl Fn(&str) -> bool) -> Vec<String> {
         let granted = actions.iter().filter(|requested| requested.is_granted());
-        granted.filter_map(|requested| match &requested.action {
+        let names = granted.filter_map(|requested| match &requested.action {
             Action::Credential(credential) => {
                 Some(secret_name(&self.template, &credential.username, "", "").to_lowercase())
             }
-            Action::UserList(list) => Some(list.secret_name.clone()),
+            Action::UserList(list) => names_list(&list.secret_name).then(|| list.secret_name.clone()),
             _ => None,
-        })
+        });
+        names.collect()
     }
 }
 
@@ -94,17 +96,14 @@ pub struct NamedObject {
 pub enum Unreadable {
     /// The operator has no right to it.
     #[error(
-        "the operator may not get {plural} of group {group:?}, of which the step reads {}; add to its ClusterRole: \
-         {{apiGroups: [{group:?}], resources: [{plural}], verbs: [get]}}",
-        object.name
+        "the operator may not get {} {} {}, which the step reads; add to its ClusterRole: {rule}",
+        object.api_version, object.kind, object.name
     )]
     Forbidden {
         /// What was asked for.
         object: NamedObject,
-        /// As in `networking.k8s.io`; empty for the core group.
-        group: String,
-        /// As in `ingresses`.
-        plural: String,
+        /// The rule that gives the right, as an entry of a ClusterRole.
+        rule: String,
     },
     /// The API server has no such kind, or its objects cannot be read.
     #[error(

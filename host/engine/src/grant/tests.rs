@@ -202,6 +202,7 @@ fn grants_are_written_as_a_pipeline_has_them() {
         actions: vec![
             ActionPermission::new(ActionKind::ConfigurePatroni, &["ttl", "postgresql.parameters.*"]),
             ActionPermission::new(ActionKind::Promote, &[]),
+            ActionPermission::new(ActionKind::GrowFilesystem, &["pgdata-{cluster}-*"]),
         ],
         observed: vec![
             reading("StatefulSet", Selection::Owned, &[PGVERSION]),
@@ -234,6 +235,8 @@ actions:
 - kind: configure-patroni
   subjects: [ttl, \"postgresql.parameters.*\"]
 - kind: promote
+- kind: grow-filesystem  # this release does not execute it: the phase of such an action is refused
+  subjects: [\"pgdata-{cluster}-*\"]
 ";
     assert_eq!(yaml(&needed(&description), 0), text);
     let wide = yaml(&needed(&asking(vec![set(&["{cluster}"], &[long, long])])), 6);

@@ -162,6 +162,15 @@ impl Error {
         }
     }
 
+    /// Whether another owner has the object.
+    pub fn is_foreign(&self) -> bool {
+        match self {
+            Self::Apply(error) => error.is_foreign(),
+            Self::Object { source, .. } => source.is_foreign(),
+            _ => false,
+        }
+    }
+
     /// Whether the operator lacks a right.
     pub fn is_forbidden(&self) -> bool {
         match self {
@@ -177,9 +186,8 @@ impl Error {
         match self {
             Self::Decide(decide::Error::Manifest(_) | decide::Error::Configuration(_))
             | Self::NoStatefulSet { .. }
-            | Self::NameLabel { .. }
-            | Self::Apply(apply::Error::Foreign { .. }) => Action::requeue(repair),
-            _ if self.is_forbidden() => Action::requeue(repair),
+            | Self::NameLabel { .. } => Action::requeue(repair),
+            _ if self.is_foreign() || self.is_forbidden() => Action::requeue(repair),
             _ => Action::requeue(doubled(Duration::from_secs(1), failures, repair)),
         }
     }
