@@ -38,7 +38,7 @@ pub struct Applied {
     pub condition: Option<Condition>,
     /// What people should know of the Secrets.
     pub warnings: Vec<Event>,
-    /// The objects that the API server refused: the kind and the name of each, and why.
+    /// The objects that the API server refused, and those of other owners: the kind and the name of each, and why.
     pub refused: Vec<(Kind, String, Error)>,
     /// The Secrets for user lists that are not the cluster's; `None` if the Secrets were not written.
     pub foreign_lists: Option<Vec<String>>,

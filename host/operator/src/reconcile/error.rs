@@ -62,12 +62,12 @@ pub enum Error {
     /// An object was not written.
     #[error("failed to apply the plan")]
     Apply(#[source] apply::Error),
-    /// The API server refused one object; the others were written.
+    /// One object was refused, or is another owner's; the others were written.
     #[error("step {step}")]
     Object {
         /// The step that created the object.
         step: String,
-        /// Why it was refused.
+        /// Why it was not written.
         #[source]
         source: Box<apply::Error>,
     },
