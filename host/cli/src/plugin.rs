@@ -60,13 +60,6 @@ fn description(plugin: &Plugin) -> String {
     }
     text.push_str(&section("needs:", &grant::needed(asked)));
     text.push_str(&section("optional:", &grant::optional(asked)));
-    let _ = writeln!(text, "reads:");
-    for key in &asked.config_keys {
-        let _ = writeln!(text, "- key {key} of the operator configuration");
-    }
-    for kind in &asked.desired {
-        let _ = writeln!(text, "- {kind} of earlier steps");
-    }
     text
 }
 

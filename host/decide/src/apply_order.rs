@@ -1,56 +1,58 @@
 //! The order in which objects are applied.
 
+use serde_json::Value;
+
+use crate::kind::{BuiltIn, ObjectKey};
+
 /// The position of a kind in the order of applying, from 0; a kind needs only kinds of lower positions.
-pub fn rank(kind: &str) -> u8 {
+pub fn rank(kind: Option<BuiltIn>) -> u8 {
     match kind {
-        "ServiceAccount" => 0,
-        "RoleBinding" => 1,
-        "Endpoints" => 2,
-        "Service" => 3,
-        "Secret" => 4,
-        "ConfigMap" => 5,
-        "PodDisruptionBudget" => 6,
-        "StatefulSet" => 7,
-        "CronJob" => 8,
+        Some(BuiltIn::ServiceAccount) => 0,
+        Some(BuiltIn::RoleBinding) => 1,
+        Some(BuiltIn::Endpoints) => 2,
+        Some(BuiltIn::Service) => 3,
+        Some(BuiltIn::Secret) => 4,
+        Some(BuiltIn::ConfigMap) => 5,
+        Some(BuiltIn::PodDisruptionBudget) => 6,
+        Some(BuiltIn::StatefulSet) => 7,
+        Some(BuiltIn::CronJob) => 8,
         _ => 9,
     }
 }
 
+/// The position of an object.
+pub fn rank_of(object: &Value) -> u8 {
+    rank(ObjectKey::of(object).built_in())
+}
+
 /// Sorts desired objects into the order of applying; objects of one kind stay in the pipeline's order.
-pub fn in_order<T>(mut objects: Vec<T>, kind: impl Fn(&T) -> &str) -> Vec<T> {
-    objects.sort_by_key(|object| rank(kind(object)));
+pub fn in_order<T>(mut objects: Vec<T>, object: impl Fn(&T) -> &Value) -> Vec<T> {
+    objects.sort_by_key(|entry| rank_of(object(entry)));
     objects
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn objects_are_applied_in_an_order_in_which_each_finds_what_it_needs() {
         let kinds = [
-            "Deployment",
-            "StatefulSet",
-            "Service",
-            "PodDisruptionBudget",
-            "Endpoints",
-            "CronJob",
-            "ConfigMap",
-            "Service",
+            ("apps/v1", "Deployment"),
+            ("apps/v1", "StatefulSet"),
+            ("v1", "Service"),
+            ("policy/v1", "PodDisruptionBudget"),
+            ("v1", "Endpoints"),
+            ("serving.example.org/v1", "Service"),
+            ("batch/v1", "CronJob"),
+            ("v1", "ConfigMap"),
+            ("v1", "Service"),
         ];
-        let ordered = in_order(kinds.into_iter().zip(0..).collect(), |(kind, _)| kind);
-        assert_eq!(
-            ordered,
-            [
-                ("Endpoints", 4),
-                ("Service", 2),
-                ("Service", 7),
-                ("ConfigMap", 6),
-                ("PodDisruptionBudget", 3),
-                ("StatefulSet", 1),
-                ("CronJob", 5),
-                ("Deployment", 0)
-            ]
-        );
+        let object = |(version, kind): (&str, &str)| json!({"apiVersion": version, "kind": kind});
+        let ordered = in_order(kinds.map(object).into_iter().zip(0..).collect(), |(object, _)| object);
+        let places: Vec<i32> = ordered.into_iter().map(|(_, place)| place).collect();
+        assert_eq!(places, [4, 2, 8, 7, 3, 1, 6, 0, 5], "the custom resource comes with those that nothing needs");
     }
 }

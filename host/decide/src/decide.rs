@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::apply_order::in_order;
 use crate::credential::{self, WantedSecret};
-use crate::kind::{Kind, ObjectKey};
+use crate::kind::{BuiltIn, Kind, ObjectKey};
 use crate::role::Roles;
 use crate::{Error, Observed, action, service_account};
 use roles::Wanted;
@@ -60,7 +60,7 @@ impl Plan {
         let objects = self.objects.iter().map(|desired| desired.object.clone());
         let secrets = self.secrets.iter().map(WantedSecret::object);
         let all = self.accounts.iter().cloned().chain(objects).chain(secrets).collect();
-        in_order(all, |object: &Value| ObjectKey::of(object).kind)
+        in_order(all, |object: &Value| object)
     }
 
     /// The pipeline's objects with the placeholders filled in, in the order of applying: for the API server only.
@@ -82,10 +82,16 @@ impl Plan {
         self.objects.iter().find(is_it).map(|desired| desired.step.as_str())
     }
 
+    /// Whether the database does without an object: another step makes it than the one that makes the database's StatefulSet.
+    pub fn is_extra(&self, kind: &Kind, name: &str) -> bool {
+        let set = Kind::new("apps/v1", "StatefulSet");
+        self.step_of(&set, &self.cluster.name).is_some_and(|step| self.step_of(kind, name) != Some(step))
+    }
+
     /// Whether an object is desired. A custom resource may have the kind of a built-in one, in another group.
     pub fn wants(&self, kind: &Kind, name: &str) -> bool {
         let is_desired = |desired: &Desired| is_object(&desired.object, kind, name);
-        let is_secret = || kind.is_same(&Kind::new("v1", "Secret"));
+        let is_secret = || kind.is(BuiltIn::Secret);
         is_secret() && self.secrets.iter().any(|secret| secret.name == name) || self.objects.iter().any(is_desired)
     }
 }
@@ -122,7 +128,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     }
 
     let accounts = service_account::objects(&cluster.namespace, &account_settings(config))?;
-    let mut objects = in_order(objects, |desired: &Desired| ObjectKey::of(&desired.object).kind);
+    let mut objects = in_order(objects, |desired: &Desired| &desired.object);
     for desired in &mut objects {
         placeholder::check(&desired.object, &credentials).map_err(|source| broken(&desired.object, source))?;
         complete(&mut desired.object, &cluster, &selector, naming.owner.as_ref());
@@ -237,8 +243,8 @@ fn leave_annotations(object: &mut Value, observed: &Observed, ignored: &[&str]) 
     if ignored.is_empty() {
         return;
     }
-    let key = ObjectKey::of(object);
-    let Some(existing) = observed.find(key.kind, key.name) else { return };
+    let Some(kind) = Kind::of(object) else { return };
+    let Some(existing) = observed.find(&kind, ObjectKey::of(object).name) else { return };
     for place in PLACES {
         let Some(Value::Object(annotations)) = object.pointer_mut(place) else { continue };
         let changed = |key: &str, value: &Value| {

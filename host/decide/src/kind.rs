@@ -33,15 +33,89 @@ impl Kind {
 
     /// Whether it is the same kind of the same group, in any version: all versions of a kind are the same objects.
     pub fn is_same(&self, other: &Self) -> bool {
-        fn group(kind: &Kind) -> &str {
-            kind.api_version.split_once('/').map_or("", |(group, _)| group)
-        }
-        self.kind == other.kind && group(self) == group(other)
+        self.kind == other.kind && group(&self.api_version) == group(&other.api_version)
     }
 
-    /// Whether the `kind` is this one, without a look at the `apiVersion`: for the kinds of [`of_every_cluster`].
-    pub fn is(&self, kind: &str) -> bool {
-        &*self.kind == kind
+    /// Whether it is this built-in kind, in any version.
+    pub fn is(&self, built_in: BuiltIn) -> bool {
+        built_in.means(&self.api_version, &self.kind)
+    }
+
+    /// Which built-in kind it is, in any version; `None` if it is another one.
+    pub fn built_in(&self) -> Option<BuiltIn> {
+        BuiltIn::of(&self.api_version, &self.kind)
+    }
+}
+
+/// The group of an `apiVersion`, as in `apps` of `apps/v1`; empty for the core group.
+fn group(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
+}
+
+/// A built-in kind about which the host has a rule. A custom resource may have a kind of the same name, in another group:
+/// no rule is about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "each has the name of its kind")]
+pub enum BuiltIn {
+    ConfigMap,
+    CronJob,
+    Deployment,
+    Endpoints,
+    PersistentVolumeClaim,
+    Pod,
+    PodDisruptionBudget,
+    RoleBinding,
+    Secret,
+    Service,
+    ServiceAccount,
+    StatefulSet,
+}
+
+impl BuiltIn {
+    const ALL: [Self; 12] = [
+        Self::ConfigMap,
+        Self::CronJob,
+        Self::Deployment,
+        Self::Endpoints,
+        Self::PersistentVolumeClaim,
+        Self::Pod,
+        Self::PodDisruptionBudget,
+        Self::RoleBinding,
+        Self::Secret,
+        Self::Service,
+        Self::ServiceAccount,
+        Self::StatefulSet,
+    ];
+
+    fn of(api_version: &str, kind: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.means(api_version, kind))
+    }
+
+    fn means(self, api_version: &str, kind: &str) -> bool {
+        (group(api_version), kind) == self.parts()
+    }
+
+    /// The `kind`, as in `StatefulSet`.
+    pub fn name(self) -> &'static str {
+        self.parts().1
+    }
+
+    /// The group and the kind.
+    const fn parts(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ConfigMap => ("", "ConfigMap"),
+            Self::CronJob => ("batch", "CronJob"),
+            Self::Deployment => ("apps", "Deployment"),
+            Self::Endpoints => ("", "Endpoints"),
+            Self::PersistentVolumeClaim => ("", "PersistentVolumeClaim"),
+            Self::Pod => ("", "Pod"),
+            Self::PodDisruptionBudget => ("policy", "PodDisruptionBudget"),
+            Self::RoleBinding => ("rbac.authorization.k8s.io", "RoleBinding"),
+            Self::Secret => ("", "Secret"),
+            Self::Service => ("", "Service"),
+            Self::ServiceAccount => ("", "ServiceAccount"),
+            Self::StatefulSet => ("apps", "StatefulSet"),
+        }
     }
 }
 
@@ -77,9 +151,14 @@ impl<'a> ObjectKey<'a> {
         }
     }
 
-    /// Whether the object is the one of this kind and name.
-    pub fn is(&self, kind: &str, name: &str) -> bool {
-        (self.kind, self.name) == (kind, name)
+    /// Whether the object is the one of this built-in kind and name.
+    pub fn is(&self, built_in: BuiltIn, name: &str) -> bool {
+        self.name == name && built_in.means(self.api_version, self.kind)
+    }
+
+    /// Which built-in kind the object is of; `None` if it is of another one.
+    pub fn built_in(&self) -> Option<BuiltIn> {
+        BuiltIn::of(self.api_version, self.kind)
     }
 }
 
@@ -98,4 +177,26 @@ pub fn of_every_cluster() -> Vec<Kind> {
     ]
     .map(|(api_version, kind)| Kind::new(api_version, kind))
     .to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_custom_resource_with_the_kind_of_a_built_in_one_is_another_kind() {
+        for known in BuiltIn::ALL {
+            let (group, name) = known.parts();
+            let versions = ["v1", "v1beta1"].map(|version| match group {
+                "" => version.to_owned(),
+                group => format!("{group}/{version}"),
+            });
+            for version in versions {
+                let kind = Kind::new(&version, name);
+                assert!(kind.is(known) && kind.built_in() == Some(known), "{kind}");
+            }
+            let custom = Kind::new("example.org/v1", name);
+            assert!(!custom.is(known) && custom.built_in().is_none(), "{custom}");
+        }
+    }
 }

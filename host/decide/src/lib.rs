@@ -28,5 +28,5 @@ mod service_account;
 
 pub use decide::{Owners, Plan, decide, owners};
 pub use error::Error;
-pub use kind::Kind;
+pub use kind::{BuiltIn, Kind};
 pub use observed::Observed;

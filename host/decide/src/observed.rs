@@ -10,7 +10,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::credential::Data;
-use crate::kind::{Kind, ObjectKey};
+use crate::kind::{BuiltIn, Kind, ObjectKey};
 use crate::role::{Definition, InfrastructureRole, Source, Team, infrastructure_definitions, read_infrastructure};
 use crate::transform::{hash_secret, transform};
 
@@ -84,14 +84,14 @@ impl Observed {
     pub fn read_infrastructure(&mut self, config: &Config, own: &str, existing: &[Value]) {
         let source = |definition: Definition| {
             let (namespace, name) = definition.secret.split_once('/').unwrap_or((own, &definition.secret));
-            let find = |kind: &str| {
+            let find = |kind: BuiltIn| {
                 existing.iter().find(|object| {
                     let key = ObjectKey::of(object);
-                    (key.kind, key.name, key.namespace) == (kind, name, namespace)
+                    key.is(kind, name) && key.namespace == namespace
                 })
             };
-            let secret = find("Secret").and_then(|object| Secret::deserialize(object).ok());
-            let map = find("ConfigMap").and_then(|object| ConfigMap::deserialize(object).ok());
+            let secret = find(BuiltIn::Secret).and_then(|object| Secret::deserialize(object).ok());
+            let map = find(BuiltIn::ConfigMap).and_then(|object| ConfigMap::deserialize(object).ok());
             let (secret, details) = (secret.map(|secret| Data::from(&secret).0), map.and_then(|map| map.data));
             Source { definition, secret, details }
         };
@@ -100,11 +100,11 @@ impl Observed {
     }
 
     /// An object by kind and name.
-    pub fn find(&self, kind: &str, name: &str) -> Option<&Value> {
-        self.objects.iter().find(|object| {
-            let key = ObjectKey::of(object);
-            (key.kind, key.name) == (kind, name)
-        })
+    pub fn find(&self, kind: &Kind, name: &str) -> Option<&Value> {
+        let is_it = |object: &&Value| {
+            ObjectKey::of(object).name == name && Kind::of(object).is_some_and(|found| found.is_same(kind))
+        };
+        self.objects.iter().find(is_it)
     }
 }
 
@@ -117,7 +117,12 @@ mod tests {
         let observed = Observed::of(vec![
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "aGVsbG8="}}),
         ]);
-        assert!(observed.find("Secret", "s").unwrap()["data"]["k"].as_str().unwrap().starts_with("sha256:"));
+        assert!(
+            observed.find(&Kind::new("v1", "Secret"), "s").unwrap()["data"]["k"]
+                .as_str()
+                .unwrap()
+                .starts_with("sha256:")
+        );
     }
 
     #[test]
@@ -126,8 +131,8 @@ mod tests {
         let object = |kind: &str, data: Value, plain: Value| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "env"}, "data": data, "stringData": plain});
         observed.add_named(object("ConfigMap", json!({"K": "4"}), Value::Null));
         observed.add_named(object("Secret", json!({"K": "NA=="}), json!({"L": "4"})));
-        assert_eq!(observed.find("ConfigMap", "env").unwrap()["data"], json!({"K": "4"}));
-        let secret = observed.find("Secret", "env").unwrap();
+        assert_eq!(observed.find(&Kind::new("v1", "ConfigMap"), "env").unwrap()["data"], json!({"K": "4"}));
+        let secret = observed.find(&Kind::new("v1", "Secret"), "env").unwrap();
         assert_eq!(secret["data"]["K"], secret["data"]["L"]);
         assert!(secret["data"]["K"].as_str().unwrap().starts_with("sha256:"));
         assert!(secret.get("stringData").is_none());

@@ -13,7 +13,7 @@ use pgloom_common::name::{
 };
 use serde_json::{Value, json};
 
-use crate::kind::{Kind, ObjectKey, of_every_cluster};
+use crate::kind::{BuiltIn, Kind, ObjectKey, of_every_cluster};
 
 /// The annotation of every object that the operator creates for a cluster: the `metadata.uid` of the manifest.
 pub const MARK: &str = "pgloom.dev/cluster-uid";
@@ -114,9 +114,9 @@ impl Identity {
     pub fn origin(&self, object: &Value, lives: impl Fn(&str) -> bool) -> Origin {
         match annotation(object, MARK) {
             Some(uid) if uid == self.uid && !uid.is_empty() => Origin::Marked,
-            Some(uid) if lives(uid) => Origin::Foreign("it was made for another cluster".to_owned()),
+            Some(uid) if lives(uid) => Origin::Foreign(self.of_another(object)),
             Some(_) if self.is_home(object) && self.has_name_label(object) => Origin::Former,
-            Some(_) => Origin::Foreign("it was made for another cluster".to_owned()),
+            Some(_) => Origin::Foreign(self.of_another(object)),
             None if self.is_upstream(object) => Origin::Upstream,
             None => Origin::Foreign(format!("it has neither the annotation {MARK} nor the labels {}", self.selector())),
         }
@@ -125,6 +125,13 @@ impl Identity {
     /// The team: `spec.teamId`, of a manifest that need not be valid.
     pub fn team(&self) -> &str {
         &self.team
+    }
+
+    /// Why an object with a mark is not this cluster's, with the name of the cluster that has it, as far as it says.
+    fn of_another(&self, object: &Value) -> String {
+        let other = label(object, &self.name_label).filter(|name| *name != self.name);
+        let name = other.map(|name| format!(", {name}")).unwrap_or_default();
+        format!("it was made for another cluster{name}")
     }
 
     /// Whether a pod is a member: by its labels, and by the name that the StatefulSet gives. People copy the labels, for
@@ -156,8 +163,9 @@ impl Identity {
     /// Whether a Secret of the manifest in another namespace may be marked as this cluster's: it has no mark, and the
     /// labels that the Zalando operator gives. By the mark it is found when the manifest no longer names its user.
     pub fn may_mark_elsewhere(&self, secret: &Value) -> bool {
-        let ObjectKey { kind, namespace, .. } = ObjectKey::of(secret);
-        kind == "Secret" && namespace != self.namespace && annotation(secret, MARK).is_none() && self.has_labels(secret)
+        let key = ObjectKey::of(secret);
+        let is_elsewhere = key.built_in() == Some(BuiltIn::Secret) && key.namespace != self.namespace;
+        is_elsewhere && annotation(secret, MARK).is_none() && self.has_labels(secret)
     }
 
     /// Whether an object carries the cluster's name in the label by which the watches find it.
@@ -184,41 +192,42 @@ impl Identity {
     /// Whether an object without a mark has the labels and the name of an object that the Zalando operator or Patroni
     /// creates.
     fn is_upstream(&self, object: &Value) -> bool {
-        let ObjectKey { kind, namespace, name, .. } = ObjectKey::of(object);
-        namespace == self.namespace && self.has_labels(object) && self.is_upstream_name(kind, name)
+        let key = ObjectKey::of(object);
+        key.namespace == self.namespace && self.has_labels(object) && self.is_upstream_name(key)
     }
 
     /// Whether an object has the labels that the Zalando operator and Patroni give.
     fn has_labels(&self, object: &Value) -> bool {
-        let ObjectKey { kind, name, .. } = ObjectKey::of(object);
+        let of = ObjectKey::of(object);
         let is_labelled = |(key, value): (&String, &String)| {
             let found = label(object, key);
             let inherited = self.inherited.get(key).map(String::as_str);
-            let others = [inherited, component(kind, name).filter(|_| key == "application")];
+            let others = [inherited, component(of.built_in(), of.name).filter(|_| key == "application")];
             found == Some(value) || found.is_some() && others.contains(&found)
         };
         self.has_name_label(object) && self.labels.iter().all(is_labelled)
     }
 
-    fn is_upstream_name(&self, kind: &str, name: &str) -> bool {
+    fn is_upstream_name(&self, key: ObjectKey<'_>) -> bool {
+        let (Some(kind), name) = (key.built_in(), key.name) else { return false };
         let rest = name.strip_prefix(self.name.as_str());
-        let is_patronis = is_patronis("v1", kind, &self.name, name);
+        let is_patronis = is_patronis(key.api_version, key.kind, &self.name, name);
         match kind {
-            "StatefulSet" => rest == Some(""),
-            "Service" => rest.is_some_and(|rest| is_role_suffix(rest) || is_pooler_suffix(rest)) || is_patronis,
-            "Endpoints" => rest.is_some_and(is_role_suffix) || is_patronis,
-            "ConfigMap" => is_patronis,
-            "Deployment" => rest.is_some_and(is_pooler_suffix),
-            "Pod" => rest.is_some_and(is_ordinal),
-            "PersistentVolumeClaim" => {
+            BuiltIn::StatefulSet => rest == Some(""),
+            BuiltIn::Service => rest.is_some_and(|rest| is_role_suffix(rest) || is_pooler_suffix(rest)) || is_patronis,
+            BuiltIn::Endpoints => rest.is_some_and(is_role_suffix) || is_patronis,
+            BuiltIn::ConfigMap => is_patronis,
+            BuiltIn::Deployment => rest.is_some_and(is_pooler_suffix),
+            BuiltIn::Pod => rest.is_some_and(is_ordinal),
+            BuiltIn::PersistentVolumeClaim => {
                 let rest = name.strip_prefix("pgdata-").and_then(|name| name.strip_prefix(self.name.as_str()));
                 rest.is_some_and(is_ordinal)
             }
-            "PodDisruptionBudget" => {
+            BuiltIn::PodDisruptionBudget => {
                 name == pdb_name(&self.pdb_name_format, &self.name) || name == critical_operation_pdb_name(&self.name)
             }
-            "CronJob" => name == cron_job_name(&self.logical_backup_job_prefix, &self.name),
-            "Secret" => {
+            BuiltIn::CronJob => name == cron_job_name(&self.logical_backup_job_prefix, &self.name),
+            BuiltIn::Secret => {
                 let pooler = rest.and_then(|rest| rest.strip_suffix(USER_LIST_SUFFIX));
                 pooler.is_some_and(is_pooler_suffix) || self.is_secret_name(name)
             }
@@ -238,11 +247,11 @@ impl Identity {
 }
 
 /// The value of the label `application` that the Zalando operator sets on objects other than the database's.
-fn component(kind: &str, name: &str) -> Option<&'static str> {
-    match kind {
-        "CronJob" => Some(BACKUP_APPLICATION),
-        "Deployment" | "Service" => is_pooler(name).then_some(POOLER_APPLICATION),
-        "Secret" => (name.starts_with("pooler") || is_user_list(name)).then_some(POOLER_APPLICATION),
+fn component(kind: Option<BuiltIn>, name: &str) -> Option<&'static str> {
+    match kind? {
+        BuiltIn::CronJob => Some(BACKUP_APPLICATION),
+        BuiltIn::Deployment | BuiltIn::Service => is_pooler(name).then_some(POOLER_APPLICATION),
+        BuiltIn::Secret => (name.starts_with("pooler") || is_user_list(name)).then_some(POOLER_APPLICATION),
         _ => None,
     }
 }
@@ -319,7 +328,14 @@ mod tests {
     }
 
     fn object(kind: &str, name: &str) -> Value {
-        json!({"apiVersion": "v1", "kind": kind, "metadata": {
+        let version = match kind {
+            "StatefulSet" | "Deployment" => "apps/v1",
+            "CronJob" => "batch/v1",
+            "PodDisruptionBudget" => "policy/v1",
+            "NetworkPolicy" => "networking.k8s.io/v1",
+            _ => "v1",
+        };
+        json!({"apiVersion": version, "kind": kind, "metadata": {
             "name": name, "namespace": "ns", "labels": {"application": "spilo", "cluster-name": "shop"},
         }})
     }

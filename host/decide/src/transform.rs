@@ -7,7 +7,7 @@ use serde_json::{Map, Value, from_value, json};
 use sha2::{Digest, Sha256};
 
 use crate::field_manager::{applied_fields, has_predecessor};
-use crate::kind::{Kind, ObjectKey};
+use crate::kind::{BuiltIn, Kind, ObjectKey};
 use crate::ownership::MARK;
 use crate::patroni::LOCK_HOLDER;
 
@@ -33,9 +33,9 @@ pub fn transform(kind: &Kind, mut object: Value, whole: bool) -> Transformed {
     object["kind"] = json!(&*kind.kind);
     let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
     let (version, managers) = metadata.map(metadata_of).unwrap_or_default();
-    match &*kind.kind {
-        "Pod" => pod(&mut object, whole),
-        "Endpoints" => endpoints(&mut object),
+    match kind.built_in() {
+        Some(BuiltIn::Pod) => pod(&mut object, whole),
+        Some(BuiltIn::Endpoints) => endpoints(&mut object),
         _ => hash_secret(&mut object),
     }
     Transformed { object, version, fields: applied_fields(&managers), inherited: has_predecessor(&managers) }
@@ -134,7 +134,7 @@ fn endpoints(object: &mut Value) {
 }
 
 /// Replaces every value of a Secret by its hash, as in `sha256:2cf24d…`; leaves any other object as it is. A kind that is
-/// written in other letters is a Secret, too.
+/// written in other letters is a Secret, too, and so is one of another group: it may hold the same.
 pub fn hash_secret(object: &mut Value) {
     if !ObjectKey::of(object).kind.eq_ignore_ascii_case("Secret") {
         return;

@@ -1,13 +1,14 @@
 //! What a pipeline has to grant a plugin: from its description to grants, what grants lack, and grants as YAML.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use pgloom_api::Privilege;
-use pgloom_api::pipeline::{ActionGrant, Grants, ObjectGrant, ReadGrant};
+use pgloom_api::pipeline::{ActionGrant, Grants, KindGrant, ObjectGrant, ReadGrant};
 use serde_json::Value;
 
 use crate::hide::names_variable;
-use crate::model::{ActionPermission, Description, ObjectPermission, ObservedSelector};
+use crate::model::{ActionPermission, Description, ObjectKind, ObjectPermission, ObservedSelector, Trigger};
 use crate::path::Pattern;
 
 /// The grants that a plugin needs: all that is not optional.
@@ -24,6 +25,9 @@ pub fn all(description: &Description) -> Grants {
 pub fn optional(description: &Description) -> Grants {
     let mut optional = description.clone();
     optional.observed.clear();
+    optional.desired.clear();
+    optional.config_keys.clear();
+    optional.relevant.clear();
     optional.objects.retain(|asked| asked.optional);
     optional.privileges.retain(|asked| asked.optional);
     optional.credentials.retain(|asked| asked.optional);
@@ -37,6 +41,8 @@ fn grants(description: &Description, with_optional: bool) -> Grants {
     let mut grants = Grants {
         objects: Vec::new(),
         reads: Vec::new(),
+        desired: description.desired.iter().map(kind).collect(),
+        config: config_keys(description),
         privileges: privileges.filter_map(|asked| Privilege::from_name(&asked.name)).collect(),
         credentials: credentials.map(|asked| asked.source.clone()).collect(),
         actions: Vec::new(),
@@ -74,6 +80,19 @@ fn read(asked: &ObservedSelector) -> ReadGrant {
         from: asked.from.to_string(),
         fields: asked.fields.clone(),
     }
+}
+
+fn kind(asked: &ObjectKind) -> KindGrant {
+    KindGrant { api_version: asked.api_version.clone(), kind: asked.kind.clone() }
+}
+
+/// The keys of the operator configuration that a plugin reads. It is also told of a key by being called for it.
+fn config_keys(description: &Description) -> BTreeSet<String> {
+    let triggers = description.relevant.iter().filter_map(|trigger| match trigger {
+        Trigger::Config(key) => Some(key),
+        Trigger::Manifest(_) => None,
+    });
+    description.config_keys.iter().chain(triggers).cloned().collect()
 }
 
 fn action(asked: &ActionPermission) -> ActionGrant {
@@ -117,6 +136,8 @@ pub fn lacking(wanted: &Grants, granted: &Grants) -> Grants {
     Grants {
         objects: wanted.objects.iter().filter_map(|wanted| missing_object(wanted, &granted.objects)).collect(),
         reads: wanted.reads.iter().filter_map(|wanted| missing_read(wanted, &granted.reads)).collect(),
+        desired: wanted.desired.difference(&granted.desired).cloned().collect(),
+        config: wanted.config.difference(&granted.config).cloned().collect(),
         privileges: wanted.privileges.difference(&granted.privileges).copied().collect(),
         credentials: wanted.credentials.difference(&granted.credentials).cloned().collect(),
         actions: wanted.actions.iter().filter_map(|wanted| missing_action(wanted, &granted.actions)).collect(),
@@ -250,6 +271,14 @@ pub fn yaml(grants: &Grants, indent: usize) -> String {
         out.line("reads:");
         grants.reads.iter().for_each(|grant| out.read(grant));
     }
+    if !grants.desired.is_empty() {
+        out.line("desired:");
+        for KindGrant { api_version, kind } in &grants.desired {
+            out.kind(api_version, kind);
+        }
+    }
+    let config: Vec<String> = grants.config.iter().cloned().collect();
+    out.list("", "config", &config);
     let privileges: Vec<String> = grants.privileges.iter().map(ToString::to_string).collect();
     let credentials: Vec<String> = grants.credentials.iter().map(ToString::to_string).collect();
     out.list("", "privileges", &privileges);
@@ -257,12 +286,16 @@ pub fn yaml(grants: &Grants, indent: usize) -> String {
     if !grants.actions.is_empty() {
         out.line("actions:");
         for grant in &grants.actions {
-            out.line(&format!("- kind: {}", grant.kind));
+            let note = if grant.kind.is_executed() { "" } else { NEVER };
+            out.line(&format!("- kind: {}{note}", grant.kind));
             out.list("  ", "subjects", &grant.subjects);
         }
     }
     out.text
 }
+
+/// What is written beside a grant for actions that are never executed.
+const NEVER: &str = "  # this release does not execute it: the phase of such an action is refused";
 
 /// The longest line of a list that is written in one line.
 const WIDTH: usize = 118;
@@ -278,9 +311,13 @@ impl Lines {
         let _ = writeln!(self.text, "{:indent$}{line}", "", indent = self.indent);
     }
 
+    fn kind(&mut self, api_version: &str, kind: &str) {
+        self.line(&format!("- apiVersion: {api_version}"));
+        self.line(&format!("  kind: {kind}"));
+    }
+
     fn object(&mut self, grant: &ObjectGrant) {
-        self.line(&format!("- apiVersion: {}", grant.api_version));
-        self.line(&format!("  kind: {}", grant.kind));
+        self.kind(&grant.api_version, &grant.kind);
         self.list("  ", "names", &grant.names);
         if grant.creates {
             self.line("  creates: true");
@@ -291,8 +328,7 @@ impl Lines {
     }
 
     fn read(&mut self, grant: &ReadGrant) {
-        self.line(&format!("- apiVersion: {}", grant.api_version));
-        self.line(&format!("  kind: {}", grant.kind));
+        self.kind(&grant.api_version, &grant.kind);
         self.line(&format!("  from: {}", quoted(&grant.from)));
         self.list("  ", "fields", &grant.fields);
     }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pgloom_api::{ActionKind, ActionPhase};
-use pgloom_common::name::{covers, secret_name};
+use pgloom_api::ActionPhase;
+use pgloom_common::name::secret_name;
 use serde_json::Value;
 
 use crate::decision::RequestedAction;
-use crate::model::{Action, ActionPermission, CredentialSource, Response};
+use crate::model::{Action, CredentialSource, Response};
 
 /// All that a run depends on. It holds no credential.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,28 +52,18 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// The names of the Secrets that the actions of a step ask for, and that the step is granted. The decision may refuse an
-    /// action later, so that a list of users counts only if a grant has its exact name: a `*` would make the Secrets of
-    /// others the cluster's.
-    pub(crate) fn of_actions(
-        &self,
-        actions: &[RequestedAction],
-        grants: &[ActionPermission],
-        cluster: &str,
-    ) -> impl Iterator<Item = String> {
-        let lists = grants.iter().filter(|grant| grant.kind == ActionKind::UserList);
-        let exact: Vec<&String> = lists.flat_map(|grant| &grant.subjects).filter(|name| !name.contains('*')).collect();
+    /// The names of the Secrets that the actions of a step ask for, and that the step is granted. A Secret for a user list is
+    /// the cluster's only if a grant names it, as `names_list` returns: a `*` covers the names of others' Secrets, too.
+    pub(crate) fn of_actions(&self, actions: &[RequestedAction], names_list: impl Fn(&str) -> bool) -> Vec<String> {
         let granted = actions.iter().filter(|requested| requested.is_granted());
-        granted.filter_map(move |requested| match &requested.action {
+        let names = granted.filter_map(|requested| match &requested.action {
             Action::Credential(credential) => {
                 Some(secret_name(&self.template, &credential.username, "", "").to_lowercase())
             }
-            Action::UserList(list) => {
-                let name = &list.secret_name;
-                exact.iter().any(|pattern| covers(pattern, cluster, name)).then(|| name.clone())
-            }
+            Action::UserList(list) => names_list(&list.secret_name).then(|| list.secret_name.clone()),
             _ => None,
-        })
+        });
+        names.collect()
     }
 }
 
@@ -108,17 +98,14 @@ pub struct NamedObject {
 pub enum Unreadable {
     /// The operator has no right to it.
     #[error(
-        "the operator may not get {plural} of group {group:?}, of which the step reads {}; add to its ClusterRole: \
-         {{apiGroups: [{group:?}], resources: [{plural}], verbs: [get]}}",
-        object.name
+        "the operator may not get {} {} {}, which the step reads; add to its ClusterRole: {rule}",
+        object.api_version, object.kind, object.name
     )]
     Forbidden {
         /// What was asked for.
         object: NamedObject,
-        /// As in `networking.k8s.io`; empty for the core group.
-        group: String,
-        /// As in `ingresses`.
-        plural: String,
+        /// The rule that gives the right, as an entry of a ClusterRole.
+        rule: String,
     },
     /// The API server has no such kind, or its objects cannot be read.
     #[error(

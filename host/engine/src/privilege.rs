@@ -5,7 +5,6 @@
 
 use pgloom_api::field::Place;
 use pgloom_api::{Privilege, pod_template};
-use pgloom_common::name::covers;
 use serde_json::Value;
 
 use crate::model::ObjectKind;
@@ -31,8 +30,6 @@ enum When {
     Domain,
     /// If it is not the name of a Secret of the cluster.
     Secret,
-    /// If it is not the name of a ConfigMap of the cluster.
-    ConfigMap,
 }
 
 /// A path, in which `[]` is every entry of a list; when the value needs a privilege; and the privilege.
@@ -79,9 +76,7 @@ const CONTAINER: &[Rule] = &[
     ("securityContext.runAsUser", When::Zero, Privilege::RootUser),
     ("securityContext.runAsNonRoot", When::False, Privilege::RootUser),
     ("env.[].valueFrom.secretKeyRef.name", When::Secret, Privilege::ForeignSecret),
-    ("env.[].valueFrom.configMapKeyRef.name", When::ConfigMap, Privilege::ForeignConfigMap),
     ("envFrom.[].secretRef.name", When::Secret, Privilege::ForeignSecret),
-    ("envFrom.[].configMapRef.name", When::ConfigMap, Privilege::ForeignConfigMap),
     ("resources.limits", When::Domain, Privilege::OtherVolume),
     ("resources.requests", When::Domain, Privilege::OtherVolume),
     // The kubelet asks these hosts from the network of the node.
@@ -104,13 +99,15 @@ const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContain
 const VOLUME: &[Rule] = &[
     ("hostPath", When::Set, Privilege::HostPath),
     ("secret.secretName", When::Secret, Privilege::ForeignSecret),
-    ("configMap.name", When::ConfigMap, Privilege::ForeignConfigMap),
     ("persistentVolumeClaim", When::Set, Privilege::Claim),
     ("projected.sources.[].secret.name", When::Secret, Privilege::ForeignSecret),
-    ("projected.sources.[].configMap.name", When::ConfigMap, Privilege::ForeignConfigMap),
     ("projected.sources.[].serviceAccountToken", When::Set, Privilege::ServiceAccount),
     ("projected.sources.[].podCertificate", When::Set, Privilege::ServiceAccount),
 ];
+
+/// The fields with the name of a ConfigMap: of a volume, and of a container.
+const MAPS_OF_VOLUMES: [&str; 2] = ["configMap.name", "projected.sources.[].configMap.name"];
+const MAPS_OF_CONTAINERS: [&str; 2] = ["env.[].valueFrom.configMapKeyRef.name", "envFrom.[].configMapRef.name"];
 
 /// The fields of a volume that need no privilege of their own; every other one is a volume of another kind.
 const KNOWN_VOLUMES: [&str; 8] =
@@ -186,6 +183,50 @@ pub(crate) fn find(
             }
             let template = path.iter().try_fold(object, |value, field| value.get(field))?;
             search.template(template, &path.join("."))
+        }
+    }
+}
+
+/// The names of the ConfigMaps that the pods of a partial object need, each with the field that names it.
+///
+/// Whether one is the cluster's is known only when the step's answer is merged: its own are those that its steps make. A
+/// name that begins as the cluster's does may be that of another cluster.
+pub(crate) fn config_maps(kind: &ObjectKind, object: &Value) -> Vec<(String, String)> {
+    let template = pod_template::path(&kind.api_version, &kind.kind);
+    let spec = template.and_then(|path| {
+        let path = path.iter().copied().chain(["spec"]).collect::<Vec<_>>();
+        Some((path.iter().try_fold(object, |value, field| value.get(field))?, path.join(".")))
+    });
+    let mut found = Vec::new();
+    let Some((spec, path)) = spec else { return found };
+    let lists = CONTAINERS.iter().map(|list| (*list, MAPS_OF_CONTAINERS)).chain([("volumes", MAPS_OF_VOLUMES)]);
+    for (list, rules) in lists {
+        for rule in rules {
+            each(spec, &format!("{list}.[].{rule}"), path.clone(), &mut |path, value| {
+                let name = value.as_str().unwrap_or_default().to_owned();
+                found.push((name, path));
+            });
+        }
+    }
+    found
+}
+
+/// Calls `found` with the path and the value of each field that the rule means.
+fn each(value: &Value, rule: &str, path: String, found: &mut impl FnMut(String, &Value)) {
+    let (first, rest) = rule.split_once('.').map_or((rule, None), |(first, rest)| (first, Some(rest)));
+    let mut below = |value: &Value, path: String| match rest {
+        Some(rest) => each(value, rest, path, found),
+        None => found(path, value),
+    };
+    match (first, value) {
+        ("[]", Value::Array(entries)) => {
+            entries.iter().enumerate().for_each(|(index, entry)| below(entry, format!("{path}[{index}]")));
+        }
+        ("[]", _) => {}
+        (field, value) => {
+            if let Some(value) = value.get(field) {
+                below(value, format!("{path}.{field}"));
+            }
         }
     }
 }
@@ -321,9 +362,6 @@ impl Search<'_> {
             When::False => *value == Value::Bool(false),
             When::Domain => value.as_object().is_some_and(|map| map.keys().any(|key| key.contains('/'))),
             When::Secret => !value.as_str().is_some_and(|name| self.scope.secrets.contains(name)),
-            When::ConfigMap => !value
-                .as_str()
-                .is_some_and(|name| OWN_NAMES.iter().any(|pattern| covers(pattern, &self.scope.cluster, name))),
         }
     }
 
@@ -331,9 +369,6 @@ impl Search<'_> {
         (self.lacks)(privilege).then(|| Needed { path: path(), privilege })
     }
 }
-
-/// The names of a cluster's own ConfigMaps.
-const OWN_NAMES: [&str; 2] = ["{cluster}", "{cluster}-*"];
 
 mod database;
 

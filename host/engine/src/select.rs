@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::hide::{hide, shown_variables};
 use crate::input::{NamedObject, Unreadable};
 use crate::model::{CredentialSource, ObjectRef, ObservedObject, ObservedSelector, Selection, Trigger};
+use crate::reserved;
 use crate::secret;
 
 /// Whether a plugin is called for a cluster: any trigger holds, or there is no trigger. A credential is a value, too.
@@ -100,12 +101,14 @@ pub(crate) fn observe(
         };
         for object in existing.iter().filter(|object| is_selected(object, selector, named_object.as_ref(), cluster)) {
             let mut shown = mask(object, &selector.fields);
-            match selector.kind.kind.eq_ignore_ascii_case("Secret") {
-                true => {
-                    let uid = field::at(object, "/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-                    secret::hide_values(&mut shown, uid);
-                }
-                false => hide(&mut shown, &variables),
+            // A custom resource of this name may hold the same, and more that is hidden in other objects.
+            let is_like_secret = selector.kind.kind.eq_ignore_ascii_case("Secret");
+            if is_like_secret {
+                let uid = field::at(object, "/metadata/uid").and_then(Value::as_str).unwrap_or_default();
+                secret::hide_values(&mut shown, uid);
+            }
+            if !is_like_secret || !reserved::group(&selector.kind.api_version).is_empty() {
+                hide(&mut shown, &variables);
             }
             seen.push(ObservedObject {
                 selector: selector.id.clone(),
@@ -275,6 +278,18 @@ mod tests {
         assert!(own.contains(r#""value":"15""#) && !own.contains("hush"), "{own}");
         let named = seen(Selection::Manifest("/spec/tls/secretName".to_owned()));
         assert!(named.contains("PGVERSION") && !named.contains("value"), "{named}");
+    }
+
+    #[test]
+    fn a_custom_resource_that_is_named_secret_shows_neither_values_nor_variables() {
+        let object = json!({
+            "apiVersion": "example.org/v1", "kind": "Secret", "metadata": {"name": "pg-tls", "namespace": "shop"},
+            "data": {"key": "hush"}, "spec": {"containers": [{"env": [{"name": "KEY", "value": "hush"}]}]},
+        });
+        let mut selector = selector("Secret", Selection::Manifest("/spec/tls/secretName".to_owned()), &[]);
+        selector.kind.api_version = "example.org/v1".to_owned();
+        let seen = observe(&[selector], &cluster(), &json!({}), std::slice::from_ref(&object)).remove(0).object;
+        assert!(seen.contains("KEY") && !seen.contains("hush"), "{seen}");
     }
 
     #[test]

@@ -135,7 +135,10 @@ impl Script {
         };
         let credential = |asked: &Value| json!(format!("config:{}", asked["config"].as_str().unwrap_or_default()));
         let action = |asked: &Value| json!({"kind": asked["kind"], "subjects": asked["subjects"]});
+        let kind = |asked: &Value| json!({"apiVersion": asked["api_version"], "kind": asked["kind"]});
         json!({
+            "desired": list("desired").iter().map(kind).collect::<Value>(),
+            "config": list("config_keys"),
             "objects": list("objects").iter().map(object).collect::<Value>(),
             "privileges": list("privileges").iter().map(|asked| asked["name"].clone()).collect::<Value>(),
             "credentials": list("credentials").iter().map(credential).collect::<Value>(),

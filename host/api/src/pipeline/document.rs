@@ -76,6 +76,10 @@ pub struct Grants {
     pub objects: Vec<ObjectGrant>,
     /// The existing objects that it may read.
     pub reads: Vec<ReadGrant>,
+    /// The kinds of objects that it may read as earlier steps want them.
+    pub desired: BTreeSet<KindGrant>,
+    /// The keys of the operator configuration that it may read.
+    pub config: BTreeSet<String>,
     /// The privileges that it has.
     pub privileges: BTreeSet<Privilege>,
     /// The credentials that it may pass on.
@@ -114,6 +118,15 @@ pub struct ReadGrant {
     pub from: String,
     /// Field paths; empty means all fields but the values of variables.
     pub fields: Vec<String>,
+}
+
+/// A kind of objects that a step may read as earlier steps want them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KindGrant {
+    /// As in `apps/v1`.
+    pub api_version: String,
+    /// As in `StatefulSet`.
+    pub kind: String,
 }
 
 /// Actions of one kind that a step may request.

@@ -146,6 +146,15 @@ pub struct GrantsSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub reads: Vec<ReadGrantSpec>,
+    /// The kinds of objects that it may read as earlier steps want them. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub desired: Vec<KindGrantSpec>,
+    /// The keys of the operator configuration that it may read, also those that only say whether it is called. Default:
+    /// none. Example: `docker_image`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 512))]
+    pub config: Vec<String>,
     /// The privileges that it has beyond fields. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "privileges")]
@@ -213,6 +222,18 @@ pub struct ReadGrantSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub fields: Vec<String>,
+}
+
+/// A kind of objects that a step may read as earlier steps want them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KindGrantSpec {
+    /// Example: `apps/v1`.
+    #[schemars(length(min = 1, max = 317))]
+    pub api_version: String,
+    /// Example: `StatefulSet`.
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: String,
 }
 
 /// Actions of one kind that a step may request.

@@ -102,3 +102,33 @@ fn privilege(privilege: Privilege) -> model::PrivilegePermission {
 fn action(kind: wit::ActionKind) -> model::ActionPermission {
     model::ActionPermission { kind: kind.into(), subjects: vec!["*".to_owned()], optional: true }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grant;
+
+    #[test]
+    fn what_a_plugin_of_0_1_reads_has_to_be_granted() {
+        let asked: model::Description = wit::Description {
+            name: "old".to_owned(),
+            version: "0.1.0".to_owned(),
+            summary: String::new(),
+            config_schema: "{}".to_owned(),
+            config_example: "{}".to_owned(),
+            config_keys: vec!["docker_image".to_owned()],
+            relevant: vec![wit::Trigger::Config("sidecars".to_owned())],
+            desired: vec![wit::ObjectKind { api_version: "apps/v1".to_owned(), kind: "StatefulSet".to_owned() }],
+            observed: Vec::new(),
+            writes: Vec::new(),
+            actions: Vec::new(),
+            requires: Vec::new(),
+        }
+        .into();
+        let missing = grant::missing(&asked, &pgloom_api::pipeline::Grants::default());
+        assert_eq!(
+            grant::yaml(&missing, 0),
+            "desired:\n- apiVersion: apps/v1\n  kind: StatefulSet\nconfig: [docker_image, sidecars]\n"
+        );
+    }
+}

@@ -146,6 +146,36 @@ fn a_variable_is_granted_only_by_its_name() {
 }
 
 #[test]
+fn what_a_plugin_reads_of_earlier_steps_and_of_the_configuration_has_to_be_granted_by_kind_and_by_key() {
+    let keys = |keys: &[&str]| texts(keys).into_iter().collect::<BTreeSet<String>>();
+    let description = Description {
+        config_keys: texts(&["docker_image", "sidecars"]),
+        relevant: vec![Trigger::Config("team_admin_role".into()), Trigger::Config("sidecars".into())],
+        desired: vec![ObjectKind::new("apps/v1", "StatefulSet"), ObjectKind::new("v1", "Service")],
+        ..Description::default()
+    };
+    let needed = needed(&description);
+    assert_eq!(needed.config, keys(&["docker_image", "sidecars", "team_admin_role"]));
+    assert_eq!(missing(&description, &Grants::default()), needed);
+    assert!(is_empty(&missing(&description, &needed)));
+    assert!(is_empty(&super::optional(&description)));
+    let service = KindGrant { api_version: "v1".into(), kind: "Service".into() };
+    let of_another_group = KindGrant { api_version: "example.org/v1".into(), kind: "StatefulSet".into() };
+    let given = Grants {
+        desired: BTreeSet::from([service, of_another_group]),
+        config: keys(&["docker_image", "team_admin_role"]),
+        ..Grants::default()
+    };
+    let text = "\
+desired:
+- apiVersion: apps/v1
+  kind: StatefulSet
+config: [sidecars]
+";
+    assert_eq!(yaml(&missing(&description, &given), 0), text);
+}
+
+#[test]
 fn what_is_optional_is_not_missing() {
     let optional = ObjectPermission { optional: true, ..set(&["{cluster}"], &["spec"]) };
     let description = Description {
@@ -172,6 +202,7 @@ fn grants_are_written_as_a_pipeline_has_them() {
         actions: vec![
             ActionPermission::new(ActionKind::ConfigurePatroni, &["ttl", "postgresql.parameters.*"]),
             ActionPermission::new(ActionKind::Promote, &[]),
+            ActionPermission::new(ActionKind::GrowFilesystem, &["pgdata-{cluster}-*"]),
         ],
         observed: vec![
             reading("StatefulSet", Selection::Owned, &[PGVERSION]),
@@ -204,6 +235,8 @@ actions:
 - kind: configure-patroni
   subjects: [ttl, \"postgresql.parameters.*\"]
 - kind: promote
+- kind: grow-filesystem  # this release does not execute it: the phase of such an action is refused
+  subjects: [\"pgdata-{cluster}-*\"]
 ";
     assert_eq!(yaml(&needed(&description), 0), text);
     let wide = yaml(&needed(&asking(vec![set(&["{cluster}"], &[long, long])])), 6);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
+use pgloom_api::Privilege;
 use pgloom_common::name::is_dns1123_subdomain;
 use serde_json::{Map, Value};
 
@@ -13,7 +14,7 @@ use crate::{
     owners::StepId,
     ownership::{Ownership, each_leaf},
     path::{FieldPath, Segment},
-    permission::ObjectPermissions,
+    permission::{Missing, ObjectPermissions},
     privilege::{self, Needed},
     reserved,
     schema::{Kind, Schemas},
@@ -28,6 +29,8 @@ pub struct Merger {
     pub(super) scope: Arc<Scope>,
     /// The names of the steps that have contributed, by [`StepId`].
     steps: Vec<String>,
+    /// The ConfigMaps that pods of the step that contributes need, if it has no privilege for those of others.
+    maps: Vec<NeededMap>,
     /// In order of creation.
     pub(super) objects: Vec<Arc<Object>>,
     /// The indices of the objects that have changed since the last [check](Self::check_selections).
@@ -59,10 +62,29 @@ impl Object {
     }
 }
 
+/// A ConfigMap that pods need.
+#[derive(Clone)]
+struct NeededMap {
+    name: String,
+    /// The object with the pods.
+    object: ObjectRef,
+    /// The field that names the ConfigMap.
+    path: String,
+    /// What the step lacks for one that is not the cluster's.
+    missing: Missing,
+}
+
 impl Merger {
     /// Starts without objects of the cluster.
     pub fn new(schemas: Schemas, scope: Scope) -> Self {
-        Self { schemas, scope: Arc::new(scope), steps: Vec::new(), objects: Vec::new(), changed: BTreeSet::new() }
+        Self {
+            schemas,
+            scope: Arc::new(scope),
+            steps: Vec::new(),
+            maps: Vec::new(),
+            objects: Vec::new(),
+            changed: BTreeSet::new(),
+        }
     }
 
     /// Adds names of Secrets that are the cluster's.
@@ -92,6 +114,7 @@ impl Merger {
         let lacks = |privilege| writer.permissions.missing(privilege).is_some();
         let needed = privilege::find(&kind, &fields, &self.scope, lacks);
         check_privilege(writer, &object, needed)?;
+        self.note_config_maps(writer, &kind, &object, &fields);
         let mut root = Node::from_value(schema, known.root, fields, step)
             .map_err(|mismatch| Error::type_mismatch(writer.step, &object, mismatch))?;
         let before = index.and_then(|index| self.objects.get(index)).map(|before| &before.root);
@@ -110,6 +133,32 @@ impl Merger {
             }
         }
         Ok(())
+    }
+
+    /// Notes the ConfigMaps that the object's pods need, if the step may not use those of others.
+    fn note_config_maps(&mut self, writer: &Writer<'_>, kind: &ObjectKind, object: &ObjectRef, fields: &Value) {
+        let Some(missing) = writer.permissions.missing(Privilege::ForeignConfigMap) else { return };
+        let needed = privilege::config_maps(kind, fields).into_iter();
+        self.maps.extend(needed.map(|(name, path)| NeededMap { name, object: object.clone(), path, missing }));
+    }
+
+    /// Checks, after all contributions of a step, that its pods need only the ConfigMaps that steps of this run make, or that
+    /// the step has the privilege for others.
+    ///
+    /// # Errors
+    /// The first field that names another ConfigMap.
+    pub fn check_config_maps(&mut self, step: &str) -> Result<(), Error> {
+        let is_made = |name: &str| {
+            let is_it = |object: &Arc<Object>| {
+                let ObjectRef { api_version, kind, name: made } = &object.identity;
+                (api_version.as_str(), kind.as_str(), made.as_str()) == ("v1", "ConfigMap", name)
+            };
+            self.objects.iter().any(is_it)
+        };
+        let foreign = std::mem::take(&mut self.maps).into_iter().find(|map| !is_made(&map.name));
+        let Some(NeededMap { object, path, missing, .. }) = foreign else { return Ok(()) };
+        let (step, object, privilege) = (step.to_owned(), Box::new(object), Privilege::ForeignConfigMap);
+        Err(Error::Privilege { step, object, path, privilege, missing })
     }
 
     /// Checks that the step may contribute to the object. Returns the object's index, if it exists.

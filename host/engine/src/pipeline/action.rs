@@ -77,6 +77,15 @@ pub(super) struct Rights<'a> {
     pub granted: &'a [ActionPermission],
 }
 
+impl Rights<'_> {
+    /// Whether a grant names the Secret of a user list, and not only covers it by a `*`.
+    pub(super) fn names_list(&self, secret: &str) -> bool {
+        let of_kind = self.granted.iter().filter(|grant| grant.kind == ActionKind::UserList);
+        let mut subjects = of_kind.flat_map(|grant| &grant.subjects).filter(|subject| !subject.contains('*'));
+        subjects.any(|subject| covers(subject, self.cluster, secret))
+    }
+}
+
 /// The actions that a response requests, each with the reason if it is not executed.
 ///
 /// # Errors

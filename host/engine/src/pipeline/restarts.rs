@@ -3,9 +3,13 @@
 use crate::model::ObjectKind;
 use crate::path::{Pattern, Segment};
 use crate::permission::ObjectRights;
+use crate::reserved;
 
-/// The kinds whose controller replaces running pods when the template changes. A CronJob's or a Job's does not.
+/// The kinds whose controller replaces running pods when the template changes, of the group `apps`. A CronJob's or a Job's does not.
 const WITH_PODS: [&str; 4] = ["StatefulSet", "Deployment", "DaemonSet", "ReplicaSet"];
+
+/// The one of them whose pods are the database's.
+const SET: &str = "StatefulSet";
 
 /// The lists of fields that a permission has: those that a step sets, overrides and removes.
 const LISTS: [fn(&ObjectRights) -> &[Pattern]; 3] =
@@ -26,13 +30,13 @@ pub(super) fn field_of_pods(asked: &[ObjectRights], granted: &[ObjectRights]) ->
             };
             of(asked).iter().find(|pattern| overlap(pattern.segments(), &template) && is_granted(pattern))
         });
-        let creates = asked.creates && asked.kind.kind == "StatefulSet" && granted().any(|grant| grant.creates);
+        let creates = asked.creates && asked.kind.kind == SET && granted().any(|grant| grant.creates);
         field.map(|field| format!("{} {field}", asked.kind.kind)).or_else(|| creates.then(|| asked.kind.kind.clone()))
     })
 }
 
 fn has_pods(kind: &ObjectKind) -> bool {
-    WITH_PODS.contains(&kind.kind.as_str())
+    reserved::group(&kind.api_version) == "apps" && WITH_PODS.contains(&kind.kind.as_str())
 }
 
 /// Whether one pattern is in the other, or there are fields that both cover.
@@ -52,6 +56,15 @@ mod tests {
             fields: fields.iter().map(|path| path.parse().unwrap()).collect(),
             overrides: Vec::new(),
             removes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_custom_resource_with_the_kind_of_a_built_in_one_has_no_pods_that_would_be_restarted() {
+        let custom = ObjectKind::new("example.org/v1", "StatefulSet");
+        for creates in [true, false] {
+            let rights = [ObjectRights { kind: custom.clone(), ..rights("StatefulSet", &["spec.template"], creates) }];
+            assert_eq!(granted_as_asked(&rights), None);
         }
     }
 

@@ -280,7 +280,7 @@ impl Step {
         answer::check(response).map_err(|message| self.error("answer", Failure::Answer(message)))?;
         let actions = action::check(&response.actions, &rights, &decision.actions)
             .map_err(|error| self.error("answer", error.into()))?;
-        merger.own_secrets(shared.input.secrets.of_actions(&actions, &self.actions, &shared.name));
+        merger.own_secrets(shared.input.secrets.of_actions(&actions, |list| rights.names_list(list)));
         let shown = self.shown(shared.input).map(|source| source.placeholder(&self.name)).collect();
         self.merge(response, &shown, merger)?;
         self.record(response, actions, decision);
@@ -314,6 +314,7 @@ impl Step {
                 }
             }
         }
+        merger.check_config_maps(&self.name).map_err(|error| self.error("merge", error.into()))?;
         merger.check_selections(&self.name).map_err(|error| self.error("merge", error.into()))
     }
 

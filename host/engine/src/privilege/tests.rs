@@ -103,17 +103,39 @@ fn a_privileged_field_of_a_container_names_its_privilege() {
             Privilege::ForeignSecret,
         ),
         (json!({"envFrom": [{"secretRef": {"name": "x"}}]}), "envFrom[0].secretRef.name", Privilege::ForeignSecret),
-        (
-            json!({"envFrom": [{"configMapRef": {"name": "x"}}]}),
-            "envFrom[0].configMapRef.name",
-            Privilege::ForeignConfigMap,
-        ),
     ] {
         for list in CONTAINERS {
             let spec = json!({list: [container]});
             assert_eq!(of_pod(spec), Some((format!("{list}[0].{path}"), privilege)));
         }
     }
+}
+
+#[test]
+fn the_config_maps_that_pods_need_are_found_with_their_fields() {
+    let spec = json!({
+        "containers": [{}, {
+            "env": [{"name": "A"}, {"valueFrom": {"configMapKeyRef": {"name": "a"}}}],
+            "envFrom": [{"configMapRef": {"name": "b"}}, {"secretRef": {"name": "s"}}],
+        }],
+        "initContainers": [{"envFrom": [{"configMapRef": {"name": "c"}}]}],
+        "volumes": [{"configMap": {"name": "d"}}, {"projected": {"sources": [{}, {"configMap": {"name": "e"}}]}}],
+    });
+    let object = json!({"spec": {"template": {"spec": spec}}});
+    let found = config_maps(&ObjectKind::new("apps/v1", "StatefulSet"), &object);
+    let found: Vec<(&str, &str)> =
+        found.iter().map(|(name, path)| (name.as_str(), path.strip_prefix("spec.template.spec.").unwrap())).collect();
+    assert_eq!(
+        found,
+        [
+            ("a", "containers[1].env[1].valueFrom.configMapKeyRef.name"),
+            ("b", "containers[1].envFrom[0].configMapRef.name"),
+            ("c", "initContainers[0].envFrom[0].configMapRef.name"),
+            ("d", "volumes[0].configMap.name"),
+            ("e", "volumes[1].projected.sources[1].configMap.name"),
+        ]
+    );
+    assert_eq!(config_maps(&ObjectKind::new("example.org/v1", "StatefulSet"), &object), []);
 }
 
 #[test]
@@ -127,7 +149,6 @@ fn what_stays_in_the_pod_and_the_cluster_needs_no_privilege() {
             "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "privileged": false},
             "ports": [{"containerPort": 5432}],
             "env": [{"valueFrom": {"secretKeyRef": {"name": "postgres.acid-orders.credentials", "key": "password"}}}],
-            "envFrom": [{"configMapRef": {"name": "acid-orders-env"}}],
         }],
         "volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "secret": {"secretName": "acid-orders-pooler-u"}}],
     });

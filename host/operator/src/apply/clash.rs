@@ -6,7 +6,7 @@ use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::ownership::Origin;
 use serde_json::Value;
 
-use super::{Error, Writer, foreign, has_deletion_timestamp};
+use super::{Error, Refused, Writer, foreign, has_deletion_timestamp};
 use crate::cache::ClusterKey;
 
 /// Which of the desired objects are not in the cache.
@@ -16,21 +16,35 @@ pub struct Missing {
     pub any: bool,
     /// Those of them that exist and are the cluster's own.
     pub unseen: Vec<Value>,
+    /// The objects that steps want beside the database's own, and that are another owner's: each is left out.
+    pub foreign: Vec<Refused>,
 }
 
 impl Writer {
     /// Checks that none of the objects is another owner's. What the cache does not hold is read: others need not have the
-    /// label by which the watches find objects.
+    /// label by which the watches find objects. `is_extra` returns whether the database does without an object: one that is
+    /// another owner's is in the answer.
     ///
     /// # Errors
-    /// The first object that is another owner's, or one that could not be read.
-    pub async fn check(&self, key: &ClusterKey, objects: &[Value]) -> Result<Missing, Error> {
+    /// The first object of the database that is another owner's, or one that could not be read.
+    pub async fn check(
+        &self,
+        key: &ClusterKey,
+        objects: &[Value],
+        is_extra: impl Fn(&Kind, &str) -> bool,
+    ) -> Result<Missing, Error> {
         let mut missing = Missing::default();
         for object in objects {
             let Some(kind) = Kind::of(object) else { continue };
             let name = ObjectKey::of(object).name;
+            let leave_out = |error| match is_extra(&kind, name) {
+                true => Ok(Refused { kind: kind.clone(), name: name.to_owned(), error }),
+                false => Err(error),
+            };
             if let Some(kept) = self.store.find(&kind, &key.namespace, name) {
-                self.check_origin(&kind, name, &kept.object())?;
+                if let Err(error) = self.check_origin(&kind, name, &kept.object()) {
+                    missing.foreign.push(leave_out(error)?);
+                }
                 continue;
             }
             missing.any = true;
@@ -40,8 +54,10 @@ impl Writer {
                 found => found?,
             };
             let Some(found) = found else { continue };
-            self.check_origin(&kind, name, &found)?;
-            missing.unseen.push(found);
+            match self.check_origin(&kind, name, &found) {
+                Ok(()) => missing.unseen.push(found),
+                Err(error) => missing.foreign.push(leave_out(error)?),
+            }
         }
         self.check_patronis(key)?;
         Ok(missing)

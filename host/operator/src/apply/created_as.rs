@@ -5,7 +5,7 @@
 //! was desired of it when it was created or last applied: an apply that succeeds leaves no other difference than those of
 //! admission. It is on the object, not in the operator's memory: the next operator reads it as well.
 
-use pgloom_decide::Kind;
+use pgloom_decide::{BuiltIn, Kind};
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ fn of(live: &Value) -> Option<&str> {
 fn hash(desired: &Value) -> Option<String> {
     let kind = Kind::of(desired)?;
     let fields = match () {
-        () if kind.is("StatefulSet") => fixed_of(desired),
+        () if kind.is(BuiltIn::StatefulSet) => fixed_of(desired),
         () if may_be_replaced(&kind) => desired["spec"].clone(),
         () => return None,
     };

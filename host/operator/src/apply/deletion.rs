@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kube::api::DeleteParams;
 use pgloom_common::name::PATRONI;
-use pgloom_decide::Kind;
 use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::ownership::Origin;
+use pgloom_decide::{BuiltIn, Kind};
 use serde_json::Value;
 
 use super::{Error, Writer, has_deletion_timestamp, uid};
@@ -74,18 +74,19 @@ pub fn stage(remains: &[Remains], keep: Keep) -> Vec<&Remains> {
 
 /// The stage in which an object is deleted; `None` if it is kept.
 fn number(object: &Remains, keep: Keep) -> Option<u8> {
-    match &*object.kind.kind {
+    let Some(kind) = object.kind.built_in() else { return Some(8) };
+    match kind {
         // Controllers are deleted before their pods, because they would create new ones.
-        "CronJob" | "Deployment" => Some(0),
-        "StatefulSet" => Some(1),
-        "Pod" => Some(2),
-        "PersistentVolumeClaim" => (!keep.claims).then_some(3),
-        "Secret" => (!keep.secrets).then_some(4),
-        "PodDisruptionBudget" => Some(5),
-        "Endpoints" => Some(6),
-        "Service" => Some(7),
-        "ServiceAccount" | "RoleBinding" => None,
-        _ => Some(8),
+        BuiltIn::CronJob | BuiltIn::Deployment => Some(0),
+        BuiltIn::StatefulSet => Some(1),
+        BuiltIn::Pod => Some(2),
+        BuiltIn::PersistentVolumeClaim => (!keep.claims).then_some(3),
+        BuiltIn::Secret => (!keep.secrets).then_some(4),
+        BuiltIn::PodDisruptionBudget => Some(5),
+        BuiltIn::Endpoints => Some(6),
+        BuiltIn::Service => Some(7),
+        BuiltIn::ServiceAccount | BuiltIn::RoleBinding => None,
+        BuiltIn::ConfigMap => Some(8),
     }
 }
 
@@ -232,7 +233,7 @@ mod tests {
     fn object(kind: &str, name: &str) -> Remains {
         let kind = pgloom_decide::kind::of_every_cluster()
             .into_iter()
-            .find(|known| known.is(kind))
+            .find(|known| &*known.kind == kind)
             .unwrap_or_else(|| Kind::new("v1", kind));
         Remains { kind, key: ClusterKey::new("ns", "c"), name: name.into(), uid: None, ending: false }
     }

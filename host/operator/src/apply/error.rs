@@ -111,6 +111,11 @@ impl Error {
         matches!(self, Self::Refused { .. } | Self::Forbidden { .. } | Self::Denied { .. })
     }
 
+    /// Whether another owner has the object.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, Self::Foreign { .. })
+    }
+
     /// Whether the operator lacks the right.
     pub fn is_forbidden(&self) -> bool {
         matches!(self, Self::Forbidden { .. } | Self::Unseen { .. })

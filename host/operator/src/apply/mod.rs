@@ -16,10 +16,10 @@ use std::sync::Arc;
 use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use pgloom_common::name::is_patronis;
-use pgloom_decide::Kind;
 use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::ownership::{Identity, Origin};
+use pgloom_decide::{BuiltIn, Kind};
 use serde_json::{Value, json};
 use tracing::info;
 
@@ -133,7 +133,7 @@ impl Writer {
         if let Some(Origin::Foreign(reason)) = origin {
             return Err(foreign(kind, name, reason));
         }
-        if let Some(kept) = found.filter(|kept| kept.kind.is("StatefulSet")) {
+        if let Some(kept) = found.filter(|kept| kept.kind.is(BuiltIn::StatefulSet)) {
             operation::keep_claim_metadata(&mut desired, &kept.object());
         }
         if origin == Some(Origin::Former) && operation::is_created_once(kind) {

@@ -1,8 +1,8 @@
 //! The write that a desired object needs: a pure function of the desired and the existing object.
 
 use pgloom_common::name::is_patronis;
-use pgloom_decide::Kind;
 use pgloom_decide::ownership::Origin;
+use pgloom_decide::{BuiltIn, Kind};
 use serde_json::Value;
 
 use super::compare::{covers, unchanged};
@@ -28,7 +28,7 @@ pub enum Operation {
 
 /// Whether an object of this kind may be deleted and created again if an immutable field differs.
 pub fn may_be_replaced(kind: &Kind) -> bool {
-    matches!(&*kind.kind, "CronJob" | "Deployment" | "PodDisruptionBudget")
+    matches!(kind.built_in(), Some(BuiltIn::CronJob | BuiltIn::Deployment | BuiltIn::PodDisruptionBudget))
 }
 
 /// The immutable fields of a StatefulSet's `spec`.
@@ -41,7 +41,7 @@ pub fn operation(desired: &Value, existing: Option<&CachedObject>) -> Operation 
         return Operation::Skip;
     }
     let live = existing.object();
-    if existing.kind.is("StatefulSet") && fixed_fields(desired, &live).next().is_some() {
+    if existing.kind.is(BuiltIn::StatefulSet) && fixed_fields(desired, &live).next().is_some() {
         return Operation::ReplaceAndOrphan;
     }
     if existing.inherited {
@@ -56,10 +56,7 @@ pub fn operation(desired: &Value, existing: Option<&CachedObject>) -> Operation 
 /// Whether objects of this kind are created where they are missing and never changed: the leader keeps its lock in the
 /// Endpoints; an existing Secret, service account or role binding belongs to the user.
 pub fn is_created_once(kind: &Kind) -> bool {
-    matches!(
-        (&*kind.api_version, &*kind.kind),
-        ("v1", "Endpoints" | "ServiceAccount") | ("rbac.authorization.k8s.io/v1", "RoleBinding")
-    )
+    matches!(kind.built_in(), Some(BuiltIn::Endpoints | BuiltIn::ServiceAccount | BuiltIn::RoleBinding))
 }
 
 /// Desires of labels and annotations of claim templates what exists: they cannot be changed, and are no reason to replace a
@@ -131,8 +128,16 @@ pub fn is_superfluous(
     desired: impl Fn(&Kind, &str) -> bool,
 ) -> bool {
     let kept_for_the_user = matches!(
-        &*existing.kind.kind,
-        "PersistentVolumeClaim" | "Pod" | "StatefulSet" | "Endpoints" | "Secret" | "ServiceAccount" | "RoleBinding"
+        existing.kind.built_in(),
+        Some(
+            BuiltIn::PersistentVolumeClaim
+                | BuiltIn::Pod
+                | BuiltIn::StatefulSet
+                | BuiltIn::Endpoints
+                | BuiltIn::Secret
+                | BuiltIn::ServiceAccount
+                | BuiltIn::RoleBinding
+        )
     );
     let made_for_it = match origin {
         Origin::Marked | Origin::Former => true,
@@ -266,7 +271,7 @@ mod tests {
         assert!(is_superfluous(&ours, "c", &Origin::Upstream, nothing));
         assert!(!is_superfluous(&theirs, "c", &Origin::Upstream, nothing));
         assert!(!is_superfluous(&ours, "c", &Origin::Foreign("no mark".into()), nothing));
-        assert!(!is_superfluous(&ours, "c", &Origin::Marked, |kind, name| kind.is("CronJob") && name == "b"));
+        assert!(!is_superfluous(&ours, "c", &Origin::Marked, |kind, name| kind.is(BuiltIn::CronJob) && name == "b"));
         for kind in ["PersistentVolumeClaim", "Secret"] {
             let object = kept(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "p"}}));
             assert!(!is_superfluous(&object, "c", &Origin::Marked, nothing), "{kind}");

@@ -3,6 +3,7 @@ use crate::cache::Watch;
 use crate::testing::FakeApiServer;
 use kube::runtime::watcher::Event;
 use pgloom_api::config::Config;
+use pgloom_decide::BuiltIn;
 use pgloom_decide::kind::of_every_cluster;
 use pgloom_decide::ownership::MARK;
 use serde_json::json;
@@ -409,7 +410,7 @@ async fn claim_templates_that_are_changed_there_and_back_are_replaced_every_time
     };
     let api_server = FakeApiServer::new();
     let writer = writer(&api_server, vec![]);
-    let watch = of_every_cluster().iter().position(|kind| kind.is("StatefulSet")).unwrap();
+    let watch = of_every_cluster().iter().position(|kind| kind.is(BuiltIn::StatefulSet)).unwrap();
     let mut version = 1;
     let mut report = || {
         version += 1;

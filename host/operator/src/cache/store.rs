@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use kube::runtime::watcher::Event;
 use parking_lot::RwLock;
-use pgloom_decide::kind::{Kind, ObjectKey};
+use pgloom_decide::kind::{BuiltIn, Kind, ObjectKey};
 use serde_json::Value;
 
 use super::node::Nodes;
@@ -220,7 +220,7 @@ impl Store {
         let inner = self.inner.read();
         let is_there = |kept: &Arc<CachedObject>| {
             // Most pods are elsewhere, and need not be parsed for that.
-            kept.kind.is("Pod") && kept.text.contains(node) && kept.object()["spec"]["nodeName"] == node
+            kept.kind.is(BuiltIn::Pod) && kept.text.contains(node) && kept.object()["spec"]["nodeName"] == node
         };
         let there = inner.clusters.iter().filter(|(_, objects)| objects.values().any(is_there));
         there.map(|(key, _)| key.clone()).collect()

@@ -11,7 +11,7 @@ use kube::api::Api;
 use kube::runtime::watcher::{self, Event};
 use pgloom_common::duration::doubled;
 use pgloom_common::error::error_chain;
-use pgloom_decide::kind::{Kind, of_every_cluster};
+use pgloom_decide::kind::{BuiltIn, Kind, of_every_cluster};
 use pgloom_decide::ownership::MARK;
 use pgloom_decide::transform::{Transformed, transform};
 use serde_json::Value;
@@ -56,15 +56,25 @@ impl Watch {
     /// Whether decisions have to wait even where the operator has no right to list the kind: what they rest upon, and what
     /// the members need. The others are made by steps alone; what exists of them is read before it is written.
     pub(super) fn is_vital(&self) -> bool {
-        self.label.is_none() || !matches!(&*self.kind.kind, "Deployment" | "CronJob" | "PodDisruptionBudget")
+        let made_by_steps =
+            matches!(self.kind.built_in(), Some(BuiltIn::Deployment | BuiltIn::CronJob | BuiltIn::PodDisruptionBudget));
+        self.label.is_none() || !made_by_steps
     }
 
     /// Whether an object is none of a cluster's, as an application's own that names its cluster in a label. The operator
     /// has to know that it exists, and nothing more.
     fn is_foreign(&self, object: &Value) -> bool {
         let metadata = &object["metadata"];
-        let large =
-            matches!(&*self.kind.kind, "Service" | "StatefulSet" | "Deployment" | "CronJob" | "PodDisruptionBudget");
+        let large = matches!(
+            self.kind.built_in(),
+            Some(
+                BuiltIn::Service
+                    | BuiltIn::StatefulSet
+                    | BuiltIn::Deployment
+                    | BuiltIn::CronJob
+                    | BuiltIn::PodDisruptionBudget
+            )
+        );
         let lacks = |name: &String| metadata["labels"].get(name).is_none();
         large && metadata["annotations"].get(MARK).is_none() && self.own.iter().any(lacks)
     }
@@ -156,7 +166,7 @@ struct Follower {
 
 impl Follower {
     async fn follow(self) {
-        match self.watch.kind.is("Pod") && !self.watch.whole {
+        match self.watch.kind.is(BuiltIn::Pod) && !self.watch.whole {
             true => self.follow_as::<true>().await,
             false => self.follow_as::<false>().await,
         }

@@ -11,6 +11,7 @@ use kube::Client;
 use parking_lot::Mutex;
 use pgloom_api::config::Config;
 use pgloom_common::error::error_chain;
+use pgloom_decide::BuiltIn;
 use pgloom_decide::members::Members;
 use pgloom_decide::ownership::Identity;
 use pgloom_decide::patroni::Cluster;
@@ -94,9 +95,9 @@ impl Context {
     /// The members of a cluster as their pods show them.
     pub fn members(&self, key: &ClusterKey, identity: &Identity, config: &Config) -> Members {
         let objects = self.store.objects(key);
-        let pods = objects.iter().filter(|cached| cached.kind.is("Pod")).map(|cached| cached.object());
+        let pods = objects.iter().filter(|cached| cached.kind.is(BuiltIn::Pod)).map(|cached| cached.object());
         let pods = pods.filter(|pod| identity.is_member(pod));
-        let lock = objects.iter().find(|cached| cached.kind.is("Endpoints") && cached.name == key.name);
+        let lock = objects.iter().find(|cached| cached.kind.is(BuiltIn::Endpoints) && cached.name == key.name);
         Members::of(pods, lock.map(|lock| lock.object()).as_ref(), config)
     }
 

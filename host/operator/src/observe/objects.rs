@@ -12,6 +12,7 @@ use pgloom_engine::{NamedObject, Pipeline, Unreadable};
 use serde_json::Value;
 
 use crate::cache::{ClusterKey, Store};
+use crate::rights::{Resource, read};
 
 /// The reason why the existing objects could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +82,8 @@ async fn fetch(client: &kube::Client, store: &Store, key: &ClusterKey, object: N
         Ok(None) => Ok(Found::Absent),
         Err(kube::Error::Api(status)) if status.code == 403 => {
             let ApiResource { group, plural, .. } = resource;
-            Ok(Found::Unreadable(Unreadable::Forbidden { object, group, plural }))
+            let rule = read(Resource { group, plural }).to_string();
+            Ok(Found::Unreadable(Unreadable::Forbidden { object, rule }))
         }
         Err(error) if is_unknown(&error) => Ok(Found::Unreadable(Unreadable::Unknown { object })),
         Err(error) => Err(failed(error)),

@@ -1,23 +1,25 @@
 //! Applying the plan in its order, with the credentials in their place, and pruning what is no longer desired.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use pgloom_decide::apply_order::rank;
+use pgloom_decide::apply_order::{rank, rank_of};
 use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::members::Members;
 use pgloom_decide::ownership::{kinds_to_record, recorded_kinds, recorded_namespaces};
 use pgloom_decide::rollout::{ScaleDown, Switchover, ordinal, scale_down};
 use pgloom_decide::status::Condition;
-use pgloom_decide::{Kind, Plan};
+use pgloom_decide::{BuiltIn, Kind, Plan};
 use serde_json::{Value, json};
 
 use super::decide::Decided;
 use super::hold::{RESTARTING, opening};
+use super::preconditions::Checked;
 use super::progress::{Step, Underway};
 use super::requeue::Requeue;
 use super::{Error, Reconciliation};
 use crate::apply::{Operation, Written};
-use crate::cache::ClusterKey;
+use crate::cache::{CachedObject, ClusterKey};
 use crate::report::Event;
 
 /// Why the StatefulSet is not changed.
@@ -36,7 +38,7 @@ pub struct Applied {
     pub condition: Option<Condition>,
     /// What people should know of the Secrets.
     pub warnings: Vec<Event>,
-    /// The objects that the API server refused: the kind and the name of each, and why.
+    /// The objects that the API server refused, and those of other owners: the kind and the name of each, and why.
     pub refused: Vec<(Kind, String, Error)>,
     /// The Secrets for user lists that are not the cluster's; `None` if the Secrets were not written.
     pub foreign_lists: Option<Vec<String>>,
@@ -57,9 +59,15 @@ impl Reconciliation<'_> {
         let mut objects = plan.filled().map_err(Error::Decide)?;
         if plan.degraded && self.stateful_set().is_some() {
             // Without the answer of a step the template lacks what that step adds, and every pod would be replaced.
-            objects.retain(|object| ObjectKey::of(object).kind != "StatefulSet");
+            objects.retain(|object| ObjectKey::of(object).built_in() != Some(BuiltIn::StatefulSet));
         }
-        let credentials = self.check(plan, &objects).await?;
+        let Checked { secrets: credentials, foreign } = self.check(plan, &objects).await?;
+        let foreign = self.with_setters(decided, &objects, foreign).await;
+        objects.retain(|object| {
+            let (object_kind, object_name) = (Kind::of(object), ObjectKey::of(object).name);
+            !foreign.iter().any(|(kind, name, _)| name == object_name && Some(kind) == object_kind.as_ref())
+        });
+        applied.refused.extend(foreign);
         self.report_creating().await?;
         self.ensure_service_account(plan).await;
         self.record_new_kinds(plan).await?;
@@ -67,7 +75,7 @@ impl Reconciliation<'_> {
         self.keep_leader(&mut objects, decided, members, applied).await;
         applied.underway = applied.held.as_ref().map(Underway::changing);
         // What uses credentials comes after them: a pod that mounts a Secret does not start without it.
-        let secrets_from = objects.partition_point(|object| rank(ObjectKey::of(object).kind) < rank("Secret"));
+        let secrets_from = objects.partition_point(|object| rank_of(object) < rank(Some(BuiltIn::Secret)));
         let (before, after) = objects.split_at(secrets_from);
         self.write(decided, before, applied).await?;
         let unset = self.ensure_credentials(plan, credentials, members, applied).await?;
@@ -126,8 +134,9 @@ impl Reconciliation<'_> {
         self.write_all(decided, maps, applied).await?;
         let mut rest = Vec::new();
         for object in others {
-            match applied.refused.iter().find(|(kind, name, _)| kind.is("ConfigMap") && mounts(object, name)) {
-                Some((_, name, _)) if self.exists(object) => {
+            match applied.refused.iter().find(|(kind, name, _)| kind.is(BuiltIn::ConfigMap) && mounts(object, name)) {
+                // A pod would start with a ConfigMap of others.
+                Some((_, name, error)) if error.is_foreign() || self.exists(object) => {
                     let key = ObjectKey::of(object);
                     let reason = format!("{} {} stays as it is until ConfigMap {name} is written", key.kind, key.name);
                     applied.underway =
@@ -141,8 +150,10 @@ impl Reconciliation<'_> {
 
     /// Whether an object of the kind and name is the cluster's already.
     fn exists(&self, object: &Value) -> bool {
-        let key = ObjectKey::of(object);
-        self.context.store.objects(self.key).iter().any(|kept| kept.kind.is(key.kind) && *kept.name == *key.name)
+        let (kind, name) = (Kind::of(object), ObjectKey::of(object).name);
+        let is_it =
+            |kept: &Arc<CachedObject>| *kept.name == *name && kind.as_ref().is_some_and(|kind| kept.kind.is_same(kind));
+        self.context.store.objects(self.key).iter().any(is_it)
     }
 
     async fn write_all(&self, decided: &Decided, objects: &[Value], applied: &mut Applied) -> Result<(), Error> {
@@ -188,7 +199,7 @@ impl Reconciliation<'_> {
 
 /// Whether an object comes before those with templates of pods.
 fn is_before_templates(object: &Value) -> bool {
-    rank(ObjectKey::of(object).kind) <= rank("ConfigMap")
+    rank_of(object) <= rank(Some(BuiltIn::ConfigMap))
 }
 
 /// Whether a pod of the object's template needs the ConfigMap of this name to start.
@@ -213,12 +224,7 @@ pub fn reclaimed(kind: &str, namespace: &str, name: &str) -> Event {
 
 /// The StatefulSet among the objects and the number of members that it asks for, if that is lower than `exist`.
 fn smaller_set<'a>(objects: &'a mut [Value], name: &str, exist: usize) -> Option<(&'a mut Value, usize)> {
-    // A custom resource of the kind, as of OpenKruise, is not the members' set.
-    let is_set = |object: &&mut Value| {
-        let key = ObjectKey::of(object);
-        key.api_version == "apps/v1" && key.is("StatefulSet", name)
-    };
-    let set = objects.iter_mut().find(is_set)?;
+    let set = objects.iter_mut().find(|object| ObjectKey::of(object).is(BuiltIn::StatefulSet, name))?;
     let wanted = usize::try_from(set["spec"]["replicas"].as_u64()?).ok().filter(|wanted| *wanted < exist)?;
     Some((set, wanted))
 }
@@ -226,10 +232,10 @@ fn smaller_set<'a>(objects: &'a mut [Value], name: &str, exist: usize) -> Option
 /// The event for a write; changes of existing objects have none, they show in the status.
 fn event_of(key: &ClusterKey, written: &Written) -> Option<Event> {
     let Written { kind, name, operation, reclaimed: _ } = written;
-    let reason = match &*kind.kind {
-        "Endpoints" => "Endpoints",
-        "Service" => "Services",
-        "StatefulSet" => "StatefulSet",
+    let reason = match kind.built_in()? {
+        BuiltIn::Endpoints => "Endpoints",
+        BuiltIn::Service => "Services",
+        BuiltIn::StatefulSet => "StatefulSet",
         _ => return None,
     };
     match operation {

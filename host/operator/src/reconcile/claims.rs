@@ -2,9 +2,9 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use pgloom_decide::Kind;
 use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::rollout::missing_metadata;
+use pgloom_decide::{BuiltIn, Kind};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::{Error, Reconciliation};
 impl Reconciliation<'_> {
     /// Patches onto the claims what the claim templates of the StatefulSet state. What they do not state stays.
     pub async fn follow_claims(&self, objects: &[Value]) -> Result<(), Error> {
-        let set = objects.iter().find(|object| ObjectKey::of(object).is("StatefulSet", &self.key.name));
+        let set = objects.iter().find(|object| ObjectKey::of(object).is(BuiltIn::StatefulSet, &self.key.name));
         let spec = set.and_then(|set| StatefulSet::deserialize(set).ok()?.spec).unwrap_or_default();
         let templates = spec.volume_claim_templates.unwrap_or_default();
         let (writer, kind) = (self.writer(), Kind::new("v1", "PersistentVolumeClaim"));

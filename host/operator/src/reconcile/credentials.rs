@@ -6,12 +6,12 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
-use pgloom_decide::Kind;
 use pgloom_decide::Plan;
 use pgloom_decide::credential::{self, Act, Content, Data, Recovery, WantedSecret, Write};
 use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::members::Members;
 use pgloom_decide::ownership::Origin;
+use pgloom_decide::{BuiltIn, Kind};
 use serde_json::{Value, json};
 
 use super::apply::{Applied, reclaimed};
@@ -180,7 +180,7 @@ impl Reconciliation<'_> {
     fn is_reported(&self, secret: &WantedSecret) -> bool {
         let objects = || self.context.store.objects(&ClusterKey::new(&secret.namespace, &self.key.name));
         secret.namespace == *self.key.namespace
-            || objects().iter().any(|cached| cached.kind.is("Secret") && *cached.name == *secret.name)
+            || objects().iter().any(|cached| cached.kind.is(BuiltIn::Secret) && *cached.name == *secret.name)
     }
 
     /// A hash of the wanted Secrets and of those that exist, in other namespaces too.
@@ -189,7 +189,7 @@ impl Reconciliation<'_> {
         let elsewhere: BTreeSet<&str> = elsewhere.filter(|namespace| *namespace != &*self.key.namespace).collect();
         let places = elsewhere.into_iter().map(|namespace| ClusterKey::new(namespace, &self.key.name));
         let existing = std::iter::once(self.key.clone()).chain(places).flat_map(|place| {
-            let secrets = self.context.store.objects(&place).into_iter().filter(|kept| kept.kind.is("Secret"));
+            let secrets = self.context.store.objects(&place).into_iter().filter(|kept| kept.kind.is(BuiltIn::Secret));
             secrets.map(|kept| (place.namespace.clone(), kept.name.clone(), kept.content)).collect::<Vec<_>>()
         });
         let existing: Vec<_> = existing.collect();

@@ -9,6 +9,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{NodeSelector, PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
 use pgloom_common::error::error_chain;
+use pgloom_decide::BuiltIn;
 use pgloom_decide::members::Members;
 use pgloom_decide::patroni::Report;
 use pgloom_decide::rollout::{Departure, Member, Needs, Next, Places, departure};
@@ -156,7 +157,7 @@ impl Reconciliation<'_> {
     /// On which nodes the volume of a claim can be: `None` if that is not known, an empty list for any.
     async fn volume_nodes(&self, claim: &str) -> Option<Vec<NodeSelector>> {
         let objects = self.context.store.objects(self.key);
-        let found = objects.iter().find(|kept| kept.kind.is("PersistentVolumeClaim") && *kept.name == *claim)?;
+        let found = objects.iter().find(|kept| kept.kind.is(BuiltIn::PersistentVolumeClaim) && *kept.name == *claim)?;
         let volume = PersistentVolumeClaim::deserialize(found.object()).ok()?.spec?.volume_name?;
         let volumes: Api<PersistentVolume> = Api::all(self.context.client.clone());
         match volumes.get(&volume).await {

@@ -62,12 +62,12 @@ pub enum Error {
     /// An object was not written.
     #[error("failed to apply the plan")]
     Apply(#[source] apply::Error),
-    /// The API server refused one object; the others were written.
+    /// One object was refused, or is another owner's; the others were written.
     #[error("{by}")]
     Object {
         /// The steps that set what was refused, or the step that created the object: as in `step patches, which set spec.a`.
         by: String,
-        /// Why it was refused.
+        /// Why it was not written.
         #[source]
         source: Box<apply::Error>,
     },
@@ -162,6 +162,15 @@ impl Error {
         }
     }
 
+    /// Whether another owner has the object.
+    pub fn is_foreign(&self) -> bool {
+        match self {
+            Self::Apply(error) => error.is_foreign(),
+            Self::Object { source, .. } => source.is_foreign(),
+            _ => false,
+        }
+    }
+
     /// Whether the operator lacks a right.
     pub fn is_forbidden(&self) -> bool {
         match self {
@@ -177,9 +186,8 @@ impl Error {
         match self {
             Self::Decide(decide::Error::Manifest(_) | decide::Error::Configuration(_))
             | Self::NoStatefulSet { .. }
-            | Self::NameLabel { .. }
-            | Self::Apply(apply::Error::Foreign { .. }) => Action::requeue(repair),
-            _ if self.is_forbidden() => Action::requeue(repair),
+            | Self::NameLabel { .. } => Action::requeue(repair),
+            _ if self.is_foreign() || self.is_forbidden() => Action::requeue(repair),
             _ => Action::requeue(doubled(Duration::from_secs(1), failures, repair)),
         }
     }

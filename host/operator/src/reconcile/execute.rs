@@ -7,10 +7,10 @@ use kube::Api;
 use pgloom_api::ActionPhase;
 use pgloom_api::postgresql::{ActionStatus, ClusterStatus};
 use pgloom_common::error::error_chain;
-use pgloom_decide::Plan;
 use pgloom_decide::members::Members;
 use pgloom_decide::patroni::{Desired, merged};
 use pgloom_decide::status::{Condition, action, condition_of_actions, recorded};
+use pgloom_decide::{BuiltIn, Plan};
 use pgloom_engine::{Action, RequestedAction};
 use serde_json::{Value, json};
 
@@ -119,7 +119,7 @@ impl Reconciliation<'_> {
                 (ActionPhase::Failed, "the configuration for Patroni is not a JSON object".to_owned())
             }
             Action::ConfigurePatroni(_) => configured_phase(patroni),
-            Action::ExpandClaim(claim) => match self.foreign("PersistentVolumeClaim", &claim.claim) {
+            Action::ExpandClaim(claim) => match self.foreign(BuiltIn::PersistentVolumeClaim, &claim.claim) {
                 Some(reason) => (ActionPhase::Refused, reason),
                 None => {
                     let claims: Api<PersistentVolumeClaim> =
@@ -134,12 +134,12 @@ impl Reconciliation<'_> {
     }
 
     /// Why an action about an object is refused: there is none of the cluster with the name. `None` if there is one.
-    fn foreign(&self, kind: &str, name: &str) -> Option<String> {
+    fn foreign(&self, kind: BuiltIn, name: &str) -> Option<String> {
         let (objects, writer) = (self.context.store.objects(self.key), self.writer());
         let is_own = objects
             .iter()
             .any(|cached| cached.kind.is(kind) && *cached.name == *name && writer.origin(&cached.object()).is_own());
-        (!is_own).then(|| format!("the cluster has no {kind} {name}"))
+        (!is_own).then(|| format!("the cluster has no {} {name}", kind.name()))
     }
 
     /// Records the actions that are requested for the first time, before anything is applied. Once the plan is applied,

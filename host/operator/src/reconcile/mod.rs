@@ -35,9 +35,9 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::controller::Action;
 use pgloom_common::error::error_chain;
-use pgloom_decide::Kind;
 use pgloom_decide::members::Members;
 use pgloom_decide::ownership::Identity;
+use pgloom_decide::{BuiltIn, Kind};
 use serde::Deserialize as _;
 use serde_json::Value;
 use tracing::{Instrument, info_span, warn};
@@ -199,7 +199,7 @@ impl Reconciliation<'_> {
         let Step { mut found, result } = self.apply(decided, members).await;
         let refused = std::mem::take(&mut found.refused);
         let (set, is_whole) = (&*self.key.name, refused.is_empty());
-        let is_set_refused = refused.iter().any(|(kind, name, _)| kind.is("StatefulSet") && name == set);
+        let is_set_refused = refused.iter().any(|(kind, name, _)| kind.is(BuiltIn::StatefulSet) && name == set);
         steps.failures.extend(refused.into_iter().map(|(_, _, error)| error));
         let found = &*steps.applied.insert(found);
         let applied = match result {

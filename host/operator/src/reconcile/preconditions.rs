@@ -5,28 +5,39 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
 use pgloom_decide::kind::ObjectKey;
-use pgloom_decide::{Kind, Plan};
+use pgloom_decide::{BuiltIn, Kind, Plan};
 use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::credentials::Found;
 use super::{Error, Reconciliation};
+use crate::apply::Refused;
+
+/// What the check of a plan found.
+pub struct Checked {
+    /// The Secrets that were read for it.
+    pub secrets: Option<Found>,
+    /// The objects that are another owner's and without which the database is made.
+    pub foreign: Vec<Refused>,
+}
 
 impl Reconciliation<'_> {
-    /// Checks the plan against what exists, and returns the Secrets that were read for it.
-    pub async fn check(&self, plan: &Plan, objects: &[Value]) -> Result<Option<Found>, Error> {
+    /// Checks the plan against what exists.
+    pub async fn check(&self, plan: &Plan, objects: &[Value]) -> Result<Checked, Error> {
         let name = &self.key.name;
         if self.stateful_set().is_some() && !plan.wants(&Kind::new("apps/v1", "StatefulSet"), name) {
             return Err(Error::NoStatefulSet { name: name.to_string() });
         }
-        let missing = self.writer().check(self.key, objects).await.map_err(Error::Apply)?;
-        let unseen = missing.unseen.iter().filter(|object| ObjectKey::of(object).kind == "StatefulSet");
+        let is_extra = |kind: &Kind, of: &str| plan.is_extra(kind, of);
+        let missing = self.writer().check(self.key, objects, is_extra).await.map_err(Error::Apply)?;
+        let unseen =
+            missing.unseen.iter().filter(|object| ObjectKey::of(object).built_in() == Some(BuiltIn::StatefulSet));
         unseen.into_iter().try_for_each(|set| self.check_name_label(set))?;
         let found = self.read_credentials(plan).await?;
         if missing.any || found.as_ref().is_some_and(|found| found.lacks(&plan.secrets)) {
             self.require_manifest().await?;
         }
-        Ok(found)
+        Ok(Checked { secrets: found, foreign: missing.foreign })
     }
 
     /// Checks for a deletion that what the cluster is made of is seen: nothing else would be deleted.

@@ -6,7 +6,7 @@ use kube::api::{Api, DeleteParams, Preconditions};
 use pgloom_decide::credential::USER_LIST;
 use pgloom_decide::field_manager::MANAGER;
 use pgloom_decide::ownership::{kinds_to_record, recorded_kinds};
-use pgloom_decide::{Kind, Plan};
+use pgloom_decide::{BuiltIn, Kind, Plan};
 use serde_json::Value;
 
 use super::credentials::failed;
@@ -53,7 +53,7 @@ impl Reconciliation<'_> {
         }
         for cached in self.context.store.objects(self.key) {
             let object = cached.object();
-            if !cached.kind.is("Secret") || !is_user_list(&object) || plan.wants(&cached.kind, &cached.name) {
+            if !cached.kind.is(BuiltIn::Secret) || !is_user_list(&object) || plan.wants(&cached.kind, &cached.name) {
                 continue;
             }
             let api: Api<Secret> = Api::namespaced(self.context.client.clone(), &self.key.namespace);

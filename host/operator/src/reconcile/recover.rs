@@ -13,9 +13,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::Api;
 use kube::api::AttachParams;
 use pgloom_common::error::error_chain;
-use pgloom_decide::Plan;
 use pgloom_decide::credential::{self, Answer, Password, Recovery, recover, recover_without_access};
+use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::members::Members;
+use pgloom_decide::{BuiltIn, Plan};
 use tokio::io::AsyncReadExt as _;
 use tracing::{info, warn};
 
@@ -87,11 +88,14 @@ impl Reconciliation<'_> {
     /// watches find claims, so it is read by its name; one that cannot be read counts as one that exists.
     async fn has_claims(&self, plan: &Plan) -> bool {
         let objects = self.context.store.objects(self.key);
-        if objects.iter().any(|cached| cached.kind.is("PersistentVolumeClaim")) {
+        if objects.iter().any(|cached| cached.kind.is(BuiltIn::PersistentVolumeClaim)) {
             return true;
         }
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.context.client.clone(), &self.key.namespace);
-        let sets = plan.objects.iter().filter(|desired| desired.object["kind"] == "StatefulSet");
+        let sets = plan
+            .objects
+            .iter()
+            .filter(|desired| ObjectKey::of(&desired.object).built_in() == Some(BuiltIn::StatefulSet));
         let members = sets.filter_map(|set| set.object.pointer("/spec/replicas")?.as_u64()).max().unwrap_or_default();
         for ordinal in 0..members.clamp(1, MAX_CLAIMS) {
             let name = format!("{DATA}-{}-{ordinal}", self.key.name);

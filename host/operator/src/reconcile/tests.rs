@@ -384,6 +384,11 @@ fn makes_objects(objects: &[Value]) -> Arc<Pipeline> {
 
 /// A plugin that makes these objects.
 fn making(objects: &[Value]) -> Arc<pgloom_engine::Plugin> {
+    making_as("making", objects)
+}
+
+/// A plugin of this name that makes these objects.
+fn making_as(name: &str, objects: &[Value]) -> Arc<pgloom_engine::Plugin> {
     use pgloom_engine::{Contribution, Description, ObjectKind, ObjectPermission, Plugin, Response};
     let mut kinds: Vec<Kind> = objects.iter().filter_map(Kind::of).collect();
     kinds.sort();
@@ -391,11 +396,8 @@ fn making(objects: &[Value]) -> Arc<pgloom_engine::Plugin> {
     let permission = |kind: &Kind| {
         ObjectPermission::creates(ObjectKind::new(kind.api_version.to_string(), kind.kind.to_string()), &["*"])
     };
-    let description = Description {
-        name: "making".into(),
-        objects: kinds.iter().map(permission).collect(),
-        ..Description::default()
-    };
+    let description =
+        Description { name: name.into(), objects: kinds.iter().map(permission).collect(), ..Description::default() };
     let contribution = |object: &Value| {
         let mut made = object.clone();
         let fields = made.as_object_mut().unwrap();

@@ -10,5 +10,5 @@ mod step;
 
 pub use ask::{Lack, lacking};
 pub use cluster_role::cluster_role;
-pub use rule::{Resource, Rule, Verb, made};
+pub use rule::{Resource, Rule, Verb, made, read};
 pub use step::{Need, of_steps};

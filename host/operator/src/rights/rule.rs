@@ -73,6 +73,11 @@ pub fn made(resource: Resource) -> Rule {
     Rule { resource, verbs: MADE.into() }
 }
 
+/// The rule for a resource whose objects a step names.
+pub fn read(resource: Resource) -> Rule {
+    Rule { resource, verbs: [Verb::Get].into() }
+}
+
 /// What may be done with the objects of a resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
@@ -113,7 +118,7 @@ mod tests {
         let text = "{apiGroups: [networking.k8s.io], resources: [networkpolicies], \
                     verbs: [create, delete, get, list, patch, watch]}";
         assert_eq!(rule.to_string(), text);
-        let read = Rule { resource: Resource::of(&Kind::new("v1", "ConfigMap")), verbs: [Verb::Get].into() };
+        let read = read(Resource::of(&Kind::new("v1", "ConfigMap")));
         assert_eq!(read.to_string(), "{apiGroups: [\"\"], resources: [configmaps], verbs: [get]}");
     }
 }

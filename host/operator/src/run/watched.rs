@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgloom_decide::kind::{Kind, of_every_cluster};
+use pgloom_decide::kind::{BuiltIn, Kind, of_every_cluster};
 use pgloom_engine::Pipeline;
 use tokio::sync::watch;
 use tracing::info;
@@ -84,7 +84,7 @@ impl WatchScope {
                     kind: kind.clone(),
                     namespace: namespace.clone(),
                     label: Some(label.to_owned()),
-                    whole: whole_pods && kind.is("Pod"),
+                    whole: whole_pods && kind.is(BuiltIn::Pod),
                     own: own.clone(),
                 });
             }
@@ -96,7 +96,8 @@ impl WatchScope {
 /// Whether a plugin observes the specification of the clusters' pods, which is otherwise not kept.
 fn observes_whole_pods(pipeline: &Pipeline) -> bool {
     let selectors = pipeline.steps().iter().flat_map(|step| &step.plugin.description.observed);
-    let mut of_pods = selectors.filter(|selector| selector.kind.kind == "Pod");
+    let mut of_pods =
+        selectors.filter(|selector| Kind::new(&selector.kind.api_version, &selector.kind.kind).is(BuiltIn::Pod));
     of_pods.any(|selector| selector.fields.is_empty() || selector.fields.iter().any(|field| field.starts_with("spec")))
 }
 

@@ -28,7 +28,7 @@ fn kind(value: &Value) -> ObjectKind {
     ObjectKind { api_version: text(&value["api_version"]), kind: text(&value["kind"]) }
 }
 
-/// What the guest says about itself. It observes by manifest, and has no triggers and no desired objects.
+/// What the guest says about itself. It observes by manifest, and has no triggers.
 pub fn description(value: &Value) -> Description {
     Description {
         name: text(&value["name"]),
@@ -42,7 +42,7 @@ pub fn description(value: &Value) -> Description {
             optional: flag(&asked["optional"]),
         }),
         relevant: Vec::new(),
-        desired: Vec::new(),
+        desired: list(&value["desired"], kind),
         observed: list(&value["observed"], |asked| ObservedSelector {
             id: text(&asked["id"]),
             kind: kind(asked),

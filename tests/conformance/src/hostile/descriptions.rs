@@ -114,6 +114,20 @@ fn grants() -> Vec<Case> {
         )
         .step("grants", guest().creates("v1 ConfigMap", &["*"]).grants()),
         Case::new(
+            "reads what earlier steps want, and is not granted the kind",
+            guest().asks("desired", json!({"api_version": "apps/v1", "kind": "StatefulSet"})),
+            By::Load,
+            &["does not grant what plugin hostile 0.1.0 needs", "desired:", "apiVersion: apps/v1", "kind: StatefulSet"],
+        )
+        .step("grants", json!({"desired": [{"apiVersion": "apps/v1", "kind": "Deployment"}]})),
+        Case::new(
+            "reads a key of the operator configuration that it is not granted",
+            guest().asks("config_keys", json!("docker_image")).asks("config_keys", json!("sidecars")),
+            By::Load,
+            &["does not grant what plugin hostile 0.1.0 needs", "config: [sidecars]"],
+        )
+        .step("grants", json!({"config": ["docker_image"]})),
+        Case::new(
             "takes the name of a plugin that another step requires",
             guest().asks("requires", json!({"plugin": "database", "version": ">=9"})),
             By::Load,

@@ -53,6 +53,14 @@ fn others() -> Vec<Case> {
         )
         .step("grants", guest().creates("v1 Service", &OWN).grants()),
         Case::new(
+            "leads clients to pods of others by a label with the name of its Service",
+            guest()
+                .creates("v1 Service", &["*"])
+                .applies(&service("webapp", json!({"spec": {"selector": {"app": "webapp"}}}))),
+            By::Merge,
+            &["`spec.selector` of v1 Service webapp", "it selects pods that are not the cluster's"],
+        ),
+        Case::new(
             "takes the traffic of the database by another selector of its Service",
             sets("v1 Service", json!({"spec": {"selector": {"app": "thief", "cluster-name": "{cluster}"}}})),
             By::Merge,

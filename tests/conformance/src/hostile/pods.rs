@@ -62,6 +62,20 @@ pub(super) fn cases() -> Vec<Case> {
     let variable = json!({"name": "P", "valueFrom": {"secretKeyRef": {"name": of_other, "key": "password"}}});
     vec![
         case(
+            "mounts a ConfigMap whose name only begins as the cluster's",
+            volume(json!({"configMap": {"name": "{cluster}-x-settings"}})),
+            "`spec.template.spec.volumes[0].configMap.name` of apps/v1 Deployment acid-orders-x, which needs the privilege foreign-config-map",
+        ),
+        case(
+            "makes the Secret of another cluster its own by a wide grant for user lists",
+            volume(json!({"secret": {"secretName": "{cluster}-x-pooler-u"}}))
+                .action("credential", &["spy"])
+                .requests("role", "credential", json!({"username": "spy", "labels": []}))
+                .action("user-list", &["*"])
+                .requests("list", "user-list", json!({"secret": "{cluster}-x-pooler-u", "username": "spy"})),
+            "the privilege foreign-secret",
+        ),
+        case(
             "mounts a folder of the node",
             volume(json!({"hostPath": {"path": "/"}})),
             "`spec.template.spec.volumes[0].hostPath` of apps/v1 Deployment acid-orders-x, which needs the privilege host-path",

@@ -9,19 +9,21 @@ use pgloom_common::quantity::Quantity;
 use serde_json::Value;
 
 use super::super::spec::{
-    ActionGrantSpec, GrantsSpec, LimitsSpec, MatchSpec, NO_REGISTRY, ObjectGrantSpec, OnFailureSpec, Pipeline,
-    PipelineSpec, ReadGrantSpec, SourceSpec, StepSpec, USE_FILE,
+    ActionGrantSpec, GrantsSpec, KindGrantSpec, LimitsSpec, MatchSpec, NO_REGISTRY, ObjectGrantSpec, OnFailureSpec,
+    Pipeline, PipelineSpec, ReadGrantSpec, SourceSpec, StepSpec, USE_FILE,
 };
 use super::{
-    ActionGrant, DEFAULT_DEADLINE, DEFAULT_FUEL, DEFAULT_MEMORY, Digest, Document, Grants, Limits, MAX_DEADLINE,
-    MAX_MEMORY, Match, ObjectGrant, OnFailure, ReadGrant, Source, Step,
+    ActionGrant, DEFAULT_DEADLINE, DEFAULT_FUEL, DEFAULT_MEMORY, Digest, Document, Grants, KindGrant, Limits,
+    MAX_DEADLINE, MAX_MEMORY, Match, ObjectGrant, OnFailure, ReadGrant, Source, Step,
 };
 use crate::action::ActionKind;
+use crate::config::KEYS;
 use crate::field::{entry, member};
 use crate::finding::Finding;
 use crate::placeholder::Source as Credential;
 use crate::privilege::Privilege;
 use crate::schema;
+use crate::suggest;
 
 impl Document {
     /// Reads a Pipeline, from a file or from an object. An error holds every problem, not only the first.
@@ -172,6 +174,11 @@ fn read_grants(grants: GrantsSpec, path: &str, findings: &mut Vec<Finding>) -> G
             Err(finding) => findings.push(finding.at(entry(&member(path, "credentials"), index))),
         }
     }
+    for (index, key) in grants.config.iter().enumerate() {
+        if let Err(finding) = check_key(key) {
+            findings.push(finding.at(entry(&member(path, "config"), index)));
+        }
+    }
     // The schema has accepted the names, so each is known.
     let action = |grant: ActionGrantSpec| {
         Some(ActionGrant { kind: ActionKind::from_name(&grant.kind)?, subjects: grant.subjects })
@@ -179,6 +186,8 @@ fn read_grants(grants: GrantsSpec, path: &str, findings: &mut Vec<Finding>) -> G
     Grants {
         objects: grants.objects.into_iter().map(ObjectGrant::from).collect(),
         reads: grants.reads.into_iter().map(ReadGrant::from).collect(),
+        desired: grants.desired.into_iter().map(KindGrant::from).collect(),
+        config: grants.config.into_iter().collect(),
         privileges: grants.privileges.iter().filter_map(|name| Privilege::from_name(name)).collect(),
         credentials,
         actions: grants.actions.into_iter().filter_map(action).collect(),
@@ -197,6 +206,23 @@ impl From<ReadGrantSpec> for ReadGrant {
         let ReadGrantSpec { api_version, kind, from, fields } = spec;
         Self { api_version, kind, from, fields }
     }
+}
+
+impl From<KindGrantSpec> for KindGrant {
+    fn from(spec: KindGrantSpec) -> Self {
+        let KindGrantSpec { api_version, kind } = spec;
+        Self { api_version, kind }
+    }
+}
+
+/// Refuses what is not a key of the operator configuration.
+fn check_key(key: &str) -> Result<(), Box<Finding>> {
+    let names = || KEYS.iter().map(|known| known.name);
+    if names().any(|name| name == key) {
+        return Ok(());
+    }
+    let remedy = suggest::nearest_or(key, names(), "docs/configuration.md lists them");
+    Err(Box::new(Finding::error(format!("{key:?} is not a key of the operator configuration")).remedy(remedy)))
 }
 
 /// The credential that a grant names.

@@ -34,6 +34,9 @@ fn a_full_document_is_read_to_the_last_field() {
                 "apiVersion": "apps/v1", "kind": "Deployment", "names": ["{cluster}-*"], "creates": true,
                 "fields": ["spec"], "overrides": ["spec.replicas"], "removes": ["metadata.annotations"],
             }],
+            "reads": [{"apiVersion": "v1", "kind": "ConfigMap", "from": "cluster"}],
+            "desired": [{"apiVersion": "apps/v1", "kind": "StatefulSet"}],
+            "config": ["docker_image"],
             "privileges": ["foreign-secret"],
             "credentials": ["config:scalyr_api_key", "manifest:/spec/clone/s3_secret_access_key"],
             "actions": [{"kind": "credential", "subjects": ["pooler"]}, {"kind": "promote"}],
@@ -62,6 +65,10 @@ fn a_full_document_is_read_to_the_last_field() {
             removes: texts(&["metadata.annotations"]),
         }]
     );
+    assert_eq!(step.grants.reads.len(), 1);
+    let set = KindGrant { api_version: "apps/v1".into(), kind: "StatefulSet".into() };
+    assert_eq!(step.grants.desired, BTreeSet::from([set]));
+    assert_eq!(step.grants.config, BTreeSet::from(["docker_image".to_owned()]));
     assert_eq!(step.grants.privileges, BTreeSet::from([Privilege::ForeignSecret]));
     let of_manifest = Credential::Manifest("/spec/clone/s3_secret_access_key".into());
     assert_eq!(step.grants.credentials, BTreeSet::from([Credential::Config("scalyr_api_key".into()), of_manifest]));
@@ -165,6 +172,10 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         (
             json!([step(json!({"grants": {"privileges": ["hostpath"]}}))]),
             "spec.steps[0].grants.privileges[0]: \"hostpath\" is not allowed; did you mean host-path?",
+        ),
+        (
+            json!([step(json!({"grants": {"config": ["docker_image", "docker_imag"]}}))]),
+            "spec.steps[0].grants.config[1]: \"docker_imag\" is not a key of the operator configuration; did you mean docker_image?",
         ),
         (
             json!([step(json!({"grants": {"credentials": ["config:scalyr_apikey"]}}))]),

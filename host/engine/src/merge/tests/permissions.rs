@@ -183,6 +183,37 @@ fn fields_of_the_server_or_the_host_are_reserved() {
 }
 
 #[test]
+fn a_config_map_is_the_clusters_only_if_a_step_makes_it() {
+    let volume = json!({"name": "v", "configMap": {"name": "orders-motto"}});
+    let pods = object_of_pods(json!({"volumes": [volume]}));
+    let map = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+    let objects = |fragments: &[&Value]| fragments.iter().map(|of| rights(kind(of), true, &["*"])).collect();
+    let check = |fragments: &[&Value], privileges: BTreeSet<Privilege>| {
+        let permissions = Permissions::granted(&Rights { objects: objects(fragments), privileges });
+        let mut merger = merger();
+        for fragment in fragments {
+            merger.apply(&Writer { step: "web", permissions: &permissions }, (*fragment).clone()).unwrap();
+        }
+        merger.check_config_maps("web").map_err(|error| error.to_string())
+    };
+    let none = BTreeSet::new;
+    let (made, other) = (map("orders-motto"), map("orders-other"));
+    check(&[&made, &pods], none()).unwrap();
+    check(&[&pods, &made], none()).unwrap();
+    check(&[&pods], [Privilege::ForeignConfigMap].into()).unwrap();
+    for fragments in [&[&pods][..], &[&pods, &other]] {
+        let error = check(fragments, none()).unwrap_err();
+        assert!(error.contains("`spec.template.spec.volumes[0].configMap.name`"), "{error}");
+        assert!(error.contains("the privilege foreign-config-map"), "{error}");
+    }
+}
+
+/// A Deployment whose pods have this specification.
+fn object_of_pods(spec: Value) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "orders-web"}, "spec": {"template": {"spec": spec}}})
+}
+
+#[test]
 fn only_the_creator_sets_selectors_and_claim_templates() {
     let all = overriding(&["*"], "*");
     for spec in [json!({"selector": {"matchLabels": {"a": "b"}}}), json!({"volumeClaimTemplates": []})] {

@@ -55,8 +55,8 @@ async fn what_the_operator_has_no_right_to_read_is_named_with_the_rule_to_add() 
     let Found::Unreadable(unreadable) = found else { panic!("{found:?}") };
     assert_eq!(
         unreadable.to_string(),
-        "the operator may not get ingresses of group \"networking.k8s.io\", of which the step reads pg-tls; add to its \
-         ClusterRole: {apiGroups: [\"networking.k8s.io\"], resources: [ingresses], verbs: [get]}"
+        "the operator may not get networking.k8s.io/v1 Ingress pg-tls, which the step reads; add to its ClusterRole: \
+         {apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [get]}"
     );
 }
 

@@ -56,6 +56,41 @@ async fn nothing_is_written_while_one_of_the_objects_is_anothers() {
     assert!(status.contains("Service acid-orders-repl exists already and is not of this cluster"), "{status}");
 }
 
+#[tokio::test]
+async fn an_object_of_a_step_beside_the_database_that_is_anothers_holds_only_itself_and_what_needs_it() {
+    const MOTTO: &str = "/api/v1/namespaces/ns/configmaps/acid-orders-motto";
+    let theirs = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"motto": "theirs"}, "metadata": {
+        "name": "acid-orders-motto", "namespace": "ns",
+        "annotations": {MARK: "of another"}, "labels": {"application": "spilo", "cluster-name": "acid-other"}}});
+    let of = |kind, name: &str| object(kind, name, "acid-orders");
+    let mut web = of(("apps/v1", "Deployment"), "acid-orders-web");
+    web["spec"]["template"]["spec"]["volumes"] = json!([{"name": "m", "configMap": {"name": "acid-orders-motto"}}]);
+    let extra = [of(("v1", "ConfigMap"), "acid-orders-motto"), web, of(SERVICE, "acid-orders-web")];
+    for cached in [true, false] {
+        let api_server = FakeApiServer::new().with(MANIFEST, manifest()).with(MOTTO, theirs.clone());
+        let api_server = api_server.granting("configmaps");
+        let objects = [manifest(), theirs.clone()];
+        let mut operator = operator(&api_server, &objects[..if cached { 2 } else { 1 }]);
+        let config = operator.settings.borrow().config.clone();
+        let steps = vec![making_as("database", &[stateful_set()]), making_as("web", &extra)];
+        let pipeline = Arc::new(Pipeline::of(steps).unwrap());
+        operator.settings = watch::channel(Settings { config, pipeline }).1;
+        let error = reconcile(&operator, &key()).await.unwrap_err();
+        assert_eq!(error.category(), "ObjectForeign");
+        let made = made(&api_server).join(" ");
+        assert!(made.contains("statefulsets") && made.contains("services"), "{made}");
+        assert!(!made.contains("deployments") && !made.contains("configmaps"), "{made}");
+        assert_eq!(api_server.object(MOTTO), Some(theirs.clone()));
+        let expected = "step web: ConfigMap acid-orders-motto exists already and is not of this cluster: it was made for \
+                        another cluster, acid-other";
+        let conditions = last_status(&api_server)["conditions"].as_array().unwrap().clone();
+        let applied = conditions.iter().find(|condition| condition["type"] == "Applied").unwrap();
+        assert_eq!((&applied["status"], &applied["reason"]), (&json!("False"), &json!("ObjectForeign")));
+        assert!(applied["message"].as_str().unwrap().contains(expected), "{applied}");
+        assert!(notes(&api_server).iter().any(|note| note.contains(expected)), "{:?}", notes(&api_server));
+    }
+}
+
 /// Makes the objects of the first cluster and asserts that the second one is refused by the name of an object before
 /// anything is made for it.
 async fn assert_refused(first: (&str, &[Value]), second: (&str, &[Value]), clash: &str) {

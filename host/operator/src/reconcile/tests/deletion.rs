@@ -123,7 +123,7 @@ async fn a_claim_that_was_relabelled_is_not_deleted_with_its_former_cluster_whos
     let api_server = FakeApiServer::new().with(MANIFEST, deleted()).with(&path, relabelled.clone());
     let operator = operator(&api_server, &[deleted(), claim(metadata("acid-orders", "5")).1]);
     let kinds = of_every_cluster();
-    let watch = kinds.iter().position(|kind| kind.is("PersistentVolumeClaim")).unwrap() + 1;
+    let watch = kinds.iter().position(|kind| kind.is(BuiltIn::PersistentVolumeClaim)).unwrap() + 1;
     operator.store.apply_watcher_event(watch, watcher::Event::Apply(relabelled.clone()));
     assert_eq!(reconcile(&operator, &key()).await.unwrap(), Action::await_change());
     assert_eq!(api_server.object(&path), Some(relabelled));

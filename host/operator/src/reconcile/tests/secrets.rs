@@ -227,7 +227,7 @@ async fn a_secret_that_is_deleted_while_another_one_is_created_comes_back_too() 
     let operator = operator(&api_server, &[with_user, superuser, standby.clone()]);
     // Both the deletion and its event come after the Secret was read and before the reconcile ends.
     let (others, store) = (api_server.clone(), operator.store.clone());
-    let secrets = of_every_cluster().iter().position(|kind| kind.is("Secret")).unwrap() + 1;
+    let secrets = of_every_cluster().iter().position(|kind| kind.is(BuiltIn::Secret)).unwrap() + 1;
     api_server.before_write("/api/v1/namespaces/ns/secrets", move || {
         others.remove(&secret(STANDBY));
         store.apply_watcher_event(secrets, watcher::Event::Delete(standby));
@@ -306,7 +306,7 @@ async fn a_secret_in_another_namespace_comes_back_when_it_is_deleted() {
         assert_eq!(created(), 1);
     }
     let path = format!("/api/v1/namespaces/other/secrets/{APP}");
-    let secrets = of_every_cluster().iter().position(|kind| kind.is("Secret")).unwrap() + 1;
+    let secrets = of_every_cluster().iter().position(|kind| kind.is(BuiltIn::Secret)).unwrap() + 1;
     let object = wrote_secrets(&api_server).into_iter().find(|write| write.body["metadata"]["name"] == APP).unwrap();
     api_server.remove(&path);
     let asked = operator.store.apply_watcher_event(secrets, watcher::Event::Delete(object.body));
