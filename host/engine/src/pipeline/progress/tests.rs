@@ -243,12 +243,12 @@ fn all_that_a_run_depends_on_makes_another_digest() {
     let changed = [
         with(&|_| {}),
         with(&|input| input.cluster["spec"]["field"] = json!(7)),
-        with(&|input| drop(input.secrets.names.insert("s".into()))),
+        with(&|input| assert!(input.secrets.names.insert("s".into()))),
         with(&|input| input.secrets.template = "{username}".into()),
         with(&|input| drop(input.labels.insert("a".into(), "b".into()))),
         with(&|input| drop(input.members.insert("a".into(), "b".into()))),
         with(&|input| input.role_label = "role".into()),
-        with(&|input| drop(input.credentials.insert(CredentialSource::Config("key".into())))),
+        with(&|input| assert!(input.credentials.insert(CredentialSource::Config("key".into())))),
     ];
     let distinct: std::collections::BTreeSet<Digest> = changed.iter().copied().collect();
     assert_eq!(distinct.len(), changed.len());
