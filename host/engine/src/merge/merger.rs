@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use pgloom_api::Privilege;
 use pgloom_common::name::is_dns1123_subdomain;
 use serde_json::{Map, Value};
 
-use super::{check::Check, error::Error, writer::Writer};
+use super::{check::Check, error::Error, reference, writer::Writer};
 use crate::{
     decision::Desired,
     model::{ObjectKind, ObjectRef},
@@ -30,6 +31,8 @@ pub struct Merger {
     steps: Vec<String>,
     /// In order of creation.
     pub(super) objects: Vec<Arc<Object>>,
+    /// Whether a container refers to variables.
+    pub(super) has_references: bool,
 }
 
 #[derive(Clone)]
@@ -39,12 +42,14 @@ pub(super) struct Object {
     pub(super) root: Node,
     /// What steps removed from it.
     pub(super) removed: BTreeMap<String, StepId>,
+    /// Whether its pods have a token of their service account only if they say so: its creator may not give them one.
+    pub(super) without_token: bool,
 }
 
 impl Merger {
     /// Starts without objects of the cluster.
     pub fn new(schemas: Schemas, scope: Scope) -> Self {
-        Self { schemas, scope: Arc::new(scope), steps: Vec::new(), objects: Vec::new() }
+        Self { schemas, scope: Arc::new(scope), steps: Vec::new(), objects: Vec::new(), has_references: false }
     }
 
     /// Adds names of Secrets that are the cluster's.
@@ -80,14 +85,15 @@ impl Merger {
         root.drop_anchors(before);
         let needed = privilege::member_label(&kind, &object.name, before, &root, &self.scope);
         check_privilege(writer, &object, needed)?;
-        let needed = privilege::database_command(&object, before, &root, step, &self.scope);
+        let needed = privilege::database_command(&object, before, &root, step, (&permissions, &self.scope));
         check_privilege(writer, &object, needed)?;
         self.check_fields((writer, step), &permissions, &object, index, &root)?;
+        self.has_references = self.has_references || reference::has_references(&object, &root);
         match index.and_then(|index| self.objects.get_mut(index)) {
             Some(before) => Arc::make_mut(before).root.combine(root),
             None => {
-                let removed = BTreeMap::new();
-                self.objects.push(Arc::new(Object { identity: object, creator: step, root, removed }));
+                let (removed, without_token) = (BTreeMap::new(), lacks(Privilege::ServiceAccount));
+                self.objects.push(Arc::new(Object { identity: object, creator: step, root, removed, without_token }));
             }
         }
         Ok(())

@@ -54,6 +54,7 @@ impl Pipeline {
             let result = step.run(&shared, &mut merger, &mut decision);
             result.map_err(|error| Error { fuel: std::mem::take(&mut decision.fuel), ..error })?;
         }
+        merger.withhold_tokens();
         Ok((merger, decision))
     }
 
@@ -301,7 +302,8 @@ impl Step {
                 }
             }
         }
-        merger.check_selections(&self.name).map_err(|error| self.error("merge", error.into()))
+        let checked = merger.check_selections(&self.name).and_then(|()| merger.check_references(&self.name));
+        checked.map_err(|error| self.error("merge", error.into()))
     }
 
     /// Adds a checked and merged response to the decision.
