@@ -28,7 +28,6 @@ impl Plugin for Spilo {
     type Settings = NoSettings;
 
     fn describe() -> Description {
-        let keys = patroni::keys();
         let summary = "Runs Patroni and PostgreSQL in a StatefulSet, with Services, Endpoints and disruption budgets.";
         Description::of::<Self>("spilo", env!("CARGO_PKG_VERSION"), summary)
             .observes_owned(
@@ -60,11 +59,10 @@ impl Plugin for Spilo {
             .privilege("root-user")
             .privilege("service-account")
             .privilege("system-priority")
-            .acts(ActionKind::ConfigurePatroni, &keys.iter().map(String::as_str).collect::<Vec<_>>())
+            .acts(ActionKind::ConfigurePatroni, &patroni::KEYS)
     }
 
     fn mutate(request: &Request) -> Result<Response> {
-        patroni::check(&request.cluster.spec)?;
         let mut warnings = Warnings::default();
         let mut response = Response::new();
         if !request.config.access.uses_config_maps() {

@@ -33,11 +33,51 @@ const LOCAL: [&str; 20] = [
     "ssl_key_file",
 ];
 
-/// The keys of the dynamic configuration that [`dynamic`] sets, without those of parameters.
-const KEYS: [&str; 10] = [
+/// The keys of the dynamic configuration that [`dynamic`] sets. The parameters with a command, a library, or a
+/// file of the server are named, because a `*` does not cover them.
+pub const KEYS: [&str; 49] = [
     "failsafe_mode",
     "loop_wait",
     "maximum_lag_on_failover",
+    "postgresql.parameters.*",
+    "postgresql.parameters.archive_cleanup_command",
+    "postgresql.parameters.archive_library",
+    "postgresql.parameters.basic_archive.archive_directory",
+    "postgresql.parameters.config_file",
+    "postgresql.parameters.data_directory",
+    "postgresql.parameters.dynamic_library_path",
+    "postgresql.parameters.extension_control_path",
+    "postgresql.parameters.extension_destdir",
+    "postgresql.parameters.external_pid_file",
+    "postgresql.parameters.hba_file",
+    "postgresql.parameters.ident_file",
+    "postgresql.parameters.include",
+    "postgresql.parameters.include_dir",
+    "postgresql.parameters.include_if_exists",
+    "postgresql.parameters.jit_provider",
+    "postgresql.parameters.krb_server_keyfile",
+    "postgresql.parameters.local_preload_libraries",
+    "postgresql.parameters.oauth_validator_libraries",
+    "postgresql.parameters.pgsodium",
+    "postgresql.parameters.pljava",
+    "postgresql.parameters.plperl.on_init",
+    "postgresql.parameters.plperl.on_plperl_init",
+    "postgresql.parameters.plperl.on_plperlu_init",
+    "postgresql.parameters.plrust",
+    "postgresql.parameters.pltcl.start_proc",
+    "postgresql.parameters.pltclu.start_proc",
+    "postgresql.parameters.plv8.start_proc",
+    "postgresql.parameters.promote_trigger_file",
+    "postgresql.parameters.recovery_end_command",
+    "postgresql.parameters.restore_command",
+    "postgresql.parameters.session_preload_libraries",
+    "postgresql.parameters.set_user",
+    "postgresql.parameters.ssl_crl_dir",
+    "postgresql.parameters.ssl_dh_params_file",
+    "postgresql.parameters.ssl_passphrase_command",
+    "postgresql.parameters.stats_temp_directory",
+    "postgresql.parameters.supautils",
+    "postgresql.parameters.unix_socket_directories",
     "retry_timeout",
     "slots",
     "slots.*.plugin",
@@ -46,54 +86,6 @@ const KEYS: [&str; 10] = [
     "synchronous_node_count",
     "ttl",
 ];
-/// The parameters. Those with a command, a library, or a file of the server are named, because a `*` does not cover them.
-const PARAMETERS: [&str; 39] = [
-    "*",
-    "archive_cleanup_command",
-    "archive_library",
-    "basic_archive.archive_directory",
-    "config_file",
-    "data_directory",
-    "dynamic_library_path",
-    "extension_control_path",
-    "extension_destdir",
-    "external_pid_file",
-    "hba_file",
-    "ident_file",
-    "include",
-    "include_dir",
-    "include_if_exists",
-    "jit_provider",
-    "krb_server_keyfile",
-    "local_preload_libraries",
-    "oauth_validator_libraries",
-    "pgsodium",
-    "pljava",
-    "plperl.on_init",
-    "plperl.on_plperl_init",
-    "plperl.on_plperlu_init",
-    "plrust",
-    "pltcl.start_proc",
-    "pltclu.start_proc",
-    "plv8.start_proc",
-    "promote_trigger_file",
-    "recovery_end_command",
-    "restore_command",
-    "session_preload_libraries",
-    "set_user",
-    "ssl_crl_dir",
-    "ssl_dh_params_file",
-    "ssl_passphrase_command",
-    "stats_temp_directory",
-    "supautils",
-    "unix_socket_directories",
-];
-
-/// The keys of the dynamic configuration that [`dynamic`] sets.
-pub fn keys() -> Vec<String> {
-    let parameters = PARAMETERS.iter().map(|name| ["postgresql.parameters.", name].concat());
-    KEYS.iter().map(|&key| key.to_owned()).chain(parameters).collect()
-}
 
 /// Refuses names of parameters and slots that Patroni would not write as they are: another character would end the name in
 /// the configuration file of PostgreSQL, and begin another setting.
@@ -101,28 +93,19 @@ pub fn keys() -> Vec<String> {
 /// # Errors
 /// The first such name.
 pub fn check(spec: &Spec) -> Result<()> {
-    for name in spec.postgresql.parameters.keys() {
-        check_name("spec.postgresql.parameters", name)?;
-    }
-    check_names("spec.patroni.slots", &spec.patroni.slots)
+    spec.postgresql.parameters.keys().try_for_each(|name| check_name("spec.postgresql.parameters.", name))?;
+    let Value::Object(slots) = &spec.patroni.slots else { return Ok(()) };
+    slots.iter().try_for_each(|(name, _)| check_name("spec.patroni.slots.", name))
 }
 
-fn check_names(path: &str, value: &Value) -> Result<()> {
-    for (name, value) in value.as_object().into_iter().flatten() {
-        check_name(path, name)?;
-        check_names(&[path, ".", name].concat(), value)?;
-    }
-    Ok(())
-}
-
-fn check_name(path: &str, name: &str) -> Result<()> {
-    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-$.".contains(&byte)) {
+fn check_name(section: &str, name: &str) -> Result<()> {
+    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$' | b'.')) {
         return Ok(());
     }
     Err(invalid(
-        [path, "[", &json::write(&text(name)), "]"].concat(),
-        "Patroni and PostgreSQL have no name with these characters",
-        "write a name of letters, digits, `_`, `-`, `$` and `.`, or remove the entry",
+        [section, name].concat(),
+        "the name has characters that are in no name of Patroni and PostgreSQL",
+        "write letters, digits, `_`, `-`, `$` and `.`",
     ))
 }
 
