@@ -35,7 +35,7 @@ const LOCAL: [&str; 20] = [
 
 /// The keys of the dynamic configuration that [`dynamic`] sets. The parameters with a command, a library, or a
 /// file of the server are named, because a `*` does not cover them.
-pub const KEYS: [&str; 49] = [
+pub const KEYS: [&str; 41] = [
     "failsafe_mode",
     "loop_wait",
     "maximum_lag_on_failover",
@@ -51,23 +51,17 @@ pub const KEYS: [&str; 49] = [
     "postgresql.parameters.external_pid_file",
     "postgresql.parameters.hba_file",
     "postgresql.parameters.ident_file",
-    "postgresql.parameters.include",
-    "postgresql.parameters.include_dir",
-    "postgresql.parameters.include_if_exists",
     "postgresql.parameters.jit_provider",
     "postgresql.parameters.krb_server_keyfile",
     "postgresql.parameters.local_preload_libraries",
     "postgresql.parameters.oauth_validator_libraries",
-    "postgresql.parameters.pgsodium",
     "postgresql.parameters.pljava",
     "postgresql.parameters.plperl.on_init",
     "postgresql.parameters.plperl.on_plperl_init",
     "postgresql.parameters.plperl.on_plperlu_init",
-    "postgresql.parameters.plrust",
     "postgresql.parameters.pltcl.start_proc",
     "postgresql.parameters.pltclu.start_proc",
     "postgresql.parameters.plv8.start_proc",
-    "postgresql.parameters.promote_trigger_file",
     "postgresql.parameters.recovery_end_command",
     "postgresql.parameters.restore_command",
     "postgresql.parameters.session_preload_libraries",
@@ -75,8 +69,6 @@ pub const KEYS: [&str; 49] = [
     "postgresql.parameters.ssl_crl_dir",
     "postgresql.parameters.ssl_dh_params_file",
     "postgresql.parameters.ssl_passphrase_command",
-    "postgresql.parameters.stats_temp_directory",
-    "postgresql.parameters.supautils",
     "postgresql.parameters.unix_socket_directories",
     "retry_timeout",
     "slots",
@@ -87,26 +79,23 @@ pub const KEYS: [&str; 49] = [
     "ttl",
 ];
 
-/// Refuses names of parameters and slots that Patroni would not write as they are: another character would end the name in
+/// Refuses names of parameters that Patroni would not write as they are: another character would end the name in
 /// the configuration file of PostgreSQL, and begin another setting.
 ///
 /// # Errors
 /// The first such name.
 pub fn check(spec: &Spec) -> Result<()> {
-    spec.postgresql.parameters.keys().try_for_each(|name| check_name("spec.postgresql.parameters.", name))?;
-    let Value::Object(slots) = &spec.patroni.slots else { return Ok(()) };
-    slots.iter().try_for_each(|(name, _)| check_name("spec.patroni.slots.", name))
-}
-
-fn check_name(section: &str, name: &str) -> Result<()> {
-    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$' | b'.')) {
-        return Ok(());
+    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-$.".contains(&byte));
+    for (name, _) in &spec.postgresql.parameters {
+        if !is_name(name) {
+            return Err(invalid(
+                format!("spec.postgresql.parameters.{name}"),
+                "the name has characters that are in no name of PostgreSQL",
+                "write letters, digits, `_`, `-`, `$` and `.`",
+            ));
+        }
     }
-    Err(invalid(
-        [section, name].concat(),
-        "the name has characters that are in no name of Patroni and PostgreSQL",
-        "write letters, digits, `_`, `-`, `$` and `.`",
-    ))
+    Ok(())
 }
 
 /// Options of [initdb](https://www.postgresql.org/docs/current/app-initdb.html) without a value: `true` sets them.

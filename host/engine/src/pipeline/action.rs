@@ -176,7 +176,7 @@ const POWERFUL: [&str; 14] = [
 const PARAMETERS: [&str; 2] = ["postgresql.parameters.", "postgresql.recovery_conf."];
 /// The parameters of PostgreSQL and its extensions for which the same holds, with those that name files and folders of the
 /// server, and the extensions all of whose parameters are such.
-const POWERFUL_PARAMETERS: [&str; 35] = [
+const POWERFUL_PARAMETERS: [&str; 27] = [
     "basic_archive.archive_directory",
     "config_file",
     "data_directory",
@@ -186,22 +186,16 @@ const POWERFUL_PARAMETERS: [&str; 35] = [
     "extwlist",
     "hba_file",
     "ident_file",
-    "include",
-    "include_dir",
-    "include_if_exists",
     "krb_server_keyfile",
     "log_directory",
     "log_filename",
-    "pgsodium",
     "pljava",
     "plperl.on_init",
     "plperl.on_plperl_init",
     "plperl.on_plperlu_init",
-    "plrust",
     "pltcl.start_proc",
     "pltclu.start_proc",
     "plv8.start_proc",
-    "promote_trigger_file",
     "set_user",
     "ssl_ca_file",
     "ssl_cert_file",
@@ -209,8 +203,6 @@ const POWERFUL_PARAMETERS: [&str; 35] = [
     "ssl_crl_file",
     "ssl_dh_params_file",
     "ssl_key_file",
-    "stats_temp_directory",
-    "supautils",
     "unix_socket_directories",
 ];
 /// The ends of the names of keys with a command or a library, as in `archive_command`.

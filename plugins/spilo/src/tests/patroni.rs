@@ -179,7 +179,6 @@ fn a_name_that_patroni_would_not_write_as_it_is_is_refused_with_its_path() {
             json!({"postgresql": {"version": "17", "parameters": {"work mem": "1"}}}),
             "spec.postgresql.parameters.work mem",
         ),
-        (json!({"patroni": {"slots": {"a b": {"type": "physical"}}}}), "spec.patroni.slots.a b"),
     ] {
         let Err(Failure::InvalidManifest(findings)) = call(spec, json!({})) else { panic!("{path} is accepted") };
         assert_eq!(findings[0].path.as_deref(), Some(path));

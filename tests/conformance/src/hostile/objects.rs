@@ -294,7 +294,7 @@ fn fields() -> Vec<Case> {
             "mounts a file of its own over a script of the database's image",
             database("volumeMounts", json!([{"name": "own", "mountPath": "/scripts/configure_spilo.py"}])),
             By::Merge,
-            &["containers[name=postgres].volumeMounts[mountPath=\"/scripts/configure_spilo.py\"]", DATABASE_COMMAND],
+            &["containers[name=postgres].volumeMounts[mountPath=/scripts/configure_spilo.py]", DATABASE_COMMAND],
         ),
         Case::new(
             "sets a variable of the database by a grant for all of them",

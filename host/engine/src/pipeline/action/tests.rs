@@ -176,7 +176,6 @@ fn no_pattern_covers_a_key_that_names_a_command_a_library_or_who_may_log_in() {
         "postgresql.parameters.hba_file",
         "postgresql.parameters.HBA_file",
         "postgresql.parameters.ident_file",
-        "postgresql.parameters.include_if_exists",
         "postgresql.parameters.krb_server_keyfile",
         "postgresql.parameters.log_directory",
         "postgresql.parameters.oauth_validator_libraries",
