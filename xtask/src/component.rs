@@ -35,5 +35,27 @@ pub fn build_all(from: &Path, to: &Path) -> Result<()> {
 
 fn build(module: &Path) -> Result<Vec<u8>> {
     let module = fs::read(module)?;
-    ComponentEncoder::default().module(&module)?.validate(true).encode()
+    Ok(without_notes(&ComponentEncoder::default().module(&module)?.validate(true).encode()?))
+}
+
+/// The bytes of magic, version and layer, before the first section.
+const PREAMBLE: usize = 8;
+/// The section with what nothing reads that runs the component: names of its parts, and the tools that made it.
+const CUSTOM: u8 = 0;
+
+/// The component without its own custom sections.
+fn without_notes(component: &[u8]) -> Vec<u8> {
+    let (preamble, mut rest) = component.split_at_checked(PREAMBLE).unwrap_or((component, &[]));
+    let mut result = preamble.to_vec();
+    while let Some(&id) = rest.first() {
+        let digits = rest.iter().skip(1).take_while(|&&byte| byte & 0x80 != 0).count() + 1;
+        let number = rest.iter().skip(1).take(digits).rev();
+        let size = number.fold(0, |size, byte| size << 7 | usize::from(byte & 0x7f));
+        let (section, behind) = rest.split_at_checked(1 + digits + size).unwrap_or((rest, &[]));
+        if id != CUSTOM {
+            result.extend_from_slice(section);
+        }
+        rest = behind;
+    }
+    result
 }

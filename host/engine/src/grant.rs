@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::hide::names_variable;
 use crate::model::{ActionPermission, Description, ObjectKind, ObjectPermission, ObservedSelector, Trigger};
-use crate::path::Pattern;
+use crate::path::{Pattern, Segment};
 
 /// The grants that a plugin needs: all that is not optional.
 pub fn needed(description: &Description) -> Grants {
@@ -133,8 +133,14 @@ pub fn missing(description: &Description, granted: &Grants) -> Grants {
 
 /// What of `wanted` is not in `granted`.
 pub fn lacking(wanted: &Grants, granted: &Grants) -> Grants {
+    let has = |grants: &Grants| grants.privileges.contains(&Privilege::DatabaseCommand);
+    let any_entry = has(wanted) && has(granted);
     Grants {
-        objects: wanted.objects.iter().filter_map(|wanted| missing_object(wanted, &granted.objects)).collect(),
+        objects: wanted
+            .objects
+            .iter()
+            .filter_map(|wanted| missing_object(wanted, &granted.objects, any_entry))
+            .collect(),
         reads: wanted.reads.iter().filter_map(|wanted| missing_read(wanted, &granted.reads)).collect(),
         desired: wanted.desired.difference(&granted.desired).cloned().collect(),
         config: wanted.config.difference(&granted.config).cloned().collect(),
@@ -144,8 +150,10 @@ pub fn lacking(wanted: &Grants, granted: &Grants) -> Grants {
     }
 }
 
-/// The part of a wanted grant that no given one covers; a name that is covered only in part is in it.
-fn missing_object(wanted: &ObjectGrant, granted: &[ObjectGrant]) -> Option<ObjectGrant> {
+/// The part of a wanted grant that no given one covers; a name that is covered only in part is in it. Without `any_entry` a
+/// variable or a mount of a database's container is covered only by a path that names it: a path for all of them is one
+/// for what the container runs.
+fn missing_object(wanted: &ObjectGrant, granted: &[ObjectGrant], any_entry: bool) -> Option<ObjectGrant> {
     let same_kind: Vec<&ObjectGrant> =
         granted.iter().filter(|grant| grant.api_version == wanted.api_version && grant.kind == wanted.kind).collect();
     let mut missing = ObjectGrant {
@@ -169,7 +177,13 @@ fn missing_object(wanted: &ObjectGrant, granted: &[ObjectGrant]) -> Option<Objec
         let creates = wanted.creates && !covering.iter().any(|grant| grant.creates);
         let own =
             wanted.fields.is_empty() && !covering.iter().any(|grant| grant.fields.is_empty() || covers_all(grant));
-        let fields = uncovered(&wanted.fields, |grant| &grant.fields);
+        let mut fields = uncovered(&wanted.fields, |grant| &grant.fields);
+        if !any_entry && wanted.kind == "StatefulSet" {
+            let unnamed = wanted.fields.iter().filter(|path| {
+                names_entry(path) && !covering.iter().flat_map(|grant| &grant.fields).any(|given| names(given, path))
+            });
+            add_new(&mut fields, unnamed.cloned().collect());
+        }
         let overrides = uncovered(&wanted.overrides, |grant| &grant.overrides);
         let removes = uncovered(&wanted.removes, |grant| &grant.removes);
         if creates || own || !fields.is_empty() || !overrides.is_empty() || !removes.is_empty() {
@@ -182,6 +196,18 @@ fn missing_object(wanted: &ObjectGrant, granted: &[ObjectGrant]) -> Option<Objec
         }
     }
     (!missing.names.is_empty()).then_some(missing)
+}
+
+/// Whether a path names one variable or one mount of a container.
+fn names_entry(path: &str) -> bool {
+    let Ok(path) = path.parse::<Pattern>() else { return false };
+    let is_list = |segment: &Segment| matches!(segment.name(), Some("env" | "volumeMounts"));
+    path.segments().windows(2).any(|pair| matches!(pair, [list, Segment::Entry(_)] if is_list(list)))
+}
+
+/// Whether a granted path covers a wanted one, and names the same entry.
+fn names(granted: &str, wanted: &str) -> bool {
+    names_entry(granted) && covers_path(&[granted.to_owned()], wanted)
 }
 
 fn covers_all(grant: &ObjectGrant) -> bool {

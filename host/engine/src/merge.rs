@@ -9,14 +9,16 @@
 //! contributions alone: a null is the same as an absent field, and equal values agree even if the server would have
 //! added defaults to the first one. Permission for some entries of a list is no permission to reorder the others.
 //!
-//! The modules from the top down: `remove`, `selection`, `merger`, `check`, `combine`, `error`, `writer`.
+//! The modules from the top down: `remove`, `selection`, `token`, `merger`, `reference`, `check`, `combine`, `error`, `writer`.
 
 mod check;
 mod combine;
 mod error;
 mod merger;
+mod reference;
 mod remove;
 mod selection;
+mod token;
 mod writer;
 
 pub use error::{Conflict, Error};

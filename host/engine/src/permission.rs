@@ -158,6 +158,13 @@ impl<'a> ObjectPermissions<'a> {
         first_missing(|side| any_covers(side, |rights| &rights.removes, path), &self.asked, &self.granted)
     }
 
+    /// Whether the step is asked and granted to set this entry of a list, or fields of it, by its own keys: not by a pattern for
+    /// all entries, and not by one for all of the list.
+    pub(crate) fn name_entry(&self, path: &[Segment]) -> bool {
+        let names = |side: &Vec<&ObjectTree>| side.iter().any(|rights| rights.root.names_entry(path));
+        first_missing(names, &self.asked, &self.granted).is_none()
+    }
+
     /// The coverage at the root of the object; `own`: the step created it.
     pub(crate) fn coverage(&self, own: bool) -> Coverage<'a> {
         Coverage { asked: Covered::root(&self.asked, own), granted: Covered::root(&self.granted, own) }
@@ -204,6 +211,16 @@ impl PatternTree {
             Segment::AnyEntry => self.any_entry.get_or_insert_default(),
         };
         next.insert(rest);
+    }
+
+    /// Whether a pattern names the entry at the end of the path by its keys.
+    fn names_entry(&self, path: &[Segment]) -> bool {
+        match path {
+            [Segment::Entry(key)] => self.entries.iter().any(|(entry, _)| entry.means(key)),
+            [Segment::Field(name), rest @ ..] => self.field(name).any(|tree| tree.names_entry(rest)),
+            [Segment::Entry(key), rest @ ..] => self.entry(key).any(|tree| tree.names_entry(rest)),
+            _ => false,
+        }
     }
 
     fn field(&self, name: &str) -> impl Iterator<Item = &Self> {

@@ -93,7 +93,7 @@ const CONTAINER: &[Rule] = &[
 ];
 
 /// The lists of containers in a pod's `spec`.
-const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+pub(crate) const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
 /// The rules for a volume: by the field with its source.
 const VOLUME: &[Rule] = &[

@@ -2,12 +2,16 @@
 
 use pgloom_common::error::one_line;
 use tracing::Level;
-use wasmtime::ResourceLimiter;
+use wasmtime::{ResourceLimiter, StoreContextMut, Trap};
 
 /// The number of lines that a call may log; further lines are dropped.
 const MAX_LOG_LINES: usize = 100;
 /// The bytes of a line that are logged; the rest of the line is dropped.
 const MAX_LOG_LINE_BYTES: usize = 2 << 10;
+/// The fuel that a line takes, and each byte of it: about what the host does for it, in instructions of a plugin. Without
+/// them a plugin could keep the host busy for almost no fuel.
+const LOG_FUEL: u64 = 1000;
+const LOG_FUEL_PER_BYTE: u64 = 1;
 /// The entries of all tables of a call. The kit's plugins need a few hundred.
 pub(crate) const TABLE_ELEMENTS: usize = 100_000;
 /// The memories of a component. A component of the kit has one; toolchains that link an adapter share it.
@@ -128,9 +132,25 @@ impl ResourceLimiter for Resources {
     }
 }
 
+/// Takes the fuel for a line of the plugin, and writes the line to the log.
+///
+/// # Errors
+/// If there is too little fuel.
+pub(crate) fn write(mut store: StoreContextMut<'_, State>, level: Level, message: &str) -> wasmtime::Result<()> {
+    let bytes = u64::try_from(message.len()).unwrap_or(u64::MAX);
+    let fuel = LOG_FUEL.saturating_add(bytes.saturating_mul(LOG_FUEL_PER_BYTE));
+    let left = store.get_fuel()?.checked_sub(fuel);
+    store.set_fuel(left.unwrap_or_default())?;
+    if left.is_none() {
+        return Err(Trap::OutOfFuel.into());
+    }
+    store.data_mut().write(level, message);
+    Ok(())
+}
+
 impl State {
     /// Writes a line of the plugin to the log.
-    pub(crate) fn write(&mut self, level: Level, message: &str) {
+    fn write(&mut self, level: Level, message: &str) {
         self.resources.refused = None;
         if level == Level::ERROR {
             self.last_error = Some(one_line(message, MAX_LOG_LINE_BYTES));

@@ -51,6 +51,8 @@ impl Plugin for AdditionalVolumes {
             .privilege("other-volume")
             .privilege("service-account")
             .privilege("claim")
+            // A manifest may name any path in the containers of the database.
+            .privilege("database-command")
             .requires("spilo", "^0.1")
     }
 

@@ -16,6 +16,29 @@ use source::Source;
 /// [`clone`](https://postgres-operator.readthedocs.io/en/latest/user/#how-to-clone-an-existing-postgresql-cluster).
 pub struct Clones;
 
+/// The variables of the database's container that the plugin sets.
+const VARIABLES: [&str; 19] = [
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_AWS_ACCESS_KEY_ID]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_AWS_ENDPOINT]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_AWS_S3_FORCE_PATH_STYLE]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_AWS_SECRET_ACCESS_KEY]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_AZURE_STORAGE_ACCOUNT]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_GOOGLE_APPLICATION_CREDENTIALS]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_HOST]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_METHOD]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_PASSWORD]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_PORT]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_SCOPE]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_TARGET_TIME]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_USER]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_WALE_S3_ENDPOINT]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_WALE_S3_PREFIX]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_WAL_BUCKET_SCOPE_PREFIX]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_WAL_BUCKET_SCOPE_SUFFIX]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_WAL_GS_BUCKET]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_WAL_S3_BUCKET]",
+];
+
 spec! {
     /// `spec` of the manifest.
     pub struct Spec {
@@ -47,11 +70,7 @@ impl Plugin for Clones {
             .reads_desired(kind("apps/v1", "StatefulSet"))
             .credential_of_manifest("/spec/clone/s3_access_key_id")
             .credential_of_manifest("/spec/clone/s3_secret_access_key")
-            .writes(
-                kind("apps/v1", "StatefulSet"),
-                &["{cluster}"],
-                &["spec.template.spec.containers[name=postgres].env"],
-            )
+            .writes(kind("apps/v1", "StatefulSet"), &["{cluster}"], &VARIABLES)
             // The password of the source's replication role is in a Secret of the source.
             .privilege("foreign-secret")
             .requires("spilo", "^0.1")

@@ -3,7 +3,7 @@
 
 use pgloom_kit::json::{map, object, text, texts, unless_empty};
 use pgloom_kit::metadata::Map;
-use pgloom_kit::{Value, json};
+use pgloom_kit::{Result, Value, invalid, json};
 
 use crate::config::Access;
 use crate::spec::Spec;
@@ -35,21 +35,24 @@ const LOCAL: [&str; 20] = [
 
 /// The keys of the dynamic configuration that [`dynamic`] sets. The parameters with a command, a library, or a
 /// file of the server are named, because a `*` does not cover them.
-pub const KEYS: [&str; 34] = [
+pub const KEYS: [&str; 41] = [
     "failsafe_mode",
     "loop_wait",
     "maximum_lag_on_failover",
     "postgresql.parameters.*",
     "postgresql.parameters.archive_cleanup_command",
     "postgresql.parameters.archive_library",
+    "postgresql.parameters.basic_archive.archive_directory",
     "postgresql.parameters.config_file",
     "postgresql.parameters.data_directory",
     "postgresql.parameters.dynamic_library_path",
     "postgresql.parameters.extension_control_path",
+    "postgresql.parameters.extension_destdir",
     "postgresql.parameters.external_pid_file",
     "postgresql.parameters.hba_file",
     "postgresql.parameters.ident_file",
     "postgresql.parameters.jit_provider",
+    "postgresql.parameters.krb_server_keyfile",
     "postgresql.parameters.local_preload_libraries",
     "postgresql.parameters.oauth_validator_libraries",
     "postgresql.parameters.pljava",
@@ -63,14 +66,37 @@ pub const KEYS: [&str; 34] = [
     "postgresql.parameters.restore_command",
     "postgresql.parameters.session_preload_libraries",
     "postgresql.parameters.set_user",
+    "postgresql.parameters.ssl_crl_dir",
+    "postgresql.parameters.ssl_dh_params_file",
     "postgresql.parameters.ssl_passphrase_command",
+    "postgresql.parameters.unix_socket_directories",
     "retry_timeout",
     "slots",
+    "slots.*.plugin",
     "synchronous_mode",
     "synchronous_mode_strict",
     "synchronous_node_count",
     "ttl",
 ];
+
+/// Refuses names of parameters that Patroni would not write as they are: another character would end the name in
+/// the configuration file of PostgreSQL, and begin another setting.
+///
+/// # Errors
+/// The first such name.
+pub fn check(spec: &Spec) -> Result<()> {
+    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-$.".contains(&byte));
+    for (name, _) in &spec.postgresql.parameters {
+        if !is_name(name) {
+            return Err(invalid(
+                format!("spec.postgresql.parameters.{name}"),
+                "the name has characters that are in no name of PostgreSQL",
+                "write letters, digits, `_`, `-`, `$` and `.`",
+            ));
+        }
+    }
+    Ok(())
+}
 
 /// Options of [initdb](https://www.postgresql.org/docs/current/app-initdb.html) without a value: `true` sets them.
 const FLAGS: [&str; 6] = ["data-checksums", "debug", "no-locale", "noclean", "nosync", "sync-only"];

@@ -5,13 +5,14 @@ use pgloom_kit::json::{field, list, map, object, text, unless_empty};
 use pgloom_kit::metadata::{Map, object_meta, resource};
 use pgloom_kit::{Result, Value, Warnings, invalid_config};
 
-use crate::{Request, instances, pod, version};
+use crate::{Request, instances, patroni, pod, version};
 
 /// The StatefulSet, named after the cluster.
 pub fn build(request: &Request, warnings: &mut Warnings) -> Result<Value> {
     let (cluster, config) = (&request.cluster, &request.config);
     let version = version::effective(request, warnings)?;
     let annotations = config.metadata.workload_annotations(cluster, &config.scale.downscaler_annotations)?;
+    patroni::check(&cluster.spec)?;
     let replicas = instances::number(cluster, &config.scale, warnings);
     let spec = object([
         ("replicas", replicas.into()),

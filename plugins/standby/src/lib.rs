@@ -21,6 +21,17 @@ const CONDITION: &str = "Standby";
 /// The id of the selector of the cluster's existing StatefulSet.
 const STATEFULSET: &str = "statefulset";
 
+/// The variables of the database's container that the plugin sets.
+const VARIABLES: [&str; 7] = [
+    "spec.template.spec.containers[name=postgres].env[name=STANDBY_HOST]",
+    "spec.template.spec.containers[name=postgres].env[name=STANDBY_METHOD]",
+    "spec.template.spec.containers[name=postgres].env[name=STANDBY_PORT]",
+    "spec.template.spec.containers[name=postgres].env[name=STANDBY_PRIMARY_SLOT_NAME]",
+    "spec.template.spec.containers[name=postgres].env[name=STANDBY_WALE_GS_PREFIX]",
+    "spec.template.spec.containers[name=postgres].env[name=STANDBY_WALE_S3_PREFIX]",
+    "spec.template.spec.containers[name=postgres].env[name=STANDBY_WAL_BUCKET_SCOPE_PREFIX]",
+];
+
 spec! {
     /// `spec` of the manifest.
     pub struct Spec {
@@ -50,11 +61,7 @@ impl Plugin for Standby {
         Description::of::<Self>("standby", env!("CARGO_PKG_VERSION"), summary)
             .reads_desired(kind("apps/v1", "StatefulSet"))
             .observes_owned(STATEFULSET, kind("apps/v1", "StatefulSet"), &fields)
-            .writes(
-                kind("apps/v1", "StatefulSet"),
-                &["{cluster}"],
-                &["spec.template.spec.containers[name=postgres].env"],
-            )
+            .writes(kind("apps/v1", "StatefulSet"), &["{cluster}"], &VARIABLES)
             .acts(ActionKind::Promote, &[])
             .requires("spilo", "^0.1")
     }

@@ -39,8 +39,11 @@ impl Plugin for Tls {
         let written = [
             "spec.template.spec.volumes",
             "spec.template.spec.securityContext.fsGroup",
-            "spec.template.spec.containers[name=postgres].env",
-            "spec.template.spec.containers[name=postgres].volumeMounts",
+            "spec.template.spec.containers[name=postgres].env[name=SSL_CERTIFICATE_FILE]",
+            "spec.template.spec.containers[name=postgres].env[name=SSL_PRIVATE_KEY_FILE]",
+            "spec.template.spec.containers[name=postgres].env[name=SSL_CA_FILE]",
+            "spec.template.spec.containers[name=postgres].volumeMounts[mountPath=/tls]",
+            "spec.template.spec.containers[name=postgres].volumeMounts[mountPath=/tlsca]",
         ];
         Description::of::<Self>("tls", env!("CARGO_PKG_VERSION"), "Serves the cluster's own certificate.")
             .when_manifest("/spec/tls/secretName")

@@ -51,6 +51,13 @@ pub fn endless_start() -> Vec<u8> {
     module_of(&[(1, &[1, 0x60, 0, 0]), (3, &[1, 0]), (8, &[0]), (10, &body)])
 }
 
+/// A module whose start function grows its memory by no page, without end.
+pub fn endless_growth() -> Vec<u8> {
+    // loop, i32.const 0, memory.grow 0, drop, br 0
+    let body = [1, 12, 0, 0x03, 0x40, 0x41, 0, 0x40, 0, 0x1a, 0x0c, 0, 0x0b, 0x0b];
+    module_of(&[(1, &[1, 0x60, 0, 0]), (3, &[1, 0]), (5, &[1, 0, 1]), (8, &[0]), (10, &body)])
+}
+
 /// A module of a few megabytes with one function, which is one long computation: the compiler needs much memory for it.
 pub fn compile_bomb() -> Vec<u8> {
     // local.get 0, i32.const 1, i32.add, local.set 0

@@ -1,35 +1,36 @@
 //! The conversions of the types that are the same in 0.1 and 0.2. A version that changes one of them gets its own.
 
-/// Converts between `generated`, the types of a version, and the engine's.
+/// Converts between `generated`, the types of a version, and the engine's; `$log` is the interface of the log.
 macro_rules! shared {
-    () => {
+    ($log:literal) => {
         pub(super) use generated::Plugin as Instance;
         use generated::exports::pgloom::plugin::mutate_resources as wit;
         use generated::pgloom::plugin::log;
         use wasmtime::StoreContextMut;
-        use wasmtime::component::{HasSelf, Linker};
+        use wasmtime::component::Linker;
 
         use crate::model;
-        use crate::state::State;
+        use crate::state::{self, State};
 
         pub(super) type Prepared = generated::PluginPre<State>;
 
+        /// By hand, because a line takes fuel, and the generated function gives no access to it.
         pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-            log::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+            type Line = (log::Level, String);
+            linker.instance($log)?.func_wrap("log", |store: StoreContextMut<'_, State>, (level, message): Line| {
+                state::write(store, level.into(), &message)
+            })
         }
 
-        impl log::Host for State {
-            fn log(&mut self, level: log::Level, message: String) {
-                self.write(
-                    match level {
-                        log::Level::Trace => tracing::Level::TRACE,
-                        log::Level::Debug => tracing::Level::DEBUG,
-                        log::Level::Info => tracing::Level::INFO,
-                        log::Level::Warn => tracing::Level::WARN,
-                        log::Level::Error => tracing::Level::ERROR,
-                    },
-                    &message,
-                );
+        impl From<log::Level> for tracing::Level {
+            fn from(level: log::Level) -> Self {
+                match level {
+                    log::Level::Trace => Self::TRACE,
+                    log::Level::Debug => Self::DEBUG,
+                    log::Level::Info => Self::INFO,
+                    log::Level::Warn => Self::WARN,
+                    log::Level::Error => Self::ERROR,
+                }
             }
         }
 

@@ -11,7 +11,7 @@ mod generated {
     wasmtime::component::bindgen!({ path: "../../wit/0.1", world: "plugin" });
 }
 
-shared!();
+shared!("pgloom:plugin/log@0.1.0");
 
 /// The objects that every plugin of 0.1 asks for, besides the optional `*`.
 const NAMES: [&str; 2] = ["{cluster}", "{cluster}-*"];

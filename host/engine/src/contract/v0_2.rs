@@ -5,7 +5,7 @@ mod generated {
     wasmtime::component::bindgen!({ path: "../../wit/0.2", world: "plugin" });
 }
 
-shared!();
+shared!("pgloom:plugin/log@0.2.0");
 
 pub(super) fn describe(
     instance: &Instance,

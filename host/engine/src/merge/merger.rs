@@ -7,7 +7,7 @@ use pgloom_api::Privilege;
 use pgloom_common::name::is_dns1123_subdomain;
 use serde_json::{Map, Value};
 
-use super::{check::Check, error::Error, writer::Writer};
+use super::{check::Check, error::Error, reference, writer::Writer};
 use crate::{
     decision::Desired,
     model::{ObjectKind, ObjectRef},
@@ -35,6 +35,8 @@ pub struct Merger {
     pub(super) objects: Vec<Arc<Object>>,
     /// The indices of the objects that have changed since the last [check](Self::check_selections).
     pub(super) changed: BTreeSet<usize>,
+    /// Whether a container refers to variables.
+    pub(super) has_references: bool,
 }
 
 #[derive(Clone)]
@@ -44,6 +46,8 @@ pub(super) struct Object {
     pub(super) root: Node,
     /// What steps removed from it.
     pub(super) removed: BTreeMap<String, StepId>,
+    /// Whether its pods have a token of their service account only if they say so: its creator may not give them one.
+    pub(super) without_token: bool,
     /// The object as JSON text, from the first step that reads it to the next change.
     text: OnceLock<String>,
 }
@@ -84,6 +88,7 @@ impl Merger {
             maps: Vec::new(),
             objects: Vec::new(),
             changed: BTreeSet::new(),
+            has_references: false,
         }
     }
 
@@ -121,15 +126,18 @@ impl Merger {
         root.drop_anchors(before);
         let needed = privilege::member_label(&kind, &object.name, before, &root, &self.scope);
         check_privilege(writer, &object, needed)?;
-        let needed = privilege::database_command(&object, before, &root, step, &self.scope);
+        let needed = privilege::database_command(&object, before, &root, step, (&permissions, &self.scope));
         check_privilege(writer, &object, needed)?;
         self.check_fields((writer, step), &permissions, &object, index, &root)?;
         self.changed.insert(index.unwrap_or(self.objects.len()));
+        self.has_references = self.has_references || reference::has_references(&object, &root);
         match index.and_then(|index| self.objects.get_mut(index)) {
             Some(before) => Object::change(before).root.combine(root),
             None => {
-                let (removed, text) = (BTreeMap::new(), OnceLock::new());
-                self.objects.push(Arc::new(Object { identity: object, creator: step, root, removed, text }));
+                let (removed, text, without_token) =
+                    (BTreeMap::new(), OnceLock::new(), lacks(Privilege::ServiceAccount));
+                let object = Object { identity: object, creator: step, root, removed, without_token, text };
+                self.objects.push(Arc::new(object));
             }
         }
         Ok(())

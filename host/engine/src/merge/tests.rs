@@ -21,6 +21,7 @@ mod anchors;
 mod custom;
 mod laws;
 mod permissions;
+mod pods;
 mod removal;
 mod selection;
 

@@ -81,6 +81,7 @@ impl Pipeline {
         }
         let mut state = state.or(kept).unwrap_or_else(|| self.start(&shared));
         state.decision.fuel = fuel;
+        state.merger.withhold_tokens();
         Ok(state)
     }
 
@@ -314,8 +315,11 @@ impl Step {
                 }
             }
         }
-        merger.check_config_maps(&self.name).map_err(|error| self.error("merge", error.into()))?;
-        merger.check_selections(&self.name).map_err(|error| self.error("merge", error.into()))
+        let checked = merger
+            .check_config_maps(&self.name)
+            .and_then(|()| merger.check_selections(&self.name))
+            .and_then(|()| merger.check_references(&self.name));
+        checked.map_err(|error| self.error("merge", error.into()))
     }
 
     /// Adds a checked and merged response to the decision.

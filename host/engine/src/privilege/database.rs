@@ -1,27 +1,27 @@
-//! What a container of the database's pods runs: the fields and variables that a step sets in a container of another step only
-//! with a privilege.
+//! What a container of the database's pods runs: what a step sets in a container of another step only with a privilege, or with
+//! a grant for exactly that variable or mount.
 //!
-//! A permission for the variables of a container would else be one for any command: Patroni and Spilo take their
-//! configuration from variables, and the loader and the shell take code.
+//! A permission for the variables or the mounts of a container would else be one for any command: the image, the loader
+//! and the shell take what they run from variables, and a mount can replace any file of the image. Which ones the host
+//! cannot know, so that a container's fields, variables and mounts are an allow-list.
 
 use pgloom_api::{Privilege, pod_template};
 
-use super::Needed;
+use super::{CONTAINERS, Needed};
 use crate::{
     model::ObjectRef,
     owners::StepId,
     path::{FieldPath, Key, Segment},
+    permission::ObjectPermissions,
     scope::Scope,
     tree::Node,
 };
 
-/// The fields of a container by which it runs something else.
-const FIELDS: [&str; 8] =
-    ["args", "command", "envFrom", "image", "lifecycle", "livenessProbe", "readinessProbe", "startupProbe"];
-/// The variables by which a container runs something else.
-const VARIABLES: [&str; 6] = ["BASH_ENV", "CALLBACK_SCRIPT", "CRONTAB", "ENV", "PATH", "SPILO_CONFIGURATION"];
-/// The beginnings of the names of such variables.
-const PREFIXES: [&str; 6] = ["BASH_FUNC_", "LD_", "PATRONI_", "PERL5", "PYTHON", "SPILO_"];
+/// The fields of a container that do not change what it runs, or need privileges of their own.
+const HARMLESS: [&str; 7] =
+    ["imagePullPolicy", "name", "ports", "resizePolicy", "resources", "securityContext", "terminationMessagePolicy"];
+/// The lists of a container whose entries may be granted by their keys.
+const BY_NAME: [&str; 2] = ["env", "volumeMounts"];
 
 /// The field by which a step changes what a container of the members runs that another step has made; `before` is the object
 /// without what the step contributes.
@@ -30,41 +30,43 @@ pub(crate) fn command(
     before: Option<&Node>,
     root: &Node,
     step: StepId,
-    scope: &Scope,
+    (permissions, scope): (&ObjectPermissions<'_>, &Scope),
 ) -> Option<Needed> {
     if object.kind != "StatefulSet" || object.name != scope.cluster {
         return None;
     }
     let template = pod_template::path(&object.api_version, &object.kind)?;
-    let path: Vec<&str> = template.iter().copied().chain(["spec", "containers"]).collect();
-    let list = |root| entries(path.iter().try_fold(root, |node: &Node, name| node.field(name)));
-    let of_others = |key: &Key| {
-        let there = list(before?).iter().find(|(name, _)| name == key)?;
-        there.1.field("name")?.foreign(step)
-    };
-    let (key, below) = list(root)
-        .iter()
-        .filter(|(key, _)| of_others(key).is_some())
-        .find_map(|(key, container)| Some((key, changed(container)?)))?;
-    let segments = path.iter().map(|name| Segment::Field((*name).to_owned()));
-    let path = FieldPath::new(segments.chain([Segment::Entry(key.clone())]).chain(below).collect());
-    Some(Needed { path: path.to_string(), privilege: Privilege::DatabaseCommand })
+    let found = CONTAINERS.iter().find_map(|list| {
+        let path: Vec<&str> = template.iter().copied().chain(["spec", list]).collect();
+        let containers = |root| entries(path.iter().try_fold(root, |node: &Node, name| node.field(name)));
+        let of_others = |key: &Key| {
+            let (_, there) = containers(before?).iter().find(|(name, _)| name == key)?;
+            there.field("name")?.foreign(step)
+        };
+        let mut changed = containers(root).iter().filter(|(key, _)| of_others(key).is_some());
+        changed.find_map(|(key, container)| {
+            let fields = path.iter().map(|name| Segment::Field((*name).to_owned()));
+            change(container, fields.chain([Segment::Entry(key.clone())]).collect(), permissions)
+        })
+    });
+    Some(Needed { path: FieldPath::new(found?).to_string(), privilege: Privilege::DatabaseCommand })
 }
 
-/// The first field of a container by which it runs something else.
-fn changed(container: &Node) -> Option<Vec<Segment>> {
-    if let Some(field) = FIELDS.iter().find(|field| container.field(field).is_some()) {
-        return Some(vec![Segment::Field((*field).to_owned())]);
-    }
-    let variables = entries(container.field("env"));
-    let (key, _) = variables.iter().find(|(_, variable)| variable.field("name").is_some_and(is_command))?;
-    Some(vec![Segment::Field("env".to_owned()), Segment::Entry(key.clone())])
-}
-
-fn is_command(name: &Node) -> bool {
-    let Node::Leaf(name, _) = name else { return false };
-    let name = name.as_str().unwrap_or_default();
-    VARIABLES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+/// The first field, variable or mount of a container by which it may run something else; `path` is the container's.
+fn change(container: &Node, path: Vec<Segment>, permissions: &ObjectPermissions<'_>) -> Option<Vec<Segment>> {
+    let below = |segments: &[Segment]| [path.as_slice(), segments].concat();
+    container.fields().filter(|(name, _)| !HARMLESS.contains(name)).find_map(|(name, node)| {
+        let field = Segment::Field(name.to_owned());
+        let Node::List(list) = node else { return Some(below(&[field])) };
+        if !BY_NAME.contains(&name) {
+            return Some(below(&[field]));
+        }
+        // An entry with nothing but its key only gives a place.
+        let is_set = |node: &Node| node.fields().any(|(name, _)| !list.keys.iter().any(|key| key.name == name));
+        let set = list.entries.iter().filter(|(_, node)| is_set(node));
+        let mut paths = set.map(|(key, _)| below(&[field.clone(), Segment::Entry(key.clone())]));
+        paths.find(|path| !permissions.name_entry(path))
+    })
 }
 
 fn entries(list: Option<&Node>) -> &[(Key, Node)] {

@@ -84,7 +84,8 @@ impl Reconciliation<'_> {
 /// The event of a finding. What is only to be known, as that a default is used, is no warning.
 fn event(finding: &Finding) -> Event {
     let of_type = if finding.severity == Severity::Info { Event::normal } else { Event::warning };
-    of_type(reason(finding.path.as_deref().unwrap_or_default()), finding.to_string())
+    let event = of_type(reason(finding.path.as_deref().unwrap_or_default()), finding.to_string());
+    event.from_step(finding.step.as_deref())
 }
 
 /// The reason that people know for a warning about a field.

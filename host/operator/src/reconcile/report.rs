@@ -324,6 +324,10 @@ impl Failure {
             _ => ("Applied", error_chain(error)),
         };
         let created = !matches!(before, ClusterStatus::Unknown | ClusterStatus::Creating | ClusterStatus::CreateFailed);
+        let step = match error {
+            Error::Decide(pgloom_decide::Error::Pipeline(run)) => Some(run.step.as_str()),
+            _ => None,
+        };
         Self {
             condition: Condition::fails(type_name, error.category(), message.clone()),
             warning: Event::warning(
@@ -333,7 +337,8 @@ impl Failure {
                     _ => "Create",
                 },
                 message,
-            ),
+            )
+            .from_step(step),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Events of a `postgresql` object. A warning is published once, not again at every resync while it lasts.
+//! Events of a `postgresql` object. A warning is published once, not again at every resync while it lasts, and those of one
+//! step are limited: a plugin may answer with another text at each reconcile.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,11 @@ use tracing::warn;
 
 /// The longest note that the API server accepts, in bytes.
 const MAX_NOTE: usize = 1024;
+/// How many new warnings of one step about one object are published at once, and after how long one more is. The limits are
+/// those that Kubernetes' own clients have by default
+/// ([`EventSourceObjectSpamFilter`](https://github.com/kubernetes/client-go/blob/master/tools/record/events_cache.go)).
+const BURST: u32 = 25;
+const REFILL: Duration = Duration::from_secs(300);
 
 /// An event, see [`events.k8s.io/v1`](https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,29 +31,78 @@ pub struct Event {
     pub reason: String,
     /// The text: one sentence.
     pub note: String,
+    /// The step that it is from; `None` for the operator itself.
+    pub step: Option<String>,
 }
 
 impl Event {
     /// An event of type `Normal`.
     pub fn normal(reason: &str, note: impl Into<String>) -> Self {
-        Self { warning: false, reason: reason.into(), note: note.into() }
+        Self { warning: false, reason: reason.into(), note: note.into(), step: None }
     }
 
     /// An event of type `Warning`.
     pub fn warning(reason: &str, note: impl Into<String>) -> Self {
         Self { warning: true, ..Self::normal(reason, note) }
     }
+
+    /// The same event from a step of the pipeline.
+    #[must_use]
+    pub fn from_step(self, step: Option<&str>) -> Self {
+        Self { step: step.map(str::to_owned), ..self }
+    }
 }
 
 /// The current warnings of one object, which have been published.
 #[derive(Default)]
-pub struct Warnings(Mutex<HashSet<Event>>);
+pub struct Warnings(Mutex<Published>);
+
+#[derive(Default)]
+struct Published {
+    current: HashSet<Event>,
+    /// By step, what may be published of it.
+    budgets: BTreeMap<Option<String>, Budget>,
+}
+
+/// How many events may be published, and since when that is so.
+struct Budget {
+    left: u32,
+    since: Instant,
+}
 
 impl Warnings {
-    /// Replaces the warnings, and returns those that were not there before.
-    fn replace(&self, warnings: Vec<Event>) -> Vec<Event> {
-        let before = std::mem::replace(&mut *self.0.lock(), warnings.iter().cloned().collect());
-        warnings.into_iter().filter(|warning| !before.contains(warning)).collect()
+    /// Replaces the warnings, and returns those that were not there before. A warning for which its step has no budget is
+    /// left out; it is new again at the next call.
+    fn replace(&self, warnings: Vec<Event>, now: Instant) -> Vec<Event> {
+        let Published { current, budgets } = &mut *self.0.lock();
+        let before = std::mem::take(current);
+        let mut new = Vec::new();
+        for warning in warnings {
+            if before.contains(&warning) {
+                current.insert(warning);
+            } else if !current.contains(&warning) && Budget::of(budgets, &warning, now).take() {
+                current.insert(warning.clone());
+                new.push(warning);
+            }
+        }
+        new
+    }
+}
+
+impl Budget {
+    fn of<'a>(budgets: &'a mut BTreeMap<Option<String>, Self>, event: &Event, now: Instant) -> &'a mut Self {
+        let budget = budgets.entry(event.step.clone()).or_insert(Self { left: BURST, since: now });
+        let refills = now.saturating_duration_since(budget.since).as_secs() / REFILL.as_secs();
+        let refills = u32::try_from(refills).unwrap_or(u32::MAX);
+        budget.left = budget.left.saturating_add(refills).min(BURST);
+        budget.since += REFILL.saturating_mul(refills);
+        budget
+    }
+
+    fn take(&mut self) -> bool {
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or_default();
+        left.is_some()
     }
 }
 
@@ -103,7 +158,7 @@ impl Recorder {
 
     /// Publishes the warnings that were not current at the last call.
     pub async fn publish_warnings(&self, last: &Warnings, about: &ObjectReference, current: Vec<Event>) {
-        for warning in last.replace(current) {
+        for warning in last.replace(current, Instant::now()) {
             self.publish(about, &warning).await;
         }
     }
@@ -146,6 +201,31 @@ mod tests {
         assert_eq!(api_server.writes().len(), 2);
         assert_eq!(api_server.writes()[0].body["type"], "Warning");
         assert_eq!(api_server.writes()[0].body["reportingController"], "pgloom");
+    }
+
+    #[test]
+    fn a_step_with_another_text_at_each_reconcile_has_a_limited_number_of_events_and_others_keep_theirs() {
+        let (warnings, start) = (Warnings::default(), Instant::now());
+        let finding = |number: u64| Event::warning("Manifest", number.to_string()).from_step(Some("chatty"));
+        let of_others = || [Event::warning("Sync", "a"), Event::warning("Manifest", "b").from_step(Some("quiet"))];
+        let reconcile = |number, at| {
+            let all = [finding(number)].into_iter().chain(of_others()).collect();
+            warnings.replace(all, start + Duration::from_secs(at)).len()
+        };
+        let published: usize = (0..1000).map(|number| reconcile(number, 0)).sum();
+        assert_eq!(published, 25 + 2);
+        // One more every five minutes, and no more than at first after a long time.
+        assert_eq!((0..3).map(|number| reconcile(number, 301)).sum::<usize>(), 1);
+        assert_eq!((0..1000).map(|number| reconcile(number, 1_000_000)).sum::<usize>(), 25);
+    }
+
+    #[test]
+    fn of_many_findings_at_once_those_beyond_the_limit_are_published_later() {
+        let (warnings, start) = (Warnings::default(), Instant::now());
+        let many =
+            || (0..30).map(|number| Event::warning("Manifest", number.to_string()).from_step(Some("s"))).collect();
+        let publish = |at| warnings.replace(many(), start + Duration::from_secs(at)).len();
+        assert_eq!([publish(0), publish(0), publish(600), publish(3600), publish(7200)], [25, 0, 2, 3, 0]);
     }
 
     #[tokio::test]

@@ -167,3 +167,23 @@ fn a_running_cluster_keeps_the_version_of_its_data() {
         }
     }
 }
+
+#[test]
+fn a_name_that_patroni_would_not_write_as_it_is_is_refused_with_its_path() {
+    for (spec, path) in [
+        (
+            json!({"postgresql": {"version": "17", "parameters": {"work_mem\nssl": "1"}}}),
+            "spec.postgresql.parameters.work_mem\nssl",
+        ),
+        (
+            json!({"postgresql": {"version": "17", "parameters": {"work mem": "1"}}}),
+            "spec.postgresql.parameters.work mem",
+        ),
+    ] {
+        let Err(Failure::InvalidManifest(findings)) = call(spec, json!({})) else { panic!("{path} is accepted") };
+        assert_eq!(findings[0].path.as_deref(), Some(path));
+        assert!(findings[0].remedy.is_some());
+    }
+    let parameters = json!({"auto_explain.log_min_duration": "1s", "my-app.role$x": "a"});
+    answer(json!({"postgresql": {"version": "17", "parameters": parameters}}), json!({}));
+}

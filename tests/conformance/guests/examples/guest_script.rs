@@ -69,6 +69,13 @@ impl Guest for Scripted {
                 (0..size()).for_each(|_| log(Level::Info, &text(&with["before"])));
                 Ok(response(&Value::Null))
             }
+            // Logs `unit` this many times as one line, without end.
+            "log-large" => {
+                let line = text(&with["unit"]).repeat(size());
+                loop {
+                    log(Level::Error, &line);
+                }
+            }
             // Contributes `before`, `unit` this many times, and `after`, as one text.
             "repeat" => Ok(contributes(
                 [text(&with["before"]), text(&with["unit"]).repeat(size()), text(&with["after"])].concat(),

@@ -31,6 +31,13 @@ fn limits() -> Vec<Case> {
             .step("limits", json!({"fuel": 10_000_000})),
         case("calls itself without end", "recurse", "the plugin trapped: ")
             .step("limits", json!({"fuel": 100_000_000})),
+        Case::new(
+            "logs lines of a megabyte without end",
+            does("log-large", ("", "a", 1_000_000, "")),
+            By::Call,
+            &["the plugin took more than 100000000 units of fuel"],
+        )
+        .step("limits", json!({"fuel": 100_000_000})),
         case("allocates memory without end", "allocate", "the plugin asked for more than 67108864 bytes of memory"),
         Case::new(
             "answers a hundred megabytes",

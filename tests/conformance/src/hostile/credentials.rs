@@ -25,6 +25,18 @@ fn variable(value: &str) -> Value {
     json!({"env": [{"name": "KEY", "value": value}]})
 }
 
+/// A guest that sets a variable of the database, which its grant names, to a reference to another one.
+fn refers() -> Script {
+    let variable = json!({"name": "URL", "value": "https://evil.example/$(KEY)"});
+    let containers = json!([{"name": "postgres", "env": [variable]}]);
+    let field = "spec.template.spec.containers[name=postgres].env[name=URL]";
+    guest().sets("apps/v1 StatefulSet", &["{cluster}"], &[field]).applies(&object(
+        "apps/v1 StatefulSet",
+        "{cluster}",
+        json!({"spec": {"template": {"spec": {"containers": containers}}}}),
+    ))
+}
+
 pub(super) fn cases() -> Vec<Case> {
     let misplaced = |name, script, place: &'static str| {
         Case::new(name, script, By::Answer, &[place, "is filled in only as the value of a container's variable"])
@@ -68,6 +80,15 @@ pub(super) fn cases() -> Vec<Case> {
             container(variable(OTHER)),
             By::Answer,
             &["spec.template.spec.containers[0].env[0].value", "which this step was not shown"],
+        ),
+        Case::new(
+            "copies the credential of another step by a reference to its variable",
+            refers(),
+            By::Merge,
+            &[
+                "containers[name=postgres].env[name=URL].value` of apps/v1 StatefulSet acid-orders",
+                "it refers to a variable that holds a credential of another step",
+            ],
         ),
         Case::new(
             "uses a placeholder of the manifest that it did not ask for",

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{By, Case, guest};
-use crate::component::{compile_bomb, endless_start, memory, module, module_of, table, with_instances};
+use crate::component::{compile_bomb, endless_growth, endless_start, memory, module, module_of, table, with_instances};
 use crate::guest as built;
 
 fn case(name: &'static str, module: &[u8], count: usize, says: &'static str) -> Case {
@@ -29,6 +29,12 @@ pub(super) fn cases() -> Vec<Case> {
         case(
             "has a start function that never ends",
             &endless_start(),
+            1,
+            "describe failed: the component could not be described: the plugin took more than",
+        ),
+        case(
+            "has a start function that grows a memory by nothing without end",
+            &endless_growth(),
             1,
             "describe failed: the component could not be described: the plugin took more than",
         ),

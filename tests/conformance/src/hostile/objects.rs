@@ -248,6 +248,17 @@ fn names() -> Vec<Case> {
     ]
 }
 
+const DATABASE_COMMAND: &str = "which needs the privilege database-command";
+
+/// A guest that sets a field of the database's container, and is granted the field whole.
+fn database(field: &str, value: Value) -> Script {
+    let container = json!({"name": "postgres", field: value});
+    let set = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+    let path = format!("spec.template.spec.containers[name=postgres].{field}");
+    let guest = guest().sets("apps/v1 StatefulSet", &OWN, &[&path]);
+    guest.applies(&object("apps/v1 StatefulSet", "{cluster}", set))
+}
+
 fn fields() -> Vec<Case> {
     let image =
         |image: &str| json!({"spec": {"template": {"spec": {"containers": [{"name": "postgres", "image": image}]}}}});
@@ -286,6 +297,24 @@ fn fields() -> Vec<Case> {
             sets_image(json!({"overrides": ["spec.replicas"]})),
             By::Merge,
             &["grant hostile to override it, or let only one of them set it"],
+        ),
+        Case::new(
+            "mounts a file of its own over a script of the database's image",
+            database("volumeMounts", json!([{"name": "own", "mountPath": "/scripts/configure_spilo.py"}])),
+            By::Merge,
+            &["containers[name=postgres].volumeMounts[mountPath=/scripts/configure_spilo.py]", DATABASE_COMMAND],
+        ),
+        Case::new(
+            "sets a variable of the database by a grant for all of them",
+            database("env", json!([{"name": "BACKUP_SCHEDULE", "value": "* * * * *\n* * * * * thief"}])),
+            By::Merge,
+            &["containers[name=postgres].env[name=BACKUP_SCHEDULE]", DATABASE_COMMAND],
+        ),
+        Case::new(
+            "starts the database in another folder",
+            database("workingDir", json!("/tmp")),
+            By::Merge,
+            &["containers[name=postgres].workingDir", DATABASE_COMMAND],
         ),
         Case::new(
             "removes the container of the database",

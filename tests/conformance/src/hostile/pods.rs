@@ -97,6 +97,12 @@ pub(super) fn cases() -> Vec<Case> {
             pods(json!({"serviceAccountName": "admin"})),
             "the privilege service-account",
         ),
+        Case::new(
+            "leaves it to Kubernetes to give its pods the token of the default account",
+            container(json!({})),
+            By::Harmless,
+            &[r#""automountServiceAccountToken":false"#],
+        ),
         case(
             "mounts the token of a service account",
             volume(json!({"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}})),

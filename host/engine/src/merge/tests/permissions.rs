@@ -271,40 +271,87 @@ fn a_step_outside_its_names_is_refused_before_the_merge() {
     assert!(matches!(error, Error::Name { missing: Missing::Description, .. }), "{error}");
 }
 
+/// A step that may set `fields` of a StatefulSet, and has every privilege but that for the database's containers.
+fn without_command(fields: &[&str]) -> Permissions {
+    let objects = ObjectRights { overrides: patterns(&["spec"]), ..of_set(true, fields) };
+    let others = Privilege::ALL.into_iter().filter(|privilege| *privilege != Privilege::DatabaseCommand);
+    Permissions::granted(&Rights { objects: vec![objects], privileges: others.collect() })
+}
+
+/// A step adds this to the pods of the database, after it has added a container of its own.
+fn changes_database(permissions: &Permissions, list: &str, container: Value) -> Result<(), Error> {
+    let mut merger = merger();
+    let all = everything(ObjectKind::new("apps/v1", "StatefulSet"));
+    let database = json!({
+        "name": "postgres", "env": [{"name": "SCOPE", "value": "a"}],
+        "volumeMounts": [{"name": "data", "mountPath": "/home"}],
+    });
+    let pods = pod(json!({"containers": [database], "initContainers": [{"name": "postgres", "image": "a"}]}));
+    merger.apply(&Writer { step: "database", permissions: &all }, pods).unwrap();
+    let writer = Writer { step: "tuning", permissions };
+    merger.apply(&writer, pod(json!({list: [container]})))
+}
+
 #[test]
 fn a_step_changes_what_a_container_of_another_step_runs_only_with_a_privilege() {
-    let objects = ObjectRights { overrides: patterns(&["spec"]), ..of_set(true, &["spec"]) };
-    let others = Privilege::ALL.into_iter().filter(|privilege| *privilege != Privilege::DatabaseCommand);
-    let rights = Rights { objects: vec![objects], privileges: others.collect() };
-    let permissions = Permissions::granted(&rights);
-    let database =
-        || pod(json!({"containers": [{"name": "postgres", "env": [{"name": "SPILO_CONFIGURATION", "value": "a"}]}]}));
-    let changes = |container: Value| {
-        let mut merger = merger();
-        let all = everything(ObjectKind::new("apps/v1", "StatefulSet"));
-        merger.apply(&Writer { step: "database", permissions: &all }, database()).unwrap();
-        let writer = Writer { step: "tuning", permissions: &permissions };
-        let own = json!({"name": "own", "command": ["a"], "env": [{"name": "LD_PRELOAD", "value": "a"}]});
-        merger.apply(&writer, pod(json!({"containers": [own]}))).unwrap();
-        merger.apply(&writer, pod(json!({"containers": [{"name": "own", "args": ["b"]}]}))).unwrap();
-        merger.apply(&writer, pod(json!({"containers": [container]})))
-    };
-    let variable = |name: &str| changes(json!({"name": "postgres", "env": [{"name": name, "value": "b"}]}));
-    for name in ["SPILO_CONFIGURATION", "PATRONI_POSTGRESQL_BIN_DIR", "LD_PRELOAD", "BASH_ENV", "PYTHONPATH", "CRONTAB"]
-    {
-        let place = format!("spec.template.spec.containers[name=postgres].env[name={name}]");
-        match variable(name) {
-            Err(Error::Privilege { path, privilege: Privilege::DatabaseCommand, .. }) => assert_eq!(path, place),
-            other => panic!("{name}: {other:?}"),
+    let permissions = without_command(&["spec"]);
+    let variable = |name: &str| json!({"name": "postgres", "env": [{"name": name, "value": "b"}]});
+    let mount = |path: &str| json!({"name": "postgres", "volumeMounts": [{"name": "own", "mountPath": path}]});
+    let fields = [
+        ("command", json!(["a"])),
+        ("args", json!(["a"])),
+        ("workingDir", json!("/tmp")),
+        ("lifecycle", json!({"preStop": {"exec": {"command": ["a"]}}})),
+        ("terminationMessagePath", json!("/scripts/a")),
+        ("volumeDevices", json!([{"name": "own", "devicePath": "/dev/a"}])),
+        ("envFrom", json!([{"configMapRef": {"name": "orders-own"}}])),
+    ];
+    let fields = fields.into_iter().map(|(field, value)| (field.to_owned(), json!({"name": "postgres", field: value})));
+    let names = ["SPILO_CONFIGURATION", "LD_PRELOAD", "BACKUP_SCHEDULE", "SCOPE", "ANY"];
+    let variables = names.map(|name| (format!("env[name={name}]"), variable(name)));
+    let mounts =
+        ["/scripts/configure_spilo.py", "/home"].map(|path| (format!("volumeMounts[mountPath={path}]"), mount(path)));
+    for (field, container) in fields.chain(variables).chain(mounts) {
+        for list in ["containers", "initContainers"] {
+            match changes_database(&permissions, list, container.clone()) {
+                Err(Error::Privilege { path, privilege: Privilege::DatabaseCommand, .. }) => {
+                    assert_eq!(path, format!("spec.template.spec.{list}[name=postgres].{field}"));
+                }
+                other => panic!("{list} {field}: {other:?}"),
+            }
         }
     }
-    variable("SSL_CERTIFICATE_FILE").unwrap();
-    for field in ["command", "args"] {
-        let error = changes(json!({"name": "postgres", field: ["a"]})).unwrap_err();
-        assert!(error.to_string().contains("which needs the privilege database-command"), "{error}");
+    let error = changes_database(&permissions, "containers", json!({"name": "postgres", "image": "a"})).unwrap_err();
+    assert!(error.to_string().contains("which needs the privilege database-command"), "{error}");
+    let own = json!({"name": "own", "command": ["a"], "env": [{"name": "LD_PRELOAD", "value": "a"}]});
+    changes_database(&permissions, "containers", own).unwrap();
+    let resources = json!({"name": "postgres", "resources": {"limits": {"cpu": "1"}}});
+    changes_database(&permissions, "containers", resources).unwrap();
+}
+
+#[test]
+fn a_variable_and_a_mount_of_the_database_need_no_privilege_if_a_grant_names_them() {
+    const CONTAINER: &str = "spec.template.spec.containers[name=postgres]";
+    let sets = |asked: &str, granted: &str, container: Value| {
+        let rights = |field: &str| with_privileges(of_set(false, &[&format!("{CONTAINER}.{field}")]));
+        let without = |mut rights: Rights| {
+            rights.privileges.remove(&Privilege::DatabaseCommand);
+            rights
+        };
+        let permissions = Permissions::new(&without(rights(asked)), &without(rights(granted)));
+        changes_database(&permissions, "containers", container)
+    };
+    let variable = || json!({"name": "postgres", "env": [{"name": "SSL_CA_FILE", "value": "b"}]});
+    let mount = || json!({"name": "postgres", "volumeMounts": [{"name": "own", "mountPath": "/tls"}]});
+    sets("env[name=SSL_CA_FILE]", "env[name=SSL_CA_FILE]", variable()).unwrap();
+    sets("volumeMounts[mountPath=/tls]", "volumeMounts[mountPath=/tls]", mount()).unwrap();
+    for (asked, granted) in [("env", "env[name=SSL_CA_FILE]"), ("env[name=SSL_CA_FILE]", "env"), ("env[*]", "env[*]")] {
+        let error = sets(asked, granted, variable()).unwrap_err();
+        assert!(matches!(error, Error::Privilege { .. }), "{asked} {granted}: {error}");
     }
-    let hook = json!({"name": "postgres", "lifecycle": {"preStop": {"exec": {"command": ["a"]}}}});
-    assert!(matches!(changes(hook), Err(Error::Privilege { .. })));
+    for (asked, granted) in [("volumeMounts", "volumeMounts[mountPath=/tls]"), ("volumeMounts[*]", "volumeMounts[*]")] {
+        assert!(matches!(sets(asked, granted, mount()), Err(Error::Privilege { .. })), "{asked} {granted}");
+    }
 }
 
 #[test]

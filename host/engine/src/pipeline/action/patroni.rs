@@ -13,7 +13,7 @@ const NOTES: &str = "pgloom";
 /// Keys of Patroni's configuration that make the database run a command or load a library, or that say who may log in.
 /// They are covered only by their own names, because a `*` is written for parameters that cannot do so. See
 /// [Patroni's settings](https://patroni.readthedocs.io/en/latest/yaml_configuration.html).
-const POWERFUL: [&str; 13] = [
+const POWERFUL: [&str; 14] = [
     "postgresql.authentication",
     "postgresql.before_stop",
     "postgresql.bin_dir",
@@ -25,21 +25,27 @@ const POWERFUL: [&str; 13] = [
     "postgresql.data_dir",
     "postgresql.pg_hba",
     "postgresql.pg_ident",
+    "postgresql.pgpass",
     "postgresql.pre_promote",
     "standby_cluster.create_replica_methods",
 ];
 /// The sections with parameters of PostgreSQL.
 const PARAMETERS: [&str; 2] = ["postgresql.parameters.", "postgresql.recovery_conf."];
-/// The parameters of PostgreSQL and its extensions for which the same holds, and the extensions all of whose parameters
-/// are such.
-const POWERFUL_PARAMETERS: [&str; 15] = [
+/// The parameters of PostgreSQL and its extensions for which the same holds, with those that name files and folders of the
+/// server, and the extensions all of whose parameters are such.
+const POWERFUL_PARAMETERS: [&str; 27] = [
+    "basic_archive.archive_directory",
     "config_file",
     "data_directory",
     "extension_control_path",
+    "extension_destdir",
     "external_pid_file",
     "extwlist",
     "hba_file",
     "ident_file",
+    "krb_server_keyfile",
+    "log_directory",
+    "log_filename",
     "pljava",
     "plperl.on_init",
     "plperl.on_plperl_init",
@@ -48,6 +54,13 @@ const POWERFUL_PARAMETERS: [&str; 15] = [
     "pltclu.start_proc",
     "plv8.start_proc",
     "set_user",
+    "ssl_ca_file",
+    "ssl_cert_file",
+    "ssl_crl_dir",
+    "ssl_crl_file",
+    "ssl_dh_params_file",
+    "ssl_key_file",
+    "unix_socket_directories",
 ];
 /// The ends of the names of keys with a command or a library, as in `archive_command`.
 const COMMANDS: [&str; 5] = ["_command", "_libraries", "_library", "_library_path", "jit_provider"];
@@ -55,10 +68,13 @@ const COMMANDS: [&str; 5] = ["_command", "_libraries", "_library", "_library_pat
 const COMMAND: &str = "command";
 /// The section whose keys are names that people choose.
 const SLOTS: &str = "slots";
+/// The library that decodes the changes of a slot, as in `slots.orders.plugin`; and its pattern for all slots.
+const SLOT_PLUGIN: &str = ".plugin";
+const SLOT_PLUGINS: &str = "slots.*.plugin";
 
 fn is_powerful(key: &str) -> bool {
     if is_or_below(key, SLOTS) {
-        return false;
+        return is_slot_plugin(key);
     }
     // PostgreSQL does not distinguish upper and lower case in names of parameters.
     let lower = key.to_ascii_lowercase();
@@ -67,6 +83,11 @@ fn is_powerful(key: &str) -> bool {
         || parameter.is_some_and(|name| POWERFUL_PARAMETERS.iter().any(|powerful| is_or_below(name, powerful)))
         || lower.split('.').any(|part| COMMANDS.iter().any(|end| part.ends_with(end)))
         || parameter.is_none() && lower.split('.').any(|part| part == COMMAND)
+}
+
+fn is_slot_plugin(key: &str) -> bool {
+    let slot = key.strip_prefix(SLOTS).and_then(|slot| slot.strip_suffix(SLOT_PLUGIN));
+    slot.is_some_and(|slot| !slot.is_empty())
 }
 
 /// The name of a parameter of PostgreSQL.
@@ -106,9 +127,15 @@ pub(super) fn covers_key(pattern: &str, key: &str, power: Power) -> bool {
     match power {
         Power::Section => false,
         Power::Powerful => {
-            let is_listed = POWERFUL.contains(&pattern)
-                || parameter(pattern).is_some_and(|name| POWERFUL_PARAMETERS.contains(&name));
-            is_listed && is_or_below(key, pattern) || pattern == key
+            if is_slot_plugin(key) {
+                return pattern == key || pattern == SLOT_PLUGINS;
+            }
+            let is_parameter = parameter(pattern).is_some_and(|name| POWERFUL_PARAMETERS.contains(&name));
+            if is_parameter && is_or_below(&key.to_ascii_lowercase(), pattern) {
+                return true;
+            }
+            let is_same = if parameter(key).is_some() { pattern.eq_ignore_ascii_case(key) } else { pattern == key };
+            is_same || POWERFUL.contains(&pattern) && is_or_below(key, pattern)
         }
         Power::None => {
             let open = pattern.bytes().position(|byte| matches!(byte, b'*' | b'{'));

@@ -146,8 +146,11 @@ fn may_set(configuration: &Value, granted: &[&str]) -> bool {
 
 #[test]
 fn no_pattern_covers_a_key_that_names_a_command_a_library_or_who_may_log_in() {
-    const WIDE: [&str; 8] = [
+    const WIDE: [&str; 11] = [
         "*",
+        "slots",
+        "slots.*",
+        "slots.a.*",
         "postgresql",
         "postgresql.*",
         "postgresql.parameters",
@@ -169,15 +172,27 @@ fn no_pattern_covers_a_key_that_names_a_command_a_library_or_who_may_log_in() {
         "postgresql.parameters.data_directory",
         "postgresql.parameters.dynamic_library_path",
         "postgresql.parameters.external_pid_file",
+        "postgresql.parameters.extension_destdir",
         "postgresql.parameters.hba_file",
         "postgresql.parameters.HBA_file",
         "postgresql.parameters.ident_file",
+        "postgresql.parameters.krb_server_keyfile",
+        "postgresql.parameters.log_directory",
         "postgresql.parameters.oauth_validator_libraries",
+        "postgresql.parameters.ssl_ca_file",
+        "postgresql.parameters.ssl_cert_file",
+        "postgresql.parameters.ssl_crl_dir",
+        "postgresql.parameters.ssl_crl_file",
+        "postgresql.parameters.ssl_dh_params_file",
+        "postgresql.parameters.ssl_key_file",
+        "postgresql.parameters.unix_socket_directories",
+        "postgresql.pgpass",
         "postgresql.recovery_conf.restore_command",
         "standby_cluster.archive_cleanup_command",
         "standby_cluster.create_replica_methods",
         "standby_cluster.recovery.restore_command",
         "standby_cluster.restore_command",
+        "slots.a.plugin",
     ] {
         let set = key.rsplit('.').fold(json!("x"), |value, part| json!({part: value}));
         assert!(!may_set(&set, &WIDE), "{key}");
@@ -201,12 +216,23 @@ fn no_pattern_covers_a_key_that_names_a_command_a_library_or_who_may_log_in() {
         assert!(!may_set(&removed, &WIDE), "{section}");
     }
     for plain in [
-        json!({"slots": {"my_command": {"type": "physical"}}}),
+        json!({"slots": {"my_command": {"type": "physical"}, "plugin": {"type": "physical"}}}),
         json!({"standby_cluster": {"host": "a", "port": 5432}}),
         json!({"postgresql": {"parameters": {"plperl.use_strict": "on"}, "use_slots": true}}),
     ] {
         assert!(may_set(&plain, &["*"]), "{plain}");
     }
+}
+
+#[test]
+fn the_libraries_of_all_slots_have_one_pattern_and_a_parameter_has_its_name_in_any_case() {
+    let logical = json!({"slots": {"a": {"type": "logical", "database": "b", "plugin": "pgoutput"}}});
+    assert!(may_set(&logical, &["slots", "slots.*.plugin"]));
+    assert!(!may_set(&logical, &["slots", "slots.b.plugin"]));
+    assert!(!may_set(&json!({"postgresql": {"callbacks": "x"}}), &["slots.*.plugin", "postgresql.parameters.*"]));
+    let upper = json!({"postgresql": {"parameters": {"SSL_CRL_DIR": "x"}}});
+    assert!(!may_set(&upper, &["postgresql.parameters.*"]));
+    assert!(may_set(&upper, &["postgresql.parameters.ssl_crl_dir"]));
 }
 
 #[test]
