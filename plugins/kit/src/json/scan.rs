@@ -43,6 +43,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(plain("\u{e9}\u{20}\u{1f600}\u{7f}\u{a0}#][".as_bytes()), 14);
+        assert_eq!(plain("\u{e9}\u{20}\u{1f600}\u{7f}\u{a0}#][".as_bytes()), 13);
     }
 }
