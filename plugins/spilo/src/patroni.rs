@@ -86,7 +86,7 @@ pub const KEYS: [&str; 41] = [
 /// The first such name.
 pub fn check(spec: &Spec) -> Result<()> {
     let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-$.".contains(&byte));
-    for (name, _) in &spec.postgresql.parameters {
+    for name in spec.postgresql.parameters.keys() {
         if !is_name(name) {
             return Err(invalid(
                 format!("spec.postgresql.parameters.{name}"),

@@ -85,7 +85,8 @@ impl Merger {
         root.drop_anchors(before);
         let needed = privilege::member_label(&kind, &object.name, before, &root, &self.scope);
         check_privilege(writer, &object, needed)?;
-        let needed = privilege::database_command(&object, before, &root, step, (&permissions, &self.scope));
+        let is_granted = |path: &[Segment]| permissions.name_entry(path);
+        let needed = privilege::database_command(&object, before, &root, step, (&self.scope, &is_granted));
         check_privilege(writer, &object, needed)?;
         self.check_fields((writer, step), &permissions, &object, index, &root)?;
         self.has_references = self.has_references || reference::has_references(&object, &root);
