@@ -126,7 +126,8 @@ impl Merger {
         root.drop_anchors(before);
         let needed = privilege::member_label(&kind, &object.name, before, &root, &self.scope);
         check_privilege(writer, &object, needed)?;
-        let needed = privilege::database_command(&object, before, &root, step, (&permissions, &self.scope));
+        let is_granted = |path: &[Segment]| permissions.name_entry(path);
+        let needed = privilege::database_command(&object, before, &root, step, (&self.scope, &is_granted));
         check_privilege(writer, &object, needed)?;
         self.check_fields((writer, step), &permissions, &object, index, &root)?;
         self.changed.insert(index.unwrap_or(self.objects.len()));

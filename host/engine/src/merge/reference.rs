@@ -1,4 +1,4 @@
-//! The check of an answer after its merge: no step refers by `$(NAME)` to a variable with a credential of another step.
+//! References to variables: no step refers by `$(NAME)` to a variable with a credential of another step.
 //!
 //! Kubernetes replaces `$(NAME)` in the values of variables, in commands, arguments and paths of mounts by the value of the
 //! variable. So a reference would copy a credential to where its step did not put it. A reference and its variable may be
@@ -7,7 +7,6 @@
 use pgloom_api::{placeholder, pod_template};
 use serde_json::Value;
 
-use super::{error::Error, merger::Merger};
 use crate::{
     model::ObjectRef,
     path::{FieldPath, Segment},
@@ -19,25 +18,6 @@ use crate::{
 const IN_ENTRIES: [(&str, &str); 2] = [("env", "value"), ("volumeMounts", "subPathExpr")];
 /// The fields of a container in which Kubernetes replaces references.
 const IN_FIELDS: [&str; 2] = ["command", "args"];
-const REASON: &str = "it refers to a variable that holds a credential of another step";
-
-impl Merger {
-    /// Checks the references to variables, after the contributions of a step.
-    ///
-    /// # Errors
-    /// The first reference to a credential of a step that did not set the reference.
-    pub fn check_references(&self, step: &str) -> Result<(), Error> {
-        if !self.has_references {
-            return Ok(());
-        }
-        let fault = self.objects.iter().find_map(|object| {
-            let path = fault(&object.identity, &object.root)?;
-            Some((Box::new(object.identity.clone()), path))
-        });
-        let Some((object, path)) = fault else { return Ok(()) };
-        Err(Error::Reserved { step: step.to_owned(), object, path, reason: REASON })
-    }
-}
 
 /// Whether containers in the object refer to variables.
 pub(super) fn has_references(object: &ObjectRef, root: &Node) -> bool {
@@ -47,7 +27,8 @@ pub(super) fn has_references(object: &ObjectRef, root: &Node) -> bool {
     .is_some()
 }
 
-fn fault(object: &ObjectRef, root: &Node) -> Option<FieldPath> {
+/// The first reference to a credential of a step that did not set the reference.
+pub(super) fn fault(object: &ObjectRef, root: &Node) -> Option<FieldPath> {
     each_container(object, root, |path, container| {
         let of_other = |node: &Node, name: &str| {
             let credential = credential(container, name);

@@ -1,12 +1,12 @@
-//! The check of an answer after its merge: Services, disruption budgets and network policies select only pods of the
-//! cluster, and no pod has the label of another cluster.
+//! The checks of an answer after its merge: Services, disruption budgets and network policies select only pods of the
+//! cluster, no pod has the label of another cluster, and no reference copies a credential of another step.
 //!
 //! A label or a selector may be set in parts, by several contributions, so what counts is the merged object.
 
 use pgloom_api::pod_template;
 use serde_json::Value;
 
-use super::{error::Error, merger::Merger};
+use super::{error::Error, merger::Merger, reference};
 use crate::{
     model::ObjectRef,
     path::{FieldPath, Segment},
@@ -15,6 +15,7 @@ use crate::{
 };
 
 const OTHERS: &str = "it selects pods that are not the cluster's; select those with the label of the cluster";
+const COPIES: &str = "it refers to a variable that holds a credential of another step";
 const ANOTHER: &str = "it is the label of another cluster";
 
 impl Merger {
@@ -30,6 +31,22 @@ impl Merger {
         });
         let Some((object, path, reason)) = fault else { return Ok(()) };
         Err(Error::Reserved { step: step.to_owned(), object, path, reason })
+    }
+
+    /// Checks the references to variables, after the contributions of a step.
+    ///
+    /// # Errors
+    /// The first reference to a credential of a step that did not set the reference.
+    pub fn check_references(&self, step: &str) -> Result<(), Error> {
+        if !self.has_references {
+            return Ok(());
+        }
+        let fault = self.objects.iter().find_map(|object| {
+            let path = reference::fault(&object.identity, &object.root)?;
+            Some((Box::new(object.identity.clone()), path))
+        });
+        let Some((object, path)) = fault else { return Ok(()) };
+        Err(Error::Reserved { step: step.to_owned(), object, path, reason: COPIES })
     }
 }
 

@@ -12,7 +12,6 @@ use crate::{
     model::ObjectRef,
     owners::StepId,
     path::{FieldPath, Key, Segment},
-    permission::ObjectPermissions,
     scope::Scope,
     tree::Node,
 };
@@ -23,14 +22,17 @@ const HARMLESS: [&str; 7] =
 /// The lists of a container whose entries may be granted by their keys.
 const BY_NAME: [&str; 2] = ["env", "volumeMounts"];
 
+/// Whether grants name an entry of a list by its keys.
+type IsGranted<'a> = dyn Fn(&[Segment]) -> bool + 'a;
+
 /// The field by which a step changes what a container of the members runs that another step has made; `before` is the object
-/// without what the step contributes.
+/// without what the step contributes, and `is_granted` says whether grants name an entry of a list by its keys.
 pub(crate) fn command(
     object: &ObjectRef,
     before: Option<&Node>,
     root: &Node,
     step: StepId,
-    (permissions, scope): (&ObjectPermissions<'_>, &Scope),
+    (scope, is_granted): (&Scope, &IsGranted<'_>),
 ) -> Option<Needed> {
     if object.kind != "StatefulSet" || object.name != scope.cluster {
         return None;
@@ -46,14 +48,14 @@ pub(crate) fn command(
         let mut changed = containers(root).iter().filter(|(key, _)| of_others(key).is_some());
         changed.find_map(|(key, container)| {
             let fields = path.iter().map(|name| Segment::Field((*name).to_owned()));
-            change(container, fields.chain([Segment::Entry(key.clone())]).collect(), permissions)
+            change(container, fields.chain([Segment::Entry(key.clone())]).collect(), is_granted)
         })
     });
     Some(Needed { path: FieldPath::new(found?).to_string(), privilege: Privilege::DatabaseCommand })
 }
 
 /// The first field, variable or mount of a container by which it may run something else; `path` is the container's.
-fn change(container: &Node, path: Vec<Segment>, permissions: &ObjectPermissions<'_>) -> Option<Vec<Segment>> {
+fn change(container: &Node, path: Vec<Segment>, is_granted: &IsGranted<'_>) -> Option<Vec<Segment>> {
     let below = |segments: &[Segment]| [path.as_slice(), segments].concat();
     container.fields().filter(|(name, _)| !HARMLESS.contains(name)).find_map(|(name, node)| {
         let field = Segment::Field(name.to_owned());
@@ -65,7 +67,7 @@ fn change(container: &Node, path: Vec<Segment>, permissions: &ObjectPermissions<
         let is_set = |node: &Node| node.fields().any(|(name, _)| !list.keys.iter().any(|key| key.name == name));
         let set = list.entries.iter().filter(|(_, node)| is_set(node));
         let mut paths = set.map(|(key, _)| below(&[field.clone(), Segment::Entry(key.clone())]));
-        paths.find(|path| !permissions.name_entry(path))
+        paths.find(|path| !is_granted(path))
     })
 }
 

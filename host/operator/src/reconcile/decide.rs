@@ -85,7 +85,7 @@ impl Reconciliation<'_> {
 fn event(finding: &Finding) -> Event {
     let of_type = if finding.severity == Severity::Info { Event::normal } else { Event::warning };
     let event = of_type(reason(finding.path.as_deref().unwrap_or_default()), finding.to_string());
-    event.from_step(finding.step.as_deref())
+    event.of_step(finding.step.as_deref())
 }
 
 /// The reason that people know for a warning about a field.

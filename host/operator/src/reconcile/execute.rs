@@ -89,7 +89,7 @@ impl Reconciliation<'_> {
             };
             if matches!(phase.0, ActionPhase::Refused | ActionPhase::Failed) {
                 let note = format!("{}: {}: {}", requested.step, requested.key, phase.1);
-                warnings.push(Event::warning("Action", note).from_step(Some(&requested.step)));
+                warnings.push(Event::warning("Action", note).of_step(Some(&requested.step)));
             }
             if matches!(requested.action, Action::ExpandClaim(_)) && phase.0 != ActionPhase::Done {
                 // A claim also waits for what no watch reports, as for its StorageClass.

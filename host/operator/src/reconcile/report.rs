@@ -338,7 +338,7 @@ impl Failure {
                 },
                 message,
             )
-            .from_step(step),
+            .of_step(step),
         }
     }
 }

@@ -48,7 +48,7 @@ impl Event {
 
     /// The same event from a step of the pipeline.
     #[must_use]
-    pub fn from_step(self, step: Option<&str>) -> Self {
+    pub fn of_step(self, step: Option<&str>) -> Self {
         Self { step: step.map(str::to_owned), ..self }
     }
 }
@@ -206,8 +206,8 @@ mod tests {
     #[test]
     fn a_step_with_another_text_at_each_reconcile_has_a_limited_number_of_events_and_others_keep_theirs() {
         let (warnings, start) = (Warnings::default(), Instant::now());
-        let finding = |number: u64| Event::warning("Manifest", number.to_string()).from_step(Some("chatty"));
-        let of_others = || [Event::warning("Sync", "a"), Event::warning("Manifest", "b").from_step(Some("quiet"))];
+        let finding = |number: u64| Event::warning("Manifest", number.to_string()).of_step(Some("chatty"));
+        let of_others = || [Event::warning("Sync", "a"), Event::warning("Manifest", "b").of_step(Some("quiet"))];
         let reconcile = |number, at| {
             let all = [finding(number)].into_iter().chain(of_others()).collect();
             warnings.replace(all, start + Duration::from_secs(at)).len()
@@ -222,8 +222,7 @@ mod tests {
     #[test]
     fn of_many_findings_at_once_those_beyond_the_limit_are_published_later() {
         let (warnings, start) = (Warnings::default(), Instant::now());
-        let many =
-            || (0..30).map(|number| Event::warning("Manifest", number.to_string()).from_step(Some("s"))).collect();
+        let many = || (0..30).map(|number| Event::warning("Manifest", number.to_string()).of_step(Some("s"))).collect();
         let publish = |at| warnings.replace(many(), start + Duration::from_secs(at)).len();
         assert_eq!([publish(0), publish(0), publish(600), publish(3600), publish(7200)], [25, 0, 2, 3, 0]);
     }

@@ -63,7 +63,7 @@ fn made(with_privilege: bool, spec: Value, added: Option<Value>) -> Value {
     }
     let mut merger = merger();
     merger.apply(&Writer { step: "own", permissions: &Permissions::granted(&rights) }, workload(spec)).unwrap();
-    for added in added {
+    if let Some(added) = added {
         merger.apply(&Writer { step: "platform", permissions: &platform }, workload(added)).unwrap();
     }
     merger.withhold_tokens();
