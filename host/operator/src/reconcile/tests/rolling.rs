@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use pgloom_engine::{
     Action as Asked, ActionKind, ActionPermission, ActionRequest, Contribution, Description, ObjectKind,
-    ObjectPermission, Plugin, Response,
+    ObjectPermission, Plugin, PrivilegePermission, Response,
 };
 
 use super::*;
@@ -93,6 +93,8 @@ fn makes(set: &Value, patroni: Option<&str>) -> Arc<Pipeline> {
         name: "making".into(),
         objects: vec![ObjectPermission::creates(ObjectKind::new("apps/v1", "StatefulSet"), &["*"])],
         actions: vec![ActionPermission::new(ActionKind::ConfigurePatroni, &["*"])],
+        // Without it the host would withhold a token from the pods, and the set would be another one.
+        privileges: vec![PrivilegePermission { name: "service-account".into(), optional: false }],
         ..Description::default()
     };
     let action =
