@@ -29,7 +29,7 @@ const ALLOWED: [(&str, &str, &str); 20] = [
     ("engine/src/privilege/database.rs", "env", "a field of Kubernetes' containers"),
     ("engine/src/hide.rs", "env", "a field of Kubernetes' containers"),
     ("engine/src/description.rs", "tls", "an example of a JSON pointer"),
-    ("engine/src/pipeline/action.rs", "postgresql", "a section of Patroni's configuration"),
+    ("engine/src/pipeline/action/patroni.rs", "postgresql", "a section of Patroni's configuration"),
 ];
 
 fn repository() -> PathBuf {

@@ -12,17 +12,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::answers::size;
-use super::shared::Sees;
+use super::answers::{AnswerCache, size};
 use crate::decision::Decision;
 use crate::hash::Sha;
 use crate::input::Input;
 use crate::merge::Merger;
-use crate::model::Response;
+use crate::model::{ActionState, ObservedObject, Response};
 
 /// About how much memory the clusters of one pipeline may take, in bytes. One takes some 500 KB, and reconciles of one
 /// cluster follow each other closely.
 const CAPACITY: usize = 16 << 20;
+
+/// What runs of one pipeline reuse.
+#[derive(Debug, Default)]
+pub(super) struct Reused {
+    pub(super) answers: AnswerCache,
+    pub(super) progress: Progress,
+}
+
+/// What a step sees beside the manifest, the configuration and the desired objects.
+#[derive(Hash)]
+pub(super) struct Sees {
+    pub(super) observed: Vec<ObservedObject>,
+    pub(super) actions: Vec<ActionState>,
+}
 
 /// What a run has come to: the objects so far, and all else that was decided.
 #[derive(Clone)]

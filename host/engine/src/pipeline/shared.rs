@@ -1,13 +1,12 @@
-//! What the steps of one run share, and what each of them sees beside it.
+//! What the steps of one run share.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::step::Reused;
+use super::progress::Reused;
 use crate::input::Input;
-use crate::model::{ActionState, ObservedObject};
 use crate::scope::Scope;
 
 /// What the steps of one run share.
@@ -19,13 +18,6 @@ pub(super) struct Shared<'a> {
     pub(super) namespace: String,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) reused: Option<&'a Reused>,
-}
-
-/// What a step sees beside the manifest, the configuration and the desired objects.
-#[derive(Hash)]
-pub(super) struct Sees {
-    pub(super) observed: Vec<ObservedObject>,
-    pub(super) actions: Vec<ActionState>,
 }
 
 impl<'a> Shared<'a> {

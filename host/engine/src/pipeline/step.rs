@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pgloom_api::pipeline::{Match, OnFailure};
 use serde_json::Value;
 
-use super::answers::AnswerCache;
-use super::progress::Progress;
+use super::progress::Reused;
 use crate::call::Limits;
 use crate::input::NamedObject;
 use crate::model::{ActionPermission, CredentialSource, ObjectKind};
@@ -29,13 +28,6 @@ pub struct Pipeline {
     pub(super) unavailable: Option<String>,
     /// What is reused; `None` means that every run calls each step.
     pub(super) reused: Option<Arc<Reused>>,
-}
-
-/// What runs of one pipeline reuse.
-#[derive(Debug, Default)]
-pub(super) struct Reused {
-    pub(super) answers: AnswerCache,
-    pub(super) progress: Progress,
 }
 
 /// One step of a pipeline.
