@@ -156,11 +156,11 @@ fn pipeline() -> Pipeline {
     Pipeline::of(STEPS.into_iter().map(actor).collect()).unwrap()
 }
 
+/// The objects and their owners, or the error; and the last answers.
+type Outcome = (Result<(String, Vec<Ownership>), String>, BTreeMap<String, Response>);
+
 /// What is decided, without the fuel, which is what was spent; and the last answers.
-fn decided(
-    pipeline: &Pipeline,
-    input: &Input,
-) -> (Result<(String, Vec<Ownership>), String>, BTreeMap<String, Response>) {
+fn decided(pipeline: &Pipeline, input: &Input) -> Outcome {
     match pipeline.run(input) {
         Ok(decision) => {
             let decision = Decision { fuel: BTreeMap::new(), ..decision };
