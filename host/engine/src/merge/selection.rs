@@ -3,10 +3,17 @@
 //!
 //! A label or a selector may be set in parts, by several contributions, so what counts is the merged object.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use pgloom_api::pod_template;
 use serde_json::Value;
 
-use super::{error::Error, merger::Merger, reference};
+use super::{
+    error::Error,
+    merger::{Merger, Object},
+    reference,
+};
 use crate::{
     model::ObjectRef,
     path::{FieldPath, Segment},
@@ -19,16 +26,20 @@ const COPIES: &str = "it refers to a variable that holds a credential of another
 const ANOTHER: &str = "it is the label of another cluster";
 
 impl Merger {
-    /// Checks what the objects select that the contributions of a step have changed.
+    /// Checks what the objects select that the contributions of a step have changed, and those of the same name: a Service may
+    /// select the pods of an object of its name.
     ///
     /// # Errors
     /// The first object that selects pods of others, or whose pods would be selected as those of another cluster.
     pub fn check_selections(&mut self, step: &str) -> Result<(), Error> {
         let changed = std::mem::take(&mut self.changed);
-        let fault = changed.into_iter().filter_map(|index| self.objects.get(index)).find_map(|object| {
-            let (path, reason) = fault(&object.identity, &object.root, &self.scope)?;
-            Some((Box::new(object.identity.clone()), path, reason))
-        });
+        let names: BTreeSet<&str> =
+            changed.iter().filter_map(|index| Some(self.objects.get(*index)?.identity.name.as_str())).collect();
+        let fault =
+            self.objects.iter().filter(|object| names.contains(object.identity.name.as_str())).find_map(|object| {
+                let (path, reason) = fault(object, &self.objects, &self.scope)?;
+                Some((Box::new(object.identity.clone()), path, reason))
+            });
         let Some((object, path, reason)) = fault else { return Ok(()) };
         Err(Error::Reserved { step: step.to_owned(), object, path, reason })
     }
@@ -51,7 +62,8 @@ impl Merger {
 }
 
 /// The first field of an object that concerns pods of others, and why it is refused.
-fn fault(object: &ObjectRef, root: &Node, scope: &Scope) -> Option<(FieldPath, &'static str)> {
+fn fault(of: &Object, objects: &[Arc<Object>], scope: &Scope) -> Option<(FieldPath, &'static str)> {
+    let Object { identity: object, root, .. } = of;
     if scope.labels.is_empty() {
         return None;
     }
@@ -80,7 +92,27 @@ fn fault(object: &ObjectRef, root: &Node, scope: &Scope) -> Option<(FieldPath, &
     }
     let is_own =
         scope.labels.iter().all(|(key, value)| labels[key] == value.as_str() || is_required(&selector, key, value));
-    (!is_own).then(|| (place(path, &[]), OTHERS))
+    let selects_namesake = || matches!(kind, Kind::Service) && selects_pods_of_namesake(object, labels, objects);
+    (!is_own && !selects_namesake()).then(|| (place(path, &[]), OTHERS))
+}
+
+/// Whether the labels that a Service selects by are those of the pods of an object of this cluster with the Service's name, as of
+/// a pooler's Deployment, and one of them is that name: a namespace has no other object of the kind with the name.
+fn selects_pods_of_namesake(service: &ObjectRef, labels: &Value, objects: &[Arc<Object>]) -> bool {
+    let Some(labels) = labels.as_object() else { return false };
+    let is_named = labels.values().any(|value| *value == service.name.as_str());
+    let has_labels = |object: &Arc<Object>| {
+        let Some(template) = pod_template::path(&object.identity.api_version, &object.identity.kind) else {
+            return false;
+        };
+        let path: Vec<&str> = template.iter().copied().chain(["metadata", "labels"]).collect();
+        let has = |(key, value): (&String, &Value)| {
+            let label = at(&object.root, &path).and_then(|pods| pods.field(key));
+            label.zip(value.as_str()).is_some_and(|(label, value)| label.is_text(value))
+        };
+        object.identity.name == service.name && labels.iter().all(has)
+    };
+    is_named && objects.iter().any(has_labels)
 }
 
 /// The form of a selector.

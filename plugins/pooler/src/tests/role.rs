@@ -44,14 +44,7 @@ fn replicas_have_a_pooler_if_their_flag_is_true() {
     assert_eq!(container["env"][0], json!({"name": "PGHOST", "value": "acid-orders-repl"}));
     assert_eq!(container["volumeMounts"][0]["name"], "acid-orders-pooler-repl-u");
     let service = answer.object("Service", "acid-orders-pooler-repl").unwrap();
-    // The pods of a pooler of another cluster are not selected.
-    assert_eq!(
-        service["spec"]["selector"],
-        json!({
-            "application": "db-connection-pooler", "cluster-name": "acid-orders",
-            "connection-pooler": "acid-orders-pooler-repl",
-        })
-    );
+    assert_eq!(service["spec"]["selector"], json!({"connection-pooler": "acid-orders-pooler-repl"}));
 
     let both = call(json!({"enableConnectionPooler": true, "enableReplicaConnectionPooler": true}), json!({})).unwrap();
     let actions: Vec<&str> = both.response.actions.iter().map(|request| request.key.as_str()).collect();

@@ -60,10 +60,23 @@ fn a_selector_of_pods_that_are_not_the_clusters_is_refused_with_its_field() {
 }
 
 #[test]
-fn a_service_may_lead_nowhere_and_never_by_a_label_that_pods_of_other_clusters_may_have() {
+fn a_service_may_lead_nowhere_or_to_the_pods_of_its_own_name() {
     assert_eq!(fault(&[object("v1", "Service", "orders-web", json!({"ports": [{"port": 80}]}))]), None);
-    for selector in [json!({"connection-pooler": "orders-web"}), json!({"tier": "web"})] {
-        assert_eq!(fault(&[service(selector)]).as_deref(), Some("spec.selector"));
+    let pods = |name: &str, labels: Value| {
+        object("apps/v1", "Deployment", name, json!({"template": {"metadata": {"labels": labels}}}))
+    };
+    let selected = || service(json!({"connection-pooler": "orders-web"}));
+    let own = || json!({"connection-pooler": "orders-web", "tier": "web"});
+    assert_eq!(fault(&[selected(), pods("orders-web", own())]), None);
+    for others in [
+        vec![selected()],
+        vec![selected(), pods("orders-web", json!({"tier": "web"}))],
+        vec![selected(), pods("orders-other", own())],
+        vec![service(json!({"connection-pooler": "orders-web", "app": "shop"})), pods("orders-web", own())],
+        vec![service(json!({"tier": "web"})), pods("orders-web", own())],
+        vec![service(json!({"connection-pooler": "orders-other"})), pods("orders-web", own())],
+    ] {
+        assert_eq!(fault(&others).as_deref(), Some("spec.selector"), "{others:?}");
     }
     let named = budget(json!({"matchLabels": {"connection-pooler": "orders-web"}}));
     assert_eq!(fault(&[named]).as_deref(), Some("spec.selector"));
