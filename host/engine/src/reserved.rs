@@ -96,14 +96,15 @@ pub(crate) fn is_of_kubernetes(api_version: &str) -> bool {
 /// The reason why plugins must not write the object, if there is one: Patroni keeps the state of the cluster in it.
 pub(crate) fn name(object: &ObjectRef, scope: &Scope) -> Option<&'static str> {
     let ObjectRef { api_version, kind, name } = object;
-    // Of a cluster whose name begins as this one's. People name ConfigMaps so, too, but only `-config` for other purposes.
+    // Of a cluster whose name begins as this one's. People name ConfigMaps so, too, but only `-config` for other purposes,
+    // and a cluster: then the object is this cluster's own.
     let suffixes: &[&str] = match kind.as_str() {
         "Endpoints" => &PATRONI,
         "ConfigMap" => PATRONI.get(1..).unwrap_or_default(),
         _ => &[],
     };
     let is_patronis = is_patronis(api_version, kind, &scope.cluster, name)
-        || api_version == "v1" && suffixes.iter().any(|suffix| name.ends_with(suffix));
+        || api_version == "v1" && *name != scope.cluster && suffixes.iter().any(|suffix| name.ends_with(suffix));
     is_patronis.then_some(PATRONIS)
 }
 

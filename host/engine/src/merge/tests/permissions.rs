@@ -378,6 +378,12 @@ fn no_step_writes_an_object_or_an_annotation_of_patroni() {
         assert!(error.to_string().contains(&place), "{error}");
     }
     writes("v1", "Endpoints", "orders", "team").unwrap();
+    for other in ["orders-eu-failover", "sales-leader"] {
+        writes("v1", "Endpoints", other, "team").unwrap_err();
+        let endpoints = ObjectRef { api_version: "v1".into(), kind: "Endpoints".into(), name: other.into() };
+        let scope = Scope { cluster: other.into(), ..Scope::default() };
+        assert_eq!(crate::reserved::name(&endpoints, &scope), None, "a cluster of that name");
+    }
 
     let template = |name: &str| {
         let template = json!({"metadata": {"annotations": {"status": "{}"}}});
