@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Fields that the host may name where it does, and why.
-const ALLOWED: [(&str, &str, &str); 20] = [
+const ALLOWED: [(&str, &str, &str); 22] = [
     ("api/src/crd.rs", "postgresql", "the kind of the object"),
     ("decide/src/patroni/configuration.rs", "postgresql", "a section of Patroni's configuration"),
     ("decide/src/rollout/pod_template.rs", "env", "a field of Kubernetes' containers"),
@@ -23,10 +23,12 @@ const ALLOWED: [(&str, &str, &str); 20] = [
     ("api/src/validate/database.rs", "users", "roles are the host's"),
     ("decide/src/ownership.rs", "users", "roles are the host's"),
     ("decide/src/role/gather.rs", "users", "roles are the host's"),
-    ("engine/src/privilege.rs", "env", "a field of Kubernetes' containers"),
+    ("engine/src/privilege.rs", "env livenessProbe resources", "a field of Kubernetes' containers"),
     ("engine/src/privilege.rs", "envFrom", "a field of Kubernetes' containers"),
     ("engine/src/privilege.rs", "initContainers", "a field of Kubernetes' pods"),
-    ("engine/src/privilege/database.rs", "env", "a field of Kubernetes' containers"),
+    ("engine/src/privilege/database.rs", "env resources", "a field of Kubernetes' containers"),
+    ("engine/src/grant.rs", "env", "a field of Kubernetes' containers"),
+    ("engine/src/merge/reference.rs", "env", "a field of Kubernetes' containers"),
     ("engine/src/hide.rs", "env", "a field of Kubernetes' containers"),
     ("engine/src/description.rs", "tls", "an example of a JSON pointer"),
     ("engine/src/pipeline/action/patroni.rs", "postgresql", "a section of Patroni's configuration"),
