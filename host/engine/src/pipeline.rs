@@ -1,6 +1,7 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `run`, `error`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `step`, `answers`.
+//! The modules from the top down: `run`, `error`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `step`,
+//! `answers`.
 
 mod action;
 mod answer;
