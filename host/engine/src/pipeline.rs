@@ -1,6 +1,7 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `run`, `error`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `shared`, `step`, `progress`, `answers`.
+//! The modules from the top down: `run`, `error`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `shared`,
+//! `step`, `progress`, `answers`.
 
 mod action;
 mod answer;

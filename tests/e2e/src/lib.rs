@@ -25,7 +25,7 @@ pub const KUBECONFIG: &str = "PGLOOM_TEST_KUBECONFIG";
 pub const TIMEOUT: Duration = Duration::from_secs(240);
 
 /// How long a Service may not lead to its leader after that pod was replaced: the node's rules follow the Endpoints some
-/// seconds later. Until then a connection ends with one of [`NOT_CONNECTED`].
+/// seconds later. Until then there is no connection.
 pub const UNREACHABLE: Duration = Duration::from_secs(15);
 
 /// What psql says if there is no connection to a server: the pod does not listen yet, or its address is a former one. A
@@ -119,10 +119,6 @@ pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -
             Err(_) => std::thread::sleep(Duration::from_secs(1)),
         }
     }
-}
-
-fn is_not_connected(error: &str) -> bool {
-    NOT_CONNECTED.iter().any(|text| error.contains(text))
 }
 
 /// `Ok` if it holds.
@@ -321,6 +317,10 @@ pub struct Connection<'a> {
     pub host: &'a str,
     /// libpq's `sslmode`.
     pub mode: &'a str,
+}
+
+fn is_not_connected(error: &str) -> bool {
+    NOT_CONNECTED.iter().any(|text| error.contains(text))
 }
 
 fn decode(value: &Value) -> String {
