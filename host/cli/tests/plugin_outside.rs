@@ -21,6 +21,18 @@ fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside")
 }
 
+/// A home of cargo with the downloaded crates of the user's, so that nothing is left behind there.
+fn cargo_home() -> PathBuf {
+    let own = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let own = own.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"))).unwrap();
+    let home = target().join("cargo-home");
+    std::fs::create_dir_all(&home).unwrap();
+    if !home.join("registry").exists() {
+        std::os::unix::fs::symlink(own.join("registry"), home.join("registry")).unwrap();
+    }
+    home
+}
+
 impl Outside {
     fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
@@ -142,8 +154,20 @@ fn a_plugin_with_the_sdk_from_a_git_repository_is_checked() {
     outside.good("", &["new", "motto", "--sdk", &url]);
     let manifest = std::fs::read_to_string(outside.path("motto/Cargo.toml")).unwrap();
     assert!(manifest.contains(&format!("pgloom-kit = {{ git = \"{url}\" }}")), "{manifest}");
-    let output = outside.command("cargo", "motto").args(["check", "--tests"]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Offline, cargo fetches no repository. A crate without dependencies has it fetched, and asks no registry.
+    let home = cargo_home();
+    std::fs::create_dir_all(outside.path("fetch/src")).unwrap();
+    std::fs::write(outside.path("fetch/src/lib.rs"), "").unwrap();
+    let fetch = format!(
+        "[package]\nname = \"fetch\"\nedition = \"2024\"\n[dependencies]\npgloom-common = {{ git = \"{url}\" }}\n[workspace]\n"
+    );
+    std::fs::write(outside.path("fetch/Cargo.toml"), fetch).unwrap();
+    for (folder, arguments, offline) in [("fetch", &["fetch"][..], "false"), ("motto", &["check", "--tests"], "true")] {
+        let mut command = outside.command("cargo", folder);
+        let output =
+            command.args(arguments).env("CARGO_HOME", &home).env("CARGO_NET_OFFLINE", offline).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 /// Copies a file, or a folder with what is in it; links are followed but for those of a folder.
