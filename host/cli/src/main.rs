@@ -39,7 +39,7 @@ enum Command {
     Render(render::Arguments),
     /// Open a local port that leads to the leader of a cluster, also after a failover
     Connect(connect::Arguments),
-    /// Look into a component
+    /// Write, build, test and inspect plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
     /// Print the ClusterRole that a pipeline needs
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
         }
         Command::Plugin(command) => {
             log.start("warn");
-            plugin::run(&command)
+            plugin::run(command)
         }
         Command::Rbac(arguments) => {
             log.start("warn");
