@@ -170,6 +170,29 @@ fn a_plugin_with_the_sdk_from_a_git_repository_is_checked() {
     }
 }
 
+#[test]
+fn a_plugin_with_the_sdk_as_it_is_packaged_is_checked() {
+    let outside = Outside::new();
+    let mut package = outside.command("cargo", "");
+    package.current_dir(repository(".")).args(["package", "--quiet", "--no-verify", "--allow-dirty"]);
+    let output = package.args(["--package", "pgloom-common", "--package", "pgloom-kit"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for name in ["pgloom-common", "pgloom-kit"] {
+        let archive = target().join(format!("package/{name}-{}.crate", env!("CARGO_PKG_VERSION")));
+        let output = outside.command("tar", "").arg("xzf").arg(&archive).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let folder = |name: &str| outside.path(&format!("{name}-{}", env!("CARGO_PKG_VERSION")));
+    outside.good("", &["new", "motto", "--sdk", folder("pgloom-kit").to_str().unwrap()]);
+    // A package names the other by its version, as if it were in a registry.
+    let manifest = outside.path("motto/Cargo.toml");
+    let patch = format!("\n[patch.crates-io]\npgloom-common = {{ path = {:?} }}\n", folder("pgloom-common"));
+    let with_patch = std::fs::read_to_string(&manifest).unwrap() + &patch;
+    std::fs::write(&manifest, with_patch).unwrap();
+    let output = outside.command("cargo", "motto").args(["check", "--tests"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Copies a file, or a folder with what is in it; links are followed but for those of a folder.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to.parent().unwrap()).unwrap();
