@@ -22,8 +22,23 @@ pub struct Arguments {
     plugins: Option<PathBuf>,
 }
 
+/// A pipeline with what it was loaded from.
+pub struct Loaded {
+    /// The engine of its plugins.
+    pub engine: Arc<Engine>,
+    /// The document, with a step for each of the pipeline's.
+    pub document: Document,
+    /// The pipeline.
+    pub pipeline: Pipeline,
+}
+
 /// Loads the pipeline, as the operator does.
 pub fn load(arguments: &Arguments) -> Result<Pipeline> {
+    Ok(load_with_document(arguments)?.pipeline)
+}
+
+/// Loads the pipeline, and returns its document and its engine, too.
+pub fn load_with_document(arguments: &Arguments) -> Result<Loaded> {
     let path = match &arguments.pipeline {
         Some(path) => path.clone(),
         None => shipped_pipeline()?,
@@ -32,7 +47,8 @@ pub fn load(arguments: &Arguments) -> Result<Pipeline> {
     let parent = path.parent().map(Path::to_owned).unwrap_or_default();
     let folder = arguments.plugins.clone().unwrap_or(parent);
     let engine = Arc::new(Engine::new(&engine_config())?);
-    Pipeline::load(&engine, &document, &folder, None).with_context(|| path.display().to_string())
+    let pipeline = Pipeline::load(&engine, &document, &folder, None).with_context(|| path.display().to_string())?;
+    Ok(Loaded { engine, document, pipeline })
 }
 
 /// The error of a file with these problems: a line for each.
