@@ -100,7 +100,8 @@ fn checked(arguments: &Arguments) -> Result<Report> {
     let steps = loaded.document.steps.into_iter().zip(loaded.pipeline.steps());
     let companions = steps.map(|(step, loaded)| Companion { step, plugin: loaded.plugin.clone() }).collect();
     let mut report = run(&loaded.engine, &bytes, arguments.profile, Setup { companions, config, cases });
-    for sentence in budget.iter().flat_map(|budget| exceeded(budget, &report.cost)) {
+    let too_dear = budget.map(|budget| exceeded(&budget, &report.cost)).unwrap_or_default();
+    for sentence in too_dear {
         report.add_failure("budget", sentence, "Make the call cheaper, or commit the report with the new costs.");
     }
     if let Some(expectations) = expectations {
