@@ -16,6 +16,9 @@ use crate::{file, pipeline};
 /// The longest file of expectations or of a budget, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
+/// The files of a case in a golden folder.
+const CASE: [&str; 3] = ["manifest.yaml", "operator.yaml", "existing.yaml"];
+
 /// The exit code of a run that failed.
 const FAILED: u8 = 1;
 /// The exit code if the checks could not be run.
@@ -44,7 +47,8 @@ pub struct Arguments {
     /// The step's configuration, a map; without it the example of the plugin's description
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// One more cluster to try the plugin on: a manifest, the operator configuration and existing objects; may be repeated
+    /// One more cluster to try the plugin on: a file with a manifest, the operator configuration and existing objects, or a
+    /// case of a golden folder; may be repeated
     #[arg(long = "case", value_name = "FILE")]
     cases: Vec<PathBuf>,
     /// Write the report, as YAML
@@ -139,7 +143,12 @@ fn config(path: &Path) -> Result<Map<String, Value>> {
 
 fn case(path: &Path) -> Result<corpus::Case> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    corpus::read(&name, &file::text(path, MAX_FILE)?).with_context(|| path.display().to_string())
+    let files: Vec<PathBuf> = match path.is_dir() {
+        true => CASE.iter().map(|file| path.join(file)).filter(|file| file.exists()).collect(),
+        false => vec![path.to_owned()],
+    };
+    let texts = files.iter().map(|file| file::text(file, MAX_FILE)).collect::<Result<Vec<_>>>()?;
+    corpus::read(&name, &texts.join("\n---\n")).with_context(|| path.display().to_string())
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

@@ -11,6 +11,7 @@ mod log;
 mod pipeline;
 mod plugin;
 mod rbac;
+mod record;
 mod render;
 
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ enum Command {
     Plugin(plugin::Command),
     /// Check whether a plugin keeps what the contract promises, and write a report
     Conformance(conformance::Arguments),
+    /// Write what a plugin is asked for a running cluster as a golden folder, without credentials
+    Record(record::Arguments),
     /// Print the ClusterRole that a pipeline needs
     Rbac(rbac::Arguments),
     /// Print the CustomResourceDefinitions
@@ -77,6 +80,10 @@ fn main() -> ExitCode {
             // Guests that panic are a part of the checks, and a failure has their text.
             log.start("off");
             return conformance::conformance(&arguments);
+        }
+        Command::Record(arguments) => {
+            log.start("warn");
+            record::record(&arguments)
         }
         Command::Rbac(arguments) => {
             log.start("warn");

@@ -13,6 +13,7 @@
 //! | `corpus`       | the clusters                                                          |
 //! | `fuzz`         | values that vary in the same way each time                            |
 //! | `verdict`      | what the result of a decision says about the plugin                   |
+//! | `recording`    | what a plugin is asked for a running cluster, as a golden folder      |
 //! | `report`       | the result of a run                                                   |
 //! | `cost`         | what calls cost, and whether that is within a budget                  |
 //! | `expectations` | known failures                                                        |
@@ -27,6 +28,7 @@ pub mod expectations;
 pub mod fuzz;
 pub mod junit;
 pub mod page;
+pub mod recording;
 pub mod report;
 pub mod verdict;
 
