@@ -41,7 +41,7 @@ enum Command {
     Render(render::Arguments),
     /// Open a local port that leads to the leader of a cluster, also after a failover
     Connect(connect::Arguments),
-    /// Look into a component
+    /// Write, build, test and inspect plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
     /// Check whether a plugin keeps what the contract promises, and write a report
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         }
         Command::Plugin(command) => {
             log.start("warn");
-            plugin::run(&command)
+            plugin::run(command)
         }
         Command::Conformance(arguments) => {
             // Guests that panic are a part of the checks, and a failure has their text.

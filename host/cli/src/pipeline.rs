@@ -32,6 +32,29 @@ pub struct Loaded {
     pub pipeline: Pipeline,
 }
 
+impl Arguments {
+    /// The flags for this pipeline and folder.
+    pub fn of(pipeline: PathBuf, plugins: PathBuf) -> Self {
+        Self { pipeline: Some(pipeline), plugins: Some(plugins) }
+    }
+
+    /// The pipeline's file, and the folder of its components.
+    pub fn place(&self) -> Result<(PathBuf, PathBuf)> {
+        let path = match &self.pipeline {
+            Some(path) => path.clone(),
+            None => shipped_pipeline()?,
+        };
+        let parent = path.parent().map(Path::to_owned).unwrap_or_default();
+        let folder = self.plugins.clone().unwrap_or(parent);
+        Ok((path, folder))
+    }
+}
+
+/// The engine of a command.
+pub fn engine() -> Result<Arc<Engine>> {
+    Ok(Arc::new(Engine::new(&engine_config())?))
+}
+
 /// Loads the pipeline, as the operator does.
 pub fn load(arguments: &Arguments) -> Result<Pipeline> {
     Ok(load_with_document(arguments)?.pipeline)
@@ -39,14 +62,9 @@ pub fn load(arguments: &Arguments) -> Result<Pipeline> {
 
 /// Loads the pipeline, and returns its document and its engine, too.
 pub fn load_with_document(arguments: &Arguments) -> Result<Loaded> {
-    let path = match &arguments.pipeline {
-        Some(path) => path.clone(),
-        None => shipped_pipeline()?,
-    };
+    let (path, folder) = arguments.place()?;
     let document = Document::read(&read_one(&path)?).map_err(|problems| refused(&path, &problems))?;
-    let parent = path.parent().map(Path::to_owned).unwrap_or_default();
-    let folder = arguments.plugins.clone().unwrap_or(parent);
-    let engine = Arc::new(Engine::new(&engine_config())?);
+    let engine = engine()?;
     let pipeline = Pipeline::load(&engine, &document, &folder, None).with_context(|| path.display().to_string())?;
     Ok(Loaded { engine, document, pipeline })
 }

@@ -7,7 +7,7 @@ use crate::bench::Bench;
 pub const CHECK: Check = Check {
     id: "load",
     proves: "The file is a component that exports the contract, imports nothing but its log, and compiles within the limits.",
-    remedy: "Build a component, not a core module, with nothing of WASI but what its toolchain always links; the failure \
+    remedy: "Build it with `pgloom plugin build`, with no import but the contract's log; the failure \
              names the phase.",
     with_others: false,
     run,
