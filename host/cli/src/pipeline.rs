@@ -22,6 +22,16 @@ pub struct Arguments {
     plugins: Option<PathBuf>,
 }
 
+/// A pipeline with what it was loaded from.
+pub struct Loaded {
+    /// The engine of its plugins.
+    pub engine: Arc<Engine>,
+    /// The document, with a step for each of the pipeline's.
+    pub document: Document,
+    /// The pipeline.
+    pub pipeline: Pipeline,
+}
+
 impl Arguments {
     /// The flags for this pipeline and folder.
     pub fn of(pipeline: PathBuf, plugins: PathBuf) -> Self {
@@ -47,10 +57,16 @@ pub fn engine() -> Result<Arc<Engine>> {
 
 /// Loads the pipeline, as the operator does.
 pub fn load(arguments: &Arguments) -> Result<Pipeline> {
+    Ok(load_with_document(arguments)?.pipeline)
+}
+
+/// Loads the pipeline, and returns its document and its engine, too.
+pub fn load_with_document(arguments: &Arguments) -> Result<Loaded> {
     let (path, folder) = arguments.place()?;
     let document = Document::read(&read_one(&path)?).map_err(|problems| refused(&path, &problems))?;
     let engine = engine()?;
-    Pipeline::load(&engine, &document, &folder, None).with_context(|| path.display().to_string())
+    let pipeline = Pipeline::load(&engine, &document, &folder, None).with_context(|| path.display().to_string())?;
+    Ok(Loaded { engine, document, pipeline })
 }
 
 /// The error of a file with these problems: a line for each.
