@@ -58,15 +58,20 @@ impl Segment {
     pub(super) fn path_of_entry(path: &str, entry: &Value) -> String {
         let key = ["name", "mountPath", "containerPort", "port", "key"].iter().find_map(|key| {
             let value = entry.get(key)?;
-            Some(format!("{key}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+            Some(format!("{key}={}", text_of(value)))
         });
         format!("{path}[{}]", key.unwrap_or_else(|| "*".to_owned()))
     }
 }
 
+/// A text without its quotes, any other value as JSON.
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 fn has(entry: &Value, name: &str, value: &str) -> bool {
     let found = if name.is_empty() { Some(entry) } else { entry.get(name) };
-    found.is_some_and(|found| found.as_str() == Some(value) || found.to_string() == value)
+    found.is_some_and(|found| text_of(found) == value)
 }
 
 fn segments(text: &str) -> Option<Vec<Segment>> {

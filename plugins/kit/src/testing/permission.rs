@@ -48,7 +48,7 @@ pub(super) fn forbidden(description: &Description, response: &Response, cluster:
                 let rights = rights(description, &removal.object, cluster);
                 let removes = |asked: &&&ObjectPermission| !asked.removes.is_empty();
                 if rights.iter().filter(removes).count() == 0 {
-                    let call = call("removes", &removal.object, cluster, &[removal.path.clone()]);
+                    let call = call("removes", &removal.object, cluster, std::slice::from_ref(&removal.path));
                     let ObjectRef { kind, name, .. } = &removal.object;
                     problems
                         .push(format!("the description removes nothing from {kind} {name}; add to describe: {call}"));
