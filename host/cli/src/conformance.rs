@@ -47,8 +47,8 @@ pub struct Arguments {
     /// The step's configuration, a map; without it the example of the plugin's description
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// One more cluster to try the plugin on: a file with a manifest, the operator configuration and existing objects, or a
-    /// case of a golden folder; may be repeated
+    /// One more cluster to try the plugin on: a file with a manifest, the operator configuration and existing objects,
+    /// or a case of a golden folder; may be repeated
     #[arg(long = "case", value_name = "FILE")]
     cases: Vec<PathBuf>,
     /// Write the report, as YAML
@@ -155,8 +155,8 @@ fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("{}: cannot be written", path.display()))
 }
 
-/// The command that gives the report again. Of a file that is named with its whole path only the name is in it: the path
-/// is one of this machine.
+/// The command that gives the report again. Of a file that is named with its whole path only the name is in it: the
+/// path is one of this machine.
 fn command(arguments: &Arguments) -> String {
     let mut words = vec!["pgloom conformance".to_owned(), shown(&arguments.plugin)];
     if arguments.profile != Profile::default() {

@@ -20,8 +20,9 @@ const HELP: &str = "\
 Example:
   pgloom record acid-orders --namespace shop --plugin motto.wasm --output golden/orders
 
-Credentials, values of variables, and values of ConfigMaps and Secrets are not written. The cluster, its namespace, its uid and
-its team have other names. What else the manifest says, as names of roles and of buckets, is written: read it before you commit.
+Credentials, values of variables, and values of ConfigMaps and Secrets are not written. The cluster, its namespace, its
+uid and its team have other names. What else the manifest says, as names of roles and of buckets, is written: read it
+before you commit.
 
 Exit codes: 0 the folder is written; 1 failure, with the reason on standard error; 2 invalid command line.";
 

@@ -137,8 +137,8 @@ impl Bench {
         self.unfit.as_deref()
     }
 
-    /// The companions without which there is no use in a call: those that the plugin requires, and those that create what it
-    /// reads or changes, or the database. By their index.
+    /// The companions without which there is no use in a call: those that the plugin requires, and those that create
+    /// what it reads or changes, or the database. By their index.
     #[must_use]
     pub fn base(&self) -> BTreeSet<usize> {
         let asked = &self.plugin.description;
@@ -203,8 +203,8 @@ impl Bench {
         self.assemble(&before, Some(subject), &after).map(|pipeline| (pipeline, calls))
     }
 
-    /// The pipeline of the plugin alone, which sees these desired objects of earlier steps: no other step refuses a cluster
-    /// before it is called. What it contributes may be refused; its answers are recorded.
+    /// The pipeline of the plugin alone, which sees these desired objects of earlier steps: no other step refuses a
+    /// cluster before it is called. What it contributes may be refused; its answers are recorded.
     ///
     /// # Errors
     /// As [`pipeline`](Self::pipeline).

@@ -1,7 +1,7 @@
 //! The clusters that a plugin is tried on: manifests, each with its operator configuration and existing objects.
 //!
-//! All of them have the same name, namespace and uid: they are states of one cluster, so that what one leaves can be shown
-//! to another.
+//! All of them have the same name, namespace and uid: they are states of one cluster, so that what one leaves can be
+//! shown to another.
 
 use pgloom_api::config::Config;
 use pgloom_api::{document, field};
@@ -62,7 +62,8 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// Reads a case: a manifest, its operator configuration, which is a ConfigMap without a name or an OperatorConfiguration,
+/// Reads a case: a manifest, its operator configuration, which is a ConfigMap without a name or an
+/// OperatorConfiguration,
 /// and existing objects.
 ///
 /// # Errors
@@ -106,13 +107,15 @@ fn huge() -> Option<Case> {
     spec["databases"] = named(&|index| (format!("database_{index}"), json!(format!("user_{index}"))));
     spec["preparedDatabases"] = Value::Null;
     spec["env"] = numbered(&|index| json!({"name": format!("VARIABLE_{index}"), "value": "x".repeat(500)}));
-    spec["sidecars"] = numbered(
-        &|index| json!({"name": format!("sidecar-{index}"), "image": "company/sidecar:1", "env": [{"name": "A", "value": "b"}]}),
-    );
+    spec["sidecars"] = numbered(&|index| {
+        let env = json!([{"name": "A", "value": "b"}]);
+        json!({"name": format!("sidecar-{index}"), "image": "company/sidecar:1", "env": env})
+    });
     spec["initContainers"] = numbered(&|index| json!({"name": format!("init-{index}"), "image": "company/init:1"}));
-    spec["additionalVolumes"] = numbered(
-        &|index| json!({"name": format!("volume-{index}"), "mountPath": format!("/volume/{index}"), "volumeSource": {"emptyDir": {}}}),
-    );
+    spec["additionalVolumes"] = numbered(&|index| {
+        let path = format!("/volume/{index}");
+        json!({"name": format!("volume-{index}"), "mountPath": path, "volumeSource": {"emptyDir": {}}})
+    });
     spec["postgresql"]["parameters"] = named(&|index| (format!("parameter_{index}"), json!("value")));
     spec["podAnnotations"] = named(&|index| (format!("example.com/annotation-{index}"), json!("x".repeat(200))));
     spec["tolerations"] = numbered(&|index| json!({"key": format!("key-{index}"), "operator": "Exists"}));
@@ -122,8 +125,8 @@ fn huge() -> Option<Case> {
     Some(case)
 }
 
-/// For each field of the manifest that calls a plugin and that no case has: the smallest case with a value there that the
-/// host accepts.
+/// For each field of the manifest that calls a plugin and that no case has: the smallest case with a value there that
+/// the host accepts.
 #[must_use]
 pub fn triggered(triggers: &[Trigger]) -> Vec<Case> {
     let values = [json!(true), json!("true"), json!("1Gi"), json!(1), json!({}), json!(["a"])];

@@ -1,5 +1,5 @@
-//! The report for CI servers, in the form of JUnit's XML (<https://github.com/testmoapp/junitxml>). No times: they differ
-//! from machine to machine.
+//! The report for CI servers, in the form of JUnit's XML (<https://github.com/testmoapp/junitxml>). No times: they
+//! differ from machine to machine.
 
 use crate::report::{Report, State};
 

@@ -1,8 +1,9 @@
-//! Checks a plugin as the host runs it: a fixed list of promises, each with a stable id, proven on a corpus of clusters.
+//! Checks a plugin as the host runs it: a fixed list of promises, each with a stable id, proven on a corpus of
+//! clusters.
 //!
 //! [`run`] loads a component, runs [`checks::ALL`] and returns a [`Report`]. Everything is decided by the engine and by
-//! [`pgloom_decide::decide`]: a check compares their results, and has no rules of its own about what a plugin may do. The
-//! same component gives the same report on every machine.
+//! [`pgloom_decide::decide`]: a check compares their results, and has no rules of its own about what a plugin may do.
+//! The same component gives the same report on every machine.
 //!
 //! # Modules
 //!

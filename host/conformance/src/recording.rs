@@ -1,5 +1,5 @@
-//! What a plugin is asked for one running cluster, as the files of a golden folder: without credentials, and with names that
-//! say nothing.
+//! What a plugin is asked for one running cluster, as the files of a golden folder: without credentials, and with names
+//! that say nothing.
 
 use std::collections::BTreeSet;
 
@@ -189,7 +189,8 @@ impl Names {
         }
     }
 
-    /// Removes the values of variables, which may be credentials, and remembers them: an earlier step may have copied one.
+    /// Removes the values of variables, which may be credentials, and remembers them: an earlier step may have copied
+    /// one.
     fn hide_variables_of(&mut self, value: &mut Value) {
         match value {
             Value::Array(items) => items.iter_mut().for_each(|item| self.hide_variables_of(item)),
@@ -300,23 +301,27 @@ mod tests {
         Live {
             manifest: json!({
                 "apiVersion": "acid.zalan.do/v1", "kind": "postgresql",
-                "metadata": {"name": "shop-orders", "namespace": "postgres", "uid": "99999999-9999-4999-8999-999999999999",
+                "metadata": {"name": "shop-orders", "namespace": "postgres",
+                    "uid": "99999999-9999-4999-8999-999999999999",
                     "annotations": {"note": "shop-orders of shop-orders2, uid 99999999-9999-4999-8999-999999999999"}},
                 "spec": {"teamId": "shop", "numberOfInstances": 1, "volume": {"size": "1Gi"},
                     "postgresql": {"version": "15"}, "env": [{"name": "TOKEN", "value": "s3cret-token"}],
-                    "clone": {"cluster": "a", "s3_access_key_id": "s3cret-id", "s3_secret_access_key": "s3cret-access"}},
+                    "clone": {"cluster": "a", "s3_access_key_id": "s3cret-id",
+                        "s3_secret_access_key": "s3cret-access"}},
             }),
             config: Config::read(&configuration).unwrap().config,
             configuration,
             existing: vec![
                 json!({"apiVersion": "apps/v1", "kind": "StatefulSet",
-                    "metadata": {"name": "shop-orders", "namespace": "postgres", "labels": {"cluster-name": "shop-orders"}},
+                    "metadata": {"name": "shop-orders", "namespace": "postgres",
+                        "labels": {"cluster-name": "shop-orders"}},
                     "spec": {"replicas": 2, "template": {"spec": {"containers": [
                         {"name": "postgres", "env": [{"name": "TOKEN", "value": "s3cret-token"}]}]}}}}),
                 json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "env", "namespace": "postgres"},
                     "data": {"PASSWORD": "czNjcmV0"}}),
                 json!({"apiVersion": "v1", "kind": "Pod",
-                    "metadata": {"name": "shop-orders-0", "namespace": "postgres", "labels": {"cluster-name": "shop-orders"}}}),
+                    "metadata": {"name": "shop-orders-0", "namespace": "postgres",
+                        "labels": {"cluster-name": "shop-orders"}}}),
             ],
             own: "operators".to_owned(),
         }

@@ -1,4 +1,5 @@
-//! The result of a run, as a document that can be committed: nothing in it depends on the machine, the time or the place.
+//! The result of a run, as a document that can be committed: nothing in it depends on the machine, the time or the
+//! place.
 
 use serde::{Deserialize, Serialize};
 

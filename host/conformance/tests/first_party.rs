@@ -8,8 +8,8 @@ use pgloom_conformance::cost::{Budget, Cost, exceeded};
 use pgloom_conformance::{Profile, Report, State, check};
 use pgloom_engine::pipeline::Step;
 
-/// The report without what depends on the build: the compiler and the folder with the sources of dependencies are in the
-/// bytes of a component, and so in its digest.
+/// The report without what depends on the build: the compiler and the folder with the sources of dependencies are in
+/// the bytes of a component, and so in its digest.
 fn committed(mut report: Report, step: &str) -> Report {
     report.plugin.digest.clear();
     report.command =

@@ -156,7 +156,8 @@ fn removal_fails_for_a_plugin_that_keeps_what_it_made() {
         .creates("v1 Service", &["{cluster}-pooler"])
         .observes("apps/v1 StatefulSet")
         .applies(&json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "{cluster}-pooler"}, "spec": {"type": "ClusterIP"},
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "{cluster}-pooler"},
+            "spec": {"type": "ClusterIP"},
         }))
         .only_if_observed();
     let report = report(&script.component());
@@ -173,7 +174,10 @@ fn removal_fails_for_a_plugin_that_keeps_what_it_made() {
 fn composition_fails_for_a_plugin_that_wants_another_value_than_a_shipped_one() {
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "{cluster}-pooler"},
-        "spec": {"ports": [{"name": "{cluster}-pooler", "port": 1, "protocol": "TCP", "targetPort": 1}], "type": "ClusterIP"},
+        "spec": {
+            "ports": [{"name": "{cluster}-pooler", "port": 1, "protocol": "TCP", "targetPort": 1}],
+            "type": "ClusterIP",
+        },
     });
     let script = Script::new("composition").creates("v1 Service", &["{cluster}-pooler"]).applies(&service);
     fails(&report(&script.component()), "composition", "with pooler: case complete: step ");

@@ -13,7 +13,8 @@ const TIMES: usize = 10;
 /// The check. The engine has checked the description when it loaded the component.
 pub const CHECK: Check = Check {
     id: "description",
-    proves: "The engine accepts the description, it is the same in each fresh instance, and a pipeline document can grant \
+    proves: "The engine accepts the description, it is the same in each fresh instance, and a pipeline document can \
+             grant \
              all that it asks for.",
     remedy: "Return constants from describe; the failure names the entry that is refused.",
     with_others: false,

@@ -6,7 +6,8 @@ use crate::bench::Bench;
 /// The check. A component that does not load never reaches it: `run` reports the failed phase.
 pub const CHECK: Check = Check {
     id: "load",
-    proves: "The file is a component that exports the contract, imports nothing but its log, and compiles within the limits.",
+    proves: "The file is a component that exports the contract, imports nothing but its log, and compiles within the \
+             limits.",
     remedy: "Build it with `pgloom plugin build`, with no import but the contract's log; the failure \
              names the phase.",
     with_others: false,

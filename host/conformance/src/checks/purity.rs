@@ -10,7 +10,8 @@ const TIMES: usize = 10;
 pub const CHECK: Check = Check {
     id: "purity",
     proves: "Ten fresh instances give the same bytes and take the same fuel for the same request.",
-    remedy: "Use no time, no random number and no address in the answer, and walk through maps in the order of their keys.",
+    remedy: "Use no time, no random number and no address in the answer, and walk through maps in the order of their \
+             keys.",
     with_others: false,
     run,
 };

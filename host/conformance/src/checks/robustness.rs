@@ -19,7 +19,8 @@ pub const CHECK: Check = Check {
     id: "robustness",
     proves: "Minimal, hostile and huge clusters, and hundreds with one value changed, never make the plugin trap, fail \
              without a reason or exceed its default limits.",
-    remedy: "Answer with invalid-manifest and the field instead of a panic, and do not keep more of the request than needed.",
+    remedy: "Answer with invalid-manifest and the field instead of a panic, and do not keep more of the request than \
+             needed.",
     with_others: false,
     run,
 };

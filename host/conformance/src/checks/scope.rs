@@ -7,7 +7,8 @@ use crate::verdict::{Verdict, verdict};
 /// The check.
 pub const CHECK: Check = Check {
     id: "scope",
-    proves: "Granted exactly what its description asks for, the plugin writes nothing else: no object, field, action or \
+    proves: "Granted exactly what its description asks for, the plugin writes nothing else: no object, field, action \
+             or \
              credential of it is refused in any case.",
     remedy: "Add the permission to the description, or do not write the field; the failure names it.",
     with_others: false,
