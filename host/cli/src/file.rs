@@ -23,6 +23,20 @@ pub fn read_all(path: &Path) -> Result<Vec<Value>> {
     document::read(&text).with_context(|| name)
 }
 
+/// The longest file of a key or of credentials, in bytes.
+const MAX_SHORT: u64 = 1 << 20;
+
+/// The bytes of a file with a key or with credentials.
+pub fn short(path: &Path) -> Result<Vec<u8>> {
+    read(path, MAX_SHORT)
+}
+
+/// The same as a text.
+pub fn short_text(path: &Path) -> Result<String> {
+    // The error of the conversion has the bytes.
+    String::from_utf8(short(path)?).map_err(|_| anyhow::anyhow!("{}: not UTF-8; check the content", path.display()))
+}
+
 /// The bytes of a component.
 pub fn component(path: &Path) -> Result<Vec<u8>> {
     read(path, EngineConfig::MAX_COMPONENT)

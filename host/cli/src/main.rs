@@ -10,6 +10,7 @@ mod log;
 mod pipeline;
 mod plugin;
 mod rbac;
+mod registry;
 mod render;
 
 use std::process::ExitCode;
@@ -39,7 +40,7 @@ enum Command {
     Render(render::Arguments),
     /// Open a local port that leads to the leader of a cluster, also after a failover
     Connect(connect::Arguments),
-    /// Look into a component
+    /// Look into a component, push it, or pull one
     #[command(subcommand)]
     Plugin(plugin::Command),
     /// Print the ClusterRole that a pipeline needs

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use pgloom_api::Finding;
-use pgloom_api::pipeline::Document;
+use pgloom_api::pipeline::{Artifact, Document};
 use pgloom_engine::{Engine, EngineConfig, Pipeline};
 
 use crate::file::read_one;
+use crate::registry::{self, Registry};
 
 /// The flags that name a pipeline.
 #[derive(Args)]
@@ -20,10 +21,17 @@ pub struct Arguments {
     /// The folder that `source.file` of the pipeline is relative to; without it the pipeline's own
     #[arg(long, env = "PGLOOM_PLUGINS", value_name = "FOLDER")]
     plugins: Option<PathBuf>,
+    #[command(flatten)]
+    registry: registry::Arguments,
 }
 
 /// Loads the pipeline, as the operator does.
 pub fn load(arguments: &Arguments) -> Result<Pipeline> {
+    Ok(load_documented(arguments)?.1)
+}
+
+/// The same with its document.
+pub fn load_documented(arguments: &Arguments) -> Result<(Document, Pipeline)> {
     let path = match &arguments.pipeline {
         Some(path) => path.clone(),
         None => shipped_pipeline()?,
@@ -31,8 +39,12 @@ pub fn load(arguments: &Arguments) -> Result<Pipeline> {
     let document = Document::read(&read_one(&path)?).map_err(|problems| refused(&path, &problems))?;
     let parent = path.parent().map(Path::to_owned).unwrap_or_default();
     let folder = arguments.plugins.clone().unwrap_or(parent);
-    let engine = Arc::new(Engine::new(&engine_config())?);
-    Pipeline::load(&engine, &document, &folder, None).with_context(|| path.display().to_string())
+    let config = engine_config();
+    let registry = Registry::new(&arguments.registry, config.cache.as_ref().map(|folder| folder.join("pulled")))?;
+    let engine = Arc::new(Engine::new(&config)?);
+    let remote = |artifact: &Artifact| registry.fetch(artifact);
+    let pipeline = Pipeline::load_with(&engine, &document, &folder, None, &remote);
+    Ok((document, pipeline.with_context(|| path.display().to_string())?))
 }
 
 /// The error of a file with these problems: a line for each.

@@ -1,4 +1,7 @@
-//! `pgloom plugin`: what a component is, and what it asks for.
+//! `pgloom plugin`: what a component is, and what it asks for; to a registry and from one.
+
+mod pull;
+mod push;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -15,6 +18,10 @@ use pgloom_engine::{Engine, EngineConfig, Plugin, grant};
 pub enum Command {
     /// Print what a component is and what it asks for
     Inspect(Inspect),
+    /// Push a component to an OCI registry, and sign it
+    Push(push::Arguments),
+    /// Pull a component from an OCI registry, and verify its signature
+    Pull(pull::Arguments),
 }
 
 /// The flags of `pgloom plugin inspect`.
@@ -30,11 +37,18 @@ pub struct Inspect {
 
 /// Runs a command.
 pub fn run(command: &Command) -> Result<()> {
-    let Command::Inspect(arguments) = command;
-    let plugin = load(&arguments.file)?;
-    let text = if arguments.grants { block(&plugin) } else { description(&plugin) };
+    let text = match command {
+        Command::Inspect(arguments) => inspect(arguments)?,
+        Command::Push(arguments) => push::push(arguments)?,
+        Command::Pull(arguments) => pull::pull(arguments)?,
+    };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
+}
+
+fn inspect(arguments: &Inspect) -> Result<String> {
+    let plugin = load(&arguments.file)?;
+    Ok(if arguments.grants { block(&plugin) } else { description(&plugin) })
 }
 
 fn load(file: &Path) -> Result<Plugin> {
