@@ -40,7 +40,7 @@ enum Command {
     Render(render::Arguments),
     /// Open a local port that leads to the leader of a cluster, also after a failover
     Connect(connect::Arguments),
-    /// Look into a component, push it, or pull one
+    /// Write, build, test, inspect and ship plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
     /// Print the ClusterRole that a pipeline needs
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
         }
         Command::Plugin(command) => {
             log.start("warn");
-            plugin::run(&command)
+            plugin::run(command)
         }
         Command::Rbac(arguments) => {
             log.start("warn");

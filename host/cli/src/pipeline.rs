@@ -25,6 +25,29 @@ pub struct Arguments {
     registry: registry::Arguments,
 }
 
+impl Arguments {
+    /// Names this pipeline and folder instead.
+    pub fn set(&mut self, pipeline: PathBuf, plugins: PathBuf) {
+        (self.pipeline, self.plugins) = (Some(pipeline), Some(plugins));
+    }
+
+    /// The pipeline's file, and the folder of its components.
+    pub fn place(&self) -> Result<(PathBuf, PathBuf)> {
+        let path = match &self.pipeline {
+            Some(path) => path.clone(),
+            None => shipped_pipeline()?,
+        };
+        let parent = path.parent().map(Path::to_owned).unwrap_or_default();
+        let folder = self.plugins.clone().unwrap_or(parent);
+        Ok((path, folder))
+    }
+}
+
+/// The engine of a command.
+pub fn engine() -> Result<Arc<Engine>> {
+    Ok(Arc::new(Engine::new(&engine_config())?))
+}
+
 /// Loads the pipeline, as the operator does.
 pub fn load(arguments: &Arguments) -> Result<Pipeline> {
     Ok(load_documented(arguments)?.1)
@@ -32,18 +55,12 @@ pub fn load(arguments: &Arguments) -> Result<Pipeline> {
 
 /// The same with its document.
 pub fn load_documented(arguments: &Arguments) -> Result<(Document, Pipeline)> {
-    let path = match &arguments.pipeline {
-        Some(path) => path.clone(),
-        None => shipped_pipeline()?,
-    };
+    let (path, folder) = arguments.place()?;
     let document = Document::read(&read_one(&path)?).map_err(|problems| refused(&path, &problems))?;
-    let parent = path.parent().map(Path::to_owned).unwrap_or_default();
-    let folder = arguments.plugins.clone().unwrap_or(parent);
-    let config = engine_config();
-    let registry = Registry::new(&arguments.registry, config.cache.as_ref().map(|folder| folder.join("pulled")))?;
-    let engine = Arc::new(Engine::new(&config)?);
+    let pulled = engine_config().cache.map(|folder| folder.join("pulled"));
+    let registry = Registry::new(&arguments.registry, pulled)?;
     let remote = |artifact: &Artifact| registry.fetch(artifact);
-    let pipeline = Pipeline::load_with(&engine, &document, &folder, None, &remote);
+    let pipeline = Pipeline::load_with(&engine()?, &document, &folder, None, &remote);
     Ok((document, pipeline.with_context(|| path.display().to_string())?))
 }
 

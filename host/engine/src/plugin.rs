@@ -75,10 +75,10 @@ pub enum Error {
         pinned: String,
     },
     /// The file is not WebAssembly.
-    #[error("the file is not WebAssembly; name a component, as `cargo xtask components` builds it")]
+    #[error("the file is not WebAssembly; name a component, as `pgloom plugin build` makes it")]
     VerifyMagic,
     /// The file is a core module.
-    #[error("the file is a core module, not a component; build a component from it with `cargo xtask components`")]
+    #[error("the file is a core module, not a component; make one of it: pgloom plugin build FILE --output COMPONENT")]
     VerifyLayer,
     /// The component exports another version of the contract.
     #[error(

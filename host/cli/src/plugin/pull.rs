@@ -33,8 +33,8 @@ pub struct Arguments {
     reference: Reference,
 }
 
-/// Pulls the component, writes it, and returns its reference with the digest.
-pub fn pull(arguments: &Arguments) -> Result<String> {
+/// Pulls the component, writes it, and prints its reference with the digest.
+pub fn pull(arguments: &Arguments) -> Result<()> {
     let reference = &arguments.reference;
     let keys = arguments.verify_key.iter().map(|path| {
         let key = PublicKey::read(&file::short_text(path)?);
@@ -47,7 +47,8 @@ pub fn pull(arguments: &Arguments) -> Result<String> {
     let output = arguments.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.wasm")));
     write(&output, &pulled.component)
         .with_context(|| format!("{}: cannot be written; give another file with --output", output.display()))?;
-    Ok(format!("{}\n", reference.clone().with_digest(pulled.digest)))
+    println!("{}", reference.clone().with_digest(pulled.digest));
+    Ok(())
 }
 
 /// Writes the whole file or none.

@@ -40,7 +40,7 @@ pub struct Arguments {
 }
 
 /// Pushes the component, and prints its reference with the digest.
-pub fn push(arguments: &Arguments) -> Result<String> {
+pub fn push(arguments: &Arguments) -> Result<()> {
     let component = file::component(&arguments.file)?;
     let key = arguments.sign_key.as_deref().map(|path| {
         let key = PrivateKey::read(&file::short_text(path)?);
@@ -51,5 +51,6 @@ pub fn push(arguments: &Arguments) -> Result<String> {
     let reference = &arguments.reference;
     let push = registry.client.push(reference, &registry.credentials, component, key.as_ref());
     let digest = registry.wait(push).with_context(|| arguments.file.display().to_string())?;
-    Ok(format!("{}\n", reference.clone().with_digest(digest)))
+    println!("{}", reference.clone().with_digest(digest));
+    Ok(())
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pgloom_api::ActionKind;
 use pgloom_api::pipeline::{self as document, Artifact, Document, Grants, OnFailure, Source};
 use pgloom_common::error::error_chain;
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::step::{Counters, Pipeline, Step};
 use super::{configuration, restarts};
@@ -134,15 +134,23 @@ impl Pipeline {
     /// # Errors
     /// If a plugin's schema refuses the empty configuration, or a requirement is not met.
     pub fn of(plugins: Vec<Arc<Plugin>>) -> Result<Self, Error> {
+        Self::of_configured(plugins.into_iter().map(|plugin| (plugin, Map::new())).collect())
+    }
+
+    /// The same, each step with its configuration.
+    ///
+    /// # Errors
+    /// If a plugin's schema refuses the configuration, or a requirement is not met.
+    pub fn of_configured(plugins: Vec<(Arc<Plugin>, Map<String, Value>)>) -> Result<Self, Error> {
         let schemas = built_in("pipeline")?;
         let mut steps: Vec<Step> = Vec::new();
-        for plugin in plugins {
+        for (plugin, config) in plugins {
             let name = plugin.description.name.clone();
             let step = document::Step {
                 name: name.clone(),
                 source: Source::File(PathBuf::new()),
                 digest: None,
-                config: Map::new(),
+                config,
                 grants: grant::all(&plugin.description),
                 on_failure: document::OnFailure::default(),
                 allow_restarts: false,
