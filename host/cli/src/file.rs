@@ -33,8 +33,12 @@ pub fn short(path: &Path) -> Result<Vec<u8>> {
 
 /// The same as a text.
 pub fn short_text(path: &Path) -> Result<String> {
-    // The error of the conversion has the bytes.
-    String::from_utf8(short(path)?).map_err(|_| anyhow::anyhow!("{}: not UTF-8; check the content", path.display()))
+    text(path, MAX_SHORT)
+}
+
+/// The text of a file with at most this many bytes.
+pub fn text(path: &Path, most: u64) -> Result<String> {
+    String::from_utf8(read(path, most)?).with_context(|| format!("{}: not UTF-8; check the content", path.display()))
 }
 
 /// The bytes of a component.

@@ -1,8 +1,9 @@
 //! The `pgloom` binary: the operator, the same decisions offline, and a way to the database.
 //!
-//! Exit codes: 0 success; 1 failure, with the reason on standard error; 2 invalid command line.
+//! Exit codes: 0 success; 1 failure, with the reason on standard error; 2 invalid command line. `conformance` has its own.
 
 mod compile;
+mod conformance;
 mod connect;
 mod crd;
 mod file;
@@ -10,6 +11,7 @@ mod log;
 mod pipeline;
 mod plugin;
 mod rbac;
+mod record;
 mod registry;
 mod render;
 
@@ -43,6 +45,10 @@ enum Command {
     /// Write, build, test, inspect and ship plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Check whether a plugin keeps what the contract promises, and write a report
+    Conformance(conformance::Arguments),
+    /// Write what a plugin is asked for a running cluster as a golden folder, without credentials
+    Record(record::Arguments),
     /// Print the ClusterRole that a pipeline needs
     Rbac(rbac::Arguments),
     /// Print the CustomResourceDefinitions
@@ -70,6 +76,15 @@ fn main() -> ExitCode {
         Command::Plugin(command) => {
             log.start("warn");
             plugin::run(command)
+        }
+        Command::Conformance(arguments) => {
+            // Guests that panic are a part of the checks, and a failure has their text.
+            log.start("off");
+            return conformance::conformance(&arguments);
+        }
+        Command::Record(arguments) => {
+            log.start("warn");
+            record::record(&arguments)
         }
         Command::Rbac(arguments) => {
             log.start("warn");

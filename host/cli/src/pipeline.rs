@@ -25,6 +25,16 @@ pub struct Arguments {
     registry: registry::Arguments,
 }
 
+/// A pipeline with what it was loaded from.
+pub struct Loaded {
+    /// The engine of its plugins.
+    pub engine: Arc<Engine>,
+    /// The document, with a step for each of the pipeline's.
+    pub document: Document,
+    /// The pipeline.
+    pub pipeline: Pipeline,
+}
+
 impl Arguments {
     /// Names this pipeline and folder instead.
     pub fn set(&mut self, pipeline: PathBuf, plugins: PathBuf) {
@@ -50,18 +60,20 @@ pub fn engine() -> Result<Arc<Engine>> {
 
 /// Loads the pipeline, as the operator does.
 pub fn load(arguments: &Arguments) -> Result<Pipeline> {
-    Ok(load_documented(arguments)?.1)
+    Ok(load_with_document(arguments)?.pipeline)
 }
 
-/// The same with its document.
-pub fn load_documented(arguments: &Arguments) -> Result<(Document, Pipeline)> {
+/// Loads the pipeline, and returns its document and its engine, too.
+pub fn load_with_document(arguments: &Arguments) -> Result<Loaded> {
     let (path, folder) = arguments.place()?;
     let document = Document::read(&read_one(&path)?).map_err(|problems| refused(&path, &problems))?;
+    let engine = engine()?;
     let pulled = engine_config().cache.map(|folder| folder.join("pulled"));
     let registry = Registry::new(&arguments.registry, pulled)?;
     let remote = |artifact: &Artifact| registry.fetch(artifact);
-    let pipeline = Pipeline::load_with(&engine()?, &document, &folder, None, &remote);
-    Ok((document, pipeline.with_context(|| path.display().to_string())?))
+    let pipeline = Pipeline::load_with(&engine, &document, &folder, None, &remote);
+    let pipeline = pipeline.with_context(|| path.display().to_string())?;
+    Ok(Loaded { engine, document, pipeline })
 }
 
 /// The error of a file with these problems: a line for each.

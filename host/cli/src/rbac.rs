@@ -16,7 +16,7 @@ pub struct Arguments {
 
 /// Prints the ClusterRole, and the Role for the Secrets of registries if the pipeline names some.
 pub fn print(arguments: &Arguments) -> Result<()> {
-    let (document, pipeline) = pipeline::load_documented(&arguments.pipeline)?;
+    let pipeline::Loaded { document, pipeline, .. } = pipeline::load_with_document(&arguments.pipeline)?;
     let text = pgloom_operator::cluster_role(&pipeline) + &pgloom_operator::pull_secrets_role(&document.pull_secrets);
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(())

@@ -21,6 +21,18 @@ fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside")
 }
 
+/// A home of cargo with the downloaded crates of the user's, so that nothing is left behind there.
+fn cargo_home() -> PathBuf {
+    let own = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let own = own.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"))).unwrap();
+    let home = target().join("cargo-home");
+    std::fs::create_dir_all(&home).unwrap();
+    if !home.join("registry").exists() {
+        std::os::unix::fs::symlink(own.join("registry"), home.join("registry")).unwrap();
+    }
+    home
+}
+
 impl Outside {
     fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
@@ -142,6 +154,41 @@ fn a_plugin_with_the_sdk_from_a_git_repository_is_checked() {
     outside.good("", &["new", "motto", "--sdk", &url]);
     let manifest = std::fs::read_to_string(outside.path("motto/Cargo.toml")).unwrap();
     assert!(manifest.contains(&format!("pgloom-kit = {{ git = \"{url}\" }}")), "{manifest}");
+    // Offline, cargo fetches no repository. A crate without dependencies has it fetched, and asks no registry.
+    let home = cargo_home();
+    std::fs::create_dir_all(outside.path("fetch/src")).unwrap();
+    std::fs::write(outside.path("fetch/src/lib.rs"), "").unwrap();
+    let fetch = format!(
+        "[package]\nname = \"fetch\"\nedition = \"2024\"\n[dependencies]\npgloom-common = {{ git = \"{url}\" }}\n[workspace]\n"
+    );
+    std::fs::write(outside.path("fetch/Cargo.toml"), fetch).unwrap();
+    for (folder, arguments, offline) in [("fetch", &["fetch"][..], "false"), ("motto", &["check", "--tests"], "true")] {
+        let mut command = outside.command("cargo", folder);
+        let output =
+            command.args(arguments).env("CARGO_HOME", &home).env("CARGO_NET_OFFLINE", offline).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_plugin_with_the_sdk_as_it_is_packaged_is_checked() {
+    let outside = Outside::new();
+    let mut package = outside.command("cargo", "");
+    package.current_dir(repository(".")).args(["package", "--quiet", "--no-verify", "--allow-dirty"]);
+    let output = package.args(["--package", "pgloom-common", "--package", "pgloom-kit"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for name in ["pgloom-common", "pgloom-kit"] {
+        let archive = target().join(format!("package/{name}-{}.crate", env!("CARGO_PKG_VERSION")));
+        let output = outside.command("tar", "").arg("xzf").arg(&archive).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let folder = |name: &str| outside.path(&format!("{name}-{}", env!("CARGO_PKG_VERSION")));
+    outside.good("", &["new", "motto", "--sdk", folder("pgloom-kit").to_str().unwrap()]);
+    // A package names the other by its version, as if it were in a registry.
+    let manifest = outside.path("motto/Cargo.toml");
+    let patch = format!("\n[patch.crates-io]\npgloom-common = {{ path = {:?} }}\n", folder("pgloom-common"));
+    let with_patch = std::fs::read_to_string(&manifest).unwrap() + &patch;
+    std::fs::write(&manifest, with_patch).unwrap();
     let output = outside.command("cargo", "motto").args(["check", "--tests"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

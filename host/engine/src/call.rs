@@ -48,6 +48,8 @@ pub struct Reply<T> {
     pub result: Result<T, Error>,
     /// The fuel that the call took, as in [`Limits::fuel`].
     pub fuel: u64,
+    /// The linear memory of the instance at the end of the call, in bytes, as in [`Limits::memory`].
+    pub memory: usize,
 }
 
 /// Why a call gave no answer. [`Error::is_of_host`] tells the failures of the host from those of the plugin.
@@ -138,10 +140,11 @@ pub(crate) fn describe(
 pub(crate) fn mutate(engine: &Engine, component: &Prepared, limits: &Limits, request: Request) -> Reply<Response> {
     let size = size(&request);
     if size > limits.input {
-        return Reply { result: Err(Error::Input { size, limit: limits.input }), fuel: 0 };
+        return Reply { result: Err(Error::Input { size, limit: limits.input }), fuel: 0, memory: 0 };
     }
-    let Reply { result, fuel } = run(engine, component, limits, |instance, store| instance.mutate(store, request));
-    Reply { result: result.and_then(|answer| answer.map_err(Error::Refuse)), fuel }
+    let Reply { result, fuel, memory } =
+        run(engine, component, limits, |instance, store| instance.mutate(store, request));
+    Reply { result: result.and_then(|answer| answer.map_err(Error::Refuse)), fuel, memory }
 }
 
 fn size(request: &Request) -> usize {
@@ -165,7 +168,7 @@ fn run<T>(
     let ticks = limits.deadline.as_millis().div_ceil(TICK.as_millis()) + 1;
     store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX));
     if let Err(error) = store.set_fuel(limits.fuel) {
-        return Reply { result: Err(Error::Start(format!("{error:#}"))), fuel: 0 };
+        return Reply { result: Err(Error::Start(format!("{error:#}"))), fuel: 0, memory: 0 };
     }
     // wasmtime takes the bytes that it copies out of the guest from this fuel, before it copies them.
     store.set_hostcall_fuel(limits.output);
@@ -180,7 +183,7 @@ fn run<T>(
         Err(error) => Err(refused(&store, limits).unwrap_or_else(|| Error::Start(format!("{error:#}")))),
     };
     let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or_default());
-    Reply { result, fuel }
+    Reply { result, fuel, memory: store.data().resources.memory() }
 }
 
 /// What wasmtime's text says when the answer is larger than the hostcall fuel. The error's type `HostcallFuelExhausted`

@@ -138,6 +138,7 @@ mod wasi;
 
 pub use cache::Error as CacheError;
 pub use compile::Compiler;
+pub use contract::{NEWEST as NEWEST_CONTRACT, SUPPORTED as SUPPORTED_CONTRACTS};
 pub use decision::{Condition, Decision, Desired, RequestedAction};
 pub use engine::{Engine, EngineConfig, Error, MEMORY_CEILING};
 pub use hash::Sha;

@@ -180,11 +180,21 @@ impl Plugin {
         }
     }
 
+    /// Calls `describe` again, in a fresh instance. A native plugin has one description.
+    ///
+    /// # Errors
+    /// If the call fails, or the plugin says that it cannot run on this host.
+    pub fn describe(&self) -> Result<Description, Error> {
+        let Body::Component { engine, component } = &self.body else { return Ok(self.description.clone()) };
+        let description = call::describe(engine, component, &Limits::default()).map_err(Error::Describe)?;
+        description.map_err(|reason| Error::RefuseHost(convert::text(&reason)))
+    }
+
     /// Calls the plugin in a fresh instance. A native plugin takes no fuel.
     pub fn mutate(&self, request: Request, limits: &Limits) -> Reply<Response> {
         match &self.body {
             Body::Component { engine, component } => call::mutate(engine, component, limits, request),
-            Body::Native(mutate) => Reply { result: mutate(&request), fuel: 0 },
+            Body::Native(mutate) => Reply { result: mutate(&request), fuel: 0, memory: 0 },
         }
     }
 }

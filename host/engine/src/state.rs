@@ -72,6 +72,11 @@ impl Resources {
         self.refused
     }
 
+    /// The linear memory of the instance, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory.used
+    }
+
     fn answer(&mut self, granted: bool, refused: Refused) -> wasmtime::Result<bool> {
         self.refused = (!granted).then_some(refused);
         Ok(granted)

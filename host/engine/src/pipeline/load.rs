@@ -128,6 +128,18 @@ impl Pipeline {
         Ok(Self { name: document.name.clone(), steps, schemas, unavailable: None, reused: None })
     }
 
+    /// A pipeline of a document whose plugins are loaded: `plugins` has one for each step, in the same order.
+    ///
+    /// # Errors
+    /// If a step has no plugin, or cannot be configured: a configuration that the schema refuses, a grant that is missing, a
+    /// requirement that is not met.
+    pub fn assemble(document: &Document, plugins: &[Arc<Plugin>]) -> Result<Self, Error> {
+        Self::load_by(document, |_, earlier| {
+            let missing = || (Phase::Fetch, "no plugin is given for the step".to_owned());
+            plugins.get(earlier.len()).cloned().ok_or_else(missing)
+        })
+    }
+
     /// A pipeline of loaded plugins. Each step has its plugin's name, an empty configuration and is granted all that
     /// the plugin asks for.
     ///

@@ -167,6 +167,8 @@ fn walk(value: &Value, open: &[&[Segment]], path: &str, uncovered: &mut Vec<Stri
         Value::Array(entries) if !entries.is_empty() => {
             entries.iter().for_each(|entry| walk_entry(entry, open, path, uncovered));
         }
+        // An empty list or map has no entry that a pattern below it would name.
+        Value::Object(_) | Value::Array(_) if !open.is_empty() => {}
         _ => uncovered.push(path.to_owned()),
     }
 }
