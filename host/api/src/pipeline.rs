@@ -7,10 +7,11 @@ mod document;
 mod spec;
 
 pub use document::{
-    ActionGrant, DEFAULT_DEADLINE, DEFAULT_FUEL, DEFAULT_MEMORY, Digest, Document, Grants, KindGrant, Limits,
+    ActionGrant, Artifact, DEFAULT_DEADLINE, DEFAULT_FUEL, DEFAULT_MEMORY, Digest, Document, Grants, KindGrant, Limits,
     MAX_DEADLINE, MAX_FUEL, MAX_MEMORY, Match, ObjectGrant, OnFailure, ReadGrant, Source, Step,
 };
 pub use spec::{
     ActionGrantSpec, GrantsSpec, KindGrantSpec, LabelRequirement, LastLoaded, LimitsSpec, MatchSpec, ObjectGrantSpec,
-    OnFailureSpec, Pipeline, PipelineSpec, PipelineStatus, ReadGrantSpec, Selector, SourceSpec, StepSpec, StepStatus,
+    OnFailureSpec, Pipeline, PipelineSpec, PipelineStatus, ReadGrantSpec, SecretNameSpec, Selector, SourceSpec,
+    StepSpec, StepStatus,
 };

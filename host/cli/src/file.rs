@@ -23,6 +23,19 @@ pub fn read_all(path: &Path) -> Result<Vec<Value>> {
     document::read(&text).with_context(|| name)
 }
 
+/// The longest file of a key or of credentials, in bytes.
+const MAX_SHORT: u64 = 1 << 20;
+
+/// The bytes of a file with a key or with credentials.
+pub fn short(path: &Path) -> Result<Vec<u8>> {
+    read(path, MAX_SHORT)
+}
+
+/// The same as a text.
+pub fn short_text(path: &Path) -> Result<String> {
+    text(path, MAX_SHORT)
+}
+
 /// The text of a file with at most this many bytes.
 pub fn text(path: &Path, most: u64) -> Result<String> {
     String::from_utf8(read(path, most)?).with_context(|| format!("{}: not UTF-8; check the content", path.display()))

@@ -12,6 +12,7 @@ mod pipeline;
 mod plugin;
 mod rbac;
 mod record;
+mod registry;
 mod render;
 
 use std::process::ExitCode;
@@ -41,7 +42,7 @@ enum Command {
     Render(render::Arguments),
     /// Open a local port that leads to the leader of a cluster, also after a failover
     Connect(connect::Arguments),
-    /// Write, build, test and inspect plugins
+    /// Write, build, test, inspect and ship plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
     /// Check whether a plugin keeps what the contract promises, and write a report

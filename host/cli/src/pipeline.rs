@@ -6,10 +6,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use pgloom_api::Finding;
-use pgloom_api::pipeline::Document;
+use pgloom_api::pipeline::{Artifact, Document};
 use pgloom_engine::{Engine, EngineConfig, Pipeline};
 
 use crate::file::read_one;
+use crate::registry::{self, Registry};
 
 /// The flags that name a pipeline.
 #[derive(Args)]
@@ -20,6 +21,8 @@ pub struct Arguments {
     /// The folder that `source.file` of the pipeline is relative to; without it the pipeline's own
     #[arg(long, env = "PGLOOM_PLUGINS", value_name = "FOLDER")]
     plugins: Option<PathBuf>,
+    #[command(flatten)]
+    registry: registry::Arguments,
 }
 
 /// A pipeline with what it was loaded from.
@@ -33,9 +36,9 @@ pub struct Loaded {
 }
 
 impl Arguments {
-    /// The flags for this pipeline and folder.
-    pub fn of(pipeline: PathBuf, plugins: PathBuf) -> Self {
-        Self { pipeline: Some(pipeline), plugins: Some(plugins) }
+    /// Names this pipeline and folder instead.
+    pub fn set(&mut self, pipeline: PathBuf, plugins: PathBuf) {
+        (self.pipeline, self.plugins) = (Some(pipeline), Some(plugins));
     }
 
     /// The pipeline's file, and the folder of its components.
@@ -65,7 +68,11 @@ pub fn load_with_document(arguments: &Arguments) -> Result<Loaded> {
     let (path, folder) = arguments.place()?;
     let document = Document::read(&read_one(&path)?).map_err(|problems| refused(&path, &problems))?;
     let engine = engine()?;
-    let pipeline = Pipeline::load(&engine, &document, &folder, None).with_context(|| path.display().to_string())?;
+    let pulled = engine_config().cache.map(|folder| folder.join("pulled"));
+    let registry = Registry::new(&arguments.registry, pulled)?;
+    let remote = |artifact: &Artifact| registry.fetch(artifact);
+    let pipeline = Pipeline::load_with(&engine, &document, &folder, None, &remote);
+    let pipeline = pipeline.with_context(|| path.display().to_string())?;
     Ok(Loaded { engine, document, pipeline })
 }
 

@@ -1,10 +1,12 @@
-//! `pgloom plugin`: write, build and test a plugin; what a component is, and what it asks for.
+//! `pgloom plugin`: write, build and test a plugin; what a component is, and what it asks for; to a registry and from one.
 
 mod bench;
 mod build;
 mod golden;
 mod new;
 mod project;
+mod pull;
+mod push;
 mod run;
 mod step;
 mod test;
@@ -34,6 +36,10 @@ pub enum Command {
     Run(Box<run::Arguments>),
     /// Print what a component is and what it asks for
     Inspect(Inspect),
+    /// Push a component to an OCI registry, and sign it
+    Push(push::Arguments),
+    /// Pull a component from an OCI registry, and verify its signature
+    Pull(pull::Arguments),
 }
 
 /// The flags of `pgloom plugin inspect`.
@@ -61,6 +67,8 @@ pub fn run(command: Command) -> Result<()> {
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Run(arguments) => run::run(*arguments),
         Command::Inspect(arguments) => inspect(&arguments),
+        Command::Push(arguments) => push::push(&arguments),
+        Command::Pull(arguments) => pull::pull(&arguments),
     }
 }
 

@@ -14,9 +14,10 @@ pub struct Arguments {
     pipeline: pipeline::Arguments,
 }
 
-/// Prints the ClusterRole.
+/// Prints the ClusterRole, and the Role for the Secrets of registries if the pipeline names some.
 pub fn print(arguments: &Arguments) -> Result<()> {
-    let text = pgloom_operator::cluster_role(&pipeline::load(&arguments.pipeline)?);
+    let pipeline::Loaded { document, pipeline, .. } = pipeline::load_with_document(&arguments.pipeline)?;
+    let text = pgloom_operator::cluster_role(&pipeline) + &pgloom_operator::pull_secrets_role(&document.pull_secrets);
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
 }

@@ -150,7 +150,7 @@ pub use model::{
     PoolerAccess, PrivilegePermission, Removal, Request, Requirement, Response, Selection, Trigger, UserList,
 };
 pub use ownership::{HOST, Ownership, Setters};
-pub use pipeline::{ActionError, LoadError, Pipeline, RunError};
+pub use pipeline::{ActionError, LoadError, Pipeline, Remote, RunError};
 pub use plugin::Plugin;
 pub use scope::Scope;
 pub use select::NAMED_ONLY;

@@ -19,7 +19,7 @@ mod step;
 pub use action::Error as ActionError;
 pub use error::Error as RunError;
 pub use json::Error as JsonError;
-pub use load::Error as LoadError;
+pub use load::{Error as LoadError, Remote};
 pub use step::{Pipeline, Step, Usage};
 
 pub use crate::plugin::Phase;

@@ -7,6 +7,10 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use pgloom_engine::Compiler;
 pub use pgloom_engine::EngineConfig;
+pub use pgloom_registry::Settings as RegistrySettings;
+
+/// The folder of pulled components in that of compiled ones.
+const PULLED: &str = "pulled";
 
 /// The flags of `pgloom run`. Each can also be set by an environment variable.
 #[derive(Clone, Debug, ClapArgs)]
@@ -50,6 +54,17 @@ pub struct Args {
     /// The time for which a component may be compiled
     #[arg(long, env = "PGLOOM_COMPILE_TIME", value_name = "SECONDS", default_value = "60")]
     pub compile_time: u32,
+    /// A file with the certificate authorities of the registries that `source.oci` names, in the PEM format; without it those
+    /// of SSL_CERT_FILE or the system
+    #[arg(long, env = "PGLOOM_REGISTRY_CA", value_name = "FILE")]
+    pub registry_ca: Option<PathBuf>,
+    /// The registries that are asked by plain HTTP, as host or host:port, separated by commas. Those on the loopback
+    /// interface are, unless there is --registry-ca
+    #[arg(long, env = "PGLOOM_REGISTRY_PLAIN_HTTP", value_name = "HOSTS", value_delimiter = ',')]
+    pub registry_plain_http: Vec<String>,
+    /// How often it is asked whether a tag leads to another component; 0: only when the pipeline is loaded
+    #[arg(long, env = "PGLOOM_REGISTRY_POLL", value_name = "SECONDS", default_value = "300")]
+    pub registry_poll: u32,
     /// Only manifests with this value of the annotation acid.zalan.do/controller are reconciled
     #[arg(long, env = "CONTROLLER_ID", value_name = "ID", default_value = "")]
     pub controller_id: String,
@@ -81,6 +96,10 @@ pub struct Options {
     pub plugins: PathBuf,
     /// How plugins are compiled, and where compiled plugins are kept.
     pub engine: EngineConfig,
+    /// How registries are reached, and where pulled components are kept.
+    pub registry: RegistrySettings,
+    /// The time between two questions whether a tag was moved; `None`: it is not asked.
+    pub registry_poll: Option<Duration>,
     /// The value of the annotation `acid.zalan.do/controller` of the manifests to reconcile; empty: those without it.
     pub controller_id: String,
     /// The address of health and metrics.
@@ -165,7 +184,15 @@ impl TryFrom<Args> for Options {
             Some(object) => PipelineSource::Object(named("--pipeline-object", &object)?),
             None => PipelineSource::File(args.pipeline),
         };
+        let max_component = u64::from(args.max_component) << 20;
         Ok(Self {
+            registry: RegistrySettings {
+                authorities: args.registry_ca,
+                plain_http: args.registry_plain_http.into_iter().filter(|host| !host.is_empty()).collect(),
+                cache: args.cache_dir.as_ref().map(|folder| folder.join(PULLED)),
+                ..RegistrySettings::new(max_component)
+            },
+            registry_poll: (args.registry_poll > 0).then(|| Duration::from_secs(args.registry_poll.into())),
             kubernetes: Kubernetes { kubeconfig: args.kubeconfig, context: args.context },
             namespaces: args.namespaces.as_deref().and_then(namespaces),
             operator_namespace: given(args.operator_namespace),
@@ -174,7 +201,7 @@ impl TryFrom<Args> for Options {
             plugins: args.plugins.unwrap_or(folder),
             engine: EngineConfig {
                 cache: args.cache_dir,
-                max_component: u64::from(args.max_component) << 20,
+                max_component,
                 compiler: of_binary.compiler.clone().map(|compiler| Compiler {
                     memory: u64::from(args.compile_memory) << 20,
                     time: Duration::from_secs(args.compile_time.into()),

@@ -40,5 +40,5 @@ mod state;
 mod testing;
 
 pub use args::{Args, Options};
-pub use rights::cluster_role;
+pub use rights::{cluster_role, pull_secrets_role};
 pub use run::{Error, run};

@@ -138,8 +138,8 @@ pub enum Error {
     },
     /// There is no signature.
     #[error(
-        "{reference} with digest {digest} is not signed; sign it by `pgloom plugin push --sign-key`, or by `cosign sign --key` \
-         with --tlog-upload=false and --new-bundle-format=false"
+        "{reference} with digest {digest} is not signed; sign it by `pgloom plugin push --sign-key`, or by cosign with a key and \
+         --new-bundle-format=false (docs/shipping.md)"
     )]
     VerifyUnsigned {
         /// The reference.

@@ -207,7 +207,10 @@ impl<'a> Session<'a> {
         if parts.authority.is_none() {
             (parts.scheme, parts.authority) = (from.scheme().cloned(), from.authority().cloned());
         }
-        let host = parts.authority.as_ref().map(Authority::to_string).unwrap_or_default();
+        // Without a user and a password before it.
+        let host = parts.authority.as_ref().map(|authority| authority.as_str().rsplit('@').next().unwrap_or_default());
+        let host = host.unwrap_or_default().to_owned();
+        let has_user = parts.authority.as_ref().is_some_and(|authority| authority.as_str().contains('@'));
         let is_allowed = match &parts.scheme {
             Some(scheme) if *scheme == Scheme::HTTPS => true,
             Some(scheme) if *scheme == Scheme::HTTP => {
@@ -215,7 +218,7 @@ impl<'a> Session<'a> {
             }
             _ => false,
         };
-        if !is_allowed || host.contains('@') {
+        if !is_allowed || has_user {
             return Err(self.redirected(&format!("to {host:?} without TLS, or to no address")));
         }
         Uri::from_parts(parts).map_err(|_| self.redirected("to no address"))

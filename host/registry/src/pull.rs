@@ -50,6 +50,22 @@ impl Client {
         .await
     }
 
+    /// Pulls the component of a reference as a text, with keys in the PEM format.
+    ///
+    /// # Errors
+    /// As [`pull`](Self::pull), and if the texts are no reference or no keys.
+    pub async fn pull_named(
+        &self,
+        reference: &str,
+        credentials: &Credentials,
+        keys: &[String],
+    ) -> Result<(Reference, Pulled), Error> {
+        let reference: Reference = reference.parse()?;
+        let keys: Vec<PublicKey> = keys.iter().map(|key| PublicKey::read(key)).collect::<Result<_, _>>()?;
+        let pulled = self.pull(&reference, credentials, &keys).await?;
+        Ok((reference, pulled))
+    }
+
     /// The digest of the manifest that a tag leads to now. Of a reference with a digest it is that one, without a request.
     ///
     /// # Errors

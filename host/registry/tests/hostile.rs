@@ -1,4 +1,5 @@
 //! Answers that a registry in good health does not give: each gets a sentence, and has limits of bytes and time.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -180,7 +181,8 @@ async fn a_redirection_gets_no_credentials_and_leads_to_no_plain_http_elsewhere(
     let requests = seen.lock().unwrap().join("\n").to_lowercase();
     assert!(requests.contains("get /signed?key=1") && !requests.contains("authorization"), "{requests}");
     assert_eq!(asked.lock().unwrap().len(), 2);
-    let outside = |_: &str, _: &str| answer("302 Found", "location: http://example.com/?token=hunter2\r\n", "");
+    let outside =
+        |_: &str, _: &str| answer("302 Found", "location: http://u:hunter2@example.com/?token=hunter2\r\n", "");
     let (address, _) = serve(outside).await;
     let error = error(&address).await;
     assert!(error.contains("to \"example.com\" without TLS"), "{error}");

@@ -1,4 +1,5 @@
 //! Push, pull and signatures against a real registry, Debian's `docker-registry`, on the loopback interface.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod server;
 

@@ -357,7 +357,7 @@ fn a_pipeline_is_restored_by_digest_although_its_file_was_renamed_or_is_gone() {
     let settings = EngineConfig { cache: Some(cache), ..EngineConfig::default() };
     let restore = || {
         let engine = Arc::new(pgloom_engine::Engine::new(&settings).unwrap());
-        pgloom_engine::Pipeline::restore(&engine, &document, &folder)
+        pgloom_engine::Pipeline::restore(&engine, &document, &folder, &|_| None)
             .map(|pipeline| pipeline.steps()[0].plugin.digest.clone())
     };
     assert_eq!(restore().unwrap(), digest);

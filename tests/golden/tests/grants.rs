@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// The grants of a step: what its plugin needs, and of what is optional that which the document gives.
 fn grants(step: &Step) -> Grants {
-    let Source::File(file) = &step.source;
+    let Source::File(file) = &step.source else { panic!("{} is not shipped", step.name) };
     let path = repository("dist/plugins").join(file);
     let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; make plugins", path.display()));
     let plugin = Plugin::load(engine(), &bytes, None).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -33,6 +33,8 @@ pub struct Document {
     pub name: String,
     /// The steps in order; never empty, names unique.
     pub steps: Vec<Step>,
+    /// The names of Secrets with credentials for registries, in the operator's own namespace.
+    pub pull_secrets: Vec<String>,
 }
 
 /// One plugin in the pipeline.
@@ -58,11 +60,22 @@ pub struct Step {
     pub matches: Match,
 }
 
-/// The source of a component. Registries are not supported in this release.
+/// The source of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file, relative to the document's folder.
     File(PathBuf),
+    /// A component in a registry.
+    Oci(Artifact),
+}
+
+/// A component in a registry. The engine fetches none: who loads a document does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// The reference, with the digest that the document gives beside it.
+    pub reference: String,
+    /// The keys in the PEM format of which one must have signed it; empty if signatures are not checked.
+    pub public_keys: Vec<String>,
 }
 
 /// A SHA-256 digest, as in `sha256:9f86…`.

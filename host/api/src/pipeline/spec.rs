@@ -64,6 +64,20 @@ pub struct PipelineSpec {
     #[schemars(length(min = 1, max = 64))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub steps: Vec<StepSpec>,
+    /// Secrets of the type `kubernetes.io/dockerconfigjson` in the operator's own namespace, with the credentials for
+    /// registries that `source.oci` names. The operator needs the right to read them. Default: none.
+    #[serde(default, rename = "imagePullSecrets", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub image_pull_secrets: Vec<SecretNameSpec>,
+}
+
+/// A Secret by its name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretNameSpec {
+    /// Example: `registry`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
 }
 
 /// One plugin in the pipeline.
@@ -105,32 +119,33 @@ pub struct StepSpec {
     pub matches: Option<MatchSpec>,
 }
 
-/// The rule against registries, for the API server and for [`super::Document`].
-pub(super) const NO_REGISTRY: &str = "this release does not pull components from a registry";
-/// The remedy for [`NO_REGISTRY`].
-pub(super) const USE_FILE: &str = "copy the component into the folder of the plugins and give file";
-
-/// Where a component comes from: `file`. `oci` and `digest` are reserved for a later release, and refused in this one.
+/// Where a component comes from: `file` or `oci`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "!has(self.oci)", "message": format!("{NO_REGISTRY}; {USE_FILE}")},
-    {"rule": "has(self.file) || has(self.oci)", "message": "a step needs a component; give file"},
-    {"rule": "!has(self.digest) || has(self.oci)", "message": "digest belongs to oci; pin a file by the digest of the step"}
+    {"rule": "has(self.file) != has(self.oci)", "message": "a step needs one component; give either file or oci"},
+    {"rule": "!has(self.digest) || has(self.oci)", "message": "digest belongs to oci; pin a file by the digest of the step"},
+    {"rule": "!has(self.publicKeys) || has(self.oci)", "message": "publicKeys belong to oci; pin a file by the digest of the step"}
 ]))]
 pub struct SourceSpec {
     /// A file, relative to the folder of the pipeline document or of the plugins. Example: `tls.wasm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub file: Option<String>,
-    /// An artifact in a registry; not supported in this release. Example: `ghcr.io/example/tls:0.1.0`.
+    /// A component in a registry, as `pgloom plugin push` makes it, by tag or digest. A tag is asked for again every five
+    /// minutes, and a component that it then leads to is loaded. Example: `ghcr.io/example/tls:0.1.0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub oci: Option<String>,
-    /// The digest of the artifact's manifest; not supported in this release.
+    /// The digest of the manifest in the registry, in place of one in `oci`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
     pub digest: Option<String>,
+    /// Public keys in the PEM format, of ECDSA on the curve P-256. The manifest must be signed by one of them, as cosign
+    /// does it; no transparency log is asked. Default: signatures are not checked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 1024)))]
+    pub public_keys: Vec<String>,
 }
 
 /// What a step may do, as far as its plugin's description asks for it. `pgloom plugin inspect --grants FILE` prints

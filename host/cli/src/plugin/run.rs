@@ -42,7 +42,7 @@ pub fn run(mut arguments: Arguments) -> Result<()> {
     let document = with_step(flags, step::of(&project, &plugin, own)?, &folder)?;
     let path = folder.path().join("pipeline.yaml");
     write(&path, serde_yaml_ng::to_string(&document)?.as_bytes())?;
-    *flags = pipeline::Arguments::of(path, folder.path().to_owned());
+    flags.set(path, folder.path().to_owned());
     render::render(&arguments.render)
 }
 

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use pgloom_api::ActionKind;
-use pgloom_api::pipeline::{self as document, Document, Grants, OnFailure, Source};
+use pgloom_api::pipeline::{self as document, Artifact, Document, Grants, OnFailure, Source};
 use pgloom_common::error::error_chain;
 use serde_json::{Map, Value};
 
@@ -32,9 +32,12 @@ pub struct Error {
     pub reason: String,
 }
 
+/// Fetches a component from a registry, and verifies it. An error is the phase that failed, and why.
+pub type Remote<'a> = dyn Fn(&Artifact) -> Result<Vec<u8>, (Phase, String)> + 'a;
+
 impl Pipeline {
     /// Loads every step of a document. Files are relative to `folder`. A plugin of `running` with the same digest is
-    /// reused.
+    /// reused. A step with a component in a registry cannot be loaded by this, see [`load_with`](Self::load_with).
     ///
     /// # Errors
     /// If a step cannot be loaded: the first one, its phase and the remedy. No step is loaded then.
@@ -44,26 +47,53 @@ impl Pipeline {
         folder: &Path,
         running: Option<&Self>,
     ) -> Result<Self, Error> {
+        let refuse = |artifact: &Artifact| {
+            Err((Phase::Fetch, format!("{} is in a registry, which is not asked here", artifact.reference)))
+        };
+        Self::load_with(engine, document, folder, running, &refuse)
+    }
+
+    /// The same with what fetches and verifies the components that are in registries.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_with(
+        engine: &Arc<Engine>,
+        document: &Document,
+        folder: &Path,
+        running: Option<&Self>,
+        remote: &Remote<'_>,
+    ) -> Result<Self, Error> {
         Self::load_by(document, |step, earlier| {
-            let bytes = fetch(&step.source, folder, engine.max_component).map_err(|reason| (Phase::Fetch, reason))?;
+            let bytes = match &step.source {
+                Source::File(file) => {
+                    fetch(file, folder, engine.max_component).map_err(|reason| (Phase::Fetch, reason))?
+                }
+                Source::Oci(artifact) => remote(artifact)?,
+            };
             let loaded = earlier.iter().chain(running.into_iter().flat_map(|running| &running.steps));
             load_plugin(engine, &bytes, step, loaded).map_err(|error| (error.phase(), error_chain(&error)))
         })
     }
 
     /// Loads a document that names the digest of every component, as it was loaded before. A component of which only the
-    /// compiled code is kept, or whose file has another name, is found by its digest.
+    /// compiled code is kept, or whose file has another name, is found by its digest; `kept` are those from registries.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn restore(engine: &Arc<Engine>, document: &Document, folder: &Path) -> Result<Self, Error> {
+    pub fn restore(
+        engine: &Arc<Engine>,
+        document: &Document,
+        folder: &Path,
+        kept: &dyn Fn(&str) -> Option<Vec<u8>>,
+    ) -> Result<Self, Error> {
         Self::load_by(document, |step, _| {
             let digest = step.digest.as_ref().map(document::Digest::as_str).unwrap_or_default();
             let plugin = match Plugin::cached(engine, digest) {
                 Some(plugin) => plugin,
                 None => {
-                    let bytes = find(digest, &step.source, folder, engine.max_component)
-                        .map_err(|reason| (Phase::Fetch, reason))?;
+                    let found = find(digest, &step.source, folder, engine.max_component);
+                    let bytes = found.or_else(|reason| kept(digest).ok_or((Phase::Fetch, reason)))?;
                     Plugin::load(engine, &bytes, Some(digest))
                 }
             };
@@ -158,7 +188,7 @@ fn built_in(pipeline: &str) -> Result<Schemas, Error> {
 
 /// The bytes of a component: a regular file in the plugin folder, or in a folder below, with at most `most` bytes. A link
 /// is followed if it leads to such a file, as those of a mounted ConfigMap do.
-fn fetch(Source::File(file): &Source, folder: &Path, most: u64) -> Result<Vec<u8>, String> {
+fn fetch(file: &Path, folder: &Path, most: u64) -> Result<Vec<u8>, String> {
     let path = folder.join(file);
     let fail = |reason: &str| format!("{}: {reason}; check `source.file` and the plugin folder", path.display());
     if !file.components().all(|part| matches!(part, Component::Normal(_))) {
@@ -186,16 +216,18 @@ fn fetch(Source::File(file): &Source, folder: &Path, most: u64) -> Result<Vec<u8
 /// The bytes of the component with this digest: the file of the source, or another one in the folder.
 fn find(digest: &str, source: &Source, folder: &Path, most: u64) -> Result<Vec<u8>, String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let others = entries.map(|entry| Source::File(entry.file_name().into()));
-    let mut sources = std::iter::once(source.clone()).chain(others.filter(is_component));
-    sources
-        .find_map(|source| fetch(&source, folder, most).ok().filter(|bytes| plugin::digest(bytes) == digest))
-        .ok_or_else(|| {
-            format!("component {digest} is neither in {} nor among the compiled code; copy it there", folder.display())
-        })
+    let others = entries.map(|entry| PathBuf::from(entry.file_name())).filter(|file| is_component(file));
+    let own = match source {
+        Source::File(file) => Some(file.clone()),
+        Source::Oci(_) => None,
+    };
+    let mut files = own.into_iter().chain(others);
+    files.find_map(|file| fetch(&file, folder, most).ok().filter(|bytes| plugin::digest(bytes) == digest)).ok_or_else(
+        || format!("component {digest} is neither in {} nor among the compiled code; copy it there", folder.display()),
+    )
 }
 
-fn is_component(Source::File(file): &Source) -> bool {
+fn is_component(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "wasm")
 }
 
@@ -368,7 +400,7 @@ mod tests {
         symlink("..data/a.wasm", folder.join("a.wasm")).unwrap();
         symlink(&outside, folder.join("link.wasm")).unwrap();
         symlink("/dev/zero", folder.join("device.wasm")).unwrap();
-        let fetch = |file: &str, most| fetch(&Source::File(file.into()), &folder, most);
+        let fetch = |file: &str, most| fetch(Path::new(file), &folder, most);
         assert_eq!(fetch("a.wasm", 9), Ok(b"component".to_vec()), "a link as a mounted ConfigMap has it");
         assert!(fetch("a.wasm", 8).unwrap_err().contains("more than 8 bytes"));
         for (file, reason) in [

@@ -5,10 +5,12 @@
 mod ask;
 mod cluster_role;
 mod host;
+mod pull_secrets;
 mod rule;
 mod step;
 
 pub use ask::{Lack, lacking};
 pub use cluster_role::cluster_role;
+pub use pull_secrets::pull_secrets_role;
 pub use rule::{Resource, Rule, Verb, made, read};
 pub use step::{Need, of_steps};

@@ -31,7 +31,7 @@ use crate::report::Recorder;
 use crate::serve::health::{Health, HealthSender};
 use crate::serve::http;
 use crate::serve::metrics::Metrics;
-use crate::settings::{self, Loader, Settings};
+use crate::settings::{self, Loader, Registry, Settings};
 use crate::state::ClusterStates;
 use connect::{Connection, connect, identity};
 use queue::reconcile_all;
@@ -139,6 +139,7 @@ fn loader(config: &Options, connection: &Connection, shared: &Shared, health: He
     Ok(Loader {
         client: shared.client.clone(),
         engine: Arc::new(Engine::new(&config.engine).map_err(Error::Engine)?),
+        registry: Arc::new(Registry::new(config)),
         options: config.clone(),
         namespace: connection.namespace.clone(),
         recorder: shared.recorder.clone(),

@@ -37,6 +37,8 @@ fn options() -> Options {
         pipeline: PipelineSource::File("pipeline.yaml".into()),
         plugins: "plugins".into(),
         engine: crate::args::EngineConfig::default(),
+        registry: pgloom_registry::Settings::new(1 << 20),
+        registry_poll: None,
         controller_id: String::new(),
         listen: ([127, 0, 0, 1], 0).into(),
         lease: Some("pgloom".to_owned()),

@@ -5,6 +5,7 @@ mod file;
 mod loading;
 mod pipeline;
 mod progress;
+mod registry;
 mod rights;
 mod schemas;
 mod source;
@@ -33,6 +34,7 @@ use crate::report::{Event, Recorder, reference};
 use crate::serve::metrics::Metrics;
 use loading::Loading;
 use progress::Progress;
+pub use registry::Registry;
 use source::Found;
 
 /// The time between two updates of the status with the counters of the pipeline's steps.
@@ -108,6 +110,12 @@ pub enum Error {
     /// A step could not be loaded.
     #[error("the pipeline {0} cannot be loaded")]
     Load(String, #[source] LoadError),
+    /// A Secret with credentials for registries has none.
+    #[error("{0} has no key .dockerconfigjson; make it by `kubectl create secret docker-registry`")]
+    PullSecretKey(String),
+    /// The credentials in a Secret cannot be read.
+    #[error("{0} cannot be used")]
+    PullSecret(String, #[source] pgloom_registry::Error),
     /// The schemas of custom resources cannot be read.
     #[error("the pipeline {0} cannot be merged")]
     Schemas(String, #[source] schemas::Error),
@@ -122,6 +130,8 @@ pub struct Loader {
     pub client: Client,
     /// The engine that compiles and runs plugins.
     pub engine: Arc<Engine>,
+    /// The registries of components.
+    pub registry: Arc<Registry>,
     /// The parsed flags.
     pub options: args::Options,
     /// The operator's own namespace.
@@ -162,6 +172,7 @@ impl Loader {
         let mut pipelines = self.pipelines();
         let mut read_again = tokio::time::interval(schemas::READ_AGAIN);
         let mut components = file::follow_components(self.options.plugins.clone());
+        let mut moved_tags = self.registry.moved();
         let mut leading = self.leading.clone();
         let mut reports = tokio::time::interval(REPORT_PERIOD);
         let mut loading = Loading::default();
@@ -173,6 +184,10 @@ impl Loader {
                     false
                 }
                 Some(()) = components.next() => {
+                    self.load_again(&mut progress, &mut loading, &settings);
+                    false
+                }
+                Some(()) = moved_tags.next(), if loading.is_idle() => {
                     self.load_again(&mut progress, &mut loading, &settings);
                     false
                 }

@@ -6,16 +6,17 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use pgloom_api::pipeline::{Document, LastLoaded};
+use pgloom_api::pipeline::{Artifact, Document, LastLoaded};
 use pgloom_common::error::error_chain;
 use pgloom_engine::Pipeline;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::{Span, error, info, warn};
 
 use super::loading::{Loaded, Loading, Wanted};
 use super::progress::{self, Progress};
 use super::source::{self, Found};
-use super::{Error, Loader, Settings, file, schemas};
+use super::{Error, Loader, Settings, file, registry, schemas};
 use crate::args::PipelineSource;
 
 impl Loader {
@@ -168,11 +169,18 @@ impl Loader {
         let document = Document::read(&found.document)
             .map_err(|findings| Error::Content { name: found.name.clone(), findings })?;
         let (engine, folder, name) = (self.engine.clone(), self.options.plugins.clone(), found.name.clone());
-        let span = Span::current();
-        let loading = move || span.in_scope(|| Pipeline::load(&engine, &document, &folder, running.as_deref()));
+        let fetched = registry::begin(&self.client, &self.namespace, &document).await?;
+        let (registry, runtime, fetching, span) =
+            (self.registry.clone(), Handle::current(), fetched.clone(), Span::current());
+        let loading = move || {
+            let remote = |artifact: &Artifact| registry.fetch(&runtime, &fetching, artifact);
+            span.in_scope(|| Pipeline::load_with(&engine, &document, &folder, running.as_deref(), &remote))
+        };
         let loaded = tokio::task::spawn_blocking(loading).await.map_err(Error::Interrupted)?;
         let loaded = loaded.map_err(|source| Error::Load(name.clone(), source))?;
-        self.with_schemas(name, loaded).await
+        let loaded = self.with_schemas(name, loaded).await?;
+        self.registry.follow(fetched);
+        Ok(loaded)
     }
 
     /// The pipeline with the schemas of the custom resources that it writes; it reuses answers.
@@ -188,8 +196,9 @@ impl Loader {
             .inspect_err(|findings| warn!(?findings, "the last pipeline cannot be read"))
             .ok()?;
         let (engine, folder) = (self.engine.clone(), self.options.plugins.clone());
-        let span = Span::current();
-        let restoring = move || span.in_scope(|| Pipeline::restore(&engine, &document, &folder));
+        let (registry, span) = (self.registry.clone(), Span::current());
+        let kept = move |digest: &str| registry.kept(digest);
+        let restoring = move || span.in_scope(|| Pipeline::restore(&engine, &document, &folder, &kept));
         let restoring = tokio::task::spawn_blocking(restoring).await;
         let name = "the last pipeline".to_owned();
         let restored = match restoring.map_err(Error::Interrupted) {

@@ -19,12 +19,15 @@ pub(super) fn loader(api_server: &FakeApiServer) -> Loader {
         pipeline: PipelineSource::File("pipeline.yaml".into()),
         plugins: ".".into(),
         engine: pgloom_engine::EngineConfig::default(),
+        registry: pgloom_registry::Settings::new(1 << 20),
+        registry_poll: None,
         controller_id: String::new(),
         listen: ([127, 0, 0, 1], 0).into(),
         lease: None,
     };
     let leading = watch::channel(true).1;
     Loader {
+        registry: Arc::new(Registry::new(&options)),
         leading,
         client: api_server.client(),
         engine: Arc::new(Engine::new(&pgloom_engine::EngineConfig::default()).unwrap()),
@@ -161,3 +164,4 @@ async fn a_pipeline_object_that_is_no_longer_used_says_so() {
 }
 
 mod loading;
+mod registry;

@@ -1,4 +1,6 @@
-//! A `docker-registry` of its own for a test, with a folder that is removed.
+//! A `docker-registry` of its own for a test, with a folder that is removed. Other crates' tests include this file.
+#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -57,13 +59,11 @@ impl Server {
     }
 
     /// The file with the certificate of the authority.
-    #[allow(dead_code, reason = "not every test has a private registry")]
     pub fn authority(&self) -> PathBuf {
         self.folder.path().join("ca.crt")
     }
 
     /// The text of an answer, by plain HTTP.
-    #[allow(dead_code, reason = "not every test reads what is stored")]
     pub fn get(&self, path: &str) -> String {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(&self.address).unwrap();
@@ -84,10 +84,17 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
+impl Server {
+    /// Ends the registry; its folder stays.
+    pub fn stop(&mut self) {
         _ = self.process.kill();
         _ = self.process.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

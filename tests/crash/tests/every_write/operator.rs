@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 use pgloom_operator::Options;
-use pgloom_operator::args::{EngineConfig, Kubernetes, Named, Namespaces, PipelineSource, Source};
+use pgloom_operator::args::{EngineConfig, Kubernetes, Named, Namespaces, PipelineSource, RegistrySettings, Source};
 use stand_in::Server;
 use tokio::task::JoinHandle;
 
@@ -79,6 +79,8 @@ impl Operator {
             pipeline,
             plugins: folders.plugins.clone(),
             engine: EngineConfig { cache: Some(folders.code.clone()), ..EngineConfig::default() },
+            registry: RegistrySettings::new(EngineConfig::MAX_COMPONENT),
+            registry_poll: None,
             controller_id: String::new(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             lease: with_lease.then(|| LEASE.to_owned()),

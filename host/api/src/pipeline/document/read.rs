@@ -9,11 +9,11 @@ use pgloom_common::quantity::Quantity;
 use serde_json::Value;
 
 use super::super::spec::{
-    ActionGrantSpec, GrantsSpec, KindGrantSpec, LimitsSpec, MatchSpec, NO_REGISTRY, ObjectGrantSpec, OnFailureSpec,
-    Pipeline, PipelineSpec, ReadGrantSpec, SourceSpec, StepSpec, USE_FILE,
+    ActionGrantSpec, GrantsSpec, KindGrantSpec, LimitsSpec, MatchSpec, ObjectGrantSpec, OnFailureSpec, Pipeline,
+    PipelineSpec, ReadGrantSpec, SourceSpec, StepSpec,
 };
 use super::{
-    ActionGrant, DEFAULT_DEADLINE, DEFAULT_FUEL, DEFAULT_MEMORY, Digest, Document, Grants, KindGrant, Limits,
+    ActionGrant, Artifact, DEFAULT_DEADLINE, DEFAULT_FUEL, DEFAULT_MEMORY, Digest, Document, Grants, KindGrant, Limits,
     MAX_DEADLINE, MAX_MEMORY, Match, ObjectGrant, OnFailure, ReadGrant, Source, Step,
 };
 use crate::action::ActionKind;
@@ -52,7 +52,8 @@ impl Document {
             }
             steps.extend(read_step(step, &path, &mut findings));
         }
-        if findings.is_empty() { Ok(Self { name, steps }) } else { Err(findings) }
+        let pull_secrets = pipeline.spec.image_pull_secrets.into_iter().map(|secret| secret.name).collect();
+        if findings.is_empty() { Ok(Self { name, steps, pull_secrets }) } else { Err(findings) }
     }
 }
 
@@ -104,16 +105,38 @@ fn read_step(step: StepSpec, path: &str, findings: &mut Vec<Finding>) -> Option<
 }
 
 fn read_source(source: SourceSpec, path: &str, findings: &mut Vec<Finding>) -> Option<Source> {
-    let finding = match (source.file, source.oci, source.digest) {
-        (Some(file), None, None) => return Some(Source::File(file.into())),
-        (_, Some(_), _) => Finding::error(NO_REGISTRY).at(member(path, "oci")).remedy(USE_FILE),
-        (_, None, Some(_)) => {
-            Finding::error("belongs to oci").at(member(path, "digest")).remedy("pin a file by the digest of the step")
+    let SourceSpec { file, oci, digest, public_keys } = source;
+    let belongs_to_oci = |field: &str| {
+        Finding::error("belongs to oci").at(member(path, field)).remedy("pin a file by the digest of the step")
+    };
+    let finding = match (file, oci, digest) {
+        (Some(_), Some(_), _) => {
+            Finding::error("a step has one component").at(member(path, "oci")).remedy("give either file or oci")
         }
-        (None, None, None) => Finding::error("the component is missing").at(path).remedy("give file, as in tls.wasm"),
+        (None, Some(oci), digest) => match with_digest(oci, digest) {
+            Ok(reference) => return Some(Source::Oci(Artifact { reference, public_keys })),
+            Err(message) => Finding::error(message).at(member(path, "digest")).remedy("give one of them"),
+        },
+        (_, None, Some(_)) => belongs_to_oci("digest"),
+        (_, None, None) if !public_keys.is_empty() => belongs_to_oci("publicKeys"),
+        (Some(file), None, None) => return Some(Source::File(file.into())),
+        (None, None, None) => {
+            let remedy = "give file, as in tls.wasm, or oci, as in ghcr.io/example/tls:0.1.0";
+            Finding::error("the component is missing").at(path).remedy(remedy)
+        }
     };
     findings.push(finding);
     None
+}
+
+/// The reference with the digest beside it.
+fn with_digest(oci: String, digest: Option<String>) -> Result<String, &'static str> {
+    match (oci.split_once('@'), digest) {
+        (_, None) => Ok(oci),
+        (None, Some(digest)) => Ok(format!("{oci}@{digest}")),
+        (Some((_, own)), Some(digest)) if own == digest => Ok(oci),
+        (Some(_), Some(_)) => Err("is not the digest in oci"),
+    }
 }
 
 fn read_limits(limits: LimitsSpec, path: &str, findings: &mut Vec<Finding>) -> Option<Limits> {

@@ -122,15 +122,20 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         ),
         (
             json!([step(json!({"source": {}}))]),
-            "spec.steps[0].source: the component is missing; give file, as in tls.wasm",
-        ),
-        (
-            json!([step(json!({"source": {"oci": "ghcr.io/example/pooler:0.1.0", "digest": digest}}))]),
-            "spec.steps[0].source.oci: this release does not pull components from a registry; copy the component into the folder of the plugins and give file",
+            "spec.steps[0].source: the component is missing; give file, as in tls.wasm, or oci, as in \
+             ghcr.io/example/tls:0.1.0",
         ),
         (
             json!([step(json!({"source": {"file": "tls.wasm", "oci": "x"}}))]),
-            "spec.steps[0].source.oci: this release does not pull components from a registry; copy the component into the folder of the plugins and give file",
+            "spec.steps[0].source.oci: a step has one component; give either file or oci",
+        ),
+        (
+            json!([step(json!({"source": {"oci": format!("ghcr.io/x:1@sha256:{:064}", 1), "digest": digest}}))]),
+            "spec.steps[0].source.digest: is not the digest in oci; give one of them",
+        ),
+        (
+            json!([step(json!({"source": {"file": "tls.wasm", "publicKeys": ["key"]}}))]),
+            "spec.steps[0].source.publicKeys: belongs to oci; pin a file by the digest of the step",
         ),
         (
             json!([step(json!({"source": {"file": "tls.wasm", "digest": digest}}))]),
@@ -229,4 +234,23 @@ fn a_document_is_checked_by_the_schema_that_the_api_server_gets() {
     let definition = crate::schema::finished(crate::pipeline::Pipeline::crd()).unwrap();
     let checked = crate::schema::object_schema::<crate::pipeline::PipelineSpec>();
     crate::schema::assert_same::<crate::pipeline::PipelineSpec>(&checked, definition);
+}
+
+#[test]
+fn a_component_of_a_registry_has_its_digest_in_the_reference_and_its_keys() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let read = |source: Value| {
+        let document = json!({
+            "apiVersion": "pgloom.dev/v1alpha1", "kind": "Pipeline", "metadata": {"name": "p"},
+            "spec": {"imagePullSecrets": [{"name": "registry"}], "steps": [{"name": "tls", "source": source}]},
+        });
+        Document::read(&document).unwrap()
+    };
+    let document = read(json!({"oci": "ghcr.io/example/tls:1", "digest": digest, "publicKeys": ["key"]}));
+    let reference = format!("ghcr.io/example/tls:1@{digest}");
+    let artifact = Artifact { reference: reference.clone(), public_keys: vec!["key".to_owned()] };
+    assert_eq!(document.steps[0].source, Source::Oci(artifact));
+    assert_eq!(document.pull_secrets, ["registry"]);
+    let document = read(json!({"oci": reference, "digest": digest}));
+    assert!(matches!(&document.steps[0].source, Source::Oci(artifact) if artifact.reference == reference));
 }
