@@ -12,7 +12,7 @@ use crate::{
     tree::{Node, TypeMismatch},
 };
 
-pub use setter::Setters;
+pub use setter::{Setters, is_at_or_below, locate};
 
 /// The owner of the fields that the host sets: the identity of an object, its owner references.
 pub const HOST: &str = "pgloom";
@@ -44,16 +44,8 @@ impl Ownership {
     /// # Errors
     /// If one of the objects is not of that type.
     pub fn with_host(mut self, schema: &Schema, root: TypeId, desired: &Value, applied: &Value) -> Result<Self, Error> {
-        let leaves_of = |object: &Value| -> Result<BTreeMap<String, Value>, Error> {
-            let node = Node::from_value(schema, root, object.clone(), 0).map_err(unreadable)?;
-            let mut leaves = BTreeMap::new();
-            each_leaf(&node, &mut String::new(), &mut |path, leaf| {
-                leaves.insert(path.to_owned(), leaf.to_value());
-            });
-            Ok(leaves)
-        };
-        let desired = leaves_of(desired)?;
-        for (path, value) in leaves_of(applied)? {
+        let desired = leaves(schema, root, desired)?;
+        for (path, value) in leaves(schema, root, applied)? {
             if desired.get(&path) != Some(&value) {
                 self.leaves.insert(path, vec![HOST.to_owned()]);
             }
@@ -64,6 +56,19 @@ impl Ownership {
 
 fn unreadable(mismatch: TypeMismatch) -> Error {
     Error { path: mismatch.path(), problem: mismatch.problem }
+}
+
+/// The leaves of an object by path. An empty map or list is a leaf. `root` is the type of the object's kind.
+///
+/// # Errors
+/// If the object is not of that type.
+pub fn leaves(schema: &Schema, root: TypeId, object: &Value) -> Result<BTreeMap<String, Value>, Error> {
+    let node = Node::from_value(schema, root, object.clone(), 0).map_err(unreadable)?;
+    let mut leaves = BTreeMap::new();
+    each_leaf(&node, &mut String::new(), &mut |path, leaf| {
+        leaves.insert(path.to_owned(), leaf.to_value());
+    });
+    Ok(leaves)
 }
 
 /// Calls `found` with each leaf of the tree and its path. An empty map or list is a leaf.

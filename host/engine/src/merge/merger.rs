@@ -15,6 +15,7 @@ use crate::{
     ownership::{Ownership, each_leaf},
     path::{FieldPath, Segment},
     permission::{Missing, ObjectPermissions},
+    pipeline::Leaves,
     privilege::{self, Needed},
     reserved,
     schema::{Kind, Schemas},
@@ -249,6 +250,18 @@ impl Merger {
             Desired { object, step }
         });
         desired.collect()
+    }
+
+    /// For each object, in order of creation, its leaves by path.
+    pub(crate) fn leaves(&self) -> Leaves {
+        let of = |object: &Arc<Object>| {
+            let mut leaves = BTreeMap::new();
+            each_leaf(&object.root, &mut String::new(), &mut |path, leaf| {
+                leaves.insert(path.to_owned(), leaf.to_value());
+            });
+            (object.identity.clone(), leaves)
+        };
+        self.objects.iter().map(of).collect()
     }
 
     /// For each object, in order of creation, who set its fields.

@@ -145,7 +145,7 @@ impl Pipeline {
     }
 
     /// What was decided by other rules is not reused.
-    fn reused_anew(mut self) -> Self {
+    pub(super) fn reused_anew(mut self) -> Self {
         self.reused = self.reused.map(|_| Arc::default());
         self
     }
