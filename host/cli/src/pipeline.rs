@@ -24,13 +24,18 @@ pub struct Arguments {
 
 /// Loads the pipeline, as the operator does.
 pub fn load(arguments: &Arguments) -> Result<Pipeline> {
-    let path = match &arguments.pipeline {
-        Some(path) => path.clone(),
+    load_from(arguments.pipeline.as_deref(), arguments.plugins.as_deref())
+}
+
+/// Loads a pipeline; without `path` the one in the folder of the shipped plugins, without `plugins` those of its folder.
+pub fn load_from(path: Option<&Path>, plugins: Option<&Path>) -> Result<Pipeline> {
+    let path = match path {
+        Some(path) => path.to_owned(),
         None => shipped_pipeline()?,
     };
     let document = Document::read(&read_one(&path)?).map_err(|problems| refused(&path, &problems))?;
     let parent = path.parent().map(Path::to_owned).unwrap_or_default();
-    let folder = arguments.plugins.clone().unwrap_or(parent);
+    let folder = plugins.map_or(parent, Path::to_owned);
     let engine = Arc::new(Engine::new(&engine_config())?);
     Pipeline::load(&engine, &document, &folder, None).with_context(|| path.display().to_string())
 }
