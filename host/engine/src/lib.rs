@@ -147,7 +147,9 @@ pub use model::{
     PoolerAccess, PrivilegePermission, Removal, Request, Requirement, Response, Selection, Trigger, UserList,
 };
 pub use ownership::{HOST, Ownership, Setters, is_at_or_below, leaves, locate};
-pub use pipeline::{ActionError, Change, LoadError, Outcome, Pipeline, RunError, StepTrace, Trace, restarts_pods};
+pub use pipeline::{
+    ActionError, Change, LoadError, Outcome, Pipeline, RunError, Step, StepTrace, Trace, restarts_pods,
+};
 pub use plugin::Plugin;
 pub use scope::Scope;
 pub use select::NAMED_ONLY;

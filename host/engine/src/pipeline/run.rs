@@ -192,8 +192,8 @@ impl Step {
     fn call(&self, request: Request, decision: &mut Decision) -> Result<Response, Error> {
         let span = tracing::info_span!("plugin", step = %self.name, version = %self.plugin.description.version);
         let _entered = span.enter();
-        let Reply { result, fuel } = self.plugin.mutate(request, &self.limits);
-        self.counters.called(fuel);
+        let Reply { result, fuel, memory, time } = self.plugin.mutate(request, &self.limits);
+        self.counters.called(fuel, memory, time);
         decision.fuel.insert(self.name.clone(), fuel);
         result.map_err(|error| self.error("call", error.into()))
     }

@@ -13,7 +13,7 @@ use super::step::{Pipeline, Step};
 use crate::decision::Desired;
 use crate::input::Input;
 use crate::model::{ObjectRef, Trigger};
-use crate::ownership::Ownership;
+use crate::ownership::{Leaves, Ownership};
 use crate::select;
 
 /// What the steps of one run did.
@@ -207,9 +207,6 @@ impl Step {
         (!is_relevant).then(|| Outcome::NotRelevant(triggers.clone()))
     }
 }
-
-/// The leaves of each object: by its place in the order of creation, and by path.
-pub(crate) type Leaves = Vec<(ObjectRef, BTreeMap<String, Value>)>;
 
 fn changes(before: &Leaves, after: &Leaves) -> Vec<Change> {
     let mut changes = Vec::new();
