@@ -7,15 +7,19 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
+    model::ObjectRef,
     path::{FieldPath, push_entry, push_field},
     schema::{Schema, TypeId},
-    tree::{Node, TypeMismatch},
+    tree::{Node, TypeMismatch, normalize},
 };
 
 pub use setter::{Setters, is_at_or_below, locate};
 
 /// The owner of the fields that the host sets: the identity of an object, its owner references.
 pub const HOST: &str = "pgloom";
+
+/// The leaves of each object by path, in the order of creation.
+pub(crate) type Leaves = Vec<(ObjectRef, BTreeMap<String, Value>)>;
 
 /// Who set the fields of one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,7 +67,9 @@ fn unreadable(mismatch: TypeMismatch) -> Error {
 /// # Errors
 /// If the object is not of that type.
 pub fn leaves(schema: &Schema, root: TypeId, object: &Value) -> Result<BTreeMap<String, Value>, Error> {
-    let node = Node::from_value(schema, root, object.clone(), 0).map_err(unreadable)?;
+    let mut object = object.clone();
+    normalize(&mut object);
+    let node = Node::from_value(schema, root, object, 0).map_err(unreadable)?;
     let mut leaves = BTreeMap::new();
     each_leaf(&node, &mut String::new(), &mut |path, leaf| {
         leaves.insert(path.to_owned(), leaf.to_value());

@@ -23,7 +23,6 @@ pub use json::Error as JsonError;
 pub use load::Error as LoadError;
 pub use restarts::restarts_pods;
 pub use step::{Pipeline, Step, Usage};
-pub(crate) use trace::Leaves;
 pub use trace::{Change, Outcome, StepTrace, Trace};
 
 pub use crate::plugin::Phase;

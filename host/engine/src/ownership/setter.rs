@@ -6,7 +6,7 @@ use super::{HOST, Ownership};
 use crate::{
     path::{Key, push_entry, push_field},
     schema::{Schema, TypeId},
-    tree::{List, Node},
+    tree::{List, Node, normalize},
 };
 
 /// The steps that set a field.
@@ -104,7 +104,9 @@ pub fn is_at_or_below(path: &str, parent: &str) -> bool {
 /// write it, as in `.spec.template.spec.containers[0].env`; a `$` or a dot before it does not count. `None` if the object
 /// has no such field.
 pub fn locate(schema: &Schema, root: TypeId, object: &Value, field: &str) -> Option<(String, Value)> {
-    let tree = Node::from_value(schema, root, object.clone(), 0).ok()?;
+    let mut object = object.clone();
+    normalize(&mut object);
+    let tree = Node::from_value(schema, root, object, 0).ok()?;
     let (mut node, mut path) = (&tree, String::new());
     for part in parts(field.trim_start_matches('$')) {
         node = match (node, part) {
