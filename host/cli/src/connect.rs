@@ -71,6 +71,16 @@ async fn serve(client: TcpStream, cluster: Cluster) {
     }
 }
 
+/// The API server of the flags `--kubeconfig` and `--context`.
+pub async fn api_server(kubeconfig: Option<&std::path::Path>, context: Option<&str>) -> Result<kube::Config> {
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    Ok(match kubeconfig {
+        Some(path) => kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
+        None if context.is_some() => kube::Config::from_kubeconfig(&options).await?,
+        None => kube::Config::infer().await.context("no API server found; give --kubeconfig")?,
+    })
+}
+
 /// A cluster of the API server.
 #[derive(Clone)]
 struct Cluster {
@@ -81,12 +91,7 @@ struct Cluster {
 
 impl Cluster {
     async fn new(arguments: &Arguments) -> Result<Self> {
-        let options = KubeConfigOptions { context: arguments.context.clone(), ..KubeConfigOptions::default() };
-        let config = match &arguments.kubeconfig {
-            Some(path) => kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
-            None if arguments.context.is_some() => kube::Config::from_kubeconfig(&options).await?,
-            None => kube::Config::infer().await.context("no API server found; give --kubeconfig")?,
-        };
+        let config = api_server(arguments.kubeconfig.as_deref(), arguments.context.as_deref()).await?;
         let namespace = arguments.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         Ok(Self { name: arguments.cluster.clone(), namespace, client: Client::try_from(config)? })
     }

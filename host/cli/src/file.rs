@@ -23,6 +23,11 @@ pub fn read_all(path: &Path) -> Result<Vec<Value>> {
     document::read(&text).with_context(|| name)
 }
 
+/// The text of a file with at most this many bytes.
+pub fn text(path: &Path, most: u64) -> Result<String> {
+    String::from_utf8(read(path, most)?).with_context(|| format!("{}: not UTF-8; check the content", path.display()))
+}
+
 /// The bytes of a component.
 pub fn component(path: &Path) -> Result<Vec<u8>> {
     read(path, EngineConfig::MAX_COMPONENT)

@@ -1,8 +1,10 @@
 //! The `pgloom` binary: the operator, the same decisions offline, and a way to the database.
 //!
-//! Exit codes: 0 success; 1 failure, with the reason on standard error; 2 invalid command line; `diff` has more.
+//! Exit codes: 0 success; 1 failure, with the reason on standard error; 2 invalid command line. `conformance` and `diff` have
+//! their own.
 
 mod compile;
+mod conformance;
 mod connect;
 mod crd;
 mod diff;
@@ -13,6 +15,7 @@ mod manifests;
 mod pipeline;
 mod plugin;
 mod rbac;
+mod record;
 mod render;
 mod steps;
 
@@ -47,9 +50,13 @@ enum Command {
     Diff(diff::Arguments),
     /// Open a local port that leads to the leader of a cluster, also after a failover
     Connect(connect::Arguments),
-    /// Look into a component
+    /// Write, build, test and inspect plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Check whether a plugin keeps what the contract promises, and write a report
+    Conformance(conformance::Arguments),
+    /// Write what a plugin is asked for a running cluster as a golden folder, without credentials
+    Record(record::Arguments),
     /// Print the ClusterRole that a pipeline needs
     Rbac(rbac::Arguments),
     /// Print the CustomResourceDefinitions
@@ -87,7 +94,16 @@ fn main() -> ExitCode {
         }
         Command::Plugin(command) => {
             log.start("warn");
-            plugin::run(&command)
+            plugin::run(command)
+        }
+        Command::Conformance(arguments) => {
+            // Guests that panic are a part of the checks, and a failure has their text.
+            log.start("off");
+            return conformance::conformance(&arguments);
+        }
+        Command::Record(arguments) => {
+            log.start("warn");
+            record::record(&arguments)
         }
         Command::Rbac(arguments) => {
             log.start("warn");

@@ -22,22 +22,56 @@ pub struct Arguments {
     plugins: Option<PathBuf>,
 }
 
+/// A pipeline with what it was loaded from.
+pub struct Loaded {
+    /// The engine of its plugins.
+    pub engine: Arc<Engine>,
+    /// The document, with a step for each of the pipeline's.
+    pub document: Document,
+    /// The pipeline.
+    pub pipeline: Pipeline,
+}
+
+impl Arguments {
+    /// The flags for this pipeline and folder.
+    pub fn of(pipeline: PathBuf, plugins: PathBuf) -> Self {
+        Self { pipeline: Some(pipeline), plugins: Some(plugins) }
+    }
+
+    /// The pipeline's file, and the folder of its components.
+    pub fn place(&self) -> Result<(PathBuf, PathBuf)> {
+        let path = match &self.pipeline {
+            Some(path) => path.clone(),
+            None => shipped_pipeline()?,
+        };
+        let parent = path.parent().map(Path::to_owned).unwrap_or_default();
+        let folder = self.plugins.clone().unwrap_or(parent);
+        Ok((path, folder))
+    }
+}
+
+/// The engine of a command.
+pub fn engine() -> Result<Arc<Engine>> {
+    Ok(Arc::new(Engine::new(&engine_config())?))
+}
+
 /// Loads the pipeline, as the operator does.
 pub fn load(arguments: &Arguments) -> Result<Pipeline> {
-    load_from(arguments.pipeline.as_deref(), arguments.plugins.as_deref())
+    Ok(load_with_document(arguments)?.pipeline)
+}
+
+/// Loads the pipeline, and returns its document and its engine, too.
+pub fn load_with_document(arguments: &Arguments) -> Result<Loaded> {
+    let (path, folder) = arguments.place()?;
+    let document = Document::read(&read_one(&path)?).map_err(|problems| refused(&path, &problems))?;
+    let engine = engine()?;
+    let pipeline = Pipeline::load(&engine, &document, &folder, None).with_context(|| path.display().to_string())?;
+    Ok(Loaded { engine, document, pipeline })
 }
 
 /// Loads a pipeline; without `path` the one in the folder of the shipped plugins, without `plugins` those of its folder.
 pub fn load_from(path: Option<&Path>, plugins: Option<&Path>) -> Result<Pipeline> {
-    let path = match path {
-        Some(path) => path.to_owned(),
-        None => shipped_pipeline()?,
-    };
-    let document = Document::read(&read_one(&path)?).map_err(|problems| refused(&path, &problems))?;
-    let parent = path.parent().map(Path::to_owned).unwrap_or_default();
-    let folder = plugins.map_or(parent, Path::to_owned);
-    let engine = Arc::new(Engine::new(&engine_config())?);
-    Pipeline::load(&engine, &document, &folder, None).with_context(|| path.display().to_string())
+    load(&Arguments { pipeline: path.map(Path::to_owned), plugins: plugins.map(Path::to_owned) })
 }
 
 /// The error of a file with these problems: a line for each.

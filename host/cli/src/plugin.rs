@@ -1,4 +1,13 @@
-//! `pgloom plugin`: what a component is, and what it asks for.
+//! `pgloom plugin`: write, build and test a plugin; what a component is, and what it asks for.
+
+mod bench;
+mod build;
+mod golden;
+mod new;
+mod project;
+mod run;
+mod step;
+mod test;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -13,12 +22,27 @@ use pgloom_engine::{Engine, EngineConfig, Plugin, grant};
 /// The commands about components.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Begin a plugin: write its folder
+    New(new::Arguments),
+    /// Build the component of a plugin
+    Build(build::Arguments),
+    /// Run the native tests of a plugin, and its golden folder against the component
+    Test(test::Arguments),
+    /// Print what a call of a plugin costs
+    Bench(bench::Arguments),
+    /// Print the objects of a manifest, with a plugin as the last step of the pipeline
+    Run(Box<run::Arguments>),
     /// Print what a component is and what it asks for
     Inspect(Inspect),
 }
 
 /// The flags of `pgloom plugin inspect`.
 #[derive(Args)]
+#[command(after_help = "\
+Example:
+  pgloom plugin inspect --grants dist/motto.wasm   the grants for the step, to paste
+
+Exit codes: 0 printed; 1 the file is no component that this host can load, with the reason; 2 invalid command line")]
 pub struct Inspect {
     /// Print only the grants that the plugin needs, for its step in a pipeline
     #[arg(long)]
@@ -29,8 +53,18 @@ pub struct Inspect {
 }
 
 /// Runs a command.
-pub fn run(command: &Command) -> Result<()> {
-    let Command::Inspect(arguments) = command;
+pub fn run(command: Command) -> Result<()> {
+    match command {
+        Command::New(arguments) => new::new(&arguments),
+        Command::Build(arguments) => build::build(&arguments),
+        Command::Test(arguments) => test::test(&arguments),
+        Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Run(arguments) => run::run(*arguments),
+        Command::Inspect(arguments) => inspect(&arguments),
+    }
+}
+
+fn inspect(arguments: &Inspect) -> Result<()> {
     let plugin = load(&arguments.file)?;
     let text = if arguments.grants { block(&plugin) } else { description(&plugin) };
     std::io::stdout().write_all(text.as_bytes())?;

@@ -29,6 +29,13 @@ pub struct Arguments {
     manifests: Vec<PathBuf>,
 }
 
+impl Arguments {
+    /// The flags that name the pipeline.
+    pub fn pipeline_mut(&mut self) -> &mut pipeline::Arguments {
+        &mut self.pipeline
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
     /// A YAML stream

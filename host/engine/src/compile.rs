@@ -195,9 +195,7 @@ impl Compiler {
         match last {
             _ if status.signal() == Some(SIGXCPU) => Error::Time(self.time),
             _ if out_of_memory.iter().any(|text| messages.contains(text)) => Error::Memory(self.memory >> 20),
-            Some(line) if status.code().is_some() => {
-                Error::refused(line.strip_prefix("error: ").unwrap_or(line))
-            }
+            Some(line) if status.code().is_some() => Error::refused(line.strip_prefix("error: ").unwrap_or(line)),
             _ => Error::End(status),
         }
     }

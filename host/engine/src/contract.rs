@@ -30,7 +30,9 @@ pub(crate) enum Version {
 }
 
 /// The versions that this host supports, as texts for messages.
-pub(crate) const SUPPORTED: &str = "0.1 and 0.2";
+pub const SUPPORTED: &str = "0.1 and 0.2";
+/// The newest of them.
+pub const NEWEST: &str = "0.2";
 
 impl Version {
     /// The version with this text, as in `0.2.0`; `None` if the host does not support it.

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::model::{Description, ObjectKind, ObjectPermission, Selection, Trigger};
 use crate::path::Pattern;
 use crate::reserved;
+use crate::validator;
 
 /// The most entries of one list of a description, and of one list of a permission.
 const MAX_ENTRIES: usize = 256;
@@ -110,11 +111,8 @@ fn check_configuration(description: &Description) -> Result<(), String> {
     };
     let schema = json("schema", &description.config_schema)?;
     let example = json("example", &description.config_example)?;
-    let validator =
-        jsonschema::validator_for(&schema).map_err(|error| format!("the configuration schema is invalid: {error}"))?;
-    if let Some(error) = validator.iter_errors(&example).next() {
-        let path = error.instance_path().to_string();
-        return Err(format!("the configuration example is not what the schema accepts: at {path:?}: {error}"));
+    if let Some(problem) = validator::problems(&schema, &example)?.into_iter().next() {
+        return Err(format!("the configuration example is not what the schema accepts: {problem}"));
     }
     description.config_keys.iter().enumerate().try_for_each(|(index, key)| check_key(key, &at("config-keys", index)))
 }

@@ -93,6 +93,7 @@
 //! | `privilege`  | what a step may write only with a privilege                                    |
 //! | `reserved`   | what no step may write                                                         |
 //! | `tree`       | an object as a tree: every leaf has a value and a step                         |
+//! | `validator`  | a configuration checked against the schema of its plugin, with limits          |
 //! | `owners`     | the steps that set a leaf                                                      |
 //! | `schema`     | how kinds are merged                                                           |
 //! | `path`       | field paths and patterns of them                                               |
@@ -132,10 +133,12 @@ mod secret;
 mod select;
 mod state;
 mod tree;
+mod validator;
 mod wasi;
 
 pub use cache::Error as CacheError;
 pub use compile::Compiler;
+pub use contract::{NEWEST as NEWEST_CONTRACT, SUPPORTED as SUPPORTED_CONTRACTS};
 pub use decision::{Condition, Decision, Desired, RequestedAction};
 pub use engine::{Engine, EngineConfig, Error, MEMORY_CEILING};
 pub use hash::Sha;

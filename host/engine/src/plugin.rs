@@ -75,10 +75,10 @@ pub enum Error {
         pinned: String,
     },
     /// The file is not WebAssembly.
-    #[error("the file is not WebAssembly; name a component, as `cargo xtask components` builds it")]
+    #[error("the file is not WebAssembly; name a component, as `pgloom plugin build` makes it")]
     VerifyMagic,
     /// The file is a core module.
-    #[error("the file is a core module, not a component; build a component from it with `cargo xtask components`")]
+    #[error("the file is a core module, not a component; make one of it: pgloom plugin build FILE --output COMPONENT")]
     VerifyLayer,
     /// The component exports another version of the contract.
     #[error(
@@ -178,6 +178,16 @@ impl Plugin {
             description,
             body: Body::Native(Box::new(mutate)),
         }
+    }
+
+    /// Calls `describe` again, in a fresh instance. A native plugin has one description.
+    ///
+    /// # Errors
+    /// If the call fails, or the plugin says that it cannot run on this host.
+    pub fn describe(&self) -> Result<Description, Error> {
+        let Body::Component { engine, component } = &self.body else { return Ok(self.description.clone()) };
+        let description = call::describe(engine, component, &Limits::default()).map_err(Error::Describe)?;
+        description.map_err(|reason| Error::RefuseHost(convert::text(&reason)))
     }
 
     /// Calls the plugin in a fresh instance. A native plugin takes no fuel.

@@ -66,15 +66,15 @@ impl State {
 }
 
 impl Resources {
-    /// The size of all linear memories, in bytes. A memory never gets smaller.
-    pub(crate) fn memory(&self) -> usize {
-        self.memory.used
-    }
-
     /// What was refused and is the likely reason of a trap. A guest that got more afterwards, or called the host, has
     /// survived the refusal: what stops it later has another reason.
     pub(crate) fn refused(&self) -> Option<Refused> {
         self.refused
+    }
+
+    /// The linear memory of the instance, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory.used
     }
 
     fn answer(&mut self, granted: bool, refused: Refused) -> wasmtime::Result<bool> {

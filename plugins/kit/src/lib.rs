@@ -50,6 +50,15 @@
 //! ```
 //!
 //! Plugins are tested natively; see [`testing`].
+//!
+//! # Features
+//!
+//! - `typed` (default): the operator configuration is any struct that derives `serde::Deserialize`, and objects are those
+//!   of `k8s_openapi`: `request.desired::<StatefulSet>()`, `response.apply(&service)`.
+//! - `small`: an allocator for components on `wasm32-unknown-unknown` that only moves a pointer forward. With it, and with
+//!   the readers of [`json`] in place of types, a component has less than 200 KiB; see README.md.
+//!
+//! Each works with and without the other.
 
 extern crate self as pgloom_kit;
 
@@ -57,7 +66,7 @@ extern crate self as pgloom_kit;
 pub mod bindings {
     //! The types of the contract, generated from `wit/0.2`.
     wit_bindgen::generate!({
-        path: "../../wit/0.2",
+        path: "wit",
         world: "plugin",
         pub_export_macro: true,
         export_macro_name: "export_plugin",
@@ -74,7 +83,7 @@ mod plugin;
 mod request;
 mod response;
 
-#[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
+#[cfg(all(feature = "small", any(test, all(target_arch = "wasm32", target_os = "unknown"))))]
 pub mod allocator;
 pub mod bootstrap;
 pub mod container;
@@ -88,6 +97,8 @@ pub mod service;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod tls;
+#[cfg(feature = "typed")]
+mod typed;
 
 pub use bindings::contract::{
     Action, ActionKind, ActionPhase, ActionState, ConditionStatus, Credential, ExpandClaim, Failure, GrowFilesystem,
@@ -97,8 +108,10 @@ pub use description::{Description, kind};
 pub use failure::{Result, internal, invalid, invalid_config};
 pub use plugin::{Component, NoSettings, OperatorConfig, Plugin, Settings};
 pub use request::{Cluster, Request};
-pub use response::{Response, Warnings};
+pub use response::{Partial, Response, Warnings};
 
+#[cfg(feature = "typed")]
+pub use k8s_openapi;
 pub use pgloom_common as common;
 pub use schemars;
 pub use serde;

@@ -15,8 +15,9 @@ pub trait Plugin: Sized {
     /// The fields of the manifest's `spec` that it reads: made by [`spec!`](crate::spec), or any type that serde reads.
     /// Other fields are ignored.
     type Spec: Spec;
-    /// The keys of the operator configuration that it reads: made by [`operator_config!`](crate::operator_config), or
-    /// by [`operator_config_groups!`](crate::operator_config_groups), or `()`.
+    /// The keys of the operator configuration that it reads: a struct that derives `serde::Deserialize` (feature
+    /// `typed`), or one made by [`operator_config!`](crate::operator_config) or by
+    /// [`operator_config_groups!`](crate::operator_config_groups), or `()`.
     type Config: OperatorConfig;
     /// The step's configuration, or [`NoSettings`]. Its JSON Schema and its defaults are derived from the type.
     type Settings: Settings;
@@ -61,6 +62,8 @@ pub trait OperatorConfig: Sized {
     }
 }
 
+// With `typed`, `()` is one of the types that serde reads.
+#[cfg(not(feature = "typed"))]
 impl OperatorConfig for () {
     fn keys() -> Vec<&'static str> {
         Vec::new()
@@ -72,17 +75,6 @@ impl OperatorConfig for () {
 
     fn read(_json: &str) -> Result<Self> {
         Ok(())
-    }
-}
-
-/// Two groups of keys, as in `(Config, Metadata)`.
-impl<A: OperatorConfig, B: OperatorConfig> OperatorConfig for (A, B) {
-    fn keys() -> Vec<&'static str> {
-        [A::keys(), B::keys()].concat()
-    }
-
-    fn pick(config: &RawObject<'_>) -> Result<Self, Error> {
-        Ok((A::pick(config)?, B::pick(config)?))
     }
 }
 
@@ -226,20 +218,39 @@ pub(crate) fn leave<T>(value: T) {
 
 /// Makes the crate's component export this plugin. Use it once in a crate.
 ///
-/// On `wasm32-unknown-unknown` it also installs the kit's allocator. Other targets have a C library, with its own
-/// allocator.
+/// With the feature `small` it also installs the kit's allocator, on `wasm32-unknown-unknown`. Other targets have a C
+/// library, with its own allocator.
 #[macro_export]
 macro_rules! register {
     ($plugin:ty) => {
-        #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-        const _: () = {
-            #[global_allocator]
-            static ALLOCATOR: $crate::allocator::Allocator = $crate::allocator::Allocator::new();
-        };
+        $crate::install_allocator!();
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Registered = $crate::Component<$plugin>;
     $crate::bindings::export_plugin!(Registered with_types_in $crate::bindings);
         };
     };
+}
+
+/// Installs the kit's allocator.
+// A macro for each set of features: a macro's `cfg` would ask for the features of the crate that uses it.
+#[doc(hidden)]
+#[cfg(feature = "small")]
+#[macro_export]
+macro_rules! install_allocator {
+    () => {
+        #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+        const _: () = {
+            #[global_allocator]
+            static ALLOCATOR: $crate::allocator::Allocator = $crate::allocator::Allocator::new();
+        };
+    };
+}
+
+/// Keeps the allocator of the standard library.
+#[doc(hidden)]
+#[cfg(not(feature = "small"))]
+#[macro_export]
+macro_rules! install_allocator {
+    () => {};
 }

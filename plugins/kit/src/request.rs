@@ -74,7 +74,7 @@ impl<P: Plugin> Request<P> {
     ///
     /// # Errors
     /// If the object is not a `T`.
-    pub fn desired<T: Field>(&self, kind: &str, name: &str) -> Result<Option<T>> {
+    pub fn desired_object<T: Field>(&self, kind: &str, name: &str) -> Result<Option<T>> {
         self.desired
             .iter()
             .find(|desired| desired.identity.kind == kind && desired.identity.name == name)
@@ -82,12 +82,19 @@ impl<P: Plugin> Request<P> {
             .transpose()
     }
 
+    /// The JSON text of a desired object.
+    #[cfg(feature = "typed")]
+    pub(crate) fn desired_text(&self, api_version: &str, kind: &str, name: &str) -> Option<&str> {
+        let is_it = |of: &contract::ObjectRef| of.kind == kind && of.name == name && of.api_version == api_version;
+        self.desired.iter().find(|desired| is_it(&desired.identity)).map(|desired| desired.object.as_str())
+    }
+
     /// The cluster's StatefulSet as the earlier steps want it. The description has to say `reads_desired` of the kind.
     ///
     /// # Errors
     /// If no earlier step creates it.
     pub fn desired_statefulset(&self) -> Result<Value> {
-        self.desired("StatefulSet", &self.cluster.name)?.ok_or_else(|| {
+        self.desired_object("StatefulSet", &self.cluster.name)?.ok_or_else(|| {
             internal("no earlier step creates the cluster's StatefulSet; move this step behind the spilo step")
         })
     }

@@ -34,6 +34,20 @@ fn finding(severity: Severity, path: Option<String>, message: String, remedy: St
     Finding { severity, message, path, object: None, remedy: Some(remedy) }
 }
 
+/// A partial object that a plugin may apply.
+pub trait Partial {
+    /// Its JSON text.
+    fn into_json(self) -> String;
+}
+
+impl Partial for Value {
+    fn into_json(self) -> String {
+        let text = json::write(&self);
+        leave(self);
+        text
+    }
+}
+
 /// What a plugin wants for a cluster. An empty response adds nothing.
 pub struct Response(contract::Response);
 
@@ -49,10 +63,10 @@ impl Response {
     }
 
     /// Sets these fields: a partial object with `apiVersion`, `kind`, `metadata.name`, and the fields that the plugin
-    /// owns, as in [server-side apply](https://kubernetes.io/docs/reference/using-api/server-side-apply/).
-    pub fn apply(mut self, object: Value) -> Self {
-        self.0.contributions.push(Contribution::Apply(json::write(&object)));
-        leave(object);
+    /// owns, as in [server-side apply](https://kubernetes.io/docs/reference/using-api/server-side-apply/): a JSON value, or
+    /// a reference to an object of `k8s_openapi` (feature `typed`), of which fields without a value are left out.
+    pub fn apply(mut self, object: impl Partial) -> Self {
+        self.0.contributions.push(Contribution::Apply(object.into_json()));
         self
     }
 

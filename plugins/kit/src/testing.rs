@@ -1,6 +1,8 @@
 //! Tests of plugins: a plugin is called natively, as the host calls its component, and its answer is checked.
 
 mod config;
+mod pattern;
+mod permission;
 pub mod schema;
 pub mod upstream;
 
@@ -95,17 +97,32 @@ impl Call {
         self
     }
 
-    /// Calls `P` natively, and checks the objects of its answer against the types of the Kubernetes API.
+    /// Calls `P` natively, as the host would: it receives the keys of the operator configuration that its description
+    /// names, and the objects of its answer are checked against its description and against the types of the Kubernetes
+    /// API.
     ///
     /// # Errors
     /// The failure of `P`.
     ///
     /// # Panics
-    /// If an object has a field that its kind does not have, or a value of another type; see [`schema`].
+    /// If the description does not ask for what the call gives or for what the answer does, with the line to add; or if
+    /// an object has a field that its kind does not have, or a value of another type; see [`schema`].
     #[track_caller]
-    #[expect(clippy::panic, reason = "a test of a plugin that misspells a field has to fail")]
-    pub fn mutate<P: Plugin>(self) -> Result<Answer, Failure> {
+    #[expect(clippy::panic, reason = "a test of a plugin that asks for too little or misspells a field has to fail")]
+    pub fn mutate<P: Plugin>(mut self) -> Result<Answer, Failure> {
+        let description = P::describe().build();
+        self.request.operator_config = config::shown(&self.request.operator_config, &description.config_keys);
+        let cluster: Value = serde_json::from_str(&self.request.cluster).unwrap_or_default();
+        let cluster = cluster["metadata"]["name"].as_str().unwrap_or_default();
+        let unread = permission::unread(&description, &self.request);
+        if !unread.is_empty() {
+            panic!("{}", unread.join("\n"));
+        }
         let response = <Component<P> as Guest>::mutate(self.request)?;
+        let forbidden = permission::forbidden(&description, &response, cluster);
+        if !forbidden.is_empty() {
+            panic!("{}", forbidden.join("\n"));
+        }
         let objects: Vec<Value> = response
             .contributions
             .iter()

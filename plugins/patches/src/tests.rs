@@ -34,15 +34,19 @@ fn fields_are_added_where_the_condition_is_true() {
 
 #[test]
 fn placeholders_are_replaced_by_the_clusters_names() {
-    let fields = json!({"text": ["{cluster}.{namespace}.{team} {other} {", {"{cluster}": "{{cluster}}"}], "number": 1});
-    let object =
-        json!({"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "{cluster}"}, "spec": fields});
+    let pod = |args: &str, value: &str| {
+        json!({
+            "replicas": 1,
+            "template": {
+                "metadata": {"annotations": {"{cluster}": value}},
+                "spec": {"containers": [{"name": "postgres", "args": [args]}]},
+            },
+        })
+    };
+    let object = statefulset(pod("{cluster}.{namespace}.{team} {other} {", "{{cluster}}"));
     let answer = call(json!([{"apply": object}])).unwrap();
     assert_eq!(answer.objects[0]["metadata"]["name"], "acid-orders");
-    assert_eq!(
-        answer.objects[0]["spec"],
-        json!({"text": ["acid-orders.shop.acid {other} {", {"{cluster}": "{acid-orders}"}], "number": 1})
-    );
+    assert_eq!(answer.objects[0]["spec"], pod("acid-orders.shop.acid {other} {", "{acid-orders}"));
 }
 
 #[test]

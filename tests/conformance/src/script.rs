@@ -87,6 +87,26 @@ impl Script {
         self
     }
 
+    /// Is called only if the manifest has a value at the pointer.
+    #[must_use]
+    pub fn when(self, pointer: &str) -> Self {
+        self.asks("relevant", json!(pointer))
+    }
+
+    /// Reads the cluster's own objects of a kind.
+    #[must_use]
+    pub fn observes(self, kind: &str) -> Self {
+        let (api_version, kind) = parts(kind);
+        self.asks("observed", json!({"id": "own", "api_version": api_version, "kind": kind}))
+    }
+
+    /// Answers only if there is an existing object that it observes.
+    #[must_use]
+    pub fn only_if_observed(mut self) -> Self {
+        self.act = json!({"answer-if-observed": self.act["answer"]});
+        self
+    }
+
     /// Contributes an object. `{cluster}` in it is the cluster's name.
     #[must_use]
     pub fn applies(self, object: &Value) -> Self {

@@ -51,7 +51,7 @@ fn what_would_fail_later_is_refused_with_its_place() {
         (|it| it.config_schema = r#"{"type": 3}"#.into(), "the configuration schema is invalid"),
         (
             |it| it.config_example = r#"{"greeting": 1}"#.into(),
-            "the configuration example is not what the schema accepts: at \"/greeting\"",
+            "the configuration example is not what the schema accepts: config.greeting: ",
         ),
         (
             |it| it.config_keys.push("docker_images".into()),

@@ -96,7 +96,8 @@ mod tests {
         let claim = ObjectKind::new("v1", "PersistentVolumeClaim");
         let object = json!({"spec": {"resources": {"requests": {"storage": "big"}}}});
         assert!(find(&claim, &object).unwrap().0.to_string().ends_with("requests.storage"));
-        let volume = json!({"spec": {"template": {"spec": {"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "x"}}]}}}});
+        let volume =
+            json!({"spec": {"template": {"spec": {"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "x"}}]}}}});
         let found = find(&ObjectKind::new("apps/v1", "Deployment"), &volume).unwrap().0.to_string();
         assert!(found.ends_with("volumes[name=v].emptyDir.sizeLimit"), "{found}");
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pgloom_api::ActionKind;
 use pgloom_api::pipeline::{self as document, Document, Grants, OnFailure, Source};
 use pgloom_common::error::error_chain;
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::step::{Counters, Pipeline, Step};
 use super::{configuration, restarts};
@@ -98,21 +98,41 @@ impl Pipeline {
         Ok(Self { name: document.name.clone(), steps, schemas, unavailable: None, reused: None })
     }
 
+    /// A pipeline of a document whose plugins are loaded: `plugins` has one for each step, in the same order.
+    ///
+    /// # Errors
+    /// If a step has no plugin, or cannot be configured: a configuration that the schema refuses, a grant that is missing, a
+    /// requirement that is not met.
+    pub fn assemble(document: &Document, plugins: &[Arc<Plugin>]) -> Result<Self, Error> {
+        Self::load_by(document, |_, earlier| {
+            let missing = || (Phase::Fetch, "no plugin is given for the step".to_owned());
+            plugins.get(earlier.len()).cloned().ok_or_else(missing)
+        })
+    }
+
     /// A pipeline of loaded plugins. Each step has its plugin's name, an empty configuration and is granted all that
     /// the plugin asks for.
     ///
     /// # Errors
     /// If a plugin's schema refuses the empty configuration, or a requirement is not met.
     pub fn of(plugins: Vec<Arc<Plugin>>) -> Result<Self, Error> {
+        Self::of_configured(plugins.into_iter().map(|plugin| (plugin, Map::new())).collect())
+    }
+
+    /// The same, each step with its configuration.
+    ///
+    /// # Errors
+    /// If a plugin's schema refuses the configuration, or a requirement is not met.
+    pub fn of_configured(plugins: Vec<(Arc<Plugin>, Map<String, Value>)>) -> Result<Self, Error> {
         let schemas = built_in("pipeline")?;
         let mut steps: Vec<Step> = Vec::new();
-        for plugin in plugins {
+        for (plugin, config) in plugins {
             let name = plugin.description.name.clone();
             let step = document::Step {
                 name: name.clone(),
                 source: Source::File(PathBuf::new()),
                 digest: None,
-                config: Map::new(),
+                config,
                 grants: grant::all(&plugin.description),
                 on_failure: document::OnFailure::default(),
                 allow_restarts: false,

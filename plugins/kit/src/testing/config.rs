@@ -1,25 +1,25 @@
-//! The operator configuration of a test: every key that a shipped plugin reads, with its default.
+//! The operator configuration of a test: every key, with its default.
 
 use serde_json::{Value, json};
 
 /// The defaults, with `changes` to them.
 ///
 /// # Panics
-/// If no plugin reads a key of `changes`.
+/// If the operator configuration has no such key as one of `changes`.
 #[expect(clippy::panic, reason = "a test that misspells a key has to fail")]
 pub fn operator_config(changes: &Value) -> Value {
     let mut config = defaults();
     for (key, value) in changes.as_object().into_iter().flatten() {
         match config.get_mut(key) {
             Some(place) => *place = value.clone(),
-            None => panic!("no plugin reads the key {key}"),
+            None => panic!("the operator configuration has no key {key}; docs/configuration.md lists them"),
         }
     }
     config
 }
 
 /// The configuration of the Zalando operator's ConfigMap (texts) or OperatorConfiguration (values in sections): each
-/// value is converted to the type of its default. Keys that no plugin reads are left out.
+/// value is converted to the type of its default. Other keys are left out.
 pub fn operator_config_of(entries: &Value) -> Value {
     let mut config = defaults();
     let mut rest = vec![entries];
@@ -53,4 +53,13 @@ fn typed(text: &str, default: &Value) -> Value {
 
 fn defaults() -> Value {
     serde_json::from_str(include_str!("config.json")).unwrap_or_default()
+}
+
+/// The keys that the host shows: those that the description names.
+pub(super) fn shown(config: &str, keys: &[String]) -> String {
+    let mut config: Value = serde_json::from_str(config).unwrap_or_default();
+    if let Some(entries) = config.as_object_mut() {
+        entries.retain(|key, _| keys.contains(key));
+    }
+    config.to_string()
 }

@@ -47,8 +47,23 @@ impl Guest for Scripted {
         let (act, with) = script["act"].as_object().and_then(|act| act.iter().next()).unwrap_or_else(|| unreachable!());
         let size = || usize::try_from(with["size"].as_u64().unwrap_or_default()).unwrap_or_default();
         match act.as_str() {
-            // Answers this, with `{cluster}` in contributions replaced by the cluster's name.
-            "answer" => Ok(of_cluster(response(with), &request.cluster)),
+            // Answers this, with `{cluster}` in contributions replaced by the cluster's name, `{observed}` by the number of
+            // existing objects, and `{states}` in keys of actions by the number of states.
+            "answer" => Ok(filled(response(with), &request)),
+            // The same, but nothing unless there is an existing object.
+            "answer-if-observed" if request.observed.is_empty() => Ok(response(&Value::Null)),
+            "answer-if-observed" => Ok(filled(response(with), &request)),
+            // Panics if the step's configuration has the text.
+            "panic-on-config" if request.config.contains(&text(&with["unit"])) => {
+                log(Level::Error, &text(&with["before"]));
+                std::process::abort()
+            }
+            // Panics if the manifest has more bytes.
+            "panic-on-large" if request.cluster.len() > size() => {
+                log(Level::Error, &text(&with["before"]));
+                std::process::abort()
+            }
+            "panic-on-config" | "panic-on-large" => Ok(response(&Value::Null)),
             "fail" => Err(Failure::Internal(text(&with["before"]) + &text(&with["unit"]).repeat(size()))),
             // As the hook of the kit's plugins does: a panic is logged, and then it is a trap.
             "panic" => {
@@ -90,13 +105,16 @@ impl Guest for Scripted {
     }
 }
 
-fn of_cluster(mut response: Response, cluster: &str) -> Response {
-    let cluster = pgloom_kit::json::parse(cluster).unwrap_or_default();
+fn filled(mut response: Response, request: &Request) -> Response {
+    let cluster = pgloom_kit::json::parse(&request.cluster).unwrap_or_default();
     let name = text(&cluster["metadata"]["name"]);
     for contribution in &mut response.contributions {
         if let Contribution::Apply(object) = contribution {
-            *object = object.replace("{cluster}", &name);
+            *object = object.replace("{cluster}", &name).replace("{observed}", &request.observed.len().to_string());
         }
+    }
+    for action in &mut response.actions {
+        action.key = action.key.replace("{states}", &request.actions.len().to_string());
     }
     response
 }

@@ -4,7 +4,8 @@ use pgloom_kit::Value;
 use pgloom_kit::bindings::contract::{
     Action, ActionKind, ActionPermission, ActionRequest, Condition, ConditionStatus, Contribution, Credential,
     CredentialPermission, CredentialSource, Description, ExpandClaim, Finding, ObjectKind, ObjectPermission, ObjectRef,
-    ObservedSelector, PoolerAccess, PrivilegePermission, Removal, Requirement, Response, Selection, Severity, UserList,
+    ObservedSelector, PoolerAccess, PrivilegePermission, Removal, Requirement, Response, Selection, Severity, Trigger,
+    UserList,
 };
 
 /// A text.
@@ -28,7 +29,8 @@ fn kind(value: &Value) -> ObjectKind {
     ObjectKind { api_version: text(&value["api_version"]), kind: text(&value["kind"]) }
 }
 
-/// What the guest says about itself. It observes by manifest, and has no triggers.
+/// What the guest says about itself. It observes by manifest, or else the cluster's own, and its triggers are of the
+/// manifest.
 pub fn description(value: &Value) -> Description {
     Description {
         name: text(&value["name"]),
@@ -41,12 +43,15 @@ pub fn description(value: &Value) -> Description {
             source: CredentialSource::Config(text(&asked["config"])),
             optional: flag(&asked["optional"]),
         }),
-        relevant: Vec::new(),
+        relevant: list(&value["relevant"], |pointer| Trigger::Manifest(text(pointer))),
         desired: list(&value["desired"], kind),
         observed: list(&value["observed"], |asked| ObservedSelector {
             id: text(&asked["id"]),
             kind: kind(asked),
-            from: Selection::Manifest(text(&asked["manifest"])),
+            from: match asked["manifest"].as_str() {
+                Some(pointer) => Selection::Manifest(pointer.to_owned()),
+                None => Selection::Owned,
+            },
             fields: Vec::new(),
         }),
         objects: list(&value["objects"], |asked| ObjectPermission {

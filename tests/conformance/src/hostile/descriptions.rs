@@ -90,7 +90,21 @@ fn lists() -> Vec<Case> {
             guest().describes("config_schema", json!(r#"{"type":"anything"}"#)),
             "the configuration schema is invalid",
         ),
+        invalid(
+            "has a schema whose references double at each step, so that no check of it ends",
+            guest().describes("config_schema", json!(doubling_schema())),
+            "the configuration schema refers to itself too often",
+        ),
     ]
+}
+
+fn doubling_schema() -> String {
+    let part = |index: usize| {
+        let next = json!({"$ref": format!("#/$defs/{}", index + 1)});
+        (index.to_string(), json!({"allOf": [next, next]}))
+    };
+    let parts: serde_json::Map<_, _> = (0..60).map(part).chain([("60".to_owned(), json!({}))]).collect();
+    json!({"$defs": parts, "$ref": "#/$defs/0"}).to_string()
 }
 
 fn grants() -> Vec<Case> {

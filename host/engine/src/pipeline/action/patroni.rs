@@ -33,7 +33,7 @@ const POWERFUL: [&str; 14] = [
 const PARAMETERS: [&str; 2] = ["postgresql.parameters.", "postgresql.recovery_conf."];
 /// The parameters of PostgreSQL and its extensions for which the same holds, with those that name files and folders of the
 /// server, and the extensions all of whose parameters are such.
-const POWERFUL_PARAMETERS: [&str; 27] = [
+const POWERFUL_PARAMETERS: [&str; 33] = [
     "basic_archive.archive_directory",
     "config_file",
     "data_directory",
@@ -43,15 +43,20 @@ const POWERFUL_PARAMETERS: [&str; 27] = [
     "extwlist",
     "hba_file",
     "ident_file",
+    "include",
+    "include_dir",
+    "include_if_exists",
     "krb_server_keyfile",
     "log_directory",
     "log_filename",
+    "pgsodium",
     "pljava",
     "plperl.on_init",
     "plperl.on_plperl_init",
     "plperl.on_plperlu_init",
     "pltcl.start_proc",
     "pltclu.start_proc",
+    "plrust",
     "plv8.start_proc",
     "set_user",
     "ssl_ca_file",
@@ -60,6 +65,7 @@ const POWERFUL_PARAMETERS: [&str; 27] = [
     "ssl_crl_file",
     "ssl_dh_params_file",
     "ssl_key_file",
+    "supautils",
     "unix_socket_directories",
 ];
 /// The ends of the names of keys with a command or a library, as in `archive_command`.

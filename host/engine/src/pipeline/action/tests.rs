@@ -201,6 +201,8 @@ fn no_pattern_covers_a_key_that_names_a_command_a_library_or_who_may_log_in() {
     for (name, key) in [
         ("extwlist.custom_path", "extwlist"),
         ("pljava.vmoptions", "pljava"),
+        ("pgsodium.getkey_script", "pgsodium"),
+        ("include_if_exists", "include_if_exists"),
         ("plperl.on_init", "plperl.on_init"),
         ("plperl.on_plperlu_init", "plperl.on_plperlu_init"),
         ("pltcl.start_proc", "pltcl.start_proc"),

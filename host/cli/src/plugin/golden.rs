@@ -1,0 +1,226 @@
+//! The golden folder of a plugin: one folder per case, with what a decision is made of, and what is expected of the plugin.
+//!
+//! The plugin is a step behind one that creates the case's desired objects, in a pipeline of the engine, and `decide` is
+//! called as by the operator. What is expected is the difference that the plugin makes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+use pgloom_api::config::Config;
+use pgloom_decide::{Error, Observed, Plan, decide};
+use pgloom_engine::{
+    Contribution, Description, ObjectKind, ObjectPermission, Pipeline, Plugin, PrivilegePermission, Response,
+};
+use serde_json::{Map, Value, json};
+
+use super::project::Project;
+use crate::file::{read_all, read_one};
+
+/// The namespace of manifests that name none.
+const NAMESPACE: &str = "default";
+/// The file with what is expected.
+const EXPECTED: &str = "expected.yaml";
+
+/// One case.
+pub struct Case {
+    /// The name of its folder.
+    pub name: String,
+    folder: PathBuf,
+    manifest: Value,
+    desired: Vec<Value>,
+    existing: Vec<Value>,
+    config: Config,
+    settings: Map<String, Value>,
+}
+
+/// The cases of a project, by name. Without `config.yaml` a case has the configuration of `step.yaml`.
+pub fn cases(project: &Project) -> Result<Vec<Case>> {
+    let golden = project.file("golden");
+    let entries = std::fs::read_dir(&golden).with_context(|| {
+        format!("{}: cannot be read; make a folder golden/CASE with a manifest.yaml", golden.display())
+    })?;
+    let mut folders = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    if folders.is_empty() {
+        bail!("{}: has no case; make a folder golden/CASE with a manifest.yaml", golden.display());
+    }
+    let settings = super::step::read(project)?.and_then(|step| step.get("config").cloned());
+    let settings = settings.and_then(|config| config.as_object().cloned()).unwrap_or_default();
+    folders.iter().map(|folder| Case::read(folder, &settings)).collect()
+}
+
+impl Case {
+    fn read(folder: &Path, settings: &Map<String, Value>) -> Result<Self> {
+        let file = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
+        let all = |name: &str| file(name).map_or_else(|| Ok(Vec::new()), |path| read_all(&path));
+        let mut manifest = read_one(&folder.join("manifest.yaml"))?;
+        if let Some(metadata) = manifest["metadata"].as_object_mut() {
+            metadata.entry("namespace").or_insert_with(|| json!(NAMESPACE));
+        }
+        let config = match file("operator.yaml") {
+            None => Config::defaults(),
+            Some(path) => {
+                let document = read_one(&path)?;
+                Config::read(&document).map_err(|problems| crate::pipeline::refused(&path, &problems))?.config
+            }
+        };
+        let settings = match file("config.yaml") {
+            None => settings.clone(),
+            Some(path) => super::step::mapping(&path)?,
+        };
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (desired, existing) = (all("desired.yaml")?, all("existing.yaml")?);
+        Ok(Self { name, folder: folder.to_owned(), manifest, desired, existing, config, settings })
+    }
+
+    /// What is wrong with the plugin's answer; nothing, if it is as expected. With `update`, what it answers is expected.
+    pub fn check(&self, plugin: &Arc<Plugin>, update: bool) -> Result<Option<String>> {
+        let text = serde_yaml_ng::to_string(&self.answer(plugin)?)?;
+        let path = self.folder.join(EXPECTED);
+        if update {
+            super::project::write(&path, text.as_bytes())?;
+            return Ok(None);
+        }
+        let expected = std::fs::read_to_string(&path).unwrap_or_default();
+        Ok(difference(&expected, &text).map(|difference| format!("golden/{}/{EXPECTED}:{difference}", self.name)))
+    }
+
+    /// What the plugin adds, as a document: `refused`, or those of `findings`, `conditions`, `actions`, `objects` and
+    /// `removed` that are not empty.
+    fn answer(&self, plugin: &Arc<Plugin>) -> Result<Value> {
+        let without = self.decide(self.pipeline(plugin, None)?);
+        let without = without.map_err(|error| anyhow!("golden/{}: without the plugin: {error}", self.name))?;
+        let with = match self.decide(self.pipeline(plugin, Some(Arc::clone(plugin)))?) {
+            Ok(plan) => plan,
+            Err(error) => return Ok(json!({"refused": error.to_string().lines().collect::<Vec<_>>()})),
+        };
+        let (before, after) = (without.documents(), with.documents());
+        let removed = before.iter().filter(|object| !after.iter().any(|other| names(other) == names(object)));
+        let findings = with.findings.iter().filter(|finding| !without.findings.contains(finding));
+        let actions = with.actions.iter().map(|requested| {
+            let refused = requested.refusal.iter().map(|reason| format!(" (refused: {reason})")).collect::<String>();
+            format!("{}: {:?}{refused}", requested.key, requested.action)
+        });
+        let conditions = with.conditions.iter();
+        let conditions = conditions.map(|it| format!("{}={:?} {}: {}", it.type_name, it.status, it.reason, it.message));
+        let parts = [
+            ("findings", json!(findings.map(|it| format!("{}: {it}", it.severity)).collect::<Vec<_>>())),
+            ("conditions", json!(conditions.collect::<Vec<_>>())),
+            ("actions", json!(actions.collect::<Vec<_>>())),
+            ("objects", json!(after.iter().filter(|object| !before.contains(object)).collect::<Vec<_>>())),
+            ("removed", json!(removed.map(names).collect::<Vec<_>>())),
+        ];
+        let is_set = |part: &Value| part.as_array().is_some_and(|items| !items.is_empty());
+        Ok(parts.into_iter().filter(|(_, part)| is_set(part)).map(|(name, part)| (name.to_owned(), part)).collect())
+    }
+
+    /// Decides with a plugin in place of the component, which has its description.
+    pub fn decide_with(&self, plugin: Plugin) -> Result<()> {
+        let plugin = Arc::new(plugin);
+        let decided = self.decide(self.pipeline(&plugin, Some(Arc::clone(&plugin)))?);
+        decided.map(drop).map_err(|error| anyhow!("golden/{}: {error}", self.name))
+    }
+
+    fn decide(&self, pipeline: Pipeline) -> Result<Plan, Error> {
+        let observed = Observed::in_files(&self.existing, &self.manifest, &self.config, &pipeline, NAMESPACE);
+        decide(&self.manifest, &self.config, &observed, &pipeline)
+    }
+
+    /// The steps before the plugin, and the plugin itself.
+    fn pipeline(&self, of: &Plugin, plugin: Option<Arc<Plugin>>) -> Result<Pipeline> {
+        let required = of.description.requires.iter().map(|required| {
+            let name = required.plugin.clone();
+            let description = Description { name, version: version(&required.version), ..earlier() };
+            Plugin::native(description, |_request| Ok(Response::default()))
+        });
+        let steps = required.chain([self.earlier_step()]).map(|plugin| (Arc::new(plugin), Map::new()));
+        let steps = steps.chain(plugin.map(|plugin| (plugin, self.settings.clone()))).collect();
+        Pipeline::of_configured(steps).with_context(|| format!("golden/{}", self.name))
+    }
+
+    /// The step that creates the desired objects of the case.
+    fn earlier_step(&self) -> Plugin {
+        let desired: Vec<Value> = self.desired.iter().map(partial).collect();
+        let asks = |object: &Value| {
+            let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+            let kind = ObjectKind::new(text("/apiVersion"), text("/kind"));
+            ObjectPermission::creates(kind, &[text("/metadata/name")])
+        };
+        let privilege = |privilege: pgloom_api::Privilege| PrivilegePermission {
+            name: privilege.name().to_owned(),
+            optional: false,
+        };
+        let description = Description {
+            objects: desired.iter().map(asks).collect(),
+            privileges: pgloom_api::Privilege::ALL.into_iter().map(privilege).collect(),
+            ..earlier()
+        };
+        Plugin::native(description, move |_request| {
+            let contributions = desired.iter().map(|object| Contribution::Apply(object.to_string())).collect();
+            Ok(Response { contributions, ..Response::default() })
+        })
+    }
+}
+
+/// A description of a step of the case.
+fn earlier() -> Description {
+    Description { name: "earlier".to_owned(), ..Description::default() }
+}
+
+/// The lowest version that a requirement such as `^0.1` allows.
+fn version(requirement: &str) -> String {
+    let digits = requirement.trim_start_matches(|first: char| !first.is_ascii_digit());
+    let digits = digits.split(|end: char| !(end.is_ascii_digit() || end == '.')).next().unwrap_or_default();
+    let mut parts: Vec<&str> = digits.split('.').filter(|part| !part.is_empty()).collect();
+    parts.resize(3, "0");
+    parts.join(".")
+}
+
+/// An object as a step contributes it: without what the host sets, so that the output of `pgloom render` can be used.
+fn partial(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("status");
+    }
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.retain(|key, _| matches!(key.as_str(), "name" | "labels" | "annotations"));
+    }
+    object
+}
+
+fn names(object: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    format!("{} {}", text(&object["kind"]), text(&object["metadata"]["name"]))
+}
+
+/// The first line that differs, as `LINE: was …, is …`.
+fn difference(expected: &str, text: &str) -> Option<String> {
+    if expected == text {
+        return None;
+    }
+    let shorter = expected.lines().count().min(text.lines().count());
+    let line = expected.lines().zip(text.lines()).position(|(was, is)| was != is).unwrap_or(shorter);
+    let at = |text: &str| text.lines().nth(line).unwrap_or("(the end)").trim().to_owned();
+    Some(format!("{}: expected `{}`, the component answers `{}`", line + 1, at(expected), at(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_version_of_a_requirement_is_found() {
+        for (requirement, lowest) in [("^0.1", "0.1.0"), ("1", "1.0.0"), (">=1.2.3, <2", "1.2.3"), ("*", "0.0.0")] {
+            assert_eq!(version(requirement), lowest, "{requirement}");
+        }
+    }
+
+    #[test]
+    fn the_first_line_that_differs_is_named() {
+        assert_eq!(difference("a\nb\n", "a\nb\n"), None);
+        assert_eq!(difference("a\nb\n", "a\nc\n").unwrap(), "2: expected `b`, the component answers `c`");
+        assert_eq!(difference("", "a\n").unwrap(), "1: expected `(the end)`, the component answers `a`");
+    }
+}

@@ -1,0 +1,158 @@
+//! `pgloom plugin new`: the folder of a plugin, from the templates that are compiled in.
+//!
+//! A template is a plugin called `motto`, which the tutorial describes; its name is replaced.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+
+use super::project::write;
+
+/// The flags of `pgloom plugin new`.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  pgloom plugin new motto --sdk ~/pgloom
+  cd motto && pgloom plugin build && pgloom plugin test
+
+Exit codes: 0 the folder is written; 1 it is not, with the reason; 2 invalid command line")]
+pub struct Arguments {
+    /// The plugin's name, and that of its folder: lower case letters, digits and hyphens
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// The language of the plugin
+    #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
+    language: Language,
+    /// The SDK: a checkout of pgloom, or the URL of its git repository
+    #[arg(long, env = "PGLOOM_SDK", value_name = "PATH|URL")]
+    sdk: Option<String>,
+    /// The folder that is written; without it NAME
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Language {
+    /// Rust, with the SDK `pgloom-kit`
+    Rust,
+}
+
+/// The files of a plugin in Rust: name and content.
+const RUST: [(&str, &str); 12] = [
+    (".gitignore", include_str!("../../templates/rust/gitignore")),
+    ("Cargo.toml", include_str!("../../templates/rust/Cargo.toml.template")),
+    ("README.md", include_str!("../../templates/rust/README.md")),
+    ("golden/annotated/expected.yaml", include_str!("../../templates/rust/golden/annotated/expected.yaml")),
+    ("golden/annotated/manifest.yaml", include_str!("../../templates/rust/golden/annotated/manifest.yaml")),
+    ("golden/too-long/config.yaml", include_str!("../../templates/rust/golden/too-long/config.yaml")),
+    ("golden/too-long/expected.yaml", include_str!("../../templates/rust/golden/too-long/expected.yaml")),
+    ("golden/too-long/manifest.yaml", include_str!("../../templates/rust/golden/too-long/manifest.yaml")),
+    ("src/lib.rs", include_str!("../../templates/rust/src/lib.rs")),
+    ("src/tests.rs", include_str!("../../templates/rust/src/tests.rs")),
+    ("step.yaml", include_str!("../../templates/rust/step.yaml")),
+    ("rustfmt.toml", include_str!("../../templates/rust/rustfmt.toml")),
+];
+
+/// The longest name: it becomes part of the names of objects, which have at most 63 characters.
+const LONGEST: usize = 40;
+
+/// Writes the folder.
+pub fn new(arguments: &Arguments) -> Result<()> {
+    let Arguments { name, language: Language::Rust, sdk, folder } = arguments;
+    check_name(name)?;
+    let sdk = dependency(sdk.as_deref())?;
+    let folder = folder.clone().unwrap_or_else(|| PathBuf::from(name));
+    check_empty(&folder)?;
+    for (file, content) in RUST {
+        write(&folder.join(file), filled(content, name, &sdk).as_bytes())?;
+    }
+    let place = folder.display();
+    println!("{place}: a plugin in Rust; next: cd {place} && pgloom plugin build && pgloom plugin test");
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let starts = name.starts_with(|first: char| first.is_ascii_lowercase());
+    if !starts || name.ends_with('-') || name.contains("--") || name.len() > LONGEST || !name.bytes().all(fits) {
+        bail!(
+            "{name:?} is not a name of a plugin; begin with a letter, and use lower case letters, digits and single \
+             hyphens, at most {LONGEST}, as in cost-labels"
+        );
+    }
+    Ok(())
+}
+
+fn check_empty(folder: &Path) -> Result<()> {
+    let place = folder.display();
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => bail!("{place}: exists and is not empty; choose another name, or another folder with --folder"),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("{place}: cannot be used; choose another one with --folder")),
+    }
+}
+
+/// The source of the dependency on the SDK, as Cargo.toml has it.
+fn dependency(sdk: Option<&str>) -> Result<String> {
+    let Some(sdk) = sdk else {
+        bail!(
+            "it is not known where the SDK is; add --sdk with a checkout of pgloom, or with the URL of its git repository"
+        );
+    };
+    if sdk.contains("://") || sdk.starts_with("git@") {
+        return Ok(format!("git = {sdk:?}"));
+    }
+    let given = Path::new(sdk);
+    let is_sdk = |folder: &PathBuf| {
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+        manifest.lines().any(|line| line == "name = \"pgloom-kit\"")
+    };
+    let Some(folder) = [given.join("plugins/kit"), given.to_owned()].into_iter().find(is_sdk) else {
+        bail!("{sdk}: is neither a checkout of pgloom nor its folder plugins/kit; give one of them with --sdk");
+    };
+    let folder = folder.canonicalize().with_context(|| format!("{sdk}: cannot be read; check the path"))?;
+    Ok(format!("path = {:?}", folder.display().to_string()))
+}
+
+/// The content of a template for a plugin of this name.
+fn filled(content: &str, name: &str, sdk: &str) -> String {
+    let capital = |part: &str| {
+        let mut letters = part.chars();
+        letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
+    };
+    let type_name: String = name.split('-').map(capital).collect();
+    content.replace("{ SDK }", &format!("{{ {sdk} }}")).replace("motto", name).replace("Motto", &type_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_in_every_place_of_the_template() {
+        let lib = RUST.iter().find(|(file, _)| *file == "src/lib.rs").unwrap().1;
+        let made = filled(lib, "cost-labels-2", "path = \"/sdk\"");
+        for part in [
+            "pub struct CostLabels2;",
+            "register!(CostLabels2);",
+            "example.com/cost-labels-2",
+            "{cluster}-cost-labels-2",
+        ] {
+            assert!(made.contains(part), "{part}: {made}");
+        }
+        assert!(!RUST.iter().any(|(_, content)| filled(content, "x", "y").to_lowercase().contains("motto")));
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_that_of_a_plugin_is_refused() {
+        for name in ["", "Motto", "2fast", "a_b", "a--b", "a-", "-a", "a/b", "..", &"a".repeat(41)] {
+            let said = check_name(name).unwrap_err().to_string();
+            assert!(said.contains("as in cost-labels"), "{said}");
+        }
+        assert!(["a", "cost-labels", "v2"].iter().all(|name| check_name(name).is_ok()));
+    }
+}

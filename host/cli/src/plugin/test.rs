@@ -1,0 +1,62 @@
+//! `pgloom plugin test`: the native tests of a plugin, and its golden folder against the component.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use pgloom_engine::Plugin;
+
+use super::golden;
+use super::project::{Built, Project, Target};
+
+/// The flags of `pgloom plugin test`.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  pgloom plugin test            build the plugin in this folder, and test it
+  pgloom plugin test --update   write what the component answers to golden/CASE/expected.yaml; review the difference
+
+Exit codes: 0 every test passed; 1 one failed, or the plugin cannot be built; 2 invalid command line")]
+pub struct Arguments {
+    /// The folder of the plugin
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    folder: PathBuf,
+    /// Write what is expected of the cases in golden/
+    #[arg(long)]
+    update: bool,
+    /// What the crate is compiled for
+    #[arg(long, value_name = "TARGET", default_value = "wasm32-unknown-unknown")]
+    target: Target,
+}
+
+/// Builds the plugin, runs its native tests, and replays its golden folder.
+pub fn test(arguments: &Arguments) -> Result<()> {
+    let project = Project::of(&arguments.folder)?;
+    let (plugin, _) = load(&project, arguments.target)?;
+    project.test()?;
+    let cases = golden::cases(&project)?;
+    let mut problems = Vec::new();
+    for case in &cases {
+        let problem = case.check(&plugin, arguments.update)?;
+        let result = match (&problem, arguments.update) {
+            (None, true) => "written",
+            (None, false) => "ok",
+            (Some(_), _) => "FAILED",
+        };
+        println!("golden {} ... {result}", case.name);
+        problems.extend(problem);
+    }
+    if !problems.is_empty() {
+        bail!("{}\nif the answers are as you mean them: pgloom plugin test --update", problems.join("\nerror: "));
+    }
+    Ok(())
+}
+
+/// Builds the component and loads it as the operator does.
+pub fn load(project: &Project, target: Target) -> Result<(Arc<Plugin>, Built)> {
+    let built = project.build(target, None)?;
+    let engine = crate::pipeline::engine()?;
+    let plugin = Plugin::load(&engine, &built.bytes, None).with_context(|| built.path.display().to_string())?;
+    Ok((Arc::new(plugin), built))
+}

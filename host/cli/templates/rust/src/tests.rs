@@ -1,0 +1,30 @@
+//! Native tests: the plugin is called as the host calls its component. What the description does not ask for fails here.
+
+use pgloom_kit::json;
+use pgloom_kit::testing::{Call, operator_config, reason};
+
+use super::{ANNOTATION, Motto, Settings};
+
+fn call(text: &str) -> Call {
+    let manifest = json!({
+        "apiVersion": "acid.zalan.do/v1", "kind": "postgresql",
+        "metadata": {"name": "acid-orders", "namespace": "shop", "annotations": {ANNOTATION: text}},
+        "spec": {"teamId": "acid", "numberOfInstances": 2},
+    });
+    Call::new(&manifest)
+        .operator_config(&operator_config(&json!({"cluster_domain": "db.example.com"})))
+        .settings(&json!(Settings::default()))
+}
+
+#[test]
+fn the_text_of_the_annotation_is_in_the_config_map() {
+    let answer = call("on time").mutate::<Motto>().unwrap();
+    let data = &answer.object("ConfigMap", "acid-orders-motto").unwrap()["data"];
+    assert_eq!(*data, json!({"text": "on time", "team": "acid", "domain": "db.example.com"}));
+}
+
+#[test]
+fn a_long_text_is_refused_with_its_path() {
+    let failure = call(&"x".repeat(81)).mutate::<Motto>().unwrap_err();
+    assert_eq!(reason(&failure), "metadata.annotations[\"example.com/motto\"]: has 81 bytes, more than 80");
+}

@@ -1,0 +1,256 @@
+//! A plugin outside the repository, by following the tutorial: `new`, `build`, `test`, `bench`, `run`. The crates come from
+//! cargo's cache.
+#![cfg(test)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// A folder outside the repository.
+struct Outside {
+    folder: TempDir,
+}
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// The folder for what plugins outside are built to: all tests share it.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside")
+}
+
+/// A home of cargo with the downloaded crates of the user's, so that nothing is left behind there.
+fn cargo_home() -> PathBuf {
+    let own = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let own = own.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"))).unwrap();
+    let home = target().join("cargo-home");
+    std::fs::create_dir_all(&home).unwrap();
+    if !home.join("registry").exists() {
+        std::os::unix::fs::symlink(own.join("registry"), home.join("registry")).unwrap();
+    }
+    home
+}
+
+impl Outside {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, program: impl AsRef<std::ffi::OsStr>, folder: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.path(folder)).env("XDG_CACHE_HOME", self.folder.path());
+        // As a user's shell has it: nothing of the cargo that runs this test.
+        std::env::vars_os().map(|(name, _)| name).filter(|name| is_of_cargo(name)).for_each(|name| {
+            command.env_remove(name);
+        });
+        command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target()).env("CARGO_PROFILE_DEV_DEBUG", "0");
+        command
+    }
+
+    fn run(&self, folder: &str, arguments: &[&str]) -> Output {
+        let mut command = self.command(env!("CARGO_BIN_EXE_pgloom"), folder);
+        command.arg("plugin").args(arguments).output().unwrap()
+    }
+
+    /// What a command prints.
+    fn good(&self, folder: &str, arguments: &[&str]) -> String {
+        let output = self.run(folder, arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {printed}{said}");
+        printed
+    }
+
+    /// The error of a command.
+    fn bad(&self, folder: &str, arguments: &[&str]) -> String {
+        let output = self.run(folder, arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{arguments:?}: {said}");
+        assert!(!said.contains("backtrace") && !said.contains("panicked at host"), "{said}");
+        said
+    }
+}
+
+fn is_of_cargo(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    (name.starts_with("CARGO") && name != "CARGO_HOME") || name.starts_with("RUST") && name != "RUSTUP_HOME"
+}
+
+#[test]
+fn a_plugin_outside_the_repository_is_begun_built_tested_measured_and_rendered() {
+    let outside = Outside::new();
+    let sdk = repository(".");
+    let begun = outside.good("", &["new", "cost-labels", "--sdk", sdk.to_str().unwrap()]);
+    assert!(begun.contains("cd cost-labels && pgloom plugin build && pgloom plugin test"), "{begun}");
+
+    let built = outside.good("cost-labels", &["build"]);
+    assert!(built.contains("cost-labels/dist/cost-labels.wasm: ") && built.contains(", sha256:"), "{built}");
+
+    let tested = outside.good("cost-labels", &["test"]);
+    for line in ["golden annotated ... ok", "golden too-long ... ok", "2 passed; 0 failed"] {
+        assert!(tested.contains(line), "{line}: {tested}");
+    }
+
+    let measured = outside.good("cost-labels", &["bench", "--calls", "3"]);
+    let line = measured.lines().find(|line| line.starts_with("annotated")).unwrap();
+    let numbers: Vec<u64> = line.split_whitespace().skip(1).map(|number| number.parse().unwrap()).collect();
+    assert!(numbers.len() == 4 && numbers[0] > 1000 && numbers[3] > 50, "{measured}");
+
+    let plugins = repository("dist/plugins");
+    assert!(plugins.join("spilo.wasm").exists(), "there are no plugins; build them: make plugins");
+    let pipeline = plugins.join("pipeline.yaml");
+    let manifest = "golden/annotated/manifest.yaml";
+    let rendered = outside.good("cost-labels", &["run", "--pipeline", pipeline.to_str().unwrap(), manifest]);
+    assert!(rendered.contains("name: acid-orders-cost-labels") && rendered.contains("kind: StatefulSet"), "{rendered}");
+
+    // What the component answers is no longer as expected: the place is named, and `--update` writes it.
+    let expected = outside.path("cost-labels/golden/annotated/expected.yaml");
+    let text = std::fs::read_to_string(&expected).unwrap();
+    std::fs::write(&expected, text.replace("on time", "too late")).unwrap();
+    let said = outside.bad("cost-labels", &["test"]);
+    assert!(said.contains("golden/annotated/expected.yaml:") && said.contains("the component answers"), "{said}");
+    outside.good("cost-labels", &["test", "--update"]);
+    assert_eq!(std::fs::read_to_string(&expected).unwrap(), text);
+
+    // A permission that is forgotten fails the native test, with the line to add.
+    let lib = outside.path("cost-labels/src/lib.rs");
+    let source = std::fs::read_to_string(&lib).unwrap();
+    let line = r#".creates(kind("v1", "ConfigMap"), &["{cluster}-cost-labels"])"#;
+    assert!(source.contains(line));
+    std::fs::write(&lib, source.replace(line, "").replace("invalid, kind, register", "invalid, register")).unwrap();
+    let output = outside.run("cost-labels", &["test"]);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    assert!(printed.contains(&format!("add to describe: {line}")), "{printed}");
+}
+
+#[test]
+fn a_plugin_with_the_sdk_from_a_git_repository_is_checked() {
+    let outside = Outside::new();
+    let sdk = outside.path("sdk");
+    // What the SDK consists of, in a repository of its own.
+    for file in ["Cargo.toml", "common", "plugins/kit", "wit/0.2"] {
+        copy(&repository(file), &sdk.join(file));
+    }
+    let manifest = std::fs::read_to_string(sdk.join("Cargo.toml")).unwrap();
+    let (before, rest) = manifest.split_once("members = [").unwrap();
+    let (_, after) = rest.split_once(']').unwrap();
+    std::fs::write(sdk.join("Cargo.toml"), format!("{before}members = [\"common\", \"plugins/kit\"]{after}")).unwrap();
+    for arguments in [
+        &["init", "--quiet"][..],
+        &["add", "."],
+        &["-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "--quiet", "--message", "The SDK"],
+    ] {
+        let output = outside.command("git", "sdk").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let url = format!("file://{}", sdk.display());
+    outside.good("", &["new", "motto", "--sdk", &url]);
+    let manifest = std::fs::read_to_string(outside.path("motto/Cargo.toml")).unwrap();
+    assert!(manifest.contains(&format!("pgloom-kit = {{ git = \"{url}\" }}")), "{manifest}");
+    // Offline, cargo fetches no repository. A crate without dependencies has it fetched, and asks no registry.
+    let home = cargo_home();
+    std::fs::create_dir_all(outside.path("fetch/src")).unwrap();
+    std::fs::write(outside.path("fetch/src/lib.rs"), "").unwrap();
+    let fetch = format!(
+        "[package]\nname = \"fetch\"\nedition = \"2024\"\n[dependencies]\npgloom-common = {{ git = \"{url}\" }}\n[workspace]\n"
+    );
+    std::fs::write(outside.path("fetch/Cargo.toml"), fetch).unwrap();
+    for (folder, arguments, offline) in [("fetch", &["fetch"][..], "false"), ("motto", &["check", "--tests"], "true")] {
+        let mut command = outside.command("cargo", folder);
+        let output =
+            command.args(arguments).env("CARGO_HOME", &home).env("CARGO_NET_OFFLINE", offline).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_plugin_with_the_sdk_as_it_is_packaged_is_checked() {
+    let outside = Outside::new();
+    let mut package = outside.command("cargo", "");
+    package.current_dir(repository(".")).args(["package", "--quiet", "--no-verify", "--allow-dirty"]);
+    let output = package.args(["--package", "pgloom-common", "--package", "pgloom-kit"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for name in ["pgloom-common", "pgloom-kit"] {
+        let archive = target().join(format!("package/{name}-{}.crate", env!("CARGO_PKG_VERSION")));
+        let output = outside.command("tar", "").arg("xzf").arg(&archive).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let folder = |name: &str| outside.path(&format!("{name}-{}", env!("CARGO_PKG_VERSION")));
+    outside.good("", &["new", "motto", "--sdk", folder("pgloom-kit").to_str().unwrap()]);
+    // A package names the other by its version, as if it were in a registry.
+    let manifest = outside.path("motto/Cargo.toml");
+    let patch = format!("\n[patch.crates-io]\npgloom-common = {{ path = {:?} }}\n", folder("pgloom-common"));
+    let with_patch = std::fs::read_to_string(&manifest).unwrap() + &patch;
+    std::fs::write(&manifest, with_patch).unwrap();
+    let output = outside.command("cargo", "motto").args(["check", "--tests"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Copies a file, or a folder with what is in it; links are followed but for those of a folder.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+    if from.is_symlink() {
+        std::os::unix::fs::symlink(std::fs::read_link(from).unwrap(), to).unwrap();
+    } else if from.is_dir() {
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        std::fs::copy(from, to).unwrap();
+    }
+}
+
+#[test]
+fn what_cannot_be_begun_is_refused_with_the_remedy() {
+    let outside = Outside::new();
+    let sdk = repository(".");
+    let sdk = sdk.to_str().unwrap();
+    std::fs::create_dir(outside.path("taken")).unwrap();
+    std::fs::write(outside.path("taken/notes.txt"), "mine").unwrap();
+    std::fs::create_dir(outside.path("empty")).unwrap();
+    for (arguments, expected) in [
+        (&["new", "Motto", "--sdk", sdk][..], "\"Motto\" is not a name of a plugin"),
+        (&["new", "motto"], "add --sdk with a checkout of pgloom"),
+        (&["new", "motto", "--sdk", "/nowhere"], "/nowhere: is neither a checkout of pgloom nor"),
+        (&["new", "taken", "--sdk", sdk], "taken: exists and is not empty; choose another name"),
+        (&["new", "motto", "--sdk", sdk, "--language", "cobol"], "[possible values: rust]"),
+        (&["build", "nowhere"], "nowhere: is not a folder"),
+        (&["build", "empty"], "has no Cargo.toml; name the folder of a plugin, or begin one: pgloom plugin new NAME"),
+        (&["build", "taken/notes.txt"], "add --output"),
+        (&["build", "taken/notes.txt", "--output", "it.wasm"], "the file is not WebAssembly"),
+    ] {
+        let said = outside.bad("", arguments);
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+    assert_eq!(std::fs::read_dir(outside.path("taken")).unwrap().count(), 1);
+    outside.good("", &["new", "empty", "--sdk", sdk]);
+}
+
+#[test]
+fn every_code_block_of_the_tutorial_is_in_a_plugin_that_is_built() {
+    let readme = std::fs::read_to_string(repository("plugins/kit/README.md")).unwrap();
+    let files = [
+        "host/cli/templates/rust/src/lib.rs",
+        "host/cli/templates/rust/src/tests.rs",
+        "host/cli/templates/rust/step.yaml",
+        "plugins/kit/tests/motto/lib.rs",
+    ];
+    let files = files.map(|file| std::fs::read_to_string(repository(file)).unwrap());
+    let blocks = |language: &str| -> Vec<String> {
+        let fence = format!("```{language}\n");
+        readme.split(&fence).skip(1).map(|rest| rest.split_once("```").unwrap().0.trim().to_owned()).collect()
+    };
+    let (rust, yaml) = (blocks("rust"), blocks("yaml"));
+    assert_eq!(rust.len(), 5);
+    for block in rust.iter().chain(yaml.first()) {
+        assert!(files.iter().any(|file| file.contains(block)), "in no plugin that is built:\n{block}");
+    }
+}

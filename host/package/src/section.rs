@@ -1,0 +1,55 @@
+//! The sections of a WebAssembly file: as much as is needed to say what the file is.
+
+/// The id of a section with what does not change how the file runs.
+pub(crate) const CUSTOM: u8 = 0;
+/// The id of the section with the imports of a core module.
+const IMPORT: u8 = 2;
+/// Magic, version and layer come before the first section.
+const PREAMBLE: usize = 8;
+
+/// One section.
+pub(crate) struct Section<'a> {
+    pub id: u8,
+    /// All bytes, with id and length.
+    pub whole: &'a [u8],
+    content: &'a [u8],
+}
+
+impl<'a> Section<'a> {
+    /// The name of a custom section.
+    pub(crate) fn custom_name(&self) -> Option<&'a str> {
+        let (length, rest) = number(self.content).filter(|_| self.id == CUSTOM)?;
+        std::str::from_utf8(rest.get(..length)?).ok()
+    }
+
+    /// Whether the section with the imports names this module.
+    pub(crate) fn imports(&self, module: &str) -> bool {
+        self.id == IMPORT && self.content.windows(module.len()).any(|bytes| bytes == module.as_bytes())
+    }
+}
+
+/// All sections; `None` if the last one is cut off.
+pub(crate) fn all(file: &[u8]) -> Option<Vec<Section<'_>>> {
+    let mut rest = file.get(PREAMBLE..)?;
+    let mut sections = Vec::new();
+    while let Some((&id, behind)) = rest.split_first() {
+        let (length, behind) = number(behind)?;
+        let (content, behind) = behind.split_at_checked(length)?;
+        let whole = rest.get(..rest.len() - behind.len())?;
+        sections.push(Section { id, whole, content });
+        rest = behind;
+    }
+    Some(sections)
+}
+
+/// A number as WebAssembly writes it (LEB128), and what follows it.
+fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut value = 0_usize;
+    for (index, &byte) in bytes.iter().enumerate().take(5) {
+        value |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((value, bytes.get(index + 1..)?));
+        }
+    }
+    None
+}

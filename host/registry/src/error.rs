@@ -1,0 +1,184 @@
+//! Why a component is not pulled or pushed. No message has a credential or a part of an address but its host.
+
+use crate::digest::Digest;
+
+/// A failure of a registry, of what it sent, or of what was asked of it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is not a reference.
+    #[error("{text:?} is no reference to a component in a registry: {reason}")]
+    Reference {
+        /// The text.
+        text: String,
+        /// What is wrong with it, and the remedy.
+        reason: &'static str,
+    },
+    /// The certificate authorities cannot be read.
+    #[error(
+        "there are no certificate authorities to verify registry {host} by: {reason}; name a file of them, or set SSL_CERT_FILE"
+    )]
+    Authorities {
+        /// The registry.
+        host: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The registry does not answer.
+    #[error("registry {host} does not answer: {reason}")]
+    Reach {
+        /// The host.
+        host: String,
+        /// The reason.
+        reason: String,
+    },
+    /// The work took too long.
+    #[error("registry {host} did not send all within {seconds} s")]
+    Time {
+        /// The host.
+        host: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// The registry refuses the request.
+    #[error(
+        "registry {host} refuses access to {repository} ({status}); {}",
+        if *.with_credentials {
+            "check the credentials for it, and what they may do"
+        } else {
+            "there are no credentials for it: give some, and check the name"
+        }
+    )]
+    Denied {
+        /// The host.
+        host: String,
+        /// The repository.
+        repository: String,
+        /// The HTTP status.
+        status: u16,
+        /// Whether the request had credentials.
+        with_credentials: bool,
+    },
+    /// The registry asks for credentials in a way that is not known or not safe.
+    #[error("registry {host} asks for credentials {how}")]
+    Challenge {
+        /// The host.
+        host: String,
+        /// In which way.
+        how: &'static str,
+    },
+    /// What is wanted does not exist.
+    #[error("registry {host} has no {what}; check the reference")]
+    Missing {
+        /// The host.
+        host: String,
+        /// What is wanted.
+        what: String,
+    },
+    /// The registry limits requests.
+    #[error("registry {host} limits requests (429){}", .after.map_or_else(String::new, |after| format!("; it asks to wait {after} s")))]
+    Busy {
+        /// The host.
+        host: String,
+        /// The seconds that it asks to wait.
+        after: Option<u64>,
+    },
+    /// The registry answers with another status.
+    #[error("registry {host} answers a request for {what} with status {status}{code}")]
+    Status {
+        /// The host.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// The HTTP status.
+        status: u16,
+        /// The code of the error in brackets, if there is one.
+        code: String,
+    },
+    /// A redirection is not followed.
+    #[error("registry {host} redirects a request {how}")]
+    Redirect {
+        /// The host.
+        host: String,
+        /// Where to.
+        how: String,
+    },
+    /// An answer is too large.
+    #[error("registry {host} sent more than {most} bytes for {what}; {remedy}")]
+    Large {
+        /// The host.
+        host: String,
+        /// For what.
+        what: String,
+        /// The limit.
+        most: u64,
+        /// What can be done.
+        remedy: &'static str,
+    },
+    /// The answer is no manifest of a component.
+    #[error("{reference} is no component: {reason}")]
+    Layout {
+        /// The reference.
+        reference: String,
+        /// What it is instead.
+        reason: String,
+    },
+    /// The answer has another digest.
+    #[error(
+        "registry {host} sent a {what} with digest {actual} in place of {wanted}; what it has is damaged or forged"
+    )]
+    VerifyDigest {
+        /// The host.
+        host: String,
+        /// A manifest, a component or a signature.
+        what: &'static str,
+        /// The digest that was asked for.
+        wanted: Digest,
+        /// The digest of what was sent.
+        actual: Digest,
+    },
+    /// There is no signature.
+    #[error(
+        "{reference} with digest {digest} is not signed; sign it by `pgloom plugin push --sign-key`, or by `cosign sign --key` \
+         with --tlog-upload=false and --new-bundle-format=false"
+    )]
+    VerifyUnsigned {
+        /// The reference.
+        reference: String,
+        /// The digest of the manifest.
+        digest: Digest,
+    },
+    /// No signature is by one of the keys.
+    #[error(
+        "none of the {signatures} signatures of {reference} with digest {digest} is by a key that is trusted here: {reason}"
+    )]
+    VerifySignature {
+        /// The reference.
+        reference: String,
+        /// The digest of the manifest.
+        digest: Digest,
+        /// How many signatures there are.
+        signatures: usize,
+        /// Why the last one is not accepted.
+        reason: &'static str,
+    },
+    /// The key cannot be used.
+    #[error("the key cannot be used: {0}")]
+    Key(&'static str),
+    /// The credentials cannot be read.
+    #[error("the credentials cannot be read: {0}")]
+    Credentials(String),
+    /// The component cannot be pushed.
+    #[error("the file is no component: {0}")]
+    Component(String),
+}
+
+impl Error {
+    /// Whether what was fetched is not what was wanted, in contrast to a fetch that failed.
+    #[must_use]
+    pub fn is_verification(&self) -> bool {
+        matches!(
+            self,
+            Self::VerifyDigest { .. } | Self::VerifyUnsigned { .. } | Self::VerifySignature { .. } | Self::Key(_)
+        )
+    }
+}
