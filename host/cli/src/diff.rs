@@ -16,7 +16,8 @@ use crate::{manifests, pipeline};
 /// The flags of `pgloom diff`.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  pgloom diff --pipeline-now pipeline.yaml --pipeline new.yaml clusters/*.yaml\n\nExit \
+    after_help = "Example:\n  pgloom diff --pipeline-now pipeline.yaml --pipeline new.yaml clusters/*.yaml\n\nFor all \
+    clusters that run: kubectl get postgresqls -A -o yaml | pgloom diff --pipeline new.yaml -\n\nExit \
     codes: 0 nothing changes; 1 failure, as a cluster that neither pipeline accepts; 2 invalid command line; 3 objects \
     change; 4 pods restart; 5 a cluster would be held, because the new pipeline refuses it."
 )]
