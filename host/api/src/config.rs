@@ -146,6 +146,20 @@ impl Config {
         reading.finish()
     }
 
+    /// The same with another value of a key, or with its default; `None` if there is no such key, or the value is not of its
+    /// type.
+    #[must_use]
+    pub fn with(&self, name: &str, value: Option<Value>) -> Option<Self> {
+        let key = KEYS.iter().find(|key| key.name == name)?;
+        let value = match value {
+            Some(value) => grammar::typed(key.value_type, &value).ok()?,
+            None => grammar::read(key.value_type, key.default).ok()?,
+        };
+        let mut values = self.values.clone();
+        values[name] = value;
+        Some(Self { values, shown: OnceLock::new() })
+    }
+
     /// All values as one flat object. It holds credentials: plugins see [`Self::shown`].
     #[must_use]
     pub fn values(&self) -> &Value {

@@ -8,7 +8,7 @@ mod spec;
 
 pub use document::{
     ActionGrant, Artifact, DEFAULT_DEADLINE, DEFAULT_FUEL, DEFAULT_MEMORY, Digest, Document, Grants, KindGrant, Limits,
-    MAX_DEADLINE, MAX_FUEL, MAX_MEMORY, Match, ObjectGrant, OnFailure, ReadGrant, Source, Step,
+    MAX_DEADLINE, MAX_FUEL, MAX_MEMORY, Match, Mismatch, ObjectGrant, OnFailure, ReadGrant, Source, Step,
 };
 pub use spec::{
     ActionGrantSpec, GrantsSpec, KindGrantSpec, LabelRequirement, LastLoaded, LimitsSpec, MatchSpec, ObjectGrantSpec,

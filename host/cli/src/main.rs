@@ -1,19 +1,24 @@
 //! The `pgloom` binary: the operator, the same decisions offline, and a way to the database.
 //!
-//! Exit codes: 0 success; 1 failure, with the reason on standard error; 2 invalid command line. `conformance` has its own.
+//! Exit codes: 0 success; 1 failure, with the reason on standard error; 2 invalid command line. `conformance` and `diff` have
+//! their own.
 
 mod compile;
 mod conformance;
 mod connect;
 mod crd;
+mod diff;
+mod explain;
 mod file;
 mod log;
+mod manifests;
 mod pipeline;
 mod plugin;
 mod rbac;
 mod record;
 mod registry;
 mod render;
+mod steps;
 
 use std::process::ExitCode;
 
@@ -40,6 +45,10 @@ enum Command {
     Run(Box<pgloom_operator::Args>),
     /// Print the objects that the operator would apply, offline
     Render(render::Arguments),
+    /// Say which step set a field of an object, and what its value depends on
+    Explain(explain::Arguments),
+    /// Say what another pipeline would change, and which pods it would restart
+    Diff(diff::Arguments),
     /// Open a local port that leads to the leader of a cluster, also after a failover
     Connect(connect::Arguments),
     /// Write, build, test, inspect and ship plugins
@@ -68,6 +77,17 @@ fn main() -> ExitCode {
         Command::Render(arguments) => {
             log.start("warn");
             render::render(&arguments)
+        }
+        Command::Explain(arguments) => {
+            log.start("warn");
+            explain::print(&arguments)
+        }
+        Command::Diff(arguments) => {
+            log.start("warn");
+            match diff::diff(&arguments) {
+                Ok(code) => return code,
+                Err(error) => Err(error),
+            }
         }
         Command::Connect(arguments) => {
             log.start("pgloom=info");

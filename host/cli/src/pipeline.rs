@@ -41,6 +41,12 @@ impl Arguments {
         (self.pipeline, self.plugins) = (Some(pipeline), Some(plugins));
     }
 
+    /// The same for another pipeline: without `pipeline` that in the folder of the shipped plugins, without `plugins` those of
+    /// its folder.
+    pub fn of_other(&self, pipeline: Option<PathBuf>, plugins: Option<PathBuf>) -> Self {
+        Self { pipeline, plugins, registry: self.registry.clone() }
+    }
+
     /// The pipeline's file, and the folder of its components.
     pub fn place(&self) -> Result<(PathBuf, PathBuf)> {
         let path = match &self.pipeline {

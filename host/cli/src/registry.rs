@@ -12,7 +12,7 @@ use pgloom_registry::{Client, Credentials, Settings};
 use crate::file;
 
 /// The flags that say how registries are reached.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Arguments {
     /// A file with the certificate authorities of the registries, in the PEM format; without it those of SSL_CERT_FILE or
     /// the system

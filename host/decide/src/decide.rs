@@ -22,7 +22,7 @@ use crate::role::Roles;
 use crate::{Error, Observed, action, service_account};
 use roles::Wanted;
 
-pub use setters::{Owners, owners};
+pub use setters::{Owners, owners, trace};
 
 /// The desired state of one cluster.
 #[derive(Clone, Debug)]

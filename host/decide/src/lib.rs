@@ -9,7 +9,9 @@
 pub mod api_defaults;
 pub mod apply_order;
 pub mod credential;
+pub mod explain;
 pub mod field_manager;
+pub mod impact;
 pub mod kind;
 pub mod members;
 pub mod ownership;
@@ -26,7 +28,7 @@ mod error;
 mod observed;
 mod service_account;
 
-pub use decide::{Owners, Plan, decide, owners};
+pub use decide::{Owners, Plan, decide, owners, trace};
 pub use error::Error;
 pub use kind::{BuiltIn, Kind};
 pub use observed::Observed;

@@ -1,6 +1,6 @@
 //! One call of a plugin: a fresh instance with limits on memory, fuel, time, input and output.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pgloom_api::pipeline::{DEFAULT_DEADLINE, DEFAULT_FUEL, DEFAULT_MEMORY};
 use wasmtime::{Store, StoreContextMut, Trap};
@@ -48,8 +48,17 @@ pub struct Reply<T> {
     pub result: Result<T, Error>,
     /// The fuel that the call took, as in [`Limits::fuel`].
     pub fuel: u64,
-    /// The linear memory of the instance at the end of the call, in bytes, as in [`Limits::memory`].
+    /// The size of all linear memories at the end of the call, in bytes.
     pub memory: usize,
+    /// How long the call took on the clock. No decision depends on it.
+    pub time: Duration,
+}
+
+impl<T> Reply<T> {
+    /// A result without a call of an instance.
+    pub fn without_instance(result: Result<T, Error>) -> Self {
+        Self { result, fuel: 0, memory: 0, time: Duration::ZERO }
+    }
 }
 
 /// Why a call gave no answer. [`Error::is_of_host`] tells the failures of the host from those of the plugin.
@@ -140,11 +149,11 @@ pub(crate) fn describe(
 pub(crate) fn mutate(engine: &Engine, component: &Prepared, limits: &Limits, request: Request) -> Reply<Response> {
     let size = size(&request);
     if size > limits.input {
-        return Reply { result: Err(Error::Input { size, limit: limits.input }), fuel: 0, memory: 0 };
+        return Reply::without_instance(Err(Error::Input { size, limit: limits.input }));
     }
-    let Reply { result, fuel, memory } =
-        run(engine, component, limits, |instance, store| instance.mutate(store, request));
-    Reply { result: result.and_then(|answer| answer.map_err(Error::Refuse)), fuel, memory }
+    let reply = run(engine, component, limits, |instance, store| instance.mutate(store, request));
+    let Reply { result, fuel, memory, time } = reply;
+    Reply { result: result.and_then(|answer| answer.map_err(Error::Refuse)), fuel, memory, time }
 }
 
 fn size(request: &Request) -> usize {
@@ -162,13 +171,14 @@ fn run<T>(
     limits: &Limits,
     call: impl FnOnce(&Instance, StoreContextMut<'_, State>) -> wasmtime::Result<T>,
 ) -> Reply<T> {
+    let begun = Instant::now();
     let mut store = Store::new(&engine.wasm, State::new(limits.memory.min(MEMORY_CEILING)));
     store.limiter(|state| &mut state.resources);
     // One more, because the tick in progress may end at once.
     let ticks = limits.deadline.as_millis().div_ceil(TICK.as_millis()) + 1;
     store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX));
     if let Err(error) = store.set_fuel(limits.fuel) {
-        return Reply { result: Err(Error::Start(format!("{error:#}"))), fuel: 0, memory: 0 };
+        return Reply::without_instance(Err(Error::Start(format!("{error:#}"))));
     }
     // wasmtime takes the bytes that it copies out of the guest from this fuel, before it copies them.
     store.set_hostcall_fuel(limits.output);
@@ -183,7 +193,7 @@ fn run<T>(
         Err(error) => Err(refused(&store, limits).unwrap_or_else(|| Error::Start(format!("{error:#}")))),
     };
     let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or_default());
-    Reply { result, fuel, memory: store.data().resources.memory() }
+    Reply { result, fuel, memory: store.data().resources.memory(), time: begun.elapsed() }
 }
 
 /// What wasmtime's text says when the answer is larger than the hostcall fuel. The error's type `HostcallFuelExhausted`

@@ -61,6 +61,14 @@ pub struct Compiler {
     pub time: Duration,
 }
 
+impl Error {
+    /// The error of a component that the compiler refuses for this reason.
+    pub(crate) fn refused(reason: &str) -> Self {
+        // Only the text of the validator says which feature of WebAssembly is missing.
+        if reason.contains("component model async") { Self::Async } else { Self::Refuse(reason.to_owned()) }
+    }
+}
+
 impl Compiler {
     /// The default of [`memory`](Self::memory): what the operator's pod has, without what the operator
     /// and the calls of plugins take. A component of Python takes 578 MB.
@@ -81,6 +89,12 @@ pub enum Error {
     /// The compiler refuses the component.
     #[error("{0}; if the file is truncated, copy it again")]
     Refuse(String),
+    /// The component is asynchronous.
+    #[error(
+        "the component is built for component-model async (WASI 0.3), and the contract has no asynchronous functions; \
+         build it with synchronous ones"
+    )]
+    Async,
     /// The process could not be started.
     #[error("failed to start {program}: {source}")]
     Start {
@@ -181,9 +195,7 @@ impl Compiler {
         match last {
             _ if status.signal() == Some(SIGXCPU) => Error::Time(self.time),
             _ if out_of_memory.iter().any(|text| messages.contains(text)) => Error::Memory(self.memory >> 20),
-            Some(line) if status.code().is_some() => {
-                Error::Refuse(line.strip_prefix("error: ").unwrap_or(line).to_owned())
-            }
+            Some(line) if status.code().is_some() => Error::refused(line.strip_prefix("error: ").unwrap_or(line)),
             _ => Error::End(status),
         }
     }
@@ -228,6 +240,15 @@ mod tests {
         std::fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
         std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
         (folder, Compiler { time: Duration::from_secs(5), ..Compiler::new(program) })
+    }
+
+    #[test]
+    fn an_asynchronous_component_is_called_that() {
+        let engine = std::sync::Arc::new(crate::Engine::new(&crate::EngineConfig::default()).unwrap());
+        // A section with one built-in function, `task.return` without a result.
+        let component = [&b"\0asm\x0d\0\x01\0"[..], &[8, 5, 1, 9, 1, 0, 0]].concat();
+        let error = crate::Plugin::load(&engine, &component, None).unwrap_err();
+        assert!(matches!(error, crate::plugin::Error::Compile(Error::Async)), "{error:?}");
     }
 
     #[test]

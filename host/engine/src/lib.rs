@@ -149,8 +149,10 @@ pub use model::{
     ModifyVolume, ObjectKind, ObjectPermission, ObjectRef, ObservedObject, ObservedSelector, PluginCondition,
     PoolerAccess, PrivilegePermission, Removal, Request, Requirement, Response, Selection, Trigger, UserList,
 };
-pub use ownership::{HOST, Ownership, Setters};
-pub use pipeline::{ActionError, LoadError, Pipeline, Remote, RunError};
+pub use ownership::{HOST, Ownership, Setters, is_at_or_below, leaves, locate};
+pub use pipeline::{
+    ActionError, Change, LoadError, Outcome, Pipeline, Remote, RunError, Step, StepTrace, Trace, restarts_pods,
+};
 pub use plugin::Plugin;
 pub use scope::Scope;
 pub use select::NAMED_ONLY;

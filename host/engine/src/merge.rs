@@ -9,12 +9,14 @@
 //! contributions alone: a null is the same as an absent field, and equal values agree even if the server would have
 //! added defaults to the first one. Permission for some entries of a list is no permission to reorder the others.
 //!
-//! The modules from the top down: `remove`, `selection`, `token`, `merger`, `reference`, `check`, `combine`, `error`, `writer`.
+//! The modules from the top down: `remove`, `selection`, `token`, `merger`, `reference`, `check`, `combine`, `error`,
+//! `quantity`, `writer`.
 
 mod check;
 mod combine;
 mod error;
 mod merger;
+mod quantity;
 mod reference;
 mod remove;
 mod selection;

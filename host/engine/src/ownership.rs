@@ -7,15 +7,19 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
+    model::ObjectRef,
     path::{FieldPath, push_entry, push_field},
     schema::{Schema, TypeId},
-    tree::{Node, TypeMismatch},
+    tree::{Node, TypeMismatch, normalize},
 };
 
-pub use setter::Setters;
+pub use setter::{Setters, is_at_or_below, locate};
 
 /// The owner of the fields that the host sets: the identity of an object, its owner references.
 pub const HOST: &str = "pgloom";
+
+/// The leaves of each object by path, in the order of creation.
+pub(crate) type Leaves = Vec<(ObjectRef, BTreeMap<String, Value>)>;
 
 /// Who set the fields of one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,16 +48,8 @@ impl Ownership {
     /// # Errors
     /// If one of the objects is not of that type.
     pub fn with_host(mut self, schema: &Schema, root: TypeId, desired: &Value, applied: &Value) -> Result<Self, Error> {
-        let leaves_of = |object: &Value| -> Result<BTreeMap<String, Value>, Error> {
-            let node = Node::from_value(schema, root, object.clone(), 0).map_err(unreadable)?;
-            let mut leaves = BTreeMap::new();
-            each_leaf(&node, &mut String::new(), &mut |path, leaf| {
-                leaves.insert(path.to_owned(), leaf.to_value());
-            });
-            Ok(leaves)
-        };
-        let desired = leaves_of(desired)?;
-        for (path, value) in leaves_of(applied)? {
+        let desired = leaves(schema, root, desired)?;
+        for (path, value) in leaves(schema, root, applied)? {
             if desired.get(&path) != Some(&value) {
                 self.leaves.insert(path, vec![HOST.to_owned()]);
             }
@@ -64,6 +60,21 @@ impl Ownership {
 
 fn unreadable(mismatch: TypeMismatch) -> Error {
     Error { path: mismatch.path(), problem: mismatch.problem }
+}
+
+/// The leaves of an object by path. An empty map or list is a leaf. `root` is the type of the object's kind.
+///
+/// # Errors
+/// If the object is not of that type.
+pub fn leaves(schema: &Schema, root: TypeId, object: &Value) -> Result<BTreeMap<String, Value>, Error> {
+    let mut object = object.clone();
+    normalize(&mut object);
+    let node = Node::from_value(schema, root, object, 0).map_err(unreadable)?;
+    let mut leaves = BTreeMap::new();
+    each_leaf(&node, &mut String::new(), &mut |path, leaf| {
+        leaves.insert(path.to_owned(), leaf.to_value());
+    });
+    Ok(leaves)
 }
 
 /// Calls `found` with each leaf of the tree and its path. An empty map or list is a leaf.

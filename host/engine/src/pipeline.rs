@@ -1,6 +1,6 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `run`, `error`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `shared`,
+//! The modules from the top down: `trace`, `run`, `error`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `shared`,
 //! `step`, `progress`, `answers`.
 
 mod action;
@@ -15,11 +15,14 @@ mod restarts;
 mod run;
 mod shared;
 mod step;
+mod trace;
 
 pub use action::Error as ActionError;
 pub use error::Error as RunError;
 pub use json::Error as JsonError;
 pub use load::{Error as LoadError, Remote};
+pub use restarts::restarts_pods;
 pub use step::{Pipeline, Step, Usage};
+pub use trace::{Change, Outcome, StepTrace, Trace};
 
 pub use crate::plugin::Phase;

@@ -194,7 +194,7 @@ impl Plugin {
     pub fn mutate(&self, request: Request, limits: &Limits) -> Reply<Response> {
         match &self.body {
             Body::Component { engine, component } => call::mutate(engine, component, limits, request),
-            Body::Native(mutate) => Reply { result: mutate(&request), fuel: 0, memory: 0 },
+            Body::Native(mutate) => Reply::without_instance(mutate(&request)),
         }
     }
 }
@@ -242,7 +242,7 @@ fn compile(engine: &Engine, bytes: &[u8], digest: &str) -> Result<Component, Err
 }
 
 fn refused(error: &wasmtime::Error) -> Error {
-    Error::Compile(compile::Error::Refuse(error.root_cause().to_string()))
+    Error::Compile(compile::Error::refused(&error.root_cause().to_string()))
 }
 
 /// The contract's version, if the component exports one that the host supports and imports nothing else than its log.

@@ -103,6 +103,8 @@ pub struct Memory {
     pub same_template: HashMap<String, String>,
     /// The `PostgresClusterStatus` under which the cluster is counted in the metrics.
     pub counted: Option<String>,
+    /// The step that holds the cluster, under which it is counted in the metrics.
+    pub held_by: Option<String>,
 }
 
 /// A switchover that Patroni refused.

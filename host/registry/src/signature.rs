@@ -149,7 +149,10 @@ mod tests {
         assert_eq!(signature.verify(&statement, &digest, &[other.clone(), key.clone()]), Ok(()));
         assert!(signature.verify(&statement, &digest, &[other]).unwrap_err().contains("another key"));
         assert!(
-            signature.verify(&statement, &Digest::of(b"x"), &[key.clone()]).unwrap_err().contains("another digest")
+            signature
+                .verify(&statement, &Digest::of(b"x"), std::slice::from_ref(&key))
+                .unwrap_err()
+                .contains("another digest")
         );
         let (signature, _) = signed(b"{}");
         assert!(signature.verify(b"{}", &digest, &[key]).unwrap_err().contains("another type"));

@@ -25,6 +25,15 @@ fn said(result: Result<Loaded, Vec<Finding>>) -> Vec<String> {
 }
 
 #[test]
+fn a_key_can_be_given_another_value_or_its_default_and_no_value_of_another_type() {
+    let config = Config::defaults().with("workers", Some(serde_json::json!(3))).unwrap();
+    assert_eq!(config.integer("workers"), Some(3));
+    assert_eq!(config.with("workers", None).unwrap(), Config::defaults());
+    assert!(config.with("workers", Some(serde_json::json!("many"))).is_none());
+    assert!(config.with("no_such_key", None).is_none());
+}
+
+#[test]
 fn every_key_has_a_default_that_its_kind_accepts_and_a_name_of_its_own() {
     let mut names = BTreeSet::new();
     for key in KEYS {

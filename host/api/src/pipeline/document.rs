@@ -192,9 +192,45 @@ impl Match {
     /// Whether the step is for a cluster of this namespace with these labels.
     #[must_use]
     pub fn covers(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
-        (self.namespaces.is_empty() || self.namespaces.contains(namespace))
-            && self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
-            && self.expressions.iter().all(|requirement| holds(requirement, labels))
+        self.mismatch(namespace, labels).is_none()
+    }
+
+    /// The first rule that does not hold for a cluster of this namespace with these labels; `None` if the step is for it.
+    #[must_use]
+    pub fn mismatch(&self, namespace: &str, labels: &BTreeMap<String, String>) -> Option<Mismatch<'_>> {
+        if !self.namespaces.is_empty() && !self.namespaces.contains(namespace) {
+            return Some(Mismatch::Namespace(&self.namespaces));
+        }
+        let label = self.labels.iter().find(|(key, value)| labels.get(*key) != Some(value));
+        let expression = || self.expressions.iter().find(|requirement| !holds(requirement, labels));
+        label.map(|(key, value)| Mismatch::Label(key, value)).or_else(|| expression().map(Mismatch::Expression))
+    }
+}
+
+/// A rule of a [`Match`] that does not hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mismatch<'a> {
+    /// The cluster is in none of these namespaces.
+    Namespace(&'a BTreeSet<String>),
+    /// The cluster lacks the label with this value.
+    Label(&'a str, &'a str),
+    /// The cluster's labels do not meet the requirement.
+    Expression(&'a LabelRequirement),
+}
+
+impl fmt::Display for Mismatch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Namespace(namespaces) => {
+                let names = namespaces.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                write!(f, "match.namespaces has only {names}")
+            }
+            Self::Label(key, value) => write!(f, "match.selector.matchLabels wants {key}: {value}"),
+            Self::Expression(LabelRequirement { key, operator, values }) => {
+                write!(f, "match.selector.matchExpressions wants {key} {operator}")?;
+                if values.is_empty() { Ok(()) } else { write!(f, " ({})", values.join(", ")) }
+            }
+        }
     }
 }
 

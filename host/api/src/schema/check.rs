@@ -219,9 +219,19 @@ fn type_finding(schema: &Value, value: &Value, place: &Place<'_>) -> Option<Find
     };
     // A credential's value is not repeated.
     Some(match schema["format"] == "password" {
-        false => wrong(noun, value, place),
+        false => match unquoted(schema, value) {
+            Some(example) => Finding { remedy: Some(format!("write it as in {example}")), ..wrong(noun, value, place) },
+            None => wrong(noun, value, place),
+        },
         true => Finding::error(format!("expected {noun}")).at(place.to_string()).remedy("write it in quotes"),
     })
+}
+
+/// An example for a scalar that has to be a string of a form which it does not have in quotes either.
+fn unquoted<'a>(schema: &'a Value, value: &Value) -> Option<&'a str> {
+    let is_scalar = value.is_number() || value.is_boolean();
+    let pattern = schema["pattern"].as_str().filter(|_| is_scalar)?;
+    if matches(pattern, &value.to_string()) { None } else { example(schema) }
 }
 
 fn wrong(expected: &str, value: &Value, place: &Place<'_>) -> Finding {
@@ -326,6 +336,14 @@ mod tests {
                 "spec.version: \"x\" is not of the form that is allowed here; write it as in \"17\"",
             ]
         );
+    }
+
+    #[test]
+    fn a_number_that_would_be_wrong_in_quotes_too_is_answered_with_an_example() {
+        let deadline = json!({"type": "string", "pattern": "^[0-9]+(ms|s)$", "description": "Example: `500ms`."});
+        let schema = json!({"type": "object", "properties": {"deadline": deadline}});
+        let expected = "spec.deadline: expected a string, found the number 1; write it as in 500ms";
+        assert_eq!(said(&schema, json!({"deadline": 1})), [expected]);
     }
 
     #[test]

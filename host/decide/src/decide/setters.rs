@@ -1,8 +1,8 @@
-//! Who set the fields of the desired objects: for the report of what the API server refuses.
+//! Who set the fields of the desired objects, and what each step did: for reports to people.
 
 use pgloom_api::config::Config;
 use pgloom_engine::schema::Schemas;
-use pgloom_engine::{Ownership, Pipeline, Setters};
+use pgloom_engine::{Ownership, Pipeline, Setters, Trace};
 use serde_json::Value;
 
 use super::{is_object, prepared, refusal, validated};
@@ -31,6 +31,16 @@ pub fn owners(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let objects = objects.into_iter().map(|desired| desired.object).zip(owners).collect();
     let steps = pipeline.steps().iter().map(|step| step.name.clone()).collect();
     Ok(Owners { steps, schemas: pipeline.schemas().clone(), objects })
+}
+
+/// What each step of the pipeline does for a cluster. The arguments are those of [`decide`](super::decide). A step that fails
+/// is a part of the trace.
+///
+/// # Errors
+/// If the manifest cannot be used, so that no step is called.
+pub fn trace(manifest: &Value, config: &Config, observed: &Observed, pipeline: &Pipeline) -> Result<Trace, Error> {
+    let validated = validated(manifest, config, observed)?;
+    Ok(pipeline.trace(&prepared(&validated, config, observed).input))
 }
 
 impl Owners {

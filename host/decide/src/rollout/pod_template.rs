@@ -29,6 +29,12 @@ pub fn difference(template: &PodTemplateSpec, pod: &Pod, lazy: bool) -> Option<S
     spec(&tree(template.spec.as_ref()), &tree(pod.spec.as_ref()), lazy)
 }
 
+/// The first difference between a template and the one that the pods were made from, by the same rule; `None` if no pod has
+/// to be replaced. Both are as they are applied, so a field that only states a default is a difference.
+pub fn template_difference(template: &PodTemplateSpec, before: &PodTemplateSpec, lazy: bool) -> Option<String> {
+    spec(&tree(template.spec.as_ref()), &tree(before.spec.as_ref()), lazy)
+}
+
 /// The merge patch that brings the labels and annotations of a template onto a pod that runs it; `None` if they are all
 /// there. Network plugins, Patroni and people add their own, so what the template does not state stays. What Patroni writes
 /// of a member is not patched, whatever the template states: the annotation with its state, and the label with its role,

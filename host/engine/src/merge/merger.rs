@@ -7,12 +7,12 @@ use pgloom_api::Privilege;
 use pgloom_common::name::is_dns1123_subdomain;
 use serde_json::{Map, Value};
 
-use super::{check::Check, error::Error, reference, writer::Writer};
+use super::{check::Check, error::Error, quantity, reference, writer::Writer};
 use crate::{
     decision::Desired,
     model::{ObjectKind, ObjectRef},
     owners::StepId,
-    ownership::{Ownership, each_leaf},
+    ownership::{Leaves, Ownership, each_leaf},
     path::{FieldPath, Segment},
     permission::{Missing, ObjectPermissions},
     privilege::{self, Needed},
@@ -116,6 +116,10 @@ impl Merger {
         self.set_namespace(writer.step, &object, &mut fields)?;
         let step = self.step(writer);
         let fields = Value::Object(fields);
+        if let Some((path, problem)) = quantity::find(&kind, &fields) {
+            let (step, object) = (writer.step.to_owned(), Box::new(object));
+            return Err(Error::TypeMismatch { step, object, path, problem });
+        }
         let lacks = |privilege| writer.permissions.missing(privilege).is_some();
         let needed = privilege::find(&kind, &fields, &self.scope, lacks);
         check_privilege(writer, &object, needed)?;
@@ -249,6 +253,18 @@ impl Merger {
             Desired { object, step }
         });
         desired.collect()
+    }
+
+    /// For each object, in order of creation, its leaves by path.
+    pub(crate) fn leaves(&self) -> Leaves {
+        let of = |object: &Arc<Object>| {
+            let mut leaves = BTreeMap::new();
+            each_leaf(&object.root, &mut String::new(), &mut |path, leaf| {
+                leaves.insert(path.to_owned(), leaf.to_value());
+            });
+            (object.identity.clone(), leaves)
+        };
+        self.objects.iter().map(of).collect()
     }
 
     /// For each object, in order of creation, who set its fields.

@@ -6,7 +6,7 @@ use super::{HOST, Ownership};
 use crate::{
     path::{Key, push_entry, push_field},
     schema::{Schema, TypeId},
-    tree::{List, Node},
+    tree::{List, Node, normalize},
 };
 
 /// The steps that set a field.
@@ -78,11 +78,9 @@ impl Ownership {
     }
 
     /// The owners of a leaf, or of all leaves below.
-    fn owners_of(&self, path: &str) -> Vec<String> {
-        let is_in =
-            |leaf: &str| leaf.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    pub fn owners_of(&self, path: &str) -> Vec<String> {
         let mut steps: Vec<String> = Vec::new();
-        for (_, owners) in self.leaves.iter().filter(|(leaf, _)| is_in(leaf)) {
+        for (_, owners) in self.leaves.iter().filter(|(leaf, _)| is_at_or_below(leaf, path)) {
             for owner in owners {
                 if !steps.contains(owner) {
                     steps.push(owner.clone());
@@ -94,6 +92,40 @@ impl Ownership {
         }
         steps
     }
+}
+
+/// Whether a path is this one or below; every path is below the empty one.
+pub fn is_at_or_below(path: &str, parent: &str) -> bool {
+    let rest = path.strip_prefix(parent);
+    rest.is_some_and(|rest| parent.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// The path of a field of an object, with the keys of entries, and its value. `field` is as the API server or `kubectl`
+/// write it, as in `.spec.template.spec.containers[0].env`; a `$` or a dot before it does not count. `None` if the object
+/// has no such field.
+pub fn locate(schema: &Schema, root: TypeId, object: &Value, field: &str) -> Option<(String, Value)> {
+    let mut object = object.clone();
+    normalize(&mut object);
+    let tree = Node::from_value(schema, root, object, 0).ok()?;
+    let (mut node, mut path) = (&tree, String::new());
+    for part in parts(field.trim_start_matches('$')) {
+        node = match (node, part) {
+            (Node::Map(fields, _), Part::Name(name) | Part::Bracket(name)) => {
+                let name = name.trim_matches(['"', '\'']);
+                push_field(&mut path, name);
+                fields.get(name)?
+            }
+            (Node::List(list), Part::Bracket(key)) => {
+                let (key, below) = find(list, None, key)?;
+                push_entry(&mut path, key);
+                below
+            }
+            // It is set as a whole, and what is in it has no owner of its own.
+            (Node::Leaf(..), _) => break,
+            _ => return None,
+        };
+    }
+    Some((path, node.to_value()))
 }
 
 /// The entry that the API server means.
@@ -216,6 +248,22 @@ mod tests {
             ("spec.serviceName".to_owned(), "spec.serviceName: patches removed".to_owned()),
         ] {
             assert_eq!(said(&field, None).as_deref(), Some(&*expected), "{field}");
+        }
+    }
+
+    #[test]
+    fn a_field_is_located_by_index_or_by_key_and_what_does_not_exist_is_not() {
+        let (_, object) = set();
+        let schemas = Schemas::built_in().unwrap();
+        let (schema, kind) = schemas.kind("apps/v1", "StatefulSet");
+        let found = |field: &str| locate(schema, kind.root, &object, field);
+        let image = Some(("spec.template.spec.containers[name=proxy].image".to_owned(), json!("p q")));
+        assert_eq!(found(".spec.template.spec.containers[1].image"), image);
+        assert_eq!(found("spec.template.spec.containers[name=proxy].image"), image);
+        let label = Some((r#"metadata.labels["a.b/c"]"#.to_owned(), json!("x")));
+        assert_eq!(found(r#"metadata.labels["a.b/c"]"#), label);
+        for missing in ["spec.paused", "spec.template.spec.containers[2]", "spec.replicas.x"] {
+            assert_eq!(found(missing).filter(|(path, _)| path != "spec.replicas"), None, "{missing}");
         }
     }
 

@@ -36,7 +36,12 @@ pub(super) fn field_of_pods(asked: &[ObjectRights], granted: &[ObjectRights]) ->
 }
 
 fn has_pods(kind: &ObjectKind) -> bool {
-    reserved::group(&kind.api_version) == "apps" && WITH_PODS.contains(&kind.kind.as_str())
+    restarts_pods(&kind.api_version, &kind.kind)
+}
+
+/// Whether running pods are replaced when the template of an object of this kind changes.
+pub fn restarts_pods(api_version: &str, kind: &str) -> bool {
+    reserved::group(api_version) == "apps" && WITH_PODS.contains(&kind)
 }
 
 /// Whether one pattern is in the other, or there are fields that both cover.

@@ -45,16 +45,14 @@ impl Pipeline {
     }
 
     fn merged(&self, input: &Input) -> Result<State, Error> {
-        if let Some(reason) = &self.unavailable {
-            return Err(self.not_loaded(reason.clone()));
-        }
+        self.available()?;
         let shared = Shared::of(input, self.reused.as_deref());
         let cluster = || (shared.namespace.clone(), shared.name.clone());
         let mut stages = self.reused.as_ref().map(|reused| reused.progress.begin(&cluster(), input));
         let mut fuel = BTreeMap::new();
         // `None` if the last step was skipped: then it is what the stages have.
         let mut state = None;
-        for step in self.steps.iter().filter(|step| step.is_called_for(&shared)) {
+        for step in self.steps.iter().filter(|step| step.not_called_for(&shared).is_none()) {
             let sees = step.sees(input);
             let asked = stages.as_ref().map(|stages| stages.asked(&step.name, &sees));
             if let (Some(stages), Some(asked)) = (&mut stages, &asked)
@@ -85,7 +83,12 @@ impl Pipeline {
         Ok(state)
     }
 
-    fn start(&self, shared: &Shared<'_>) -> State {
+    /// Whether there is a pipeline.
+    pub(super) fn available(&self) -> Result<(), Error> {
+        self.unavailable.as_ref().map_or(Ok(()), |reason| Err(self.not_loaded(reason.clone())))
+    }
+
+    pub(super) fn start(&self, shared: &Shared<'_>) -> State {
         State { merger: Merger::new(self.schemas.clone(), shared.scope()), decision: Decision::default() }
     }
 
@@ -102,14 +105,13 @@ impl Pipeline {
 }
 
 impl Step {
-    fn is_called_for(&self, shared: &Shared<'_>) -> bool {
-        let input = shared.input;
-        self.matches.covers(&shared.namespace, &shared.labels)
-            && select::is_relevant(&self.plugin.description.relevant, &input.cluster, &input.config, &input.credentials)
-    }
-
     /// Takes the step's answer, and returns it; `None` if it was replaced.
-    fn run(&self, shared: &Shared<'_>, sees: Sees, state: &mut State) -> Result<Option<Arc<Response>>, Error> {
+    pub(super) fn run(
+        &self,
+        shared: &Shared<'_>,
+        sees: Sees,
+        state: &mut State,
+    ) -> Result<Option<Arc<Response>>, Error> {
         if let Some(failed) = self.unreadable(shared.input) {
             self.counters.failed();
             let last = self.last(shared.input);
@@ -148,7 +150,7 @@ impl Step {
     }
 
     /// The step's last response, if `onFailure` uses it.
-    fn last<'a>(&self, input: &'a Input) -> Option<&'a Response> {
+    pub(super) fn last<'a>(&self, input: &'a Input) -> Option<&'a Response> {
         input.last.get(&self.name).filter(|_| self.on_failure == OnFailure::KeepLast)
     }
 
@@ -190,13 +192,13 @@ impl Step {
     fn call(&self, request: Request, decision: &mut Decision) -> Result<Response, Error> {
         let span = tracing::info_span!("plugin", step = %self.name, version = %self.plugin.description.version);
         let _entered = span.enter();
-        let Reply { result, fuel, .. } = self.plugin.mutate(request, &self.limits);
-        self.counters.called(fuel);
+        let Reply { result, fuel, memory, time } = self.plugin.mutate(request, &self.limits);
+        self.counters.called(fuel, memory, time);
         decision.fuel.insert(self.name.clone(), fuel);
         result.map_err(|error| self.error("call", error.into()))
     }
 
-    fn sees(&self, input: &Input) -> Sees {
+    pub(super) fn sees(&self, input: &Input) -> Sees {
         let actions = input.actions.iter().filter(|record| record.step == self.name);
         let action = |record: &ActionRecord| ActionState {
             key: record.key.clone(),

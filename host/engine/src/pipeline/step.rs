@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use pgloom_api::pipeline::{Match, OnFailure};
 use serde_json::Value;
@@ -85,6 +86,10 @@ pub struct Usage {
     pub failures: u64,
     /// The fuel of all calls.
     pub fuel: u64,
+    /// How long all calls took together, on the clock.
+    pub time: Duration,
+    /// The largest memory of a call, in bytes.
+    pub memory: u64,
 }
 
 /// Counts the calls of a step. No decision depends on it.
@@ -93,10 +98,15 @@ pub(super) struct Counters {
     calls: AtomicU64,
     failures: AtomicU64,
     fuel: AtomicU64,
+    /// In nanoseconds.
+    time: AtomicU64,
+    memory: AtomicU64,
 }
 
 impl Counters {
-    pub(super) fn called(&self, fuel: u64) {
+    pub(super) fn called(&self, fuel: u64, memory: usize, time: Duration) {
+        self.time.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.memory.fetch_max(u64::try_from(memory).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.fuel.fetch_add(fuel, Ordering::Relaxed);
     }
@@ -145,7 +155,7 @@ impl Pipeline {
     }
 
     /// What was decided by other rules is not reused.
-    fn reused_anew(mut self) -> Self {
+    pub(super) fn reused_anew(mut self) -> Self {
         self.reused = self.reused.map(|_| Arc::default());
         self
     }
@@ -193,6 +203,8 @@ impl Step {
             calls: self.counters.calls.load(Ordering::Relaxed),
             failures: self.counters.failures.load(Ordering::Relaxed),
             fuel: self.counters.fuel.load(Ordering::Relaxed),
+            time: Duration::from_nanos(self.counters.time.load(Ordering::Relaxed)),
+            memory: self.counters.memory.load(Ordering::Relaxed),
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::leader::fencing::Fence;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
 use crate::report::Recorder;
 use crate::serve::health::Liveness;
-use crate::serve::metrics::{Metrics, StatusLabel};
+use crate::serve::metrics::{Metrics, StatusLabel, StepLabel};
 use crate::settings::Settings;
 use crate::state::{ClusterState, ClusterStates};
 use turns::Turns;
@@ -120,6 +120,7 @@ impl Context {
     pub fn forget(&self, key: &ClusterKey) {
         if let Some(state) = self.states.forget(key) {
             self.count(&state, None);
+            self.hold(&state, None);
         }
         if !self.states.any_in(&key.namespace) {
             self.accounts.lock().remove(&*key.namespace);
@@ -137,6 +138,17 @@ impl Context {
             memory.counted.iter().for_each(|before| _ = gauge(before).dec());
             status.iter().for_each(|now| _ = gauge(now).inc());
             memory.counted = status;
+        }
+    }
+
+    /// Counts a cluster in the metric of those that a step holds, by the step; `None` if none does.
+    pub fn hold(&self, state: &ClusterState, step: Option<String>) {
+        let gauge = |step: &str| self.metrics.clusters_held.get_or_create(&StepLabel { step: step.to_owned() }).clone();
+        let mut memory = state.memory.lock();
+        if memory.held_by != step {
+            memory.held_by.iter().for_each(|before| _ = gauge(before).dec());
+            step.iter().for_each(|now| _ = gauge(now).inc());
+            memory.held_by = step;
         }
     }
 }

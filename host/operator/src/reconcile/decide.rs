@@ -45,6 +45,7 @@ impl Reconciliation<'_> {
         let key = Key::of(&self.manifest, &observed);
         if let Some(plan) = context.states.plans.get(self.key, &key, &config, &pipeline) {
             context.metrics.decisions_reused.inc();
+            context.hold(&self.state, None);
             return Ok(plan);
         }
         let manifest = self.manifest.clone();
@@ -60,6 +61,7 @@ impl Reconciliation<'_> {
         context.metrics.decide_seconds.observe(begun.elapsed().as_secs_f64());
         match decided.map_err(Error::Interrupted)? {
             Ok(plan) => {
+                context.hold(&self.state, None);
                 context.metrics.took_fuel(&plan.fuel);
                 let plan = Arc::new(plan);
                 context.states.plans.insert(self.key, Entry { key, config, pipeline, plan: plan.clone() });
@@ -73,6 +75,11 @@ impl Reconciliation<'_> {
     }
 
     fn count_failure(&self, error: &pgloom_decide::Error) {
+        let held_by = match error {
+            pgloom_decide::Error::Pipeline(run) => Some(run.step.clone()),
+            _ => None,
+        };
+        self.context.hold(&self.state, held_by);
         if let pgloom_decide::Error::Pipeline(run) = error {
             let labels = PluginLabels { step: run.step.clone(), reason: error.category().to_owned() };
             self.context.metrics.plugin_failures.get_or_create(&labels).inc();

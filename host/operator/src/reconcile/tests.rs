@@ -445,6 +445,7 @@ fn decided<'a>(operator: &'a Context, key: &'a ClusterKey, degraded: bool) -> (R
 mod actions;
 mod clash;
 mod deletion;
+mod held;
 mod isolation;
 mod last_answers;
 mod limits;

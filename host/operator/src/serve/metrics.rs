@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::plugins::InUse;
+
 /// The operator's metrics. Cloning shares them.
 #[derive(Clone)]
 pub struct Metrics {
@@ -48,6 +50,10 @@ pub struct Metrics {
     pub database_syncs: Family<ResultLabel, Counter>,
     /// 1 if this operator is the leader, which writes; a copy of [`Health::leading`](super::health::Health::leading).
     pub leading: Gauge<u64, AtomicU64>,
+    /// Clusters that a step holds at the moment, by step.
+    pub clusters_held: Family<StepLabel, Gauge>,
+    /// What the metrics of plugins are read from.
+    pub plugins: InUse,
     registry: Arc<Registry>,
 }
 
@@ -127,6 +133,8 @@ impl Metrics {
             watches_failing: Family::default(),
             database_syncs: Family::default(),
             leading: Gauge::default(),
+            clusters_held: Family::default(),
+            plugins: InUse::default(),
             registry: Arc::default(),
         };
         metrics.register(&mut registry);
@@ -180,6 +188,12 @@ impl Metrics {
             self.configuration_rejected.clone(),
         );
         registry.register("clusters", "Clusters by status", self.clusters.clone());
+        registry.register(
+            "clusters_held",
+            "Clusters that stay as they are because a step failed, by step",
+            self.clusters_held.clone(),
+        );
+        registry.register_collector(Box::new(self.plugins.clone()));
         registry.register("object_writes", "Objects written, by kind and verb", self.writes.clone());
         registry.register("watch_failures", "Watches that failed, by kind", self.watch_failures.clone());
         registry.register(
@@ -233,6 +247,8 @@ impl Default for Metrics {
 
 #[cfg(test)]
 mod tests {
+    use pgloom_engine::{Description, Input, Pipeline, Plugin, Response};
+
     use super::*;
 
     #[test]
@@ -262,6 +278,34 @@ mod tests {
         }
     }
 
+    /// A pipeline of one step.
+    fn pipeline() -> Pipeline {
+        let description =
+            Description { name: "spilo".to_owned(), version: "1.2.3".to_owned(), ..Description::default() };
+        let plugin = Plugin::native(description, |_| Ok(Response::default()));
+        Pipeline::of(vec![Arc::new(plugin)]).unwrap()
+    }
+
+    #[test]
+    fn the_steps_in_use_have_metrics_with_what_they_run_and_those_before_have_none() {
+        let metrics = Metrics::new();
+        let pipeline = Arc::new(pipeline());
+        metrics.plugins.follow(&pipeline);
+        let cluster = serde_json::json!({"metadata": {"name": "c", "namespace": "ns"}});
+        pipeline.run(&Input { cluster, ..Input::default() }).unwrap();
+        let text = metrics.text().unwrap();
+        for line in [
+            "pgloom_plugin_in_use{step=\"spilo\",plugin=\"spilo\",version=\"1.2.3\",digest=\"native\"} 1",
+            "pgloom_plugin_calls_total{step=\"spilo\"} 1",
+            "pgloom_plugin_call_duration_seconds_total{step=\"spilo\"} ",
+            "pgloom_plugin_memory_peak_bytes{step=\"spilo\"} 0",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+        metrics.plugins.follow(&Arc::new(Pipeline::of(Vec::new()).unwrap()));
+        assert!(!metrics.text().unwrap().contains("pgloom_plugin_in_use"));
+    }
+
     #[test]
     fn the_documentation_lists_every_metric_with_its_type() {
         let metrics = Metrics::new();
@@ -276,6 +320,8 @@ mod tests {
         drop(metrics.plugin_fuel.get_or_create(&StepLabel { step: text_of("spilo") }));
         let failure = PluginLabels { step: text_of("spilo"), reason: text_of("Trapped") };
         drop(metrics.plugin_failures.get_or_create(&failure));
+        drop(metrics.clusters_held.get_or_create(&StepLabel { step: text_of("spilo") }));
+        metrics.plugins.follow(&Arc::new(pipeline()));
         let text = metrics.text().unwrap();
         let documented = include_str!("../../../../docs/metrics.md");
         let mut listed: Vec<(&str, &str)> = documented

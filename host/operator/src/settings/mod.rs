@@ -211,6 +211,7 @@ impl Loader {
                 _ = reports.tick() => false,
             };
             let current = settings.borrow().clone();
+            self.metrics.plugins.follow(&current.pipeline);
             let granted = self.ask_rights(&mut progress, &current, &store.resources).await;
             self.report_pipeline(&mut progress, &current.pipeline).await;
             if in_use || granted {

@@ -1,0 +1,163 @@
+//! `pgloom diff`: what another pipeline would change, cluster by cluster, and which pods it would restart.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use pgloom_decide::impact::{FieldImpact, Impact, ObjectChange, Setting, Verdict, impact};
+use pgloom_engine::ObjectRef;
+use serde_json::{Value, json};
+
+use crate::{manifests, pipeline};
+
+/// The flags of `pgloom diff`.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  pgloom diff --pipeline-now pipeline.yaml --pipeline new.yaml clusters/*.yaml\n\nFor all \
+    clusters that run: kubectl get postgresqls -A -o yaml | pgloom diff --pipeline new.yaml -\n\nExit \
+    codes: 0 nothing changes; 1 failure, as a cluster that neither pipeline accepts; 2 invalid command line; 3 objects \
+    change; 4 pods restart; 5 a cluster would be held, because the new pipeline refuses it."
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    inputs: manifests::Arguments,
+    #[command(flatten)]
+    pipeline: pipeline::Arguments,
+    /// The pipeline in use; without it the one in the folder of the shipped plugins
+    #[arg(long, value_name = "FILE")]
+    pipeline_now: Option<PathBuf>,
+    /// The folder of the plugins of the pipeline in use; without it the pipeline's own
+    #[arg(long, value_name = "FOLDER")]
+    plugins_now: Option<PathBuf>,
+    /// The operator configuration that would be used then; without it that of --config
+    #[arg(long, value_name = "FILE")]
+    config_then: Option<PathBuf>,
+    /// How the changes are printed
+    #[arg(long, short, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+    /// Manifests of kind postgresql; `-` is standard input
+    #[arg(required = true, value_name = "MANIFEST")]
+    manifests: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// A block for each cluster that changes
+    Text,
+    /// A JSON object
+    Json,
+}
+
+/// Prints what changes, and returns what it comes to.
+pub fn diff(arguments: &Arguments) -> Result<ExitCode> {
+    let inputs = arguments.inputs.read()?;
+    let then_config = match &arguments.config_then {
+        Some(path) => manifests::config(path)?,
+        None => inputs.config.clone(),
+    };
+    let then = pipeline::load(&arguments.pipeline)?;
+    let now = arguments.pipeline.of_other(arguments.pipeline_now.clone(), arguments.plugins_now.clone());
+    let now = pipeline::load(&now)?;
+    let mut impacts = Vec::new();
+    for path in &arguments.manifests {
+        for manifest in inputs.manifests(path)? {
+            let (seen_now, seen_then) = (inputs.observed(&manifest, &now), inputs.observed(&manifest, &then));
+            let now = Setting { config: &inputs.config, pipeline: &now, observed: &seen_now };
+            let then = Setting { config: &then_config, pipeline: &then, observed: &seen_then };
+            impacts.push(impact(&manifest, now, then));
+        }
+    }
+    let verdict = impacts.iter().map(|impact| impact.verdict).max().unwrap_or(Verdict::Same);
+    let text = match arguments.output {
+        Format::Json => serde_json::to_string_pretty(&report(verdict, &impacts))? + "\n",
+        Format::Text => impacts.iter().map(text).collect::<String>() + &summary(&impacts),
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::from(code(verdict)))
+}
+
+/// The exit code, see the help.
+fn code(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Same => 0,
+        Verdict::Changes => 3,
+        Verdict::Restarts => 4,
+        Verdict::Held => 5,
+        Verdict::Unknown => 1,
+    }
+}
+
+fn report(verdict: Verdict, impacts: &[Impact]) -> Value {
+    json!({ "verdict": verdict, "pods": impacts.iter().map(Impact::pods).sum::<u64>(), "clusters": impacts })
+}
+
+fn summary(impacts: &[Impact]) -> String {
+    let count = |verdict| impacts.iter().filter(|impact| impact.verdict == verdict).count();
+    let changed = impacts.len() - count(Verdict::Same) - count(Verdict::Unknown);
+    let pods: u64 = impacts.iter().map(Impact::pods).sum();
+    let mut text = format!(
+        "{} clusters: {changed} change, {} with restarts of {pods} pods",
+        impacts.len(),
+        count(Verdict::Restarts)
+    );
+    // Writing to a `String` does not fail.
+    for (verdict, named) in [(Verdict::Held, "would be held"), (Verdict::Unknown, "cannot be compared")] {
+        if count(verdict) > 0 {
+            let _ = write!(text, ", {} {named}", count(verdict));
+        }
+    }
+    text + "\n"
+}
+
+fn text(impact: &Impact) -> String {
+    let mut text = String::new();
+    if impact.verdict == Verdict::Same {
+        return text;
+    }
+    let _ = writeln!(text, "{}:", impact.cluster);
+    match (&impact.refused_now, &impact.refused_then) {
+        (None, Some(reason)) => drop(writeln!(text, "  would be held, the new pipeline refuses it: {reason}")),
+        (Some(reason), None) => drop(writeln!(text, "  is held now, and would not be held then: {reason}")),
+        (Some(reason), Some(_)) => drop(writeln!(text, "  is refused by both pipelines: {reason}")),
+        (None, None) => {}
+    }
+    for restart in &impact.restarts {
+        let ObjectRef { kind, name, .. } = &restart.object;
+        let pods = match restart.pods {
+            Some(1) => "1 pod".to_owned(),
+            Some(pods) => format!("{pods} pods"),
+            None => "each pod".to_owned(),
+        };
+        let of = if restart.database { " of the database" } else { "" };
+        let by = restart.steps.join(", ");
+        let _ = writeln!(text, "  RESTARTS {pods}{of}, {kind} {name}: {} changes, by {by}", restart.field);
+    }
+    for object in &impact.objects {
+        let ObjectRef { kind, name, .. } = &object.object;
+        let _ = match object.change {
+            ObjectChange::Created => writeln!(text, "  + {kind} {name}, by {}", object.step),
+            ObjectChange::Removed => writeln!(text, "  - {kind} {name}, which {} made", object.step),
+            ObjectChange::Changed => writeln!(text, "  ~ {kind} {name}"),
+        };
+        if object.change == ObjectChange::Changed && object.fields.is_empty() {
+            text.push_str("      the order of entries\n");
+        }
+        object.fields.iter().for_each(|field| text.push_str(&line(field)));
+    }
+    text
+}
+
+fn line(FieldImpact { path, before, after, steps }: &FieldImpact) -> String {
+    let by = steps.join(", ");
+    match (before, after) {
+        (None, Some(after)) => format!("      {path}: {after}, set by {by}\n"),
+        (Some(before), None) => format!("      {path}: was {before}, which {by} set, and is removed\n"),
+        (before, after) => {
+            let shown = |value: &Option<Value>| value.as_ref().map(Value::to_string).unwrap_or_default();
+            format!("      {path}: {} -> {}, by {by}\n", shown(before), shown(after))
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `pgloom explain`, `pgloom diff` and `pgloom render --explain-steps`, with the shipped plugins.
+#![cfg(test)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+const MINIMAL: &str = include_str!("../../../manifests/examples/minimal.yaml");
+
+/// A folder with the manifest `minimal.yaml`.
+struct Bench(TempDir);
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self(tempfile::tempdir().unwrap());
+        bench.file("minimal.yaml", MINIMAL);
+        bench
+    }
+
+    fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The shipped pipeline, changed.
+    fn pipeline(&self, change: impl FnOnce(String) -> String) -> PathBuf {
+        let shipped = std::fs::read_to_string(plugins().join("pipeline.yaml")).unwrap();
+        self.file("new.yaml", &change(shipped))
+    }
+
+    fn run(&self, command: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_pgloom"));
+        process.arg(command).current_dir(self.0.path()).env("XDG_CACHE_HOME", cache());
+        let shipped = plugins().join("pipeline.yaml");
+        process.env("PGLOOM_PLUGINS", plugins()).env("PGLOOM_PIPELINE", &shipped).args(arguments);
+        if command == "diff" && !arguments.contains(&"--help") {
+            process.arg("--pipeline-now").arg(shipped);
+        }
+        let Output { status, stdout, stderr } = process.output().unwrap();
+        (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    }
+}
+
+fn plugins() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist/plugins");
+    assert!(folder.join("spilo.wasm").exists(), "there are no plugins; build them: make plugins");
+    folder.canonicalize().unwrap()
+}
+
+/// The compiled code is the same for all tests.
+fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("see")
+}
+
+#[test]
+fn the_steps_are_explained_on_standard_error_and_the_objects_stay_as_they_are() {
+    let bench = Bench::new();
+    let (_, plain, _) = bench.run("render", &["minimal.yaml"]);
+    let (code, objects, said) = bench.run("render", &["--explain-steps", "minimal.yaml"]);
+    assert_eq!((code, objects), (Some(0), plain), "{said}");
+    for line in [
+        "steps of default/acid-minimal-cluster:",
+        "creates StatefulSet acid-minimal-cluster: ",
+        "tls 0.1.0: not called, the plugin is not asked for: spec.tls of the manifest has no value",
+        "patches 0.1.0: called, fuel ",
+        ": it contributed nothing",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_step_for_another_namespace_says_which_rule_does_not_hold() {
+    let bench = Bench::new();
+    let with_match = |text: String| text + "    match: {namespaces: [shop]}\n";
+    let pipeline = bench.pipeline(with_match);
+    let (_, _, said) =
+        bench.run("render", &["--pipeline", pipeline.to_str().unwrap(), "--explain-steps", "minimal.yaml"]);
+    let line = "patches 0.1.0: not called, the step is for other clusters: match.namespaces has only shop";
+    assert!(said.contains(line), "{said}");
+}
+
+#[test]
+fn a_field_is_explained_by_its_step_and_by_what_it_depends_on() {
+    let bench = Bench::new();
+    let explain = |path: &str| {
+        let (code, text, said) =
+            bench.run("explain", &["-f", "minimal.yaml", "StatefulSet/acid-minimal-cluster", path]);
+        assert_eq!(code, Some(0), "{said}");
+        text
+    };
+    let text = explain(".spec.replicas");
+    assert!(text.contains("  spec.replicas: 2: step spilo\n"), "{text}");
+    assert!(text.contains("  spec.numberOfInstances of the manifest: "), "{text}");
+    assert!(text.contains("  step spilo: plugin spilo 0.1.0, sha256:"), "{text}");
+    let text = explain(".spec.template.spec.containers[0].image");
+    assert!(text.contains("containers[name=postgres].image"), "{text}");
+    assert!(text.contains("  docker_image of the operator configuration: with another value it is "), "{text}");
+}
+
+#[test]
+fn an_object_or_field_that_does_not_exist_is_named_with_those_that_do() {
+    let bench = Bench::new();
+    for (object, path, expected) in [
+        ("Service/other", "", "the cluster has no Service other; it has "),
+        ("StatefulSet", "", "StatefulSet: is no object; write it as in StatefulSet/acid-minimal-cluster"),
+        (
+            "StatefulSet/acid-minimal-cluster",
+            "spec.nothing",
+            "StatefulSet acid-minimal-cluster has no field spec.nothing",
+        ),
+    ] {
+        let (code, text, said) = bench.run("explain", &["-f", "minimal.yaml", object, path]);
+        assert_eq!((code, text.as_str()), (Some(1), ""));
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn the_exit_code_of_diff_says_what_a_pipeline_would_do() {
+    let bench = Bench::new();
+    let diff = |patch: &str| {
+        let pipeline = bench.pipeline(|text| text + patch);
+        bench.run("diff", &["--pipeline", pipeline.to_str().unwrap(), "minimal.yaml"])
+    };
+    let patch = |spec: &str| {
+        let apply = format!(
+            "{{apiVersion: apps/v1, kind: StatefulSet, metadata: {{name: acid-minimal-cluster}}, spec: {spec}}}"
+        );
+        format!("    config: {{patches: [{{apply: {apply}}}]}}\n")
+    };
+    let (code, text, said) = diff("");
+    assert_eq!((code, text.as_str()), (Some(0), "1 clusters: 0 change, 0 with restarts of 0 pods\n"), "{said}");
+    let (code, text, said) = diff(&patch("{minReadySeconds: 3}"));
+    assert_eq!(code, Some(3), "{text}{said}");
+    assert!(
+        text.contains("  ~ StatefulSet acid-minimal-cluster\n      spec.minReadySeconds: 3, set by patches\n"),
+        "{text}"
+    );
+    let (code, text, said) = diff(&patch("{template: {spec: {affinity: {podAntiAffinity: {}}}}}"));
+    assert_eq!(code, Some(4), "{text}{said}");
+    let restarts =
+        "  RESTARTS 2 pods of the database, StatefulSet acid-minimal-cluster: affinity changes, by patches\n";
+    assert!(text.contains(restarts), "{text}");
+    let (code, text, said) = diff(&patch("{replicas: 5}"));
+    assert_eq!(code, Some(5), "{text}{said}");
+    assert!(text.contains("would be held, the new pipeline refuses it: step patches"), "{text}");
+}
+
+#[test]
+fn diff_answers_programs_as_json_and_compares_configurations() {
+    let bench = Bench::new();
+    let config =
+        bench.file("config.yaml", "{apiVersion: v1, kind: ConfigMap, data: {docker_image: \"spilo:other\"}}\n");
+    let config = config.to_str().unwrap();
+    let (code, text, said) = bench.run("diff", &["--config-then", config, "--output", "json", "minimal.yaml"]);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(text.contains("\"verdict\": \"restarts\"") && text.contains("\"pods\": 2"), "{text}");
+    assert!(text.contains("containers[postgres].image"), "{text}");
+}
+
+#[test]
+fn the_help_has_an_example_and_the_exit_codes() {
+    let bench = Bench::new();
+    for command in ["explain", "diff"] {
+        let (_, text, _) = bench.run(command, &["--help"]);
+        assert!(text.contains("Example:") && text.contains("Exit codes: 0 "), "{text}");
+    }
+}
