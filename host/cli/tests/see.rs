@@ -63,7 +63,7 @@ fn the_steps_are_explained_on_standard_error_and_the_objects_stay_as_they_are() 
     for line in [
         "steps of default/acid-minimal-cluster:",
         "creates StatefulSet acid-minimal-cluster: ",
-        "tls 0.1.0: not called, the plugin is not asked for: spec.tls of the manifest has no value",
+        "tls 0.1.0: not called, the plugin is not asked for: spec.tls.secretName of the manifest has no value",
         "patches 0.1.0: called, fuel ",
         ": it contributed nothing",
     ] {
