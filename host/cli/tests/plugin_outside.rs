@@ -97,13 +97,21 @@ fn a_plugin_outside_the_repository_is_begun_built_tested_measured_and_rendered()
         assert!(tested.contains(line), "{line}: {tested}");
     }
 
+    let mut command = outside.command(env!("CARGO_BIN_EXE_pgloom"), "cost-labels");
+    let plugins = repository("dist/plugins");
+    assert!(plugins.join("spilo.wasm").exists(), "there are no plugins; build them: make plugins");
+    command.args(["conformance", "dist/cost-labels.wasm", "--report", "conformance.yaml", "--pipeline"]);
+    let proven = command.arg(plugins.join("pipeline.yaml")).output().unwrap();
+    let printed = String::from_utf8(proven.stdout).unwrap();
+    assert!(proven.status.success() && printed.ends_with("cost-labels 0.1.0: passed\n"), "{printed}");
+    let report = std::fs::read_to_string(outside.path("cost-labels/conformance.yaml")).unwrap();
+    assert!(report.contains("result: passed"), "{report}");
+
     let measured = outside.good("cost-labels", &["bench", "--calls", "3"]);
     let line = measured.lines().find(|line| line.starts_with("annotated")).unwrap();
     let numbers: Vec<u64> = line.split_whitespace().skip(1).map(|number| number.parse().unwrap()).collect();
     assert!(numbers.len() == 4 && numbers[0] > 1000 && numbers[3] > 50, "{measured}");
 
-    let plugins = repository("dist/plugins");
-    assert!(plugins.join("spilo.wasm").exists(), "there are no plugins; build them: make plugins");
     let pipeline = plugins.join("pipeline.yaml");
     let manifest = "golden/annotated/manifest.yaml";
     let rendered = outside.good("cost-labels", &["run", "--pipeline", pipeline.to_str().unwrap(), manifest]);

@@ -52,7 +52,8 @@ impl Plugin for Motto {
 
     fn mutate(request: &Request<Self>) -> Result<Response> {
         let cluster = &request.cluster;
-        let text = cluster.annotations.get(ANNOTATION).cloned().unwrap_or_default();
+        // The host asks only clusters with the annotation; a plugin that acts on nothing else can be proven.
+        let Some(text) = cluster.annotations.get(ANNOTATION).cloned() else { return Ok(Response::new()) };
         let most = request.settings.max_length;
         if text.len() > most {
             let path = format!("metadata.annotations[\"{ANNOTATION}\"]");
