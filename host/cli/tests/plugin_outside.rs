@@ -67,6 +67,22 @@ impl Outside {
         printed
     }
 
+    /// The ClusterRole for a pipeline with the step of a plugin.
+    fn rights_of(&self, plugin: &str) -> String {
+        let step = std::fs::read_to_string(self.path(plugin).join("step.yaml")).unwrap();
+        let step: serde_json::Value = serde_yaml_ng::from_str(&step).unwrap();
+        let pipeline = serde_json::json!({
+            "apiVersion": "pgloom.dev/v1alpha1", "kind": "Pipeline", "metadata": {"name": "default"},
+            "spec": {"steps": [step]},
+        });
+        std::fs::write(self.path("pipeline.yaml"), pipeline.to_string()).unwrap();
+        let mut command = self.command(env!("CARGO_BIN_EXE_pgloom"), "");
+        command.args(["rbac", "--pipeline", "pipeline.yaml", "--plugins"]).arg(self.path(plugin).join("dist"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// The error of a command.
     fn bad(&self, folder: &str, arguments: &[&str]) -> String {
         let output = self.run(folder, arguments);
@@ -75,6 +91,12 @@ impl Outside {
         assert!(!said.contains("backtrace") && !said.contains("panicked at host"), "{said}");
         said
     }
+}
+
+/// The blocks of code in a language, in a text in Markdown.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    text.split(&fence).skip(1).map(|rest| rest.split_once("```").unwrap().0.trim().to_owned()).collect()
 }
 
 fn is_of_cargo(name: &std::ffi::OsStr) -> bool {
@@ -106,6 +128,11 @@ fn a_plugin_outside_the_repository_is_begun_built_tested_measured_and_rendered()
     assert!(proven.status.success() && printed.ends_with("cost-labels 0.1.0: passed\n"), "{printed}");
     let report = std::fs::read_to_string(outside.path("cost-labels/conformance.yaml")).unwrap();
     assert!(report.contains("result: passed"), "{report}");
+
+    let rights = outside.rights_of("cost-labels");
+    let tutorial = std::fs::read_to_string(repository("plugins/kit/README.md")).unwrap();
+    let rule = blocks(tutorial.split_once("## 7. Rights").unwrap().1, "yaml").remove(0).replace("motto", "cost-labels");
+    assert!(rule.contains("cost-labels") && rights.contains(&rule), "not in the output:\n{rule}\n{rights}");
 
     let measured = outside.good("cost-labels", &["bench", "--calls", "3"]);
     let line = measured.lines().find(|line| line.starts_with("annotated")).unwrap();
@@ -252,11 +279,7 @@ fn every_code_block_of_the_tutorial_is_in_a_plugin_that_is_built() {
         "plugins/kit/tests/motto/lib.rs",
     ];
     let files = files.map(|file| std::fs::read_to_string(repository(file)).unwrap());
-    let blocks = |language: &str| -> Vec<String> {
-        let fence = format!("```{language}\n");
-        readme.split(&fence).skip(1).map(|rest| rest.split_once("```").unwrap().0.trim().to_owned()).collect()
-    };
-    let (rust, yaml) = (blocks("rust"), blocks("yaml"));
+    let (rust, yaml) = (blocks(&readme, "rust"), blocks(&readme, "yaml"));
     assert_eq!(rust.len(), 5);
     for block in rust.iter().chain(yaml.first()) {
         assert!(files.iter().any(|file| file.contains(block)), "in no plugin that is built:\n{block}");

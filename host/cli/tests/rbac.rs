@@ -32,23 +32,3 @@ fn the_shipped_cluster_role_is_the_one_that_the_shipped_pipeline_needs() {
     let text = std::fs::read_to_string(&file).unwrap();
     report(&differs(&file, &replaced(&text, &role)).into_iter().collect::<Vec<_>>());
 }
-
-/// The block of a language that follows a text in the tutorial.
-fn block<'a>(tutorial: &'a str, after: &str, language: &str) -> &'a str {
-    let rest = tutorial.split_once(after).unwrap_or_else(|| panic!("the tutorial has no {after:?}")).1;
-    let begin = format!("```{language}\n");
-    rest.split_once(&begin).unwrap().1.split_once("```").unwrap().0
-}
-
-#[test]
-fn the_tutorial_prints_the_grants_and_the_rule_that_its_plugin_needs() {
-    let tutorial = std::fs::read_to_string(repository("plugins/kit/README.md")).unwrap();
-    let step = block(&tutorial, "## 6. A step", "yaml");
-    let (head, steps) = step.split_once("  # ... the shipped ones\n").unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let pipeline = folder.path().join("pipeline.yaml");
-    std::fs::write(&pipeline, format!("{head}{steps}")).unwrap();
-    let role = rbac(&pipeline, &repository("dist/guests"));
-    let rule = block(&tutorial, "## 7. Rights", "yaml");
-    assert!(rule.contains("motto") && role.contains(rule), "not in the output:\n{rule}\n{role}");
-}

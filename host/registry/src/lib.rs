@@ -4,6 +4,9 @@
 //!
 //! A registry is not trusted: what it sends has limits of bytes and time, and each byte of a component is hashed. Of what
 //! it says only its host and a code are in a message, so that no credential comes back in one.
+//!
+//! Why not the crate `oci-client`: it reads answers of any size, follows redirections by the rules of another HTTP client than
+//! the operator has, and has the text of a registry in its errors.
 
 mod cache;
 mod component;
