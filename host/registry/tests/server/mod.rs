@@ -52,7 +52,7 @@ impl Server {
         std::fs::write(path("config.yml"), config.to_string()).unwrap();
         let mut command = Command::new("docker-registry");
         command.args(["serve", &path("config.yml")]).stdout(Stdio::null()).stderr(Stdio::null());
-        let process = command.spawn().expect("docker-registry is missing; run hack/setup");
+        let process = command.spawn().expect("docker-registry is missing; run hack/install docker-registry");
         let server = Self { address, folder, process };
         server.wait();
         server
