@@ -8,16 +8,15 @@ mod leader;
 mod relay;
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use k8s_openapi::api::core::v1::{Endpoints, Pod};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
+use crate::api_server;
 use relay::Path;
 
 /// PostgreSQL's port in the pod.
@@ -26,15 +25,8 @@ const POSTGRESQL: u16 = 5432;
 /// The flags of `pgloom connect`.
 #[derive(Args)]
 pub struct Arguments {
-    /// The kubeconfig file; without it $KUBECONFIG, ~/.kube/config or the pod's service account
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The kubeconfig's context
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
-    /// The cluster's namespace; without it that of the kubeconfig
-    #[arg(long, short, value_name = "NAME")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    api_server: api_server::Arguments,
     /// The port of 127.0.0.1 to listen on; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 6432)]
     port: u16,
@@ -71,16 +63,6 @@ async fn serve(client: TcpStream, cluster: Cluster) {
     }
 }
 
-/// The API server of the flags `--kubeconfig` and `--context`.
-pub async fn api_server(kubeconfig: Option<&std::path::Path>, context: Option<&str>) -> Result<kube::Config> {
-    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-    Ok(match kubeconfig {
-        Some(path) => kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
-        None if context.is_some() => kube::Config::from_kubeconfig(&options).await?,
-        None => kube::Config::infer().await.context("no API server found; give --kubeconfig")?,
-    })
-}
-
 /// A cluster of the API server.
 #[derive(Clone)]
 struct Cluster {
@@ -91,9 +73,8 @@ struct Cluster {
 
 impl Cluster {
     async fn new(arguments: &Arguments) -> Result<Self> {
-        let config = api_server(arguments.kubeconfig.as_deref(), arguments.context.as_deref()).await?;
-        let namespace = arguments.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        Ok(Self { name: arguments.cluster.clone(), namespace, client: Client::try_from(config)? })
+        let (client, namespace) = arguments.api_server.connect().await?;
+        Ok(Self { name: arguments.cluster.clone(), namespace, client })
     }
 
     /// Opens a port-forward to the pod that leads now.

@@ -3,6 +3,7 @@
 //! Exit codes: 0 success; 1 failure, with the reason on standard error; 2 invalid command line. `conformance` and `diff` have
 //! their own.
 
+mod api_server;
 mod compile;
 mod conformance;
 mod connect;

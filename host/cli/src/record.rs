@@ -13,8 +13,7 @@ use pgloom_conformance::{Bench, Companion, Setup};
 use pgloom_engine::Plugin;
 use serde_json::Value;
 
-use crate::connect::api_server;
-use crate::{file, pipeline};
+use crate::{api_server, file, pipeline};
 
 const HELP: &str = "\
 Example:
@@ -32,15 +31,8 @@ Exit codes: 0 the folder is written; 1 failure, with the reason on standard erro
 pub struct Arguments {
     #[command(flatten)]
     pipeline: pipeline::Arguments,
-    /// The kubeconfig file; without it $KUBECONFIG, ~/.kube/config or the pod's service account
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The kubeconfig's context
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
-    /// The cluster's namespace; without it that of the kubeconfig
-    #[arg(long, short, value_name = "NAME")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    api_server: api_server::Arguments,
     /// The component whose requests are recorded
     #[arg(long, value_name = "FILE")]
     plugin: PathBuf,
@@ -85,9 +77,7 @@ fn check_output(folder: &Path) -> Result<()> {
 
 /// Reads the manifest, the configuration, and the objects that the steps read.
 async fn read(arguments: &Arguments, bench: &Bench) -> Result<Live> {
-    let config = api_server(arguments.kubeconfig.as_deref(), arguments.context.as_deref()).await?;
-    let namespace = arguments.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config)?;
+    let (client, namespace) = arguments.api_server.connect().await?;
     let name = arguments.cluster.as_str();
     let manifest = get(&client, ("acid.zalan.do/v1", "postgresql"), &namespace, name).await?;
     let manifest = manifest.with_context(|| format!("there is no postgresql {namespace}/{name}; check --namespace"))?;

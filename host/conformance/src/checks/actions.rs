@@ -15,8 +15,7 @@ const ROUNDS: usize = 5;
 pub const CHECK: Check = Check {
     id: "actions",
     proves: "After a crash, and while an action is pending, running or failed, the plugin asks for the same action \
-             by the \
-             same key; reported as done, it comes to an end.",
+             by the same key; reported as done, it comes to an end.",
     remedy: "Make the key of what is wanted, never of a state, a time or a count.",
     with_others: false,
     run,

@@ -14,8 +14,7 @@ use crate::corpus::Case;
 pub const CHECK: Check = Check {
     id: "composition",
     proves: "With each plugin of the pipeline, no case has a conflict that neither has alone, and the order of the \
-             two steps \
-             does not matter unless one requires the other or reads what it writes.",
+             two steps does not matter unless one requires the other or reads what it writes.",
     remedy: "Let one plugin set a field; require the other one, or read what it wants with desired, if the order \
              matters.",
     with_others: true,

@@ -14,8 +14,7 @@ const TIMES: usize = 10;
 pub const CHECK: Check = Check {
     id: "description",
     proves: "The engine accepts the description, it is the same in each fresh instance, and a pipeline document can \
-             grant \
-             all that it asks for.",
+             grant all that it asks for.",
     remedy: "Return constants from describe; the failure names the entry that is refused.",
     with_others: false,
     run,

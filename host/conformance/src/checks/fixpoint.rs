@@ -8,8 +8,7 @@ pub const CHECK: Check = Check {
     id: "fixpoint",
     proves: "When all decided objects exist as they were decided, the next decision is the same.",
     remedy: "Decide from the manifest and the configuration; of an existing object use only what the plugin itself \
-             did not \
-             write.",
+             did not write.",
     with_others: true,
     run,
 };

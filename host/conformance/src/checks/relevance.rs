@@ -9,8 +9,7 @@ use crate::bench::{Bench, decided};
 pub const CHECK: Check = Check {
     id: "relevance",
     proves: "A cluster for which no trigger holds would get no object and no action of the plugin, and what the host \
-             does \
-             not show it does not change its answer.",
+             does not show it does not change its answer.",
     remedy: "Add the field or the key that the plugin acts on to its triggers, or act on nothing else.",
     with_others: false,
     run,

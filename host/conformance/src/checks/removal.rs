@@ -9,8 +9,7 @@ use crate::corpus::{Case, MINIMAL};
 pub const CHECK: Check = Check {
     id: "removal",
     proves: "When its step leaves the pipeline, or its feature the manifest, the next decision is as if it had never \
-             been \
-             there: nothing keeps or copies what it made.",
+             been there: nothing keeps or copies what it made.",
     remedy: "Do not contribute an object because it exists; the host removes what no step wants any more.",
     with_others: true,
     run,

@@ -8,8 +8,7 @@ use crate::verdict::{Verdict, verdict};
 pub const CHECK: Check = Check {
     id: "scope",
     proves: "Granted exactly what its description asks for, the plugin writes nothing else: no object, field, action \
-             or \
-             credential of it is refused in any case.",
+             or credential of it is refused in any case.",
     remedy: "Add the permission to the description, or do not write the field; the failure names it.",
     with_others: false,
     run,

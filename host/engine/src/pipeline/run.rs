@@ -52,7 +52,7 @@ impl Pipeline {
         let mut fuel = BTreeMap::new();
         // `None` if the last step was skipped: then it is what the stages have.
         let mut state = None;
-        for step in self.steps.iter().filter(|step| step.not_called_for(&shared).is_none()) {
+        for step in self.steps.iter().filter(|step| step.is_called_for(&shared)) {
             let sees = step.sees(input);
             let asked = stages.as_ref().map(|stages| stages.asked(&step.name, &sees));
             if let (Some(stages), Some(asked)) = (&mut stages, &asked)
@@ -105,6 +105,16 @@ impl Pipeline {
 }
 
 impl Step {
+    fn is_called_for(&self, shared: &Shared<'_>) -> bool {
+        self.matches.covers(&shared.namespace, &shared.labels) && self.is_relevant(shared)
+    }
+
+    /// Whether a trigger of the plugin holds for the cluster.
+    pub(super) fn is_relevant(&self, shared: &Shared<'_>) -> bool {
+        let input = shared.input;
+        select::is_relevant(&self.plugin.description.relevant, &input.cluster, &input.config, &input.credentials)
+    }
+
     /// Takes the step's answer, and returns it; `None` if it was replaced.
     pub(super) fn run(
         &self,

@@ -14,7 +14,6 @@ use crate::decision::Desired;
 use crate::input::Input;
 use crate::model::{ObjectRef, Trigger};
 use crate::ownership::{Leaves, Ownership};
-use crate::select;
 
 /// What the steps of one run did.
 #[derive(Debug)]
@@ -198,13 +197,11 @@ impl Step {
     }
 
     /// Why the step is not called for the cluster; `None` if it is.
-    pub(super) fn not_called_for(&self, shared: &Shared<'_>) -> Option<Outcome> {
+    fn not_called_for(&self, shared: &Shared<'_>) -> Option<Outcome> {
         if let Some(rule) = self.matches.mismatch(&shared.namespace, &shared.labels) {
             return Some(Outcome::NotMatched(rule.to_string()));
         }
-        let (triggers, input) = (&self.plugin.description.relevant, shared.input);
-        let is_relevant = select::is_relevant(triggers, &input.cluster, &input.config, &input.credentials);
-        (!is_relevant).then(|| Outcome::NotRelevant(triggers.clone()))
+        (!self.is_relevant(shared)).then(|| Outcome::NotRelevant(self.plugin.description.relevant.clone()))
     }
 }
 
