@@ -1,0 +1,14 @@
+//! Tests that bear each other: several run at a time, each in a namespace of its own.
+
+mod adoption;
+mod bad_input;
+mod changes;
+mod copies;
+mod examples;
+mod failover;
+mod features;
+mod killed;
+mod minimal;
+mod repair;
+mod rolling;
+mod secrets;
