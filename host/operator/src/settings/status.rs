@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
-use pgloom_api::pipeline::{LastLoaded, PipelineStatus, StepStatus};
+use pgloom_api::pipeline::{LastLoaded, PipelineStatus, RolloutPhase, RolloutStatus, StepStatus};
 use pgloom_decide::status::{Condition, with_times};
 use pgloom_engine::Pipeline;
 use pgloom_engine::pipeline::Step;
+use serde_json::{Value, json};
 
 use super::progress::{Problem, Progress};
 use super::rights;
@@ -45,6 +46,7 @@ pub fn status(
         conditions: conditions.map(|condition| with_times(before, &condition, generation, &now)).collect(),
         steps,
         last_loaded: progress.last_loaded.clone(),
+        rollout: progress.rollout.clone(),
     }
 }
 
@@ -67,7 +69,45 @@ fn loaded(progress: &Progress, pipeline: &Pipeline) -> Condition {
         (Some(problem), _) => Condition::fails(LOADED, "Rejected", format!("{}; {consequence}", problem.message)),
         (None, Some(_)) => Condition::unknown(LOADED, LOADING, format!("the pipeline is being loaded; {consequence}")),
         (None, None) => {
-            Condition::holds(LOADED, "Loaded", format!("the pipeline is in use: {} steps", pipeline.steps().len()))
+            let rolled_out = progress.rollout.as_ref().and_then(|rollout| rolling(rollout, &consequence));
+            let in_use = || format!("the pipeline is in use: {} steps", pipeline.steps().len());
+            rolled_out.unwrap_or_else(|| Condition::holds(LOADED, "Loaded", in_use()))
+        }
+    }
+}
+
+/// The condition while not all clusters have the newest pipeline; `None` if they have.
+fn rolling(rollout: &RolloutStatus, consequence: &str) -> Option<Condition> {
+    let message = format!("{}; {consequence}", rollout.message);
+    let stage = rollout.stage.as_deref().unwrap_or_default();
+    let others = format!("{stage}: {message} for the other clusters");
+    Some(match rollout.phase {
+        RolloutPhase::Judging => Condition::unknown(LOADED, "Judging", message),
+        RolloutPhase::Progressing => Condition::unknown(LOADED, "Progressing", others),
+        RolloutPhase::Paused => Condition::unknown(LOADED, "Paused", others),
+        RolloutPhase::Refused => Condition::fails(LOADED, "TooManyRestarts", message),
+        RolloutPhase::RolledBack => Condition::fails(LOADED, "RolledBack", message),
+        RolloutPhase::Complete => return None,
+    })
+}
+
+/// The merge patch that turns the status as it was into this one. What only the status before has is removed within a field
+/// and stays as a field: `lastLoaded` is kept while no pipeline is in use.
+pub fn patch(before: &Value, after: &PipelineStatus) -> Value {
+    let mut after = json!(after);
+    if let Some(fields) = after.as_object_mut() {
+        fields.iter_mut().for_each(|(name, field)| remove_others(&before[name], field));
+    }
+    after
+}
+
+/// Adds a null for each field of an object that only the one before has.
+fn remove_others(before: &Value, after: &mut Value) {
+    let (Value::Object(before), Value::Object(after)) = (before, after) else { return };
+    for (name, before) in before {
+        match after.get_mut(name) {
+            Some(after) => remove_others(before, after),
+            None => drop(after.insert(name.clone(), Value::Null)),
         }
     }
 }
