@@ -139,13 +139,7 @@ impl State {
 /// The state after it was found out what the new pipeline changes. Without a `rollout` all clusters get it. `compared` is
 /// whether there is a pipeline before that could be compared.
 #[must_use]
-pub fn judged(
-    rollout: Option<&Rollout>,
-    impact: &ImpactStatus,
-    compared: bool,
-    fleet: &[Cluster],
-    now: i64,
-) -> State {
+pub fn judged(rollout: Option<&Rollout>, impact: &ImpactStatus, compared: bool, fleet: &[Cluster], now: i64) -> State {
     let Some(rollout) = rollout else { return State::at(None, now) };
     let refusal = rollout.max_restarts.and_then(|most| refusal(most, impact, compared));
     match refusal.filter(|_| !fleet.is_empty()) {
@@ -319,7 +313,7 @@ pub fn next(
     if let Some(held) = held.or(rollout.paused.then_some("spec.rollout.paused is true")) {
         return state.to(Paused, held);
     }
-    if of_stage.is_empty() && stage == Stage::Canary && !fleet.is_empty() {
+    if of_stage.is_empty() && stage == Stage::Canary && rollout.canary.is_some() && !fleet.is_empty() {
         let clusters = fleet.len();
         let message = format!(
             "spec.rollout.canary matches none of the {clusters} clusters; change it, or the labels of a cluster"

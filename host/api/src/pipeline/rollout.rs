@@ -83,6 +83,14 @@ impl Default for Rollout {
     }
 }
 
+impl Rollout {
+    /// The rollout of a pipeline's `spec` that was read before, as in a status; `None` if it has none.
+    #[must_use]
+    pub fn of(spec: &Map<String, Value>) -> Option<Self> {
+        read_rollout(serde_json::from_value(spec.get("rollout")?.clone()).ok()?, &mut Vec::new())
+    }
+}
+
 /// Reads `spec.rollout`.
 pub fn read_rollout(spec: RolloutSpec, findings: &mut Vec<Finding>) -> Option<Rollout> {
     let RolloutSpec { max_restarts, canary, percentages, soak, ready_deadline, paused } = spec;

@@ -205,6 +205,9 @@ fn a_canary_that_matches_no_cluster_is_no_success() {
     let state = next(&staged(), state, &labelled, &all_well(&labelled), None, 10_001);
     assert_eq!(state.phase, Complete);
     assert_eq!(next(&staged(), at(Stage::Canary, 0), &[], &BTreeMap::new(), None, 1).phase, Complete);
+    // One that was taken out of the rules is passed.
+    let without = Rollout { canary: None, ..staged() };
+    assert_eq!(next(&without, at(Stage::Canary, 0), &fleet, &all_well(&fleet), None, 60), at(Stage::Percent(50), 60));
 }
 
 /// A cluster of two members that runs the new pipeline.

@@ -38,8 +38,7 @@ impl Fleet for Context {
         }
         let of = |key: ClusterKey| {
             let manifest = self.store.manifest(&key)?.object();
-            let counts =
-                is_ours(&manifest, &self.controller_id) && manifest["metadata"]["deletionTimestamp"].is_null();
+            let counts = is_ours(&manifest, &self.controller_id) && manifest["metadata"]["deletionTimestamp"].is_null();
             counts.then(|| (key.clone(), cluster(&key, &manifest)))
         };
         let mut clusters: Vec<_> = self.store.clusters().into_iter().filter_map(of).collect();
@@ -89,17 +88,19 @@ impl Fleet for Context {
             let of_new = Arc::downgrade(&then.pipeline);
             let reconciled = reconciled.filter(|reconciled| reconciled.pipeline.ptr_eq(&of_new));
             let created = cluster.metadata().creation_timestamp.map(|created| created.0.as_second());
+            let (failure, fails_anyway) = match reconciled.as_ref().and_then(|reconciled| reconciled.failure.clone()) {
+                Some(Failure::Object(refused)) => (Some(refused), false),
+                Some(Failure::Decision) => self.new_failure(key, now, then).await,
+                None => (None, false),
+            };
             Some(Seen {
                 ready: cluster.members().ready(),
                 wanted: cluster.wanted(),
                 created: created.unwrap_or_default(),
                 reconciled: reconciled.is_some(),
-                settled: reconciled.as_ref().is_some_and(|reconciled| reconciled.settled),
-                failure: match reconciled.and_then(|reconciled| reconciled.failure) {
-                    Some(Failure::Object(refused)) => Some(refused),
-                    Some(Failure::Decision) => self.new_failure(key, now, then).await,
-                    None => None,
-                },
+                // What neither pipeline accepts, as an invalid manifest, is not waited for.
+                settled: fails_anyway || reconciled.is_some_and(|reconciled| reconciled.settled),
+                failure,
             })
         }
         .boxed()
@@ -112,15 +113,24 @@ impl Context {
         let kept = self.store.manifest(key)?;
         let manifest = kept.object();
         let (about, state) = (reference(&manifest), self.states.of(key));
-        Some(Reconciliation { context: self, key, settings: settings.clone(), version: kept.version, about, manifest, state })
+        Some(Reconciliation {
+            context: self,
+            key,
+            settings: settings.clone(),
+            version: kept.version,
+            about,
+            manifest,
+            state,
+        })
     }
 
-    /// Why the new pipeline fails for a cluster, if the one before does not.
-    async fn new_failure(&self, key: &ClusterKey, now: &Settings, then: &Settings) -> Option<String> {
-        let failure = self.decision_fails(key, then).await??;
-        match self.decision_fails(key, now).await? {
-            Some(_) => None,
-            None => Some(cut(&failure, MAX_TEXT)),
+    /// Why the new pipeline fails for a cluster, if the one before does not, and whether both fail.
+    async fn new_failure(&self, key: &ClusterKey, now: &Settings, then: &Settings) -> (Option<String>, bool) {
+        let (before, new) = (self.decision_fails(key, now).await, self.decision_fails(key, then).await);
+        match (before, new) {
+            (Some(None), Some(Some(failure))) => (Some(cut(&failure, MAX_TEXT)), false),
+            (Some(Some(_)), Some(Some(_))) => (None, true),
+            _ => (None, false),
         }
     }
 
@@ -153,7 +163,9 @@ impl Reconciliation<'_> {
     pub fn reconciled(&self, steps: &Steps) -> Reconciled {
         let refused = steps.failures.iter().find_map(|error| match error {
             Error::Decide(_) => Some(Failure::Decision),
-            Error::Object { .. } | Error::NoStatefulSet { .. } => Some(Failure::Object(cut(&error_chain(error), MAX_TEXT))),
+            Error::Object { .. } | Error::NoStatefulSet { .. } => {
+                Some(Failure::Object(cut(&error_chain(error), MAX_TEXT)))
+            }
             _ => None,
         });
         let degraded = steps.decided.as_ref().is_some_and(|decided| decided.plan.degraded);

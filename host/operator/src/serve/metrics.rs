@@ -204,7 +204,11 @@ impl Metrics {
             "Clusters that have a pipeline that is being rolled out",
             self.rollout_clusters.clone(),
         );
-        registry.register("rollbacks", "Pipelines that were taken back while they were rolled out", self.rollbacks.clone());
+        registry.register(
+            "rollbacks",
+            "Pipelines that were taken back while they were rolled out",
+            self.rollbacks.clone(),
+        );
         registry.register_collector(Box::new(self.plugins.clone()));
         registry.register("object_writes", "Objects written, by kind and verb", self.writes.clone());
         registry.register("watch_failures", "Watches that failed, by kind", self.watch_failures.clone());

@@ -61,7 +61,13 @@ impl Settings {
         std::iter::once(&self.pipeline).chain(self.candidate.iter().filter_map(|candidate| candidate.pipeline.as_ref()))
     }
 
-    /// Whether there is a pipeline that decides.
+    /// The pipelines that decide some cluster.
+    pub fn in_use(&self) -> impl Iterator<Item = &Arc<Pipeline>> {
+        let candidate = self.candidate.iter().filter(|candidate| matches!(candidate.reach, Reach::Stage(_)));
+        std::iter::once(&self.pipeline).chain(candidate.filter_map(|candidate| candidate.pipeline.as_ref()))
+    }
+
+    /// Whether there is a pipeline that can decide.
     pub fn is_available(&self) -> bool {
         self.pipelines().any(|pipeline| pipeline.is_available())
     }

@@ -26,8 +26,12 @@ pub trait Fleet: Send + Sync {
     fn clusters(&self) -> Option<Vec<(ClusterKey, Cluster)>>;
 
     /// What the new pipeline changes for a cluster; `None` if that cannot be found out.
-    fn impact<'a>(&'a self, key: &'a ClusterKey, now: &'a Settings, then: &'a Settings)
-    -> BoxFuture<'a, Option<Impact>>;
+    fn impact<'a>(
+        &'a self,
+        key: &'a ClusterKey,
+        now: &'a Settings,
+        then: &'a Settings,
+    ) -> BoxFuture<'a, Option<Impact>>;
 
     /// How a cluster is, if it is not well.
     fn unwell(&self, key: &ClusterKey, now: &Settings) -> Option<Unwell>;

@@ -10,6 +10,7 @@ mod progress;
 mod registry;
 mod rights;
 mod rollout;
+mod running;
 mod schemas;
 mod source;
 mod status;
@@ -29,7 +30,6 @@ use pgloom_engine::pipeline::LoadError;
 use pgloom_engine::{Engine, Pipeline};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::args::{self, Namespaces, PipelineSource, Source};
@@ -41,6 +41,7 @@ pub use fleet::Fleet;
 use loading::Loading;
 use progress::Progress;
 pub use registry::Registry;
+use running::Running;
 use source::Found;
 
 /// The time between two updates of the status with the counters of the pipeline's steps.
@@ -218,7 +219,14 @@ impl Loader {
                     self.release_others().await;
                     self.find_rollout(&mut progress, &settings).await
                 }
-                _ = steps.tick() => self.advance(&mut progress, &settings, &fleet, Instant::now()).await,
+                time = steps.tick() => {
+                    let has_moved = self.advance(&mut progress, &settings, &fleet, time).await;
+                    // The counters of the steps change all the time, and are reported seldom.
+                    if !has_moved && !progress.is_to_be_told() {
+                        continue;
+                    }
+                    has_moved
+                }
                 _ = read_again.tick() => self.take_schemas(&settings).await,
                 () = self.refused.notified() => {
                     progress.rights.refused();
@@ -228,6 +236,8 @@ impl Loader {
             };
             let current = settings.borrow().clone();
             self.metrics.plugins.follow(&current.pipeline);
+            let reached = progress.running.as_ref().map_or(0, Running::reached);
+            self.metrics.rollout_clusters.set(i64::try_from(reached).unwrap_or(i64::MAX));
             let granted = self.ask_rights(&mut progress, &current, &store.resources).await;
             self.report_pipeline(&mut progress, &current.pipeline).await;
             if in_use || granted {
@@ -332,7 +342,8 @@ impl Loader {
             return;
         }
         let object = source::pipeline(named, &self.namespace);
-        let before = progress.reported.as_ref().map_or_else(|| found.document["status"].clone(), |before| json!(before));
+        let before =
+            progress.reported.as_ref().map_or_else(|| found.document["status"].clone(), |before| json!(before));
         match object.write_status(&self.client, &status::patch(&before, &status)).await {
             Ok(()) => progress.reported = Some(status),
             Err(error) => warn!(error = %error_chain(&error), "pipeline status not written"),

@@ -19,7 +19,7 @@ use tracing::warn;
 
 use super::Error;
 use super::rights::Rights;
-use super::rollout::Running;
+use super::running::Running;
 use super::source::Found;
 
 /// The time until a pipeline that could not be loaded is tried again; it doubles up to the longest.
@@ -148,6 +148,12 @@ impl Progress {
         }
         self.rollout = of_rollout(&found.document);
         self.knows_rollout = true;
+    }
+
+    /// Whether the status does not say yet how far the rollout is.
+    pub fn is_to_be_told(&self) -> bool {
+        let told = self.reported.as_ref().and_then(|reported| reported.rollout.as_ref());
+        self.running.is_some() && told != self.rollout.as_ref()
     }
 
     /// Whether this document is in use already, or being loaded.

@@ -232,6 +232,27 @@ mod tests {
     }
 
     #[test]
+    fn a_patch_removes_what_a_field_has_no_longer_and_leaves_what_is_not_stated() {
+        let before = json!({"lastLoaded": {"generation": 1}, "rollout": {"phase": "Refused", "impact": {"held": 1}, "spec": {"steps": [], "rollout": {"paused": true}}}});
+        let last = LastLoaded { spec: json!({"steps": [1]}).as_object().unwrap().clone(), ..last_loaded() };
+        let rollout = RolloutStatus {
+            generation: None,
+            phase: RolloutPhase::Complete,
+            stage: None,
+            clusters: None,
+            since: last.since.clone(),
+            message: "all clusters have it".into(),
+            impact: None,
+            unwell: vec![],
+            spec: last.spec,
+        };
+        let after = patch(&before, &PipelineStatus { rollout: Some(rollout), ..PipelineStatus::default() });
+        assert_eq!(after.get("lastLoaded"), None);
+        assert_eq!(after["rollout"]["impact"], Value::Null);
+        assert_eq!(after["rollout"]["spec"], json!({"steps": [1], "rollout": null}));
+    }
+
+    #[test]
     fn without_any_pipeline_the_status_says_that_the_clusters_stay() {
         let progress = Progress { problem: Some(problem()), ..Progress::default() };
         let status = status(&progress, &Pipeline::unavailable("none").unwrap(), &[], 1, at(100));

@@ -9,6 +9,7 @@ use pgloom_api::pipeline::RolloutPhase;
 use pgloom_decide::fleet::{Cluster, Seen, Stage, Unwell};
 use pgloom_decide::impact::{Impact, Restart, Verdict};
 use pgloom_engine::{Description, ObjectRef, Plugin, Response};
+use tokio::time::Instant;
 
 use super::*;
 
@@ -44,7 +45,8 @@ impl Fleet for FakeFleet {
     }
 
     fn impact<'a>(&'a self, key: &'a ClusterKey, _: &'a Settings, _: &'a Settings) -> BoxFuture<'a, Option<Impact>> {
-        let object = || ObjectRef { api_version: "apps/v1".into(), kind: "StatefulSet".into(), name: key.name.to_string() };
+        let object =
+            || ObjectRef { api_version: "apps/v1".into(), kind: "StatefulSet".into(), name: key.name.to_string() };
         let restart = |pods| Restart {
             object: object(),
             pods: Some(pods),
@@ -121,13 +123,18 @@ impl Replica {
         let stable = Arc::new(pipeline());
         let mut progress = Progress::default();
         progress.succeeded(document(1, 1, json!(null)), &stable, None, "2026-01-01T00:00:00Z".parse().unwrap());
-        let settings = Settings {
-            config: Arc::new(Config::defaults()),
-            pipeline: stable,
-            candidate: Some(Candidate::unknown()),
-        };
+        let settings =
+            Settings { config: Arc::new(Config::defaults()), pipeline: stable, candidate: Some(Candidate::unknown()) };
         let settings = watch::channel(settings).0;
-        Self { api_server: api_server.clone(), loader, lead, progress, settings, fleet: fleet.clone(), time: Instant::now() }
+        Self {
+            api_server: api_server.clone(),
+            loader,
+            lead,
+            progress,
+            settings,
+            fleet: fleet.clone(),
+            time: Instant::now(),
+        }
     }
 
     async fn leads(mut self) -> Self {
@@ -202,7 +209,11 @@ impl Replica {
 
     fn rollout(&self) -> (String, Value, Value) {
         let rollout = self.status()["rollout"].clone();
-        (rollout["phase"].as_str().unwrap_or_default().to_owned(), rollout["stage"].clone(), rollout["clusters"].clone())
+        (
+            rollout["phase"].as_str().unwrap_or_default().to_owned(),
+            rollout["stage"].clone(),
+            rollout["clusters"].clone(),
+        )
     }
 
     fn condition(&self) -> (String, String) {
@@ -312,7 +323,11 @@ async fn a_cluster_that_stays_less_ready_than_it_was_takes_the_pipeline_back() {
     replica.fleet.seen.lock().insert("ns/acid-canary".into(), Seen { ready: 1, ..well() });
     replica.runs(70).await;
     assert_eq!(replica.rollout().0, "RolledBack");
-    assert!(replica.condition().1.starts_with("ns/acid-canary: 1 members have been ready"), "{:?}", replica.condition());
+    assert!(
+        replica.condition().1.starts_with("ns/acid-canary: 1 members have been ready"),
+        "{:?}",
+        replica.condition()
+    );
 }
 
 #[tokio::test]
@@ -444,6 +459,15 @@ async fn a_rollout_that_is_paused_stays_at_its_stage_and_one_that_waits_for_a_ne
     replica.runs(4).await;
     assert_eq!(replica.rollout(), at("Progressing", json!("canary"), "1/3"));
     assert_eq!(replica.status()["rollout"]["generation"], 5);
+}
+
+#[tokio::test]
+async fn without_its_stages_a_pipeline_that_is_rolled_out_is_used_for_all_clusters() {
+    let mut replica = at_the_canary(&api_server(), FakeFleet::new()).await;
+    replica.takes(3, 2, json!(null));
+    replica.runs(4).await;
+    assert_eq!(replica.rollout(), at("Complete", json!(null), "3/3"));
+    assert_eq!(replica.status()["lastLoaded"]["generation"], 3);
 }
 
 #[tokio::test]
