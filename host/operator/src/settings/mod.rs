@@ -36,7 +36,9 @@ use crate::args::{self, Namespaces, PipelineSource, Source};
 use crate::cache::{ClusterKey, Store};
 use crate::report::{Event, Recorder, reference};
 use crate::serve::metrics::Metrics;
-pub use candidate::{Candidate, Reach};
+pub use candidate::Candidate;
+#[cfg(test)]
+pub use candidate::Reach;
 pub use fleet::Fleet;
 use loading::Loading;
 use progress::Progress;
