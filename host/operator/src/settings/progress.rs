@@ -99,7 +99,8 @@ impl Progress {
         }
     }
 
-    /// The wanted pipeline was loaded and all clusters have it. The same steps with the same components are in use since they were `before`.
+    /// The wanted pipeline was loaded and all clusters have it. The same steps with the same components are in use since
+    /// they were `before`.
     pub fn succeeded(&mut self, found: Found, pipeline: &Pipeline, before: Option<LastLoaded>, now: Timestamp) {
         let mut last = pinned(&found.document, pipeline, now);
         let known = self.last_loaded.take().into_iter().chain(before);

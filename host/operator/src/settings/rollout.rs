@@ -7,16 +7,16 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use pgloom_api::pipeline::{ImpactStatus, LastLoaded, Rollout, RolloutPhase, RolloutStatus, without_rollout};
+use pgloom_api::pipeline::{LastLoaded, Rollout, RolloutPhase, RolloutStatus, without_rollout};
 use pgloom_common::error::error_chain;
-use pgloom_decide::fleet::{Stage, State, judged, next};
+use pgloom_decide::fleet::{Stage, State};
 use pgloom_engine::Pipeline;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::candidate::{Candidate, Reach};
-use super::fleet::{Fleet, Judged, judge};
+use super::fleet::Fleet;
 use super::progress::{self, Progress};
 use super::running::{Running, complete};
 use super::source::Found;
@@ -210,40 +210,17 @@ impl Loader {
             return self.find_rollout(progress, settings).await;
         }
         let pending = progress.loading.is_some() || progress.problem.is_some();
-        let (Some(running), Some(clusters)) = (&mut progress.running, fleet.clusters()) else { return false };
-        if running.due.is_some_and(|due| time < due) {
+        let Some(running) = progress.running.as_mut().filter(|running| running.due.is_none_or(|due| time >= due))
+        else {
             return false;
-        }
-        let Some((now, then)) = both(settings) else { return false };
-        let begun = Instant::now();
-        running.clusters = clusters.iter().map(|(_, cluster)| cluster.clone()).collect();
-        let seconds = progress.clock.seconds(time);
-        let state = match running.state.phase {
-            RolloutPhase::Judging => {
-                if running.judging.is_empty() {
-                    running.judging.spawn(judge(fleet.clone(), clusters, now, then));
-                    return false;
-                }
-                let Some(found) = running.judging.try_join_next() else { return false };
-                let Ok(Judged { impact, unwell }) = found.inspect_err(|error| warn!(%error, "not compared")) else {
-                    return false;
-                };
-                running.memory.unwell = unwell;
-                let compared = now.pipeline.is_available();
-                let state = judged(running.rollout.as_ref(), &impact, compared, &running.clusters, seconds);
-                running.impact = Some(impact);
-                state
-            }
-            _ => match running.rollout.clone() {
-                None => judged(None, &ImpactStatus::default(), true, &running.clusters, seconds),
-                Some(rollout) => {
-                    let held = pending.then_some("a newer pipeline is being loaded, or cannot be");
-                    let health = running.health(&clusters, fleet, (&now, &then), seconds).await;
-                    next(&rollout, running.state.clone(), &running.clusters, &health, held, seconds)
-                }
-            },
+        };
+        let (begun, seconds) = (Instant::now(), progress.clock.seconds(time));
+        let state = match (fleet.clusters(), both(settings)) {
+            (Some(clusters), Some(both)) => running.step(fleet, clusters, both, pending, seconds).await,
+            _ => None,
         };
         running.due = Some(time + PERIOD.max(begun.elapsed() * PAUSE));
+        let Some(state) = state else { return false };
         self.enter(state, progress, settings).await
     }
 

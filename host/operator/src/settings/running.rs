@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use pgloom_api::pipeline::{
     ImpactStatus, LastLoaded, Rollout, RolloutPhase, RolloutStatus, UnwellStatus, without_rollout,
 };
-use pgloom_decide::fleet::{Cluster, Health, Memory, Stage, State, Unwell, count};
+use pgloom_decide::fleet::{Cluster, Health, Memory, Stage, State, Unwell, count, judged, next};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::Settings;
-use super::fleet::{Fleet, Judged};
+use super::fleet::{Fleet, Judged, judge};
 use crate::cache::ClusterKey;
 
 /// The pipeline that is being rolled out. The pipeline itself is in the settings.
@@ -105,8 +106,38 @@ impl Running {
         without_rollout(&recorded.spec) == without_rollout(&self.pinned.spec)
     }
 
+    /// The state that comes next; `None` while that is not known. `pending` is whether a newer pipeline is wanted.
+    pub async fn step(
+        &mut self,
+        fleet: &Arc<dyn Fleet>,
+        clusters: Vec<(ClusterKey, Cluster)>,
+        (now, then): (Settings, Settings),
+        pending: bool,
+        seconds: i64,
+    ) -> Option<State> {
+        self.clusters = clusters.iter().map(|(_, cluster)| cluster.clone()).collect();
+        if self.state.phase == RolloutPhase::Judging {
+            if self.judging.is_empty() {
+                self.judging.spawn(judge(fleet.clone(), clusters, now, then));
+                return None;
+            }
+            let found = self.judging.try_join_next()?;
+            let Judged { impact, unwell } = found.inspect_err(|error| warn!(%error, "not compared")).ok()?;
+            self.memory.unwell = unwell;
+            let compared = now.pipeline.is_available();
+            let impact = self.impact.insert(impact);
+            return Some(judged(self.rollout.as_ref(), impact, compared, &self.clusters, seconds));
+        }
+        let Some(rollout) = self.rollout.clone() else {
+            return Some(judged(None, &ImpactStatus::default(), true, &self.clusters, seconds));
+        };
+        let held = pending.then_some("a newer pipeline is being loaded, or cannot be");
+        let health = self.health(&clusters, fleet, (&now, &then), seconds).await;
+        Some(next(&rollout, self.state.clone(), &self.clusters, &health, held, seconds))
+    }
+
     /// How each cluster of the stage is.
-    pub async fn health(
+    async fn health(
         &mut self,
         clusters: &[(ClusterKey, Cluster)],
         fleet: &Arc<dyn Fleet>,

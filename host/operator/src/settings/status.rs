@@ -69,7 +69,11 @@ fn loaded(progress: &Progress, pipeline: &Pipeline) -> Condition {
         (Some(problem), _) => Condition::fails(LOADED, "Rejected", format!("{}; {consequence}", problem.message)),
         (None, Some(_)) => Condition::unknown(LOADED, LOADING, format!("the pipeline is being loaded; {consequence}")),
         (None, None) => {
-            let rolled_out = progress.rollout.as_ref().and_then(|rollout| rolling(rollout, &consequence));
+            let others = match pipeline.is_available() {
+                true => format!("{consequence} for the other clusters"),
+                false => "the other clusters stay as they are".to_owned(),
+            };
+            let rolled_out = progress.rollout.as_ref().and_then(|rollout| rolling(rollout, &consequence, &others));
             let in_use = || format!("the pipeline is in use: {} steps", pipeline.steps().len());
             rolled_out.unwrap_or_else(|| Condition::holds(LOADED, "Loaded", in_use()))
         }
@@ -77,10 +81,10 @@ fn loaded(progress: &Progress, pipeline: &Pipeline) -> Condition {
 }
 
 /// The condition while not all clusters have the newest pipeline; `None` if they have.
-fn rolling(rollout: &RolloutStatus, consequence: &str) -> Option<Condition> {
+fn rolling(rollout: &RolloutStatus, consequence: &str, others: &str) -> Option<Condition> {
     let message = format!("{}; {consequence}", rollout.message);
     let stage = rollout.stage.as_deref().unwrap_or_default();
-    let others = format!("{stage}: {message} for the other clusters");
+    let others = format!("{stage}: {}; {others}", rollout.message);
     Some(match rollout.phase {
         RolloutPhase::Judging => Condition::unknown(LOADED, "Judging", message),
         RolloutPhase::Progressing => Condition::unknown(LOADED, "Progressing", others),
@@ -233,7 +237,9 @@ mod tests {
 
     #[test]
     fn a_patch_removes_what_a_field_has_no_longer_and_leaves_what_is_not_stated() {
-        let before = json!({"lastLoaded": {"generation": 1}, "rollout": {"phase": "Refused", "impact": {"held": 1}, "spec": {"steps": [], "rollout": {"paused": true}}}});
+        let spec = json!({"steps": [], "rollout": {"paused": true}});
+        let rollout = json!({"phase": "Refused", "impact": {"held": 1}, "spec": spec});
+        let before = json!({"lastLoaded": {"generation": 1}, "rollout": rollout});
         let last = LastLoaded { spec: json!({"steps": [1]}).as_object().unwrap().clone(), ..last_loaded() };
         let rollout = RolloutStatus {
             generation: None,
