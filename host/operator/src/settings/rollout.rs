@@ -70,8 +70,8 @@ impl Loader {
             _ => progress.running = Some(Running::new(rollout, pinned, progress.clock.seconds(Instant::now()))),
         }
         settings.send_modify(|settings| {
-            let reach = if progress.knows_rollout { Reach::Nowhere } else { Reach::Unknown };
-            settings.candidate = Some(Candidate { pipeline: Some(Arc::new(pipeline)), reach, canary });
+            // Until its place is found: a cluster that may have it already is not decided by the one before.
+            settings.candidate = Some(Candidate { pipeline: Some(Arc::new(pipeline)), reach: Reach::Unknown, canary });
         });
         if progress.knows_rollout {
             self.place(progress, settings);
