@@ -94,3 +94,54 @@ fn add(sum: &mut ImpactStatus, impact: Option<&Impact>) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pgloom_decide::impact::Restart;
+    use pgloom_engine::ObjectRef;
+
+    use super::*;
+
+    fn impact(verdict: Verdict, pods: Option<u64>) -> Impact {
+        let object = ObjectRef { api_version: "apps/v1".into(), kind: "StatefulSet".into(), name: "c".into() };
+        let restart = |pods| Restart {
+            object: object.clone(),
+            pods: Some(pods),
+            database: true,
+            field: "spec.containers".into(),
+            steps: vec!["spilo".into()],
+        };
+        Impact {
+            cluster: "ns/c".into(),
+            verdict,
+            objects: Vec::new(),
+            restarts: pods.map(restart).into_iter().collect(),
+            refused_now: None,
+            refused_then: (verdict == Verdict::Held).then(|| "step spilo failed".into()),
+        }
+    }
+
+    #[test]
+    fn a_verdict_counts_clusters_and_pods_and_names_the_first_that_restart_or_would_be_held() {
+        let mut sum = ImpactStatus::default();
+        for verdict in [Verdict::Same, Verdict::Unknown, Verdict::Changes] {
+            add(&mut sum, Some(&impact(verdict, None)));
+        }
+        add(&mut sum, None);
+        assert_eq!((sum.clusters, sum.changed, sum.unknown, sum.held), (4, 1, 1, 0));
+        assert!(sum.examples.is_empty());
+        add(&mut sum, Some(&impact(Verdict::Held, None)));
+        for _ in 0..30 {
+            add(&mut sum, Some(&impact(Verdict::Restarts, Some(3))));
+        }
+        assert_eq!((sum.clusters, sum.changed, sum.restarts, sum.held), (35, 31, 90, 1));
+        assert_eq!(sum.examples.len(), 20);
+        assert_eq!(sum.examples[0].held.as_deref(), Some("step spilo failed"));
+        let restart = &sum.examples[1];
+        assert_eq!((restart.object.as_deref(), restart.pods), (Some("StatefulSet c"), 3));
+        assert_eq!(
+            (restart.field.as_deref(), &restart.steps[..]),
+            (Some("spec.containers"), &["spilo".to_owned()][..])
+        );
+    }
+}
