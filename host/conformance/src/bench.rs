@@ -291,7 +291,7 @@ impl Bench {
         let subject = subject.map(|(step, _, plugin)| (step, plugin));
         let members = before.iter().filter_map(companion).chain(subject).chain(after.iter().filter_map(companion));
         let (steps, plugins): (Vec<Step>, Vec<Arc<Plugin>>) = members.unzip();
-        let document = Document { name: "conformance".to_owned(), pull_secrets: Vec::new(), steps };
+        let document = Document { name: "conformance".to_owned(), pull_secrets: Vec::new(), rollout: None, steps };
         Pipeline::assemble(&document, &plugins).map_err(|error| error.to_string())
     }
 }

@@ -11,6 +11,7 @@ pub mod apply_order;
 pub mod credential;
 pub mod explain;
 pub mod field_manager;
+pub mod fleet;
 pub mod impact;
 pub mod kind;
 pub mod members;

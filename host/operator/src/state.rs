@@ -4,7 +4,7 @@
 //! published once more than necessary.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use futures::channel::mpsc::UnboundedSender;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use pgloom_decide::credential::Password;
 use pgloom_decide::plan_cache::PlanCache;
 use pgloom_decide::rollout::Switchover;
-use pgloom_engine::Response;
+use pgloom_engine::{Pipeline, Response};
 use tokio::sync::Semaphore;
 
 use crate::apply::LastApplied;
@@ -90,6 +90,10 @@ pub struct Memory {
     pub passwords: BTreeMap<String, Password>,
     /// By step name, the last response of each step with `onFailure: keepLast`.
     pub last_answers: BTreeMap<String, Response>,
+    /// The same of a pipeline that is being rolled out. They are not used after it was taken back.
+    pub answers_on_trial: Option<(Weak<Pipeline>, BTreeMap<String, Response>)>,
+    /// What the last reconcile came to; `None` before the first.
+    pub reconciled: Option<Reconciled>,
     /// A hash of the answers that are kept for a restart; `None` before they were read.
     pub answers_kept: Option<u64>,
     /// Whether the event of the begin of the deletion was published.
@@ -105,6 +109,26 @@ pub struct Memory {
     pub counted: Option<String>,
     /// The step that holds the cluster, under which it is counted in the metrics.
     pub held_by: Option<String>,
+}
+
+/// What a reconcile came to, as far as a rollout of a pipeline depends on it.
+#[derive(Clone, Debug)]
+pub struct Reconciled {
+    /// The pipeline that decided.
+    pub pipeline: Weak<Pipeline>,
+    /// Whether every pod runs what is wanted, and nothing failed.
+    pub settled: bool,
+    /// What failed that may be the pipeline's fault.
+    pub failure: Option<Failure>,
+}
+
+/// What failed in a reconcile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The decision, or one of its steps. Deciding again shows whether the pipeline is the reason.
+    Decision,
+    /// An object was refused: why.
+    Object(String),
 }
 
 /// A switchover that Patroni refused.

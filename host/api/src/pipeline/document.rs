@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::rollout::Rollout;
 use super::spec::LabelRequirement;
 use crate::action::ActionKind;
 use crate::placeholder::Source as Credential;
@@ -35,6 +36,8 @@ pub struct Document {
     pub steps: Vec<Step>,
     /// The names of Secrets with credentials for registries, in the operator's own namespace.
     pub pull_secrets: Vec<String>,
+    /// How it reaches the clusters; `None` is all at once.
+    pub rollout: Option<Rollout>,
 }
 
 /// One plugin in the pipeline.
@@ -268,5 +271,6 @@ impl fmt::Display for Digest {
 }
 
 mod read;
+pub(super) use read::read_match;
 #[cfg(test)]
 mod tests;

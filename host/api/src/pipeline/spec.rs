@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::document::MAX_FUEL;
+use super::rollout::{RolloutSpec, RolloutStatus};
 use crate::action::ActionKind;
 use crate::privilege::Privilege;
 
@@ -36,6 +37,24 @@ use crate::privilege::Privilege;
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Authorized\")].status",
         description = "Whether the operator has all rights that the steps need"
+    ),
+    printcolumn(
+        name = "Rollout",
+        type_ = "string",
+        json_path = ".status.rollout.phase",
+        description = "How far the newest pipeline has come"
+    ),
+    printcolumn(
+        name = "Stage",
+        type_ = "string",
+        json_path = ".status.rollout.stage",
+        description = "Which clusters have it: the canary, or a percentage"
+    ),
+    printcolumn(
+        name = "Clusters",
+        type_ = "string",
+        json_path = ".status.rollout.clusters",
+        description = "How many clusters have it, of all"
     ),
     printcolumn(
         name = "Reason",
@@ -69,6 +88,10 @@ pub struct PipelineSpec {
     #[serde(default, rename = "imagePullSecrets", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub image_pull_secrets: Vec<SecretNameSpec>,
+    /// How a changed pipeline reaches the clusters. Only of a Pipeline object: its status remembers how far it has come.
+    /// Default: all clusters get it at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutSpec>,
 }
 
 /// A Secret by its name.
@@ -356,6 +379,9 @@ pub struct PipelineStatus {
     /// The pipeline that was loaded last. It is used while a newer one cannot be loaded, also after a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_loaded: Option<LastLoaded>,
+    /// How the newest pipeline reaches the clusters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
 }
 
 /// A step in use.
@@ -413,7 +439,7 @@ pub struct LastLoaded {
     pub spec: Map<String, Value>,
 }
 
-fn anything(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+pub(super) fn anything(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 

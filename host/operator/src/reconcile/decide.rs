@@ -33,9 +33,7 @@ impl Reconciliation<'_> {
     pub async fn decide(&self, observed: Observed) -> Result<Decided, Error> {
         let observed = Arc::new(observed);
         let plan = self.plan(observed.clone()).await?;
-        self.state.memory.lock().last_answers.clone_from(&plan.last);
-        // Before anything is applied: after a restart the answer may be newer than what is applied, and not older.
-        self.keep_answers(&plan.last).await;
+        self.remember_answers(&plan.last).await;
         Ok(Decided::new(plan, observed))
     }
 

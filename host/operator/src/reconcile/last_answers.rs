@@ -5,6 +5,7 @@
 //! value; placeholders are names, which are the same after a restart.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -15,7 +16,7 @@ use pgloom_common::fingerprint::fingerprint;
 use pgloom_common::name::is_dns1123_subdomain;
 use pgloom_decide::Kind;
 use pgloom_decide::field_manager::MANAGER;
-use pgloom_engine::Response;
+use pgloom_engine::{Pipeline, Response};
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -88,7 +89,30 @@ impl Reconciliation<'_> {
                 Err(error) => warn!(error = %error_chain(&error), "the last answers of steps cannot be read"),
             }
         }
-        self.state.memory.lock().last_answers.clone()
+        let memory = self.state.memory.lock();
+        let is_of_this = |pipeline: &Weak<Pipeline>| Weak::ptr_eq(pipeline, &Arc::downgrade(&self.settings.pipeline));
+        match &memory.answers_on_trial {
+            // Also after all clusters have it: they are newer than those of the pipeline before.
+            Some((pipeline, answers)) if is_of_this(pipeline) => answers.clone(),
+            _ => memory.last_answers.clone(),
+        }
+    }
+
+    /// Remembers the answers of a decision. Those of a pipeline that is being rolled out stay apart and are not kept for a
+    /// restart: after it was taken back, the steps of the pipeline before go on with their own.
+    pub async fn remember_answers(&self, answers: &Answers) {
+        if self.settings.is_on_trial() {
+            let of = Arc::downgrade(&self.settings.pipeline);
+            self.state.memory.lock().answers_on_trial = Some((of, answers.clone()));
+            return;
+        }
+        {
+            let mut memory = self.state.memory.lock();
+            memory.last_answers.clone_from(answers);
+            memory.answers_on_trial = None;
+        }
+        // Before anything is applied: after a restart the answer may be newer than what is applied, and not older.
+        self.keep_answers(answers).await;
     }
 
     fn restore(&self, text: Option<String>) {
@@ -107,7 +131,7 @@ impl Reconciliation<'_> {
 
     /// Keeps the answers, if they differ from those that are kept. A failure is logged only: without a restart nothing
     /// depends on it.
-    pub async fn keep_answers(&self, answers: &Answers) {
+    async fn keep_answers(&self, answers: &Answers) {
         let print = fingerprint(answers);
         let kept = self.state.memory.lock().answers_kept;
         let is_kept = kept == Some(print) || kept.is_none() && answers.is_empty();

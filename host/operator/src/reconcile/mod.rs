@@ -14,6 +14,7 @@ mod departure;
 mod error;
 mod execute;
 mod finalizer;
+mod fleet;
 mod hold;
 mod last_answers;
 mod observe;
@@ -137,7 +138,10 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
         context.forget(key);
         return Ok(Action::await_change());
     }
-    let (settings, about) = (context.settings.borrow().clone(), reference(&manifest));
+    let all = context.settings.borrow().clone();
+    let of_cluster = all.for_cluster(&fleet::cluster(key, &manifest));
+    let has_pipeline = of_cluster.is_some();
+    let (settings, about) = (of_cluster.unwrap_or(all), reference(&manifest));
     let (version, state) = (kept.version, context.states.of(key));
     begin(&mut state.memory.lock());
     let reconciliation = Reconciliation { context, key, settings, version, about, manifest, state };
@@ -149,6 +153,10 @@ async fn reconcile_manifest(context: &Context, key: &ClusterKey) -> Result<Actio
         },
         false => None,
     };
+    if !has_pipeline {
+        // Which pipeline the cluster has is known soon, and then all clusters are reconciled. A deletion needs none.
+        return Ok(reconciliation.again(Requeue::within(UNSYNCED)));
+    }
     let teams = reconciliation.teams();
     if teams.asking {
         return Ok(reconciliation.again(Requeue::asking(ASKING)));

@@ -87,7 +87,11 @@ impl Reconciliation<'_> {
             summary.not_ready(reason, message);
         }
         self.write_summary(&steps, &summary, patroni.and_then(Result::ok).as_ref()).await;
-        self.state.memory.lock().serves = summary.serves;
+        {
+            let mut memory = self.state.memory.lock();
+            memory.serves = summary.serves;
+            memory.reconciled = Some(self.reconciled(&steps));
+        }
         self.publish_warnings(summary.warnings).await;
         if steps.failures.iter().any(Error::is_forbidden) {
             self.context.refused.notify_one();

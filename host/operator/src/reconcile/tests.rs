@@ -58,7 +58,7 @@ fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
     let (changed, _) = unbounded();
     let metrics = Metrics::new();
     let sets: Vec<Value> = existing.iter().filter(|object| object["kind"] == "StatefulSet").cloned().collect();
-    let settings = Settings { config: Arc::new(Config::defaults()), pipeline: makes_objects(&sets) };
+    let settings = Settings::of(Arc::new(Config::defaults()), makes_objects(&sets));
     let client = api_server.client();
     Context {
         client: client.clone(),
@@ -88,7 +88,7 @@ fn configured(mut operator: Context, data: Value) -> Context {
     let document = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data});
     let config = Arc::new(Config::read(&document).unwrap().config);
     let pipeline = operator.settings.borrow().pipeline.clone();
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    operator.settings = watch::channel(Settings::of(config, pipeline)).1;
     operator
 }
 
@@ -269,7 +269,7 @@ async fn a_cluster_whose_teams_are_not_known_yet_is_left_for_later_and_no_reconc
     let mut operator = operator(&api_server, &[manifest()]);
     let config = Arc::new(Config::read(&document).unwrap().config);
     let pipeline = operator.settings.borrow().pipeline.clone();
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    operator.settings = watch::channel(Settings::of(config, pipeline)).1;
     let begun = Instant::now();
     assert_eq!(reconcile(&operator, &key()).await.unwrap(), Action::requeue(ASKING));
     assert!(begun.elapsed() < Duration::from_secs(2));
@@ -365,7 +365,7 @@ async fn delete_wholly(api_server: &FakeApiServer, objects: &[(String, Value)], 
         let pipeline = operator.settings.borrow().pipeline.clone();
         let document = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": config});
         let config = Arc::new(Config::read(&document).unwrap().config);
-        operator.settings = watch::channel(Settings { config, pipeline }).1;
+        operator.settings = watch::channel(Settings::of(config, pipeline)).1;
         reconcile(&operator, &key()).await.unwrap();
         if api_server.object(MANIFEST).unwrap()["metadata"]["finalizers"] == json!([]) {
             return;
@@ -445,6 +445,7 @@ fn decided<'a>(operator: &'a Context, key: &'a ClusterKey, degraded: bool) -> (R
 mod actions;
 mod clash;
 mod deletion;
+mod fleet;
 mod held;
 mod isolation;
 mod last_answers;

@@ -117,7 +117,7 @@ async fn operate(
     let wanted = WatchScope { namespaces: config.namespaces, own: connection.namespace.clone() };
     let _followers = Tasks(vec![
         tokio::spawn(nodes),
-        tokio::spawn(loader.follow(progress, sender, shared.store.clone(), shared.changed)),
+        tokio::spawn(loader.follow(progress, sender, (shared.store.clone(), context.clone()), shared.changed)),
         tokio::spawn(keep_watching(watches, settings, wanted, shared.store, health.clone())),
     ]);
     let election =

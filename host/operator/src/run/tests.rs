@@ -80,7 +80,7 @@ async fn most_at_a_time(takes_over: bool) -> i64 {
     let (free, fenced) = (api_server.client(), api_server.client());
     let connection = Connection { fenced, free, namespace: "ns".to_owned(), network: Network::InCluster };
     let pipeline = Arc::new(Pipeline::of(Vec::new()).unwrap());
-    let (_sender, settings) = watch::channel(Settings { config: Arc::new(Config::defaults()), pipeline });
+    let (_sender, settings) = watch::channel(Settings::of(Arc::new(Config::defaults()), pipeline));
     let (health, fence) = (HealthSender::new(), if takes_over { Fence::closed() } else { Fence::open() });
     health.set_ready();
     let context = Arc::new(context(&options(), &connection, &shared, settings, (&fence, health.subscribe())));

@@ -39,7 +39,7 @@ pub async fn keep_watching(
         let current = settings.borrow_and_update().clone();
         watches.run_exactly(wanted.watches(&current));
         let changed = loop {
-            if !ready && current.pipeline.is_available() && store.settled() {
+            if !ready && current.is_available() && store.settled() {
                 ready = true;
                 health.set_ready();
                 info!(clusters = store.clusters().len(), "ready");
@@ -63,12 +63,12 @@ impl WatchScope {
     fn watches(&self, settings: &Settings) -> Vec<Watch> {
         let label = settings.config.text("cluster_name_label");
         let mut kinds = of_every_cluster();
-        for kind in kinds_of(&settings.pipeline) {
+        for kind in settings.pipelines().flat_map(|pipeline| kinds_of(pipeline)) {
             if !kinds.contains(&kind) {
                 kinds.push(kind);
             }
         }
-        let whole_pods = observes_whole_pods(&settings.pipeline);
+        let whole_pods = settings.pipelines().any(|pipeline| observes_whole_pods(pipeline));
         let own: Vec<String> = settings.config.map("cluster_labels").into_keys().map(str::to_owned).collect();
         let mut watches = Vec::new();
         for namespace in settings.scopes(self.namespaces.as_ref(), &self.own) {

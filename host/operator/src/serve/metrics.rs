@@ -52,6 +52,10 @@ pub struct Metrics {
     pub leading: Gauge<u64, AtomicU64>,
     /// Clusters that a step holds at the moment, by step.
     pub clusters_held: Family<StepLabel, Gauge>,
+    /// Clusters that have a pipeline that is being rolled out.
+    pub rollout_clusters: Gauge,
+    /// Rollouts that were taken back.
+    pub rollbacks: Counter,
     /// What the metrics of plugins are read from.
     pub plugins: InUse,
     registry: Arc<Registry>,
@@ -134,6 +138,8 @@ impl Metrics {
             database_syncs: Family::default(),
             leading: Gauge::default(),
             clusters_held: Family::default(),
+            rollout_clusters: Gauge::default(),
+            rollbacks: Counter::default(),
             plugins: InUse::default(),
             registry: Arc::default(),
         };
@@ -192,6 +198,16 @@ impl Metrics {
             "clusters_held",
             "Clusters that stay as they are because a step failed, by step",
             self.clusters_held.clone(),
+        );
+        registry.register(
+            "rollout_clusters",
+            "Clusters that have a pipeline that is being rolled out",
+            self.rollout_clusters.clone(),
+        );
+        registry.register(
+            "rollbacks",
+            "Pipelines that were taken back while they were rolled out",
+            self.rollbacks.clone(),
         );
         registry.register_collector(Box::new(self.plugins.clone()));
         registry.register("object_writes", "Objects written, by kind and verb", self.writes.clone());

@@ -1,12 +1,16 @@
 //! The operator configuration and the pipeline in use: read at the start and followed afterwards. Only valid ones are
 //! used: an invalid one is reported by the log, an event and a metric, and the one before stays in use.
 
+mod candidate;
 mod file;
+mod fleet;
 mod loading;
 mod pipeline;
 mod progress;
 mod registry;
 mod rights;
+mod rollout;
+mod running;
 mod schemas;
 mod source;
 mod status;
@@ -32,13 +36,20 @@ use crate::args::{self, Namespaces, PipelineSource, Source};
 use crate::cache::{ClusterKey, Store};
 use crate::report::{Event, Recorder, reference};
 use crate::serve::metrics::Metrics;
+pub use candidate::Candidate;
+#[cfg(test)]
+pub use candidate::Reach;
+pub use fleet::Fleet;
 use loading::Loading;
 use progress::Progress;
 pub use registry::Registry;
+use running::Running;
 use source::Found;
 
 /// The time between two updates of the status with the counters of the pipeline's steps.
 const REPORT_PERIOD: Duration = Duration::from_secs(60);
+/// The time between two steps of a rollout.
+const ROLLOUT_PERIOD: Duration = Duration::from_secs(1);
 
 /// The operator configuration and the pipeline that are in use.
 #[derive(Clone)]
@@ -47,9 +58,16 @@ pub struct Settings {
     pub config: Arc<Config>,
     /// The pipeline.
     pub pipeline: Arc<Pipeline>,
+    /// Another pipeline, that some clusters have, see [`Settings::for_cluster`].
+    pub candidate: Option<Candidate>,
 }
 
 impl Settings {
+    /// The settings with one pipeline for all clusters.
+    pub fn of(config: Arc<Config>, pipeline: Arc<Pipeline>) -> Self {
+        Self { config, pipeline, candidate: None }
+    }
+
     /// `resync_period`: the time between two reconciles of an unchanged cluster.
     pub fn resync(&self) -> Duration {
         at_least_a_second(self.config.duration("resync_period"))
@@ -156,8 +174,8 @@ impl Loader {
             Some(source) => self.configuration(&source.get(&self.client).await?)?,
             None => Config::defaults(),
         };
-        let (pipeline, progress) = self.first_pipeline().await?;
-        Ok((Settings { config: Arc::new(config), pipeline }, progress))
+        let (pipeline, candidate, progress) = self.first_pipeline().await?;
+        Ok((Settings { config: Arc::new(config), pipeline, candidate }, progress))
     }
 
     /// Follows changes until the operator stops. After a change every cluster is reconciled.
@@ -165,7 +183,7 @@ impl Loader {
         self,
         mut progress: Progress,
         settings: watch::Sender<Settings>,
-        store: Arc<Store>,
+        (store, fleet): (Arc<Store>, Arc<dyn Fleet>),
         changed: UnboundedSender<ClusterKey>,
     ) {
         let mut configurations = self.configurations();
@@ -175,6 +193,7 @@ impl Loader {
         let mut moved_tags = self.registry.moved();
         let mut leading = self.leading.clone();
         let mut reports = tokio::time::interval(REPORT_PERIOD);
+        let mut steps = tokio::time::interval(ROLLOUT_PERIOD);
         let mut loading = Loading::default();
         loop {
             let in_use = tokio::select! {
@@ -200,8 +219,15 @@ impl Loader {
                 }
                 Ok(()) = leading.changed() => {
                     self.release_others().await;
-                    self.take_over_status(&mut progress).await;
-                    false
+                    self.find_rollout(&mut progress, &settings).await
+                }
+                time = steps.tick() => {
+                    let has_moved = self.advance(&mut progress, &settings, &fleet, time).await;
+                    // The counters of the steps change all the time, and are reported seldom.
+                    if !has_moved && !progress.is_to_be_told() {
+                        continue;
+                    }
+                    has_moved
                 }
                 _ = read_again.tick() => self.take_schemas(&settings).await,
                 () = self.refused.notified() => {
@@ -212,6 +238,8 @@ impl Loader {
             };
             let current = settings.borrow().clone();
             self.metrics.plugins.follow(&current.pipeline);
+            let reached = progress.running.as_ref().map_or(0, Running::reached);
+            self.metrics.rollout_clusters.set(i64::try_from(reached).unwrap_or(i64::MAX));
             let granted = self.ask_rights(&mut progress, &current, &store.resources).await;
             self.report_pipeline(&mut progress, &current.pipeline).await;
             if in_use || granted {
@@ -239,7 +267,15 @@ impl Loader {
 
     /// Reads the schemas of custom resources again. If they cannot be read, those in use stay.
     async fn take_schemas(&self, settings: &watch::Sender<Settings>) -> bool {
-        let pipeline = settings.borrow().pipeline.clone();
+        let pipelines: Vec<Arc<Pipeline>> = settings.borrow().pipelines().cloned().collect();
+        let mut in_use = false;
+        for pipeline in pipelines {
+            in_use |= self.take_schemas_of(&pipeline, settings).await;
+        }
+        in_use
+    }
+
+    async fn take_schemas_of(&self, pipeline: &Arc<Pipeline>, settings: &watch::Sender<Settings>) -> bool {
         let kinds = pipeline.custom_kinds();
         if kinds.is_empty() {
             return false;
@@ -248,15 +284,9 @@ impl Loader {
             Ok(read) if read == *pipeline.schemas() => false,
             Ok(read) => {
                 info!("new schemas of custom resources in use");
-                let merged = Arc::new(Pipeline::clone(&pipeline).with_schemas(read));
+                let merged = Arc::new(Pipeline::clone(pipeline).with_schemas(read));
                 // The next pipeline may be in use by now, with schemas of its own.
-                settings.send_if_modified(|settings| {
-                    let same = Arc::ptr_eq(&settings.pipeline, &pipeline);
-                    if same {
-                        settings.pipeline = merged;
-                    }
-                    same
-                })
+                settings.send_if_modified(|settings| settings.replace(pipeline, merged))
             }
             Err(error) => {
                 warn!(error = %error_chain(&error), "schemas of custom resources not read, the old ones stay in use");
@@ -293,6 +323,7 @@ impl Loader {
         progress.reported = None;
         match source::pipeline(named, &self.namespace).get(&self.client).await {
             Ok(found) => progress.take_over(&found),
+            Err(Error::Missing(_)) => progress.knows_rollout = true,
             Err(error) => warn!(error = %error_chain(&error), "the pipeline's status is not read"),
         }
     }
@@ -313,7 +344,9 @@ impl Loader {
             return;
         }
         let object = source::pipeline(named, &self.namespace);
-        match object.write_status(&self.client, &json!(status)).await {
+        let before =
+            progress.reported.as_ref().map_or_else(|| found.document["status"].clone(), |before| json!(before));
+        match object.write_status(&self.client, &status::patch(&before, &status)).await {
             Ok(()) => progress.reported = Some(status),
             Err(error) => warn!(error = %error_chain(&error), "pipeline status not written"),
         }

@@ -6,28 +6,33 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use pgloom_api::Finding;
 use pgloom_api::pipeline::{Artifact, Document, LastLoaded};
 use pgloom_common::error::error_chain;
 use pgloom_engine::Pipeline;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tracing::{Span, error, info, warn};
+use tracing::{Span, error, warn};
 
 use super::loading::{Loaded, Loading, Wanted};
 use super::progress::{self, Progress};
 use super::source::{self, Found};
-use super::{Error, Loader, Settings, file, registry, schemas};
+use super::{Candidate, Error, Loader, Settings, file, registry, schemas};
 use crate::args::PipelineSource;
 
 impl Loader {
-    /// The first pipeline.
-    pub(super) async fn first_pipeline(&self) -> Result<(Arc<Pipeline>, Progress), Error> {
+    /// The first pipeline, and the one that some clusters may have.
+    pub(super) async fn first_pipeline(&self) -> Result<(Arc<Pipeline>, Option<Candidate>, Progress), Error> {
         let mut progress = Progress::default();
+        let unknown = self.is_object().then(Candidate::unknown);
         let (found, error) = match self.wanted().await {
             Ok(found) => match self.load(&found, None).await {
                 Ok(pipeline) => {
+                    if let Some((before, candidate)) = self.to_be_rolled_out(&found, &pipeline, &mut progress).await? {
+                        return Ok((before, Some(candidate), progress));
+                    }
                     self.succeeded(&mut progress, found, &pipeline);
-                    return Ok((Arc::new(pipeline), progress));
+                    return Ok((Arc::new(pipeline), unknown, progress));
                 }
                 Err(error) => (Some(found), error),
             },
@@ -48,7 +53,7 @@ impl Loader {
                 Pipeline::unavailable(&error_chain(&error)).map_err(|error| Error::Load("pipeline".into(), error))?
             }
         };
-        Ok((Arc::new(pipeline), progress))
+        Ok((Arc::new(pipeline), unknown, progress))
     }
 
     /// Begins to load the wanted pipeline again, from its source.
@@ -107,12 +112,7 @@ impl Loader {
     ) -> bool {
         self.metrics.pipeline_rejected.set(i64::from(result.is_err()));
         match (found, result) {
-            (Some(found), Ok(pipeline)) => {
-                info!(source = %found.name, "new pipeline in use");
-                self.succeeded(progress, found, &pipeline);
-                settings.send_modify(|settings| settings.pipeline = Arc::new(pipeline));
-                true
-            }
+            (Some(found), Ok(pipeline)) => self.arrived(found, pipeline, progress, settings),
             (Some(found), Err(error)) => {
                 self.report_rejected(&found, "Pipeline", &error).await;
                 progress.failed(Some(found), &error);
@@ -140,7 +140,7 @@ impl Loader {
         }
     }
 
-    fn succeeded(&self, progress: &mut Progress, found: Found, pipeline: &Pipeline) {
+    pub(super) fn succeeded(&self, progress: &mut Progress, found: Found, pipeline: &Pipeline) {
         let before = self.last_loaded(Some(&found));
         progress.succeeded(found, pipeline, before, Timestamp::now());
         self.metrics.pipeline_generation.inc();
@@ -158,16 +158,22 @@ impl Loader {
         }
     }
 
-    fn last_loaded(&self, found: Option<&Found>) -> Option<LastLoaded> {
+    pub(super) fn last_loaded(&self, found: Option<&Found>) -> Option<LastLoaded> {
         match &self.options.pipeline {
             PipelineSource::File(_) => progress::of_folder(self.options.engine.cache.as_deref()?),
             PipelineSource::Object(_) => progress::of_status(&found?.document),
         }
     }
 
-    async fn load(&self, found: &Found, running: Option<Arc<Pipeline>>) -> Result<Pipeline, Error> {
+    pub(super) async fn load(&self, found: &Found, running: Option<Arc<Pipeline>>) -> Result<Pipeline, Error> {
         let document = Document::read(&found.document)
             .map_err(|findings| Error::Content { name: found.name.clone(), findings })?;
+        if document.rollout.is_some() && !self.is_object() {
+            let finding = Finding::error("a file has no status that remembers how far a rollout has come");
+            let remedy = "remove it, or make a Pipeline object of the file and name it with --pipeline-object";
+            let findings = vec![finding.at("spec.rollout").remedy(remedy)];
+            return Err(Error::Content { name: found.name.clone(), findings });
+        }
         let (engine, folder, name) = (self.engine.clone(), self.options.plugins.clone(), found.name.clone());
         let fetched = registry::begin(&self.client, &self.namespace, &document).await?;
         let (registry, runtime, fetching, span) =
@@ -191,7 +197,7 @@ impl Loader {
     }
 
     /// The pipeline that was loaded last, if its components are still found.
-    async fn restore(&self, last: &LastLoaded) -> Option<Pipeline> {
+    pub(super) async fn restore(&self, last: &LastLoaded) -> Option<Pipeline> {
         let document = Document::read(&progress::document(last))
             .inspect_err(|findings| warn!(?findings, "the last pipeline cannot be read"))
             .ok()?;

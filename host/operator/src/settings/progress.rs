@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pgloom_api::pipeline::{LastLoaded, PipelineStatus};
+use pgloom_api::pipeline::{LastLoaded, PipelineStatus, RolloutStatus};
 use pgloom_common::duration::doubled;
 use pgloom_common::error::error_chain;
 use pgloom_engine::Pipeline;
@@ -19,6 +19,7 @@ use tracing::warn;
 
 use super::Error;
 use super::rights::Rights;
+use super::running::Running;
 use super::source::Found;
 
 /// The time until a pipeline that could not be loaded is tried again; it doubles up to the longest.
@@ -42,9 +43,38 @@ pub struct Progress {
     pub reported: Option<PipelineStatus>,
     /// Whether the operator has the rights that the steps in use need.
     pub rights: Rights,
+    /// How the wanted pipeline reaches the clusters, as the status says it.
+    pub rollout: Option<RolloutStatus>,
+    /// The pipeline that is being rolled out.
+    pub running: Option<Running>,
+    /// Whether the status was read since this operator leads: another leader may have gone on with a rollout.
+    pub knows_rollout: bool,
+    /// The time.
+    pub clock: Clock,
     /// The number of failed attempts since the last success.
     pub(super) attempts: u32,
     pub(super) retry: Option<Instant>,
+}
+
+/// The time of the day, counted from the start of the operator.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    started: Timestamp,
+    at: Instant,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { started: Timestamp::now(), at: Instant::now() }
+    }
+}
+
+impl Clock {
+    /// Seconds since 1970.
+    pub fn seconds(&self, now: Instant) -> i64 {
+        let elapsed = now.saturating_duration_since(self.at).as_secs();
+        self.started.as_second().saturating_add(i64::try_from(elapsed).unwrap_or(i64::MAX))
+    }
 }
 
 /// Why a pipeline is not in use.
@@ -69,12 +99,18 @@ impl Progress {
         }
     }
 
-    /// The wanted pipeline was loaded. The same steps with the same components are in use since they were `before`.
+    /// The wanted pipeline was loaded and all clusters have it. The same steps with the same components are in use since
+    /// they were `before`.
     pub fn succeeded(&mut self, found: Found, pipeline: &Pipeline, before: Option<LastLoaded>, now: Timestamp) {
         let mut last = pinned(&found.document, pipeline, now);
         let known = self.last_loaded.take().into_iter().chain(before);
         keep_since(&mut last, known);
         self.last_loaded = Some(last);
+        self.arrived(found);
+    }
+
+    /// The wanted pipeline was loaded.
+    pub fn arrived(&mut self, found: Found) {
         self.wanted = Some(found);
         self.problem = None;
         self.loading = None;
@@ -111,6 +147,14 @@ impl Progress {
         if let Some(wanted) = &mut self.wanted {
             wanted.document["status"] = found.document["status"].clone();
         }
+        self.rollout = of_rollout(&found.document);
+        self.knows_rollout = true;
+    }
+
+    /// Whether the status does not say yet how far the rollout is.
+    pub fn is_to_be_told(&self) -> bool {
+        let told = self.reported.as_ref().and_then(|reported| reported.rollout.as_ref());
+        self.running.is_some() && told != self.rollout.as_ref()
     }
 
     /// Whether this document is in use already, or being loaded.
@@ -125,7 +169,7 @@ fn delay(attempts: u32) -> Duration {
 }
 
 /// The document with the digest of every component.
-fn pinned(document: &Value, pipeline: &Pipeline, now: Timestamp) -> LastLoaded {
+pub fn pinned(document: &Value, pipeline: &Pipeline, now: Timestamp) -> LastLoaded {
     let mut spec = document["spec"].clone();
     for step in spec["steps"].as_array_mut().into_iter().flatten() {
         let loaded = pipeline.steps().iter().find(|loaded| step["name"] == *loaded.name);
@@ -159,6 +203,11 @@ pub fn document(last: &LastLoaded) -> Value {
 /// What was loaded last, from the status of a Pipeline object.
 pub fn of_status(document: &Value) -> Option<LastLoaded> {
     serde_json::from_value(document.pointer("/status/lastLoaded")?.clone()).ok()
+}
+
+/// How far a rollout has come, from the status of a Pipeline object.
+fn of_rollout(document: &Value) -> Option<RolloutStatus> {
+    serde_json::from_value(document.pointer("/status/rollout")?.clone()).ok()
 }
 
 /// What was loaded last, from the folder of compiled plugins.

@@ -60,10 +60,18 @@ impl Rights {
 impl Loader {
     /// Asks which rights the steps in use lack, if it is time. Whether fewer are missing than before.
     pub(super) async fn ask_rights(&self, progress: &mut Progress, settings: &Settings, resources: &Resources) -> bool {
-        let needs = of_steps(&settings.pipeline);
+        if !self.is_leading() {
+            return false;
+        }
+        let mut needs: Vec<Need> = Vec::new();
+        for need in settings.in_use().flat_map(|pipeline| of_steps(pipeline)) {
+            if !needs.contains(&need) {
+                needs.push(need);
+            }
+        }
         let scopes = settings.scopes(self.options.namespaces.as_ref(), &self.namespace);
         let now = Instant::now();
-        if !self.is_leading() || !progress.rights.is_due(&needs, &scopes, now) {
+        if !progress.rights.is_due(&needs, &scopes, now) {
             return false;
         }
         let found = lacking(&self.client, resources, &needs, &scopes).await;
@@ -119,7 +127,7 @@ mod tests {
         let description = Description { name: "motto".into(), objects, ..Description::default() };
         let plugin = Arc::new(Plugin::native(description, |_| Ok(Response::default())));
         let pipeline = Arc::new(Pipeline::of(vec![plugin]).unwrap());
-        Settings { config: Arc::new(Config::defaults()), pipeline }
+        Settings::of(Arc::new(Config::defaults()), pipeline)
     }
 
     fn progress() -> Progress {

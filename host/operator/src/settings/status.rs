@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
-use pgloom_api::pipeline::{LastLoaded, PipelineStatus, StepStatus};
+use pgloom_api::pipeline::{LastLoaded, PipelineStatus, RolloutPhase, RolloutStatus, StepStatus};
 use pgloom_decide::status::{Condition, with_times};
 use pgloom_engine::Pipeline;
 use pgloom_engine::pipeline::Step;
+use serde_json::{Value, json};
 
 use super::progress::{Problem, Progress};
 use super::rights;
@@ -45,6 +46,7 @@ pub fn status(
         conditions: conditions.map(|condition| with_times(before, &condition, generation, &now)).collect(),
         steps,
         last_loaded: progress.last_loaded.clone(),
+        rollout: progress.rollout.clone(),
     }
 }
 
@@ -67,7 +69,49 @@ fn loaded(progress: &Progress, pipeline: &Pipeline) -> Condition {
         (Some(problem), _) => Condition::fails(LOADED, "Rejected", format!("{}; {consequence}", problem.message)),
         (None, Some(_)) => Condition::unknown(LOADED, LOADING, format!("the pipeline is being loaded; {consequence}")),
         (None, None) => {
-            Condition::holds(LOADED, "Loaded", format!("the pipeline is in use: {} steps", pipeline.steps().len()))
+            let others = match pipeline.is_available() {
+                true => format!("{consequence} for the other clusters"),
+                false => "the other clusters stay as they are".to_owned(),
+            };
+            let rolled_out = progress.rollout.as_ref().and_then(|rollout| rolling(rollout, &consequence, &others));
+            let in_use = || format!("the pipeline is in use: {} steps", pipeline.steps().len());
+            rolled_out.unwrap_or_else(|| Condition::holds(LOADED, "Loaded", in_use()))
+        }
+    }
+}
+
+/// The condition while not all clusters have the newest pipeline; `None` if they have.
+fn rolling(rollout: &RolloutStatus, consequence: &str, others: &str) -> Option<Condition> {
+    let message = format!("{}; {consequence}", rollout.message);
+    let stage = rollout.stage.as_deref().unwrap_or_default();
+    let others = format!("{stage}: {}; {others}", rollout.message);
+    Some(match rollout.phase {
+        RolloutPhase::Judging => Condition::unknown(LOADED, "Judging", message),
+        RolloutPhase::Progressing => Condition::unknown(LOADED, "Progressing", others),
+        RolloutPhase::Paused => Condition::unknown(LOADED, "Paused", others),
+        RolloutPhase::Refused => Condition::fails(LOADED, "TooManyRestarts", message),
+        RolloutPhase::RolledBack => Condition::fails(LOADED, "RolledBack", message),
+        RolloutPhase::Complete => return None,
+    })
+}
+
+/// The merge patch that turns the status as it was into this one. What only the status before has is removed within a field
+/// and stays as a field: `lastLoaded` is kept while no pipeline is in use.
+pub fn patch(before: &Value, after: &PipelineStatus) -> Value {
+    let mut after = json!(after);
+    if let Some(fields) = after.as_object_mut() {
+        fields.iter_mut().for_each(|(name, field)| remove_others(&before[name], field));
+    }
+    after
+}
+
+/// Adds a null for each field of an object that only the one before has.
+fn remove_others(before: &Value, after: &mut Value) {
+    let (Value::Object(before), Value::Object(after)) = (before, after) else { return };
+    for (name, before) in before {
+        match after.get_mut(name) {
+            Some(after) => remove_others(before, after),
+            None => drop(after.insert(name.clone(), Value::Null)),
         }
     }
 }
@@ -189,6 +233,29 @@ mod tests {
         let step = &status.steps[0];
         assert_eq!((&*step.name, &*step.phase), ("new", "Loading"));
         assert_eq!(step.since.as_deref(), Some("1970-01-01T00:01:30Z"));
+    }
+
+    #[test]
+    fn a_patch_removes_what_a_field_has_no_longer_and_leaves_what_is_not_stated() {
+        let spec = json!({"steps": [], "rollout": {"paused": true}});
+        let rollout = json!({"phase": "Refused", "impact": {"held": 1}, "spec": spec});
+        let before = json!({"lastLoaded": {"generation": 1}, "rollout": rollout});
+        let last = LastLoaded { spec: json!({"steps": [1]}).as_object().unwrap().clone(), ..last_loaded() };
+        let rollout = RolloutStatus {
+            generation: None,
+            phase: RolloutPhase::Complete,
+            stage: None,
+            clusters: None,
+            since: last.since.clone(),
+            message: "all clusters have it".into(),
+            impact: None,
+            unwell: vec![],
+            spec: last.spec,
+        };
+        let after = patch(&before, &PipelineStatus { rollout: Some(rollout), ..PipelineStatus::default() });
+        assert_eq!(after.get("lastLoaded"), None);
+        assert_eq!(after["rollout"]["impact"], Value::Null);
+        assert_eq!(after["rollout"]["spec"], json!({"steps": [1], "rollout": null}));
     }
 
     #[test]

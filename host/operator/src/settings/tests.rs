@@ -47,7 +47,7 @@ fn found(data: Value) -> Found {
 
 fn in_use() -> watch::Sender<Settings> {
     let pipeline = Arc::new(Pipeline::of(vec![]).unwrap());
-    watch::channel(Settings { config: Arc::new(Config::defaults()), pipeline }).0
+    watch::channel(Settings::of(Arc::new(Config::defaults()), pipeline)).0
 }
 
 #[tokio::test]
@@ -165,3 +165,4 @@ async fn a_pipeline_object_that_is_no_longer_used_says_so() {
 
 mod loading;
 mod registry;
+mod rollout;

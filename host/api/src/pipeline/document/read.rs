@@ -8,6 +8,7 @@ use pgloom_common::duration;
 use pgloom_common::quantity::Quantity;
 use serde_json::Value;
 
+use super::super::rollout::read_rollout;
 use super::super::spec::{
     ActionGrantSpec, GrantsSpec, KindGrantSpec, LimitsSpec, MatchSpec, ObjectGrantSpec, OnFailureSpec, Pipeline,
     PipelineSpec, ReadGrantSpec, SourceSpec, StepSpec,
@@ -53,7 +54,8 @@ impl Document {
             steps.extend(read_step(step, &path, &mut findings));
         }
         let pull_secrets = pipeline.spec.image_pull_secrets.into_iter().map(|secret| secret.name).collect();
-        if findings.is_empty() { Ok(Self { name, steps, pull_secrets }) } else { Err(findings) }
+        let rollout = pipeline.spec.rollout.and_then(|rollout| read_rollout(rollout, &mut findings));
+        if findings.is_empty() { Ok(Self { name, steps, pull_secrets, rollout }) } else { Err(findings) }
     }
 }
 
@@ -284,7 +286,8 @@ const FORMER: &[(&str, &str)] = &[
     ("secrets", "remove it: the values of Secrets are never shown to a plugin"),
 ];
 
-fn read_match(matches: MatchSpec, path: &str, findings: &mut Vec<Finding>) -> Option<Match> {
+/// Reads a match of clusters.
+pub(in super::super) fn read_match(matches: MatchSpec, path: &str, findings: &mut Vec<Finding>) -> Option<Match> {
     let selector = matches.selector.unwrap_or_default();
     let before = findings.len();
     for (index, requirement) in selector.match_expressions.iter().enumerate() {

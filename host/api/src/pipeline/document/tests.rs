@@ -254,3 +254,43 @@ fn a_component_of_a_registry_has_its_digest_in_the_reference_and_its_keys() {
     let document = read(json!({"oci": reference, "digest": digest}));
     assert!(matches!(&document.steps[0].source, Source::Oci(artifact) if artifact.reference == reference));
 }
+
+fn with_rollout(rollout: Value) -> Value {
+    let mut document = pipeline(json!([{"name": "tls", "source": {"file": "tls.wasm"}}]));
+    document["spec"]["rollout"] = rollout;
+    document
+}
+
+#[test]
+fn a_rollout_gets_its_defaults_and_is_read_to_the_last_field() {
+    let read = |rollout: Value| Document::read(&with_rollout(rollout)).unwrap().rollout.unwrap();
+    assert_eq!(read(json!({})), Rollout::default());
+    let full = read(json!({
+        "maxRestarts": 0, "canary": {"namespaces": ["test"], "selector": {"matchLabels": {"tier": "canary"}}},
+        "percentages": [10, 50], "soak": "1h", "readyDeadline": "10m", "paused": true,
+    }));
+    assert_eq!((full.max_restarts, full.percentages, full.paused), (Some(0), vec![10, 50], true));
+    assert_eq!((full.soak.as_secs(), full.ready_deadline.as_secs()), (3600, 600));
+    let canary = full.canary.unwrap();
+    let labels = BTreeMap::from([("tier".to_owned(), "canary".to_owned())]);
+    assert!(canary.covers("test", &labels) && !canary.covers("prod", &labels));
+}
+
+#[test]
+fn a_rollout_that_cannot_be_done_names_the_field() {
+    for (rollout, expected) in [
+        (json!({"percentages": [50, 10]}), "spec.rollout.percentages[1]: is not larger than the percentage before"),
+        (json!({"percentages": [10, 10]}), "spec.rollout.percentages[1]: is not larger than the percentage before"),
+        (json!({"percentages": [100]}), "spec.rollout.percentages[0]: "),
+        (json!({"maxRestarts": -1}), "spec.rollout.maxRestarts: "),
+        (json!({"soak": "long"}), "spec.rollout.soak: "),
+        (json!({"pause": true}), "spec.rollout.pause: "),
+        (
+            json!({"canary": {"selector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}}),
+            "spec.rollout.canary.selector.matchExpressions[0]: has no values",
+        ),
+    ] {
+        let findings = Document::read(&with_rollout(rollout)).unwrap_err();
+        assert!(findings[0].to_string().starts_with(expected), "{findings:?}");
+    }
+}

@@ -27,7 +27,7 @@ async fn every_action_is_executed_waited_for_or_refused_by_name() {
     let api_server = FakeApiServer::new().with(MANIFEST, manifest());
     let mut operator = operator(&api_server, &[manifest()]);
     let config = operator.settings.borrow().config.clone();
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    operator.settings = watch::channel(Settings::of(config, pipeline)).1;
     let after = reconcile(&operator, &key()).await.unwrap();
     assert!(after != Action::await_change());
     let status = last_status(&api_server);
@@ -87,7 +87,7 @@ async fn a_claim_that_is_not_the_clusters_is_not_grown() {
     let existing: Vec<Value> = std::iter::once(manifest()).chain(claims).collect();
     let mut operator = operator(&api_server, &existing);
     let config = operator.settings.borrow().config.clone();
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    operator.settings = watch::channel(Settings::of(config, pipeline)).1;
     reconcile(&operator, &key()).await.unwrap();
     let status = last_status(&api_server);
     let states: Vec<(&str, &str)> = status["actions"]
@@ -125,7 +125,7 @@ async fn a_password_is_not_written_to_a_secret_that_others_have_made() {
     let api_server = FakeApiServer::new().with(MANIFEST, manifest()).with(&format!("{SECRETS}/theirs"), theirs.clone());
     let mut operator = operator(&api_server, &[manifest()]);
     let config = operator.settings.borrow().config.clone();
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    operator.settings = watch::channel(Settings::of(config, pipeline)).1;
     reconcile(&operator, &key()).await.unwrap();
     let lists: Vec<String> = api_server
         .writes()

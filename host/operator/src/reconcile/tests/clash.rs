@@ -7,7 +7,7 @@ use super::*;
 /// The operator with a pipeline that makes these objects.
 fn making(mut operator: Context, objects: &[Value]) -> Context {
     let config = operator.settings.borrow().config.clone();
-    operator.settings = watch::channel(Settings { config, pipeline: makes_objects(objects) }).1;
+    operator.settings = watch::channel(Settings::of(config, makes_objects(objects))).1;
     operator
 }
 
@@ -74,7 +74,7 @@ async fn an_object_of_a_step_beside_the_database_that_is_anothers_holds_only_its
         let config = operator.settings.borrow().config.clone();
         let steps = vec![making_as("database", &[stateful_set()]), making_as("web", &extra)];
         let pipeline = Arc::new(Pipeline::of(steps).unwrap());
-        operator.settings = watch::channel(Settings { config, pipeline }).1;
+        operator.settings = watch::channel(Settings::of(config, pipeline)).1;
         let error = reconcile(&operator, &key()).await.unwrap_err();
         assert_eq!(error.category(), "ObjectForeign");
         let made = made(&api_server).join(" ");

@@ -18,7 +18,7 @@ async fn a_cluster_is_counted_under_the_step_that_holds_it_and_no_longer_when_th
     let api_server = FakeApiServer::new().with(MANIFEST, manifest());
     let mut operator = operator(&api_server, &[manifest()]);
     let config = operator.settings.borrow().config.clone();
-    let with = |fails| watch::channel(Settings { config: config.clone(), pipeline: pipeline(fails) }).1;
+    let with = |fails| watch::channel(Settings::of(config.clone(), pipeline(fails))).1;
     let held = |operator: &Context| {
         let text = operator.metrics.text().unwrap();
         text.lines().find(|line| line.starts_with("pgloom_clusters_held{step=\"fragile\"}")).map(str::to_owned)

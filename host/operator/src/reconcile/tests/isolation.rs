@@ -29,7 +29,7 @@ async fn a_refused_object_delays_neither_patronis_configuration_nor_the_synchron
     set["spec"]["replicas"] = json!(1);
     let config = operator.settings.borrow().config.clone();
     let pipeline = Arc::new(Pipeline::of(vec![making(&[service, set]), asking(&configures())]).unwrap());
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    operator.settings = watch::channel(Settings::of(config, pipeline)).1;
     let error = reconcile(&operator, &key()).await.unwrap_err();
     assert!(
         error.to_string().contains("acid-orders-own") || error_chain(&error).contains("acid-orders-own"),
@@ -107,7 +107,7 @@ fn without_config_maps(objects: &[Value], existing: &[Value]) -> (FakeApiServer,
     }
     let mut operator = operator(&api_server, &[vec![manifest()], secrets(), existing.to_vec()].concat());
     let config = operator.settings.borrow().config.clone();
-    operator.settings = watch::channel(Settings { config, pipeline: makes_objects(objects) }).1;
+    operator.settings = watch::channel(Settings::of(config, makes_objects(objects))).1;
     (api_server, operator)
 }
 

@@ -28,7 +28,7 @@ fn started(api_server: &FakeApiServer, works: bool) -> Context {
     operator.namespace = "pgloom-system".to_owned();
     let config = operator.settings.borrow().config.clone();
     let pipeline = Pipeline::of(vec![plugin(works)]).unwrap().with_on_failure(OnFailure::KeepLast);
-    operator.settings = watch::channel(Settings { config, pipeline: Arc::new(pipeline) }).1;
+    operator.settings = watch::channel(Settings::of(config, Arc::new(pipeline))).1;
     operator
 }
 
@@ -95,7 +95,7 @@ async fn without_a_step_that_keeps_its_answer_nothing_is_kept() {
     let api_server = FakeApiServer::new().with(MANIFEST, manifest());
     let mut operator = operator(&api_server, &[manifest()]);
     let config = operator.settings.borrow().config.clone();
-    operator.settings = watch::channel(Settings { config, pipeline: makes_objects(&[service()]) }).1;
+    operator.settings = watch::channel(Settings::of(config, makes_objects(&[service()]))).1;
     reconcile(&operator, &key()).await.unwrap();
     assert!(!api_server.written().iter().any(|write| write.contains("configmaps")), "{:?}", api_server.written());
 }

@@ -80,7 +80,7 @@ async fn a_cluster_whose_deletion_is_refused_is_reconciled_and_says_which_annota
     let document = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data});
     let config = Arc::new(Config::read(&document).unwrap().config);
     let pipeline = operator.settings.borrow().pipeline.clone();
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    operator.settings = watch::channel(Settings::of(config, pipeline)).1;
     reconcile(&operator, &key()).await.unwrap();
     assert!(written(&api_server).contains(&"POST secrets".to_owned()), "{:?}", written(&api_server));
     let status = last_status(&api_server);
@@ -164,7 +164,7 @@ async fn a_database_that_hangs_without_any_watch_event_is_reconciled_and_not_rea
     let document = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"enable_database_access": "false"}});
     let config = Arc::new(Config::read(&document).unwrap().config);
     let pipeline = operator.settings.borrow().pipeline.clone();
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    operator.settings = watch::channel(Settings::of(config, pipeline)).1;
     reconcile(&operator, &key()).await.unwrap();
     assert_eq!(ready(&api_server), (json!("True"), json!("LeaderReady")));
     check_once(&operator).await;
@@ -205,7 +205,7 @@ async fn a_leader_that_does_not_serve_is_asked_ever_later_until_an_event_comes()
     let document = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"enable_database_access": "false"}});
     let config = Arc::new(Config::read(&document).unwrap().config);
     let pipeline = operator.settings.borrow().pipeline.clone();
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    operator.settings = watch::channel(Settings::of(config, pipeline)).1;
     for delay in [15, 30, 60] {
         assert_eq!(reconcile(&operator, &key()).await.unwrap(), seconds(delay));
     }

@@ -62,7 +62,7 @@ async fn every_line_of_a_reconcile_names_its_cluster_and_that_of_a_plugin_its_st
     let mut operator = operator(&api_server, &[manifest()]);
     let config = operator.settings.borrow().config.clone();
     let pipeline = Pipeline::of(vec![plugin("talkative", false), plugin("broken-one", true)]).unwrap();
-    operator.settings = watch::channel(Settings { config, pipeline: Arc::new(pipeline) }).1;
+    operator.settings = watch::channel(Settings::of(config, Arc::new(pipeline))).1;
     reconcile(&operator, &key()).await.unwrap_err();
     let cluster = "cluster{namespace=ns name=acid-orders}";
     for name in ["talkative", "broken-one"] {

@@ -77,7 +77,7 @@ pub(super) fn operator_of(
     let mut operator = operator(api_server, &[vec![manifest(), leader(), set.clone()], secrets].concat());
     let config = operator.settings.borrow().config.clone();
     let pipeline = Arc::new(Pipeline::of(vec![making(&[set]), asking(actions)]).unwrap());
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    operator.settings = watch::channel(Settings::of(config, pipeline)).1;
     operator.transport = patroni;
     operator
 }

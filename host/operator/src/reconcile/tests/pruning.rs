@@ -14,7 +14,7 @@ fn makes_a_policy() -> Arc<Pipeline> {
 async fn with_policy(api_server: &FakeApiServer) -> Value {
     let mut first = operator(api_server, &[manifest(), stateful_set()]);
     let config = first.settings.borrow().config.clone();
-    first.settings = watch::channel(Settings { config, pipeline: makes_a_policy() }).1;
+    first.settings = watch::channel(Settings::of(config, makes_a_policy())).1;
     reconcile(&first, &key()).await.unwrap();
     assert_eq!(api_server.object(POLICY).unwrap()["metadata"]["annotations"], json!({"pgloom.dev/cluster-uid": "u"}));
     let manifest = api_server.object(MANIFEST).unwrap();

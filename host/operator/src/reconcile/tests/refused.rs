@@ -25,7 +25,7 @@ fn operator_of_two_steps(api_server: &FakeApiServer) -> Context {
     let mut operator = operator(api_server, &[manifest()]);
     let config = operator.settings.borrow().config.clone();
     let pipeline = Arc::new(Pipeline::of(vec![making(&[service]), setting_port(&json!("a b"))]).unwrap());
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    operator.settings = watch::channel(Settings::of(config, pipeline)).1;
     operator
 }
 

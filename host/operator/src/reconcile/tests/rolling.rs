@@ -126,7 +126,7 @@ fn with(
     data.as_object_mut().unwrap().extend(settings.as_object().cloned().unwrap_or_default());
     let document = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data});
     let config = Arc::new(Config::read(&document).unwrap().config);
-    operator.settings = watch::channel(Settings { config, pipeline }).1;
+    operator.settings = watch::channel(Settings::of(config, pipeline)).1;
     operator.transport = patroni.clone();
     operator
 }

@@ -251,7 +251,7 @@ async fn labels_and_owners_of_existing_secrets_follow_without_their_data() {
     let data = json!({"enable_owner_references": "true", "cluster_labels": "application:spilo,stage:test"});
     let config = Config::read(&json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data})).unwrap().config;
     let pipeline = operator.settings.borrow().pipeline.clone();
-    operator.settings = watch::channel(Settings { config: Arc::new(config), pipeline }).1;
+    operator.settings = watch::channel(Settings::of(Arc::new(config), pipeline)).1;
     reconcile(&operator, &key()).await.unwrap();
     let writes = wrote_secrets(&api_server);
     assert_eq!(writes.len(), 2);
@@ -297,7 +297,7 @@ async fn a_secret_in_another_namespace_comes_back_when_it_is_deleted() {
     let data = json!({"enable_cross_namespace_secret": "true"});
     let config = Config::read(&json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data})).unwrap().config;
     let pipeline = operator.settings.borrow().pipeline.clone();
-    operator.settings = watch::channel(Settings { config: Arc::new(config), pipeline }).1;
+    operator.settings = watch::channel(Settings::of(Arc::new(config), pipeline)).1;
     let (changed, mut woken) = unbounded();
     operator.changed = changed;
     let created = || wrote_secrets(&api_server).iter().filter(|write| write.body["metadata"]["name"] == APP).count();

@@ -160,7 +160,7 @@ async fn replica(api_server: &FakeApiServer, at: &str) -> (Loader, watch::Sender
 async fn lead(loader: &Loader, lead: &watch::Sender<bool>, progress: &mut Progress) {
     lead.send_replace(true);
     loader.take_over_status(progress).await;
-    let settings = Settings { config: Arc::new(Config::defaults()), pipeline: Arc::new(pipeline()) };
+    let settings = Settings::of(Arc::new(Config::defaults()), Arc::new(pipeline()));
     loader.ask_rights(progress, &settings, &crate::cache::Resources::default()).await;
     loader.report_pipeline(progress, &settings.pipeline).await;
 }

@@ -1,0 +1,147 @@
+//! The clusters, as far as a rollout of a pipeline depends on them: what the pipeline would change, and how they are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::{StreamExt as _, stream};
+use pgloom_api::pipeline::{ImpactExample, ImpactStatus};
+use pgloom_common::error::cut;
+use pgloom_decide::fleet::{Cluster, Seen, Unwell};
+use pgloom_decide::impact::{Impact, Verdict};
+
+use super::Settings;
+use crate::cache::ClusterKey;
+
+/// How many clusters are compared at the same time. Each decision waits for its turn besides.
+const CONCURRENCY: usize = 4;
+/// How many clusters the status names.
+const EXAMPLES: usize = 20;
+/// The longest text about a cluster in the status, in bytes.
+const MAX_TEXT: usize = 512;
+
+/// The clusters of this operator. `now` are the settings with the pipeline before, `then` those with the new one.
+pub trait Fleet: Send + Sync {
+    /// All clusters that are not being deleted; `None` while not all are known.
+    fn clusters(&self) -> Option<Vec<(ClusterKey, Cluster)>>;
+
+    /// What the new pipeline changes for a cluster; `None` if that cannot be found out.
+    fn impact<'a>(
+        &'a self,
+        key: &'a ClusterKey,
+        now: &'a Settings,
+        then: &'a Settings,
+    ) -> BoxFuture<'a, Option<Impact>>;
+
+    /// How a cluster is, if it is not well.
+    fn unwell(&self, key: &ClusterKey, now: &Settings) -> Option<Unwell>;
+
+    /// How a cluster is that has the new pipeline; `None` if it is gone.
+    fn seen<'a>(&'a self, key: &'a ClusterKey, now: &'a Settings, then: &'a Settings) -> BoxFuture<'a, Option<Seen>>;
+}
+
+/// What a new pipeline would change, and the clusters that were not well.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// What it would change.
+    pub impact: ImpactStatus,
+    /// The clusters that were not well, by `namespace/name`.
+    pub unwell: BTreeMap<String, Unwell>,
+}
+
+/// Finds out what a new pipeline would change for all of these clusters.
+pub async fn judge(
+    fleet: Arc<dyn Fleet>,
+    clusters: Vec<(ClusterKey, Cluster)>,
+    now: Settings,
+    then: Settings,
+) -> Judged {
+    let unwell = clusters.iter().filter_map(|(key, cluster)| Some((cluster.to_string(), fleet.unwell(key, &now)?)));
+    let mut judged = Judged { unwell: unwell.collect(), ..Judged::default() };
+    let asked: Vec<_> = clusters.iter().map(|(key, _)| fleet.impact(key, &now, &then)).collect();
+    // In their order, so that the same fleet gives the same status.
+    let mut impacts = stream::iter(asked).buffered(CONCURRENCY);
+    while let Some(impact) = impacts.next().await {
+        add(&mut judged.impact, impact.as_ref());
+    }
+    judged
+}
+
+fn add(sum: &mut ImpactStatus, impact: Option<&Impact>) {
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    sum.clusters += 1;
+    let Some(impact) = impact else {
+        sum.unknown += 1;
+        return;
+    };
+    match impact.verdict {
+        // What neither pipeline accepts stays as it is.
+        Verdict::Same | Verdict::Unknown => {}
+        Verdict::Changes | Verdict::Restarts => sum.changed += 1,
+        Verdict::Held => sum.held += 1,
+    }
+    sum.restarts = sum.restarts.saturating_add(number(impact.pods()));
+    let restart = impact.restarts.first();
+    let held = impact.refused_then.as_deref().filter(|_| impact.verdict == Verdict::Held);
+    if sum.examples.len() < EXAMPLES && (restart.is_some() || held.is_some()) {
+        sum.examples.push(ImpactExample {
+            cluster: impact.cluster.clone(),
+            object: restart.map(|restart| format!("{} {}", restart.object.kind, restart.object.name)),
+            pods: number(impact.pods()),
+            field: restart.map(|restart| cut(&restart.field, MAX_TEXT)),
+            steps: restart.map(|restart| restart.steps.clone()).unwrap_or_default(),
+            held: held.map(|held| cut(held, MAX_TEXT)),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pgloom_decide::impact::Restart;
+    use pgloom_engine::ObjectRef;
+
+    use super::*;
+
+    fn impact(verdict: Verdict, pods: Option<u64>) -> Impact {
+        let object = ObjectRef { api_version: "apps/v1".into(), kind: "StatefulSet".into(), name: "c".into() };
+        let restart = |pods| Restart {
+            object: object.clone(),
+            pods: Some(pods),
+            database: true,
+            field: "spec.containers".into(),
+            steps: vec!["spilo".into()],
+        };
+        Impact {
+            cluster: "ns/c".into(),
+            verdict,
+            objects: Vec::new(),
+            restarts: pods.map(restart).into_iter().collect(),
+            refused_now: None,
+            refused_then: (verdict == Verdict::Held).then(|| "step spilo failed".into()),
+        }
+    }
+
+    #[test]
+    fn a_verdict_counts_clusters_and_pods_and_names_the_first_that_restart_or_would_be_held() {
+        let mut sum = ImpactStatus::default();
+        for verdict in [Verdict::Same, Verdict::Unknown, Verdict::Changes] {
+            add(&mut sum, Some(&impact(verdict, None)));
+        }
+        add(&mut sum, None);
+        assert_eq!((sum.clusters, sum.changed, sum.unknown, sum.held), (4, 1, 1, 0));
+        assert!(sum.examples.is_empty());
+        add(&mut sum, Some(&impact(Verdict::Held, None)));
+        for _ in 0..30 {
+            add(&mut sum, Some(&impact(Verdict::Restarts, Some(3))));
+        }
+        assert_eq!((sum.clusters, sum.changed, sum.restarts, sum.held), (35, 31, 90, 1));
+        assert_eq!(sum.examples.len(), 20);
+        assert_eq!(sum.examples[0].held.as_deref(), Some("step spilo failed"));
+        let restart = &sum.examples[1];
+        assert_eq!((restart.object.as_deref(), restart.pods), (Some("StatefulSet c"), 3));
+        assert_eq!(
+            (restart.field.as_deref(), &restart.steps[..]),
+            (Some("spec.containers"), &["spilo".to_owned()][..])
+        );
+    }
+}
