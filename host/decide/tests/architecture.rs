@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The most entries that the folder `host/operator/src` may have.
-const MOST_ENTRIES: usize = 16;
+const MOST_ENTRIES: usize = 17;
 
 /// Crates that do IO, or whose results differ from run to run.
 const IMPURE: [&str; 8] = ["axum", "hyper", "jiff", "kube", "kube-core", "rand", "reqwest", "tokio"];

@@ -1,0 +1,34 @@
+//! What a reconcile of a manifest would decide: the same observation and the same decision, without a write.
+
+use std::sync::Arc;
+
+use pgloom_decide::ownership::Identity;
+use pgloom_decide::transform::transform;
+use pgloom_decide::{Kind, Plan};
+use pgloom_engine::Pipeline;
+use serde_json::Value;
+
+use super::Error;
+use super::decide::decided;
+use super::observe::observed;
+use crate::cache::ClusterKey;
+use crate::context::Context;
+
+/// Decides what a reconcile of this manifest would, as if the cluster had it. Everything of its namespace has to be listed.
+///
+/// The manifest may be of anyone: nothing is kept of it, what is kept of clusters does not give way to it, and no request
+/// goes to where it leads but for the objects that it names.
+///
+/// # Errors
+/// As those of a reconcile up to the decision. A step whose last answer would be used fails.
+pub async fn preview(context: &Context, key: &ClusterKey, manifest: Value) -> Result<Plan, Error> {
+    let mut settings = context.settings.borrow().clone();
+    settings.pipeline = Arc::new(Pipeline::clone(&settings.pipeline).with_answer_cache());
+    let manifest = transform(&Kind::cluster(), manifest, true).object;
+    let identity = Identity::of(&manifest, &settings.config);
+    let teams = context.infrastructure_roles.known_teams(&settings.config, identity.team());
+    let mut observed = observed(context, &settings, key, &manifest, teams).await?;
+    // They are about the operator's own configuration.
+    observed.infrastructure_findings.clear();
+    decided(context, &settings, manifest, Arc::new(observed)).await
+}
