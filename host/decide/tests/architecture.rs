@@ -288,7 +288,7 @@ mod the_checks_fail {
     #[test]
     fn for_one_entry_too_many() {
         assert_eq!(crowd(MOST_ENTRIES), None);
-        assert_eq!(crowd(MOST_ENTRIES + 1).as_deref(), Some("17 entries, more than 16"));
+        assert_eq!(crowd(MOST_ENTRIES + 1).as_deref(), Some("18 entries, more than 17"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use pem::{EncodeConfig, LineEnding, Pem};
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
@@ -65,8 +66,8 @@ impl From<x509_cert::time::Validity> for Validity {
 }
 
 impl Pair {
-    /// Makes a key and a certificate for a DNS name. Both ends of its validity are at midnight; the begin is the day before,
-    /// for API servers whose clocks are late.
+    /// Makes a key and a certificate for a DNS name. It is valid from midnight to midnight, and from the day before: the
+    /// clock of the API server may be late.
     pub fn make(name: &str, now: Timestamp) -> Result<Self, Error> {
         let failed = |source| Error::Make(name.to_owned(), source);
         let midnight = |at: Timestamp| {
@@ -82,7 +83,8 @@ impl Pair {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         (params.not_before, params.not_after) = (midnight(now - DAY), midnight(now + LIFE));
         let certificate = params.self_signed(&key).map_err(failed)?;
-        let pem = |tag: &str, der: &[u8]| pem::encode(&pem::Pem::new(tag, der));
+        let lines = EncodeConfig::new().set_line_ending(LineEnding::LF);
+        let pem = |tag: &str, der: &[u8]| pem::encode_config(&Pem::new(tag, der), lines);
         Self::read(&pem("CERTIFICATE", certificate.der()), &pem("PRIVATE KEY", &key.serialize_der()), name)
     }
 

@@ -58,8 +58,10 @@ impl Kept {
         let (current, next) = (self.current.as_ref(), self.next.as_ref());
         let encoded = |text: Option<&String>| text.map(|text| ByteString(text.clone().into_bytes()));
         json!({
-            CERTIFICATE: encoded(current.map(|pair| &pair.certificate)), KEY: encoded(current.map(|pair| &pair.key)),
-            NEXT_CERTIFICATE: encoded(next.map(|pair| &pair.certificate)), NEXT_KEY: encoded(next.map(|pair| &pair.key)),
+            CERTIFICATE: encoded(current.map(|pair| &pair.certificate)),
+            KEY: encoded(current.map(|pair| &pair.key)),
+            NEXT_CERTIFICATE: encoded(next.map(|pair| &pair.certificate)),
+            NEXT_KEY: encoded(next.map(|pair| &pair.key)),
             PREVIOUS: encoded(self.previous.as_ref()),
         })
     }
@@ -70,8 +72,8 @@ impl Kept {
         pairs.chain(&self.previous).map(|certificate| certificate.trim_end().to_owned() + "\n").collect()
     }
 
-    /// What is kept from `now` on; `None` if that is the same. `trusted` is the bundle that the API server has, `make` makes
-    /// a certificate.
+    /// What is kept from `now` on; `None` if that is the same. `trusted` is the bundle that the API server has, and `make`
+    /// makes a certificate.
     ///
     /// # Errors
     /// If no certificate could be made.

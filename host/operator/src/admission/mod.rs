@@ -1,7 +1,7 @@
 //! The admission webhook: answers the API server before an object is stored, by the decision of a reconcile.
 //!
-//! Every replica answers. Who sends a question is not known, so an answer says nothing but what is wrong with the object that
-//! was sent, and a question changes nothing.
+//! Every replica answers. Who sends a question is not known, so an answer says nothing but what is wrong with the object
+//! that was sent, and a question changes nothing.
 
 mod certificate;
 mod kept;
@@ -16,7 +16,7 @@ use axum::body::Bytes;
 use futures::future::BoxFuture;
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
-use pgloom_common::error::error_chain;
+use pgloom_common::error::{error_chain, one_line};
 use pgloom_decide as decide;
 use pgloom_decide::Kind;
 use serde_json::{Value, json};
@@ -37,6 +37,9 @@ use rotation::{Rotation, Served};
 const DEADLINE: Duration = Duration::from_secs(4);
 /// The objects that are read and checked at the same time.
 const CHECKS: usize = 2;
+
+/// The longest name in the log, in bytes, which is that of Kubernetes.
+const MAX_NAME: usize = 253;
 
 /// Why there is no webhook, or no answer.
 #[derive(Debug, thiserror::Error)]
@@ -127,13 +130,15 @@ impl Admission {
         let Ok(Ok(permit)) = permit else { return Err(Error::Busy) };
         let Review { request, .. } = Review::read(&body)?;
         let (subject, admission) = (Subject::from(&request), self.clone());
-        let span = info_span!("admission", namespace = %request.namespace, name = %request.name());
+        let of_client = |text: &str| one_line(text, MAX_NAME);
+        let (namespace, name) = (of_client(&request.namespace), of_client(request.name()));
+        let span = info_span!("admission", %namespace, %name);
         let check = async move {
             let verdict = admission.check(request).await;
             drop(permit);
             verdict
         };
-        // A decision that has begun keeps its thread and its memory until it ends, so the task keeps its turn for as long.
+        // A decision that has begun keeps its thread and its memory until it ends, and so the task keeps its turn.
         let checked = timeout_at(deadline, tokio::spawn(check.instrument(span))).await;
         let verdict = match checked {
             Ok(Ok(verdict)) => verdict,

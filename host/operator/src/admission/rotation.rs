@@ -1,5 +1,5 @@
-//! Takes care of the certificate: every replica serves what the Secret has, the leader renews it and has the API server trust
-//! it.
+//! Takes care of the certificate: every replica serves what the Secret has, the leader renews it and has the API server
+//! trust it.
 
 use std::sync::Arc;
 use std::time::Duration;

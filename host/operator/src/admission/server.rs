@@ -1,5 +1,5 @@
-//! The HTTPS server of the webhook. What a client sends is limited in size, time and number: each connection has one request,
-//! and one deadline for all of it.
+//! The HTTPS server of the webhook. What a client sends is limited in size, time and number: each connection has one
+//! request, and one deadline for all of it.
 
 use std::sync::Arc;
 use std::time::Duration;

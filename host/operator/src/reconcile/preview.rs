@@ -14,10 +14,10 @@ use super::observe::observed;
 use crate::cache::ClusterKey;
 use crate::context::Context;
 
-/// Decides what a reconcile of this manifest would, as if the cluster had it. Everything of its namespace has to be listed.
+/// Decides what a reconcile of this manifest would, as if the cluster had it. Its namespace has to be listed.
 ///
-/// The manifest may be of anyone: nothing is kept of it, what is kept of clusters does not give way to it, and no request
-/// goes to where it leads but for the objects that it names.
+/// The manifest may be of anyone. So nothing is kept of it, what is kept of clusters does not give way to it, and the only
+/// requests are those for the objects that it names.
 ///
 /// # Errors
 /// As those of a reconcile up to the decision. A step whose last answer would be used fails.

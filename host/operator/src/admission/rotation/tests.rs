@@ -110,7 +110,7 @@ async fn what_is_missing_in_the_cluster_is_named_with_the_file_that_has_it() {
 }
 
 #[tokio::test]
-async fn a_secret_that_was_changed_meanwhile_is_not_overwritten() {
+async fn the_secret_is_written_only_if_it_is_as_it_was_read() {
     let api_server = api_server();
     rotation(&api_server, true).pass(start()).await.unwrap();
     let patch = &api_server.writes()[0].body;
