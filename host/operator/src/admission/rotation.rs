@@ -181,4 +181,4 @@ fn params() -> PatchParams {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -27,12 +27,12 @@ struct Door {
     address: SocketAddr,
     connector: TlsConnector,
     context: Arc<Context>,
-    server: AbortHandle,
+    tasks: Vec<AbortHandle>,
 }
 
 impl Drop for Door {
     fn drop(&mut self) {
-        self.server.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -46,14 +46,21 @@ async fn door_of(context: Context) -> Door {
     let named = Named { namespace: None, name: "config".into() };
     let admission = Admission::new(context.clone(), &Source::Object(named));
     let server = tokio::spawn(server::serve(listener, server::acceptor(served).unwrap(), admission)).abort_handle();
+    Door { address, connector: connector(&pair.certificate), context, tasks: vec![server] }
+}
+
+/// A client that trusts these certificates.
+fn connector(bundle: &str) -> TlsConnector {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()).unwrap();
+    for certificate in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Door { address, connector: TlsConnector::from(Arc::new(config)), context, server }
+    TlsConnector::from(Arc::new(config))
 }
 
 async fn door(plugin: Plugin) -> Door {
@@ -336,6 +343,22 @@ async fn clients_that_send_nothing_are_cut_off_and_keep_no_one_out() {
     for client in silent {
         tokio::time::timeout(Duration::from_secs(30), client).await.unwrap().unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_api_server_that_trusts_what_the_leader_wrote_is_answered() {
+    let api_server = rotation::tests::api_server();
+    let context = Arc::new(with_plugin(operator(&api_server, &[]), nothing()));
+    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let webhook = Webhook { listen: address, name: "pgloom-webhook".into() };
+    let started = start(webhook, context.clone(), &Source::Defaults, watch::channel(true).1).await.unwrap();
+    let tasks = started.map(|task| tokio::spawn(task).abort_handle()).into();
+    while rotation::tests::bundle(&api_server).is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let door = Door { address, connector: connector(&rotation::tests::bundle(&api_server)), context, tasks };
+    assert!(is_allowed(&door.create(&manifest()).await));
+    assert!(!is_allowed(&door.create(&bad()).await));
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn start() -> Timestamp {
 }
 
 /// An API server with what manifests/webhook.yaml has, and a webhook of another Service.
-fn api_server() -> FakeApiServer {
+pub fn api_server() -> FakeApiServer {
     let webhook = |name: &str, service: &str| {
         let service = json!({"namespace": "ns", "name": service, "path": "/"});
         json!({"name": name, "clientConfig": {"service": service}, "failurePolicy": "Ignore", "newField": 1})
@@ -39,11 +39,15 @@ fn rotation(api_server: &FakeApiServer, leads: bool) -> Rotation {
     }
 }
 
-/// The number of certificates that the API server trusts.
-fn trusted(api_server: &FakeApiServer) -> usize {
+/// The certificates that the API server trusts.
+pub fn bundle(api_server: &FakeApiServer) -> String {
     let bundle = &api_server.object(CONFIGURATION).unwrap()["webhooks"][1]["clientConfig"]["caBundle"];
-    let text = STANDARD.decode(bundle.as_str().unwrap_or_default()).unwrap();
-    String::from_utf8(text).unwrap().matches("BEGIN CERTIFICATE").count()
+    String::from_utf8(STANDARD.decode(bundle.as_str().unwrap_or_default()).unwrap()).unwrap()
+}
+
+/// Their number.
+fn trusted(api_server: &FakeApiServer) -> usize {
+    bundle(api_server).matches("BEGIN CERTIFICATE").count()
 }
 
 fn served(rotation: &Rotation) -> Option<Vec<u8>> {
