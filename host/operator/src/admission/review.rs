@@ -151,12 +151,13 @@ impl Verdict {
         json!({"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response})
     }
 
-    /// The status of a refusal: kubectl shows the causes, other clients the message.
+    /// The status of a refusal: kubectl shows the causes, other clients the message. What is about the whole object is
+    /// shown by its kind.
     fn refusal(&self, request: &Subject) -> Value {
         let refused = self.findings.iter().filter(|finding| is_of_document(finding));
         let cause = |finding: &Finding| {
             let text = Finding { path: None, ..finding.clone() }.to_string();
-            let field = finding.path.as_deref().unwrap_or_default();
+            let field = finding.path.as_deref().unwrap_or(&request.kind);
             json!({"reason": "FieldValueInvalid", "field": field, "message": one_line(&text, MAX_MESSAGE)})
         };
         json!({
@@ -270,6 +271,14 @@ mod tests {
         assert_eq!(answer["response"]["warnings"], Value::Null);
         let message = answer["response"]["status"]["message"].as_str().unwrap();
         assert_eq!(message, "Secret tls does not exist; create it\nspec: is wrong");
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_whole_object_has_its_kind_as_the_field() {
+        let subject = Subject { kind: "Pipeline".into(), ..Subject::default() };
+        let answer = Verdict::of(vec![Finding::error("has no steps")]).answer(&subject);
+        let cause = &answer["response"]["status"]["details"]["causes"][0];
+        assert_eq!((&cause["field"], &cause["message"]), (&json!("Pipeline"), &json!("has no steps")));
     }
 
     #[test]
