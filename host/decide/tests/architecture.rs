@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The most entries that the folder `host/operator/src` may have.
-const MOST_ENTRIES: usize = 16;
+const MOST_ENTRIES: usize = 17;
 
 /// Crates that do IO, or whose results differ from run to run.
 const IMPURE: [&str; 8] = ["axum", "hyper", "jiff", "kube", "kube-core", "rand", "reqwest", "tokio"];
@@ -288,7 +288,7 @@ mod the_checks_fail {
     #[test]
     fn for_one_entry_too_many() {
         assert_eq!(crowd(MOST_ENTRIES), None);
-        assert_eq!(crowd(MOST_ENTRIES + 1).as_deref(), Some("17 entries, more than 16"));
+        assert_eq!(crowd(MOST_ENTRIES + 1).as_deref(), Some("18 entries, more than 17"));
     }
 
     #[test]

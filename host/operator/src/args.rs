@@ -71,6 +71,12 @@ pub struct Args {
     /// The address on which /healthz, /readyz and /metrics are served
     #[arg(long, env = "PGLOOM_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
+    /// The address on which the admission webhook is served over HTTPS, as in 0.0.0.0:8443; without it there is none
+    #[arg(long, env = "PGLOOM_WEBHOOK_LISTEN", value_name = "ADDRESS")]
+    pub webhook_listen: Option<SocketAddr>,
+    /// The name of the webhook's Service, of the Secret with its certificate, and of its ValidatingWebhookConfiguration
+    #[arg(long, env = "PGLOOM_WEBHOOK_NAME", value_name = "NAME", default_value = "pgloom-webhook")]
+    pub webhook_name: String,
     /// The Lease of the leader election
     #[arg(long, env = "PGLOOM_LEASE", value_name = "NAME", default_value = "pgloom")]
     pub lease: String,
@@ -104,8 +110,19 @@ pub struct Options {
     pub controller_id: String,
     /// The address of health and metrics.
     pub listen: SocketAddr,
+    /// The admission webhook; `None`: there is none.
+    pub webhook: Option<Webhook>,
     /// The name of the Lease; `None`: no leader election.
     pub lease: Option<String>,
+}
+
+/// The admission webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// The address on which it is served.
+    pub listen: SocketAddr,
+    /// The name of its Service, of its Secret and of its ValidatingWebhookConfiguration.
+    pub name: String,
 }
 
 /// The connection to the API server.
@@ -211,6 +228,7 @@ impl TryFrom<Args> for Options {
             },
             controller_id: args.controller_id,
             listen: args.listen,
+            webhook: args.webhook_listen.map(|listen| Webhook { listen, name: args.webhook_name }),
             lease: (!args.no_leader_election).then_some(args.lease),
         })
     }

@@ -19,10 +19,12 @@
 //! 12. `settings`: the operator configuration and the pipeline in use
 //! 13. `context`: the shared state of all reconciles
 //! 14. `reconcile`: the driver, one file per step
-//! 15. `run`: connects everything
+//! 15. `admission`: answers the API server before an object is stored
+//! 16. `run`: connects everything
 
 pub mod args;
 
+mod admission;
 mod apply;
 mod cache;
 mod context;

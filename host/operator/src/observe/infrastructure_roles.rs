@@ -13,7 +13,7 @@ use pgloom_api::config::Config;
 use pgloom_decide::credential::Data;
 use pgloom_decide::role::{Definition, InfrastructureRole, Source, infrastructure_definitions, read_infrastructure};
 
-use super::teams_api::{self, Teams, TeamsApi};
+use super::teams_api::{Teams, TeamsApi, TeamsSettings};
 use crate::cache::ClusterKey;
 
 /// The time for which the roles are used before they are read again: short enough for a new password, long enough that
@@ -76,16 +76,22 @@ impl InfrastructureRoles {
 
     /// The teams whose members get roles in a cluster of team `owner`.
     pub fn teams(&self, key: &ClusterKey, config: &Config, owner: &str) -> Teams {
-        if !config.flag("enable_teams_api") {
-            return Teams::default();
-        }
-        let settings = teams_api::TeamsSettings {
+        self.teams_settings(config, owner).map(|settings| self.teams.of(key, &settings)).unwrap_or_default()
+    }
+
+    /// The same from what is known of them by now. Nothing is asked.
+    pub fn known_teams(&self, config: &Config, owner: &str) -> Teams {
+        self.teams_settings(config, owner).map(|settings| self.teams.known(&settings)).unwrap_or_default()
+    }
+
+    /// How teams are asked for; `None` if they are not.
+    fn teams_settings(&self, config: &Config, owner: &str) -> Option<TeamsSettings> {
+        config.flag("enable_teams_api").then(|| TeamsSettings {
             url: config.text("teams_api_url").to_owned(),
             token: config.reference("oauth_token_secret_name", &self.namespace).unwrap_or_default(),
             superuser_teams: config.list("postgres_superuser_teams").into_iter().map(str::to_owned).collect(),
             owner: owner.to_owned(),
-        };
-        self.teams.of(key, &settings)
+        })
     }
 
     async fn source(&self, definition: &Definition) -> Result<Source, kube::Error> {

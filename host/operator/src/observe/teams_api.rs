@@ -137,32 +137,25 @@ impl TeamsApi {
 
     /// The teams whose members get roles in a cluster. Starts requests where needed, and does not wait for them.
     pub fn of(&self, key: &ClusterKey, settings: &TeamsSettings) -> Teams {
-        let owner =
-            Some(&settings.owner).filter(|owner| !owner.is_empty() && !settings.superuser_teams.contains(owner));
-        let names = settings.superuser_teams.iter().map(|name| (name, true)).chain(owner.map(|name| (name, false)));
-        let mut known = Teams::default();
-        for (name, superusers) in names {
-            match self.members(key, settings, name) {
-                Some(Ok(members)) => known.teams.push(Team { name: name.clone(), members, superusers }),
-                Some(Err(error)) => {
-                    let message = format!("the members of team \"{name}\" are not known: {error}");
-                    known.findings.push(Finding::warning(message));
-                }
-                None => known.asking = true,
-            }
-        }
-        known
+        teams(settings, |name| self.members(key, settings, name))
+    }
+
+    /// The same from the answers so far, without a request.
+    pub fn known(&self, settings: &TeamsSettings) -> Teams {
+        let questions = self.questions.lock();
+        let answer = |question: &Question| questions.get(question).and_then(|cached| cached.answer.clone());
+        teams(settings, |name| match Question::of(settings, name) {
+            Ok(question) => answer(&question),
+            Err(error) => Some(Err(error)),
+        })
     }
 
     /// The latest answer, of any age. If it is too old, a request is started.
     fn members(&self, key: &ClusterKey, settings: &TeamsSettings, team: &str) -> Option<Answer> {
-        let address = format!("{}/teams/{}", settings.url.trim_end_matches('/'), in_path(team));
-        let Some(address) =
-            address.parse().ok().filter(|address: &Uri| matches!(address.scheme_str(), Some("http" | "https")))
-        else {
-            return Some(Err(Error::Url(settings.url.clone())));
+        let question = match Question::of(settings, team) {
+            Ok(question) => question,
+            Err(error) => return Some(Err(error)),
         };
-        let question = Question { address, token: settings.token.clone() };
         let mut questions = self.questions.lock();
         questions.retain(|_, cached| cached.running || cached.asked.elapsed() < IDLE_TTL);
         let cached = questions.entry(question.clone()).or_insert_with(|| Cached {
@@ -217,6 +210,34 @@ impl TeamsApi {
             body::to_bytes(Body::new(body), MAX_ANSWER).await.map_err(|error| Error::Reach(root_cause(&error)))?;
         read(parts.status, &body)
     }
+}
+
+impl Question {
+    fn of(settings: &TeamsSettings, team: &str) -> Result<Self, Error> {
+        let address = format!("{}/teams/{}", settings.url.trim_end_matches('/'), in_path(team));
+        let address: Option<Uri> = address.parse().ok();
+        let address = address.filter(|address| matches!(address.scheme_str(), Some("http" | "https")));
+        let address = address.ok_or_else(|| Error::Url(settings.url.clone()))?;
+        Ok(Self { address, token: settings.token.clone() })
+    }
+}
+
+/// What is known of the teams of a cluster, by what is known of the members of each.
+fn teams(settings: &TeamsSettings, members: impl Fn(&str) -> Option<Answer>) -> Teams {
+    let owner = Some(&settings.owner).filter(|owner| !owner.is_empty() && !settings.superuser_teams.contains(owner));
+    let names = settings.superuser_teams.iter().map(|name| (name, true)).chain(owner.map(|name| (name, false)));
+    let mut known = Teams::default();
+    for (name, superusers) in names {
+        match members(name) {
+            Some(Ok(members)) => known.teams.push(Team { name: name.clone(), members, superusers }),
+            Some(Err(error)) => {
+                let message = format!("the members of team \"{name}\" are not known: {error}");
+                known.findings.push(Finding::warning(message));
+            }
+            None => known.asking = true,
+        }
+    }
+    known
 }
 
 /// The token of the Secret that `oauth_token_secret_name` names. Without a Secret the request has no token.

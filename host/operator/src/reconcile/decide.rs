@@ -6,11 +6,14 @@ use std::time::Instant;
 use pgloom_api::{Finding, Severity};
 use pgloom_decide::plan_cache::{Entry, Key};
 use pgloom_decide::{Observed, Plan, decide};
+use serde_json::Value;
 use tracing::Span;
 
 use super::{Error, Reconciliation};
+use crate::context::Context;
 use crate::report::Event;
 use crate::serve::metrics::PluginLabels;
+use crate::settings::Settings;
 
 /// What the cluster is to be.
 pub struct Decided {
@@ -46,18 +49,7 @@ impl Reconciliation<'_> {
             context.hold(&self.state, None);
             return Ok(plan);
         }
-        let manifest = self.manifest.clone();
-        let (with_config, with_pipeline) = (config.clone(), pipeline.clone());
-        let _turn = context.turns.acquire(pipeline.memory()).await;
-        let begun = Instant::now();
-        // Lines that plugins log are written under the span of their cluster.
-        let span = Span::current();
-        let decided = tokio::task::spawn_blocking(move || {
-            span.in_scope(|| decide(&manifest, &with_config, &observed, &with_pipeline))
-        });
-        let decided = decided.await;
-        context.metrics.decide_seconds.observe(begun.elapsed().as_secs_f64());
-        match decided.map_err(Error::Interrupted)? {
+        match decided(context, &self.settings, self.manifest.clone(), observed).await {
             Ok(plan) => {
                 context.hold(&self.state, None);
                 context.metrics.took_fuel(&plan.fuel);
@@ -66,8 +58,10 @@ impl Reconciliation<'_> {
                 Ok(plan)
             }
             Err(error) => {
-                self.count_failure(&error);
-                Err(Error::Decide(error))
+                if let Error::Decide(error) = &error {
+                    self.count_failure(error);
+                }
+                Err(error)
             }
         }
     }
@@ -84,6 +78,25 @@ impl Reconciliation<'_> {
             self.context.metrics.took_fuel(&run.fuel);
         }
     }
+}
+
+/// Decides on a thread for computation, when it is its turn.
+pub(super) async fn decided(
+    context: &Context,
+    settings: &Settings,
+    manifest: Value,
+    observed: Arc<Observed>,
+) -> Result<Plan, Error> {
+    let (config, pipeline) = (settings.config.clone(), settings.pipeline.clone());
+    let _turn = context.turns.acquire(pipeline.memory()).await;
+    let begun = Instant::now();
+    // Lines that plugins log are written under the span of their cluster.
+    let span = Span::current();
+    let decided =
+        tokio::task::spawn_blocking(move || span.in_scope(|| decide(&manifest, &config, &observed, &pipeline)));
+    let decided = decided.await;
+    context.metrics.decide_seconds.observe(begun.elapsed().as_secs_f64());
+    decided.map_err(Error::Interrupted)?.map_err(Error::Decide)
 }
 
 /// The event of a finding. What is only to be known, as that a default is used, is no warning.

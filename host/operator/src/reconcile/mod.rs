@@ -19,6 +19,7 @@ mod hold;
 mod last_answers;
 mod observe;
 mod preconditions;
+mod preview;
 mod progress;
 mod prune;
 mod recover;
@@ -45,6 +46,7 @@ use tracing::{Instrument, info_span, warn};
 
 pub use check::check_leaders;
 pub use error::Error;
+pub use preview::preview;
 
 use crate::apply::Writer;
 use crate::cache::ClusterKey;
@@ -276,9 +278,9 @@ impl Reconciliation<'_> {
 }
 
 /// Whether a manifest belongs to the operator with this id; without the annotation, to the one with an empty id.
-fn is_ours(manifest: &Value, controller_id: &str) -> bool {
+pub fn is_ours(manifest: &Value, controller_id: &str) -> bool {
     manifest["metadata"]["annotations"][CONTROLLER].as_str().unwrap_or_default() == controller_id
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -3,10 +3,15 @@
 use pgloom_api::postgresql::ActionStatus;
 use pgloom_decide::Observed;
 use pgloom_engine::ActionRecord;
+use serde_json::Value;
 
+use super::report::status_of;
 use super::{Error, Reconciliation};
+use crate::cache::ClusterKey;
+use crate::context::Context;
 use crate::observe::observe;
 use crate::observe::teams_api::Teams;
+use crate::settings::Settings;
 
 impl Reconciliation<'_> {
     /// What is known of the cluster's teams.
@@ -17,20 +22,30 @@ impl Reconciliation<'_> {
 
     /// What exists for the cluster.
     pub async fn observe(&self, teams: Teams) -> Result<Observed, Error> {
-        let context = self.context;
-        let (config, pipeline) = (&self.settings.config, &self.settings.pipeline);
-        let mut observed = observe(&context.client, &context.store, self.key, &self.manifest, config, pipeline)
-            .await
-            .map_err(Error::Observe)?;
-        let infrastructure = context.infrastructure_roles.roles(config).await.map_err(Error::Infrastructure)?;
-        observed.infrastructure.clone_from(&infrastructure.roles);
-        observed.infrastructure_findings.clone_from(&infrastructure.findings);
-        observed.teams = teams.teams;
-        observed.infrastructure_findings.extend(teams.findings);
-        observed.actions = actions(self.status().actions);
+        let mut observed = observed(self.context, &self.settings, self.key, &self.manifest, teams).await?;
         observed.last = self.last_answers().await;
         Ok(observed)
     }
+}
+
+/// What exists for a cluster, without the last answers of its steps.
+pub(super) async fn observed(
+    context: &Context,
+    settings: &Settings,
+    key: &ClusterKey,
+    manifest: &Value,
+    teams: Teams,
+) -> Result<Observed, Error> {
+    let (config, pipeline) = (&settings.config, &settings.pipeline);
+    let observed = observe(&context.client, &context.store, key, manifest, config, pipeline).await;
+    let mut observed = observed.map_err(Error::Observe)?;
+    let infrastructure = context.infrastructure_roles.roles(config).await.map_err(Error::Infrastructure)?;
+    observed.infrastructure.clone_from(&infrastructure.roles);
+    observed.infrastructure_findings.clone_from(&infrastructure.findings);
+    observed.teams = teams.teams;
+    observed.infrastructure_findings.extend(teams.findings);
+    observed.actions = actions(status_of(manifest).actions);
+    Ok(observed)
 }
 
 /// The states of earlier actions, from the status.

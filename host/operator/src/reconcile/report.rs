@@ -131,7 +131,7 @@ impl Reconciliation<'_> {
 
     /// The status of the manifest.
     pub fn status(&self) -> PostgresqlStatus {
-        self.manifest.get("status").map(read).unwrap_or_default()
+        status_of(&self.manifest)
     }
 
     /// The status as it was written last.
@@ -156,6 +156,11 @@ impl Reconciliation<'_> {
             }),
         }
     }
+}
+
+/// The status in a manifest.
+pub(super) fn status_of(manifest: &Value) -> PostgresqlStatus {
+    manifest.get("status").map(read).unwrap_or_default()
 }
 
 /// The sum of what the steps returned.

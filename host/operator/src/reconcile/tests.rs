@@ -33,7 +33,7 @@ fn key() -> ClusterKey {
     ClusterKey::new("ns", "acid-orders")
 }
 
-fn manifest() -> Value {
+pub fn manifest() -> Value {
     json!({
         "apiVersion": "acid.zalan.do/v1", "kind": "postgresql",
         "metadata": {"name": "acid-orders", "namespace": "ns", "uid": "u", "resourceVersion": "1", "generation": 1},
@@ -42,7 +42,7 @@ fn manifest() -> Value {
 }
 
 /// An operator and the objects that exist. Its pipeline makes the StatefulSet, if there is one, and nothing else.
-fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
+pub fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
     let store = Store::default();
     let cluster = Watch { kind: Kind::cluster(), namespace: None, label: None, whole: false, own: vec![] };
     let owned = |kind| Watch { kind, namespace: None, label: Some("cluster-name".into()), whole: false, own: vec![] };

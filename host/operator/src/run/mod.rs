@@ -17,6 +17,7 @@ use pgloom_engine::Engine;
 use tokio::sync::{Notify, Semaphore, watch};
 use tracing::info;
 
+use crate::admission;
 use crate::args::Options;
 use crate::cache::watch::Watches;
 use crate::cache::{ClusterKey, Store, node};
@@ -54,6 +55,9 @@ pub enum Error {
     /// The HTTP server does not run.
     #[error("failed to serve health and metrics")]
     Http(#[source] http::Error),
+    /// The admission webhook does not run.
+    #[error("failed to serve the admission webhook")]
+    Admission(#[source] admission::Error),
     /// The WebAssembly engine could not be set up.
     #[error("failed to set up the plugins' engine")]
     Engine(#[source] pgloom_engine::Error),
@@ -110,6 +114,14 @@ async fn operate(
 
     let (sender, settings) = watch::channel(first);
     let context = Arc::new(context(&config, &connection, &shared, settings.clone(), (&fence, health.subscribe())));
+    let admission = match config.webhook.clone() {
+        Some(webhook) => {
+            let started = admission::start(webhook, context.clone(), &config.configuration, health.subscribe().leading);
+            started.await.map_err(Error::Admission)?.map(tokio::spawn).into()
+        }
+        None => Vec::new(),
+    };
+    let _admission = Tasks(admission);
     let health = Arc::new(health);
     let nodes =
         node::follow(shared.client.clone(), shared.store.clone(), shared.changed.clone(), shared.metrics.clone());

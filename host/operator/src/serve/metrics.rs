@@ -56,6 +56,10 @@ pub struct Metrics {
     pub rollout_clusters: Gauge,
     /// Rollouts that were taken back.
     pub rollbacks: Counter,
+    /// Objects that the API server asked about, by result.
+    pub admission_requests: Family<ResultLabel, Counter>,
+    /// The duration of the answers in seconds.
+    pub admission_seconds: Histogram,
     /// What the metrics of plugins are read from.
     pub plugins: InUse,
     registry: Arc<Registry>,
@@ -140,6 +144,8 @@ impl Metrics {
             clusters_held: Family::default(),
             rollout_clusters: Gauge::default(),
             rollbacks: Counter::default(),
+            admission_requests: Family::default(),
+            admission_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 7)),
             plugins: InUse::default(),
             registry: Arc::default(),
         };
@@ -221,6 +227,17 @@ impl Metrics {
             "database_syncs",
             "Database synchronisations that ended, by result",
             self.database_syncs.clone(),
+        );
+        registry.register(
+            "admission_requests",
+            "Objects that the API server asked about, by result",
+            self.admission_requests.clone(),
+        );
+        registry.register_with_unit(
+            "admission_duration",
+            "How long the answers about objects took",
+            Unit::Seconds,
+            self.admission_seconds.clone(),
         );
         registry.register("leading", "1 if this operator is the one that writes", self.leading.clone());
     }
@@ -328,6 +345,7 @@ mod tests {
         // A metric with labels is printed once it has a value.
         let (text_of, kind) = (|text: &str| text.to_owned(), || "Pod".to_owned());
         drop(metrics.reconciles.get_or_create(&ResultLabel { result: text_of("ok") }));
+        drop(metrics.admission_requests.get_or_create(&ResultLabel { result: text_of("allowed") }));
         drop(metrics.database_syncs.get_or_create(&ResultLabel { result: text_of("ok") }));
         drop(metrics.clusters.get_or_create(&StatusLabel { status: text_of("Running") }));
         drop(metrics.writes.get_or_create(&WriteLabels { kind: kind(), verb: "apply" }));

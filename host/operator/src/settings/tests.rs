@@ -23,6 +23,7 @@ pub(super) fn loader(api_server: &FakeApiServer) -> Loader {
         registry_poll: None,
         controller_id: String::new(),
         listen: ([127, 0, 0, 1], 0).into(),
+        webhook: None,
         lease: None,
     };
     let leading = watch::channel(true).1;

@@ -6,8 +6,13 @@ use std::sync::OnceLock;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-/// The roles of the operator: in every namespace, in its own, and the optional one.
-const ROLES: [(&str, &str); 3] = [("ClusterRole", "pgloom"), ("Role", "pgloom"), ("ClusterRole", "pgloom-recover")];
+/// The roles of the operator: in every namespace, in its own, for its webhook, and the optional one.
+const ROLES: [(&str, &str); 4] = [
+    ("ClusterRole", "pgloom"),
+    ("Role", "pgloom"),
+    ("ClusterRole", "pgloom-webhook"),
+    ("ClusterRole", "pgloom-recover"),
+];
 
 /// A request, with the names of an RBAC rule.
 #[derive(Debug, PartialEq)]
@@ -15,6 +20,8 @@ struct Ask {
     group: String,
     resource: String,
     verb: &'static str,
+    /// The name of the object; empty where the path has none.
+    name: String,
 }
 
 /// The reason why a request is not granted; `None` if it is.
@@ -22,7 +29,11 @@ pub fn refusal(method: &str, path: &str, query: &str) -> Option<String> {
     let ask = ask(method, path, query)?;
     let has = |list: &Value, word: &str| list.as_array().into_iter().flatten().any(|entry| entry == word);
     let granted = rules().iter().any(|rule| {
-        has(&rule["apiGroups"], &ask.group) && has(&rule["resources"], &ask.resource) && has(&rule["verbs"], ask.verb)
+        let is_named = rule["resourceNames"].is_null() || has(&rule["resourceNames"], &ask.name);
+        is_named
+            && has(&rule["apiGroups"], &ask.group)
+            && has(&rule["resources"], &ask.resource)
+            && has(&rule["verbs"], ask.verb)
     });
     (!granted)
         .then(|| format!("manifests/rbac.yaml does not grant {} on {} of {:?}", ask.verb, ask.resource, ask.group))
@@ -62,7 +73,8 @@ fn ask(method: &str, path: &str, query: &str) -> Option<Ask> {
         ("DELETE", 1) => "deletecollection",
         _ => "delete",
     };
-    Some(Ask { group: group.to_owned(), resource, verb })
+    let name = rest.get(1).copied().unwrap_or_default().to_owned();
+    Some(Ask { group: group.to_owned(), resource, verb, name })
 }
 
 fn rules() -> &'static [Value] {
@@ -106,4 +118,8 @@ fn requests_are_read_in_the_words_of_rules() {
 fn what_is_not_granted_is_refused() {
     assert!(refusal("DELETE", "/api/v1/nodes/n", "").is_some());
     assert!(refusal("GET", "/api/v1/namespaces/ns/secrets/s", "").is_none());
+    let webhooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+    assert!(refusal("PUT", &format!("{webhooks}/pgloom-webhook"), "").is_none());
+    assert!(refusal("PUT", &format!("{webhooks}/another"), "").is_some());
+    assert!(refusal("POST", webhooks, "").is_some());
 }

@@ -108,6 +108,20 @@ async fn many_clusters_of_a_team_ask_once_and_are_looked_at_when_the_answer_has_
 }
 
 #[tokio::test]
+async fn what_is_known_by_now_is_found_without_a_request() {
+    let (url, asked) = api("").await;
+    let teams = teams(None).0;
+    let settings = settings(&url, &[]);
+    for _ in 0..2 {
+        let unknown = teams.known(&settings);
+        assert!(unknown.asking && unknown.teams.is_empty());
+    }
+    assert_eq!((asked.load(Ordering::SeqCst), teams.questions.lock().len()), (0, 0));
+    known(&teams, &settings).await;
+    assert_eq!(teams.known(&settings).teams[0].members, ["ada", "grace"]);
+}
+
+#[tokio::test]
 async fn an_api_that_hangs_stops_no_cluster() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
