@@ -279,8 +279,8 @@ fn a_plugin_in_another_language_is_begun_and_a_missing_toolchain_is_named() {
     for (language, source, missing) in [
         ("python", "app.py", "componentize-py is not installed; in "),
         ("javascript", "plugin.js", "run: npm install"),
-        ("go", "plugin.go", "go is not installed; in "),
-        ("c", "plugin.c", "apt-get install clang lld wasi-libc"),
+        ("go", "plugin.go", "go is not installed; get Go 1.24"),
+        ("c", "plugin.c", "clang is not installed; run: apt-get install clang lld wasi-libc"),
     ] {
         let name = format!("cost-labels-{language}");
         let begun = outside.good("", &["new", &name, "--language", language]);

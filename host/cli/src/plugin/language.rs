@@ -80,14 +80,15 @@ struct Toolchain {
     name: &'static str,
     arguments: Vec<String>,
     environment: &'static [(&'static str, &'static str)],
-    /// How it is installed.
-    install: &'static str,
+    /// What to do if it is missing.
+    install: String,
 }
 
 impl Toolchain {
     /// The program for a folder; none for Rust, which cargo builds.
     fn of(language: Language, folder: &Path, output: &str) -> Result<Option<Self>> {
         let wit = "dist/wit";
+        let local = |command: &str| format!("in {} run: {command}", folder.display());
         let arguments = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         Ok(Some(match language {
             Language::Rust => return Ok(None),
@@ -99,7 +100,7 @@ impl Toolchain {
                     contract::WORLD
                 )),
                 environment: &[],
-                install: PIP,
+                install: local(PIP),
             },
             Language::JavaScript => Self {
                 local: "node_modules/.bin",
@@ -109,7 +110,7 @@ impl Toolchain {
                     contract::WORLD
                 )),
                 environment: &[],
-                install: NPM,
+                install: local(NPM),
             },
             Language::Go => Self {
                 local: "",
@@ -120,7 +121,7 @@ impl Toolchain {
                 ]
                 .concat(),
                 environment: &[("GOOS", "wasip1"), ("GOARCH", "wasm")],
-                install: "get Go 1.24 or newer from https://go.dev/dl, or the package golang",
+                install: "get Go 1.24 or newer from https://go.dev/dl".to_owned(),
             },
             Language::C => Self {
                 local: "",
@@ -131,7 +132,7 @@ impl Toolchain {
                 ]
                 .concat(),
                 environment: &[],
-                install: "apt-get install clang lld wasi-libc libclang-rt-dev-wasm32",
+                install: "run: apt-get install clang lld wasi-libc libclang-rt-dev-wasm32".to_owned(),
             },
         }))
     }
@@ -143,14 +144,14 @@ impl Toolchain {
 
     /// Runs it; what it prints is shown if it fails.
     fn run(&self, folder: &Path) -> Result<()> {
-        let (name, install) = (self.name, self.install);
+        let (name, install) = (self.name, &self.install);
         let mut command = Command::new(self.program(folder));
         command.current_dir(folder).args(&self.arguments).envs(self.environment.iter().copied());
         let output = match command.output() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                bail!("{name} is not installed; in {} run: {install}", folder.display())
+                bail!("{name} is not installed; {install}")
             }
-            output => output.with_context(|| format!("{name} cannot be started; install it again: {install}"))?,
+            output => output.with_context(|| format!("{name} cannot be started; {install}"))?,
         };
         if output.status.success() {
             return Ok(());

@@ -131,7 +131,7 @@ pub fn new(arguments: &Arguments) -> Result<()> {
     let folder = folder.clone().unwrap_or_else(|| PathBuf::from(name));
     check_empty(&folder)?;
     for (file, content) in files(*language).into_iter().flatten() {
-        write(&folder.join(file), filled(content, name, &sdk).as_bytes())?;
+        write(&folder.join(file), filled(content, template(*language), name, &sdk).as_bytes())?;
     }
     let place = folder.display();
     let first = language.install().map(|install| format!(" && {install}")).unwrap_or_default();
@@ -188,17 +188,20 @@ fn dependency(sdk: Option<&str>) -> Result<String> {
     Ok(format!("path = {:?}", folder.display().to_string()))
 }
 
-/// The content of a template for a plugin of this name.
-fn filled(content: &str, name: &str, sdk: &str) -> String {
+/// The name of the plugin in the files of a language.
+fn template(language: Language) -> &'static str {
+    if language == Language::Rust { "motto" } else { "badge" }
+}
+
+/// The content of a file of a template for a plugin of this name.
+fn filled(content: &str, template: &str, name: &str, sdk: &str) -> String {
     let capital = |part: &str| {
         let mut letters = part.chars();
         letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
     };
     let type_name: String = name.split('-').map(capital).collect();
     let content = content.replace("{ SDK }", &format!("{{ {sdk} }}"));
-    ["motto", "badge"].into_iter().fold(content, |content, of_template| {
-        content.replace(of_template, name).replace(&capital(of_template), &type_name)
-    })
+    content.replace(template, name).replace(&capital(template), &type_name)
 }
 
 #[cfg(test)]
@@ -210,7 +213,7 @@ mod tests {
     #[test]
     fn the_name_is_in_every_place_of_the_template() {
         let lib = RUST.iter().find(|(file, _)| *file == "src/lib.rs").unwrap().1;
-        let made = filled(lib, "cost-labels-2", "path = \"/sdk\"");
+        let made = filled(lib, "motto", "cost-labels-2", "path = \"/sdk\"");
         for part in [
             "pub struct CostLabels2;",
             "register!(CostLabels2);",
@@ -221,7 +224,7 @@ mod tests {
         }
         for language in Language::value_variants() {
             for (file, content) in files(*language).into_iter().flatten() {
-                let made = filled(content, "x", "y").to_lowercase();
+                let made = filled(content, template(*language), "x", "y").to_lowercase();
                 assert!(!made.contains("motto") && !made.contains("badge"), "{file}");
             }
         }
