@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod golden;
+mod language;
 mod new;
 mod project;
 mod pull;

@@ -256,9 +256,13 @@ fn what_cannot_be_begun_is_refused_with_the_remedy() {
         (&["new", "motto"], "add --sdk with a checkout of pgloom"),
         (&["new", "motto", "--sdk", "/nowhere"], "/nowhere: is neither a checkout of pgloom nor"),
         (&["new", "taken", "--sdk", sdk], "taken: exists and is not empty; choose another name"),
-        (&["new", "motto", "--sdk", sdk, "--language", "cobol"], "[possible values: rust]"),
+        (&["new", "motto", "--sdk", sdk, "--language", "cobol"], "[possible values: rust, python, javascript, go, c]"),
         (&["build", "nowhere"], "nowhere: is not a folder"),
-        (&["build", "empty"], "has no Cargo.toml; name the folder of a plugin, or begin one: pgloom plugin new NAME"),
+        (
+            &["build", "empty"],
+            "has none of Cargo.toml, app.py, plugin.js, go.mod, plugin.c; name the folder of a plugin, or begin one: \
+             pgloom plugin new NAME",
+        ),
         (&["build", "taken/notes.txt"], "add --output"),
         (&["build", "taken/notes.txt", "--output", "it.wasm"], "the file is not WebAssembly"),
     ] {
@@ -267,6 +271,32 @@ fn what_cannot_be_begun_is_refused_with_the_remedy() {
     }
     assert_eq!(std::fs::read_dir(outside.path("taken")).unwrap().count(), 1);
     outside.good("", &["new", "empty", "--sdk", sdk]);
+}
+
+#[test]
+fn a_plugin_in_another_language_is_begun_and_a_missing_toolchain_is_named() {
+    let outside = Outside::new();
+    for (language, source, missing) in [
+        ("python", "app.py", "componentize-py is not installed; in "),
+        ("javascript", "plugin.js", "run: npm install"),
+        ("go", "plugin.go", "go is not installed; get Go 1.24"),
+        ("c", "plugin.c", "clang is not installed; run: apt-get install clang lld wasi-libc"),
+    ] {
+        let name = format!("cost-labels-{language}");
+        let begun = outside.good("", &["new", &name, "--language", language]);
+        assert!(begun.contains("&& pgloom plugin build && pgloom plugin test"), "{begun}");
+        let folder = outside.path(&name);
+        let text = std::fs::read_to_string(folder.join(source)).unwrap();
+        assert!(text.contains(&format!("\"{name}\"")) && text.contains(&format!("-{name}")), "{text}");
+        let golden = std::fs::read_to_string(folder.join("golden/labelled/expected.yaml")).unwrap();
+        assert!(golden.contains(&format!("name: acid-orders-{name}")), "{golden}");
+
+        let mut build = outside.command(env!("CARGO_BIN_EXE_pgloom"), &name);
+        let output = build.args(["plugin", "build"]).env("PATH", outside.path("no-programs")).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && said.contains(missing), "{said}");
+        assert!(folder.join("dist/wit/world.wit").is_file());
+    }
 }
 
 #[test]

@@ -18,8 +18,8 @@ pub(crate) const TABLE_ELEMENTS: usize = 100_000;
 pub(crate) const MEMORIES: u32 = 4;
 /// The tables of a component: one of each module with indirect calls, and one of the canonical ABI's shim.
 pub(crate) const TABLES: u32 = 8;
-/// The core instances of a component. Toolchains of interpreted languages link a dozen modules.
-pub(crate) const INSTANCES: u32 = 32;
+/// The core instances of a component. Toolchains of interpreted languages link many modules, that of Python 38.
+pub(crate) const INSTANCES: u32 = 64;
 
 /// The data of a `wasmtime::Store`.
 pub(crate) struct State {

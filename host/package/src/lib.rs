@@ -1,10 +1,13 @@
 //! Makes a component of a core module, in this process: no other program is needed.
 //!
-//! `wit-bindgen` writes the types of the world to a custom section of the module. A component that a toolchain has made
-//! already is taken as it is, without the sections that nothing reads that runs it.
+//! `wit-bindgen` writes the types of the world to a custom section of the module. A module without it that exports the
+//! functions of the contract gets the section here. A component that a toolchain has made already is taken as it is, without
+//! the sections that nothing reads that runs it.
 
 use wit_component::ComponentEncoder;
 
+pub mod contract;
+mod preview;
 mod section;
 
 use section::{CUSTOM, Section};
@@ -17,8 +20,8 @@ const MAGIC: [u8; 4] = *b"\0asm";
 
 /// The start of the names of the custom sections with the types of a world.
 const WORLD: &str = "component-type";
-/// The module from which a plain `main` imports files, clocks and more.
-const PREVIEW: &str = "wasi_snapshot_preview1";
+/// The start of the names of the functions that a plugin exports; the version follows.
+const EXPORTED: &str = "pgloom:plugin/mutate-resources@";
 
 /// Why no component could be made: the problem and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -32,18 +35,12 @@ pub enum Error {
     /// The file is a component already.
     #[error("the file is a component already; use it as it is")]
     IsComponent,
-    /// The module has no types of a world.
+    /// The module has no types of a world, and exports nothing of the contract.
     #[error(
-        "the module does not say which world it implements (it has no section `component-type`); in a Rust plugin add \
-         `pgloom_kit::register!(TYPE);` to its lib.rs"
+        "the module is no plugin: it exports no function `{EXPORTED}…`; in a Rust plugin add \
+         `pgloom_kit::register!(TYPE);` to its lib.rs, in another language export `describe` and `mutate` with such names"
     )]
     FindWorld,
-    /// The module was built for WASI 0.1.
-    #[error(
-        "the module imports WASI 0.1 ({PREVIEW}), which has no component of its own; build it for \
-         wasm32-unknown-unknown or wasm32-wasip2"
-    )]
-    FindPreview,
     /// The encoder refuses the module.
     #[error("no component can be made of the module: {0}; build it with the kit and the host of one release")]
     Encode(String),
@@ -66,15 +63,24 @@ pub fn component(module: &[u8]) -> Result<Vec<u8>, Error> {
         return Err(Error::ReadMagic);
     }
     let sections = section::all(module).ok_or(Error::ReadSection)?;
-    if !sections.iter().any(|section| section.custom_name().is_some_and(|name| name.starts_with(WORLD))) {
+    let encoded = if sections.iter().any(|section| section.custom_name().is_some_and(|name| name.starts_with(WORLD))) {
+        encoded(module)
+    } else if sections.iter().any(|section| section.exports(EXPORTED)) {
+        contract::embed(module).and_then(|module| encoded(&module))
+    } else {
         return Err(Error::FindWorld);
-    }
-    if sections.iter().any(|section| section.imports(PREVIEW)) {
-        return Err(Error::FindPreview);
-    }
-    let encoded = ComponentEncoder::default().module(module).and_then(|encoder| encoder.validate(true).encode());
-    let encoded = encoded.map_err(|error| Error::Encode(format!("{error:#}").replace('\n', " ")))?;
-    without_notes(&encoded)
+    };
+    without_notes(&encoded.map_err(|reason| Error::Encode(reason.replace('\n', " ")))?)
+}
+
+fn encoded(module: &[u8]) -> Result<Vec<u8>, String> {
+    let adapter = preview::adapter(module).map_err(|error| error.to_string())?;
+    let mut encoder = ComponentEncoder::default();
+    let encoder = encoder.validate(true).module(module).and_then(|encoder| match &adapter {
+        Some(adapter) => encoder.adapter(preview::MODULE, adapter),
+        None => Ok(encoder),
+    });
+    encoder.and_then(ComponentEncoder::encode).map_err(|error| format!("{error:#}"))
 }
 
 /// A file that a toolchain has made: a component without notes, or the component of a module.
@@ -96,6 +102,11 @@ fn without_notes(component: &[u8]) -> Result<Vec<u8>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use wasm_encoder::{
+        CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection, MemorySection,
+        MemoryType, Module, TypeSection, ValType,
+    };
+
     use super::*;
 
     /// A section: its id, the length of its content, the content.
@@ -115,8 +126,7 @@ mod tests {
 
     #[test]
     fn what_is_no_module_of_a_plugin_gets_a_sentence_with_the_remedy() {
-        let import = [&[1, 22][..], PREVIEW.as_bytes(), &[1, b'f', 0, 0]].concat();
-        let of_preview = [&MODULE[..], &custom("component-type:plugin"), &section(2, &import)].concat();
+        let export = [&[1, 31][..], EXPORTED.as_bytes(), &[0, 0]].concat();
         for (bytes, remedy) in [
             (&b""[..], "name the `.wasm` file"),
             (b"#!/bin/sh", "name the `.wasm` file"),
@@ -124,12 +134,56 @@ mod tests {
             (&MODULE, "register!"),
             (&[&MODULE[..], &custom("producers")].concat(), "register!"),
             (&[&MODULE[..], &[0, 9, 1]].concat(), "build it again"),
-            (&of_preview, "wasm32-wasip2"),
+            (&[&MODULE[..], &section(7, &export)].concat(), "no component can be made of the module"),
             (&[&MODULE[..], &custom("component-type:plugin")].concat(), "no component can be made of the module"),
         ] {
             let reason = reason(bytes);
             assert!(reason.contains(remedy) && !reason.contains('\n'), "{reason}");
         }
+    }
+
+    /// A module that exports the contract without its types, and imports these functions of WASI 0.1.
+    fn module_of_preview(imports: &[(&str, &[ValType])]) -> Vec<u8> {
+        let mut types = TypeSection::new();
+        let mut imported = ImportSection::new();
+        for (index, (name, parameters)) in (0..).zip(imports) {
+            types.ty().function(parameters.iter().copied(), [ValType::I32]);
+            imported.import(preview::MODULE, name, EntityType::Function(index));
+        }
+        let (mut functions, mut exports, mut code) = (FunctionSection::new(), ExportSection::new(), CodeSection::new());
+        let own = [(format!("{EXPORTED}0.2.0#describe"), 4), (format!("{EXPORTED}0.2.0#mutate"), 12)];
+        let own = own.into_iter().chain([("cabi_realloc".to_owned(), 4)]);
+        for (index, (name, parameters)) in (u32::try_from(imports.len()).unwrap()..).zip(own) {
+            types.ty().function(vec![ValType::I32; parameters], [ValType::I32]);
+            functions.function(index);
+            exports.export(&name, ExportKind::Func, index);
+            let mut body = Function::new([]);
+            body.instructions().unreachable().end();
+            code.function(&body);
+        }
+        exports.export("memory", ExportKind::Memory, 0);
+        let mut memories = MemorySection::new();
+        memories.memory(MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None });
+        let mut module = Module::new();
+        module.section(&types).section(&imported).section(&functions).section(&memories).section(&exports);
+        module.section(&code);
+        module.finish()
+    }
+
+    #[test]
+    fn a_module_of_wasi_0_1_without_the_types_of_the_world_is_a_component_that_imports_no_wasi() {
+        let (small, large) = (ValType::I32, ValType::I64);
+        // Go imports a function once for each place that calls it.
+        let module = module_of_preview(&[
+            ("fd_write", &[small; 4]),
+            ("clock_time_get", &[small, large, small]),
+            ("fd_write", &[small; 4]),
+            ("random_get", &[small; 2]),
+            ("poll_oneoff", &[small; 4]),
+            ("path_open", &[small, small, small, small, small, large, large, small, small]),
+        ]);
+        let component = component(&module).unwrap();
+        assert!(is_component(&component) && !component.windows(5).any(|bytes| bytes == b"wasi:"));
     }
 
     #[test]

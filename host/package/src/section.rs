@@ -2,8 +2,8 @@
 
 /// The id of a section with what does not change how the file runs.
 pub(crate) const CUSTOM: u8 = 0;
-/// The id of the section with the imports of a core module.
-const IMPORT: u8 = 2;
+/// The id of the section with the exports of a core module.
+const EXPORT: u8 = 7;
 /// Magic, version and layer come before the first section.
 const PREAMBLE: usize = 8;
 
@@ -22,9 +22,9 @@ impl<'a> Section<'a> {
         std::str::from_utf8(rest.get(..length)?).ok()
     }
 
-    /// Whether the section with the imports names this module.
-    pub(crate) fn imports(&self, module: &str) -> bool {
-        self.id == IMPORT && self.content.windows(module.len()).any(|bytes| bytes == module.as_bytes())
+    /// Whether the section with the exports has names with this text.
+    pub(crate) fn exports(&self, text: &str) -> bool {
+        self.id == EXPORT && self.content.windows(text.len()).any(|bytes| bytes == text.as_bytes())
     }
 }
 

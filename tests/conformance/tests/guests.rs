@@ -156,7 +156,7 @@ fn tables_are_limited_in_number_and_in_sum() {
 #[test]
 fn instances_are_limited_in_number() {
     let many = run_with_instances(&component::module_of(&[]), 100).unwrap_err();
-    assert!(many.contains("101 core module instances") && many.contains("maximum of 32"), "{many}");
+    assert!(many.contains("101 core module instances") && many.contains("maximum of 64"), "{many}");
 }
 
 #[test]

@@ -202,7 +202,14 @@ fn difference(expected: &str, text: &str) -> Option<String> {
     }
     let shorter = expected.lines().count().min(text.lines().count());
     let line = expected.lines().zip(text.lines()).position(|(was, is)| was != is).unwrap_or(shorter);
-    let at = |text: &str| text.lines().nth(line).unwrap_or("(the end)").trim().to_owned();
+    let at = |text: &str| {
+        let mut lines = text.lines().skip(line).map(str::trim);
+        match lines.next() {
+            // The line of a key says nothing without the next one.
+            Some(key) if key.ends_with(':') => format!("{key} {}", lines.next().unwrap_or_default()),
+            line => line.unwrap_or("(the end)").to_owned(),
+        }
+    };
     Some(format!("{}: expected `{}`, the component answers `{}`", line + 1, at(expected), at(text)))
 }
 
@@ -221,6 +228,8 @@ mod tests {
     fn the_first_line_that_differs_is_named() {
         assert_eq!(difference("a\nb\n", "a\nb\n"), None);
         assert_eq!(difference("a\nb\n", "a\nc\n").unwrap(), "2: expected `b`, the component answers `c`");
+        let refused = difference("{}\n", "refused:\n- too long\n").unwrap();
+        assert_eq!(refused, "1: expected `{}`, the component answers `refused: - too long`");
         assert_eq!(difference("", "a\n").unwrap(), "1: expected `(the end)`, the component answers `a`");
     }
 }

@@ -1,19 +1,22 @@
 //! `pgloom plugin new`: the folder of a plugin, from the templates that are compiled in.
 //!
-//! A template is a plugin called `motto`, which the tutorial describes; its name is replaced.
+//! In Rust it is the plugin `motto`, which the tutorial describes; in another language it is the example `badge`. The name is
+//! replaced.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::language::Language;
 use super::project::write;
 
 /// The flags of `pgloom plugin new`.
 #[derive(Args)]
 #[command(after_help = "\
-Example:
-  pgloom plugin new motto --sdk ~/pgloom
+Examples:
+  pgloom plugin new motto --sdk ~/pgloom           a plugin in Rust
+  pgloom plugin new badge --language javascript    a plugin in JavaScript, which needs no SDK
   cd motto && pgloom plugin build && pgloom plugin test
 
 Exit codes: 0 the folder is written; 1 it is not, with the reason; 2 invalid command line")]
@@ -24,7 +27,7 @@ pub struct Arguments {
     /// The language of the plugin
     #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
     language: Language,
-    /// The SDK: a checkout of pgloom, or the URL of its git repository
+    /// The SDK of a plugin in Rust: a checkout of pgloom, or the URL of its git repository
     #[arg(long, env = "PGLOOM_SDK", value_name = "PATH|URL")]
     sdk: Option<String>,
     /// The folder that is written; without it NAME
@@ -32,14 +35,11 @@ pub struct Arguments {
     folder: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Language {
-    /// Rust, with the SDK `pgloom-kit`
-    Rust,
-}
+/// The files of a plugin: name and content.
+type Files = &'static [(&'static str, &'static str)];
 
-/// The files of a plugin in Rust: name and content.
-const RUST: [(&str, &str); 12] = [
+/// A plugin in Rust.
+const RUST: Files = &[
     (".gitignore", include_str!("../../templates/rust/gitignore")),
     ("Cargo.toml", include_str!("../../templates/rust/Cargo.toml.template")),
     ("README.md", include_str!("../../templates/rust/README.md")),
@@ -54,21 +54,91 @@ const RUST: [(&str, &str); 12] = [
     ("rustfmt.toml", include_str!("../../templates/rust/rustfmt.toml")),
 ];
 
+/// A file of the examples.
+macro_rules! example {
+    ($file:literal) => {
+        include_str!(concat!("../../../../plugins/examples/", $file))
+    };
+}
+
+/// What the examples have in common.
+const COMMON: Files = &[
+    ("golden/labelled/desired.yaml", example!("golden/labelled/desired.yaml")),
+    ("golden/labelled/expected.yaml", example!("golden/labelled/expected.yaml")),
+    ("golden/labelled/manifest.yaml", example!("golden/labelled/manifest.yaml")),
+    ("golden/other-value/desired.yaml", example!("golden/other-value/desired.yaml")),
+    ("golden/other-value/expected.yaml", example!("golden/other-value/expected.yaml")),
+    ("golden/other-value/manifest.yaml", example!("golden/other-value/manifest.yaml")),
+    ("golden/without-labels/config.yaml", example!("golden/without-labels/config.yaml")),
+    ("golden/without-labels/expected.yaml", example!("golden/without-labels/expected.yaml")),
+    ("golden/without-labels/manifest.yaml", example!("golden/without-labels/manifest.yaml")),
+    ("COMMANDS.md", example!("COMMANDS.md")),
+    ("step.yaml", example!("step.yaml")),
+];
+
+const PYTHON: Files = &[
+    (".gitignore", example!("python/.gitignore")),
+    ("README.md", example!("python/README.md")),
+    ("app.py", example!("python/app.py")),
+    ("requirements.txt", example!("python/requirements.txt")),
+];
+
+const JAVASCRIPT: Files = &[
+    (".gitignore", example!("javascript/.gitignore")),
+    ("README.md", example!("javascript/README.md")),
+    ("package.json", example!("javascript/package.json")),
+    ("plugin.js", example!("javascript/plugin.js")),
+];
+
+const GO: Files = &[
+    (".gitignore", example!("go/.gitignore")),
+    ("README.md", example!("go/README.md")),
+    ("contract.go", example!("go/contract.go")),
+    ("go.mod", example!("go/go.mod")),
+    ("plugin.go", example!("go/plugin.go")),
+    ("schema.json", example!("go/schema.json")),
+];
+
+const C: Files = &[
+    (".gitignore", example!("c/.gitignore")),
+    ("README.md", example!("c/README.md")),
+    ("bindings.c", example!("c/bindings.c")),
+    ("bindings.h", example!("c/bindings.h")),
+    ("json.c", example!("c/json.c")),
+    ("json.h", example!("c/json.h")),
+    ("plugin.c", example!("c/plugin.c")),
+];
+
+/// The files of a language: its own, and those of all examples.
+fn files(language: Language) -> [Files; 2] {
+    match language {
+        Language::Rust => [RUST, &[]],
+        Language::Python => [PYTHON, COMMON],
+        Language::JavaScript => [JAVASCRIPT, COMMON],
+        Language::Go => [GO, COMMON],
+        Language::C => [C, COMMON],
+    }
+}
+
 /// The longest name: it becomes part of the names of objects, which have at most 63 characters.
 const LONGEST: usize = 40;
 
 /// Writes the folder.
 pub fn new(arguments: &Arguments) -> Result<()> {
-    let Arguments { name, language: Language::Rust, sdk, folder } = arguments;
+    let Arguments { name, language, sdk, folder } = arguments;
     check_name(name)?;
-    let sdk = dependency(sdk.as_deref())?;
+    let sdk = if *language == Language::Rust { dependency(sdk.as_deref())? } else { String::new() };
     let folder = folder.clone().unwrap_or_else(|| PathBuf::from(name));
     check_empty(&folder)?;
-    for (file, content) in RUST {
-        write(&folder.join(file), filled(content, name, &sdk).as_bytes())?;
+    for (file, content) in files(*language).into_iter().flatten() {
+        write(&folder.join(file), filled(content, template(*language), name, &sdk).as_bytes())?;
     }
     let place = folder.display();
-    println!("{place}: a plugin in Rust; next: cd {place} && pgloom plugin build && pgloom plugin test");
+    let first = language.install().map(|install| format!(" && {install}")).unwrap_or_default();
+    println!(
+        "{place}: a plugin in {}; next: cd {place}{first} && pgloom plugin build && pgloom plugin test",
+        language.title()
+    );
     Ok(())
 }
 
@@ -118,24 +188,32 @@ fn dependency(sdk: Option<&str>) -> Result<String> {
     Ok(format!("path = {:?}", folder.display().to_string()))
 }
 
-/// The content of a template for a plugin of this name.
-fn filled(content: &str, name: &str, sdk: &str) -> String {
+/// The name of the plugin in the files of a language.
+fn template(language: Language) -> &'static str {
+    if language == Language::Rust { "motto" } else { "badge" }
+}
+
+/// The content of a file of a template for a plugin of this name.
+fn filled(content: &str, template: &str, name: &str, sdk: &str) -> String {
     let capital = |part: &str| {
         let mut letters = part.chars();
         letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
     };
     let type_name: String = name.split('-').map(capital).collect();
-    content.replace("{ SDK }", &format!("{{ {sdk} }}")).replace("motto", name).replace("Motto", &type_name)
+    let content = content.replace("{ SDK }", &format!("{{ {sdk} }}"));
+    content.replace(template, name).replace(&capital(template), &type_name)
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
 
     #[test]
     fn the_name_is_in_every_place_of_the_template() {
         let lib = RUST.iter().find(|(file, _)| *file == "src/lib.rs").unwrap().1;
-        let made = filled(lib, "cost-labels-2", "path = \"/sdk\"");
+        let made = filled(lib, "motto", "cost-labels-2", "path = \"/sdk\"");
         for part in [
             "pub struct CostLabels2;",
             "register!(CostLabels2);",
@@ -144,7 +222,12 @@ mod tests {
         ] {
             assert!(made.contains(part), "{part}: {made}");
         }
-        assert!(!RUST.iter().any(|(_, content)| filled(content, "x", "y").to_lowercase().contains("motto")));
+        for language in Language::value_variants() {
+            for (file, content) in files(*language).into_iter().flatten() {
+                let made = filled(content, template(*language), "x", "y").to_lowercase();
+                assert!(!made.contains("motto") && !made.contains("badge"), "{file}");
+            }
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The folder of a plugin, its crate, and how cargo builds it.
+//! The folder of a plugin, and how its component is built: by cargo, or by the toolchain of another language.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde_json::Value;
+
+use super::language::{self, Language};
+use super::step;
 
 /// What a Rust plugin is compiled for.
 #[derive(Clone, Copy, Default, ValueEnum)]
@@ -29,9 +32,10 @@ impl Target {
     }
 }
 
-/// The folder of a plugin that is written in Rust.
+/// The folder of a plugin.
 pub struct Project {
     folder: PathBuf,
+    language: Language,
 }
 
 /// A component that was built.
@@ -49,12 +53,15 @@ impl Project {
         if !folder.is_dir() {
             bail!("{place}: is not a folder; name the folder of a plugin");
         }
-        if !folder.join("Cargo.toml").is_file() {
-            bail!("{place}: has no Cargo.toml; name the folder of a plugin, or begin one: pgloom plugin new NAME");
-        }
+        let Some(language) = Language::of(folder) else {
+            bail!(
+                "{place}: has none of {}; name the folder of a plugin, or begin one: pgloom plugin new NAME",
+                Language::marks()
+            );
+        };
         // An absolute path: cargo runs in the folder, and prints the paths of manifests like this.
         let folder = folder.canonicalize().with_context(|| format!("{place}: cannot be read; check the path"))?;
-        Ok(Self { folder })
+        Ok(Self { folder, language })
     }
 
     /// A file or folder of the project.
@@ -64,21 +71,42 @@ impl Project {
 
     /// Builds the component and writes it to `output`, or to `dist/NAME.wasm`.
     pub fn build(&self, target: Target, output: Option<&Path>) -> Result<Built> {
-        self.check_target(target)?;
-        let module = self.module(target)?;
-        let stem = module.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
-        let name = format!("{}.wasm", stem.strip_prefix("plugin-").unwrap_or(&stem));
-        let bytes = crate::file::component(&module)?;
-        let bytes = pgloom_package::any(&bytes).with_context(|| module.display().to_string())?;
+        let (name, bytes) = match language::build(self.language, &self.folder)? {
+            Some(bytes) => (self.name()?, bytes),
+            None => self.crate_module(target)?,
+        };
+        let place = || format!("{}: what was built", self.folder.display());
+        let bytes = pgloom_package::any(&bytes).with_context(place)?;
         let path = output.map_or_else(|| self.file("dist").join(name), Path::to_owned);
         write(&path, &bytes)?;
         Ok(Built { path, bytes })
     }
 
-    /// Runs the native tests; their output is that of cargo.
+    /// Runs the native tests, if the language is Rust; their output is that of cargo.
     pub fn test(&self) -> Result<()> {
+        if self.language != Language::Rust {
+            return Ok(());
+        }
         let status = self.cargo().arg("test").status().context(START)?;
         if status.success() { Ok(()) } else { bail!("the native tests failed; cargo test has printed why") }
+    }
+
+    /// The file's name that `step.yaml` gives the component, or that of the folder.
+    fn name(&self) -> Result<String> {
+        let step = step::read(self)?.unwrap_or_default();
+        let file = step.get("source").and_then(|source| source["file"].as_str()).map(Path::new);
+        let name = file.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        let folder = || format!("{}.wasm", self.folder.file_name().unwrap_or_default().to_string_lossy());
+        Ok(name.unwrap_or_else(folder))
+    }
+
+    /// The name of a crate's component, and the module that cargo builds.
+    fn crate_module(&self, target: Target) -> Result<(String, Vec<u8>)> {
+        self.check_target(target)?;
+        let module = self.module(target)?;
+        let stem = module.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
+        let name = format!("{}.wasm", stem.strip_prefix("plugin-").unwrap_or(&stem));
+        Ok((name, crate::file::component(&module)?))
     }
 
     fn cargo(&self) -> Command {
