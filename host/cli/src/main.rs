@@ -11,6 +11,7 @@ mod crd;
 mod diff;
 mod explain;
 mod file;
+mod live;
 mod log;
 mod manifests;
 mod pipeline;

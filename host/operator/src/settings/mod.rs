@@ -36,6 +36,7 @@ use loading::Loading;
 use progress::Progress;
 pub use registry::Registry;
 use source::Found;
+pub use status::in_use;
 
 /// The time between two updates of the status with the counters of the pipeline's steps.
 const REPORT_PERIOD: Duration = Duration::from_secs(60);
