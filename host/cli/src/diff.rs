@@ -96,12 +96,9 @@ fn of_running(arguments: &Arguments) -> Result<Vec<Impact>> {
     let live = Live::connect(connection, inputs.namespace.as_deref(), inputs.operator_namespace.as_deref())?;
     let live = if arguments.all_namespaces { live.everywhere() } else { live };
     let (_, config) = live.configuration(configuration, inputs.config.as_deref())?;
-    let mut flags = arguments.now();
-    if !flags.is_named() {
-        // What was loaded is found by its digest, also beside the components of the new pipeline.
-        flags = flags.or_plugins_of(&arguments.pipeline);
-    }
-    let now = live.pipeline(&flags)?;
+    // What was loaded is known by its digest, so that it may be beside the components of the new pipeline.
+    let folder = arguments.now().folder(Some(&arguments.pipeline));
+    let now = live.pipeline(&arguments.now(), &folder)?;
     // Another configuration alone is compared with the same pipeline.
     let then = arguments.pipeline.is_named().then(|| pipeline::load(&arguments.pipeline)).transpose()?;
     let then = then.as_ref().unwrap_or(&now);

@@ -52,7 +52,7 @@ impl Subject {
         inputs.refuse_observed()?;
         let live = Live::connect(connection, inputs.namespace.as_deref(), inputs.operator_namespace.as_deref())?;
         let (_, config) = live.configuration(configuration, inputs.config.as_deref())?;
-        let pipeline = live.pipeline(&arguments.pipeline)?;
+        let pipeline = live.pipeline(&arguments.pipeline, &arguments.pipeline.folder(None))?;
         let mut manifests = live.clusters()?;
         manifests.sort_by_key(|manifest| {
             let name = ObjectKey::of(manifest).name;

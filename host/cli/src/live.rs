@@ -9,6 +9,7 @@ use clap::Args;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::{Client, discovery};
 use pgloom_api::config::Config;
+use pgloom_api::postgresql;
 use pgloom_conformance::recording;
 use pgloom_decide::Kind;
 use pgloom_decide::role::infrastructure_definitions;
@@ -116,16 +117,18 @@ impl Live {
     pub fn configuration(&self, flags: &Configuration, given: Option<&Path>) -> Result<(Value, Config)> {
         let (document, place) = match (given, &flags.config_object) {
             (Some(path), _) => (file::read_one(path)?, path.to_owned()),
-            (None, Some(named)) => self.document(("acid.zalan.do/v1", "OperatorConfiguration"), named)?,
-            (None, None) => self.document(("v1", "ConfigMap"), &flags.config_map)?,
+            (None, Some(named)) => {
+                self.document(&Kind::new(postgresql::API_VERSION, "OperatorConfiguration"), named)?
+            }
+            (None, None) => self.document(&Kind::new("v1", "ConfigMap"), &flags.config_map)?,
         };
         let read = Config::read(&document).map_err(|problems| pipeline::refused(&place, &problems))?;
         Ok((document, read.config))
     }
 
-    fn document(&self, kind: (&str, &str), named: &Named) -> Result<(Value, PathBuf)> {
+    fn document(&self, kind: &Kind, named: &Named) -> Result<(Value, PathBuf)> {
         let namespace = named.namespace.as_deref().unwrap_or(&self.own);
-        let title = format!("{} {namespace}/{}", kind.1, named.name);
+        let title = format!("{} {namespace}/{}", kind.kind, named.name);
         let found = self.get(kind, namespace, &named.name)?;
         let found = found.with_context(|| {
             format!("there is no {title}; name the configuration with --config-map, --config-object or --config FILE")
@@ -133,8 +136,9 @@ impl Live {
         Ok((found, PathBuf::from(title)))
     }
 
-    /// Loads the pipeline in use: that of the file that the flags name, or of the Pipeline object, or the shipped one.
-    pub fn pipeline(&self, flags: &pipeline::Arguments) -> Result<Pipeline> {
+    /// Loads the pipeline in use: that of the file that the flags name, or of the Pipeline object with components from
+    /// `folder`, or the shipped one.
+    pub fn pipeline(&self, flags: &pipeline::Arguments, folder: &Path) -> Result<Pipeline> {
         if flags.is_named() {
             return pipeline::load(flags);
         }
@@ -148,8 +152,8 @@ impl Live {
             return pipeline::load(flags);
         };
         let name = document["metadata"]["name"].as_str().unwrap_or_default();
-        let (place, folder) = (format!("Pipeline {}/{name}", self.own), flags.folder());
-        let loaded = pipeline::load_document(flags, &document, Path::new(&place), &folder);
+        let place = format!("Pipeline {}/{name}", self.own);
+        let loaded = pipeline::load_document(flags, &document, Path::new(&place), folder);
         let loaded = loaded.with_context(|| {
             let folder = folder.display();
             format!(
@@ -181,7 +185,7 @@ impl Live {
     /// One cluster.
     pub fn cluster(&self, name: &str) -> Result<Value> {
         let namespace = self.namespace.as_deref().unwrap_or_default();
-        let found = self.get(("acid.zalan.do/v1", "postgresql"), namespace, name)?;
+        let found = self.get(&Kind::cluster(), namespace, name)?;
         found.with_context(|| format!("there is no postgresql {namespace}/{name}; check --namespace"))
     }
 
@@ -211,20 +215,20 @@ impl Live {
             existing.extend(unreadable.allow(self.list(kind, self.namespace.as_deref(), Some(&selector)))?);
         }
         for NamedObject { api_version, kind, namespace, name } in &wanted.named {
-            let found = self.get((api_version, kind), namespace.as_deref().unwrap_or(&self.own), name);
+            let kind = Kind::new(api_version, kind);
+            let found = self.get(&kind, namespace.as_deref().unwrap_or(&self.own), name);
             existing.extend(unreadable.allow(found.map(Vec::from_iter))?);
         }
         Ok(existing)
     }
 
-    fn get(&self, (api_version, kind): (&str, &str), namespace: &str, name: &str) -> Result<Option<Value>> {
+    fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Result<Option<Value>> {
         self.runtime.block_on(async {
-            let kind = Kind::new(api_version, kind);
-            let resource = self.resource(&kind).await?;
+            let resource = self.resource(kind).await?;
             let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
             let found = api.get_opt(name).await;
             let found = found.map_err(|error| failed(error, "get", &format!("{} {namespace}/{name}", kind.kind)))?;
-            Ok(found.map(|object| whole(object, &kind)))
+            Ok(found.map(|object| whole(object, kind)))
         })
     }
 

@@ -48,20 +48,17 @@ impl Arguments {
         Self { pipeline, plugins, registry: self.registry.clone() }
     }
 
-    /// The same with the folder of other flags, if these have none.
-    pub fn or_plugins_of(self, other: &Self) -> Self {
-        Self { plugins: self.plugins.or_else(|| other.plugins.clone()), ..self }
-    }
-
     /// Whether a file is named, and not left to be found.
     pub fn is_named(&self) -> bool {
         self.pipeline.is_some()
     }
 
-    /// The folder of components for a pipeline that is in no file: without a flag that of the shipped plugins.
-    pub fn folder(&self) -> PathBuf {
+    /// The folder of components for a pipeline that is in no file: that of these flags, or else of the others, or else that of
+    /// the shipped plugins.
+    pub fn folder(&self, others: Option<&Self>) -> PathBuf {
         let shipped = || Some(shipped_pipeline().ok()?.parent()?.to_owned());
-        self.plugins.clone().or_else(shipped).unwrap_or_else(|| PathBuf::from("."))
+        let named = self.plugins.clone().or_else(|| others?.plugins.clone());
+        named.or_else(shipped).unwrap_or_else(|| PathBuf::from("."))
     }
 
     /// The pipeline's file, and the folder of its components.

@@ -13,10 +13,10 @@ use super::rights;
 
 /// The condition that says whether the newest pipeline is in use.
 pub const LOADED: &str = "Loaded";
-/// The condition that says whether the operator has the rights that the steps in use need.
-const AUTHORIZED: &str = "Authorized";
 /// Its reason for a Pipeline object that this operator does not use.
 const NOT_IN_USE: &str = "NotInUse";
+/// The condition that says whether the operator has the rights that the steps in use need.
+const AUTHORIZED: &str = "Authorized";
 /// The phase of a step that is called for clusters.
 const RUNNING: &str = "Running";
 /// The phase of a step that is not in use yet, and the reason of the condition while a pipeline is being loaded.
