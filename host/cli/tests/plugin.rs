@@ -80,7 +80,10 @@ fn a_component_that_is_too_large_for_a_config_map_gets_its_size_and_the_remedy()
     assert_eq!(config_map(&[&fits]).1, "");
     let (text, error) = config_map(&[&large]);
     assert_eq!(text, "");
-    assert!(error.contains("1048577 bytes, and a ConfigMap at most 1048576") && error.contains("plugin push"), "{error}");
+    assert!(
+        error.contains("1048577 bytes, and a ConfigMap at most 1048576") && error.contains("plugin push"),
+        "{error}"
+    );
     let (_, error) = config_map(&[&canned("0.2.wasm"), &canned("0.2.wasm")]);
     assert!(error.contains("another component has the same file name"), "{error}");
 }
