@@ -145,7 +145,7 @@ impl Live {
         let Some(document) = self.pipeline_document()? else {
             let (path, _) = flags.place()?;
             eprintln!(
-                "warning: no Pipeline object of {} is in use, so the operator has its pipeline in a file; {} stands for it",
+                "warning: no Pipeline object of {} is in use, so the operator has its pipeline in a file; {} is used here",
                 self.own,
                 path.display()
             );

@@ -1,4 +1,5 @@
-//! The plugins of COOKBOOK.md, natively. Their components are built and decided by `host/cli/tests/cookbook.rs`.
+//! The plugins of COOKBOOK.md, natively; `host/cli/tests/plugin_outside/cookbook.rs` has their components.
+#![cfg(test)]
 
 use std::path::Path;
 
