@@ -7,9 +7,16 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use pgloom_engine::{Engine, EngineConfig, Plugin};
 
+const HELP: &str = "\
+Example:
+  pgloom compile --into dist/compiled dist/plugins/spilo.wasm   the code that an image comes with
+
+Exit codes: 0 compiled; 1 not compiled, with the reason on standard error; 2 invalid command line.";
+
 /// The flags of `pgloom compile`. Without `--into` it reads a component from standard input and writes the code to
 /// standard output.
 #[derive(Args)]
+#[command(after_help = HELP)]
 pub struct Arguments {
     /// The memory of this process
     #[arg(long, value_name = "BYTES")]

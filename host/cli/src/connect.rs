@@ -22,8 +22,18 @@ use relay::Path;
 /// PostgreSQL's port in the pod.
 const POSTGRESQL: u16 = 5432;
 
+const HELP: &str = "\
+Example:
+  pgloom connect acid-minimal-cluster --namespace default
+  psql --host 127.0.0.1 --port 6432 --username postgres
+
+It runs until it is ended. It needs the rights to get Endpoints and to create pods/portforward.
+
+Exit codes: 1 failure, as a port that is taken, with the reason on standard error; 2 invalid command line.";
+
 /// The flags of `pgloom connect`.
 #[derive(Args)]
+#[command(after_help = HELP)]
 pub struct Arguments {
     #[command(flatten)]
     api_server: api_server::Arguments,

@@ -8,25 +8,40 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use pgloom_decide::impact::{FieldImpact, Impact, ObjectChange, Setting, Verdict, impact};
-use pgloom_engine::ObjectRef;
+use pgloom_engine::{ObjectRef, Pipeline};
 use serde_json::{Value, json};
 
-use crate::{manifests, pipeline};
+use crate::live::{Live, Unreadable, Wanted};
+use crate::manifests::Inputs;
+use crate::{api_server, live, manifests, pipeline};
+
+const HELP: &str = "\
+Examples:
+  pgloom diff --pipeline-now pipeline.yaml --pipeline new.yaml clusters/*.yaml
+  pgloom diff --pipeline new.yaml -A                                           all clusters that run
+  pgloom diff --config-then configuration.yaml -n shop                         those of a namespace
+
+Without manifests the clusters, the operator configuration, the Pipeline object in use and the existing objects are read from
+the API server, with your rights. Where the operator has its pipeline in a file of its image, name that with --pipeline-now
+and --plugins-now.
+
+Exit codes: 0 nothing changes; 1 failure, as a cluster that neither pipeline accepts; 2 invalid command line; 3 objects
+change; 4 pods restart; 5 a cluster would be held, because the new pipeline refuses it.";
 
 /// The flags of `pgloom diff`.
 #[derive(Args)]
-#[command(
-    after_help = "Example:\n  pgloom diff --pipeline-now pipeline.yaml --pipeline new.yaml clusters/*.yaml\n\nFor all \
-    clusters that run: kubectl get postgresqls -A -o yaml | pgloom diff --pipeline new.yaml -\n\nExit \
-    codes: 0 nothing changes; 1 failure, as a cluster that neither pipeline accepts; 2 invalid command line; 3 objects \
-    change; 4 pods restart; 5 a cluster would be held, because the new pipeline refuses it."
-)]
+#[command(after_help = HELP)]
 pub struct Arguments {
+    #[command(flatten)]
+    connection: api_server::Connection,
+    #[command(flatten)]
+    configuration: live::Configuration,
     #[command(flatten)]
     inputs: manifests::Arguments,
     #[command(flatten)]
     pipeline: pipeline::Arguments,
-    /// The pipeline in use; without it the one in the folder of the shipped plugins
+    /// The pipeline in use; without it that of the Pipeline object in use for clusters that run, or else the one in the
+    /// folder of the shipped plugins
     #[arg(long, value_name = "FILE")]
     pipeline_now: Option<PathBuf>,
     /// The folder of the plugins of the pipeline in use; without it the pipeline's own
@@ -38,8 +53,12 @@ pub struct Arguments {
     /// How the changes are printed
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     output: Format,
-    /// Manifests of kind postgresql; `-` is standard input
-    #[arg(required = true, value_name = "MANIFEST")]
+    /// The clusters of all namespaces are read from the API server
+    #[arg(long, short = 'A', conflicts_with_all = ["manifests", "namespace"])]
+    all_namespaces: bool,
+    /// Manifests of kind postgresql; `-` is standard input. Without one the clusters of the namespace are read from the API
+    /// server
+    #[arg(value_name = "MANIFEST")]
     manifests: Vec<PathBuf>,
 }
 
@@ -53,23 +72,7 @@ enum Format {
 
 /// Prints what changes, and returns what it comes to.
 pub fn diff(arguments: &Arguments) -> Result<ExitCode> {
-    let inputs = arguments.inputs.read()?;
-    let then_config = match &arguments.config_then {
-        Some(path) => manifests::config(path)?,
-        None => inputs.config.clone(),
-    };
-    let then = pipeline::load(&arguments.pipeline)?;
-    let now = arguments.pipeline.of_other(arguments.pipeline_now.clone(), arguments.plugins_now.clone());
-    let now = pipeline::load(&now)?;
-    let mut impacts = Vec::new();
-    for path in &arguments.manifests {
-        for manifest in inputs.manifests(path)? {
-            let (seen_now, seen_then) = (inputs.observed(&manifest, &now), inputs.observed(&manifest, &then));
-            let now = Setting { config: &inputs.config, pipeline: &now, observed: &seen_now };
-            let then = Setting { config: &then_config, pipeline: &then, observed: &seen_then };
-            impacts.push(impact(&manifest, now, then));
-        }
-    }
+    let impacts = if arguments.manifests.is_empty() { of_running(arguments)? } else { of_files(arguments)? };
     let verdict = impacts.iter().map(|impact| impact.verdict).max().unwrap_or(Verdict::Same);
     let text = match arguments.output {
         Format::Json => serde_json::to_string_pretty(&report(verdict, &impacts))? + "\n",
@@ -77,6 +80,56 @@ pub fn diff(arguments: &Arguments) -> Result<ExitCode> {
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::from(code(verdict)))
+}
+
+fn of_files(arguments: &Arguments) -> Result<Vec<Impact>> {
+    let inputs = arguments.inputs.read()?;
+    let then = pipeline::load(&arguments.pipeline)?;
+    let now = pipeline::load(&arguments.now())?;
+    let manifests = arguments.manifests.iter().map(|path| inputs.manifests(path)).collect::<Result<Vec<_>>>()?;
+    arguments.impacts(&manifests.concat(), &inputs, &now, &then)
+}
+
+fn of_running(arguments: &Arguments) -> Result<Vec<Impact>> {
+    let Arguments { inputs, connection, configuration, .. } = arguments;
+    inputs.refuse_observed()?;
+    let live = Live::connect(connection, inputs.namespace.as_deref(), inputs.operator_namespace.as_deref())?;
+    let live = if arguments.all_namespaces { live.everywhere() } else { live };
+    let (_, config) = live.configuration(configuration, inputs.config.as_deref())?;
+    // What was loaded is known by its digest, so that it may be beside the components of the new pipeline.
+    let folder = arguments.now().folder(Some(&arguments.pipeline));
+    let now = live.pipeline(&arguments.now(), &folder)?;
+    // Another configuration alone is compared with the same pipeline.
+    let then = arguments.pipeline.is_named().then(|| pipeline::load(&arguments.pipeline)).transpose()?;
+    let then = then.as_ref().unwrap_or(&now);
+    let manifests = live.clusters()?;
+    let mut wanted = Wanted::of_every_cluster(&config, live.own());
+    for manifest in &manifests {
+        [&now, then].into_iter().for_each(|pipeline| wanted.add(pipeline, manifest, &config));
+    }
+    let existing = live.existing(&wanted, &config, None, Unreadable::Warns)?;
+    arguments.impacts(&manifests, &Inputs::of_running(config, live.own(), existing), &now, then)
+}
+
+impl Arguments {
+    /// The flags of the pipeline in use.
+    fn now(&self) -> pipeline::Arguments {
+        self.pipeline.of_other(self.pipeline_now.clone(), self.plugins_now.clone())
+    }
+
+    fn impacts(&self, manifests: &[Value], inputs: &Inputs, now: &Pipeline, then: &Pipeline) -> Result<Vec<Impact>> {
+        let then_config = match &self.config_then {
+            Some(path) => manifests::config(path)?,
+            None => inputs.config.clone(),
+        };
+        let of = |manifest: &Value| {
+            let (seen_now, seen_then) = (inputs.observed(manifest, now), inputs.observed(manifest, then));
+            let now = Setting { config: &inputs.config, pipeline: now, observed: &seen_now };
+            let then = Setting { config: &then_config, pipeline: then, observed: &seen_then };
+            impact(manifest, now, then)
+        };
+        Ok(manifests.iter().map(of).collect())
+    }
 }
 
 /// The exit code, see the help.

@@ -1,32 +1,87 @@
-//! `pgloom explain`: which step set a field, and what its value depends on.
+//! `pgloom explain`: which step set a field, and what its value depends on; of a manifest or of a cluster that runs.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use pgloom_decide::explain::{Explanation, Field, Target, Tried, explain};
 use pgloom_decide::kind::ObjectKey;
-use pgloom_engine::HOST;
+use pgloom_engine::{HOST, Pipeline};
 use serde_json::Value;
 
-use crate::{manifests, pipeline};
+use crate::live::{Live, Unreadable, Wanted};
+use crate::manifests::Inputs;
+use crate::{api_server, live, manifests, pipeline};
+
+const HELP: &str = "\
+Examples:
+  pgloom explain -f manifest.yaml StatefulSet/acid-minimal-cluster '.spec.template.spec.containers[0].image'
+  pgloom explain -n shop StatefulSet/acid-orders .spec.replicas   a cluster that runs
+
+The value is decided again without each field of the manifest, key of a configuration and existing object, so that what it
+depends on is exact, for every plugin.
+
+Of a cluster that runs the manifest, the operator configuration, the Pipeline object in use and the existing objects are read
+from the API server, with your rights. Values of Secrets are never printed. Where the operator has its pipeline in a file of
+its image, name that with --pipeline and --plugins.
+
+Exit codes: 0 success; 1 failure, as an object or field that does not exist; 2 invalid command line.";
+
+/// What is explained: manifests, and what a decision about them depends on.
+struct Subject {
+    /// Where the manifests come from.
+    place: String,
+    manifests: Vec<Value>,
+    inputs: Inputs,
+    pipeline: Pipeline,
+}
+
+impl Subject {
+    fn of_file(arguments: &Arguments, path: &Path) -> Result<Self> {
+        let inputs = arguments.inputs.read()?;
+        let manifests = inputs.manifests(path)?;
+        let pipeline = pipeline::load(&arguments.pipeline)?;
+        Ok(Self { place: path.display().to_string(), manifests, inputs, pipeline })
+    }
+
+    /// The clusters that run. That one comes first with whose name the object's begins.
+    fn running(arguments: &Arguments, object: &str) -> Result<Self> {
+        let Arguments { inputs, connection, configuration, .. } = arguments;
+        inputs.refuse_observed()?;
+        let live = Live::connect(connection, inputs.namespace.as_deref(), inputs.operator_namespace.as_deref())?;
+        let (_, config) = live.configuration(configuration, inputs.config.as_deref())?;
+        let pipeline = live.pipeline(&arguments.pipeline, &arguments.pipeline.folder(None))?;
+        let mut manifests = live.clusters()?;
+        manifests.sort_by_key(|manifest| {
+            let name = ObjectKey::of(manifest).name;
+            std::cmp::Reverse(if object.starts_with(name) { name.len() } else { 0 })
+        });
+        let mut wanted = Wanted::of_every_cluster(&config, live.own());
+        manifests.iter().for_each(|manifest| wanted.add(&pipeline, manifest, &config));
+        let existing = live.existing(&wanted, &config, None, Unreadable::Warns)?;
+        let inputs = Inputs::of_running(config, live.own(), existing);
+        Ok(Self { place: "the API server".to_owned(), manifests, inputs, pipeline })
+    }
+}
 
 /// The flags of `pgloom explain`.
 #[derive(Args)]
-#[command(after_help = "Example:\n  pgloom explain -f manifest.yaml StatefulSet/acid-minimal-cluster \
-    '.spec.template.spec.containers[0].image'\n\nThe value is decided again without each field of the manifest, key of a \
-    configuration and existing object, so that what it depends on is exact, for every plugin.\n\nExit codes: 0 success; 1 \
-    failure, as an object or field that does not exist; 2 invalid command line.")]
+#[command(after_help = HELP)]
 pub struct Arguments {
+    #[command(flatten)]
+    connection: api_server::Connection,
+    #[command(flatten)]
+    configuration: live::Configuration,
     #[command(flatten)]
     inputs: manifests::Arguments,
     #[command(flatten)]
     pipeline: pipeline::Arguments,
-    /// The manifest of kind postgresql; `-` is standard input
-    #[arg(long = "filename", short = 'f', value_name = "MANIFEST", required = true)]
-    manifest: PathBuf,
+    /// The manifest of kind postgresql; `-` is standard input. Without it the clusters of the namespace are read from the
+    /// API server
+    #[arg(long = "filename", short = 'f', value_name = "MANIFEST")]
+    manifest: Option<PathBuf>,
     /// How the explanation is printed
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     output: Format,
@@ -52,16 +107,17 @@ pub fn print(arguments: &Arguments) -> Result<()> {
         bail!("{}: is no object; write it as in StatefulSet/acid-minimal-cluster", arguments.object);
     };
     let target = Target { kind: kind.to_owned(), name: name.to_owned(), path: arguments.path.clone() };
-    let inputs = arguments.inputs.read()?;
-    let pipeline = pipeline::load(&arguments.pipeline)?;
+    let Subject { place, manifests, inputs, pipeline } = match &arguments.manifest {
+        Some(path) => Subject::of_file(arguments, path)?,
+        None => Subject::running(arguments, name)?,
+    };
     let explained =
         |manifest: &Value| explain(manifest, &inputs.config, &inputs.observed(manifest, &pipeline), &pipeline, &target);
     // Of several manifests that one is meant which has the object.
-    let mut results = inputs.manifests(&arguments.manifest)?.into_iter().map(|manifest| {
-        let name = ObjectKey::of(&manifest).name.to_owned();
-        explained(&manifest).with_context(|| format!("{}: {name}", arguments.manifest.display()))
-    });
-    let first = results.next().ok_or_else(|| anyhow!("{}: has no manifest", arguments.manifest.display()))?;
+    let mut results = manifests
+        .iter()
+        .map(|manifest| explained(manifest).with_context(|| format!("{place}: {}", ObjectKey::of(manifest).name)));
+    let first = results.next().ok_or_else(|| anyhow!("{place}: has no manifest"))?;
     let explanation = first.or_else(|error| results.find_map(Result::ok).ok_or(error))?;
     let text = match arguments.output {
         Format::Json => serde_json::to_string_pretty(&explanation)? + "\n",

@@ -1,7 +1,7 @@
 //! The `pgloom` binary: the operator, the same decisions offline, and a way to the database.
 //!
 //! Exit codes: 0 success; 1 failure, with the reason on standard error; 2 invalid command line. `conformance` and `diff` have
-//! their own.
+//! their own. Each command has them in its help, with an example.
 
 mod api_server;
 mod compile;
@@ -11,6 +11,7 @@ mod crd;
 mod diff;
 mod explain;
 mod file;
+mod live;
 mod log;
 mod manifests;
 mod pipeline;
@@ -30,9 +31,32 @@ use clap::{Parser, Subcommand};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+const HELP: &str = "\
+Example:
+  pgloom render manifest.yaml
+
+Each command has an example and its exit codes in its own help: pgloom COMMAND --help.
+
+Exit codes: 0 success; 1 failure, with the reason on standard error; 2 invalid command line.";
+
+const RUN: &str = "\
+Example:
+  pgloom run --pipeline /plugins/pipeline.yaml --config-map pgloom --cache-dir /cache
+
+manifests/deployment.yaml runs it in a cluster.
+
+Exit codes: 0 ended by SIGTERM or SIGINT; 1 it cannot start, or has lost the leadership, with the reason on standard error;
+2 invalid command line.";
+
+const CRD: &str = "\
+Example:
+  pgloom crd | kubectl apply --server-side --filename -
+
+Exit codes: 0 printed; 1 failure, with the reason on standard error; 2 invalid command line.";
+
 /// A Kubernetes operator for PostgreSQL whose every feature is a WebAssembly component
 #[derive(Parser)]
-#[command(name = "pgloom", version, propagate_version = true)]
+#[command(name = "pgloom", version, propagate_version = true, after_help = HELP)]
 struct Arguments {
     #[command(flatten)]
     log: log::Arguments,
@@ -43,6 +67,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the operator
+    #[command(after_help = RUN)]
     Run(Box<pgloom_operator::Args>),
     /// Print the objects that the operator would apply, offline
     Render(render::Arguments),
@@ -62,6 +87,7 @@ enum Command {
     /// Print the ClusterRole that a pipeline needs
     Rbac(rbac::Arguments),
     /// Print the CustomResourceDefinitions
+    #[command(after_help = CRD)]
     Crd,
     /// Compile components: the operator calls this for itself
     #[command(hide = true)]
@@ -143,7 +169,28 @@ fn to_the_end<T>(runtime: tokio::runtime::Runtime, work: impl Future<Output = T>
 mod tests {
     use std::sync::mpsc;
 
+    use clap::CommandFactory as _;
+
     use super::*;
+
+    /// The commands that have no others below them, each with its whole name.
+    fn leaves(command: &clap::Command, above: &str) -> Vec<(String, clap::Command)> {
+        let name = format!("{above}{}", command.get_name());
+        let below: Vec<_> = command.get_subcommands().flat_map(|below| leaves(below, &format!("{name} "))).collect();
+        if below.is_empty() { vec![(name, command.clone())] } else { below }
+    }
+
+    #[test]
+    fn every_command_has_an_example_and_its_exit_codes_in_its_help() {
+        let all = leaves(&Arguments::command(), "");
+        assert!(all.len() > 15, "{}", all.len());
+        for (name, command) in all {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let example = help.split("Example").nth(1).unwrap_or_default();
+            assert!(example.contains(&format!("  {name} ")), "{name}: no example: {help}");
+            assert!(help.contains("Exit codes:"), "{name}: no exit codes: {help}");
+        }
+    }
 
     #[test]
     fn a_component_that_is_being_compiled_does_not_delay_the_end() {

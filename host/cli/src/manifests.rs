@@ -1,12 +1,14 @@
-//! What the commands that decide offline read: manifests, the operator configuration, existing objects.
+//! What the commands that decide read, the pipeline aside: manifests, the operator configuration, existing objects.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use pgloom_api::config::Config;
+use pgloom_api::postgresql::PostgresqlStatus;
 use pgloom_decide::Observed;
 use pgloom_engine::Pipeline;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::file::{read_all, read_one};
@@ -17,21 +19,21 @@ use crate::pipeline;
 pub struct Arguments {
     /// The operator configuration: a ConfigMap or an OperatorConfiguration
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub config: Option<PathBuf>,
     /// Objects that exist already
     #[arg(long, value_name = "FILE")]
     observed: Option<PathBuf>,
-    /// The namespace of manifests that name none
-    #[arg(long, short, value_name = "NAME", default_value = "default")]
-    namespace: String,
+    /// The namespace of manifests that name none; without it `default`
+    #[arg(long, short, value_name = "NAME")]
+    pub namespace: Option<String>,
     /// The operator's own namespace, which has operator-wide Secrets; without it that of the configuration
     #[arg(long, value_name = "NAME")]
-    operator_namespace: Option<String>,
+    pub operator_namespace: Option<String>,
 }
 
 /// What a decision depends on, the manifest and the pipeline aside.
-pub struct Inputs<'a> {
-    arguments: &'a Arguments,
+pub struct Inputs {
+    namespace: String,
     /// The operator configuration.
     pub config: Config,
     operator_namespace: String,
@@ -40,37 +42,58 @@ pub struct Inputs<'a> {
 
 impl Arguments {
     /// Reads the files.
-    pub fn read(&self) -> Result<Inputs<'_>> {
+    pub fn read(&self) -> Result<Inputs> {
         let document = self.config.as_deref().map(read_one).transpose()?;
         let config = match (&document, &self.config) {
             (Some(document), Some(path)) => read_config(document, path)?,
             _ => Config::defaults(),
         };
         let mut existing = self.observed.as_deref().map_or_else(|| Ok(Vec::new()), read_all)?;
-        existing.iter_mut().for_each(|object| complete(object, &self.namespace));
-        let operator_namespace = self.own(document.as_ref());
-        Ok(Inputs { arguments: self, config, operator_namespace, existing })
+        let namespace = self.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        existing.iter_mut().for_each(|object| complete(object, &namespace));
+        let operator_namespace = self.own(document.as_ref()).unwrap_or(&namespace).to_owned();
+        Ok(Inputs { namespace, config, operator_namespace, existing })
     }
 
-    /// The namespace of operator-wide Secrets: that of the flag, or of the configuration, or of the manifests.
-    fn own(&self, configuration: Option<&Value>) -> String {
+    /// Refuses the flags that are about manifests in files.
+    pub fn refuse_observed(&self) -> Result<()> {
+        match &self.observed {
+            Some(path) => bail!(
+                "{}: --observed is for manifests in files; of clusters that run the existing objects are read",
+                path.display()
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// The namespace of operator-wide Secrets: that of the flag, or of the configuration.
+    fn own<'a>(&'a self, configuration: Option<&'a Value>) -> Option<&'a str> {
         let of_configuration = configuration.and_then(|document| document["metadata"]["namespace"].as_str());
-        let namespace = self.operator_namespace.as_deref().or(of_configuration);
-        namespace.unwrap_or(&self.namespace).to_owned()
+        self.operator_namespace.as_deref().or(of_configuration)
     }
 }
 
-impl Inputs<'_> {
+impl Inputs {
+    /// The inputs of clusters that run. The operator's namespace is `own`.
+    pub fn of_running(config: Config, own: &str, existing: Vec<Value>) -> Self {
+        let own = own.to_owned();
+        Self { namespace: own.clone(), config, operator_namespace: own, existing }
+    }
+
     /// The manifests of a file, `-` being standard input.
     pub fn manifests(&self, path: &Path) -> Result<Vec<Value>> {
         let mut manifests = read_all(path)?;
-        manifests.iter_mut().for_each(|manifest| complete(manifest, &self.arguments.namespace));
+        manifests.iter_mut().for_each(|manifest| complete(manifest, &self.namespace));
         Ok(manifests)
     }
 
     /// The existing objects of a cluster.
     pub fn observed(&self, manifest: &Value, pipeline: &Pipeline) -> Observed {
-        Observed::in_files(&self.existing, manifest, &self.config, pipeline, &self.operator_namespace)
+        let own = &self.operator_namespace;
+        let mut observed = Observed::in_files(&self.existing, manifest, &self.config, pipeline, own);
+        let status = manifest.get("status").map(PostgresqlStatus::deserialize).and_then(Result::ok).unwrap_or_default();
+        observed.actions = Observed::actions(status.actions);
+        observed
     }
 }
 

@@ -8,6 +8,7 @@ use clap::Args;
 use pgloom_api::Finding;
 use pgloom_api::pipeline::{Artifact, Document};
 use pgloom_engine::{Engine, EngineConfig, Pipeline};
+use serde_json::Value;
 
 use crate::file::read_one;
 use crate::registry::{self, Registry};
@@ -47,6 +48,19 @@ impl Arguments {
         Self { pipeline, plugins, registry: self.registry.clone() }
     }
 
+    /// Whether a file is named, and not left to be found.
+    pub fn is_named(&self) -> bool {
+        self.pipeline.is_some()
+    }
+
+    /// The folder of components for a pipeline that is in no file: that of these flags, or else of the others, or else that of
+    /// the shipped plugins.
+    pub fn folder(&self, others: Option<&Self>) -> PathBuf {
+        let shipped = || Some(shipped_pipeline().ok()?.parent()?.to_owned());
+        let named = self.plugins.clone().or_else(|| others?.plugins.clone());
+        named.or_else(shipped).unwrap_or_else(|| PathBuf::from("."))
+    }
+
     /// The pipeline's file, and the folder of its components.
     pub fn place(&self) -> Result<(PathBuf, PathBuf)> {
         let path = match &self.pipeline {
@@ -72,12 +86,17 @@ pub fn load(arguments: &Arguments) -> Result<Pipeline> {
 /// Loads the pipeline, and returns its document and its engine, too.
 pub fn load_with_document(arguments: &Arguments) -> Result<Loaded> {
     let (path, folder) = arguments.place()?;
-    let document = Document::read(&read_one(&path)?).map_err(|problems| refused(&path, &problems))?;
+    load_document(arguments, &read_one(&path)?, &path, &folder)
+}
+
+/// Loads the pipeline of a document from a place; the components are in `folder`, or in registries.
+pub fn load_document(arguments: &Arguments, document: &Value, path: &Path, folder: &Path) -> Result<Loaded> {
+    let document = Document::read(document).map_err(|problems| refused(path, &problems))?;
     let engine = engine()?;
     let pulled = engine_config().cache.map(|folder| folder.join("pulled"));
     let registry = Registry::new(&arguments.registry, pulled)?;
     let remote = |artifact: &Artifact| registry.fetch(artifact);
-    let pipeline = Pipeline::load_with(&engine, &document, &folder, None, &remote);
+    let pipeline = Pipeline::load_with(&engine, &document, folder, None, &remote);
     let pipeline = pipeline.with_context(|| path.display().to_string())?;
     Ok(Loaded { engine, document, pipeline })
 }

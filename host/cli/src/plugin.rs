@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod config_map;
 mod golden;
 mod language;
 mod new;
@@ -37,6 +38,8 @@ pub enum Command {
     Run(Box<run::Arguments>),
     /// Print what a component is and what it asks for
     Inspect(Inspect),
+    /// Print components as a ConfigMap, for a cluster without a registry
+    ConfigMap(config_map::Arguments),
     /// Push a component to an OCI registry, and sign it
     Push(push::Arguments),
     /// Pull a component from an OCI registry, and verify its signature
@@ -68,6 +71,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Run(arguments) => run::run(*arguments),
         Command::Inspect(arguments) => inspect(&arguments),
+        Command::ConfigMap(arguments) => config_map::print(&arguments),
         Command::Push(arguments) => push::push(&arguments),
         Command::Pull(arguments) => pull::pull(&arguments),
     }

@@ -7,8 +7,15 @@ use clap::Args;
 
 use crate::pipeline;
 
+const HELP: &str = "\
+Example:
+  pgloom rbac --pipeline pipeline.yaml --plugins dist/plugins | kubectl apply --server-side --filename -
+
+Exit codes: 0 printed; 1 the pipeline cannot be loaded, with the reason on standard error; 2 invalid command line.";
+
 /// The flags of `pgloom rbac`.
 #[derive(Args)]
+#[command(after_help = HELP)]
 pub struct Arguments {
     #[command(flatten)]
     pipeline: pipeline::Arguments,

@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
-use kube::{Client, discovery};
-use pgloom_api::config::Config;
-use pgloom_conformance::recording::{self, Live, Recording};
+use pgloom_conformance::recording::{self, Live as Running, Recording};
 use pgloom_conformance::{Bench, Companion, Setup};
 use pgloom_engine::Plugin;
 use serde_json::Value;
 
-use crate::{api_server, file, pipeline};
+use crate::live::{Live, OPERATOR_NAMESPACE, Unreadable, Wanted};
+use crate::{api_server, file, live, pipeline};
 
 const HELP: &str = "\
 Example:
@@ -36,11 +34,13 @@ pub struct Arguments {
     /// The component whose requests are recorded
     #[arg(long, value_name = "FILE")]
     plugin: PathBuf,
-    /// The operator configuration, a file; without it the ConfigMap `pgloom` of the operator's namespace
+    #[command(flatten)]
+    configuration: live::Configuration,
+    /// The operator configuration, a file; without it that of the API server
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The operator's namespace
-    #[arg(long, value_name = "NAME", default_value = "pgloom-system")]
+    #[arg(long, value_name = "NAME", default_value = OPERATOR_NAMESPACE)]
     operator_namespace: String,
     /// The folder to write; it must not exist, or be empty
     #[arg(long, short, value_name = "FOLDER")]
@@ -58,9 +58,7 @@ pub fn record(arguments: &Arguments) -> Result<()> {
     let steps = loaded.document.steps.into_iter().zip(loaded.pipeline.steps());
     let companions = steps.map(|(step, loaded)| Companion { step, plugin: loaded.plugin.clone() }).collect();
     let bench = Bench::new(Arc::new(plugin), Setup { companions, ..Setup::default() });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let live = runtime.block_on(read(arguments, &bench))?;
-    let recording = recording::record(&bench, &live).with_context(|| arguments.cluster.clone())?;
+    let recording = recording::record(&bench, &read(arguments, &bench)?).with_context(|| arguments.cluster.clone())?;
     write(&arguments.output, &recording)?;
     println!("{} is written; read it before you commit it", arguments.output.display());
     Ok(())
@@ -76,66 +74,16 @@ fn check_output(folder: &Path) -> Result<()> {
 }
 
 /// Reads the manifest, the configuration, and the objects that the steps read.
-async fn read(arguments: &Arguments, bench: &Bench) -> Result<Live> {
-    let (client, namespace) = arguments.api_server.connect().await?;
-    let name = arguments.cluster.as_str();
-    let manifest = get(&client, ("acid.zalan.do/v1", "postgresql"), &namespace, name).await?;
-    let manifest = manifest.with_context(|| format!("there is no postgresql {namespace}/{name}; check --namespace"))?;
-    let configuration = match &arguments.config {
-        Some(path) => file::read_one(path)?,
-        None => {
-            let own = arguments.operator_namespace.as_str();
-            let found = get(&client, ("v1", "ConfigMap"), own, "pgloom").await?;
-            found
-                .with_context(|| format!("there is no ConfigMap {own}/pgloom; give the configuration with --config"))?
-        }
-    };
-    let place = arguments.config.clone().unwrap_or_else(|| PathBuf::from("ConfigMap pgloom"));
-    let config = Config::read(&configuration).map_err(|problems| pipeline::refused(&place, &problems))?.config;
+fn read(arguments: &Arguments, bench: &Bench) -> Result<Running> {
+    let api_server::Arguments { connection, namespace } = &arguments.api_server;
+    let live = Live::connect(connection, namespace.as_deref(), Some(&arguments.operator_namespace))?;
+    let manifest = live.cluster(&arguments.cluster)?;
+    let (configuration, config) = live.configuration(&arguments.configuration, arguments.config.as_deref())?;
     let (pipeline, _) = bench.pipeline().map_err(anyhow::Error::msg)?;
-    let (kinds, named) = recording::wanted(&pipeline, &manifest, &config);
-    let label = format!("{}={name}", config.text("cluster_name_label"));
-    let mut existing = Vec::new();
-    for (api_version, kind) in &kinds {
-        let api = api(&client, (api_version, kind), &namespace).await?;
-        let found = api.list(&ListParams::default().labels(&label)).await;
-        let found = found.with_context(|| format!("the {kind} objects of {name} cannot be listed"))?;
-        existing.extend(found.items.into_iter().map(|object| whole(object, (api_version, kind))));
-    }
-    for wanted in &named {
-        let kind = (wanted.api_version.as_str(), wanted.kind.as_str());
-        let place = wanted.namespace.as_deref().unwrap_or(&namespace);
-        existing.extend(get(&client, kind, place, &wanted.name).await?);
-    }
-    Ok(Live { manifest, configuration, config, existing, own: arguments.operator_namespace.clone() })
-}
-
-async fn get(client: &Client, kind: (&str, &str), namespace: &str, name: &str) -> Result<Option<Value>> {
-    let api = api(client, kind, namespace).await?;
-    let found = api.get_opt(name).await.with_context(|| format!("{} {namespace}/{name} cannot be read", kind.1))?;
-    Ok(found.map(|object| whole(object, kind)))
-}
-
-async fn api(client: &Client, (api_version, kind): (&str, &str), namespace: &str) -> Result<Api<DynamicObject>> {
-    let gvk = match api_version.split_once('/') {
-        Some((group, version)) => GroupVersionKind::gvk(group, version, kind),
-        None => GroupVersionKind::gvk("", api_version, kind),
-    };
-    // The plural of a custom resource may be anything; that of the others follows from the kind.
-    let is_custom = gvk.group.contains('.') && !gvk.group.ends_with(".k8s.io") && gvk.group != "acid.zalan.do";
-    let resource = match is_custom {
-        true => discovery::pinned_kind(client, &gvk).await.with_context(|| format!("the API server has no {kind}"))?.0,
-        false => ApiResource::from_gvk(&gvk),
-    };
-    Ok(Api::namespaced_with(client.clone(), namespace, &resource))
-}
-
-/// The object with its kind, which the entries of a list do not have.
-fn whole(object: DynamicObject, (api_version, kind): (&str, &str)) -> Value {
-    let mut value = serde_json::to_value(object).unwrap_or_default();
-    value["apiVersion"] = api_version.into();
-    value["kind"] = kind.into();
-    value
+    let mut wanted = Wanted::default();
+    wanted.add(&pipeline, &manifest, &config);
+    let existing = live.existing(&wanted, &config, Some(&arguments.cluster), Unreadable::Fails)?;
+    Ok(Running { manifest, configuration, config, existing, own: live.own().to_owned() })
 }
 
 fn write(folder: &Path, recording: &Recording) -> Result<()> {

@@ -11,8 +11,17 @@ use serde_json::Value;
 
 use crate::{manifests, pipeline, steps};
 
+const HELP: &str = "\
+Examples:
+  pgloom render manifest.yaml
+  pgloom render --config configuration.yaml --pipeline pipeline.yaml --explain-steps manifest.yaml
+
+Exit codes: 0 the objects are on standard output; 1 they are not, as of a manifest that is refused, with the field and the
+remedy on standard error; 2 invalid command line.";
+
 /// The flags of `pgloom render`.
 #[derive(Args)]
+#[command(after_help = HELP)]
 pub struct Arguments {
     #[command(flatten)]
     inputs: manifests::Arguments,

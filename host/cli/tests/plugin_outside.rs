@@ -7,6 +7,9 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+#[path = "plugin_outside/cookbook.rs"]
+mod cookbook;
+
 /// A folder outside the repository.
 struct Outside {
     folder: TempDir,

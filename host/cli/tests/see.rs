@@ -35,7 +35,7 @@ impl Bench {
         process.arg(command).current_dir(self.0.path()).env("XDG_CACHE_HOME", cache());
         let shipped = plugins().join("pipeline.yaml");
         process.env("PGLOOM_PLUGINS", plugins()).env("PGLOOM_PIPELINE", &shipped).args(arguments);
-        if command == "diff" && !arguments.contains(&"--help") {
+        if command == "diff" {
             process.arg("--pipeline-now").arg(shipped);
         }
         let Output { status, stdout, stderr } = process.output().unwrap();
@@ -159,13 +159,4 @@ fn diff_answers_programs_as_json_and_compares_configurations() {
     assert_eq!(code, Some(4), "{said}");
     assert!(text.contains("\"verdict\": \"restarts\"") && text.contains("\"pods\": 2"), "{text}");
     assert!(text.contains("containers[postgres].image"), "{text}");
-}
-
-#[test]
-fn the_help_has_an_example_and_the_exit_codes() {
-    let bench = Bench::new();
-    for command in ["explain", "diff"] {
-        let (_, text, _) = bench.run(command, &["--help"]);
-        assert!(text.contains("Example:") && text.contains("Exit codes: 0 "), "{text}");
-    }
 }

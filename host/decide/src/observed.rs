@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use pgloom_api::Finding;
 use pgloom_api::config::Config;
+use pgloom_api::postgresql::ActionStatus;
 use pgloom_engine::{ActionRecord, NAMED_ONLY, Pipeline, Response, Unreadable};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -65,6 +66,17 @@ impl Observed {
         }
         observed.read_infrastructure(config, own, existing);
         observed
+    }
+
+    /// The states of earlier actions, as the status of a cluster has them.
+    pub fn actions(recorded: Vec<ActionStatus>) -> Vec<ActionRecord> {
+        let record = |state: ActionStatus| ActionRecord {
+            step: state.step,
+            key: state.key,
+            phase: state.phase,
+            message: state.message,
+        };
+        recorded.into_iter().map(record).collect()
     }
 
     /// Adds an object that a step observes by name and that is not the cluster's own.

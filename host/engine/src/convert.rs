@@ -8,7 +8,7 @@ use crate::model;
 /// The most findings of an answer or a failure: each field of a long manifest may have one.
 pub(crate) const MAX_FINDINGS: usize = 1000;
 /// The longest text of a plugin in a finding, a condition or an error, in bytes.
-const MAX_TEXT: usize = 1 << 10;
+pub(crate) const MAX_TEXT: usize = 1 << 10;
 
 /// A text that a plugin wrote for people: one line of limited length.
 pub(crate) fn text(text: &str) -> String {

@@ -15,13 +15,13 @@ use crate::reserved;
 use crate::validator;
 
 /// The most entries of one list of a description, and of one list of a permission.
-const MAX_ENTRIES: usize = 256;
+pub(crate) const MAX_ENTRIES: usize = 256;
 /// The most selectors: each one by name is a request to the API server at every reconcile.
-const MAX_SELECTORS: usize = 32;
+pub(crate) const MAX_SELECTORS: usize = 32;
 /// The longest name, path or sentence, in bytes.
-const MAX_TEXT: usize = 1 << 10;
+pub(crate) const MAX_TEXT: usize = 1 << 10;
 /// The largest schema or example, in bytes.
-const MAX_DOCUMENT: usize = 256 << 10;
+pub(crate) const MAX_DOCUMENT: usize = 256 << 10;
 
 /// What is wrong with a description: the place, the problem and the remedy.
 ///

@@ -72,6 +72,7 @@
 //!
 //! | module       | what it is                                                                     |
 //! |--------------|--------------------------------------------------------------------------------|
+//! | `limit`      | the limits of a plugin as a list                                               |
 //! | `pipeline`   | the steps: how they are loaded, and one run over all of them                   |
 //! | `grant`      | what a pipeline has to grant a plugin                                          |
 //! | `plugin`     | one loaded plugin: verified, compiled, described                               |
@@ -117,6 +118,7 @@ pub mod grant;
 mod hash;
 mod hide;
 mod input;
+mod limit;
 pub mod merge;
 pub mod model;
 mod owners;
@@ -143,6 +145,7 @@ pub use decision::{Condition, Decision, Desired, RequestedAction};
 pub use engine::{Engine, EngineConfig, Error, MEMORY_CEILING};
 pub use hash::Sha;
 pub use input::{ActionRecord, Input, NamedObject, Secrets, Unreadable};
+pub use limit::{Limit, limits};
 pub use model::{
     Action, ActionKind, ActionPermission, ActionRequest, ActionState, ConditionStatus, Contribution, Credential,
     CredentialPermission, CredentialSource, Description, DesiredObject, ExpandClaim, Failure, GrowFilesystem, HostInfo,

@@ -18,8 +18,10 @@ mod step;
 mod trace;
 
 pub use action::Error as ActionError;
+pub(crate) use answer::{MAX_ACTIONS, MAX_CONDITIONS, MAX_KEY, MAX_OBJECTS, MAX_REMOVALS, MAX_TYPE};
 pub use error::Error as RunError;
 pub use json::Error as JsonError;
+pub(crate) use json::{MAX_DEPTH, MAX_VALUES};
 pub use load::{Error as LoadError, Remote};
 pub use restarts::restarts_pods;
 pub use step::{Pipeline, Step, Usage};

@@ -5,13 +5,13 @@ use tracing::Level;
 use wasmtime::{ResourceLimiter, StoreContextMut, Trap};
 
 /// The number of lines that a call may log; further lines are dropped.
-const MAX_LOG_LINES: usize = 100;
+pub(crate) const MAX_LOG_LINES: usize = 100;
 /// The bytes of a line that are logged; the rest of the line is dropped.
-const MAX_LOG_LINE_BYTES: usize = 2 << 10;
+pub(crate) const MAX_LOG_LINE_BYTES: usize = 2 << 10;
 /// The fuel that a line takes, and each byte of it: about what the host does for it, in instructions of a plugin. Without
 /// them a plugin could keep the host busy for almost no fuel.
-const LOG_FUEL: u64 = 1000;
-const LOG_FUEL_PER_BYTE: u64 = 1;
+pub(crate) const LOG_FUEL: u64 = 1000;
+pub(crate) const LOG_FUEL_PER_BYTE: u64 = 1;
 /// The entries of all tables of a call. The kit's plugins need a few hundred.
 pub(crate) const TABLE_ELEMENTS: usize = 100_000;
 /// The memories of a component. A component of the kit has one; toolchains that link an adapter share it.

@@ -4,14 +4,14 @@ use jsonschema::PatternOptions;
 use serde_json::{Map, Value};
 
 /// The most patterns of a schema.
-const MAX_PATTERNS: usize = 64;
+pub(crate) const MAX_PATTERNS: usize = 64;
 /// The most bytes of a pattern when it is compiled.
 const MAX_PATTERN_SIZE: usize = 256 << 10;
 /// The most pairs of a part of the schema and a value that are compared: a schema may refer to itself, and two references
 /// in each part double the work at each depth.
 const MAX_COMPARISONS: usize = 100_000;
 /// The deepest chain of comparisons: the check is recursive.
-const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 
 /// Keywords with schemas for the value itself: one, a list, or a map of them.
 const SAME: [&str; 9] = ["not", "if", "then", "else", "allOf", "anyOf", "oneOf", "dependentSchemas", "dependencies"];

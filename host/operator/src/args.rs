@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
@@ -152,6 +153,26 @@ pub struct Named {
     pub name: String,
 }
 
+/// A name that is not `[namespace/]name`.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is not a name; give it as namespace/name or name")]
+pub struct NotAName(String);
+
+impl FromStr for Named {
+    type Err = NotAName;
+
+    fn from_str(text: &str) -> Result<Self, NotAName> {
+        let (namespace, name) = match text.split_once('/') {
+            Some((namespace, name)) => (Some(namespace), name),
+            None => (None, text),
+        };
+        if name.is_empty() || name.contains('/') || namespace == Some("") {
+            return Err(NotAName(text.to_owned()));
+        }
+        Ok(Self { namespace: namespace.map(str::to_owned), name: name.to_owned() })
+    }
+}
+
 /// The source of the operator configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -176,12 +197,12 @@ pub enum PipelineSource {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
     /// Not `[namespace/]name`.
-    #[error("{flag}: {value:?} is not a name; give it as namespace/name or name")]
+    #[error("{flag}: {problem}")]
     Name {
         /// The flag.
         flag: &'static str,
-        /// The value of the flag.
-        value: String,
+        /// What is wrong with its value.
+        problem: NotAName,
     },
 }
 
@@ -246,14 +267,7 @@ pub fn namespaces(text: &str) -> Option<Namespaces> {
 }
 
 fn named(flag: &'static str, value: &str) -> Result<Named, Error> {
-    let (namespace, name) = match value.split_once('/') {
-        Some((namespace, name)) => (Some(namespace), name),
-        None => (None, value),
-    };
-    if name.is_empty() || name.contains('/') || namespace == Some("") {
-        return Err(Error::Name { flag, value: value.to_owned() });
-    }
-    Ok(Named { namespace: namespace.map(str::to_owned), name: name.to_owned() })
+    value.parse().map_err(|problem| Error::Name { flag, problem })
 }
 
 #[cfg(test)]

@@ -44,3 +44,4 @@ mod testing;
 pub use args::{Args, Options};
 pub use rights::{cluster_role, pull_secrets_role};
 pub use run::{Error, run};
+pub use settings::in_use;

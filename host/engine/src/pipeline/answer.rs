@@ -9,18 +9,18 @@ use crate::model::{Contribution, Response};
 /// The condition of a failing step that `onFailure` replaces: the host sets it, a plugin cannot.
 pub(super) const FAILED: &str = "Failed";
 /// The longest type and reason of a condition, in bytes. Kubernetes allows 316 for the type, the step's name included.
-const MAX_TYPE: usize = 200;
+pub(crate) const MAX_TYPE: usize = 200;
 /// The longest idempotency key of an action, in bytes.
-const MAX_KEY: usize = 253;
+pub(crate) const MAX_KEY: usize = 253;
 
 /// The most partial objects of an answer.
-const MAX_OBJECTS: usize = 1000;
+pub(crate) const MAX_OBJECTS: usize = 1000;
 /// The most removals of an answer.
-const MAX_REMOVALS: usize = 1000;
+pub(crate) const MAX_REMOVALS: usize = 1000;
 /// The most actions of an answer. A claim has up to three, so that this is enough for hundreds of members.
-const MAX_ACTIONS: usize = 1000;
+pub(crate) const MAX_ACTIONS: usize = 1000;
 /// The most conditions of an answer.
-const MAX_CONDITIONS: usize = 64;
+pub(crate) const MAX_CONDITIONS: usize = 64;
 
 /// A number of an answer that exceeds its limit. What is short in bytes may take much memory and time, and a run uses the
 /// answers of all steps.

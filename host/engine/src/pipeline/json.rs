@@ -9,9 +9,9 @@ use serde_json::{Map, Number, Value};
 /// The most values in all partial objects of an answer: maps, lists and scalars. In the host a value takes up to two
 /// kilobytes, and in the text as little as two bytes, so that the limit in bytes is no limit of memory. The largest
 /// answer of a shipped plugin has about a thousand values.
-pub(super) const MAX_VALUES: usize = 20_000;
+pub(crate) const MAX_VALUES: usize = 20_000;
 /// The most levels of maps and lists in one partial object. The deepest field of a pod is at level 15.
-pub(super) const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 
 /// Why a text of an answer is refused.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,6 @@
 //! Observes what exists for the cluster, as far as the decision depends on it.
 
-use pgloom_api::postgresql::ActionStatus;
 use pgloom_decide::Observed;
-use pgloom_engine::ActionRecord;
 use serde_json::Value;
 
 use super::report::status_of;
@@ -44,17 +42,6 @@ pub(super) async fn observed(
     observed.infrastructure_findings.clone_from(&infrastructure.findings);
     observed.teams = teams.teams;
     observed.infrastructure_findings.extend(teams.findings);
-    observed.actions = actions(status_of(manifest).actions);
+    observed.actions = Observed::actions(status_of(manifest).actions);
     Ok(observed)
-}
-
-/// The states of earlier actions, from the status.
-fn actions(recorded: Vec<ActionStatus>) -> Vec<ActionRecord> {
-    let record = |state: ActionStatus| ActionRecord {
-        step: state.step,
-        key: state.key,
-        phase: state.phase,
-        message: state.message,
-    };
-    recorded.into_iter().map(record).collect()
 }

@@ -15,6 +15,9 @@ use super::source::Found;
 /// The time between two polls.
 const POLL_PERIOD: Duration = Duration::from_secs(5);
 
+/// How many folders below that of the plugins are polled: links may lead in a circle.
+const DEPTH: u32 = 3;
+
 /// Path, size and modification time of each component.
 type Components = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
@@ -67,16 +70,25 @@ pub fn follow_components(plugins: PathBuf) -> BoxStream<'static, ()> {
 }
 
 fn components(plugins: &Path) -> Components {
-    let entries = std::fs::read_dir(plugins).into_iter().flatten().flatten();
-    let components = entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "wasm"));
-    let mut files: Vec<_> = components
-        .filter_map(|entry| {
-            let metadata = std::fs::metadata(entry.path()).ok()?;
-            Some((entry.path(), metadata.len(), metadata.modified().ok()))
-        })
-        .collect();
+    let mut files = Vec::new();
+    add_components(plugins, DEPTH, &mut files);
     files.sort();
     files
+}
+
+/// Adds the components of a folder and of those below it. Links are followed: a volume of a ConfigMap has nothing else.
+fn add_components(folder: &Path, depth: u32, files: &mut Components) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Ok(metadata) = std::fs::metadata(&path) else { continue };
+        // The kubelet keeps what the links of a volume lead to in folders like `..data`.
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if metadata.is_dir() && depth > 0 && !is_hidden {
+            add_components(&path, depth - 1, files);
+        } else if metadata.is_file() && path.extension().is_some_and(|extension| extension == "wasm") {
+            files.push((path, metadata.len(), metadata.modified().ok()));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -94,6 +106,26 @@ mod tests {
         assert_ne!(before, with_plugin);
         std::fs::write(&plugin, "another component").unwrap();
         assert_ne!(with_plugin, components(folder.path()));
+    }
+
+    #[test]
+    fn a_changed_component_of_a_mounted_config_map_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = folder.path().join("extra");
+        let link = |to: &str, name: &str| {
+            _ = std::fs::remove_file(volume.join(name));
+            std::os::unix::fs::symlink(to, volume.join(name)).unwrap();
+        };
+        for (version, content) in [("..1", "component"), ("..2", "another component")] {
+            std::fs::create_dir_all(volume.join(version)).unwrap();
+            std::fs::write(volume.join(version).join("a.wasm"), content).unwrap();
+        }
+        link("..1", "..data");
+        link("..data/a.wasm", "a.wasm");
+        let before = components(folder.path());
+        assert_eq!(before.iter().map(|(path, _, _)| path.clone()).collect::<Vec<_>>(), [volume.join("a.wasm")]);
+        link("..2", "..data");
+        assert_ne!(components(folder.path()), before);
     }
 
     #[test]

@@ -45,6 +45,7 @@ use progress::Progress;
 pub use registry::Registry;
 use running::Running;
 use source::Found;
+pub use status::in_use;
 
 /// The time between two updates of the status with the counters of the pipeline's steps.
 const REPORT_PERIOD: Duration = Duration::from_secs(60);

@@ -8,11 +8,13 @@ use pgloom_engine::Pipeline;
 use pgloom_engine::pipeline::Step;
 use serde_json::{Value, json};
 
-use super::progress::{Problem, Progress};
+use super::progress::{self, Problem, Progress};
 use super::rights;
 
 /// The condition that says whether the newest pipeline is in use.
 pub const LOADED: &str = "Loaded";
+/// Its reason for a Pipeline object that this operator does not use.
+const NOT_IN_USE: &str = "NotInUse";
 /// The condition that says whether the operator has the rights that the steps in use need.
 const AUTHORIZED: &str = "Authorized";
 /// The phase of a step that is called for clusters.
@@ -53,8 +55,15 @@ pub fn status(
 /// The condition of a Pipeline object that this operator does not use.
 pub fn not_in_use(before: &[meta::Condition], generation: i64, now: Timestamp) -> meta::Condition {
     let message = "the operator uses another pipeline; its flags name it";
-    let condition = Condition::fails(LOADED, "NotInUse", message);
+    let condition = Condition::fails(LOADED, NOT_IN_USE, message);
     with_times(before, &condition, generation, &meta::Time(now.round(jiff::Unit::Second).unwrap_or(now)))
+}
+
+/// The pipeline that is in use by what the status of a Pipeline object says: the one that was loaded last.
+pub fn in_use(object: &Value) -> Option<LastLoaded> {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+    let is_not_used = conditions.into_iter().flatten().any(|condition| condition["reason"] == NOT_IN_USE);
+    progress::of_status(object).filter(|_| !is_not_used)
 }
 
 fn loaded(progress: &Progress, pipeline: &Pipeline) -> Condition {

@@ -1,0 +1,63 @@
+//! `pgloom plugin config-map`: components as a ConfigMap, for clusters without a registry.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::file;
+
+/// The most bytes in all keys of a ConfigMap: the API server refuses more. It counts them without base64.
+const MAX_CONFIG_MAP: usize = 1 << 20;
+
+/// The flags of `pgloom plugin config-map`.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  pgloom plugin config-map motto.wasm --name plugins | kubectl apply --server-side --filename -
+
+Without --server-side kubectl copies the whole object into an annotation, which has at most 256 KiB. docs/shipping.md says how
+the operator's pod gets the files.
+
+Exit codes: 0 printed; 1 not, as of a component that is too large for a ConfigMap; 2 invalid command line")]
+pub struct Arguments {
+    /// The name of the ConfigMap
+    #[arg(long, value_name = "NAME", default_value = "plugins")]
+    name: String,
+    /// Its namespace: the operator's
+    #[arg(long, short, value_name = "NAME", default_value = crate::live::OPERATOR_NAMESPACE)]
+    namespace: String,
+    /// Components; the name of a file is the key
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// Prints the ConfigMap.
+pub fn print(arguments: &Arguments) -> Result<()> {
+    let mut components = BTreeMap::new();
+    for path in &arguments.files {
+        let bytes = file::component(path)?;
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.with_context(|| format!("{}: has no name that can be a key; rename it", path.display()))?;
+        if components.insert(name.to_owned(), ByteString(bytes)).is_some() {
+            bail!("{}: another component has the same file name; rename one", path.display());
+        }
+    }
+    let size: usize = components.values().map(|bytes| bytes.0.len()).sum();
+    if size > MAX_CONFIG_MAP {
+        bail!(
+            "the components have {size} bytes, and a ConfigMap at most {MAX_CONFIG_MAP}: push them to a registry with \
+             `pgloom plugin push`, or make them smaller (plugins/kit/README.md, \"Small components\")"
+        );
+    }
+    let Arguments { name, namespace, .. } = arguments;
+    let metadata = ObjectMeta { name: Some(name.clone()), namespace: Some(namespace.clone()), ..ObjectMeta::default() };
+    let map = ConfigMap { metadata, binary_data: Some(components), ..ConfigMap::default() };
+    std::io::stdout().write_all(serde_yaml_ng::to_string(&map)?.as_bytes())?;
+    Ok(())
+}
