@@ -27,6 +27,14 @@ impl Operator {
     /// # Panics
     /// If it does not start.
     pub fn start(id: &str, namespace: &str, config: [&str; 2], level: &str) -> Self {
+        Self::start_with(id, namespace, &config, level)
+    }
+
+    /// Starts an operator with more flags; its pipeline is the shipped one, unless a flag names another.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_with(id: &str, namespace: &str, flags: &[&str], level: &str) -> Self {
         let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist");
         let kubeconfig = crate::kubeconfig();
         let log = kubeconfig.with_file_name(format!("operator-{namespace}.log"));
@@ -37,7 +45,7 @@ impl Operator {
             .args(["run", "--no-leader-election", "--listen", &format!("127.0.0.1:{port}"), "--log", level])
             .args(["--kubeconfig".as_ref(), kubeconfig.as_os_str()])
             .args(["--namespaces", namespace, "--operator-namespace", namespace, "--controller-id", id])
-            .args(config)
+            .args(flags)
             .args(["--pipeline".as_ref(), dist.join("plugins/pipeline.yaml").as_os_str()])
             .args(["--plugins".as_ref(), dist.join("plugins").as_os_str()])
             .args(["--cache-dir".as_ref(), kubeconfig.with_file_name("operator-code").as_os_str()])

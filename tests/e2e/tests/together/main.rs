@@ -9,6 +9,7 @@ mod failover;
 mod features;
 mod killed;
 mod minimal;
+mod plugin_live;
 mod repair;
 mod rolling;
 mod secrets;
