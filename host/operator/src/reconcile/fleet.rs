@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use pgloom_api::finding::errors;
 use pgloom_common::error::{cut, error_chain};
 use pgloom_decide::fleet::{Cluster, Seen, Unwell};
 use pgloom_decide::impact::{Impact, Setting, impact};
@@ -149,6 +150,11 @@ impl Context {
 /// Why a decision failed, or which of its steps did.
 fn decision_failure(decided: &Result<Plan, DecideError>) -> Option<String> {
     match decided {
+        Err(DecideError::Manifest(findings)) => {
+            let step = findings.iter().find_map(|finding| finding.step.as_deref());
+            let by = step.map(|step| format!("step {step}: ")).unwrap_or_default();
+            Some(by + &errors(findings, "; "))
+        }
         Err(error) => Some(error_chain(error)),
         Ok(plan) if plan.degraded => {
             let failed = plan.conditions.iter().find(|condition| condition.type_name.ends_with(FAILED));

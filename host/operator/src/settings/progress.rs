@@ -154,7 +154,7 @@ impl Progress {
     /// Whether the status does not say yet how far the rollout is.
     pub fn is_to_be_told(&self) -> bool {
         let told = self.reported.as_ref().and_then(|reported| reported.rollout.as_ref());
-        self.running.is_some() && told != self.rollout.as_ref()
+        self.knows_rollout && told != self.rollout.as_ref()
     }
 
     /// Whether this document is in use already, or being loaded.
@@ -255,6 +255,23 @@ mod tests {
     #[test]
     fn the_time_until_the_next_attempt_doubles_up_to_the_longest() {
         assert_eq!([0, 1, 2, 3, 4, 5, 100].map(|attempts| delay(attempts).as_secs()), [10, 20, 40, 80, 160, 300, 300]);
+    }
+
+    #[test]
+    fn the_end_of_a_rollout_is_to_be_told_although_nothing_runs_any_more() {
+        let rollout = |phase: &str| {
+            let rollout = json!({"phase": phase, "since": "2026-01-01T00:00:00Z", "message": "it is so", "spec": {}});
+            serde_json::from_value::<RolloutStatus>(rollout).unwrap()
+        };
+        let reported = PipelineStatus { rollout: Some(rollout("Progressing")), ..PipelineStatus::default() };
+        let mut progress = Progress { knows_rollout: true, reported: Some(reported), ..Progress::default() };
+        progress.rollout = Some(rollout("Progressing"));
+        assert!(!progress.is_to_be_told());
+        progress.rollout = Some(rollout("Complete"));
+        assert!(progress.is_to_be_told());
+        // Only the leader tells it.
+        progress.knows_rollout = false;
+        assert!(!progress.is_to_be_told());
     }
 
     #[test]
