@@ -40,8 +40,13 @@ fn component() -> Vec<Limit> {
     let of = "a component";
     vec![
         row(of, "size", bytes(EngineConfig::MAX_COMPONENT), "`--max-component` of the operator sets another one"),
-        row(of, "memory of the compiler", bytes(Compiler::MEMORY), ""),
-        row(of, "time of the compiler", seconds(Compiler::TIME), ""),
+        row(
+            of,
+            "memory of the compiler",
+            bytes(Compiler::MEMORY),
+            "`--compile-memory` of the operator sets another one",
+        ),
+        row(of, "time of the compiler", seconds(Compiler::TIME), "`--compile-time` of the operator sets another one"),
         row(of, "core instances", INSTANCES.to_string(), ""),
         row(of, "linear memories", MEMORIES.to_string(), ""),
         row(of, "tables", TABLES.to_string(), ""),

@@ -52,7 +52,8 @@ impl Plugin for Monitor {
             "metadata": {"name": name, "labels": {"example.com/metrics": "true"}},
             "spec": {
                 "clusterIP": "None",
-                "selector": {label: cluster.name},
+                // A pooler's pods have the label of the cluster, too.
+                "selector": {label: cluster.name, "application": "spilo"},
                 "ports": [{"name": "metrics", "port": settings.port, "protocol": "TCP"}],
             },
         });
