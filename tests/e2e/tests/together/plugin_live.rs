@@ -90,7 +90,7 @@ fn recolor() -> Value {
         "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "{cluster}"},
         "spec": {"template": {"spec": {"containers": [{"name": "postgres", "env": [{"name": "COLOR", "value": "blue"}]}]}}},
     });
-    let fields = ["spec.template.spec.containers[name=postgres].env"];
+    let fields = ["spec.template.spec.containers[name=postgres].env[name=COLOR]"];
     let grant = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "names": ["{cluster}"], "fields": fields});
     json!({
         "name": "recolor", "source": {"file": "patches.wasm"}, "config": {"patches": [{"apply": apply}]},
