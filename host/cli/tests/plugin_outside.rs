@@ -369,9 +369,8 @@ fn the_step_of_a_plugin_is_read_as_by_the_operator() {
     let source = std::fs::read_to_string(&lib).unwrap();
     let (before, after) = source.split_once("fn mutate(").unwrap();
     let (signature, body) = after.split_once("{\n").unwrap();
-    let traps = format!(
-        "{before}fn mutate({signature}{{\n        #[cfg(target_arch = \"wasm32\")]\n        panic!(\"by purpose\");\n        #[allow(unreachable_code)]\n{body}"
-    );
+    let panic = "#[cfg(target_arch = \"wasm32\")]\npanic!(\"by purpose\");\n#[allow(unreachable_code)]\n";
+    let traps = format!("{before}fn mutate({signature}{{\n{panic}{body}");
     std::fs::write(&lib, traps).unwrap();
     let expected = outside.path("motto/golden/annotated/expected.yaml");
     let text = std::fs::read_to_string(&expected).unwrap();

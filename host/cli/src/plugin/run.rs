@@ -17,8 +17,9 @@ use crate::{pipeline, render};
 #[derive(Args)]
 #[command(after_help = "\
 Example:
-  pgloom plugin run golden/annotated/manifest.yaml   the objects of the shipped pipeline, with this plugin as its last step, or in
-                                                     the place of the step with the same name
+  pgloom plugin run golden/annotated/manifest.yaml   the objects of the shipped pipeline, with this plugin as its last step
+
+A step of the pipeline with the same name is replaced.
 
 Exit codes: 0 the objects are on standard output; 1 they are not, with the reason; 2 invalid command line")]
 pub struct Arguments {
