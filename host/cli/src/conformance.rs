@@ -3,12 +3,14 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use pgloom_conformance::cost::{Budget, exceeded};
 use pgloom_conformance::expectations::Expectations;
 use pgloom_conformance::{Companion, Profile, Report, Setup, corpus, junit, run};
+use pgloom_engine::{Description, Engine, Pipeline, Plugin, Response};
 use serde_json::{Map, Value};
 
 use crate::{file, pipeline};
@@ -81,13 +83,13 @@ pub fn conformance(arguments: &Arguments) -> ExitCode {
     match checked(arguments) {
         Ok(report) => {
             if let Err(error) = std::io::stdout().write_all(report.lines().as_bytes()) {
-                eprintln!("error: the result cannot be printed: {error}");
+                crate::log::say(format_args!("error: the result cannot be printed: {error}"));
                 return ExitCode::from(NOT_RUN);
             }
             if report.is_passed() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
         }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            crate::log::say(format_args!("error: {error:#}"));
             ExitCode::from(NOT_RUN)
         }
     }
@@ -101,6 +103,9 @@ fn checked(arguments: &Arguments) -> Result<Report> {
     let config = arguments.config.as_deref().map(config).transpose()?;
     let cases = arguments.cases.iter().map(|path| case(path)).collect::<Result<_>>()?;
     let loaded = pipeline::load_with_document(&arguments.pipeline)?;
+    if let (Some(path), Some(config)) = (&arguments.config, &config) {
+        check_config(&loaded.engine, &bytes, config).with_context(|| path.display().to_string())?;
+    }
     let steps = loaded.document.steps.into_iter().zip(loaded.pipeline.steps());
     let companions = steps.map(|(step, loaded)| Companion { step, plugin: loaded.plugin.clone() }).collect();
     let mut report = run(&loaded.engine, &bytes, arguments.profile, Setup { companions, config, cases });
@@ -141,12 +146,24 @@ fn config(path: &Path) -> Result<Map<String, Value>> {
     }
 }
 
+/// Whether the plugin's schema accepts the configuration. A plugin that cannot be loaded fails a check, which says why.
+fn check_config(engine: &Arc<Engine>, bytes: &[u8], config: &Map<String, Value>) -> Result<()> {
+    let Ok(plugin) = Plugin::load(engine, bytes, None) else { return Ok(()) };
+    let alone = Description { requires: Vec::new(), ..plugin.description };
+    let alone = Plugin::native(alone, |_request| Ok(Response::default()));
+    let configured = Pipeline::of_configured(vec![(Arc::new(alone), config.clone())]);
+    configured.map(drop).map_err(|error| anyhow!(error.reason))
+}
+
 fn case(path: &Path) -> Result<corpus::Case> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let files: Vec<PathBuf> = match path.is_dir() {
         true => CASE.iter().map(|file| path.join(file)).filter(|file| file.exists()).collect(),
         false => vec![path.to_owned()],
     };
+    if files.is_empty() {
+        bail!("{}: has no manifest.yaml; name a case of a golden folder, as in golden/CASE", path.display());
+    }
     let texts = files.iter().map(|file| file::text(file, MAX_FILE)).collect::<Result<Vec<_>>>()?;
     corpus::read(&name, &texts.join("\n---\n")).with_context(|| path.display().to_string())
 }

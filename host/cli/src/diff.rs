@@ -93,7 +93,8 @@ fn of_files(arguments: &Arguments) -> Result<Vec<Impact>> {
 fn of_running(arguments: &Arguments) -> Result<Vec<Impact>> {
     let Arguments { inputs, connection, configuration, .. } = arguments;
     inputs.refuse_observed()?;
-    let live = Live::connect(connection, inputs.namespace.as_deref(), inputs.operator_namespace.as_deref())?;
+    let live = Live::connect(connection, inputs.namespace.as_deref(), inputs.operator_namespace.as_deref());
+    let live = live.map_err(api_server::or_manifest)?;
     let live = if arguments.all_namespaces { live.everywhere() } else { live };
     let (_, config) = live.configuration(configuration, inputs.config.as_deref())?;
     // What was loaded is known by its digest, so that it may be beside the components of the new pipeline.
@@ -151,11 +152,16 @@ fn summary(impacts: &[Impact]) -> String {
     let count = |verdict| impacts.iter().filter(|impact| impact.verdict == verdict).count();
     let changed = impacts.len() - count(Verdict::Same) - count(Verdict::Unknown);
     let pods: u64 = impacts.iter().map(Impact::pods).sum();
-    let mut text = format!(
-        "{} clusters: {changed} change, {} with restarts of {pods} pods",
-        impacts.len(),
-        count(Verdict::Restarts)
-    );
+    let clusters = |number: usize| if number == 1 { "1 cluster".to_owned() } else { format!("{number} clusters") };
+    let restarts = match (count(Verdict::Restarts), pods) {
+        (0, _) => "no pod restarts".to_owned(),
+        // How many pods an object has is not always known.
+        (in_clusters, 0) => format!("pods of {} restart", clusters(in_clusters)),
+        (in_clusters, 1) => format!("1 pod of {} restarts", clusters(in_clusters)),
+        (in_clusters, pods) => format!("{pods} pods of {} restart", clusters(in_clusters)),
+    };
+    let change = if changed == 1 { "changes" } else { "change" };
+    let mut text = format!("{}: {changed} {change}, {restarts}", clusters(impacts.len()));
     // Writing to a `String` does not fail.
     for (verdict, named) in [(Verdict::Held, "would be held"), (Verdict::Unknown, "cannot be compared")] {
         if count(verdict) > 0 {

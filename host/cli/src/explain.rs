@@ -1,12 +1,13 @@
 //! `pgloom explain`: which step set a field, and what its value depends on; of a manifest or of a cluster that runs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
-use pgloom_decide::explain::{Explanation, Field, Target, Tried, explain};
+use pgloom_decide::explain::{Explanation, Field, Source, Target, Tried, Unknown, explain};
 use pgloom_decide::kind::ObjectKey;
 use pgloom_engine::{HOST, Pipeline};
 use serde_json::Value;
@@ -50,7 +51,8 @@ impl Subject {
     fn running(arguments: &Arguments, object: &str) -> Result<Self> {
         let Arguments { inputs, connection, configuration, .. } = arguments;
         inputs.refuse_observed()?;
-        let live = Live::connect(connection, inputs.namespace.as_deref(), inputs.operator_namespace.as_deref())?;
+        let live = Live::connect(connection, inputs.namespace.as_deref(), inputs.operator_namespace.as_deref());
+        let live = live.map_err(api_server::or_manifest)?;
         let (_, config) = live.configuration(configuration, inputs.config.as_deref())?;
         let pipeline = live.pipeline(&arguments.pipeline, &arguments.pipeline.folder(None))?;
         let mut manifests = live.clusters()?;
@@ -148,13 +150,25 @@ fn text(explanation: &Explanation) -> String {
         };
         let _ = writeln!(text, "  {}: {tried} {}", origin.source, then(origin.then.as_ref(), path));
     }
-    if !unknown.is_empty() {
-        let _ = writeln!(text, "\nNot known, because it cannot be removed or changed alone:");
+    text + &not_tested(unknown)
+}
+
+/// What could not be tried, by what is invalid without it.
+fn not_tested(unknown: &[Unknown]) -> String {
+    let mut needed: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for Unknown { source, .. } in unknown {
+        let (invalid, place) = match source {
+            Source::Manifest(path) => ("the manifest".to_owned(), path.clone()),
+            Source::Step { step, path } => (format!("the configuration of step {step}"), path.clone()),
+            Source::Configuration(key) => ("the operator configuration".to_owned(), key.clone()),
+            Source::Existing(_) => ("the cluster".to_owned(), source.to_string()),
+        };
+        needed.entry(invalid).or_default().push(place);
     }
-    for unknown in unknown {
-        let _ = writeln!(text, "  {}: {}", unknown.source, unknown.reason);
-    }
-    text
+    let line = |(invalid, places): (String, Vec<String>)| {
+        format!("\nNot tested, because {invalid} is invalid without them: {}\n", places.join(", "))
+    };
+    needed.into_iter().map(line).collect()
 }
 
 /// The longest value that is printed, in characters.

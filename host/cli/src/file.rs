@@ -47,17 +47,17 @@ pub fn component(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let failed = || format!("{}: cannot be read; check the path", path.display());
-    let file = std::fs::File::open(path).with_context(failed)?;
-    bounded(file, most).with_context(failed)
+    let name = path.display();
+    let file = std::fs::File::open(path).with_context(|| format!("{name}: cannot be read; check the path"))?;
+    bounded(file, most).with_context(|| name.to_string())
 }
 
 /// The bytes up to the end, `most` of them.
 fn bounded(source: impl Read, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    source.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    source.take(most.saturating_add(1)).read_to_end(&mut bytes).context("cannot be read; check the path")?;
     if bytes.len() as u64 > most {
-        bail!("has more than {} MiB", most >> 20);
+        bail!("has more than {} MiB; name a smaller file", most >> 20);
     }
     Ok(bytes)
 }

@@ -144,11 +144,11 @@ impl Live {
         }
         let Some(document) = self.pipeline_document()? else {
             let (path, _) = flags.place()?;
-            eprintln!(
+            crate::log::say(format_args!(
                 "warning: no Pipeline object of {} is in use, so the operator has its pipeline in a file; {} is used here",
                 self.own,
                 path.display()
-            );
+            ));
             return pipeline::load(flags);
         };
         let name = document["metadata"]["name"].as_str().unwrap_or_default();
@@ -275,7 +275,7 @@ impl Unreadable {
     fn allow(self, found: Result<Vec<Value>>) -> Result<Vec<Value>> {
         match (self, found) {
             (Self::Warns, Err(error)) if is(&error, 403) || is(&error, 404) || is_unknown(&error) => {
-                eprintln!("warning: {error:#}; it is decided as if there were none");
+                crate::log::say(format_args!("warning: {error:#}; it is decided as if there were none"));
                 Ok(Vec::new())
             }
             (_, found) => found,

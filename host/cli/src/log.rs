@@ -72,6 +72,11 @@ impl<W: Write> Write for OneLine<W> {
     }
 }
 
+/// Prints a line to standard error. If that is closed, there is no place left to say so.
+pub fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -78,7 +78,7 @@ enum Command {
     /// Open a local port that leads to the leader of a cluster, also after a failover
     Connect(connect::Arguments),
     /// Write, build, test, inspect and ship plugins
-    #[command(subcommand)]
+    #[command(subcommand, after_help = plugin::HELP)]
     Plugin(plugin::Command),
     /// Check whether a plugin keeps what the contract promises, and write a report
     Conformance(conformance::Arguments),
@@ -146,7 +146,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            log::say(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -173,16 +173,16 @@ mod tests {
 
     use super::*;
 
-    /// The commands that have no others below them, each with its whole name.
-    fn leaves(command: &clap::Command, above: &str) -> Vec<(String, clap::Command)> {
+    /// The command, and those below it, each with its whole name.
+    fn commands(command: &clap::Command, above: &str) -> Vec<(String, clap::Command)> {
         let name = format!("{above}{}", command.get_name());
-        let below: Vec<_> = command.get_subcommands().flat_map(|below| leaves(below, &format!("{name} "))).collect();
-        if below.is_empty() { vec![(name, command.clone())] } else { below }
+        let below = command.get_subcommands().flat_map(|below| commands(below, &format!("{name} ")));
+        below.chain([(name.clone(), command.clone())]).collect()
     }
 
     #[test]
     fn every_command_has_an_example_and_its_exit_codes_in_its_help() {
-        let all = leaves(&Arguments::command(), "");
+        let all = commands(&Arguments::command(), "");
         assert!(all.len() > 15, "{}", all.len());
         for (name, command) in all {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();

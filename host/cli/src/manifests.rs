@@ -104,7 +104,7 @@ pub fn config(path: &Path) -> Result<Config> {
 
 fn read_config(document: &Value, path: &Path) -> Result<Config> {
     let read = Config::read(document).map_err(|problems| pipeline::refused(path, &problems))?;
-    read.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", path.display()));
+    read.warnings.iter().for_each(|warning| crate::log::say(format_args!("warning: {}: {warning}", path.display())));
     Ok(read.config)
 }
 

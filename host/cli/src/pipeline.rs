@@ -8,6 +8,7 @@ use clap::Args;
 use pgloom_api::Finding;
 use pgloom_api::pipeline::{Artifact, Document};
 use pgloom_engine::{Engine, EngineConfig, Pipeline};
+use pgloom_operator::args::folder_of;
 use serde_json::Value;
 
 use crate::file::read_one;
@@ -67,8 +68,7 @@ impl Arguments {
             Some(path) => path.clone(),
             None => shipped_pipeline()?,
         };
-        let parent = path.parent().map(Path::to_owned).unwrap_or_default();
-        let folder = self.plugins.clone().unwrap_or(parent);
+        let folder = self.plugins.clone().unwrap_or_else(|| folder_of(&path));
         Ok((path, folder))
     }
 }

@@ -23,6 +23,17 @@ use clap::{Args, Subcommand};
 use pgloom_api::pipeline::Grants;
 use pgloom_engine::{Engine, EngineConfig, Plugin, grant};
 
+/// The examples of the group.
+pub const HELP: &str = "\
+Examples:
+  pgloom plugin new motto --sdk ~/pgloom        begin a plugin
+  pgloom plugin test motto                      build it, and test it
+  pgloom plugin inspect motto/dist/motto.wasm   what it asks for
+
+Each command has its own help: pgloom plugin COMMAND --help.
+
+Exit codes: 0 success; 1 failure, with the reason on standard error; 2 invalid command line";
+
 /// The commands about components.
 #[derive(Subcommand)]
 pub enum Command {
@@ -89,6 +100,13 @@ fn load(file: &Path) -> Result<Plugin> {
     let bytes = crate::file::component(file)?;
     let engine = Arc::new(Engine::new(&EngineConfig { concurrency: 1, ..EngineConfig::of_binary() })?);
     Plugin::load(&engine, &bytes, None).with_context(place)
+}
+
+/// The bytes of a component that this host can load: a plugin that it cannot would be refused in the cluster only.
+fn component(file: &Path) -> Result<Vec<u8>> {
+    let bytes = crate::file::component(file)?;
+    Plugin::load(&crate::pipeline::engine()?, &bytes, None).with_context(|| file.display().to_string())?;
+    Ok(bytes)
 }
 
 /// The name, version, digest and contract, and what the plugin asks for.

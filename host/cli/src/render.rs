@@ -64,11 +64,11 @@ pub fn render(arguments: &Arguments) -> Result<()> {
             if arguments.explain_steps
                 && let Ok(trace) = trace(&manifest, &inputs.config, &observed, &pipeline)
             {
-                eprint!("{}", steps::text(&manifest, &trace));
+                crate::log::say(format_args!("{}", steps::text(&manifest, &trace).trim_end()));
             }
             match decide(&manifest, &inputs.config, &observed, &pipeline) {
                 Ok(plan) => {
-                    plan.findings.iter().for_each(|finding| eprintln!("{}", line(path, finding)));
+                    plan.findings.iter().for_each(|finding| crate::log::say(format_args!("{}", line(path, finding))));
                     objects.extend(plan.documents());
                 }
                 Err(error) => {

@@ -68,11 +68,13 @@ fn a_check_that_fails_is_an_exit_code_and_a_remedy_unless_it_is_expected() {
 #[test]
 fn a_file_that_cannot_be_used_is_named_and_nothing_is_run() {
     let folder = folder();
+    std::fs::create_dir(folder.path().join("golden")).unwrap();
     for (name, text) in [
         ("unknown.yaml", "expectedFailures: [{check: speed, reason: none}]"),
         ("budget.yaml", "costs: []"),
         ("case.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n"),
         ("config.yaml", "[1]"),
+        ("unknown-key.yaml", "{speed: 3}"),
     ] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
@@ -81,6 +83,8 @@ fn a_file_that_cannot_be_used_is_named_and_nothing_is_run() {
         (["--budget", "budget.yaml"], "budget.yaml: no budget; give a report"),
         (["--case", "case.yaml"], "case.yaml: there are 0 objects of kind postgresql"),
         (["--config", "config.yaml"], "config.yaml: "),
+        (["--config", "unknown-key.yaml"], "unknown-key.yaml: "),
+        (["--case", "golden"], "golden: has no manifest.yaml; name a case of a golden folder, as in golden/CASE"),
         (["--expectations", "absent.yaml"], "absent.yaml: cannot be read"),
         (["--report", "absent/report.yaml"], "absent/report.yaml: cannot be written"),
     ] {
@@ -98,6 +102,7 @@ fn a_file_that_is_no_component_is_a_failed_check() {
     let (code, lines, _) = conformance(folder.path(), &["text.wasm"]);
     assert_eq!(code, 1);
     assert!(lines.starts_with("failed           load           the file is not WebAssembly"), "{lines}");
+    assert!(!lines.contains("to mend it"), "the sentence has the remedy already: {lines}");
     assert!(lines.ends_with("the plugin: failed\n"), "{lines}");
 }
 

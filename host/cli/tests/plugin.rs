@@ -50,7 +50,7 @@ fn a_file_that_is_no_component_is_named() {
 fn a_file_that_does_not_end_is_read_up_to_a_limit() {
     let (text, error) = inspect(&[], Path::new("/dev/zero"));
     assert_eq!(text, "");
-    assert!(error.contains("/dev/zero: cannot be read; check the path: has more than 32 MiB"), "{error}");
+    assert!(error.contains("/dev/zero: has more than 32 MiB; name a smaller file"), "{error}");
 }
 
 fn config_map(files: &[&Path]) -> (String, String) {
@@ -69,12 +69,54 @@ fn a_config_map_has_the_bytes_of_its_components() {
     assert_eq!(data["0.2.wasm"].0, std::fs::read(canned("0.2.wasm")).unwrap());
 }
 
+/// A component of this size: with a custom section, whose length is in three bytes, and whose name is empty.
+fn padded(size: usize) -> Vec<u8> {
+    let mut bytes = std::fs::read(canned("0.2.wasm")).unwrap();
+    let length = size - bytes.len() - 4;
+    bytes.extend([0, (length & 127 | 128) as u8, (length >> 7 & 127 | 128) as u8, (length >> 14) as u8]);
+    bytes.resize(size, 0);
+    bytes
+}
+
+#[test]
+fn what_is_no_plugin_is_neither_printed_as_a_config_map_nor_pushed() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [
+        ("text.wasm", &b"text"[..], "the file is not WebAssembly"),
+        ("module.wasm", b"\0asm\x01\0\0\0", "the file is a core module, not a component"),
+        (
+            "empty.wasm",
+            b"\0asm\x0d\0\x01\0",
+            "does not export `pgloom:plugin/mutate-resources`; implement it in version 0.1 or 0.2",
+        ),
+    ];
+    for (name, bytes, sentence) in files {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let mut push = Command::new(env!("CARGO_BIN_EXE_pgloom"));
+        let pushed = push.args(["plugin", "push"]).arg(&path).arg("127.0.0.1:1/x:1").output().unwrap();
+        let (printed, error) = config_map(&[&path]);
+        assert_eq!((printed.as_str(), pushed.status.code()), ("", Some(1)));
+        for said in [error, String::from_utf8(pushed.stderr).unwrap()] {
+            assert!(said.contains(&format!("{name}: ")) && said.contains(sentence), "{said}");
+        }
+    }
+}
+
+#[test]
+fn an_error_that_cannot_be_printed_is_no_panic() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgloom"));
+    let status = command.args(["plugin", "inspect", "absent.wasm"]).stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
 #[test]
 fn a_component_that_is_too_large_for_a_config_map_gets_its_size_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let [fits, large] = [("fits.wasm", 1 << 20), ("large.wasm", (1 << 20) + 1)].map(|(name, size)| {
         let path = folder.path().join(name);
-        std::fs::write(&path, vec![0; size]).unwrap();
+        std::fs::write(&path, padded(size)).unwrap();
         path
     });
     assert_eq!(config_map(&[&fits]).1, "");

@@ -256,6 +256,7 @@ fn what_cannot_be_begun_is_refused_with_the_remedy() {
     std::fs::create_dir(outside.path("empty")).unwrap();
     for (arguments, expected) in [
         (&["new", "Motto", "--sdk", sdk][..], "\"Motto\" is not a name of a plugin"),
+        (&["new", "spilo", "--sdk", sdk], "spilo is the name of a shipped plugin; choose another name"),
         (&["new", "motto"], "add --sdk with a checkout of pgloom"),
         (&["new", "motto", "--sdk", "/nowhere"], "/nowhere: is neither a checkout of pgloom nor"),
         (&["new", "taken", "--sdk", sdk], "taken: exists and is not empty; choose another name"),
@@ -299,7 +300,86 @@ fn a_plugin_in_another_language_is_begun_and_a_missing_toolchain_is_named() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(1) && said.contains(missing), "{said}");
         assert!(folder.join("dist/wit/world.wit").is_file());
+
+        let said = outside.bad(&name, &["build", "--target", "wasm32-wasip2"]);
+        assert!(said.contains("--target is for plugins in Rust, and this one is in "), "{said}");
     }
+}
+
+#[test]
+fn a_missing_part_of_a_toolchain_is_named() {
+    let outside = Outside::new();
+    for (language, program, script, missing) in [
+        (
+            "c",
+            "bin/clang",
+            "echo 'clang: error: unable to execute command: Executable \"wasm-ld\" doesn'\\''t exist!' >&2; exit 1",
+            "wasm-ld, which clang starts, is not installed; run: apt-get install lld",
+        ),
+        (
+            "javascript",
+            "node_modules/.bin/componentize-qjs",
+            "exec /usr/bin/env program-that-is-absent-node",
+            "node, which componentize-qjs starts, is not installed; get Node.js from https://nodejs.org",
+        ),
+        ("go", "bin/go", "echo no node >&2; exit 1", "go failed with exit status: 1; it has printed why"),
+    ] {
+        let name = format!("parts-{language}");
+        outside.good("", &["new", &name, "--language", language]);
+        let program = outside.path(&name).join(program);
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let mut build = outside.command(env!("CARGO_BIN_EXE_pgloom"), &name);
+        let output = build.args(["plugin", "build"]).env("PATH", outside.path(&name).join("bin")).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && said.contains(missing), "{said}");
+    }
+}
+
+#[test]
+fn the_step_of_a_plugin_is_read_as_by_the_operator() {
+    let outside = Outside::new();
+    outside.good("", &["new", "motto", "--sdk", repository(".").to_str().unwrap()]);
+    let (file, lib) = (outside.path("motto/step.yaml"), outside.path("motto/src/lib.rs"));
+    let step = std::fs::read_to_string(&file).unwrap();
+    for (changed, sentence) in [
+        (step.replace("grants:", "grant:"), "step.yaml: grant: "),
+        (step.replace("  config: [cluster_domain]\n", ""), "cluster_domain"),
+        (step.replace("maxLength: 80", "maxLength: long"), "maxLength"),
+    ] {
+        assert_ne!(changed, step);
+        std::fs::write(&file, changed).unwrap();
+        let said = outside.bad("motto", &["test"]);
+        assert!(said.contains(sentence) && !said.contains("--update"), "{said}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    let said = outside.bad("motto", &["test"]);
+    assert!(said.contains("motto/step.yaml: does not exist; write the step of the plugin to it"), "{said}");
+
+    // A step of the pipeline with the plugin's name is replaced.
+    std::fs::write(&file, step.replace("name: motto", "name: patches")).unwrap();
+    let pipeline = repository("dist/plugins/pipeline.yaml");
+    let manifest = "golden/annotated/manifest.yaml";
+    let rendered = outside.good("motto", &["run", "--pipeline", pipeline.to_str().unwrap(), manifest]);
+    assert!(rendered.contains("name: acid-orders-motto"), "{rendered}");
+
+    // A call that fails is never what is expected.
+    std::fs::write(&file, &step).unwrap();
+    let source = std::fs::read_to_string(&lib).unwrap();
+    let (before, after) = source.split_once("fn mutate(").unwrap();
+    let (signature, body) = after.split_once("{\n").unwrap();
+    let panic = "#[cfg(target_arch = \"wasm32\")]\npanic!(\"by purpose\");\n#[allow(unreachable_code)]\n";
+    let traps = format!("{before}fn mutate({signature}{{\n{panic}{body}");
+    std::fs::write(&lib, traps).unwrap();
+    let expected = outside.path("motto/golden/annotated/expected.yaml");
+    let text = std::fs::read_to_string(&expected).unwrap();
+    for arguments in [&["test"][..], &["test", "--update"], &["bench", "--calls", "1"]] {
+        let said = outside.bad("motto", arguments);
+        assert!(said.contains("golden/annotated: ") && said.contains("by purpose"), "{said}");
+        assert!(!said.contains("if the answers are as you mean them"), "{said}");
+    }
+    assert_eq!(std::fs::read_to_string(&expected).unwrap(), text);
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn a_file_that_is_no_component_and_a_reference_that_is_none_get_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("x.wasm"), "text").unwrap();
     let error = pgloom(folder.path(), &["plugin", "push", "x.wasm", "127.0.0.1:1/x:1"]).unwrap_err();
-    assert!(error.contains("x.wasm: the file is no component"), "{error}");
+    assert!(error.contains("x.wasm: the file is not WebAssembly"), "{error}");
     let error = pgloom(folder.path(), &["plugin", "push", "x.wasm", "x:1"]).unwrap_err();
     assert!(error.contains("begin with the registry, as in ghcr.io/example/tls:0.1.0"), "{error}");
 }

@@ -72,6 +72,18 @@ fn the_steps_are_explained_on_standard_error_and_the_objects_stay_as_they_are() 
 }
 
 #[test]
+fn a_pipeline_that_is_named_by_its_file_alone_has_its_components_beside_it() {
+    let bench = Bench::new();
+    for entry in std::fs::read_dir(plugins()).unwrap().map(|entry| entry.unwrap()) {
+        std::fs::copy(entry.path(), bench.0.path().join(entry.file_name())).unwrap();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgloom"));
+    command.current_dir(bench.0.path()).env("XDG_CACHE_HOME", cache()).env_remove("PGLOOM_PLUGINS");
+    let output = command.args(["render", "--pipeline", "pipeline.yaml", "minimal.yaml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn a_step_for_another_namespace_says_which_rule_does_not_hold() {
     let bench = Bench::new();
     let with_match = |text: String| text + "    match: {namespaces: [shop]}\n";
@@ -95,6 +107,8 @@ fn a_field_is_explained_by_its_step_and_by_what_it_depends_on() {
     assert!(text.contains("  spec.replicas: 2: step spilo\n"), "{text}");
     assert!(text.contains("  spec.numberOfInstances of the manifest: "), "{text}");
     assert!(text.contains("  step spilo: plugin spilo 0.1.0, sha256:"), "{text}");
+    let tested = "\nNot tested, because the manifest is invalid without them: spec.postgresql, spec.teamId, ";
+    assert!(text.contains(tested), "{text}");
     let text = explain(".spec.template.spec.containers[0].image");
     assert!(text.contains("containers[name=postgres].image"), "{text}");
     assert!(text.contains("  docker_image of the operator configuration: with another value it is "), "{text}");
@@ -119,6 +133,33 @@ fn an_object_or_field_that_does_not_exist_is_named_with_those_that_do() {
 }
 
 #[test]
+fn without_an_api_server_the_commands_say_how_one_is_named() {
+    let bench = Bench::new();
+    let not_found =
+        "error: no API server found: neither $KUBECONFIG nor ~/.kube/config leads to one; give --kubeconfig";
+    let spilo = plugins().join("spilo.wasm");
+    for (arguments, manifest) in [
+        (&["explain", "StatefulSet/acid-minimal-cluster"][..], ", or name a manifest"),
+        (&["diff"], ", or name a manifest"),
+        (&["record", "acid-orders", "--output", "golden", "--plugin", spilo.to_str().unwrap()], ""),
+    ] {
+        let said = |kubeconfig: &Path| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_pgloom"));
+            command.current_dir(bench.0.path()).env("XDG_CACHE_HOME", cache()).env("HOME", bench.0.path());
+            command.env("PGLOOM_PIPELINE", plugins().join("pipeline.yaml")).env("KUBECONFIG", kubeconfig);
+            let output = command.args(arguments).output().unwrap();
+            assert_eq!(output.status.code(), Some(1));
+            String::from_utf8(output.stderr).unwrap()
+        };
+        for nowhere in ["", "absent"].map(|path| said(Path::new(path))) {
+            assert!(nowhere.ends_with(&format!("{not_found}{manifest}\n")), "{nowhere}");
+        }
+        let broken = said(&bench.file("broken", "a: [b"));
+        assert!(broken.contains("error: the kubeconfig cannot be used: ") && broken.contains("mend it"), "{broken}");
+    }
+}
+
+#[test]
 fn the_exit_code_of_diff_says_what_a_pipeline_would_do() {
     let bench = Bench::new();
     let diff = |patch: &str| {
@@ -132,7 +173,7 @@ fn the_exit_code_of_diff_says_what_a_pipeline_would_do() {
         format!("    config: {{patches: [{{apply: {apply}}}]}}\n")
     };
     let (code, text, said) = diff("");
-    assert_eq!((code, text.as_str()), (Some(0), "1 clusters: 0 change, 0 with restarts of 0 pods\n"), "{said}");
+    assert_eq!((code, text.as_str()), (Some(0), "1 cluster: 0 change, no pod restarts\n"), "{said}");
     let (code, text, said) = diff(&patch("{minReadySeconds: 3}"));
     assert_eq!(code, Some(3), "{text}{said}");
     assert!(

@@ -43,7 +43,7 @@ const LISTED: usize = 60;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
-    #[error("{0}")]
+    #[error(transparent)]
     Read(#[from] document::Error),
     /// Its configuration is invalid.
     #[error("the operator configuration: {0}; mend it, or leave it out")]

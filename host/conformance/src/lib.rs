@@ -50,7 +50,13 @@ pub fn run(engine: &Arc<Engine>, bytes: &[u8], profile: Profile, setup: Setup) -
         Ok(plugin) => check(Arc::new(plugin), profile, setup),
         Err(error) => {
             let failed = if error.phase() == Phase::Describe { "description" } else { "load" };
-            Report::not_loaded(pgloom_engine::plugin::digest(bytes), profile, failed, &error_chain(&error))
+            let mut report =
+                Report::not_loaded(pgloom_engine::plugin::digest(bytes), profile, failed, &error_chain(&error));
+            // The sentence says how this very file is mended.
+            if error.phase() == Phase::Verify {
+                report.checks.iter_mut().for_each(|row| row.remedy.clear());
+            }
+            report
         }
     }
 }

@@ -90,7 +90,10 @@ pub enum Error {
         actual: String,
     },
     /// The component does not export the contract's interface.
-    #[error("the component does not export `pgloom:plugin/mutate-resources`; implement it in version {SUPPORTED}")]
+    #[error(
+        "the component does not export `pgloom:plugin/mutate-resources`; implement it in version {}",
+        SUPPORTED.replace(" and ", " or ")
+    )]
     VerifyExport,
     /// The component imports more than the contract allows.
     #[error("the component imports {}, a plugin may import `log` only; build it without them", list(.0))]

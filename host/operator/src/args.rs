@@ -1,7 +1,7 @@
 //! The flags of `pgloom run`, and the configuration that is derived from them.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -193,6 +193,12 @@ pub enum PipelineSource {
     Object(Named),
 }
 
+/// The folder of a file: of a bare file name, the current one, of which [`Path::parent`] gives an empty path.
+pub fn folder_of(file: &Path) -> PathBuf {
+    let parent = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    parent.unwrap_or(Path::new(".")).to_owned()
+}
+
 /// An invalid flag.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
@@ -217,7 +223,7 @@ impl TryFrom<Args> for Options {
             (None, None) => Source::Defaults,
         };
         let of_binary = EngineConfig::of_binary();
-        let folder = args.pipeline.parent().map(PathBuf::from).unwrap_or_default();
+        let folder = folder_of(&args.pipeline);
         let pipeline = match given(args.pipeline_object) {
             Some(object) => PipelineSource::Object(named("--pipeline-object", &object)?),
             None => PipelineSource::File(args.pipeline),
@@ -283,6 +289,13 @@ mod tests {
 
     fn options(flags: &[&str]) -> Result<Options, Error> {
         Command::parse_from(std::iter::once(&"pgloom").chain(flags)).args.try_into()
+    }
+
+    #[test]
+    fn the_folder_of_a_bare_file_name_is_the_current_one() {
+        for (file, folder) in [("new.yaml", "."), ("./new.yaml", "."), ("a/new.yaml", "a"), ("/new.yaml", "/")] {
+            assert_eq!(folder_of(Path::new(file)), Path::new(folder), "{file}");
+        }
     }
 
     #[test]

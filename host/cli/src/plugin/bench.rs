@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use pgloom_engine::call::Limits;
+use pgloom_engine::call::{self, Limits};
 use pgloom_engine::{Contribution, Plugin, Request, Response};
 
 use super::golden::{self, Case};
@@ -30,9 +30,9 @@ pub struct Arguments {
     /// How often each case is called
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     calls: u32,
-    /// What the crate is compiled for
-    #[arg(long, value_name = "TARGET", default_value = "wasm32-unknown-unknown")]
-    target: Target,
+    /// What the crate of a plugin in Rust is compiled for; without it wasm32-unknown-unknown
+    #[arg(long, value_name = "TARGET")]
+    target: Option<Target>,
 }
 
 /// Prints a line per case.
@@ -45,7 +45,7 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
         let Some(request) = request(&case, &plugin)? else {
             bail!("golden/{}: the plugin is not called; see `when_manifest` and `when_config` in describe", case.name);
         };
-        lines.push_str(&measured(&case.name, &plugin, &request, arguments.calls));
+        lines.push_str(&measured(&case.name, &plugin, &request, arguments.calls)?);
     }
     std::io::stdout().write_all(lines.as_bytes())?;
     Ok(())
@@ -63,7 +63,7 @@ fn request(case: &Case, plugin: &Plugin) -> Result<Option<Request>> {
     Ok(seen.take())
 }
 
-fn measured(name: &str, plugin: &Plugin, request: &Request, calls: u32) -> String {
+fn measured(name: &str, plugin: &Plugin, request: &Request, calls: u32) -> Result<String> {
     let (mut times, mut fuel, mut output) = (Vec::new(), 0, 0);
     for _ in 0..calls {
         let request = request.clone();
@@ -71,7 +71,12 @@ fn measured(name: &str, plugin: &Plugin, request: &Request, calls: u32) -> Strin
         let reply = plugin.mutate(request, &Limits::default());
         times.push(begun.elapsed());
         fuel = reply.fuel;
-        output = reply.result.map_or(0, |answer| bytes_of(&answer));
+        output = match reply.result {
+            Ok(answer) => bytes_of(&answer),
+            // The plugin's own refusal is an answer, without contributions.
+            Err(call::Error::Refuse(_)) => 0,
+            Err(error) => bail!("golden/{name}: {error}"),
+        };
     }
     times.sort_unstable();
     let median = times.get(times.len() / 2).map_or(0, |time| time.as_micros());
@@ -80,7 +85,7 @@ fn measured(name: &str, plugin: &Plugin, request: &Request, calls: u32) -> Strin
         + request.config.len()
         + request.desired.iter().map(|desired| desired.object.len()).sum::<usize>()
         + request.observed.iter().map(|observed| observed.object.len()).sum::<usize>();
-    format!("{name:24} {fuel:>12} {median:>12} {input:>10} {output:>10}\n")
+    Ok(format!("{name:24} {fuel:>12} {median:>12} {input:>10} {output:>10}\n"))
 }
 
 /// The bytes of what the answer contributes.

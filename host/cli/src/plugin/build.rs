@@ -1,4 +1,4 @@
-//! `pgloom plugin build`: the component of a plugin, with no other program than cargo.
+//! `pgloom plugin build`: the component of a plugin, by the toolchain of its language.
 
 use std::path::PathBuf;
 
@@ -17,15 +17,15 @@ Examples:
 
 Exit codes: 0 the component is written; 1 it is not, with the reason; 2 invalid command line")]
 pub struct Arguments {
-    /// The folder of a plugin in Rust, or a core module
+    /// The folder of a plugin, or a core module
     #[arg(value_name = "FOLDER|FILE", default_value = ".")]
     source: PathBuf,
     /// The file that is written; without it dist/NAME.wasm in the folder
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What the crate is compiled for
-    #[arg(long, value_name = "TARGET", default_value = "wasm32-unknown-unknown")]
-    target: Target,
+    /// What the crate of a plugin in Rust is compiled for; without it wasm32-unknown-unknown
+    #[arg(long, value_name = "TARGET")]
+    target: Option<Target>,
 }
 
 /// Builds the component and prints its path, size and digest.
@@ -35,6 +35,9 @@ pub fn build(arguments: &Arguments) -> Result<()> {
         let Some(output) = output else {
             bail!("add --output with the file for the component of {}", source.display())
         };
+        if target.is_some() {
+            bail!("--target is for the folder of a plugin in Rust; {} is compiled already", source.display());
+        }
         let bytes = crate::file::component(source)?;
         let bytes = pgloom_package::component(&bytes).with_context(|| source.display().to_string())?;
         write(output, &bytes)?;

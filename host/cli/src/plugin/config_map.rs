@@ -10,8 +10,6 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::file;
-
 /// The most bytes in all keys of a ConfigMap: the API server refuses more. It counts them without base64.
 const MAX_CONFIG_MAP: usize = 1 << 20;
 
@@ -41,7 +39,7 @@ pub struct Arguments {
 pub fn print(arguments: &Arguments) -> Result<()> {
     let mut components = BTreeMap::new();
     for path in &arguments.files {
-        let bytes = file::component(path)?;
+        let bytes = super::component(path)?;
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.with_context(|| format!("{}: has no name that can be a key; rename it", path.display()))?;
         if components.insert(name.to_owned(), ByteString(bytes)).is_some() {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use pgloom_api::config::Config;
+use pgloom_api::pipeline::{Document, Match, OnFailure, Step};
 use pgloom_decide::{Error, Observed, Plan, decide};
 use pgloom_engine::{
-    Contribution, Description, ObjectKind, ObjectPermission, Pipeline, Plugin, PrivilegePermission, Response,
+    Contribution, Description, ObjectKind, ObjectPermission, Pipeline, Plugin, PrivilegePermission, Response, grant,
 };
 use serde_json::{Map, Value, json};
 
@@ -22,6 +23,18 @@ const NAMESPACE: &str = "default";
 /// The file with what is expected.
 const EXPECTED: &str = "expected.yaml";
 
+/// What the check of a case came to.
+pub enum Checked {
+    /// The answer is what is expected.
+    AsExpected,
+    /// The answer is expected from now on.
+    Written,
+    /// The answer is another one: where it differs.
+    Differs(String),
+    /// There is no answer: the call failed, or the host refused what the plugin wants.
+    Failed(String),
+}
+
 /// One case.
 pub struct Case {
     /// The name of its folder.
@@ -31,10 +44,12 @@ pub struct Case {
     desired: Vec<Value>,
     existing: Vec<Value>,
     config: Config,
-    settings: Map<String, Value>,
+    /// The plugin's own step.
+    step: Step,
 }
 
-/// The cases of a project, by name. Without `config.yaml` a case has the configuration of `step.yaml`.
+/// The cases of a project, by name. The step is that of `step.yaml`; `config.yaml` of a case replaces its
+/// configuration.
 pub fn cases(project: &Project) -> Result<Vec<Case>> {
     let golden = project.file("golden");
     let entries = std::fs::read_dir(&golden).with_context(|| {
@@ -46,13 +61,13 @@ pub fn cases(project: &Project) -> Result<Vec<Case>> {
     if folders.is_empty() {
         bail!("{}: has no case; make a folder golden/CASE with a manifest.yaml", golden.display());
     }
-    let settings = super::step::read(project)?.and_then(|step| step.get("config").cloned());
-    let settings = settings.and_then(|config| config.as_object().cloned()).unwrap_or_default();
-    folders.iter().map(|folder| Case::read(folder, &settings)).collect()
+    // A step whose failure is ignored would hide it.
+    let step = Step { on_failure: OnFailure::default(), matches: Match::default(), ..super::step::document(project)? };
+    folders.iter().map(|folder| Case::read(folder, &step)).collect()
 }
 
 impl Case {
-    fn read(folder: &Path, settings: &Map<String, Value>) -> Result<Self> {
+    fn read(folder: &Path, step: &Step) -> Result<Self> {
         let file = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
         let all = |name: &str| file(name).map_or_else(|| Ok(Vec::new()), |path| read_all(&path));
         let mut manifest = read_one(&folder.join("manifest.yaml"))?;
@@ -66,35 +81,45 @@ impl Case {
                 Config::read(&document).map_err(|problems| crate::pipeline::refused(&path, &problems))?.config
             }
         };
-        let settings = match file("config.yaml") {
-            None => settings.clone(),
-            Some(path) => super::step::mapping(&path)?,
-        };
+        let mut step = step.clone();
+        if let Some(path) = file("config.yaml") {
+            step.config = super::step::mapping(&path)?;
+        }
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (desired, existing) = (all("desired.yaml")?, all("existing.yaml")?);
-        Ok(Self { name, folder: folder.to_owned(), manifest, desired, existing, config, settings })
+        Ok(Self { name, folder: folder.to_owned(), manifest, desired, existing, config, step })
     }
 
-    /// What is wrong with the plugin's answer; nothing, if it is as expected. With `update`, what it answers is expected.
-    pub fn check(&self, plugin: &Arc<Plugin>, update: bool) -> Result<Option<String>> {
-        let text = serde_yaml_ng::to_string(&self.answer(plugin)?)?;
+    /// Compares the plugin's answer with what is expected. With `update`, what it answers is expected.
+    pub fn check(&self, plugin: &Arc<Plugin>, update: bool) -> Result<Checked> {
+        let answer = match self.answer(plugin)? {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Checked::Failed(format!("golden/{}: {error}", self.name))),
+        };
+        let text = serde_yaml_ng::to_string(&answer)?;
         let path = self.folder.join(EXPECTED);
         if update {
             super::project::write(&path, text.as_bytes())?;
-            return Ok(None);
+            return Ok(Checked::Written);
         }
         let expected = std::fs::read_to_string(&path).unwrap_or_default();
-        Ok(difference(&expected, &text).map(|difference| format!("golden/{}/{EXPECTED}:{difference}", self.name)))
+        Ok(match difference(&expected, &text) {
+            None => Checked::AsExpected,
+            Some(difference) => Checked::Differs(format!("golden/{}/{EXPECTED}:{difference}", self.name)),
+        })
     }
 
     /// What the plugin adds, as a document: `refused`, or those of `findings`, `conditions`, `actions`, `objects` and
-    /// `removed` that are not empty.
-    fn answer(&self, plugin: &Arc<Plugin>) -> Result<Value> {
+    /// `removed` that are not empty. The inner error is not an answer of the plugin, and never expected.
+    fn answer(&self, plugin: &Arc<Plugin>) -> Result<Result<Value, Error>> {
         let without = self.decide(self.pipeline(plugin, None)?);
         let without = without.map_err(|error| anyhow!("golden/{}: without the plugin: {error}", self.name))?;
         let with = match self.decide(self.pipeline(plugin, Some(Arc::clone(plugin)))?) {
             Ok(plan) => plan,
-            Err(error) => return Ok(json!({"refused": error.to_string().lines().collect::<Vec<_>>()})),
+            Err(error) if is_answer(&error) => {
+                return Ok(Ok(json!({"refused": error.to_string().lines().collect::<Vec<_>>()})));
+            }
+            Err(error) => return Ok(Err(error)),
         };
         let (before, after) = (without.documents(), with.documents());
         let removed = before.iter().filter(|object| !after.iter().any(|other| names(other) == names(object)));
@@ -113,7 +138,7 @@ impl Case {
             ("removed", json!(removed.map(names).collect::<Vec<_>>())),
         ];
         let is_set = |part: &Value| part.as_array().is_some_and(|items| !items.is_empty());
-        Ok(parts.into_iter().filter(|(_, part)| is_set(part)).map(|(name, part)| (name.to_owned(), part)).collect())
+        Ok(Ok(parts.into_iter().filter(|(_, part)| is_set(part)).map(|(name, part)| (name.to_owned(), part)).collect()))
     }
 
     /// Decides with a plugin in place of the component, which has its description.
@@ -135,9 +160,13 @@ impl Case {
             let description = Description { name, version: version(&required.version), ..earlier() };
             Plugin::native(description, |_request| Ok(Response::default()))
         });
-        let steps = required.chain([self.earlier_step()]).map(|plugin| (Arc::new(plugin), Map::new()));
-        let steps = steps.chain(plugin.map(|plugin| (plugin, self.settings.clone()))).collect();
-        Pipeline::of_configured(steps).with_context(|| format!("golden/{}", self.name))
+        let earlier = required.chain([self.earlier_step()]).map(Arc::new);
+        let earlier = earlier.map(|plugin| (Step { config: Map::new(), ..granted(&self.step, &plugin) }, plugin));
+        let own = plugin.map(|plugin| (self.step.clone(), plugin));
+        let (steps, plugins): (Vec<_>, Vec<_>) = earlier.chain(own).unzip();
+        let name = "pipeline".to_owned();
+        let document = Document { name, steps, pull_secrets: Vec::new(), rollout: None };
+        Pipeline::assemble(&document, &plugins).with_context(|| format!("golden/{}", self.name))
     }
 
     /// The step that creates the desired objects of the case.
@@ -162,6 +191,17 @@ impl Case {
             Ok(Response { contributions, ..Response::default() })
         })
     }
+}
+
+/// The step of a plugin that has all grants that it asks for; it is as `like` in all else.
+fn granted(like: &Step, plugin: &Plugin) -> Step {
+    let Description { name, .. } = &plugin.description;
+    Step { name: name.clone(), grants: grant::all(&plugin.description), ..like.clone() }
+}
+
+/// Whether the plugin itself refuses the manifest or its configuration. Every other error is a fault of the plugin.
+fn is_answer(error: &Error) -> bool {
+    matches!(error.category(), "InvalidManifest" | "InvalidConfig" | "PluginFailed")
 }
 
 /// A description of a step of the case.

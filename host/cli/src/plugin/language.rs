@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -82,6 +82,8 @@ struct Toolchain {
     environment: &'static [(&'static str, &'static str)],
     /// What to do if it is missing.
     install: String,
+    /// A program that it starts, and what to do if that is missing.
+    part: Option<(&'static str, &'static str)>,
 }
 
 impl Toolchain {
@@ -101,6 +103,7 @@ impl Toolchain {
                 )),
                 environment: &[],
                 install: local(PIP),
+                part: None,
             },
             Language::JavaScript => Self {
                 local: "node_modules/.bin",
@@ -111,6 +114,7 @@ impl Toolchain {
                 )),
                 environment: &[],
                 install: local(NPM),
+                part: Some(("node", "get Node.js from https://nodejs.org")),
             },
             Language::Go => Self {
                 local: "",
@@ -122,6 +126,7 @@ impl Toolchain {
                 .concat(),
                 environment: &[("GOOS", "wasip1"), ("GOARCH", "wasm")],
                 install: "get Go 1.24 or newer from https://go.dev/dl".to_owned(),
+                part: None,
             },
             Language::C => Self {
                 local: "",
@@ -133,6 +138,7 @@ impl Toolchain {
                 .concat(),
                 environment: &[],
                 install: "run: apt-get install clang lld wasi-libc libclang-rt-dev-wasm32".to_owned(),
+                part: Some(("wasm-ld", "run: apt-get install lld")),
             },
         }))
     }
@@ -159,8 +165,17 @@ impl Toolchain {
         let mut stderr = std::io::stderr();
         // If nothing can be printed, the error below cannot be printed either.
         _ = stderr.write_all(&output.stdout).and_then(|()| stderr.write_all(&output.stderr));
+        if let Some((part, install)) = self.part.filter(|(part, _)| is_missing(part, &output)) {
+            bail!("{part}, which {name} starts, is not installed; {install}");
+        }
         bail!("{name} failed with {}; it has printed why", output.status)
     }
+}
+
+/// Whether a program failed because it cannot start another one: clang says so, and `env` has an exit code for it.
+fn is_missing(part: &str, output: &Output) -> bool {
+    let said = String::from_utf8_lossy(&output.stderr);
+    said.contains(part) && (said.contains("unable to execute command") || output.status.code() == Some(127))
 }
 
 /// What the toolchain of a folder makes, a module or a component; nothing for Rust, which cargo builds. The contract is

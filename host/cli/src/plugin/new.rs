@@ -151,7 +151,15 @@ fn check_name(name: &str) -> Result<()> {
              hyphens, at most {LONGEST}, as in cost-labels"
         );
     }
+    if shipped().any(|shipped| shipped == name) {
+        bail!("{name} is the name of a shipped plugin; choose another name");
+    }
     Ok(())
+}
+
+/// The names of the shipped plugins, each the name of its step.
+fn shipped() -> impl Iterator<Item = &'static str> {
+    include_str!("../../../../manifests/pipeline.yaml").lines().filter_map(|line| line.strip_prefix("  - name: "))
 }
 
 fn check_empty(folder: &Path) -> Result<()> {
@@ -235,6 +243,10 @@ mod tests {
         for name in ["", "Motto", "2fast", "a_b", "a--b", "a-", "-a", "a/b", "..", &"a".repeat(41)] {
             let said = check_name(name).unwrap_err().to_string();
             assert!(said.contains("as in cost-labels"), "{said}");
+        }
+        for name in ["spilo", "tls", "patches"] {
+            let said = check_name(name).unwrap_err().to_string();
+            assert_eq!(said, format!("{name} is the name of a shipped plugin; choose another name"));
         }
         assert!(["a", "cost-labels", "v2"].iter().all(|name| check_name(name).is_ok()));
     }

@@ -70,10 +70,13 @@ impl Project {
     }
 
     /// Builds the component and writes it to `output`, or to `dist/NAME.wasm`.
-    pub fn build(&self, target: Target, output: Option<&Path>) -> Result<Built> {
+    pub fn build(&self, target: Option<Target>, output: Option<&Path>) -> Result<Built> {
+        if target.is_some() && self.language != Language::Rust {
+            bail!("--target is for plugins in Rust, and this one is in {}; leave it out", self.language.title());
+        }
         let (name, bytes) = match language::build(self.language, &self.folder)? {
             Some(bytes) => (self.name()?, bytes),
-            None => self.crate_module(target)?,
+            None => self.crate_module(target.unwrap_or_default())?,
         };
         let place = || format!("{}: what was built", self.folder.display());
         let bytes = pgloom_package::any(&bytes).with_context(place)?;

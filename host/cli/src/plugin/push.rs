@@ -41,7 +41,7 @@ pub struct Arguments {
 
 /// Pushes the component, and prints its reference with the digest.
 pub fn push(arguments: &Arguments) -> Result<()> {
-    let component = file::component(&arguments.file)?;
+    let component = super::component(&arguments.file)?;
     let key = arguments.sign_key.as_deref().map(|path| {
         let key = PrivateKey::read(&file::short_text(path)?);
         key.with_context(|| path.display().to_string())

@@ -19,14 +19,16 @@ use crate::{pipeline, render};
 Example:
   pgloom plugin run golden/annotated/manifest.yaml   the objects of the shipped pipeline, with this plugin as its last step
 
+A step of the pipeline with the same name is replaced.
+
 Exit codes: 0 the objects are on standard output; 1 they are not, with the reason; 2 invalid command line")]
 pub struct Arguments {
     /// The folder of the plugin
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     folder: PathBuf,
-    /// What the crate is compiled for
-    #[arg(long, value_name = "TARGET", default_value = "wasm32-unknown-unknown")]
-    target: Target,
+    /// What the crate of a plugin in Rust is compiled for; without it wasm32-unknown-unknown
+    #[arg(long, value_name = "TARGET")]
+    target: Option<Target>,
     #[command(flatten)]
     render: render::Arguments,
 }
@@ -46,13 +48,17 @@ pub fn run(mut arguments: Arguments) -> Result<()> {
     render::render(&arguments.render)
 }
 
-/// The pipeline of the flags with one more step; the components of the others are copied to `folder`.
+/// The pipeline of the flags with one more step, in the place of one with the same name, or else the last; the components
+/// of the others are copied to `folder`.
 fn with_step(flags: &pipeline::Arguments, step: Value, folder: &TempDir) -> Result<Value> {
     let (path, plugins) = flags.place()?;
     let mut document = read_one(&path)?;
     let Some(steps) = document.pointer_mut("/spec/steps").and_then(Value::as_array_mut) else {
         bail!("{}: spec.steps: is missing; name a Pipeline", path.display());
     };
+    let same = steps.iter().position(|other| other["name"] == step["name"]);
+    let place = same.unwrap_or(steps.len());
+    same.map(|index| steps.remove(index));
     for file in steps.iter().filter_map(|step| step.pointer("/source/file")?.as_str()) {
         let is_inside = Path::new(file).components().all(|part| matches!(part, std::path::Component::Normal(_)));
         if is_inside {
@@ -60,6 +66,6 @@ fn with_step(flags: &pipeline::Arguments, step: Value, folder: &TempDir) -> Resu
             write(&folder.path().join(file), &bytes)?;
         }
     }
-    steps.push(step);
+    steps.insert(place, step);
     Ok(document)
 }
