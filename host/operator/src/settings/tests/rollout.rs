@@ -578,7 +578,6 @@ async fn a_pipeline_of_which_no_one_before_is_known_is_refused_with_a_limit_and_
         (FakeFleet::new(), json!({"maxRestarts": 0}), "Refused"),
         (FakeFleet::new(), staged(), "Progressing"),
         (empty(), json!({"maxRestarts": 0}), "Complete"),
-        (FakeFleet::new(), json!(null), "Complete"),
     ] {
         for starts in [false, true] {
             let mut replica = Replica::new(&api_server(), &Arc::new(fleet.again()));
