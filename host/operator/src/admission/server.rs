@@ -27,8 +27,8 @@ use super::{Admission, Error};
 
 /// The path of the route.
 pub const PATH: &str = "/";
-/// The largest question, in bytes: both states of an object. The API server stores no larger object.
-const MAX_BODY: usize = 1 << 20;
+/// The largest question, in bytes: both states of an object, of which the API server stores none larger than about 1.5 MiB.
+const MAX_BODY: usize = 4 << 20;
 /// The connections that are open at the same time; others wait.
 const CONNECTIONS: usize = 16;
 /// How long a connection may be open. The API server waits no longer.

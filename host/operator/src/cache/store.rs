@@ -117,6 +117,23 @@ impl Store {
             && inner.essential().any(|(_, watch)| listed(&watch.namespace))
     }
 
+    /// The scopes of which not every essential watch has completed its first listing: a namespace, or all of them.
+    pub fn unlisted(&self) -> Vec<String> {
+        let inner = self.inner.read();
+        let scope = |namespace: Option<&str>| match namespace {
+            Some(namespace) => format!("namespace {namespace}"),
+            None => "all namespaces".to_owned(),
+        };
+        let unlisted = inner.essential().filter(|(number, _)| !inner.synced.contains(number));
+        let mut scopes: Vec<String> = unlisted.map(|(_, watch)| scope(watch.namespace.as_deref())).collect();
+        if inner.essential().next().is_none() {
+            scopes.push(scope(None));
+        }
+        scopes.sort();
+        scopes.dedup();
+        scopes
+    }
+
     /// Whether a watch has been listed once.
     pub fn is_listed(&self, watch: usize) -> bool {
         self.inner.read().synced.contains(&watch)

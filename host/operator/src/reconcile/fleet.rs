@@ -17,7 +17,7 @@ use super::{Error, Reconciliation, is_ours};
 use crate::cache::ClusterKey;
 use crate::context::Context;
 use crate::report::reference;
-use crate::settings::{Fleet, Settings};
+use crate::settings::{Fleet, Known, Settings};
 use crate::state::{Failure, Reconciled};
 
 /// The end of the type of the condition that a step failed.
@@ -33,10 +33,8 @@ pub fn cluster(key: &ClusterKey, manifest: &Value) -> Cluster {
 }
 
 impl Fleet for Context {
-    fn clusters(&self) -> Option<Vec<(ClusterKey, Cluster)>> {
-        if !self.store.settled() {
-            return None;
-        }
+    fn clusters(&self) -> Known {
+        let unlisted = self.store.unlisted();
         let of = |key: ClusterKey| {
             let manifest = self.store.manifest(&key)?.object();
             let counts = is_ours(&manifest, &self.controller_id) && manifest["metadata"]["deletionTimestamp"].is_null();
@@ -44,7 +42,9 @@ impl Fleet for Context {
         };
         let mut clusters: Vec<_> = self.store.clusters().into_iter().filter_map(of).collect();
         clusters.sort_by_key(|(_, cluster)| cluster.to_string());
-        Some(clusters)
+        let unlisted = (!unlisted.is_empty())
+            .then(|| format!("not all clusters are known: {} not listed yet", unlisted.join(", ")));
+        Known { clusters, unlisted }
     }
 
     fn impact<'a>(

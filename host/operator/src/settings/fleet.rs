@@ -20,10 +20,19 @@ const EXAMPLES: usize = 20;
 /// The longest text about a cluster in the status, in bytes.
 const MAX_TEXT: usize = 512;
 
+/// The clusters that are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The clusters, by `namespace/name`.
+    pub clusters: Vec<(ClusterKey, Cluster)>,
+    /// Why there may be others; `None` if these are all.
+    pub unlisted: Option<String>,
+}
+
 /// The clusters of this operator. `now` are the settings with the pipeline before, `then` those with the new one.
 pub trait Fleet: Send + Sync {
-    /// All clusters that are not being deleted; `None` while not all are known.
-    fn clusters(&self) -> Option<Vec<(ClusterKey, Cluster)>>;
+    /// The clusters that are not being deleted.
+    fn clusters(&self) -> Known;
 
     /// What the new pipeline changes for a cluster; `None` if that cannot be found out.
     fn impact<'a>(
@@ -74,6 +83,8 @@ fn add(sum: &mut ImpactStatus, impact: Option<&Impact>) {
         sum.unknown += 1;
         return;
     };
+    // The pipeline before does not decide it: which of its pods restart is not known.
+    sum.unknown += i64::from(impact.refused_now.is_some() && impact.verdict == Verdict::Changes);
     match impact.verdict {
         // What neither pipeline accepts stays as it is.
         Verdict::Same | Verdict::Unknown => {}
@@ -130,11 +141,16 @@ mod tests {
         add(&mut sum, None);
         assert_eq!((sum.clusters, sum.changed, sum.unknown, sum.held), (4, 1, 1, 0));
         assert!(sum.examples.is_empty());
+        let refused_now = Some("step spilo failed".to_owned());
+        add(&mut sum, Some(&Impact { refused_now: refused_now.clone(), ..impact(Verdict::Changes, None) }));
+        assert_eq!((sum.changed, sum.unknown), (2, 2), "of what was held before, the restarts are not known");
+        add(&mut sum, Some(&Impact { refused_now, ..impact(Verdict::Unknown, None) }));
+        assert_eq!((sum.changed, sum.unknown), (2, 2), "what neither accepts stays as it is");
         add(&mut sum, Some(&impact(Verdict::Held, None)));
         for _ in 0..30 {
             add(&mut sum, Some(&impact(Verdict::Restarts, Some(3))));
         }
-        assert_eq!((sum.clusters, sum.changed, sum.restarts, sum.held), (35, 31, 90, 1));
+        assert_eq!((sum.clusters, sum.changed, sum.restarts, sum.held), (37, 32, 90, 1));
         assert_eq!(sum.examples.len(), 20);
         assert_eq!(sum.examples[0].held.as_deref(), Some("step spilo failed"));
         let restart = &sum.examples[1];

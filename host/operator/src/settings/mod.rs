@@ -39,7 +39,7 @@ use crate::serve::metrics::Metrics;
 pub use candidate::Candidate;
 #[cfg(test)]
 pub use candidate::Reach;
-pub use fleet::Fleet;
+pub use fleet::{Fleet, Known};
 use loading::Loading;
 use progress::Progress;
 pub use registry::Registry;

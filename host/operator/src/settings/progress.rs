@@ -157,6 +157,11 @@ impl Progress {
         self.knows_rollout && told != self.rollout.as_ref()
     }
 
+    /// Whether a newer pipeline than the one that was loaded is wanted.
+    pub fn is_pending(&self) -> bool {
+        self.loading.is_some() || self.problem.is_some()
+    }
+
     /// Whether this document is in use already, or being loaded.
     pub fn knows(&self, found: &Found) -> bool {
         self.problem.is_none() && self.wanted.as_ref().is_some_and(|wanted| wanted.content() == found.content())
@@ -168,9 +173,10 @@ fn delay(attempts: u32) -> Duration {
     doubled(FIRST_RETRY, attempts, LONGEST_RETRY)
 }
 
-/// The document with the digest of every component.
+/// The document with the digest of every component. It has no null, as a patch of the status cannot write one.
 pub fn pinned(document: &Value, pipeline: &Pipeline, now: Timestamp) -> LastLoaded {
     let mut spec = document["spec"].clone();
+    remove_nulls(&mut spec);
     for step in spec["steps"].as_array_mut().into_iter().flatten() {
         let loaded = pipeline.steps().iter().find(|loaded| step["name"] == *loaded.name);
         if let (Some(loaded), Some(step)) = (loaded, step.as_object_mut()) {
@@ -181,6 +187,18 @@ pub fn pinned(document: &Value, pipeline: &Pipeline, now: Timestamp) -> LastLoad
         generation: document.pointer("/metadata/generation").and_then(Value::as_i64),
         since: now.round(jiff::Unit::Second).unwrap_or(now).to_string(),
         spec: spec.as_object().cloned().unwrap_or_default(),
+    }
+}
+
+/// Removes each field that is null.
+fn remove_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(remove_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
+        _ => {}
     }
 }
 
@@ -250,6 +268,15 @@ mod tests {
         assert_eq!(last.generation, Some(7));
         let document = json!({"status": {"lastLoaded": last}});
         assert_eq!(of_status(&document), Some(last));
+    }
+
+    #[test]
+    fn what_was_loaded_has_no_null_as_the_status_cannot_hold_one() {
+        let mut found = found();
+        found.document["spec"]["steps"][0]["config"] =
+            json!({"a": null, "b": [1, {"c": null, "d": 2}], "e": {"f": null}});
+        let last = pinned(&found.document, &Pipeline::of(vec![]).unwrap(), Timestamp::UNIX_EPOCH);
+        assert_eq!(last.spec["steps"][0]["config"], json!({"b": [1, {"d": 2}], "e": {}}));
     }
 
     #[test]

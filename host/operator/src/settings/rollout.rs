@@ -51,23 +51,24 @@ impl Loader {
         let rollout = Rollout::of(&pinned.spec);
         let before = progress.last_loaded.clone().or_else(|| self.last_loaded(Some(&found)));
         let compared = settings.borrow().pipeline.is_available();
-        let is_new = before.is_some_and(|before| without_rollout(&before.spec) != without_rollout(&pinned.spec));
+        let is_new =
+            before.map_or(rollout.is_some(), |before| without_rollout(&before.spec) != without_rollout(&pinned.spec));
         let in_stages = rollout.is_some() || self.is_leading() && compared;
         if !(self.is_object() && is_new && in_stages) {
             self.use_for_all(found, Arc::new(pipeline), progress, settings);
             return true;
         }
-        progress.arrived(found);
+        progress.arrived(found.clone());
         let canary = rollout.as_ref().and_then(|rollout| rollout.canary.clone());
         match &mut progress.running {
             Some(running) if without_rollout(&running.pinned.spec) == without_rollout(&pinned.spec) => {
-                (running.rollout, running.pinned) = (rollout, pinned);
+                (running.found, running.rollout, running.pinned) = (found, rollout, pinned);
                 settings.send_modify(|settings| {
                     settings.candidate.iter_mut().for_each(|candidate| candidate.canary.clone_from(&canary));
                 });
                 return true;
             }
-            _ => progress.running = Some(Running::new(rollout, pinned, progress.clock.seconds(Instant::now()))),
+            _ => progress.running = Some(Running::new(found, rollout, pinned, progress.clock.seconds(Instant::now()))),
         }
         settings.send_modify(|settings| {
             // Until its place is found: a cluster that may have it already is not decided by the one before.
@@ -88,28 +89,31 @@ impl Loader {
         progress: &mut Progress,
     ) -> Result<Option<(Arc<Pipeline>, Candidate)>, Error> {
         let pinned = progress::pinned(&found.document, pipeline, Timestamp::now());
-        let (Some(rollout), Some(last)) = (Rollout::of(&pinned.spec), self.last_loaded(Some(found))) else {
+        let (Some(rollout), last) = (Rollout::of(&pinned.spec), self.last_loaded(Some(found))) else {
             return Ok(None);
         };
-        if !self.is_object() || without_rollout(&last.spec) == without_rollout(&pinned.spec) {
+        let is_same = |last: &LastLoaded| without_rollout(&last.spec) == without_rollout(&pinned.spec);
+        if !self.is_object() || last.as_ref().is_some_and(is_same) {
             return Ok(None);
         }
-        let before = self.restored(&last).await?;
+        let before = self.restored(last.as_ref()).await?;
         let (canary, pipeline) = (rollout.canary.clone(), Some(Arc::new(pipeline.clone())));
         progress.arrived(found.clone());
-        progress.last_loaded = Some(last);
-        progress.running = Some(Running::new(Some(rollout), pinned, progress.clock.seconds(Instant::now())));
+        progress.last_loaded = last;
+        progress.running =
+            Some(Running::new(found.clone(), Some(rollout), pinned, progress.clock.seconds(Instant::now())));
         Ok(Some((before, Candidate { pipeline, reach: Reach::Unknown, canary })))
     }
 
     /// The pipeline that was loaded last, or one that decides nothing.
-    async fn restored(&self, last: &LastLoaded) -> Result<Arc<Pipeline>, Error> {
-        let restored = match self.restore(last).await {
+    async fn restored(&self, last: Option<&LastLoaded>) -> Result<Arc<Pipeline>, Error> {
+        let (restored, reason) = match last {
+            Some(last) => (self.restore(last).await, "the pipeline that the clusters have cannot be loaded"),
+            None => (None, "no pipeline before is known, and the new one is rolled out"),
+        };
+        let restored = match restored {
             Some(pipeline) => pipeline,
-            None => {
-                Pipeline::unavailable("the pipeline before cannot be loaded any more, and the new one is rolled out")
-                    .map_err(|error| Error::Load("pipeline".into(), error))?
-            }
+            None => Pipeline::unavailable(reason).map_err(|error| Error::Load("pipeline".into(), error))?,
         };
         Ok(Arc::new(restored))
     }
@@ -120,17 +124,18 @@ impl Loader {
             return;
         };
         let is_known = |known: &LastLoaded| without_rollout(&known.spec) == without_rollout(&last.spec);
-        let Some(running) = progress.running.as_ref().filter(|_| !progress.last_loaded.as_ref().is_some_and(is_known))
-        else {
+        // If the wanted one is loaded and not rolled out, all clusters get it.
+        let is_wanted_in_use = progress.running.is_none() && !progress.is_pending();
+        if is_wanted_in_use || progress.last_loaded.as_ref().is_some_and(is_known) {
             return;
-        };
+        }
         let candidate = settings.borrow().candidate.as_ref().and_then(|candidate| candidate.pipeline.clone());
-        match (is_known(&running.pinned), candidate) {
+        match (progress.running.as_ref().is_some_and(|running| is_known(&running.pinned)), candidate) {
             (true, Some(pipeline)) => {
                 progress.running = None;
                 settings.send_modify(|settings| settings.pipeline = pipeline);
             }
-            _ => match self.restored(&last).await {
+            _ => match self.restored(Some(&last)).await {
                 Ok(pipeline) => settings.send_modify(|settings| settings.pipeline = pipeline),
                 Err(error) => warn!(error = %error_chain(&error), "the pipeline before is not in use"),
             },
@@ -166,7 +171,7 @@ impl Loader {
     /// Called when the status was read, and when a pipeline was loaded after that.
     pub(super) fn place(&self, progress: &mut Progress, settings: &watch::Sender<Settings>) {
         let recorded = progress.rollout.clone();
-        let is_pending = progress.loading.is_some() || progress.problem.is_some();
+        let is_pending = progress.is_pending();
         let loaded = settings.borrow().candidate.clone().filter(|candidate| candidate.pipeline.is_some());
         let placed = match (&mut progress.running, recorded) {
             (Some(running), Some(recorded)) if is_ended(&recorded) && recorded.spec == running.pinned.spec => {
@@ -209,15 +214,15 @@ impl Loader {
         if !progress.knows_rollout && self.is_object() {
             return self.find_rollout(progress, settings).await;
         }
-        let pending = progress.loading.is_some() || progress.problem.is_some();
+        let pending = progress.is_pending();
         let Some(running) = progress.running.as_mut().filter(|running| running.due.is_none_or(|due| time >= due))
         else {
             return false;
         };
         let (begun, seconds) = (Instant::now(), progress.clock.seconds(time));
-        let state = match (fleet.clusters(), both(settings)) {
-            (Some(clusters), Some(both)) => running.step(fleet, clusters, both, pending, seconds).await,
-            _ => None,
+        let state = match both(settings) {
+            Some(both) => running.step(fleet, fleet.clusters(), both, pending, seconds).await,
+            None => None,
         };
         running.due = Some(time + PERIOD.max(begun.elapsed() * PAUSE));
         let Some(state) = state else { return false };
@@ -257,10 +262,12 @@ impl Loader {
         info!(phase = ?after.phase, stage = ?status.stage, clusters = ?status.clusters, "{}", after.message);
         self.take_effect(&after, progress, settings);
         self.publish_stage(&status, progress).await;
-        before.active() != after.active()
+        // What steps answered last is kept for the pipeline that all clusters have, and that is another one at the end.
+        before.active() != after.active() || after.phase == RolloutPhase::Complete
     }
 
     fn take_effect(&self, after: &State, progress: &mut Progress, settings: &watch::Sender<Settings>) {
+        let found = progress.running.as_ref().map(|running| running.found.clone());
         if !after.is_running() {
             progress.running = None;
         }
@@ -268,7 +275,7 @@ impl Loader {
         match after.phase {
             RolloutPhase::Complete => {
                 let Some(pipeline) = candidate.and_then(|candidate| candidate.pipeline) else { return };
-                progress.wanted.clone().into_iter().for_each(|found| self.succeeded(progress, found, &pipeline));
+                found.into_iter().for_each(|found| self.succeeded(progress, found, &pipeline));
                 settings.send_modify(|settings| (settings.pipeline, settings.candidate) = (pipeline, None));
             }
             RolloutPhase::Refused | RolloutPhase::RolledBack => {

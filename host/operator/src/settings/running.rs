@@ -13,12 +13,18 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::Settings;
-use super::fleet::{Fleet, Judged, judge};
+use super::fleet::{Fleet, Judged, Known, judge};
+use super::source::Found;
 use crate::cache::ClusterKey;
+
+/// Why a rollout waits.
+const PENDING: &str = "a newer pipeline is being loaded, or cannot be";
 
 /// The pipeline that is being rolled out. The pipeline itself is in the settings.
 #[derive(Debug)]
 pub struct Running {
+    /// The document. A newer one may be wanted by now.
+    pub found: Found,
     /// `spec.rollout`; `None` if all clusters get it at once.
     pub rollout: Option<Rollout>,
     /// The document, with the digest of every component.
@@ -39,8 +45,9 @@ pub struct Running {
 
 impl Running {
     /// One that begins.
-    pub fn new(rollout: Option<Rollout>, pinned: LastLoaded, now: i64) -> Self {
+    pub fn new(found: Found, rollout: Option<Rollout>, pinned: LastLoaded, now: i64) -> Self {
         Self {
+            found,
             rollout,
             pinned,
             state: State::judging(now),
@@ -110,16 +117,24 @@ impl Running {
     pub async fn step(
         &mut self,
         fleet: &Arc<dyn Fleet>,
-        clusters: Vec<(ClusterKey, Cluster)>,
+        Known { clusters, unlisted }: Known,
         (now, then): (Settings, Settings),
         pending: bool,
         seconds: i64,
     ) -> Option<State> {
         self.clusters = clusters.iter().map(|(_, cluster)| cluster.clone()).collect();
+        let held = pending.then(|| PENDING.to_owned()).or(unlisted);
+        // It is compared for all clusters, and used for all at once, only if all are known and it is the newest.
+        if let Some(held) = held.clone().filter(|_| self.state.phase == RolloutPhase::Judging || self.rollout.is_none())
+        {
+            self.judging.abort_all();
+            self.judging = JoinSet::new();
+            return Some(State { message: held, ..self.state.clone() });
+        }
         if self.state.phase == RolloutPhase::Judging {
             if self.judging.is_empty() {
                 self.judging.spawn(judge(fleet.clone(), clusters, now, then));
-                return None;
+                return Some(State::judging(self.state.since));
             }
             let found = self.judging.try_join_next()?;
             let Judged { impact, unwell } = found.inspect_err(|error| warn!(%error, "not compared")).ok()?;
@@ -131,9 +146,8 @@ impl Running {
         let Some(rollout) = self.rollout.clone() else {
             return Some(judged(None, &ImpactStatus::default(), true, &self.clusters, seconds));
         };
-        let held = pending.then_some("a newer pipeline is being loaded, or cannot be");
         let health = self.health(&clusters, fleet, (&now, &then), seconds).await;
-        Some(next(&rollout, self.state.clone(), &self.clusters, &health, held, seconds))
+        Some(next(&rollout, self.state.clone(), &self.clusters, &health, held.as_deref(), seconds))
     }
 
     /// How each cluster of the stage is.

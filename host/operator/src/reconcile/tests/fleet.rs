@@ -6,7 +6,7 @@ use pgloom_decide::impact::Verdict;
 use pgloom_engine::{Description, Failure, Plugin, call};
 
 use super::*;
-use crate::settings::{Candidate, Fleet as _, Reach};
+use crate::settings::{Candidate, Fleet as _, Known, Reach};
 
 fn service(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}})
@@ -49,13 +49,32 @@ async fn what_a_candidate_changes_for_a_cluster_is_found_without_a_write() {
     let (now, then) = (settings(makes_objects(&[])), settings(makes_objects(&[service("acid-orders-own")])));
     let labels = Default::default();
     let cluster = Cluster { namespace: "ns".into(), name: "acid-orders".into(), labels };
-    assert_eq!(operator.clusters(), Some(vec![(key(), cluster)]));
+    assert_eq!(operator.clusters(), Known { clusters: vec![(key(), cluster)], unlisted: None });
     let impact = operator.impact(&key(), &now, &then).await.unwrap();
     assert_eq!((impact.verdict, &*impact.objects[0].object.name), (Verdict::Changes, "acid-orders-own"));
     let held = operator.impact(&key(), &now, &settings(broken())).await.unwrap();
     assert_eq!(held.verdict, Verdict::Held);
     assert_eq!(written(&api_server), [] as [&str; 0]);
     assert!(operator.impact(&ClusterKey::new("ns", "gone"), &now, &then).await.is_none());
+}
+
+#[tokio::test]
+async fn the_clusters_of_a_part_of_the_namespaces_are_not_all() {
+    let operator = operator(&FakeApiServer::new(), &[manifest()]);
+    let watch = |namespace: &str| crate::cache::Watch {
+        kind: Kind::cluster(),
+        namespace: Some(namespace.into()),
+        label: None,
+        whole: false,
+        own: vec![],
+    };
+    let number = operator.store.open(watch("other"));
+    operator.store.record_failure(number, true);
+    let known = operator.clusters();
+    assert_eq!(known.clusters.len(), 1);
+    assert_eq!(known.unlisted.as_deref(), Some("not all clusters are known: namespace other not listed yet"));
+    let _ = operator.store.apply_watcher_event(number, kube::runtime::watcher::Event::InitDone);
+    assert_eq!(operator.clusters().unlisted, None);
 }
 
 #[tokio::test]

@@ -16,6 +16,8 @@ use super::*;
 /// Clusters as the test wants them.
 struct FakeFleet {
     clusters: Vec<(ClusterKey, Cluster)>,
+    /// Why these may not be all.
+    unlisted: Mutex<Option<String>>,
     /// The pods of each cluster that restart.
     restarts: Option<u64>,
     unwell: BTreeMap<String, Unwell>,
@@ -35,13 +37,22 @@ impl FakeFleet {
             (ClusterKey::new("ns", name), Cluster { namespace: "ns".into(), name: name.into(), labels })
         };
         let clusters = ["acid-canary", "acid-a", "acid-b"].map(of).to_vec();
-        Self { clusters, restarts: None, unwell: BTreeMap::new(), seen: Mutex::default() }
+        Self { clusters, unlisted: Mutex::default(), restarts: None, unwell: BTreeMap::new(), seen: Mutex::default() }
+    }
+}
+
+impl FakeFleet {
+    /// The same clusters, for another operator.
+    fn again(&self) -> Self {
+        let (clusters, unwell) = (self.clusters.clone(), self.unwell.clone());
+        Self { clusters, unwell, restarts: self.restarts, ..Self::new() }
     }
 }
 
 impl Fleet for FakeFleet {
-    fn clusters(&self) -> Option<Vec<(ClusterKey, Cluster)>> {
-        Some(self.clusters.clone())
+    fn clusters(&self) -> Known {
+        let unlisted = self.unlisted.lock().clone();
+        Known { clusters: self.clusters.clone(), unlisted }
     }
 
     fn impact<'a>(&'a self, key: &'a ClusterKey, _: &'a Settings, _: &'a Settings) -> BoxFuture<'a, Option<Impact>> {
@@ -168,16 +179,20 @@ impl Replica {
     }
 
     /// Lets some time pass, as the loop of the settings does.
-    async fn runs(&mut self, seconds: u64) {
+    /// Returns how many times all clusters are reconciled.
+    async fn runs(&mut self, seconds: u64) -> usize {
         let fleet: Arc<dyn Fleet> = self.fleet.clone();
+        let mut reconciles = 0;
         for _ in 0..seconds {
-            self.loader.advance(&mut self.progress, &self.settings, &fleet, self.time).await;
+            let moves = self.loader.advance(&mut self.progress, &self.settings, &fleet, self.time).await;
+            reconciles += usize::from(moves);
             self.check();
             self.report().await;
             self.time += Duration::from_secs(1);
             // The clusters are compared by a task of its own.
             tokio::task::yield_now().await;
         }
+        reconciles
     }
 
     /// No cluster that is not of the stage in the status has the new pipeline.
@@ -485,4 +500,105 @@ async fn a_file_cannot_be_rolled_out_in_stages() {
     let error = loader(&FakeApiServer::new()).load(&found, None).await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("spec.rollout: a file has no status") && text.contains("--pipeline-object"), "{text}");
+}
+
+#[tokio::test]
+async fn every_cluster_is_reconciled_when_a_stage_begins_and_when_the_rollout_ends() {
+    let mut replica = Replica::new(&api_server(), &Arc::new(FakeFleet::new())).leads().await;
+    replica.takes(2, 2, staged());
+    assert_eq!(replica.runs(250).await, 4, "canary, 10%, 100% and the end");
+    assert_eq!(replica.rollout().0, "Complete");
+}
+
+/// A document that is wanted, and cannot be loaded.
+fn cannot_be_loaded(replica: &mut Replica, wanted: Found) {
+    replica.progress.begun(Some(wanted.clone()), Timestamp::now());
+    replica.progress.failed(Some(wanted), &Error::Missing("one.wasm".into()));
+}
+
+#[tokio::test]
+async fn a_newer_document_that_cannot_be_loaded_is_not_taken_for_the_one_that_is_compared() {
+    for rollout in [json!(null), staged()] {
+        let mut replica = Replica::new(&api_server(), &Arc::new(FakeFleet::new())).leads().await;
+        replica.takes(2, 2, rollout);
+        replica.runs(1).await;
+        cannot_be_loaded(&mut replica, document(3, 3, json!({"maxRestarts": 0})));
+        replica.runs(20).await;
+        assert_eq!((replica.rollout().0, replica.with_the_new_one()), ("Judging".to_owned(), vec![]));
+        assert_eq!(replica.status()["lastLoaded"]["generation"], 1);
+        assert_eq!(replica.condition().0, "Rejected");
+        // It can be loaded now: it is compared as well, as it is.
+        replica.takes(3, 3, json!({"maxRestarts": 0, "soak": "1s"}));
+        assert_eq!(replica.with_the_new_one(), [] as [String; 0]);
+        replica.runs(20).await;
+        assert_eq!(replica.rollout().0, "Complete");
+        assert_eq!(replica.status()["lastLoaded"]["generation"], 3);
+        assert_eq!(replica.status()["lastLoaded"]["spec"]["steps"][0]["config"]["version"], 3);
+    }
+}
+
+#[tokio::test]
+async fn a_new_leader_that_cannot_load_what_all_clusters_have_leaves_them_as_they_are() {
+    let api_server = api_server();
+    let mut first = at_the_canary(&api_server, FakeFleet::new()).await;
+    let mut second = Replica::new(&api_server, &first.fleet);
+    cannot_be_loaded(&mut second, document(2, 2, staged()));
+    first.runs(250).await;
+    assert_eq!(first.rollout().0, "Complete");
+    let mut second = second.leads().await;
+    assert!(!second.settings.borrow().pipeline.is_available(), "not the one that it had");
+    assert_eq!(second.status()["lastLoaded"]["generation"], 2);
+    assert!(second.condition().1.ends_with("all clusters stay as they are"), "{:?}", second.condition());
+    second.takes(2, 2, staged());
+    assert!(second.settings.borrow().pipeline.is_available() && second.settings.borrow().candidate.is_none());
+    assert_eq!(second.rollout().0, "Complete");
+}
+
+#[tokio::test]
+async fn a_pipeline_is_not_compared_with_a_part_of_the_clusters_and_says_what_is_missing() {
+    for rollout in [json!(null), json!({"maxRestarts": 0, "soak": "1s"})] {
+        let fleet = FakeFleet::new();
+        let missing = "not all clusters are known: namespace b not listed yet";
+        *fleet.unlisted.lock() = Some(missing.to_owned());
+        let mut replica = Replica::new(&api_server(), &Arc::new(fleet)).leads().await;
+        replica.takes(2, 2, rollout);
+        replica.runs(10).await;
+        assert_eq!((replica.rollout().0, replica.with_the_new_one()), ("Judging".to_owned(), vec![]));
+        assert!(replica.condition().1.starts_with(missing), "{:?}", replica.condition());
+        *replica.fleet.unlisted.lock() = None;
+        replica.runs(20).await;
+        assert_eq!(replica.rollout().0, "Complete");
+    }
+}
+
+#[tokio::test]
+async fn a_pipeline_of_which_no_one_before_is_known_is_refused_with_a_limit_and_else_goes_through_its_stages() {
+    let empty = || FakeFleet { clusters: vec![], ..FakeFleet::new() };
+    for (fleet, rollout, phase) in [
+        (FakeFleet::new(), json!({"maxRestarts": 0}), "Refused"),
+        (FakeFleet::new(), staged(), "Progressing"),
+        (empty(), json!({"maxRestarts": 0}), "Complete"),
+    ] {
+        for starts in [false, true] {
+            let mut replica = Replica::new(&api_server(), &Arc::new(fleet.again()));
+            replica.progress = Progress::default();
+            let none = Arc::new(Pipeline::unavailable("none").unwrap());
+            replica.settings.send_modify(|settings| settings.pipeline = none);
+            if starts {
+                let (found, new) = (document(2, 2, rollout.clone()), pipeline());
+                match replica.loader.to_be_rolled_out(&found, &new, &mut replica.progress).await.unwrap() {
+                    Some((before, candidate)) => replica
+                        .settings
+                        .send_modify(|settings| (settings.pipeline, settings.candidate) = (before, Some(candidate))),
+                    None => replica.loader.succeeded(&mut replica.progress, found, &new),
+                }
+            }
+            let mut replica = replica.leads().await;
+            if !starts {
+                replica.takes(2, 2, rollout.clone());
+            }
+            replica.runs(4).await;
+            assert_eq!(replica.rollout().0, phase, "{rollout} {starts}");
+        }
+    }
 }
