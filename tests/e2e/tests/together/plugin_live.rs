@@ -75,25 +75,25 @@ fn a_plugin_goes_from_an_empty_folder_through_the_registry_and_a_canary_to_all_c
     fleet.motto(CANARY).unwrap();
 
     // A pipeline that would restart pods is not let in.
-    let mut wanted = fleet.spec(vec![step, recolor()]);
+    let mut wanted = fleet.spec(vec![step, without_links()]);
     wanted["rollout"] = json!({"maxRestarts": 0});
     fleet.want(&wanted);
     let message = fleet.refused("TooManyRestarts");
-    assert!(message.contains("recolor") && message.contains("maxRestarts"), "{message}");
+    assert!(message.contains("no-links") && message.contains("maxRestarts"), "{message}");
     assert_eq!(fleet.pods(), pods);
     println!("{}", fleet.story());
 }
 
 /// A step that changes the template of the database's pods.
-fn recolor() -> Value {
+fn without_links() -> Value {
     let apply = json!({
         "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "{cluster}"},
-        "spec": {"template": {"spec": {"containers": [{"name": "postgres", "env": [{"name": "COLOR", "value": "blue"}]}]}}},
+        "spec": {"template": {"spec": {"enableServiceLinks": false}}},
     });
-    let fields = ["spec.template.spec.containers[name=postgres].env[name=COLOR]"];
+    let fields = ["spec.template.spec.enableServiceLinks"];
     let grant = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "names": ["{cluster}"], "fields": fields});
     json!({
-        "name": "recolor", "source": {"file": "patches.wasm"}, "config": {"patches": [{"apply": apply}]},
+        "name": "no-links", "source": {"file": "patches.wasm"}, "config": {"patches": [{"apply": apply}]},
         "grants": {"objects": [grant]},
     })
 }
