@@ -8,10 +8,11 @@ use pgloom_api::finding::errors;
 use pgloom_common::error::{cut, error_chain};
 use pgloom_decide::fleet::{Cluster, Seen, Unwell};
 use pgloom_decide::impact::{Impact, Setting, impact};
-use pgloom_decide::{Error as DecideError, Plan, decide};
+use pgloom_decide::{Error as DecideError, Plan};
 use serde_json::Value;
 use tracing::warn;
 
+use super::decide::decided;
 use super::report::Steps;
 use super::{Error, Reconciliation, is_ours};
 use crate::cache::ClusterKey;
@@ -139,29 +140,32 @@ impl Context {
     async fn decision_fails(&self, key: &ClusterKey, settings: &Settings) -> Option<Option<String>> {
         let cluster = self.asking(key, settings)?;
         let observed = cluster.observe(cluster.teams()).await.ok()?;
-        let (manifest, settings) = (cluster.manifest.clone(), settings.clone());
-        let _turn = self.turns.acquire(settings.pipeline.memory()).await;
-        let decided =
-            tokio::task::spawn_blocking(move || decide(&manifest, &settings.config, &observed, &settings.pipeline));
-        Some(decision_failure(&decided.await.ok()?))
+        match decided(self, settings, cluster.manifest.clone(), Arc::new(observed)).await {
+            Ok(plan) => Some(step_failure(&plan)),
+            Err(Error::Decide(error)) => Some(Some(decision_failure(&error))),
+            Err(_) => None,
+        }
     }
 }
 
-/// Why a decision failed, or which of its steps did.
-fn decision_failure(decided: &Result<Plan, DecideError>) -> Option<String> {
-    match decided {
-        Err(DecideError::Manifest(findings)) => {
+/// Why a decision failed, with the step that refuses the manifest.
+fn decision_failure(error: &DecideError) -> String {
+    match error {
+        DecideError::Manifest(findings) => {
             let step = findings.iter().find_map(|finding| finding.step.as_deref());
             let by = step.map(|step| format!("step {step}: ")).unwrap_or_default();
-            Some(by + &errors(findings, "; "))
+            by + &errors(findings, "; ")
         }
-        Err(error) => Some(error_chain(error)),
-        Ok(plan) if plan.degraded => {
-            let failed = plan.conditions.iter().find(|condition| condition.type_name.ends_with(FAILED));
-            Some(failed.map_or_else(|| "a step failed".to_owned(), |failed| failed.message.clone()))
-        }
-        Ok(_) => None,
+        _ => error_chain(error),
     }
+}
+
+/// Which step of a decision failed; `None` if none did.
+fn step_failure(plan: &Plan) -> Option<String> {
+    plan.degraded.then(|| {
+        let failed = plan.conditions.iter().find(|condition| condition.type_name.ends_with(FAILED));
+        failed.map_or_else(|| "a step failed".to_owned(), |failed| failed.message.clone())
+    })
 }
 
 impl Reconciliation<'_> {

@@ -39,7 +39,7 @@ pub struct Running {
     pub memory: Memory,
     /// The comparison, while it runs.
     pub judging: JoinSet<Judged>,
-    /// When the clusters are looked at next.
+    /// When the next step is due.
     pub due: Option<Instant>,
 }
 

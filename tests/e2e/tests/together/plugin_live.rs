@@ -54,7 +54,7 @@ fn a_plugin_goes_from_an_empty_folder_through_the_registry_and_a_canary_to_all_c
     wanted["rollout"] = rollout.clone();
     fleet.want(&wanted);
     eventually("the canary has the plugin's object", || fleet.motto(CANARY));
-    // The rule, not the moment: while the canary is looked at, no other cluster has the new pipeline.
+    // As long as the rollout is at the canary, no other cluster has the new pipeline.
     assert!(fleet.motto(OTHER).is_err() || fleet.rolled_out(), "the other cluster has it too early");
     eventually("all clusters have the plugin's object", || fleet.motto(OTHER));
     say("live");
