@@ -13,3 +13,4 @@ mod plugin_live;
 mod repair;
 mod rolling;
 mod secrets;
+mod users;
