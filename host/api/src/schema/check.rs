@@ -35,7 +35,8 @@ pub enum Rule {
     Form,
 }
 
-/// Checks `value` against an OpenAPI schema and removes the nulls that the API server would drop.
+/// Checks `value` against an OpenAPI schema and removes what the API server would drop: nulls, and the unknown fields that
+/// it names.
 pub fn check(schema: &Value, value: &mut Value, path: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     any(schema, value, &Place::Start(path), &mut faults);
@@ -74,6 +75,7 @@ fn form(finding: Option<Finding>, faults: &mut Vec<Fault>) {
 fn object(schema: &Value, fields: &mut Map<String, Value>, place: &Place<'_>, faults: &mut Vec<Fault>) {
     let properties = schema["properties"].as_object();
     fields.retain(|name, value| !(value.is_null() && drops_null(schema, name)));
+    let mut unknown = Vec::new();
     for (name, value) in fields.iter_mut() {
         let place = Place::Member(place, name);
         if let Some(property) = properties.and_then(|properties| properties.get(name)) {
@@ -85,8 +87,10 @@ fn object(schema: &Value, fields: &mut Map<String, Value>, place: &Place<'_>, fa
             let finding =
                 Finding::error("this field does not exist").at(place.to_string()).remedy(instead(name, known));
             faults.push(Fault { rule: Rule::Known, finding });
+            unknown.push(name.clone());
         }
     }
+    unknown.iter().for_each(|name| drop(fields.remove(name)));
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if !fields.contains_key(name) {
             let remedy = match example(&schema["properties"][name]) {
