@@ -121,7 +121,9 @@ fn configuration(path: &Path) -> Result<Value> {
     }
     match (documents.pop(), documents.is_empty()) {
         (Some(document), true) => Ok(document),
-        _ => bail!("{}: has several documents, and not one operator configuration; name a file with one", path.display()),
+        _ => {
+            bail!("{}: has several documents, and not one operator configuration; name a file with one", path.display())
+        }
     }
 }
 
@@ -131,7 +133,12 @@ fn leave_out(documents: &mut Vec<Value>, is_wanted: impl Fn(&Value) -> bool, pat
         let is_wanted = is_wanted(object);
         if !is_wanted {
             let key = ObjectKey::of(object);
-            crate::log::say(format_args!("note: {}: {} {} is no {what}, and is left out", path.display(), key.kind, key.name));
+            crate::log::say(format_args!(
+                "note: {}: {} {} is no {what}, and is left out",
+                path.display(),
+                key.kind,
+                key.name
+            ));
         }
         is_wanted
     });

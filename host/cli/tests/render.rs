@@ -234,7 +234,11 @@ fn objects_of_other_kinds_beside_the_manifest_are_left_out_with_a_word() {
         format!("\u{feff}{MINIMAL}---\n# nothing\n---\n{secret}"),
         format!(
             "apiVersion: v1\nkind: List\nitems:\n- {{kind: Secret, metadata: {{name: keys}}}}\n- {}",
-            MINIMAL.split_once("apiVersion").map(|(_, rest)| format!("apiVersion{rest}")).unwrap().replace('\n', "\n  ")
+            MINIMAL
+                .split_once("apiVersion")
+                .map(|(_, rest)| format!("apiVersion{rest}"))
+                .unwrap()
+                .replace('\n', "\n  ")
         ),
     ] {
         let output = bench.render(&[&bench.file("several.yaml", text)]);

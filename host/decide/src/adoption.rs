@@ -22,8 +22,7 @@ pub const ALLOWED: &str = "pgloom.dev/adopt-restarts";
 
 /// Variables of the database's container that say where Patroni keeps its state. A member that looks elsewhere does not see
 /// the leader.
-const STATE: [&str; 5] =
-    ["DCS_ENABLE_KUBERNETES_API", "ETCD_HOST", "ETCD_HOSTS", "KUBERNETES_USE_CONFIGMAPS", "SCOPE"];
+const STATE: [&str; 5] = ["DCS_ENABLE_KUBERNETES_API", "ETCD_HOST", "ETCD_HOSTS", "KUBERNETES_USE_CONFIGMAPS", "SCOPE"];
 
 /// What the adoption of a cluster would do to its pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -230,7 +229,10 @@ mod tests {
             "spec.template.spec.containers[postgres].image",
             "spec.template.spec.affinity",
         ];
-        assert_eq!((found.restarts.clone(), found.volumes.len(), found.moves_state), (fields.map(str::to_owned).to_vec(), 0, true));
+        assert_eq!(
+            (found.restarts.clone(), found.volumes.len(), found.moves_state),
+            (fields.map(str::to_owned).to_vec(), 0, true)
+        );
         let text = found.to_string();
         for part in [fields[0], "pgloom.dev/adopt-restarts: \"true\"", "the state of Patroni elsewhere"] {
             assert!(text.contains(part), "{text}");

@@ -199,7 +199,11 @@ fn the_adoption_of_every_recorded_cluster_of_the_guides_release_names_each_field
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&file, &text).unwrap();
     }
-    assert!(std::fs::read_to_string(&file).unwrap_or_default() == text, "{} differs; UPDATE=1 writes it", file.display());
+    assert!(
+        std::fs::read_to_string(&file).unwrap_or_default() == text,
+        "{} differs; UPDATE=1 writes it",
+        file.display()
+    );
 }
 
 #[test]

@@ -193,7 +193,10 @@ fn merge(fields: &mut Map<String, Value>, value: Value, place: Span) -> Result<(
     };
     for map in maps.into_iter().rev() {
         let Value::Object(map) = map else {
-            return Err(Fault::new(place.start, "the merge key << needs a map or a list of maps; name an anchor of one"));
+            return Err(Fault::new(
+                place.start,
+                "the merge key << needs a map or a list of maps; name an anchor of one",
+            ));
         };
         fields.extend(map);
     }

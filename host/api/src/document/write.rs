@@ -63,11 +63,17 @@ impl Serialize for Quoted<'_> {
 }
 
 fn marked(text: &str, Marks { single, double }: Marks) -> Cow<'_, str> {
-    let is_special = |c: char| c.is_control() && !matches!(c, '\n' | '\t') || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}');
+    let is_special =
+        |c: char| c.is_control() && !matches!(c, '\n' | '\t') || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}');
     if text.contains(is_special) {
-        let escaped = |c: char| if c.is_ascii_alphanumeric() { c.to_string() } else { format!("\\U{:08x}", u32::from(c)) };
+        let escaped =
+            |c: char| if c.is_ascii_alphanumeric() { c.to_string() } else { format!("\\U{:08x}", u32::from(c)) };
         return format!("{double}{}{double}", text.chars().map(escaped).collect::<String>()).into();
     }
     // An ambiguous text has neither quotes nor line breaks.
-    if is_ambiguous(text) && !text.contains(['\'', '\n']) { format!("{single}{text}{single}").into() } else { text.into() }
+    if is_ambiguous(text) && !text.contains(['\'', '\n']) {
+        format!("{single}{text}{single}").into()
+    } else {
+        text.into()
+    }
 }

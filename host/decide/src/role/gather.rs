@@ -166,9 +166,11 @@ impl Gathering<'_> {
             } else {
                 let prepared_owner = databases.insert(name.clone(), owner.clone()).filter(|other| other != owner);
                 let Some(other) = prepared_owner else { continue };
-                let message =
-                    format!("database \"{name}\" is also a prepared database, and belongs to {owner:?}, not to {other:?}");
-                Finding::warning(message).remedy(format!("name {other:?} as its owner, or take it out of one of the two"))
+                let message = format!(
+                    "database \"{name}\" is also a prepared database, and belongs to {owner:?}, not to {other:?}"
+                );
+                Finding::warning(message)
+                    .remedy(format!("name {other:?} as its owner, or take it out of one of the two"))
             };
             self.findings.push(finding.at(path));
         }

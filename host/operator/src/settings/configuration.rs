@@ -44,7 +44,8 @@ impl Loader {
         {
             self.recorder.publish(&reference(&found.document), &Event::warning(WARNINGS, sentences(warnings))).await;
         }
-        let Some(object) = self.configuration_source().filter(|_| found.document["apiVersion"] == postgresql::API_VERSION)
+        let Some(object) =
+            self.configuration_source().filter(|_| found.document["apiVersion"] == postgresql::API_VERSION)
         else {
             return;
         };
@@ -130,7 +131,9 @@ mod tests {
         let object = |keys: Value| json!({"apiVersion": "acid.zalan.do/v1", "kind": "OperatorConfiguration", "configuration": keys});
         let writes = written(Source::Object(named()), object(json!({"no_such_key": 1}))).await;
         let conditions = writes[1]["status"]["conditions"].as_array().unwrap();
-        let short = |condition: &Value| format!("{}={}", condition["type"].as_str().unwrap(), condition["status"].as_str().unwrap());
+        let short = |condition: &Value| {
+            format!("{}={}", condition["type"].as_str().unwrap(), condition["status"].as_str().unwrap())
+        };
         assert_eq!(conditions.iter().map(short).collect::<Vec<_>>(), ["Loaded=True", "KeysHonoured=False"]);
         assert!(conditions[1]["message"].as_str().unwrap().contains("configuration.no_such_key"));
         let rejected = written(Source::Object(named()), object(json!({"workers": "many"}))).await;

@@ -240,12 +240,8 @@ async fn a_pod_with_the_mark_of_the_zalando_operator_is_replaced_though_it_runs_
 async fn the_mark_of_a_stateful_set_moves_to_its_pods() {
     let mut set = existing(2, template("1", "1"));
     set["metadata"]["annotations"] = json!({MARK: "true"});
-    let objects = [
-        manifest(),
-        set,
-        pod(0, "master", template("1", "1"), "new"),
-        pod(1, "replica", template("1", "1"), "new"),
-    ];
+    let objects =
+        [manifest(), set, pod(0, "master", template("1", "1"), "new"), pod(1, "replica", template("1", "1"), "new")];
     let (api_server, patroni) = (api_server(&objects), patronis(0, &["running", "running"]));
     let pipeline = makes(&desired(2, template("1", "1")), None);
     reconcile(&with(&api_server, &objects, pipeline, &patroni, json!({})), &key()).await.unwrap();
