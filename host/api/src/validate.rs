@@ -163,7 +163,7 @@ fn kind_findings(object: &Value) -> Vec<Finding> {
 fn structure(object: &mut Value) -> Vec<Finding> {
     let faults = schema::check(object_schema(), object, "");
     let mut findings: Vec<_> =
-        faults.into_iter().filter(|fault| !is_explained(fault)).map(|fault| tolerated(fault).finding).collect();
+        faults.into_iter().filter(|fault| !is_explained(fault)).map(|fault| fault.finding).collect();
     if object["metadata"]["name"].as_str().is_none_or(str::is_empty) {
         findings.push(Finding::error("is missing").at("metadata.name").remedy("add it, as in acid-minimal-cluster"));
     }
@@ -174,30 +174,6 @@ fn is_explained(fault: &Fault) -> bool {
     const EXPLAINED: [&str; 3] = ["spec.users.", "spec.users[", "spec.maintenanceWindows["];
     let path = fault.finding.path.as_deref().unwrap_or_default();
     fault.rule == Rule::Form && EXPLAINED.iter().any(|start| path.starts_with(start))
-}
-
-/// Kubernetes' own types in a manifest, of which the Zalando operator's schema keeps fields that do not exist: it ignores
-/// them, and clusters that have one run.
-const KEPT: [&str; 8] = [
-    "spec.sidecars[",
-    "spec.initContainers[",
-    "spec.env[",
-    "spec.envFrom[",
-    "spec.tolerations[",
-    "spec.topologySpreadConstraints[",
-    "spec.nodeAffinity.",
-    "spec.livenessProbe.",
-];
-
-/// A field that does not exist in one of [`KEPT`] is a warning.
-fn tolerated(mut fault: Fault) -> Fault {
-    let path = fault.finding.path.as_deref().unwrap_or_default();
-    let in_volume = || path.starts_with("spec.additionalVolumes[") && path.contains("].volumeSource.");
-    if fault.rule == Rule::Known && (KEPT.iter().any(|start| path.starts_with(start)) || in_volume()) {
-        let Finding { path, remedy, .. } = fault.finding;
-        fault.finding = Finding { path, remedy, ..Finding::warning("this field does not exist; it is ignored") };
-    }
-    fault
 }
 
 fn windows(spec: &Value, rules: &Rules, findings: &mut Vec<Finding>) -> Vec<MaintenanceWindow> {

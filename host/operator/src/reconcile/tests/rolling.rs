@@ -255,6 +255,30 @@ async fn the_mark_of_a_stateful_set_moves_to_its_pods() {
     assert_eq!(marks, [(pod(0), json!("true")), (pod(1), json!("true")), (SET.to_owned(), Value::Null)]);
 }
 
+#[tokio::test]
+async fn a_cluster_whose_adoption_would_restart_its_pods_is_left_as_it_is_until_its_manifest_allows_it() {
+    let mut set = existing(2, template("1", "1"));
+    set["spec"]["selector"] = json!({"matchLabels": {"cluster-name": "acid-orders"}});
+    for is_allowed in [false, true] {
+        let mut manifest = manifest();
+        if is_allowed {
+            manifest["metadata"]["annotations"]["pgloom.dev/adopt-restarts"] = json!("true");
+        }
+        let one = |ordinal, role| pod(ordinal, role, template("1", "1"), "new");
+        let objects = [manifest, set.clone(), one(0, "master"), one(1, "replica")];
+        let (api_server, patroni) = (api_server(&objects), patronis(0, &["running", "running"]));
+        let pipeline = makes(&desired(2, template("2", "1")), None);
+        _ = reconcile(&with(&api_server, &objects, pipeline, &patroni, json!({})), &key()).await;
+        assert_eq!(writes_to(&api_server, SET).is_empty(), !is_allowed, "{:?}", api_server.written());
+        let applied = condition(&api_server, "Applied");
+        assert_eq!(applied["reason"] == "AdoptionRestarts", !is_allowed, "{applied}");
+        if !is_allowed {
+            let message = applied["message"].as_str().unwrap();
+            assert!(message.contains("spec.template.spec.containers[postgres].env[A]"), "{message}");
+        }
+    }
+}
+
 /// Two members, of which the replica runs the template and the leader does not.
 fn leader_left() -> [Value; 4] {
     [
