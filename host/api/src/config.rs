@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crd::KIND;
 pub use crd::definition;
-pub use key::{Key, Section, ValueType};
+pub use key::{Form, Key, Section, ValueType};
 pub use table::KEYS;
 
 use crate::field::member;
@@ -27,7 +27,7 @@ use crate::suggest::instead;
 use crate::validate::Rules;
 use crate::validate::window::MaintenanceWindow;
 
-/// The operator configuration: every key with its value, defaults filled in.
+/// The operator configuration: every key with its value, absent ones filled in.
 ///
 /// In JSON a value is what its [`ValueType`] says: a flag, a number, a text (durations and amounts too), a list or a
 /// map; an optional number that is not given is null.
@@ -62,10 +62,6 @@ pub struct Loaded {
     pub warnings: Vec<Finding>,
 }
 
-/// Quantities without a default in an OperatorConfiguration, although a ConfigMap has a default for them. The Zalando
-/// operator's own OperatorConfiguration leaves them out, and a limit that is raised would restart adopted members.
-const NONE_IN_OBJECTS: [&str; 2] = ["min_cpu_limit", "min_memory_limit"];
-
 /// The namespaces that are watched, by `watched_namespace`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Watched {
@@ -78,7 +74,7 @@ pub enum Watched {
 }
 
 impl Config {
-    /// The configuration in which every key has its default.
+    /// The configuration where there is none: every key has its default.
     #[must_use]
     pub fn defaults() -> Self {
         static DEFAULTS: OnceLock<Config> = OnceLock::new();
@@ -104,7 +100,7 @@ impl Config {
         }
     }
 
-    /// Reads a ConfigMap: an empty string means no value, an absent key has its default.
+    /// Reads a ConfigMap: an empty string means no value, an absent key is [`Key::absent`].
     fn from_config_map(document: &Value) -> Result<Loaded, Vec<Finding>> {
         let mut reading = Reading::default();
         for (name, value) in document["data"].as_object().into_iter().flatten() {
@@ -119,11 +115,10 @@ impl Config {
                 ),
             }
         }
-        reading.finish()
+        reading.finish(Form::ConfigMap)
     }
 
-    /// Reads an OperatorConfiguration: keys in their sections, an absent one has its default but for those of
-    /// [`NONE_IN_OBJECTS`].
+    /// Reads an OperatorConfiguration: keys in their sections, an absent one is [`Key::absent`].
     fn from_object(document: &Value) -> Result<Loaded, Vec<Finding>> {
         let mut reading = Reading::default();
         let configuration = &document["configuration"];
@@ -140,10 +135,7 @@ impl Config {
                 None => reading.typed(Section::Top, name, value, &path),
             }
         }
-        for key in NONE_IN_OBJECTS {
-            reading.values.entry(key).or_insert_with(|| Value::String(String::new()));
-        }
-        reading.finish()
+        reading.finish(Form::Object)
     }
 
     /// The same with another value of a key, or with its default; `None` if there is no such key, or the value is not of its
@@ -346,9 +338,12 @@ impl Reading {
         }
     }
 
-    fn finish(self) -> Result<Loaded, Vec<Finding>> {
+    fn finish(self, form: Form) -> Result<Loaded, Vec<Finding>> {
         let Self { values, mut findings } = self;
         let mut config = Config { shown: OnceLock::new(), ..Config::defaults() };
+        for key in KEYS.iter().filter(|key| key.absent(form) != key.default) {
+            config.values[key.name] = grammar::read(key.value_type, key.absent(form)).unwrap_or_default();
+        }
         for key in KEYS.iter().filter(|key| !key.honoured) {
             if values.get(key.name).is_some_and(|value| *value != config.values[key.name]) {
                 let finding = Finding::warning("pgloom does not honour this key").at(key.name);

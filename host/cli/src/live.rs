@@ -42,6 +42,8 @@ pub struct Wanted {
     kinds: BTreeSet<Kind>,
     /// Each with its namespace.
     named: BTreeSet<NamedObject>,
+    /// The operator's own namespace, where it is known.
+    own: Option<String>,
 }
 
 impl Wanted {
@@ -49,6 +51,7 @@ impl Wanted {
     pub fn of_every_cluster(config: &Config, own: &str) -> Self {
         let mut wanted =
             Self { kinds: pgloom_decide::kind::of_every_cluster().into_iter().collect(), ..Self::default() };
+        wanted.own = Some(own.to_owned());
         for definition in infrastructure_definitions(config) {
             let (namespace, name) = definition.secret.split_once('/').unwrap_or((own, &definition.secret));
             wanted.named.extend(["Secret", "ConfigMap"].map(|kind| NamedObject {
@@ -65,12 +68,14 @@ impl Wanted {
     pub fn add(&mut self, pipeline: &Pipeline, manifest: &Value, config: &Config) {
         let (kinds, named) = recording::wanted(pipeline, manifest, config);
         self.kinds.extend(kinds.iter().map(|(api_version, kind)| Kind::new(api_version, kind)));
-        let own = manifest["metadata"]["namespace"].as_str();
-        self.named.extend(
-            named
-                .into_iter()
-                .map(|object| NamedObject { namespace: object.namespace.or_else(|| own.map(str::to_owned)), ..object }),
-        );
+        let of_cluster = manifest["metadata"]["namespace"].as_str().map(str::to_owned);
+        let within = |object: NamedObject, namespace: Option<String>| NamedObject {
+            namespace: object.namespace.clone().or(namespace),
+            ..object
+        };
+        let configured = pipeline.configured(config.values());
+        self.named.extend(configured.into_iter().map(|object| within(object, self.own.clone())));
+        self.named.extend(named.into_iter().map(|object| within(object, of_cluster.clone())));
     }
 }
 

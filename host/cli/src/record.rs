@@ -101,7 +101,7 @@ fn write(folder: &Path, recording: &Recording) -> Result<()> {
         if documents.is_empty() {
             continue;
         }
-        let texts: Result<Vec<String>, _> = documents.iter().map(serde_yaml_ng::to_string).collect();
+        let texts: Result<Vec<String>, _> = documents.iter().map(pgloom_api::document::write).collect();
         let path = folder.join(name);
         std::fs::write(&path, texts?.join("---\n"))
             .with_context(|| format!("{}: cannot be written", path.display()))?;

@@ -91,7 +91,7 @@ fn print(objects: &[Value], format: Format) -> Result<()> {
     let text = match format {
         Format::Json => serde_json::to_string_pretty(objects)? + "\n",
         Format::Yaml => {
-            let documents: Result<Vec<String>, _> = objects.iter().map(serde_yaml_ng::to_string).collect();
+            let documents: Result<Vec<String>, _> = objects.iter().map(pgloom_api::document::write).collect();
             format!("---\n{}", documents?.join("---\n"))
         }
     };

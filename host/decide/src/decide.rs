@@ -19,7 +19,7 @@ use crate::apply_order::in_order;
 use crate::credential::{self, WantedSecret};
 use crate::kind::{BuiltIn, Kind, ObjectKey};
 use crate::role::Roles;
-use crate::{Error, Observed, action, service_account};
+use crate::{Error, Observed, action, adoption, service_account};
 use roles::Wanted;
 
 pub use setters::{Owners, owners, trace};
@@ -134,7 +134,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         complete(&mut desired.object, &cluster, &selector, naming.owner.as_ref());
         leave_annotations(&mut desired.object, observed, &config.list("ignored_annotations"));
     }
-    Ok(Plan {
+    let plan = Plan {
         cluster,
         accounts: accounts.into(),
         objects,
@@ -147,7 +147,11 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         degraded,
         last,
         fuel,
-    })
+    };
+    match adoption::obstacle(manifest, config, &observed.objects, || plan.filled())? {
+        Some(adoption) => Err(Error::Adoption(Box::new(adoption))),
+        None => Ok(plan),
+    }
 }
 
 /// The input of the pipeline, and what else a decision takes from the manifest and the configuration.

@@ -6,6 +6,7 @@
 //! are also here: the next step of a rolling update ([`rollout`]), the status ([`status`]), the writes of Secrets
 //! ([`credential::plan`]).
 
+pub mod adoption;
 pub mod api_defaults;
 pub mod apply_order;
 pub mod credential;
@@ -15,6 +16,7 @@ pub mod fleet;
 pub mod impact;
 pub mod kind;
 pub mod members;
+pub mod normal;
 pub mod ownership;
 pub mod patroni;
 pub mod plan_cache;

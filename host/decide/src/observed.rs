@@ -54,15 +54,18 @@ impl Observed {
             ObjectKey::of(object).namespace == cluster.namespace && name == Some(cluster.name)
         };
         let mut observed = Self::of(existing.iter().filter(is_own).cloned().collect());
+        let configured = pipeline.configured(config.values());
         for wanted in pipeline.named(manifest, config.values()) {
-            let wanted = ObjectKey {
-                api_version: &wanted.api_version,
-                kind: &wanted.kind,
-                namespace: wanted.namespace.as_deref().unwrap_or(cluster.namespace),
-                name: &wanted.name,
+            let find = |namespace: &str| {
+                let (api_version, kind, name) = (&*wanted.api_version, &*wanted.kind, &*wanted.name);
+                let wanted = ObjectKey { api_version, kind, namespace, name };
+                existing.iter().find(|object| ObjectKey::of(object) == wanted)
             };
-            let is_wanted = |object: &&Value| ObjectKey::of(object) == wanted;
-            existing.iter().filter(is_wanted).for_each(|object| observed.add_named(object.clone()));
+            // As the operator looks for it.
+            let first = wanted.namespace.is_none() && configured.contains(&wanted);
+            let found = Some(own).filter(|_| first).and_then(find);
+            let found = found.or_else(|| find(wanted.namespace.as_deref().unwrap_or(cluster.namespace)));
+            found.into_iter().for_each(|object| observed.add_named(object.clone()));
         }
         observed.read_infrastructure(config, own, existing);
         observed

@@ -33,11 +33,16 @@ pub fn template(request: &Request, version: &str, warnings: &mut Warnings) -> Re
     Ok(object([("metadata", metadata), ("spec", spec)]))
 }
 
+/// The image of the database's container: the manifest's, or else the platform's.
+pub fn image(request: &Request) -> &str {
+    let of_manifest = field::text(&request.cluster.spec.docker_image);
+    if of_manifest.is_empty() { &request.config.pod.docker_image } else { of_manifest }
+}
+
 fn container(request: &Request, version: &str, warnings: &mut Warnings) -> Result<Value> {
     let (cluster, config) = (&request.cluster, &request.config);
     let spec = &cluster.spec;
-    let image = field::text(&spec.docker_image);
-    let image = if image.is_empty() { &config.pod.docker_image } else { image };
+    let image = image(request);
     let resources = Rules {
         path: "spec.resources",
         defaults: config.resources.defaults(),

@@ -30,6 +30,8 @@ pub struct Case {
     pub prerequisites: Vec<Value>,
     /// The objects that the operator created, in their last state.
     pub made: Vec<Value>,
+    /// The same as the API server has them, with its defaults.
+    pub stored: Vec<Value>,
     /// The API server's message if it refused an object: then the recorded objects are incomplete.
     pub refused: Option<String>,
 }
@@ -77,6 +79,10 @@ fn read(folder: &Path) -> Result<Case> {
             .find(|write| write["code"].as_u64() >= Some(400))
             .map(|write| write["resource"].to_string()),
         made: made(&writes, &recorded["namespace"]),
+        stored: all(&folder.join("objects.yaml"))?
+            .into_iter()
+            .filter(|object| object["kind"] != "postgresql")
+            .collect(),
     })
 }
 

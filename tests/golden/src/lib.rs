@@ -90,15 +90,16 @@ pub fn decided(manifest: Value, config: &Config, observed: Vec<Value>, pipeline:
 pub fn decision(
     mut manifest: Value,
     config: &Config,
-    observed: Vec<Value>,
+    mut observed: Vec<Value>,
     pipeline: &Pipeline,
 ) -> Result<Plan, Error> {
     if let Some(metadata) = manifest["metadata"].as_object_mut() {
         metadata.entry("namespace").or_insert_with(|| json!("default"));
     }
-    let mut seen = Observed::of(observed.clone());
-    seen.read_infrastructure(config, OPERATOR, &observed);
-    decide(&manifest, config, &seen, pipeline)
+    for metadata in observed.iter_mut().filter_map(|object| object["metadata"].as_object_mut()) {
+        metadata.entry("namespace").or_insert_with(|| json!("default"));
+    }
+    decide(&manifest, config, &Observed::in_files(&observed, &manifest, config, pipeline, OPERATOR), pipeline)
 }
 
 /// Compares a text with a committed file; `UPDATE=1` rewrites it. Returns the difference, for tests of several files.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use golden::{differs, here, pipeline, read, report, repository};
-use pgloom_api::config::{KEYS, Key, Section, ValueType};
+use pgloom_api::config::{Form, KEYS, Key, Section, ValueType};
 use pgloom_engine::Trigger;
 use serde_json::Value;
 
@@ -136,13 +136,26 @@ fn the_reference_of_the_operator_configuration_is_its_table_of_keys() {
     matches("docs/configuration.md", &text);
 }
 
+/// The default, and what the key is in a form that does not have it.
+fn default(key: &Key) -> String {
+    let shown = |value: &str, none: &str| if value.is_empty() { none.to_owned() } else { format!("`{value}`") };
+    let absent = [(Form::ConfigMap, "ConfigMap"), (Form::Object, "object")]
+        .map(|(form, name)| (key.absent(form) != key.default).then(|| (shown(key.absent(form), "none"), name)));
+    let other = match absent {
+        [Some((value, _)), Some(_)] => format!("; absent: {value}"),
+        [Some((value, name)), None] | [None, Some((value, name))] => format!("; absent in a {name}: {value}"),
+        [None, None] => String::new(),
+    };
+    shown(key.default, "") + &other
+}
+
 fn row(key: &Key, readers: Option<&Vec<&str>>) -> String {
     let read_by = match (key.honoured, readers) {
         (false, _) => "not honoured".to_owned(),
         (true, Some(readers)) => readers.join(", "),
         (true, None) => "the host".to_owned(),
     };
-    let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
+    let default = default(key);
     let was = key.was.map(|was| format!(" Older name: `{was}`.")).unwrap_or_default();
     format!(
         "| `{}` | {} | {default} | {}{was} | {read_by} |\n",

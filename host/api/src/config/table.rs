@@ -124,8 +124,8 @@ pub const KEYS: &[Key] = keys! {
         default_memory_request Quantity = "100Mi": "Memory that a database container requests, unless its manifest sets it. Empty: none.";
         default_cpu_limit Quantity = "1": "CPU that a database container may use, unless its manifest sets it. Empty: any.";
         default_memory_limit Quantity = "500Mi": "Memory that a database container may use, unless its manifest sets it. Empty: any.";
-        min_cpu_limit Quantity = "250m": "A smaller CPU limit in a manifest is raised to this. In an `OperatorConfiguration` without the key: no bound.";
-        min_memory_limit Quantity = "250Mi": "A smaller memory limit in a manifest is raised to this. In an `OperatorConfiguration` without the key: no bound.";
+        min_cpu_limit Quantity = "250m": "A smaller CPU limit in a manifest is raised to this. Empty: no bound.";
+        min_memory_limit Quantity = "250Mi": "A smaller memory limit in a manifest is raised to this. Empty: no bound.";
         max_cpu_request Quantity = "": "A larger CPU request in a manifest is lowered to this. Empty: no bound.";
         max_memory_request Quantity = "": "A larger memory request in a manifest is lowered to this. Empty: no bound.";
     }

@@ -56,6 +56,6 @@ pub fn print(arguments: &Arguments) -> Result<()> {
     let Arguments { name, namespace, .. } = arguments;
     let metadata = ObjectMeta { name: Some(name.clone()), namespace: Some(namespace.clone()), ..ObjectMeta::default() };
     let map = ConfigMap { metadata, binary_data: Some(components), ..ConfigMap::default() };
-    std::io::stdout().write_all(serde_yaml_ng::to_string(&map)?.as_bytes())?;
+    std::io::stdout().write_all(pgloom_api::document::write(&map)?.as_bytes())?;
     Ok(())
 }

@@ -96,7 +96,7 @@ impl Case {
             Ok(answer) => answer,
             Err(error) => return Ok(Checked::Failed(format!("golden/{}: {error}", self.name))),
         };
-        let text = serde_yaml_ng::to_string(&answer)?;
+        let text = pgloom_api::document::write(&answer)?;
         let path = self.folder.join(EXPECTED);
         if update {
             super::project::write(&path, text.as_bytes())?;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::progress::Reused;
 use crate::call::Limits;
 use crate::input::NamedObject;
-use crate::model::{ActionPermission, CredentialSource, ObjectKind};
+use crate::model::{ActionPermission, CredentialSource, ObjectKind, Selection};
 use crate::permission::Permissions;
 use crate::plugin::Plugin;
 use crate::schema::Schemas;
@@ -137,6 +137,13 @@ impl Pipeline {
     pub fn named(&self, cluster: &Value, config: &Value) -> BTreeSet<NamedObject> {
         let selectors = self.steps.iter().flat_map(|step| &step.plugin.description.observed);
         selectors.filter_map(|selector| select::named(selector, cluster, config)).collect()
+    }
+
+    /// Those of [`Self::named`] that the configuration names.
+    pub fn configured(&self, config: &Value) -> BTreeSet<NamedObject> {
+        let selectors = self.steps.iter().flat_map(|step| &step.plugin.description.observed);
+        let configured = selectors.filter(|selector| matches!(selector.from, Selection::Config(_)));
+        configured.filter_map(|selector| select::named(selector, &Value::Null, config)).collect()
     }
 
     /// Merges by these schemas. A loaded pipeline knows the built-in kinds only.

@@ -321,7 +321,7 @@ impl Work<'_> {
         let wanted = self.wanted.clone();
         let names: Vec<&str> = wanted.databases.keys().map(String::as_str).collect();
         let mut existing = databases::read(session, &names).await?;
-        let statements = databases::plan(&wanted.databases, &existing);
+        let statements = databases::plan(&wanted.databases, &wanted.created_with_owner, &existing);
         if !statements.is_empty() {
             self.execute(session, statements).await;
             existing = databases::read(session, &names).await?;

@@ -17,6 +17,7 @@ mod finalizer;
 mod fleet;
 mod hold;
 mod last_answers;
+mod marks;
 mod observe;
 mod preconditions;
 mod preview;
@@ -203,6 +204,8 @@ impl Reconciliation<'_> {
         let decided = &*steps.decided.insert(self.decide(observed).await?);
         // client required; before anything is applied, which may remove the reason for an action
         self.record_actions(decided).await?;
+        // client required; before the StatefulSet is applied, which may remove its mark
+        self.hand_on_marks(members).await?;
         // starts a job that asks Patroni
         let promotion = &*steps.promotion.insert(self.promote(decided, members));
         // client required

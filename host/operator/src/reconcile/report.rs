@@ -329,6 +329,7 @@ impl Failure {
     fn of(error: &Error, before: ClusterStatus) -> Self {
         let (type_name, message) = match error {
             Error::Decide(pgloom_decide::Error::Manifest(_)) => ("Valid", root_cause(error)),
+            Error::Decide(pgloom_decide::Error::Adoption(_)) => ("Applied", root_cause(error)),
             Error::Delete(_) => (status::DELETION, error_chain(error)),
             _ => ("Applied", error_chain(error)),
         };

@@ -2,6 +2,7 @@
 //! used: an invalid one is reported by the log, an event and a metric, and the one before stays in use.
 
 mod candidate;
+mod configuration;
 mod file;
 mod fleet;
 mod loading;
@@ -196,9 +197,14 @@ impl Loader {
         let mut reports = tokio::time::interval(REPORT_PERIOD);
         let mut steps = tokio::time::interval(ROLLOUT_PERIOD);
         let mut loading = Loading::default();
+        let mut told = configuration::Told::default();
         loop {
             let in_use = tokio::select! {
-                Some(found) = configurations.next() => self.take_configuration(&found, &settings).await,
+                Some(found) = configurations.next() => {
+                    let is_new = self.take_configuration(&found, &settings).await;
+                    told.is_due(found);
+                    is_new
+                }
                 Some(found) = pipelines.next() => {
                     self.take_pipeline(found, &mut progress, &mut loading, &settings);
                     false
@@ -243,6 +249,7 @@ impl Loader {
             self.metrics.rollout_clusters.set(i64::try_from(reached).unwrap_or(i64::MAX));
             let granted = self.ask_rights(&mut progress, &current, &store.resources).await;
             self.report_pipeline(&mut progress, &current.pipeline).await;
+            self.report_configuration(&mut told).await;
             if in_use || granted {
                 reconcile_all(&store, &changed);
             }
