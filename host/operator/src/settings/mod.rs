@@ -238,7 +238,7 @@ impl Loader {
                 _ = reports.tick() => false,
             };
             let current = settings.borrow().clone();
-            self.metrics.plugins.follow(&current.pipeline);
+            self.metrics.plugins.follow(current.in_use());
             let reached = progress.running.as_ref().map_or(0, Running::reached);
             self.metrics.rollout_clusters.set(i64::try_from(reached).unwrap_or(i64::MAX));
             let granted = self.ask_rights(&mut progress, &current, &store.resources).await;
