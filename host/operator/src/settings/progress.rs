@@ -9,10 +9,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pgloom_api::pipeline::{LastLoaded, PipelineStatus, RolloutStatus};
+use pgloom_api::pipeline::{LastLoaded, PipelineStatus, RolloutStatus, without_rollout};
 use pgloom_common::duration::doubled;
 use pgloom_common::error::error_chain;
 use pgloom_engine::Pipeline;
+use pgloom_engine::pipeline::Identity;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::warn;
@@ -190,6 +191,11 @@ pub fn pinned(document: &Value, pipeline: &Pipeline, now: Timestamp) -> LastLoad
     }
 }
 
+/// By what a pipeline of this document is known again. How it is rolled out makes no other pipeline of it.
+pub fn identity(document: &Value, pipeline: &Pipeline) -> Identity {
+    Identity::of(&without_rollout(&pinned(document, pipeline, Timestamp::UNIX_EPOCH).spec))
+}
+
 /// Removes each field that is null.
 fn remove_nulls(value: &mut Value) {
     match value {
@@ -248,6 +254,10 @@ pub fn keep_in_folder(folder: &Path, last: &LastLoaded) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use pgloom_engine::{Description, Plugin, Response};
+
     use super::*;
 
     fn found() -> Found {
@@ -277,6 +287,28 @@ mod tests {
             json!({"a": null, "b": [1, {"c": null, "d": 2}], "e": {"f": null}});
         let last = pinned(&found.document, &Pipeline::of(vec![]).unwrap(), Timestamp::UNIX_EPOCH);
         assert_eq!(last.spec["steps"][0]["config"], json!({"b": [1, {"d": 2}], "e": {}}));
+    }
+
+    #[test]
+    fn a_pipeline_is_known_again_by_its_document_and_its_components_whatever_its_rollout_is() {
+        let with = |digest: &str| {
+            let description = Description { name: "hello".into(), ..Description::default() };
+            let mut plugin = Plugin::native(description, |_| Ok(Response::default()));
+            plugin.digest = digest.to_owned();
+            Pipeline::of(vec![Arc::new(plugin)]).unwrap()
+        };
+        let of = |pointer: &str, value: Value, digest: &str| {
+            let mut document = found().document;
+            let (parent, field) = pointer.rsplit_once('/').unwrap();
+            document.pointer_mut(parent).unwrap()[field] = value;
+            identity(&document, &with(digest))
+        };
+        let same = identity(&found().document, &with("sha256:1"));
+        assert_eq!(of("/spec/rollout", json!({"paused": true}), "sha256:1"), same);
+        assert_eq!(of("/metadata/generation", json!(8), "sha256:1"), same);
+        assert_ne!(of("/metadata/generation", json!(8), "sha256:2"), same);
+        assert_ne!(of("/spec/steps/0/config", json!({"a": 1}), "sha256:1"), same);
+        assert_ne!(with("sha256:1").identity, with("sha256:1").identity, "of no document");
     }
 
     #[test]
