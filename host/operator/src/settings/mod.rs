@@ -15,6 +15,7 @@ mod running;
 mod schemas;
 mod source;
 mod status;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,12 +62,14 @@ pub struct Settings {
     pub pipeline: Arc<Pipeline>,
     /// Another pipeline, that some clusters have, see [`Settings::for_cluster`].
     pub candidate: Option<Candidate>,
+    /// The same as the status tells it to a replica that does not lead, see [`Settings::for_question`].
+    pub told: Option<Candidate>,
 }
 
 impl Settings {
     /// The settings with one pipeline for all clusters.
     pub fn of(config: Arc<Config>, pipeline: Arc<Pipeline>) -> Self {
-        Self { config, pipeline, candidate: None }
+        Self { config, pipeline, candidate: None, told: None }
     }
 
     /// `resync_period`: the time between two reconciles of an unchanged cluster.
@@ -176,7 +179,7 @@ impl Loader {
             None => Config::defaults(),
         };
         let (pipeline, candidate, progress) = self.first_pipeline().await?;
-        Ok((Settings { config: Arc::new(config), pipeline, candidate }, progress))
+        Ok((Settings { candidate, ..Settings::of(Arc::new(config), pipeline) }, progress))
     }
 
     /// Follows changes until the operator stops. After a change every cluster is reconciled.
@@ -199,7 +202,13 @@ impl Loader {
         loop {
             let in_use = tokio::select! {
                 Some(found) = configurations.next() => self.take_configuration(&found, &settings).await,
-                Some(found) = pipelines.next() => {
+                Some((found, is_new)) = pipelines.next() => {
+                    progress.told = found.document["status"].clone();
+                    // The status of the leader is its own, and no reason to write it.
+                    if !is_new {
+                        self.be_told(&progress, &settings);
+                        continue;
+                    }
                     self.take_pipeline(found, &mut progress, &mut loading, &settings);
                     false
                 }
@@ -237,6 +246,7 @@ impl Loader {
                 }
                 _ = reports.tick() => false,
             };
+            self.be_told(&progress, &settings);
             let current = settings.borrow().clone();
             self.metrics.plugins.follow(current.in_use());
             let reached = progress.running.as_ref().map_or(0, Running::reached);
@@ -334,10 +344,11 @@ impl Loader {
         }
     }
 
-    fn pipelines(&self) -> impl Stream<Item = Found> + Unpin + use<> {
+    /// The documents, and those whose status alone has changed; which it is.
+    fn pipelines(&self) -> impl Stream<Item = (Found, bool)> + Unpin + use<> {
         match &self.options.pipeline {
-            PipelineSource::File(path) => file::follow(path.clone()),
-            PipelineSource::Object(named) => source::pipeline(named, &self.namespace).follow(self.client.clone()),
+            PipelineSource::File(path) => file::follow(path.clone()).map(|found| (found, true)).boxed(),
+            PipelineSource::Object(named) => source::pipeline(named, &self.namespace).follow_all(self.client.clone()),
         }
     }
 }
@@ -349,12 +360,18 @@ fn reconcile_all(store: &Store, changed: &UnboundedSender<ClusterKey>) {
 
 /// The documents whose content differs from the one before.
 fn changes(documents: impl Stream<Item = Found> + Send + 'static) -> futures::stream::BoxStream<'static, Found> {
+    marked(documents).filter_map(|(found, differs)| futures::future::ready(differs.then_some(found))).boxed()
+}
+
+/// The documents, each with whether its content differs from the one before.
+fn marked(documents: impl Stream<Item = Found> + Send + 'static) -> futures::stream::BoxStream<'static, (Found, bool)> {
     let mut before: Option<Value> = None;
     documents
-        .filter(move |found| {
-            let differs = before.as_ref() != Some(&found.content());
-            before = Some(found.content());
-            futures::future::ready(differs)
+        .map(move |found| {
+            let content = found.content();
+            let differs = before.as_ref() != Some(&content);
+            before = Some(content);
+            (found, differs)
         })
         .boxed()
 }

@@ -14,7 +14,7 @@ use pgloom_common::duration::doubled;
 use pgloom_common::error::error_chain;
 use pgloom_engine::Pipeline;
 use pgloom_engine::pipeline::Identity;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -42,6 +42,8 @@ pub struct Progress {
     pub last_loaded: Option<LastLoaded>,
     /// The status that was written last.
     pub reported: Option<PipelineStatus>,
+    /// The status of the Pipeline object as the watch reported it last.
+    pub told: Value,
     /// Whether the operator has the rights that the steps in use need.
     pub rights: Rights,
     /// How the wanted pipeline reaches the clusters, as the status says it.
@@ -148,7 +150,7 @@ impl Progress {
         if let Some(wanted) = &mut self.wanted {
             wanted.document["status"] = found.document["status"].clone();
         }
-        self.rollout = of_rollout(&found.document);
+        self.rollout = of_rollout(&found.document["status"]);
         self.knows_rollout = true;
     }
 
@@ -191,9 +193,14 @@ pub fn pinned(document: &Value, pipeline: &Pipeline, now: Timestamp) -> LastLoad
     }
 }
 
-/// By what a pipeline of this document is known again. How it is rolled out makes no other pipeline of it.
+/// By what a pipeline of this document is known again.
 pub fn identity(document: &Value, pipeline: &Pipeline) -> Identity {
-    Identity::of(&without_rollout(&pinned(document, pipeline, Timestamp::UNIX_EPOCH).spec))
+    identity_of(&pinned(document, pipeline, Timestamp::UNIX_EPOCH).spec)
+}
+
+/// The same of a `spec` with the digest of every component. How it is rolled out makes no other pipeline of it.
+pub fn identity_of(spec: &Map<String, Value>) -> Identity {
+    Identity::of(&without_rollout(spec))
 }
 
 /// Removes each field that is null.
@@ -230,8 +237,8 @@ pub fn of_status(document: &Value) -> Option<LastLoaded> {
 }
 
 /// How far a rollout has come, from the status of a Pipeline object.
-fn of_rollout(document: &Value) -> Option<RolloutStatus> {
-    serde_json::from_value(document.pointer("/status/rollout")?.clone()).ok()
+pub fn of_rollout(status: &Value) -> Option<RolloutStatus> {
+    serde_json::from_value(status["rollout"].clone()).ok()
 }
 
 /// What was loaded last, from the folder of compiled plugins.

@@ -103,3 +103,36 @@ async fn a_new_leader_knows_how_the_clusters_were_before_they_got_the_pipeline()
     assert_eq!(second.rollout().0, "RolledBack");
     assert_eq!(second.status()["rollout"]["before"], Value::Null);
 }
+
+/// The pipeline by which a replica answers a question about a manifest: 0 is the one before, 1 the new one; `None` if it is
+/// not known.
+fn asked(replica: &mut Replica, name: &str) -> Option<usize> {
+    replica.progress.told = replica.status();
+    replica.loader.be_told(&replica.progress, &replica.settings);
+    let settings = replica.settings.borrow();
+    let (_, cluster) = replica.fleet.clusters.iter().find(|(_, cluster)| cluster.name == name).unwrap();
+    settings.for_question(cluster).map(|settings| usize::from(settings.is_on_trial()))
+}
+
+#[tokio::test]
+async fn a_replica_that_does_not_lead_answers_questions_by_the_pipeline_that_the_status_says() {
+    let api_server = api_server();
+    let mut first = Replica::new(&api_server, &Arc::new(FakeFleet::new())).leads().await;
+    let mut second = Replica::new(&api_server, &first.fleet);
+    assert_eq!(["acid-canary", "acid-a"].map(|name| asked(&mut second, name)), [Some(0), Some(0)]);
+    first.takes(2, 2, staged());
+    first.runs(4).await;
+    // It has not loaded the new one yet.
+    assert_eq!(["acid-canary", "acid-a"].map(|name| asked(&mut second, name)), [None, None]);
+    second.takes(2, 2, staged());
+    assert_eq!(["acid-canary", "acid-a"].map(|name| asked(&mut second, name)), [Some(1), Some(0)]);
+    assert_eq!(second.waiting(), 3, "it reconciles nothing");
+    first.runs(250).await;
+    assert_eq!(["acid-canary", "acid-a"].map(|name| asked(&mut second, name)), [Some(1), Some(1)]);
+    // A newer one that all clusters get at once, but for the leader has not compared it yet.
+    second.takes(3, 3, json!(null));
+    assert_eq!(asked(&mut second, "acid-a"), None);
+    first.takes(3, 3, json!(null));
+    first.runs(4).await;
+    assert_eq!(asked(&mut second, "acid-a"), Some(0));
+}
