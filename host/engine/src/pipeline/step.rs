@@ -8,6 +8,7 @@ use std::time::Duration;
 use pgloom_api::pipeline::{Match, OnFailure};
 use serde_json::Value;
 
+use super::identity::Identity;
 use super::progress::Reused;
 use crate::call::Limits;
 use crate::input::NamedObject;
@@ -22,6 +23,8 @@ use crate::select;
 pub struct Pipeline {
     /// The document's name.
     pub name: String,
+    /// By what it is known again; another one for each pipeline, unless [`with_identity`](Self::with_identity) sets it.
+    pub identity: Identity,
     pub(super) steps: Vec<Step>,
     /// How the objects of the steps are merged.
     pub(super) schemas: Schemas,
@@ -151,6 +154,13 @@ impl Pipeline {
     pub fn with_schemas(mut self, schemas: Schemas) -> Self {
         self.schemas = schemas;
         self.reused_anew()
+    }
+
+    /// The same with this identity.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Identity) -> Self {
+        self.identity = identity;
+        self
     }
 
     /// Reuses the answer of a step while its request is the same, and what a run of the same cluster had come to. No

@@ -5,7 +5,6 @@
 //! value; placeholders are names, which are the same after a restart.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -16,7 +15,8 @@ use pgloom_common::fingerprint::fingerprint;
 use pgloom_common::name::is_dns1123_subdomain;
 use pgloom_decide::Kind;
 use pgloom_decide::field_manager::MANAGER;
-use pgloom_engine::{Pipeline, Response};
+use pgloom_engine::Response;
+use pgloom_engine::pipeline::Identity;
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -90,10 +90,9 @@ impl Reconciliation<'_> {
             }
         }
         let memory = self.state.memory.lock();
-        let is_of_this = |pipeline: &Weak<Pipeline>| Weak::ptr_eq(pipeline, &Arc::downgrade(&self.settings.pipeline));
         match &memory.answers_on_trial {
             // Also after all clusters have it: they are newer than those of the pipeline before.
-            Some((pipeline, answers)) if is_of_this(pipeline) => answers.clone(),
+            Some((pipeline, answers)) if *pipeline == self.settings.pipeline.identity => answers.clone(),
             _ => memory.last_answers.clone(),
         }
     }
@@ -102,7 +101,7 @@ impl Reconciliation<'_> {
     /// restart: after it was taken back, the steps of the pipeline before go on with their own.
     pub async fn remember_answers(&self, answers: &Answers) {
         if self.settings.is_on_trial() {
-            let of = Arc::downgrade(&self.settings.pipeline);
+            let of = self.settings.pipeline.identity;
             self.state.memory.lock().answers_on_trial = Some((of, answers.clone()));
             return;
         }
@@ -113,6 +112,12 @@ impl Reconciliation<'_> {
         }
         // Before anything is applied: after a restart the answer may be newer than what is applied, and not older.
         self.keep_answers(answers).await;
+    }
+
+    /// Forgets what another pipeline answered on trial, as one that was taken back.
+    pub fn forget_others_trial(&self) {
+        let is_others = |(pipeline, _): &mut (Identity, Answers)| *pipeline != self.settings.pipeline.identity;
+        drop(self.state.memory.lock().answers_on_trial.take_if(is_others));
     }
 
     fn restore(&self, text: Option<String>) {

@@ -90,7 +90,11 @@ impl Reconciliation<'_> {
         {
             let mut memory = self.state.memory.lock();
             memory.serves = summary.serves;
-            memory.reconciled = Some(self.reconciled(&steps));
+            let reconciled = self.reconciled(&steps);
+            if reconciled.failure.is_none() {
+                memory.verdict = None;
+            }
+            memory.reconciled = Some(reconciled);
         }
         self.publish_warnings(summary.warnings).await;
         if steps.failures.iter().any(Error::is_forbidden) {

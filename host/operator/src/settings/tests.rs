@@ -1,6 +1,7 @@
 //! Tests of settings that change while the operator runs.
 
 use futures::channel::mpsc::unbounded;
+use jiff::Timestamp;
 use pgloom_decide::Kind;
 use serde_json::json;
 
