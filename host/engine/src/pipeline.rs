@@ -1,6 +1,6 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `trace`, `run`, `error`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `shared`,
+//! The modules from the top down: `trace`, `run`, `error`, `lack`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `shared`,
 //! `step`, `progress`, `answers`.
 
 mod action;
@@ -9,6 +9,7 @@ mod answers;
 mod configuration;
 mod error;
 mod json;
+mod lack;
 mod load;
 mod progress;
 mod restarts;
@@ -22,6 +23,7 @@ pub(crate) use answer::{MAX_ACTIONS, MAX_CONDITIONS, MAX_KEY, MAX_OBJECTS, MAX_R
 pub use error::Error as RunError;
 pub use json::Error as JsonError;
 pub(crate) use json::{MAX_DEPTH, MAX_VALUES};
+pub use lack::{Lack, Permission};
 pub use load::{Error as LoadError, Remote};
 pub use restarts::restarts_pods;
 pub use step::{Pipeline, Step, Usage};
