@@ -44,6 +44,7 @@ use loading::Loading;
 use progress::Progress;
 pub use registry::Registry;
 use running::Running;
+pub use schemas::read as custom_schemas;
 use source::Found;
 pub use status::in_use;
 
