@@ -171,7 +171,10 @@ mod tests {
             (&MODULE, "register!"),
             (&[&MODULE[..], &custom("producers")].concat(), "register!"),
             (&[&MODULE[..], &[0, 9, 1]].concat(), "build it again"),
-            (&[&MODULE[..], &section(7, &export)].concat(), "exports no function `pgloom:plugin/mutate-resources@0.2.0#describe`; export it"),
+            (
+                &[&MODULE[..], &section(7, &export)].concat(),
+                "exports no function `pgloom:plugin/mutate-resources@0.2.0#describe`; export it",
+            ),
             (&[&MODULE[..], &custom("component-type:plugin")].concat(), "no component can be made of the module"),
         ] {
             let reason = reason(bytes);

@@ -17,7 +17,9 @@ pub(super) fn documents(path: &Path) -> Result<Vec<Value>, String> {
         match Value::deserialize(document).map_err(|error| failed(&error))? {
             Value::Null => {}
             Value::Object(mut list) if list.get("kind").is_some_and(|kind| kind == "List") => {
-                documents.extend(list.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).into_iter().flatten());
+                documents.extend(
+                    list.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).into_iter().flatten(),
+                );
             }
             document => documents.push(document),
         }

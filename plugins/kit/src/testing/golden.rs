@@ -150,7 +150,9 @@ fn without_values(object: &Value) -> Value {
     let mut object = object.clone();
     if object["kind"] == "Secret" {
         for field in ["data", "stringData"] {
-            for value in object.get_mut(field).and_then(Value::as_object_mut).into_iter().flat_map(|data| data.values_mut()) {
+            for value in
+                object.get_mut(field).and_then(Value::as_object_mut).into_iter().flat_map(|data| data.values_mut())
+            {
                 *value = json!(hidden::HASH);
             }
         }
@@ -178,9 +180,11 @@ mod tests {
         type Settings = Settings;
 
         fn describe() -> Asked {
-            Asked::of::<Self>("note", "0.1.0", "Notes.")
-                .creates(kind("v1", "ConfigMap"), &["{cluster}-note"])
-                .writes(kind("apps/v1", "StatefulSet"), &["{cluster}"], &["spec.template.spec.containers[name=postgres].env"])
+            Asked::of::<Self>("note", "0.1.0", "Notes.").creates(kind("v1", "ConfigMap"), &["{cluster}-note"]).writes(
+                kind("apps/v1", "StatefulSet"),
+                &["{cluster}"],
+                &["spec.template.spec.containers[name=postgres].env"],
+            )
         }
 
         fn mutate(request: &Request<Self>) -> Result<Response> {
@@ -233,7 +237,11 @@ objects:
     }
 
     fn with(expected: &str) -> String {
-        replayed(&[("manifest.yaml", "metadata: {name: c}\nspec: {}\n"), ("desired.yaml", DESIRED), ("expected.yaml", expected)])
+        replayed(&[
+            ("manifest.yaml", "metadata: {name: c}\nspec: {}\n"),
+            ("desired.yaml", DESIRED),
+            ("expected.yaml", expected),
+        ])
     }
 
     #[test]
@@ -244,19 +252,46 @@ objects:
     #[test]
     fn each_difference_between_the_native_answer_and_what_is_expected_has_its_place() {
         for (was, is, problem) in [
-            ("data: {text: hello}", "data: {text: bye}", "ConfigMap c-note: data.text: expected \"bye\", the native plugin answers \"hello\""),
-            ("data: {text: hello}", "data: {}", "ConfigMap c-note: data.text: is not expected, the native plugin answers \"hello\""),
-            ("{text: hello}", "{text: hello, more: x}", "ConfigMap c-note: data.more: expected \"x\", the native plugin does not answer it"),
-            ("value: hello", "value: bye", "env[name=NOTE].value: expected \"bye\", the native plugin answers \"hello\""),
-            ("replicas: 2", "replicas: 3", "StatefulSet c: spec.replicas: expected 3, the native plugin does not answer it"),
-            ("image: spilo, env", "env", "" ),
-            ("is noted", "is known", "findings: expected [\"warning: spec: is known; nothing\"], the native plugin answers [\"warning: spec: is noted; nothing\"]"),
+            (
+                "data: {text: hello}",
+                "data: {text: bye}",
+                "ConfigMap c-note: data.text: expected \"bye\", the native plugin answers \"hello\"",
+            ),
+            (
+                "data: {text: hello}",
+                "data: {}",
+                "ConfigMap c-note: data.text: is not expected, the native plugin answers \"hello\"",
+            ),
+            (
+                "{text: hello}",
+                "{text: hello, more: x}",
+                "ConfigMap c-note: data.more: expected \"x\", the native plugin does not answer it",
+            ),
+            (
+                "value: hello",
+                "value: bye",
+                "env[name=NOTE].value: expected \"bye\", the native plugin answers \"hello\"",
+            ),
+            (
+                "replicas: 2",
+                "replicas: 3",
+                "StatefulSet c: spec.replicas: expected 3, the native plugin does not answer it",
+            ),
+            ("image: spilo, env", "env", ""),
+            (
+                "is noted",
+                "is known",
+                "findings: expected [\"warning: spec: is known; nothing\"], the native plugin answers [\"warning: spec: is noted; nothing\"]",
+            ),
             ("kind: ConfigMap", "kind: Service", "ConfigMap c-note: is not expected, the native plugin answers it"),
             ("kind: ConfigMap", "kind: Service", "Service c-note: is expected, the native plugin does not answer it"),
         ] {
             assert!(EXPECTED.contains(was));
             let said = with(&EXPECTED.replace(was, is));
-            assert!(said.contains(problem) && (problem.is_empty() || said.starts_with("golden/case: ")), "{problem}: {said}");
+            assert!(
+                said.contains(problem) && (problem.is_empty() || said.starts_with("golden/case: ")),
+                "{problem}: {said}"
+            );
         }
     }
 
