@@ -1,5 +1,6 @@
 //! What the commands that decide read, the pipeline aside: manifests, the operator configuration, existing objects.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -8,7 +9,7 @@ use pgloom_api::config::Config;
 use pgloom_api::postgresql::{KIND, PostgresqlStatus};
 use pgloom_decide::Observed;
 use pgloom_decide::kind::ObjectKey;
-use pgloom_engine::Pipeline;
+use pgloom_engine::{Pipeline, Response};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -39,6 +40,8 @@ pub struct Inputs {
     pub config: Config,
     operator_namespace: String,
     existing: Vec<Value>,
+    /// By uid of a cluster and by step, the last answers of steps that keep them.
+    last: BTreeMap<String, BTreeMap<String, Response>>,
 }
 
 impl Arguments {
@@ -53,7 +56,7 @@ impl Arguments {
         let namespace = self.namespace.clone().unwrap_or_else(|| "default".to_owned());
         existing.iter_mut().for_each(|object| complete(object, &namespace));
         let operator_namespace = self.own(document.as_ref()).unwrap_or(&namespace).to_owned();
-        Ok(Inputs { namespace, config, operator_namespace, existing })
+        Ok(Inputs { namespace, config, operator_namespace, existing, last: BTreeMap::new() })
     }
 
     /// Refuses the flags that are about manifests in files.
@@ -78,7 +81,12 @@ impl Inputs {
     /// The inputs of clusters that run. The operator's namespace is `own`.
     pub fn of_running(config: Config, own: &str, existing: Vec<Value>) -> Self {
         let own = own.to_owned();
-        Self { namespace: own.clone(), config, operator_namespace: own, existing }
+        Self { namespace: own.clone(), config, operator_namespace: own, existing, last: BTreeMap::new() }
+    }
+
+    /// Adds what the steps of a cluster answered last, by the name of the step.
+    pub fn add_last_answers(&mut self, manifest: &Value, answers: BTreeMap<String, Response>) {
+        self.last.insert(uid(manifest).to_owned(), answers);
     }
 
     /// The manifests of a file, `-` being standard input. Objects of other kinds beside them are left out with a word; a file
@@ -100,6 +108,7 @@ impl Inputs {
         let mut observed = Observed::in_files(&self.existing, manifest, &self.config, pipeline, own);
         let status = manifest.get("status").map(PostgresqlStatus::deserialize).and_then(Result::ok).unwrap_or_default();
         observed.actions = Observed::actions(status.actions);
+        observed.last = self.last.get(uid(manifest)).cloned().unwrap_or_default();
         observed
     }
 }
@@ -148,6 +157,10 @@ fn read_config(document: &Value, path: &Path) -> Result<Config> {
     let read = Config::read(document).map_err(|problems| pipeline::refused(path, &problems))?;
     read.warnings.iter().for_each(|warning| crate::log::say(format_args!("warning: {}: {warning}", path.display())));
     Ok(read.config)
+}
+
+fn uid(manifest: &Value) -> &str {
+    manifest["metadata"]["uid"].as_str().unwrap_or_default()
 }
 
 fn complete(manifest: &mut Value, namespace: &str) {

@@ -1,6 +1,5 @@
 //! `pgloom render`: the objects that the operator would apply, by the same `decide`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -95,6 +94,5 @@ fn print(objects: &[Value], format: Format) -> Result<()> {
             format!("---\n{}", documents?.join("---\n"))
         }
     };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    crate::output::print(&text)
 }

@@ -1,6 +1,6 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `trace`, `run`, `error`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `shared`,
+//! The modules from the top down: `trace`, `run`, `error`, `lack`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `shared`,
 //! `step`, `identity`, `progress`, `answers`.
 
 mod action;
@@ -10,6 +10,7 @@ mod configuration;
 mod error;
 mod identity;
 mod json;
+mod lack;
 mod load;
 mod progress;
 mod restarts;
@@ -24,6 +25,7 @@ pub use error::Error as RunError;
 pub use identity::Identity;
 pub use json::Error as JsonError;
 pub(crate) use json::{MAX_DEPTH, MAX_VALUES};
+pub use lack::{Lack, Permission};
 pub use load::{Error as LoadError, Remote};
 pub use restarts::restarts_pods;
 pub use step::{Pipeline, Step, Usage};

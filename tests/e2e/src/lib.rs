@@ -324,8 +324,12 @@ fn is_not_connected(error: &str) -> bool {
 }
 
 fn decode(value: &Value) -> String {
-    let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_str().unwrap_or_default()).unwrap();
-    String::from_utf8(bytes).unwrap()
+    decoded(value.as_str().unwrap_or_default())
+}
+
+/// A value of a Secret, of its base64.
+pub fn decoded(value: &str) -> String {
+    String::from_utf8(base64::engine::general_purpose::STANDARD.decode(value).unwrap()).unwrap()
 }
 
 /// The other pod of a cluster of two.

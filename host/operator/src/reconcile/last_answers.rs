@@ -37,6 +37,22 @@ const MOST: usize = 512 << 10;
 /// By step name, the last answer of each step that keeps it.
 type Answers = BTreeMap<String, Response>;
 
+/// The name of the ConfigMap with the answers for the cluster with this uid, in the operator's namespace; `None` if no
+/// object can have it.
+#[must_use]
+pub fn map_of_answers(uid: &str) -> Option<String> {
+    let name = format!("{PREFIX}{uid}");
+    is_dns1123_subdomain(&name).then_some(name)
+}
+
+/// The answers that such a ConfigMap has.
+///
+/// # Errors
+/// If they are not of this release.
+pub fn kept_answers(data: &BTreeMap<String, String>) -> serde_json::Result<Answers> {
+    data.get(KEY).map_or_else(|| Ok(Answers::new()), |text| serde_json::from_str(text))
+}
+
 /// Deletes what is kept for clusters that do not exist any more, as after a finalizer was removed by hand. Only what
 /// provably is such a remainder: named, labelled and written by the operator, for a cluster of a namespace of which every
 /// manifest is known.
@@ -85,7 +101,7 @@ impl Reconciliation<'_> {
             && let Some(name) = self.name_of_answers()
         {
             match self.answers_api().get_opt(&name).await {
-                Ok(found) => self.restore(found.and_then(|found| found.data?.remove(KEY))),
+                Ok(found) => self.restore(&found.and_then(|found| found.data).unwrap_or_default()),
                 Err(error) => warn!(error = %error_chain(&error), "the last answers of steps cannot be read"),
             }
         }
@@ -120,13 +136,9 @@ impl Reconciliation<'_> {
         drop(self.state.memory.lock().answers_on_trial.take_if(is_others));
     }
 
-    fn restore(&self, text: Option<String>) {
-        let read = |text: String| {
-            serde_json::from_str::<Answers>(&text)
-                .inspect_err(|error| warn!(%error, "the last answers of steps cannot be used"))
-                .ok()
-        };
-        let kept = text.and_then(read).unwrap_or_default();
+    fn restore(&self, data: &BTreeMap<String, String>) {
+        let kept = kept_answers(data).inspect_err(|error| warn!(%error, "the last answers of steps cannot be used"));
+        let kept = kept.unwrap_or_default();
         let mut memory = self.state.memory.lock();
         memory.answers_kept = Some(fingerprint(&kept));
         for (step, answer) in kept {
@@ -176,8 +188,7 @@ impl Reconciliation<'_> {
     }
 
     fn name_of_answers(&self) -> Option<String> {
-        let name = format!("{PREFIX}{}", self.metadata().uid?);
-        is_dns1123_subdomain(&name).then_some(name)
+        map_of_answers(&self.metadata().uid?)
     }
 
     fn answers_api(&self) -> Api<ConfigMap> {

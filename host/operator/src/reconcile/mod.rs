@@ -47,6 +47,7 @@ use tracing::{Instrument, info_span, warn};
 
 pub use check::check_leaders;
 pub use error::Error;
+pub use last_answers::{kept_answers, map_of_answers};
 pub use preview::preview;
 
 use crate::apply::Writer;

@@ -46,6 +46,7 @@ use loading::Loading;
 use progress::Progress;
 pub use registry::Registry;
 use running::Running;
+pub use schemas::read as custom_schemas;
 use source::Found;
 pub use status::in_use;
 
@@ -203,7 +204,7 @@ impl Loader {
         let mut told = configuration::Told::default();
         loop {
             let in_use = tokio::select! {
-Some(found) = configurations.next() => {
+                Some(found) = configurations.next() => {
                     let is_new = self.take_configuration(&found, &settings).await;
                     told.is_due(found);
                     is_new

@@ -9,7 +9,10 @@ mod failover;
 mod features;
 mod killed;
 mod minimal;
+#[path = "../../../../host/cli/tests/plugin_outside/outside.rs"]
+mod outside;
 mod plugin_live;
+mod record;
 mod repair;
 mod rolling;
 mod secrets;
