@@ -23,8 +23,8 @@ const SET_BY_THE_TEMPLATE_ONLY: [&str; 5] =
 const CONFIGURATION: &str = "SPILO_CONFIGURATION";
 
 /// The first difference between a pod and a template, both as the API server completes them, as in
-/// `containers[postgres].image`; `None` if the pod runs the template. With `lazy` another image of the first container
-/// is no difference.
+/// `containers[postgres].image`; `None` if the pod runs the template. With `lazy` another image is no difference, of any
+/// container. Another `imagePullPolicy` never is one.
 pub fn difference(template: &PodTemplateSpec, pod: &Pod, lazy: bool) -> Option<String> {
     spec(&tree(template.spec.as_ref()), &tree(pod.spec.as_ref()), lazy)
 }
@@ -75,8 +75,7 @@ fn spec(template: &Value, pod: &Value, lazy: bool) -> Option<String> {
     let stated = keys(template).find_map(|key| {
         let (wanted, found) = (&template[key], &pod[key]);
         match key {
-            "containers" => containers(key, wanted, found, lazy),
-            "initContainers" => containers(key, wanted, found, false),
+            "containers" | "initContainers" => containers(key, wanted, found, lazy),
             "volumes" => unmatched(wanted, found, |volume| &volume["name"]).map(|name| format!("volumes[{name}]")),
             "tolerations" => tolerations(wanted, found),
             _ => (wanted != found).then(|| key.to_owned()),
@@ -93,7 +92,7 @@ fn containers(key: &str, wanted: &Value, found: &Value, lazy: bool) -> Option<St
     if wanted.len() != found.len() {
         return Some(key.to_owned());
     }
-    wanted.iter().zip(found).enumerate().find_map(|(index, (wanted, found))| {
+    wanted.iter().zip(found).find_map(|(wanted, found)| {
         let (wanted, mut found) = (without_bootstrap(wanted), without_bootstrap(found));
         if let Some(mounts) = found["volumeMounts"].as_array_mut() {
             mounts.retain(|mount| mount["mountPath"] != TOKEN_PATH || list(&wanted["volumeMounts"]).contains(mount));
@@ -101,9 +100,11 @@ fn containers(key: &str, wanted: &Value, found: &Value, lazy: bool) -> Option<St
                 found["volumeMounts"] = Value::Null;
             }
         }
-        if lazy && index == 0 {
+        if lazy {
             found["image"] = wanted["image"].clone();
         }
+        // It matters only to a pod that is made.
+        found["imagePullPolicy"] = wanted["imagePullPolicy"].clone();
         let field = keys(&wanted).chain(keys(&found)).find(|field| wanted[*field] != found[*field])?;
         Some(format!("{key}[{}].{field}", wanted["name"].as_str().unwrap_or_default()))
     })
@@ -347,5 +348,23 @@ mod tests {
     #[test]
     fn with_lazy_upgrades_another_image_waits_for_another_reason_to_restart() {
         assert_eq!(after(|template, _| template["spec"]["containers"][0]["image"] = json!("spilo:2"), true), None);
+        let sidecars = |template: &mut Value, pod: &mut Value| {
+            for (object, image) in [(template, "exporter:2"), (pod, "exporter:1")] {
+                object["spec"]["initContainers"] = json!([{"name": "first", "image": image}]);
+                let containers = object["spec"]["containers"].as_array_mut().unwrap();
+                containers.push(json!({"name": "exporter", "image": image}));
+            }
+        };
+        assert_eq!(after(sidecars, true), None);
+        assert_eq!(after(sidecars, false).as_deref(), Some("containers[exporter].image"));
+    }
+
+    #[test]
+    fn when_an_image_is_pulled_matters_only_to_a_new_pod() {
+        let change = |template: &mut Value, pod: &mut Value| {
+            template["spec"]["containers"][0]["imagePullPolicy"] = json!("IfNotPresent");
+            pod["spec"]["containers"][0]["imagePullPolicy"] = json!("Always");
+        };
+        assert_eq!(after(change, false), None);
     }
 }
