@@ -8,7 +8,7 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use pgloom_common::duration;
@@ -36,6 +36,8 @@ pub struct Config {
     values: Value,
     /// What plugins see of it. It is made once, and all decisions share it.
     shown: OnceLock<Arc<Shown>>,
+    /// The same with the infrastructure roles that were read last, which are the same for all clusters.
+    with_roles: Arc<Mutex<Option<Arc<Shown>>>>,
 }
 
 /// The configuration without its credentials, and the credentials.
@@ -73,7 +75,14 @@ pub enum Watched {
     All,
 }
 
+/// The key with the names of the infrastructure roles.
+const INFRASTRUCTURE_ROLES: &str = "infrastructure_roles";
+
 impl Config {
+    fn of(values: Value) -> Self {
+        Self { values, shown: OnceLock::new(), with_roles: Arc::default() }
+    }
+
     /// The configuration where there is none: every key has its default.
     #[must_use]
     pub fn defaults() -> Self {
@@ -82,7 +91,7 @@ impl Config {
             .get_or_init(|| {
                 let value =
                     |key: &Key| (key.name.to_owned(), grammar::read(key.value_type, key.default).unwrap_or_default());
-                Self { values: Value::Object(KEYS.iter().map(value).collect()), shown: OnceLock::new() }
+                Self::of(Value::Object(KEYS.iter().map(value).collect()))
             })
             .clone()
     }
@@ -149,7 +158,7 @@ impl Config {
         };
         let mut values = self.values.clone();
         values[name] = value;
-        Some(Self { values, shown: OnceLock::new() })
+        Some(Self::of(values))
     }
 
     /// All values as one flat object. It holds credentials: plugins see [`Self::shown`].
@@ -158,13 +167,30 @@ impl Config {
         &self.values
     }
 
-    /// The configuration as plugins see it, and its credentials.
+    /// The configuration as plugins see it, and its credentials. `infrastructure_roles` is the value of the key of that
+    /// name, which no document has.
     #[must_use]
-    pub fn shown(&self) -> &Shown {
-        self.shown.get_or_init(|| {
+    pub fn shown(&self, infrastructure_roles: &BTreeSet<&str>) -> Arc<Shown> {
+        let shown = self.shown.get_or_init(|| {
             let (values, credentials) = placeholder::take_from_config(&self.values);
             Arc::new(Shown { values: Arc::new(values), credentials })
-        })
+        });
+        if infrastructure_roles.is_empty() {
+            return Arc::clone(shown);
+        }
+        let mut last = self.with_roles.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |shown: &&Arc<Shown>| {
+            let names = shown.values[INFRASTRUCTURE_ROLES].as_array().into_iter().flatten();
+            names.filter_map(Value::as_str).eq(infrastructure_roles.iter().copied())
+        };
+        if let Some(known) = last.as_ref().filter(is_same) {
+            return Arc::clone(known);
+        }
+        let mut values = Value::clone(&shown.values);
+        values[INFRASTRUCTURE_ROLES] = infrastructure_roles.iter().copied().collect();
+        let shown = Arc::new(Shown { values: Arc::new(values), credentials: shown.credentials.clone() });
+        *last = Some(Arc::clone(&shown));
+        shown
     }
 
     /// The value of a boolean key.
@@ -294,9 +320,10 @@ struct Reading {
 impl Reading {
     /// The key with that current or older name.
     fn known(&mut self, name: &str, path: &str) -> Option<&'static Key> {
-        let key = KEYS.iter().find(|key| key.name == name || key.was == Some(name));
+        let keys = || KEYS.iter().filter(|key| !key.derived);
+        let key = keys().find(|key| key.name == name || key.was == Some(name));
         if key.is_none() {
-            let remedy = instead(name, KEYS.iter().map(|key| key.name));
+            let remedy = instead(name, keys().map(|key| key.name));
             let remedy = if remedy.starts_with("did you") { remedy } else { "remove it".to_owned() };
             self.findings.push(Finding::warning("this key does not exist; it is ignored").at(path).remedy(remedy));
         }
@@ -340,7 +367,7 @@ impl Reading {
 
     fn finish(self, form: Form) -> Result<Loaded, Vec<Finding>> {
         let Self { values, mut findings } = self;
-        let mut config = Config { shown: OnceLock::new(), ..Config::defaults() };
+        let mut config = Config::of(Config::defaults().values);
         for key in KEYS.iter().filter(|key| key.absent(form) != key.default) {
             config.values[key.name] = grammar::read(key.value_type, key.absent(form)).unwrap_or_default();
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use pgloom_api::Finding;
+use pgloom_api::{Finding, ObjectRef};
 use pgloom_api::config::Config;
 use pgloom_api::postgresql::ActionStatus;
 use pgloom_engine::{ActionRecord, NAMED_ONLY, Pipeline, Response, Unreadable};
@@ -23,6 +23,9 @@ pub struct Observed {
     pub objects: Vec<Value>,
     /// The objects that steps name and that could not be read.
     pub unreadable: Vec<Unreadable>,
+    /// The objects of files that are in the cluster's namespace and not its own. The operator checks the origin of each object
+    /// before it writes.
+    pub others: Vec<ObjectRef>,
     /// The state of the actions that earlier decisions requested.
     pub actions: Vec<ActionRecord>,
     /// By step name, the last response of each step with `onFailure: keepLast`.
@@ -54,6 +57,8 @@ impl Observed {
             ObjectKey::of(object).namespace == cluster.namespace && name == Some(cluster.name)
         };
         let mut observed = Self::of(existing.iter().filter(is_own).cloned().collect());
+        let is_other = |object: &&Value| ObjectKey::of(object).namespace == cluster.namespace && !is_own(object);
+        observed.others = existing.iter().filter(is_other).map(|object| ObjectKey::of(object).reference()).collect();
         let configured = pipeline.configured(config.values());
         for wanted in pipeline.named(manifest, config.values()) {
             let find = |namespace: &str| {

@@ -17,7 +17,7 @@ pub fn build(request: &Request) -> Result<Value> {
     let job = &config.job;
     let mut labels = config.metadata.labels(cluster);
     labels.insert("application".to_owned(), BACKUP_APPLICATION.to_owned());
-    let meta = |name: &str| object_meta(name, labels.clone(), config.metadata.annotations(cluster));
+    let meta = |name: &str| object_meta(name, labels.clone(), pod::annotations(request));
     let job_spec = object([
         ("ttlSecondsAfterFinished", job.logical_backup_ttl_seconds_after_finished.into()),
         ("template", pod::template(request, &labels)?),

@@ -105,11 +105,11 @@ impl Spec {
         }
     }
 
-    /// The manifest's annotations for Services of a role.
-    pub fn role_service_annotations(&self, role: Role) -> &Map {
+    /// The manifest's annotations for Services of a role, and their field.
+    pub fn role_service_annotations(&self, role: Role) -> (&'static str, &Map) {
         match role {
-            Role::Leader => &self.master_service_annotations,
-            Role::Replica => &self.replica_service_annotations,
+            Role::Leader => ("spec.masterServiceAnnotations", &self.master_service_annotations),
+            Role::Replica => ("spec.replicaServiceAnnotations", &self.replica_service_annotations),
         }
     }
 

@@ -20,7 +20,7 @@ pub fn follow(request: &Request, source: &Source) -> Result<Response> {
         ));
     }
     let mut warnings = Warnings::default();
-    let variables = source.variables(&mut warnings)?;
+    let variables = source.variables(&request.config.irsa_role_arn, &mut warnings)?;
     if spec.instances.is_some_and(|instances| instances > 1) {
         warnings.warn(
             "spec.numberOfInstances",

@@ -1,5 +1,6 @@
 //! The section `spec.standby`: the source cluster's leader, its archive, or both.
 
+use pgloom_kit::bootstrap::variables::of_role;
 use pgloom_kit::container::env;
 use pgloom_kit::json::field::text;
 use pgloom_kit::{Result, Value, Warnings, fields, invalid};
@@ -17,10 +18,11 @@ fields! {
 
 impl Source {
     /// The variables of the database's container: for streaming from the source's leader, for its archive, or for both.
+    /// `role` is the role of AWS that the service account has.
     ///
     /// # Errors
     /// If the section names no source, or two archives, or an invalid port.
-    pub fn variables(&self, warnings: &mut Warnings) -> Result<Vec<Value>> {
+    pub fn variables(&self, role: &str, warnings: &mut Warnings) -> Result<Vec<Value>> {
         self.check(warnings)?;
         let mut variables = Vec::new();
         if !text(&self.host).is_empty() {
@@ -39,6 +41,7 @@ impl Source {
                 variables.push(env(name, text(path)));
                 variables.push(env("STANDBY_METHOD", "STANDBY_WITH_WALE"));
                 variables.push(env("STANDBY_WAL_BUCKET_SCOPE_PREFIX", ""));
+                variables.extend(of_role("STANDBY", role));
             }
         }
         Ok(variables)

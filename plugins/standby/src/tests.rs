@@ -4,7 +4,7 @@ use pgloom_kit::bindings::contract::Condition;
 use pgloom_kit::bootstrap::variables::of_standby;
 use pgloom_kit::container::{env, name_of};
 use pgloom_kit::testing::upstream::cases;
-use pgloom_kit::testing::{Answer, Call, reason};
+use pgloom_kit::testing::{Answer, Call, operator_config, reason};
 use pgloom_kit::{Action, ActionPhase, ConditionStatus, Value, json};
 
 use crate::Standby;
@@ -85,7 +85,7 @@ fn a_standby_replicates_from_an_archive_from_a_leader_or_from_both() {
         let answer = call(json!({"standby": standby})).mutate::<Standby>().unwrap();
         assert_eq!(variables(&answer), expected, "{standby}");
         let mut names: Vec<&str> = expected.iter().map(name_of).collect();
-        let mut reserved = of_standby(&standby);
+        let mut reserved = of_standby(&standby, "");
         names.sort_unstable();
         reserved.sort_unstable();
         assert_eq!(names, reserved, "{standby}: the base leaves these to the plugin");
@@ -202,4 +202,19 @@ fn a_failed_promotion_is_reported_with_its_reason() {
     let answer =
         call(json!({})).action("promote/2f6a/3", ActionPhase::Failed, "no leader").mutate::<Standby>().unwrap();
     assert_eq!(condition(&answer).3, "the cluster is not promoted yet: no leader");
+}
+
+#[test]
+fn an_archive_is_read_with_the_role_of_the_service_account() {
+    let standby = json!({"s3_wal_path": "s3://a/", "standby_host": "primary"});
+    let config = operator_config(&json!({"irsa_role_arn": "arn"}));
+    let answer = call(json!({"standby": standby})).operator_config(&config).mutate::<Standby>().unwrap();
+    let mut names: Vec<&str> = variables(&answer).iter().map(name_of).collect();
+    assert_eq!(names[names.len() - 2..], ["STANDBY_AWS_ROLE_ARN", "STANDBY_AWS_WEB_IDENTITY_TOKEN_FILE"]);
+    let mut reserved = of_standby(&standby, "arn");
+    names.sort_unstable();
+    reserved.sort_unstable();
+    assert_eq!(names, reserved);
+    let streaming = call(json!({"standby": {"standby_host": "primary"}})).operator_config(&config);
+    assert_eq!(variables(&streaming.mutate::<Standby>().unwrap()).len(), 1);
 }

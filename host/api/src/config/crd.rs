@@ -71,7 +71,7 @@ fn column(name: &str, kind: &str, path: &str, description: &str) -> Value {
 }
 
 fn section(section: Section) -> Value {
-    let keys = KEYS.iter().filter(|key| key.section == section);
+    let keys = KEYS.iter().filter(|key| key.section == section && !key.derived);
     let properties: Map<_, _> = keys.map(|key| (key.name.to_owned(), schema(key))).collect();
     json!({
         "type": "object",

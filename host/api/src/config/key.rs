@@ -18,6 +18,8 @@ pub struct Key {
     pub was: Option<&'static str>,
     /// Whether pgloom acts on it.
     pub honoured: bool,
+    /// Whether the operator fills it in for plugins, by what it has read. No document may have it.
+    pub derived: bool,
 }
 
 /// A section of an OperatorConfiguration.

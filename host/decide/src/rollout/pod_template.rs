@@ -23,8 +23,8 @@ const SET_BY_THE_TEMPLATE_ONLY: [&str; 5] =
 const CONFIGURATION: &str = "SPILO_CONFIGURATION";
 
 /// The first difference between a pod and a template, both as the API server completes them, as in
-/// `containers[postgres].image`; `None` if the pod runs the template. With `lazy` another image of the first container
-/// is no difference.
+/// `containers[postgres].image`; `None` if the pod runs the template. With `lazy` another image is no difference, of any
+/// container. Another `imagePullPolicy` never is one.
 pub fn difference(template: &PodTemplateSpec, pod: &Pod, lazy: bool) -> Option<String> {
     spec(&tree(template.spec.as_ref()), &tree(pod.spec.as_ref()), lazy).into_iter().next()
 }
@@ -80,8 +80,7 @@ fn spec(template: &Value, pod: &Value, lazy: bool) -> Vec<String> {
     let stated = keys(template).flat_map(|key| {
         let (wanted, found) = (&template[key], &pod[key]);
         match key {
-            "containers" => containers(key, wanted, found, lazy),
-            "initContainers" => containers(key, wanted, found, false),
+            "containers" | "initContainers" => containers(key, wanted, found, lazy),
             "volumes" => {
                 let missing = unmatched(wanted, found, |volume| &volume["name"]);
                 missing.map(|name| format!("volumes[{name}]")).collect()
@@ -100,7 +99,7 @@ fn containers(key: &str, wanted: &Value, found: &Value, lazy: bool) -> Vec<Strin
     if wanted.len() != found.len() {
         return vec![key.to_owned()];
     }
-    let differing = wanted.iter().zip(found).enumerate().flat_map(|(index, (wanted, found))| {
+    let differing = wanted.iter().zip(found).flat_map(|(wanted, found)| {
         let (wanted, mut found) = (without_bootstrap(wanted), without_bootstrap(found));
         if let Some(mounts) = found["volumeMounts"].as_array_mut() {
             mounts.retain(|mount| mount["mountPath"] != TOKEN_PATH || list(&wanted["volumeMounts"]).contains(mount));
@@ -108,9 +107,11 @@ fn containers(key: &str, wanted: &Value, found: &Value, lazy: bool) -> Vec<Strin
                 found["volumeMounts"] = Value::Null;
             }
         }
-        if lazy && index == 0 {
+        if lazy {
             found["image"] = wanted["image"].clone();
         }
+        // It matters only to a pod that is made.
+        found["imagePullPolicy"] = wanted["imagePullPolicy"].clone();
         let name = wanted["name"].as_str().unwrap_or_default();
         let removed = keys(&found).filter(|field| wanted[*field].is_null());
         let differing = keys(&wanted).chain(removed).filter(|field| wanted[*field] != found[*field]);
@@ -361,5 +362,23 @@ mod tests {
     #[test]
     fn with_lazy_upgrades_another_image_waits_for_another_reason_to_restart() {
         assert_eq!(after(|template, _| template["spec"]["containers"][0]["image"] = json!("spilo:2"), true), None);
+        let sidecars = |template: &mut Value, pod: &mut Value| {
+            for (object, image) in [(template, "exporter:2"), (pod, "exporter:1")] {
+                object["spec"]["initContainers"] = json!([{"name": "first", "image": image}]);
+                let containers = object["spec"]["containers"].as_array_mut().unwrap();
+                containers.push(json!({"name": "exporter", "image": image}));
+            }
+        };
+        assert_eq!(after(sidecars, true), None);
+        assert_eq!(after(sidecars, false).as_deref(), Some("containers[exporter].image"));
+    }
+
+    #[test]
+    fn when_an_image_is_pulled_matters_only_to_a_new_pod() {
+        let change = |template: &mut Value, pod: &mut Value| {
+            template["spec"]["containers"][0]["imagePullPolicy"] = json!("IfNotPresent");
+            pod["spec"]["containers"][0]["imagePullPolicy"] = json!("Always");
+        };
+        assert_eq!(after(change, false), None);
     }
 }

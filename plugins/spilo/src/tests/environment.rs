@@ -154,3 +154,12 @@ fn objects_that_the_operator_configuration_names_have_to_exist() {
         assert_eq!(reason(&call(json!({}), json!({key: "x"})).unwrap_err()), expected);
     }
 }
+
+#[test]
+fn a_variable_in_small_letters_is_told_with_the_name_in_capitals() {
+    let env = json!([{"name": "wal_s3_bucket", "value": "b"}, {"name": "https_proxy", "value": "p"}, {"name": "A", "value": "x"}]);
+    let answer = answer(json!({"env": env}), json!({"wal_s3_bucket": "platform"}));
+    assert!(!variables(&answer).contains(&"WAL_S3_BUCKET"));
+    let [message] = &answer.messages()[..] else { panic!("{:?}", answer.messages()) };
+    assert!(message.contains("wal_s3_bucket does not set WAL_S3_BUCKET"), "{message}");
+}
