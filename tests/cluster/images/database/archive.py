@@ -19,8 +19,8 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
-import time
+import tarfile
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +29,8 @@ from urllib.parse import urlsplit
 WAL, BACKUPS = "wal_005", "basebackups_005"
 SENTINEL = "_backup_stop_sentinel.json"
 SEGMENT_BYTES = 16 * 1024 * 1024
+# The label of a base backup fits in.
+HEAD_BYTES = 8192
 # PostgreSQL takes a lower exit code of restore_command for the end of the archive.
 ENDS_RECOVERY = 126
 
@@ -158,63 +160,48 @@ def wal_fetch(archive, segment, path):
 
 def backup_push(archive):
     """A base backup as one tar. The sentinel is written last: without it there is no backup."""
-    with tempfile.TemporaryFile("w+") as log:
-        server = subprocess.Popen(
-            ["pg_basebackup", "--host", "/run/postgresql", "--username", os.environ.get("PGUSER_STANDBY") or "standby",
-             "--no-password", "--pgdata", "-", "--format", "tar", "--wal-method", "none", "--no-manifest",
-             "--checkpoint", "fast", "--verbose"],
-            stdout=subprocess.PIPE, stderr=log,
-        )
-        packer = subprocess.Popen(["lzop", "--stdout"], stdin=server.stdout, stdout=subprocess.PIPE)
-        # pg_basebackup notices that lzop ended only if no other process holds the pipe.
-        server.stdout.close()
-        try:
-            name = name_of_backup(said(log, server, r"start point: (\S+) on timeline (\d+)"))
-            archive.put(f"{BACKUPS}/{name}/tar_partitions/part_00000000.tar.lzo", packer.stdout)
-            end = said(log, server, r"end point: (\S+)")
-            if server.wait() != 0 or packer.wait() != 0:
-                raise ArchiveFailed(f"{name} is not complete: {last_line(log)}")
-        finally:
-            for process in (server, packer):
-                process.kill()
-                process.wait()
-    segment, offset = position(end.group(1), int(name.removeprefix("base_")[:8], 16))
-    sentinel = {
-        "wal_segment_backup_stop": segment, "wal_segment_offset_backup_stop": offset,
-        "spec": {"base_prefix": "", "tablespaces": []},
-    }
+    server = subprocess.Popen(
+        ["pg_basebackup", "--host", "/run/postgresql", "--username", os.environ.get("PGUSER_STANDBY") or "standby",
+         "--no-password", "--pgdata", "-", "--format", "tar", "--wal-method", "none", "--no-manifest", "--checkpoint", "fast"],
+        stdout=subprocess.PIPE,
+    )
+    packer = subprocess.Popen(["lzop", "--stdout"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        head = server.stdout.read(HEAD_BYTES)
+        name = name_of_backup(head)
+        threading.Thread(target=feed, args=(head, server.stdout, packer.stdin)).start()
+        archive.put(f"{BACKUPS}/{name}/tar_partitions/part_00000000.tar.lzo", packer.stdout)
+        if server.wait() != 0 or packer.wait() != 0:
+            raise ArchiveFailed(f"{name} is not complete: pg_basebackup or lzop failed")
+    finally:
+        for process in (server, packer):
+            process.kill()
+            process.wait()
+    # What WAL-E has to know before it unpacks one.
+    sentinel = {"spec": {"base_prefix": "", "tablespaces": []}}
     archive.put(f"{BACKUPS}/{name}{SENTINEL}", io.BytesIO(json.dumps(sentinel).encode()))
     print(f"archive: {name} is in {archive}", file=sys.stderr)
 
 
-def said(log, process, pattern):
-    """The match in what the process prints, once it has."""
-    while True:
-        ended = process.poll() is not None
-        log.seek(0)
-        if found := re.search(pattern, log.read()):
-            return found
-        if ended:
-            raise ArchiveFailed(f"no base backup: {last_line(log)}")
-        time.sleep(0.1)
+def feed(head, source, sink):
+    """Copies head and source. A reader that has ended is noticed by who waits for it."""
+    try:
+        with sink:
+            sink.write(head)
+            shutil.copyfileobj(source, sink)
+    except BrokenPipeError:
+        pass
 
 
-def last_line(log):
-    log.seek(0)
-    return (log.read().strip().splitlines() or ["no message"])[-1]
-
-
-def name_of_backup(start):
-    """base_<segment>_<offset>, from the match of pg_basebackup's message."""
-    segment, offset = position(start.group(1), int(start.group(2)))
-    return f"base_{segment}_{offset}"
-
-
-def position(location, timeline):
-    """A location of the WAL, as in 0/2000028, as the file's name and the offset in it."""
-    high, low = (int(half, 16) for half in location.split("/"))
-    segment, offset = divmod(low, SEGMENT_BYTES)
-    return f"{timeline:08X}{high:08X}{segment:08X}", f"{offset:08d}"
+def name_of_backup(head):
+    """base_<segment>_<offset>, from the label that the tar of a base backup begins with."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(head), mode="r|") as tar:
+            label = tar.extractfile(tar.next()).read().decode()
+        location, segment = re.search(r"^START WAL LOCATION: (\S+) \(file (\w+)\)$", label, re.MULTILINE).groups()
+    except (tarfile.TarError, AttributeError) as error:
+        raise ArchiveFailed("no base backup: pg_basebackup gave no backup_label") from error
+    return f"base_{segment}_{int(location.partition('/')[2], 16) % SEGMENT_BYTES:08d}"
 
 
 def backups(archive):

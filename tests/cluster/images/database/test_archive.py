@@ -1,14 +1,16 @@
 """Which base backup is restored, and what objects are named: the archive is in memory; needs neither S3 nor lzop."""
 
 import argparse
+import io
 import os
+import tarfile
 import tempfile
 import unittest
 from datetime import datetime, timezone
 from unittest import mock
 
 import archive
-from archive import ArchiveFailed, Backup, backup_fetch, backups, newest, position, wal_fetch, wal_push
+from archive import ArchiveFailed, Backup, backup_fetch, backups, name_of_backup, newest, wal_fetch, wal_push
 from base_backups import backup_if_needed
 from restore import moment
 
@@ -81,10 +83,24 @@ class Moments(unittest.TestCase):
         self.assertEqual(moment("2017-12-19T12:40:33+01:00"), at("2017-12-19T11:40:33"))
 
 
-class Positions(unittest.TestCase):
-    def test_a_location_names_a_segment_and_the_offset_in_it(self):
-        self.assertEqual(position("0/2000028", 1), ("000000010000000000000002", "00000040"))
-        self.assertEqual(position("A1/FF000100", 18), ("00000012000000A1000000FF", "00000256"))
+class Names(unittest.TestCase):
+    LABEL = b"START WAL LOCATION: A1/FF000100 (file 00000012000000A1000000FF)\nCHECKPOINT LOCATION: A1/FF000138\n"
+
+    def head(self, name, content):
+        tar = io.BytesIO()
+        with tarfile.open(fileobj=tar, mode="w") as file:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            file.addfile(member, io.BytesIO(content))
+        return tar.getvalue()[:archive.HEAD_BYTES]
+
+    def test_a_backup_is_named_after_the_place_in_the_wal_where_it_begins(self):
+        self.assertEqual(name_of_backup(self.head("backup_label", self.LABEL)), "base_00000012000000A1000000FF_00000256")
+
+    def test_what_is_no_base_backup_is_refused(self):
+        for head in (b"", self.head("PG_VERSION", b"15")):
+            with self.assertRaisesRegex(ArchiveFailed, "no backup_label"):
+                name_of_backup(head)
 
 
 class Segments(unittest.TestCase):
