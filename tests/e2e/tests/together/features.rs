@@ -1,10 +1,9 @@
 //! The optional features of a manifest, all in one cluster.
 
-mod authority;
-
-use authority::Authority;
 use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace};
 use serde_json::{Value, json};
+
+use crate::authority::Authority;
 
 const CLUSTER: &str = "acid-features";
 const POOLER: &str = "acid-features-pooler";

@@ -1,6 +1,8 @@
 //! Tests that bear each other: several run at a time, each in a namespace of its own.
 
 mod adoption;
+mod archives;
+mod authority;
 mod bad_input;
 mod changes;
 mod copies;
