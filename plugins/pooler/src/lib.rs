@@ -87,15 +87,11 @@ impl Plugin for ConnectionPooler {
                 .apply(deployment::build(cluster, config, &pooler, &target)?)
                 .apply(service::build(cluster, config, &target, &mut warnings));
         }
-        response = response.with(warnings);
-        Ok(match cluster.spec.is_standby() {
-            // A standby cluster is read-only. It replicates the lookup function from its source.
-            true => response,
-            false => response.act(
-                format!("access/{}/{}", pooler.user, pooler.schema),
-                Action::PoolerAccess(PoolerAccess { username: pooler.user, schema: pooler.schema }),
-            ),
-        })
+        // Of a standby cluster, too: the host does nothing in the databases of one that follows its source.
+        Ok(response.with(warnings).act(
+            format!("access/{}/{}", pooler.user, pooler.schema),
+            Action::PoolerAccess(PoolerAccess { username: pooler.user, schema: pooler.schema }),
+        ))
     }
 }
 

@@ -22,7 +22,6 @@ spec! {
         replica_node_port: Option<bool> = "enableReplicaPoolerNodePort",
         master_port: Option<u16> = "masterPoolerNodePort",
         replica_port: Option<u16> = "replicaPoolerNodePort",
-        standby: Value = "standby",
         users: Value = "users",
         /// `loadBalancerSourceRanges` of Services.
         pub allowed_source_ranges: Vec<String> = "allowedSourceRanges",
@@ -116,11 +115,6 @@ impl Spec {
     /// Whether the manifest defines the role.
     pub fn defines(&self, role: &str) -> bool {
         self.users.get(role).is_some()
-    }
-
-    /// Whether the cluster is a standby of another one.
-    pub fn is_standby(&self) -> bool {
-        !self.standby.is_null()
     }
 }
 

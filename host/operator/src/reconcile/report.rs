@@ -226,8 +226,14 @@ impl Summary {
             underway.extend(rolling.clone());
             requeue = requeue.min(*next);
         }
-        if let Some(Synchronized { job: _, condition, warnings: of_database, underway: running, requeue: next }) =
-            synchronized
+        if let Some(Synchronized {
+            job: _,
+            condition,
+            warnings: of_database,
+            underway: running,
+            requeue: next,
+            follows: _,
+        }) = synchronized
         {
             conditions.push(condition.clone());
             warnings.extend_from_slice(of_database);
@@ -382,6 +388,7 @@ mod tests {
             warnings: vec![Event::warning("Sync", "wrong password")],
             underway: None,
             requeue: Requeue::default(),
+            follows: false,
         }
     }
 
