@@ -25,12 +25,16 @@ impl Reconciliation<'_> {
         if self.was_seen_recently() {
             return;
         }
+        let mut is_complete = true;
         for object in &plan.accounts {
             if let Err(error) = self.create_if_missing(object).await {
                 let ObjectKey { kind, name, .. } = ObjectKey::of(object);
                 warn!(kind, name, error = %error_chain(&error), "the object was not created, or not annotated");
-                return;
+                is_complete = false;
             }
+        }
+        if !is_complete {
+            return;
         }
         let mut accounts = self.context.accounts.lock();
         accounts.insert(self.key.namespace.to_string(), Instant::now());
