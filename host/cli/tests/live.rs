@@ -93,12 +93,15 @@ struct Bench {
 
 impl Bench {
     async fn new(objects: &[Value], denied: Vec<Right>) -> Self {
-        Self::with(State { denied: denied.into_iter().collect(), ..State::default() }, objects).await
+        Self::with(|state| state.denied = denied.into_iter().collect(), objects).await
     }
 
-    async fn with(state: State, objects: &[Value]) -> Self {
-        let server = Server::new(state);
-        server.with(|state| objects.iter().for_each(|object| state.put(object)));
+    async fn with(prepare: impl FnOnce(&mut State), objects: &[Value]) -> Self {
+        let server = Server::new(State::default());
+        server.with(|state| {
+            prepare(state);
+            objects.iter().for_each(|object| state.put(object));
+        });
         let api = server.listen().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let kubeconfig = format!(
@@ -227,12 +230,12 @@ async fn custom_resources_are_merged_by_the_schemas_of_the_api_server() {
     let script = Script::new("monitor").creates("example.com/v1 Monitor", &["{cluster}"]).applies(&json!({
         "apiVersion": "example.com/v1", "kind": "Monitor", "metadata": {"name": "{cluster}"}, "spec": {"a": 1},
     }));
-    let state = State { schemas: [("example.com/v1".to_owned(), published)].into(), ..State::default() };
-    for (state, expected) in [
-        (State::default(), "  + Monitor shop-orders, by monitor"),
-        (state, "would be held, the new pipeline refuses it: step monitor (monitor 0.1.0): merge failed"),
+    let schemas = [("example.com/v1".to_owned(), published)];
+    for (schemas, expected) in [
+        (&[][..], "  + Monitor shop-orders, by monitor"),
+        (&schemas, "would be held, the new pipeline refuses it: step monitor (monitor 0.1.0): merge failed"),
     ] {
-        let bench = Bench::with(state, &world()).await;
+        let bench = Bench::with(|state| state.schemas = schemas.iter().cloned().collect(), &world()).await;
         let new = with_script(&bench, "monitor", &script, "hold");
         let said = bench.run_alone(&["diff", "--pipeline", &new]).await;
         assert!(said.printed.contains(expected), "{expected}: {}{}", said.printed, said.error);
