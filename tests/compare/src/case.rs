@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pgloom_api::config::{Form, KEYS};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -36,6 +37,17 @@ pub struct Case {
     pub refused: Option<String>,
 }
 
+impl Case {
+    /// States in a ConfigMap of release 1.5 the keys that it leaves out and that the newest release takes for something else.
+    /// Who comes from 1.5 has to do the same.
+    pub fn state_defaults(&mut self) {
+        let Some(data) = self.config["data"].as_object_mut() else { return };
+        for key in KEYS.iter().filter(|key| key.absent(Form::ConfigMap) != key.default) {
+            data.entry(key.name).or_insert_with(|| json!(key.default));
+        }
+    }
+}
+
 /// The folder of a release; `None` if there are no recorded cases.
 pub fn release(name: &str) -> Option<PathBuf> {
     let folder = PathBuf::from(std::env::var_os(FOLDER)?).join(name);
@@ -55,7 +67,12 @@ pub fn read_all(release: &Path) -> Result<Vec<Case>> {
         }
     }
     folders.sort();
-    folders.iter().map(|folder| read(folder).with_context(|| folder.display().to_string())).collect()
+    let read = |folder: &PathBuf| read(folder).with_context(|| folder.display().to_string());
+    let mut cases = folders.iter().map(read).collect::<Result<Vec<Case>>>()?;
+    if name_of(release).starts_with("v1.") {
+        cases.iter_mut().for_each(Case::state_defaults);
+    }
+    Ok(cases)
 }
 
 fn read(folder: &Path) -> Result<Case> {
