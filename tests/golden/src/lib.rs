@@ -90,14 +90,15 @@ pub fn decided(manifest: Value, config: &Config, observed: Vec<Value>, pipeline:
 pub fn decision(
     mut manifest: Value,
     config: &Config,
-    observed: Vec<Value>,
+    mut observed: Vec<Value>,
     pipeline: &Pipeline,
 ) -> Result<Plan, Error> {
-    if let Some(metadata) = manifest["metadata"].as_object_mut() {
-        metadata.entry("namespace").or_insert_with(|| json!("default"));
+    for object in observed.iter_mut().chain([&mut manifest]) {
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.entry("namespace").or_insert_with(|| json!("default"));
+        }
     }
-    let mut seen = Observed::of(observed.clone());
-    seen.read_infrastructure(config, OPERATOR, &observed);
+    let seen = Observed::in_files(&observed, &manifest, config, pipeline, OPERATOR);
     decide(&manifest, config, &seen, pipeline)
 }
 
