@@ -212,7 +212,6 @@ fn clash(object: &Value, observed: &Observed) -> Option<Finding> {
     let is_it =
         |other: &&ObjectRef| other.name == key.name && Kind::new(&other.api_version, &other.kind).is_same(&kind);
     observed.others.iter().find(is_it)?;
-    let message = format!("{} {} exists, and is not this cluster's: it stays as it is", key.kind, key.name);
     Some(
         Finding::warning(message)
             .of(key.reference())
