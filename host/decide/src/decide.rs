@@ -213,10 +213,14 @@ fn forgery(object: &Value) -> Option<Finding> {
 fn clash(object: &Value, observed: &Observed) -> Option<Finding> {
     let key = ObjectKey::of(object);
     let kind = Kind::of(object)?;
-    let is_it = |other: &&ObjectRef| other.name == key.name && Kind::new(&other.api_version, &other.kind).is_same(&kind);
+    let is_it =
+        |other: &&ObjectRef| other.name == key.name && Kind::new(&other.api_version, &other.kind).is_same(&kind);
     observed.others.iter().find(is_it)?;
-    let message = format!("{} {} exists, and is not this cluster's: it stays as it is", key.kind, key.name);
-    Some(Finding::warning(message).of(key.reference()).remedy("choose another name for the cluster, or remove that object"))
+    Some(
+        Finding::warning("exists, and is not this cluster's: it stays as it is")
+            .of(key.reference())
+            .remedy("choose another name for the cluster, or remove that object"),
+    )
 }
 
 /// The error of a run. A plugin that refuses the manifest has not failed: the user gets its findings.

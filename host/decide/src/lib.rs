@@ -29,7 +29,7 @@ mod action;
 mod decide;
 mod error;
 mod observed;
-mod service_account;
+pub mod service_account;
 
 pub use decide::{Owners, Plan, decide, owners, trace};
 pub use error::Error;

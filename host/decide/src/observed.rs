@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use pgloom_api::{Finding, ObjectRef};
 use pgloom_api::config::Config;
 use pgloom_api::postgresql::ActionStatus;
+use pgloom_api::{Finding, ObjectRef};
 use pgloom_engine::{ActionRecord, NAMED_ONLY, Pipeline, Response, Unreadable};
 use serde::Deserialize as _;
 use serde_json::{Value, json};

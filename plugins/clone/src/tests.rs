@@ -233,6 +233,7 @@ fn an_archive_is_read_with_the_role_of_the_service_account() {
 
 #[test]
 fn a_point_in_time_is_given_in_the_form_that_postgresql_takes() {
-    let answer = call(from_archive(json!({"timestamp": "2024-02-20T10:00:00Z"})), json!({"wal_s3_bucket": "wal"})).unwrap();
+    let answer =
+        call(from_archive(json!({"timestamp": "2024-02-20T10:00:00Z"})), json!({"wal_s3_bucket": "wal"})).unwrap();
     assert!(variables(&answer).contains(&env("CLONE_TARGET_TIME", "2024-02-20T10:00:00+00:00")));
 }

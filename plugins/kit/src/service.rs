@@ -3,9 +3,9 @@
 use pgloom_common::name;
 use serde_json::Value;
 
-use crate::{Cluster, Warnings};
 use crate::json::{list, object, text, texts, unless_empty};
 use crate::metadata::{Map, Role};
+use crate::{Cluster, Warnings};
 
 /// The annotation from which [external-dns](https://kubernetes-sigs.github.io/external-dns/) makes a DNS record.
 const DNS_ANNOTATION: &str = "external-dns.alpha.kubernetes.io/hostname";

@@ -39,7 +39,7 @@ pub fn template(request: &Request, labels: &Map) -> Result<Value> {
     Ok(object([("metadata", metadata), ("spec", pod)]))
 }
 
-/// The annotations of the CronJob, and of its Jobs and their pods.
+/// The annotations of the CronJob and of its pods.
 pub fn annotations(request: &Request) -> Map {
     let (cluster, config) = (&request.cluster, &request.config);
     config.pods.annotations(&cluster.spec.pod_annotations, config.metadata.annotations(cluster))

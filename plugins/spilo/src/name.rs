@@ -19,7 +19,8 @@ pub fn check(request: &Request, warnings: &mut Warnings) -> Result<()> {
         name.len()
     );
     if request.observed::<Value>(version::RUNNING)?.iter().any(|(running, _)| *running == *name) {
-        let remedy = format!("create a new cluster with at most {MAX_STATEFUL_SET_NAME} characters, as a clone of this one");
+        let remedy =
+            format!("create a new cluster with at most {MAX_STATEFUL_SET_NAME} characters, as a clone of this one");
         warnings.warn(PATH, message, remedy);
         return Ok(());
     }

@@ -1,10 +1,10 @@
 //! The Services of the leader and of the replicas, and the leader's Endpoints.
 
-use pgloom_kit::{Value, Warnings};
 use pgloom_kit::common::name::{dns_name, internal_name};
 use pgloom_kit::json::map;
 use pgloom_kit::metadata::{Role, object_meta, resource};
 use pgloom_kit::service::{Exposure, Named};
+use pgloom_kit::{Value, Warnings};
 
 use crate::Request;
 use crate::spec::Spec;

@@ -17,7 +17,8 @@ fn call(spec: Value) -> Call {
         "spec": {"teamId": "acid", "numberOfInstances": 1},
     });
     manifest["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-    Call::new(&manifest).desired(&statefulset(&["SCOPE", "KUBERNETES_BOOTSTRAP_LABELS"], 1))
+    let config = operator_config(&json!({}));
+    Call::new(&manifest).operator_config(&config).desired(&statefulset(&["SCOPE", "KUBERNETES_BOOTSTRAP_LABELS"], 1))
 }
 
 fn statefulset(variables: &[&str], generation: i64) -> Value {

@@ -93,11 +93,10 @@ pub fn decision(
     mut observed: Vec<Value>,
     pipeline: &Pipeline,
 ) -> Result<Plan, Error> {
-    if let Some(metadata) = manifest["metadata"].as_object_mut() {
-        metadata.entry("namespace").or_insert_with(|| json!("default"));
-    }
-    for metadata in observed.iter_mut().filter_map(|object| object["metadata"].as_object_mut()) {
-        metadata.entry("namespace").or_insert_with(|| json!("default"));
+    for object in observed.iter_mut().chain([&mut manifest]) {
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.entry("namespace").or_insert_with(|| json!("default"));
+        }
     }
     decide(&manifest, config, &Observed::in_files(&observed, &manifest, config, pipeline, OPERATOR), pipeline)
 }

@@ -404,7 +404,8 @@ fn when_an_image_is_pulled_is_stated_by_its_tag_unless_a_step_states_it() {
         "containers": [{"name": "a", "image": "x:1"}, {"name": "b", "image": "x", "imagePullPolicy": "Never"}],
         "initContainers": [{"name": "c", "image": "x"}],
     }});
-    let mut job = json!({"apiVersion": "batch/v1", "kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": pod}}}});
+    let mut job =
+        json!({"apiVersion": "batch/v1", "kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": pod}}}});
     state_pull_policies(&mut job);
     let spec = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"];
     let policies = [&spec["containers"][0], &spec["containers"][1], &spec["initContainers"][0]];

@@ -54,7 +54,10 @@ pub fn of_role(prefix: &str, role: &str) -> Vec<Value> {
     if role.is_empty() {
         return Vec::new();
     }
-    vec![env(&format!("{prefix}_AWS_ROLE_ARN"), role), env(&format!("{prefix}_AWS_WEB_IDENTITY_TOKEN_FILE"), TOKEN_FILE)]
+    vec![
+        env(&format!("{prefix}_AWS_ROLE_ARN"), role),
+        env(&format!("{prefix}_AWS_WEB_IDENTITY_TOKEN_FILE"), TOKEN_FILE),
+    ]
 }
 
 /// The variables that the section `clone` sets; none if it names no cluster.

@@ -77,7 +77,8 @@ fn pgbouncer_serves_the_clusters_own_certificate() {
 
 #[test]
 fn infrastructure_roles_may_show_the_statistics_and_without_them_the_pods_stay_as_they_are() {
-    let with = call(json!({"enableConnectionPooler": true}), json!({"infrastructure_roles": ["ada", "metrics"]})).unwrap();
+    let with =
+        call(json!({"enableConnectionPooler": true}), json!({"infrastructure_roles": ["ada", "metrics"]})).unwrap();
     assert_eq!(variable(&with, "INFRASTRUCTURE_ROLES")["value"], "ada,metrics");
     let without = call(json!({"enableConnectionPooler": true}), json!({})).unwrap();
     let names = container(&without)["env"].as_array().unwrap().iter().map(|entry| &entry["name"]);
