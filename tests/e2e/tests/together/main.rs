@@ -1,6 +1,7 @@
 //! Tests that bear each other: several run at a time, each in a namespace of its own.
 
 mod adoption;
+mod authority;
 mod bad_input;
 mod changes;
 mod copies;
@@ -10,6 +11,9 @@ mod features;
 mod killed;
 mod minimal;
 mod plugin_live;
+mod pods;
 mod repair;
+mod roles;
 mod rolling;
 mod secrets;
+mod tls;
