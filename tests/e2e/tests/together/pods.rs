@@ -116,7 +116,7 @@ fn containers_that_are_switched_off_are_left_out_and_a_new_cluster_with_them_is_
         ensure(before.is_empty() && beside == ["postgres"], format!("{before:?} {beside:?}"))
     });
     namespace.warned(CLUSTER, "sidecar containers specified but disabled in configuration");
-    namespace.warned(CLUSTER, "init containers specified but disabled in configuration");
+    namespace.warned(CLUSTER, "initContainers specified but disabled in configuration");
     namespace.running(CLUSTER);
 
     namespace.apply(&with_containers(&of_operator(minimal(LATE, 1), ID)));
