@@ -1,13 +1,15 @@
 //! A port of this machine that leads to a pod, as by `kubectl port-forward`.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// A running `kubectl port-forward`, which ends on drop.
 pub struct PortForward {
     /// The port on 127.0.0.1.
     pub port: u16,
     process: Child,
+    /// Kept open: kubectl writes a line for every connection, and ends if nobody can read it.
+    _output: BufReader<ChildStdout>,
 }
 
 impl PortForward {
@@ -25,11 +27,11 @@ impl PortForward {
             .spawn()
             .unwrap();
         // Forwarding from 127.0.0.1:40001 -> 5432
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let (mut output, mut line) = (BufReader::new(process.stdout.take().unwrap()), String::new());
+        output.read_line(&mut line).unwrap();
         let local = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
         let port = local.unwrap_or_else(|| panic!("kubectl port-forward {target} says {line:?}"));
-        Self { port, process }
+        Self { port, process, _output: output }
     }
 }
 
