@@ -11,11 +11,13 @@ mod failover;
 mod features;
 mod killed;
 mod minimal;
-#[path = "../../../../host/cli/tests/plugin_outside/outside.rs"]
 mod outside;
 mod plugin_live;
+mod pods;
 mod record;
 mod repair;
+mod roles;
 mod rolling;
 mod secrets;
+mod tls;
 mod users;
