@@ -5,6 +5,10 @@ use pgloom_kit::container::env;
 use pgloom_kit::json::field::text;
 use pgloom_kit::{Result, Value, Warnings, fields, invalid};
 
+/// The variables that name a source: the pods of every standby have one of them. Other variables of a standby make none:
+/// the platform may set the keys of archives, as in `STANDBY_AWS_ACCESS_KEY_ID`, for all clusters.
+pub const VARIABLES: [&str; 3] = ["STANDBY_HOST", "STANDBY_WALE_S3_PREFIX", "STANDBY_WALE_GS_PREFIX"];
+
 fields! {
     /// `spec.standby`. An empty string means a missing field.
     pub struct Source {

@@ -155,6 +155,26 @@ fn a_cluster_that_was_no_standby_gets_an_empty_answer() {
 }
 
 #[test]
+fn the_keys_of_archives_that_the_platform_gives_to_all_pods_make_no_standby() {
+    let keys = statefulset(&["SCOPE", "STANDBY_AWS_ACCESS_KEY_ID", "STANDBY_AWS_SECRET_ACCESS_KEY"], 3);
+    let answer = call(json!({})).observed("statefulset", &keys).mutate::<Standby>().unwrap();
+    assert!(answer.response.actions.is_empty() && answer.response.conditions.is_empty(), "nothing is promoted");
+    let standby = json!({"standby": {"s3_wal_path": "s3://a/"}});
+    let answer = call(standby).observed("statefulset", &keys).mutate::<Standby>().unwrap();
+    assert_eq!(answer.messages(), ["the cluster exists already and does not become a standby"]);
+}
+
+#[test]
+fn every_source_makes_a_standby() {
+    for section in ["s3_wal_path", "gs_wal_path", "standby_host"] {
+        let answer = call(json!({"standby": {section: "x"}})).mutate::<Standby>().unwrap();
+        let names: Vec<&str> = variables(&answer).iter().map(name_of).collect();
+        let answer = call(json!({})).observed("statefulset", &statefulset(&names, 3)).mutate::<Standby>().unwrap();
+        assert_eq!(answer.response.actions.len(), 1, "{section}: {names:?}");
+    }
+}
+
+#[test]
 fn removing_the_section_promotes_once() {
     let was = statefulset(&["SCOPE", "STANDBY_HOST"], 3);
     let is = statefulset(&["SCOPE"], 4);

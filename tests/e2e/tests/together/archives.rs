@@ -237,12 +237,12 @@ fn a_wrong_source_fails_with_the_reason(source: &Source, moment: &str, operator:
             log_says(namespace, &pod, &["nothing is restored", reason])
         });
         assert!(!log.contains(&key) && !log.contains(&source.s3.key), "a key is in the log of {pod}");
-        let status = namespace.get("postgresql", name).unwrap()["status"].clone();
-        assert_ne!(status["PostgresClusterStatus"], "Running", "{status}");
+        let ready = namespace.condition(name, "Ready").unwrap();
+        let message = ready["message"].as_str().unwrap();
+        assert!(ready["status"] == "False" && message.contains(&format!("pod {pod} does not serve")), "{ready}");
     }
     for (name, ..) in &wrong {
-        let delete = ["delete", "postgresql", name, "--wait=false"];
-        namespace.kubectl(&delete).unwrap();
+        namespace.kubectl(&["delete", "postgresql", name, "--wait=false"]).unwrap();
     }
     assert!(!operator.log().contains(&key), "a key is in the operator's log");
 }
