@@ -47,7 +47,7 @@ fn the_files_that_the_user_guide_names_exist() {
         ("standby-manifest", vec!["postgresql"]),
         ("infrastructure-roles", vec!["Secret"]),
         ("infrastructure-roles-configmap", vec!["ConfigMap"]),
-        ("fake-teams-api", vec!["ConfigMap", "Deployment", "Service"]),
+        ("fake-teams-api", vec!["Secret", "ConfigMap", "Deployment", "Service"]),
     ] {
         let documents = golden::read_all(&repository(&format!("manifests/{file}.yaml")));
         assert_eq!(documents.iter().map(|document| &document["kind"]).collect::<Vec<_>>(), kinds, "{file}");

@@ -24,6 +24,7 @@ pub(super) fn loader(api_server: &FakeApiServer) -> Loader {
         registry_poll: None,
         controller_id: String::new(),
         listen: ([127, 0, 0, 1], 0).into(),
+        rest: None,
         webhook: None,
         lease: None,
     };

@@ -11,6 +11,7 @@ mod failover;
 mod features;
 mod killed;
 mod minimal;
+#[path = "../../../../host/cli/tests/plugin_outside/outside.rs"]
 mod outside;
 mod plugin_live;
 mod pods;
