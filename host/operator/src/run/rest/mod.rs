@@ -89,14 +89,20 @@ async fn clusters_of_team(State(Served { context, .. }): State<Served>, Path(tea
     }
 }
 
-async fn cluster(State(Served { context, .. }): State<Served>, Path((namespace, name)): Path<(String, String)>) -> Response {
+async fn cluster(
+    State(Served { context, .. }): State<Served>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Response {
     match manifest(&context, &ClusterKey::new(&namespace, &name)) {
         Some(manifest) => found(answer::cluster(&manifest)),
         None => missing(&format!("there is no cluster {namespace}/{name}")),
     }
 }
 
-async fn logs(State(Served { context, .. }): State<Served>, Path((namespace, name)): Path<(String, String)>) -> Response {
+async fn logs(
+    State(Served { context, .. }): State<Served>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Response {
     let key = ClusterKey::new(&namespace, &name);
     match manifest(&context, &key) {
         Some(_) => found(json!(answer::logs(&key, &context.recorder.journal().of(&key)))),
