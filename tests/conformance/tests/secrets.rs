@@ -127,7 +127,7 @@ fn pipeline() -> Pipeline {
 fn manifest(hush: &mut impl FnMut(&str) -> String) -> Value {
     json!({
         "apiVersion": "acid.zalan.do/v1", "kind": "postgresql",
-        "metadata": {"name": "acid-hush", "namespace": "shop"},
+        "metadata": {"name": "acid-hush", "namespace": "shop", "uid": "uid-of-acid-hush"},
         "spec": {
             "teamId": "acid", "numberOfInstances": 1, "volume": {"size": "1Gi"}, "postgresql": {"version": "15"},
             "users": {"foo_user": []}, "enableConnectionPooler": true, "enableLogicalBackup": true,
