@@ -115,7 +115,7 @@ async fn databases(State(Served { context, .. }): State<Served>) -> Response {
 }
 
 /// Of no use here, where clusters wait in one queue that cannot be listed, but a page of the UI asks for it.
-async fn queue(Path(_): Path<String>) -> Response {
+async fn queue() -> Response {
     found(answer::queue())
 }
 
