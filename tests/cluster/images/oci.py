@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes an image archive (OCI layout in a tar) of two layers: the Debian packages and one folder of this project.
+"""Writes an image archive (OCI layout in a tar): layers of packages, and on top one folder of this project.
 
 usage: oci.py layer ROOTFS.tar LAYER.tar.zst     compresses a root filesystem into a layer, with its identity in LAYER.tar.zst.json
-       oci.py image FOLDER LAYER.tar.zst ARCHIVE  puts the files of FOLDER on top and writes the archive that FOLDER/image.json describes
+       oci.py image FOLDER LAYER.tar.zst... ARCHIVE  puts the files of FOLDER on top and writes the archive that FOLDER/image.json describes
 """
 
 import gzip
@@ -27,8 +27,8 @@ def main(arguments):
     match arguments:
         case ["layer", rootfs, layer]:
             write_layer(rootfs, layer)
-        case ["image", folder, layer, archive]:
-            write_image(folder, layer, archive)
+        case ["image", folder, *layers, archive]:
+            write_image(folder, layers, archive)
         case _:
             sys.exit(__doc__)
 
@@ -47,13 +47,12 @@ def write_layer(rootfs, layer):
         json.dump(identity, file)
 
 
-def write_image(folder, layer, archive):
+def write_image(folder, layers, archive):
     with open(os.path.join(folder, "image.json")) as file:
         image = json.load(file)
-    with open(layer + ".json") as file:
-        packages = json.load(file)
+    packages = [identity_of(layer) for layer in layers]
 
-    own_tar = tar_of(folder, image.get("folders", []))
+    own_tar = tar_of(folder, image.get("folders", []), image.get("links", {}))
     own = gzip.compress(own_tar, mtime=EPOCH)
 
     config = to_bytes({
@@ -61,9 +60,9 @@ def write_image(folder, layer, archive):
         "architecture": ARCHITECTURE.get(platform.machine(), platform.machine()),
         "os": "linux",
         "config": image["config"],
-        "rootfs": {"type": "layers", "diff_ids": [packages["diff_id"], digest(own_tar)]},
+        "rootfs": {"type": "layers", "diff_ids": [*(layer["diff_id"] for layer in packages), digest(own_tar)]},
         "history": [
-            {"created": CREATED, "created_by": "Debian packages"},
+            *({"created": CREATED, "created_by": f"packages: {os.path.basename(layer).partition('-')[0]}"} for layer in layers),
             {"created": CREATED, "created_by": f"files of {os.path.basename(folder)}"},
         ],
     })
@@ -71,7 +70,7 @@ def write_image(folder, layer, archive):
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": descriptor("application/vnd.oci.image.config.v1+json", config),
-        "layers": [packages["descriptor"], descriptor("application/vnd.oci.image.layer.v1.tar+gzip", own)],
+        "layers": [*(layer["descriptor"] for layer in packages), descriptor("application/vnd.oci.image.layer.v1.tar+gzip", own)],
     })
     entry = descriptor("application/vnd.oci.image.manifest.v1+json", manifest)
     entry["annotations"] = {
@@ -85,17 +84,27 @@ def write_image(folder, layer, archive):
         add_bytes(tar, "index.json", index)
         for blob in (manifest, config, own):
             add_bytes(tar, blob_path(digest(blob)), blob)
-        with open(layer, "rb") as file:
-            add(tar, blob_path(packages["descriptor"]["digest"]), packages["descriptor"]["size"], file)
+        for layer, identity in zip(layers, packages):
+            with open(layer, "rb") as file:
+                add(tar, blob_path(identity["descriptor"]["digest"]), identity["descriptor"]["size"], file)
 
 
-def tar_of(folder, empty_folders):
+def identity_of(layer):
+    with open(layer + ".json") as file:
+        return json.load(file)
+
+
+def tar_of(folder, empty_folders, links):
     """The folder's files as a tar, tests left out; owner, order and times do not depend on this machine."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for empty in empty_folders:
             info = tarfile.TarInfo(empty["path"])
             info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, int(empty["mode"], 8), empty["uid"], empty["gid"]
+            tar.addfile(info)
+        for path, target in sorted(links.items()):
+            info = tarfile.TarInfo(path)
+            info.type, info.linkname, info.mtime = tarfile.SYMTYPE, target, EPOCH
             tar.addfile(info)
         for name in sorted(os.listdir(folder)):
             path = os.path.join(folder, name)

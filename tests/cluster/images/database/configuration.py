@@ -5,13 +5,13 @@ import os
 import shlex
 
 from archive_environment import ARCHIVE, CLONE, NOT_SUPPORTED, OWN, STANDBY, archive, with_archive
+from server import VERSIONS, programs
 
 # A file of this image; Patroni runs some of them.
 HERE = "/pgloom"
 # Where a certificate is made when none is mounted.
 OWN_CERTIFICATE = "/run/certs/server.crt"
 OWN_KEY = "/run/certs/server.key"
-VERSIONS = "/usr/lib/postgresql"
 
 NO_WAL_ARCHIVE = "this image knows archives in S3 buckets only"
 
@@ -20,8 +20,9 @@ class Refused(Exception):
     """The environment asks for something that this image cannot give; the message is one line for the log."""
 
 
-def configuration(env):
-    """The whole of Patroni's configuration: defaults, overlaid with SPILO_CONFIGURATION."""
+def configuration(env, of_data=None):
+    """The whole of Patroni's configuration: defaults, overlaid with SPILO_CONFIGURATION. `of_data` is the major version of the
+    data, which runs whatever is asked for; None while there is none."""
     for name in ("SCOPE", "POD_IP", "HOSTNAME"):
         if not env.get(name):
             raise Refused(f"{name} is not set")
@@ -29,15 +30,16 @@ def configuration(env):
         raise Refused("DCS_ENABLE_KUBERNETES_API is not true: this image keeps its state in Kubernetes only")
 
     wanted = parse("SPILO_CONFIGURATION", env.get("SPILO_CONFIGURATION"))
-    config = merge(defaults(env, wanted), wanted)
+    config = merge(defaults(env, wanted, of_data or version(env, wanted)), wanted)
+    if of_data:
+        config["postgresql"]["bin_dir"] = programs(of_data)
     config["postgresql"]["pg_hba"] = with_patroni_let_in(config["postgresql"]["pg_hba"], env)
     return config
 
 
-def defaults(env, wanted):
+def defaults(env, wanted, major):
     """Patroni's configuration where SPILO_CONFIGURATION sets nothing."""
     host = f"[{env['POD_IP']}]" if ":" in env["POD_IP"] else env["POD_IP"]
-    major = version(env, wanted)
     config = {
         "scope": env["SCOPE"],
         "name": env["HOSTNAME"],
@@ -49,7 +51,7 @@ def defaults(env, wanted):
             "listen": "*:5432",
             "connect_address": f"{host}:5432",
             "data_dir": data_dir(env),
-            "bin_dir": f"{VERSIONS}/{major}/bin",
+            "bin_dir": programs(major),
             "pgpass": "/run/postgresql/pgpass",
             "use_unix_socket": True,
             "use_unix_socket_repl": True,
@@ -130,7 +132,7 @@ def bootstrap(env, major):
     # The same order as in Spilo: the clone variables win over the standby variables.
     match env.get("CLONE_METHOD"):
         case "CLONE_WITH_BASEBACKUP":
-            section |= {"method": "clone", "clone": {"command": f"/usr/bin/python3 {HERE}/clone.py"}}
+            section |= {"method": "clone", "clone": {"command": f"/usr/bin/python3 {HERE}/clone.py --major {major}"}}
         case "CLONE_WITH_WALE":
             section |= {"method": "clone", "clone": restore(env, CLONE, major) | {"recovery_conf": recovery_of_clone(env)}}
         case None | "":
@@ -161,7 +163,7 @@ def restore(env, kind, major):
         return refusal(f"{kind.rstrip('_')}: no variable names the archive: {NO_WAL_ARCHIVE}")
     to = env.get("CLONE_TARGET_TIME") if kind == CLONE else None
     target = ["--to", to] if to else []
-    return {"command": with_archive(env, kind, shlex.join(["/usr/bin/python3", f"{HERE}/restore.py", *target]))}
+    return {"command": with_archive(env, kind, shlex.join(["/usr/bin/python3", f"{HERE}/restore.py", "--major", major, *target]))}
 
 
 def restore_command(env, kind, *options):
@@ -189,6 +191,8 @@ def parameters(env, major):
         "password_encryption": "scram-sha-256",
         "shared_preload_libraries": "pg_stat_statements",
         "ssl": "on",
+        # Debian's default, which programs of other origins do not have.
+        "unix_socket_directories": "/var/run/postgresql",
         "ssl_cert_file": env.get("SSL_CERTIFICATE_FILE") or OWN_CERTIFICATE,
         "ssl_key_file": env.get("SSL_PRIVATE_KEY_FILE") or OWN_KEY,
     }
@@ -262,8 +266,10 @@ def human(env):
     return env.get("HUMAN_ROLE") or "zalandos"
 
 
-def remarks(env):
-    """What was asked for and is accepted without effect, a line each for the log."""
+def remarks(env, major=None):
+    """What was asked for and is accepted without effect, a line each for the log. `major` is the version that runs."""
+    if env.get("PGVERSION") and major not in (None, env["PGVERSION"]):
+        yield f"the data is of {major}, which runs it until it is upgraded to {env['PGVERSION']}"
     if named := [name for name in NOT_SUPPORTED if env.get(name)]:
         yield f"WAL is not archived to {', '.join(named)}: {NO_WAL_ARCHIVE}"
     if env.get("LOG_S3_BUCKET"):

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Process 1 of a database pod: prepares the folders, writes Patroni's configuration from the environment, and runs Patroni."""
 
+import contextlib
 import json
 import os
 import pwd
@@ -13,8 +14,10 @@ import threading
 import archive_environment
 import bootstrap_labels
 import certificates
-from configuration import HERE, Refused, VERSIONS, configuration, data_dir, remarks
+import custody
+from configuration import HERE, Refused, configuration, data_dir, remarks
 from log import log
+from server import VERSIONS, major_of_data, programs
 
 ACCOUNT = "postgres"
 CONFIG = "/home/postgres/postgres.yml"
@@ -23,28 +26,44 @@ CONFIG = "/home/postgres/postgres.yml"
 def main():
     env = dict(os.environ)
     env.setdefault("HOSTNAME", socket.gethostname())
-    try:
-        config = configuration(env)
-        check_version(config["postgresql"]["bin_dir"])
-        for remark in remarks(env):
-            log(remark)
-        prepare_folders(env)
-        certificates.prepare(config["postgresql"]["parameters"], own_by_account)
-    except Refused as refused:
-        log(f"refused: {refused}")
-        return 1
-    write_config(config)
-    major = config["postgresql"]["bin_dir"].removeprefix(VERSIONS + "/").partition("/")[0]
-    archive_environment.write(env, major, own_by_account)
+    first, archiving = True, None
+    while True:
+        try:
+            config, major = prepare(env)
+        except Refused as refused:
+            log(f"refused: {refused}")
+            return 1
+        if first:
+            background(certificates.reload_when_changed, env, config)
+            background(bootstrap_labels.put_on_pod, env, config)
+        first = False
+        here = env | {"PGDATA": data_dir(env), "HOME": pwd.getpwnam(ACCOUNT).pw_dir, "PATH": f"{programs(major)}:{env['PATH']}"}
+        if archive_environment.archive(env, archive_environment.OWN, major):
+            folder = archive_environment.folder(env, archive_environment.OWN)
+            # A process of its own: this one reaps every child, also those that a thread would wait for.
+            archiving = start(["/usr/bin/envdir", folder, "/usr/bin/python3", f"{HERE}/base_backups.py"], here)
+        code, told_to_end = supervise(["/usr/bin/patroni", CONFIG], here)
+        if told_to_end or not custody.was_taken():
+            return code
+        log("Patroni was stopped for an upgrade, and is started again")
+        if archiving:
+            # The archive of another major version is in another folder.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(archiving, signal.SIGTERM)
 
-    background(certificates.reload_when_changed, env, config)
-    background(bootstrap_labels.put_on_pod, env, config)
-    env |= {"PGDATA": data_dir(env), "HOME": pwd.getpwnam(ACCOUNT).pw_dir}
-    if archive_environment.archive(env, archive_environment.OWN, major):
-        folder = archive_environment.folder(env, archive_environment.OWN)
-        # A process of its own: this one reaps every child, also those that a thread would wait for.
-        start(["/usr/bin/envdir", folder, "/usr/bin/python3", f"{HERE}/base_backups.py"], env)
-    return supervise(["/usr/bin/patroni", CONFIG], env)
+
+def prepare(env):
+    """Writes Patroni's configuration, and returns it with the major version that runs: once there is data, that of the data."""
+    config = configuration(env, major_of_data(data_dir(env)))
+    major = config["postgresql"]["bin_dir"].removeprefix(VERSIONS + "/").partition("/")[0]
+    check_version(config["postgresql"]["bin_dir"])
+    for remark in remarks(env, major):
+        log(remark)
+    prepare_folders(env)
+    certificates.prepare(config["postgresql"]["parameters"], own_by_account)
+    write_config(config)
+    archive_environment.write(env, major, own_by_account)
+    return config, major
 
 
 def check_version(bin_dir):
@@ -97,13 +116,22 @@ def start(command, env, **more):
 
 
 def supervise(command, env):
-    """Runs the command as postgres until it ends, passes signals on to it, and reaps orphaned processes."""
+    """Runs the command as postgres until it ends, passes signals on to it, and reaps orphaned processes. Returns the exit code, and
+    whether a signal told it to end."""
     # Blocked until the handlers are there, so that an early SIGTERM is not lost; the child starts without the block.
     signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     child = start(command, env, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, signals))
+    with open(custody.PID, "w") as file:
+        file.write(str(child))
+    passed_on = set()
+
+    def pass_on(received, _):
+        passed_on.add(received)
+        os.kill(child, received)
+
     for number in signals:
-        signal.signal(number, lambda received, _: os.kill(child, received))
+        signal.signal(number, pass_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
     while True:
@@ -111,7 +139,7 @@ def supervise(command, env):
         if pid == child:
             code = os.waitstatus_to_exitcode(status)
             log(f"Patroni ended: {code}")
-            return code if code >= 0 else 128 - code
+            return code if code >= 0 else 128 - code, bool(passed_on - {signal.SIGHUP})
 
 
 if __name__ == "__main__":

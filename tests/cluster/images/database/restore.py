@@ -9,12 +9,14 @@ from datetime import datetime
 from archive import Archive, ArchiveFailed, backup_fetch, newest
 from clone import forget_source
 from log import log
+from server import major_of_data
 
 
 def main(arguments):
     parser = argparse.ArgumentParser()
     parser.add_argument("--to", type=moment)
     parser.add_argument("--datadir", required=True)
+    parser.add_argument("--major", required=True)
     # Patroni says more than is needed.
     wanted, _ = parser.parse_known_args(arguments)
     try:
@@ -24,6 +26,9 @@ def main(arguments):
         backup_fetch(archive, backup.name, wanted.datadir)
     except ArchiveFailed as failed:
         log(f"refused: nothing is restored: {failed}")
+        return 1
+    if (found := major_of_data(wanted.datadir)) != wanted.major:
+        log(f"refused: nothing is restored: the archive has {found}, and {wanted.major} is asked for: only a clone of a running cluster is upgraded")
         return 1
     os.chmod(wanted.datadir, 0o700)
     forget_source(wanted.datadir)

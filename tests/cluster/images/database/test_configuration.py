@@ -39,6 +39,23 @@ def configured(spilo=None, **changes):
     return configuration({name: value for name, value in env.items() if value is not None})
 
 
+class Versions(unittest.TestCase):
+    def test_a_new_cluster_has_the_version_that_is_asked_for(self):
+        self.assertEqual(configured(PGVERSION="18")["postgresql"]["bin_dir"], "/usr/lib/postgresql/18/bin")
+
+    def test_data_is_run_by_its_own_version_whatever_is_asked_for(self):
+        for asked in ({"PGVERSION": "18"}, {"PGVERSION": None, "SPILO_CONFIGURATION": json.dumps(
+                {"postgresql": {"bin_dir": "/usr/lib/postgresql/18/bin"}})}):
+            env = {name: value for name, value in (MINIMAL | asked).items() if value is not None}
+            self.assertEqual(configuration(env, "15")["postgresql"]["bin_dir"], "/usr/lib/postgresql/15/bin")
+        self.assertEqual(list(remarks(MINIMAL | {"PGVERSION": "18"}, "15")),
+                         ["the data is of 15, which runs it until it is upgraded to 18"])
+
+    def test_a_clone_is_copied_by_the_programs_of_its_own_version(self):
+        command = configured(PGVERSION="18", CLONE_METHOD="CLONE_WITH_BASEBACKUP")["bootstrap"]["clone"]["command"]
+        self.assertIn("clone.py --major 18", command)
+
+
 class Members(unittest.TestCase):
     def test_a_member_is_named_after_its_pod_and_reached_at_its_address(self):
         config = configured()
@@ -205,7 +222,7 @@ class Bootstrap(unittest.TestCase):
             CLONE_TARGET_TIME="2026-01-02T03:04:05+01:00",
         )["bootstrap"]["clone"]
         self.assertEqual(clone, {
-            "command": "envdir /run/etc/wal-e.d/env-clone-acid-source /usr/bin/python3 /pgloom/restore.py --to 2026-01-02T03:04:05+01:00",
+            "command": "envdir /run/etc/wal-e.d/env-clone-acid-source /usr/bin/python3 /pgloom/restore.py --major 15 --to 2026-01-02T03:04:05+01:00",
             "recovery_conf": {
                 "restore_command": "envdir /run/etc/wal-e.d/env-clone-acid-source"
                 ' /usr/bin/python3 /pgloom/archive.py wal-fetch --strict "%f" "%p"',
@@ -239,7 +256,7 @@ class Bootstrap(unittest.TestCase):
             "create_replica_methods": ["standby_with_wale"], "restore_command": self.FETCH,
         })
         self.assertEqual(config["postgresql"]["standby_with_wale"], {
-            "command": "envdir /run/etc/wal-e.d/env-standby /usr/bin/python3 /pgloom/restore.py", "no_leader": True,
+            "command": "envdir /run/etc/wal-e.d/env-standby /usr/bin/python3 /pgloom/restore.py --major 15", "no_leader": True,
         })
 
     def test_a_standby_cluster_may_stream_and_have_the_archive_behind(self):
