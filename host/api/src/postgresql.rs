@@ -30,7 +30,7 @@ pub use pooler::ConnectionPooler;
 pub use resource::{ResourceList, Resources};
 pub use server::PostgresqlParams;
 pub use spec::{Postgresql, PostgresqlSpec};
-pub use status::{ActionStatus, ClusterStatus, MemberStatus, PostgresqlStatus};
+pub use status::{ActionStatus, ClusterStatus, MajorUpgradeStatus, MemberStatus, PostgresqlStatus};
 pub use storage::{AdditionalVolume, Volume};
 pub use stream::{Stream, StreamTable};
 pub use tls::{Authority, Tls};

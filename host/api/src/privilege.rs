@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A right beyond the permission for a field. A step needs it for the values that `host/engine/src/privilege.rs` lists.
+/// A right beyond the permission for a field. A step needs it for the values that `host/engine/src/privilege.rs` lists; for `major-upgrade` see `docs/security.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Privilege {
@@ -46,11 +46,13 @@ pub enum Privilege {
     MemberLabels,
     /// What a container of the database that another step made runs.
     DatabaseCommand,
+    /// An upgrade of the database to another major version, for which the operator runs a command in the leader's pod.
+    MajorUpgrade,
 }
 
 impl Privilege {
     /// Every privilege.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::HostPath,
         Self::HostNamespaces,
         Self::HostPort,
@@ -70,6 +72,7 @@ impl Privilege {
         Self::RootUser,
         Self::MemberLabels,
         Self::DatabaseCommand,
+        Self::MajorUpgrade,
     ];
 
     /// The name in descriptions and grants, as in `host-path`.
@@ -95,6 +98,7 @@ impl Privilege {
             Self::RootUser => "root-user",
             Self::MemberLabels => "member-labels",
             Self::DatabaseCommand => "database-command",
+            Self::MajorUpgrade => "major-upgrade",
         }
     }
 

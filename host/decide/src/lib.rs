@@ -15,6 +15,7 @@ pub mod field_manager;
 pub mod fleet;
 pub mod impact;
 pub mod kind;
+pub mod major_upgrade;
 pub mod members;
 pub mod normal;
 pub mod ownership;

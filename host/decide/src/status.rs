@@ -8,6 +8,8 @@ use pgloom_common::error::cut;
 use pgloom_engine::{ConditionStatus, RequestedAction};
 use serde_json::{Map, Value, json};
 
+use crate::major_upgrade;
+
 /// The longest message of a condition or an action, in bytes. What others said, as a server did, may be in it.
 const MAX_MESSAGE: usize = 1024;
 
@@ -32,8 +34,17 @@ pub enum Outcome {
 }
 
 /// The types of the operator's own conditions; all others are those of plugins.
-pub const OWN: [&str; 8] =
-    [ACTIONS, "Applied", "DatabaseSynced", DELETION, "LeaderPlaced", "Ready", "RolledOut", "Valid"];
+pub const OWN: [&str; 9] = [
+    ACTIONS,
+    "Applied",
+    "DatabaseSynced",
+    DELETION,
+    "LeaderPlaced",
+    major_upgrade::CONDITION,
+    "Ready",
+    "RolledOut",
+    "Valid",
+];
 
 /// The condition that a deletion is refused or failed.
 pub const DELETION: &str = "DeletionAllowed";
@@ -119,6 +130,7 @@ pub fn status(before: &PostgresqlStatus, found: &Found, now: &Time) -> Postgresq
         label_selector: Some(found.selector.clone()),
         members: found.members.clone(),
         actions: found.actions.clone().unwrap_or_else(|| before.actions.clone()),
+        major_upgrade: before.major_upgrade.clone(),
     }
 }
 

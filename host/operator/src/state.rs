@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use crate::apply::LastApplied;
 use crate::cache::ClusterKey;
 use crate::execute::database::Resume;
+use crate::execute::major_upgrade::Ended;
 use crate::execute::patroni::configure::Configured;
 use crate::execute::task::Job;
 use crate::report::Warnings;
@@ -39,12 +40,15 @@ const DATABASES: usize = 16;
 const PATRONIS: usize = 256;
 /// How many clusters are promoted at the same time. A promotion waits for no change of a configuration.
 const PROMOTIONS: usize = 256;
+/// How many clusters are upgraded to another major version at the same time.
+const UPGRADES: usize = 64;
 
 /// The permits for concurrent jobs.
 struct Slots {
     databases: Arc<Semaphore>,
     patronis: Arc<Semaphore>,
     promotions: Arc<Semaphore>,
+    upgrades: Arc<Semaphore>,
 }
 
 /// The state of one cluster.
@@ -57,6 +61,8 @@ pub struct ClusterState {
     pub patroni: Job<Configured>,
     /// The job that promotes a standby cluster.
     pub promotion: Job<()>,
+    /// The job that waits for the end of an upgrade to another major version.
+    pub upgrade: Job<Ended>,
     /// The hashes of the last applied objects.
     pub last_applied: Arc<LastApplied>,
     /// The last published warnings.
@@ -81,6 +87,8 @@ pub struct Memory {
     pub asked: u32,
     /// Whether an event has woken the cluster since its last reconcile began.
     pub woken: bool,
+    /// The major version of the data, as the leader's server said last.
+    pub data_version: Option<String>,
     /// Whether the leader served at the last reconcile.
     pub serves: bool,
     /// The last switchover that Patroni refused.
@@ -184,7 +192,7 @@ impl ClusterStates {
     pub fn new(changed: UnboundedSender<ClusterKey>) -> Self {
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
         let (databases, patronis, promotions) = (semaphore(DATABASES), semaphore(PATRONIS), semaphore(PROMOTIONS));
-        let slots = Slots { databases, patronis, promotions };
+        let slots = Slots { databases, patronis, promotions, upgrades: semaphore(UPGRADES) };
         Self { plans: PlanCache::default(), states: Mutex::default(), changed, slots }
     }
 
@@ -237,6 +245,7 @@ impl ClusterState {
             resume: Resume::default(),
             patroni: Job::new(key, changed, &slots.patronis),
             promotion: Job::new(key, changed, &slots.promotions),
+            upgrade: Job::new(key, changed, &slots.upgrades),
             last_applied: Arc::default(),
             warnings: Warnings::default(),
             memory: Mutex::default(),
@@ -248,6 +257,7 @@ impl ClusterState {
         self.database.stop();
         self.patroni.stop();
         self.promotion.stop();
+        self.upgrade.stop();
     }
 }
 

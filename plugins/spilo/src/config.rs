@@ -1,5 +1,6 @@
 //! The keys of the operator configuration that the plugin reads.
 
+use pgloom_kit::common::major_version::Rules;
 use pgloom_kit::metadata::{Map, Metadata};
 use pgloom_kit::pod::{Pods, Users};
 use pgloom_kit::resources::{Bounds, PerResource, PodResources};
@@ -21,6 +22,28 @@ operator_config_groups! {
         pub pod: DatabasePod,
         pub access: Access,
         pub archive: Archive,
+        pub upgrade: Upgrade,
+    }
+}
+
+operator_config! {
+    /// Which clusters are upgraded to another major version, and to which.
+    pub struct Upgrade {
+        pub major_version_upgrade_mode: String,
+        pub major_version_upgrade_team_allow_list: Vec<String>,
+        pub minimal_major_version: String,
+        pub target_major_version: String,
+    }
+}
+
+impl Upgrade {
+    pub fn rules(&self, team: &str) -> Rules<'_> {
+        Rules {
+            mode: &self.major_version_upgrade_mode,
+            minimal: &self.minimal_major_version,
+            target: &self.target_major_version,
+            is_team_allowed: self.major_version_upgrade_team_allow_list.iter().any(|allowed| allowed == team),
+        }
     }
 }
 

@@ -60,6 +60,9 @@ impl Plugin for Spilo {
             .privilege("root-user")
             .privilege("service-account")
             .privilege("system-priority")
+            // With `major_version_upgrade_mode`.
+            .privilege("major-upgrade")
+            .optional()
             .acts(ActionKind::ConfigurePatroni, &patroni::KEYS)
     }
 

@@ -1,36 +1,67 @@
-//! The PostgreSQL version of the members: once there is data, the version of the data.
+//! The PostgreSQL version that the members ask for: once there is data, the version of the data, or a newer one that it is to be
+//! upgraded to.
 
+use pgloom_kit::common::major_version::{OF_DATA, in_path, is_older};
 use pgloom_kit::container::{DATABASE, name_of};
-use pgloom_kit::{Result, Value, Warnings, invalid, json};
+use pgloom_kit::{Failure, Result, Value, Warnings, invalid, json};
 
 use crate::{Request, pod};
 
 /// The id of the selector of the cluster's existing StatefulSet.
 pub const RUNNING: &str = "running";
 
+/// The field with the version.
+const FIELD: &str = "spec.postgresql.version";
+
 /// The images of Spilo by the newest major version of PostgreSQL, which is part of their name, with the oldest that they
 /// have. See [its releases](https://github.com/zalando/spilo/releases).
 const OLDEST: [(u32, u32); 2] = [(18, 14), (17, 13)];
 
-/// The manifest's version for a new cluster. A running cluster keeps its version: PostgreSQL cannot start with the
-/// files of another major version.
+/// The manifest's version for a new cluster, and for a running one with older data if it may be upgraded: Spilo runs the data by its
+/// own version until the operator has it upgraded. Any other running cluster keeps its version: PostgreSQL cannot start
+/// with the files of another major version.
 ///
 /// # Errors
 /// If the image of a new cluster does not have the version.
 pub fn effective(request: &Request, warnings: &mut Warnings) -> Result<String> {
-    let wanted = &request.cluster.spec.postgresql.version;
+    let of_manifest = &request.cluster.spec.postgresql.version;
+    let rules = request.config.upgrade.rules(&request.cluster.team);
+    let wanted = rules.wanted(of_manifest).to_owned();
+    if wanted != *of_manifest {
+        warnings.warn(
+            FIELD,
+            format!("\"{of_manifest}\" is older than minimal_major_version: the cluster gets \"{wanted}\""),
+            format!("write \"{wanted}\""),
+        );
+    }
     let found = request.observed::<Value>(RUNNING)?;
     let workload = found.iter().find(|(name, _)| *name == request.cluster.name).map(|(_, workload)| workload);
     let Some(workload) = workload else {
-        check_image(pod::image(request), wanted)?;
-        return Ok(wanted.clone());
+        check_image(pod::image(request), &wanted)?;
+        return Ok(wanted);
     };
-    let Some(running) = running(workload).filter(|running| running != wanted) else { return Ok(wanted.clone()) };
-    warnings.warn(
-        "spec.postgresql.version",
-        format!("the version change \"{running}\" -> \"{wanted}\" has no effect: the data is that of {running}"),
-        "write the running version; to upgrade, create a new cluster as a clone of this one",
-    );
+    // What the pods ask for is not what the data is of while an upgrade is owed.
+    let of_data = request.cluster.annotations.get(OF_DATA).cloned().or_else(|| running(workload));
+    let Some(running) = of_data.filter(|running| *running != wanted) else { return Ok(wanted) };
+    let change = format!("the version change \"{running}\" -> \"{wanted}\" has no effect");
+    let is_upgrade = is_older(&running, &wanted);
+    if is_upgrade && rules.allow() {
+        let Err(Failure::InvalidManifest(findings)) = check_image(pod::image(request), &wanted) else {
+            return Ok(wanted);
+        };
+        for finding in findings {
+            warnings.warn(FIELD, format!("{change}: {}", finding.message), finding.remedy.unwrap_or_default());
+        }
+        return Ok(running);
+    }
+    let remedy = match is_upgrade {
+        true => {
+            "write the running version; to upgrade, set major_version_upgrade_mode of the operator configuration to manual, \
+            or create a new cluster as a clone of this one"
+        }
+        false => "write the running version",
+    };
+    warnings.warn(FIELD, format!("{change}: the data is that of {running}"), remedy);
     Ok(running)
 }
 
@@ -47,7 +78,7 @@ fn check_image(image: &str, version: &str) -> Result<()> {
     }
     let has = oldest.map_or_else(|| format!("up to {newest}"), |oldest| format!("{oldest} to {newest}"));
     Err(invalid(
-        "spec.postgresql.version",
+        FIELD,
         format!("the image {image} has PostgreSQL {has}, not {version}"),
         "write a version that it has, or name an image that has this one in spec.dockerImage or docker_image",
     ))
@@ -68,6 +99,5 @@ fn running(workload: &Value) -> Option<String> {
 /// The version in `bin_dir`, as in `/usr/lib/postgresql/12/bin`, which earlier releases wrote into the configuration.
 fn in_bin_dir(configuration: &str) -> Option<String> {
     let configuration = json::parse(configuration)?;
-    let folder = configuration.get("postgresql")?.get("bin_dir")?.as_str()?;
-    folder.strip_suffix("/bin")?.rsplit_once('/').map(|(_, version)| version.to_owned())
+    in_path(configuration.get("postgresql")?.get("bin_dir")?.as_str()?).map(str::to_owned)
 }

@@ -66,10 +66,10 @@ pub const KEYS: &[Key] = keys! {
         password_rotation_user_retention Integer = "180": "For how many days a role with an old password is kept." ignored;
     }
     MajorVersionUpgrade {
-        major_version_upgrade_mode Choice("off", "manual", "full") = "off": "Whether a newer version in a manifest upgrades the cluster." ignored;
-        major_version_upgrade_team_allow_list List = "": "Teams whose clusters are upgraded though the mode is `off`." ignored;
-        minimal_major_version Text = "14": "The oldest version that is not upgraded in mode `full`." ignored;
-        target_major_version Text = "18": "The version that older ones are upgraded to in mode `full`." ignored;
+        major_version_upgrade_mode Choice("off", "manual", "full") = "off": "Whether a newer version in a manifest upgrades the cluster.";
+        major_version_upgrade_team_allow_list List = "": "Teams whose clusters are upgraded though the mode is `off`.";
+        minimal_major_version Text = "14": "The oldest version that is not upgraded in mode `full`.";
+        target_major_version Text = "18": "The version that older ones are upgraded to in mode `full`.";
     }
     Kubernetes {
         watched_namespace Text = "": "The namespaces that are watched, separated by commas. Empty: the operator's own; `*`: all.";

@@ -22,8 +22,8 @@ pub struct PostgresqlStatus {
     /// The `metadata.generation` of the manifest that was reconciled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The conditions of the operator, `ActionsDone`, `Applied`, `DatabaseSynced`, `DeletionAllowed`, `Ready`,
-    /// `RolledOut` and `Valid`, and those of plugins.
+    /// The conditions of the operator, `ActionsDone`, `Applied`, `DatabaseSynced`, `DeletionAllowed`,
+    /// `LeaderPlaced`, `MajorVersionUpgraded`, `Ready`, `RolledOut` and `Valid`, and those of plugins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
@@ -47,6 +47,27 @@ pub struct PostgresqlStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["step", "key"]))]
     pub actions: Vec<ActionStatus>,
+    /// The upgrade to another major version that was begun and has not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub major_upgrade: Option<MajorUpgradeStatus>,
+}
+
+/// An upgrade to another major version that was begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MajorUpgradeStatus {
+    /// The version of the data before, as in `15`.
+    pub from: String,
+    /// The version that it is upgraded to.
+    pub to: String,
+    /// The pod that it runs in.
+    pub pod: String,
+    /// The pod's `metadata.uid`.
+    pub uid: String,
+    /// The number of members.
+    pub members: i32,
+    /// When it was begun.
+    pub since: Time,
 }
 
 /// The result of the last reconcile, with the names of the Zalando operator.
@@ -203,6 +224,7 @@ impl<'de> Deserialize<'de> for PostgresqlStatus {
                 label_selector: field(&mut fields, "labelSelector"),
                 members: list(&mut fields, "members"),
                 actions: list(&mut fields, "actions"),
+                major_upgrade: field(&mut fields, "majorUpgrade"),
             },
             _ => Self::default(),
         })

@@ -13,7 +13,7 @@ use pgloom_decide::{BuiltIn, Kind, Plan};
 use serde_json::{Value, json};
 
 use super::decide::Decided;
-use super::hold::{RESTARTING, opening};
+use super::hold::opening;
 use super::preconditions::Checked;
 use super::progress::{Step, Underway};
 use super::requeue::Requeue;
@@ -104,8 +104,10 @@ impl Reconciliation<'_> {
         };
         let reason = match scale_down(wanted, &members.all, report.as_ref()) {
             // A member that goes is one that is down.
-            ScaleDown::Allowed if wanted == 0 || !self.state.patroni.is_running() => return,
-            ScaleDown::Allowed => RESTARTING.to_owned(),
+            ScaleDown::Allowed => match self.busy().filter(|_| wanted > 0) {
+                None => return,
+                Some(busy) => busy.to_owned(),
+            },
             ScaleDown::Wait(reason) => reason,
             ScaleDown::HandOver(handover) => self.hold(decided).unwrap_or_else(|| {
                 let reason = format!("{} leads and is one of the members that go", handover.from);

@@ -103,6 +103,9 @@ impl Reconciliation<'_> {
             let off = Synchronized::off("Standby", "a standby cluster has the roles and databases of its source");
             return Synchronized { follows: true, ..off };
         }
+        if self.is_upgrading() {
+            return Synchronized::off("Upgrading", "the data is being upgraded to another major version");
+        }
         if self.wanted() == 0 {
             return Synchronized::off("NoInstances", "the manifest asks for no instance");
         }

@@ -17,7 +17,6 @@ use pgloom_decide::status::Condition;
 use serde::Deserialize as _;
 use tracing::debug;
 
-use super::hold::RESTARTING;
 use super::progress::Underway;
 use super::requeue::Requeue;
 use super::roll::Rolled;
@@ -71,11 +70,11 @@ impl Reconciliation<'_> {
         }
     }
 
-    /// The departure, but for a step that must not be taken while Patroni may restart a member.
+    /// The departure, but for a step that must not be taken while Patroni may restart a member, or the data is upgraded.
     fn held_back(&self, departure: Departure) -> Departure {
-        match departure.next {
-            Next::Switchover(_) | Next::Replace(_) if self.state.patroni.is_running() => {
-                Departure { next: Next::Wait(RESTARTING.to_owned()), ..departure }
+        match (&departure.next, self.busy()) {
+            (Next::Switchover(_) | Next::Replace(_), Some(busy)) => {
+                Departure { next: Next::Wait(busy.to_owned()), ..departure }
             }
             _ => departure,
         }

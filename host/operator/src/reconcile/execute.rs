@@ -70,7 +70,7 @@ impl Reconciliation<'_> {
         let plan = &decided.plan;
         let Progress { promotion, synchronized, settled, foreign_lists } = *progress;
         // Patroni refuses one of two changes of its configuration at the same time.
-        let configured = match promotion.is_running() {
+        let configured = match promotion.is_running() || self.is_upgrading() {
             true => None,
             false => self.configure_patroni(decided, settled, members),
         };

@@ -53,7 +53,7 @@ impl Reconciliation<'_> {
         self.patch_manifest(patch, "annotations").await.map(drop)
     }
 
-    async fn patch_manifest(&self, patch: Value, part: &'static str) -> Result<Patched, Error> {
+    pub(super) async fn patch_manifest(&self, patch: Value, part: &'static str) -> Result<Patched, Error> {
         let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
         match self.manifests().patch(&self.key.name, &params, &Patch::Merge(patch)).await {
             Ok(object) => {

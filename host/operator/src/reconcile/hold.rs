@@ -12,13 +12,23 @@ use super::requeue::Requeue;
 
 /// Why nothing is taken down while the job that configures Patroni runs: it restarts members, one at a time.
 pub const RESTARTING: &str = "Patroni is being configured, and may restart members";
+/// Why nothing is taken down while the data is upgraded to another major version.
+const UPGRADING: &str = "the data is being upgraded to another major version";
 
 impl Reconciliation<'_> {
     /// Why the leadership may not be moved now, and no member taken down: a maintenance window is awaited, or Patroni may
     /// be restarting a member.
     pub fn hold(&self, decided: &Decided) -> Option<String> {
         let window = closed(&self.windows(decided)).map(|windows| format!("waits for {windows}"));
-        window.or_else(|| self.state.patroni.is_running().then(|| RESTARTING.to_owned()))
+        window.or_else(|| self.busy().map(str::to_owned))
+    }
+
+    /// What the operator does that no member may be taken down during.
+    pub fn busy(&self) -> Option<&'static str> {
+        if self.is_upgrading() {
+            return Some(UPGRADING);
+        }
+        self.state.patroni.is_running().then_some(RESTARTING)
     }
 
     /// The maintenance windows of the cluster.

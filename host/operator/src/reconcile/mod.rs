@@ -29,6 +29,7 @@ mod requeue;
 mod roll;
 mod service_account;
 mod setters;
+mod upgrade;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -231,6 +232,10 @@ impl Reconciliation<'_> {
             steps.rolled = Some(roll.found);
         }
         let settled = steps.rolled.as_ref().is_some_and(|rolled| rolled.settled);
+        // client required; starts a job that runs commands
+        let Step { found: upgraded, result } = self.upgrade(decided, settled, members).await;
+        steps.failures.extend(result.err());
+        steps.upgraded = Some(upgraded);
         // starts a job that has a client
         let synchronized = &*steps.synchronized.insert(self.database(decided, members));
         // client required

@@ -23,6 +23,7 @@ use super::execute::{Executed, Promotion};
 use super::progress::Underway;
 use super::requeue::{PATRONI, Requeue};
 use super::roll::Rolled;
+use super::upgrade::Upgraded;
 use super::{Error, Reconciliation};
 use crate::report::Event;
 use serde_json::{Value, json};
@@ -42,6 +43,8 @@ pub struct Steps {
     pub applied: Option<Applied>,
     /// How the rolling update goes.
     pub rolled: Option<Rolled>,
+    /// How an upgrade to another major version goes.
+    pub upgraded: Option<Upgraded>,
     /// How the synchronisation of roles and databases goes.
     pub synchronized: Option<Synchronized>,
     /// How the plugins' actions go.
@@ -139,7 +142,7 @@ impl Reconciliation<'_> {
     }
 
     /// The status as it was written last.
-    fn recorded_status(&self) -> PostgresqlStatus {
+    pub(super) fn recorded_status(&self) -> PostgresqlStatus {
         let kept = self.context.store.manifest(self.key);
         kept.map(|kept| read(&kept.object()["status"])).unwrap_or_default()
     }
@@ -190,7 +193,8 @@ impl Summary {
         let (mut conditions, mut warnings) = (Vec::new(), Vec::new());
         let (mut underway, mut requeue) = (Vec::new(), Requeue::default());
         // Every field by name, so that a new one cannot be forgotten.
-        let Steps { members, guarded, decided, promotion, applied, rolled, synchronized, executed, failures } = steps;
+        let Steps { members, guarded, decided, promotion, applied, rolled, upgraded, synchronized, executed, failures } =
+            steps;
         if let Some(reason) = guarded {
             conditions.push(Condition::fails(status::DELETION, "Guarded", reason));
             warnings.push(Event::warning("Delete", reason));
@@ -224,6 +228,11 @@ impl Summary {
             conditions.extend(condition.iter().chain(&departed.condition).cloned());
             warnings.extend(departed.warning.clone());
             underway.extend(rolling.clone());
+            requeue = requeue.min(*next);
+        }
+        if let Some(Upgraded { condition, off: _, underway: running, requeue: next }) = upgraded {
+            conditions.extend(condition.clone());
+            underway.extend(running.clone());
             requeue = requeue.min(*next);
         }
         if let Some(Synchronized {
@@ -370,7 +379,11 @@ fn dropped(steps: &Steps, before: &PostgresqlStatus) -> Vec<String> {
     }
     let types = before.conditions.iter().map(|condition| condition.type_.as_str());
     let idle = steps.executed.as_ref().is_some_and(|executed| executed.actions.is_empty());
-    let stays = |type_name: &str| status::OWN.contains(&type_name) && !(idle && type_name == status::ACTIONS);
+    let off = steps.upgraded.as_ref().is_some_and(|upgraded| upgraded.off);
+    let is_over = |type_name: &str| {
+        idle && type_name == status::ACTIONS || off && type_name == pgloom_decide::major_upgrade::CONDITION
+    };
+    let stays = |type_name: &str| status::OWN.contains(&type_name) && !is_over(type_name);
     types.filter(|type_name| !stays(type_name)).map(str::to_owned).collect()
 }
 

@@ -19,7 +19,7 @@ use tracing::{debug, info};
 use super::apply::Applied;
 use super::decide::Decided;
 use super::departure::Departed;
-use super::hold::{RESTARTING, closed, opening};
+use super::hold::{closed, opening};
 use super::marks::is_marked;
 use super::progress::{Step, Underway};
 use super::requeue::Requeue;
@@ -108,8 +108,8 @@ impl Reconciliation<'_> {
             rolled.requeue = rolled.requeue.min(opening(&windows));
             return Ok(());
         }
-        if acts && self.state.patroni.is_running() {
-            return self.take(Next::Wait(RESTARTING.to_owned()), members, rolled).await;
+        if let Some(busy) = self.busy().filter(|_| acts) {
+            return self.take(Next::Wait(busy.to_owned()), members, rolled).await;
         }
         rolled.settled = step == Next::Done;
         self.take(step, members, rolled).await

@@ -17,6 +17,7 @@ use crate::apply::deletion::FINALIZER;
 use crate::cache::{Store, Watch};
 use crate::context::Network;
 use crate::context::turns::Turns;
+use crate::execute::command::Exec;
 use crate::execute::patroni::Direct;
 use crate::leader::fencing::Fence;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
@@ -75,6 +76,7 @@ pub fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
         namespace: "ns".to_owned(),
         network: Network::InCluster,
         transport: Arc::new(Direct::default()),
+        commands: Arc::new(Exec { client: client.clone() }),
         states: ClusterStates::new(changed.clone()),
         infrastructure_roles: InfrastructureRoles::new(client, "ns", changed.clone()),
         accounts: Mutex::default(),

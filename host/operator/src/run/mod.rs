@@ -24,6 +24,7 @@ use crate::cache::watch::Watches;
 use crate::cache::{ClusterKey, Store, node};
 use crate::context::turns::Turns;
 use crate::context::{Context, Network};
+use crate::execute::command::Exec;
 use crate::execute::patroni;
 use crate::leader::election::Election;
 use crate::leader::fencing::Fence;
@@ -193,6 +194,7 @@ fn context(
             Network::InCluster => Arc::new(patroni::Direct::default()),
             Network::OutOfCluster => Arc::new(patroni::ApiServer { client: client.clone() }),
         },
+        commands: Arc::new(Exec { client: client.clone() }),
         states: ClusterStates::new(changed.clone()),
         fence: fence.clone(),
         liveness: health.liveness,

@@ -169,6 +169,44 @@ fn a_running_cluster_keeps_the_version_of_its_data() {
 }
 
 #[test]
+fn the_pods_of_a_cluster_that_may_be_upgraded_ask_for_the_newer_version() {
+    let asked = |of_manifest: &str, running_version: &str, of_data: Option<&str>, config: Value| {
+        let mut manifest = manifest(&json!({"postgresql": {"version": of_manifest}}));
+        manifest["metadata"]["annotations"] = json!(
+            of_data
+                .map(|version| ("pgloom.dev/data-version", version))
+                .into_iter()
+                .collect::<std::collections::BTreeMap<_, _>>()
+        );
+        let call = Call::new(&manifest).operator_config(&operator_config(&config));
+        let env = json!([{"name": "PGVERSION", "value": running_version}]);
+        let answer = call.observed("running", &running("acid-test", env)).mutate::<Spilo>().unwrap();
+        (value(&answer, "PGVERSION").to_owned(), answer.messages().len())
+    };
+    let manual = || json!({"major_version_upgrade_mode": "manual"});
+    let full =
+        || json!({"major_version_upgrade_mode": "full", "minimal_major_version": "15", "target_major_version": "17"});
+    let team = || json!({"major_version_upgrade_team_allow_list": ["acid"]});
+    let old_image =
+        || json!({"major_version_upgrade_mode": "manual", "docker_image": "ghcr.io/zalando/spilo-16:3.2-p3"});
+    for (of_manifest, running, of_data, config, expected) in [
+        ("18", "15", None, manual(), ("18", 0)),
+        ("18", "15", None, team(), ("18", 0)),
+        ("18", "15", None, json!({}), ("15", 1)),
+        ("15", "18", None, manual(), ("18", 1)),
+        // The pods ask for 18 already, and the data is still of 15.
+        ("18", "18", Some("15"), manual(), ("18", 0)),
+        ("15", "18", Some("15"), manual(), ("15", 0)),
+        ("14", "14", None, full(), ("17", 1)),
+        ("15", "15", None, full(), ("15", 0)),
+        ("18", "15", None, old_image(), ("15", 1)),
+    ] {
+        let (version, warnings) = asked(of_manifest, running, of_data, config.clone());
+        assert_eq!((version.as_str(), warnings), expected, "{of_manifest} {running} {of_data:?} {config}");
+    }
+}
+
+#[test]
 fn a_version_that_the_image_does_not_have_is_refused_with_those_that_it_has() {
     let refused = |image: &str, version: &str| match call(
         json!({"dockerImage": image, "postgresql": {"version": version}}),

@@ -121,7 +121,8 @@ def reason(output):
     lines = [line.strip() for line in output.splitlines()]
     failed = [at for at, line in enumerate(lines) if re.search(r"fatal|failed|failure", line)]
     told = lines[failed[0]:] if failed else lines[-3:]
-    told = [line for line in told if line != "Failure, exiting"]
+    # The files are gone when somebody reads this.
+    told = [line for line in told if line != "Failure, exiting" and not line.startswith("/")]
     for path in re.findall(r"(/[^\s\"]*\.(?:log|txt))", output):
         # The objects that are in the way, or what it calls the probable cause.
         with contextlib.suppress(OSError), open(path) as file:

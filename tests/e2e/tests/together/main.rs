@@ -10,6 +10,7 @@ mod examples;
 mod failover;
 mod features;
 mod killed;
+mod major;
 mod minimal;
 #[path = "../../../../host/cli/tests/plugin_outside/outside.rs"]
 mod outside;

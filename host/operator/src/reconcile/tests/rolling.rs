@@ -463,4 +463,5 @@ async fn no_pod_is_replaced_while_the_job_that_may_restart_members_runs() {
 }
 
 mod departure;
+mod major_upgrade;
 mod own;
