@@ -23,6 +23,25 @@ pub fn read_all(path: &Path) -> Result<Vec<Value>> {
     document::read(&text).with_context(|| name)
 }
 
+/// The objects of a file, or of standard input for `-`, each with what makes it one of Kubernetes.
+pub fn read_objects(path: &Path) -> Result<Vec<Value>> {
+    let objects = read_all(path)?;
+    for (index, object) in objects.iter().enumerate() {
+        let missing = ["/apiVersion", "/kind", "/metadata/name"]
+            .into_iter()
+            .find(|field| object.pointer(field).and_then(Value::as_str).is_none_or(str::is_empty));
+        if let Some(field) = missing {
+            let field = field.trim_start_matches('/').replace('/', ".");
+            bail!(
+                "{}: object {}: {field} is missing; give objects as `kubectl get --output yaml` prints them",
+                path.display(),
+                index + 1
+            );
+        }
+    }
+    Ok(objects)
+}
+
 /// The longest file of a key or of credentials, in bytes.
 const MAX_SHORT: u64 = 1 << 20;
 

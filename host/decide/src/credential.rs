@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::role::{Origin, PasswordSource, Role, Roles};
 use pgloom_api::Finding;
+use pgloom_common::name::is_dns1123_subdomain;
 
 pub use password::Password;
 pub use plan::{Act, Data, SecretChanges, Write, annotate, follow, plan};
@@ -138,7 +139,9 @@ pub fn wanted(roles: &Roles, user_lists: &[UserListRequest], naming: &Naming) ->
     let (mut wanted, mut findings) = (Vec::new(), Vec::new());
     let mut taken = BTreeSet::new();
     for secret in of_roles.chain(lists) {
-        if taken.insert((secret.namespace.clone(), secret.name.clone())) {
+        if !is_dns1123_subdomain(&secret.name) {
+            findings.push(unusable(&secret, roles));
+        } else if taken.insert((secret.namespace.clone(), secret.name.clone())) {
             wanted.push(secret);
         } else {
             let message = format!("two Secrets would have the name {}", secret.name);
@@ -149,6 +152,20 @@ pub fn wanted(roles: &Roles, user_lists: &[UserListRequest], naming: &Naming) ->
         }
     }
     (wanted, findings)
+}
+
+/// The finding for a Secret whose name Kubernetes does not accept. A role of the platform does not stop the cluster.
+fn unusable(secret: &WantedSecret, roles: &Roles) -> Finding {
+    let username = match &secret.content {
+        Content::Credential { username, .. } | Content::UserList { username, .. } => username,
+    };
+    let message = format!(
+        "the Secret of role {username:?} would have the name {:?}, which Kubernetes does not accept",
+        secret.name
+    );
+    let is_of_platform = roles.roles.get(username).is_some_and(|role| role.origin == Origin::Infrastructure);
+    let finding = if is_of_platform { Finding::warning(message) } else { Finding::error(message) };
+    finding.remedy("rename the role so that it begins and ends with a letter or digit, or check secret_name_template")
 }
 
 fn of_role(role: &Role, naming: &Naming) -> Option<WantedSecret> {
@@ -162,7 +179,7 @@ fn of_role(role: &Role, naming: &Naming) -> Option<WantedSecret> {
     Some(WantedSecret {
         owner: naming.owner.clone().filter(|_| place.namespace == naming.namespace),
         namespace: place.namespace.clone(),
-        name: name.to_lowercase(),
+        name,
         labels: labels(naming, &place.labels),
         annotations: naming.annotations.clone(),
         content: Content::Credential { username: role.name.clone(), given },

@@ -1,6 +1,6 @@
 //! Rules between keys of the operator configuration.
 
-use pgloom_common::name::unknown_placeholders;
+use pgloom_common::name::{is_label_key, unknown_placeholders};
 use pgloom_common::quantity::Quantity;
 
 use super::{Config, KEYS, ValueType};
@@ -14,6 +14,7 @@ pub fn findings(config: &Config) -> Vec<Finding> {
     amounts(config, &mut findings);
     templates(config, &mut findings);
     taints(config, &mut findings);
+    labels(config, &mut findings);
     windows(config, &mut findings);
     for key in KEYS.iter().filter(|key| key.value_type == ValueType::Duration && key.honoured) {
         if config.duration(key.name).is_zero() {
@@ -32,12 +33,10 @@ fn instances(config: &Config, findings: &mut Vec<Finding>) {
         let finding = Finding::error(format!("{least} is more than max_instances, {most}")).at("min_instances");
         findings.push(finding.remedy("lower it, or raise max_instances"));
     }
-    for (key, least) in
-        [("workers", 1), ("connection_pooler_number_of_instances", 1), ("connection_pooler_max_db_connections", 1)]
-    {
-        if number(key) < least {
-            let finding = Finding::error(format!("{} is less than {least}", number(key))).at(key);
-            findings.push(finding.remedy(format!("use {least} or more")));
+    for key in ["connection_pooler_number_of_instances", "connection_pooler_max_db_connections"] {
+        if number(key) < 1 {
+            let finding = Finding::error(format!("{} is less than 1", number(key))).at(key);
+            findings.push(finding.remedy("use 1 or more"));
         }
     }
     for key in ["successful_jobs_history_limit", "failed_jobs_history_limit", "ttl_seconds_after_finished"] {
@@ -49,7 +48,14 @@ fn instances(config: &Config, findings: &mut Vec<Finding>) {
 }
 
 fn roles(config: &Config, findings: &mut Vec<Finding>) {
-    for key in ["super_username", "replication_username", "connection_pooler_user", "connection_pooler_schema"] {
+    const NAMES: [&str; 5] = [
+        "super_username",
+        "replication_username",
+        "connection_pooler_user",
+        "connection_pooler_schema",
+        "pod_service_account_name",
+    ];
+    for key in NAMES {
         if config.text(key).is_empty() {
             findings.push(Finding::error("is empty").at(key).remedy("give it a name, or remove the key"));
         }
@@ -102,6 +108,30 @@ fn templates(config: &Config, findings: &mut Vec<Finding>) {
             let finding = Finding::error(format!("{template:?} gives several objects one name")).at(key);
             findings.push(finding.remedy(format!("use {needed} in it")));
         }
+    }
+}
+
+/// Labels and annotations that every cluster gets, which the API server would refuse cluster by cluster.
+fn labels(config: &Config, findings: &mut Vec<Finding>) {
+    let mut check = |place: &str, key: &str| {
+        if !is_label_key(key) {
+            let finding = Finding::error(format!("{key:?} is no key of a label")).at(place);
+            findings.push(finding.remedy(
+                "use letters, digits, '-', '_' and '.', at most 63; a domain and a slash may be in front of them",
+            ));
+        }
+    };
+    for key in ["cluster_name_label", "pod_role_label"] {
+        check(key, config.text(key));
+    }
+    config.map("cluster_labels").into_keys().for_each(|name| check("cluster_labels", name));
+    for key in ["custom_pod_annotations", "custom_service_annotations"] {
+        // Annotations may have a domain in capital letters.
+        config.map(key).into_keys().for_each(|name| check(key, &name.to_ascii_lowercase()));
+    }
+    if config.map("cluster_labels").is_empty() {
+        let finding = Finding::error("is empty, and nothing would tell the pods of clusters from others");
+        findings.push(finding.at("cluster_labels").remedy("give it a label, as in application:spilo"));
     }
 }
 

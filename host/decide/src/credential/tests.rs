@@ -395,6 +395,36 @@ fn two_roles_whose_secrets_have_one_name_are_named() {
 }
 
 #[test]
+fn a_role_whose_secret_cannot_be_stored_is_refused_unless_it_is_the_platforms() {
+    let mut sources = Sources { users: [("a_".into(), attributes(&[]))].into(), ..cluster() };
+    sources.infrastructure = vec![InfrastructureRole {
+        name: "b_".into(),
+        password: Password::new("secret"),
+        attributes: attributes(&[]),
+        member_of: BTreeSet::new(),
+        admin: None,
+        parameters: BTreeMap::new(),
+    }];
+    let naming = Naming { template: "{cluster}.{username}".into(), ..naming() };
+    let (all, findings) = wanted(&gather(&sources), &[], &naming);
+    assert!(all.iter().all(|secret| !secret.name.ends_with('-')));
+    let said: Vec<_> = findings.iter().map(|finding| (finding.is_error(), finding.message.as_str())).collect();
+    assert_eq!(
+        said,
+        [
+            (
+                true,
+                "the Secret of role \"a_\" would have the name \"acid-pooler.a-\", which Kubernetes does not accept"
+            ),
+            (
+                false,
+                "the Secret of role \"b_\" would have the name \"acid-pooler.b-\", which Kubernetes does not accept"
+            ),
+        ]
+    );
+}
+
+#[test]
 fn nothing_printed_holds_a_password() {
     let mut sources = cluster();
     sources.infrastructure = vec![InfrastructureRole {
