@@ -45,18 +45,13 @@ async fn every_action_is_executed_waited_for_or_refused_by_name() {
         [
             "credential done: ",
             "expand refused: the cluster has no PersistentVolumeClaim pgdata-acid-orders-0",
-            "modify refused: modify-volume is not executed by this operator",
-            "grow refused: grow-filesystem is not executed by this operator",
+            "modify refused: the cluster has no PersistentVolumeClaim pgdata-acid-orders-0",
+            "grow refused: the cluster has no PersistentVolumeClaim pgdata-acid-orders-0",
             "patroni pending: waits for a leader that is ready, or for the promotion of the cluster",
             "promote pending: waits for a leader that is ready",
             "access pending: roles and databases are not synchronised at the moment",
         ]
     );
-    let never: Vec<&str> =
-        pgloom_engine::ActionKind::ALL.into_iter().filter(|kind| !kind.is_executed()).map(|kind| kind.name()).collect();
-    let refused = reported.iter().filter_map(|phase| phase.strip_suffix(" is not executed by this operator"));
-    let refused: Vec<&str> = refused.filter_map(|phase| phase.split(": ").nth(1)).collect();
-    assert_eq!(refused, never, "what is said of a grant is what happens to the action");
     let conditions = status["conditions"].as_array().unwrap();
     let condition = conditions.iter().find(|condition| condition["type"] == "ActionsDone").unwrap();
     assert_eq!((&condition["status"], &condition["reason"]), (&json!("False"), &json!("Refused")));
@@ -105,6 +100,81 @@ async fn a_claim_that_is_not_the_clusters_is_not_grown() {
     );
     let is_claim = |write: &String| write.contains("pgdata");
     assert!(!written(&api_server).iter().any(is_claim), "{:?}", written(&api_server));
+}
+
+/// The claim of the first member, as it exists, and its volume.
+fn claim_and_volume() -> [Value; 2] {
+    let labels = json!({"application": "spilo", "cluster-name": "acid-orders", "team": "acid"});
+    let claim = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "pgdata-acid-orders-0", "namespace": "ns", "uid": "claim", "labels": labels},
+        "spec": {"volumeName": "pv", "resources": {"requests": {"storage": "1Gi"}}}, "status": {"phase": "Bound"},
+    });
+    let csi = json!({"driver": "ebs.csi.aws.com", "volumeHandle": "vol-1"});
+    let volume = json!({
+        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "pv"},
+        "spec": {"csi": csi, "claimRef": {"uid": "claim"}},
+    });
+    [claim, volume]
+}
+
+#[tokio::test]
+async fn a_cloud_volume_is_changed_in_a_job_and_not_again_once_the_status_says_that_it_is_done() {
+    use crate::execute::ec2::Ec2;
+    use crate::execute::ec2::testing::Cloud;
+    use pgloom_engine::{Action as Asked, ModifyVolume};
+    let cloud = Cloud::start(|_, form| {
+        let body = match form.split('&').next().unwrap() {
+            "Action=DescribeVolumes" => "<R><volumeSet><item><volumeId>vol-1</volumeId><size>1</size></item></volumeSet></R>",
+            "Action=ModifyVolume" => {
+                "<R><volumeModification><volumeId>vol-1</volumeId><modificationState>optimizing</modificationState></volumeModification></R>"
+            }
+            _ => "<R></R>",
+        };
+        (200, body.to_owned())
+    })
+    .await;
+    let change = ModifyVolume {
+        claim: "pgdata-acid-orders-0".into(),
+        size: Some("2Gi".into()),
+        iops: None,
+        throughput: None,
+        volume_type: None,
+    };
+    let pipeline = asks_for(&[("modify", Asked::ModifyVolume(change))]);
+    let [claim, volume] = claim_and_volume();
+    let api_server = FakeApiServer::new()
+        .with(MANIFEST, manifest())
+        .with("/api/v1/namespaces/ns/persistentvolumeclaims/pgdata-acid-orders-0", claim.clone())
+        .with("/api/v1/persistentvolumes/pv", volume);
+    let mut operator = operator(&api_server, &[manifest(), claim]);
+    let variables = [("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "s"), ("AWS_ENDPOINT_URL", &*cloud.url)];
+    let envs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    operator.ec2 = Arc::new(Ec2::new(StaticEnv { home_dir: None, envs }));
+    let config = operator.settings.borrow().config.clone();
+    operator.settings = watch::channel(Settings::of(config, pipeline)).1;
+    let action = || last_status(&api_server)["actions"][0].clone();
+    reconcile(&operator, &key()).await.unwrap();
+    assert_eq!((&action()["phase"], &action()["message"]), (&json!("running"), &json!("the volume is being changed")));
+    let state = operator.states.of(&key());
+    while state.volumes.is_running() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    reconcile(&operator, &key()).await.unwrap();
+    let message = json!("volume vol-1 is changed and is being optimized");
+    assert_eq!((&action()["phase"], &action()["message"]), (&json!("done"), &message));
+    // What the watch would report, in an operator that has started again.
+    let mut seen = manifest();
+    seen["metadata"]["finalizers"] = json!([FINALIZER]);
+    seen["metadata"]["resourceVersion"] = json!("9");
+    seen["status"] = last_status(&api_server);
+    operator.store.record_write(seen);
+    operator.states.forget(&key());
+    let calls = cloud.calls().len();
+    reconcile(&operator, &key()).await.unwrap();
+    assert_eq!(action()["phase"], json!("done"));
+    assert!(!operator.states.of(&key()).volumes.is_running());
+    assert_eq!(cloud.calls().len(), calls);
 }
 
 #[tokio::test]
