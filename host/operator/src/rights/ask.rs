@@ -88,7 +88,7 @@ pub async fn lacking(
 /// The question, if the answer is no.
 async fn ask(client: &Client, question: Question) -> Result<Option<Question>, Error> {
     let (resource, verb, namespace) = &question;
-    let (plural, part) = resource.plural.split_once('/').unwrap_or((&resource.plural, ""));
+    let (plural, part) = resource.plural.split_once('/').unwrap_or((resource.plural.as_str(), ""));
     let attributes = ResourceAttributes {
         group: Some(resource.group.clone()),
         resource: Some(plural.to_owned()),

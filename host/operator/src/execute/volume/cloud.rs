@@ -164,8 +164,8 @@ impl Volumes {
             State::Modifying => {
                 Outcome::after(ActionPhase::Running, format!("AWS changes volume {id}: {} %", begun.progress), POLL)
             }
-            State::Optimizing => Outcome::over(format!("volume {id} is changed and is being optimized")),
-            State::Completed => Outcome::over(format!("volume {id} is changed")),
+            State::Optimizing => Outcome::over(format!("AWS volume {id} is changed and is being optimized")),
+            State::Completed => Outcome::over(format!("AWS volume {id} is changed")),
             State::Failed => {
                 let message = format!("AWS failed to change volume {id}: {}", begun.message);
                 Outcome::after(ActionPhase::Failed, message, self.repair)
@@ -203,7 +203,7 @@ impl Volumes {
         let volume = volume
             .ok_or_else(|| Outcome::after(ActionPhase::Pending, format!("claim {name} has no volume yet"), POLL))?;
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
-        let found = volumes.get_opt(&volume).await.map_err(|error| unread(&format!("volume {volume}"), error))?;
+        let found = volumes.get_opt(&volume).await.map_err(|error| unread(&format!("persistent volume {volume}"), error))?;
         let found = found.ok_or_else(|| failed(format!("claim {name} has lost its volume {volume}")))?;
         volume_id(&found, &claim).map_err(failed)
     }

@@ -1,7 +1,5 @@
 //! Grows the filesystem of a claim to the size of its volume, by the programs in the container that mounts it.
 
-use std::fmt::Write as _;
-
 use k8s_openapi::api::core::v1::Pod;
 use pgloom_common::error::one_line;
 
@@ -117,9 +115,7 @@ async fn device_size(
     container: &Container,
     device: &str,
 ) -> Result<Option<i64>, command::Error> {
-    let mut file = String::from("/sys/class/block/");
-    // Writing to a `String` does not fail.
-    _ = write!(file, "{}/size", device.rsplit('/').next().unwrap_or_default());
+    let file = format!("/sys/class/block/{}/size", device.rsplit('/').next().unwrap_or_default());
     let output = commands.run(container, &["cat", &file]).await?;
     Ok(output.text.trim().parse::<i64>().ok().map(|sectors| sectors.saturating_mul(SECTOR)))
 }

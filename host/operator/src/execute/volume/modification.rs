@@ -45,7 +45,7 @@ pub fn next(volume: &Volume, last: Option<&Modification>, wanted: &ModifyVolume)
         Some(last) if last.state == State::Optimizing => " and is being optimized",
         _ => "",
     };
-    Ok(Next::Done(format!("volume {name} has {} GiB{rest}", volume.size)))
+    Ok(Next::Done(format!("AWS volume {name} has {} GiB{rest}", volume.size)))
 }
 
 /// A size in GiB, rounded up.
@@ -93,10 +93,10 @@ mod tests {
     fn a_volume_that_is_optimized_has_its_size() {
         let grown = wanted(Some("5Gi"), None, None, None);
         let done = |text: &str| Ok(Next::Done(text.to_owned()));
-        assert_eq!(next(&volume(), None, &grown), done("volume vol-1 has 5 GiB"));
-        assert_eq!(next(&volume(), Some(&last(State::Completed)), &grown), done("volume vol-1 has 5 GiB"));
+        assert_eq!(next(&volume(), None, &grown), done("AWS volume vol-1 has 5 GiB"));
+        assert_eq!(next(&volume(), Some(&last(State::Completed)), &grown), done("AWS volume vol-1 has 5 GiB"));
         let optimized = next(&volume(), Some(&last(State::Optimizing)), &grown);
-        assert_eq!(optimized, done("volume vol-1 has 5 GiB and is being optimized"));
+        assert_eq!(optimized, done("AWS volume vol-1 has 5 GiB and is being optimized"));
     }
 
     #[test]

@@ -161,7 +161,7 @@ async fn a_cloud_volume_is_changed_in_a_job_and_not_again_once_the_status_says_t
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     reconcile(&operator, &key()).await.unwrap();
-    let message = json!("volume vol-1 is changed and is being optimized");
+    let message = json!("AWS volume vol-1 is changed and is being optimized");
     assert_eq!((&action()["phase"], &action()["message"]), (&json!("done"), &message));
     // What the watch would report, in an operator that has started again.
     let mut seen = manifest();

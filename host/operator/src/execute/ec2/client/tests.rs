@@ -44,7 +44,7 @@ fn the_address_is_that_of_the_region_or_of_the_environment() {
 async fn a_call_is_signed_with_the_credentials_of_the_environment() {
     let cloud = Cloud::start(|_, _| (200, "<R><volumeSet/></R>".to_owned())).await;
     let keys = [("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_SESSION_TOKEN", "session")];
-    let client = client(&[&keys[..], &[("AWS_ENDPOINT_URL_EC2", &cloud.url)]].concat());
+    let client = client(&[&keys[..], &[("AWS_ENDPOINT_URL_EC2", cloud.url.as_str())]].concat());
     assert_eq!(client.volumes(REGION, &["vol-1".to_owned()]).await, Ok(vec![]));
     let [call] = &cloud.calls()[..] else { panic!() };
     assert_eq!(call.body, "Action=DescribeVolumes&Version=2016-11-15&Filter.1.Name=volume-id&Filter.1.Value.1=vol-1");

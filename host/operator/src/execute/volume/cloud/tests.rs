@@ -135,7 +135,7 @@ async fn a_volume_is_modified_and_has_grown_when_it_is_optimized() {
     assert_eq!(phase(&second, 0).0, Running);
     (*states.lock(), *sizes.lock()) = ("optimizing", [2, 1]);
     let third = volumes.run(&wanted, &due(second)).await;
-    assert_eq!(phase(&third, 0), (Done, "volume vol-0 has 2 GiB and is being optimized"));
+    assert_eq!(phase(&third, 0), (Done, "AWS volume vol-0 has 2 GiB and is being optimized"));
     let modifies = cloud.actions().iter().filter(|action| *action == "ModifyVolume").count();
     assert_eq!(modifies, 1);
 }
@@ -163,7 +163,7 @@ async fn a_volume_that_was_changed_a_short_time_ago_waits_and_the_other_member_g
     let again = outcomes[&("resize".to_owned(), "modify-0".to_owned())].again.unwrap();
     let hours = again.saturating_duration_since(Instant::now()).as_secs_f32() / 3600.0;
     assert!((3.9..4.1).contains(&hours), "{hours}");
-    assert_eq!(phase(&outcomes, 1), (Done, "volume vol-1 is changed"));
+    assert_eq!(phase(&outcomes, 1), (Done, "AWS volume vol-1 is changed"));
 }
 
 #[tokio::test]
@@ -283,6 +283,6 @@ async fn moto_grows_volumes_and_changes_their_performance() {
     assert_eq!(found[0].iops, Some(4000));
     assert_eq!(volumes.ec2.modifications(&volumes.region, &ids).await.unwrap().len(), 2);
     let again = volumes.run(&wanted, &Outcomes::default()).await;
-    assert_eq!(phase(&again, 0), (Done, &*format!("volume {} has 2 GiB", ids[0])), "nothing is to be changed");
+    assert_eq!(phase(&again, 0), (Done, &*format!("AWS volume {} has 2 GiB", ids[0])), "nothing is to be changed");
     assert_eq!(volumes.ec2.modifications(&volumes.region, &ids).await.unwrap().len(), 2);
 }
