@@ -134,7 +134,7 @@ struct Cached {
 impl TeamsApi {
     /// A client without answers. The clusters that a new answer affects are sent to `changed`.
     pub fn new(client: kube::Client, changed: UnboundedSender<ClusterKey>) -> Self {
-        Self { client, changed, web: WebClient::new(), questions: Arc::default() }
+        Self { client, changed, web: WebClient::default(), questions: Arc::default() }
     }
 
     /// The teams whose members get roles in a cluster. Starts requests where needed, and does not wait for them.

@@ -35,12 +35,14 @@ pub struct WebClient {
     by_tls: Arc<OnceLock<Result<Agent<HttpsConnector<HttpConnector>>, Error>>>,
 }
 
-impl WebClient {
+impl Default for WebClient {
     /// A client without connections.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self { plain: Client::builder(TokioExecutor::new()).build_http(), by_tls: Arc::default() }
     }
+}
 
+impl WebClient {
     /// Sends a request, and reads at most so many bytes of the answer. A redirection is not followed.
     ///
     /// # Errors

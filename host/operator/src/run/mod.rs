@@ -14,6 +14,7 @@ use futures::{FutureExt, StreamExt};
 use kube::Client;
 use parking_lot::Mutex;
 use pgloom_engine::Engine;
+use reqsign_core::OsEnv;
 use tokio::sync::{Notify, Semaphore, watch};
 use tracing::info;
 

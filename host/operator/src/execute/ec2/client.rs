@@ -42,7 +42,7 @@ pub struct Ec2 {
 impl Ec2 {
     /// A client that has not sent anything yet. `environment` has the variables of the operator's pod.
     pub fn new(environment: impl Env) -> Self {
-        let web = WebClient::new();
+        let web = WebClient::default();
         let context = Context::new().with_env(environment).with_file_read(Files).with_http_send(Web(web.clone()));
         Self { web, context, signer: Mutex::default() }
     }

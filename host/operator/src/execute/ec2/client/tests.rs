@@ -46,7 +46,8 @@ async fn a_call_is_signed_with_the_credentials_of_the_environment() {
     let keys = [("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_SESSION_TOKEN", "session")];
     let client = client(&[&keys[..], &[("AWS_ENDPOINT_URL_EC2", cloud.url.as_str())]].concat());
     assert_eq!(client.volumes(REGION, &["vol-1".to_owned()]).await, Ok(vec![]));
-    let [call] = &cloud.calls()[..] else { panic!() };
+    let calls = cloud.calls();
+    let [call] = &calls[..] else { panic!("{calls:?}") };
     assert_eq!(call.body, "Action=DescribeVolumes&Version=2016-11-15&Filter.1.Name=volume-id&Filter.1.Value.1=vol-1");
     assert!(call.authorization.starts_with("AWS4-HMAC-SHA256 Credential=AKID/"), "{}", call.authorization);
     assert!(call.authorization.contains("/eu-central-1/ec2/aws4_request, "), "{}", call.authorization);
