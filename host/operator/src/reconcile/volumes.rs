@@ -67,7 +67,7 @@ impl Reconciliation<'_> {
             Some(JobStatus::Done(outcomes)) => outcomes,
             _ => Outcomes::default(),
         };
-        let status = self.start(plan, pending.clone(), last);
+        let status = self.change(plan, pending.clone(), last);
         let outcomes = match &status {
             JobStatus::Done(outcomes) => outcomes.clone(),
             _ => Outcomes::default(),
@@ -93,7 +93,7 @@ impl Reconciliation<'_> {
     }
 
     /// The status of the job, which begins again when the first of its actions is due.
-    fn start(&self, plan: &Plan, pending: Vec<RequestedAction>, last: Outcomes) -> JobStatus<Outcomes> {
+    fn change(&self, plan: &Plan, pending: Vec<RequestedAction>, last: Outcomes) -> JobStatus<Outcomes> {
         let repair = self.settings.repair();
         let due = last.values().filter_map(|outcome| outcome.again).min();
         let is_due = due.is_some_and(|due| due <= Instant::now());
