@@ -37,9 +37,10 @@ impl Key {
             manifest["metadata"][field].hash(&mut digest);
         }
         // Every field by name, so that a new one cannot be forgotten.
-        let Observed { objects, unreadable, actions, last: _, infrastructure, infrastructure_findings, teams } =
+        let Observed { objects, others, unreadable, actions, last: _, infrastructure, infrastructure_findings, teams } =
             observed;
         objects.hash(&mut digest);
+        others.hash(&mut digest);
         unreadable.hash(&mut digest);
         actions.len().hash(&mut digest);
         for ActionRecord { step, key, phase, message } in actions {

@@ -42,6 +42,7 @@ mod state;
 mod testing;
 
 pub use args::{Args, Options};
+pub use reconcile::{kept_answers, map_of_answers};
 pub use rights::{cluster_role, pull_secrets_role};
 pub use run::{Error, run};
-pub use settings::in_use;
+pub use settings::{custom_schemas, in_use};

@@ -96,9 +96,10 @@ impl Pipeline {
         Error {
             step: self.name.clone(),
             plugin: "pgloom".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: env!("CARGO_PKG_VERSION").into(),
             phase: "load",
             failure: Box::new(Failure::Unavailable(reason)),
+            lack: None,
             fuel: BTreeMap::new(),
         }
     }
@@ -277,7 +278,11 @@ impl Step {
     }
 
     /// Takes a response into the decision: it is checked before anything is merged.
-    fn take(
+    fn take(&self, response: &Response, shared: &Shared<'_>, state: &mut State) -> Result<(), Error> {
+        self.check_and_merge(response, shared, state).map_err(|error| error.with_lack(&shared.name))
+    }
+
+    fn check_and_merge(
         &self,
         response: &Response,
         shared: &Shared<'_>,
@@ -379,9 +384,10 @@ impl Step {
         Error {
             step: self.name.clone(),
             plugin: description.name.clone(),
-            version: description.version.clone(),
+            version: description.version.as_str().into(),
             phase,
             failure: Box::new(failure),
+            lack: None,
             fuel: BTreeMap::new(),
         }
     }
