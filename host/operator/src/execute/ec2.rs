@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod client;
+mod credentials;
 #[cfg(test)]
 pub mod testing;
 
@@ -12,6 +13,8 @@ pub use client::Ec2;
 
 /// The most bytes of a message of AWS that are kept.
 const MAX_MESSAGE: usize = 400;
+/// The longest answer that is read, in bytes.
+const MAX_ANSWER: usize = 1 << 20;
 
 /// A cloud volume as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

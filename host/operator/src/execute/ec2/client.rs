@@ -2,20 +2,17 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::http::{Request, Response, StatusCode, Uri, header};
+use axum::body::Body;
+use axum::http::{Request, StatusCode, Uri, header};
 use parking_lot::Mutex;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use pgloom_common::error::{error_chain, one_line};
-use reqsign_aws_v4::{
-    AssumeRoleWithWebIdentityCredentialProvider, Credential, ECSCredentialProvider, EnvCredentialProvider,
-    IMDSv2CredentialProvider, ProfileCredentialProvider, RequestSigner,
-};
+use reqsign_aws_v4::{Credential, RequestSigner};
 use reqsign_core::hash::hex_sha256;
-use reqsign_core::{Context, Env, FileRead, HttpSend, ProvideCredential, Signer};
+use reqsign_core::{Context, Env, Signer};
 use tokio::time::timeout;
 
-use super::{Change, Error, MAX_MESSAGE, Modification, Volume, answer};
+use super::credentials::{self, Carried, OfPod};
+use super::{Change, Error, MAX_ANSWER, Modification, Volume, answer};
 use crate::observe::web_client::WebClient;
 
 /// The version of the API.
@@ -26,15 +23,13 @@ const SERVICE: &str = "ec2";
 const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL"];
 /// How long a call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a request for credentials may take. Where there is no metadata service nothing answers.
-const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest answer that is read, in bytes.
-const MAX_ANSWER: usize = 1 << 20;
 
 /// A client of EC2.
 pub struct Ec2 {
     web: WebClient,
     context: Context,
+    /// How long a call may take.
+    patience: Duration,
     /// The signer with its region. It keeps the credentials while they are valid.
     signer: Mutex<Option<(String, Signer<Credential>)>>,
 }
@@ -43,8 +38,8 @@ impl Ec2 {
     /// A client that has not sent anything yet. `environment` has the variables of the operator's pod.
     pub fn new(environment: impl Env) -> Self {
         let web = WebClient::default();
-        let context = Context::new().with_env(environment).with_file_read(Files).with_http_send(Web(web.clone()));
-        Self { web, context, signer: Mutex::default() }
+        let context = credentials::context(environment, &web);
+        Self { web, context, patience: CALL_TIMEOUT, signer: Mutex::default() }
     }
 
     /// The volumes with these ids; those that do not exist are left out.
@@ -96,16 +91,17 @@ impl Ec2 {
             .header("x-amz-content-sha256", hex_sha256(body.as_bytes()));
         let (mut parts, ()) = request.body(()).map_err(|error| Error::Reach(error.to_string()))?.into_parts();
         let signed = self.signer(region).sign(&mut parts, None).await;
-        signed.map_err(|error| Error::Credentials(one_line(&error_chain(&error), MAX_MESSAGE)))?;
+        signed.map_err(|error| Error::Credentials(credentials::reason(&error)))?;
+        let carried = Carried::of(&parts.headers);
         let sent = self.web.send(Request::from_parts(parts, Body::from(body)), MAX_ANSWER);
-        let response = match timeout(CALL_TIMEOUT, sent).await {
+        let response = match timeout(self.patience, sent).await {
             Ok(response) => response.map_err(|error| Error::Reach(error.to_string()))?,
-            Err(_) => return Err(Error::Reach(format!("no answer within {} seconds", CALL_TIMEOUT.as_secs()))),
+            Err(_) => return Err(Error::Reach(format!("no answer within {} seconds", self.patience.as_secs_f32()))),
         };
         let text = String::from_utf8_lossy(response.body());
         match response.status() {
             StatusCode::OK => Ok(text.into_owned()),
-            status => Err(answer::refusal(action, status.as_u16(), &text)),
+            status => Err(answer::refusal(action, status.as_u16(), &carried.hidden_in(&text))),
         }
     }
 
@@ -152,57 +148,6 @@ fn form(action: &str, parameters: &[(String, String)]) -> String {
         form.push_str(&format!("&{}={}", encode(name), encode(value)));
     }
     form
-}
-
-/// The credentials of the pod: of the first source that it is given, in the
-/// [order of the SDKs](https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html). A source that fails is
-/// an error; the next one, as the role of the node, may have other rights.
-#[derive(Debug)]
-struct OfPod;
-
-impl ProvideCredential for OfPod {
-    type Credential = Credential;
-
-    async fn provide_credential(&self, context: &Context) -> reqsign_core::Result<Option<Credential>> {
-        let has = |names: &[&str]| names.iter().any(|name| context.env_var(name).is_some_and(|text| !text.is_empty()));
-        if has(&["AWS_ACCESS_KEY_ID"]) {
-            EnvCredentialProvider::new().provide_credential(context).await
-        } else if has(&["AWS_WEB_IDENTITY_TOKEN_FILE"]) {
-            AssumeRoleWithWebIdentityCredentialProvider::new().provide_credential(context).await
-        } else if has(&["AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"]) {
-            ProfileCredentialProvider::new().provide_credential(context).await
-        } else if has(&["AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"]) {
-            ECSCredentialProvider::new().provide_credential(context).await
-        } else {
-            IMDSv2CredentialProvider::new().provide_credential(context).await
-        }
-    }
-}
-
-/// Requests for credentials.
-#[derive(Debug)]
-struct Web(WebClient);
-
-impl HttpSend for Web {
-    async fn http_send(&self, request: Request<Bytes>) -> reqsign_core::Result<Response<Bytes>> {
-        let server = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-        let failed = |reason: String| reqsign_core::Error::unexpected(format!("{server} does not answer: {reason}"));
-        match timeout(CREDENTIALS_TIMEOUT, self.0.send(request.map(Body::from), MAX_ANSWER)).await {
-            Ok(answer) => answer.map_err(|error| failed(error.to_string())),
-            Err(elapsed) => Err(failed(elapsed.to_string())),
-        }
-    }
-}
-
-/// The files with tokens and profiles.
-#[derive(Debug)]
-struct Files;
-
-impl FileRead for Files {
-    async fn file_read(&self, path: &str) -> reqsign_core::Result<Vec<u8>> {
-        let failed = |error| reqsign_core::Error::config_invalid(format!("{path}: {error}"));
-        tokio::fs::read(path).await.map_err(failed)
-    }
 }
 
 #[cfg(test)]
