@@ -49,9 +49,7 @@ pub enum Error {
         claim: String,
     },
     /// The program failed.
-    #[error(
-        "{program} failed in pod {pod}: {reason}; the container needs the device of the volume, as with spilo_privileged: true; otherwise set storage_resize_mode to pvc"
-    )]
+    #[error("{program} failed in pod {pod}: {reason}")]
     Grow {
         /// `resize2fs` or `xfs_growfs`.
         program: &'static str,
@@ -152,114 +150,4 @@ fn filesystem(mounts: &str, path: &str) -> Option<Filesystem> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use futures::FutureExt as _;
-    use futures::future::BoxFuture;
-    use parking_lot::Mutex;
-    use serde_json::json;
-
-    use super::*;
-    use crate::execute::command::Output;
-
-    const MOUNTS: &str = "overlay / overlay rw 0 0\n/dev/nvme1n1 /home/postgres/pgdata ext4 rw 0 0\n";
-
-    /// A container that answers a command by its text; every other one is not found.
-    struct Answers(BTreeMap<&'static str, (i32, &'static str)>, Mutex<Vec<String>>);
-
-    impl Answers {
-        fn new(answers: &[(&'static str, (i32, &'static str))]) -> Self {
-            Self(answers.iter().copied().collect(), Mutex::default())
-        }
-    }
-
-    impl Commands for Answers {
-        fn run<'a>(
-            &'a self,
-            container: &'a Container,
-            command: &'a [&'a str],
-        ) -> BoxFuture<'a, Result<Output, command::Error>> {
-            assert_eq!((&*container.namespace, &*container.pod, &*container.name), ("ns", "c-0", "postgres"));
-            let command = command.join(" ");
-            let (code, errors) = self.0.get(command.as_str()).copied().unwrap_or((1, "No such file or directory"));
-            self.1.lock().push(command);
-            let (text, errors) = if code == 0 { (errors, "") } else { ("", errors) };
-            async move { Ok(Output { text: text.into(), errors: errors.into(), code }) }.boxed()
-        }
-    }
-
-    fn pod() -> Pod {
-        serde_json::from_value(json!({
-            "metadata": {"name": "c-0"},
-            "spec": {
-                "volumes": [{"name": "pgdata", "persistentVolumeClaim": {"claimName": "pgdata-c-0"}}],
-                "containers": [
-                    {"name": "sidecar"},
-                    {"name": "postgres", "volumeMounts": [{"name": "pgdata", "mountPath": "/home/postgres/pgdata/"}]},
-                ],
-            },
-        }))
-        .unwrap()
-    }
-
-    async fn grown(answers: &Answers, claim: &str, size: i64) -> Result<String, String> {
-        grow(answers, "ns", &pod(), claim, Some(size)).await.map_err(|error| error.to_string())
-    }
-
-    #[tokio::test]
-    async fn the_program_of_the_filesystem_is_run_where_the_claim_is_mounted() {
-        for (mounts, program) in [
-            (MOUNTS, "resize2fs /dev/nvme1n1"),
-            ("/dev/sdb /home/postgres/pgdata xfs rw 0 0\n", "xfs_growfs /home/postgres/pgdata"),
-        ] {
-            let answers = Answers::new(&[("cat /proc/mounts", (0, mounts)), (program, (0, ""))]);
-            assert!(grown(&answers, "pgdata-c-0", 1 << 30).await.is_ok(), "{program}");
-            assert_eq!(answers.1.lock().last().map(String::as_str), Some(program));
-        }
-    }
-
-    #[tokio::test]
-    async fn it_waits_until_the_node_sees_the_larger_volume() {
-        let answers = |sectors: &'static str| {
-            Answers::new(&[
-                ("cat /proc/mounts", (0, MOUNTS)),
-                ("cat /sys/class/block/nvme1n1/size", (0, sectors)),
-                ("resize2fs /dev/nvme1n1", (0, "")),
-            ])
-        };
-        let (small, large) = (answers("2097152\n"), answers("4194304\n"));
-        let message = "the node does not see the new size of the volume of claim pgdata-c-0 yet";
-        assert_eq!(grown(&small, "pgdata-c-0", 2 << 30).await, Err(message.to_owned()));
-        assert_eq!(small.1.lock().len(), 2, "nothing was grown");
-        assert!(grown(&large, "pgdata-c-0", 2 << 30).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_failure_says_what_the_program_wrote_and_the_remedy() {
-        let answers =
-            Answers::new(&[("cat /proc/mounts", (0, MOUNTS)), ("resize2fs /dev/nvme1n1", (1, "a\nno device"))]);
-        let message = grown(&answers, "pgdata-c-0", 0).await.unwrap_err();
-        let expected = "resize2fs failed in pod c-0: exit code 1: no device; the container needs the device";
-        assert!(message.starts_with(expected), "{message}");
-    }
-
-    #[tokio::test]
-    async fn what_cannot_grow_is_told_and_nothing_is_run() {
-        let answers = Answers::new(&[("cat /proc/mounts", (0, "/dev/sdb /home/postgres/pgdata btrfs rw 0 0\n"))]);
-        assert!(
-            grown(&answers, "pgdata-c-0", 0)
-                .await
-                .unwrap_err()
-                .starts_with("the filesystem of claim pgdata-c-0 is btrfs")
-        );
-        let expected = "no container of pod c-0 mounts claim pgdata-c-1";
-        assert_eq!(grown(&answers, "pgdata-c-1", 0).await, Err(expected.to_owned()));
-        let answers = Answers::new(&[("cat /proc/mounts", (0, "overlay / overlay rw 0 0\n"))]);
-        assert_eq!(
-            grown(&answers, "pgdata-c-0", 0).await,
-            Err("pod c-0 does not say which filesystem is at /home/postgres/pgdata".to_owned())
-        );
-        assert_eq!(answers.1.lock().len(), 1);
-    }
-}
+mod tests;
