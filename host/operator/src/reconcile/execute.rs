@@ -78,9 +78,9 @@ impl Reconciliation<'_> {
             Some(job) => (Some(job.status), job.requeue),
             None => (None, Requeue::default()),
         };
-        let volumes = self.change_volumes(plan);
-        requeue = requeue.min(volumes.requeue);
         let before = self.status().actions;
+        let volumes = self.change_volumes(plan, &before);
+        requeue = requeue.min(volumes.requeue);
         let (mut actions, mut warnings) = (Vec::new(), Vec::new());
         for requested in &plan.actions {
             let phase = match (requested.is_granted(), &requested.action) {

@@ -461,3 +461,4 @@ mod pruning;
 mod refused;
 mod rolling;
 mod secrets;
+mod volumes;

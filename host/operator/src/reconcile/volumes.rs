@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use pgloom_api::ActionPhase;
+use pgloom_api::postgresql::ActionStatus;
 use pgloom_common::quantity::Quantity;
 use pgloom_decide::status::recorded;
 use pgloom_decide::{BuiltIn, Plan};
@@ -13,10 +14,12 @@ use super::Reconciliation;
 use super::execute::{Phase, phase_of};
 use super::requeue::Requeue;
 use crate::execute::task::{Backoff, Failure, JobStatus, fingerprint};
-use crate::execute::volume::cloud::{Outcomes, Volumes};
+use crate::execute::volume::cloud::{Outcomes, Volumes, key};
 
 /// How long the calls for all volumes of a cluster may take, and the growth of their filesystems.
 const DEADLINE: Duration = Duration::from_secs(300);
+/// How long the growth of one filesystem may take: a member that does not answer holds no other one.
+const COMMANDS: Duration = Duration::from_secs(120);
 
 /// How the actions on cloud volumes and filesystems go.
 #[derive(Default)]
@@ -29,34 +32,38 @@ pub struct Changed {
 impl Changed {
     /// The phase of an action.
     pub fn phase(&self, requested: &RequestedAction) -> Phase {
-        let phase = self.phases.get(&(requested.step.clone(), requested.key.clone()));
+        let phase = self.phases.get(&key(requested));
         phase.cloned().unwrap_or_default()
     }
 }
 
 impl Reconciliation<'_> {
-    /// Starts the job that changes cloud volumes and grows filesystems, if it is due.
-    pub fn change_volumes(&self, plan: &Plan) -> Changed {
+    /// Starts the job that changes cloud volumes and grows filesystems, if it is due. `before` has the phases of the actions so
+    /// far: what is done is not looked at again.
+    pub fn change_volumes(&self, plan: &Plan, before: &[ActionStatus]) -> Changed {
         let (mut changed, mut pending) = (Changed::default(), Vec::new());
-        let before = self.status().actions;
         for requested in plan.actions.iter().filter(|requested| requested.is_granted()) {
-            let foreign = match &requested.action {
-                Action::ModifyVolume(change) => self.foreign(BuiltIn::PersistentVolumeClaim, &change.claim),
-                Action::GrowFilesystem(grow) => self
-                    .foreign(BuiltIn::PersistentVolumeClaim, &grow.claim)
-                    .or_else(|| self.foreign(BuiltIn::Pod, &grow.pod)),
+            let (claim, pod) = match &requested.action {
+                Action::ModifyVolume(change) => (&change.claim, None),
+                Action::GrowFilesystem(grow) => (&grow.claim, Some(&grow.pod)),
                 _ => continue,
             };
-            let done = recorded(&before, requested).filter(|record| record.phase == ActionPhase::Done);
-            let phase = match (done, foreign) {
-                (Some(record), _) => (ActionPhase::Done, record.message.clone()),
-                (None, Some(reason)) => (ActionPhase::Refused, reason),
-                (None, None) => {
-                    pending.push(requested.clone());
-                    continue;
-                }
+            let foreign = || {
+                let of_claim = self.foreign(BuiltIn::PersistentVolumeClaim, claim);
+                of_claim.or_else(|| pod.and_then(|pod| self.foreign(BuiltIn::Pod, pod)))
             };
-            changed.phases.insert((requested.step.clone(), requested.key.clone()), phase);
+            let done = recorded(before, requested).filter(|record| record.phase == ActionPhase::Done);
+            let phase = match done {
+                Some(record) => (ActionPhase::Done, record.message.clone()),
+                None => match foreign() {
+                    Some(reason) => (ActionPhase::Refused, reason),
+                    None => {
+                        pending.push(requested.clone());
+                        continue;
+                    }
+                },
+            };
+            changed.phases.insert(key(requested), phase);
         }
         let job = &self.state.volumes;
         if pending.is_empty() {
@@ -74,7 +81,7 @@ impl Reconciliation<'_> {
         };
         let now = Instant::now();
         for requested in &pending {
-            let key = (requested.step.clone(), requested.key.clone());
+            let key = key(requested);
             let outcome = outcomes.get(&key);
             let phase = outcome.map_or_else(
                 || phase_of(Some(&status).filter(|status| !matches!(status, JobStatus::Done(_))), STARTED, STARTED),
@@ -106,6 +113,7 @@ impl Reconciliation<'_> {
             region: self.settings.config.text("aws_region").to_owned(),
             commands: self.context.commands.clone(),
             repair,
+            patience: COMMANDS,
             sizes: sizes(plan),
         };
         let fence = self.context.fence.clone();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::Api;
@@ -11,6 +12,7 @@ use pgloom_api::ActionPhase;
 use pgloom_common::duration::doubled;
 use pgloom_common::error::error_chain;
 use pgloom_engine::{Action, GrowFilesystem, ModifyVolume, RequestedAction};
+use tokio::time::timeout;
 
 use super::modification::{Next, next};
 use super::{Progress, filesystem};
@@ -19,8 +21,10 @@ use crate::execute::ec2::{Ec2, Error, Modification, State, Volume};
 
 /// The driver of volumes of AWS EBS.
 const DRIVER: &str = "ebs.csi.aws.com";
-/// When the state of a modification is asked for again.
+/// When it is looked again at what is waited for; then ever later.
 const POLL: Duration = Duration::from_secs(10);
+/// The longest delay until then.
+const MAX_POLL: Duration = Duration::from_secs(160);
 /// When a call that may pass is first sent again.
 const RETRY: Duration = Duration::from_secs(5);
 /// The longest delay of such a call.
@@ -43,15 +47,23 @@ pub struct Outcome {
     pub again: Option<Instant>,
     /// The number of consecutive failures that may pass.
     failures: u32,
+    /// How often it was waited for in succession.
+    waits: u32,
 }
 
 impl Outcome {
     fn over(message: String) -> Self {
-        Self { progress: Progress::new(ActionPhase::Done, message), again: None, failures: 0 }
+        Self { progress: Progress::new(ActionPhase::Done, message), again: None, failures: 0, waits: 0 }
     }
 
     fn after(phase: ActionPhase, message: impl Into<String>, delay: Duration) -> Self {
-        Self { progress: Progress::new(phase, message), again: Some(Instant::now() + delay), failures: 0 }
+        Self { progress: Progress::new(phase, message), again: Some(Instant::now() + delay), failures: 0, waits: 0 }
+    }
+
+    /// What is waited for; `before` says for how long already.
+    fn wait(phase: ActionPhase, message: impl Into<String>, before: Option<&Self>) -> Self {
+        let waits = before.map_or(0, |before| before.waits);
+        Self { waits: waits.saturating_add(1), ..Self::after(phase, message, doubled(POLL, waits, MAX_POLL)) }
     }
 }
 
@@ -69,11 +81,14 @@ pub struct Volumes {
     pub commands: Arc<dyn Commands>,
     /// When a failure that does not pass by itself is tried again.
     pub repair: Duration,
+    /// How long the commands that grow a filesystem may take.
+    pub patience: Duration,
     /// The sizes of the volumes of claims in bytes, as far as they are known.
     pub sizes: BTreeMap<String, i64>,
 }
 
-fn key(requested: &RequestedAction) -> (String, String) {
+/// The key of an action's outcome: its step, and its own.
+pub fn key(requested: &RequestedAction) -> (String, String) {
     (requested.step.clone(), requested.key.clone())
 }
 
@@ -93,9 +108,12 @@ impl Volumes {
             }
         }
         self.modify(&changes, before, &mut outcomes).await;
-        for (requested, grow) in grows {
-            outcomes.insert(key(requested), self.grow(grow).await);
-        }
+        let grown = grows.into_iter().map(|(requested, grow)| async move {
+            let key = key(requested);
+            let outcome = self.grow(grow, before.get(&key)).await;
+            (key, outcome)
+        });
+        outcomes.extend(join_all(grown).await);
         outcomes
     }
 
@@ -103,7 +121,7 @@ impl Volumes {
     async fn modify(&self, changes: &[(&RequestedAction, &ModifyVolume)], before: &Outcomes, outcomes: &mut Outcomes) {
         let mut known = Vec::new();
         for (requested, change) in changes {
-            match self.volume_of(&change.claim).await {
+            match self.volume_of(&change.claim, before.get(&key(requested))).await {
                 Ok(id) => known.push((*requested, *change, id)),
                 Err(outcome) => drop(outcomes.insert(key(requested), outcome)),
             }
@@ -122,14 +140,17 @@ impl Volumes {
             (Vec::new(), Vec::new())
         });
         for (requested, change, id) in known {
-            let failures = before.get(&key(requested)).map_or(0, |before| before.failures);
+            let before = before.get(&key(requested));
             let outcome = match &held {
-                Some(error) => self.failed(error, failures, None),
+                Some(error) => self.failed(error, before, None),
                 None => {
-                    let last = latest(&modifications, &id);
-                    let changed = self.change(change, volumes.iter().find(|volume| volume.id == id), &id, last).await;
+                    let (volume, last) = (volumes.iter().find(|volume| volume.id == id), latest(&modifications, &id));
+                    let changed = match volume {
+                        Some(volume) => self.change(change, volume, last, before).await,
+                        None => Ok(self.absent(&id, &change.claim)),
+                    };
                     changed.unwrap_or_else(|error| {
-                        let outcome = self.failed(&error, failures, last);
+                        let outcome = self.failed(&error, before, last);
                         // More calls would be refused as well.
                         held = Some(error).filter(Error::is_passing);
                         outcome
@@ -140,29 +161,32 @@ impl Volumes {
         }
     }
 
+    /// The outcome for a volume that AWS does not know.
+    fn absent(&self, id: &str, claim: &str) -> Outcome {
+        let region = &self.region;
+        let message = format!("AWS has no volume {id} of claim {claim} in {region}: set aws_region to its region");
+        Outcome::after(ActionPhase::Failed, message, self.repair)
+    }
+
     /// Changes one volume, if it is not as wanted.
     async fn change(
         &self,
         wanted: &ModifyVolume,
-        volume: Option<&Volume>,
-        id: &str,
+        volume: &Volume,
         last: Option<&Modification>,
+        before: Option<&Outcome>,
     ) -> Result<Outcome, Error> {
-        let Some(volume) = volume else {
-            let (claim, region) = (&wanted.claim, &self.region);
-            let message = format!("AWS has no volume {id} of claim {claim} in {region}: set aws_region to its region");
-            return Ok(Outcome::after(ActionPhase::Failed, message, self.repair));
-        };
+        let id = &volume.id;
         let change = match next(volume, last, wanted) {
             Ok(Next::Done(message)) => return Ok(Outcome::over(message)),
-            Ok(Next::Wait(message)) => return Ok(Outcome::after(ActionPhase::Running, message, POLL)),
+            Ok(Next::Wait(message)) => return Ok(Outcome::wait(ActionPhase::Running, message, before)),
             Ok(Next::Change(change)) => change,
             Err(reason) => return Ok(Outcome::after(ActionPhase::Failed, reason, self.repair)),
         };
         let begun = self.ec2.modify(&self.region, &change).await?;
         Ok(match begun.state {
             State::Modifying => {
-                Outcome::after(ActionPhase::Running, format!("AWS changes volume {id}: {} %", begun.progress), POLL)
+                Outcome::wait(ActionPhase::Running, format!("AWS changes volume {id}: {} %", begun.progress), None)
             }
             State::Optimizing => Outcome::over(format!("AWS volume {id} is changed and is being optimized")),
             State::Completed => Outcome::over(format!("AWS volume {id} is changed")),
@@ -174,12 +198,12 @@ impl Volumes {
     }
 
     /// The outcome of a call that failed.
-    fn failed(&self, error: &Error, failures: u32, last: Option<&Modification>) -> Outcome {
+    fn failed(&self, error: &Error, before: Option<&Outcome>, last: Option<&Modification>) -> Outcome {
         if error.is_passing() {
-            let failures = failures.saturating_add(1);
-            let phase = if failures > MAX_ATTEMPTS { ActionPhase::Failed } else { ActionPhase::Pending };
-            let delay = doubled(RETRY, failures - 1, MAX_RETRY);
-            return Outcome { failures, ..Outcome::after(phase, error.to_string(), delay) };
+            let failures = before.map_or(0, |before| before.failures);
+            let phase = if failures < MAX_ATTEMPTS { ActionPhase::Pending } else { ActionPhase::Failed };
+            let delay = doubled(RETRY, failures, MAX_RETRY);
+            return Outcome { failures: failures.saturating_add(1), ..Outcome::after(phase, error.to_string(), delay) };
         }
         if error.is_cooldown() {
             let began = last.and_then(|last| last.began.parse::<Timestamp>().ok());
@@ -191,44 +215,50 @@ impl Volumes {
     }
 
     /// The id of the cloud volume behind a claim.
-    async fn volume_of(&self, name: &str) -> Result<String, Outcome> {
-        let unread = |what: &str, error: kube::Error| {
-            Outcome::after(ActionPhase::Pending, format!("{what} could not be read: {}", error_chain(&error)), POLL)
-        };
+    async fn volume_of(&self, name: &str, before: Option<&Outcome>) -> Result<String, Outcome> {
+        let unread = |what: &str, error: kube::Error| unread(what, &error, before);
         let failed = |reason: String| Outcome::after(ActionPhase::Failed, reason, self.repair);
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &self.namespace);
         let claim = claims.get_opt(name).await.map_err(|error| unread(&format!("claim {name}"), error))?;
         let claim = claim.ok_or_else(|| failed(format!("there is no claim {name}")))?;
         let volume = claim.spec.as_ref().and_then(|spec| spec.volume_name.clone()).filter(|volume| !volume.is_empty());
-        let volume = volume
-            .ok_or_else(|| Outcome::after(ActionPhase::Pending, format!("claim {name} has no volume yet"), POLL))?;
+        let unbound = || Outcome::wait(ActionPhase::Pending, format!("claim {name} has no volume yet"), before);
+        let volume = volume.ok_or_else(unbound)?;
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
-        let found = volumes.get_opt(&volume).await.map_err(|error| unread(&format!("persistent volume {volume}"), error))?;
+        let found =
+            volumes.get_opt(&volume).await.map_err(|error| unread(&format!("persistent volume {volume}"), error))?;
         let found = found.ok_or_else(|| failed(format!("claim {name} has lost its volume {volume}")))?;
         volume_id(&found, &claim).map_err(failed)
     }
 
     /// Grows the filesystem of a claim.
-    async fn grow(&self, grow: &GrowFilesystem) -> Outcome {
+    async fn grow(&self, grow: &GrowFilesystem, before: Option<&Outcome>) -> Outcome {
         let GrowFilesystem { claim, pod } = grow;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let found = match pods.get_opt(pod).await {
             Ok(Some(found)) => found,
-            Ok(None) => return Outcome::after(ActionPhase::Pending, format!("there is no pod {pod}"), POLL),
-            Err(error) => {
-                let message = format!("pod {pod} could not be read: {}", error_chain(&error));
-                return Outcome::after(ActionPhase::Pending, message, POLL);
-            }
+            Ok(None) => return Outcome::wait(ActionPhase::Pending, format!("there is no pod {pod}"), before),
+            Err(error) => return unread(&format!("pod {pod}"), &error, before),
         };
         let size = self.sizes.get(claim).copied();
-        match filesystem::grow(&*self.commands, &self.namespace, &found, claim, size).await {
-            Ok(message) => Outcome::over(message),
-            Err(error @ filesystem::Error::Device { .. }) => {
-                Outcome::after(ActionPhase::Running, error.to_string(), POLL)
+        let grown = filesystem::grow(&*self.commands, &self.namespace, &found, claim, size);
+        match timeout(self.patience, grown).await {
+            Ok(Ok(message)) => Outcome::over(message),
+            Ok(Err(error @ filesystem::Error::Device { .. })) => {
+                Outcome::wait(ActionPhase::Running, error.to_string(), before)
             }
-            Err(error) => Outcome::after(ActionPhase::Failed, error_chain(&error), self.repair),
+            Ok(Err(error)) => Outcome::after(ActionPhase::Failed, error_chain(&error), self.repair),
+            Err(_) => {
+                let message = format!("pod {pod} does not answer within {} seconds", self.patience.as_secs_f32());
+                Outcome::after(ActionPhase::Failed, message, self.repair)
+            }
         }
     }
+}
+
+/// The outcome where the API server does not answer.
+fn unread(what: &str, error: &kube::Error, before: Option<&Outcome>) -> Outcome {
+    Outcome::wait(ActionPhase::Pending, format!("{what} could not be read: {}", error_chain(error)), before)
 }
 
 /// The modification of a volume that began last.
@@ -264,7 +294,7 @@ fn volume_id(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Result
     let is_id = id.strip_prefix("vol-").is_some_and(|rest| rest.chars().all(|one| one.is_ascii_alphanumeric()));
     match is_id {
         true => Ok(id.to_owned()),
-        false => Err(format!("the volume of claim {name} is not one of AWS EBS: set storage_resize_mode to pvc")),
+        false => Err(format!("the volume of claim {name} is not one of AWS EBS")),
     }
 }
 

@@ -1,14 +1,18 @@
-//! Cloud volumes against a server in the place of AWS, and against moto where `PGLOOM_TEST_EC2` is its address.
+//! Cloud volumes against a server in the place of AWS, for what it answers only when something is wrong or slow.
 
 use std::collections::HashMap;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use pgloom_api::ActionPhase::{Done, Failed, Pending, Running};
 use pgloom_engine::GrowFilesystem;
 use reqsign_core::StaticEnv;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::execute::command::Exec;
+use crate::execute::command::{self, Container, Exec, Output};
+use crate::execute::ec2::Change;
 use crate::execute::ec2::testing::Cloud;
 use crate::testing::FakeApiServer;
 
@@ -54,6 +58,7 @@ fn volumes(api_server: &FakeApiServer, url: &str) -> Volumes {
         ec2: Arc::new(Ec2::new(StaticEnv { home_dir: None, envs })),
         region: "eu-central-1".into(),
         repair: REPAIR,
+        patience: Duration::from_secs(10),
         sizes: BTreeMap::new(),
     }
 }
@@ -80,6 +85,11 @@ fn phase(outcomes: &Outcomes, number: u32) -> (ActionPhase, &str) {
 fn due(mut outcomes: Outcomes) -> Outcomes {
     outcomes.values_mut().for_each(|outcome| outcome.again = outcome.again.map(|_| Instant::now()));
     outcomes
+}
+
+/// The seconds until the next action is due.
+fn delay(outcomes: &Outcomes) -> f32 {
+    outcomes.values().map(|outcome| outcome.again.unwrap() - Instant::now()).min().unwrap().as_secs_f32().round()
 }
 
 fn described(form: &str, sizes: [u32; 2], modifications: &str) -> Option<(u16, String)> {
@@ -110,7 +120,7 @@ fn refused(status: u16, code: &str) -> (u16, String) {
 
 #[tokio::test]
 async fn a_volume_is_modified_and_has_grown_when_it_is_optimized() {
-    let (sizes, states) = (Arc::new(parking_lot::Mutex::new([1, 1])), Arc::new(parking_lot::Mutex::new("")));
+    let (sizes, states) = (Arc::new(Mutex::new([1, 1])), Arc::new(Mutex::new("")));
     let (now, state) = (sizes.clone(), states.clone());
     let cloud = Cloud::start(move |_, form| {
         let modification = match *state.lock() {
@@ -177,9 +187,6 @@ async fn too_many_requests_are_followed_by_ever_fewer_and_told_only_when_they_la
     assert_eq!(phase(&outcomes, 0), (Pending, "AWS refuses ModifyVolume: RequestLimitExceeded: no"));
     assert_eq!(phase(&outcomes, 0), phase(&outcomes, 1));
     assert_eq!(cloud.actions(), ["DescribeVolumes", "DescribeVolumesModifications", "ModifyVolume"]);
-    let delay = |outcomes: &Outcomes| {
-        outcomes.values().map(|outcome| outcome.again.unwrap() - Instant::now()).min().unwrap().as_secs_f32().round()
-    };
     let mut delays = vec![delay(&outcomes)];
     for _ in 0..6 {
         outcomes = volumes.run(&wanted, &due(outcomes)).await;
@@ -187,6 +194,46 @@ async fn too_many_requests_are_followed_by_ever_fewer_and_told_only_when_they_la
     }
     assert_eq!(delays, [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0]);
     assert_eq!(phase(&outcomes, 0).0, Failed);
+}
+
+#[tokio::test]
+async fn a_modification_that_takes_long_is_asked_for_ever_less_often() {
+    let cloud = Cloud::start(|_, form| {
+        let modifying = format!("<item>{}</item>", modification("vol-0", "modifying", "2031-05-17T01:00:00Z"));
+        described(form, [1, 1], &modifying).unwrap_or_else(|| modified("vol-0", "modifying"))
+    })
+    .await;
+    let api_server = two_members();
+    let (volumes, wanted) = (volumes(&api_server, &cloud.url), [modify(0, "2Gi", None)]);
+    let (mut outcomes, mut delays) = (Outcomes::default(), Vec::new());
+    for _ in 0..6 {
+        outcomes = volumes.run(&wanted, &due(outcomes)).await;
+        delays.push(delay(&outcomes));
+    }
+    assert_eq!(delays, [10.0, 20.0, 40.0, 80.0, 160.0, 160.0]);
+    assert!(!cloud.actions().contains(&"ModifyVolume".to_owned()));
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_was_lost_is_not_made_again() {
+    let changed = Arc::new(Mutex::new(false));
+    let is_changed = changed.clone();
+    let cloud = Cloud::start(move |_, form| {
+        let last = format!("<item>{}</item>", modification("vol-0", "optimizing", "2031-05-17T01:00:00Z"));
+        let size = if *is_changed.lock() { ([2, 1], &*last) } else { ([1, 1], "") };
+        described(form, size.0, size.1).unwrap_or_else(|| {
+            *is_changed.lock() = true;
+            (504, String::new())
+        })
+    })
+    .await;
+    let api_server = two_members();
+    let (volumes, wanted) = (volumes(&api_server, &cloud.url), [modify(0, "2Gi", None)]);
+    let first = volumes.run(&wanted, &Outcomes::default()).await;
+    assert_eq!(phase(&first, 0), (Pending, "AWS refuses ModifyVolume: ServiceUnavailable: status 504"));
+    let second = volumes.run(&wanted, &due(first)).await;
+    assert_eq!(phase(&second, 0), (Done, "AWS volume vol-0 has 2 GiB and is being optimized"));
+    assert_eq!(cloud.actions().iter().filter(|action| *action == "ModifyVolume").count(), 1);
 }
 
 #[tokio::test]
@@ -214,7 +261,7 @@ async fn only_the_clusters_own_volumes_of_ebs_are_changed() {
     let message = |number| phase(&outcomes, number);
     let lost = "AWS has no volume vol-9 of claim pgdata-c-0 in eu-central-1: set aws_region to its region";
     assert_eq!(message(0), (Failed, lost));
-    let other = "the volume of claim pgdata-c-1 is not one of AWS EBS: set storage_resize_mode to pvc";
+    let other = "the volume of claim pgdata-c-1 is not one of AWS EBS";
     assert_eq!(message(1), (Failed, other));
     assert_eq!(message(2), (Failed, "the volume that claim pgdata-c-2 names is bound to another claim"));
     assert_eq!(message(3), (Failed, "there is no claim pgdata-c-3"));
@@ -248,41 +295,48 @@ async fn a_filesystem_of_a_pod_that_is_gone_waits() {
     assert_eq!(outcome.progress, Progress::new(Pending, "there is no pod c-0"));
 }
 
-/// The text of an element of an answer.
-fn element<'a>(xml: &'a str, name: &str) -> &'a str {
-    let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name} in {xml}"));
-    rest.split_once('<').unwrap().0
+/// A member that never answers, and others whose filesystem grows.
+struct Silent;
+
+impl Commands for Silent {
+    fn run<'a>(
+        &'a self,
+        container: &'a Container,
+        command: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<Output, command::Error>> {
+        async move {
+            if container.pod == "c-0" {
+                return std::future::pending().await;
+            }
+            let text = if command.contains(&"/proc/mounts") { "/dev/sdb /data ext4 rw 0 0\n" } else { "" };
+            Ok(Output { text: text.into(), ..Output::default() })
+        }
+        .boxed()
+    }
 }
 
-/// `hack/test-volumes` starts moto and sets the variable.
 #[tokio::test]
-async fn moto_grows_volumes_and_changes_their_performance() {
-    let Ok(url) = std::env::var("PGLOOM_TEST_EC2") else {
-        eprintln!("SKIPPED: PGLOOM_TEST_EC2 is not set; hack/test-volumes sets it");
-        return;
-    };
-    let empty = volumes(&FakeApiServer::new(), &url);
-    let create = |volume_type: &str| {
-        [("AvailabilityZone", "eu-central-1a"), ("Size", "1"), ("VolumeType", volume_type)]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    };
-    let mut ids = Vec::new();
-    for volume_type in ["gp2", "gp3"] {
-        let made = empty.ec2.call(&empty.region, "CreateVolume", &create(volume_type)).await.unwrap();
-        ids.push(element(&made, "volumeId").to_owned());
+async fn a_member_that_does_not_answer_holds_no_other_one() {
+    let mut api_server = FakeApiServer::new();
+    for pod in ["c-0", "c-1"] {
+        let spec = json!({
+            "volumes": [{"name": "pgdata", "persistentVolumeClaim": {"claimName": format!("pgdata-{pod}")}}],
+            "containers": [{"name": "postgres", "volumeMounts": [{"name": "pgdata", "mountPath": "/data"}]}],
+        });
+        let object =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod, "namespace": "ns"}, "spec": spec});
+        api_server = api_server.with(&format!("/api/v1/namespaces/ns/pods/{pod}"), object);
     }
-    let api_server = claim(claim(FakeApiServer::new(), 0, ebs(&ids[0])), 1, ebs(&ids[1]));
-    let volumes = volumes(&api_server, &url);
-    let wanted = [modify(0, "1025Mi", Some(4000)), modify(1, "3Gi", None)];
-    let outcomes = volumes.run(&wanted, &Outcomes::default()).await;
-    assert_eq!((phase(&outcomes, 0).0, phase(&outcomes, 1).0), (Done, Done), "{outcomes:?}");
-    let mut found = volumes.ec2.volumes(&volumes.region, &ids).await.unwrap();
-    found.sort_by_key(|volume| volume.size);
-    let summary: Vec<_> = found.iter().map(|it| (it.id.as_str(), it.size, &*it.volume_type)).collect();
-    assert_eq!(summary, [(&*ids[0], 2, "gp3"), (&*ids[1], 3, "gp3")]);
-    assert_eq!(found[0].iops, Some(4000));
-    assert_eq!(volumes.ec2.modifications(&volumes.region, &ids).await.unwrap().len(), 2);
-    let again = volumes.run(&wanted, &Outcomes::default()).await;
-    assert_eq!(phase(&again, 0), (Done, &*format!("AWS volume {} has 2 GiB", ids[0])), "nothing is to be changed");
-    assert_eq!(volumes.ec2.modifications(&volumes.region, &ids).await.unwrap().len(), 2);
+    let mut volumes = volumes(&api_server, "http://127.0.0.1:9");
+    (volumes.commands, volumes.patience) = (Arc::new(Silent), Duration::from_millis(200));
+    let grow = |number: u32| {
+        let (claim, pod) = (format!("pgdata-c-{number}"), format!("c-{number}"));
+        let action = Action::GrowFilesystem(GrowFilesystem { claim, pod });
+        RequestedAction { step: "resize".into(), key: format!("modify-{number}"), action, refusal: None }
+    };
+    let outcomes = volumes.run(&[grow(0), grow(1)], &Outcomes::default()).await;
+    assert_eq!(phase(&outcomes, 0), (Failed, "pod c-0 does not answer within 0.2 seconds"));
+    assert_eq!(phase(&outcomes, 1), (Done, "the ext4 filesystem of claim pgdata-c-1 has the size of its volume"));
 }
+
+mod moto;
