@@ -165,3 +165,5 @@ async fn what_goes_wrong_on_the_wire_is_told_with_the_pod_and_the_program() {
     assert!(waiting.is_err(), "it waits as long as the caller does");
     assert_eq!(server.with(|state| state.commands.len()), 3);
 }
+
+mod device;
