@@ -146,7 +146,7 @@ fn filesystem(mounts: &str, path: &str) -> Option<Filesystem> {
         (at.replace("\\040", " ") == path)
             .then(|| Filesystem { device: device.replace("\\040", " "), kind: kind.to_owned() })
     };
-    mounts.lines().filter_map(line).last()
+    mounts.lines().rev().find_map(line)
 }
 
 #[cfg(test)]
