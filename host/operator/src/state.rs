@@ -22,6 +22,7 @@ use crate::cache::ClusterKey;
 use crate::execute::database::Resume;
 use crate::execute::patroni::configure::Configured;
 use crate::execute::task::Job;
+use crate::execute::volume::cloud::Outcomes;
 use crate::report::Warnings;
 
 /// The states of all clusters.
@@ -39,12 +40,15 @@ const DATABASES: usize = 16;
 const PATRONIS: usize = 256;
 /// How many clusters are promoted at the same time. A promotion waits for no change of a configuration.
 const PROMOTIONS: usize = 256;
+/// How many clusters' cloud volumes are changed at the same time.
+const VOLUMES: usize = 16;
 
 /// The permits for concurrent jobs.
 struct Slots {
     databases: Arc<Semaphore>,
     patronis: Arc<Semaphore>,
     promotions: Arc<Semaphore>,
+    volumes: Arc<Semaphore>,
 }
 
 /// The state of one cluster.
@@ -57,6 +61,8 @@ pub struct ClusterState {
     pub patroni: Job<Configured>,
     /// The job that promotes a standby cluster.
     pub promotion: Job<()>,
+    /// The job that changes cloud volumes and grows filesystems.
+    pub volumes: Job<Outcomes>,
     /// The hashes of the last applied objects.
     pub last_applied: Arc<LastApplied>,
     /// The last published warnings.
@@ -183,8 +189,12 @@ impl ClusterStates {
     /// No states yet. A cluster whose job ends is sent to `changed`.
     pub fn new(changed: UnboundedSender<ClusterKey>) -> Self {
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        let (databases, patronis, promotions) = (semaphore(DATABASES), semaphore(PATRONIS), semaphore(PROMOTIONS));
-        let slots = Slots { databases, patronis, promotions };
+        let slots = Slots {
+            databases: semaphore(DATABASES),
+            patronis: semaphore(PATRONIS),
+            promotions: semaphore(PROMOTIONS),
+            volumes: semaphore(VOLUMES),
+        };
         Self { plans: PlanCache::default(), states: Mutex::default(), changed, slots }
     }
 
@@ -237,6 +247,7 @@ impl ClusterState {
             resume: Resume::default(),
             patroni: Job::new(key, changed, &slots.patronis),
             promotion: Job::new(key, changed, &slots.promotions),
+            volumes: Job::new(key, changed, &slots.volumes),
             last_applied: Arc::default(),
             warnings: Warnings::default(),
             memory: Mutex::default(),
@@ -248,6 +259,7 @@ impl ClusterState {
         self.database.stop();
         self.patroni.stop();
         self.promotion.stop();
+        self.volumes.stop();
     }
 }
 

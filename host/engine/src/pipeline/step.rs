@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use pgloom_api::ActionKind;
 use pgloom_api::pipeline::{Match, OnFailure};
 use serde_json::Value;
 
@@ -212,6 +213,12 @@ impl Step {
     /// The kinds of objects that the step may create: those that the plugin asks for and the pipeline grants.
     pub fn creates(&self) -> &[ObjectKind] {
         &self.creates
+    }
+
+    /// The kinds of actions that the plugin asks for and the pipeline grants.
+    pub fn acts(&self) -> impl Iterator<Item = ActionKind> {
+        let asked = self.plugin.description.actions.iter().map(|asked| asked.kind);
+        asked.filter(|kind| self.actions.iter().any(|granted| granted.kind == *kind))
     }
 
     /// What the calls of the step have used since the pipeline was loaded.

@@ -6,16 +6,12 @@
 //! answer differs from the one before. A failed request is a warning: existing roles stay.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{self, Body};
+use axum::body::Body;
 use axum::http::{Request, StatusCode, Uri, header};
 use futures::channel::mpsc::UnboundedSender;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use parking_lot::Mutex;
@@ -24,10 +20,10 @@ use pgloom_api::Finding;
 use pgloom_common::error::root_cause;
 use pgloom_decide::credential::{Data, Password};
 use pgloom_decide::role::Team;
-use rustls::crypto::ring;
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::web_client::{self, WebClient};
 use crate::cache::ClusterKey;
 
 /// The time for an answer, including that of the API server for the token.
@@ -98,7 +94,15 @@ pub enum Error {
     Answer,
 }
 
-type Agent<Connector> = Client<Connector, Body>;
+impl From<web_client::Error> for Error {
+    fn from(error: web_client::Error) -> Self {
+        match error {
+            web_client::Error::Authorities(source) => Self::Authorities(source),
+            web_client::Error::Reach(reason) => Self::Reach(reason),
+        }
+    }
+}
+
 type Answer = Result<Vec<String>, Error>;
 
 /// A client of the Teams API with a cache of the latest answers.
@@ -106,8 +110,7 @@ type Answer = Result<Vec<String>, Error>;
 pub struct TeamsApi {
     client: kube::Client,
     changed: UnboundedSender<ClusterKey>,
-    plain: Agent<HttpConnector>,
-    by_tls: Arc<OnceLock<Result<Agent<HttpsConnector<HttpConnector>>, Error>>>,
+    web: WebClient,
     questions: Arc<Mutex<HashMap<Question, Cached>>>,
 }
 
@@ -131,8 +134,7 @@ struct Cached {
 impl TeamsApi {
     /// A client without answers. The clusters that a new answer affects are sent to `changed`.
     pub fn new(client: kube::Client, changed: UnboundedSender<ClusterKey>) -> Self {
-        let plain = Client::builder(TokioExecutor::new()).build_http();
-        Self { client, changed, plain, by_tls: Arc::default(), questions: Arc::default() }
+        Self { client, changed, web: WebClient::default(), questions: Arc::default() }
     }
 
     /// The teams whose members get roles in a cluster. Starts requests where needed, and does not wait for them.
@@ -200,15 +202,8 @@ impl TeamsApi {
         }
         // The messages do not contain the token.
         let request = request.body(Body::empty()).map_err(|_| Error::Reach("the token is no header's value".into()))?;
-        let response = match question.address.scheme_str() {
-            Some("https") => self.by_tls.get_or_init(by_tls).as_ref().map_err(Clone::clone)?.request(request),
-            _ => self.plain.request(request),
-        };
-        let response = response.await.map_err(|error| Error::Reach(root_cause(&error)))?;
-        let (parts, body) = response.into_parts();
-        let body =
-            body::to_bytes(Body::new(body), MAX_ANSWER).await.map_err(|error| Error::Reach(root_cause(&error)))?;
-        read(parts.status, &body)
+        let response = self.web.send(request, MAX_ANSWER).await?;
+        read(response.status(), response.body())
     }
 }
 
@@ -248,13 +243,6 @@ fn token(secret: Option<&Data>) -> Result<Option<Password>, Error> {
         (Some("Bearer"), Some(token)) if !token.is_empty() => Ok(Some(Password::new(token))),
         _ => Err(Error::Token),
     }
-}
-
-/// A TLS client with the certificate authorities of the system or of `SSL_CERT_FILE`. pgloom's image has none.
-fn by_tls() -> Result<Agent<HttpsConnector<HttpConnector>>, Error> {
-    let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(ring::default_provider());
-    let builder = builder.map_err(|error| Error::Authorities(Arc::new(error)))?;
-    Ok(Client::builder(TokioExecutor::new()).build(builder.https_only().enable_http1().build()))
 }
 
 fn read(status: StatusCode, body: &[u8]) -> Answer {

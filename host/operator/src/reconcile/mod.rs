@@ -29,6 +29,7 @@ mod requeue;
 mod roll;
 mod service_account;
 mod setters;
+mod volumes;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

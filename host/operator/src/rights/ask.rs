@@ -72,7 +72,7 @@ pub async fn lacking(
     let mut named: Vec<(&Need, Resource)> = Vec::new();
     for need in needs {
         let found = resources.discover(client, &need.kind).await;
-        named.push((need, Resource { group: found.group, plural: found.plural }));
+        named.push((need, need.resource(Resource { group: found.group, plural: found.plural })));
     }
     let questions: BTreeSet<Question> = named
         .iter()
@@ -88,9 +88,11 @@ pub async fn lacking(
 /// The question, if the answer is no.
 async fn ask(client: &Client, question: Question) -> Result<Option<Question>, Error> {
     let (resource, verb, namespace) = &question;
+    let (plural, part) = resource.plural.split_once('/').unwrap_or((resource.plural.as_str(), ""));
     let attributes = ResourceAttributes {
         group: Some(resource.group.clone()),
-        resource: Some(resource.plural.clone()),
+        resource: Some(plural.to_owned()),
+        subresource: Some(part.to_owned()).filter(|part| !part.is_empty()),
         verb: Some(verb.name().to_owned()),
         namespace: namespace.clone(),
         ..ResourceAttributes::default()
@@ -135,7 +137,7 @@ mod tests {
     use crate::testing::FakeApiServer;
 
     fn need(step: &str, kind: &str) -> Need {
-        Need { step: step.into(), kind: Kind::new("v1", kind), verbs: [Verb::Create, Verb::List].into() }
+        Need { step: step.into(), kind: Kind::new("v1", kind), part: "", verbs: [Verb::Create, Verb::List].into() }
     }
 
     async fn texts(api_server: &FakeApiServer, needs: &[Need], scopes: &[Option<String>]) -> Vec<String> {
@@ -151,6 +153,15 @@ mod tests {
                        add to its ClusterRole: {apiGroups: [\"\"], resources: [secrets], verbs: [create, list]}";
         assert_eq!(texts(&api_server, &needs, &[None]).await, [format!("one: {missing}"), format!("three: {missing}")]);
         assert_eq!(api_server.written(), [] as [&str; 0], "a question is no write");
+    }
+
+    #[tokio::test]
+    async fn a_right_to_a_part_of_objects_is_asked_for_by_the_part() {
+        let api_server = FakeApiServer::new().denying("create", "pods/exec");
+        let exec = Need { part: "exec", ..need("one", "Pod") };
+        let missing = "one: the operator may not create pods/exec in all namespaces; \
+                       add to its ClusterRole: {apiGroups: [\"\"], resources: [pods/exec], verbs: [create]}";
+        assert_eq!(texts(&api_server, &[exec, need("two", "Pod")], &[None]).await, [missing]);
     }
 
     #[tokio::test]

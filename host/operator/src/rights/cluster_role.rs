@@ -24,6 +24,7 @@ struct Steps {
     verbs: BTreeSet<Verb>,
     creating: Vec<String>,
     observing: Vec<String>,
+    running: Vec<String>,
 }
 
 /// The rights that the operator needs in the watched namespaces with this pipeline, as a ClusterRole. First those that it has
@@ -49,8 +50,12 @@ pub fn cluster_role(pipeline: &Pipeline) -> String {
 fn by_resource(needs: Vec<Need>) -> BTreeMap<Resource, Steps> {
     let mut steps: BTreeMap<Resource, Steps> = BTreeMap::new();
     for need in needs {
-        let of_resource = steps.entry(Resource::of(&need.kind)).or_default();
-        let names = if need.creates() { &mut of_resource.creating } else { &mut of_resource.observing };
+        let of_resource = steps.entry(need.resource(Resource::of(&need.kind))).or_default();
+        let names = match need.creates() {
+            true => &mut of_resource.creating,
+            false if need.part.is_empty() => &mut of_resource.observing,
+            false => &mut of_resource.running,
+        };
         // Two versions of a kind have one resource.
         if !names.contains(&need.step) {
             names.push(need.step);
@@ -64,7 +69,8 @@ fn by_resource(needs: Vec<Need>) -> BTreeMap<Resource, Steps> {
 
 fn comment(text: &mut String, why: Option<&str>, steps: &Steps) {
     why.into_iter().for_each(|why| _ = writeln!(text, "# {why}"));
-    for (what, names) in [("Created", &steps.creating), ("Observed", &steps.observing)] {
+    let running = "Commands are run in containers";
+    for (what, names) in [("Created", &steps.creating), ("Observed", &steps.observing), (running, &steps.running)] {
         let noun = if names.len() == 1 { "step" } else { "steps" };
         if !names.is_empty() {
             _ = writeln!(text, "# {what} for the {noun} {}.", names.join(", "));
@@ -137,6 +143,22 @@ mod tests {
         ] {
             assert!(text.contains(comment), "{text}");
         }
+    }
+
+    #[test]
+    fn commands_are_run_only_for_a_step_that_is_granted_an_action_that_needs_them() {
+        use pgloom_engine::{ActionKind, ActionPermission};
+        let asking = |kind| {
+            let actions = vec![ActionPermission::new(kind, &["*"])];
+            let description = Description { name: "grow".into(), actions, ..Description::default() };
+            cluster_role(
+                &Pipeline::of(vec![Arc::new(Plugin::native(description, |_| Ok(Response::default())))]).unwrap(),
+            )
+        };
+        let text = asking(ActionKind::GrowFilesystem);
+        let rule = "# Commands are run in containers for the step grow.\n- apiGroups: [\"\"]\n  resources: [pods/exec]\n  verbs: [create, get]";
+        assert!(text.contains(rule), "{text}");
+        assert!(!asking(ActionKind::ModifyVolume).contains("exec"));
     }
 
     #[test]

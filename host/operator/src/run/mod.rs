@@ -15,6 +15,7 @@ use futures::{FutureExt, StreamExt};
 use kube::Client;
 use parking_lot::Mutex;
 use pgloom_engine::Engine;
+use reqsign_core::OsEnv;
 use tokio::sync::{Notify, Semaphore, watch};
 use tracing::info;
 
@@ -24,6 +25,8 @@ use crate::cache::watch::Watches;
 use crate::cache::{ClusterKey, Store, node};
 use crate::context::turns::Turns;
 use crate::context::{Context, Network};
+use crate::execute::command::Exec;
+use crate::execute::ec2::Ec2;
 use crate::execute::patroni;
 use crate::leader::election::Election;
 use crate::leader::fencing::Fence;
@@ -193,6 +196,8 @@ fn context(
             Network::InCluster => Arc::new(patroni::Direct::default()),
             Network::OutOfCluster => Arc::new(patroni::ApiServer { client: client.clone() }),
         },
+        commands: Arc::new(Exec { client: client.clone() }),
+        ec2: Arc::new(Ec2::new(OsEnv)),
         states: ClusterStates::new(changed.clone()),
         fence: fence.clone(),
         liveness: health.liveness,

@@ -245,7 +245,7 @@ impl Inner {
         let asked = &review["spec"]["resourceAttributes"];
         let is_denied = self.denied.iter().any(|(verb, resource, namespace)| {
             asked["verb"] == **verb
-                && asked["resource"] == **resource
+                && *resource == resource_of(asked)
                 && (namespace.is_empty() || asked["namespace"] == **namespace)
         });
         review["status"] = json!({"allowed": !is_denied});
@@ -386,4 +386,10 @@ impl tower::Service<axum::http::Request<Body>> for FakeApiServer {
             Ok(response.unwrap())
         })
     }
+}
+
+/// The resource that an access review is about, as in `pods/exec`.
+fn resource_of(asked: &Value) -> String {
+    let text = |key: &str| asked[key].as_str().unwrap_or_default().to_owned();
+    [text("resource"), text("subresource")].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
 }
