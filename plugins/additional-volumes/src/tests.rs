@@ -155,7 +155,7 @@ fn a_path_at_which_a_container_has_a_volume_is_refused() {
     container["volumeMounts"] = json!([{"name": "dshm", "mountPath": "/dev/shm"}]);
     let failure = Call::new(&manifest).desired(&workload).mutate::<AdditionalVolumes>().err().unwrap();
     assert_eq!(
-        reason(failure),
+        reason(&failure),
         "spec.additionalVolumes[0].mountPath: in the container postgres the volume dshm is mounted at this path"
     );
 }

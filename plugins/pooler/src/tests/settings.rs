@@ -61,9 +61,9 @@ fn too_few_connections_of_the_platform_are_told_by_their_key() {
 fn a_role_that_postgresql_would_cut_is_refused_where_it_is_written() {
     let long = "u".repeat(64);
     let failure = call(json!({"connectionPooler": {"user": long}}), json!({})).err().unwrap();
-    assert!(reason(failure).starts_with("spec.connectionPooler.user: the role uuu"));
+    assert!(reason(&failure).starts_with("spec.connectionPooler.user: the role uuu"));
     let failure = call(json!({"enableConnectionPooler": true}), json!({"connection_pooler_user": long})).err().unwrap();
-    assert!(reason(failure).contains("connection_pooler_user: the role uuu"));
+    assert!(reason(&failure).contains("connection_pooler_user: the role uuu"));
 }
 
 #[test]
