@@ -42,6 +42,29 @@ pub fn read_objects(path: &Path) -> Result<Vec<Value>> {
     Ok(objects)
 }
 
+/// Every document of a file, each a map. A file without documents has none.
+pub fn read_maps(path: &Path) -> Result<Vec<Value>> {
+    let name = path.display();
+    let documents = match document::read(&text(path, MAX_DOCUMENTS)?) {
+        Err(document::Error::Empty) => Vec::new(),
+        read => read.with_context(|| name.to_string())?,
+    };
+    match documents.iter().position(|document| !document.is_object()) {
+        None => Ok(documents),
+        Some(at) => bail!("{name}: document {} is not a map; write it as `key: value`", at + 1),
+    }
+}
+
+/// The only document of a file, a map.
+pub fn read_map(path: &Path) -> Result<Value> {
+    let mut documents = read_maps(path)?;
+    match (documents.pop(), documents.is_empty()) {
+        (Some(document), true) => Ok(document),
+        (None, _) => bail!("{}: there is no document; give one object", path.display()),
+        _ => bail!("{}: has several documents, only one is allowed", path.display()),
+    }
+}
+
 /// The longest file of a key or of credentials, in bytes.
 const MAX_SHORT: u64 = 1 << 20;
 
