@@ -154,6 +154,10 @@ impl Database {
                 self.role(member)?.member_of.insert((*group).to_owned());
             }
             ["REVOKE", group, "FROM", member] => _ = self.role(member)?.member_of.remove(*group),
+            ["DROP", "ROLE", name] => {
+                self.role(name)?;
+                self.roles.remove(*name);
+            }
             ["CREATE", "DATABASE", name, "OWNER", owner] => {
                 self.role(owner)?;
                 if self.databases.contains_key(*name) {
@@ -224,6 +228,16 @@ impl Database {
         self.roles.iter().map(row).collect()
     }
 
+    fn member_rows(&self, _: &Place) -> Vec<Vec<Cell>> {
+        let of = |(name, role): (&String, &Role)| {
+            let row = |group: &String| {
+                vec![Cell::Text(name.clone()), Cell::Text(group.clone()), Cell::Bool(false), Cell::Bool(false)]
+            };
+            role.member_of.iter().map(row).collect::<Vec<_>>()
+        };
+        self.roles.iter().flat_map(of).collect()
+    }
+
     fn database_rows(&self, _: &Place) -> Vec<Vec<Cell>> {
         let row = |(name, owner): (&String, &String)| {
             vec![Cell::Text(name.clone()), Cell::Text(owner.clone()), Cell::Bool(false), Cell::Bool(true)]
@@ -238,7 +252,7 @@ impl Database {
 }
 
 /// The queries, each with a text that no other has.
-const QUERIES: [(&str, Query); 10] = [
+const QUERIES: [(&str, Query); 11] = [
     ("set_config(", Query { parameters: &[], columns: &[TEXT], rows: |_, _| vec![] }),
     ("password_encryption", Query { parameters: &[], columns: &[TEXT], rows: |_, _| vec![] }),
     (
@@ -255,6 +269,10 @@ const QUERIES: [(&str, Query); 10] = [
         },
     ),
     (
+        "FROM pg_auth_members m JOIN pg_authid g ON g.oid = m.roleid JOIN pg_authid r",
+        Query { parameters: &[TEXTS], columns: &[TEXT, TEXT, BOOL, BOOL], rows: Database::member_rows },
+    ),
+    (
         "FROM pg_database",
         Query { parameters: &[TEXTS, INT8], columns: &[TEXT, TEXT, BOOL, BOOL], rows: Database::database_rows },
     ),
@@ -269,7 +287,7 @@ const QUERIES: [(&str, Query); 10] = [
 
 /// The query of a text.
 pub(crate) fn query(sql: &str) -> Result<&'static Query, SqlError> {
-    static ALL: [(&str, Query); 10] = QUERIES;
+    static ALL: [(&str, Query); 11] = QUERIES;
     let found = ALL.iter().find(|(part, _)| sql.contains(part)).map(|(_, query)| query);
     found.ok_or_else(|| error("42601", format!("a query that is not known here: {sql}")))
 }
@@ -324,10 +342,12 @@ mod tests {
             ("ALTER ROLE \"a\" WITH SUPERUSER; CREATE ROLE \"a\" WITH LOGIN PASSWORD NULL", "42710"),
             ("GRANT \"b\" TO \"a\"", "42704"),
             ("CREATE DATABASE \"d\" OWNER \"a\"", "42P04"),
-            ("DROP ROLE \"a\"", "42601"),
+            ("DROP ROLE \"b\"", "42704"),
         ] {
             assert_eq!(run(&mut server, sql), Err(code));
         }
         assert_eq!(server, before);
+        assert_eq!(run(&mut server, "DROP ROLE \"a\""), Ok(()));
+        assert_eq!(server.describe()["roles"].get("a"), None);
     }
 }

@@ -26,6 +26,7 @@ mod recover;
 mod report;
 mod requeue;
 mod roll;
+mod rotation;
 mod service_account;
 mod setters;
 

@@ -1,5 +1,6 @@
 //! Compares the desired roles of a cluster with the existing ones.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pgloom_api::Finding;
@@ -105,6 +106,7 @@ pub(super) fn plan(
     let mut findings = Vec::new();
     let mut statements = Vec::new();
     for role in in_order(wanted) {
+        let role = &*with_settings(role, existing);
         let (groups, unknown): (BTreeSet<_>, BTreeSet<_>) =
             role.member_of.iter().cloned().partition(|group| known.contains(group));
         for group in unknown {
@@ -138,6 +140,14 @@ pub(super) fn plan(
         }
     }
     (statements, findings)
+}
+
+/// The role with the settings that another one has in the database, if it is a login role of that one.
+fn with_settings<'a>(role: &'a Role, existing: &BTreeMap<String, Existing>) -> Cow<'a, Role> {
+    match role.settings_of.as_ref().and_then(|of| existing.get(of)) {
+        Some(of) => Cow::Owned(Role { parameters: of.parameters.clone(), ..role.clone() }),
+        None => Cow::Borrowed(role),
+    }
 }
 
 fn outdated(role: &str) -> Finding {
