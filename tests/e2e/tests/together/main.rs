@@ -12,4 +12,5 @@ mod minimal;
 mod plugin_live;
 mod repair;
 mod rolling;
+mod rotation;
 mod secrets;
