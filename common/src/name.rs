@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// Labels of Services and Pods allow 63 characters; the longest suffix that the operator gives a cluster's name is `-repl`.
-pub const MAX_CLUSTER_NAME: usize = 63 - REPLICA_SUFFIX.len();
+pub const MAX_CLUSTER_NAME: usize = MAX_LABEL - REPLICA_SUFFIX.len();
 
 /// `{tprkind}` of a Secret's name.
 pub const KIND: &str = "postgresql";
@@ -33,6 +33,39 @@ pub fn secret_name(template: &str, username: &str, cluster: &str, team: &str) ->
 #[must_use]
 pub fn pdb_name(template: &str, cluster: &str) -> String {
     filled(template, &[("cluster", cluster)])
+}
+
+/// The longest name, in characters, of a StatefulSet that gets pods: its pods have the label `controller-revision-hash`
+/// with the name, a hyphen and a hash of up to 10 characters, and a label has at most 63.
+pub const MAX_STATEFUL_SET_NAME: usize = MAX_LABEL - 11;
+
+/// The longest name of a Service, a volume or a container, and the longest value of a label, in characters.
+pub const MAX_LABEL: usize = 63;
+
+/// The name of the volume of a Secret or a ConfigMap: its own name, or if that is no name of a volume, because it has dots
+/// or is too long, one made of it. Other objects have other names of volumes.
+///
+/// ```
+/// # use pgloom_common::name::volume_name;
+/// assert_eq!(volume_name("orders-tls"), "orders-tls");
+/// assert_eq!(volume_name("db.example.com"), "db-example-com-0eda8a90");
+/// ```
+#[must_use]
+pub fn volume_name(object: &str) -> Cow<'_, str> {
+    if is_dns1123_label(object) {
+        return Cow::Borrowed(object);
+    }
+    let hash = format!("{:08x}", fnv1a(object));
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let readable = object.bytes().map(|byte| if is_inner(byte) { char::from(byte) } else { '-' });
+    let readable: String = readable.take(MAX_LABEL - hash.len() - 1).collect();
+    Cow::Owned(format!("{readable}-{hash}").trim_start_matches('-').to_owned())
+}
+
+/// A [hash](https://datatracker.ietf.org/doc/html/draft-eastlake-fnv) that is the same in every build: another name of a
+/// volume would replace the pods.
+fn fnv1a(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// The longest name of a CronJob, in characters: the names of its Jobs have 11 more.
@@ -166,7 +199,7 @@ pub fn unknown_placeholders<'a>(template: &'a str, known: &[&str]) -> Vec<&'a st
 pub fn is_dns1035(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let bytes = text.as_bytes();
-    text.len() <= 63
+    text.len() <= MAX_LABEL
         && bytes.first().is_some_and(u8::is_ascii_lowercase)
         && bytes.iter().copied().all(inner)
         && bytes.last() != Some(&b'-')
@@ -214,7 +247,7 @@ fn is_dns1123_part(text: &str) -> bool {
 /// and `-`, first and last not a hyphen.
 #[must_use]
 pub fn is_dns1123_label(text: &str) -> bool {
-    text.len() <= 63 && is_dns1123_part(text)
+    text.len() <= MAX_LABEL && is_dns1123_part(text)
 }
 
 #[cfg(test)]
@@ -253,6 +286,18 @@ mod tests {
         ] {
             assert_eq!(cron_job_name(prefix, cluster), expected);
         }
+    }
+
+    #[test]
+    fn a_volume_has_a_valid_name_of_its_own_whatever_the_secret_is_called() {
+        let long = "a".repeat(64);
+        let longer = format!("{long}.b");
+        let names = ["a.b", "a-b", "a.b.c", "a-b.c", &long, &longer, "-.-"].map(volume_name);
+        for (index, name) in names.iter().enumerate() {
+            assert!(is_dns1123_label(name), "{name}");
+            assert!(!names[..index].contains(name), "{name} is there twice");
+        }
+        assert_eq!(volume_name(&"a".repeat(63)), "a".repeat(63));
     }
 
     #[test]

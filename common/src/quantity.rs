@@ -57,6 +57,22 @@ enum Scale {
 }
 
 impl Quantity {
+    /// Reads an amount of a resource that may be switched off: none for an empty text, `null`, and any zero.
+    ///
+    /// ```
+    /// # use pgloom_common::quantity::Quantity;
+    /// assert!(Quantity::given("0").is_none() && Quantity::given("0Mi").is_none());
+    /// assert_eq!(Quantity::given("1Gi"), Some(Quantity::parse("1024Mi")));
+    /// ```
+    #[must_use]
+    pub fn given(text: &str) -> Option<Result<Self, Error>> {
+        if matches!(text, "" | "null") {
+            return None;
+        }
+        let quantity = Self::parse(text);
+        quantity.as_ref().map_or(true, |quantity| !quantity.is_zero()).then_some(quantity)
+    }
+
     /// Reads a quantity as the Kubernetes API does: a signed decimal number with one of the suffixes
     /// `n u m k M G T P E`, `Ki Mi Gi Ti Pi Ei`, or an exponent as in `1e9`. What is finer than a billionth is rounded
     /// up.

@@ -22,25 +22,28 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Checks a timestamp with its time zone, as in `2017-12-19T12:40:33+01:00`.
+/// A timestamp with its time zone as an offset, as in `2017-12-19T12:40:33+01:00`. `Z` becomes `+00:00`, because PostgreSQL
+/// knows no names of zones yet when it reads `recovery_target_time`; `+0100` and `+01` become `+01:00`, and a space between
+/// date and time becomes `T`.
+///
+/// ```
+/// # use pgloom_common::timestamp::with_offset;
+/// assert_eq!(with_offset("2017-12-19 12:40:33z"), Ok("2017-12-19T12:40:33+00:00".to_owned()));
+/// ```
 ///
 /// # Errors
-/// If it is not one.
-pub fn check(text: &str) -> Result<(), Error> {
-    if is_timestamp(text) {
-        Ok(())
-    } else if is_timestamp(&format!("{text}Z")) {
-        Err(Error::NoZone)
-    } else {
-        Err(Error::Malformed)
+/// If it is no timestamp, or has no time zone.
+pub fn with_offset(text: &str) -> Result<String, Error> {
+    let (date, rest) = text.split_once(['T', 't', ' ']).ok_or(Error::Malformed)?;
+    let (time, zone) = rest.split_at(rest.find(['+', '-', 'Z', 'z']).unwrap_or(rest.len()));
+    if !is_date(date) || !is_time(time) {
+        return Err(Error::Malformed);
     }
-}
-
-fn is_timestamp(text: &str) -> bool {
-    let Some((date, rest)) = text.split_once(['T', 't']) else { return false };
-    let Some(zone) = rest.find(['+', '-', 'Z', 'z']) else { return false };
-    let (time, zone) = rest.split_at(zone);
-    is_date(date) && is_time(time) && is_zone(zone)
+    if zone.is_empty() {
+        return Err(Error::NoZone);
+    }
+    let offset = offset(zone).ok_or(Error::Malformed)?;
+    Ok(format!("{date}T{time}{offset}"))
 }
 
 fn is_date(text: &str) -> bool {
@@ -64,13 +67,19 @@ fn is_time(text: &str) -> bool {
     is_fraction && time.len() == "12:40:33".len() && hour < 24 && minute < 60 && second <= 60
 }
 
-/// `Z` or `+01:00`.
-fn is_zone(text: &str) -> bool {
-    if text.eq_ignore_ascii_case("z") {
-        return true;
+/// `+01:00` of `+01:00`, `+0100`, `+01` or `Z`.
+fn offset(zone: &str) -> Option<String> {
+    if zone.eq_ignore_ascii_case("z") {
+        return Some("+00:00".to_owned());
     }
-    let Some([hour, minute]) = text.get(1..).and_then(|offset| numbers::<2>(offset, ':')) else { return false };
-    text.len() == "+01:00".len() && hour < 24 && minute < 60
+    let digits = zone.strip_prefix(['+', '-'])?;
+    let text = match digits.len() {
+        2 => format!("{digits}:00"),
+        4 => format!("{}:{}", digits.get(..2)?, digits.get(2..)?),
+        _ => digits.to_owned(),
+    };
+    let [hour, minute] = numbers(&text, ':')?;
+    (text.len() == "01:00".len() && hour < 24 && minute < 60).then(|| format!("{}{text}", &zone[..1]))
 }
 
 /// The numbers between separators, if there are exactly so many.
@@ -89,17 +98,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timestamp_has_a_time_zone() {
-        for good in [
-            "2017-12-19T12:40:33+01:00",
-            "2017-12-19T12:40:33-11:30",
-            "2017-12-19t12:40:33.123Z",
-            "2016-02-29T23:59:60+00:00",
+    fn a_timestamp_gets_its_zone_as_an_offset() {
+        for (text, expected) in [
+            ("2017-12-19T12:40:33+01:00", "2017-12-19T12:40:33+01:00"),
+            ("2017-12-19T12:40:33-11:30", "2017-12-19T12:40:33-11:30"),
+            ("2017-12-19t12:40:33.123Z", "2017-12-19T12:40:33.123+00:00"),
+            ("2017-12-19T12:40:33z", "2017-12-19T12:40:33+00:00"),
+            ("2017-12-19 12:40:33+0100", "2017-12-19T12:40:33+01:00"),
+            ("2017-12-19T12:40:33-05", "2017-12-19T12:40:33-05:00"),
+            ("2016-02-29T23:59:60+00:00", "2016-02-29T23:59:60+00:00"),
         ] {
-            assert_eq!(check(good), Ok(()), "{good}");
+            assert_eq!(with_offset(text).as_deref(), Ok(expected), "{text}");
         }
-        for naive in ["2017-12-19T12:40:33", "2017-12-19T12:40:33.5"] {
-            assert_eq!(check(naive), Err(Error::NoZone), "{naive}");
+        for naive in ["2017-12-19T12:40:33", "2017-12-19 12:40:33.5"] {
+            assert_eq!(with_offset(naive), Err(Error::NoZone), "{naive}");
         }
     }
 
@@ -108,18 +120,21 @@ mod tests {
         for bad in [
             "",
             "yesterday",
-            "2017-12-19 12:40:33+01:00",
+            "2017-12-19  12:40:33+01:00",
             "2017-12-19T12:40+01:00",
             "2017-13-19T12:40:33+01:00",
             "2017-02-29T12:40:33+01:00",
             "2017-12-19T24:40:33+01:00",
-            "2017-12-19T12:40:33+0100",
+            "2017-12-19T12:40:33+010",
+            "2017-12-19T12:40:33+2400",
+            "2017-12-19T12:40:33 UTC",
             "2017-12-19T12:40:33.+01:00",
             "17-12-19T12:40:33+01:00",
             "2017-12-19T12:40:33+01:00Z",
             "2017-12-19T12:40:33\u{e9}",
+            "2017-12-19T12:40:33+\u{e9}\u{e9}",
         ] {
-            assert_eq!(check(bad), Err(Error::Malformed), "{bad}");
+            assert_eq!(with_offset(bad), Err(Error::Malformed), "{bad}");
         }
     }
 }

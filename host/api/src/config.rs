@@ -8,7 +8,7 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use pgloom_common::duration;
@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crd::KIND;
 pub use crd::definition;
-pub use key::{Key, Section, ValueType};
+pub use key::{Form, Key, Section, ValueType};
 pub use table::KEYS;
 
 use crate::field::member;
@@ -27,7 +27,7 @@ use crate::suggest::instead;
 use crate::validate::Rules;
 use crate::validate::window::MaintenanceWindow;
 
-/// The operator configuration: every key with its value, defaults filled in.
+/// The operator configuration: every key with its value, absent ones filled in.
 ///
 /// In JSON a value is what its [`ValueType`] says: a flag, a number, a text (durations and amounts too), a list or a
 /// map; an optional number that is not given is null.
@@ -36,6 +36,8 @@ pub struct Config {
     values: Value,
     /// What plugins see of it. It is made once, and all decisions share it.
     shown: OnceLock<Arc<Shown>>,
+    /// The same with the infrastructure roles that were read last, which are the same for all clusters.
+    with_roles: Arc<Mutex<Option<Arc<Shown>>>>,
 }
 
 /// The configuration without its credentials, and the credentials.
@@ -62,10 +64,6 @@ pub struct Loaded {
     pub warnings: Vec<Finding>,
 }
 
-/// Quantities without a default in an OperatorConfiguration, although a ConfigMap has a default for them. The Zalando
-/// operator's own OperatorConfiguration leaves them out, and a limit that is raised would restart adopted members.
-const NONE_IN_OBJECTS: [&str; 2] = ["min_cpu_limit", "min_memory_limit"];
-
 /// The namespaces that are watched, by `watched_namespace`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Watched {
@@ -77,8 +75,15 @@ pub enum Watched {
     All,
 }
 
+/// The key with the names of the infrastructure roles.
+const INFRASTRUCTURE_ROLES: &str = "infrastructure_roles";
+
 impl Config {
-    /// The configuration in which every key has its default.
+    fn of(values: Value) -> Self {
+        Self { values, shown: OnceLock::new(), with_roles: Arc::default() }
+    }
+
+    /// The configuration where there is none: every key has its default.
     #[must_use]
     pub fn defaults() -> Self {
         static DEFAULTS: OnceLock<Config> = OnceLock::new();
@@ -86,7 +91,7 @@ impl Config {
             .get_or_init(|| {
                 let value =
                     |key: &Key| (key.name.to_owned(), grammar::read(key.value_type, key.default).unwrap_or_default());
-                Self { values: Value::Object(KEYS.iter().map(value).collect()), shown: OnceLock::new() }
+                Self::of(Value::Object(KEYS.iter().map(value).collect()))
             })
             .clone()
     }
@@ -104,7 +109,7 @@ impl Config {
         }
     }
 
-    /// Reads a ConfigMap: an empty string means no value, an absent key has its default.
+    /// Reads a ConfigMap: an empty string means no value, an absent key is [`Key::absent`].
     fn from_config_map(document: &Value) -> Result<Loaded, Vec<Finding>> {
         let mut reading = Reading::default();
         for (name, value) in document["data"].as_object().into_iter().flatten() {
@@ -119,11 +124,10 @@ impl Config {
                 ),
             }
         }
-        reading.finish()
+        reading.finish(Form::ConfigMap)
     }
 
-    /// Reads an OperatorConfiguration: keys in their sections, an absent one has its default but for those of
-    /// [`NONE_IN_OBJECTS`].
+    /// Reads an OperatorConfiguration: keys in their sections, an absent one is [`Key::absent`].
     fn from_object(document: &Value) -> Result<Loaded, Vec<Finding>> {
         let mut reading = Reading::default();
         let configuration = &document["configuration"];
@@ -140,10 +144,7 @@ impl Config {
                 None => reading.typed(Section::Top, name, value, &path),
             }
         }
-        for key in NONE_IN_OBJECTS {
-            reading.values.entry(key).or_insert_with(|| Value::String(String::new()));
-        }
-        reading.finish()
+        reading.finish(Form::Object)
     }
 
     /// The same with another value of a key, or with its default; `None` if there is no such key, or the value is not of its
@@ -157,7 +158,7 @@ impl Config {
         };
         let mut values = self.values.clone();
         values[name] = value;
-        Some(Self { values, shown: OnceLock::new() })
+        Some(Self::of(values))
     }
 
     /// All values as one flat object. It holds credentials: plugins see [`Self::shown`].
@@ -166,13 +167,30 @@ impl Config {
         &self.values
     }
 
-    /// The configuration as plugins see it, and its credentials.
+    /// The configuration as plugins see it, and its credentials. `infrastructure_roles` is the value of the key of that
+    /// name, which no document has.
     #[must_use]
-    pub fn shown(&self) -> &Shown {
-        self.shown.get_or_init(|| {
+    pub fn shown(&self, infrastructure_roles: &BTreeSet<&str>) -> Arc<Shown> {
+        let shown = self.shown.get_or_init(|| {
             let (values, credentials) = placeholder::take_from_config(&self.values);
             Arc::new(Shown { values: Arc::new(values), credentials })
-        })
+        });
+        if infrastructure_roles.is_empty() {
+            return Arc::clone(shown);
+        }
+        let mut last = self.with_roles.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |shown: &&Arc<Shown>| {
+            let names = shown.values[INFRASTRUCTURE_ROLES].as_array().into_iter().flatten();
+            names.filter_map(Value::as_str).eq(infrastructure_roles.iter().copied())
+        };
+        if let Some(known) = last.as_ref().filter(is_same) {
+            return Arc::clone(known);
+        }
+        let mut values = Value::clone(&shown.values);
+        values[INFRASTRUCTURE_ROLES] = infrastructure_roles.iter().copied().collect();
+        let shown = Arc::new(Shown { values: Arc::new(values), credentials: shown.credentials.clone() });
+        *last = Some(Arc::clone(&shown));
+        shown
     }
 
     /// The value of a boolean key.
@@ -303,9 +321,10 @@ struct Reading {
 impl Reading {
     /// The key with that current or older name.
     fn known(&mut self, name: &str, path: &str) -> Option<&'static Key> {
-        let key = KEYS.iter().find(|key| key.name == name || key.was == Some(name));
+        let keys = || KEYS.iter().filter(|key| !key.derived);
+        let key = keys().find(|key| key.name == name || key.was == Some(name));
         if key.is_none() {
-            let remedy = instead(name, KEYS.iter().map(|key| key.name));
+            let remedy = instead(name, keys().map(|key| key.name));
             let remedy = if remedy.starts_with("did you") { remedy } else { "remove it".to_owned() };
             self.findings.push(Finding::warning("this key does not exist; it is ignored").at(path).remedy(remedy));
         }
@@ -347,9 +366,12 @@ impl Reading {
         }
     }
 
-    fn finish(self) -> Result<Loaded, Vec<Finding>> {
+    fn finish(self, form: Form) -> Result<Loaded, Vec<Finding>> {
         let Self { values, mut findings } = self;
-        let mut config = Config { shown: OnceLock::new(), ..Config::defaults() };
+        let mut config = Config::of(Config::defaults().values);
+        for key in KEYS.iter().filter(|key| key.absent(form) != key.default) {
+            config.values[key.name] = grammar::read(key.value_type, key.absent(form)).unwrap_or_default();
+        }
         for key in KEYS.iter().filter(|key| !key.honoured) {
             if values.get(key.name).is_some_and(|value| *value != config.values[key.name]) {
                 let finding = Finding::warning("pgloom does not honour this key").at(key.name);

@@ -5,7 +5,7 @@ use kube_core::CustomResourceExt;
 
 use crate::pipeline::Pipeline;
 use crate::postgres_team::PostgresTeam;
-use crate::{config, postgresql, schema};
+use crate::{config, document, postgresql, schema};
 
 /// The reason why a definition could not be built or written.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub fn all() -> Result<Vec<CustomResourceDefinition>, Error> {
 /// One definition as YAML, keys in a fixed order.
 pub fn yaml(definition: &CustomResourceDefinition) -> Result<String, Error> {
     let value = serde_json::to_value(definition).map_err(|error| Error::Make("a resource type", error))?;
-    serde_yaml_ng::to_string(&value).map_err(Error::Write)
+    document::write(&value).map_err(Error::Write)
 }
 
 #[cfg(test)]

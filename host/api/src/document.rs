@@ -1,19 +1,16 @@
-//! Reads files of one or more YAML or JSON documents into JSON values.
+//! Files of YAML or JSON documents: read as kubectl reads them, and written so that kubectl reads what was meant.
 //!
-//! Why not `serde_yaml_ng::Value`: its conversion to JSON hides what Kubernetes refuses. A key such as `1` becomes a
-//! string and `.nan` becomes null, and at that time line and column are no longer known. A visitor gets each key and
-//! value while the parser still knows line and column. Unknown fields are checked by the schema.
+//! kubectl reads YAML 1.1, as far as its library does: `yes` is true, `0640` is 416, a merge key replaces what is before
+//! it. The crate `serde_yaml_ng` reads YAML 1.2, and hides whether a text was in quotes, so the events of a parser are
+//! read. A key that is given twice is refused, of which kubectl takes the last. Unknown fields are checked by the schema.
 
-use std::fmt;
+mod scalar;
+mod tree;
+mod write;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 
-/// The deepest nesting that is accepted. No configuration is nested more deeply; such a file would overflow the stack.
-const MAX_DEPTH: usize = 96;
-/// The most values that are accepted. Aliases can make a small file grow beyond the memory.
-const MAX_NODES: usize = 1_000_000;
+pub use write::write;
 
 /// The reason why a text cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +18,7 @@ pub enum Error {
     /// Not YAML, or not YAML that Kubernetes accepts.
     #[error("{place}: {message}")]
     Read {
-        /// Document, line and column, as far as they are known.
+        /// Line and column.
         place: String,
         /// The reason.
         message: String,
@@ -37,153 +34,32 @@ pub enum Error {
 /// If a document is not YAML, has a key twice or a key that is not a text, or if there is no document.
 pub fn read(text: &str) -> Result<Vec<Value>, Error> {
     let mut documents = Vec::new();
-    for (index, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
-        let value = Strict::deserialize(document).map_err(|error| fault(index, &error))?.0;
-        check_size(&value, index)?;
-        if !value.is_null() {
-            flatten(value, &mut documents);
-        }
+    for value in tree::documents(text).map_err(fault)? {
+        flatten(value, &mut documents);
     }
     if documents.is_empty() { Err(Error::Empty) } else { Ok(documents) }
 }
 
-fn fault(index: usize, error: &serde_yaml_ng::Error) -> Error {
-    let message = error.to_string();
-    let (message, place) = match error.location() {
-        Some(place) => {
-            let tail = format!(" at line {} column {}", place.line(), place.column());
-            (message.replace(&tail, ""), format!("line {}, column {}", place.line(), place.column()))
-        }
-        None => (message, format!("document {}", index + 1)),
-    };
-    Error::Read { place, message: format!("is not YAML that Kubernetes accepts: {message}") }
-}
-
-fn check_size(value: &Value, index: usize) -> Result<(), Error> {
-    let too_large =
-        |message: &str| Error::Read { place: format!("document {}", index + 1), message: message.to_owned() };
-    let mut nodes = 0_usize;
-    let mut open = vec![(value, 0_usize)];
-    while let Some((value, depth)) = open.pop() {
-        nodes += 1;
-        if depth > MAX_DEPTH {
-            return Err(too_large("is nested too deeply"));
-        }
-        if nodes > MAX_NODES {
-            return Err(too_large("has too many values"));
-        }
-        match value {
-            Value::Array(entries) => open.extend(entries.iter().map(|entry| (entry, depth + 1))),
-            Value::Object(fields) => open.extend(fields.values().map(|field| (field, depth + 1))),
-            _ => {}
-        }
+fn fault(tree::Fault { line, column, message }: tree::Fault) -> Error {
+    Error::Read {
+        place: format!("line {line}, column {column}"),
+        message: format!("is not YAML that Kubernetes accepts: {message}"),
     }
-    Ok(())
 }
 
+/// The objects of a value: those of a list, as `kubectl get` prints it, or the value itself.
 fn flatten(value: Value, documents: &mut Vec<Value>) {
     match value {
+        Value::Null => {}
         Value::Object(mut fields)
-            if fields.get("kind").is_some_and(|kind| kind == "List")
+            if fields.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"))
                 && fields.get("items").is_some_and(Value::is_array) =>
         {
             if let Some(Value::Array(items)) = fields.remove("items") {
-                documents.extend(items);
+                items.into_iter().for_each(|item| flatten(item, documents));
             }
         }
         other => documents.push(other),
-    }
-}
-
-/// A value whose maps have each key once, and only texts as keys.
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
-    }
-}
-
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom(format!("{value} is not a number in JSON")))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(Strict(value)) = access.next_element()? {
-            entries.push(value);
-        }
-        Ok(Value::Array(entries))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut fields = Map::new();
-        while let Some(Strict(key)) = access.next_key()? {
-            let Value::String(name) = key else {
-                return Err(serde::de::Error::custom(format!("the key {key} is not a text; write it in quotes")));
-            };
-            let Strict(value) = access.next_value()?;
-            if name == "<<" {
-                merge(&mut fields, value);
-            } else if fields.insert(name.clone(), value).is_some() {
-                return Err(serde::de::Error::custom(format!("the key {name:?} is given twice; remove one")));
-            }
-        }
-        Ok(Value::Object(fields))
-    }
-}
-
-/// Adds the fields of a merge key, `<<`, that the map does not have.
-fn merge(fields: &mut Map<String, Value>, value: Value) {
-    match value {
-        Value::Object(defaults) => {
-            for (name, value) in defaults {
-                fields.entry(name).or_insert(value);
-            }
-        }
-        Value::Array(entries) => entries.into_iter().for_each(|entry| merge(fields, entry)),
-        _ => {}
     }
 }
 
@@ -212,11 +88,13 @@ mod tests {
         for (text, place, part) in [
             ("a: b: c\n", "line 1, column 5", "is not YAML"),
             ("a: [1, 2\n", "line 2, column 1", "is not YAML"),
-            ("a:\n\t- b\n", "line 2, column 1", "is not YAML"),
-            ("a: 1\nb: 2\na: 3\n", "line 1, column 1", "the key \"a\" is given twice; remove one"),
-            ("spec:\n  1: x\n", "line 2, column 3", "the key 1 is not a text; write it in quotes"),
+            ("a:\n\t- b\n", "line 2, column 2", "is not YAML"),
+            ("a: 1\nb: 2\na: 3\n", "line 3, column 1", "the key \"a\" is given twice; remove one"),
+            ("spec:\n  ~: x\n", "line 2, column 3", "the key null is not a text; write it in quotes"),
+            ("a: &x {b: *x}\n", "line 1, column 11", "the value of an anchor contains itself"),
+            ("<<: 1\n", "line 1, column 5", "the merge key << needs a map or a list of maps"),
             ("a: *nowhere\n", "line 1, column 4", "is not YAML"),
-            ("a: .nan\n", "", "is not a number in JSON"),
+            ("a: .nan\n", "line 1, column 4", "is not a number in JSON"),
         ] {
             let message = read(text).unwrap_err().to_string();
             assert!(message.starts_with(place) && message.contains(part), "{text:?}: {message}");
@@ -239,5 +117,155 @@ mod tests {
         }
         assert!(read(&text).is_err());
         assert!(read(&format!("a: {}{}", "[".repeat(200), "]".repeat(200))).is_err());
+    }
+
+    /// What `golden/yaml/main.go` recorded of the library with which kubectl reads.
+    #[derive(serde::Deserialize)]
+    struct Recorded {
+        text: String,
+        value: Option<Value>,
+    }
+
+    #[test]
+    fn every_text_is_read_as_kubectl_reads_it() {
+        let recorded: Vec<Recorded> = serde_json::from_str(include_str!("../golden/yaml/recorded.json")).unwrap();
+        let differs = |Recorded { text, value }: &Recorded| {
+            let found = tree::documents(text).map_err(|fault| fault.message);
+            let same = match (value, &found) {
+                (Some(value), Ok(documents)) => documents == std::slice::from_ref(value),
+                (None, found) => found.is_err(),
+                _ => false,
+            };
+            (!same).then(|| format!("{text:?}: kubectl reads {value:?}, this {found:?}"))
+        };
+        let differences: Vec<_> = recorded.iter().filter_map(differs).collect();
+        assert!(differences.is_empty() && recorded.len() > 100, "{}", differences.join("\n"));
+    }
+
+    /// Texts that some reader of YAML takes for something else, and such as are hard to write.
+    const HARD: &[&str] = &[
+        "",
+        " ",
+        "~",
+        "=",
+        "<<",
+        "-",
+        "?",
+        ":",
+        "!",
+        "&a",
+        "*a",
+        "@",
+        "`",
+        "%",
+        "#",
+        "|",
+        ">",
+        "{",
+        "[",
+        "]",
+        ",",
+        "'",
+        "\"",
+        "on",
+        "On",
+        "yes",
+        "n",
+        "Y",
+        "oFF",
+        "null",
+        "Null",
+        "true",
+        "tRUE",
+        ".nan",
+        ".NaN",
+        ".inf",
+        "-.INF",
+        "+.inf",
+        ".5",
+        "5.",
+        "1",
+        "-1",
+        "+1",
+        "01",
+        "0777",
+        "0o7",
+        "0x1F",
+        "0b1",
+        "1_000",
+        "1e3",
+        "1E-3",
+        "12:30",
+        "12:30:00",
+        "-1:30.5",
+        "2024-02-20",
+        "2024-2-2",
+        "2024-02-20T10:00:00Z",
+        "2024-02-20 10:00:00",
+        "a: b",
+        "a #b",
+        "a:",
+        "- a",
+        "? a",
+        "a\nb",
+        "a\n",
+        "\na",
+        " a",
+        "a ",
+        "a\n\n",
+        "\ta",
+        "a\tb",
+        "\u{feff}",
+        "\u{e000}",
+        "\u{2028}",
+        "\u{85}",
+        "\u{7f}",
+        "\u{0}",
+        "é",
+        "😀",
+        "---",
+        "...",
+        "--- a",
+        "a\n---\nb",
+        "\r\n",
+        "a\rb",
+        "0",
+        "00",
+        "1.0",
+        "1.2.3",
+        "::",
+        "12:30:00:00",
+        "0:",
+    ];
+
+    #[test]
+    fn what_is_written_is_read_as_it_was() {
+        for text in HARD {
+            for value in
+                [json!(text), json!([text]), json!({"a": text, "b": [[text], {"c": text}]}), json!({ *text: 1 })]
+            {
+                let written = write(&value).unwrap();
+                assert_eq!(
+                    read(&written).unwrap_or_else(|error| panic!("{written:?}: {error}")),
+                    [value],
+                    "{written:?}"
+                );
+            }
+        }
+        let all = Value::from(HARD.to_vec());
+        assert_eq!(read(&write(&all).unwrap()).unwrap(), [all]);
+    }
+
+    #[test]
+    fn only_what_is_ambiguous_is_written_in_quotes() {
+        let value = json!({"a": "on", "b": "1_000", "c": "12:30:00", "d": "100m", "e": "v1.2.3", "f": true, "y": 1});
+        let written = "a: 'on'\nb: '1_000'\nc: '12:30:00'\nd: 100m\ne: v1.2.3\nf: true\n'y': 1\n";
+        assert_eq!(write(&value).unwrap(), written);
+    }
+
+    #[test]
+    fn a_list_of_lists_and_a_typed_list_give_their_objects() {
+        let text = "\u{feff}kind: PostgresqlList\nitems:\n- {kind: List, items: [{kind: A}, null]}\n- {kind: B}\n";
+        assert_eq!(read(text).unwrap(), [json!({"kind": "A"}), json!({"kind": "B"})]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use pgloom_common::finding::Sentence;
 use serde::{Deserialize, Serialize};
 
 /// The severity of a finding.
@@ -120,17 +121,9 @@ impl Finding {
 /// One sentence: object, field, message, remedy.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(object) = &self.object {
-            write!(f, "{} {} ", object.kind, object.name)?;
-        }
-        if let Some(path) = &self.path {
-            write!(f, "{path}: ")?;
-        }
-        f.write_str(&self.message)?;
-        match &self.remedy {
-            Some(remedy) => write!(f, "; {remedy}"),
-            None => Ok(()),
-        }
+        let Self { object, path, message, remedy, .. } = self;
+        let object = object.as_ref().map(|object| (&*object.kind, &*object.name));
+        Sentence { object, path: path.as_deref(), message, remedy: remedy.as_deref() }.fmt(f)
     }
 }
 

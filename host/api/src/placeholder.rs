@@ -23,7 +23,7 @@ use crate::postgresql::credential_fields;
 use crate::suggest;
 
 /// The prefix of every placeholder.
-pub const PREFIX: &str = "pgloom-placeholder:";
+pub const PREFIX: &str = pgloom_common::hidden::PLACEHOLDER;
 /// The shortest credential that is looked for inside longer texts, in bytes.
 const MIN_PART: usize = 8;
 

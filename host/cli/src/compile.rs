@@ -41,7 +41,7 @@ pub fn compile(arguments: &Arguments) -> Result<()> {
     limit(libc::RLIMIT_CPU, arguments.time)?;
     give_way();
     let Some(folder) = &arguments.into else {
-        return pgloom_engine::compile::serve(std::io::stdin().lock(), std::io::stdout().lock())
+        return pgloom_engine::compile::serve(std::io::stdin().lock(), crate::output::lock())
             .map_err(|error| anyhow!("{error}"));
     };
     let engine = Arc::new(Engine::new(&EngineConfig { cache: Some(folder.clone()), ..EngineConfig::default() })?);

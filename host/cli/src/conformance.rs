@@ -1,12 +1,12 @@
 //! `pgloom conformance`: whether a plugin keeps what the contract promises, as a report that can be committed.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use pgloom_common::golden;
 use pgloom_conformance::cost::{Budget, exceeded};
 use pgloom_conformance::expectations::Expectations;
 use pgloom_conformance::{Companion, Profile, Report, Setup, corpus, junit, run};
@@ -19,7 +19,7 @@ use crate::{file, pipeline};
 const MAX_FILE: u64 = 1 << 20;
 
 /// The files of a case in a golden folder.
-const CASE: [&str; 3] = ["manifest.yaml", "operator.yaml", "existing.yaml"];
+const CASE: [&str; 3] = [golden::MANIFEST, golden::OPERATOR, golden::EXISTING];
 
 /// The exit code of a run that failed.
 const FAILED: u8 = 1;
@@ -82,8 +82,8 @@ fn profile(name: &str) -> Result<Profile, String> {
 pub fn conformance(arguments: &Arguments) -> ExitCode {
     match checked(arguments) {
         Ok(report) => {
-            if let Err(error) = std::io::stdout().write_all(report.lines().as_bytes()) {
-                crate::log::say(format_args!("error: the result cannot be printed: {error}"));
+            if let Err(error) = crate::output::print(&report.lines()) {
+                crate::log::say(format_args!("error: {error:#}"));
                 return ExitCode::from(NOT_RUN);
             }
             if report.is_passed() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }

@@ -54,7 +54,8 @@ async fn listen(arguments: Arguments) -> Result<()> {
     let cluster = Cluster::new(&arguments).await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port)).await;
     let listener = listener.with_context(|| format!("port {} of 127.0.0.1; choose another --port", arguments.port))?;
-    println!("{} leads to the leader of {}/{}", listener.local_addr()?, cluster.namespace, cluster.name);
+    let address = listener.local_addr()?;
+    crate::output::line(format_args!("{address} leads to the leader of {}/{}", cluster.namespace, cluster.name))?;
     loop {
         match listener.accept().await {
             Ok((client, _)) => drop(tokio::spawn(serve(client, cluster.clone()))),

@@ -1,7 +1,6 @@
 //! `pgloom diff`: what another pipeline would change, cluster by cluster, and which pods it would restart.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,8 +20,8 @@ Examples:
   pgloom diff --pipeline new.yaml -A                                           all clusters that run
   pgloom diff --config-then configuration.yaml -n shop                         those of a namespace
 
-Without manifests the clusters, the operator configuration, the Pipeline object in use and the existing objects are read from
-the API server, with your rights. Where the operator has its pipeline in a file of its image, name that with --pipeline-now
+Without manifests the clusters, the operator configuration, the Pipeline object in use, the existing objects, the schemas of
+custom resources and the answers that steps with onFailure: keepLast kept are read from the API server, with your rights. Where the operator has its pipeline in a file of its image, name that with --pipeline-now
 and --plugins-now.
 
 Exit codes: 0 nothing changes; 1 failure, as a cluster that neither pipeline accepts; 2 invalid command line; 3 objects
@@ -78,7 +77,7 @@ pub fn diff(arguments: &Arguments) -> Result<ExitCode> {
         Format::Json => serde_json::to_string_pretty(&report(verdict, &impacts))? + "\n",
         Format::Text => impacts.iter().map(text).collect::<String>() + &summary(&impacts),
     };
-    std::io::stdout().write_all(text.as_bytes())?;
+    crate::output::print(&text)?;
     Ok(ExitCode::from(code(verdict)))
 }
 
@@ -101,7 +100,7 @@ fn of_running(arguments: &Arguments) -> Result<Vec<Impact>> {
     let folder = arguments.now().folder(Some(&arguments.pipeline));
     let now = live.pipeline(&arguments.now(), &folder)?;
     // Another configuration alone is compared with the same pipeline.
-    let then = arguments.pipeline.is_named().then(|| pipeline::load(&arguments.pipeline)).transpose()?;
+    let then = arguments.pipeline.is_named().then(|| live.load(&arguments.pipeline)).transpose()?;
     let then = then.as_ref().unwrap_or(&now);
     let manifests = live.clusters()?;
     let mut wanted = Wanted::of_every_cluster(&config, live.own());
@@ -109,7 +108,11 @@ fn of_running(arguments: &Arguments) -> Result<Vec<Impact>> {
         [&now, then].into_iter().for_each(|pipeline| wanted.add(pipeline, manifest, &config));
     }
     let existing = live.existing(&wanted, &config, None, Unreadable::Warns)?;
-    arguments.impacts(&manifests, &Inputs::of_running(config, live.own(), existing), &now, then)
+    let mut inputs = Inputs::of_running(config, live.own(), existing);
+    for manifest in &manifests {
+        inputs.add_last_answers(manifest, live.last_answers(manifest, &[&now, then], Unreadable::Warns)?);
+    }
+    arguments.impacts(&manifests, &inputs, &now, then)
 }
 
 impl Arguments {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -24,8 +23,8 @@ Examples:
 The value is decided again without each field of the manifest, key of a configuration and existing object, so that what it
 depends on is exact, for every plugin.
 
-Of a cluster that runs the manifest, the operator configuration, the Pipeline object in use and the existing objects are read
-from the API server, with your rights. Values of Secrets are never printed. Where the operator has its pipeline in a file of
+Of a cluster that runs the manifest, the operator configuration, the Pipeline object in use, the existing objects, the schemas
+of custom resources and the answers that steps with onFailure: keepLast kept are read from the API server, with your rights. Values of Secrets are never printed. Where the operator has its pipeline in a file of
 its image, name that with --pipeline and --plugins.
 
 Exit codes: 0 success; 1 failure, as an object or field that does not exist; 2 invalid command line.";
@@ -63,7 +62,10 @@ impl Subject {
         let mut wanted = Wanted::of_every_cluster(&config, live.own());
         manifests.iter().for_each(|manifest| wanted.add(&pipeline, manifest, &config));
         let existing = live.existing(&wanted, &config, None, Unreadable::Warns)?;
-        let inputs = Inputs::of_running(config, live.own(), existing);
+        let mut inputs = Inputs::of_running(config, live.own(), existing);
+        for manifest in &manifests {
+            inputs.add_last_answers(manifest, live.last_answers(manifest, &[&pipeline], Unreadable::Warns)?);
+        }
         Ok(Self { place: "the API server".to_owned(), manifests, inputs, pipeline })
     }
 }
@@ -125,8 +127,7 @@ pub fn print(arguments: &Arguments) -> Result<()> {
         Format::Json => serde_json::to_string_pretty(&explanation)? + "\n",
         Format::Text => text(&explanation),
     };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    crate::output::print(&text)
 }
 
 fn text(explanation: &Explanation) -> String {

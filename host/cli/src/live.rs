@@ -1,6 +1,6 @@
 //! The clusters that run, their operator configuration and the pipeline in use, read from the API server.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -13,8 +13,9 @@ use pgloom_api::postgresql;
 use pgloom_conformance::recording;
 use pgloom_decide::Kind;
 use pgloom_decide::role::infrastructure_definitions;
-use pgloom_engine::{NamedObject, Pipeline};
+use pgloom_engine::{NamedObject, Pipeline, Response};
 use pgloom_operator::args::Named;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -42,6 +43,8 @@ pub struct Wanted {
     kinds: BTreeSet<Kind>,
     /// Each with its namespace.
     named: BTreeSet<NamedObject>,
+    /// The operator's own namespace, where it is known.
+    own: Option<String>,
 }
 
 impl Wanted {
@@ -49,6 +52,7 @@ impl Wanted {
     pub fn of_every_cluster(config: &Config, own: &str) -> Self {
         let mut wanted =
             Self { kinds: pgloom_decide::kind::of_every_cluster().into_iter().collect(), ..Self::default() };
+        wanted.own = Some(own.to_owned());
         for definition in infrastructure_definitions(config) {
             let (namespace, name) = definition.secret.split_once('/').unwrap_or((own, &definition.secret));
             wanted.named.extend(["Secret", "ConfigMap"].map(|kind| NamedObject {
@@ -65,12 +69,14 @@ impl Wanted {
     pub fn add(&mut self, pipeline: &Pipeline, manifest: &Value, config: &Config) {
         let (kinds, named) = recording::wanted(pipeline, manifest, config);
         self.kinds.extend(kinds.iter().map(|(api_version, kind)| Kind::new(api_version, kind)));
-        let own = manifest["metadata"]["namespace"].as_str();
-        self.named.extend(
-            named
-                .into_iter()
-                .map(|object| NamedObject { namespace: object.namespace.or_else(|| own.map(str::to_owned)), ..object }),
-        );
+        let of_cluster = manifest["metadata"]["namespace"].as_str().map(str::to_owned);
+        let within = |object: NamedObject, namespace: Option<String>| NamedObject {
+            namespace: object.namespace.clone().or(namespace),
+            ..object
+        };
+        let configured = pipeline.configured(config.values());
+        self.named.extend(configured.into_iter().map(|object| within(object, self.own.clone())));
+        self.named.extend(named.into_iter().map(|object| within(object, of_cluster.clone())));
     }
 }
 
@@ -140,7 +146,7 @@ impl Live {
     /// `folder`, or the shipped one.
     pub fn pipeline(&self, flags: &pipeline::Arguments, folder: &Path) -> Result<Pipeline> {
         if flags.is_named() {
-            return pipeline::load(flags);
+            return self.load(flags);
         }
         let Some(document) = self.pipeline_document()? else {
             let (path, _) = flags.place()?;
@@ -149,7 +155,7 @@ impl Live {
                 self.own,
                 path.display()
             ));
-            return pipeline::load(flags);
+            return self.load(flags);
         };
         let name = document["metadata"]["name"].as_str().unwrap_or_default();
         let place = format!("Pipeline {}/{name}", self.own);
@@ -160,7 +166,37 @@ impl Live {
                 "components of files are in the operator's image; looked for in {folder}, name another with --plugins"
             )
         });
-        Ok(loaded?.pipeline)
+        self.with_schemas(loaded?.pipeline)
+    }
+
+    /// Loads the pipeline of a file, for clusters that run.
+    pub fn load(&self, flags: &pipeline::Arguments) -> Result<Pipeline> {
+        self.with_schemas(pipeline::load(flags)?)
+    }
+
+    /// The pipeline with the schemas of the custom resources that its steps write, as the operator has it.
+    fn with_schemas(&self, pipeline: Pipeline) -> Result<Pipeline> {
+        let kinds = pipeline.custom_kinds();
+        let schemas = self.runtime.block_on(pgloom_operator::custom_schemas(&self.client, &kinds));
+        Ok(pipeline.with_schemas(schemas?))
+    }
+
+    /// By step name, what the steps with `onFailure: keepLast` answered last for a cluster, if one of these pipelines has
+    /// such a step.
+    pub fn last_answers(
+        &self,
+        manifest: &Value,
+        pipelines: &[&Pipeline],
+        unreadable: Unreadable,
+    ) -> Result<BTreeMap<String, Response>> {
+        let uid = manifest["metadata"]["uid"].as_str().filter(|_| pipelines.iter().any(|it| it.keeps_last()));
+        let Some(name) = uid.and_then(pgloom_operator::map_of_answers) else { return Ok(BTreeMap::new()) };
+        let found = self.get(&Kind::new("v1", "ConfigMap"), &self.own, &name);
+        let found = unreadable.allow(found.map(Vec::from_iter))?;
+        let data = found.first().and_then(|map| BTreeMap::deserialize(&map["data"]).ok()).unwrap_or_default();
+        pgloom_operator::kept_answers(&data).with_context(|| {
+            format!("ConfigMap {}/{name}: is not of this release; use the pgloom of the operator's release", self.own)
+        })
     }
 
     /// The document of the pipeline in use, with the digest of each component; `None`, if no Pipeline object is in use.

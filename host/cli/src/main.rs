@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 success; 1 failure, with the reason on standard error; 2 invalid command line. `conformance` and `diff` have
 //! their own. Each command has them in its help, with an example.
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "a closed output is no panic: see `output` and `log`")]
 
 mod api_server;
 mod compile;
@@ -14,6 +15,7 @@ mod file;
 mod live;
 mod log;
 mod manifests;
+mod output;
 mod pipeline;
 mod plugin;
 mod rbac;

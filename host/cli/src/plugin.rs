@@ -1,8 +1,10 @@
 //! `pgloom plugin`: write, build and test a plugin; what a component is, and what it asks for; to a registry and from one.
 
+mod ask;
 mod bench;
 mod build;
 mod config_map;
+mod exports;
 mod golden;
 mod language;
 mod new;
@@ -14,7 +16,6 @@ mod step;
 mod test;
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ pub enum Command {
     New(new::Arguments),
     /// Build the component of a plugin
     Build(build::Arguments),
-    /// Run the native tests of a plugin, and its golden folder against the component
+    /// Run the native tests of a plugin, and its golden folder natively and against the component
     Test(test::Arguments),
     /// Print what a call of a plugin costs
     Bench(bench::Arguments),
@@ -91,8 +92,7 @@ pub fn run(command: Command) -> Result<()> {
 fn inspect(arguments: &Inspect) -> Result<()> {
     let plugin = load(&arguments.file)?;
     let text = if arguments.grants { block(&plugin) } else { description(&plugin) };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    crate::output::print(&text)
 }
 
 fn load(file: &Path) -> Result<Plugin> {

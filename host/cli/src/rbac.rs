@@ -1,7 +1,5 @@
 //! `pgloom rbac`: the rights that the operator needs for a pipeline.
 
-use std::io::Write as _;
-
 use anyhow::Result;
 use clap::Args;
 
@@ -25,6 +23,5 @@ pub struct Arguments {
 pub fn print(arguments: &Arguments) -> Result<()> {
     let pipeline::Loaded { document, pipeline, .. } = pipeline::load_with_document(&arguments.pipeline)?;
     let text = pgloom_operator::cluster_role(&pipeline) + &pgloom_operator::pull_secrets_role(&document.pull_secrets);
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    crate::output::print(&text)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use pgloom_common::golden;
 use pgloom_conformance::recording::{self, Live as Running, Recording};
 use pgloom_conformance::{Bench, Companion, Setup};
 use pgloom_engine::Plugin;
@@ -60,8 +61,7 @@ pub fn record(arguments: &Arguments) -> Result<()> {
     let bench = Bench::new(Arc::new(plugin), Setup { companions, ..Setup::default() });
     let recording = recording::record(&bench, &read(arguments, &bench)?).with_context(|| arguments.cluster.clone())?;
     write(&arguments.output, &recording)?;
-    println!("{} is written; read it before you commit it", arguments.output.display());
-    Ok(())
+    crate::output::line(format_args!("{} is written; read it before you commit it", arguments.output.display()))
 }
 
 fn check_output(folder: &Path) -> Result<()> {
@@ -92,16 +92,16 @@ fn write(folder: &Path, recording: &Recording) -> Result<()> {
     let is_empty = |config: &Value| config.as_object().is_none_or(serde_json::Map::is_empty);
     let config: &[Value] = if is_empty(config) { &[] } else { std::slice::from_ref(config) };
     for (name, documents) in [
-        ("manifest.yaml", std::slice::from_ref(manifest)),
-        ("operator.yaml", std::slice::from_ref(operator)),
-        ("config.yaml", config),
-        ("existing.yaml", existing.as_slice()),
-        ("desired.yaml", desired.as_slice()),
+        (golden::MANIFEST, std::slice::from_ref(manifest)),
+        (golden::OPERATOR, std::slice::from_ref(operator)),
+        (golden::CONFIG, config),
+        (golden::EXISTING, existing.as_slice()),
+        (golden::DESIRED, desired.as_slice()),
     ] {
         if documents.is_empty() {
             continue;
         }
-        let texts: Result<Vec<String>, _> = documents.iter().map(serde_yaml_ng::to_string).collect();
+        let texts: Result<Vec<String>, _> = documents.iter().map(pgloom_api::document::write).collect();
         let path = folder.join(name);
         std::fs::write(&path, texts?.join("---\n"))
             .with_context(|| format!("{}: cannot be written", path.display()))?;

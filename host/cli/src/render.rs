@@ -1,6 +1,5 @@
 //! `pgloom render`: the objects that the operator would apply, by the same `decide`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -91,10 +90,9 @@ fn print(objects: &[Value], format: Format) -> Result<()> {
     let text = match format {
         Format::Json => serde_json::to_string_pretty(objects)? + "\n",
         Format::Yaml => {
-            let documents: Result<Vec<String>, _> = objects.iter().map(serde_yaml_ng::to_string).collect();
+            let documents: Result<Vec<String>, _> = objects.iter().map(pgloom_api::document::write).collect();
             format!("---\n{}", documents?.join("---\n"))
         }
     };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    crate::output::print(&text)
 }

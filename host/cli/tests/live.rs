@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use conformance::script::Script;
 use pgloom_engine::plugin::digest;
+use pgloom_engine::{Contribution, Response};
 use serde_json::{Value, json};
 use stand_in::{Right, Server, State};
 use tempfile::TempDir;
@@ -91,10 +93,14 @@ struct Bench {
 
 impl Bench {
     async fn new(objects: &[Value], denied: Vec<Right>) -> Self {
+        Self::with(|state| state.denied = denied.into_iter().collect(), objects).await
+    }
+
+    async fn with(prepare: impl FnOnce(&mut State), objects: &[Value]) -> Self {
         let server = Server::new(State::default());
         server.with(|state| {
+            prepare(state);
             objects.iter().for_each(|object| state.put(object));
-            state.denied = denied.into_iter().collect();
         });
         let api = server.listen().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -113,8 +119,20 @@ impl Bench {
 
     async fn run(&self, arguments: &[&str]) -> Said {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgloom"));
+        command.env("PGLOOM_PLUGINS", plugins());
+        self.finish(command, arguments).await
+    }
+
+    /// The components of a pipeline are beside it.
+    async fn run_alone(&self, arguments: &[&str]) -> Said {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgloom"));
+        command.env_remove("PGLOOM_PLUGINS");
+        self.finish(command, arguments).await
+    }
+
+    async fn finish(&self, mut command: tokio::process::Command, arguments: &[&str]) -> Said {
         command.args(arguments).args(["--kubeconfig", "kubeconfig"]).current_dir(self.folder.path());
-        command.env_remove("PGLOOM_PIPELINE").env("PGLOOM_PLUGINS", plugins());
+        command.env_remove("PGLOOM_PIPELINE");
         command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("see"));
         let output = command.output().await.unwrap();
         let [printed, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
@@ -174,6 +192,84 @@ async fn a_new_configuration_alone_is_compared_with_the_same_pipeline() {
     for line in ["other/shop-stock:", "shop/shop-orders:", "\"example.com/spilo:1\" -> \"example.com/spilo:2\""] {
         assert!(said.printed.contains(line), "{line}: {}", said.printed);
     }
+}
+
+/// A pipeline of the shipped steps and of one with a scripted component.
+fn with_script(bench: &Bench, name: &str, script: &Script, on_failure: &str) -> String {
+    let mut document = shipped();
+    let component = format!("{name}.wasm");
+    let folder = bench.folder.path().join("plugins");
+    std::fs::create_dir_all(&folder).unwrap();
+    for entry in std::fs::read_dir(plugins()).unwrap().map(|entry| entry.unwrap()) {
+        std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+    }
+    std::fs::write(folder.join(&component), script.component()).unwrap();
+    let step = json!({
+        "name": name, "source": {"file": component}, "grants": script.grants(), "onFailure": on_failure,
+    });
+    document["spec"]["steps"].as_array_mut().unwrap().push(step);
+    bench.file(&format!("plugins/{name}.yaml"), &document);
+    format!("plugins/{name}.yaml")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn custom_resources_are_merged_by_the_schemas_of_the_api_server() {
+    // Its path names no namespace, so it is not one of a namespace.
+    let answer = json!({"$ref": "#/components/schemas/com.example.v1.Monitor"});
+    let published = json!({
+        "paths": {"/apis/example.com/v1/monitors/{name}": {"patch": {
+            "requestBody": {"content": {"application/apply-patch+yaml": {}}},
+            "responses": {"200": {"content": {"application/json": {"schema": answer}}}},
+            "x-kubernetes-group-version-kind": {"group": "example.com", "version": "v1", "kind": "Monitor"},
+        }}},
+        "components": {"schemas": {
+            "com.example.v1.Monitor": {"type": "object", "properties": {"spec": {"type": "object"}}},
+            "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta": {"type": "object"},
+        }},
+    });
+    let script = Script::new("monitor").creates("example.com/v1 Monitor", &["{cluster}"]).applies(&json!({
+        "apiVersion": "example.com/v1", "kind": "Monitor", "metadata": {"name": "{cluster}"}, "spec": {"a": 1},
+    }));
+    let schemas = [("example.com/v1".to_owned(), published)];
+    for (schemas, expected) in [
+        (&[][..], "  + Monitor shop-orders, by monitor"),
+        (&schemas, "would be held, the new pipeline refuses it: step monitor (monitor 0.1.0): merge failed"),
+    ] {
+        let bench = Bench::with(|state| state.schemas = schemas.iter().cloned().collect(), &world()).await;
+        let new = with_script(&bench, "monitor", &script, "hold");
+        let said = bench.run_alone(&["diff", "--pipeline", &new]).await;
+        assert!(said.printed.contains(expected), "{expected}: {}{}", said.printed, said.error);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_step_answered_last_is_used_where_it_fails() {
+    let object =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "shop-orders-note"}, "data": {"a": "b"}});
+    let answer = Response { contributions: vec![Contribution::Apply(object.to_string())], ..Response::default() };
+    let answers = json!({"note": answer}).to_string();
+    let kept = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "pgloom-last-99999999-9999-4999-8999-999999999999", "namespace": "pgloom-system"},
+        "data": {"answers.json": answers},
+    });
+    // A text that is no object is refused.
+    let script = Script::new("note").creates("v1 ConfigMap", &["{cluster}-note"]).contributes("broken");
+    let objects = [world(), vec![kept]].concat();
+    for (objects, expected) in
+        [(&world(), "the API server: shop-orders: step note"), (&objects, "data.a: \"b\": step note")]
+    {
+        let bench = Bench::new(objects, Vec::new()).await;
+        let pipeline = with_script(&bench, "note", &script, "keepLast");
+        let said = bench.run_alone(&["explain", "ConfigMap/shop-orders-note", "--pipeline", &pipeline]).await;
+        assert!(format!("{}{}", said.printed, said.error).contains(expected), "{}{}", said.printed, said.error);
+    }
+    let bench = Bench::new(&objects, may_not("get", "configmaps", "")).await;
+    bench.file("config.yaml", &json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {}}));
+    let pipeline = with_script(&bench, "note", &script, "keepLast");
+    let said = bench.run_alone(&["diff", "--pipeline", &pipeline, "--config", "config.yaml"]).await;
+    let left_out = "warning: ConfigMap pgloom-system/pgloom-last-99999999-9999-4999-8999-999999999999 cannot be read";
+    assert!(said.error.contains(left_out), "{}{}", said.printed, said.error);
 }
 
 #[tokio::test(flavor = "multi_thread")]

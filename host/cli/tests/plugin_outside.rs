@@ -3,26 +3,14 @@
 #![cfg(test)]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
-use tempfile::TempDir;
+use outside::{Outside, repository, target};
 
 #[path = "plugin_outside/cookbook.rs"]
 mod cookbook;
-
-/// A folder outside the repository.
-struct Outside {
-    folder: TempDir,
-}
-
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
-}
-
-/// The folder for what plugins outside are built to: all tests share it.
-fn target() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside")
-}
+#[path = "plugin_outside/outside.rs"]
+mod outside;
 
 /// A home of cargo with the downloaded crates of the user's, so that nothing is left behind there.
 fn cargo_home() -> PathBuf {
@@ -36,38 +24,18 @@ fn cargo_home() -> PathBuf {
     home
 }
 
+fn new_outside() -> Outside {
+    Outside::new(env!("CARGO_BIN_EXE_pgloom"))
+}
+
 impl Outside {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self, program: impl AsRef<std::ffi::OsStr>, folder: &str) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir(self.path(folder)).env("XDG_CACHE_HOME", self.folder.path());
-        // As a user's shell has it: nothing of the cargo that runs this test.
-        std::env::vars_os().map(|(name, _)| name).filter(|name| is_of_cargo(name)).for_each(|name| {
-            command.env_remove(name);
-        });
-        command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target()).env("CARGO_PROFILE_DEV_DEBUG", "0");
-        command
-    }
-
     fn run(&self, folder: &str, arguments: &[&str]) -> Output {
-        let mut command = self.command(env!("CARGO_BIN_EXE_pgloom"), folder);
-        command.arg("plugin").args(arguments).output().unwrap()
+        self.binary(folder, &[&["plugin"][..], arguments].concat()).output().unwrap()
     }
 
-    /// What a command prints.
+    /// What a command about plugins prints.
     fn good(&self, folder: &str, arguments: &[&str]) -> String {
-        let output = self.run(folder, arguments);
-        let said = String::from_utf8(output.stderr).unwrap();
-        let printed = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {printed}{said}");
-        printed
+        self.pgloom(folder, &[&["plugin"][..], arguments].concat())
     }
 
     /// The ClusterRole for a pipeline with the step of a plugin.
@@ -79,11 +47,7 @@ impl Outside {
             "spec": {"steps": [step]},
         });
         std::fs::write(self.path("pipeline.yaml"), pipeline.to_string()).unwrap();
-        let mut command = self.command(env!("CARGO_BIN_EXE_pgloom"), "");
-        command.args(["rbac", "--pipeline", "pipeline.yaml", "--plugins"]).arg(self.path(plugin).join("dist"));
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        self.pgloom("", &["rbac", "--pipeline", "pipeline.yaml", "--plugins", &format!("{plugin}/dist")])
     }
 
     /// The error of a command.
@@ -102,14 +66,9 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
     text.split(&fence).skip(1).map(|rest| rest.split_once("```").unwrap().0.trim().to_owned()).collect()
 }
 
-fn is_of_cargo(name: &std::ffi::OsStr) -> bool {
-    let name = name.to_string_lossy();
-    (name.starts_with("CARGO") && name != "CARGO_HOME") || name.starts_with("RUST") && name != "RUSTUP_HOME"
-}
-
 #[test]
 fn a_plugin_outside_the_repository_is_begun_built_tested_measured_and_rendered() {
-    let outside = Outside::new();
+    let outside = new_outside();
     let sdk = repository(".");
     let begun = outside.good("", &["new", "cost-labels", "--sdk", sdk.to_str().unwrap()]);
     assert!(begun.contains("cd cost-labels && pgloom plugin build && pgloom plugin test"), "{begun}");
@@ -118,15 +77,14 @@ fn a_plugin_outside_the_repository_is_begun_built_tested_measured_and_rendered()
     assert!(built.contains("cost-labels/dist/cost-labels.wasm: ") && built.contains(", sha256:"), "{built}");
 
     let tested = outside.good("cost-labels", &["test"]);
-    for line in ["golden annotated ... ok", "golden too-long ... ok", "2 passed; 0 failed"] {
+    for line in ["golden annotated ... ok", "golden too-long ... ok", "3 passed; 0 failed"] {
         assert!(tested.contains(line), "{line}: {tested}");
     }
 
-    let mut command = outside.command(env!("CARGO_BIN_EXE_pgloom"), "cost-labels");
     let plugins = repository("dist/plugins");
     assert!(plugins.join("spilo.wasm").exists(), "there are no plugins; build them: make plugins");
-    command.args(["conformance", "dist/cost-labels.wasm", "--report", "conformance.yaml", "--pipeline"]);
-    let proven = command.arg(plugins.join("pipeline.yaml")).output().unwrap();
+    let conformance = ["conformance", "dist/cost-labels.wasm", "--report", "conformance.yaml", "--pipeline"];
+    let proven = outside.binary("cost-labels", &conformance).arg(plugins.join("pipeline.yaml")).output().unwrap();
     let printed = String::from_utf8(proven.stdout).unwrap();
     assert!(proven.status.success() && printed.ends_with("cost-labels 0.1.0: passed\n"), "{printed}");
     let report = std::fs::read_to_string(outside.path("cost-labels/conformance.yaml")).unwrap();
@@ -153,6 +111,11 @@ fn a_plugin_outside_the_repository_is_begun_built_tested_measured_and_rendered()
     std::fs::write(&expected, text.replace("on time", "too late")).unwrap();
     let said = outside.bad("cost-labels", &["test"]);
     assert!(said.contains("golden/annotated/expected.yaml:") && said.contains("the component answers"), "{said}");
+    let native = outside.command("cargo", "cost-labels").arg("test").output().unwrap();
+    let printed = String::from_utf8(native.stdout).unwrap();
+    let problem = "golden/annotated: ConfigMap acid-orders-cost-labels: data.text: expected \"too late\", the native plugin \
+                   answers \"on time\"";
+    assert!(!native.status.success() && printed.contains(problem), "{printed}");
     outside.good("cost-labels", &["test", "--update"]);
     assert_eq!(std::fs::read_to_string(&expected).unwrap(), text);
 
@@ -169,8 +132,46 @@ fn a_plugin_outside_the_repository_is_begun_built_tested_measured_and_rendered()
 }
 
 #[test]
+fn a_command_whose_reader_has_gone_ends_as_it_would_otherwise() {
+    let outside = new_outside();
+    outside.good("", &["new", "motto", "--sdk", repository(".").to_str().unwrap()]);
+    let closed = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = outside.binary("motto", &[&["plugin"][..], arguments].concat());
+        let output = command.stdout(writer).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for arguments in [&["build"][..], &["test"], &["bench", "--calls", "1"]] {
+        let (code, said) = closed(arguments);
+        assert!(code == Some(0) && !said.contains("panicked") && !said.contains("error"), "{arguments:?}: {said}");
+    }
+    std::fs::write(outside.path("motto/golden/annotated/expected.yaml"), "{}\n").unwrap();
+    let (code, said) = closed(&["test"]);
+    assert!(code == Some(1) && said.contains("the component answers") && !said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn a_plugin_for_wasm32_wasip2_answers_the_same() {
+    let outside = new_outside();
+    outside.good("", &["new", "motto", "--sdk", repository(".").to_str().unwrap()]);
+    outside.good("motto", &["build", "--target", "wasm32-wasip2", "--output", "dist/wasip2.wasm"]);
+    // The cases are those that the component of the other target answers.
+    let tested = outside.good("motto", &["test", "--target", "wasm32-wasip2"]);
+    assert!(tested.contains("golden annotated ... ok") && tested.contains("golden too-long ... ok"), "{tested}");
+    let imports = std::fs::read(outside.path("motto/dist/wasip2.wasm")).unwrap();
+    assert!(
+        imports.windows(8).any(|bytes| bytes == b"wasi:cli"),
+        "it imports WASI, of which the host links an empty one"
+    );
+    let of_wasip2 = outside.good("motto", &["inspect", "--grants", "dist/wasip2.wasm"]);
+    outside.good("motto", &["build"]);
+    assert_eq!(of_wasip2, outside.good("motto", &["inspect", "--grants", "dist/motto.wasm"]));
+}
+
+#[test]
 fn a_plugin_with_the_sdk_from_a_git_repository_is_checked() {
-    let outside = Outside::new();
+    let outside = new_outside();
     let sdk = outside.path("sdk");
     // What the SDK consists of, in a repository of its own.
     for file in ["Cargo.toml", "common", "plugins/kit", "wit/0.2"] {
@@ -210,7 +211,7 @@ fn a_plugin_with_the_sdk_from_a_git_repository_is_checked() {
 
 #[test]
 fn a_plugin_with_the_sdk_as_it_is_packaged_is_checked() {
-    let outside = Outside::new();
+    let outside = new_outside();
     let mut package = outside.command("cargo", "");
     package.current_dir(repository(".")).args(["package", "--quiet", "--no-verify", "--allow-dirty"]);
     let output = package.args(["--package", "pgloom-common", "--package", "pgloom-kit"]).output().unwrap();
@@ -248,7 +249,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn what_cannot_be_begun_is_refused_with_the_remedy() {
-    let outside = Outside::new();
+    let outside = new_outside();
     let sdk = repository(".");
     let sdk = sdk.to_str().unwrap();
     std::fs::create_dir(outside.path("taken")).unwrap();
@@ -279,7 +280,7 @@ fn what_cannot_be_begun_is_refused_with_the_remedy() {
 
 #[test]
 fn a_plugin_in_another_language_is_begun_and_a_missing_toolchain_is_named() {
-    let outside = Outside::new();
+    let outside = new_outside();
     for (language, source, missing) in [
         ("python", "app.py", "componentize-py is not installed; in "),
         ("javascript", "plugin.js", "run: npm install"),
@@ -295,8 +296,8 @@ fn a_plugin_in_another_language_is_begun_and_a_missing_toolchain_is_named() {
         let golden = std::fs::read_to_string(folder.join("golden/labelled/expected.yaml")).unwrap();
         assert!(golden.contains(&format!("name: acid-orders-{name}")), "{golden}");
 
-        let mut build = outside.command(env!("CARGO_BIN_EXE_pgloom"), &name);
-        let output = build.args(["plugin", "build"]).env("PATH", outside.path("no-programs")).output().unwrap();
+        let mut build = outside.binary(&name, &["plugin", "build"]);
+        let output = build.env("PATH", outside.path("no-programs")).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(1) && said.contains(missing), "{said}");
         assert!(folder.join("dist/wit/world.wit").is_file());
@@ -308,7 +309,7 @@ fn a_plugin_in_another_language_is_begun_and_a_missing_toolchain_is_named() {
 
 #[test]
 fn a_missing_part_of_a_toolchain_is_named() {
-    let outside = Outside::new();
+    let outside = new_outside();
     for (language, program, script, missing) in [
         (
             "c",
@@ -330,8 +331,8 @@ fn a_missing_part_of_a_toolchain_is_named() {
         std::fs::create_dir_all(program.parent().unwrap()).unwrap();
         std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let mut build = outside.command(env!("CARGO_BIN_EXE_pgloom"), &name);
-        let output = build.args(["plugin", "build"]).env("PATH", outside.path(&name).join("bin")).output().unwrap();
+        let mut build = outside.binary(&name, &["plugin", "build"]);
+        let output = build.env("PATH", outside.path(&name).join("bin")).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(1) && said.contains(missing), "{said}");
     }
@@ -339,7 +340,7 @@ fn a_missing_part_of_a_toolchain_is_named() {
 
 #[test]
 fn the_step_of_a_plugin_is_read_as_by_the_operator() {
-    let outside = Outside::new();
+    let outside = new_outside();
     outside.good("", &["new", "motto", "--sdk", repository(".").to_str().unwrap()]);
     let (file, lib) = (outside.path("motto/step.yaml"), outside.path("motto/src/lib.rs"));
     let step = std::fs::read_to_string(&file).unwrap();

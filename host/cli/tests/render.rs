@@ -223,3 +223,42 @@ fn what_a_plugin_logs_is_one_line_with_its_step_and_version_and_begins_no_other_
         assert!(!others.iter().any(|line| *line == "b" || line.starts_with("2026-01-01T00")), "{said}");
     }
 }
+
+#[test]
+fn objects_of_other_kinds_beside_the_manifest_are_left_out_with_a_word() {
+    let bench = Bench::new();
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\n";
+    let alone = bench.render(&[&bench.file("alone.yaml", MINIMAL)]);
+    for text in [
+        format!("{secret}---\n{MINIMAL}"),
+        format!("\u{feff}{MINIMAL}---\n# nothing\n---\n{secret}"),
+        format!(
+            "apiVersion: v1\nkind: List\nitems:\n- {{kind: Secret, metadata: {{name: keys}}}}\n- {}",
+            MINIMAL
+                .split_once("apiVersion")
+                .map(|(_, rest)| format!("apiVersion{rest}"))
+                .unwrap()
+                .replace('\n', "\n  ")
+        ),
+    ] {
+        let output = bench.render(&[&bench.file("several.yaml", text)]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && said.contains("Secret keys is no postgresql, and is left out"), "{said}");
+        assert_eq!(output.stdout, alone.stdout);
+    }
+    let said = bench.refused(&[&bench.file("secret.yaml", secret)]);
+    assert!(said.contains("kind: is \"Secret\", not postgresql"), "{said}");
+}
+
+#[test]
+fn a_configuration_is_found_among_other_objects() {
+    let bench = Bench::new();
+    let manifest = bench.file("manifest.yaml", MINIMAL);
+    let configuration = "apiVersion: v1\nkind: ConfigMap\ndata: {docker_image: 'mine:1'}\n";
+    let config = bench.file("config.yaml", format!("kind: Namespace\nmetadata: {{name: a}}\n---\n{configuration}"));
+    let output = bench.render(&[flag("--config"), &config, &manifest]);
+    assert!(String::from_utf8(output.stdout).unwrap().contains("image: mine:1"));
+    let two = bench.file("two.yaml", format!("{configuration}---\n{configuration}"));
+    let said = bench.refused(&[flag("--config"), &two, &manifest]);
+    assert!(said.contains("has several documents, and not one operator configuration"), "{said}");
+}

@@ -31,7 +31,7 @@ pub fn verdict(result: &Result<Plan, Error>, step: &str) -> Verdict {
         Error::Manifest(findings) => of_findings(findings, step),
         Error::Pipeline(failed) if failed.step == step => of_category(failed.category(), failed.to_string()),
         Error::Placeholder { .. } => Verdict::Overreached(error.to_string()),
-        Error::Pipeline(_) | Error::Configuration(_) => Verdict::Elsewhere(error.to_string()),
+        Error::Pipeline(_) | Error::Configuration(_) | Error::Adoption(_) => Verdict::Elsewhere(error.to_string()),
     }
 }
 

@@ -19,7 +19,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::role::{PasswordSource, Role, Roles, Rotation};
+use crate::role::{Origin, PasswordSource, Role, Roles, Rotation};
 use pgloom_api::Finding;
 
 pub use password::Password;
@@ -82,10 +82,12 @@ pub enum Content {
         /// How the password changes regularly.
         rotation: Rotation,
     },
-    /// A role's name and password in the form of PgBouncer's `userlist.txt`.
+    /// Names and passwords in the form of PgBouncer's `userlist.txt`.
     UserList {
-        /// The role's name.
+        /// The role that PgBouncer logs in as.
         username: String,
+        /// The infrastructure roles that may log in to PgBouncer itself, as a monitoring system does.
+        others: BTreeSet<String>,
     },
 }
 
@@ -147,7 +149,7 @@ impl WantedSecret {
 #[must_use]
 pub fn wanted(roles: &Roles, user_lists: &[UserListRequest], naming: &Naming) -> (Vec<WantedSecret>, Vec<Finding>) {
     let of_roles = roles.roles.values().filter_map(|role| of_role(role, naming));
-    let lists = user_lists.iter().map(|list| of_list(list, naming));
+    let lists = user_lists.iter().map(|list| of_list(list, roles, naming));
     let (mut wanted, mut findings) = (Vec::new(), Vec::new());
     let mut taken = BTreeSet::new();
     for secret in of_roles.chain(lists) {
@@ -182,14 +184,18 @@ fn of_role(role: &Role, naming: &Naming) -> Option<WantedSecret> {
     })
 }
 
-fn of_list(list: &UserListRequest, naming: &Naming) -> WantedSecret {
+fn of_list(list: &UserListRequest, roles: &Roles, naming: &Naming) -> WantedSecret {
+    let others = roles.roles.values().filter(|role| role.origin == Origin::Infrastructure && role.secret.is_some());
     WantedSecret {
         namespace: naming.namespace.clone(),
         name: list.secret_name.clone(),
         labels: labels(naming, &list.labels),
         annotations: naming.annotations.clone(),
         owner: naming.owner.clone(),
-        content: Content::UserList { username: list.username.clone() },
+        content: Content::UserList {
+            username: list.username.clone(),
+            others: others.map(|role| role.name.clone()).collect(),
+        },
     }
 }
 

@@ -3,13 +3,14 @@
 mod roles;
 mod setters;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use pgloom_api::config::Config;
 use pgloom_api::placeholder::{self, Credentials};
 use pgloom_api::validate::{Cluster, Validated, validate};
-use pgloom_api::{Finding, ObjectRef};
+use pgloom_api::{Finding, ObjectRef, pod_template};
+use pgloom_common::api_default::pull_policy;
 use pgloom_common::label;
 use pgloom_common::name::secret_name;
 use pgloom_engine::{Condition, Decision, Desired, Input, Pipeline, RequestedAction, Response, RunError, Secrets};
@@ -19,7 +20,7 @@ use crate::apply_order::in_order;
 use crate::credential::{self, WantedSecret};
 use crate::kind::{BuiltIn, Kind, ObjectKey};
 use crate::role::Roles;
-use crate::{Error, Observed, action, service_account};
+use crate::{Error, Observed, action, adoption, service_account};
 use roles::Wanted;
 
 pub use setters::{Owners, owners, trace};
@@ -114,6 +115,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let Decision { objects, mut actions, findings: found, conditions, degraded, last, fuel } =
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
     findings.extend(found);
+    findings.extend(objects.iter().filter_map(|desired| clash(&desired.object, observed)));
     action::check(&mut actions, &selector);
 
     findings.extend_from_slice(&observed.infrastructure_findings);
@@ -132,9 +134,10 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     for desired in &mut objects {
         placeholder::check(&desired.object, &credentials).map_err(|source| broken(&desired.object, source))?;
         complete(&mut desired.object, &cluster, &selector, naming.owner.as_ref());
+        state_pull_policies(&mut desired.object);
         leave_annotations(&mut desired.object, observed, &config.list("ignored_annotations"));
     }
-    Ok(Plan {
+    let plan = Plan {
         cluster,
         accounts: accounts.into(),
         objects,
@@ -147,7 +150,11 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         degraded,
         last,
         fuel,
-    })
+    };
+    match adoption::obstacle(manifest, config, &observed.objects, || plan.filled())? {
+        Some(adoption) => Err(Error::Adoption(Box::new(adoption))),
+        None => Ok(plan),
+    }
 }
 
 /// The input of the pipeline, and what else a decision takes from the manifest and the configuration.
@@ -163,7 +170,8 @@ struct Prepared {
 fn prepared(validated: &Validated, config: &Config, observed: &Observed) -> Prepared {
     let cluster = validated.cluster();
     let (manifest, mut credentials) = placeholder::take_from_manifest(validated.object());
-    let shown = config.shown();
+    let infrastructure: BTreeSet<&str> = observed.infrastructure.iter().map(|role| role.name.as_str()).collect();
+    let shown = config.shown(&infrastructure);
     credentials.extend(shown.credentials.clone());
     let mut existing = observed.objects.clone();
     existing.iter_mut().for_each(|object| credentials.hide_in(object));
@@ -198,9 +206,21 @@ fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<V
 fn forgery(object: &Value) -> Option<Finding> {
     let path = placeholder::forged(object)?;
     let key = ObjectKey::of(object);
-    let object =
-        ObjectRef { api_version: key.api_version.to_owned(), kind: key.kind.to_owned(), name: key.name.to_owned() };
-    Some(placeholder::forgery().at(path).of(object).remedy("write the value itself there"))
+    Some(placeholder::forgery().at(path).of(key.reference()).remedy("write the value itself there"))
+}
+
+/// The finding about a desired object that exists in a file and is another owner's. It is never written.
+fn clash(object: &Value, observed: &Observed) -> Option<Finding> {
+    let key = ObjectKey::of(object);
+    let kind = Kind::of(object)?;
+    let is_it =
+        |other: &&ObjectRef| other.name == key.name && Kind::new(&other.api_version, &other.kind).is_same(&kind);
+    observed.others.iter().find(is_it)?;
+    Some(
+        Finding::warning("exists, and is not this cluster's: it stays as it is")
+            .of(key.reference())
+            .remedy("choose another name for the cluster, or remove that object"),
+    )
 }
 
 /// The error of a run. A plugin that refuses the manifest has not failed: the user gets its findings.
@@ -234,6 +254,22 @@ fn complete(object: &mut Value, cluster: &Cluster, labels: &BTreeMap<String, Str
     }
     if let Some(owner) = owner {
         object["metadata"]["ownerReferences"] = json!([owner]);
+    }
+}
+
+/// States when the images of containers are pulled, where no step does: by their images, as the API server does. It does so
+/// only once, so that the policy of one image would stay when the image changes.
+fn state_pull_policies(object: &mut Value) {
+    let key = ObjectKey::of(object);
+    let Some(path) = pod_template::path(key.api_version, key.kind) else { return };
+    let Some(template) = path.iter().try_fold(object, |object, field| object.get_mut(*field)) else { return };
+    for list in ["/spec/containers", "/spec/initContainers"] {
+        for container in template.pointer_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            if let (Some(image), None) = (container["image"].as_str(), container.get("imagePullPolicy")) {
+                let policy = pull_policy(image);
+                container["imagePullPolicy"] = json!(policy);
+            }
+        }
     }
 }
 

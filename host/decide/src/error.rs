@@ -4,6 +4,7 @@ use pgloom_api::finding::errors;
 use pgloom_api::{Finding, placeholder};
 use pgloom_engine::RunError;
 
+use crate::adoption::Adoption;
 use crate::service_account;
 
 /// The reason why there is no plan. The running cluster is not changed.
@@ -12,6 +13,9 @@ pub enum Error {
     /// The manifest cannot be used.
     #[error("{}", errors(.0, "\n"))]
     Manifest(Vec<Finding>),
+    /// Taking over the cluster of the Zalando operator would restart its pods, and the manifest does not allow it.
+    #[error("{0}")]
+    Adoption(Box<Adoption>),
     /// The operator configuration cannot be used.
     #[error("the operator configuration cannot be used: {0}")]
     Configuration(#[from] service_account::Error),
@@ -36,6 +40,7 @@ impl Error {
     pub fn category(&self) -> &'static str {
         match self {
             Self::Manifest(_) => "InvalidManifest",
+            Self::Adoption(_) => "AdoptionRestarts",
             Self::Configuration(_) => "InvalidConfiguration",
             Self::Pipeline(error) => error.category(),
             Self::Placeholder { .. } => "InvalidPlaceholder",

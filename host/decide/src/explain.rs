@@ -191,8 +191,7 @@ pub fn explain(
     let documents = plan.documents();
     let object = find(&documents, target)?;
     let key = ObjectKey::of(object);
-    let identity =
-        ObjectRef { api_version: key.api_version.to_owned(), kind: key.kind.to_owned(), name: key.name.to_owned() };
+    let identity = key.reference();
     let (schema, kind) = pipeline.schemas().kind(key.api_version, key.kind);
     let by_steps = traced.objects.iter().zip(&traced.owners).find(|(desired, _)| is_same(&desired.object, object));
     let ownership = match by_steps {

@@ -3,12 +3,16 @@
 //!
 //! Each stage adds clusters to those before: the canary, each percentage, all. A stage ends when it has lasted long enough
 //! and each of its clusters was reconciled with the new pipeline, runs what it wants, and is as ready as it was before. A
-//! problem of one cluster ends the rollout: all clusters have the pipeline before again.
+//! problem of one cluster that the pipeline may have caused ends the rollout: all clusters have the pipeline before again.
+//! A cluster that is waited for too long for another reason pauses it.
+
+mod health;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hasher as _;
 
+pub use health::{Before, Health, Memory, Seen};
 use pgloom_api::pipeline::{ImpactStatus, Match, Rollout, RolloutPhase};
 use pgloom_engine::Sha;
 
@@ -207,85 +211,23 @@ pub fn count(rollout: &Rollout, stage: Stage, fleet: &[Cluster]) -> usize {
     fleet.iter().filter(|cluster| stage.covers(rollout.canary.as_ref(), cluster)).count()
 }
 
-/// How a cluster was before it got the new pipeline, if it was not well.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unwell {
-    /// How many members were ready.
-    pub ready: usize,
-    /// Whether its reconcile failed.
-    pub failing: bool,
+/// The state of a rollout of which no cluster is in a stage, or all are at once, while `reason` keeps it from being compared
+/// or used. It waits no longer than `readyDeadline`, and is paused then.
+#[must_use]
+pub fn held(rollout: &Rollout, state: State, reason: &str, now: i64) -> State {
+    let is_paused = state.stage.is_some() || is_over(rollout, &state, now);
+    state.to(if is_paused { RolloutPhase::Paused } else { RolloutPhase::Judging }, reason)
 }
 
-/// How a cluster is now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// How many members are ready.
-    pub ready: usize,
-    /// How many are wanted.
-    pub wanted: usize,
-    /// When its manifest was created.
-    pub created: i64,
-    /// Whether it was reconciled with the new pipeline.
-    pub reconciled: bool,
-    /// Whether every pod runs what is wanted, and the last reconcile did not fail.
-    pub settled: bool,
-    /// What fails with the new pipeline and not with the one before.
-    pub failure: Option<String>,
+/// Whether a rollout of which no cluster is in a stage was held for longer than `readyDeadline`.
+#[must_use]
+pub fn is_over(rollout: &Rollout, state: &State, now: i64) -> bool {
+    passed(state.since, now) > rollout.ready_deadline.as_secs()
 }
 
-/// What is remembered of the clusters while a pipeline is rolled out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Memory {
-    /// The clusters that were not well before, by `namespace/name`.
-    pub unwell: BTreeMap<String, Unwell>,
-    /// Since when a cluster is less ready than it was.
-    unready: BTreeMap<String, i64>,
-}
-
-/// What a cluster means for its stage.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// It is as it was before.
-    Well,
-    /// It is waited for: why.
-    Waiting(&'static str),
-    /// The pipeline is taken back: why.
-    Problem(String),
-}
-
-impl Memory {
-    /// How a cluster of the stage is. `since` is the beginning of the stage: a cluster that is newer was never ready.
-    pub fn health(&mut self, rollout: &Rollout, since: i64, cluster: &str, seen: &Seen, now: i64) -> Health {
-        let before = self.unwell.get(cluster).copied();
-        let was_ready = match before {
-            Some(before) => before.ready,
-            None if seen.created > since => 0,
-            None => seen.wanted,
-        };
-        let failing = before.is_some_and(|before| before.failing);
-        if let Some(failure) = seen.failure.as_ref().filter(|_| !failing) {
-            return Health::Problem(failure.clone());
-        }
-        let least = was_ready.min(seen.wanted);
-        if seen.ready >= least {
-            self.unready.remove(cluster);
-        } else if seen.reconciled {
-            let unready = *self.unready.entry(cluster.to_owned()).or_insert(now);
-            let limit = rollout.ready_deadline.as_secs();
-            if u64::try_from(now.saturating_sub(unready)).unwrap_or_default() > limit {
-                let ready = seen.ready;
-                return Health::Problem(format!(
-                    "{ready} members have been ready for more than {limit} s, and {least} were before"
-                ));
-            }
-        }
-        match () {
-            () if !seen.reconciled => Health::Waiting("was not reconciled yet"),
-            () if seen.ready < least => Health::Waiting("has fewer ready members than before"),
-            () if !seen.settled && !failing => Health::Waiting("does not run all that is wanted yet"),
-            () => Health::Well,
-        }
-    }
+/// The seconds between two times.
+fn passed(since: i64, now: i64) -> u64 {
+    u64::try_from(now.saturating_sub(since)).unwrap_or_default()
 }
 
 /// The state after some time. `health` is asked of each cluster of the stage. `held` is why the rollout is not to go on.
@@ -302,7 +244,8 @@ pub fn next(
     let Some(stage) = state.active().filter(|_| state.is_running()) else { return state };
     let of_stage: Vec<&Cluster> =
         fleet.iter().filter(|cluster| stage.covers(rollout.canary.as_ref(), cluster)).collect();
-    let of = |cluster: &Cluster| health.get(&cluster.to_string()).unwrap_or(&Health::Waiting("was not seen yet"));
+    let unseen = Health::Waiting("was not seen yet".to_owned());
+    let of = |cluster: &Cluster| health.get(&cluster.to_string()).unwrap_or(&unseen);
     let problem = of_stage.iter().find_map(|cluster| match of(cluster) {
         Health::Problem(problem) => Some(format!("{cluster}: {problem}")),
         _ => None,
@@ -319,6 +262,13 @@ pub fn next(
             "spec.rollout.canary matches none of the {clusters} clusters; change it, or the labels of a cluster"
         );
         return state.to(Paused, message);
+    }
+    let stuck = of_stage.iter().find_map(|cluster| match of(cluster) {
+        Health::Stuck(reason) => Some(format!("{cluster} {reason}")),
+        _ => None,
+    });
+    if let Some(stuck) = stuck {
+        return state.to(Paused, stuck);
     }
     let waiting = of_stage.iter().find_map(|cluster| match of(cluster) {
         Health::Waiting(reason) => Some(format!("{cluster} {reason}")),

@@ -167,10 +167,7 @@ fn side(manifest: &Value, setting: Setting<'_>) -> Result<Side, Error> {
     let Setting { config, pipeline, observed } = setting;
     let documents = decide(manifest, config, observed, pipeline)?.documents();
     let traced = trace(manifest, config, observed, pipeline)?;
-    let identity = |object: &Value| {
-        let key = ObjectKey::of(object);
-        ObjectRef { api_version: key.api_version.into(), kind: key.kind.into(), name: key.name.into() }
-    };
+    let identity = |object: &Value| ObjectKey::of(object).reference();
     let owned = documents.into_iter().map(|document| {
         let object = identity(&document);
         let (schema, kind) = pipeline.schemas().kind(&object.api_version, &object.kind);

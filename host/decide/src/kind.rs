@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pgloom_api::postgresql;
+use pgloom_api::{ObjectRef, postgresql};
 use serde_json::Value;
 
 /// A kind of object, as in `apps/v1` `StatefulSet`.
@@ -159,6 +159,12 @@ impl<'a> ObjectKey<'a> {
     /// Which built-in kind the object is of; `None` if it is of another one.
     pub fn built_in(&self) -> Option<BuiltIn> {
         BuiltIn::of(self.api_version, self.kind)
+    }
+
+    /// The same as findings name it.
+    pub fn reference(&self) -> ObjectRef {
+        let [api_version, kind, name] = [self.api_version, self.kind, self.name].map(str::to_owned);
+        ObjectRef { api_version, kind, name }
     }
 }
 

@@ -6,6 +6,7 @@
 //! are also here: the next step of a rolling update ([`rollout`]), the status ([`status`]), the writes of Secrets
 //! ([`credential::plan`]).
 
+pub mod adoption;
 pub mod api_defaults;
 pub mod apply_order;
 pub mod credential;
@@ -15,6 +16,7 @@ pub mod fleet;
 pub mod impact;
 pub mod kind;
 pub mod members;
+pub mod normal;
 pub mod ownership;
 pub mod patroni;
 pub mod plan_cache;
@@ -27,7 +29,7 @@ mod action;
 mod decide;
 mod error;
 mod observed;
-mod service_account;
+pub mod service_account;
 
 pub use decide::{Owners, Plan, decide, owners, trace};
 pub use error::Error;

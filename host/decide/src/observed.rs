@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use pgloom_api::Finding;
 use pgloom_api::config::Config;
 use pgloom_api::postgresql::ActionStatus;
+use pgloom_api::{Finding, ObjectRef};
 use pgloom_engine::{ActionRecord, NAMED_ONLY, Pipeline, Response, Unreadable};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -23,6 +23,9 @@ pub struct Observed {
     pub objects: Vec<Value>,
     /// The objects that steps name and that could not be read.
     pub unreadable: Vec<Unreadable>,
+    /// The objects of files that are in the cluster's namespace and not its own. The operator checks the origin of each object
+    /// before it writes.
+    pub others: Vec<ObjectRef>,
     /// The state of the actions that earlier decisions requested.
     pub actions: Vec<ActionRecord>,
     /// By step name, the last response of each step with `onFailure: keepLast`.
@@ -56,15 +59,20 @@ impl Observed {
             ObjectKey::of(object).namespace == cluster.namespace && name == Some(cluster.name)
         };
         let mut observed = Self::of(existing.iter().filter(is_own).cloned().collect());
+        let is_other = |object: &&Value| ObjectKey::of(object).namespace == cluster.namespace && !is_own(object);
+        observed.others = existing.iter().filter(is_other).map(|object| ObjectKey::of(object).reference()).collect();
+        let configured = pipeline.configured(config.values());
         for wanted in pipeline.named(manifest, config.values()) {
-            let wanted = ObjectKey {
-                api_version: &wanted.api_version,
-                kind: &wanted.kind,
-                namespace: wanted.namespace.as_deref().unwrap_or(cluster.namespace),
-                name: &wanted.name,
+            let find = |namespace: &str| {
+                let (api_version, kind, name) = (&*wanted.api_version, &*wanted.kind, &*wanted.name);
+                let wanted = ObjectKey { api_version, kind, namespace, name };
+                existing.iter().find(|object| ObjectKey::of(object) == wanted)
             };
-            let is_wanted = |object: &&Value| ObjectKey::of(object) == wanted;
-            existing.iter().filter(is_wanted).for_each(|object| observed.add_named(object.clone()));
+            // As the operator looks for it.
+            let first = wanted.namespace.is_none() && configured.contains(&wanted);
+            let found = Some(own).filter(|_| first).and_then(find);
+            let found = found.or_else(|| find(wanted.namespace.as_deref().unwrap_or(cluster.namespace)));
+            found.into_iter().for_each(|object| observed.add_named(object.clone()));
         }
         observed.read_infrastructure(config, own, existing);
         observed

@@ -39,6 +39,7 @@ impl Key {
         // Every field by name, so that a new one cannot be forgotten.
         let Observed {
             objects,
+            others,
             unreadable,
             actions,
             last: _,
@@ -48,6 +49,7 @@ impl Key {
             knows_teams,
         } = observed;
         objects.hash(&mut digest);
+        others.hash(&mut digest);
         unreadable.hash(&mut digest);
         actions.len().hash(&mut digest);
         for ActionRecord { step, key, phase, message } in actions {

@@ -111,6 +111,8 @@ pub struct Roles {
     pub roles: BTreeMap<String, Role>,
     /// Databases with their owners: those of the manifest and the prepared ones.
     pub databases: BTreeMap<String, String>,
+    /// Those of them that are only prepared: one that exists keeps its owner.
+    pub created_with_owner: BTreeSet<String>,
     /// Prepared databases, by name.
     pub prepared: Vec<Prepared>,
     /// The roles that plugins asked for and do not get, by name, each with the reason.

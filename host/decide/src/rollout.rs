@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 pub use departure::{Departure, Places, departure};
 pub use member::{Member, Role, State, member, ordinal};
 pub use node::{Needs, Node};
-pub use pod_template::{difference, metadata_patch, missing_metadata, template_difference};
+pub use pod_template::{difference, metadata_patch, missing_metadata, template_difference, template_differences};
 
 use crate::patroni::{Report, candidate};
 

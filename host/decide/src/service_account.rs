@@ -1,7 +1,7 @@
 //! The service account of the database pods, and its role binding: one of each in every namespace that has a cluster.
 //!
-//! Both are created where they are missing and never updated or removed: they belong to the namespace, not to a
-//! cluster.
+//! Both are created where they are missing and never removed: they belong to the namespace, not to a cluster. Of an existing
+//! one nothing is changed but the annotation [`ROLE`].
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ pub struct AccountSettings {
 ///
 /// See [IAM roles for service
 /// accounts](https://docs.aws.amazon.com/eks/latest/userguide/associate-service-account-role.html).
-const ROLE: &str = "eks.amazonaws.com/role-arn";
+pub const ROLE: &str = "eks.amazonaws.com/role-arn";
 
 /// The reason why a definition cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -154,7 +154,7 @@ pub use model::{
 };
 pub use ownership::{HOST, Ownership, Setters, is_at_or_below, leaves, locate};
 pub use pipeline::{
-    ActionError, Change, LoadError, Outcome, Pipeline, Remote, RunError, Step, StepTrace, Trace, restarts_pods,
+    ActionError, Change, Lack, LoadError, Outcome, Pipeline, Remote, RunError, Step, StepTrace, Trace, restarts_pods,
 };
 pub use plugin::Plugin;
 pub use scope::Scope;

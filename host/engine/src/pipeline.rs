@@ -1,14 +1,16 @@
 //! The pipeline: steps that have passed every phase of loading, in order.
 //!
-//! The modules from the top down: `trace`, `run`, `error`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `shared`,
-//! `step`, `progress`, `answers`.
+//! The modules from the top down: `trace`, `run`, `error`, `lack`, `answer`, `action`, `json`, `load`, `restarts`, `configuration`, `shared`,
+//! `step`, `identity`, `progress`, `answers`.
 
 mod action;
 mod answer;
 mod answers;
 mod configuration;
 mod error;
+mod identity;
 mod json;
+mod lack;
 mod load;
 mod progress;
 mod restarts;
@@ -20,8 +22,10 @@ mod trace;
 pub use action::Error as ActionError;
 pub(crate) use answer::{MAX_ACTIONS, MAX_CONDITIONS, MAX_KEY, MAX_OBJECTS, MAX_REMOVALS, MAX_TYPE};
 pub use error::Error as RunError;
+pub use identity::Identity;
 pub use json::Error as JsonError;
 pub(crate) use json::{MAX_DEPTH, MAX_VALUES};
+pub use lack::{Lack, Permission};
 pub use load::{Error as LoadError, Remote};
 pub use restarts::restarts_pods;
 pub use step::{Pipeline, Step, Usage};

@@ -1,6 +1,7 @@
 //! A Secret as plugins see it: with hashes in place of its values.
 
 use hmac::{Hmac, KeyInit, Mac};
+use pgloom_common::hidden::HASH;
 use serde_json::Value;
 use sha2::Sha256;
 
@@ -43,7 +44,7 @@ fn hash(uid: &str, name: &str, value: &str) -> String {
         mac.update(part);
     }
     let digest = mac.finalize().into_bytes();
-    digest.iter().take(SHOWN).fold(String::from("hmac-sha256:"), |text, byte| format!("{text}{byte:02x}"))
+    digest.iter().take(SHOWN).fold(String::from(HASH), |text, byte| format!("{text}{byte:02x}"))
 }
 
 #[cfg(test)]

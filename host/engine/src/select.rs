@@ -140,8 +140,14 @@ fn is_selected(
         // The host passes the cluster's own objects and those that `named` asked for.
         None => namespace == own && !is_observed_by_name(object),
         Some(named_object) => {
+            // Of a name without a namespace in the configuration the host looks in the operator's own namespace first.
+            let is_the_operators = || {
+                named_object.namespace.is_none()
+                    && matches!(selector.from, Selection::Config(_))
+                    && is_observed_by_name(object)
+            };
             text(object, "/metadata/name") == Some(&named_object.name)
-                && namespace == named_object.namespace.as_deref().or(own)
+                && (namespace == named_object.namespace.as_deref().or(own) || is_the_operators())
         }
     }
 }
@@ -299,6 +305,22 @@ mod tests {
         let config = json!({"pod_environment_configmap": "shop/settings"});
         let seen = observe(&selectors, &cluster(), &config, &[object("settings"), object("other")]);
         assert_eq!(seen.iter().map(|seen| seen.identity.name.as_str()).collect::<Vec<_>>(), ["settings"]);
+    }
+
+    #[test]
+    fn a_name_without_a_namespace_in_the_configuration_may_be_one_of_the_operators_own_namespace() {
+        let object = |annotations: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "operators", "annotations": annotations}});
+        let found = |from: Selection, config: Value, object: Value| {
+            observe(&[selector("ConfigMap", from, &[])], &cluster(), &config, &[object]).len()
+        };
+        let by_name = || object(json!({NAMED_ONLY: "true"}));
+        let from_config = || Selection::Config("from".to_owned());
+        assert_eq!(found(from_config(), json!({"from": "settings"}), by_name()), 1);
+        assert_eq!(found(from_config(), json!({"from": "settings"}), object(json!({}))), 0);
+        assert_eq!(found(from_config(), json!({"from": "shop/settings"}), by_name()), 0);
+        let manifest = json!({"metadata": {"namespace": "shop"}, "spec": {"from": "settings"}});
+        let of_manifest = [selector("ConfigMap", Selection::Manifest("/spec/from".to_owned()), &[])];
+        assert!(observe(&of_manifest, &manifest, &json!({}), &[by_name()]).is_empty());
     }
 
     #[test]

@@ -75,6 +75,9 @@ pub struct Args {
     /// The address on which the admission webhook is served over HTTPS, as in 0.0.0.0:8443; without it there is none
     #[arg(long, env = "PGLOOM_WEBHOOK_LISTEN", value_name = "ADDRESS")]
     pub webhook_listen: Option<SocketAddr>,
+    /// The address of the read-only REST API for postgres-operator-ui, as in 0.0.0.0:8081; without it there is none
+    #[arg(long, env = "PGLOOM_REST_LISTEN", value_name = "ADDRESS")]
+    pub rest_listen: Option<SocketAddr>,
     /// The name of the webhook's Service, of the Secret with its certificate, and of its ValidatingWebhookConfiguration
     #[arg(long, env = "PGLOOM_WEBHOOK_NAME", value_name = "NAME", default_value = "pgloom-webhook")]
     pub webhook_name: String,
@@ -111,6 +114,8 @@ pub struct Options {
     pub controller_id: String,
     /// The address of health and metrics.
     pub listen: SocketAddr,
+    /// The address of the REST API; `None`: there is none.
+    pub rest: Option<SocketAddr>,
     /// The admission webhook; `None`: there is none.
     pub webhook: Option<Webhook>,
     /// The name of the Lease; `None`: no leader election.
@@ -255,6 +260,7 @@ impl TryFrom<Args> for Options {
             },
             controller_id: args.controller_id,
             listen: args.listen,
+            rest: args.rest_listen,
             webhook: args.webhook_listen.map(|listen| Webhook { listen, name: args.webhook_name }),
             lease: (!args.no_leader_election).then_some(args.lease),
         })

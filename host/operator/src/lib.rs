@@ -20,7 +20,8 @@
 //! 13. `context`: the shared state of all reconciles
 //! 14. `reconcile`: the driver, one file per step
 //! 15. `admission`: answers the API server before an object is stored
-//! 16. `run`: connects everything
+//! 16. `rest`: what exists, for the UI of the Zalando Postgres Operator
+//! 17. `run`: connects everything
 
 pub mod args;
 
@@ -33,6 +34,7 @@ mod leader;
 mod observe;
 mod reconcile;
 mod report;
+mod rest;
 mod rights;
 mod run;
 mod serve;
@@ -42,6 +44,7 @@ mod state;
 mod testing;
 
 pub use args::{Args, Options};
+pub use reconcile::{kept_answers, map_of_answers};
 pub use rights::{cluster_role, pull_secrets_role};
 pub use run::{Error, run};
-pub use settings::in_use;
+pub use settings::{custom_schemas, in_use};

@@ -4,15 +4,17 @@
 //! published once more than necessary.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::channel::mpsc::UnboundedSender;
 use parking_lot::Mutex;
+use pgloom_api::config::Config;
 use pgloom_decide::credential::Password;
 use pgloom_decide::plan_cache::PlanCache;
 use pgloom_decide::rollout::Switchover;
-use pgloom_engine::{Pipeline, Response};
+use pgloom_engine::Response;
+use pgloom_engine::pipeline::Identity;
 use tokio::sync::Semaphore;
 
 use crate::apply::LastApplied;
@@ -91,9 +93,11 @@ pub struct Memory {
     /// By step name, the last response of each step with `onFailure: keepLast`.
     pub last_answers: BTreeMap<String, Response>,
     /// The same of a pipeline that is being rolled out. They are not used after it was taken back.
-    pub answers_on_trial: Option<(Weak<Pipeline>, BTreeMap<String, Response>)>,
+    pub answers_on_trial: Option<(Identity, BTreeMap<String, Response>)>,
     /// What the last reconcile came to; `None` before the first.
     pub reconciled: Option<Reconciled>,
+    /// Whose fault the last failure is that was looked into.
+    pub verdict: Option<(Case, Fault)>,
     /// A hash of the answers that are kept for a restart; `None` before they were read.
     pub answers_kept: Option<u64>,
     /// Whether the event of the begin of the deletion was published.
@@ -115,20 +119,53 @@ pub struct Memory {
 #[derive(Clone, Debug)]
 pub struct Reconciled {
     /// The pipeline that decided.
-    pub pipeline: Weak<Pipeline>,
+    pub pipeline: Identity,
     /// Whether every pod runs what is wanted, and nothing failed.
     pub settled: bool,
-    /// What failed that may be the pipeline's fault.
+    /// What failed; first what may be the pipeline's fault.
     pub failure: Option<Failure>,
 }
 
-/// What failed in a reconcile.
+/// What failed in a reconcile, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The decision, or one of its steps. Deciding again shows whether the pipeline is the reason.
-    Decision,
-    /// An object was refused: why.
-    Object(String),
+    /// The decision, or one of its steps.
+    Decision(String),
+    /// An object is refused for what it says, or is missing in the decision.
+    Object {
+        /// As in `Service`.
+        kind: String,
+        /// The object's name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// What no pipeline is the reason for, as a quota, a missing right or an object of another owner.
+    Elsewhere(String),
+}
+
+/// A failure of a cluster and what it depends on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// A hash of the manifest.
+    pub manifest: u64,
+    /// The operator configuration.
+    pub config: Arc<Config>,
+    /// The pipeline before, and the new one.
+    pub pipelines: [Identity; 2],
+    /// What failed.
+    pub failure: Failure,
+}
+
+/// Whose fault a failure with a new pipeline is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// That of the new pipeline: why.
+    Pipeline(String),
+    /// The same fails with the pipeline before.
+    Both,
+    /// That of something else: why.
+    Elsewhere(String),
 }
 
 /// A switchover that Patroni refused.

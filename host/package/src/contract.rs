@@ -10,6 +10,9 @@ pub const FILES: [(&str, &str); 3] = [
     ("world.wit", include_str!("../../../wit/0.2/world.wit")),
 ];
 
+/// The version of [`FILES`].
+pub(crate) const VERSION: &str = "0.2.0";
+
 /// The world of [`FILES`].
 pub const WORLD: &str = "plugin";
 

@@ -22,6 +22,10 @@ const MAGIC: [u8; 4] = *b"\0asm";
 const WORLD: &str = "component-type";
 /// The start of the names of the functions that a plugin exports; the version follows.
 const EXPORTED: &str = "pgloom:plugin/mutate-resources@";
+/// The functions of the contract.
+const FUNCTIONS: [&str; 2] = ["describe", "mutate"];
+/// The letters in which a misspelt name differs from the right one.
+const MOST_LETTERS: usize = 4;
 
 /// Why no component could be made: the problem and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,14 @@ pub enum Error {
          `pgloom_kit::register!(TYPE);` to its lib.rs, in another language export `describe` and `mutate` with such names"
     )]
     FindWorld,
+    /// The module exports one function of the contract, and not the other.
+    #[error("the module exports no function `{expected}`; {remedy}")]
+    FindExport {
+        /// The name that is missing.
+        expected: String,
+        /// What to do.
+        remedy: String,
+    },
     /// The encoder refuses the module.
     #[error("no component can be made of the module: {0}; build it with the kit and the host of one release")]
     Encode(String),
@@ -65,12 +77,37 @@ pub fn component(module: &[u8]) -> Result<Vec<u8>, Error> {
     let sections = section::all(module).ok_or(Error::ReadSection)?;
     let encoded = if sections.iter().any(|section| section.custom_name().is_some_and(|name| name.starts_with(WORLD))) {
         encoded(module)
-    } else if sections.iter().any(|section| section.exports(EXPORTED)) {
+    } else if is_plugin(&sections)? {
         contract::embed(module).and_then(|module| encoded(&module))
     } else {
         return Err(Error::FindWorld);
     };
     without_notes(&encoded.map_err(|reason| Error::Encode(reason.replace('\n', " ")))?)
+}
+
+/// Whether a module without the types of the world exports the functions of the contract.
+///
+/// # Errors
+/// If it exports only a part of them, or one with a mistake in its name.
+fn is_plugin(sections: &[Section<'_>]) -> Result<bool, Error> {
+    let names: Vec<&str> = sections.iter().flat_map(Section::exports).collect();
+    let expected = FUNCTIONS.map(|function| format!("{EXPORTED}{}#{function}", contract::VERSION));
+    let others: Vec<&str> = names.iter().copied().filter(|name| !expected.iter().any(|known| known == name)).collect();
+    let close = |expected: &str| {
+        let distance = |name: &&str| strsim::levenshtein(name, expected);
+        others.iter().copied().min_by_key(distance).filter(|name| distance(name) <= MOST_LETTERS)
+    };
+    let is_meant = |name: &&str| name.starts_with(EXPORTED);
+    if !names.iter().any(is_meant) && !expected.iter().any(|expected| close(expected).is_some()) {
+        return Ok(false);
+    }
+    match expected.into_iter().find(|expected| !names.contains(&&**expected)) {
+        None => Ok(true),
+        Some(expected) => {
+            let remedy = close(&expected).map_or_else(|| "export it".to_owned(), |name| format!("rename `{name}`"));
+            Err(Error::FindExport { expected, remedy })
+        }
+    }
 }
 
 fn encoded(module: &[u8]) -> Result<Vec<u8>, String> {
@@ -134,7 +171,10 @@ mod tests {
             (&MODULE, "register!"),
             (&[&MODULE[..], &custom("producers")].concat(), "register!"),
             (&[&MODULE[..], &[0, 9, 1]].concat(), "build it again"),
-            (&[&MODULE[..], &section(7, &export)].concat(), "no component can be made of the module"),
+            (
+                &[&MODULE[..], &section(7, &export)].concat(),
+                "exports no function `pgloom:plugin/mutate-resources@0.2.0#describe`; export it",
+            ),
             (&[&MODULE[..], &custom("component-type:plugin")].concat(), "no component can be made of the module"),
         ] {
             let reason = reason(bytes);
@@ -168,6 +208,33 @@ mod tests {
         module.section(&types).section(&imported).section(&functions).section(&memories).section(&exports);
         module.section(&code);
         module.finish()
+    }
+
+    #[test]
+    fn a_misspelt_export_is_named_with_the_one_that_is_expected() {
+        let exporting = |names: [String; 2]| {
+            let entry = |name: &String| [&[u8::try_from(name.len()).unwrap()], name.as_bytes(), &[0, 0]].concat();
+            [&MODULE[..], &section(7, &[vec![2], entry(&names[0]), entry(&names[1])].concat())].concat()
+        };
+        for (names, sentence) in [
+            (
+                [format!("{EXPORTED}0.2.0#describe"), format!("{EXPORTED}0.2.0#mutat")],
+                "no function `pgloom:plugin/mutate-resources@0.2.0#mutate`; rename \
+                 `pgloom:plugin/mutate-resources@0.2.0#mutat`",
+            ),
+            (
+                ["pgloom:plugin/mutate-resource@0.2.0#describe".to_owned(), format!("{EXPORTED}0.2.0#mutate")],
+                "#describe`; rename `pgloom:plugin/mutate-resource@0.2.0#describe`",
+            ),
+            (
+                [format!("{EXPORTED}0.2.0#describe"), "memory".to_owned()],
+                "no function `pgloom:plugin/mutate-resources@0.2.0#mutate`; export it",
+            ),
+            (["run".to_owned(), "memory".to_owned()], "register!"),
+        ] {
+            let reason = reason(&exporting(names));
+            assert!(reason.contains(sentence), "{reason}");
+        }
     }
 
     #[test]

@@ -22,9 +22,22 @@ impl<'a> Section<'a> {
         std::str::from_utf8(rest.get(..length)?).ok()
     }
 
-    /// Whether the section with the exports has names with this text.
-    pub(crate) fn exports(&self, text: &str) -> bool {
-        self.id == EXPORT && self.content.windows(text.len()).any(|bytes| bytes == text.as_bytes())
+    /// The names in the section with the exports.
+    pub(crate) fn exports(&self) -> Vec<&'a str> {
+        self.names().unwrap_or_default()
+    }
+
+    fn names(&self) -> Option<Vec<&'a str>> {
+        let (count, mut rest) = number(self.content).filter(|_| self.id == EXPORT)?;
+        let mut names = Vec::new();
+        for _ in 0..count {
+            let (length, behind) = number(rest)?;
+            let (name, behind) = behind.split_at_checked(length)?;
+            names.push(std::str::from_utf8(name).ok()?);
+            // The kind of what is exported, and its index.
+            rest = number(behind.get(1..)?)?.1;
+        }
+        Some(names)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A clone from the source's archive, up to a point in time.
 
+use pgloom_kit::bootstrap::variables::of_role;
 use pgloom_kit::common::timestamp;
 use pgloom_kit::container::env;
 use pgloom_kit::{Result, Value, Warnings, invalid};
@@ -9,7 +10,7 @@ use crate::source::Source;
 
 /// The variables of the database's container. Credentials are placeholders, which are copied unchanged.
 pub fn variables(source: &Source, config: &Config, warnings: &mut Warnings) -> Result<Vec<Value>> {
-    check(source)?;
+    let timestamp = check(source)?;
     let mut variables = vec![env("CLONE_SCOPE", source.cluster())];
     if source.s3_wal_path().is_empty() {
         variables.extend(bucket(config, warnings));
@@ -19,7 +20,7 @@ pub fn variables(source: &Source, config: &Config, warnings: &mut Warnings) -> R
         variables.push(env("CLONE_WALE_S3_PREFIX", source.s3_wal_path()));
     }
     variables.push(env("CLONE_METHOD", "CLONE_WITH_WALE"));
-    variables.push(env("CLONE_TARGET_TIME", source.timestamp()));
+    variables.push(env("CLONE_TARGET_TIME", timestamp));
     variables.push(env("CLONE_WAL_BUCKET_SCOPE_PREFIX", ""));
     let [endpoint, key_id, key] = source.service();
     for (name, value) in [
@@ -35,6 +36,7 @@ pub fn variables(source: &Source, config: &Config, warnings: &mut Warnings) -> R
     if let Some(path_style) = source.s3_force_path_style {
         variables.push(env("CLONE_AWS_S3_FORCE_PATH_STYLE", if path_style { "1" } else { "0" }));
     }
+    variables.extend(of_role("CLONE", &config.irsa_role_arn));
     Ok(variables)
 }
 
@@ -61,7 +63,8 @@ fn bucket(config: &Config, warnings: &mut Warnings) -> Vec<Value> {
     Vec::new()
 }
 
-fn check(source: &Source) -> Result<()> {
+/// The point in time, as PostgreSQL takes it.
+fn check(source: &Source) -> Result<String> {
     if source.uid().is_empty() && source.s3_wal_path().is_empty() {
         return Err(invalid(
             "spec.clone.uid",
@@ -70,8 +73,8 @@ fn check(source: &Source) -> Result<()> {
         ));
     }
     let timestamp = source.timestamp();
-    let (message, remedy) = match timestamp::check(timestamp) {
-        Ok(()) => return Ok(()),
+    let (message, remedy) = match timestamp::with_offset(timestamp) {
+        Ok(timestamp) => return Ok(timestamp),
         Err(timestamp::Error::NoZone) => {
             (format!("\"{timestamp}\" has no time zone"), format!("add it, as in {timestamp}+00:00 for UTC"))
         }

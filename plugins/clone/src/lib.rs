@@ -17,11 +17,13 @@ use source::Source;
 pub struct Clones;
 
 /// The variables of the database's container that the plugin sets.
-const VARIABLES: [&str; 19] = [
+const VARIABLES: [&str; 21] = [
     "spec.template.spec.containers[name=postgres].env[name=CLONE_AWS_ACCESS_KEY_ID]",
     "spec.template.spec.containers[name=postgres].env[name=CLONE_AWS_ENDPOINT]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_AWS_ROLE_ARN]",
     "spec.template.spec.containers[name=postgres].env[name=CLONE_AWS_S3_FORCE_PATH_STYLE]",
     "spec.template.spec.containers[name=postgres].env[name=CLONE_AWS_SECRET_ACCESS_KEY]",
+    "spec.template.spec.containers[name=postgres].env[name=CLONE_AWS_WEB_IDENTITY_TOKEN_FILE]",
     "spec.template.spec.containers[name=postgres].env[name=CLONE_AZURE_STORAGE_ACCOUNT]",
     "spec.template.spec.containers[name=postgres].env[name=CLONE_GOOGLE_APPLICATION_CREDENTIALS]",
     "spec.template.spec.containers[name=postgres].env[name=CLONE_HOST]",
@@ -51,6 +53,7 @@ operator_config! {
     /// The keys of the operator configuration that the plugin reads.
     pub struct Config {
         gcp_credentials: String,
+        irsa_role_arn: String,
         replication_username: String,
         secret_name_template: String,
         wal_az_storage_account: String,

@@ -206,18 +206,34 @@ fn an_empty_section_is_a_warning() {
 
 #[test]
 fn the_variables_are_those_that_the_base_leaves_to_this_plugin() {
-    let archive = Archive { s3_bucket: "wal", gs_bucket: "", gcp_credentials: "", az_storage_account: "" };
+    let archive = Archive { s3_bucket: "wal", role: "arn", ..Archive::default() };
     let service = json!({
         "s3_endpoint": "https://s3", "s3_access_key_id": "id", "s3_secret_access_key": "key", "s3_force_path_style": true,
     });
     let mut own_path = service.clone();
     own_path["s3_wal_path"] = json!("s3://some/path/");
     for section in [json!({"cluster": "acid-batman"}), from_archive(service), from_archive(own_path)] {
-        let answer = call(section.clone(), json!({"wal_s3_bucket": "wal"})).unwrap();
+        let answer = call(section.clone(), json!({"wal_s3_bucket": "wal", "irsa_role_arn": "arn"})).unwrap();
         let mut names: Vec<String> = variables(&answer).iter().map(|entry| name_of(entry).to_owned()).collect();
         let mut reserved = of_clone(&section, &archive);
         names.sort();
         reserved.sort_unstable();
         assert_eq!(names, reserved, "{section}");
     }
+}
+
+#[test]
+fn an_archive_is_read_with_the_role_of_the_service_account() {
+    let answer = call(from_archive(json!({})), json!({"wal_s3_bucket": "wal", "irsa_role_arn": "arn"})).unwrap();
+    let variables = variables(&answer);
+    let token = "/var/run/secrets/eks.amazonaws.com/serviceaccount/token";
+    let expected = [env("CLONE_AWS_ROLE_ARN", "arn"), env("CLONE_AWS_WEB_IDENTITY_TOKEN_FILE", token)];
+    assert_eq!(variables[variables.len() - 2..], expected);
+}
+
+#[test]
+fn a_point_in_time_is_given_in_the_form_that_postgresql_takes() {
+    let answer =
+        call(from_archive(json!({"timestamp": "2024-02-20T10:00:00Z"})), json!({"wal_s3_bucket": "wal"})).unwrap();
+    assert!(variables(&answer).contains(&env("CLONE_TARGET_TIME", "2024-02-20T10:00:00+00:00")));
 }

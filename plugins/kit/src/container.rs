@@ -1,6 +1,6 @@
 //! Parts of containers: variables, ports, volumes and their mounts.
 
-use pgloom_common::name::is_dns1123_label;
+use pgloom_common::name::{is_dns1123_label, volume_name};
 use pgloom_common::quantity::Quantity;
 use serde_json::Value;
 
@@ -82,11 +82,16 @@ pub fn memory_volume(name: &str) -> Value {
     object([("name", text(name)), ("emptyDir", object([("medium", text("Memory"))]))])
 }
 
-/// A volume with the files of a Secret, named after the Secret. The mode is that of its files; none means the default,
-/// 0644.
+/// A volume with the files of a Secret, with the [`volume_name`] of the Secret. The mode is that of its files; none means
+/// the default, 0644.
 pub fn secret_volume(secret: &str, mode: Option<u16>) -> Value {
     let source = object([("secretName", text(secret)), ("defaultMode", mode.into())]);
-    object([("name", text(secret)), ("secret", source)])
+    object([("name", text(&volume_name(secret))), ("secret", source)])
+}
+
+/// A mount of a whole [`secret_volume`].
+pub fn mount_secret(secret: &str, path: &str) -> Value {
+    mount(&volume_name(secret), path)
 }
 
 /// A mount of a whole volume.
@@ -173,7 +178,7 @@ impl SharedVolumes {
             mounts.push(mount(RUN_VOLUME, RUN_MOUNT));
         }
         if !self.additional_secret_mount.is_empty() {
-            mounts.push(mount(&self.additional_secret_mount, &self.additional_secret_mount_path));
+            mounts.push(mount_secret(&self.additional_secret_mount, &self.additional_secret_mount_path));
         }
         mounts
     }

@@ -30,6 +30,29 @@ crate::operator_config! {
     }
 }
 
+crate::operator_config! {
+    /// The operator configuration's keys about the users and groups of the image's processes.
+    pub struct Users {
+        /// `runAsUser` of pods.
+        pub spilo_runasuser: Option<i64>,
+        /// `runAsGroup` of pods.
+        pub spilo_runasgroup: Option<i64>,
+        /// `fsGroup` of pods.
+        pub spilo_fsgroup: Option<i64>,
+    }
+}
+
+impl Users {
+    /// A pod's `securityContext`: the manifest's values, or the configured ones.
+    pub fn security(&self, user: Option<i64>, group: Option<i64>, fs_group: Option<i64>) -> Value {
+        object([
+            ("runAsUser", user.or(self.spilo_runasuser).into()),
+            ("runAsGroup", group.or(self.spilo_runasgroup).into()),
+            ("fsGroup", fs_group.or(self.spilo_fsgroup).into()),
+        ])
+    }
+}
+
 impl Pods {
     /// A pod's annotations. Later ones replace earlier ones: the configured ones, the manifest's, the inherited ones.
     pub fn annotations(&self, manifest: &Map, inherited: Map) -> Map {

@@ -62,7 +62,7 @@ pub struct PerResource<T> {
     pub memory: T,
 }
 
-/// Quantities for what the manifest leaves out. An empty string, `0` or `null` means: no request, or no limit.
+/// Quantities for what the manifest leaves out. An empty string, `null` or a zero means: no request, or no limit.
 #[derive(Clone, Copy, Default)]
 pub struct Defaults<'a> {
     /// The request.
@@ -97,7 +97,7 @@ impl PodResources {
     }
 }
 
-/// The bounds of the database's container. An empty string means no bound.
+/// The bounds of the database's container. An empty string or a zero means no bound.
 #[derive(Clone, Copy, Default)]
 pub struct Bounds<'a> {
     /// The lowest limit.
@@ -311,14 +311,11 @@ impl Rules<'_> {
 }
 
 fn configured(text: &str) -> Result<Option<Quantity>> {
-    if !is_given(text) {
-        return Ok(None);
-    }
-    Quantity::parse(text)
-        .map(Some)
+    Quantity::given(text)
+        .transpose()
         .map_err(|_| invalid_config(format!("\"{text}\" is not a quantity; write it as in 250m or 500Mi")))
 }
 
 fn is_given(text: &str) -> bool {
-    !matches!(text, "" | "0" | "null")
+    Quantity::given(text).is_some()
 }

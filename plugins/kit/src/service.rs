@@ -3,9 +3,9 @@
 use pgloom_common::name;
 use serde_json::Value;
 
-use crate::Cluster;
 use crate::json::{list, object, text, texts, unless_empty};
 use crate::metadata::{Map, Role};
+use crate::{Cluster, Warnings};
 
 /// The annotation from which [external-dns](https://kubernetes-sigs.github.io/external-dns/) makes a DNS record.
 const DNS_ANNOTATION: &str = "external-dns.alpha.kubernetes.io/hostname";
@@ -35,25 +35,34 @@ pub enum Exposure {
     ClusterIp,
     /// Also clients that reach a node, by this port or by one that Kubernetes chooses.
     NodePort(Option<u16>),
-    /// Also clients of a load balancer, which uses this node port or one that Kubernetes chooses.
-    LoadBalancer(Option<u16>),
+    /// Also clients of a load balancer.
+    LoadBalancer,
+}
+
+/// A Service that may be exposed.
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// Who can reach it.
+    pub exposure: Exposure,
+    /// The DNS name that its load balancer gets.
+    pub dns_name: String,
 }
 
 impl Exposure {
-    /// A load balancer is preferred to a node port, because it includes one. `port` is used only with `node_port`.
+    /// A node port overrides a load balancer. `port` is used only with `node_port`.
     pub fn of(load_balancer: bool, node_port: bool, port: Option<u16>) -> Self {
-        let port = port.filter(|_| node_port);
         match (load_balancer, node_port) {
-            (true, _) => Self::LoadBalancer(port),
-            (false, true) => Self::NodePort(port),
+            (_, true) => Self::NodePort(port),
+            (true, false) => Self::LoadBalancer,
             (false, false) => Self::ClusterIp,
         }
     }
 
     fn port(self) -> Option<u16> {
         match self {
-            Self::ClusterIp => None,
-            Self::NodePort(port) | Self::LoadBalancer(port) => port,
+            Self::ClusterIp | Self::LoadBalancer => None,
+            Self::NodePort(port) => port,
         }
     }
 }
@@ -71,7 +80,7 @@ impl Services {
         let (kind, policy, ranges) = match exposure {
             Exposure::ClusterIp => ("ClusterIP", "", Value::Null),
             Exposure::NodePort(_) => ("NodePort", self.external_traffic_policy.as_str(), Value::Null),
-            Exposure::LoadBalancer(_) => {
+            Exposure::LoadBalancer => {
                 let ranges = if ranges.is_empty() { list([text(CLOSED)]) } else { texts(ranges) };
                 ("LoadBalancer", self.external_traffic_policy.as_str(), ranges)
             }
@@ -84,15 +93,34 @@ impl Services {
         ])
     }
 
-    /// A Service's annotations. Later ones replace earlier ones: the configured ones, those of each of `manifest` in
-    /// turn, the DNS name if the Service is exposed, the inherited ones.
-    pub fn annotations(&self, manifest: &[&Map], exposure: Exposure, dns_name: String, inherited: Map) -> Map {
+    /// The annotations of a Service. Later ones replace earlier ones: the configured ones, those of each field of
+    /// `manifest` in turn, the DNS name of a load balancer, the inherited ones. There is a warning for a DNS name of the
+    /// manifest that is replaced.
+    pub fn annotations(
+        &self,
+        service: &Named,
+        manifest: &[(&str, &Map)],
+        inherited: Map,
+        warnings: &mut Warnings,
+    ) -> Map {
         let mut annotations = self.custom_service_annotations.clone();
-        for own in manifest {
+        for (_, own) in manifest {
             annotations.extend((*own).clone());
         }
-        if exposure != Exposure::ClusterIp {
-            annotations.insert(DNS_ANNOTATION.to_owned(), dns_name);
+        if service.exposure == Exposure::LoadBalancer {
+            for (field, own) in manifest {
+                let Some(own) = own.get(DNS_ANNOTATION).filter(|own| **own != service.dns_name) else { continue };
+                warnings.warn(
+                    format!("{field}.{DNS_ANNOTATION}"),
+                    format!(
+                        "the load balancer of the Service {} has the DNS name {}, which the operator configuration \
+                         makes; \"{own}\" is not used",
+                        service.name, service.dns_name
+                    ),
+                    "remove the annotation, or change master_dns_name_format or replica_dns_name_format",
+                );
+            }
+            annotations.insert(DNS_ANNOTATION.to_owned(), service.dns_name.clone());
         }
         annotations.extend(inherited);
         annotations
@@ -130,12 +158,13 @@ mod tests {
 
     #[test]
     fn a_load_balancer_without_ranges_is_closed() {
-        let spec = services().spec(Exposure::LoadBalancer(None), "postgresql", &[]);
+        let spec = services().spec(Exposure::LoadBalancer, "postgresql", &[]);
         assert_eq!(spec["loadBalancerSourceRanges"], json!(["127.0.0.1/32"]));
         assert_eq!(spec["externalTrafficPolicy"], "Local");
-        let spec = services().spec(Exposure::LoadBalancer(Some(30_000)), "postgresql", &["10.0.0.0/8".to_owned()]);
+        let spec = services().spec(Exposure::LoadBalancer, "postgresql", &["10.0.0.0/8".to_owned()]);
         assert_eq!(spec["loadBalancerSourceRanges"], json!(["10.0.0.0/8"]));
-        assert_eq!(spec["ports"][0]["nodePort"], 30_000);
+        let spec = services().spec(Exposure::NodePort(Some(30_000)), "postgresql", &[]);
+        assert_eq!((&spec["ports"][0]["nodePort"], &spec["loadBalancerSourceRanges"]), (&json!(30_000), &Value::Null));
     }
 
     #[test]
@@ -151,21 +180,40 @@ mod tests {
     }
 
     #[test]
-    fn a_load_balancer_wins_over_a_node_port_and_a_port_needs_its_switch() {
-        assert_eq!(Exposure::of(true, true, Some(30_000)), Exposure::LoadBalancer(Some(30_000)));
-        assert_eq!(Exposure::of(true, false, Some(30_000)), Exposure::LoadBalancer(None));
+    fn a_node_port_overrides_a_load_balancer_and_a_port_needs_its_switch() {
+        assert_eq!(Exposure::of(true, true, Some(30_000)), Exposure::NodePort(Some(30_000)));
+        assert_eq!(Exposure::of(true, false, Some(30_000)), Exposure::LoadBalancer);
         assert_eq!(Exposure::of(false, true, None), Exposure::NodePort(None));
         assert_eq!(Exposure::of(false, false, Some(30_000)), Exposure::ClusterIp);
     }
 
+    /// The annotations of a Service by the name `name` with these fields of a manifest, and how many warnings there are.
+    fn annotations(exposure: Exposure, own: &Map, role: &Map) -> (Value, usize) {
+        let service = Named { name: "acid-orders".to_owned(), exposure, dns_name: "name".to_owned() };
+        let fields = [("spec.serviceAnnotations", own), ("spec.masterServiceAnnotations", role)];
+        let mut warnings = Warnings::default();
+        let annotations = services().annotations(&service, &fields, Map::new(), &mut warnings);
+        (json!(annotations), crate::Response::new().with(warnings).build().findings.len())
+    }
+
     #[test]
-    fn the_dns_name_cannot_be_overridden() {
+    fn the_dns_name_of_a_load_balancer_cannot_be_overridden_which_is_told() {
         let own = Map::from([("b".to_owned(), "own".to_owned()), (DNS_ANNOTATION.to_owned(), "mine".to_owned())]);
         let role = Map::from([("c".to_owned(), "role".to_owned())]);
-        let annotations =
-            services().annotations(&[&own, &role], Exposure::NodePort(None), "name".to_owned(), Map::new());
-        assert_eq!(json!(annotations), json!({"a": "config", "b": "own", "c": "role", DNS_ANNOTATION: "name"}));
-        let inside = services().annotations(&[], Exposure::ClusterIp, "name".to_owned(), Map::new());
-        assert_eq!(json!(inside), json!({"a": "config", "b": "config", "c": "config"}));
+        let expected = json!({"a": "config", "b": "own", "c": "role", DNS_ANNOTATION: "name"});
+        assert_eq!(annotations(Exposure::LoadBalancer, &own, &role), (expected, 1));
+        let same = Map::from([(DNS_ANNOTATION.to_owned(), "name".to_owned())]);
+        assert_eq!(annotations(Exposure::LoadBalancer, &same, &role).1, 0);
+    }
+
+    #[test]
+    fn only_a_load_balancer_gets_a_dns_name() {
+        let own = Map::from([(DNS_ANNOTATION.to_owned(), "mine".to_owned())]);
+        for exposure in [Exposure::ClusterIp, Exposure::NodePort(None)] {
+            let plain = json!({"a": "config", "b": "config", "c": "config"});
+            assert_eq!(annotations(exposure, &Map::new(), &Map::new()), (plain, 0), "{exposure:?}");
+            let (annotated, warnings) = annotations(exposure, &own, &Map::new());
+            assert_eq!((&annotated[DNS_ANNOTATION], warnings), (&json!("mine"), 0), "{exposure:?}");
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! Tests of plugins: a plugin is called natively, as the host calls its component, and its answer is checked.
+//! [`golden::replay`] does so for the golden folder of a plugin.
 
 mod config;
+mod document;
+pub mod golden;
 mod pattern;
 mod permission;
 pub mod schema;
@@ -109,19 +112,30 @@ impl Call {
     /// an object has a field that its kind does not have, or a value of another type; see [`schema`].
     #[track_caller]
     #[expect(clippy::panic, reason = "a test of a plugin that asks for too little or misspells a field has to fail")]
-    pub fn mutate<P: Plugin>(mut self) -> Result<Answer, Failure> {
+    pub fn mutate<P: Plugin>(self) -> Result<Answer, Failure> {
+        match self.answer::<P>() {
+            Ok(answer) => answer,
+            Err(problems) => panic!("{problems}"),
+        }
+    }
+
+    /// The same; the error is what the description does not ask for, and what is wrong with an object.
+    fn answer<P: Plugin>(mut self) -> Result<Result<Answer, Failure>, String> {
         let description = P::describe().build();
         self.request.operator_config = config::shown(&self.request.operator_config, &description.config_keys);
         let cluster: Value = serde_json::from_str(&self.request.cluster).unwrap_or_default();
         let cluster = cluster["metadata"]["name"].as_str().unwrap_or_default();
         let unread = permission::unread(&description, &self.request);
         if !unread.is_empty() {
-            panic!("{}", unread.join("\n"));
+            return Err(unread.join("\n"));
         }
-        let response = <Component<P> as Guest>::mutate(self.request)?;
+        let response = match <Component<P> as Guest>::mutate(self.request) {
+            Ok(response) => response,
+            Err(failure) => return Ok(Err(failure)),
+        };
         let forbidden = permission::forbidden(&description, &response, cluster);
         if !forbidden.is_empty() {
-            panic!("{}", forbidden.join("\n"));
+            return Err(forbidden.join("\n"));
         }
         let objects: Vec<Value> = response
             .contributions
@@ -134,10 +148,10 @@ impl Call {
         for object in &objects {
             let problems = schema::problems(object);
             if !problems.is_empty() {
-                panic!("{} {}:\n{}", object["kind"], object["metadata"]["name"], problems.join("\n"));
+                return Err(format!("{} {}:\n{}", object["kind"], object["metadata"]["name"], problems.join("\n")));
             }
         }
-        Ok(Answer { objects, response })
+        Ok(Ok(Answer { objects, response }))
     }
 }
 

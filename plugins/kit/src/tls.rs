@@ -5,7 +5,7 @@
 use pgloom_common::tls::{AUTHORITY_MOUNT, MOUNT, authority, path};
 use serde_json::Value;
 
-use crate::container::{mount, name_of, secret_volume};
+use crate::container::{mount_secret, secret_volume};
 use crate::json::field::text;
 
 /// The mode of the files: PostgreSQL refuses a private key that others than its owner and group can read.
@@ -56,12 +56,13 @@ impl Tls {
 }
 
 impl Files {
-    /// A volume for each Secret, named after it.
+    /// A volume for each Secret.
     pub fn volumes(&self) -> Vec<Value> {
         let mut volumes: Vec<Value> = Vec::new();
         for secret in self.secrets() {
-            if !volumes.iter().any(|volume| name_of(volume) == secret) {
-                volumes.push(secret_volume(secret, Some(MODE)));
+            let volume = secret_volume(secret, Some(MODE));
+            if !volumes.contains(&volume) {
+                volumes.push(volume);
             }
         }
         volumes
@@ -71,7 +72,7 @@ impl Files {
     pub fn mounts(&self) -> Vec<Value> {
         let mut mounts = Vec::new();
         for (secret, path) in self.secrets().zip([MOUNT, AUTHORITY_MOUNT]) {
-            mounts.push(mount(secret, path));
+            mounts.push(mount_secret(secret, path));
         }
         mounts
     }
@@ -124,6 +125,14 @@ mod tests {
             let files = files(section.clone()).unwrap();
             assert_eq!((files.ca.as_deref(), files.mounts().len()), (Some(ca), mounts), "{section}");
         }
+    }
+
+    #[test]
+    fn a_secret_whose_name_is_no_name_of_a_volume_is_mounted_from_one_with_a_valid_name() {
+        let files = files(json!({"secretName": "db.example.com"})).unwrap();
+        let name = &files.volumes()[0]["name"];
+        assert_eq!((name, &files.mounts()[0]["name"]), (&json!("db-example-com-0eda8a90"), name));
+        assert_eq!(files.volumes()[0]["secret"]["secretName"], "db.example.com");
     }
 
     #[test]

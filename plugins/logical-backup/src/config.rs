@@ -1,7 +1,7 @@
 //! The keys of the operator configuration that the plugin reads.
 
 use pgloom_kit::metadata::Metadata;
-use pgloom_kit::pod::Pods;
+use pgloom_kit::pod::{Pods, Users};
 use pgloom_kit::resources::PodResources;
 use pgloom_kit::{operator_config, operator_config_groups};
 
@@ -18,6 +18,8 @@ operator_config_groups! {
         pub metadata: Metadata,
         /// Keys about pods.
         pub pods: Pods,
+        /// Keys about users and groups.
+        pub users: Users,
         /// Keys about resources, for what the job's own keys leave empty.
         pub resources: PodResources,
     }

@@ -17,7 +17,7 @@ pub fn build(request: &Request) -> Result<Value> {
     let job = &config.job;
     let mut labels = config.metadata.labels(cluster);
     labels.insert("application".to_owned(), BACKUP_APPLICATION.to_owned());
-    let meta = |name: &str| object_meta(name, labels.clone(), config.metadata.annotations(cluster));
+    let of_job = object_meta("", labels.clone(), config.metadata.annotations(cluster));
     let job_spec = object([
         ("ttlSecondsAfterFinished", job.logical_backup_ttl_seconds_after_finished.into()),
         ("template", pod::template(request, &labels)?),
@@ -27,9 +27,10 @@ pub fn build(request: &Request) -> Result<Value> {
         ("concurrencyPolicy", text("Forbid")),
         ("successfulJobsHistoryLimit", job.logical_backup_successful_jobs_history_limit.into()),
         ("failedJobsHistoryLimit", job.logical_backup_failed_jobs_history_limit.into()),
-        ("jobTemplate", object([("metadata", meta("")), ("spec", job_spec)])),
+        ("jobTemplate", object([("metadata", of_job), ("spec", job_spec)])),
     ]);
-    Ok(resource("batch/v1", "CronJob", meta(&cron_job_name(&job.logical_backup_job_prefix, &cluster.name)), spec))
+    let name = cron_job_name(&job.logical_backup_job_prefix, &cluster.name);
+    Ok(resource("batch/v1", "CronJob", object_meta(&name, labels, pod::annotations(request)), spec))
 }
 
 const REMEDY: &str = "write minute, hour, day of month, month and day of week, as in \"30 00 * * *\"";

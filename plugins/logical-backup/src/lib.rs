@@ -27,6 +27,10 @@ spec! {
         postgresql: Postgresql = "postgresql",
         pod_annotations: Map = "podAnnotations",
         tolerations: Vec<Value> = "tolerations",
+        topology_spread_constraints: Vec<Value> = "topologySpreadConstraints",
+        run_as_user: Option<i64> = "spiloRunAsUser",
+        run_as_group: Option<i64> = "spiloRunAsGroup",
+        fs_group: Option<i64> = "spiloFSGroup",
     }
 }
 
@@ -62,6 +66,8 @@ impl Plugin for LogicalBackup {
             .privilege("foreign-secret")
             .privilege("privilege-escalation")
             .privilege("privileged")
+            // `spiloRunAsUser` may have any value.
+            .privilege("root-user")
             .privilege("service-account")
             // If `cluster_labels` has no `application`.
             .privilege("member-labels")

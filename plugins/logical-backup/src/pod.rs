@@ -1,6 +1,6 @@
 //! The pod of a Job.
 
-use pgloom_kit::container::{mount, port, secret_volume};
+use pgloom_kit::container::{mount_secret, port, secret_volume};
 use pgloom_kit::json::{list, object, text, unless_empty};
 use pgloom_kit::metadata::Map;
 use pgloom_kit::pod::{IAM_ROLE_ANNOTATION, affinity_term, preferred, template_metadata};
@@ -14,7 +14,8 @@ use crate::{Request, env, resources};
 /// If a quantity is invalid, or the Secret of variables does not exist.
 pub fn template(request: &Request, labels: &Map) -> Result<Value> {
     let (cluster, config) = (&request.cluster, &request.config);
-    let mut annotations = config.pods.annotations(&cluster.spec.pod_annotations, config.metadata.annotations(cluster));
+    let spec = &cluster.spec;
+    let mut annotations = annotations(request);
     if !config.access.kube_iam_role.is_empty() {
         annotations.insert(IAM_ROLE_ANNOTATION.to_owned(), config.access.kube_iam_role.clone());
     }
@@ -23,17 +24,25 @@ pub fn template(request: &Request, labels: &Map) -> Result<Value> {
         "" => Value::Null,
         _ => list([secret_volume(secret, None)]),
     };
-    let spec = object([
+    let pod = object([
         ("affinity", affinity(request, labels)),
         ("containers", list([container(request)?])),
         ("restartPolicy", text("Never")),
+        ("securityContext", unless_empty(config.users.security(spec.run_as_user, spec.run_as_group, spec.fs_group))),
         ("serviceAccountName", text(&config.pods.pod_service_account_name)),
         ("terminationGracePeriodSeconds", config.pods.grace_seconds()?.into()),
-        ("tolerations", unless_empty(Value::Array(config.pods.tolerations(&cluster.spec.tolerations)))),
+        ("tolerations", unless_empty(Value::Array(config.pods.tolerations(&spec.tolerations)))),
+        ("topologySpreadConstraints", unless_empty(Value::Array(spec.topology_spread_constraints.clone()))),
         ("volumes", volumes),
     ]);
     let metadata = template_metadata(labels.clone(), annotations, &cluster.namespace);
-    Ok(object([("metadata", metadata), ("spec", spec)]))
+    Ok(object([("metadata", metadata), ("spec", pod)]))
+}
+
+/// The annotations of the CronJob and of its pods.
+pub fn annotations(request: &Request) -> Map {
+    let (cluster, config) = (&request.cluster, &request.config);
+    config.pods.annotations(&cluster.spec.pod_annotations, config.metadata.annotations(cluster))
 }
 
 fn container(request: &Request) -> Result<Value> {
@@ -41,7 +50,7 @@ fn container(request: &Request) -> Result<Value> {
     let access = &config.access;
     let mounts = match access.additional_secret_mount.as_str() {
         "" => Value::Null,
-        secret => list([mount(secret, &access.additional_secret_mount_path)]),
+        secret => list([mount_secret(secret, &access.additional_secret_mount_path)]),
     };
     Ok(object([
         ("name", text("logical-backup")),

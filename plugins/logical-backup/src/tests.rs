@@ -244,8 +244,27 @@ fn labels_annotations_and_affinity_are_the_clusters() {
     assert_eq!(job["metadata"]["labels"], labels);
     assert_eq!(job["spec"]["jobTemplate"]["metadata"], json!({"labels": labels, "annotations": {"owned-by": "acid"}}));
     assert_eq!(template["metadata"]["labels"], labels);
-    assert_eq!(template["metadata"]["annotations"], json!({"a": "x", "b": "own", "owned-by": "acid"}));
+    let annotations = json!({"a": "x", "b": "own", "owned-by": "acid"});
+    assert_eq!([&template["metadata"]["annotations"], &job["metadata"]["annotations"]], [&annotations; 2]);
     assert_eq!(template["spec"]["tolerations"], json!([{"key": "own"}]));
     let nodes = &template["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
     assert_eq!(nodes["nodeSelectorTerms"][0]["matchExpressions"][0]["key"], "status");
+}
+
+#[test]
+fn its_pods_have_the_users_and_the_spread_of_the_databases() {
+    let spread = json!([{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]);
+    let manifest = json!({
+        "apiVersion": "acid.zalan.do/v1", "kind": "postgresql",
+        "metadata": {"name": "acid-orders", "namespace": "shop"},
+        "spec": {
+            "teamId": "acid", "postgresql": {"version": "18"}, "enableLogicalBackup": true,
+            "spiloRunAsUser": 101, "topologySpreadConstraints": spread,
+        },
+    });
+    let config = operator_config(&json!({"spilo_runasuser": 7, "spilo_fsgroup": 103}));
+    let answer = Call::new(&manifest).operator_config(&config).mutate::<LogicalBackup>().unwrap();
+    let pod = &answer.objects[0]["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+    assert_eq!(pod["securityContext"], json!({"runAsUser": 101, "fsGroup": 103}));
+    assert_eq!(pod["topologySpreadConstraints"], spread);
 }

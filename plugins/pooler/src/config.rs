@@ -54,6 +54,8 @@ operator_config! {
         pub enable_replica_pooler_load_balancer: bool,
         /// Whether the replicas' pooler has a node port.
         pub enable_replica_pooler_node_port: bool,
+        /// The names of the infrastructure roles.
+        pub infrastructure_roles: Vec<String>,
         /// Whether the anti-affinity of instances is preferred, not required.
         pub pod_antiaffinity_preferred_during_scheduling: bool,
         /// The `topologyKey` of the anti-affinity: a node label whose values are the places.

@@ -1,13 +1,14 @@
 //! The pooler's Deployment.
 
+use pgloom_kit::common::name::{secret_name, volume_name};
 use pgloom_kit::container::{env, env_from_secret, port, secret_volume};
 use pgloom_kit::json::{self, list, object, text, unless_empty};
 use pgloom_kit::metadata::{object_meta, resource};
 use pgloom_kit::pod::{anti_affinity, template_metadata};
 use pgloom_kit::tls::Files;
-use pgloom_kit::{Cluster, Result, Value, common};
+use pgloom_kit::{Cluster, Result, Value};
 
-use crate::config::Config;
+use crate::config::{Config, Poolers};
 use crate::section::Pooler;
 use crate::spec::Spec;
 use crate::target::Target;
@@ -38,20 +39,19 @@ pub fn build(cluster: &Cluster<Spec>, config: &Config, pooler: &Pooler, target: 
 fn template(cluster: &Cluster<Spec>, config: &Config, pooler: &Pooler, target: &Target) -> Result<Value> {
     let Config { pods, .. } = config;
     let tls = cluster.spec.tls.files();
-    let (mut volumes, mut mounts) = match &tls {
-        Some(files) => (files.volumes(), files.mounts()),
-        None => (Vec::new(), Vec::new()),
-    };
-    volumes.push(secret_volume(&target.user_list, None));
-    mounts.push(object([
-        ("name", text(&target.user_list)),
+    // Another order is another pod template, and replaces the pods of an adopted pooler.
+    let mut volumes = vec![secret_volume(&target.user_list, None)];
+    let mut mounts = vec![object([
+        ("name", text(&volume_name(&target.user_list))),
         ("mountPath", text("/etc/pgbouncer/userlist.txt")),
         ("subPath", text("userlist.txt")),
         ("readOnly", true.into()),
-    ]));
-    let mut variables = variables(cluster, &config.pooler.secret_name_template, pooler, target);
+    ])];
+    let mut variables = variables(cluster, &config.pooler, pooler, target);
     if let Some(files) = &tls {
         variables.extend(tls_variables(files));
+        volumes.extend(files.volumes());
+        mounts.extend(files.mounts());
     }
 
     let group = cluster.spec.fs_group.or(config.pooler.spilo_fsgroup).or(tls.is_some().then_some(KEY_GROUP));
@@ -84,10 +84,10 @@ fn container(pooler: &Pooler, variables: Vec<Value>, mounts: Vec<Value>) -> Valu
     ])
 }
 
-fn variables(cluster: &Cluster<Spec>, template: &str, pooler: &Pooler, target: &Target) -> Vec<Value> {
-    let secret = common::name::secret_name(template, &pooler.user, &cluster.name, &cluster.team);
+fn variables(cluster: &Cluster<Spec>, config: &Poolers, pooler: &Pooler, target: &Target) -> Vec<Value> {
+    let secret = secret_name(&config.secret_name_template, &pooler.user, &cluster.name, &cluster.team);
     let size = &pooler.size;
-    vec![
+    let mut variables = vec![
         env("PGHOST", target.host.as_str()),
         env("PGPORT", "5432"),
         env_from_secret("PGUSER", &secret, "username"),
@@ -100,7 +100,12 @@ fn variables(cluster: &Cluster<Spec>, template: &str, pooler: &Pooler, target: &
         env("CONNECTION_POOLER_RESERVE_SIZE", size.reserve_pool_size.to_string()),
         env("CONNECTION_POOLER_MAX_CLIENT_CONN", MAX_CLIENTS),
         env("CONNECTION_POOLER_MAX_DB_CONN", size.max_db_connections.to_string()),
-    ]
+    ];
+    // `stats_users` of PgBouncer: the roles that may show its statistics. The host writes them into the list of users.
+    if !config.infrastructure_roles.is_empty() {
+        variables.push(env("INFRASTRUCTURE_ROLES", config.infrastructure_roles.join(",")));
+    }
+    variables
 }
 
 /// The variables by which the image finds the certificate that PgBouncer shows to clients.

@@ -66,7 +66,7 @@ impl Plugin for ConnectionPooler {
         }
         let mut warnings = Warnings::default();
         let pooler = Pooler::resolve(cluster, &config.pooler, &mut warnings)?;
-        let mut response = Response::new().with(warnings).act(
+        let mut response = Response::new().act(
             format!("credential/{}", pooler.user),
             Action::Credential(Credential {
                 username: pooler.user.clone(),
@@ -85,16 +85,13 @@ impl Plugin for ConnectionPooler {
                     }),
                 )
                 .apply(deployment::build(cluster, config, &pooler, &target)?)
-                .apply(service::build(cluster, config, &target));
+                .apply(service::build(cluster, config, &target, &mut warnings));
         }
-        Ok(match cluster.spec.is_standby() {
-            // A standby cluster is read-only. It replicates the lookup function from its source.
-            true => response,
-            false => response.act(
-                format!("access/{}/{}", pooler.user, pooler.schema),
-                Action::PoolerAccess(PoolerAccess { username: pooler.user, schema: pooler.schema }),
-            ),
-        })
+        // Of a standby cluster, too: the host does nothing in the databases of one that follows its source.
+        Ok(response.with(warnings).act(
+            format!("access/{}/{}", pooler.user, pooler.schema),
+            Action::PoolerAccess(PoolerAccess { username: pooler.user, schema: pooler.schema }),
+        ))
     }
 }
 

@@ -22,7 +22,6 @@ spec! {
         replica_node_port: Option<bool> = "enableReplicaPoolerNodePort",
         master_port: Option<u16> = "masterPoolerNodePort",
         replica_port: Option<u16> = "replicaPoolerNodePort",
-        standby: Value = "standby",
         users: Value = "users",
         /// `loadBalancerSourceRanges` of Services.
         pub allowed_source_ranges: Vec<String> = "allowedSourceRanges",
@@ -105,22 +104,17 @@ impl Spec {
         }
     }
 
-    /// The manifest's annotations for Services of a role.
-    pub fn role_service_annotations(&self, role: Role) -> &Map {
+    /// The manifest's annotations for Services of a role, and their field.
+    pub fn role_service_annotations(&self, role: Role) -> (&'static str, &Map) {
         match role {
-            Role::Leader => &self.master_service_annotations,
-            Role::Replica => &self.replica_service_annotations,
+            Role::Leader => ("spec.masterServiceAnnotations", &self.master_service_annotations),
+            Role::Replica => ("spec.replicaServiceAnnotations", &self.replica_service_annotations),
         }
     }
 
     /// Whether the manifest defines the role.
     pub fn defines(&self, role: &str) -> bool {
         self.users.get(role).is_some()
-    }
-
-    /// Whether the cluster is a standby of another one.
-    pub fn is_standby(&self) -> bool {
-        !self.standby.is_null()
     }
 }
 

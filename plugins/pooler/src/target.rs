@@ -1,6 +1,6 @@
 //! The pods that a pooler connects to, and the names and labels of its objects.
 
-use pgloom_kit::common::name::{POOLER_APPLICATION, POOLER_SUFFIX, REPLICA_SUFFIX, USER_LIST_SUFFIX};
+use pgloom_kit::common::name::{MAX_LABEL, POOLER_APPLICATION, POOLER_SUFFIX, REPLICA_SUFFIX, USER_LIST_SUFFIX};
 use pgloom_kit::metadata::{Map, Metadata, Role};
 use pgloom_kit::{Cluster, Result, invalid};
 
@@ -9,8 +9,6 @@ const APPLICATION: (&str, &str) = ("application", POOLER_APPLICATION);
 pub const POOLER_LABEL: &str = "connection-pooler";
 /// The role whose Secret has labels like the pooler's own objects.
 const DEFAULT_USER: &str = "pooler";
-/// The longest name of a Service, and the longest value of a label, in characters.
-const MAX_NAME: usize = 63;
 
 /// The pooler of one role of database pods.
 pub struct Target {
@@ -39,11 +37,12 @@ impl Target {
             Role::Replica => REPLICA_SUFFIX,
         };
         let name = format!("{}{suffix}", pooler_name(&cluster.name));
-        if name.len() > MAX_NAME {
+        if name.len() > MAX_LABEL {
+            let most = MAX_LABEL - (name.len() - cluster.name.len());
             return Err(invalid(
                 "metadata.name",
-                format!("the name of the pooler's Service, {name}, is longer than 63 characters"),
-                "choose a shorter name for the cluster, or switch this pooler off",
+                format!("the name of the pooler's Service, {name}, is longer than {MAX_LABEL} characters"),
+                format!("give the cluster a name of at most {most} characters, or switch this pooler off"),
             ));
         }
         let mark = |mut labels: Map| {

@@ -10,14 +10,13 @@ use crate::Request;
 /// The budget that protects the leader.
 pub fn leader(request: &Request) -> Value {
     let (cluster, config) = (&request.cluster, &request.config);
-    let is_protected = config.scale.enable_pod_disruption_budget && cluster.spec.number_of_instances > 0;
     let selector = if config.scale.pdb_master_label_selector {
         config.metadata.role_selector(cluster, Role::Leader)
     } else {
         config.metadata.selector(cluster)
     };
     let name = name::pdb_name(&config.scale.pdb_name_format, &cluster.name);
-    budget(request, &name, "minAvailable", i32::from(is_protected).into(), selector)
+    budget(request, &name, "minAvailable", i32::from(is_protected(request)).into(), selector)
 }
 
 /// The budget that protects every pod with the label `critical-operation`, as during a bootstrap.
@@ -26,8 +25,13 @@ pub fn critical_operation(request: &Request) -> Value {
     let mut selector = config.metadata.selector(cluster);
     selector.insert("critical-operation".to_owned(), "true".to_owned());
     let name = name::critical_operation_pdb_name(&cluster.name);
-    let unavailable = if config.scale.enable_pod_disruption_budget { 0.into() } else { text("100%") };
+    let unavailable = if is_protected(request) { 0.into() } else { text("100%") };
     budget(request, &name, "maxUnavailable", unavailable, selector)
+}
+
+/// Whether there are pods to protect, and they are to be.
+fn is_protected(request: &Request) -> bool {
+    request.config.scale.enable_pod_disruption_budget && request.cluster.spec.number_of_instances > 0
 }
 
 fn budget(request: &Request, name: &str, bound: &str, value: Value, selector: Map) -> Value {

@@ -1,16 +1,17 @@
 //! The keys of the operator configuration that the plugin reads.
 
 use pgloom_kit::metadata::{Map, Metadata};
-use pgloom_kit::pod::Pods;
+use pgloom_kit::pod::{Pods, Users};
 use pgloom_kit::resources::{Bounds, PerResource, PodResources};
 use pgloom_kit::service::Services;
-use pgloom_kit::{container::SharedVolumes, operator_config, operator_config_groups};
+use pgloom_kit::{Value, container::SharedVolumes, operator_config, operator_config_groups};
 
 operator_config_groups! {
     /// All keys, by topic.
     pub struct Config {
         pub metadata: Metadata,
         pub pods: Pods,
+        pub users: Users,
         pub services: Services,
         pub resources: PodResources,
         pub shared: SharedVolumes,
@@ -91,13 +92,11 @@ operator_config! {
         pub enable_pod_antiaffinity: bool,
         pub pod_antiaffinity_topology_key: String,
         pub pod_antiaffinity_preferred_during_scheduling: bool,
-        pub spilo_runasuser: Option<i64>,
-        pub spilo_runasgroup: Option<i64>,
-        pub spilo_fsgroup: Option<i64>,
         pub spilo_privileged: bool,
         pub spilo_allow_privilege_escalation: bool,
         pub additional_pod_capabilities: Vec<String>,
         pub enable_readiness_probe: bool,
+        pub liveness_probe: Value,
         pub kube_iam_role: String,
         pub pod_environment_configmap: String,
         pub pod_environment_secret: String,
@@ -135,6 +134,7 @@ operator_config! {
         pub wal_az_storage_account: String,
         pub gcp_credentials: String,
         pub log_s3_bucket: String,
+        pub irsa_role_arn: String,
     }
 }
 

@@ -35,6 +35,16 @@ pub fn variables(request: &Request, version: &str, warnings: &mut Warnings) -> R
                 ),
                 "remove the entry or give it another name",
             );
+        } else if is_misspelt(name) {
+            warnings.warn(
+                path,
+                format!(
+                    "the image reads only variables in capital letters, so {name} does not set {capital}; a {capital} of \
+                     the operator configuration is left out all the same",
+                    capital = name.to_ascii_uppercase()
+                ),
+                format!("write {}", name.to_ascii_uppercase()),
+            );
         }
     }
     let reserved = of_bootstrap(&cluster.spec, &config.archive);
@@ -49,16 +59,23 @@ pub fn variables(request: &Request, version: &str, warnings: &mut Warnings) -> R
     Ok(variables.into_entries())
 }
 
+/// Whether a name is probably that of a variable of the image, in small letters. Those of proxies are written so.
+fn is_misspelt(name: &str) -> bool {
+    name.bytes().any(|byte| byte.is_ascii_lowercase()) && !name.to_ascii_lowercase().ends_with("_proxy")
+}
+
 /// The variables that the clone and the standby plugin set, which those of the platform must not replace.
 fn of_bootstrap(spec: &Spec, archive: &Archive) -> Vec<&'static str> {
+    let role = archive.irsa_role_arn.as_str();
     let archive = bootstrap::Archive {
+        role,
         s3_bucket: &archive.wal_s3_bucket,
         gs_bucket: &archive.wal_gs_bucket,
         gcp_credentials: &archive.gcp_credentials,
         az_storage_account: &archive.wal_az_storage_account,
     };
     let mut names = bootstrap::of_clone(&spec.clone, &archive);
-    names.extend(bootstrap::of_standby(&spec.standby));
+    names.extend(bootstrap::of_standby(&spec.standby, role));
     names
 }
 

@@ -9,6 +9,7 @@ mod spec;
 mod budget;
 mod env;
 mod instances;
+mod name;
 mod patroni;
 mod pod;
 mod service;
@@ -65,12 +66,13 @@ impl Plugin for Spilo {
     fn mutate(request: &Request) -> Result<Response> {
         let mut warnings = Warnings::default();
         let mut response = Response::new();
+        name::check(request, &mut warnings)?;
         if !request.config.access.uses_config_maps() {
             response = response.apply(service::endpoints(request));
         }
         Ok(response
-            .apply(service::service(request, Role::Leader))
-            .apply(service::service(request, Role::Replica))
+            .apply(service::service(request, Role::Leader, &mut warnings))
+            .apply(service::service(request, Role::Replica, &mut warnings))
             .apply(budget::leader(request))
             .apply(budget::critical_operation(request))
             .apply(statefulset::build(request, &mut warnings)?)

@@ -1,7 +1,7 @@
 //! The pod of a member: the database's container, volumes, and scheduling.
 
 use pgloom_kit::container::{DATABASE, memory_volume, mount, port};
-use pgloom_kit::json::{field, list, map, object, text, texts, unless_empty};
+use pgloom_kit::json::{self, field, list, map, object, text, texts, unless_empty};
 use pgloom_kit::metadata::Map;
 use pgloom_kit::pod::{IAM_ROLE_ANNOTATION, anti_affinity, template_metadata};
 use pgloom_kit::resources::Rules;
@@ -17,13 +17,14 @@ pub fn template(request: &Request, version: &str, warnings: &mut Warnings) -> Re
     if !config.pod.kube_iam_role.is_empty() {
         annotations.insert(IAM_ROLE_ANNOTATION.to_owned(), config.pod.kube_iam_role.clone());
     }
+    let spread = spread(request, &labels, warnings);
     let spec = object([
         ("containers", list([container(request, version, warnings)?])),
         ("volumes", unless_empty(volumes(request))),
         ("securityContext", unless_empty(security(request))),
         ("affinity", unless_empty(affinity(request, &labels))),
         ("tolerations", unless_empty(Value::Array(config.pods.tolerations(&cluster.spec.tolerations)))),
-        ("topologySpreadConstraints", unless_empty(spread(&cluster.spec.topology_spread_constraints, &labels))),
+        ("topologySpreadConstraints", unless_empty(Value::Array(spread))),
         ("priorityClassName", unless_empty(text(priority_class(request)))),
         ("schedulerName", unless_empty(text(field::text(&cluster.spec.scheduler_name)))),
         ("serviceAccountName", text(&config.pods.pod_service_account_name)),
@@ -33,11 +34,16 @@ pub fn template(request: &Request, version: &str, warnings: &mut Warnings) -> Re
     Ok(object([("metadata", metadata), ("spec", spec)]))
 }
 
+/// The image of the database's container: the manifest's, or else the platform's.
+pub fn image(request: &Request) -> &str {
+    let of_manifest = field::text(&request.cluster.spec.docker_image);
+    if of_manifest.is_empty() { &request.config.pod.docker_image } else { of_manifest }
+}
+
 fn container(request: &Request, version: &str, warnings: &mut Warnings) -> Result<Value> {
     let (cluster, config) = (&request.cluster, &request.config);
     let spec = &cluster.spec;
-    let image = field::text(&spec.docker_image);
-    let image = if image.is_empty() { &config.pod.docker_image } else { image };
+    let image = image(request);
     let resources = Rules {
         path: "spec.resources",
         defaults: config.resources.defaults(),
@@ -60,8 +66,14 @@ fn container(request: &Request, version: &str, warnings: &mut Warnings) -> Resul
         ("volumeMounts", Value::Array(mounts)),
         ("securityContext", container_security(request)),
         ("readinessProbe", if config.pod.enable_readiness_probe { readiness() } else { Value::Null }),
-        ("livenessProbe", spec.liveness_probe.clone()),
+        ("livenessProbe", liveness(request)),
     ]))
+}
+
+/// The manifest's probe, or the configured one.
+fn liveness(request: &Request) -> Value {
+    let (own, configured) = (&request.cluster.spec.liveness_probe, &request.config.pod.liveness_probe);
+    if own.is_null() { unless_empty(configured.clone()) } else { own.clone() }
 }
 
 /// The readiness probe:
@@ -91,12 +103,8 @@ fn container_security(request: &Request) -> Value {
 }
 
 fn security(request: &Request) -> Value {
-    let (spec, pod) = (&request.cluster.spec, &request.config.pod);
-    object([
-        ("runAsUser", spec.spilo_run_as_user.or(pod.spilo_runasuser).into()),
-        ("runAsGroup", spec.spilo_run_as_group.or(pod.spilo_runasgroup).into()),
-        ("fsGroup", spec.spilo_fs_group.or(pod.spilo_fsgroup).into()),
-    ])
+    let spec = &request.cluster.spec;
+    request.config.users.security(spec.spilo_run_as_user, spec.spilo_run_as_group, spec.spilo_fs_group)
 }
 
 /// Whether `/dev/shm` is a volume of its own, without the container runtime's limit of 64 MB.
@@ -139,14 +147,19 @@ fn affinity(request: &Request, labels: &Map) -> Value {
     ])
 }
 
-/// The manifest's constraints; one without a selector gets the labels of the cluster's pods.
-fn spread(constraints: &[Value], labels: &Map) -> Value {
-    let mut constraints = constraints.to_vec();
-    for constraint in constraints.iter_mut().filter_map(Value::as_object_mut) {
-        let selector = constraint.entry("labelSelector").or_insert(Value::Null);
-        if selector.is_null() {
-            *selector = object([("matchLabels", map(labels.clone()))]);
+/// The manifest's constraints, as they are written. A selector that is added to one would replace the pods of an adopted
+/// cluster, so one without a selector, which counts no pods, is told.
+fn spread(request: &Request, labels: &Map, warnings: &mut Warnings) -> Vec<Value> {
+    let constraints = &request.cluster.spec.topology_spread_constraints;
+    for (index, constraint) in constraints.iter().enumerate() {
+        if constraint.get("labelSelector").is_none_or(Value::is_null) {
+            let selector = object([("matchLabels", map(labels.clone()))]);
+            warnings.warn(
+                format!("spec.topologySpreadConstraints[{index}].labelSelector"),
+                "without a selector the constraint counts no pods, and spreads none",
+                format!("add labelSelector: {}", json::write(&selector)),
+            );
         }
     }
-    Value::Array(constraints)
+    constraints.clone()
 }

@@ -1,16 +1,16 @@
 //! The Services of the leader and of the replicas, and the leader's Endpoints.
 
-use pgloom_kit::Value;
 use pgloom_kit::common::name::{dns_name, internal_name};
 use pgloom_kit::json::map;
 use pgloom_kit::metadata::{Role, object_meta, resource};
-use pgloom_kit::service::Exposure;
+use pgloom_kit::service::{Exposure, Named};
+use pgloom_kit::{Value, Warnings};
 
 use crate::Request;
 use crate::spec::Spec;
 
 /// The Service of a role: `<cluster>` of the leader, `<cluster>-repl` of the replicas.
-pub fn service(request: &Request, role: Role) -> Value {
+pub fn service(request: &Request, role: Role, warnings: &mut Warnings) -> Value {
     let (cluster, config) = (&request.cluster, &request.config);
     let spec = &cluster.spec;
     let exposure = exposure(request, role);
@@ -19,17 +19,14 @@ pub fn service(request: &Request, role: Role) -> Value {
     if role == Role::Replica || config.access.uses_config_maps() {
         body["selector"] = map(config.metadata.role_selector(cluster, role));
     }
-    let own = match role {
-        Role::Leader => &spec.master_service_annotations,
-        Role::Replica => &spec.replica_service_annotations,
+    let of_role = match role {
+        Role::Leader => ("spec.masterServiceAnnotations", &spec.master_service_annotations),
+        Role::Replica => ("spec.replicaServiceAnnotations", &spec.replica_service_annotations),
     };
-    let annotations = config.services.annotations(
-        &[&spec.service_annotations, own],
-        exposure,
-        host_names(request, role),
-        config.metadata.annotations(cluster),
-    );
-    let metadata = object_meta(&name(request, role), config.metadata.role_labels(cluster, role), annotations);
+    let named = Named { name: name(request, role), exposure, dns_name: host_names(request, role) };
+    let own = [("spec.serviceAnnotations", &spec.service_annotations), of_role];
+    let annotations = config.services.annotations(&named, &own, config.metadata.annotations(cluster), warnings);
+    let metadata = object_meta(&named.name, config.metadata.role_labels(cluster, role), annotations);
     resource("v1", "Service", metadata, body)
 }
 

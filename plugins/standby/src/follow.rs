@@ -6,7 +6,7 @@ use pgloom_kit::{ConditionStatus, Response, Result, Warnings, bootstrap, invalid
 use crate::source::Source;
 use crate::{Request, promote, report};
 
-/// Adds the variables of a standby to the database's container.
+/// Adds the variables of a standby to the database's container, unless the cluster was made with data of its own.
 ///
 /// # Errors
 /// If the section is invalid.
@@ -20,7 +20,21 @@ pub fn follow(request: &Request, source: &Source) -> Result<Response> {
         ));
     }
     let mut warnings = Warnings::default();
-    let variables = source.variables(&mut warnings)?;
+    let variables = source.variables(&request.config.irsa_role_arn, &mut warnings)?;
+    if promote::existing(request)?.is_some_and(|existing| !existing.is_standby) {
+        // Another template would restart every pod, and the cluster would follow nobody after that either.
+        warnings.warn(
+            "spec.standby",
+            "the cluster exists already and does not become a standby",
+            "remove the section, or create a new cluster with it",
+        );
+        return Ok(report(
+            Response::new().with(warnings),
+            ConditionStatus::False,
+            "OwnData",
+            "the cluster was not created as a standby; the section changes nothing",
+        ));
+    }
     if spec.instances.is_some_and(|instances| instances > 1) {
         warnings.warn(
             "spec.numberOfInstances",
@@ -29,19 +43,6 @@ pub fn follow(request: &Request, source: &Source) -> Result<Response> {
         );
     }
     let response = Response::new().apply(bootstrap::contribution(request, &spec.env, variables, &mut warnings)?);
-    if promote::existing(request)?.is_some_and(|existing| !existing.is_standby) {
-        warnings.warn(
-            "spec.standby",
-            "the cluster exists already and does not become a standby",
-            "remove the section, or create a new cluster with it",
-        );
-        return Ok(report(
-            response.with(warnings),
-            ConditionStatus::False,
-            "OwnData",
-            "the cluster was not created as a standby",
-        ));
-    }
     let message = format!("the cluster is a standby of {}", source.name());
     Ok(report(response.with(warnings), ConditionStatus::True, "Following", &message))
 }

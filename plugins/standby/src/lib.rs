@@ -1,7 +1,7 @@
 //! Standby: a cluster that replicates another one, and its promotion when the section is removed.
 
 use pgloom_kit::{ActionKind, ConditionStatus, Description, NoSettings, Plugin, Response, Result, Value, kind};
-use pgloom_kit::{fields, register, spec};
+use pgloom_kit::{fields, operator_config, register, spec};
 
 mod follow;
 mod promote;
@@ -22,7 +22,9 @@ const CONDITION: &str = "Standby";
 const STATEFULSET: &str = "statefulset";
 
 /// The variables of the database's container that the plugin sets.
-const VARIABLES: [&str; 7] = [
+const VARIABLES: [&str; 9] = [
+    "spec.template.spec.containers[name=postgres].env[name=STANDBY_AWS_ROLE_ARN]",
+    "spec.template.spec.containers[name=postgres].env[name=STANDBY_AWS_WEB_IDENTITY_TOKEN_FILE]",
     "spec.template.spec.containers[name=postgres].env[name=STANDBY_HOST]",
     "spec.template.spec.containers[name=postgres].env[name=STANDBY_METHOD]",
     "spec.template.spec.containers[name=postgres].env[name=STANDBY_PORT]",
@@ -49,9 +51,16 @@ fields! {
     }
 }
 
+operator_config! {
+    /// The keys of the operator configuration that the plugin reads.
+    pub struct Config {
+        irsa_role_arn: String,
+    }
+}
+
 impl Plugin for Standby {
     type Spec = Spec;
-    type Config = ();
+    type Config = Config;
     type Settings = NoSettings;
 
     // No triggers: once the section is removed, only the StatefulSet shows that the cluster was a standby.

@@ -3,6 +3,7 @@
 use pgloom_kit::container::name_of;
 use pgloom_kit::{Action, ActionPhase, ConditionStatus, Response, Result, Value, bootstrap};
 
+use crate::source::VARIABLES;
 use crate::{Request, STATEFULSET, report};
 
 /// The prefix of this action's keys.
@@ -10,7 +11,7 @@ const KEY: &str = "promote/";
 
 /// The cluster's existing StatefulSet.
 pub struct Existing {
-    /// Whether it has the variables of a standby.
+    /// Whether it has the variable of a standby's source.
     pub is_standby: bool,
     /// Its uid and generation, so that every promotion of a cluster has another key.
     state: String,
@@ -33,7 +34,7 @@ pub fn existing(request: &Request) -> Result<Option<Existing>> {
 }
 
 fn is_standby(object: &Value) -> bool {
-    bootstrap::variables(object).iter().any(|entry| name_of(entry).starts_with("STANDBY_"))
+    bootstrap::variables(object).iter().any(|entry| VARIABLES.contains(&name_of(entry)))
 }
 
 /// Requests the promotion of a standby, until it is done.

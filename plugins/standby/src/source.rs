@@ -1,8 +1,13 @@
 //! The section `spec.standby`: the source cluster's leader, its archive, or both.
 
+use pgloom_kit::bootstrap::variables::of_role;
 use pgloom_kit::container::env;
 use pgloom_kit::json::field::text;
 use pgloom_kit::{Result, Value, Warnings, fields, invalid};
+
+/// The variables that name a source: the pods of every standby have one of them. Other variables of a standby make none:
+/// the platform may set the keys of archives, as in `STANDBY_AWS_ACCESS_KEY_ID`, for all clusters.
+pub const VARIABLES: [&str; 3] = ["STANDBY_HOST", "STANDBY_WALE_S3_PREFIX", "STANDBY_WALE_GS_PREFIX"];
 
 fields! {
     /// `spec.standby`. An empty string means a missing field.
@@ -17,10 +22,11 @@ fields! {
 
 impl Source {
     /// The variables of the database's container: for streaming from the source's leader, for its archive, or for both.
+    /// `role` is the role of AWS that the service account has.
     ///
     /// # Errors
     /// If the section names no source, or two archives, or an invalid port.
-    pub fn variables(&self, warnings: &mut Warnings) -> Result<Vec<Value>> {
+    pub fn variables(&self, role: &str, warnings: &mut Warnings) -> Result<Vec<Value>> {
         self.check(warnings)?;
         let mut variables = Vec::new();
         if !text(&self.host).is_empty() {
@@ -39,6 +45,7 @@ impl Source {
                 variables.push(env(name, text(path)));
                 variables.push(env("STANDBY_METHOD", "STANDBY_WITH_WALE"));
                 variables.push(env("STANDBY_WAL_BUCKET_SCOPE_PREFIX", ""));
+                variables.extend(of_role("STANDBY", role));
             }
         }
         Ok(variables)

@@ -4,7 +4,7 @@ use pgloom_kit::bindings::contract::Condition;
 use pgloom_kit::bootstrap::variables::of_standby;
 use pgloom_kit::container::{env, name_of};
 use pgloom_kit::testing::upstream::cases;
-use pgloom_kit::testing::{Answer, Call, reason};
+use pgloom_kit::testing::{Answer, Call, operator_config, reason};
 use pgloom_kit::{Action, ActionPhase, ConditionStatus, Value, json};
 
 use crate::Standby;
@@ -17,7 +17,8 @@ fn call(spec: Value) -> Call {
         "spec": {"teamId": "acid", "numberOfInstances": 1},
     });
     manifest["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-    Call::new(&manifest).desired(&statefulset(&["SCOPE", "KUBERNETES_BOOTSTRAP_LABELS"], 1))
+    let config = operator_config(&json!({}));
+    Call::new(&manifest).operator_config(&config).desired(&statefulset(&["SCOPE", "KUBERNETES_BOOTSTRAP_LABELS"], 1))
 }
 
 fn statefulset(variables: &[&str], generation: i64) -> Value {
@@ -85,7 +86,7 @@ fn a_standby_replicates_from_an_archive_from_a_leader_or_from_both() {
         let answer = call(json!({"standby": standby})).mutate::<Standby>().unwrap();
         assert_eq!(variables(&answer), expected, "{standby}");
         let mut names: Vec<&str> = expected.iter().map(name_of).collect();
-        let mut reserved = of_standby(&standby);
+        let mut reserved = of_standby(&standby, "");
         names.sort_unstable();
         reserved.sort_unstable();
         assert_eq!(names, reserved, "{standby}: the base leaves these to the plugin");
@@ -134,9 +135,9 @@ fn an_existing_cluster_does_not_become_a_standby() {
         .observed("statefulset", &statefulset(&["SCOPE"], 3))
         .mutate::<Standby>()
         .unwrap();
-    assert_eq!(variables(&answer), [env("STANDBY_HOST", "primary")]);
+    assert_eq!(answer.objects, [] as [Value; 0], "another template restarts every pod");
     assert_eq!(answer.messages(), ["the cluster exists already and does not become a standby"]);
-    assert_eq!(condition(&answer).1, ConditionStatus::False);
+    assert_eq!((condition(&answer).1, condition(&answer).2), (ConditionStatus::False, "OwnData"));
 
     let known = call(json!({"standby": {"standby_host": "primary"}}))
         .observed("statefulset", &statefulset(&["SCOPE", "STANDBY_HOST"], 3))
@@ -151,6 +152,26 @@ fn a_cluster_that_was_no_standby_gets_an_empty_answer() {
     let answer = call(json!({})).observed("statefulset", &statefulset(&["SCOPE"], 3)).mutate::<Standby>().unwrap();
     assert_eq!(answer.objects.len() + answer.response.actions.len() + answer.response.conditions.len(), 0);
     assert!(call(json!({})).mutate::<Standby>().unwrap().response.actions.is_empty());
+}
+
+#[test]
+fn the_keys_of_archives_that_the_platform_gives_to_all_pods_make_no_standby() {
+    let keys = statefulset(&["SCOPE", "STANDBY_AWS_ACCESS_KEY_ID", "STANDBY_AWS_SECRET_ACCESS_KEY"], 3);
+    let answer = call(json!({})).observed("statefulset", &keys).mutate::<Standby>().unwrap();
+    assert!(answer.response.actions.is_empty() && answer.response.conditions.is_empty(), "nothing is promoted");
+    let standby = json!({"standby": {"s3_wal_path": "s3://a/"}});
+    let answer = call(standby).observed("statefulset", &keys).mutate::<Standby>().unwrap();
+    assert_eq!(answer.messages(), ["the cluster exists already and does not become a standby"]);
+}
+
+#[test]
+fn every_source_makes_a_standby() {
+    for section in ["s3_wal_path", "gs_wal_path", "standby_host"] {
+        let answer = call(json!({"standby": {section: "x"}})).mutate::<Standby>().unwrap();
+        let names: Vec<&str> = variables(&answer).iter().map(name_of).collect();
+        let answer = call(json!({})).observed("statefulset", &statefulset(&names, 3)).mutate::<Standby>().unwrap();
+        assert_eq!(answer.response.actions.len(), 1, "{section}: {names:?}");
+    }
 }
 
 #[test]
@@ -202,4 +223,19 @@ fn a_failed_promotion_is_reported_with_its_reason() {
     let answer =
         call(json!({})).action("promote/2f6a/3", ActionPhase::Failed, "no leader").mutate::<Standby>().unwrap();
     assert_eq!(condition(&answer).3, "the cluster is not promoted yet: no leader");
+}
+
+#[test]
+fn an_archive_is_read_with_the_role_of_the_service_account() {
+    let standby = json!({"s3_wal_path": "s3://a/", "standby_host": "primary"});
+    let config = operator_config(&json!({"irsa_role_arn": "arn"}));
+    let answer = call(json!({"standby": standby})).operator_config(&config).mutate::<Standby>().unwrap();
+    let mut names: Vec<&str> = variables(&answer).iter().map(name_of).collect();
+    assert_eq!(names[names.len() - 2..], ["STANDBY_AWS_ROLE_ARN", "STANDBY_AWS_WEB_IDENTITY_TOKEN_FILE"]);
+    let mut reserved = of_standby(&standby, "arn");
+    names.sort_unstable();
+    reserved.sort_unstable();
+    assert_eq!(names, reserved);
+    let streaming = call(json!({"standby": {"standby_host": "primary"}})).operator_config(&config);
+    assert_eq!(variables(&streaming.mutate::<Standby>().unwrap()).len(), 1);
 }

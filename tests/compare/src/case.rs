@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pgloom_api::config::{Form, KEYS};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -30,8 +31,21 @@ pub struct Case {
     pub prerequisites: Vec<Value>,
     /// The objects that the operator created, in their last state.
     pub made: Vec<Value>,
+    /// The same as the API server has them, with its defaults.
+    pub stored: Vec<Value>,
     /// The API server's message if it refused an object: then the recorded objects are incomplete.
     pub refused: Option<String>,
+}
+
+impl Case {
+    /// States in a ConfigMap of release 1.5 the keys that it leaves out and that the newest release takes for something else.
+    /// Who comes from 1.5 has to do the same.
+    pub fn state_defaults(&mut self) {
+        let Some(data) = self.config["data"].as_object_mut() else { return };
+        for key in KEYS.iter().filter(|key| key.absent(Form::ConfigMap) != key.default) {
+            data.entry(key.name).or_insert_with(|| json!(key.default));
+        }
+    }
 }
 
 /// The folder of a release; `None` if there are no recorded cases.
@@ -53,7 +67,12 @@ pub fn read_all(release: &Path) -> Result<Vec<Case>> {
         }
     }
     folders.sort();
-    folders.iter().map(|folder| read(folder).with_context(|| folder.display().to_string())).collect()
+    let read = |folder: &PathBuf| read(folder).with_context(|| folder.display().to_string());
+    let mut cases = folders.iter().map(read).collect::<Result<Vec<Case>>>()?;
+    if name_of(release).starts_with("v1.") {
+        cases.iter_mut().for_each(Case::state_defaults);
+    }
+    Ok(cases)
 }
 
 fn read(folder: &Path) -> Result<Case> {
@@ -77,6 +96,10 @@ fn read(folder: &Path) -> Result<Case> {
             .find(|write| write["code"].as_u64() >= Some(400))
             .map(|write| write["resource"].to_string()),
         made: made(&writes, &recorded["namespace"]),
+        stored: all(&folder.join("objects.yaml"))?
+            .into_iter()
+            .filter(|object| object["kind"] != "postgresql")
+            .collect(),
     })
 }
 

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, anyhow};
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::Document;
 use pgloom_api::placeholder;
-use pgloom_decide::{Observed, Plan, decide};
+use pgloom_decide::adoption::Adoption;
+use pgloom_decide::{Error, Observed, Plan, decide};
 use pgloom_engine::{Engine, EngineConfig, Pipeline};
 use serde_json::{Value, json};
 
@@ -37,6 +38,21 @@ pub fn shipped(cache: &Path) -> Result<Pipeline> {
 pub fn plan(case: &Case, pipeline: &Pipeline) -> Result<Plan> {
     let read = Config::read(&case.config).map_err(|problems| anyhow!("{problems:?}"))?;
     Ok(decide(&case.manifest, &read.config, &observed(case, &read.config, pipeline), pipeline)?)
+}
+
+/// What keeps the cluster of a case from being adopted as the Zalando operator left it; `None` if nothing does.
+///
+/// # Errors
+/// If the manifest or its configuration is refused.
+pub fn obstacle(case: &Case, pipeline: &Pipeline) -> Result<Option<Adoption>> {
+    let read = Config::read(&case.config).map_err(|problems| anyhow!("{problems:?}"))?;
+    let mut observed = observed(case, &read.config, pipeline);
+    observed.objects.extend(Observed::of(case.stored.clone()).objects);
+    match decide(&case.manifest, &read.config, &observed, pipeline) {
+        Ok(_) => Ok(None),
+        Err(Error::Adoption(adoption)) => Ok(Some(*adoption)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The objects that would be applied: placeholders filled in, Secrets with their keys and without their passwords.

@@ -51,6 +51,7 @@ pub fn read(release: &Path) -> Result<Vec<Change>> {
                 config: config.clone(),
                 prerequisites: Vec::new(),
                 made: Vec::new(),
+                stored: Vec::new(),
                 refused: None,
             },
         });

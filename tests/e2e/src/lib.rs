@@ -3,6 +3,7 @@
 //! The tests need the local cluster with pgloom in it; `make test` brings both up. Without `PGLOOM_TEST_KUBECONFIG`
 //! each test prints that it is skipped.
 
+mod forward;
 mod operator;
 pub mod process;
 pub mod writer;
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use serde_json::{Value, json};
 
-pub use operator::{Operator, of_operator};
+pub use forward::PortForward;
+pub use operator::{Operator, configuration, of_operator};
 
 /// The environment variable with the path of the local cluster's kubeconfig, as `tests/cluster/cluster kubeconfig`
 /// prints it.
@@ -196,6 +198,24 @@ impl Namespace {
         self.kubectl(&["patch", kind, name, "--type", "merge", "--patch", &change.to_string()]).unwrap();
     }
 
+    /// Waits for a warning event about a cluster that contains this text.
+    #[track_caller]
+    pub fn warned(&self, cluster: &str, text: &str) {
+        eventually(&format!("{cluster} is warned about: {text}"), || {
+            let selector = format!("type=Warning,involvedObject.name={cluster}");
+            let format = "jsonpath={range .items[*]}{.message}{\"\\n\"}{end}";
+            let events = self.kubectl(&["get", "events", "--field-selector", &selector, "--output", format])?;
+            ensure(events.contains(text), events)
+        });
+    }
+
+    /// The pods of a cluster's members, with the uid and the restarts of each: another text after a restart.
+    pub fn lives(&self, cluster: &str) -> String {
+        let selector = format!("application=spilo,cluster-name={cluster}");
+        let fields = "jsonpath={range .items[*]}{.metadata.name}={.metadata.uid}/{.status.containerStatuses[*].restartCount} {end}";
+        self.kubectl(&["get", "pods", "--selector", &selector, "--output", fields]).unwrap()
+    }
+
     /// Waits until a cluster is `Running` with all of its members ready, and returns its status.
     #[track_caller]
     pub fn running(&self, cluster: &str) -> Value {
@@ -281,8 +301,22 @@ impl Namespace {
     /// # Errors
     /// With psql's output, if it failed.
     pub fn sql(&self, cluster: &str, connection: &Connection, statement: &str) -> Result<String, String> {
+        let password = self.password(cluster, connection.user)?;
+        self.sql_with(cluster, connection, &password, statement)
+    }
+
+    /// The same with a password that is known.
+    ///
+    /// # Errors
+    /// With psql's output, if it failed.
+    pub fn sql_with(
+        &self,
+        cluster: &str,
+        connection: &Connection,
+        password: &str,
+        statement: &str,
+    ) -> Result<String, String> {
         let Connection { user, database, host, mode } = connection;
-        let password = self.password(cluster, user)?;
         let pod = self.names("pods", cluster).first().cloned().ok_or("no pod")?;
         let target = format!("host={host} user={user} dbname={database} sslmode={mode} connect_timeout=10");
         let password = format!("PGPASSWORD={password}");
@@ -324,8 +358,12 @@ fn is_not_connected(error: &str) -> bool {
 }
 
 fn decode(value: &Value) -> String {
-    let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_str().unwrap_or_default()).unwrap();
-    String::from_utf8(bytes).unwrap()
+    decoded(value.as_str().unwrap_or_default())
+}
+
+/// A value of a Secret, of its base64.
+pub fn decoded(value: &str) -> String {
+    String::from_utf8(base64::engine::general_purpose::STANDARD.decode(value).unwrap()).unwrap()
 }
 
 /// The other pod of a cluster of two.

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The annotation of a manifest with the id of its operator.
 const CONTROLLER: &str = "acid.zalan.do/controller";
@@ -35,6 +35,14 @@ impl Operator {
     /// # Panics
     /// If it does not start.
     pub fn start_with(id: &str, namespace: &str, flags: &[&str], level: &str) -> Self {
+        Self::start_in(id, namespace, flags, level, &[])
+    }
+
+    /// Starts an operator with variables of its environment, too.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_in(id: &str, namespace: &str, flags: &[&str], level: &str, variables: &[(&str, &str)]) -> Self {
         let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist");
         let kubeconfig = crate::kubeconfig();
         let log = kubeconfig.with_file_name(format!("operator-{namespace}.log"));
@@ -49,6 +57,7 @@ impl Operator {
             .args(["--pipeline".as_ref(), dist.join("plugins/pipeline.yaml").as_os_str()])
             .args(["--plugins".as_ref(), dist.join("plugins").as_os_str()])
             .args(["--cache-dir".as_ref(), kubeconfig.with_file_name("operator-code").as_os_str()])
+            .envs(variables.iter().copied())
             .stdout(file.try_clone().unwrap())
             .stderr(file);
         let process = command.spawn().unwrap();
@@ -118,4 +127,18 @@ impl Drop for Operator {
 pub fn of_operator(mut manifest: Value, id: &str) -> Value {
     manifest["metadata"]["annotations"][CONTROLLER] = id.into();
     manifest
+}
+
+/// The ConfigMap `pgloom` with the operator configuration of the local cluster and these keys.
+///
+/// # Panics
+/// If the local cluster has no configuration.
+pub fn configuration(keys: &Value) -> Value {
+    let get = ["--namespace", "pgloom-system", "get", "configmap", "pgloom", "--output", "json"];
+    let deployed: Value = serde_json::from_str(&crate::kubectl(&get).unwrap()).unwrap();
+    let mut data = deployed["data"].clone();
+    for (key, value) in keys.as_object().into_iter().flatten() {
+        data[key] = value.clone();
+    }
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "pgloom"}, "data": data})
 }

@@ -90,15 +90,15 @@ pub fn decided(manifest: Value, config: &Config, observed: Vec<Value>, pipeline:
 pub fn decision(
     mut manifest: Value,
     config: &Config,
-    observed: Vec<Value>,
+    mut observed: Vec<Value>,
     pipeline: &Pipeline,
 ) -> Result<Plan, Error> {
-    if let Some(metadata) = manifest["metadata"].as_object_mut() {
-        metadata.entry("namespace").or_insert_with(|| json!("default"));
+    for object in observed.iter_mut().chain([&mut manifest]) {
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.entry("namespace").or_insert_with(|| json!("default"));
+        }
     }
-    let mut seen = Observed::of(observed.clone());
-    seen.read_infrastructure(config, OPERATOR, &observed);
-    decide(&manifest, config, &seen, pipeline)
+    decide(&manifest, config, &Observed::in_files(&observed, &manifest, config, pipeline, OPERATOR), pipeline)
 }
 
 /// Compares a text with a committed file; `UPDATE=1` rewrites it. Returns the difference, for tests of several files.

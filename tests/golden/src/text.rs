@@ -2,16 +2,12 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 /// Every document of a file.
 pub fn read_all(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_yaml_ng::Deserializer::from_str(&text)
-        .map(|document| Value::deserialize(document).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
-        .filter(|document| !document.is_null())
-        .collect()
+    pgloom_api::document::read(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The only document of a file.
@@ -23,7 +19,7 @@ pub fn read(path: &Path) -> Value {
 
 /// A document as text.
 pub fn yaml(document: &Value) -> String {
-    serde_yaml_ng::to_string(document).expect("a document can be written")
+    pgloom_api::document::write(document).expect("a document can be written")
 }
 
 /// The same document as text with the keys of every map in the opposite order.

@@ -39,3 +39,17 @@ fn every_example_says_in_its_first_line_what_it_shows() {
         assert!(first.starts_with("# ") && first.ends_with('.'), "{}: {first}", file.display());
     }
 }
+
+#[test]
+fn the_files_that_the_user_guide_names_exist() {
+    for (file, kinds) in [
+        ("minimal-postgres-manifest", vec!["postgresql"]),
+        ("standby-manifest", vec!["postgresql"]),
+        ("infrastructure-roles", vec!["Secret"]),
+        ("infrastructure-roles-configmap", vec!["ConfigMap"]),
+        ("fake-teams-api", vec!["Secret", "ConfigMap", "Deployment", "Service"]),
+    ] {
+        let documents = golden::read_all(&repository(&format!("manifests/{file}.yaml")));
+        assert_eq!(documents.iter().map(|document| &document["kind"]).collect::<Vec<_>>(), kinds, "{file}");
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use golden::{Input, cases, entries, examples, here, name, pipeline, read, repository};
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
-use pgloom_api::config::{Config, KEYS, Key, ValueType};
+use pgloom_api::config::{Config, Form, KEYS, Key, ValueType};
 use pgloom_decide::rollout::{difference, metadata_patch};
 use serde_json::{Value, json};
 
@@ -151,11 +151,18 @@ fn starts() -> Vec<Start> {
     let keys = |input: &Input| {
         let folder = folders.iter().find(|folder| name(folder) == input.name);
         let file = folder.map(|folder| folder.join("config.yaml")).filter(|file| file.exists());
-        file.map_or_else(|| json!({}), |file| read(&file)["data"].clone())
+        file.map_or_else(stated_defaults, |file| read(&file)["data"].clone())
     };
     let start = |input: Input| Start { keys: keys(&input), decision: input.decided(pipeline()), input };
     let starts = examples().into_iter().chain(cases().into_iter().step_by(3)).map(start);
-    starts.filter(|start| start.decision.get("error").is_none()).collect()
+    // Of an OperatorConfiguration the keys are in sections.
+    starts.filter(|start| start.decision.get("error").is_none() && start.keys.is_object()).collect()
+}
+
+/// The ConfigMap that is the same as no configuration.
+fn stated_defaults() -> Value {
+    let differing = KEYS.iter().filter(|key| key.absent(Form::ConfigMap) != key.default);
+    differing.map(|key| (key.name.to_owned(), json!(key.default))).collect()
 }
 
 /// Another value of most fields of a manifest.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use golden::{differs, here, pipeline, read, report, repository};
-use pgloom_api::config::{KEYS, Key, Section, ValueType};
+use pgloom_api::config::{Form, KEYS, Key, Section, ValueType};
 use pgloom_engine::Trigger;
 use serde_json::Value;
 
@@ -66,7 +66,76 @@ fn the_table_of_features_is_that_of_the_plugins() {
             actions(&description.actions),
         );
     }
+    text.push_str(&promises());
     matches("docs/features.md", &text);
+}
+
+/// The tables of what the user guide promises and of the tests that hold it.
+fn promises() -> String {
+    let mut text = std::fs::read_to_string(here("docs/promises.md")).unwrap();
+    for section in read(&here("promises.yaml")).as_array().unwrap() {
+        let title = section["section"].as_str().unwrap();
+        _ = write!(text, "\n### {title}\n\n| Promise | Tests | Seen on |\n|---|---|---|\n");
+        for promise in section["promises"].as_array().unwrap() {
+            let tests = tests_of(promise);
+            let links: Vec<String> =
+                tests.iter().map(|(file, name)| format!("[{}](../{file})", name.replace('_', " "))).collect();
+            let parts: BTreeSet<&str> = tests.iter().filter_map(|(file, _)| seen_on(file)).collect();
+            let mut seen = parts.into_iter().collect::<Vec<_>>().join(", ");
+            if let Some(lacks) = promise["lacks"].as_str() {
+                let separator = if seen.is_empty() { "" } else { "; " };
+                _ = write!(seen, "{separator}not seen: {lacks}");
+            }
+            _ = writeln!(text, "| {} | {} | {seen} |", promise["promise"].as_str().unwrap(), links.join(", "));
+        }
+    }
+    text
+}
+
+/// The tests that hold a promise: file and function.
+fn tests_of(promise: &Value) -> Vec<(&str, &str)> {
+    promise["tests"].as_array().unwrap().iter().map(|test| test.as_str().unwrap().split_once("::").unwrap()).collect()
+}
+
+/// What a test runs on, if it is not decisions alone.
+fn seen_on(file: &str) -> Option<&'static str> {
+    let parts = [
+        ("tests/e2e/", "a cluster"),
+        ("host/api/tests/rules_against_api_server.rs", "an API server"),
+        ("host/operator/src/execute/database/tests", "a database"),
+    ];
+    parts.iter().find(|(start, _)| file.starts_with(start)).map(|(_, part)| *part)
+}
+
+#[test]
+fn every_promise_is_held_by_tests_that_exist_and_run() {
+    let (mut faults, mut count) = (Vec::new(), 0);
+    for section in read(&here("promises.yaml")).as_array().unwrap() {
+        for promise in section["promises"].as_array().unwrap() {
+            let tests = tests_of(promise);
+            assert!(!tests.is_empty(), "{promise}");
+            for (file, name) in tests {
+                count += 1;
+                if !runs(file, name) {
+                    faults.push(format!("{file} has no test {name}, and no test calls it"));
+                }
+            }
+        }
+    }
+    assert_eq!(faults, [] as [String; 0]);
+    assert!(count > 50, "{count}");
+}
+
+/// Whether a file has this function, and it is a test or one calls it: a test in the same file, or in that of its folder.
+fn runs(file: &str, name: &str) -> bool {
+    let Ok(text) = std::fs::read_to_string(repository(file)) else { return false };
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let declares = |line: &str| line.split("fn ").nth(1).is_some_and(|rest| rest.starts_with(&format!("{name}(")));
+    let Some(at) = lines.iter().position(|line| declares(line)) else { return false };
+    let is_test = lines[..at].iter().rev().take_while(|line| line.starts_with("#[")).any(|line| line.contains("test"));
+    let calls = |text: &str| text.lines().any(|line| line.contains(&format!("{name}(&")) && !declares(line));
+    let folder = repository(file).parent().unwrap().with_extension("rs");
+    is_test || calls(&text) || std::fs::read_to_string(folder).is_ok_and(|text| calls(&text))
 }
 
 fn occasions(triggers: &[Trigger]) -> String {
@@ -136,13 +205,26 @@ fn the_reference_of_the_operator_configuration_is_its_table_of_keys() {
     matches("docs/configuration.md", &text);
 }
 
+/// The default, and what the key is in a form that does not have it.
+fn default(key: &Key) -> String {
+    let shown = |value: &str, none: &str| if value.is_empty() { none.to_owned() } else { format!("`{value}`") };
+    let absent = [(Form::ConfigMap, "ConfigMap"), (Form::Object, "object")]
+        .map(|(form, name)| (key.absent(form) != key.default).then(|| (shown(key.absent(form), "none"), name)));
+    let other = match absent {
+        [Some((value, _)), Some(_)] => format!("; absent: {value}"),
+        [Some((value, name)), None] | [None, Some((value, name))] => format!("; absent in a {name}: {value}"),
+        [None, None] => String::new(),
+    };
+    shown(key.default, "") + &other
+}
+
 fn row(key: &Key, readers: Option<&Vec<&str>>) -> String {
     let read_by = match (key.honoured, readers) {
         (false, _) => "not honoured".to_owned(),
         (true, Some(readers)) => readers.join(", "),
         (true, None) => "the host".to_owned(),
     };
-    let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
+    let default = default(key);
     let was = key.was.map(|was| format!(" Older name: `{was}`.")).unwrap_or_default();
     format!(
         "| `{}` | {} | {default} | {}{was} | {read_by} |\n",

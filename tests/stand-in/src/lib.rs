@@ -39,6 +39,8 @@ pub struct State {
     pub objects: Objects,
     /// The state of Patroni and the database of each cluster, by namespace and name.
     pub patroni: std::collections::BTreeMap<(String, String), Patroni>,
+    /// The documents with the schemas of custom resources, by group and version, as in `example.com/v1`.
+    pub schemas: std::collections::BTreeMap<String, serde_json::Value>,
     /// What the operator may not do.
     pub denied: std::collections::BTreeSet<Right>,
     /// The resource version after the last step that changed nothing.

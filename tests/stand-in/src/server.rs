@@ -31,6 +31,9 @@ const STEP: Duration = Duration::from_millis(250);
 /// Writes of leases pass no gate and are not recorded, because an operator renews its lease all the time.
 const LEASES: &str = "coordination.k8s.io/v1/leases";
 
+/// The start of the path of the schemas of custom resources; group and version follow.
+const SCHEMAS: &str = "/openapi/v3/apis/";
+
 /// Events have random names, so a write of an event is identified by its reason.
 const EVENTS: &str = "events.k8s.io/v1/events";
 
@@ -344,6 +347,11 @@ async fn answer(
 ) -> Response {
     if listener.is_dead() {
         return std::future::pending().await;
+    }
+    if let Some(api_version) = uri.path().strip_prefix(SCHEMAS)
+        && let Some(document) = listener.server.with(|state| state.schemas.get(api_version).cloned())
+    {
+        return ([(header::CONTENT_TYPE, "application/json")], document.to_string()).into_response();
     }
     let Some(place) = Place::of(uri.path()) else {
         return refused(&Refusal::new(404, "no such path"), None);

@@ -84,7 +84,7 @@ fn amounts(config: &Config, findings: &mut Vec<Finding>) {
             let (limit_key, request_key) =
                 (format!("{prefix}_{resource}_limit"), format!("{prefix}_{resource}_request"));
             let (limit, request) = (config.text(&limit_key), config.text(&request_key));
-            if let (Ok(limit), Ok(request)) = (Quantity::parse(limit), Quantity::parse(request))
+            if let (Some(Ok(limit)), Some(Ok(request))) = (Quantity::given(limit), Quantity::given(request))
                 && limit < request
             {
                 let finding =

@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
 
-use super::{KEYS, Key, Section, ValueType};
+use super::{Form, KEYS, Key, Section, ValueType};
 use crate::postgresql::pattern;
 use crate::schema;
 
@@ -71,7 +71,7 @@ fn column(name: &str, kind: &str, path: &str, description: &str) -> Value {
 }
 
 fn section(section: Section) -> Value {
-    let keys = KEYS.iter().filter(|key| key.section == section);
+    let keys = KEYS.iter().filter(|key| key.section == section && !key.derived);
     let properties: Map<_, _> = keys.map(|key| (key.name.to_owned(), schema(key))).collect();
     json!({
         "type": "object",
@@ -103,9 +103,10 @@ fn schema(key: &Key) -> Value {
 
 fn describe(key: &Key) -> String {
     let mut text = key.doc.to_owned();
-    let default = if key.default.is_empty() { "none".to_owned() } else { format!("`{}`", key.default) };
-    if !key.doc.contains("Empty: ") || !key.default.is_empty() {
-        text += &format!(" Default: {default}.");
+    let default = key.absent(Form::Object);
+    let shown = if default.is_empty() { "none".to_owned() } else { format!("`{default}`") };
+    if !key.doc.contains("Empty: ") || !default.is_empty() {
+        text += &format!(" Default: {shown}.");
     }
     if !key.honoured {
         text += " pgloom does not act on it.";

@@ -10,7 +10,7 @@ pub struct Key {
     pub section: Section,
     /// The type of the value.
     pub value_type: ValueType,
-    /// The default, as the text of a ConfigMap.
+    /// The default, as the text of a ConfigMap. [`Key::absent`] is that of a configuration without the key.
     pub default: &'static str,
     /// The description, one sentence.
     pub doc: &'static str,
@@ -18,6 +18,8 @@ pub struct Key {
     pub was: Option<&'static str>,
     /// Whether pgloom acts on it.
     pub honoured: bool,
+    /// Whether the operator fills it in for plugins, by what it has read. No document may have it.
+    pub derived: bool,
 }
 
 /// A section of an OperatorConfiguration.
@@ -147,7 +149,40 @@ impl Section {
     }
 }
 
+/// The form of a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A ConfigMap.
+    ConfigMap,
+    /// An OperatorConfiguration.
+    Object,
+}
+
+/// What a key is in a form that does not have it, where that is not [`Key::default`]. It is what the Zalando operator takes
+/// it for: with another value the pods of an adopted cluster would restart, or its load balancer would go.
+const ABSENT: [(&str, &[Form], &str); 12] = [
+    ("kubernetes_use_configmaps", &[Form::ConfigMap, Form::Object], "true"),
+    ("default_cpu_request", &[Form::ConfigMap], ""),
+    ("default_memory_request", &[Form::ConfigMap], ""),
+    ("default_cpu_limit", &[Form::ConfigMap], ""),
+    ("default_memory_limit", &[Form::ConfigMap], ""),
+    ("min_cpu_limit", &[Form::ConfigMap, Form::Object], ""),
+    ("min_memory_limit", &[Form::ConfigMap, Form::Object], ""),
+    ("enable_master_load_balancer", &[Form::ConfigMap], "true"),
+    ("connection_pooler_default_cpu_request", &[Form::ConfigMap], ""),
+    ("connection_pooler_default_memory_request", &[Form::ConfigMap], ""),
+    ("connection_pooler_default_cpu_limit", &[Form::ConfigMap], ""),
+    ("connection_pooler_default_memory_limit", &[Form::ConfigMap], ""),
+];
+
 impl Key {
+    /// What the key is where a configuration of this form does not have it, as the text of a ConfigMap.
+    #[must_use]
+    pub fn absent(&self, form: Form) -> &'static str {
+        let differs = ABSENT.iter().find(|(name, forms, _)| *name == self.name && forms.contains(&form));
+        differs.map_or(self.default, |(_, _, value)| value)
+    }
+
     /// Where the key is in an OperatorConfiguration, as in `configuration.kubernetes.pod_role_label`.
     #[must_use]
     pub fn path(&self) -> String {

@@ -1,6 +1,7 @@
 //! Every key of the operator configuration, stated once.
 //!
-//! A key that pgloom does not act on is marked `ignored`; another value than its default is then named in a warning.
+//! A key that pgloom does not act on is marked `ignored`; another value than its default is then named in a warning. One
+//! that is marked `derived` is filled in by the operator.
 
 use super::key::{Key, Section, ValueType};
 
@@ -15,12 +16,17 @@ macro_rules! keys {
             doc: $doc,
             was: keys!(@was $($was)?),
             honoured: keys!(@honoured $($mark)?),
+            derived: keys!(@derived $($mark)?),
         }),*),*]
     };
     (@was) => { None };
     (@was $was:literal) => { Some($was) };
     (@honoured) => { true };
     (@honoured ignored) => { false };
+    (@honoured derived) => { true };
+    (@derived) => { false };
+    (@derived ignored) => { false };
+    (@derived derived) => { true };
 }
 
 /// Every key, section by section.
@@ -107,7 +113,7 @@ pub const KEYS: &[Key] = keys! {
         enable_sidecars Flag = "true": "Whether manifests may have sidecars.";
         share_pgsocket_with_sidecars Flag = "false": "Whether sidecars share PostgreSQL's Unix socket.";
         enable_readiness_probe Flag = "false": "Whether the database container has a readiness probe, which asks Patroni.";
-        liveness_probe Probe = "": "The liveness probe of the database container, if the manifest has none." ignored;
+        liveness_probe Probe = "": "The liveness probe of the database container, if the manifest has none.";
         spilo_privileged Flag = "false": "Whether the database container is privileged.";
         spilo_allow_privilege_escalation Flag = "true": "`allowPrivilegeEscalation` of the database container: whether a process may get more rights than its parent.";
         spilo_runasuser OptionalInteger = "": "The user id that the database container runs as. Empty: the image's.";
@@ -117,6 +123,7 @@ pub const KEYS: &[Key] = keys! {
         storage_resize_mode Choice("pvc", "ebs", "mixed", "off") = "pvc": "How a larger size in a manifest reaches the volumes: by their claims, by the cloud's API (`ebs`, which this release does not do), by both, or not at all.";
         infrastructure_roles_secret_name Reference = "": "The Secret that describes roles of every cluster.";
         infrastructure_roles_secrets RoleSources = "": "More Secrets that describe roles of every cluster, each with the names of its keys.";
+        infrastructure_roles List = "": "For plugins: the names of the roles that these Secrets describe. The operator fills it in." derived;
         oauth_token_secret_name Reference = "postgresql-operator": "The Secret with the token for the teams API.";
     }
     PostgresPodResources {
@@ -124,8 +131,8 @@ pub const KEYS: &[Key] = keys! {
         default_memory_request Quantity = "100Mi": "Memory that a database container requests, unless its manifest sets it. Empty: none.";
         default_cpu_limit Quantity = "1": "CPU that a database container may use, unless its manifest sets it. Empty: any.";
         default_memory_limit Quantity = "500Mi": "Memory that a database container may use, unless its manifest sets it. Empty: any.";
-        min_cpu_limit Quantity = "250m": "A smaller CPU limit in a manifest is raised to this. In an `OperatorConfiguration` without the key: no bound.";
-        min_memory_limit Quantity = "250Mi": "A smaller memory limit in a manifest is raised to this. In an `OperatorConfiguration` without the key: no bound.";
+        min_cpu_limit Quantity = "250m": "A smaller CPU limit in a manifest is raised to this. Empty: no bound.";
+        min_memory_limit Quantity = "250Mi": "A smaller memory limit in a manifest is raised to this. Empty: no bound.";
         max_cpu_request Quantity = "": "A larger CPU request in a manifest is lowered to this. Empty: no bound.";
         max_memory_request Quantity = "": "A larger memory request in a manifest is lowered to this. Empty: no bound.";
     }
@@ -163,7 +170,7 @@ pub const KEYS: &[Key] = keys! {
         gcp_credentials Text = "": "The file in the container with the credentials for Google Cloud.";
         wal_az_storage_account Text = "": "The Azure storage account for base backups and WAL.";
         kube_iam_role Text = "": "The AWS role of the pods, by annotation.";
-        irsa_role_arn Text = "": "The AWS role of the pods, by an annotation of their service account, where the operator makes it.";
+        irsa_role_arn Text = "": "The AWS role of the pods, by an annotation of their service account. Clones and standbys read their source's archive with it.";
         aws_region Text = "eu-central-1": "The region of the volumes and buckets in AWS." ignored;
         additional_secret_mount Text = "": "A Secret that every container of the pods gets as a folder.";
         additional_secret_mount_path Text = "/meta/credentials": "The path of that folder.";

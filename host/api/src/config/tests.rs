@@ -37,7 +37,9 @@ fn a_key_can_be_given_another_value_or_its_default_and_no_value_of_another_type(
 fn every_key_has_a_default_that_its_kind_accepts_and_a_name_of_its_own() {
     let mut names = BTreeSet::new();
     for key in KEYS {
-        assert!(grammar::read(key.value_type, key.default).is_ok(), "{}", key.name);
+        for text in [key.default, key.absent(Form::ConfigMap), key.absent(Form::Object)] {
+            assert!(grammar::read(key.value_type, text).is_ok(), "{}", key.name);
+        }
         assert!(names.insert(key.name), "{} is there twice", key.name);
         assert!(key.was.is_none_or(|was| names.insert(was)), "{:?} is there twice", key.was);
         assert!(key.doc.ends_with('.') && key.doc.is_ascii(), "{}: {}", key.name, key.doc);
@@ -62,10 +64,11 @@ fn both_forms_give_one_configuration() {
         },
         "teams_api": {"protected_role_names": ["admin", "cron_admin"]},
         "connection_pooler": {"connection_pooler_max_db_connections": 4},
-        "postgres_pod_resources": {"min_cpu_limit": "250m", "min_memory_limit": "250Mi"},
     }));
     let [text, typed] = [text, typed].map(|document| Config::read(&document).unwrap());
-    assert_eq!(text.config, typed.config);
+    for key in KEYS.iter().filter(|key| key.absent(Form::ConfigMap) == key.absent(Form::Object)) {
+        assert_eq!(text.config.values()[key.name], typed.config.values()[key.name], "{}", key.name);
+    }
     assert!(text.warnings.is_empty() && typed.warnings.is_empty());
     let config = text.config;
     assert_eq!(
@@ -92,7 +95,7 @@ fn an_empty_value_is_that_of_nothing_and_an_absent_key_has_its_default() {
     assert_eq!(config.values()["protected_role_names"], json!([]));
     assert_eq!(config.values()["enable_shm_volume"], json!(false));
     assert_eq!(config.text("default_cpu_limit"), "");
-    assert_eq!(config.text("default_memory_limit"), "500Mi");
+    assert_eq!(config.text("db_hosted_zone"), "db.example.com");
 }
 
 #[test]
@@ -166,7 +169,7 @@ fn a_value_that_cannot_be_used_is_named_with_its_key_and_a_remedy() {
             "error: data.default_cpu_limit: \"lots\" is not a quantity; it starts with a number, as in 500m, 1Gi; write it as in 500m or 1Gi",
         ),
         (
-            json!({"default_cpu_limit": "50m"}),
+            json!({"default_cpu_limit": "50m", "default_cpu_request": "100m"}),
             "error: default_cpu_limit: the limit 50m is below default_cpu_request, 100m; raise the limit, or lower the request",
         ),
         (
@@ -287,11 +290,16 @@ fn names_of_older_releases_mean_the_same() {
 }
 
 #[test]
-fn least_limits_have_a_default_in_a_config_map_and_none_in_an_object() {
-    let least = |document: &Value| Config::read(document).unwrap().config.text("min_cpu_limit").to_owned();
-    assert_eq!(least(&config_map(json!({}))), "250m");
-    assert_eq!(least(&object(json!({}))), "");
-    assert_eq!(least(&object(json!({"postgres_pod_resources": {"min_cpu_limit": "500m"}}))), "500m");
+fn an_absent_key_is_in_each_form_what_the_newest_release_takes_it_for() {
+    let [map, object] =
+        [config_map(json!({})), object(json!({}))].map(|document| Config::read(&document).unwrap().config);
+    assert!(map.flag("kubernetes_use_configmaps") && object.flag("kubernetes_use_configmaps"));
+    assert!(map.flag("enable_master_load_balancer") && !object.flag("enable_master_load_balancer"));
+    let resources =
+        ["default_cpu_request", "default_memory_limit", "connection_pooler_default_cpu_limit", "min_cpu_limit"];
+    assert_eq!(resources.map(|key| map.text(key)), ["", "", "", ""]);
+    assert_eq!(resources.map(|key| object.text(key)), ["100m", "500Mi", "1", ""]);
+    assert_eq!(resources.map(|key| Config::defaults().text(key).to_owned()), ["100m", "500Mi", "1", "250m"]);
 }
 
 #[test]

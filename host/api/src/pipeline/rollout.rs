@@ -44,7 +44,8 @@ pub struct RolloutSpec {
     #[schemars(regex(pattern = r"^([0-9]+(\.[0-9]+)?(us|ms|s|m|h))+$"))]
     pub soak: Option<String>,
     /// How long a cluster may have fewer ready members than it had before the pipeline is taken back. A rolling update
-    /// takes one member at a time, so give more than one restart takes. Default: `5m`. Example: `10m`.
+    /// takes one member at a time, so give more than one restart takes. Also how long, for each of its members, a cluster is
+    /// waited for before the rollout is paused. Default: `5m`. Example: `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([0-9]+(\.[0-9]+)?(us|ms|s|m|h))+$"))]
     pub ready_deadline: Option<String>,
@@ -64,7 +65,7 @@ pub struct Rollout {
     pub percentages: Vec<u8>,
     /// The shortest time of a stage.
     pub soak: Duration,
-    /// How long a cluster may be less ready than it was.
+    /// How long a cluster may be less ready than it was, and how long a cluster is waited for, for each of its members.
     pub ready_deadline: Duration,
     /// Whether it stays at its stage.
     pub paused: bool,
@@ -161,9 +162,16 @@ pub struct RolloutStatus {
     /// What the new pipeline would change; none while that is not known.
     #[serde(default)]
     pub impact: Option<ImpactStatus>,
-    /// The clusters that were not well before.
+    /// The first 20 clusters of the stage that were not well before they got the new pipeline.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unwell: Vec<UnwellStatus>,
+    /// How many these are in all; none if all were well.
+    #[serde(default)]
+    pub unwell_clusters: Option<i64>,
+    /// For the next leader: how many members of each cluster of the stage were ready before it got the new pipeline, and
+    /// how many were wanted, with an exclamation mark if its reconcile failed. Example: `shop/acid-orders=2/3!`.
+    #[serde(default)]
+    pub before: Option<String>,
     /// The new pipeline's `spec`, with the digest of every component.
     #[schemars(schema_with = "anything")]
     pub spec: Map<String, Value>,
@@ -211,7 +219,7 @@ pub struct ImpactExample {
     pub held: Option<String>,
 }
 
-/// A cluster that was not well before the rollout: it is no problem that it still is not.
+/// A cluster that was not well before it got the new pipeline: it is no problem that it still is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UnwellStatus {
@@ -219,6 +227,9 @@ pub struct UnwellStatus {
     pub cluster: String,
     /// How many of its members were ready.
     pub ready: i64,
+    /// How many members were wanted.
+    #[serde(default)]
+    pub wanted: i64,
     /// Whether its reconcile failed.
     #[serde(default)]
     pub failing: bool,

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use crate::schema::embedded;
+use crate::schema::{self, LENIENT};
 
 pub fn sidecars(_: &mut SchemaGenerator) -> Schema {
     let mut container =
@@ -83,6 +83,13 @@ pub fn volume_source(_: &mut SchemaGenerator) -> Schema {
     }
     volume["x-kubernetes-preserve-unknown-fields"] = json!(true);
     as_schema(volume)
+}
+
+/// The schema of a type of Kubernetes. Unknown fields of it are a warning.
+fn embedded<T: JsonSchema>(place: &str, description: &str) -> Schema {
+    let mut schema = schema::embedded::<T>(place, description).to_value();
+    schema[LENIENT] = json!(true);
+    as_schema(schema)
 }
 
 fn list_of<T: JsonSchema>(place: &str, description: &str) -> Schema {

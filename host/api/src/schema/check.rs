@@ -13,6 +13,10 @@ use crate::field::Place;
 use crate::finding::Finding;
 use crate::suggest::instead;
 
+/// Marks the part of a schema that is a type of Kubernetes. The Zalando operator's schema keeps unknown fields there and it
+/// ignores them, so clusters that have one run: here they are a warning.
+pub const LENIENT: &str = "x-pgloom-lenient";
+
 /// One violation of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -35,14 +39,17 @@ pub enum Rule {
     Form,
 }
 
-/// Checks `value` against an OpenAPI schema and removes the nulls that the API server would drop.
+/// Checks `value` against an OpenAPI schema and removes what the API server would drop: nulls, and the unknown fields that
+/// it names.
 pub fn check(schema: &Value, value: &mut Value, path: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
-    any(schema, value, &Place::Start(path), &mut faults);
+    any(schema, value, &Place::Start(path), false, &mut faults);
     faults
 }
 
-fn any(schema: &Value, value: &mut Value, place: &Place<'_>, faults: &mut Vec<Fault>) {
+/// In a `lenient` part unknown fields are no error.
+fn any(schema: &Value, value: &mut Value, place: &Place<'_>, lenient: bool, faults: &mut Vec<Fault>) {
+    let lenient = lenient || schema[LENIENT] == true;
     if value.is_null() && schema["nullable"] == true {
         return;
     }
@@ -51,10 +58,10 @@ fn any(schema: &Value, value: &mut Value, place: &Place<'_>, faults: &mut Vec<Fa
         return;
     }
     match value {
-        Value::Object(fields) => object(schema, fields, place, faults),
+        Value::Object(fields) => object(schema, fields, place, lenient, faults),
         Value::Array(entries) => {
             for (index, value) in entries.iter_mut().enumerate() {
-                any(&schema["items"], value, &Place::Entry(place, index), faults);
+                any(&schema["items"], value, &Place::Entry(place, index), lenient, faults);
             }
             count(schema, ("minItems", "maxItems"), || entries.len(), ("entry", "entries"), place, faults);
         }
@@ -71,22 +78,28 @@ fn form(finding: Option<Finding>, faults: &mut Vec<Fault>) {
     faults.extend(finding.map(|finding| Fault { rule: Rule::Form, finding }));
 }
 
-fn object(schema: &Value, fields: &mut Map<String, Value>, place: &Place<'_>, faults: &mut Vec<Fault>) {
+fn object(schema: &Value, fields: &mut Map<String, Value>, place: &Place<'_>, lenient: bool, faults: &mut Vec<Fault>) {
     let properties = schema["properties"].as_object();
     fields.retain(|name, value| !(value.is_null() && drops_null(schema, name)));
+    let mut unknown = Vec::new();
     for (name, value) in fields.iter_mut() {
         let place = Place::Member(place, name);
         if let Some(property) = properties.and_then(|properties| properties.get(name)) {
-            any(property, value, &place, faults);
+            any(property, value, &place, lenient, faults);
         } else if schema["additionalProperties"].is_object() {
-            any(&schema["additionalProperties"], value, &place, faults);
+            any(&schema["additionalProperties"], value, &place, lenient, faults);
         } else if is_closed(schema) {
             let known: Vec<_> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
-            let finding =
-                Finding::error("this field does not exist").at(place.to_string()).remedy(instead(name, known));
+            let finding = match lenient {
+                true => Finding::warning("this field does not exist; it is ignored"),
+                false => Finding::error("this field does not exist"),
+            };
+            let finding = finding.at(place.to_string()).remedy(instead(name, known));
             faults.push(Fault { rule: Rule::Known, finding });
+            unknown.push(name.clone());
         }
     }
+    unknown.iter().for_each(|name| drop(fields.remove(name)));
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if !fields.contains_key(name) {
             let remedy = match example(&schema["properties"][name]) {
@@ -287,6 +300,16 @@ mod tests {
                 "spec.volume.sise: this field does not exist; did you mean size?"
             ]
         );
+    }
+
+    #[test]
+    fn an_unknown_field_in_a_lenient_part_is_a_warning_and_is_removed() {
+        let container = json!({"type": "object", LENIENT: true, "properties": {"image": {"type": "string"}, "resources": {"type": "object", "properties": {}}}});
+        let schema = json!({"type": "object", "properties": {"sidecars": {"type": "array", "items": container}}});
+        let mut value = json!({"sidecars": [{"imagee": "a", "resources": {"limit": 1}}]});
+        let faults = check(&schema, &mut value, "spec");
+        assert!(faults.len() == 2 && faults.iter().all(|fault| !fault.finding.is_error()), "{faults:?}");
+        assert_eq!(value, json!({"sidecars": [{"resources": {}}]}));
     }
 
     #[test]

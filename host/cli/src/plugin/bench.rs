@@ -1,6 +1,5 @@
 //! `pgloom plugin bench`: what a call of a plugin costs, for every case of its golden folder.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -43,12 +42,11 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
         format!("{:24} {:>12} {:>12} {:>10} {:>10}\n", "case", "fuel", "microseconds", "bytes in", "bytes out");
     for case in golden::cases(&project)? {
         let Some(request) = request(&case, &plugin)? else {
-            bail!("golden/{}: the plugin is not called; see `when_manifest` and `when_config` in describe", case.name);
+            bail!("golden/{}: the plugin is not called; see `relevant` of its description", case.name);
         };
         lines.push_str(&measured(&case.name, &plugin, &request, arguments.calls)?);
     }
-    std::io::stdout().write_all(lines.as_bytes())?;
-    Ok(())
+    crate::output::print(&lines)
 }
 
 /// The request of a case, as the host makes it.

@@ -46,6 +46,5 @@ pub fn build(arguments: &Arguments) -> Result<()> {
         let built = Project::of(source)?.build(*target, output.as_deref())?;
         (built.path, built.bytes)
     };
-    println!("{}: {} bytes, {}", path.display(), bytes.len(), digest(&bytes));
-    Ok(())
+    crate::output::line(format_args!("{}: {} bytes, {}", path.display(), bytes.len(), digest(&bytes)))
 }

@@ -1,7 +1,6 @@
 //! `pgloom plugin config-map`: components as a ConfigMap, for clusters without a registry.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -56,6 +55,5 @@ pub fn print(arguments: &Arguments) -> Result<()> {
     let Arguments { name, namespace, .. } = arguments;
     let metadata = ObjectMeta { name: Some(name.clone()), namespace: Some(namespace.clone()), ..ObjectMeta::default() };
     let map = ConfigMap { metadata, binary_data: Some(components), ..ConfigMap::default() };
-    std::io::stdout().write_all(serde_yaml_ng::to_string(&map)?.as_bytes())?;
-    Ok(())
+    crate::output::print(&pgloom_api::document::write(&map)?)
 }

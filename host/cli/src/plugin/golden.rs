@@ -9,19 +9,19 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use pgloom_api::config::Config;
 use pgloom_api::pipeline::{Document, Match, OnFailure, Step};
+use pgloom_common::golden;
 use pgloom_decide::{Error, Observed, Plan, decide};
+use pgloom_engine::permission::Missing;
 use pgloom_engine::{
-    Contribution, Description, ObjectKind, ObjectPermission, Pipeline, Plugin, PrivilegePermission, Response, grant,
+    Contribution, Description, Lack, ObjectKind, ObjectPermission, Pipeline, Plugin, PrivilegePermission, Response,
+    grant,
 };
 use serde_json::{Map, Value, json};
 
+use super::ask;
+use super::language::Language;
 use super::project::Project;
 use crate::file::{read_all, read_one};
-
-/// The namespace of manifests that name none.
-const NAMESPACE: &str = "default";
-/// The file with what is expected.
-const EXPECTED: &str = "expected.yaml";
 
 /// What the check of a case came to.
 pub enum Checked {
@@ -46,35 +46,35 @@ pub struct Case {
     config: Config,
     /// The plugin's own step.
     step: Step,
+    /// The language of the plugin.
+    language: Language,
 }
 
 /// The cases of a project, by name. The step is that of `step.yaml`; `config.yaml` of a case replaces its
 /// configuration.
 pub fn cases(project: &Project) -> Result<Vec<Case>> {
-    let golden = project.file("golden");
-    let entries = std::fs::read_dir(&golden).with_context(|| {
-        format!("{}: cannot be read; make a folder golden/CASE with a manifest.yaml", golden.display())
+    let place = project.file(golden::FOLDER);
+    let folders = golden::cases(&project.file(""));
+    let folders = folders.with_context(|| {
+        format!("{}: cannot be read; make a folder golden/CASE with a manifest.yaml", place.display())
     })?;
-    let mut folders = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    folders.retain(|path| path.is_dir());
-    folders.sort();
     if folders.is_empty() {
-        bail!("{}: has no case; make a folder golden/CASE with a manifest.yaml", golden.display());
+        bail!("{}: has no case; make a folder golden/CASE with a manifest.yaml", place.display());
     }
     // A step whose failure is ignored would hide it.
     let step = Step { on_failure: OnFailure::default(), matches: Match::default(), ..super::step::document(project)? };
-    folders.iter().map(|folder| Case::read(folder, &step)).collect()
+    folders.iter().map(|folder| Case::read(folder, &step, project.language())).collect()
 }
 
 impl Case {
-    fn read(folder: &Path, step: &Step) -> Result<Self> {
+    fn read(folder: &Path, step: &Step, language: Language) -> Result<Self> {
         let file = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
         let all = |name: &str| file(name).map_or_else(|| Ok(Vec::new()), |path| read_all(&path));
-        let mut manifest = read_one(&folder.join("manifest.yaml"))?;
+        let mut manifest = read_one(&folder.join(golden::MANIFEST))?;
         if let Some(metadata) = manifest["metadata"].as_object_mut() {
-            metadata.entry("namespace").or_insert_with(|| json!(NAMESPACE));
+            metadata.entry("namespace").or_insert_with(|| json!(golden::NAMESPACE));
         }
-        let config = match file("operator.yaml") {
+        let config = match file(golden::OPERATOR) {
             None => Config::defaults(),
             Some(path) => {
                 let document = read_one(&path)?;
@@ -82,22 +82,25 @@ impl Case {
             }
         };
         let mut step = step.clone();
-        if let Some(path) = file("config.yaml") {
+        if let Some(path) = file(golden::CONFIG) {
             step.config = super::step::mapping(&path)?;
         }
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (desired, existing) = (all("desired.yaml")?, all("existing.yaml")?);
-        Ok(Self { name, folder: folder.to_owned(), manifest, desired, existing, config, step })
+        let (desired, existing) = (all(golden::DESIRED)?, all(golden::EXISTING)?);
+        Ok(Self { name, folder: folder.to_owned(), manifest, desired, existing, config, step, language })
     }
 
     /// Compares the plugin's answer with what is expected. With `update`, what it answers is expected.
     pub fn check(&self, plugin: &Arc<Plugin>, update: bool) -> Result<Checked> {
         let answer = match self.answer(plugin)? {
             Ok(answer) => answer,
-            Err(error) => return Ok(Checked::Failed(format!("golden/{}: {error}", self.name))),
+            Err(error) => {
+                let line = self.line_to_add(&error).unwrap_or_default();
+                return Ok(Checked::Failed(format!("golden/{}: {error}{line}", self.name)));
+            }
         };
-        let text = serde_yaml_ng::to_string(&answer)?;
-        let path = self.folder.join(EXPECTED);
+        let text = pgloom_api::document::write(&answer)?;
+        let path = self.folder.join(golden::EXPECTED);
         if update {
             super::project::write(&path, text.as_bytes())?;
             return Ok(Checked::Written);
@@ -105,8 +108,15 @@ impl Case {
         let expected = std::fs::read_to_string(&path).unwrap_or_default();
         Ok(match difference(&expected, &text) {
             None => Checked::AsExpected,
-            Some(difference) => Checked::Differs(format!("golden/{}/{EXPECTED}:{difference}", self.name)),
+            Some(difference) => Checked::Differs(format!("golden/{}/{}:{difference}", self.name, golden::EXPECTED)),
         })
+    }
+
+    /// The permission that the description does not ask for, in the language of the plugin.
+    fn line_to_add(&self, error: &Error) -> Option<String> {
+        let Error::Pipeline(run) = error else { return None };
+        let Lack { permission, .. } = run.lack.as_ref().filter(|lack| lack.missing == Missing::Description)?;
+        Some(format!("\n  in {}: {}", self.language.title(), ask::line(self.language, permission)))
     }
 
     /// What the plugin adds, as a document: `refused`, or those of `findings`, `conditions`, `actions`, `objects` and
@@ -117,7 +127,7 @@ impl Case {
         let with = match self.decide(self.pipeline(plugin, Some(Arc::clone(plugin)))?) {
             Ok(plan) => plan,
             Err(error) if is_answer(&error) => {
-                return Ok(Ok(json!({"refused": error.to_string().lines().collect::<Vec<_>>()})));
+                return Ok(Ok(json!({(golden::REFUSED): error.to_string().lines().collect::<Vec<_>>()})));
             }
             Err(error) => return Ok(Err(error)),
         };
@@ -129,13 +139,17 @@ impl Case {
             format!("{}: {:?}{refused}", requested.key, requested.action)
         });
         let conditions = with.conditions.iter();
-        let conditions = conditions.map(|it| format!("{}={:?} {}: {}", it.type_name, it.status, it.reason, it.message));
+        let conditions =
+            conditions.map(|it| golden::condition(&it.type_name, &format!("{:?}", it.status), &it.reason, &it.message));
         let parts = [
-            ("findings", json!(findings.map(|it| format!("{}: {it}", it.severity)).collect::<Vec<_>>())),
-            ("conditions", json!(conditions.collect::<Vec<_>>())),
-            ("actions", json!(actions.collect::<Vec<_>>())),
-            ("objects", json!(after.iter().filter(|object| !before.contains(object)).collect::<Vec<_>>())),
-            ("removed", json!(removed.map(names).collect::<Vec<_>>())),
+            (
+                golden::FINDINGS,
+                json!(findings.map(|it| golden::finding(it.severity.name(), &it.to_string())).collect::<Vec<_>>()),
+            ),
+            (golden::CONDITIONS, json!(conditions.collect::<Vec<_>>())),
+            (golden::ACTIONS, json!(actions.collect::<Vec<_>>())),
+            (golden::OBJECTS, json!(after.iter().filter(|object| !before.contains(object)).collect::<Vec<_>>())),
+            (golden::REMOVED, json!(removed.map(names).collect::<Vec<_>>())),
         ];
         let is_set = |part: &Value| part.as_array().is_some_and(|items| !items.is_empty());
         Ok(Ok(parts.into_iter().filter(|(_, part)| is_set(part)).map(|(name, part)| (name.to_owned(), part)).collect()))
@@ -149,7 +163,7 @@ impl Case {
     }
 
     fn decide(&self, pipeline: Pipeline) -> Result<Plan, Error> {
-        let observed = Observed::in_files(&self.existing, &self.manifest, &self.config, &pipeline, NAMESPACE);
+        let observed = Observed::in_files(&self.existing, &self.manifest, &self.config, &pipeline, golden::NAMESPACE);
         decide(&self.manifest, &self.config, &observed, &pipeline)
     }
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use pgloom_package::contract;
 
+use super::exports;
 use super::project::write;
 
 /// How the toolchains that belong to a folder are installed in it.
@@ -185,6 +186,9 @@ pub fn build(language: Language, folder: &Path) -> Result<Option<Vec<u8>>> {
     let Some(toolchain) = Toolchain::of(language, folder, output)? else { return Ok(None) };
     for (name, text) in contract::FILES {
         write(&folder.join("dist/wit").join(name), text.as_bytes())?;
+    }
+    if language == Language::JavaScript {
+        exports::check(folder)?;
     }
     toolchain.run(folder)?;
     let path = folder.join(output);

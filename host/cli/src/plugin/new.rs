@@ -135,11 +135,10 @@ pub fn new(arguments: &Arguments) -> Result<()> {
     }
     let place = folder.display();
     let first = language.install().map(|install| format!(" && {install}")).unwrap_or_default();
-    println!(
+    crate::output::line(format_args!(
         "{place}: a plugin in {}; next: cd {place}{first} && pgloom plugin build && pgloom plugin test",
         language.title()
-    );
-    Ok(())
+    ))
 }
 
 fn check_name(name: &str) -> Result<()> {

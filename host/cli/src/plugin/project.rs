@@ -1,6 +1,7 @@
 //! The folder of a plugin, and how its component is built: by cargo, or by the toolchain of another language.
 
 use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -85,13 +86,30 @@ impl Project {
         Ok(Built { path, bytes })
     }
 
-    /// Runs the native tests, if the language is Rust; their output is that of cargo.
-    pub fn test(&self) -> Result<()> {
+    /// Runs the native tests, if the language is Rust, and returns whether they pass; their output is that of cargo.
+    pub fn test(&self) -> Result<bool> {
         if self.language != Language::Rust {
-            return Ok(());
+            return Ok(true);
         }
-        let status = self.cargo().arg("test").status().context(START)?;
-        if status.success() { Ok(()) } else { bail!("the native tests failed; cargo test has printed why") }
+        let mut cargo = self.cargo();
+        cargo.arg("test");
+        if std::io::stdout().is_terminal() {
+            return Ok(cargo.status().context(START)?.success());
+        }
+        // The tests would fail where the reader of a pipe has gone.
+        let mut running = cargo.stdout(Stdio::piped()).spawn().context(START)?;
+        let mut lines = BufReader::new(running.stdout.take().context(START)?);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).context("the output of cargo cannot be read")? > 0 {
+            crate::output::print(&String::from_utf8_lossy(&line))?;
+            line.clear();
+        }
+        Ok(running.wait().context("cargo cannot be waited for")?.success())
+    }
+
+    /// The language.
+    pub fn language(&self) -> Language {
+        self.language
     }
 
     /// The file's name that `step.yaml` gives the component, or that of the folder.

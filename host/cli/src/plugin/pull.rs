@@ -47,8 +47,7 @@ pub fn pull(arguments: &Arguments) -> Result<()> {
     let output = arguments.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.wasm")));
     write(&output, &pulled.component)
         .with_context(|| format!("{}: cannot be written; give another file with --output", output.display()))?;
-    println!("{}", reference.clone().with_digest(pulled.digest));
-    Ok(())
+    crate::output::line(format_args!("{}", reference.clone().with_digest(pulled.digest)))
 }
 
 /// Writes the whole file or none.

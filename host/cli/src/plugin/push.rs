@@ -51,6 +51,5 @@ pub fn push(arguments: &Arguments) -> Result<()> {
     let reference = &arguments.reference;
     let push = registry.client.push(reference, &registry.credentials, component, key.as_ref());
     let digest = registry.wait(push).with_context(|| arguments.file.display().to_string())?;
-    println!("{}", reference.clone().with_digest(digest));
-    Ok(())
+    crate::output::line(format_args!("{}", reference.clone().with_digest(digest)))
 }

@@ -43,7 +43,7 @@ pub fn run(mut arguments: Arguments) -> Result<()> {
     write(&folder.path().join(own), &built.bytes)?;
     let document = with_step(flags, step::of(&project, &plugin, own)?, &folder)?;
     let path = folder.path().join("pipeline.yaml");
-    write(&path, serde_yaml_ng::to_string(&document)?.as_bytes())?;
+    write(&path, pgloom_api::document::write(&document)?.as_bytes())?;
     flags.set(path, folder.path().to_owned());
     render::render(&arguments.render)
 }

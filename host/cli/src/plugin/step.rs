@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use pgloom_api::Finding;
 use pgloom_api::pipeline::{Document, Step};
+use pgloom_common::golden;
 use pgloom_engine::{Plugin, grant};
 use serde_json::{Map, Value, json};
 
@@ -15,7 +16,7 @@ const LONGEST: u64 = 3 << 20;
 
 /// The step of the project's `step.yaml`, if there is one.
 pub fn read(project: &Project) -> Result<Option<Map<String, Value>>> {
-    let path = project.file("step.yaml");
+    let path = project.file(golden::STEP);
     if path.exists() { mapping(&path).map(Some) } else { Ok(None) }
 }
 
@@ -37,7 +38,7 @@ pub fn mapping(path: &Path) -> Result<Map<String, Value>> {
 
 /// The step of the project's `step.yaml`, as the operator reads it. Its component is the one that is built.
 pub fn document(project: &Project) -> Result<Step> {
-    let path = project.file("step.yaml");
+    let path = project.file(golden::STEP);
     let Some(step) = read(project)? else {
         bail!(
             "{}: does not exist; write the step of the plugin to it: name, config, and the grants that `pgloom plugin \
@@ -75,7 +76,7 @@ fn checked(path: &Path, step: Value) -> Result<Step> {
 pub fn of(project: &Project, plugin: &Plugin, file: &str) -> Result<Value> {
     let step = match read(project)? {
         Some(step) => {
-            checked(&project.file("step.yaml"), with_source(step.clone(), file))?;
+            checked(&project.file(golden::STEP), with_source(step.clone(), file))?;
             step
         }
         None => {

@@ -1,4 +1,5 @@
-//! `pgloom plugin test`: the native tests of a plugin, and its golden folder against the component.
+//! `pgloom plugin test`: the native tests of a plugin, which replay its golden folder, and the same folder against the
+//! component.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,8 +36,11 @@ pub fn test(arguments: &Arguments) -> Result<()> {
     let project = Project::of(&arguments.folder)?;
     let cases = golden::cases(&project)?;
     let (plugin, _) = load(&project, arguments.target)?;
-    project.test()?;
     let (mut problems, mut differs) = (Vec::new(), false);
+    // Both are said: where the native answer is right and the component's is not, the mistake is not in the plugin's code.
+    if !arguments.update {
+        problems.extend(native(&project)?);
+    }
     for case in &cases {
         let (result, problem) = match case.check(&plugin, arguments.update)? {
             Checked::Written => ("written", None),
@@ -47,14 +51,23 @@ pub fn test(arguments: &Arguments) -> Result<()> {
             }
             Checked::Failed(problem) => ("FAILED", Some(problem)),
         };
-        println!("golden {} ... {result}", case.name);
+        crate::output::line(format_args!("golden {} ... {result}", case.name))?;
         problems.extend(problem);
+    }
+    // The native tests replay the golden folder, too: what is expected has to be written before.
+    if arguments.update {
+        problems.extend(native(&project)?);
     }
     if problems.is_empty() {
         return Ok(());
     }
     let advice = if differs { "\nif the answers are as you mean them: pgloom plugin test --update" } else { "" };
     bail!("{}{advice}", problems.join("\nerror: "))
+}
+
+/// What is wrong with the native tests, if they fail.
+fn native(project: &Project) -> Result<Option<String>> {
+    Ok((!project.test()?).then(|| "the native tests failed; cargo test has printed why".to_owned()))
 }
 
 /// Builds the component and loads it as the operator does.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Outside, repository, target};
+use super::outside::{Outside, repository, target};
 
 /// The folder of the recipes: NAME.rs, its step NAME.yaml, and what it gives NAME.txt.
 fn folder() -> std::path::PathBuf {
@@ -58,8 +58,8 @@ impl Outside {
     }
 
     /// The exit code of a command, what it prints, and its errors.
-    fn pgloom(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let output = self.command(env!("CARGO_BIN_EXE_pgloom"), "").args(arguments).output().unwrap();
+    fn result(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let output = self.binary("", arguments).output().unwrap();
         let [printed, said] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
         (output.status.code(), printed, said)
     }
@@ -69,7 +69,7 @@ impl Outside {
         std::fs::write(self.path("plugins/new.yaml"), with(&[read(&folder().join(format!("{name}.yaml")))])).unwrap();
         let own = folder().join(format!("manifest-{name}.yaml"));
         let manifest = if own.exists() { own } else { folder().join("manifest.yaml") };
-        let (code, printed, said) = self.pgloom(&[
+        let (code, printed, said) = self.result(&[
             "diff",
             "--pipeline-now",
             "plugins/pipeline.yaml",
@@ -86,7 +86,7 @@ impl Outside {
 
 #[test]
 fn every_recipe_is_built_decided_with_the_grants_of_its_step_and_proven() {
-    let outside = Outside::new();
+    let outside = super::new_outside();
     outside.build_recipes();
     let configuration = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
@@ -109,7 +109,7 @@ fn every_recipe_is_built_decided_with_the_grants_of_its_step_and_proven() {
 
         let component = format!("plugins/{name}.wasm");
         let checks = ["--pipeline", "plugins/pipeline.yaml", "--case", "case.yaml"];
-        let (code, printed, said) = outside.pgloom(&[&["conformance", &component][..], &checks].concat());
+        let (code, printed, said) = outside.result(&[&["conformance", &component][..], &checks].concat());
         if code != Some(0) {
             problems.push(format!("{printed}{said}"));
         }
@@ -119,7 +119,7 @@ fn every_recipe_is_built_decided_with_the_grants_of_its_step_and_proven() {
     std::fs::write(outside.path("plugins/all.yaml"), with(&steps)).unwrap();
     let manifest = folder().join("manifest.yaml");
     let all = ["render", "--pipeline", "plugins/all.yaml", "--config", "configuration.yaml"];
-    let (code, printed, said) = outside.pgloom(&[&all[..], &[manifest.to_str().unwrap()]].concat());
+    let (code, printed, said) = outside.result(&[&all[..], &[manifest.to_str().unwrap()]].concat());
     assert_eq!(code, Some(0), "{printed}{said}");
     for object in ["kind: NetworkPolicy", "kind: ServiceMonitor", "name: vault-acid-orders", "example.com/owner"] {
         assert!(printed.contains(object), "{object}: {printed}");

@@ -133,7 +133,7 @@ pub fn plan<E>(
                 };
                 plan.credential(wanted, data, &mut generate)?;
             }
-            Content::UserList { username } => plan.user_list(secret, username, data),
+            Content::UserList { username, others } => plan.user_list(secret, username, others, data),
         }
     }
     Ok(plan)
@@ -209,14 +209,20 @@ impl SecretChanges {
         Ok(())
     }
 
-    /// A user list follows the credential, so it is replaced when that changes.
-    fn user_list(&mut self, secret: &WantedSecret, username: &str, data: Option<Data>) {
+    /// A user list follows the credentials, so it is replaced when one changes. An infrastructure role without a password is
+    /// left out.
+    fn user_list(&mut self, secret: &WantedSecret, username: &str, others: &BTreeSet<String>, data: Option<Data>) {
         let Some(password) = self.passwords.get(username) else {
             let message = format!("Secret {} cannot be made: \"{username}\" has no credential", secret.name);
             self.findings.push(Finding::warning(message));
             return;
         };
-        let content = format!("{} {}\n", quoted(username), quoted(password.reveal()));
+        let others = others.iter().filter(|other| *other != username);
+        let others = others.filter_map(|other| Some((other.as_str(), self.passwords.get(other)?)));
+        let mut content = String::new();
+        for (name, password) in std::iter::once((username, password)).chain(others) {
+            content += &format!("{} {}\n", quoted(name), quoted(password.reveal()));
+        }
         match data {
             None => self.write(secret, Act::Create, &[(USER_LIST, &content)]),
             Some(data) if data.text(USER_LIST) == Some(&content) => {}

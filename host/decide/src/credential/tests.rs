@@ -205,6 +205,29 @@ fn the_user_list_holds_the_poolers_password_and_follows_it() {
 }
 
 #[test]
+fn the_user_list_has_the_infrastructure_roles_that_log_in_and_follows_their_passwords() {
+    let with = |password: &str| {
+        let role = |name: &str, words: &[&str]| InfrastructureRole {
+            name: name.into(),
+            password: Password::new(password),
+            attributes: attributes(words),
+            member_of: BTreeSet::new(),
+            admin: None,
+            parameters: BTreeMap::new(),
+        };
+        let infrastructure = vec![role("metrics", &[]), role("operators", &["nologin"])];
+        wanted(&gather(&Sources { infrastructure, ..cluster() }), &[list()], &naming()).0
+    };
+    let list = |secrets: &Secrets| String::from_utf8(secrets["acid-pooler-pooler-u"].0[USER_LIST].clone()).unwrap();
+    let first = planned(&with("a"), &Secrets::new());
+    let own = first.passwords["pooler"].reveal().to_owned();
+    let existing = after(&first, Secrets::new());
+    assert_eq!(list(&existing), format!("\"pooler\" \"{own}\"\n\"metrics\" \"a\"\n"));
+    let existing = after(&planned(&with("b"), &existing), existing);
+    assert_eq!(list(&existing), format!("\"pooler\" \"{own}\"\n\"metrics\" \"b\"\n"));
+}
+
+#[test]
 fn a_quote_in_a_user_list_is_doubled() {
     let mut all = all();
     all.retain(|secret| secret.name.contains("pooler-u") || secret.name.starts_with("pooler."));

@@ -397,3 +397,20 @@ fn an_annotation_that_others_may_change_is_left_out_once_they_have() {
     assert_eq!(left("changed", &[]).0, all);
     assert_eq!(left("desired", &["theirs"]).0, all);
 }
+
+#[test]
+fn when_an_image_is_pulled_is_stated_by_its_tag_unless_a_step_states_it() {
+    let pod = json!({"spec": {
+        "containers": [{"name": "a", "image": "x:1"}, {"name": "b", "image": "x", "imagePullPolicy": "Never"}],
+        "initContainers": [{"name": "c", "image": "x"}],
+    }});
+    let mut job =
+        json!({"apiVersion": "batch/v1", "kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": pod}}}});
+    state_pull_policies(&mut job);
+    let spec = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+    let policies = [&spec["containers"][0], &spec["containers"][1], &spec["initContainers"][0]];
+    assert_eq!(policies.map(|container| &container["imagePullPolicy"]), ["IfNotPresent", "Never", "Always"]);
+    let mut service = json!({"apiVersion": "v1", "kind": "Service", "spec": {}});
+    state_pull_policies(&mut service);
+    assert_eq!(service, json!({"apiVersion": "v1", "kind": "Service", "spec": {}}));
+}

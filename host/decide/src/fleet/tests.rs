@@ -145,7 +145,7 @@ fn a_stage_ends_when_it_has_lasted_long_enough_and_all_its_clusters_are_well() {
 fn a_stage_does_not_end_while_one_of_its_clusters_is_waited_for_and_names_it() {
     let (rollout, fleet) = (staged(), fleet());
     let mut health = all_well(&fleet);
-    health.insert("ns/c0".into(), Health::Waiting("was not reconciled yet"));
+    health.insert("ns/c0".into(), waiting("was not reconciled yet"));
     let state = next(&rollout, at(Stage::Canary, 0), &fleet, &health, None, 10_000);
     assert_eq!((state.stage, &*state.message), (Some(Stage::Canary), "ns/c0 was not reconciled yet"));
     health.remove("ns/c0");
@@ -210,44 +210,155 @@ fn a_canary_that_matches_no_cluster_is_no_success() {
     assert_eq!(next(&without, at(Stage::Canary, 0), &fleet, &all_well(&fleet), None, 60), at(Stage::Percent(50), 60));
 }
 
+#[test]
+fn a_cluster_that_is_waited_for_too_long_pauses_the_rollout_which_goes_on_once_it_is_well() {
+    let (rollout, fleet) = (staged(), fleet());
+    let mut health = all_well(&fleet);
+    health.insert("ns/c0".into(), Health::Stuck("was not reconciled yet; repair it".into()));
+    let state = next(&rollout, at(Stage::Canary, 0), &fleet, &health, None, 10_000);
+    assert_eq!((state.phase, state.active(), state.since), (Paused, Some(Stage::Canary), 0));
+    assert_eq!(state.message, "ns/c0 was not reconciled yet; repair it");
+    assert_eq!(next(&rollout, state, &fleet, &all_well(&fleet), None, 10_001), at(Stage::Percent(10), 10_001));
+}
+
+#[test]
+fn what_keeps_a_pipeline_from_being_compared_is_waited_for_until_the_deadline_and_then_pauses_it() {
+    let rollout = Rollout { ready_deadline: Duration::from_secs(60), ..staged() };
+    let reason = "not all clusters are known";
+    let at = |now| held(&rollout, State::judging(100), reason, now);
+    for (now, phase) in [(100, RolloutPhase::Judging), (160, RolloutPhase::Judging), (161, Paused)] {
+        assert_eq!((at(now).phase, at(now).active(), &*at(now).message), (phase, None, reason), "{now}");
+    }
+}
+
 /// A cluster of two members that runs the new pipeline.
 fn seen() -> Seen {
-    Seen { ready: 2, wanted: 2, created: 0, reconciled: true, settled: true, failure: None }
+    Seen { ready: 2, wanted: 2, reconciled: true, settled: true, ..Seen::default() }
+}
+
+fn waiting(reason: &str) -> Health {
+    Health::Waiting(reason.to_owned())
+}
+
+fn deadline(seconds: u64) -> Rollout {
+    Rollout { ready_deadline: Duration::from_secs(seconds), ..staged() }
+}
+
+fn remembering(before: Option<Before>) -> Memory {
+    let before = before.map(|before| ("ns/c".to_owned(), before));
+    Memory { before: before.into_iter().collect(), ..Memory::default() }
 }
 
 #[test]
 fn what_a_cluster_means_for_its_stage() {
-    let rollout = Rollout { ready_deadline: Duration::from_secs(60), ..staged() };
-    let unwell = Unwell { ready: 1, failing: true };
+    let well = Some(Before { ready: 2, wanted: 2, failing: false });
+    let short = Some(Before { ready: 1, wanted: 2, failing: false });
+    let unwell = Some(Before { ready: 1, wanted: 2, failing: true });
     let failing = || Seen { failure: Some("step a failed".into()), settled: false, ..seen() };
+    let refused = || Seen { obstacle: Some("a quota refuses it".into()), settled: false, ..seen() };
     let problem = |text: &str| Health::Problem(text.to_owned());
-    let fewer = Health::Waiting("has fewer ready members than before");
+    let fewer = || waiting("has fewer ready members than before");
+    let new = |seen| Seen { created: 200, ..seen };
     for (name, before, seen, expected) in [
-        ("it is as before", None, seen(), Health::Well),
-        ("not reconciled", None, Seen { reconciled: false, ..seen() }, Health::Waiting("was not reconciled yet")),
-        ("rolling", None, Seen { settled: false, ..seen() }, Health::Waiting("does not run all that is wanted yet")),
-        ("one member less", None, Seen { ready: 1, ..seen() }, fewer.clone()),
-        ("it was not ready before", Some(unwell), Seen { ready: 1, ..seen() }, Health::Well),
-        ("it became less ready than that", Some(unwell), Seen { ready: 0, ..seen() }, fewer),
-        ("it was scaled down", None, Seen { ready: 1, wanted: 1, ..seen() }, Health::Well),
-        ("it is new", None, Seen { ready: 0, created: 200, ..seen() }, Health::Well),
-        ("it fails", None, failing(), problem("step a failed")),
-        ("it failed before", Some(unwell), failing(), Health::Well),
+        ("it is as before", well, seen(), Health::Well),
+        ("not reconciled", well, Seen { reconciled: false, ..seen() }, waiting("was not reconciled yet")),
+        ("rolling", well, Seen { settled: false, ..seen() }, waiting("does not run all that is wanted yet")),
+        ("one member less", well, Seen { ready: 1, ..seen() }, fewer()),
+        ("it was short of a member before", short, Seen { ready: 1, ..seen() }, Health::Well),
+        ("it became less ready than that", short, Seen { ready: 0, ..seen() }, fewer()),
+        ("it is being scaled up", well, Seen { wanted: 5, ..seen() }, Health::Well),
+        ("it was scaled down", well, Seen { ready: 1, wanted: 1, ..seen() }, Health::Well),
+        ("it fails", well, failing(), problem("step a failed")),
+        ("it was short, and fails", short, failing(), problem("step a failed")),
+        ("it failed before", unwell, failing(), Health::Well),
+        ("refused elsewhere", well, refused(), waiting("does not run all that is wanted yet: a quota refuses it")),
+        ("it is new", None, new(Seen { ready: 0, ..seen() }), Health::Well),
+        ("it is new, and fails", None, new(failing()), waiting("does not run all that is wanted yet: step a failed")),
+        (
+            "it was made anew, and fails",
+            well,
+            new(failing()),
+            waiting("does not run all that is wanted yet: step a failed"),
+        ),
+        ("its labels are new", None, seen(), Health::Well),
+        ("its labels are new, and it fails", None, failing(), problem("step a failed")),
     ] {
-        let mut memory = Memory::default();
-        memory.unwell.extend(before.map(|before| ("ns/c".to_owned(), before)));
-        assert_eq!(memory.health(&rollout, 100, "ns/c", &seen, 300), expected, "{name}");
+        let mut memory = remembering(before);
+        assert_eq!(memory.health(&staged(), 100, "ns/c", &seen, 300), expected, "{name}");
     }
 }
 
 #[test]
 fn a_cluster_that_is_less_ready_for_a_short_time_is_no_problem_and_for_a_long_time_it_is() {
-    let rollout = Rollout { ready_deadline: Duration::from_secs(60), ..staged() };
-    let mut memory = Memory::default();
-    let mut health = |ready, now| memory.health(&rollout, 100, "ns/c", &Seen { ready, ..seen() }, now);
+    let mut memory = remembering(Some(Before { ready: 2, wanted: 2, failing: false }));
+    let mut health = |ready, now| memory.health(&deadline(60), 100, "ns/c", &Seen { ready, ..seen() }, now);
     for (ready, now) in [(1, 200), (1, 260), (2, 261), (1, 262), (1, 322)] {
         assert!(!matches!(health(ready, now), Health::Problem(_)), "{now}");
     }
     let expected = "1 members have been ready for more than 60 s, and 2 were before";
     assert_eq!(health(1, 323), Health::Problem(expected.to_owned()));
+}
+
+#[test]
+fn no_scale_up_and_no_member_that_was_missing_before_takes_a_pipeline_back_however_long_it_lasts() {
+    for (before, seen) in [
+        (Before { ready: 2, wanted: 2, failing: false }, Seen { wanted: 5, ..seen() }),
+        (Before { ready: 1, wanted: 2, failing: false }, Seen { ready: 1, ..seen() }),
+        (Before { ready: 0, wanted: 2, failing: true }, Seen { ready: 0, ..seen() }),
+    ] {
+        let mut memory = remembering(Some(before));
+        for now in [300, 10_000] {
+            assert_eq!(memory.health(&deadline(60), 100, "ns/c", &seen, now), Health::Well, "{before:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cluster_is_waited_for_as_long_as_its_members_may_restart_one_after_the_other_and_then_it_is_stuck() {
+    let rolling = Seen { settled: false, obstacle: Some("a quota refuses it".into()), ..seen() };
+    let mut memory = remembering(Some(Before { ready: 2, wanted: 2, failing: false }));
+    let mut health = |seen: &Seen, now| memory.health(&deadline(60), 100, "ns/c", seen, now);
+    let reason = "does not run all that is wanted yet: a quota refuses it";
+    assert_eq!([100, 220].map(|now| health(&rolling, now)), [waiting(reason), waiting(reason)]);
+    let stuck =
+        format!("{reason}; it was waited for longer than 120 s: repair the cluster, and the rollout goes on by itself");
+    assert_eq!(health(&rolling, 221), Health::Stuck(stuck));
+    // A later change of the manifest is waited for from then on.
+    assert_eq!(health(&seen(), 230), Health::Well);
+    assert_eq!(health(&rolling, 350), waiting(reason));
+    assert!(matches!(health(&rolling, 351), Health::Stuck(_)));
+    // Another leader has to reconcile each cluster first.
+    let mut other = remembering(None);
+    let unknown = Seen { reconciled: false, ..seen() };
+    let mut health = |now| other.health(&deadline(60), 100, "ns/c", &unknown, now);
+    assert_eq!([500, 620].map(&mut health), [waiting("was not reconciled yet"), waiting("was not reconciled yet")]);
+    assert!(matches!(health(621), Health::Stuck(_)));
+}
+
+#[test]
+fn another_leader_knows_how_each_cluster_was_before() {
+    let before = |ready, failing| Before { ready, wanted: 3, failing };
+    let clusters = [("ns/a", before(3, false)), ("ns/b", before(2, false)), ("ns/c", before(3, true))];
+    let memory =
+        Memory { before: clusters.map(|(name, before)| (name.to_owned(), before)).into(), ..Memory::default() };
+    let text = memory.text();
+    assert_eq!(text, "ns/b=2/3 ns/c=3/3! ns/a=3/3");
+    assert_eq!(Memory::of(Some(&text)), memory);
+    assert_eq!(Memory::of(Some("")), Memory::default());
+}
+
+#[test]
+fn what_does_not_fit_into_the_status_is_cut_and_such_a_cluster_has_to_be_as_ready_as_is_wanted() {
+    let names = (0..10_000).map(|number| format!("namespace-{number}/acid-cluster"));
+    let well = Before { ready: 2, wanted: 2, failing: false };
+    let mut memory = Memory { before: names.map(|name| (name, well)).collect(), ..Memory::default() };
+    memory.before.insert("ns/z".into(), Before { ready: 1, ..well });
+    let text = memory.text();
+    assert!(text.len() < 140_000, "{}", text.len());
+    let mut other = Memory::of(Some(&text));
+    assert!(other.is_partial && other.before.len() > 1_000);
+    assert!(other.before.contains_key("ns/z"), "one that was not well is kept first");
+    let health = other.health(&staged(), 100, "ns/lost", &Seen { ready: 1, ..seen() }, 300);
+    assert_eq!(health, waiting("has fewer ready members than before"));
+    assert!(Memory::of(None).is_partial);
 }

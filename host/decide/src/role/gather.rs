@@ -31,11 +31,15 @@ pub fn gather(sources: &Sources) -> Roles {
         gathering.credential(credential);
     }
     let databases = gathering.databases(&prepared);
+    let only_prepared = |name: &&String| !sources.databases.contains_key(*name);
+    let created_with_owner =
+        prepared.iter().map(|one| &one.database).filter(only_prepared).cloned().collect::<BTreeSet<_>>();
     let Gathering { roles, findings, refused, .. } = gathering;
     let additional_owners = sources.settings.additional_owner_roles.clone();
     let suffix = sources.settings.deletion_suffix.clone().filter(|suffix| !suffix.is_empty());
     let departure = suffix.map(|suffix| Departure { suffix, is_known: sources.knows_teams });
-    let mut roles = Roles { roles, databases, prepared, additional_owners, refused, departure, findings };
+    let mut roles =
+        Roles { roles, databases, created_with_owner, prepared, additional_owners, refused, departure, findings };
     rotation::set(sources, &mut roles);
     roles
 }
@@ -152,7 +156,8 @@ impl Gathering<'_> {
         self.put(role, None);
     }
 
-    /// The databases whose owner is known. A prepared database belongs to its own owner role.
+    /// The databases whose owner is known. A prepared database belongs to its own owner role unless `spec.databases` names
+    /// another one.
     fn databases(&mut self, prepared: &[prepared_database::Prepared]) -> BTreeMap<String, String> {
         let mut databases: BTreeMap<_, _> =
             prepared.iter().map(|one| (one.database.clone(), owner_of(&one.database))).collect();
@@ -163,15 +168,14 @@ impl Gathering<'_> {
                     .remedy("start with a letter or an underscore and continue with letters, digits and underscores")
             } else if !self.roles.contains_key(owner) {
                 self.unknown_owner(name, owner)
-            } else if databases.get(name).is_some_and(|own| own != owner) {
-                Finding::warning(format!(
-                    "database \"{name}\" is also a prepared database and stays with its owner \"{}\"",
-                    owner_of(name)
-                ))
-                .remedy(format!("name \"{}\" as its owner, or take it out of one of the two", owner_of(name)))
             } else {
-                databases.insert(name.clone(), owner.clone());
-                continue;
+                let prepared_owner = databases.insert(name.clone(), owner.clone()).filter(|other| other != owner);
+                let Some(other) = prepared_owner else { continue };
+                let message = format!(
+                    "database \"{name}\" is also a prepared database, and belongs to {owner:?}, not to {other:?}"
+                );
+                Finding::warning(message)
+                    .remedy(format!("name {other:?} as its owner, or take it out of one of the two"))
             };
             self.findings.push(finding.at(path));
         }

@@ -23,15 +23,20 @@ const SET_BY_THE_TEMPLATE_ONLY: [&str; 5] =
 const CONFIGURATION: &str = "SPILO_CONFIGURATION";
 
 /// The first difference between a pod and a template, both as the API server completes them, as in
-/// `containers[postgres].image`; `None` if the pod runs the template. With `lazy` another image of the first container
-/// is no difference.
+/// `containers[postgres].image`; `None` if the pod runs the template. With `lazy` another image is no difference, of any
+/// container. Another `imagePullPolicy` never is one.
 pub fn difference(template: &PodTemplateSpec, pod: &Pod, lazy: bool) -> Option<String> {
-    spec(&tree(template.spec.as_ref()), &tree(pod.spec.as_ref()), lazy)
+    spec(&tree(template.spec.as_ref()), &tree(pod.spec.as_ref()), lazy).into_iter().next()
 }
 
 /// The first difference between a template and the one that the pods were made from, by the same rule; `None` if no pod has
 /// to be replaced. Both are as they are applied, so a field that only states a default is a difference.
 pub fn template_difference(template: &PodTemplateSpec, before: &PodTemplateSpec, lazy: bool) -> Option<String> {
+    template_differences(template, before, lazy).into_iter().next()
+}
+
+/// All differences between a template and the one that the pods were made from, by the same rule.
+pub fn template_differences(template: &PodTemplateSpec, before: &PodTemplateSpec, lazy: bool) -> Vec<String> {
     spec(&tree(template.spec.as_ref()), &tree(before.spec.as_ref()), lazy)
 }
 
@@ -71,29 +76,30 @@ fn tree(spec: Option<&PodSpec>) -> Value {
     serde_json::to_value(spec).unwrap_or_default()
 }
 
-fn spec(template: &Value, pod: &Value, lazy: bool) -> Option<String> {
-    let stated = keys(template).find_map(|key| {
+fn spec(template: &Value, pod: &Value, lazy: bool) -> Vec<String> {
+    let stated = keys(template).flat_map(|key| {
         let (wanted, found) = (&template[key], &pod[key]);
         match key {
-            "containers" => containers(key, wanted, found, lazy),
-            "initContainers" => containers(key, wanted, found, false),
-            "volumes" => unmatched(wanted, found, |volume| &volume["name"]).map(|name| format!("volumes[{name}]")),
-            "tolerations" => tolerations(wanted, found),
-            _ => (wanted != found).then(|| key.to_owned()),
+            "containers" | "initContainers" => containers(key, wanted, found, lazy),
+            "volumes" => {
+                let missing = unmatched(wanted, found, |volume| &volume["name"]);
+                missing.map(|name| format!("volumes[{name}]")).collect()
+            }
+            "tolerations" => tolerations(wanted, found).into_iter().collect(),
+            _ if wanted != found => vec![key.to_owned()],
+            _ => Vec::new(),
         }
     });
-    stated.or_else(|| {
-        let dropped = SET_BY_THE_TEMPLATE_ONLY.into_iter().find(|key| template[key].is_null() && !pod[key].is_null());
-        dropped.map(str::to_owned)
-    })
+    let dropped = SET_BY_THE_TEMPLATE_ONLY.into_iter().filter(|key| template[key].is_null() && !pod[key].is_null());
+    stated.chain(dropped.map(str::to_owned)).collect()
 }
 
-fn containers(key: &str, wanted: &Value, found: &Value, lazy: bool) -> Option<String> {
+fn containers(key: &str, wanted: &Value, found: &Value, lazy: bool) -> Vec<String> {
     let (wanted, found) = (list(wanted), list(found));
     if wanted.len() != found.len() {
-        return Some(key.to_owned());
+        return vec![key.to_owned()];
     }
-    wanted.iter().zip(found).enumerate().find_map(|(index, (wanted, found))| {
+    let differing = wanted.iter().zip(found).flat_map(|(wanted, found)| {
         let (wanted, mut found) = (without_bootstrap(wanted), without_bootstrap(found));
         if let Some(mounts) = found["volumeMounts"].as_array_mut() {
             mounts.retain(|mount| mount["mountPath"] != TOKEN_PATH || list(&wanted["volumeMounts"]).contains(mount));
@@ -101,12 +107,17 @@ fn containers(key: &str, wanted: &Value, found: &Value, lazy: bool) -> Option<St
                 found["volumeMounts"] = Value::Null;
             }
         }
-        if lazy && index == 0 {
+        if lazy {
             found["image"] = wanted["image"].clone();
         }
-        let field = keys(&wanted).chain(keys(&found)).find(|field| wanted[*field] != found[*field])?;
-        Some(format!("{key}[{}].{field}", wanted["name"].as_str().unwrap_or_default()))
-    })
+        // It matters only to a pod that is made.
+        found["imagePullPolicy"] = wanted["imagePullPolicy"].clone();
+        let name = wanted["name"].as_str().unwrap_or_default();
+        let removed = keys(&found).filter(|field| wanted[*field].is_null());
+        let differing = keys(&wanted).chain(removed).filter(|field| wanted[*field] != found[*field]);
+        differing.map(|field| format!("{key}[{name}].{field}")).collect::<Vec<_>>()
+    });
+    differing.collect()
 }
 
 /// A container whose [`CONFIGURATION`] lacks `bootstrap.dcs`. Patroni reads that when it makes a new cluster, and never
@@ -129,10 +140,14 @@ fn without_bootstrap(container: &Value) -> Value {
     container
 }
 
-/// The name of the first entry that the pod lacks or has otherwise.
-fn unmatched(wanted: &Value, found: &Value, name: impl Fn(&Value) -> &Value) -> Option<String> {
-    let missing = list(wanted).iter().find(|entry| !list(found).contains(entry))?;
-    Some(name(missing).as_str().unwrap_or_default().to_owned())
+/// The names of the entries that the pod lacks or has otherwise.
+fn unmatched<'a>(
+    wanted: &'a Value,
+    found: &'a Value,
+    name: impl Fn(&Value) -> &Value + 'a,
+) -> impl Iterator<Item = String> + 'a {
+    let missing = list(wanted).iter().filter(|entry| !list(found).contains(entry));
+    missing.map(move |missing| name(missing).as_str().unwrap_or_default().to_owned())
 }
 
 fn tolerations(wanted: &Value, found: &Value) -> Option<String> {
@@ -347,5 +362,23 @@ mod tests {
     #[test]
     fn with_lazy_upgrades_another_image_waits_for_another_reason_to_restart() {
         assert_eq!(after(|template, _| template["spec"]["containers"][0]["image"] = json!("spilo:2"), true), None);
+        let sidecars = |template: &mut Value, pod: &mut Value| {
+            for (object, image) in [(template, "exporter:2"), (pod, "exporter:1")] {
+                object["spec"]["initContainers"] = json!([{"name": "first", "image": image}]);
+                let containers = object["spec"]["containers"].as_array_mut().unwrap();
+                containers.push(json!({"name": "exporter", "image": image}));
+            }
+        };
+        assert_eq!(after(sidecars, true), None);
+        assert_eq!(after(sidecars, false).as_deref(), Some("containers[exporter].image"));
+    }
+
+    #[test]
+    fn when_an_image_is_pulled_matters_only_to_a_new_pod() {
+        let change = |template: &mut Value, pod: &mut Value| {
+            template["spec"]["containers"][0]["imagePullPolicy"] = json!("IfNotPresent");
+            pod["spec"]["containers"][0]["imagePullPolicy"] = json!("Always");
+        };
+        assert_eq!(after(change, false), None);
     }
 }

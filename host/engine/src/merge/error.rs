@@ -47,6 +47,8 @@ pub enum Error {
         object: Box<ObjectRef>,
         /// What would allow it.
         missing: Missing,
+        /// Whether an earlier step has created it.
+        exists: bool,
     },
     /// The step sets a privileged field without the privilege.
     #[error(

@@ -190,7 +190,8 @@ impl Merger {
             return Err(Error::Kind { step: step(), object: boxed(), reason });
         }
         if let Some(missing) = permissions.missing() {
-            return Err(Error::Name { step: step(), object: boxed(), missing });
+            let exists = self.find(writer.step, object).is_ok_and(|found| found.is_some());
+            return Err(Error::Name { step: step(), object: boxed(), missing, exists });
         }
         let index = self.find(writer.step, object)?;
         match permissions.missing_to_create() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pgloom_api::{Finding, placeholder};
 use pgloom_common::error::one_line;
 
+use super::lack::Lack;
 use super::{action, answer, json};
 use crate::input::Unreadable;
 use crate::{call, convert, merge, model};
@@ -14,7 +15,7 @@ const MAX_ERROR: usize = 2 << 10;
 
 /// Why there is no decision: a step failed. Nothing is applied to the cluster.
 #[derive(Debug, thiserror::Error)]
-#[error("step {step} ({plugin} {version}): {phase} failed: {}", one_line(&failure.to_string(), MAX_ERROR))]
+#[error("step {step} ({plugin} {version}): {phase} failed: {}{}", one_line(&failure.to_string(), MAX_ERROR), remedy(lack.as_ref()))]
 pub struct Error {
     /// The step's name in the pipeline.
     pub step: String,
@@ -26,6 +27,8 @@ pub struct Error {
     pub phase: &'static str,
     /// What failed.
     pub failure: Box<Failure>,
+    /// The permission that the step lacks, if that is why it failed.
+    pub lack: Option<Lack>,
     /// By step name, the fuel of the calls up to the failure, as in [`Decision::fuel`](crate::Decision::fuel).
     pub fuel: BTreeMap<String, u64>,
 }
@@ -69,7 +72,23 @@ pub enum Failure {
     Merge(#[from] merge::Error),
 }
 
+fn remedy(lack: Option<&Lack>) -> String {
+    lack.map(|lack| one_line(&format!("; {lack}"), MAX_ERROR)).unwrap_or_default()
+}
+
 impl Error {
+    /// The same for a cluster, with the permission that the step lacks.
+    pub(super) fn with_lack(mut self, cluster: &str) -> Self {
+        self.lack = match &*self.failure {
+            Failure::Action(action::Error::NotAsked { kind, subject, .. }) => {
+                Some(Lack::of_action(*kind, subject, cluster))
+            }
+            Failure::Merge(error) => Lack::of_merge(error, cluster),
+            _ => None,
+        };
+        self
+    }
+
     /// A stable name in CamelCase, for metrics and as the reason of a condition.
     pub fn category(&self) -> &'static str {
         match &*self.failure {

@@ -9,6 +9,7 @@ use pgloom_api::pipeline::{self as document, Artifact, Document, Grants, OnFailu
 use pgloom_common::error::error_chain;
 use serde_json::{Map, Value};
 
+use super::identity::Identity;
 use super::step::{Counters, Pipeline, Step};
 use super::{configuration, restarts};
 use crate::call::Limits;
@@ -108,7 +109,8 @@ impl Pipeline {
     pub fn unavailable(reason: &str) -> Result<Self, Error> {
         let name = "pipeline".to_owned();
         let schemas = built_in(&name)?;
-        Ok(Self { name, steps: Vec::new(), schemas, unavailable: Some(reason.to_owned()), reused: None })
+        let (identity, unavailable) = (Identity::unique(), Some(reason.to_owned()));
+        Ok(Self { name, identity, steps: Vec::new(), schemas, unavailable, reused: None })
     }
 
     fn load_by(
@@ -125,7 +127,8 @@ impl Pipeline {
             let step = configure(step, plugin, &steps).map_err(|reason| fail((Phase::Configure, reason)))?;
             steps.push(step);
         }
-        Ok(Self { name: document.name.clone(), steps, schemas, unavailable: None, reused: None })
+        let (name, identity) = (document.name.clone(), Identity::unique());
+        Ok(Self { name, identity, steps, schemas, unavailable: None, reused: None })
     }
 
     /// A pipeline of a document whose plugins are loaded: `plugins` has one for each step, in the same order.
@@ -176,7 +179,8 @@ impl Pipeline {
             })?;
             steps.push(step);
         }
-        Ok(Self { name: "pipeline".to_owned(), steps, schemas, unavailable: None, reused: None })
+        let (name, identity) = ("pipeline".to_owned(), Identity::unique());
+        Ok(Self { name, identity, steps, schemas, unavailable: None, reused: None })
     }
 }
 
@@ -252,7 +256,8 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
     let config = configuration::complete(&step.config, &description.config_schema)?;
     check_granted(description, &step.grants)?;
     if let Some(note) = never_executed(step) {
-        tracing::warn!("{note}");
+        // It says nothing about a cluster: a command that prints warnings is not asked about the pipeline.
+        tracing::info!("{note}");
     }
     let asked = rights(&grant::all(description))?;
     let granted = rights(&step.grants)?;

@@ -99,6 +99,7 @@ impl Pipeline {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             phase: "load",
             failure: Box::new(Failure::Unavailable(reason)),
+            lack: None,
             fuel: BTreeMap::new(),
         }
     }
@@ -277,7 +278,11 @@ impl Step {
     }
 
     /// Takes a response into the decision: it is checked before anything is merged.
-    fn take(
+    fn take(&self, response: &Response, shared: &Shared<'_>, state: &mut State) -> Result<(), Error> {
+        self.check_and_merge(response, shared, state).map_err(|error| error.with_lack(&shared.name))
+    }
+
+    fn check_and_merge(
         &self,
         response: &Response,
         shared: &Shared<'_>,
@@ -382,6 +387,7 @@ impl Step {
             version: description.version.clone(),
             phase,
             failure: Box::new(failure),
+            lack: None,
             fuel: BTreeMap::new(),
         }
     }

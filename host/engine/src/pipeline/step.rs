@@ -8,10 +8,11 @@ use std::time::Duration;
 use pgloom_api::pipeline::{Match, OnFailure};
 use serde_json::Value;
 
+use super::identity::Identity;
 use super::progress::Reused;
 use crate::call::Limits;
 use crate::input::NamedObject;
-use crate::model::{ActionPermission, CredentialSource, ObjectKind};
+use crate::model::{ActionPermission, CredentialSource, ObjectKind, Selection};
 use crate::permission::Permissions;
 use crate::plugin::Plugin;
 use crate::schema::Schemas;
@@ -22,6 +23,8 @@ use crate::select;
 pub struct Pipeline {
     /// The document's name.
     pub name: String,
+    /// By what it is known again; another one for each pipeline, unless [`with_identity`](Self::with_identity) sets it.
+    pub identity: Identity,
     pub(super) steps: Vec<Step>,
     /// How the objects of the steps are merged.
     pub(super) schemas: Schemas,
@@ -139,11 +142,25 @@ impl Pipeline {
         selectors.filter_map(|selector| select::named(selector, cluster, config)).collect()
     }
 
+    /// Those of [`Self::named`] that the configuration names.
+    pub fn configured(&self, config: &Value) -> BTreeSet<NamedObject> {
+        let selectors = self.steps.iter().flat_map(|step| &step.plugin.description.observed);
+        let configured = selectors.filter(|selector| matches!(selector.from, Selection::Config(_)));
+        configured.filter_map(|selector| select::named(selector, &Value::Null, config)).collect()
+    }
+
     /// Merges by these schemas. A loaded pipeline knows the built-in kinds only.
     #[must_use]
     pub fn with_schemas(mut self, schemas: Schemas) -> Self {
         self.schemas = schemas;
         self.reused_anew()
+    }
+
+    /// The same with this identity.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Identity) -> Self {
+        self.identity = identity;
+        self
     }
 
     /// Reuses the answer of a step while its request is the same, and what a run of the same cluster had come to. No

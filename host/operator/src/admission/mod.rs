@@ -38,6 +38,10 @@ const DEADLINE: Duration = Duration::from_secs(4);
 /// The objects that are read and checked at the same time.
 const CHECKS: usize = 2;
 
+/// Why a replica does not check a manifest with plugins.
+const UNKNOWN_PIPELINE: &str =
+    "which pipeline the cluster has is not known to this replica; only the host's own rules were checked";
+
 /// The longest name in the log, in bytes, which is that of Kubernetes.
 const MAX_NAME: usize = 253;
 
@@ -173,7 +177,8 @@ impl Admission {
         let mut manifest = request.object;
         manifest["metadata"]["namespace"] = json!(&*key.namespace);
         match preview(&self.context, &key, manifest).await {
-            Ok(plan) => Verdict::of(plan.findings),
+            Ok(Some(plan)) => Verdict::of(plan.findings),
+            Ok(None) => Verdict::unchecked(UNKNOWN_PIPELINE),
             Err(reconcile::Error::Decide(decide::Error::Manifest(findings))) => Verdict::of(findings),
             Err(error) => {
                 debug!(error = %error_chain(&error), "not checked");

@@ -111,6 +111,14 @@ impl Error {
         matches!(self, Self::Refused { .. } | Self::Forbidden { .. } | Self::Denied { .. })
     }
 
+    /// The kind and the name of the object, if the API server refused it for what it says.
+    pub fn refused(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Refused { kind, name, .. } => Some((kind, name)),
+            _ => None,
+        }
+    }
+
     /// Whether another owner has the object.
     pub fn is_foreign(&self) -> bool {
         matches!(self, Self::Foreign { .. })

@@ -118,6 +118,7 @@ impl Context {
 
     /// Removes the state of a cluster that no longer exists.
     pub fn forget(&self, key: &ClusterKey) {
+        self.recorder.journal().forget(key);
         if let Some(state) = self.states.forget(key) {
             self.count(&state, None);
             self.hold(&state, None);

@@ -57,6 +57,8 @@ pub struct Wanted {
     pub passwords: BTreeMap<String, Password>,
     /// The owners by database.
     pub databases: BTreeMap<String, String>,
+    /// Those of them that get their owner only when they are created.
+    pub created_with_owner: BTreeSet<String>,
     /// The prepared databases, with roles, schemas and extensions.
     pub prepared: Vec<Prepared>,
     /// The roles that owners become members of. They must not be members of an owner.
@@ -98,6 +100,7 @@ impl Wanted {
             roles: own.chain(rotated).collect(),
             passwords: passwords.clone(),
             databases: roles.databases.clone(),
+            created_with_owner: roles.created_with_owner.clone(),
             prepared: roles.prepared.clone(),
             additional_owners: roles.additional_owners.clone(),
             poolers,
@@ -422,7 +425,7 @@ impl Work<'_> {
         let wanted = self.wanted.clone();
         let names: Vec<&str> = wanted.databases.keys().map(String::as_str).collect();
         let mut existing = databases::read(session, &names).await?;
-        let statements = databases::plan(&wanted.databases, &existing);
+        let statements = databases::plan(&wanted.databases, &wanted.created_with_owner, &existing);
         if !statements.is_empty() {
             self.execute(session, statements).await;
             existing = databases::read(session, &names).await?;

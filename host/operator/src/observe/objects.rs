@@ -31,9 +31,10 @@ pub enum Error {
 }
 
 /// The cluster's own objects, and those that steps name for this manifest. A named object that does not exist is left
-/// out.
+/// out. One that the configuration names without a namespace is looked for in `own`, the operator's namespace, and then in
+/// that of the cluster.
 pub async fn observe(
-    client: &kube::Client,
+    (client, own): (&kube::Client, &str),
     store: &Store,
     key: &ClusterKey,
     manifest: &Value,
@@ -43,8 +44,19 @@ pub async fn observe(
     let mut observed =
         Observed { objects: store.objects(key).iter().map(|kept| kept.object()).collect(), ..Observed::default() };
     let named: BTreeSet<NamedObject> = pipeline.named(manifest, config.values());
+    let configured = pipeline.configured(config.values());
     for wanted in named {
-        match fetch(client, store, key, wanted).await? {
+        let mut found = Found::Absent;
+        if wanted.namespace.is_none() && configured.contains(&wanted) && *own != *key.namespace {
+            found = match fetch(client, store, &ClusterKey::new(own, &key.name), wanted.clone()).await? {
+                found @ Found::Object(_) => found,
+                Found::Absent | Found::Unreadable(_) => Found::Absent,
+            };
+        }
+        if matches!(found, Found::Absent) {
+            found = fetch(client, store, key, wanted).await?;
+        }
+        match found {
             Found::Object(object) => observed.add_named(object),
             Found::Absent => {}
             Found::Unreadable(unreadable) => observed.unreadable.push(unreadable),

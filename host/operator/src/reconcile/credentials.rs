@@ -171,13 +171,14 @@ impl Reconciliation<'_> {
         });
         let existing: Vec<_> = existing.collect();
         let wanted = secrets.iter().map(|secret| {
-            let (username, content) = match &secret.content {
+            let (username, given, others) = match &secret.content {
                 Content::Credential { username, given, rotation } => {
-                    (username, Some((given.as_ref().map(|password| fingerprint(&password.reveal())), *rotation)))
+                    let given = given.as_ref().map(|password| fingerprint(&password.reveal()));
+                    (username, Some((given, *rotation)), None)
                 }
-                Content::UserList { username } => (username, None),
+                Content::UserList { username, others } => (username, None, Some(others)),
             };
-            (&secret.namespace, &secret.name, username, content)
+            (&secret.namespace, &secret.name, username, given, others)
         });
         // The labels, annotations and owners that the Secrets are to have.
         let metadata: Vec<_> = secrets
@@ -322,7 +323,7 @@ impl Existing {
 
     /// The patch of a Secret's labels, annotations and owner; none of one that is left as it is.
     fn follow(&self, secret: &WantedSecret, planned: &credential::SecretChanges) -> Option<Write> {
-        let (Content::Credential { username, .. } | Content::UserList { username }) = &secret.content;
+        let (Content::Credential { username, .. } | Content::UserList { username, .. }) = &secret.content;
         let (_, metadata) = self.find(&secret.namespace, &secret.name)?;
         planned.passwords.get(planned.login(username)).and_then(|_| credential::follow(secret, metadata))
     }

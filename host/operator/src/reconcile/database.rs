@@ -20,6 +20,7 @@ use super::requeue::Requeue;
 use crate::apply::Writer;
 use crate::context::Network;
 use crate::execute::database::{self, Connect, PoolerAccess, PortForward, Report, Resume, Server, Tcp, Tls};
+use crate::execute::patroni::configure::Configured;
 use crate::execute::rotation::Calendar;
 use crate::execute::task::{Backoff, Failure, JobStatus, fingerprint};
 use crate::report::{Event, Recorder};
@@ -43,6 +44,8 @@ pub struct Synchronized {
     pub underway: Option<Underway>,
     /// When a failed job is due again.
     pub requeue: Requeue,
+    /// Whether the cluster follows another one, whose roles and databases it has.
+    pub follows: bool,
 }
 
 impl Synchronized {
@@ -59,6 +62,7 @@ impl Synchronized {
             warnings: Vec::new(),
             underway: None,
             requeue: Requeue::default(),
+            follows: false,
         }
     }
 
@@ -88,7 +92,7 @@ impl Synchronized {
             JobStatus::Failed(failure) => Requeue::within(backoff.delay(failure.times)),
             _ => Requeue::default(),
         };
-        Self { job: Some(job), condition, warnings, underway, requeue }
+        Self { job: Some(job), condition, warnings, underway, requeue, follows: false }
     }
 }
 
@@ -98,8 +102,9 @@ impl Reconciliation<'_> {
         if !self.settings.config.flag("enable_database_access") {
             return Synchronized::off("Disabled", "enable_database_access of the operator configuration is false");
         }
-        if decided.plan.cluster.standby {
-            return Synchronized::off("Standby", "a standby cluster has the roles and databases of its source");
+        if decided.plan.cluster.standby && self.follows() {
+            let off = Synchronized::off("Standby", "a standby cluster has the roles and databases of its source");
+            return Synchronized { follows: true, ..off };
         }
         if self.wanted() == 0 {
             return Synchronized::off("NoInstances", "the manifest asks for no instance");
@@ -109,6 +114,12 @@ impl Reconciliation<'_> {
         };
         let backoff = self.backoff_after(RETRY);
         Synchronized::new(self.start(&decided.plan, &leader.pod, backoff), backoff)
+    }
+
+    /// Whether Patroni's configuration follows another cluster, as far as it was read: the manifest alone does not make a
+    /// running cluster a standby, and one that was promoted by hand is none any more.
+    fn follows(&self) -> bool {
+        !matches!(self.state.patroni.last(), Some(JobStatus::Done(Configured { follows: false, .. })))
     }
 
     /// When a job is repeated: after the resync period if it ended well, after `failure` and ever later if it failed.

@@ -34,6 +34,7 @@ impl Decided {
 impl Reconciliation<'_> {
     /// Decides what the cluster is to be. The same decision is reused while nothing changed that it depends on.
     pub async fn decide(&self, observed: Observed) -> Result<Decided, Error> {
+        self.forget_others_trial();
         let observed = Arc::new(observed);
         let plan = self.plan(observed.clone()).await?;
         self.remember_answers(&plan.last).await;

@@ -184,7 +184,7 @@ impl Error {
     /// again after `repair`: an edit of the manifest is watched, but not every object that the manifest names.
     pub fn requeue(&self, failures: u32, repair: Duration) -> Action {
         match self {
-            Self::Decide(decide::Error::Manifest(_) | decide::Error::Configuration(_))
+            Self::Decide(decide::Error::Manifest(_) | decide::Error::Adoption(_) | decide::Error::Configuration(_))
             | Self::NoStatefulSet { .. }
             | Self::NameLabel { .. } => Action::requeue(repair),
             _ if self.is_foreign() || self.is_forbidden() => Action::requeue(repair),

@@ -84,6 +84,8 @@ impl Reconciliation<'_> {
             let phase = match (requested.is_granted(), &requested.action) {
                 (_, Action::Promote) => promotion.phase(requested),
                 (true, Action::UserList(list)) => list_phase(&list.secret_name, foreign_lists),
+                // It replicates the look-up function from its source.
+                (true, Action::PoolerAccess(_)) if synchronized.follows => (ActionPhase::Done, String::new()),
                 (true, _) => self.execute_one(requested, synchronized.job.as_ref(), patroni.as_ref()).await,
                 (false, _) => refused(requested),
             };

@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use pgloom_api::finding::errors;
 use pgloom_common::error::{cut, error_chain};
-use pgloom_decide::fleet::{Cluster, Seen, Unwell};
+use pgloom_decide::fleet::{Before, Cluster, Seen};
 use pgloom_decide::impact::{Impact, Setting, impact};
 use pgloom_decide::{Error as DecideError, Plan};
 use serde_json::Value;
@@ -19,12 +19,14 @@ use crate::cache::ClusterKey;
 use crate::context::Context;
 use crate::report::reference;
 use crate::settings::{Fleet, Known, Settings};
-use crate::state::{Failure, Reconciled};
+use crate::state::{Case, Failure, Fault, Reconciled};
 
 /// The end of the type of the condition that a step failed.
 const FAILED: &str = "/Failed";
 /// The longest text about a failure, in bytes.
 const MAX_TEXT: usize = 512;
+/// How many namespaces a message names.
+const MAX_NAMES: usize = 5;
 
 /// A cluster, as far as its pipeline depends on it.
 pub fn cluster(key: &ClusterKey, manifest: &Value) -> Cluster {
@@ -43,9 +45,7 @@ impl Fleet for Context {
         };
         let mut clusters: Vec<_> = self.store.clusters().into_iter().filter_map(of).collect();
         clusters.sort_by_key(|(_, cluster)| cluster.to_string());
-        let unlisted = (!unlisted.is_empty())
-            .then(|| format!("not all clusters are known: {} not listed yet", unlisted.join(", ")));
-        Known { clusters, unlisted }
+        Known { clusters, unlisted: (!unlisted.is_empty()).then(|| not_listed(&unlisted)) }
     }
 
     fn impact<'a>(
@@ -72,28 +72,31 @@ impl Fleet for Context {
         .boxed()
     }
 
-    fn unwell(&self, key: &ClusterKey, now: &Settings) -> Option<Unwell> {
+    fn before(&self, key: &ClusterKey, now: &Settings) -> Option<Before> {
         let cluster = self.asking(key, now)?;
-        let (ready, wanted) = (cluster.members().ready(), cluster.wanted());
         let failed = |type_name: &str| {
             let conditions = cluster.status().conditions;
             conditions.iter().any(|condition| condition.type_ == type_name && condition.status == "False")
         };
         let failing = failed("Applied") || failed("Valid");
-        (failing || ready < wanted).then_some(Unwell { ready, failing })
+        Some(Before { ready: cluster.members().ready(), wanted: cluster.wanted(), failing })
     }
 
     fn seen<'a>(&'a self, key: &'a ClusterKey, now: &'a Settings, then: &'a Settings) -> BoxFuture<'a, Option<Seen>> {
         async move {
             let cluster = self.asking(key, then)?;
             let reconciled = cluster.state.memory.lock().reconciled.clone();
-            let of_new = Arc::downgrade(&then.pipeline);
-            let reconciled = reconciled.filter(|reconciled| reconciled.pipeline.ptr_eq(&of_new));
+            let reconciled = reconciled.filter(|reconciled| reconciled.pipeline == then.pipeline.identity);
             let created = cluster.metadata().creation_timestamp.map(|created| created.0.as_second());
-            let (failure, fails_anyway) = match reconciled.as_ref().and_then(|reconciled| reconciled.failure.clone()) {
-                Some(Failure::Object(refused)) => (Some(refused), false),
-                Some(Failure::Decision) => self.new_failure(key, now, then).await,
-                None => (None, false),
+            let failure = reconciled.as_ref().and_then(|reconciled| reconciled.failure.clone());
+            let fault = match failure {
+                Some(failure) => Some(self.fault(&cluster, failure, now).await),
+                None => None,
+            };
+            let (failure, obstacle) = match &fault {
+                Some(Fault::Pipeline(reason)) => (Some(reason.clone()), None),
+                Some(Fault::Elsewhere(reason)) => (None, Some(reason.clone())),
+                Some(Fault::Both) | None => (None, None),
             };
             Some(Seen {
                 ready: cluster.members().ready(),
@@ -101,8 +104,9 @@ impl Fleet for Context {
                 created: created.unwrap_or_default(),
                 reconciled: reconciled.is_some(),
                 // What neither pipeline accepts, as an invalid manifest, is not waited for.
-                settled: fails_anyway || reconciled.is_some_and(|reconciled| reconciled.settled),
+                settled: fault == Some(Fault::Both) || reconciled.is_some_and(|reconciled| reconciled.settled),
                 failure,
+                obstacle,
             })
         }
         .boxed()
@@ -126,26 +130,82 @@ impl Context {
         })
     }
 
-    /// Why the new pipeline fails for a cluster, if the one before does not, and whether both fail.
-    async fn new_failure(&self, key: &ClusterKey, now: &Settings, then: &Settings) -> (Option<String>, bool) {
-        let (before, new) = (self.decision_fails(key, now).await, self.decision_fails(key, then).await);
-        match (before, new) {
-            (Some(None), Some(Some(failure))) => (Some(cut(&failure, MAX_TEXT)), false),
-            (Some(Some(_)), Some(Some(_))) => (None, true),
-            _ => (None, false),
+    /// Whose fault a failure of a cluster is that has the new pipeline. What was found out is remembered as long as nothing
+    /// changes that it depends on.
+    async fn fault(&self, cluster: &Reconciliation<'_>, failure: Failure, now: &Settings) -> Fault {
+        let reason = match &failure {
+            Failure::Elsewhere(reason) => return Fault::Elsewhere(reason.clone()),
+            Failure::Decision(reason) | Failure::Object { reason, .. } => reason.clone(),
+        };
+        let then = &cluster.settings;
+        let case = Case {
+            manifest: self.store.manifest(cluster.key).map_or(0, |kept| kept.content),
+            config: then.config.clone(),
+            pipelines: [now.pipeline.identity, then.pipeline.identity],
+            failure,
+        };
+        let known = cluster.state.memory.lock().verdict.clone().filter(|(known, _)| *known == case);
+        if let Some((_, fault)) = known {
+            return fault;
+        }
+        match self.compare(cluster.key, &case.failure, (now, then)).await {
+            Some(fault) => {
+                cluster.state.memory.lock().verdict = Some((case, fault.clone()));
+                fault
+            }
+            None => Fault::Elsewhere(reason),
         }
     }
 
-    /// Why the decision of a cluster fails; `None` inside if it does not, and outside if that is not known.
-    async fn decision_fails(&self, key: &ClusterKey, settings: &Settings) -> Option<Option<String>> {
+    /// Decides a cluster by both pipelines, to find out whether the new one is the reason for a failure; `None` if that
+    /// cannot be found out now.
+    async fn compare(&self, key: &ClusterKey, failure: &Failure, (now, then): (&Settings, &Settings)) -> Option<Fault> {
+        let new = self.outcome(key, then).await?;
+        let before = match now.pipeline.is_available() {
+            true => Some(self.outcome(key, now).await?),
+            // Nothing says that the same fails without the new one.
+            false => None,
+        };
+        match (before, new, failure) {
+            (Some(Err(_)), Err(_), _) | (Some(Err(_)), Ok(_), Failure::Object { .. }) => Some(Fault::Both),
+            (_, Err(failure), _) => Some(Fault::Pipeline(failure)),
+            (Some(Ok(before)), Ok(new), Failure::Object { kind, name, .. })
+                if object_of(&before, kind, name) == object_of(&new, kind, name) =>
+            {
+                Some(Fault::Both)
+            }
+            (_, Ok(_), Failure::Object { reason, .. }) => Some(Fault::Pipeline(reason.clone())),
+            (_, Ok(_), Failure::Decision(_) | Failure::Elsewhere(_)) => None,
+        }
+    }
+
+    /// What a decision of a cluster comes to: the plan, or why it or a step fails; `None` if that is not known.
+    async fn outcome(&self, key: &ClusterKey, settings: &Settings) -> Option<Result<Plan, String>> {
         let cluster = self.asking(key, settings)?;
         let observed = cluster.observe(cluster.teams()).await.ok()?;
         match decided(self, settings, cluster.manifest.clone(), Arc::new(observed)).await {
-            Ok(plan) => Some(step_failure(&plan)),
-            Err(Error::Decide(error)) => Some(Some(decision_failure(&error))),
+            Ok(plan) => Some(step_failure(&plan).map_or(Ok(plan), Err)),
+            Err(Error::Decide(error)) => Some(Err(cut(&decision_failure(&error), MAX_TEXT))),
             Err(_) => None,
         }
     }
+}
+
+/// What is known of namespaces that are not listed.
+fn not_listed(scopes: &[String]) -> String {
+    let named = scopes.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
+    let more = scopes.len().saturating_sub(MAX_NAMES);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "not all clusters are known: {named}{more} not listed yet; if it stays so, give the operator the right to list what \
+        it watches there (`pgloom rbac` prints the rules), or take the namespace out of watched_namespace"
+    )
+}
+
+/// An object of a plan.
+fn object_of<'a>(plan: &'a Plan, kind: &str, name: &str) -> Option<&'a Value> {
+    let mut objects = plan.objects.iter().map(|desired| &desired.object);
+    objects.find(|object| object["kind"] == kind && object["metadata"]["name"] == name)
 }
 
 /// Why a decision failed, with the step that refuses the manifest.
@@ -164,26 +224,36 @@ fn decision_failure(error: &DecideError) -> String {
 fn step_failure(plan: &Plan) -> Option<String> {
     plan.degraded.then(|| {
         let failed = plan.conditions.iter().find(|condition| condition.type_name.ends_with(FAILED));
-        failed.map_or_else(|| "a step failed".to_owned(), |failed| failed.message.clone())
+        failed.map_or_else(|| "a step failed".to_owned(), |failed| cut(&failed.message, MAX_TEXT))
     })
 }
 
 impl Reconciliation<'_> {
     /// What a reconcile came to.
     pub fn reconciled(&self, steps: &Steps) -> Reconciled {
-        let refused = steps.failures.iter().find_map(|error| match error {
-            Error::Decide(_) => Some(Failure::Decision),
-            Error::Object { .. } | Error::NoStatefulSet { .. } => {
-                Some(Failure::Object(cut(&error_chain(error), MAX_TEXT)))
-            }
-            _ => None,
-        });
-        let degraded = steps.decided.as_ref().is_some_and(|decided| decided.plan.degraded);
+        let degraded = steps.decided.as_ref().and_then(|decided| step_failure(&decided.plan));
+        let failures = steps.failures.iter().map(failure_of).chain(degraded.map(Failure::Decision));
         let settled = steps.rolled.as_ref().is_some_and(|rolled| rolled.settled);
         Reconciled {
-            pipeline: Arc::downgrade(&self.settings.pipeline),
+            pipeline: self.settings.pipeline.identity,
             settled: settled && steps.failures.is_empty(),
-            failure: refused.or(degraded.then_some(Failure::Decision)),
+            failure: failures.min_by_key(|failure| matches!(failure, Failure::Elsewhere(_))),
         }
+    }
+}
+
+/// What failed in a reconcile, as far as the pipeline may be the reason.
+fn failure_of(error: &Error) -> Failure {
+    let reason = cut(&error_chain(error), MAX_TEXT);
+    let object =
+        |kind: &str, name: &str, reason| Failure::Object { kind: kind.to_owned(), name: name.to_owned(), reason };
+    match error {
+        Error::Decide(_) => Failure::Decision(reason),
+        Error::NoStatefulSet { name } => object("StatefulSet", name, reason),
+        Error::Object { source, .. } => match source.refused() {
+            Some((kind, name)) => object(kind, name, reason),
+            None => Failure::Elsewhere(reason),
+        },
+        _ => Failure::Elsewhere(reason),
     }
 }

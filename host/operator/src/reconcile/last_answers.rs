@@ -5,7 +5,6 @@
 //! value; placeholders are names, which are the same after a restart.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -16,7 +15,8 @@ use pgloom_common::fingerprint::fingerprint;
 use pgloom_common::name::is_dns1123_subdomain;
 use pgloom_decide::Kind;
 use pgloom_decide::field_manager::MANAGER;
-use pgloom_engine::{Pipeline, Response};
+use pgloom_engine::Response;
+use pgloom_engine::pipeline::Identity;
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -36,6 +36,22 @@ const MOST: usize = 512 << 10;
 
 /// By step name, the last answer of each step that keeps it.
 type Answers = BTreeMap<String, Response>;
+
+/// The name of the ConfigMap with the answers for the cluster with this uid, in the operator's namespace; `None` if no
+/// object can have it.
+#[must_use]
+pub fn map_of_answers(uid: &str) -> Option<String> {
+    let name = format!("{PREFIX}{uid}");
+    is_dns1123_subdomain(&name).then_some(name)
+}
+
+/// The answers that such a ConfigMap has.
+///
+/// # Errors
+/// If they are not of this release.
+pub fn kept_answers(data: &BTreeMap<String, String>) -> serde_json::Result<Answers> {
+    data.get(KEY).map_or_else(|| Ok(Answers::new()), |text| serde_json::from_str(text))
+}
 
 /// Deletes what is kept for clusters that do not exist any more, as after a finalizer was removed by hand. Only what
 /// provably is such a remainder: named, labelled and written by the operator, for a cluster of a namespace of which every
@@ -85,15 +101,14 @@ impl Reconciliation<'_> {
             && let Some(name) = self.name_of_answers()
         {
             match self.answers_api().get_opt(&name).await {
-                Ok(found) => self.restore(found.and_then(|found| found.data?.remove(KEY))),
+                Ok(found) => self.restore(&found.and_then(|found| found.data).unwrap_or_default()),
                 Err(error) => warn!(error = %error_chain(&error), "the last answers of steps cannot be read"),
             }
         }
         let memory = self.state.memory.lock();
-        let is_of_this = |pipeline: &Weak<Pipeline>| Weak::ptr_eq(pipeline, &Arc::downgrade(&self.settings.pipeline));
         match &memory.answers_on_trial {
             // Also after all clusters have it: they are newer than those of the pipeline before.
-            Some((pipeline, answers)) if is_of_this(pipeline) => answers.clone(),
+            Some((pipeline, answers)) if *pipeline == self.settings.pipeline.identity => answers.clone(),
             _ => memory.last_answers.clone(),
         }
     }
@@ -102,7 +117,7 @@ impl Reconciliation<'_> {
     /// restart: after it was taken back, the steps of the pipeline before go on with their own.
     pub async fn remember_answers(&self, answers: &Answers) {
         if self.settings.is_on_trial() {
-            let of = Arc::downgrade(&self.settings.pipeline);
+            let of = self.settings.pipeline.identity;
             self.state.memory.lock().answers_on_trial = Some((of, answers.clone()));
             return;
         }
@@ -115,13 +130,15 @@ impl Reconciliation<'_> {
         self.keep_answers(answers).await;
     }
 
-    fn restore(&self, text: Option<String>) {
-        let read = |text: String| {
-            serde_json::from_str::<Answers>(&text)
-                .inspect_err(|error| warn!(%error, "the last answers of steps cannot be used"))
-                .ok()
-        };
-        let kept = text.and_then(read).unwrap_or_default();
+    /// Forgets what another pipeline answered on trial, as one that was taken back.
+    pub fn forget_others_trial(&self) {
+        let is_others = |(pipeline, _): &mut (Identity, Answers)| *pipeline != self.settings.pipeline.identity;
+        drop(self.state.memory.lock().answers_on_trial.take_if(is_others));
+    }
+
+    fn restore(&self, data: &BTreeMap<String, String>) {
+        let kept = kept_answers(data).inspect_err(|error| warn!(%error, "the last answers of steps cannot be used"));
+        let kept = kept.unwrap_or_default();
         let mut memory = self.state.memory.lock();
         memory.answers_kept = Some(fingerprint(&kept));
         for (step, answer) in kept {
@@ -171,8 +188,7 @@ impl Reconciliation<'_> {
     }
 
     fn name_of_answers(&self) -> Option<String> {
-        let name = format!("{PREFIX}{}", self.metadata().uid?);
-        is_dns1123_subdomain(&name).then_some(name)
+        map_of_answers(&self.metadata().uid?)
     }
 
     fn answers_api(&self) -> Api<ConfigMap> {

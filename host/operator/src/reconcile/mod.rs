@@ -17,6 +17,7 @@ mod finalizer;
 mod fleet;
 mod hold;
 mod last_answers;
+mod marks;
 mod observe;
 mod preconditions;
 mod preview;
@@ -47,6 +48,7 @@ use tracing::{Instrument, info_span, warn};
 
 pub use check::check_leaders;
 pub use error::Error;
+pub use last_answers::{kept_answers, map_of_answers};
 pub use preview::preview;
 
 use crate::apply::Writer;
@@ -204,6 +206,8 @@ impl Reconciliation<'_> {
         let decided = &*steps.decided.insert(self.decide(observed).await?);
         // client required; before anything is applied, which may remove the reason for an action
         self.record_actions(decided).await?;
+        // client required; before the StatefulSet is applied, which may remove its mark
+        self.hand_on_marks(members).await?;
         // starts a job that asks Patroni
         let promotion = &*steps.promotion.insert(self.promote(decided, members));
         // client required

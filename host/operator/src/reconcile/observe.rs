@@ -37,7 +37,8 @@ pub(super) async fn observed(
     teams: Teams,
 ) -> Result<Observed, Error> {
     let (config, pipeline) = (&settings.config, &settings.pipeline);
-    let observed = observe(&context.client, &context.store, key, manifest, config, pipeline).await;
+    let observed =
+        observe((&context.client, &context.namespace), &context.store, key, manifest, config, pipeline).await;
     let mut observed = observed.map_err(Error::Observe)?;
     let infrastructure = context.infrastructure_roles.roles(config).await.map_err(Error::Infrastructure)?;
     observed.infrastructure.clone_from(&infrastructure.roles);

@@ -16,27 +16,24 @@ use crate::cache::ClusterKey;
 use crate::context::Context;
 use crate::settings::Settings;
 
-/// Decides what a reconcile of this manifest would, as if the cluster had it. Its namespace has to be listed.
+/// Decides what a reconcile of this manifest would, as if the cluster had it; `None` if it is not known which pipeline the
+/// cluster has, as in a replica that has not loaded it, and the host's own rules refuse nothing. Its namespace has to be listed.
 ///
 /// The manifest may be of anyone. So nothing is kept of it, what is kept of clusters does not give way to it, and the only
 /// requests are those for the objects that it names.
 ///
 /// # Errors
 /// As those of a reconcile up to the decision. A step whose last answer would be used fails.
-pub async fn preview(context: &Context, key: &ClusterKey, manifest: Value) -> Result<Plan, Error> {
+pub async fn preview(context: &Context, key: &ClusterKey, manifest: Value) -> Result<Option<Plan>, Error> {
     let all = context.settings.borrow().clone();
-    let of_cluster = all.for_cluster(&cluster(key, &manifest));
-    // A replica that does not lead may not know how far a rollout has come. What one of the pipelines accepts is accepted.
-    let (first, second) = match (of_cluster, all.candidate.as_ref().and_then(|candidate| candidate.pipeline.clone())) {
-        (Some(settings), _) => (settings, None),
-        (None, candidate) => {
-            let second = candidate.map(|pipeline| Settings::of(all.config.clone(), pipeline));
-            (all, second)
-        }
-    };
-    match (preview_with(context, key, manifest.clone(), first).await, second) {
-        (Err(_), Some(second)) => preview_with(context, key, manifest, second).await,
-        (result, _) => result,
+    if let Some(settings) = all.for_question(&cluster(key, &manifest)) {
+        return preview_with(context, key, manifest, settings).await.map(Some);
+    }
+    let Ok(none) = Pipeline::unavailable("which pipeline the cluster has is not known") else { return Ok(None) };
+    match preview_with(context, key, manifest, Settings::of(all.config, Arc::new(none))).await {
+        // The host's own rules come before the pipeline.
+        Err(Error::Decide(pgloom_decide::Error::Pipeline(_))) => Ok(None),
+        result => result.map(Some),
     }
 }
 

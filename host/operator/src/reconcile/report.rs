@@ -90,7 +90,11 @@ impl Reconciliation<'_> {
         {
             let mut memory = self.state.memory.lock();
             memory.serves = summary.serves;
-            memory.reconciled = Some(self.reconciled(&steps));
+            let reconciled = self.reconciled(&steps);
+            if reconciled.failure.is_none() {
+                memory.verdict = None;
+            }
+            memory.reconciled = Some(reconciled);
         }
         self.publish_warnings(summary.warnings).await;
         if steps.failures.iter().any(Error::is_forbidden) {
@@ -222,8 +226,14 @@ impl Summary {
             underway.extend(rolling.clone());
             requeue = requeue.min(*next);
         }
-        if let Some(Synchronized { job: _, condition, warnings: of_database, underway: running, requeue: next }) =
-            synchronized
+        if let Some(Synchronized {
+            job: _,
+            condition,
+            warnings: of_database,
+            underway: running,
+            requeue: next,
+            follows: _,
+        }) = synchronized
         {
             conditions.push(condition.clone());
             warnings.extend_from_slice(of_database);
@@ -329,6 +339,7 @@ impl Failure {
     fn of(error: &Error, before: ClusterStatus) -> Self {
         let (type_name, message) = match error {
             Error::Decide(pgloom_decide::Error::Manifest(_)) => ("Valid", root_cause(error)),
+            Error::Decide(pgloom_decide::Error::Adoption(_)) => ("Applied", root_cause(error)),
             Error::Delete(_) => (status::DELETION, error_chain(error)),
             _ => ("Applied", error_chain(error)),
         };
@@ -377,6 +388,7 @@ mod tests {
             warnings: vec![Event::warning("Sync", "wrong password")],
             underway: None,
             requeue: Requeue::default(),
+            follows: false,
         }
     }
 

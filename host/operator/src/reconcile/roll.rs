@@ -20,6 +20,7 @@ use super::apply::Applied;
 use super::decide::Decided;
 use super::departure::Departed;
 use super::hold::{RESTARTING, closed, opening};
+use super::marks::is_marked;
 use super::progress::{Step, Underway};
 use super::requeue::Requeue;
 use super::{Error, Reconciliation};
@@ -142,7 +143,7 @@ impl Reconciliation<'_> {
         report.await.inspect_err(log).ok()
     }
 
-    /// The members, with what the cache does not hold: which of them run another template and, if any does, what
+    /// The members, with what the cache does not hold: which of them run another template, or are marked for a replacement, and, if any does, what
     /// Patroni says of each.
     async fn with_state(&self, set: &StatefulSet, revision: &str, members: &Members) -> Result<Vec<Member>, Error> {
         let mut with_state = members.all.clone();
@@ -150,8 +151,8 @@ impl Reconciliation<'_> {
         self.state.memory.lock().same_template.retain(|uid, _| uids.contains(uid));
         for (member, pod) in with_state.iter_mut().zip(&members.pods) {
             let made_from = pod.metadata.labels.as_ref().and_then(|labels| labels.get(REVISION));
-            member.outdated =
-                made_from.is_none_or(|made_from| made_from != revision) && self.differs(set, revision, pod).await?;
+            let is_of_another = made_from.is_none_or(|made_from| made_from != revision);
+            member.outdated = is_marked(&pod.metadata) || is_of_another && self.differs(set, revision, pod).await?;
         }
         if with_state.iter().any(|member| member.outdated) {
             let patronis: Vec<Patroni> = with_state.iter().map(|member| self.patroni(&member.pod, members)).collect();
@@ -187,7 +188,7 @@ impl Reconciliation<'_> {
     }
 
     /// Patches the metadata of a pod, unless another of that name has taken its place.
-    async fn patch_pod(&self, name: &str, uid: &str, mut patch: Value) -> Result<(), Error> {
+    pub(super) async fn patch_pod(&self, name: &str, uid: &str, mut patch: Value) -> Result<(), Error> {
         // The API server refuses a patch that names another uid than the object has.
         patch["metadata"]["uid"] = uid.into();
         let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };

@@ -14,6 +14,8 @@ use pgloom_common::fingerprint::fingerprint;
 use serde_json::Value;
 use tracing::warn;
 
+use super::Journal;
+
 /// The longest note that the API server accepts, in bytes.
 const MAX_NOTE: usize = 1024;
 /// How many new warnings of one step about one object are published at once, and after how long one more is. The limits are
@@ -116,6 +118,7 @@ struct Inner {
     /// kube's recorder and the time of its last event. It keeps the events of some minutes, to merge equal ones, and
     /// removes them only when it publishes another one.
     current: Mutex<(events::Recorder, Instant)>,
+    journal: Journal,
 }
 
 impl Recorder {
@@ -124,12 +127,17 @@ impl Recorder {
         let controller = if controller_id.is_empty() { "pgloom".to_owned() } else { format!("pgloom/{controller_id}") };
         let reporter = Reporter { controller, instance: None };
         let current = Mutex::new((events::Recorder::new(client.clone(), reporter.clone()), Instant::now()));
-        Self(Arc::new(Inner { client, reporter, current }))
+        Self(Arc::new(Inner { client, reporter, current, journal: Journal::default() }))
+    }
+
+    /// The last events about each cluster.
+    pub fn journal(&self) -> &Journal {
+        &self.0.journal
     }
 
     /// Forgets what was published, if that was at least so long ago.
     pub fn sweep(&self, idle: Duration) {
-        let Inner { client, reporter, current } = &*self.0;
+        let Inner { client, reporter, current, .. } = &*self.0;
         let (recorder, last) = &mut *current.lock();
         if last.elapsed() >= idle {
             *recorder = events::Recorder::new(client.clone(), reporter.clone());
@@ -144,6 +152,7 @@ impl Recorder {
 
     /// Publishes an event. A failure is logged only.
     pub async fn publish(&self, about: &ObjectReference, event: &Event) {
+        self.0.journal.add(about, event);
         let published = events::Event {
             type_: if event.warning { EventType::Warning } else { EventType::Normal },
             reason: event.reason.clone(),

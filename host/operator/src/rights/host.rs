@@ -75,7 +75,12 @@ pub(super) const OWN: [Own; 19] = [
         &[Delete, Get],
         "ConfigMaps that a configuration or a manifest names are read; Patroni's are deleted with the cluster.",
     ),
-    own("", "serviceaccounts", &[Create, Get], "The service account of database pods is created where it is missing."),
+    own(
+        "",
+        "serviceaccounts",
+        &[Create, Get, Patch],
+        "The service account of database pods is created where it is missing, and annotated with irsa_role_arn.",
+    ),
     own("rbac.authorization.k8s.io", "rolebindings", &[Create, Get], "It is bound only to the role in the next rule."),
     Own {
         names: &["postgres-pod"],

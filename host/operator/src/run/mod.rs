@@ -29,6 +29,7 @@ use crate::leader::fencing::Fence;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
 use crate::reconcile::check_leaders;
 use crate::report::Recorder;
+use crate::rest;
 use crate::serve::health::{Health, HealthSender};
 use crate::serve::http;
 use crate::serve::metrics::Metrics;
@@ -52,8 +53,8 @@ pub enum Error {
     /// There is no way to the API server.
     #[error("failed to find the API server; give --kubeconfig, or run in a cluster")]
     Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The HTTP server does not run.
-    #[error("failed to serve health and metrics")]
+    /// An HTTP server does not run.
+    #[error("failed to serve over HTTP")]
     Http(#[source] http::Error),
     /// The admission webhook does not run.
     #[error("failed to serve the admission webhook")]
@@ -79,7 +80,7 @@ pub enum Error {
 pub async fn run(config: Options) -> Result<(), Error> {
     let stop = stop_signal()?.shared();
     let (metrics, health) = (Metrics::new(), HealthSender::new());
-    let listener = http::listen(config.listen).await.map_err(Error::Http)?;
+    let listener = http::listen(config.listen, "--listen").await.map_err(Error::Http)?;
     info!(address = %config.listen, "serving /healthz, /readyz and /metrics");
     let served = http::serve(listener, metrics.clone(), health.subscribe());
     tokio::select! {
@@ -122,6 +123,15 @@ async fn operate(
         None => Vec::new(),
     };
     let _admission = Tasks(admission);
+    let rest = match config.rest {
+        Some(address) => {
+            let listener = http::listen(address, "--rest-listen").await.map_err(Error::Http)?;
+            info!(%address, "serving the REST API");
+            vec![tokio::spawn(rest::serve(listener, context.clone(), config.namespaces.clone()))]
+        }
+        None => Vec::new(),
+    };
+    let _rest = Tasks(rest);
     let health = Arc::new(health);
     let nodes =
         node::follow(shared.client.clone(), shared.store.clone(), shared.changed.clone(), shared.metrics.clone());

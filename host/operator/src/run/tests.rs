@@ -41,6 +41,7 @@ fn options() -> Options {
         registry_poll: None,
         controller_id: String::new(),
         listen: ([127, 0, 0, 1], 0).into(),
+        rest: None,
         webhook: None,
         lease: Some("pgloom".to_owned()),
     }

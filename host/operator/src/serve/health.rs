@@ -44,6 +44,11 @@ impl Liveness {
         RunningGuard { liveness: self.clone(), number }
     }
 
+    /// How many reconciles run.
+    pub fn running(&self) -> usize {
+        self.0.lock().ends.len()
+    }
+
     /// Whether a reconcile runs that should have ended long ago. Only a restart of the operator helps.
     pub fn is_stuck(&self) -> bool {
         self.is_stuck_at(Instant::now())

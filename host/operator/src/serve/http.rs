@@ -16,8 +16,15 @@ use super::metrics::Metrics;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is in use or not an address of this machine.
-    #[error("cannot listen on {0}; choose another address with --listen")]
-    Listen(SocketAddr, #[source] std::io::Error),
+    #[error("cannot listen on {address}; choose another address with {flag}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The flag that sets it.
+        flag: &'static str,
+        /// The reason.
+        source: std::io::Error,
+    },
     /// The server stopped.
     #[error("the HTTP server stopped")]
     Serve(#[source] std::io::Error),
@@ -30,12 +37,12 @@ struct Served {
     health: Health,
 }
 
-/// Opens the port; nothing is served before [`serve`].
+/// Opens the port that a flag names; nothing is served yet.
 ///
 /// # Errors
 /// If the address is in use or not an address of this machine.
-pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen(address, source))
+pub async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, flag, source })
 }
 
 /// Serves `/healthz`, `/readyz` and `/metrics`. Returns only with an error.
@@ -95,7 +102,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_routes_reflect_the_operators_health() {
-        let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = listen("127.0.0.1:0".parse().unwrap(), "--listen").await.unwrap();
         let address = listener.local_addr().unwrap();
         let health = HealthSender::new();
         let server = tokio::spawn(serve(listener, Metrics::new(), health.subscribe()));

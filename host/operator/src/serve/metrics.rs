@@ -311,32 +311,59 @@ mod tests {
         }
     }
 
-    /// A pipeline of one step.
-    fn pipeline() -> Pipeline {
+    fn plugin() -> Plugin {
         let description =
             Description { name: "spilo".to_owned(), version: "1.2.3".to_owned(), ..Description::default() };
-        let plugin = Plugin::native(description, |_| Ok(Response::default()));
-        Pipeline::of(vec![Arc::new(plugin)]).unwrap()
+        Plugin::native(description, |_| Ok(Response::default()))
+    }
+
+    /// A pipeline of one step.
+    fn pipeline() -> Pipeline {
+        Pipeline::of(vec![Arc::new(plugin())]).unwrap()
     }
 
     #[test]
     fn the_steps_in_use_have_metrics_with_what_they_run_and_those_before_have_none() {
         let metrics = Metrics::new();
         let pipeline = Arc::new(pipeline());
-        metrics.plugins.follow(&pipeline);
+        metrics.plugins.follow([&pipeline]);
         let cluster = serde_json::json!({"metadata": {"name": "c", "namespace": "ns"}});
         pipeline.run(&Input { cluster, ..Input::default() }).unwrap();
         let text = metrics.text().unwrap();
         for line in [
             "pgloom_plugin_in_use{step=\"spilo\",plugin=\"spilo\",version=\"1.2.3\",digest=\"native\"} 1",
-            "pgloom_plugin_calls_total{step=\"spilo\"} 1",
-            "pgloom_plugin_call_duration_seconds_total{step=\"spilo\"} ",
-            "pgloom_plugin_memory_peak_bytes{step=\"spilo\"} 0",
+            "pgloom_plugin_calls_total{step=\"spilo\",digest=\"native\"} 1",
+            "pgloom_plugin_call_duration_seconds_total{step=\"spilo\",digest=\"native\"} ",
+            "pgloom_plugin_memory_peak_bytes{step=\"spilo\",digest=\"native\"} 0",
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }
-        metrics.plugins.follow(&Arc::new(Pipeline::of(Vec::new()).unwrap()));
+        metrics.plugins.follow([&Arc::new(Pipeline::of(Vec::new()).unwrap())]);
         assert!(!metrics.text().unwrap().contains("pgloom_plugin_in_use"));
+    }
+
+    #[test]
+    fn a_pipeline_that_is_rolled_out_counts_beside_the_one_before_and_no_series_is_there_twice() {
+        let metrics = Metrics::new();
+        let (before, mut new) = (Arc::new(pipeline()), plugin());
+        new.digest = "sha256:new".to_owned();
+        let new = Arc::new(Pipeline::of(vec![Arc::new(new)]).unwrap());
+        let same = Arc::new(pipeline());
+        metrics.plugins.follow([&before, &new, &same]);
+        for pipeline in [&before, &new, &same] {
+            let cluster = serde_json::json!({"metadata": {"name": "c", "namespace": "ns"}});
+            pipeline.run(&Input { cluster, ..Input::default() }).unwrap();
+        }
+        let text = metrics.text().unwrap();
+        let calls: Vec<&str> = text.lines().filter(|line| line.starts_with("pgloom_plugin_calls_total")).collect();
+        assert_eq!(
+            calls,
+            [
+                "pgloom_plugin_calls_total{step=\"spilo\",digest=\"native\"} 2",
+                "pgloom_plugin_calls_total{step=\"spilo\",digest=\"sha256:new\"} 1",
+            ]
+        );
+        assert_eq!(text.matches("pgloom_plugin_in_use{").count(), 2);
     }
 
     #[test]
@@ -355,7 +382,7 @@ mod tests {
         let failure = PluginLabels { step: text_of("spilo"), reason: text_of("Trapped") };
         drop(metrics.plugin_failures.get_or_create(&failure));
         drop(metrics.clusters_held.get_or_create(&StepLabel { step: text_of("spilo") }));
-        metrics.plugins.follow(&Arc::new(pipeline()));
+        metrics.plugins.follow([&Arc::new(pipeline())]);
         let text = metrics.text().unwrap();
         let documented = include_str!("../../../../docs/metrics.md");
         let mut listed: Vec<(&str, &str)> = documented

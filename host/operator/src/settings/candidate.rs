@@ -40,7 +40,17 @@ impl Candidate {
 impl Settings {
     /// The settings of one cluster, with the pipeline that it has; `None` while that is not known or not loaded.
     pub fn for_cluster(&self, cluster: &Cluster) -> Option<Self> {
-        let Some(candidate) = &self.candidate else { return Some(self.clone()) };
+        self.by(self.candidate.as_ref(), cluster)
+    }
+
+    /// The same to answer a question about a manifest, by which nothing is written: what a replica that does not lead is
+    /// told by the status is enough.
+    pub fn for_question(&self, cluster: &Cluster) -> Option<Self> {
+        self.for_cluster(cluster).or_else(|| self.by(Some(self.told.as_ref()?), cluster))
+    }
+
+    fn by(&self, candidate: Option<&Candidate>, cluster: &Cluster) -> Option<Self> {
+        let Some(candidate) = candidate else { return Some(self.clone()) };
         match candidate.reach {
             Reach::Unknown => None,
             Reach::Stage(stage) if stage.covers(candidate.canary.as_ref(), cluster) => {
@@ -100,7 +110,7 @@ mod tests {
         let (before, new) = (pipeline(), pipeline());
         let candidate = Candidate { pipeline: loaded.then(|| new.clone()), reach, canary: None };
         let settings =
-            Settings { config: Arc::new(Config::defaults()), pipeline: before.clone(), candidate: Some(candidate) };
+            Settings { candidate: Some(candidate), ..Settings::of(Arc::new(Config::defaults()), before.clone()) };
         let of_cluster = settings.for_cluster(&cluster(name))?;
         assert_eq!(of_cluster.is_on_trial(), Arc::ptr_eq(&of_cluster.pipeline, &new));
         Some(usize::from(of_cluster.is_on_trial()))

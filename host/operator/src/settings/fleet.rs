@@ -1,20 +1,23 @@
 //! The clusters, as far as a rollout of a pipeline depends on them: what the pipeline would change, and how they are.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{StreamExt as _, stream};
 use pgloom_api::pipeline::{ImpactExample, ImpactStatus};
 use pgloom_common::error::cut;
-use pgloom_decide::fleet::{Cluster, Seen, Unwell};
+use pgloom_decide::fleet::{Before, Cluster, Seen, Stage};
 use pgloom_decide::impact::{Impact, Verdict};
+use tokio::time::{Instant, timeout};
 
 use super::Settings;
 use crate::cache::ClusterKey;
 
-/// How many clusters are compared at the same time. Each decision waits for its turn besides.
+/// How many clusters are compared or looked at at the same time. Each decision waits for its turn besides.
 const CONCURRENCY: usize = 4;
+/// The longest time for one cluster. What takes longer is not known.
+const LONGEST: Duration = Duration::from_secs(300);
 /// How many clusters the status names.
 const EXAMPLES: usize = 20;
 /// The longest text about a cluster in the status, in bytes.
@@ -42,20 +45,11 @@ pub trait Fleet: Send + Sync {
         then: &'a Settings,
     ) -> BoxFuture<'a, Option<Impact>>;
 
-    /// How a cluster is, if it is not well.
-    fn unwell(&self, key: &ClusterKey, now: &Settings) -> Option<Unwell>;
+    /// How a cluster is that does not have the new pipeline yet; `None` if it is gone.
+    fn before(&self, key: &ClusterKey, now: &Settings) -> Option<Before>;
 
     /// How a cluster is that has the new pipeline; `None` if it is gone.
     fn seen<'a>(&'a self, key: &'a ClusterKey, now: &'a Settings, then: &'a Settings) -> BoxFuture<'a, Option<Seen>>;
-}
-
-/// What a new pipeline would change, and the clusters that were not well.
-#[derive(Debug, Default)]
-pub struct Judged {
-    /// What it would change.
-    pub impact: ImpactStatus,
-    /// The clusters that were not well, by `namespace/name`.
-    pub unwell: BTreeMap<String, Unwell>,
 }
 
 /// Finds out what a new pipeline would change for all of these clusters.
@@ -64,16 +58,56 @@ pub async fn judge(
     clusters: Vec<(ClusterKey, Cluster)>,
     now: Settings,
     then: Settings,
-) -> Judged {
-    let unwell = clusters.iter().filter_map(|(key, cluster)| Some((cluster.to_string(), fleet.unwell(key, &now)?)));
-    let mut judged = Judged { unwell: unwell.collect(), ..Judged::default() };
-    let asked: Vec<_> = clusters.iter().map(|(key, _)| fleet.impact(key, &now, &then)).collect();
+) -> ImpactStatus {
+    let asked = clusters.iter().map(|(key, _)| {
+        let impact = fleet.impact(key, &now, &then);
+        async move { timeout(LONGEST, impact).await.ok().flatten() }
+    });
+    let asked: Vec<_> = asked.collect();
     // In their order, so that the same fleet gives the same status.
     let mut impacts = stream::iter(asked).buffered(CONCURRENCY);
+    let mut sum = ImpactStatus::default();
     while let Some(impact) = impacts.next().await {
-        add(&mut judged.impact, impact.as_ref());
+        add(&mut sum, impact.as_ref());
     }
-    judged
+    sum
+}
+
+/// How the clusters of a stage are.
+#[derive(Debug)]
+pub struct Look {
+    /// The stage.
+    pub stage: Stage,
+    /// By `namespace/name`.
+    pub seen: Vec<(String, Seen)>,
+    /// How long it took to find out.
+    pub took: Duration,
+}
+
+/// Finds out how the clusters of a stage are.
+pub async fn look(
+    fleet: Arc<dyn Fleet>,
+    stage: Stage,
+    clusters: Vec<(ClusterKey, Cluster)>,
+    now: Settings,
+    then: Settings,
+) -> Look {
+    let begun = Instant::now();
+    let asked = clusters.iter().map(|(key, cluster)| {
+        let (name, seen) = (cluster.to_string(), fleet.seen(key, &now, &then));
+        async move {
+            let seen = timeout(LONGEST, seen).await.unwrap_or_else(|_| Some(too_long()));
+            Some((name, seen?))
+        }
+    });
+    let asked: Vec<_> = asked.collect();
+    let seen = stream::iter(asked).buffered(CONCURRENCY).filter_map(futures::future::ready).collect().await;
+    Look { stage, seen, took: begun.elapsed() }
+}
+
+/// A cluster of which is not known how it is.
+fn too_long() -> Seen {
+    Seen { obstacle: Some("how it is could not be found out in time".to_owned()), ..Seen::default() }
 }
 
 fn add(sum: &mut ImpactStatus, impact: Option<&Impact>) {

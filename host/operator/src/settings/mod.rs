@@ -2,25 +2,27 @@
 //! used: an invalid one is reported by the log, an event and a metric, and the one before stays in use.
 
 mod candidate;
+mod configuration;
 mod file;
 mod fleet;
 mod loading;
 mod pipeline;
 mod progress;
 mod registry;
+mod report;
 mod rights;
 mod rollout;
 mod running;
 mod schemas;
 mod source;
 mod status;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
 use futures::{Stream, StreamExt};
-use jiff::Timestamp;
 use kube::Client;
 use pgloom_api::config::{Config, Watched};
 use pgloom_api::finding::errors;
@@ -28,7 +30,7 @@ use pgloom_api::{Finding, document};
 use pgloom_common::error::error_chain;
 use pgloom_engine::pipeline::LoadError;
 use pgloom_engine::{Engine, Pipeline};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
@@ -44,6 +46,7 @@ use loading::Loading;
 use progress::Progress;
 pub use registry::Registry;
 use running::Running;
+pub use schemas::read as custom_schemas;
 use source::Found;
 pub use status::in_use;
 
@@ -61,12 +64,14 @@ pub struct Settings {
     pub pipeline: Arc<Pipeline>,
     /// Another pipeline, that some clusters have, see [`Settings::for_cluster`].
     pub candidate: Option<Candidate>,
+    /// The same as the status tells it to a replica that does not lead, see [`Settings::for_question`].
+    pub told: Option<Candidate>,
 }
 
 impl Settings {
     /// The settings with one pipeline for all clusters.
     pub fn of(config: Arc<Config>, pipeline: Arc<Pipeline>) -> Self {
-        Self { config, pipeline, candidate: None }
+        Self { config, pipeline, candidate: None, told: None }
     }
 
     /// `resync_period`: the time between two reconciles of an unchanged cluster.
@@ -176,7 +181,7 @@ impl Loader {
             None => Config::defaults(),
         };
         let (pipeline, candidate, progress) = self.first_pipeline().await?;
-        Ok((Settings { config: Arc::new(config), pipeline, candidate }, progress))
+        Ok((Settings { candidate, ..Settings::of(Arc::new(config), pipeline) }, progress))
     }
 
     /// Follows changes until the operator stops. After a change every cluster is reconciled.
@@ -196,10 +201,21 @@ impl Loader {
         let mut reports = tokio::time::interval(REPORT_PERIOD);
         let mut steps = tokio::time::interval(ROLLOUT_PERIOD);
         let mut loading = Loading::default();
+        let mut told = configuration::Told::default();
         loop {
             let in_use = tokio::select! {
-                Some(found) = configurations.next() => self.take_configuration(&found, &settings).await,
-                Some(found) = pipelines.next() => {
+                Some(found) = configurations.next() => {
+                    let is_new = self.take_configuration(&found, &settings).await;
+                    told.is_due(found);
+                    is_new
+                }
+                Some((found, is_new)) = pipelines.next() => {
+                    progress.told = found.document["status"].clone();
+                    // The status of the leader is its own, and no reason to write it.
+                    if !is_new {
+                        self.be_told(&progress, &settings);
+                        continue;
+                    }
                     self.take_pipeline(found, &mut progress, &mut loading, &settings);
                     false
                 }
@@ -237,12 +253,14 @@ impl Loader {
                 }
                 _ = reports.tick() => false,
             };
+            self.be_told(&progress, &settings);
             let current = settings.borrow().clone();
-            self.metrics.plugins.follow(&current.pipeline);
+            self.metrics.plugins.follow(current.in_use());
             let reached = progress.running.as_ref().map_or(0, Running::reached);
             self.metrics.rollout_clusters.set(i64::try_from(reached).unwrap_or(i64::MAX));
             let granted = self.ask_rights(&mut progress, &current, &store.resources).await;
             self.report_pipeline(&mut progress, &current.pipeline).await;
+            self.report_configuration(&mut told).await;
             if in_use || granted {
                 reconcile_all(&store, &changed);
             }
@@ -315,58 +333,6 @@ impl Loader {
         }
     }
 
-    /// Reads the status that another leader wrote, as this operator now leads: what has not changed keeps its time.
-    async fn take_over_status(&self, progress: &mut Progress) {
-        let PipelineSource::Object(named) = &self.options.pipeline else { return };
-        if !self.is_leading() {
-            return;
-        }
-        progress.reported = None;
-        match source::pipeline(named, &self.namespace).get(&self.client).await {
-            Ok(found) => progress.take_over(&found),
-            Err(Error::Missing(_)) => progress.knows_rollout = true,
-            Err(error) => warn!(error = %error_chain(&error), "the pipeline's status is not read"),
-        }
-    }
-
-    /// Writes the status of the Pipeline object, if it changed. Only the leader writes.
-    async fn report_pipeline(&self, progress: &mut Progress, pipeline: &Pipeline) {
-        let (PipelineSource::Object(named), Some(found), true) =
-            (&self.options.pipeline, &progress.wanted, self.is_leading())
-        else {
-            return;
-        };
-        let before = match &progress.reported {
-            Some(reported) => reported.conditions.clone(),
-            None => found.conditions(),
-        };
-        let status = status::status(progress, pipeline, &before, found.generation(), Timestamp::now());
-        if progress.reported.as_ref() == Some(&status) {
-            return;
-        }
-        let object = source::pipeline(named, &self.namespace);
-        let before =
-            progress.reported.as_ref().map_or_else(|| found.document["status"].clone(), |before| json!(before));
-        match object.write_status(&self.client, &status::patch(&before, &status)).await {
-            Ok(()) => progress.reported = Some(status),
-            Err(error) => warn!(error = %error_chain(&error), "pipeline status not written"),
-        }
-    }
-
-    /// Writes to the status of the Pipeline objects that this operator no longer uses that they are not in use.
-    async fn release_others(&self) {
-        if !self.is_leading() {
-            return;
-        }
-        let used = match &self.options.pipeline {
-            PipelineSource::File(_) => None,
-            PipelineSource::Object(named) => Some(source::pipeline(named, &self.namespace)),
-        };
-        if let Err(error) = source::release_pipelines(&self.client, &self.namespace, used.as_ref()).await {
-            warn!(error = %error_chain(&error), "the status of unused pipelines is not written");
-        }
-    }
-
     fn is_leading(&self) -> bool {
         *self.leading.borrow()
     }
@@ -386,10 +352,11 @@ impl Loader {
         }
     }
 
-    fn pipelines(&self) -> impl Stream<Item = Found> + Unpin + use<> {
+    /// The documents, and those whose status alone has changed; which it is.
+    fn pipelines(&self) -> impl Stream<Item = (Found, bool)> + Unpin + use<> {
         match &self.options.pipeline {
-            PipelineSource::File(path) => file::follow(path.clone()),
-            PipelineSource::Object(named) => source::pipeline(named, &self.namespace).follow(self.client.clone()),
+            PipelineSource::File(path) => file::follow(path.clone()).map(|found| (found, true)).boxed(),
+            PipelineSource::Object(named) => source::pipeline(named, &self.namespace).follow_all(self.client.clone()),
         }
     }
 }
@@ -401,12 +368,18 @@ fn reconcile_all(store: &Store, changed: &UnboundedSender<ClusterKey>) {
 
 /// The documents whose content differs from the one before.
 fn changes(documents: impl Stream<Item = Found> + Send + 'static) -> futures::stream::BoxStream<'static, Found> {
+    marked(documents).filter_map(|(found, differs)| futures::future::ready(differs.then_some(found))).boxed()
+}
+
+/// The documents, each with whether its content differs from the one before.
+fn marked(documents: impl Stream<Item = Found> + Send + 'static) -> futures::stream::BoxStream<'static, (Found, bool)> {
     let mut before: Option<Value> = None;
     documents
-        .filter(move |found| {
-            let differs = before.as_ref() != Some(&found.content());
-            before = Some(found.content());
-            futures::future::ready(differs)
+        .map(move |found| {
+            let content = found.content();
+            let differs = before.as_ref() != Some(&content);
+            before = Some(content);
+            (found, differs)
         })
         .boxed()
 }

@@ -184,7 +184,8 @@ impl Loader {
         };
         let loaded = tokio::task::spawn_blocking(loading).await.map_err(Error::Interrupted)?;
         let loaded = loaded.map_err(|source| Error::Load(name.clone(), source))?;
-        let loaded = self.with_schemas(name, loaded).await?;
+        let identity = progress::identity(&found.document, &loaded);
+        let loaded = self.with_schemas(name, loaded.with_identity(identity)).await?;
         self.registry.follow(fetched);
         Ok(loaded)
     }
@@ -208,7 +209,10 @@ impl Loader {
         let restoring = tokio::task::spawn_blocking(restoring).await;
         let name = "the last pipeline".to_owned();
         let restored = match restoring.map_err(Error::Interrupted) {
-            Ok(Ok(pipeline)) => self.with_schemas(name, pipeline).await,
+            Ok(Ok(pipeline)) => {
+                let identity = progress::identity(&progress::document(last), &pipeline);
+                self.with_schemas(name, pipeline.with_identity(identity)).await
+            }
             Ok(Err(error)) => Err(Error::Load(name, error)),
             Err(error) => Err(error),
         };

@@ -9,11 +9,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pgloom_api::pipeline::{LastLoaded, PipelineStatus, RolloutStatus};
+use pgloom_api::pipeline::{LastLoaded, PipelineStatus, RolloutStatus, without_rollout};
 use pgloom_common::duration::doubled;
 use pgloom_common::error::error_chain;
 use pgloom_engine::Pipeline;
-use serde_json::{Value, json};
+use pgloom_engine::pipeline::Identity;
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -41,6 +42,8 @@ pub struct Progress {
     pub last_loaded: Option<LastLoaded>,
     /// The status that was written last.
     pub reported: Option<PipelineStatus>,
+    /// The status of the Pipeline object as the watch reported it last.
+    pub told: Value,
     /// Whether the operator has the rights that the steps in use need.
     pub rights: Rights,
     /// How the wanted pipeline reaches the clusters, as the status says it.
@@ -147,7 +150,7 @@ impl Progress {
         if let Some(wanted) = &mut self.wanted {
             wanted.document["status"] = found.document["status"].clone();
         }
-        self.rollout = of_rollout(&found.document);
+        self.rollout = of_rollout(&found.document["status"]);
         self.knows_rollout = true;
     }
 
@@ -190,6 +193,16 @@ pub fn pinned(document: &Value, pipeline: &Pipeline, now: Timestamp) -> LastLoad
     }
 }
 
+/// By what a pipeline of this document is known again.
+pub fn identity(document: &Value, pipeline: &Pipeline) -> Identity {
+    identity_of(&pinned(document, pipeline, Timestamp::UNIX_EPOCH).spec)
+}
+
+/// The same of a `spec` with the digest of every component. How it is rolled out makes no other pipeline of it.
+pub fn identity_of(spec: &Map<String, Value>) -> Identity {
+    Identity::of(&without_rollout(spec))
+}
+
 /// Removes each field that is null.
 fn remove_nulls(value: &mut Value) {
     match value {
@@ -224,8 +237,8 @@ pub fn of_status(document: &Value) -> Option<LastLoaded> {
 }
 
 /// How far a rollout has come, from the status of a Pipeline object.
-fn of_rollout(document: &Value) -> Option<RolloutStatus> {
-    serde_json::from_value(document.pointer("/status/rollout")?.clone()).ok()
+pub fn of_rollout(status: &Value) -> Option<RolloutStatus> {
+    serde_json::from_value(status["rollout"].clone()).ok()
 }
 
 /// What was loaded last, from the folder of compiled plugins.
@@ -248,6 +261,10 @@ pub fn keep_in_folder(folder: &Path, last: &LastLoaded) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use pgloom_engine::{Description, Plugin, Response};
+
     use super::*;
 
     fn found() -> Found {
@@ -277,6 +294,28 @@ mod tests {
             json!({"a": null, "b": [1, {"c": null, "d": 2}], "e": {"f": null}});
         let last = pinned(&found.document, &Pipeline::of(vec![]).unwrap(), Timestamp::UNIX_EPOCH);
         assert_eq!(last.spec["steps"][0]["config"], json!({"b": [1, {"d": 2}], "e": {}}));
+    }
+
+    #[test]
+    fn a_pipeline_is_known_again_by_its_document_and_its_components_whatever_its_rollout_is() {
+        let with = |digest: &str| {
+            let description = Description { name: "hello".into(), ..Description::default() };
+            let mut plugin = Plugin::native(description, |_| Ok(Response::default()));
+            plugin.digest = digest.to_owned();
+            Pipeline::of(vec![Arc::new(plugin)]).unwrap()
+        };
+        let of = |pointer: &str, value: Value, digest: &str| {
+            let mut document = found().document;
+            let (parent, field) = pointer.rsplit_once('/').unwrap();
+            document.pointer_mut(parent).unwrap()[field] = value;
+            identity(&document, &with(digest))
+        };
+        let same = identity(&found().document, &with("sha256:1"));
+        assert_eq!(of("/spec/rollout", json!({"paused": true}), "sha256:1"), same);
+        assert_eq!(of("/metadata/generation", json!(8), "sha256:1"), same);
+        assert_ne!(of("/metadata/generation", json!(8), "sha256:2"), same);
+        assert_ne!(of("/spec/steps/0/config", json!({"a": 1}), "sha256:1"), same);
+        assert_ne!(with("sha256:1").identity, with("sha256:1").identity, "of no document");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use pgloom_api::pipeline::{LastLoaded, Rollout, RolloutPhase, RolloutStatus, wit
 use pgloom_common::error::error_chain;
 use pgloom_decide::fleet::{Stage, State};
 use pgloom_engine::Pipeline;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -23,10 +24,6 @@ use super::source::Found;
 use super::{Error, Loader, Settings};
 use crate::args::PipelineSource;
 use crate::report::{Event, reference};
-
-/// Between two looks at the clusters there is at least so much time, and so many times what a look took.
-const PERIOD: std::time::Duration = std::time::Duration::from_secs(2);
-const PAUSE: u32 = 20;
 
 fn is_ended(recorded: &RolloutStatus) -> bool {
     matches!(recorded.phase, RolloutPhase::Refused | RolloutPhase::RolledBack)
@@ -215,16 +212,12 @@ impl Loader {
             return self.find_rollout(progress, settings).await;
         }
         let pending = progress.is_pending();
-        let Some(running) = progress.running.as_mut().filter(|running| running.due.is_none_or(|due| time >= due))
-        else {
-            return false;
-        };
-        let (begun, seconds) = (Instant::now(), progress.clock.seconds(time));
+        let seconds = progress.clock.seconds(time);
+        let Some(running) = progress.running.as_mut().filter(|running| running.is_due(time)) else { return false };
         let state = match both(settings) {
-            Some(both) => running.step(fleet, fleet.clusters(), both, pending, seconds).await,
+            Some(both) => running.step(fleet, both, pending, (time, seconds)).await,
             None => None,
         };
-        running.due = Some(time + PERIOD.max(begun.elapsed() * PAUSE));
         let Some(state) = state else { return false };
         self.enter(state, progress, settings).await
     }
@@ -242,6 +235,7 @@ impl Loader {
     /// Enters a state: what needs the status first, and then what has effects.
     async fn enter(&self, state: State, progress: &mut Progress, settings: &watch::Sender<Settings>) -> bool {
         let Some(running) = &mut progress.running else { return false };
+        let document = running.found.document.clone();
         let before = std::mem::replace(&mut running.state, state);
         let (after, status) = (running.state.clone(), running.status());
         let former = progress.rollout.replace(status.clone());
@@ -261,7 +255,7 @@ impl Loader {
         }
         info!(phase = ?after.phase, stage = ?status.stage, clusters = ?status.clusters, "{}", after.message);
         self.take_effect(&after, progress, settings);
-        self.publish_stage(&status, progress).await;
+        self.publish_stage(&status, &document).await;
         // What steps answered last is kept for the pipeline that all clusters have, and that is another one at the end.
         before.active() != after.active() || after.phase == RolloutPhase::Complete
     }
@@ -293,16 +287,17 @@ impl Loader {
         }
     }
 
-    async fn publish_stage(&self, status: &RolloutStatus, progress: &Progress) {
-        let Some(wanted) = &progress.wanted else { return };
+    /// Publishes an event about the pipeline of `document`. A newer one may be wanted by now.
+    async fn publish_stage(&self, status: &RolloutStatus, document: &Value) {
         let stage = status.stage.as_deref().map(|stage| format!(", {stage}")).unwrap_or_default();
-        let clusters = status.clusters.as_deref().unwrap_or_default();
-        let note = format!("{:?}{stage}, {clusters} clusters: {}", status.phase, status.message);
+        let clusters = status.clusters.as_deref().map(|clusters| format!(", {clusters} clusters")).unwrap_or_default();
+        let generation = status.generation.map(|generation| format!(", generation {generation}")).unwrap_or_default();
+        let note = format!("{:?}{stage}{clusters}{generation}: {}", status.phase, status.message);
         let event = match status.phase {
             RolloutPhase::Paused | RolloutPhase::Refused | RolloutPhase::RolledBack => Event::warning("Rollout", note),
             _ => Event::normal("Rollout", note),
         };
-        self.recorder.publish(&reference(&wanted.document), &event).await;
+        self.recorder.publish(&reference(document), &event).await;
     }
 }
 

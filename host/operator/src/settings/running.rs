@@ -2,23 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use pgloom_api::pipeline::{
     ImpactStatus, LastLoaded, Rollout, RolloutPhase, RolloutStatus, UnwellStatus, without_rollout,
 };
-use pgloom_decide::fleet::{Cluster, Health, Memory, Stage, State, Unwell, count, judged, next};
-use tokio::task::JoinSet;
+use pgloom_decide::fleet::{Before, Cluster, Memory, Stage, State, count, held, is_over, judged, next};
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::Settings;
-use super::fleet::{Fleet, Judged, Known, judge};
+use super::fleet::{Fleet, Known, Look, judge, look};
 use super::source::Found;
 use crate::cache::ClusterKey;
 
 /// Why a rollout waits.
 const PENDING: &str = "a newer pipeline is being loaded, or cannot be";
+/// How many clusters that were not well the status names.
+const UNWELL: usize = 20;
+/// Between two looks at the clusters there is at least so much time, and so many times what a look took.
+const PERIOD: Duration = Duration::from_secs(2);
+const PAUSE: u32 = 20;
 
 /// The pipeline that is being rolled out. The pipeline itself is in the settings.
 #[derive(Debug)]
@@ -38,9 +44,11 @@ pub struct Running {
     /// What is remembered of the clusters.
     pub memory: Memory,
     /// The comparison, while it runs.
-    pub judging: JoinSet<Judged>,
+    judging: JoinSet<ImpactStatus>,
+    /// The look at the clusters of the stage, while it runs.
+    looking: JoinSet<Look>,
     /// When the next step is due.
-    pub due: Option<Instant>,
+    due: Option<Instant>,
 }
 
 impl Running {
@@ -55,6 +63,7 @@ impl Running {
             impact: None,
             memory: Memory::default(),
             judging: JoinSet::new(),
+            looking: JoinSet::new(),
             due: None,
         }
     }
@@ -67,10 +76,7 @@ impl Running {
             let (phase, message) = (recorded.phase, recorded.message.clone());
             self.state = State { phase, stage: Some(stage), since, message };
             self.impact.clone_from(&recorded.impact);
-            let count = |count| usize::try_from(count).unwrap_or_default();
-            let unwell =
-                |was: &UnwellStatus| (was.cluster.clone(), Unwell { ready: count(was.ready), failing: was.failing });
-            self.memory.unwell = recorded.unwell.iter().map(unwell).collect();
+            self.memory = Memory::of(recorded.before.as_deref());
         }
     }
 
@@ -88,7 +94,9 @@ impl Running {
     pub fn status(&self) -> RolloutStatus {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let with = self.reached();
-        let unwell = self.memory.unwell.iter().filter(|_| self.state.is_running());
+        let is_running = self.state.is_running();
+        let unwell = || self.memory.before.iter().filter(|(_, before)| is_running && !before.is_well());
+        let unwell_clusters = number(unwell().count());
         RolloutStatus {
             generation: self.pinned.generation,
             phase: self.state.phase,
@@ -97,13 +105,17 @@ impl Running {
             since: text(self.state.since),
             message: self.state.message.clone(),
             impact: self.impact.clone(),
-            unwell: unwell
-                .map(|(cluster, was)| UnwellStatus {
+            unwell: unwell()
+                .take(UNWELL)
+                .map(|(cluster, before)| UnwellStatus {
                     cluster: cluster.clone(),
-                    ready: number(was.ready),
-                    failing: was.failing,
+                    ready: number(before.ready),
+                    wanted: number(before.wanted),
+                    failing: before.failing,
                 })
                 .collect(),
+            unwell_clusters: (unwell_clusters > 0).then_some(unwell_clusters),
+            before: (is_running && self.state.stage.is_some()).then(|| self.memory.text()),
             spec: self.pinned.spec.clone(),
         }
     }
@@ -113,62 +125,105 @@ impl Running {
         without_rollout(&recorded.spec) == without_rollout(&self.pinned.spec)
     }
 
-    /// The state that comes next; `None` while that is not known. `pending` is whether a newer pipeline is wanted.
+    /// Whether it is time for the next step.
+    pub fn is_due(&self, time: Instant) -> bool {
+        self.due.is_none_or(|due| time >= due)
+    }
+
+    /// Whether no cluster has it yet.
+    fn is_judging(&self) -> bool {
+        self.state.is_running() && self.state.stage.is_none()
+    }
+
+    /// The state that comes next; `None` while that is not known. `pending` is whether a newer pipeline is wanted. What takes
+    /// long runs as a task, and what it has found is taken by a later call.
     pub async fn step(
         &mut self,
         fleet: &Arc<dyn Fleet>,
-        Known { clusters, unlisted }: Known,
         (now, then): (Settings, Settings),
         pending: bool,
-        seconds: i64,
+        (time, seconds): (Instant, i64),
     ) -> Option<State> {
+        let looked = self.looking.try_join_next();
+        if looked.is_none() && !self.looking.is_empty() {
+            return None;
+        }
+        self.due = Some(time + PERIOD);
+        let Known { clusters, unlisted } = fleet.clusters();
         self.clusters = clusters.iter().map(|(_, cluster)| cluster.clone()).collect();
-        let held = pending.then(|| PENDING.to_owned()).or(unlisted);
-        // It is compared for all clusters, and used for all at once, only if all are known and it is the newest.
-        if let Some(held) = held.clone().filter(|_| self.state.phase == RolloutPhase::Judging || self.rollout.is_none())
-        {
+        let reason = pending.then(|| PENDING.to_owned()).or(unlisted);
+        // It is compared for all clusters, and used for all at once, only if all are known and it is the newest. Without
+        // stages those that are not known are not waited for for ever.
+        let goes_on = !pending && self.rollout.is_none() && is_over(&self.rules(), &self.state, seconds);
+        if let Some(reason) = reason.as_ref().filter(|_| !goes_on && (self.is_judging() || self.rollout.is_none())) {
             self.judging.abort_all();
             self.judging = JoinSet::new();
-            return Some(State { message: held, ..self.state.clone() });
+            return Some(held(&self.rules(), self.state.clone(), reason, seconds));
         }
-        if self.state.phase == RolloutPhase::Judging {
+        let state = if self.is_judging() {
             if self.judging.is_empty() {
                 self.judging.spawn(judge(fleet.clone(), clusters, now, then));
                 return Some(State::judging(self.state.since));
             }
             let found = self.judging.try_join_next()?;
-            let Judged { impact, unwell } = found.inspect_err(|error| warn!(%error, "not compared")).ok()?;
-            self.memory.unwell = unwell;
-            let compared = now.pipeline.is_available();
+            let impact = found.inspect_err(|error| warn!(%error, "not compared")).ok()?;
             let impact = self.impact.insert(impact);
-            return Some(judged(self.rollout.as_ref(), impact, compared, &self.clusters, seconds));
-        }
-        let Some(rollout) = self.rollout.clone() else {
-            return Some(judged(None, &ImpactStatus::default(), true, &self.clusters, seconds));
+            judged(self.rollout.as_ref(), impact, now.pipeline.is_available(), &self.clusters, seconds)
+        } else if let Some(rollout) = &self.rollout {
+            let stage = self.state.active()?;
+            let look_is_done =
+                looked.and_then(|looked| looked.inspect_err(|error| warn!(%error, "not looked at")).ok());
+            let Some(Look { seen, took, .. }) = look_is_done.filter(|look| look.stage == stage) else {
+                let canary = rollout.canary.as_ref();
+                let of_stage = clusters.into_iter().filter(|(_, cluster)| stage.covers(canary, cluster)).collect();
+                self.looking.spawn(look(fleet.clone(), stage, of_stage, now, then));
+                self.due = Some(time);
+                return None;
+            };
+            self.due = Some(time + PERIOD.max(took * PAUSE));
+            let (memory, since) = (&mut self.memory, self.state.since);
+            let of = |(name, seen): (String, _)| {
+                let health = memory.health(rollout, since, &name, &seen, seconds);
+                (name, health)
+            };
+            let health: BTreeMap<_, _> = seen.into_iter().map(of).collect();
+            next(rollout, self.state.clone(), &self.clusters, &health, reason.as_deref(), seconds)
+        } else {
+            judged(None, &ImpactStatus::default(), true, &self.clusters, seconds)
         };
-        let health = self.health(&clusters, fleet, (&now, &then), seconds).await;
-        Some(next(&rollout, self.state.clone(), &self.clusters, &health, held.as_deref(), seconds))
+        self.remember(&state, fleet, clusters, now).await;
+        Some(state)
     }
 
-    /// How each cluster of the stage is.
-    async fn health(
+    /// Remembers how the clusters are that get the new pipeline in the next state and do not have it yet.
+    async fn remember(
         &mut self,
-        clusters: &[(ClusterKey, Cluster)],
+        next: &State,
         fleet: &Arc<dyn Fleet>,
-        (now, then): (&Settings, &Settings),
-        seconds: i64,
-    ) -> BTreeMap<String, Health> {
-        let (rollout, since) = (self.rules(), self.state.since);
-        let mut health = BTreeMap::new();
-        let Some(stage) = self.state.active() else { return health };
-        for (key, cluster) in clusters.iter().filter(|(_, cluster)| stage.covers(rollout.canary.as_ref(), cluster)) {
-            if let Some(seen) = fleet.seen(key, now, then).await {
-                let name = cluster.to_string();
-                let found = self.memory.health(&rollout, since, &name, &seen, seconds);
-                health.insert(name, found);
+        clusters: Vec<(ClusterKey, Cluster)>,
+        now: Settings,
+    ) {
+        let Some(stage) = next.active().filter(|stage| next.is_running() && Some(*stage) != self.state.active()) else {
+            return;
+        };
+        let canary = self.rules().canary;
+        let (fleet, covers) = (fleet.clone(), |stage: Stage, cluster: &Cluster| stage.covers(canary.as_ref(), cluster));
+        let has_it = |cluster: &Cluster| self.state.active().is_some_and(|stage| covers(stage, cluster));
+        let (mut kept, mut added) = (BTreeMap::new(), Vec::new());
+        for (key, cluster) in clusters.into_iter().filter(|(_, cluster)| covers(stage, cluster)) {
+            let name = cluster.to_string();
+            match self.memory.before.get(&name).filter(|_| has_it(&cluster)) {
+                Some(before) => drop(kept.insert(name, *before)),
+                None => added.push((key, name)),
             }
         }
-        health
+        let before = move |(key, name): (ClusterKey, String)| Some((name, fleet.before(&key, &now)?));
+        let added = spawn_blocking(move || added.into_iter().filter_map(before).collect::<Vec<(String, Before)>>());
+        match added.await {
+            Ok(added) => kept.extend(added),
+            Err(error) => warn!(%error, "how the clusters are before is not known"),
+        }
+        (self.memory.before, self.memory.is_partial) = (kept, false);
     }
 }
 
@@ -188,6 +243,8 @@ pub fn complete(last: &LastLoaded) -> RolloutStatus {
         message: "all clusters have it".to_owned(),
         impact: None,
         unwell: Vec::new(),
+        unwell_clusters: None,
+        before: None,
         spec: last.spec.clone(),
     }
 }

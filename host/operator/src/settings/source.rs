@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use super::status::{LOADED, not_in_use};
-use super::{Error, changes};
+use super::{Error, changes, marked};
 use crate::args::Named;
 use crate::cache::api_resource;
 
@@ -113,6 +113,15 @@ impl Object {
 
     /// A stream of the object: its current state, and one item after each change. Without the object there is no item.
     pub fn follow(self, client: Client) -> BoxStream<'static, Found> {
+        changes(self.objects(client))
+    }
+
+    /// The same with one item after each change of the status, too, and whether more than that has changed.
+    pub fn follow_all(self, client: Client) -> BoxStream<'static, (Found, bool)> {
+        marked(self.objects(client))
+    }
+
+    fn objects(self, client: Client) -> BoxStream<'static, Found> {
         let objects = watch_object(self.api(&client), &self.name).default_backoff();
         let found = objects.filter_map(move |object| {
             let found = match object {
@@ -128,7 +137,7 @@ impl Object {
             };
             futures::future::ready(found)
         });
-        changes(found)
+        found.boxed()
     }
 
     /// Writes the status: the given fields, the others stay.

@@ -97,6 +97,8 @@ fn rolling(rollout: &RolloutStatus, consequence: &str, others: &str) -> Option<C
     Some(match rollout.phase {
         RolloutPhase::Judging => Condition::unknown(LOADED, "Judging", message),
         RolloutPhase::Progressing => Condition::unknown(LOADED, "Progressing", others),
+        // No cluster has it yet.
+        RolloutPhase::Paused if rollout.stage.is_none() => Condition::unknown(LOADED, "Paused", message),
         RolloutPhase::Paused => Condition::unknown(LOADED, "Paused", others),
         RolloutPhase::Refused => Condition::fails(LOADED, "TooManyRestarts", message),
         RolloutPhase::RolledBack => Condition::fails(LOADED, "RolledBack", message),
@@ -259,6 +261,8 @@ mod tests {
             message: "all clusters have it".into(),
             impact: None,
             unwell: vec![],
+            unwell_clusters: None,
+            before: None,
             spec: last.spec,
         };
         let after = patch(&before, &PipelineStatus { rollout: Some(rollout), ..PipelineStatus::default() });

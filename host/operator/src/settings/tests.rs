@@ -1,6 +1,7 @@
 //! Tests of settings that change while the operator runs.
 
 use futures::channel::mpsc::unbounded;
+use jiff::Timestamp;
 use pgloom_decide::Kind;
 use serde_json::json;
 
@@ -23,6 +24,7 @@ pub(super) fn loader(api_server: &FakeApiServer) -> Loader {
         registry_poll: None,
         controller_id: String::new(),
         listen: ([127, 0, 0, 1], 0).into(),
+        rest: None,
         webhook: None,
         lease: None,
     };

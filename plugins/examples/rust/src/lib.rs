@@ -93,3 +93,15 @@ impl Plugin for Badge {
 }
 
 register!(Badge);
+
+#[cfg(test)]
+mod tests {
+    use pgloom_kit::testing::golden;
+
+    use super::*;
+
+    #[test]
+    fn every_case_of_the_golden_folder_is_answered_as_expected() {
+        golden::replay::<Badge>(env!("CARGO_MANIFEST_DIR"));
+    }
+}

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::container::env;
 use crate::json::is_set;
 
 /// Fields of `clone` and the variables that they set.
@@ -29,6 +30,8 @@ const STANDBY: [(&str, &[&str]); 5] = [
 /// The platform's archive, as far as a clone from it needs variables. Empty means not configured; the first bucket counts.
 #[derive(Clone, Copy, Default)]
 pub struct Archive<'a> {
+    /// `irsa_role_arn`: the role of the pods' service account.
+    pub role: &'a str,
     /// `wal_s3_bucket`.
     pub s3_bucket: &'a str,
     /// `wal_gs_bucket`.
@@ -37,6 +40,24 @@ pub struct Archive<'a> {
     pub gcp_credentials: &'a str,
     /// `wal_az_storage_account`.
     pub az_storage_account: &'a str,
+}
+
+/// Where the pod identity webhook of AWS mounts the token of a service account with a role.
+///
+/// See [IAM roles for service accounts](https://github.com/aws/amazon-eks-pod-identity-webhook).
+pub const TOKEN_FILE: &str = "/var/run/secrets/eks.amazonaws.com/serviceaccount/token";
+
+/// The variables by which the image reads a source's archive with the role of its service account, `irsa_role_arn`: without
+/// them a restore has none, because it gets only variables of its own `prefix`, `CLONE` or `STANDBY`. None without a role.
+#[must_use]
+pub fn of_role(prefix: &str, role: &str) -> Vec<Value> {
+    if role.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        env(&format!("{prefix}_AWS_ROLE_ARN"), role),
+        env(&format!("{prefix}_AWS_WEB_IDENTITY_TOKEN_FILE"), TOKEN_FILE),
+    ]
 }
 
 /// The variables that the section `clone` sets; none if it names no cluster.
@@ -51,13 +72,20 @@ pub fn of_clone(section: &Value, archive: &Archive) -> Vec<&'static str> {
         (true, false) => names.extend(bucket(archive)),
         (true, true) => {}
     }
+    if is_set(section, "timestamp") && !archive.role.is_empty() {
+        names.extend(["CLONE_AWS_ROLE_ARN", "CLONE_AWS_WEB_IDENTITY_TOKEN_FILE"]);
+    }
     names
 }
 
-/// The variables that the section `standby` sets.
+/// The variables that the section `standby` sets; `role` is `irsa_role_arn`.
 #[must_use]
-pub fn of_standby(section: &Value) -> Vec<&'static str> {
-    of(section, &STANDBY)
+pub fn of_standby(section: &Value, role: &str) -> Vec<&'static str> {
+    let mut names = of(section, &STANDBY);
+    if !role.is_empty() && names.contains(&"STANDBY_METHOD") {
+        names.extend(["STANDBY_AWS_ROLE_ARN", "STANDBY_AWS_WEB_IDENTITY_TOKEN_FILE"]);
+    }
+    names
 }
 
 fn of(section: &Value, fields: &[(&str, &[&'static str])]) -> Vec<&'static str> {

@@ -131,7 +131,7 @@ fn call(method: &str, of: &ObjectRef, cluster: &str, paths: &[String]) -> String
 }
 
 /// The object without what every partial object has.
-fn without_identity(object: &Value) -> Value {
+pub(super) fn without_identity(object: &Value) -> Value {
     let mut fields = object.as_object().cloned().unwrap_or_default();
     fields.retain(|key, _| key != "apiVersion" && key != "kind");
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -149,7 +149,7 @@ fn fields(object: &Value) -> Vec<String> {
 }
 
 /// Keys by which the API merges the entries of a list. An entry with no other field is an anchor, which sets nothing.
-const MERGE_KEYS: [&str; 10] =
+pub(super) const MERGE_KEYS: [&str; 10] =
     ["containerPort", "devicePath", "ip", "key", "mountPath", "name", "port", "protocol", "topologyKey", "type"];
 
 /// Collects the paths of what is set and of what none of the open patterns covers.

@@ -7,7 +7,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pgloom_common::api_default::is_default;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Call, operator_config_of};
@@ -76,11 +75,8 @@ fn document(path: &Path) -> Value {
 }
 
 fn documents(path: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    serde_yaml_ng::Deserializer::from_str(&text)
-        .filter_map(|document| Value::deserialize(document).ok())
-        .filter(Value::is_object)
-        .collect()
+    let documents = super::document::documents(path).unwrap_or_default();
+    documents.into_iter().filter(Value::is_object).collect()
 }
 
 impl Case {

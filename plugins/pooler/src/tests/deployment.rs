@@ -67,10 +67,28 @@ fn pgbouncer_serves_the_clusters_own_certificate() {
     let pod = &deployment(&answer)["spec"]["template"]["spec"];
     assert_eq!(pod["securityContext"]["fsGroup"], 103);
     let volumes: Vec<&Value> = pod["volumes"].as_array().unwrap().iter().map(|volume| &volume["name"]).collect();
-    assert_eq!(volumes, ["pg-tls", "pg-ca", "acid-orders-pooler-u"]);
-    assert_eq!(pod["volumes"][0]["secret"]["defaultMode"], 0o640);
-    assert_eq!(container(&answer)["volumeMounts"][1], json!({"name": "pg-ca", "mountPath": "/tlsca"}));
+    assert_eq!(volumes, ["acid-orders-pooler-u", "pg-tls", "pg-ca"]);
+    assert_eq!(pod["volumes"][1]["secret"]["defaultMode"], 0o640);
+    assert_eq!(container(&answer)["volumeMounts"][2], json!({"name": "pg-ca", "mountPath": "/tlsca"}));
 
     let without = call(json!({"enableConnectionPooler": true, "tls": {"secretName": ""}}), json!({})).unwrap();
     assert_eq!(deployment(&without)["spec"]["template"]["spec"]["volumes"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn infrastructure_roles_may_show_the_statistics_and_without_them_the_pods_stay_as_they_are() {
+    let with =
+        call(json!({"enableConnectionPooler": true}), json!({"infrastructure_roles": ["ada", "metrics"]})).unwrap();
+    assert_eq!(variable(&with, "INFRASTRUCTURE_ROLES")["value"], "ada,metrics");
+    let without = call(json!({"enableConnectionPooler": true}), json!({})).unwrap();
+    let names = container(&without)["env"].as_array().unwrap().iter().map(|entry| &entry["name"]);
+    assert!(names.into_iter().all(|name| name != "INFRASTRUCTURE_ROLES"));
+}
+
+#[test]
+fn one_secret_may_hold_the_certificate_and_its_authority() {
+    let tls = json!({"secretName": "pg-tls", "caFile": "ca.crt", "caSecretName": "pg-tls"});
+    let answer = call(json!({"enableConnectionPooler": true, "tls": tls}), json!({})).unwrap();
+    let volumes = deployment(&answer)["spec"]["template"]["spec"]["volumes"].as_array().unwrap();
+    assert_eq!((volumes.len(), container(&answer)["volumeMounts"].as_array().unwrap().len()), (2, 3));
 }

@@ -145,10 +145,10 @@ fn a_configured_role_that_is_a_system_role_is_an_error_of_the_configuration() {
 }
 
 #[test]
-fn a_standby_cluster_has_the_pooler_but_nothing_is_written_to_its_databases() {
+fn a_standby_cluster_has_the_pooler_and_the_host_knows_whether_it_follows_its_source() {
     let answer = answer(json!({"enableConnectionPooler": true, "standby": {"standby_host": "primary"}}));
     let actions: Vec<&str> = answer.response.actions.iter().map(|request| request.key.as_str()).collect();
-    assert_eq!(actions, ["credential/pooler", "user-list/acid-orders-pooler-u"]);
+    assert_eq!(actions, ["credential/pooler", "user-list/acid-orders-pooler-u", "access/pooler/pooler"]);
     assert_eq!(names(&answer).len(), 2);
 }
 

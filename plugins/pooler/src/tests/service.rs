@@ -38,8 +38,8 @@ fn the_manifest_decides_over_the_configuration_how_a_service_is_exposed() {
     let on = json!({"enable_master_pooler_load_balancer": true, "enable_master_pooler_node_port": true});
     for (spec, config, expected) in [
         (json!({}), json!({}), "ClusterIP"),
-        (json!({}), on.clone(), "LoadBalancer"),
-        (json!({"enableMasterPoolerLoadBalancer": false}), on.clone(), "NodePort"),
+        (json!({}), on.clone(), "NodePort"),
+        (json!({"enableMasterPoolerNodePort": false}), on.clone(), "LoadBalancer"),
         (json!({"enableMasterPoolerLoadBalancer": false, "enableMasterPoolerNodePort": false}), on, "ClusterIP"),
         (json!({"enableMasterPoolerNodePort": true, "masterPoolerNodePort": 30001}), json!({}), "NodePort"),
     ] {

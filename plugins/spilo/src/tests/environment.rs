@@ -90,7 +90,7 @@ fn the_manifests_variables_win_over_the_platforms() {
         ["wal_s3_bucket", "FROM", "WAL_BUCKET_SCOPE_SUFFIX", "WAL_BUCKET_SCOPE_PREFIX"]
     );
     assert_eq!(container(&answer)["env"][18], env[1]);
-    assert!(answer.messages().is_empty());
+    assert_eq!(answer.messages().len(), 1, "the image reads capitals");
 }
 
 #[test]
@@ -153,4 +153,13 @@ fn objects_that_the_operator_configuration_names_have_to_exist() {
     ] {
         assert_eq!(reason(&call(json!({}), json!({key: "x"})).unwrap_err()), expected);
     }
+}
+
+#[test]
+fn a_variable_in_small_letters_is_told_with_the_name_in_capitals() {
+    let env = json!([{"name": "wal_s3_bucket", "value": "b"}, {"name": "https_proxy", "value": "p"}, {"name": "A", "value": "x"}]);
+    let answer = answer(json!({"env": env}), json!({"wal_s3_bucket": "platform"}));
+    assert!(!variables(&answer).contains(&"WAL_S3_BUCKET"));
+    let [message] = &answer.messages()[..] else { panic!("{:?}", answer.messages()) };
+    assert!(message.contains("wal_s3_bucket does not set WAL_S3_BUCKET"), "{message}");
 }

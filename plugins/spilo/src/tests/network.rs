@@ -71,12 +71,13 @@ fn a_load_balancer_is_closed_without_source_ranges() {
 }
 
 #[test]
-fn a_node_port_may_have_a_number() {
+fn a_node_port_overrides_a_load_balancer_and_may_have_a_number() {
     let made = answer(
-        json!({"enableMasterNodePort": true, "masterNodePort": 30_001}),
-        json!({"enable_replica_node_port": true}),
+        json!({"enableMasterNodePort": true, "masterNodePort": 30_001, "enableMasterLoadBalancer": true}),
+        json!({"enable_replica_node_port": true, "enable_replica_load_balancer": true}),
     );
     assert_eq!(kinds(&made), ["NodePort", "NodePort"]);
+    assert!(services(&made).iter().all(|service| service["metadata"].get("annotations").is_none()), "no DNS name");
     let [master, replica] = services(&made);
     assert_eq!(master["spec"]["ports"][0]["nodePort"], 30_001);
     assert_eq!(replica["spec"]["ports"][0].get("nodePort"), None);
@@ -155,9 +156,13 @@ fn a_budget_that_is_disabled_or_has_no_pods_protects_nothing() {
             expected
         );
     }
-    let made = answer(json!({}), json!({"enable_pod_disruption_budget": false}));
-    let critical = made.object("PodDisruptionBudget", "postgres-acid-test-critical-op-pdb").unwrap();
-    assert_eq!(critical["spec"]["maxUnavailable"], "100%");
+    for (spec, config) in
+        [(json!({}), json!({"enable_pod_disruption_budget": false})), (json!({"numberOfInstances": 0}), json!({}))]
+    {
+        let made = answer(spec, config);
+        let critical = made.object("PodDisruptionBudget", "postgres-acid-test-critical-op-pdb").unwrap();
+        assert_eq!(critical["spec"]["maxUnavailable"], "100%");
+    }
 }
 
 #[test]

@@ -169,6 +169,41 @@ fn a_running_cluster_keeps_the_version_of_its_data() {
 }
 
 #[test]
+fn a_version_that_the_image_does_not_have_is_refused_with_those_that_it_has() {
+    let refused = |image: &str, version: &str| match call(
+        json!({"dockerImage": image, "postgresql": {"version": version}}),
+        json!({}),
+    ) {
+        Err(Failure::InvalidManifest(findings)) => Some(findings[0].message.clone()),
+        result => result.map(|_| None).unwrap(),
+    };
+    let spilo = "ghcr.io/zalando/spilo-18:4.1-p2";
+    for version in ["12", "13", "9.6", "19"] {
+        assert_eq!(refused(spilo, version), Some(format!("the image {spilo} has PostgreSQL 14 to 18, not {version}")));
+    }
+    assert_eq!(
+        refused("spilo-16@sha256:00", "17").unwrap(),
+        "the image spilo-16@sha256:00 has PostgreSQL up to 16, not 17"
+    );
+    for (image, version) in [
+        (spilo, "14"),
+        (spilo, "18"),
+        ("acid/spilo-12:1.6-p3", "9.6"),
+        ("localhost:5000/spilo", "12"),
+        ("my/spilo-next:1", "12"),
+    ] {
+        assert_eq!(refused(image, version), None, "{image} {version}");
+    }
+    // A cluster that runs is left as it is.
+    let call = prepared(json!({"postgresql": {"version": "12"}}), json!({}));
+    assert!(
+        call.observed("running", &running("acid-test", json!([{"name": "PGVERSION", "value": "12"}])))
+            .mutate::<Spilo>()
+            .is_ok()
+    );
+}
+
+#[test]
 fn a_name_that_patroni_would_not_write_as_it_is_is_refused_with_its_path() {
     for (spec, path) in [
         (

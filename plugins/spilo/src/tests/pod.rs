@@ -90,7 +90,7 @@ fn the_containers_security_context_is_configured() {
 }
 
 #[test]
-fn readiness_is_patronis_and_liveness_is_the_manifests() {
+fn readiness_is_patronis_and_liveness_is_the_manifests_or_the_platforms() {
     let probe = json!({"exec": {"command": ["pg_isready"]}});
     let answer = answer(json!({"livenessProbe": probe}), json!({"enable_readiness_probe": true}));
     let expected = json!({
@@ -100,6 +100,11 @@ fn readiness_is_patronis_and_liveness_is_the_manifests() {
     });
     assert_eq!(container(&answer)["readinessProbe"], expected);
     assert_eq!(container(&answer)["livenessProbe"], probe);
+    let configured = json!({"httpGet": {"path": "/liveness", "port": 8008}});
+    for (spec, expected) in [(json!({}), &configured), (json!({"livenessProbe": probe}), &probe)] {
+        let answer = super::answer(spec, json!({"liveness_probe": configured}));
+        assert_eq!(container(&answer)["livenessProbe"], *expected);
+    }
 }
 
 #[test]

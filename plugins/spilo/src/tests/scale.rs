@@ -129,3 +129,19 @@ fn labels_and_annotations_are_inherited_by_all_objects_but_not_by_selectors() {
         assert_eq!(object["metadata"]["annotations"]["owned-by"], "acid", "{}", object["kind"]);
     }
 }
+
+#[test]
+fn a_new_cluster_whose_pods_would_have_a_label_that_is_too_long_is_refused_and_a_running_one_is_told() {
+    let named = |length: usize| {
+        let mut manifest = manifest(&json!({}));
+        manifest["metadata"]["name"] = json!(format!("acid-{}", "x".repeat(length - 5)));
+        Call::new(&manifest).operator_config(&operator_config(&json!({})))
+    };
+    assert!(named(52).mutate::<Spilo>().unwrap().messages().is_empty());
+    let refused = named(53).mutate::<Spilo>().unwrap_err();
+    assert!(reason(&refused).starts_with("metadata.name: with a name of 53 characters"), "{refused:?}");
+    let running = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": format!("acid-{}", "x".repeat(48))},
+    });
+    assert_eq!(named(53).observed(crate::version::RUNNING, &running).mutate::<Spilo>().unwrap().messages().len(), 1);
+}

@@ -4,6 +4,8 @@ import json
 import os
 import shlex
 
+from archive_environment import ARCHIVE, CLONE, NOT_SUPPORTED, OWN, STANDBY, archive, with_archive
+
 # A file of this image; Patroni runs some of them.
 HERE = "/pgloom"
 # Where a certificate is made when none is mounted.
@@ -11,7 +13,7 @@ OWN_CERTIFICATE = "/run/certs/server.crt"
 OWN_KEY = "/run/certs/server.key"
 VERSIONS = "/usr/lib/postgresql"
 
-NO_WAL_ARCHIVE = "this image has neither WAL-G nor WAL-E"
+NO_WAL_ARCHIVE = "this image knows archives in S3 buckets only"
 
 
 class Refused(Exception):
@@ -35,18 +37,19 @@ def configuration(env):
 def defaults(env, wanted):
     """Patroni's configuration where SPILO_CONFIGURATION sets nothing."""
     host = f"[{env['POD_IP']}]" if ":" in env["POD_IP"] else env["POD_IP"]
-    return {
+    major = version(env, wanted)
+    config = {
         "scope": env["SCOPE"],
         "name": env["HOSTNAME"],
         "kubernetes": kubernetes(env),
         "watchdog": {"mode": "off"},
         "restapi": {"listen": ":8008", "connect_address": f"{host}:8008"},
-        "bootstrap": bootstrap(env),
+        "bootstrap": bootstrap(env, major),
         "postgresql": {
             "listen": "*:5432",
             "connect_address": f"{host}:5432",
             "data_dir": data_dir(env),
-            "bin_dir": f"{VERSIONS}/{version(env, wanted)}/bin",
+            "bin_dir": f"{VERSIONS}/{major}/bin",
             "pgpass": "/run/postgresql/pgpass",
             "use_unix_socket": True,
             "use_unix_socket_repl": True,
@@ -54,14 +57,18 @@ def defaults(env, wanted):
                 "superuser": {"username": superuser(env), "password": env.get("PGPASSWORD_SUPERUSER", "")},
                 "replication": {"username": standby(env), "password": env.get("PGPASSWORD_STANDBY", "")},
             },
-            "parameters": parameters(env),
+            "parameters": parameters(env, major),
             "pg_hba": pg_hba(env, wanted),
             "create_replica_methods": ["basebackup"],
             "basebackup": {"checkpoint": "fast"},
             # Patroni asks for this one only, as there is no leader to copy from.
-            "standby_with_wale": refusal("a standby cluster cannot follow a WAL archive") | {"no_leader": True},
+            "standby_with_wale": restore(env, STANDBY, major) | {"no_leader": True},
         },
     }
+    if archive(env, OWN, major):
+        # A replica that the leader has no WAL for any more finds it there.
+        config["postgresql"]["recovery_conf"] = {"restore_command": restore_command(env, OWN)}
+    return config
 
 
 def kubernetes(env):
@@ -82,7 +89,7 @@ def kubernetes(env):
     return section
 
 
-def bootstrap(env):
+def bootstrap(env, major):
     """How the first member makes the database cluster, and the dynamic configuration that it starts with."""
     human_role = shlex.quote("human_role=" + human(env))
     section = {
@@ -125,32 +132,59 @@ def bootstrap(env):
         case "CLONE_WITH_BASEBACKUP":
             section |= {"method": "clone", "clone": {"command": f"/usr/bin/python3 {HERE}/clone.py"}}
         case "CLONE_WITH_WALE":
-            section |= {"method": "clone", "clone": refusal("a cluster cannot be cloned from a WAL archive")}
+            section |= {"method": "clone", "clone": restore(env, CLONE, major) | {"recovery_conf": recovery_of_clone(env)}}
         case None | "":
             if follows := standby_cluster(env):
                 section["dcs"]["standby_cluster"] = follows
         case other:
-            raise Refused(f"CLONE_METHOD is {other}; CLONE_WITH_BASEBACKUP is what this image can do")
+            raise Refused(f"CLONE_METHOD is {other}; CLONE_WITH_BASEBACKUP or CLONE_WITH_WALE is what this image can do")
     return section
 
 
 def standby_cluster(env):
-    """The cluster to follow, by its address or by its WAL archive; None for an independent cluster."""
+    """The cluster to follow, by its address, by its WAL archive, or by both; None for an independent cluster."""
+    section, methods = {}, []
+    if env.get("STANDBY_METHOD") == "STANDBY_WITH_WALE":
+        methods.append("standby_with_wale")
+        section["restore_command"] = restore_command(env, STANDBY)
     if host := env.get("STANDBY_HOST"):
-        section = {"create_replica_methods": ["basebackup"], "host": host, "port": int(env.get("STANDBY_PORT") or 5432)}
+        methods.append("basebackup")
+        section |= {"host": host, "port": int(env.get("STANDBY_PORT") or 5432)}
         if slot := env.get("STANDBY_PRIMARY_SLOT_NAME"):
             section["primary_slot_name"] = slot
-        return section
-    if env.get("STANDBY_METHOD") == "STANDBY_WITH_WALE":
-        return {"create_replica_methods": ["standby_with_wale"], "restore_command": "false"}
-    return None
+    return {"create_replica_methods": methods} | section if methods else None
 
 
-def parameters(env):
+def restore(env, kind, major):
+    """The command by which Patroni gets a base backup from an archive."""
+    if archive(env, kind, major) is None:
+        return refusal(f"{kind.rstrip('_')}: no variable names the archive: {NO_WAL_ARCHIVE}")
+    to = env.get("CLONE_TARGET_TIME") if kind == CLONE else None
+    target = ["--to", to] if to else []
+    return {"command": with_archive(env, kind, shlex.join(["/usr/bin/python3", f"{HERE}/restore.py", *target]))}
+
+
+def restore_command(env, kind, *options):
+    """The command by which PostgreSQL gets a WAL segment from an archive."""
+    return with_archive(env, kind, " ".join([ARCHIVE, "wal-fetch", *options, '"%f" "%p"']))
+
+
+def recovery_of_clone(env):
+    """Up to the wanted moment, and then the clone is a cluster of its own. An archive that fails is not taken for one that ends."""
+    recovery = {
+        "restore_command": restore_command(env, CLONE, "--strict"),
+        "recovery_target_timeline": "latest",
+        "recovery_target_action": "promote",
+    }
+    if to := env.get("CLONE_TARGET_TIME"):
+        recovery["recovery_target_time"] = to
+    return recovery
+
+
+def parameters(env, major):
     """PostgreSQL's parameters that belong to this pod; those of the whole cluster are in bootstrap.dcs."""
     settings = {
-        # WAL is not archived anywhere.
-        "archive_command": "/bin/true",
+        "archive_command": with_archive(env, OWN, f'{ARCHIVE} wal-push "%p"') if archive(env, OWN, major) else "/bin/true",
         "log_line_prefix": "%t [%p]: [%l-1] %c %x %d %u %a %h ",
         "password_encryption": "scram-sha-256",
         "shared_preload_libraries": "pg_stat_statements",
@@ -230,17 +264,17 @@ def human(env):
 
 def remarks(env):
     """What was asked for and is accepted without effect, a line each for the log."""
-    if any(env.get(name) for name in ("WAL_S3_BUCKET", "WAL_GS_BUCKET", "WALE_S3_PREFIX", "WALG_AZ_PREFIX")):
-        yield f"WAL is not archived: {NO_WAL_ARCHIVE}; archive_command does nothing"
+    if named := [name for name in NOT_SUPPORTED if env.get(name)]:
+        yield f"WAL is not archived to {', '.join(named)}: {NO_WAL_ARCHIVE}"
     if env.get("LOG_S3_BUCKET"):
         yield "logs are not uploaded: PostgreSQL logs to the container's output"
     if env.get("PAM_OAUTH2"):
         yield f"PAM_OAUTH2 is not supported: members of {human(env)} log in with a password"
 
 
-def refusal(what):
+def refusal(why):
     """A command for Patroni that fails and prints the reason."""
-    return {"command": f"sh -c 'echo refused: {what}: {NO_WAL_ARCHIVE} >&2; exit 1'"}
+    return {"command": f"sh -c 'echo refused: {why} >&2; exit 1'"}
 
 
 def parse(name, text):

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import threading
 
+import archive_environment
 import bootstrap_labels
 import certificates
-from configuration import Refused, VERSIONS, configuration, data_dir, remarks
+from configuration import HERE, Refused, VERSIONS, configuration, data_dir, remarks
 from log import log
 
 ACCOUNT = "postgres"
@@ -33,10 +34,16 @@ def main():
         log(f"refused: {refused}")
         return 1
     write_config(config)
+    major = config["postgresql"]["bin_dir"].removeprefix(VERSIONS + "/").partition("/")[0]
+    archive_environment.write(env, major, own_by_account)
 
     background(certificates.reload_when_changed, env, config)
     background(bootstrap_labels.put_on_pod, env, config)
     env |= {"PGDATA": data_dir(env), "HOME": pwd.getpwnam(ACCOUNT).pw_dir}
+    if archive_environment.archive(env, archive_environment.OWN, major):
+        folder = archive_environment.folder(env, archive_environment.OWN)
+        # A process of its own: this one reaps every child, also those that a thread would wait for.
+        start(["/usr/bin/envdir", folder, "/usr/bin/python3", f"{HERE}/base_backups.py"], env)
     return supervise(["/usr/bin/patroni", CONFIG], env)
 
 
@@ -80,18 +87,21 @@ def background(function, *arguments):
     threading.Thread(target=function, args=arguments, daemon=True).start()
 
 
-def supervise(command, env):
-    """Runs the command as postgres until it ends, passes signals on to it, and reaps orphaned processes."""
+def start(command, env, **more):
+    """Runs the command as postgres, and returns its process id."""
     account = {}
     if os.geteuid() == 0:
         entry = pwd.getpwnam(ACCOUNT)
         account = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": [entry.pw_gid]}
+    return subprocess.Popen(command, env=env, **account, **more).pid
+
+
+def supervise(command, env):
+    """Runs the command as postgres until it ends, passes signals on to it, and reaps orphaned processes."""
     # Blocked until the handlers are there, so that an early SIGTERM is not lost; the child starts without the block.
     signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    child = subprocess.Popen(
-        command, env=env, **account, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-    ).pid
+    child = start(command, env, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, signals))
     for number in signals:
         signal.signal(number, lambda received, _: os.kill(child, received))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)

@@ -199,10 +199,26 @@ class Bootstrap(unittest.TestCase):
         self.assertEqual(bootstrap["method"], "clone")
         self.assertIn("clone.py", bootstrap["clone"]["command"])
 
-    def test_a_clone_from_a_wal_archive_fails_telling_why(self):
-        command = configured(CLONE_METHOD="CLONE_WITH_WALE")["bootstrap"]["clone"]["command"]
-        self.assertIn("refused", command)
-        self.assertIn("WAL-G", command)
+    def test_a_clone_from_an_archive_is_restored_up_to_the_moment_and_then_promoted(self):
+        clone = configured(
+            CLONE_METHOD="CLONE_WITH_WALE", CLONE_SCOPE="acid-source", CLONE_WAL_S3_BUCKET="archives",
+            CLONE_TARGET_TIME="2026-01-02T03:04:05+01:00",
+        )["bootstrap"]["clone"]
+        self.assertEqual(clone, {
+            "command": "envdir /run/etc/wal-e.d/env-clone-acid-source /usr/bin/python3 /pgloom/restore.py --to 2026-01-02T03:04:05+01:00",
+            "recovery_conf": {
+                "restore_command": "envdir /run/etc/wal-e.d/env-clone-acid-source"
+                ' /usr/bin/python3 /pgloom/archive.py wal-fetch --strict "%f" "%p"',
+                "recovery_target_timeline": "latest",
+                "recovery_target_action": "promote",
+                "recovery_target_time": "2026-01-02T03:04:05+01:00",
+            },
+        })
+
+    def test_a_clone_from_an_archive_outside_of_s3_fails_telling_why(self):
+        for archive in ({}, {"CLONE_WAL_GS_BUCKET": "archives"}):
+            command = configured(CLONE_METHOD="CLONE_WITH_WALE", CLONE_SCOPE="acid-source", **archive)["bootstrap"]["clone"]["command"]
+            self.assertRegex(command, "refused: .*S3 buckets only.*exit 1")
 
     def test_an_unknown_way_to_clone_is_refused(self):
         with self.assertRaisesRegex(Refused, "CLONE_METHOD"):
@@ -214,20 +230,52 @@ class Bootstrap(unittest.TestCase):
             "create_replica_methods": ["basebackup"], "host": "acid-source.default", "port": 5432, "primary_slot_name": "dr",
         })
 
-    def test_a_standby_cluster_from_a_wal_archive_fails_telling_why(self):
-        config = configured(STANDBY_METHOD="STANDBY_WITH_WALE", STANDBY_WALE_S3_PREFIX="s3://bucket/")
-        self.assertEqual(config["bootstrap"]["dcs"]["standby_cluster"]["create_replica_methods"], ["standby_with_wale"])
-        self.assertIn("refused", config["postgresql"]["standby_with_wale"]["command"])
+    STANDBY = {"STANDBY_METHOD": "STANDBY_WITH_WALE", "STANDBY_WALE_S3_PREFIX": "s3://bucket/path/"}
+    FETCH = 'envdir /run/etc/wal-e.d/env-standby /usr/bin/python3 /pgloom/archive.py wal-fetch "%f" "%p"'
+
+    def test_a_standby_cluster_of_an_archive_restores_from_it_and_follows_it(self):
+        config = configured(**self.STANDBY)
+        self.assertEqual(config["bootstrap"]["dcs"]["standby_cluster"], {
+            "create_replica_methods": ["standby_with_wale"], "restore_command": self.FETCH,
+        })
+        self.assertEqual(config["postgresql"]["standby_with_wale"], {
+            "command": "envdir /run/etc/wal-e.d/env-standby /usr/bin/python3 /pgloom/restore.py", "no_leader": True,
+        })
+
+    def test_a_standby_cluster_may_stream_and_have_the_archive_behind(self):
+        dcs = configured(STANDBY_HOST="acid-source.default", **self.STANDBY)["bootstrap"]["dcs"]
+        self.assertEqual(dcs["standby_cluster"], {
+            "create_replica_methods": ["standby_with_wale", "basebackup"], "host": "acid-source.default", "port": 5432,
+            "restore_command": self.FETCH,
+        })
+
+    def test_a_standby_cluster_of_an_archive_outside_of_s3_fails_telling_why(self):
+        config = configured(STANDBY_METHOD="STANDBY_WITH_WALE", STANDBY_WALE_GS_PREFIX="gs://bucket/")
+        self.assertRegex(config["postgresql"]["standby_with_wale"]["command"], "refused: .*S3 buckets only.*exit 1")
 
     def test_who_is_told_to_clone_does_not_follow(self):
         dcs = configured(CLONE_METHOD="CLONE_WITH_BASEBACKUP", CLONE_HOST="a", STANDBY_HOST="b")["bootstrap"]["dcs"]
         self.assertNotIn("standby_cluster", dcs)
 
 
+class Archives(unittest.TestCase):
+    def test_wal_goes_to_the_bucket_and_comes_back_from_there(self):
+        postgresql = configured(WAL_S3_BUCKET="archives", WAL_BUCKET_SCOPE_SUFFIX="/a-uid")["postgresql"]
+        command = "envdir /run/etc/wal-e.d/env /usr/bin/python3 /pgloom/archive.py"
+        self.assertEqual(postgresql["parameters"]["archive_command"], f'{command} wal-push "%p"')
+        self.assertEqual(postgresql["recovery_conf"], {"restore_command": f'{command} wal-fetch "%f" "%p"'})
+
+    def test_without_a_bucket_wal_is_not_archived(self):
+        for changes in ({}, {"WAL_GS_BUCKET": "archives"}):
+            postgresql = configured(**changes)["postgresql"]
+            self.assertEqual(postgresql["parameters"]["archive_command"], "/bin/true")
+            self.assertNotIn("recovery_conf", postgresql)
+
+
 class Remarks(unittest.TestCase):
     def test_what_has_no_effect_is_said(self):
-        said = " ".join(remarks({"WAL_S3_BUCKET": "b", "LOG_S3_BUCKET": "b", "PAM_OAUTH2": "https://tokens.example.com"}))
-        for word in ("WAL", "logs", "PAM_OAUTH2"):
+        said = " ".join(remarks({"WAL_GS_BUCKET": "b", "LOG_S3_BUCKET": "b", "PAM_OAUTH2": "https://tokens.example.com"}))
+        for word in ("WAL_GS_BUCKET", "logs", "PAM_OAUTH2"):
             self.assertIn(word, said)
 
     def test_a_plain_cluster_gives_no_reason_to_talk(self):

@@ -113,7 +113,10 @@ pub fn empty() -> State {
     let mut state = State::default();
     state.put(&json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CONFIGURATION, "namespace": NAMESPACE},
-        "data": {"resync_period": "30s", "repair_period": "15s"},
+        "data": {
+            "resync_period": "30s", "repair_period": "15s", "kubernetes_use_configmaps": "false",
+            "enable_master_load_balancer": "false",
+        },
     }));
     state.put(&json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "certificate", "namespace": NAMESPACE},

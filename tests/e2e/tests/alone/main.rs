@@ -5,3 +5,4 @@ mod control_plane;
 mod drain;
 mod operators;
 mod run;
+mod taint;

@@ -19,8 +19,12 @@ fn an_edited_manifest_changes_the_running_cluster() {
 
     a_further_user_and_a_further_database_are_there(&namespace);
     a_flag_is_taken_away_by_its_opposite(&namespace);
-    assert_eq!(self::pods(&namespace), pods, "roles and databases cost no pod");
+    a_standby_section_changes_nothing_and_roles_are_made_as_before(&namespace);
+    assert_eq!(self::pods(&namespace), pods, "roles, databases and the section of a standby cost no pod");
+    a_leader_that_is_demoted_by_hand_is_read_only_until_it_is_promoted_by_hand(&namespace);
+    assert_eq!(self::pods(&namespace), pods, "the operator leaves them alone");
     a_smaller_cluster_keeps_its_first_member_and_its_data(&namespace);
+    the_volume_of_a_former_member_keeps_its_size(&namespace);
 }
 
 fn a_further_user_and_a_further_database_are_there(namespace: &Namespace) {
@@ -40,6 +44,57 @@ fn a_flag_is_taken_away_by_its_opposite(namespace: &Namespace) {
         let answer = namespace.sql(CLUSTER, &connection("zalando", "foo"), statement)?;
         ensure(answer == "f", answer)
     });
+}
+
+fn a_standby_section_changes_nothing_and_roles_are_made_as_before(namespace: &Namespace) {
+    let template = || namespace.get("statefulset", CLUSTER).unwrap()["spec"]["template"].clone();
+    let before = template();
+    let change =
+        json!({"standby": {"standby_host": "source"}, "users": {"third": []}, "databases": {"third": "third"}});
+    namespace.patch("postgresql", CLUSTER, &json!({"spec": change}));
+    namespace.warned(CLUSTER, "the cluster exists already and does not become a standby");
+    eventually("the user owns the database", || {
+        let answer = namespace.sql(CLUSTER, &connection("third", "third"), "select pg_is_in_recovery()")?;
+        ensure(answer == "f", answer)
+    });
+    let condition = namespace.condition(CLUSTER, "standby/Standby").unwrap();
+    assert_eq!((&condition["status"], &condition["reason"]), (&json!("False"), &json!("OwnData")));
+    assert_eq!(template(), before);
+    namespace.patch("postgresql", CLUSTER, &json!({"spec": {"standby": null}}));
+    namespace.running(CLUSTER);
+}
+
+fn a_leader_that_is_demoted_by_hand_is_read_only_until_it_is_promoted_by_hand(namespace: &Namespace) {
+    let leader = namespace.leader(CLUSTER).unwrap();
+    let edit = |change: &str| {
+        let command = format!("patronictl -c /home/postgres/postgres.yml edit-config --force --set '{change}'");
+        namespace.run(&leader, &command).unwrap();
+    };
+    let is_replica = |wanted: &str| {
+        // The superuser of the pod: there is no leader that the Service leads to while it changes.
+        let answer =
+            namespace.run(&leader, "su postgres -c \"psql -h /run/postgresql -AtXc 'select pg_is_in_recovery()'\"")?;
+        ensure(answer.trim() == wanted, answer)
+    };
+    // A source of WAL that has none, as in the guide: nothing is streamed.
+    edit("standby_cluster.restore_command=/bin/false");
+    eventually("the leader is in recovery", || is_replica("t"));
+    let answer = namespace.sql(CLUSTER, &connection("second", "further"), "select count(*) from pg_database");
+    assert!(answer.is_ok(), "{answer:?}");
+    let refusal = namespace.sql(CLUSTER, &connection("second", "further"), "create table refused ()").unwrap_err();
+    assert!(refusal.contains("read-only transaction"), "{refusal}");
+    eventually("the status says why", || {
+        let ready = namespace.condition(CLUSTER, "Ready")?;
+        ensure(ready["reason"] == "StandbyInPatroni", &ready)
+    });
+    edit("standby_cluster=null");
+    eventually("the leader is a leader again", || is_replica("f"));
+    eventually("it is ready", || {
+        let ready = namespace.condition(CLUSTER, "Ready")?;
+        ensure(ready["status"] == "True", &ready)
+    });
+    namespace.sql(CLUSTER, &connection("second", "further"), "create table written ()").unwrap();
+    eventually("the replica follows", || namespace.replica_streams(&leader));
 }
 
 fn a_smaller_cluster_keeps_its_first_member_and_its_data(namespace: &Namespace) {
@@ -62,6 +117,20 @@ fn a_smaller_cluster_keeps_its_first_member_and_its_data(namespace: &Namespace) 
     namespace.running(CLUSTER);
     let answer = namespace.sql(CLUSTER, &connection("zalando", "foo"), "select value from kept");
     assert_eq!(answer.unwrap(), "1");
+}
+
+fn the_volume_of_a_former_member_keeps_its_size(namespace: &Namespace) {
+    namespace.patch("postgresql", CLUSTER, &json!({"spec": {"volume": {"size": "2Gi"}}}));
+    let size = |member: u32| {
+        let claim = namespace.get("pvc", &format!("pgdata-{CLUSTER}-{member}"))?;
+        Ok::<_, String>(claim["spec"]["resources"]["requests"]["storage"].clone())
+    };
+    eventually("the volume of the member that runs grows", || {
+        let size = size(0)?;
+        ensure(size == "2Gi", size)
+    });
+    namespace.running(CLUSTER);
+    assert_eq!(size(1).unwrap(), "1Gi");
 }
 
 /// The uids of the pods by name.

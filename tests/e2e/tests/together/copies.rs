@@ -1,4 +1,4 @@
-//! A clone of a running cluster, and a standby that follows it until it is promoted.
+//! A clone of a running cluster, and standbys that follow it until they are promoted: by the manifest, and by hand.
 
 use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace};
 use serde_json::json;
@@ -6,6 +6,8 @@ use serde_json::json;
 const SOURCE: &str = "acid-source";
 const CLONE: &str = "acid-clone";
 const STANDBY: &str = "acid-standby";
+/// A standby that is made with the source's password for replication only, and is promoted with `patronictl`.
+const BY_HAND: &str = "acid-by-hand";
 
 #[test]
 fn a_running_cluster_is_cloned_and_followed() {
@@ -18,10 +20,14 @@ fn a_running_cluster_is_cloned_and_followed() {
     write(&namespace, SOURCE, "create table kept as select 1 as value");
 
     clone(&namespace);
-    follow(&namespace);
+    follow(&namespace, STANDBY, &["postgres", "standby"]);
+    follow(&namespace, BY_HAND, &["standby"]);
     a_clone_has_the_data_and_passwords_of_its_own(&namespace);
     a_standby_follows_and_refuses_to_be_written_to(&namespace);
+    an_edited_secret_opens_the_standby(&namespace);
     a_standby_is_promoted_when_its_section_goes(&namespace);
+    a_standby_is_promoted_by_hand_and_then_its_section_goes(&namespace);
+    a_promoted_cluster_gets_a_second_member(&namespace);
 }
 
 fn clone(namespace: &Namespace) {
@@ -30,17 +36,18 @@ fn clone(namespace: &Namespace) {
     namespace.apply(&manifest);
 }
 
-fn follow(namespace: &Namespace) {
+/// Makes a standby of the source, with the source's passwords of these users.
+fn follow(namespace: &Namespace, standby: &str, users: &[&str]) {
     // A standby cluster has the passwords of its source, so its Secrets are created before it.
-    for user in ["postgres", "standby"] {
-        let name = format!("{user}.{STANDBY}.credentials");
+    for user in users {
+        let name = format!("{user}.{standby}.credentials");
         let password = namespace.password(SOURCE, user).unwrap();
         let data = json!({"username": user, "password": password});
-        let labels = json!({"application": "spilo", "cluster-name": STANDBY, "team": "acid"});
+        let labels = json!({"application": "spilo", "cluster-name": standby, "team": "acid"});
         let metadata = json!({"name": name, "labels": labels});
         namespace.apply(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}));
     }
-    let mut manifest = minimal(STANDBY, 1);
+    let mut manifest = minimal(standby, 1);
     let host = format!("{SOURCE}.{}.svc.cluster.local", namespace.name);
     manifest["spec"]["standby"] = json!({"standby_host": host, "standby_port": "5432"});
     namespace.apply(&manifest);
@@ -73,6 +80,50 @@ fn a_standby_is_promoted_when_its_section_goes(namespace: &Namespace) {
     write(namespace, STANDBY, "insert into kept values (20)");
     assert_eq!(kept(namespace, STANDBY, "zalando").unwrap(), "1,2,20");
     assert_eq!(kept(namespace, SOURCE, "zalando").unwrap(), "1,2");
+}
+
+/// The Secret that the operator makes has another password than the source, until it is edited.
+fn an_edited_secret_opens_the_standby(namespace: &Namespace) {
+    namespace.running(BY_HAND);
+    let refusal = kept(namespace, BY_HAND, "postgres").unwrap_err();
+    assert!(refusal.contains("password authentication failed"), "{refusal}");
+    let password = namespace.password(SOURCE, "postgres").unwrap();
+    let secret = format!("postgres.{BY_HAND}.credentials");
+    namespace.patch("secret", &secret, &json!({"stringData": {"password": password}}));
+    eventually("what the source writes arrives", || {
+        let answer = kept(namespace, BY_HAND, "postgres")?;
+        ensure(answer == "1,2", answer)
+    });
+}
+
+fn a_standby_is_promoted_by_hand_and_then_its_section_goes(namespace: &Namespace) {
+    let command = "patronictl -c /home/postgres/postgres.yml edit-config --force --set standby_cluster=null";
+    namespace.run(&format!("{BY_HAND}-0"), command).unwrap();
+    eventually("it accepts writes", || {
+        namespace.sql(BY_HAND, &connection(BY_HAND, "postgres"), "insert into kept values (30)")
+    });
+    let before = namespace.lives(BY_HAND);
+    eventually("its roles are the manifest's, though the section is there still", || {
+        kept(namespace, BY_HAND, "zalando")
+    });
+    assert_eq!(namespace.lives(BY_HAND), before);
+    namespace.patch("postgresql", BY_HAND, &json!({"spec": {"standby": null}}));
+    namespace.running(BY_HAND);
+    write(namespace, BY_HAND, "insert into kept values (31)");
+    assert_eq!(kept(namespace, BY_HAND, "zalando").unwrap(), "1,2,30,31");
+    assert_eq!(kept(namespace, SOURCE, "zalando").unwrap(), "1,2");
+}
+
+fn a_promoted_cluster_gets_a_second_member(namespace: &Namespace) {
+    namespace.patch("postgresql", BY_HAND, &json!({"spec": {"numberOfInstances": 2}}));
+    namespace.running(BY_HAND);
+    let leader = namespace.leader(BY_HAND).unwrap();
+    eventually("the replica follows", || namespace.replica_streams(&leader));
+    let connection = Connection { host: &format!("{BY_HAND}-repl"), ..connection(BY_HAND, "zalando") };
+    eventually("the replica has the data", || {
+        let answer = namespace.sql(BY_HAND, &connection, "select count(*), pg_is_in_recovery() from kept")?;
+        ensure(answer == "4|t", answer)
+    });
 }
 
 fn kept(namespace: &Namespace, cluster: &str, user: &str) -> Result<String, String> {

@@ -1,10 +1,9 @@
 //! The optional features of a manifest, all in one cluster.
 
-mod authority;
-
-use authority::Authority;
 use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace};
 use serde_json::{Value, json};
+
+use crate::authority::Authority;
 
 const CLUSTER: &str = "acid-features";
 const POOLER: &str = "acid-features-pooler";
@@ -27,7 +26,9 @@ fn a_cluster_with_every_feature_has_them() {
     the_certificate_of_the_secret_is_served(&namespace, &authority);
     a_client_logs_in_through_the_pooler(&namespace);
     a_backup_of_the_cron_job_runs_to_its_end(&namespace);
+    the_cron_job_follows_the_manifest_and_goes_with_it(&namespace);
     a_claim_grows_while_the_pod_runs(&namespace);
+    a_claim_never_shrinks_and_the_user_is_told(&namespace);
 }
 
 fn manifest() -> Value {
@@ -114,6 +115,24 @@ fn a_backup_of_the_cron_job_runs_to_its_end(namespace: &Namespace) {
     assert!(stored.is_some_and(|bytes| bytes > 1000), "{log}");
 }
 
+fn the_cron_job_follows_the_manifest_and_goes_with_it(namespace: &Namespace) {
+    namespace.patch("postgresql", CLUSTER, &json!({"spec": {"logicalBackupSchedule": "30 4 1 1 *"}}));
+    eventually("the CronJob has the new schedule", || {
+        let schedule = namespace.get("cronjob", BACKUP)?["spec"]["schedule"].clone();
+        ensure(schedule == "30 4 1 1 *", schedule)
+    });
+    namespace.kubectl(&["patch", "cronjob", BACKUP, "--patch", r#"{"spec": {"schedule": "0 5 1 1 *"}}"#]).unwrap();
+    eventually("an edit of the CronJob is put right", || {
+        let schedule = namespace.get("cronjob", BACKUP)?["spec"]["schedule"].clone();
+        ensure(schedule == "30 4 1 1 *", schedule)
+    });
+    namespace.patch("postgresql", CLUSTER, &json!({"spec": {"enableLogicalBackup": false}}));
+    eventually("the CronJob is gone", || {
+        let left = namespace.kubectl(&["get", "cronjobs", "--output", "name"])?;
+        ensure(left.is_empty(), left)
+    });
+}
+
 fn a_claim_grows_while_the_pod_runs(namespace: &Namespace) {
     let pod = || namespace.get("pod", POD).unwrap()["metadata"]["uid"].clone();
     let before = pod();
@@ -132,6 +151,15 @@ fn a_claim_grows_while_the_pod_runs(namespace: &Namespace) {
     let grown = conditions.iter().find(|condition| condition["type"] == "volume-resize/VolumeResized").unwrap();
     assert_eq!(grown["status"], "True", "{grown}");
     assert_eq!(pod(), before, "a claim that grows costs no pod");
+}
+
+fn a_claim_never_shrinks_and_the_user_is_told(namespace: &Namespace) {
+    namespace.patch("postgresql", CLUSTER, &json!({"spec": {"volume": {"size": "1Gi"}}}));
+    namespace.warned(CLUSTER, "a volume cannot shrink");
+    let status = namespace.condition(CLUSTER, "volume-resize/VolumeResized").unwrap();
+    assert_eq!((&status["status"], &status["reason"]), (&json!("False"), &json!("CannotShrink")));
+    let claim = namespace.get("pvc", &format!("pgdata-{POD}")).unwrap();
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "2Gi");
 }
 
 fn who(namespace: &Namespace, host: &str, mode: &str) -> Result<String, String> {

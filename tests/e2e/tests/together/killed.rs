@@ -12,7 +12,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use e2e::process::{PostgresWatch, restarts};
 use e2e::writer::{self, Writer};
-use e2e::{Namespace, Operator, ensure, eventually, has_cluster, kubeconfig, kubectl, minimal, namespace, of_operator};
+use e2e::{
+    Namespace, Operator, configuration, ensure, eventually, has_cluster, kubeconfig, minimal, namespace, of_operator,
+};
 use serde_json::{Value, json};
 
 const CLUSTER: &str = "acid-killed";
@@ -199,7 +201,7 @@ impl Killer {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let seed = number("SEED").unwrap_or(now);
         println!("SEED={seed}");
-        let config = config();
+        let config = configuration(&Value::Null);
         namespace.apply(&config);
         let operator = Operator::start(ID, &namespace.name, ["--config-map", "pgloom"], "info");
         Self { operator, random: seed | 1, each: number("KILLS").unwrap_or(2), kills: 0 }
@@ -219,13 +221,6 @@ impl Killer {
             println!("killed after {:3.1} s: {operation}", life.as_secs_f64());
         }
     }
-}
-
-/// The operator configuration of the local cluster.
-fn config() -> Value {
-    let text = kubectl(&["--namespace", "pgloom-system", "get", "configmap", "pgloom", "--output", "json"]).unwrap();
-    let config: Value = serde_json::from_str(&text).unwrap();
-    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "pgloom"}, "data": config["data"]})
 }
 
 /// What is different from that which `pgloom render` prints for the manifest: missing objects, further ones, and fields
@@ -268,7 +263,7 @@ fn render(namespace: &Namespace, existing: &[Value]) -> Vec<Value> {
     let manifest = namespace.get("postgresql", CLUSTER).unwrap();
     let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist/pgloom"))
         .args(["render", "--output", "json", "--namespace", &namespace.name, "--config"])
-        .arg(file("config", &[config()]))
+        .arg(file("config", &[configuration(&Value::Null)]))
         .arg("--observed")
         .arg(file("observed", existing))
         .arg(file("manifest", &[manifest]))

@@ -1,6 +1,8 @@
 //! The smallest manifest gives a database that answers; all of its objects are deleted with the manifest.
 
-use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace};
+use std::process::Command;
+
+use e2e::{Connection, Namespace, PortForward, ensure, eventually, has_cluster, minimal, namespace};
 use serde_json::json;
 
 const CLUSTER: &str = "acid-minimal-cluster";
@@ -20,6 +22,7 @@ fn the_minimal_manifest_becomes_a_database_and_goes_without_a_trace() {
     one_of_two_members_leads(&namespace, &status);
     the_secrets_open_the_database_over_tls(&namespace);
     a_plain_connection_is_refused(&namespace);
+    the_superuser_connects_from_outside_through_a_forwarded_port(&namespace);
     the_database_belongs_to_its_owner(&namespace);
     the_replica_answers_and_has_what_the_leader_wrote(&namespace);
 
@@ -53,6 +56,20 @@ fn a_plain_connection_is_refused(namespace: &Namespace) {
         let refusal = namespace.sql(CLUSTER, &connection(user, "disable"), "select 1").unwrap_err();
         assert!(refusal.contains("no encryption"), "{refusal}");
     }
+}
+
+/// The commands of the guide, with the pod that the labels of the leader find.
+fn the_superuser_connects_from_outside_through_a_forwarded_port(namespace: &Namespace) {
+    let leader = namespace.leader(CLUSTER).unwrap();
+    let way = PortForward::to(&namespace.name, &leader, 5432);
+    let output = Command::new("psql")
+        .args(["-h", "127.0.0.1", "-U", "postgres", "-p", &way.port.to_string(), "-AtX", "-c"])
+        .arg("select current_user, (select ssl from pg_stat_ssl where pid = pg_backend_pid()), pg_is_in_recovery()")
+        .env("PGSSLMODE", "require")
+        .env("PGPASSWORD", namespace.password(CLUSTER, "postgres").unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "postgres|t|f\n", "{output:?}");
 }
 
 fn the_database_belongs_to_its_owner(namespace: &Namespace) {

@@ -5,14 +5,15 @@
 mod server;
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use e2e::{Namespace, Operator, ensure, eventually, has_cluster, kubeconfig, minimal, namespace, of_operator};
 use serde_json::{Value, json};
 use server::Server;
-use tempfile::TempDir;
+
+use super::outside::{self, Outside};
 
 const ID: &str = "plugin-live";
 /// The cluster that gets a new pipeline first, and the one that gets it last.
@@ -28,7 +29,7 @@ fn a_plugin_goes_from_an_empty_folder_through_the_registry_and_a_canary_to_all_c
     }
     let begun = Instant::now();
     let say = |what: &str| println!("{:6.1} s from the empty folder to {what}", begun.elapsed().as_secs_f64());
-    let (outside, registry) = (Outside::new(), Server::start());
+    let (outside, registry) = (Outside::new(repository("dist/pgloom")), Server::start());
     outside.pgloom("", &["plugin", "new", "motto", "--sdk", &repository(".").display().to_string()]);
     outside.pgloom("motto", &["plugin", "build"]);
     let shipped = repository("dist/plugins/pipeline.yaml").display().to_string();
@@ -46,7 +47,7 @@ fn a_plugin_goes_from_an_empty_folder_through_the_registry_and_a_canary_to_all_c
 
     let fleet = Fleet::start();
     let pods = fleet.pods();
-    let step = outside.step("motto", reference);
+    let step = step(&outside, "motto", reference);
     let rollout = json!({
         "canary": {"selector": {"matchLabels": {"stage": "canary"}}}, "soak": "5s", "maxRestarts": 0,
     });
@@ -210,49 +211,16 @@ fn shipped() -> Value {
     document["spec"].clone()
 }
 
+/// The step of a plugin, with its component in the registry.
+fn step(outside: &Outside, plugin: &str, reference: &str) -> Value {
+    let text = std::fs::read_to_string(outside.path(plugin).join("step.yaml")).unwrap();
+    let mut step: Value = serde_yaml_ng::from_str(&text).unwrap();
+    let key = std::fs::read_to_string(repository("host/registry/tests/keys/public.pem")).unwrap();
+    step["source"] = json!({"oci": reference, "publicKeys": [key]});
+    step
+}
+
+/// The absolute path of a file of the repository.
 fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path).canonicalize().unwrap()
-}
-
-/// A folder outside the repository.
-struct Outside {
-    folder: TempDir,
-}
-
-impl Outside {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
-    /// What a command prints. Crates come from cargo's cache.
-    fn pgloom(&self, folder: &str, arguments: &[&str]) -> String {
-        let mut command = Command::new(repository("dist/pgloom"));
-        command.args(arguments).current_dir(self.folder.path().join(folder));
-        // As a user's shell has it: nothing of the cargo that runs this test.
-        let of_cargo = |name: &str| name.starts_with("CARGO") && name != "CARGO_HOME" || name.starts_with("RUSTFLAGS");
-        std::env::vars()
-            .map(|(name, _)| name)
-            .filter(|name| of_cargo(name))
-            .for_each(|name| _ = command.env_remove(name));
-        command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target());
-        let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        let printed = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{arguments:?}: {printed}{said}");
-        printed
-    }
-
-    /// The step of a plugin, with its component in the registry.
-    fn step(&self, plugin: &str, reference: &str) -> Value {
-        let text = std::fs::read_to_string(self.folder.path().join(plugin).join("step.yaml")).unwrap();
-        let mut step: Value = serde_yaml_ng::from_str(&text).unwrap();
-        let key = std::fs::read_to_string(repository("host/registry/tests/keys/public.pem")).unwrap();
-        step["source"] = json!({"oci": reference, "publicKeys": [key]});
-        step
-    }
-}
-
-/// The folder that the plugins of other tests outside the repository are built to, too.
-fn target() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside")
+    outside::repository(path).canonicalize().unwrap()
 }

@@ -4,7 +4,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use conformance::canary::{Canary, value};
-use e2e::{Connection, Namespace, Operator, ensure, eventually, has_cluster, kubectl, minimal, namespace, of_operator};
+use e2e::{
+    Connection, Namespace, Operator, configuration, ensure, eventually, has_cluster, kubectl, minimal, namespace,
+    of_operator,
+};
 use serde_json::{Value, json};
 
 const CLUSTER: &str = "acid-secrets";
@@ -34,7 +37,7 @@ fn secrets_come_back_and_their_values_are_found_nowhere_else() {
         value(origin)
     };
     // Not by `kubectl apply`, which copies the manifest into an annotation.
-    namespace.create_as("the test", configuration(&mut hush));
+    namespace.create_as("the test", configuration_and_secrets(&mut hush));
     namespace.create_as("the test", manifests(&mut hush));
     let operator = Operator::start(ID, &namespace.name, ["--config-map", "pgloom"], LEVEL);
     namespace.running(CLUSTER);
@@ -65,20 +68,17 @@ fn secrets_come_back_and_their_values_are_found_nowhere_else() {
 }
 
 /// The operator configuration with its credentials, and the Secrets that it names.
-fn configuration(hush: &mut impl FnMut(&str) -> String) -> Vec<Value> {
-    let text = kubectl(&["--namespace", "pgloom-system", "get", "configmap", "pgloom", "--output", "json"]).unwrap();
-    let config: Value = serde_json::from_str(&text).unwrap();
-    let mut data = config["data"].clone();
+fn configuration_and_secrets(hush: &mut impl FnMut(&str) -> String) -> Vec<Value> {
+    let mut keys =
+        json!({"infrastructure_roles_secret_name": "infrastructure", "pod_environment_secret": "environment"});
     for key in [
         "logical_backup_s3_access_key_id",
         "logical_backup_s3_secret_access_key",
         "logical_backup_azure_storage_account_key",
         "scalyr_api_key",
     ] {
-        data[key] = json!(hush(key));
+        keys[key] = json!(hush(key));
     }
-    data["infrastructure_roles_secret_name"] = json!("infrastructure");
-    data["pod_environment_secret"] = json!("environment");
     let mut secret = |name: &str, key: &str| {
         json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
@@ -87,11 +87,7 @@ fn configuration(hush: &mut impl FnMut(&str) -> String) -> Vec<Value> {
     };
     let mut infrastructure = secret("infrastructure", "password1");
     infrastructure["stringData"]["user1"] = json!("robot");
-    vec![
-        infrastructure,
-        secret("environment", "TOKEN"),
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "pgloom"}, "data": data}),
-    ]
+    vec![infrastructure, secret("environment", "TOKEN"), configuration(&keys)]
 }
 
 /// A cluster that runs, one whose pod does not, and one that is refused.

@@ -88,4 +88,4 @@ fn every_key_of_upstream_is_read_alike_from_both_forms_and_told_if_it_changes_no
 }
 
 /// Keys that pgloom adds.
-const OWN: &[&str] = &["liveness_probe"];
+const OWN: &[&str] = &["liveness_probe", "infrastructure_roles"];

@@ -1,7 +1,7 @@
 //! Native tests: the plugin is called as the host calls its component. What the description does not ask for fails here.
 
 use pgloom_kit::json;
-use pgloom_kit::testing::{Call, operator_config, reason};
+use pgloom_kit::testing::{Call, golden, operator_config, reason};
 
 use super::{ANNOTATION, Motto, Settings};
 
@@ -27,4 +27,9 @@ fn the_text_of_the_annotation_is_in_the_config_map() {
 fn a_long_text_is_refused_with_its_path() {
     let failure = call(&"x".repeat(81)).mutate::<Motto>().unwrap_err();
     assert_eq!(reason(&failure), "metadata.annotations[\"example.com/motto\"]: has 81 bytes, more than 80");
+}
+
+#[test]
+fn every_case_of_the_golden_folder_is_answered_as_expected() {
+    golden::replay::<Motto>(env!("CARGO_MANIFEST_DIR"));
 }

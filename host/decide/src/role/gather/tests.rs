@@ -319,12 +319,20 @@ fn databases_without_a_known_owner_or_with_two_are_named() {
         messages(&roles),
         [
             "database \"a-b\" is left out: its name cannot be used",
-            "database \"bar\" is also a prepared database and stays with its owner \"bar_owner\"",
+            "database \"bar\" is also a prepared database, and belongs to \"zalando\", not to \"bar_owner\"",
             "database \"lost\" is left out: its owner \"nobody\" is not a role of this cluster",
         ]
     );
     let kept: Vec<_> = roles.databases.iter().map(|(name, owner)| format!("{name} {owner}")).collect();
-    assert_eq!(kept, ["bar bar_owner", "system postgres"]);
+    assert_eq!(kept, ["bar zalando", "system postgres"]);
+    assert!(roles.created_with_owner.is_empty(), "the owner of bar is that of spec.databases");
+}
+
+#[test]
+fn a_database_that_is_only_prepared_gets_its_owner_when_it_is_created() {
+    let roles = gather(&Sources { prepared: prepared(serde_json::json!({"bar": {}})), ..sources() });
+    assert_eq!(roles.databases, [("bar".to_owned(), "bar_owner".to_owned())].into());
+    assert_eq!(roles.created_with_owner, ["bar".to_owned()].into());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Compares the desired databases of a cluster with the existing ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::session::column;
 use super::statement::{Statement, name};
@@ -47,13 +47,18 @@ pub(super) async fn read(session: &Session, wanted: &[&str]) -> Result<Vec<Exist
     Ok(existing)
 }
 
-/// The statements that create the desired databases and set their owners. Nothing is dropped.
-pub(super) fn plan(wanted: &BTreeMap<String, String>, existing: &[Existing]) -> Vec<Statement> {
+/// The statements that create the desired databases and set their owners. Those of `created` get theirs only when they are
+/// created. Nothing is dropped.
+pub(super) fn plan(
+    wanted: &BTreeMap<String, String>,
+    created: &BTreeSet<String>,
+    existing: &[Existing],
+) -> Vec<Statement> {
     let owners: BTreeMap<_, _> = existing.iter().map(|one| (&one.name, &one.owner)).collect();
     let change = |(database, owner): (&String, &String)| {
         let (database_sql, owner_sql) = (name(database), name(owner));
         match owners.get(database) {
-            Some(current) if *current == owner => None,
+            Some(current) if *current == owner || created.contains(database) => None,
             Some(_) => Some(Statement::new(
                 format!("alter database {database}: owner {owner}"),
                 format!("ALTER DATABASE {database_sql} OWNER TO {owner_sql}"),
@@ -86,7 +91,7 @@ mod tests {
         let wanted = [("foo", "zalando"), ("bar", "bar_owner"), ("same", "zalando")];
         let wanted = wanted.map(|(name, owner)| (name.into(), owner.into())).into();
         let existing = [there("postgres", "postgres"), there("bar", "postgres"), there("same", "zalando")];
-        let planned: Vec<_> = plan(&wanted, &existing).iter().map(|one| format!("{one:?}")).collect();
+        let planned: Vec<_> = plan(&wanted, &BTreeSet::new(), &existing).iter().map(|one| format!("{one:?}")).collect();
         assert_eq!(
             planned,
             [
@@ -94,6 +99,14 @@ mod tests {
                 "create database foo: CREATE DATABASE \"foo\" OWNER \"zalando\"",
             ]
         );
+    }
+
+    #[test]
+    fn a_database_that_is_only_prepared_keeps_the_owner_that_it_has() {
+        let wanted = [("shop".to_owned(), "shop_owner".to_owned())].into();
+        let created = ["shop".to_owned()].into();
+        assert_eq!(plan(&wanted, &created, &[there("shop", "web")]).len(), 0);
+        assert_eq!(plan(&wanted, &created, &[]).len(), 1);
     }
 
     #[test]

@@ -44,7 +44,9 @@ pub struct Configured {
     pub restarts: Restarts,
     /// Whether every member has seen the configuration.
     pub seen: bool,
-    /// Whether the cluster is a standby although its manifest does not say so.
+    /// Whether the cluster follows another one.
+    pub follows: bool,
+    /// Whether it follows although its manifest does not say so.
     pub standby: bool,
 }
 
@@ -93,12 +95,13 @@ pub async fn configure(
     if let Some(patch) = &patch {
         current = leader.configure(patch).await?;
     }
-    let standby = !desired.standby && !current["standby_cluster"].is_null();
+    let follows = !current["standby_cluster"].is_null();
+    let standby = follows && !desired.standby;
     let is_new = patch.is_some() || !limits.seen;
     if is_new && limits.rolling {
         // The rolling update waits while this job runs, so the job waits for nothing.
         let restarts = Restarts::Wait(format!("members may wait for a restart: {ROLLING}"));
-        return Ok(Configured { restarts, seen: false, standby });
+        return Ok(Configured { restarts, seen: false, follows, standby });
     }
     // Patroni reports a pending restart, and the end of one, in its next loop.
     let settle = Duration::from_secs(loop_wait(&current)).min(LONGEST_LOOP) + limits.margin;
@@ -107,7 +110,7 @@ pub async fn configure(
     }
     let restarted = if patch.is_some() { BTreeSet::new() } else { limits.restarted.clone() };
     let run = Restarting { leader, members, synchronous: is_synchronous(&current), lowers, settle, limits };
-    Ok(Configured { restarts: run.restart_all(restarted).await?, seen: true, standby })
+    Ok(Configured { restarts: run.restart_all(restarted).await?, seen: true, follows, standby })
 }
 
 /// The restarts of one run.

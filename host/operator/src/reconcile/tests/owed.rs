@@ -4,7 +4,7 @@
 use axum::http::StatusCode;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use pgloom_engine::Action as Asked;
+use pgloom_engine::{Action as Asked, PoolerAccess};
 
 use super::*;
 use crate::execute::patroni::{Pod, Request, Response, Transport, TransportError};
@@ -183,4 +183,37 @@ async fn a_standby_that_nothing_asks_to_promote_is_reported_and_left_alone() {
     reconcile(&operator, &key()).await.unwrap();
     assert_eq!(ready(&last_status(&api_server)), "False StandbyInPatroni");
     assert_eq!(*patroni.changes.lock(), [] as [&str; 0]);
+}
+
+/// The condition about roles and databases, and the phases of the actions, of a cluster whose manifest has the section of a
+/// standby, after Patroni has answered.
+async fn with_section(patroni: FakePatroni) -> (String, Vec<String>) {
+    let mut wanted = manifest();
+    wanted["spec"]["standby"] = json!({"standby_host": "source"});
+    let api_server = FakeApiServer::new().with(MANIFEST, wanted.clone());
+    let access = Asked::PoolerAccess(PoolerAccess { username: "pooler".into(), schema: "pooler".into() });
+    let asked = [("patroni", Asked::ConfigurePatroni("{}".into())), ("access", access)];
+    let operator = operator_of(&api_server, secrets(), Arc::new(patroni), &asked);
+    wanted["metadata"]["resourceVersion"] = json!("5");
+    operator.store.record_write(wanted.clone());
+    reconcile(&operator, &key()).await.unwrap();
+    job_ended(&operator).await;
+    wanted["metadata"]["finalizers"] = json!([FINALIZER]);
+    wanted["metadata"]["resourceVersion"] = json!(format!("{}", 10 + api_server.writes().len()));
+    wanted["status"] = last_status(&api_server);
+    operator.store.record_write(wanted);
+    reconcile(&operator, &key()).await.unwrap();
+    let status = last_status(&api_server);
+    let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+    let synced = conditions.iter().find(|condition| condition["type"] == "DatabaseSynced").unwrap();
+    (synced["reason"].as_str().unwrap().to_owned(), phases(&status))
+}
+
+#[tokio::test]
+async fn roles_of_a_cluster_that_follows_nobody_are_kept_whatever_its_section_says() {
+    let (reason, phases) = with_section(FakePatroni::standby()).await;
+    assert_eq!((reason.as_str(), phases), ("Standby", vec!["patroni done".to_owned(), "access done".to_owned()]));
+    let leader = FakePatroni { configuration: Mutex::new(json!({"loop_wait": 0})), ..FakePatroni::standby() };
+    let (reason, phases) = with_section(leader).await;
+    assert_eq!((reason.as_str(), phases), ("Running", vec!["patroni done".to_owned(), "access running".to_owned()]));
 }

@@ -223,6 +223,62 @@ async fn a_cluster_whose_patroni_does_not_answer_does_not_get_smaller() {
     assert_eq!(condition(&api_server, "Applied")["reason"], "ScaleDownWaits");
 }
 
+const MARK: &str = "zalando-postgres-operator-rolling-update-required";
+
+#[tokio::test]
+async fn a_pod_with_the_mark_of_the_zalando_operator_is_replaced_though_it_runs_the_template() {
+    let mut replica = pod(1, "replica", template("1", "1"), "new");
+    replica["metadata"]["annotations"][MARK] = json!("true");
+    let objects = [manifest(), existing(2, template("1", "1")), pod(0, "master", template("1", "1"), "new"), replica];
+    let (api_server, patroni) = (api_server(&objects), patronis(0, &["running", "running"]));
+    let pipeline = makes(&desired(2, template("1", "1")), None);
+    reconcile(&with(&api_server, &objects, pipeline, &patroni, json!({})), &key()).await.unwrap();
+    assert_eq!(writes_to(&api_server, "/pods/"), ["DELETE /api/v1/namespaces/ns/pods/acid-orders-1"]);
+}
+
+#[tokio::test]
+async fn the_mark_of_a_stateful_set_moves_to_its_pods() {
+    let mut set = existing(2, template("1", "1"));
+    set["metadata"]["annotations"] = json!({MARK: "true"});
+    let objects =
+        [manifest(), set, pod(0, "master", template("1", "1"), "new"), pod(1, "replica", template("1", "1"), "new")];
+    let (api_server, patroni) = (api_server(&objects), patronis(0, &["running", "running"]));
+    let pipeline = makes(&desired(2, template("1", "1")), None);
+    reconcile(&with(&api_server, &objects, pipeline, &patroni, json!({})), &key()).await.unwrap();
+    let marks: Vec<(String, Value)> = api_server
+        .writes()
+        .into_iter()
+        .filter(|write| write.body["metadata"]["annotations"].get(MARK).is_some())
+        .map(|write| (write.path, write.body["metadata"]["annotations"][MARK].clone()))
+        .collect();
+    let pod = |ordinal: usize| format!("/api/v1/namespaces/ns/pods/acid-orders-{ordinal}");
+    assert_eq!(marks, [(pod(0), json!("true")), (pod(1), json!("true")), (SET.to_owned(), Value::Null)]);
+}
+
+#[tokio::test]
+async fn a_cluster_whose_adoption_would_restart_its_pods_is_left_as_it_is_until_its_manifest_allows_it() {
+    let mut set = existing(2, template("1", "1"));
+    set["spec"]["selector"] = json!({"matchLabels": {"cluster-name": "acid-orders"}});
+    for is_allowed in [false, true] {
+        let mut manifest = manifest();
+        if is_allowed {
+            manifest["metadata"]["annotations"]["pgloom.dev/adopt-restarts"] = json!("true");
+        }
+        let one = |ordinal, role| pod(ordinal, role, template("1", "1"), "new");
+        let objects = [manifest, set.clone(), one(0, "master"), one(1, "replica")];
+        let (api_server, patroni) = (api_server(&objects), patronis(0, &["running", "running"]));
+        let pipeline = makes(&desired(2, template("2", "1")), None);
+        _ = reconcile(&with(&api_server, &objects, pipeline, &patroni, json!({})), &key()).await;
+        assert_eq!(writes_to(&api_server, SET).is_empty(), !is_allowed, "{:?}", api_server.written());
+        let applied = condition(&api_server, "Applied");
+        assert_eq!(applied["reason"] == "AdoptionRestarts", !is_allowed, "{applied}");
+        if !is_allowed {
+            let message = applied["message"].as_str().unwrap();
+            assert!(message.contains("spec.template.spec.containers[postgres].env[A]"), "{message}");
+        }
+    }
+}
+
 /// Two members, of which the replica runs the template and the leader does not.
 fn leader_left() -> [Value; 4] {
     [

@@ -14,7 +14,8 @@ use crate::{NAMESPACE, TIMEOUT, named};
 pub async fn serve(manifest: &Value, clusters: usize) -> Result<(Server, std::net::SocketAddr)> {
     let mut state = State::default();
     state.put(&json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "pgloom", "namespace": NAMESPACE}, "data": {},
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "pgloom", "namespace": NAMESPACE},
+        "data": {"kubernetes_use_configmaps": "false"},
     }));
     for number in 0..clusters {
         state.put(&named(manifest, number));

@@ -181,7 +181,7 @@ async fn settle(api: &Api) -> Result<Instant> {
 fn configuration() -> Value {
     json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "pgloom", "namespace": NAMESPACE},
-        "data": {"enable_database_access": "false"},
+        "data": {"enable_database_access": "false", "kubernetes_use_configmaps": "false"},
     })
 }
 

@@ -266,7 +266,7 @@ async fn during_a_rolling_update_the_configuration_is_changed_and_the_run_ends_a
     let configured = fake.run(&desired, &Limits { rolling: true, ..limits() }).await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(50));
     let reason = "members may wait for a restart: the rolling update comes first";
-    let expected = Configured { restarts: Restarts::Wait(reason.into()), seen: false, standby: false };
+    let expected = Configured { restarts: Restarts::Wait(reason.into()), seen: false, ..Configured::default() };
     assert_eq!(configured, expected);
     assert_eq!((fake.changes().len(), fake.with(|cluster| cluster.pending.len())), (1, 3));
 }
@@ -322,6 +322,17 @@ async fn a_standby_that_its_manifest_does_not_name_is_reported_and_left_alone() 
     configuration["standby_cluster"] = json!({"host": "h"});
     let fake = FakePatroni::new(configuration);
     let desired = Desired { may_promote: true, ..max_connections("100") };
-    assert_eq!(fake.run(&desired, &limits()).await.unwrap(), Configured { standby: true, ..done() });
+    assert_eq!(fake.run(&desired, &limits()).await.unwrap(), Configured { follows: true, standby: true, ..done() });
     assert_eq!(fake.changes(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn whether_a_cluster_follows_another_one_is_what_patroni_says() {
+    for (section, follows) in [(Value::Null, false), (json!({"host": "h"}), true)] {
+        let mut configuration = max_connections("100").parts;
+        configuration["standby_cluster"] = section;
+        let fake = FakePatroni::new(configuration);
+        let desired = Desired { standby: true, ..max_connections("100") };
+        assert_eq!(fake.run(&desired, &limits()).await.unwrap(), Configured { follows, ..done() });
+    }
 }

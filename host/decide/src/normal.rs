@@ -1,0 +1,138 @@
+//! Objects in one form, so that they can be compared: with the API server's defaults, canonical quantities, and without
+//! empty values.
+
+use pgloom_common::api_default::{self, Defaults};
+use pgloom_common::quantity::Quantity;
+use serde_json::{Map, Value, json};
+
+use crate::kind::ObjectKey;
+
+/// Sets what the API server adds to an object and to its pod template.
+pub fn complete(object: &mut Value) {
+    let defaults = api_default::of_kind(ObjectKey::of(object).kind);
+    fill_all(object, defaults);
+    for pointer in ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"] {
+        object.pointer_mut(pointer).into_iter().for_each(complete_pod);
+    }
+}
+
+/// Writes quantities in canonical form, and removes what is empty.
+pub fn canonical(object: &mut Value) {
+    quantities(object);
+    prune(object);
+}
+
+fn complete_pod(pod: &mut Value) {
+    fill_all(pod, api_default::POD);
+    if pod["serviceAccount"].is_null() {
+        pod["serviceAccount"] = pod["serviceAccountName"].clone();
+    }
+    for list in ["containers", "initContainers"] {
+        if let Some(Value::Array(containers)) = pod.get_mut(list) {
+            containers.iter_mut().for_each(complete_container);
+        }
+    }
+}
+
+fn complete_container(container: &mut Value) {
+    fill_all(container, api_default::CONTAINER);
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        if container[probe].is_object() {
+            fill_all(&mut container[probe], api_default::PROBE);
+        }
+    }
+    if container["imagePullPolicy"].is_null() {
+        container["imagePullPolicy"] = json!(api_default::pull_policy(container["image"].as_str().unwrap_or_default()));
+    }
+    // A missing request gets the value of the limit.
+    for (name, limit) in container["resources"]["limits"].as_object().cloned().unwrap_or_default() {
+        if container["resources"]["requests"][&name].is_null() {
+            container["resources"]["requests"][&name] = limit;
+        }
+    }
+}
+
+/// Sets defaults where fields are missing.
+pub fn fill_all(value: &mut Value, defaults: Defaults) {
+    defaults.iter().for_each(|(path, default)| fill(value, path, default));
+}
+
+/// Sets a default where the field is missing and its parent exists.
+fn fill(value: &mut Value, path: &str, default: &str) {
+    let (step, rest) = path.split_once('.').map_or((path, None), |(step, rest)| (step, Some(rest)));
+    let (step, each) = step.strip_suffix("[]").map_or((step, false), |step| (step, true));
+    let Some(map) = value.as_object_mut() else { return };
+    match (rest, map.get_mut(step)) {
+        (Some(rest), Some(Value::Array(entries))) if each => {
+            entries.iter_mut().for_each(|entry| fill(entry, rest, default));
+        }
+        (Some(rest), Some(child)) if !each => fill(child, rest, default),
+        // The API server adds the policies of a StatefulSet if they are missing.
+        (Some(rest), None) if step.ends_with("Policy") || step == "updateStrategy" => {
+            let mut child = json!({});
+            fill(&mut child, rest, default);
+            map.insert(step.to_owned(), child);
+        }
+        (None, None | Some(Value::Null)) => {
+            map.insert(step.to_owned(), serde_json::from_str(default).unwrap_or_else(|_| json!(default)));
+        }
+        _ => {}
+    }
+}
+
+/// Converts quantities to canonical form: those of resources, of claims and of memory volumes.
+fn quantities(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, child) in map {
+                match key.as_str() {
+                    "requests" | "limits" => child.as_object_mut().into_iter().for_each(by_value),
+                    "sizeLimit" => quantity(child),
+                    _ => quantities(child),
+                }
+            }
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(quantities),
+        _ => {}
+    }
+}
+
+fn by_value(amounts: &mut Map<String, Value>) {
+    amounts.values_mut().for_each(quantity);
+}
+
+fn quantity(value: &mut Value) {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    if let Ok(parsed) = Quantity::parse(&text) {
+        *value = json!(parsed.canonical());
+    }
+}
+
+/// Boolean fields that the API server does not store if they are false.
+const OFF: &[&str] = &["hostIPC", "hostNetwork", "hostPID", "readOnly", "stdin", "stdinOnce", "tty"];
+
+/// Removes null, empty values and false booleans; an empty `emptyDir` is kept, because it has a meaning.
+fn prune(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.values_mut().for_each(prune);
+            map.retain(|key, child| key == "emptyDir" || !(is_empty(child) || is_off(key, child)));
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(prune),
+        _ => {}
+    }
+}
+
+/// A false boolean, or the `value` of an environment variable that is an empty string.
+fn is_off(key: &str, value: &Value) -> bool {
+    OFF.contains(&key) && value == &Value::Bool(false) || key == "value" && value == ""
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(entries) => entries.is_empty(),
+        _ => false,
+    }
+}
