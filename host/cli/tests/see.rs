@@ -193,8 +193,8 @@ fn the_exit_code_of_diff_says_what_a_pipeline_would_do() {
 #[test]
 fn diff_answers_programs_as_json_and_compares_configurations() {
     let bench = Bench::new();
-    let config =
-        bench.file("config.yaml", "{apiVersion: v1, kind: ConfigMap, data: {docker_image: \"spilo:other\"}}\n");
+    let data = "{docker_image: \"spilo:other\", kubernetes_use_configmaps: \"false\"}";
+    let config = bench.file("config.yaml", &format!("{{apiVersion: v1, kind: ConfigMap, data: {data}}}\n"));
     let config = config.to_str().unwrap();
     let (code, text, said) = bench.run("diff", &["--config-then", config, "--output", "json", "minimal.yaml"]);
     assert_eq!(code, Some(4), "{said}");

@@ -20,8 +20,7 @@
 //! 13. `context`: the shared state of all reconciles
 //! 14. `reconcile`: the driver, one file per step
 //! 15. `admission`: answers the API server before an object is stored
-//! 16. `rest`: what exists, for the UI of the Zalando Postgres Operator
-//! 17. `run`: connects everything
+//! 16. `run`: connects everything
 
 pub mod args;
 
@@ -34,7 +33,6 @@ mod leader;
 mod observe;
 mod reconcile;
 mod report;
-mod rest;
 mod rights;
 mod run;
 mod serve;

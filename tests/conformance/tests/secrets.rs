@@ -9,6 +9,7 @@ use conformance::canary::{Canary, value};
 use conformance::{engine, folder, granted};
 use pgloom_api::config::{Config, KEYS, ValueType};
 use pgloom_api::pipeline::Document;
+use pgloom_decide::ownership::MARK;
 use pgloom_decide::{Observed, decide};
 use pgloom_engine::Pipeline;
 use serde_json::{Map, Value, json};
@@ -31,7 +32,10 @@ fn a_plugin_that_reads_the_applied_objects_does_not_see_what_the_host_filled_in(
         let observed = Observed::in_files(existing, &manifest, &config, &pipeline, OPERATOR);
         decide(&manifest, &config, &observed, &pipeline).unwrap()
     };
-    let applied = decide(&existing).filled().unwrap();
+    let mut applied = decide(&existing).filled().unwrap();
+    for object in &mut applied {
+        object["metadata"]["annotations"][MARK] = manifest["metadata"]["uid"].clone();
+    }
     let set = applied.iter().find(|object| object["kind"] == "StatefulSet").unwrap();
     let labels = json!({"application": "spilo", "cluster-name": "acid-hush"});
     let metadata = json!({"name": "acid-hush-0", "namespace": "shop", "labels": labels});
@@ -123,7 +127,7 @@ fn pipeline() -> Pipeline {
 fn manifest(hush: &mut impl FnMut(&str) -> String) -> Value {
     json!({
         "apiVersion": "acid.zalan.do/v1", "kind": "postgresql",
-        "metadata": {"name": "acid-hush", "namespace": "shop"},
+        "metadata": {"name": "acid-hush", "namespace": "shop", "uid": "uid-of-acid-hush"},
         "spec": {
             "teamId": "acid", "numberOfInstances": 1, "volume": {"size": "1Gi"}, "postgresql": {"version": "15"},
             "users": {"foo_user": []}, "enableConnectionPooler": true, "enableLogicalBackup": true,

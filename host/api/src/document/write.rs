@@ -28,7 +28,7 @@ struct Marks {
 pub fn write<T: Serialize>(value: &T) -> Result<String, serde_yaml_ng::Error> {
     let value = serde_json::to_value(value).map_err(<serde_yaml_ng::Error as serde::ser::Error>::custom)?;
     let text = serde_yaml_ng::to_string(&value)?;
-    let mut unused = PRIVATE.into_iter().filter(|mark| !text.contains(*mark));
+    let mut unused = PRIVATE.filter(|mark| !text.contains(*mark));
     let (Some(single), Some(double)) = (unused.next(), unused.next()) else { return Ok(text) };
     let quoted = serde_yaml_ng::to_string(&Quoted { value: &value, marks: Marks { single, double } })?;
     Ok(quoted.replace(single, "'").replace(double, "\""))

@@ -80,6 +80,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::print_stdout, reason = "a test that is skipped says so")]
     fn a_misspelt_export_is_named_with_the_one_that_is_expected() {
         if Command::new("node").arg("--version").output().is_err() {
             println!("SKIPPED: there is no Node.js");

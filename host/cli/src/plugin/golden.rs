@@ -115,7 +115,7 @@ impl Case {
     /// The permission that the description does not ask for, in the language of the plugin.
     fn line_to_add(&self, error: &Error) -> Option<String> {
         let Error::Pipeline(run) = error else { return None };
-        let Lack { permission, .. } = run.lack.as_ref().filter(|lack| lack.missing == Missing::Description)?;
+        let Lack { permission, .. } = run.lack.as_deref().filter(|lack| lack.missing == Missing::Description)?;
         Some(format!("\n  in {}: {}", self.language.title(), ask::line(self.language, permission)))
     }
 

@@ -15,20 +15,20 @@ const MAX_ERROR: usize = 2 << 10;
 
 /// Why there is no decision: a step failed. Nothing is applied to the cluster.
 #[derive(Debug, thiserror::Error)]
-#[error("step {step} ({plugin} {version}): {phase} failed: {}{}", one_line(&failure.to_string(), MAX_ERROR), remedy(lack.as_ref()))]
+#[error("step {step} ({plugin} {version}): {phase} failed: {}{}", one_line(&failure.to_string(), MAX_ERROR), remedy(lack.as_deref()))]
 pub struct Error {
     /// The step's name in the pipeline.
     pub step: String,
     /// The plugin's name.
     pub plugin: String,
     /// The plugin's version.
-    pub version: String,
+    pub version: Box<str>,
     /// `observe`, `call`, `answer` or `merge`; `load` if there is no pipeline.
     pub phase: &'static str,
     /// What failed.
     pub failure: Box<Failure>,
     /// The permission that the step lacks, if that is why it failed.
-    pub lack: Option<Lack>,
+    pub lack: Option<Box<Lack>>,
     /// By step name, the fuel of the calls up to the failure, as in [`Decision::fuel`](crate::Decision::fuel).
     pub fuel: BTreeMap<String, u64>,
 }
@@ -79,13 +79,14 @@ fn remedy(lack: Option<&Lack>) -> String {
 impl Error {
     /// The same for a cluster, with the permission that the step lacks.
     pub(super) fn with_lack(mut self, cluster: &str) -> Self {
-        self.lack = match &*self.failure {
+        let lack = match &*self.failure {
             Failure::Action(action::Error::NotAsked { kind, subject, .. }) => {
                 Some(Lack::of_action(*kind, subject, cluster))
             }
             Failure::Merge(error) => Lack::of_merge(error, cluster),
             _ => None,
         };
+        self.lack = lack.map(Box::new);
         self
     }
 

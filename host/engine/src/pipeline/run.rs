@@ -96,7 +96,7 @@ impl Pipeline {
         Error {
             step: self.name.clone(),
             plugin: "pgloom".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: env!("CARGO_PKG_VERSION").into(),
             phase: "load",
             failure: Box::new(Failure::Unavailable(reason)),
             lack: None,
@@ -384,7 +384,7 @@ impl Step {
         Error {
             step: self.name.clone(),
             plugin: description.name.clone(),
-            version: description.version.clone(),
+            version: description.version.as_str().into(),
             phase,
             failure: Box::new(failure),
             lack: None,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use parking_lot::Mutex;
+use pgloom_decide::Kind;
 
 use super::Event;
 use crate::cache::ClusterKey;
@@ -28,8 +29,8 @@ pub struct Journal(Mutex<BTreeMap<ClusterKey, VecDeque<Entry>>>);
 impl Journal {
     /// Adds an event, if it is about a cluster.
     pub(super) fn add(&self, about: &ObjectReference, event: &Event) {
-        let (Some("postgresql"), Some(namespace), Some(name)) =
-            (about.kind.as_deref(), about.namespace.as_deref(), about.name.as_deref())
+        let is_cluster = about.kind.as_deref() == Some(&*Kind::cluster().kind);
+        let (true, Some(namespace), Some(name)) = (is_cluster, about.namespace.as_deref(), about.name.as_deref())
         else {
             return;
         };

@@ -2,6 +2,7 @@
 
 mod connect;
 mod queue;
+mod rest;
 mod watched;
 
 use std::future::Future;
@@ -29,7 +30,6 @@ use crate::leader::fencing::Fence;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
 use crate::reconcile::check_leaders;
 use crate::report::Recorder;
-use crate::rest;
 use crate::serve::health::{Health, HealthSender};
 use crate::serve::http;
 use crate::serve::metrics::Metrics;

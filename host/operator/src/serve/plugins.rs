@@ -63,7 +63,7 @@ impl Collector for InUse {
         let mut in_use = encoder.encode_descriptor("plugin_in_use", help, None, MetricType::Gauge)?;
         for ([step, digest], Component { plugin, version, .. }) in &components {
             let plugin = [("plugin", plugin.clone()), ("version", version.clone())];
-            let labels = [[step.clone()].as_slice(), &plugin, &[digest.clone()]].concat();
+            let labels = [[step.clone()].as_slice(), &plugin, std::slice::from_ref(digest)].concat();
             ConstGauge::new(1_i64).encode(in_use.encode_family(&labels)?)?;
         }
         let help = "Calls of plugins since the pipeline was loaded, by step and component";

@@ -1,4 +1,4 @@
-//! What is told of the operator configuration: an event about its warnings, and of an OperatorConfiguration the status.
+//! Reports the operator configuration: an event with its warnings, and the status of an OperatorConfiguration.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
@@ -20,7 +20,7 @@ const HONOURED: &str = "KeysHonoured";
 /// The reason of the event and of the condition about warnings.
 const WARNINGS: &str = "ConfigurationWarnings";
 
-/// The newest configuration while it is to be told.
+/// The newest configuration, until it is reported.
 #[derive(Default)]
 pub struct Told {
     due: Option<Found>,
@@ -34,9 +34,9 @@ impl Told {
 }
 
 impl Loader {
-    /// Tells what the newest configuration came to, once. Only the leader does.
+    /// Reports the newest configuration, once. Only the leader does.
     pub(super) async fn report_configuration(&self, told: &mut Told) {
-        let Some(found) = told.due.take_if(|_| *self.leading.borrow()) else { return };
+        let Some(found) = told.due.take_if(|_| self.is_leading()) else { return };
         let read = Config::read(&found.document).map(|loaded| loaded.warnings);
         if let Ok(warnings) = &read
             && !warnings.is_empty()

@@ -1,5 +1,5 @@
-//! What a replica that does not lead is told by the status of the Pipeline object: which pipeline each cluster has. It
-//! reconciles none, and answers questions about manifests.
+//! Which pipeline each cluster has, as a replica that does not lead reads it from the status of the Pipeline object. The
+//! replica reconciles no cluster, and answers questions about manifests.
 
 use pgloom_api::pipeline::{Rollout, RolloutPhase};
 use pgloom_decide::fleet::{ALL, Stage};

@@ -83,6 +83,7 @@ impl Operator {
             registry_poll: None,
             controller_id: String::new(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            rest: None,
             webhook: None,
             lease: with_lease.then(|| LEASE.to_owned()),
         };

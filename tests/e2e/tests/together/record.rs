@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::outside::{Outside, repository};
 
-const CLUSTER: &str = "acid-record";
+const CLUSTER: &str = "acid-noted";
 /// The value of a variable of the manifest.
 const TOKEN: &str = "t0ken-of-the-manifest";
 

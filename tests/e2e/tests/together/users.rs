@@ -25,6 +25,5 @@ fn the_roles_edit_and_view_of_kubernetes_include_clusters() {
     assert_eq!(answers("create", "postgresqls.acid.zalan.do"), [true, false, false]);
     assert_eq!(answers("delete", "postgresqls.acid.zalan.do"), [true, false, false]);
     assert_eq!(answers("list", "postgresqls.acid.zalan.do"), [true, true, false]);
-    assert_eq!(answers("update", "postgresqls.acid.zalan.do/status"), [false, false, false]);
     assert_eq!(answers("create", "pipelines.pgloom.dev"), [false, false, false]);
 }

@@ -4,7 +4,7 @@
 use axum::http::StatusCode;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use pgloom_engine::{Action as Asked, PoolerAccess};
+use pgloom_engine::{Action as Asked, Credential, PoolerAccess};
 
 use super::*;
 use crate::execute::patroni::{Pod, Request, Response, Transport, TransportError};
@@ -192,7 +192,8 @@ async fn with_section(patroni: FakePatroni) -> (String, Vec<String>) {
     wanted["spec"]["standby"] = json!({"standby_host": "source"});
     let api_server = FakeApiServer::new().with(MANIFEST, wanted.clone());
     let access = Asked::PoolerAccess(PoolerAccess { username: "pooler".into(), schema: "pooler".into() });
-    let asked = [("patroni", Asked::ConfigurePatroni("{}".into())), ("access", access)];
+    let credential = Asked::Credential(Credential { username: "pooler".into(), labels: Vec::new() });
+    let asked = [("patroni", Asked::ConfigurePatroni("{}".into())), ("access", access), ("credential", credential)];
     let operator = operator_of(&api_server, secrets(), Arc::new(patroni), &asked);
     wanted["metadata"]["resourceVersion"] = json!("5");
     operator.store.record_write(wanted.clone());
@@ -206,7 +207,8 @@ async fn with_section(patroni: FakePatroni) -> (String, Vec<String>) {
     let status = last_status(&api_server);
     let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
     let synced = conditions.iter().find(|condition| condition["type"] == "DatabaseSynced").unwrap();
-    (synced["reason"].as_str().unwrap().to_owned(), phases(&status))
+    let phases = phases(&status).into_iter().filter(|phase| !phase.starts_with("credential "));
+    (synced["reason"].as_str().unwrap().to_owned(), phases.collect())
 }
 
 #[tokio::test]

@@ -89,14 +89,20 @@ async fn clusters_of_team(State(Served { context, .. }): State<Served>, Path(tea
     }
 }
 
-async fn cluster(State(Served { context, .. }): State<Served>, Path((namespace, name)): Path<(String, String)>) -> Response {
+async fn cluster(
+    State(Served { context, .. }): State<Served>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Response {
     match manifest(&context, &ClusterKey::new(&namespace, &name)) {
         Some(manifest) => found(answer::cluster(&manifest)),
         None => missing(&format!("there is no cluster {namespace}/{name}")),
     }
 }
 
-async fn logs(State(Served { context, .. }): State<Served>, Path((namespace, name)): Path<(String, String)>) -> Response {
+async fn logs(
+    State(Served { context, .. }): State<Served>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Response {
     let key = ClusterKey::new(&namespace, &name);
     match manifest(&context, &key) {
         Some(_) => found(json!(answer::logs(&key, &context.recorder.journal().of(&key)))),
@@ -109,7 +115,7 @@ async fn databases(State(Served { context, .. }): State<Served>) -> Response {
 }
 
 /// Of no use here, where clusters wait in one queue that cannot be listed, but a page of the UI asks for it.
-async fn queue(Path(_): Path<String>) -> Response {
+async fn queue() -> Response {
     found(answer::queue())
 }
 

@@ -87,7 +87,9 @@ async fn a_cluster_has_its_status_what_failed_and_its_events() {
 #[tokio::test]
 async fn no_answer_has_a_credential() {
     let address = served().await;
-    for path in ["/status", "/config", "/clusters", "/clusters/ns/acid-orders", "/clusters/ns/acid-orders/logs", "/databases"] {
+    for path in
+        ["/status", "/config", "/clusters", "/clusters/ns/acid-orders", "/clusters/ns/acid-orders/logs", "/databases"]
+    {
         let (code, answer) = ask(address, "GET", path).await;
         assert_eq!((code, answer.to_string().contains("canary")), (200, false), "{path}");
     }
