@@ -14,6 +14,7 @@ use crate::field_manager::{MANAGER, PREDECESSOR};
 use crate::kind::Kind;
 use crate::role::{Rotation, rotation_date};
 use pgloom_api::Finding;
+use pgloom_common::timestamp::with_offset;
 
 /// The data of an existing Secret. It has no `Debug`, because it contains passwords.
 #[derive(Clone, Default, PartialEq)]
@@ -277,7 +278,7 @@ fn encoded(data: &[(&str, &str)]) -> Value {
 
 /// Whether it is a time in the form in which the host writes one, as in `2024-06-19T19:22:45Z`.
 fn is_in_utc(text: &str) -> bool {
-    text.len() == "2024-06-19T19:22:45Z".len() && text.ends_with('Z') && pgloom_common::timestamp::check(text).is_ok()
+    text.len() == "2024-06-19T19:22:45Z".len() && text.ends_with('Z') && with_offset(text).is_ok()
 }
 
 /// The patch with which an existing Secret gets the credential of a rotation. It fails if the Secret has changed since it

@@ -6,7 +6,8 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures::channel::mpsc::UnboundedSender;
-use futures::stream::{SelectAll, StreamExt as _};
+use futures::future::{FutureExt as _, join_all};
+use futures::stream::StreamExt as _;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt as _};
@@ -17,6 +18,7 @@ use pgloom_decide::role::AdditionalTeams;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::watch::SILENCE;
 use super::{ClusterKey, Store};
 use crate::serve::metrics::{KindLabel, Metrics};
 
@@ -76,25 +78,32 @@ impl PostgresTeams {
         let mut inner = self.0.write();
         let Some(listed) = inner.scopes.get_mut(scope) else { return false };
         let key = |object: &PostgresTeam| (object.namespace().unwrap_or_default(), object.name_any());
-        let failed_before = listed.failure.take();
-        match event {
+        let failure = match event {
             Ok(Event::Init) => {
                 listed.listing.clear();
-                listed.failure = failed_before.clone();
+                return false;
             }
             Ok(Event::InitApply(object)) => {
                 listed.listing.insert(key(&object), object.spec);
-                listed.failure = failed_before.clone();
+                return false;
             }
             Ok(Event::InitDone) => {
                 listed.specs = std::mem::take(&mut listed.listing);
                 listed.is_listed = true;
+                None
             }
-            Ok(Event::Apply(object)) => _ = listed.specs.insert(key(&object), object.spec),
-            Ok(Event::Delete(object)) => _ = listed.specs.remove(&key(&object)),
-            Err(reason) => listed.failure = Some(reason),
-        }
-        let is_other_failure = listed.failure != failed_before;
+            Ok(Event::Apply(object)) => {
+                listed.specs.insert(key(&object), object.spec);
+                None
+            }
+            Ok(Event::Delete(object)) => {
+                listed.specs.remove(&key(&object));
+                None
+            }
+            Err(reason) => Some(reason),
+        };
+        let is_other_failure = listed.failure != failure;
+        listed.failure = failure;
         let is_over = inner.scopes.values().all(|listed| listed.is_listed || listed.failure.is_some());
         let specs = inner.scopes.values().flat_map(|listed| listed.specs.values());
         let together = is_over.then(|| Arc::new(AdditionalTeams::of(specs)));
@@ -103,6 +112,14 @@ impl PostgresTeams {
             inner.together = together;
         }
         is_other || is_other_failure
+    }
+
+    /// Notes that a watch whose objects were listed works, as it has been silent for so long; whether what is known has
+    /// changed.
+    fn works(&self, scope: &Scope) -> bool {
+        let mut inner = self.0.write();
+        let listed = inner.scopes.get_mut(scope).filter(|listed| listed.is_listed);
+        listed.and_then(|listed| listed.failure.take()).is_some()
     }
 }
 
@@ -118,45 +135,49 @@ pub async fn follow(
     loop {
         let wanted = scopes.borrow_and_update().clone();
         store.postgres_teams().begin(&wanted);
+        let all = wanted.iter().map(|scope| follow_scope(&client, &store, &changed, &metrics, scope));
+        let all = join_all(all).then(|_| std::future::pending::<()>());
         tokio::select! {
-            () = follow_scopes(&client, &store, &changed, &metrics, &wanted) => {}
+            () = all => {}
             result = scopes.changed() => if result.is_err() { return },
         }
     }
 }
 
 /// Never returns.
-async fn follow_scopes(
+async fn follow_scope(
     client: &Client,
     store: &Store,
     changed: &UnboundedSender<ClusterKey>,
     metrics: &Metrics,
-    scopes: &[Scope],
+    scope: &Scope,
 ) {
-    let events = scopes.iter().map(|scope| {
-        let api: Api<PostgresTeam> = match scope {
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
+    let api: Api<PostgresTeam> = match scope {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let mut events = pin!(watcher::watcher(api, watcher::Config::default()).default_backoff());
+    let teams = store.postgres_teams();
+    loop {
+        let is_news = match tokio::time::timeout(SILENCE, events.next()).await {
+            Ok(Some(event)) => {
+                let event = event.map_err(|error| {
+                    let error = error_chain(&error);
+                    warn!(error, "the watch of PostgresTeam objects broke off and is tried again");
+                    metrics.watch_failures.get_or_create(&KindLabel { kind: "PostgresTeam".to_owned() }).inc();
+                    cut(&error, MAX_REASON)
+                });
+                teams.apply(scope, event)
+            }
+            Ok(None) => return,
+            Err(_) => teams.works(scope),
         };
-        let scope = scope.clone();
-        let events = watcher::watcher(api, watcher::Config::default()).default_backoff();
-        events.map(move |event| (scope.clone(), event)).boxed()
-    });
-    let mut events = pin!(events.collect::<SelectAll<_>>());
-    while let Some((scope, event)) = events.next().await {
-        let event = event.map_err(|error| {
-            let error = error_chain(&error);
-            warn!(error, "the watch of PostgresTeam objects broke off and is tried again");
-            metrics.watch_failures.get_or_create(&KindLabel { kind: "PostgresTeam".to_owned() }).inc();
-            cut(&error, MAX_REASON)
-        });
-        if store.postgres_teams().apply(&scope, event) {
+        if is_news {
             info!("PostgresTeam objects changed");
             // The receiver is gone only when the operator stops.
             store.clusters().into_iter().for_each(|key| _ = changed.unbounded_send(key));
         }
     }
-    std::future::pending().await
 }
 
 #[cfg(test)]
@@ -201,10 +222,14 @@ mod tests {
         let (teams, all) = (PostgresTeams::default(), None);
         teams.begin(&[None]);
         assert!(teams.apply(&all, Err("forbidden".into())));
+        assert!(!teams.works(&all), "nothing is known of a watch that never listed anything");
         assert_eq!((members(&teams).unwrap().len(), teams.known().unlisted), (0, Some("forbidden".into())));
         assert!(!teams.apply(&all, Ok(Event::Init)));
         assert!(teams.apply(&all, Ok(Event::InitDone)));
         assert_eq!(teams.known().unlisted, None);
+        teams.apply(&all, Err("reset".into()));
+        assert!(teams.works(&all) && teams.known().unlisted.is_none(), "it goes on without an event");
+        assert!(!teams.works(&all));
         teams.begin(&[]);
         assert_eq!(teams.known(), Known::default());
     }

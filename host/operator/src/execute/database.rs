@@ -1,14 +1,15 @@
 //! Synchronises roles and databases over a connection to the leader.
 //!
 //! Roles and databases are created and altered, attributes are granted and memberships added. Nothing is dropped but the
-//! login roles of earlier rotations of passwords, and nothing renamed but the roles of members who have left or come back. The existing state is read first and pure functions plan the [`Statement`]s, so an unchanged database is only
-//! read. A password is sent as its verifier, never in plain, and a statement with a verifier is logged neither here nor
+//! login roles of earlier rotations of passwords, and nothing renamed but the roles of members who have left or come back.
+//! The existing state is read first and pure functions plan the [`Statement`]s, so an unchanged database is only read. A password is sent as its verifier, never in plain, and a statement with a verifier is logged neither here nor
 //! by the server.
 
 mod connect;
 mod databases;
 mod departure;
 mod guard;
+mod mark;
 mod prepared;
 mod roles;
 mod rotation;
@@ -89,8 +90,10 @@ impl Wanted {
             let is_other = login.username != *name && !roles.roles.contains_key(&login.username);
             roles.roles.get(name).filter(|_| is_other).map(|role| role.rotated(&login.username))
         });
+        let rotated: Vec<Role> = rotated.collect();
         let retirement = Retirement {
             of: logins().filter(|(_, login)| login.next_rotation.is_some()).map(|(name, _)| name.clone()).collect(),
+            named: rotated.iter().map(|role| role.name.clone()).collect(),
             kept: logins().map(|(_, login)| &login.username).chain(roles.roles.keys()).cloned().collect(),
             calendar,
         };
@@ -117,10 +120,16 @@ impl Wanted {
             passwords: [(role.name.clone(), password)].into(),
             roles: vec![role],
             databases: BTreeMap::new(),
+            created_with_owner: BTreeSet::new(),
             prepared: Vec::new(),
             additional_owners: self.additional_owners.clone(),
             poolers: Vec::new(),
-            retirement: Retirement { of: BTreeSet::new(), kept: BTreeSet::new(), ..self.retirement },
+            retirement: Retirement {
+                of: BTreeSet::new(),
+                named: BTreeSet::new(),
+                kept: BTreeSet::new(),
+                ..self.retirement
+            },
             departure: None,
         }
     }
@@ -310,7 +319,8 @@ pub async fn synchronize(
     }
 }
 
-/// Gives one role a new password, and creates the role if it is missing. The log-in is that of `wanted`.
+/// Gives one role a new password, and creates the role if it is missing. The log-in is that of `wanted`. A login role of a
+/// rotation that somebody else made stays as it is.
 ///
 /// # Errors
 /// As of [`synchronize`].
@@ -321,10 +331,15 @@ pub async fn set_password(
     password: Password,
     deadline: Instant,
 ) -> Result<Report, Error> {
-    let wanted = Arc::new(wanted.only(role, password));
+    let wanted = Arc::new(wanted.only(role.clone(), password));
     let mut work = Work { server: &server, wanted, resume: &Resume::default(), report: Report::default() };
     let run = async {
         let mut session = work.leader().await?;
+        if role.settings_of.is_some() && mark::is_missing(&session, &role.name, mark::ROTATION).await? {
+            let what = format!("give role {} a password", role.name);
+            work.report.fail(what, "it exists, and no rotation has made it; rename it".to_owned());
+            return Ok(());
+        }
         work.roles(&mut session).await
     };
     match tokio::time::timeout_at(deadline.into(), run).await {
@@ -404,7 +419,7 @@ impl Work<'_> {
         let wanted = self.wanted.clone();
         let Some(departure) = &wanted.departure else { return Ok(()) };
         let existing = departure::read(session, departure, &wanted.roles).await?;
-        let (statements, findings) = departure::plan(departure, &wanted.roles, &existing);
+        let (statements, findings) = departure::plan(departure, &wanted.roles, &wanted.superuser, &existing);
         self.report.findings.extend(findings);
         self.execute(session, statements).await;
         Ok(())

@@ -3,15 +3,15 @@
 //!
 //! A new login role is in no Secret before it exists. If the operator ends between both writes, the role gets another
 //! password at the next attempt. A password that was changed in place, and whose Secret was not written, becomes that of the
-//! Secret again by the next synchronisation, and the rotation is repeated.
+//! Secret again at once or, if the operator ended, by the next synchronisation. Then the rotation is repeated.
 
 use std::time::Instant;
 
 use pgloom_api::Finding;
 use pgloom_common::error::error_chain;
-use pgloom_decide::credential::{self, Content, SecretChanges, WantedSecret};
+use pgloom_decide::credential::{self, Content, Password, SecretChanges, WantedSecret};
 
-use super::credentials::{Existing, write_secret};
+use super::credentials::{Existing, read, write_secret};
 use super::database::{Work, warnings};
 use crate::execute::database::{self, Server, Wanted};
 use crate::execute::password::generate;
@@ -60,11 +60,13 @@ impl Work {
         deadline: Instant,
     ) -> Result<Vec<Finding>, Failure> {
         let password = generate().map_err(|error| Failure::passing(error_chain(&error)))?;
-        let (server, role) = (server.clone(), turn.role.clone());
-        let report = database::set_password(server, wanted, role, password.clone(), deadline).await;
-        let findings = warnings(report)?;
+        let findings = set(server, wanted, turn, &password, deadline).await?;
         let write = credential::replace(secret, version, &turn.login, &password);
-        write_secret(&self.writer, &write).await.map_err(|error| Failure::passing(error_chain(&error)))?;
+        if let Err(error) = write_secret(&self.writer, &write).await {
+            let kept = self.keep(server, wanted, turn, deadline).await;
+            let reasons = [Some(error_chain(&error)), kept.err().map(|failure| failure.reason)];
+            return Err(Failure::passing(reasons.into_iter().flatten().collect::<Vec<_>>().join("; ")));
+        }
         let note = format!(
             "the password of role {} changed: Secret {} has that of role {}",
             turn.of, secret.name, turn.login.username
@@ -72,4 +74,23 @@ impl Work {
         self.recorder.publish(&self.about, &Event::normal("PasswordRotation", note)).await;
         Ok(findings)
     }
+
+    /// Sets the password that the role's Secret holds after a write that failed, whatever that write did.
+    async fn keep(&self, server: &Server, wanted: &Wanted, turn: &Turn, deadline: Instant) -> Result<(), Failure> {
+        let read = read(&self.writer.client, &self.home, &self.plan.secrets, &self.calendar).await;
+        let (credentials, _) = read.map_err(|error| Failure::passing(error_chain(&error)))?;
+        let Some(password) = credentials.passwords.get(&turn.role.name) else { return Ok(()) };
+        set(server, wanted, turn, password, deadline).await.map(drop)
+    }
+}
+
+/// Sets the password of the role in the database.
+async fn set(
+    server: &Server,
+    wanted: &Wanted,
+    turn: &Turn,
+    password: &Password,
+    deadline: Instant,
+) -> Result<Vec<Finding>, Failure> {
+    warnings(database::set_password(server.clone(), wanted, turn.role.clone(), password.clone(), deadline).await)
 }

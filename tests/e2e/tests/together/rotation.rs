@@ -1,9 +1,7 @@
 //! Passwords change while clients are connected: by a new login role, which is in the Secret once the database knows it, and
 //! in place. Old login roles go.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use e2e::{Namespace, ensure, eventually, has_cluster, minimal, namespace};
+use e2e::{Connection, Namespace, decoded, ensure, eventually, has_cluster, minimal, namespace};
 use serde_json::{Value, json};
 
 const CLUSTER: &str = "acid-rotation";
@@ -35,7 +33,8 @@ fn a_new_login_role_replaces_the_former_one(namespace: &Namespace) {
     assert_eq!(before.0, "foo_user");
     let zalando = opens(namespace, "zalando");
     for statement in [
-        "CREATE ROLE foo_user201031 LOGIN IN ROLE foo_user",
+        "CREATE ROLE foo_user201031 LOGIN IN ROLE foo_user; COMMENT ON ROLE foo_user201031 IS 'pgloom: login role of a rotation'",
+        "CREATE ROLE foo_user201030 LOGIN IN ROLE foo_user; COMMENT ON ROLE foo_user201030 IS 'of the reporting team'",
         "CREATE TABLE seen (); GRANT SELECT ON seen TO foo_user",
         "ALTER ROLE foo_user SET work_mem TO '7MB'",
     ] {
@@ -53,7 +52,7 @@ fn a_new_login_role_replaces_the_former_one(namespace: &Namespace) {
     assert_eq!(sql(namespace, &before, "SELECT 1").as_deref(), Ok("1"), "clients with the former password go on");
     eventually("the login role of 2020 is gone", || {
         let names = sql(namespace, &zalando, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'foo_user%' ORDER BY 1")?;
-        ensure(names == format!("foo_user\n{}", after.1.0), &names)
+        ensure(names == format!("foo_user\nfoo_user201030\n{}", after.1.0), &names)
     });
     let next = text(&secret(namespace, "foo_user").unwrap(), "nextRotation");
     assert!(next.as_str() > "2026" && next.ends_with('Z'), "{next}");
@@ -92,8 +91,7 @@ fn secret(namespace: &Namespace, user: &str) -> Result<Value, String> {
 }
 
 fn text(secret: &Value, key: &str) -> String {
-    let bytes = STANDARD.decode(secret["data"][key].as_str().unwrap_or_default()).unwrap();
-    String::from_utf8(bytes).unwrap()
+    decoded(secret["data"][key].as_str().unwrap_or_default())
 }
 
 fn login(namespace: &Namespace, user: &str) -> Result<Login, String> {
@@ -115,10 +113,8 @@ fn pass_time(namespace: &Namespace, user: &str) {
     namespace.patch("secret", &name_of(user), &json!({"stringData": {"nextRotation": PAST}}));
 }
 
+/// The answer of the database to who logs in so. Without a connection it is tried again; a refused log-in is an error.
 fn sql(namespace: &Namespace, Login(user, password): &Login, statement: &str) -> Result<String, String> {
-    let target = format!("host={CLUSTER} user={user} dbname=foo sslmode=require connect_timeout=10");
-    let (pod, password) = (namespace.leader(CLUSTER)?, format!("PGPASSWORD={password}"));
-    let psql = ["env", &password, "psql", &target, "-AtX", "-c", statement];
-    let answer = namespace.kubectl(&[&["exec", &pod, "--container", "postgres", "--"], &psql[..]].concat())?;
-    Ok(answer.trim().to_owned())
+    let connection = Connection { user, database: "foo", host: CLUSTER, mode: "require" };
+    namespace.sql_with(CLUSTER, &connection, password, statement)
 }

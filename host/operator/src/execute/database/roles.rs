@@ -11,7 +11,7 @@ use postgres_protocol::escape::escape_literal;
 use super::session::column;
 use super::statement::{Statement, name, names};
 use super::verifier;
-use super::{Error, Session};
+use super::{Error, Session, mark};
 
 /// Settings whose value is a list of names. `ALTER ROLE … SET` needs each name as a separate value.
 const LISTS_OF_NAMES: [&str; 5] = [
@@ -206,6 +206,10 @@ fn create(role: &Role, groups: &BTreeSet<String>, admin: Option<&String>, verifi
         None => sql += " PASSWORD NULL",
     }
     sql += &settings(role);
+    if role.settings_of.is_some() {
+        // In the same transaction, so that it can be dropped whenever the operator ends.
+        sql += &format!("; {}", mark::sql(&role.name, mark::ROTATION));
+    }
     finish(format!("create role {}", role.name), sql, confidential)
 }
 

@@ -457,8 +457,16 @@ async fn a_password_changes_by_a_new_login_role_and_old_ones_are_dropped_but_tho
     assert!(open("pgloom_test_foo_user240131", "one").await.is_err());
     assert!(open("pgloom_test_foo_user", "f'1\\").await.is_ok(), "clients with the former password go on");
 
-    database.run(MAINTENANCE, "CREATE ROLE pgloom_test_foo_user201031 LOGIN IN ROLE pgloom_test_foo_user").await;
+    for date in ["201031", "201030"] {
+        let sql = format!("CREATE ROLE pgloom_test_foo_user{date} LOGIN IN ROLE pgloom_test_foo_user");
+        database.run(MAINTENANCE, &sql).await;
+    }
+    database.run(MAINTENANCE, &mark::sql("pgloom_test_foo_user201031", mark::ROTATION)).await;
     database.run(MAINTENANCE, "CREATE ROLE pgloom_test_foo_user201101 LOGIN").await;
+    let foreign = foo.rotated("pgloom_test_foo_user201101");
+    let report = set_password(database.server.clone(), &wanted, foreign, Password::new("one"), in_a_minute()).await;
+    assert!(report.unwrap().failures[0].message.contains("no rotation has made it"));
+    assert!(open("pgloom_test_foo_user201101", "one").await.is_err());
     let sources = guide();
     let next = |next: &str| Login { username: "pgloom_test_foo_user".into(), next_rotation: Some(next.into()) };
     let credentials = SecretChanges {
@@ -469,7 +477,10 @@ async fn a_password_changes_by_a_new_login_role_and_old_ones_are_dropped_but_tho
     wanted = Wanted::new(&gather(&sources), &credentials, "postgres", vec![], today()).unwrap();
     let report = database.synchronize(&wanted).await;
     assert_eq!(report.done, ["drop role pgloom_test_foo_user201031"], "{:?}", report.failures);
-    assert!(report.findings[0].message.contains("240131\" has been kept"), "{:?}", report.findings);
+    let findings: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
+    let [unmarked, in_use] = &findings[..] else { panic!("{findings:?}") };
+    assert!(unmarked.contains("201030\" has been kept") && unmarked.contains("not known"), "{unmarked}");
+    assert!(in_use.contains("240131\" has been kept") && in_use.contains("it is logged in"), "{in_use}");
     drop(used);
 }
 

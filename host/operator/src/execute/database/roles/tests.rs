@@ -277,7 +277,8 @@ fn a_login_role_of_a_rotation_is_a_member_of_its_role_and_has_the_settings_that_
         statements,
         [
             "create role foo240131 | CREATE ROLE \"foo240131\" WITH CREATEDB LOGIN IN ROLE \"foo\" PASSWORD '<foo240131>'; \
-             ALTER ROLE \"foo240131\" SET \"search_path\" TO 'data'"
+             ALTER ROLE \"foo240131\" SET \"search_path\" TO 'data'; \
+             COMMENT ON ROLE \"foo240131\" IS 'pgloom: login role of a rotation'"
         ]
     );
     assert!(findings.is_empty());
