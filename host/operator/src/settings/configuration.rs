@@ -116,7 +116,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_warnings_about_a_config_map_are_one_event_on_it() {
-        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"no_such_key": "1", "debug_logging": "true"}});
+        let map =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"no_such_key": "1", "debug_logging": "true"}});
         let writes = written(Source::ConfigMap(named()), map).await;
         assert_eq!(writes.len(), 1, "{writes:?}");
         let note = writes[0]["note"].as_str().unwrap();
