@@ -282,10 +282,11 @@ impl Config {
         }
     }
 
-    /// Whether roles come from a teams API or from Secrets of infrastructure roles, which may not have been read.
+    /// Whether roles come from teams or from Secrets of infrastructure roles, which may not have been read.
     #[must_use]
     pub fn has_external_roles(&self) -> bool {
         self.flag("enable_teams_api")
+            || self.flag("enable_postgres_team_crd")
             || !self.text("infrastructure_roles_secret_name").is_empty()
             || self.value("infrastructure_roles_secrets").as_array().is_some_and(|sources| !sources.is_empty())
     }

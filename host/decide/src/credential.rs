@@ -1,7 +1,9 @@
 //! Credentials: the Secrets that a cluster needs, and the writes that create or change them.
 //!
-//! A password is generated once and never overwritten. The exception is an infrastructure role, whose password follows
-//! the operator-wide Secret. Planning is pure; the source of random passwords is a parameter.
+//! A password is generated once and not overwritten here. The exception is an infrastructure role, whose password follows
+//! the operator-wide Secret. The password of a role with a rotation changes in the database first, and in the Secret right
+//! after; here its Secret gets only the time of the first change. Planning is pure; the source of random passwords is a
+//! parameter.
 //!
 //! A Secret is **created** by a plain create, not by a server-side apply: a later apply of labels, which must not
 //! contain the data, would otherwise remove the data. Labels, annotations and the owner of an existing Secret are
@@ -17,18 +19,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::role::{Origin, PasswordSource, Role, Roles};
+use crate::role::{Origin, PasswordSource, Role, Roles, Rotation};
 use pgloom_api::Finding;
 use pgloom_common::name::is_dns1123_subdomain;
 
 pub use password::Password;
-pub use plan::{Act, Data, SecretChanges, Write, annotate, follow, plan};
+pub use plan::{Act, Data, Login, SecretChanges, Write, annotate, follow, plan, replace};
 pub use recovery::{Answer, Recovery, recover, recover_without_access};
 
 /// The key of a Secret's data that holds the role's name.
 pub const USERNAME: &str = "username";
 /// The key of a Secret's data that holds the password.
 pub const PASSWORD: &str = "password";
+/// The key of a Secret's data that holds the time when the password changes next, in RFC 3339; empty after the rotation was
+/// switched off.
+pub const NEXT_ROTATION: &str = "nextRotation";
 /// The key of a user list's data, as PgBouncer reads it.
 pub const USER_LIST: &str = "userlist.txt";
 
@@ -75,6 +80,8 @@ pub enum Content {
         username: String,
         /// The password of an infrastructure role; `None` if it is generated.
         given: Option<Password>,
+        /// How the password changes regularly.
+        rotation: Rotation,
     },
     /// Names and passwords in the form of PgBouncer's `userlist.txt`.
     UserList {
@@ -112,6 +119,14 @@ impl WantedSecret {
         }
         object["type"] = "Opaque".into();
         object
+    }
+
+    /// The role whose password it holds; `None` of a user list.
+    fn username(&self) -> Option<&str> {
+        match &self.content {
+            Content::Credential { username, .. } => Some(username),
+            Content::UserList { .. } => None,
+        }
     }
 
     /// The Secret without its data.
@@ -182,7 +197,7 @@ fn of_role(role: &Role, naming: &Naming) -> Option<WantedSecret> {
         name,
         labels: labels(naming, &place.labels),
         annotations: naming.annotations.clone(),
-        content: Content::Credential { username: role.name.clone(), given },
+        content: Content::Credential { username: role.name.clone(), given, rotation: role.rotation },
     })
 }
 

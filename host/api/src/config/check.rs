@@ -11,6 +11,7 @@ pub fn findings(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     instances(config, &mut findings);
     roles(config, &mut findings);
+    suffix(config, &mut findings);
     amounts(config, &mut findings);
     templates(config, &mut findings);
     taints(config, &mut findings);
@@ -33,10 +34,15 @@ fn instances(config: &Config, findings: &mut Vec<Finding>) {
         let finding = Finding::error(format!("{least} is more than max_instances, {most}")).at("min_instances");
         findings.push(finding.remedy("lower it, or raise max_instances"));
     }
-    for key in ["connection_pooler_number_of_instances", "connection_pooler_max_db_connections"] {
-        if number(key) < 1 {
-            let finding = Finding::error(format!("{} is less than 1", number(key))).at(key);
-            findings.push(finding.remedy("use 1 or more"));
+    for (key, least) in [
+        ("connection_pooler_number_of_instances", 1),
+        ("connection_pooler_max_db_connections", 1),
+        ("password_rotation_interval", 1),
+        ("password_rotation_user_retention", 0),
+    ] {
+        if number(key) < least {
+            let finding = Finding::error(format!("{} is less than {least}", number(key))).at(key);
+            findings.push(finding.remedy(format!("use {least} or more")));
         }
     }
     for key in ["successful_jobs_history_limit", "failed_jobs_history_limit", "ttl_seconds_after_finished"] {
@@ -68,6 +74,14 @@ fn roles(config: &Config, findings: &mut Vec<Finding>) {
     if config.text("replication_username") == superuser && !superuser.is_empty() {
         let finding = Finding::error(format!("{superuser:?} is the superuser")).at("replication_username");
         findings.push(finding.remedy("give replicas a role of their own, as in standby"));
+    }
+}
+
+/// A role without a suffix would be renamed to its own name.
+fn suffix(config: &Config, findings: &mut Vec<Finding>) {
+    if config.flag("enable_team_member_deprecation") && config.text("role_deletion_suffix").is_empty() {
+        let finding = Finding::error("is empty").at("role_deletion_suffix");
+        findings.push(finding.remedy("give it a text, as in _deleted, or switch enable_team_member_deprecation off"));
     }
 }
 

@@ -61,9 +61,9 @@ pub const KEYS: &[Key] = keys! {
         super_username Text = "postgres": "The superuser.";
         replication_username Text = "standby": "The role that replicas replicate with.";
         additional_owner_roles List = "": "Roles that every owner of a database or of a prepared schema becomes a member of.";
-        enable_password_rotation Flag = "false": "Whether passwords change regularly." ignored;
-        password_rotation_interval Integer = "90": "After how many days a password changes." ignored;
-        password_rotation_user_retention Integer = "180": "For how many days a role with an old password is kept." ignored;
+        enable_password_rotation Flag = "false": "Whether the Secrets of manifest roles and of prepared databases regularly get a new login role. Not those of owners of databases.";
+        password_rotation_interval Integer = "90": "After how many days a password changes.";
+        password_rotation_user_retention Integer = "180": "For how many days a login role of a rotation is kept, at least twice `password_rotation_interval`.";
     }
     MajorVersionUpgrade {
         major_version_upgrade_mode Choice("off", "manual", "full") = "off": "Whether a newer version in a manifest upgrades the cluster." ignored;
@@ -212,10 +212,10 @@ pub const KEYS: &[Key] = keys! {
         teams_api_url Text = "https://teams.example.com/api/": "The URL of the Teams API.";
         team_api_role_configuration Map = "log_statement:all": "Settings of the roles of team members.";
         enable_team_superuser Flag = "false": "Whether team members are superusers in their team's clusters.";
-        enable_team_member_deprecation Flag = "false": "Whether roles of former team members are renamed." ignored;
-        role_deletion_suffix Text = "_deleted": "The suffix of the name of such a role." ignored;
-        enable_postgres_team_crd Flag = "false": "Whether objects of kind PostgresTeam add team members." ignored;
-        enable_postgres_team_crd_superusers Flag = "false": "Whether PostgresTeam objects add superusers, too." ignored;
+        enable_team_member_deprecation Flag = "false": "Whether the role of a member who has left a team is renamed and can no longer log in.";
+        role_deletion_suffix Text = "_deleted": "The suffix of the name of such a role.";
+        enable_postgres_team_crd Flag = "false": "Whether objects of kind PostgresTeam, in all watched namespaces, add teams and members.";
+        enable_postgres_team_crd_superusers Flag = "false": "Whether PostgresTeam objects add teams of superusers, too.";
         postgres_superuser_teams List = "": "Teams whose members are superusers in every cluster.";
         enable_admin_role_for_users Flag = "true": "Whether the team's admin role may grant the manifest's roles.";
         team_admin_role Text = "admin": "The team's admin role.";

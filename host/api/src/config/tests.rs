@@ -285,8 +285,8 @@ fn a_value_that_cannot_be_used_is_named_with_its_key_and_a_remedy() {
             "warning: data.docker_imag: this key does not exist; it is ignored; did you mean docker_image?",
         ),
         (
-            json!({"enable_password_rotation": "true"}),
-            "warning: enable_password_rotation: pgloom does not honour this key; remove it, or know that it changes nothing",
+            json!({"debug_logging": "true"}),
+            "warning: debug_logging: pgloom does not honour this key; remove it, or know that it changes nothing",
         ),
     ] {
         assert_eq!(said(Config::read(&config_map(data))), [expected]);

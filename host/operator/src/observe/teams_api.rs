@@ -4,6 +4,8 @@
 //! The API answers `GET {teams_api_url}/teams/{team}` with a list of login names, or with an object that has the list
 //! in `member`. Requests run in the background, so that no reconcile waits for them; a cluster is reconciled when an
 //! answer differs from the one before. A failed request is a warning: existing roles stay.
+//!
+//! `PostgresTeam` objects add teams and members, with or without the API.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_e
 use pgloom_api::Finding;
 use pgloom_common::error::root_cause;
 use pgloom_decide::credential::{Data, Password};
-use pgloom_decide::role::Team;
+use pgloom_decide::role::{AdditionalTeams, Team};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -49,6 +51,14 @@ pub struct TeamsSettings {
     pub superuser_teams: Vec<String>,
     /// `spec.teamId`.
     pub owner: String,
+    /// `enable_teams_api`: whether the API is asked.
+    pub is_asked: bool,
+    /// What the `PostgresTeam` objects add; `None` before they were listed.
+    pub additional: Option<Arc<AdditionalTeams>>,
+    /// `enable_postgres_team_crd_superusers`: whether they add superusers, too.
+    pub additional_superusers: bool,
+    /// Why the `PostgresTeam` objects are not all known.
+    pub unlisted: Option<String>,
 }
 
 /// The teams of a cluster.
@@ -60,6 +70,8 @@ pub struct Teams {
     pub findings: Vec<Finding>,
     /// Whether the first answer for a team is still to come.
     pub asking: bool,
+    /// Whether all members of all teams are known, so that anyone else has left. Without any team nobody has.
+    pub complete: bool,
 }
 
 /// The reason why the members of a team are not known.
@@ -139,7 +151,10 @@ impl TeamsApi {
 
     /// The teams whose members get roles in a cluster. Starts requests where needed, and does not wait for them.
     pub fn of(&self, key: &ClusterKey, settings: &TeamsSettings) -> Teams {
-        teams(settings, |name| self.members(key, settings, name))
+        teams(settings, |name| match settings.is_asked {
+            true => self.members(key, settings, name),
+            false => Some(Ok(Vec::new())),
+        })
     }
 
     /// The same from the answers so far, without a request.
@@ -147,6 +162,7 @@ impl TeamsApi {
         let questions = self.questions.lock();
         let answer = |question: &Question| questions.get(question).and_then(|cached| cached.answer.clone());
         teams(settings, |name| match Question::of(settings, name) {
+            _ if !settings.is_asked => Some(Ok(Vec::new())),
             Ok(question) => answer(&question),
             Err(error) => Some(Err(error)),
         })
@@ -217,22 +233,58 @@ impl Question {
     }
 }
 
-/// What is known of the teams of a cluster, by what is known of the members of each.
+/// What is known of the teams of a cluster, by what the API says of the members of each.
 fn teams(settings: &TeamsSettings, members: impl Fn(&str) -> Option<Answer>) -> Teams {
-    let owner = Some(&settings.owner).filter(|owner| !owner.is_empty() && !settings.superuser_teams.contains(owner));
-    let names = settings.superuser_teams.iter().map(|name| (name, true)).chain(owner.map(|name| (name, false)));
+    let Some(additional) = &settings.additional else { return Teams { asking: true, ..Teams::default() } };
     let mut known = Teams::default();
-    for (name, superusers) in names {
-        match members(name) {
-            Some(Ok(members)) => known.teams.push(Team { name: name.clone(), members, superusers }),
+    for (name, superusers) in names(settings, additional) {
+        let more = additional.members(&name);
+        let all = |members: Vec<String>| {
+            let more = more.iter().filter(|name| !members.contains(name)).cloned().collect::<Vec<_>>();
+            members.into_iter().chain(more).collect::<Vec<_>>()
+        };
+        let members = match members(&name) {
+            Some(Ok(members)) => all(members),
+            // A team that an object makes, or refers to, need not exist in the API.
+            Some(Err(Error::Refused { status: 404, .. })) if additional.names(&name) => all(Vec::new()),
             Some(Err(error)) => {
                 let message = format!("the members of team \"{name}\" are not known: {error}");
                 known.findings.push(Finding::warning(message));
+                if more.is_empty() {
+                    continue;
+                }
+                all(Vec::new())
             }
-            None => known.asking = true,
-        }
+            None => {
+                known.asking = true;
+                continue;
+            }
+        };
+        known.teams.push(Team { name, members, superusers });
     }
+    if let Some(reason) = &settings.unlisted {
+        known.findings.push(Finding::warning(format!("the objects of kind PostgresTeam are not all known: {reason}")));
+    }
+    // An answer without a member is rather a fault of the API than a team that everyone has left.
+    let is_empty = |team: &Team| team.members.is_empty() && !additional.names(&team.name);
+    known.complete =
+        known.findings.is_empty() && !known.asking && !known.teams.is_empty() && !known.teams.iter().any(is_empty);
     known
+}
+
+/// The teams of a cluster, and whether their members are superusers: superuser teams first.
+fn names(settings: &TeamsSettings, additional: &AdditionalTeams) -> Vec<(String, bool)> {
+    let TeamsSettings { superuser_teams, owner, additional_superusers, .. } = settings;
+    let mut superusers = superuser_teams.clone();
+    if *additional_superusers {
+        let more = additional.superuser_teams(owner).into_iter();
+        superusers.extend(more.filter(|name| !superuser_teams.contains(name)));
+    }
+    let owner = Some(owner.clone()).filter(|owner| !owner.is_empty());
+    let others: Vec<String> = owner.iter().flat_map(|owner| additional.teams(owner)).chain(owner.clone()).collect();
+    let others =
+        others.into_iter().filter(|name| !superusers.contains(name)).map(|name| (name, false)).collect::<Vec<_>>();
+    superusers.into_iter().map(|name| (name, true)).chain(others).collect()
 }
 
 /// The token of the Secret that `oauth_token_secret_name` names. Without a Secret the request has no token.

@@ -27,6 +27,7 @@ mod recover;
 mod report;
 mod requeue;
 mod roll;
+mod rotation;
 mod service_account;
 mod setters;
 mod volumes;

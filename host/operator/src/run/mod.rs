@@ -22,7 +22,7 @@ use tracing::info;
 use crate::admission;
 use crate::args::Options;
 use crate::cache::watch::Watches;
-use crate::cache::{ClusterKey, Store, node};
+use crate::cache::{ClusterKey, Store, node, postgres_team};
 use crate::context::turns::Turns;
 use crate::context::{Context, Network};
 use crate::execute::command::Exec;
@@ -138,12 +138,21 @@ async fn operate(
     let health = Arc::new(health);
     let nodes =
         node::follow(shared.client.clone(), shared.store.clone(), shared.changed.clone(), shared.metrics.clone());
+    let (teams, of_teams) = watch::channel(Vec::new());
+    let postgres_teams = postgres_team::follow(
+        shared.client.clone(),
+        shared.store.clone(),
+        shared.changed.clone(),
+        shared.metrics.clone(),
+        of_teams,
+    );
     let watches = Watches::new(shared.client, shared.store.clone(), shared.changed.clone(), shared.metrics);
     let wanted = WatchScope { namespaces: config.namespaces, own: connection.namespace.clone() };
     let _followers = Tasks(vec![
         tokio::spawn(nodes),
+        tokio::spawn(postgres_teams),
         tokio::spawn(loader.follow(progress, sender, (shared.store.clone(), context.clone()), shared.changed)),
-        tokio::spawn(keep_watching(watches, settings, wanted, shared.store, health.clone())),
+        tokio::spawn(keep_watching(watches, settings, wanted, shared.store, health.clone(), teams)),
     ]);
     let election =
         config.lease.map(|lease| Election::new(connection.free, &connection.namespace, &lease, &identity(), fence));
