@@ -10,7 +10,7 @@ pub const KIND: &str = "postgresql";
 /// `{tprgroup}` of a Secret's name.
 pub const GROUP: &str = "acid.zalan.do";
 
-/// The name of the Secret that holds a role's password.
+/// The name of the Secret that holds a role's password, in small letters, as names of objects have to be.
 ///
 /// Placeholders: `{username}` (with `-` for `_`), `{cluster}`, `{team}`, `{tprkind}`, `{tprgroup}`.
 ///
@@ -27,6 +27,7 @@ pub fn secret_name(template: &str, username: &str, cluster: &str, team: &str) ->
         template,
         &[("username", &username), ("cluster", cluster), ("team", team), ("tprkind", KIND), ("tprgroup", GROUP)],
     )
+    .to_lowercase()
 }
 
 /// The name of a disruption budget. Placeholder: `{cluster}`, as in `postgres-{cluster}-pdb`.
@@ -250,9 +251,40 @@ pub fn is_dns1123_label(text: &str) -> bool {
     text.len() <= MAX_LABEL && is_dns1123_part(text)
 }
 
+/// Whether a text is the key of a label or an annotation: the name of one, and in front of it optionally a DNS subdomain
+/// and a slash.
+///
+/// See [labels](https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set).
+#[must_use]
+pub fn is_label_key(text: &str) -> bool {
+    let (domain, name) = text.rsplit_once('/').map_or((None, text), |(domain, name)| (Some(domain), name));
+    !name.is_empty() && is_label_value(name) && domain.is_none_or(is_dns1123_subdomain)
+}
+
+/// Whether a text is the value of a label: at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter
+/// or digit; or empty.
+#[must_use]
+pub fn is_label_value(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let ends = [text.bytes().next(), text.bytes().last()];
+    text.len() <= MAX_LABEL
+        && text.bytes().all(inner)
+        && ends.into_iter().flatten().all(|byte| byte.is_ascii_alphanumeric())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_of_labels_have_a_short_name_and_perhaps_a_domain() {
+        for key in ["application", "spilo-role", "a.b_c", "example.com/Role", "A"] {
+            assert!(is_label_key(key), "{key}");
+        }
+        for key in ["", "a b", "-a", "a_", "/a", "Example.com/a", "a/", "a/b/c", &"a".repeat(64)] {
+            assert!(!is_label_key(key), "{key}");
+        }
+    }
 
     #[test]
     fn secret_names_are_made_from_their_templates() {

@@ -12,10 +12,22 @@ pub fn authority<'a>(secret: &'a str, authority: &'a str) -> (&'a str, &'static 
     if authority.is_empty() { (secret, MOUNT) } else { (authority, AUTHORITY_MOUNT) }
 }
 
-/// The path of a file in a mounted Secret; an absolute path is used as it is.
+/// The path of a file in a mounted Secret; an absolute path is used as it is. A relative one is shortened, as in `./ca.crt`
+/// and `a//b`, so that the same file has the same path in pods of the Zalando operator.
 #[must_use]
 pub fn path(mount: &str, file: &str) -> String {
-    if file.starts_with('/') { file.to_owned() } else { format!("{mount}/{file}") }
+    if file.starts_with('/') {
+        return file.to_owned();
+    }
+    let mut parts: Vec<&str> = mount.split('/').filter(|part| !part.is_empty()).collect();
+    for part in file.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 /// The key of the Secret's data that a file is: the reverse of [`path`]. None if the file is in another folder.
@@ -34,6 +46,8 @@ mod tests {
         assert_eq!(authority("cert", ""), ("cert", "/tls"));
         assert_eq!(authority("cert", "ca"), ("ca", "/tlsca"));
         assert_eq!(path(MOUNT, "ca.crt"), "/tls/ca.crt");
+        assert_eq!((path(MOUNT, "./ca//x.crt").as_str(), path(MOUNT, "../a").as_str()), ("/tls/ca/x.crt", "/a"));
+        assert_eq!(path(MOUNT, "/etc/./ca.crt"), "/etc/./ca.crt");
         assert_eq!((key(MOUNT, "ca.crt"), key(MOUNT, "/tls/ca.crt")), (Some("ca.crt"), Some("ca.crt")));
         assert_eq!((key(MOUNT, "/tlsca/ca.crt"), key(MOUNT, "/etc/ca.crt"), key(MOUNT, "")), (None, None, None));
     }

@@ -54,13 +54,6 @@ impl ActionKind {
         }
     }
 
-    /// Whether this release executes such actions. Others are in the contract, and each one that is requested is refused:
-    /// they need rights in a cloud, or in a container of the database.
-    #[must_use]
-    pub const fn is_executed(self) -> bool {
-        !matches!(self, Self::ModifyVolume | Self::GrowFilesystem)
-    }
-
     /// The kind of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

@@ -109,12 +109,27 @@ impl Config {
         }
     }
 
-    /// Reads a ConfigMap: an empty string means no value, an absent key is [`Key::absent`].
+    /// Reads a ConfigMap: an empty string means no value or, by [`Key::is_unset_by`], an absent key; that is [`Key::absent`].
     fn from_config_map(document: &Value) -> Result<Loaded, Vec<Finding>> {
         let mut reading = Reading::default();
+        const FIELDS: [&str; 6] = ["apiVersion", "kind", "metadata", "data", "binaryData", "immutable"];
+        for name in document.as_object().into_iter().flatten().map(|(name, _)| name) {
+            if !FIELDS.contains(&name.as_str()) {
+                let finding = Finding::error("this field does not exist").at(name.clone());
+                reading.findings.push(finding.remedy(instead(name, FIELDS)));
+            }
+        }
+        if !document["data"].is_object() && !document["data"].is_null() {
+            reading
+                .findings
+                .push(Finding::error("expected a map").at("data").remedy("it holds the keys, each with a string"));
+        }
         for (name, value) in document["data"].as_object().into_iter().flatten() {
             let path = member("data", name);
             let Some(key) = reading.known(name, &path) else { continue };
+            if key.is_unset_by(Form::ConfigMap, value) {
+                continue;
+            }
             match value.as_str() {
                 Some(text) => reading.set(key, &path, grammar::read(key.value_type, text)),
                 None => reading.findings.push(
@@ -127,7 +142,7 @@ impl Config {
         reading.finish(Form::ConfigMap)
     }
 
-    /// Reads an OperatorConfiguration: keys in their sections, an absent one is [`Key::absent`].
+    /// Reads an OperatorConfiguration: keys in their sections; one that is absent or empty is [`Key::absent`].
     fn from_object(document: &Value) -> Result<Loaded, Vec<Finding>> {
         let mut reading = Reading::default();
         let configuration = &document["configuration"];
@@ -267,10 +282,11 @@ impl Config {
         }
     }
 
-    /// Whether roles come from a teams API or from Secrets of infrastructure roles, which may not have been read.
+    /// Whether roles come from teams or from Secrets of infrastructure roles, which may not have been read.
     #[must_use]
     pub fn has_external_roles(&self) -> bool {
         self.flag("enable_teams_api")
+            || self.flag("enable_postgres_team_crd")
             || !self.text("infrastructure_roles_secret_name").is_empty()
             || self.value("infrastructure_roles_secrets").as_array().is_some_and(|sources| !sources.is_empty())
     }
@@ -349,7 +365,7 @@ impl Reading {
         if key.section != section {
             let finding = Finding::warning("this key belongs elsewhere; it is ignored here").at(path);
             self.findings.push(finding.remedy(format!("move it to {}", key.path())));
-        } else if !value.is_null() {
+        } else if !value.is_null() && !key.is_unset_by(Form::Object, value) {
             self.set(key, path, grammar::typed(key.value_type, value));
         }
     }
@@ -361,6 +377,8 @@ impl Reading {
                 self.findings.push(finding.remedy("remove one of them"));
             }
             Ok(value) => drop(self.values.insert(key.name.to_owned(), value)),
+            // What changes nothing is refused for nothing.
+            Err(_) if !key.honoured => self.findings.push(not_honoured(path)),
             Err(error) => self.findings.push(Finding::error(error.message).at(path).remedy(error.remedy)),
         }
     }
@@ -373,8 +391,7 @@ impl Reading {
         }
         for key in KEYS.iter().filter(|key| !key.honoured) {
             if values.get(key.name).is_some_and(|value| *value != config.values[key.name]) {
-                let finding = Finding::warning("pgloom does not honour this key").at(key.name);
-                findings.push(finding.remedy("remove it, or know that it changes nothing"));
+                findings.push(not_honoured(key.name));
             }
         }
         if let Value::Object(all) = &mut config.values {
@@ -383,6 +400,10 @@ impl Reading {
         findings.extend(check::findings(&config));
         if findings.iter().any(Finding::is_error) { Err(findings) } else { Ok(Loaded { config, warnings: findings }) }
     }
+}
+
+fn not_honoured(place: &str) -> Finding {
+    Finding::warning("pgloom does not honour this key").at(place).remedy("remove it, or know that it changes nothing")
 }
 
 impl Default for Config {

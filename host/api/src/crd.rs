@@ -4,6 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube_core::CustomResourceExt;
 
 use crate::pipeline::Pipeline;
+use crate::postgres_team::PostgresTeam;
 use crate::{config, document, postgresql, schema};
 
 /// The reason why a definition could not be built or written.
@@ -23,6 +24,7 @@ pub fn all() -> Result<Vec<CustomResourceDefinition>, Error> {
         config::definition().map_err(|error| Error::Make("OperatorConfiguration", error))?,
         schema::finished(Pipeline::crd()).map_err(|error| Error::Make("Pipeline", error))?,
         postgresql::definition().map_err(|error| Error::Make("postgresql", error))?,
+        schema::finished(PostgresTeam::crd()).map_err(|error| Error::Make("PostgresTeam", error))?,
     ])
 }
 

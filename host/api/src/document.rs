@@ -10,6 +10,7 @@ mod write;
 
 use serde_json::Value;
 
+pub(crate) use scalar::integer;
 pub use write::write;
 
 /// The reason why a text cannot be read.

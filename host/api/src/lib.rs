@@ -1,4 +1,4 @@
-//! The resource types postgresql, OperatorConfiguration and Pipeline, their validation, and its findings.
+//! The resource types postgresql, PostgresTeam, OperatorConfiguration and Pipeline, their validation, and its findings.
 
 pub mod action;
 pub mod config;
@@ -9,6 +9,7 @@ pub mod finding;
 pub mod pipeline;
 pub mod placeholder;
 pub mod pod_template;
+pub mod postgres_team;
 pub mod postgresql;
 pub mod privilege;
 mod schema;

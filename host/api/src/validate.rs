@@ -59,8 +59,21 @@ pub struct Cluster {
     pub maintenance_windows: Vec<MaintenanceWindow>,
     /// Whether the cluster follows another one: then its roles and databases are those of the source.
     pub standby: bool,
+    /// The fields about the rotation of passwords.
+    pub rotation: UserRotation,
     /// Where the certificate of the authority is kept that signs the database's own, if the manifest names one.
     pub authority: Option<Authority>,
+}
+
+/// The roles that a manifest names for the rotation of passwords.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UserRotation {
+    /// `spec.usersWithSecretRotation`.
+    pub with_role: Vec<String>,
+    /// `spec.usersWithInPlaceSecretRotation`.
+    pub in_place: Vec<String>,
+    /// `spec.usersIgnoringSecretRotation`.
+    pub ignoring: Vec<String>,
 }
 
 impl Validated {
@@ -133,6 +146,11 @@ pub fn validate(object: &Value, rules: &Rules) -> Result<Validated, Vec<Finding>
         databases: typed.databases,
         standby: typed.standby.is_some(),
         authority: typed.tls.and_then(|tls| tls.authority()),
+        rotation: UserRotation {
+            with_role: typed.users_with_secret_rotation,
+            in_place: typed.users_with_in_place_secret_rotation,
+            ignoring: typed.users_ignoring_secret_rotation,
+        },
         name,
         users,
         prepared_databases,

@@ -109,12 +109,15 @@ fn checked(arguments: &Arguments) -> Result<Report> {
     let steps = loaded.document.steps.into_iter().zip(loaded.pipeline.steps());
     let companions = steps.map(|(step, loaded)| Companion { step, plugin: loaded.plugin.clone() }).collect();
     let mut report = run(&loaded.engine, &bytes, arguments.profile, Setup { companions, config, cases });
+    if let (Some(budget), Some(path)) = (&budget, &arguments.budget) {
+        budget.check(&report).with_context(|| path.display().to_string())?;
+    }
     let too_dear = budget.map(|budget| exceeded(&budget, &report.cost)).unwrap_or_default();
     for sentence in too_dear {
         report.add_failure("budget", sentence, "Make the call cheaper, or commit the report with the new costs.");
     }
-    if let Some(expectations) = expectations {
-        expectations.apply(&mut report);
+    if let (Some(expectations), Some(path)) = (expectations, &arguments.expectations) {
+        expectations.apply(&mut report).with_context(|| path.display().to_string())?;
     }
     if arguments.no_digest {
         report.plugin.digest.clear();
@@ -134,9 +137,7 @@ fn expectations(path: &Path) -> Result<Expectations> {
 }
 
 fn budget(path: &Path) -> Result<Budget> {
-    let text = file::text(path, MAX_FILE)?;
-    serde_yaml_ng::from_str(&text)
-        .with_context(|| format!("{}: no budget; give a report that `--report` wrote", path.display()))
+    Budget::read(&file::text(path, MAX_FILE)?).with_context(|| path.display().to_string())
 }
 
 fn config(path: &Path) -> Result<Map<String, Value>> {

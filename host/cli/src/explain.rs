@@ -140,7 +140,7 @@ fn text(explanation: &Explanation) -> String {
     }
     let _ = writeln!(text, "\nSet by:");
     fields.iter().for_each(|field| text.push_str(&line(field)));
-    let _ = writeln!(text, "\nDepends on:");
+    let _ = writeln!(text, "\n{}:", if path.is_empty() { "Its existence depends on" } else { "Depends on" });
     if origins.is_empty() {
         let _ = writeln!(text, "  nothing that could be removed or changed: it is the plugin's own, or see below");
     }
@@ -150,6 +150,15 @@ fn text(explanation: &Explanation) -> String {
             Tried::Other => "with another value",
         };
         let _ = writeln!(text, "  {}: {tried} {}", origin.source, then(origin.then.as_ref(), path));
+    }
+    if path.is_empty() {
+        let mut values = fields.iter().filter(|field| field.value.is_some()).map(|field| field.path.as_str());
+        let field = values.find(|path| path.starts_with("spec.")).unwrap_or("spec");
+        let _ = writeln!(
+            text,
+            "\nOnly the existence of the object is explained here. For a value, name its field: pgloom explain … {}/{} '.{field}'",
+            object.kind, object.name
+        );
     }
     text + &not_tested(unknown)
 }

@@ -23,6 +23,48 @@ pub fn read_all(path: &Path) -> Result<Vec<Value>> {
     document::read(&text).with_context(|| name)
 }
 
+/// The objects of a file, or of standard input for `-`, each with what makes it one of Kubernetes.
+pub fn read_objects(path: &Path) -> Result<Vec<Value>> {
+    let objects = read_all(path)?;
+    for (index, object) in objects.iter().enumerate() {
+        let missing = ["/apiVersion", "/kind", "/metadata/name"]
+            .into_iter()
+            .find(|field| object.pointer(field).and_then(Value::as_str).is_none_or(str::is_empty));
+        if let Some(field) = missing {
+            let field = field.trim_start_matches('/').replace('/', ".");
+            bail!(
+                "{}: object {}: {field} is missing; give objects as `kubectl get --output yaml` prints them",
+                path.display(),
+                index + 1
+            );
+        }
+    }
+    Ok(objects)
+}
+
+/// Every document of a file, each a map. A file without documents has none.
+pub fn read_maps(path: &Path) -> Result<Vec<Value>> {
+    let name = path.display();
+    let documents = match document::read(&text(path, MAX_DOCUMENTS)?) {
+        Err(document::Error::Empty) => Vec::new(),
+        read => read.with_context(|| name.to_string())?,
+    };
+    match documents.iter().position(|document| !document.is_object()) {
+        None => Ok(documents),
+        Some(at) => bail!("{name}: document {} is not a map; write it as `key: value`", at + 1),
+    }
+}
+
+/// The only document of a file, a map.
+pub fn read_map(path: &Path) -> Result<Value> {
+    let mut documents = read_maps(path)?;
+    match (documents.pop(), documents.is_empty()) {
+        (Some(document), true) => Ok(document),
+        (None, _) => bail!("{}: there is no document; give one object", path.display()),
+        _ => bail!("{}: has several documents, only one is allowed", path.display()),
+    }
+}
+
 /// The longest file of a key or of credentials, in bytes.
 const MAX_SHORT: u64 = 1 << 20;
 

@@ -13,7 +13,7 @@ use pgloom_engine::{Pipeline, Response};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use crate::file::read_all;
+use crate::file::{read_all, read_objects};
 use crate::pipeline;
 
 /// The flags of what a decision depends on, the pipeline aside.
@@ -52,7 +52,7 @@ impl Arguments {
             (Some(document), Some(path)) => read_config(document, path)?,
             _ => Config::defaults(),
         };
-        let mut existing = self.observed.as_deref().map_or_else(|| Ok(Vec::new()), read_all)?;
+        let mut existing = self.observed.as_deref().map_or_else(|| Ok(Vec::new()), read_objects)?;
         let namespace = self.namespace.clone().unwrap_or_else(|| "default".to_owned());
         existing.iter_mut().for_each(|object| complete(object, &namespace));
         let operator_namespace = self.own(document.as_ref()).unwrap_or(&namespace).to_owned();

@@ -38,11 +38,6 @@ pub struct Loaded {
 }
 
 impl Arguments {
-    /// Names this pipeline and folder instead.
-    pub fn set(&mut self, pipeline: PathBuf, plugins: PathBuf) {
-        (self.pipeline, self.plugins) = (Some(pipeline), Some(plugins));
-    }
-
     /// The same for another pipeline: without `pipeline` that in the folder of the shipped plugins, without `plugins` those of
     /// its folder.
     pub fn of_other(&self, pipeline: Option<PathBuf>, plugins: Option<PathBuf>) -> Self {

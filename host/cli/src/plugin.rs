@@ -81,7 +81,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Build(arguments) => build::build(&arguments),
         Command::Test(arguments) => test::test(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
-        Command::Run(arguments) => run::run(*arguments),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Inspect(arguments) => inspect(&arguments),
         Command::ConfigMap(arguments) => config_map::print(&arguments),
         Command::Push(arguments) => push::push(&arguments),

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use pgloom_api::Finding;
 use pgloom_decide::{decide, trace};
+use pgloom_engine::Pipeline;
 use serde_json::Value;
 
 use crate::{manifests, pipeline, steps};
@@ -39,8 +40,8 @@ pub struct Arguments {
 
 impl Arguments {
     /// The flags that name the pipeline.
-    pub fn pipeline_mut(&mut self) -> &mut pipeline::Arguments {
-        &mut self.pipeline
+    pub fn pipeline(&self) -> &pipeline::Arguments {
+        &self.pipeline
     }
 }
 
@@ -54,18 +55,22 @@ enum Format {
 
 /// Prints the desired objects of all manifests, or only the errors of all manifests.
 pub fn render(arguments: &Arguments) -> Result<()> {
+    render_with(arguments, &pipeline::load(&arguments.pipeline)?)
+}
+
+/// The same with a pipeline that is loaded.
+pub fn render_with(arguments: &Arguments, pipeline: &Pipeline) -> Result<()> {
     let inputs = arguments.inputs.read()?;
-    let pipeline = pipeline::load(&arguments.pipeline)?;
     let (mut objects, mut problems) = (Vec::new(), Vec::new());
     for path in &arguments.manifests {
         for manifest in inputs.manifests(path)? {
-            let observed = inputs.observed(&manifest, &pipeline);
+            let observed = inputs.observed(&manifest, pipeline);
             if arguments.explain_steps
-                && let Ok(trace) = trace(&manifest, &inputs.config, &observed, &pipeline)
+                && let Ok(trace) = trace(&manifest, &inputs.config, &observed, pipeline)
             {
                 crate::log::say(format_args!("{}", steps::text(&manifest, &trace).trim_end()));
             }
-            match decide(&manifest, &inputs.config, &observed, &pipeline) {
+            match decide(&manifest, &inputs.config, &observed, pipeline) {
                 Ok(plan) => {
                     plan.findings.iter().for_each(|finding| crate::log::say(format_args!("{}", line(path, finding))));
                     objects.extend(plan.documents());

@@ -72,6 +72,9 @@ fn a_file_that_cannot_be_used_is_named_and_nothing_is_run() {
     for (name, text) in [
         ("unknown.yaml", "expectedFailures: [{check: speed, reason: none}]"),
         ("budget.yaml", "costs: []"),
+        ("other.yaml", "plugin: {name: other}\ncost: [{case: minimal, fuel: 1, bytes: 1, memory: 1}]"),
+        ("no-case.yaml", "cost: [{case: nosuch, fuel: 1, bytes: 1, memory: 1}]"),
+        ("skipped.yaml", "expectedFailures: [{check: actions, reason: none}]"),
         ("case.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n"),
         ("config.yaml", "[1]"),
         ("unknown-key.yaml", "{speed: 3}"),
@@ -79,8 +82,14 @@ fn a_file_that_cannot_be_used_is_named_and_nothing_is_run() {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     for (arguments, sentence) in [
-        (["--expectations", "unknown.yaml"], "unknown.yaml: there is no check \"speed\""),
-        (["--budget", "budget.yaml"], "budget.yaml: no budget; give a report"),
+        (["--expectations", "unknown.yaml"], "unknown.yaml: expectedFailures[0]: there is no check \"speed\""),
+        (
+            ["--expectations", "skipped.yaml"],
+            "skipped.yaml: expectedFailures[0]: the check actions is skipped, not failed",
+        ),
+        (["--budget", "budget.yaml"], "budget.yaml: no budget: `cost` has no list of cases; give a report"),
+        (["--budget", "other.yaml"], "other.yaml: plugin.name: it is the budget of other, and the plugin is tls"),
+        (["--budget", "no-case.yaml"], "no-case.yaml: cost[0]: case nosuch is not tried; give it with --case"),
         (["--case", "case.yaml"], "case.yaml: there are 0 objects of kind postgresql"),
         (["--config", "config.yaml"], "config.yaml: "),
         (["--config", "unknown-key.yaml"], "unknown-key.yaml: "),

@@ -354,15 +354,18 @@ fn the_step_of_a_plugin_is_read_as_by_the_operator() {
         let said = outside.bad("motto", &["test"]);
         assert!(said.contains(sentence) && !said.contains("--update"), "{said}");
     }
+    // The last change is one that only the pipeline finds.
+    let pipeline = repository("dist/plugins/pipeline.yaml");
+    let run = ["run", "--pipeline", pipeline.to_str().unwrap(), "golden/annotated/manifest.yaml"];
+    let said = outside.bad("motto", &run);
+    assert!(said.contains("step.yaml: step motto: ") && !said.contains("pipeline.yaml"), "{said}");
     std::fs::remove_file(&file).unwrap();
     let said = outside.bad("motto", &["test"]);
     assert!(said.contains("motto/step.yaml: does not exist; write the step of the plugin to it"), "{said}");
 
     // A step of the pipeline with the plugin's name is replaced.
     std::fs::write(&file, step.replace("name: motto", "name: patches")).unwrap();
-    let pipeline = repository("dist/plugins/pipeline.yaml");
-    let manifest = "golden/annotated/manifest.yaml";
-    let rendered = outside.good("motto", &["run", "--pipeline", pipeline.to_str().unwrap(), manifest]);
+    let rendered = outside.good("motto", &run);
     assert!(rendered.contains("name: acid-orders-motto"), "{rendered}");
 
     // A call that fails is never what is expected.

@@ -112,6 +112,13 @@ fn a_field_is_explained_by_its_step_and_by_what_it_depends_on() {
     let text = explain(".spec.template.spec.containers[0].image");
     assert!(text.contains("containers[name=postgres].image"), "{text}");
     assert!(text.contains("  docker_image of the operator configuration: with another value it is "), "{text}");
+    let text = explain("");
+    assert!(text.contains("\nIts existence depends on:\n") && !text.contains("\nDepends on:\n"), "{text}");
+    let hint = "Only the existence of the object is explained here. For a value, name its field: pgloom explain … ";
+    let (_, field) = text.split_once(hint).unwrap();
+    let (object, path) = field.lines().next().unwrap().split_once(' ').unwrap();
+    assert_eq!(object, "StatefulSet/acid-minimal-cluster");
+    assert!(explain(path.trim_matches('\'')).contains("\nDepends on:\n"));
 }
 
 #[test]

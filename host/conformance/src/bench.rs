@@ -125,8 +125,11 @@ impl Bench {
             plugin,
             unfit: None,
         };
-        bench.cases.extend(setup.cases);
-        bench.cases.extend(corpus::triggered(&bench.plugin.description.relevant));
+        let more = corpus::triggered(&bench.plugin.description.relevant);
+        for case in setup.cases.into_iter().chain(more) {
+            let name = corpus::unique(&case.name, &bench.cases);
+            bench.cases.push(Case { name, ..case });
+        }
         bench.unfit = bench.pipeline().err();
         bench
     }

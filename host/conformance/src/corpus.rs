@@ -149,6 +149,14 @@ pub fn triggered(triggers: &[Trigger]) -> Vec<Case> {
     more
 }
 
+/// The name, or `NAME-2` and so on if one of the cases has it already: results and budgets name a case by its name.
+#[must_use]
+pub fn unique(name: &str, cases: &[Case]) -> String {
+    let is_free = |name: &String| cases.iter().all(|case| case.name != *name);
+    let numbered = (2..).map(|number: usize| format!("{name}-{number}"));
+    std::iter::once(name.to_owned()).chain(numbered).find(is_free).unwrap_or_default()
+}
+
 /// Sets the value at a JSON pointer, with the objects above it.
 fn set(document: &mut Value, pointer: &str, value: Value) -> Option<()> {
     let mut place = document;
@@ -187,6 +195,19 @@ mod tests {
         let triggers: Vec<Trigger> = triggers.iter().map(|at| Trigger::Manifest((*at).to_owned())).collect();
         let names: Vec<String> = triggered(&triggers).into_iter().map(|case| case.name).collect();
         assert_eq!(names, ["with-metadata-annotations-example.com~1exporter", "with-spec-enableShmVolume"]);
+    }
+
+    #[test]
+    fn a_case_gets_a_name_that_no_other_case_has() {
+        let mut cases = cases();
+        for name in ["minimal-2", "minimal-3", "own"] {
+            let case = Case {
+                name: unique(name.trim_end_matches(|end: char| end == '-' || end.is_ascii_digit()), &cases),
+                ..cases[0].clone()
+            };
+            assert_eq!(case.name, name);
+            cases.push(case);
+        }
     }
 
     #[test]

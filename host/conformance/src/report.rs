@@ -7,6 +7,11 @@ use crate::bench::Bench;
 use crate::checks::{ALL, Check, Outcome, Profile};
 use crate::cost::{self, Cost};
 
+/// `apiVersion` of a report.
+pub const API_VERSION: &str = "pgloom.dev/v1alpha1";
+/// `kind` of a report.
+pub const KIND: &str = "ConformanceReport";
+
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -34,6 +39,9 @@ pub struct Report {
     /// The command that gives this report again.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub command: String,
+    /// The names of the cases that were tried; they are not written.
+    #[serde(skip)]
+    pub cases: Vec<String>,
 }
 
 /// The plugin of a report.
@@ -127,7 +135,8 @@ impl Report {
             contract: bench.plugin.contract.clone(),
         };
         let rows = outcomes.into_iter().map(|(check, outcome)| Row::of(check, outcome)).collect();
-        Self { beside: beside.collect(), cost: cost::table(bench), ..Self::with(plugin, profile, rows) }
+        let cases = bench.cases.iter().map(|case| case.name.clone()).collect();
+        Self { beside: beside.collect(), cost: cost::table(bench), cases, ..Self::with(plugin, profile, rows) }
     }
 
     pub(crate) fn not_loaded(digest: String, profile: Profile, failed: &str, reason: &str) -> Self {
@@ -142,8 +151,8 @@ impl Report {
 
     fn with(plugin: Subject, profile: Profile, checks: Vec<Row>) -> Self {
         let mut report = Self {
-            api_version: "pgloom.dev/v1alpha1".to_owned(),
-            kind: "ConformanceReport".to_owned(),
+            api_version: API_VERSION.to_owned(),
+            kind: KIND.to_owned(),
             plugin,
             host: env!("CARGO_PKG_VERSION").to_owned(),
             profile: profile.name().to_owned(),
@@ -152,6 +161,7 @@ impl Report {
             checks,
             cost: Vec::new(),
             command: String::new(),
+            cases: Vec::new(),
         };
         report.conclude();
         report

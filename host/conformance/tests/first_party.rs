@@ -19,7 +19,7 @@ fn committed(mut report: Report, step: &str) -> Report {
 
 /// Why the costs of a committed report are no longer those of the plugin. Another compiler gives slightly other costs.
 fn stale(was: &[Cost], is: &[Cost]) -> Vec<String> {
-    let budget = |cost: &[Cost]| Budget { cost: cost.to_vec() };
+    let budget = |cost: &[Cost]| Budget { plugin: None, cost: cost.to_vec() };
     let dearer = exceeded(&budget(was), is);
     let cheaper = exceeded(&budget(is), was).into_iter().map(|sentence| format!("the report has too much: {sentence}"));
     dearer.into_iter().chain(cheaper).collect()

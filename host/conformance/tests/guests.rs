@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use conformance::script::Script;
 use conformance::{engine, guest};
 use pgloom_conformance::checks::ALL;
-use pgloom_conformance::{Profile, Report, State, check, run};
-use pgloom_engine::{Contribution, Description, ObjectKind, ObjectPermission, Plugin, Response};
+use pgloom_conformance::{Profile, Report, Setup, State, check, run};
+use pgloom_engine::{Contribution, Description, Failure, ObjectKind, ObjectPermission, Plugin, Response, call};
 use serde_json::{Value, json};
 
 fn report(component: &[u8]) -> Report {
@@ -119,6 +119,49 @@ fn robustness_fails_for_a_plugin_that_panics_at_a_large_manifest() {
         "the plugin trapped: wasm trap: wasm `unreachable` instruction executed: it is too large",
     );
     assert!(report.row("robustness").unwrap().detail.starts_with("case huge: "), "the smaller ones are answered");
+}
+
+#[test]
+fn robustness_fails_for_an_answer_that_breaks_the_contract_in_every_case() {
+    let report = report(&guest("broken-json.wasm"));
+    let row = report.row("robustness").unwrap();
+    assert_eq!(row.result, State::Failed, "{}", report.lines());
+    let sentence = "case minimal: the answer violates the contract: a contribution is not JSON";
+    assert!(row.detail.starts_with(sentence), "{}", row.detail);
+}
+
+#[test]
+fn robustness_fails_for_an_answer_that_breaks_the_contract_in_one_case() {
+    let broken = ("{\"apiVersion\": \"v1\", ", "\"clone\":", 0, "");
+    let report = report(&sound("robustness").acts("contribute-on-manifest", broken).component());
+    fails(&report, "robustness", "case clone: the answer violates the contract: a contribution is not JSON");
+}
+
+#[test]
+fn a_case_of_another_cluster_is_tried_with_the_objects_of_that_cluster() {
+    let mut case = pgloom_conformance::corpus::cases().remove(0);
+    case.name = "other".to_owned();
+    case.manifest["metadata"]["name"] = json!("acid-other");
+    let description = Description {
+        name: "other".to_owned(),
+        summary: "Reads the StatefulSet of the cluster.".to_owned(),
+        config_schema: "{}".to_owned(),
+        config_example: "{}".to_owned(),
+        desired: vec![ObjectKind::new("apps/v1", "StatefulSet")],
+        ..Description::default()
+    };
+    let plugin = Plugin::native(description, |request| {
+        let cluster: Value = serde_json::from_str(&request.cluster).unwrap_or_default();
+        let is_own =
+            |object: &pgloom_engine::DesiredObject| cluster["metadata"]["name"] == object.identity.name.as_str();
+        match request.desired.iter().any(is_own) {
+            true => Ok(Response::default()),
+            false => Err(call::Error::Refuse(Failure::Internal("the cluster has no StatefulSet".to_owned()))),
+        }
+    });
+    let setup = Setup { cases: vec![case], ..common::setup() };
+    let report = check(Arc::new(plugin), Profile::Core, setup);
+    assert_eq!(report.row("robustness").unwrap().result, State::Passed, "{}", report.lines());
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Credentials: the Secrets that a cluster needs, and the writes that create or change them.
 //!
-//! A password is generated once and never overwritten. The exception is an infrastructure role, whose password follows
-//! the operator-wide Secret. Planning is pure; the source of random passwords is a parameter.
+//! A password is generated once and not overwritten here. The exception is an infrastructure role, whose password follows
+//! the operator-wide Secret. The password of a role with a rotation changes in the database first, and in the Secret right
+//! after; here its Secret gets only the time of the first change. Planning is pure; the source of random passwords is a
+//! parameter.
 //!
 //! A Secret is **created** by a plain create, not by a server-side apply: a later apply of labels, which must not
 //! contain the data, would otherwise remove the data. Labels, annotations and the owner of an existing Secret are
@@ -17,17 +19,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::role::{Origin, PasswordSource, Role, Roles};
+use crate::role::{Origin, PasswordSource, Role, Roles, Rotation};
 use pgloom_api::Finding;
+use pgloom_common::name::is_dns1123_subdomain;
 
 pub use password::Password;
-pub use plan::{Act, Data, SecretChanges, Write, annotate, follow, plan};
+pub use plan::{Act, Data, Login, SecretChanges, Write, annotate, follow, plan, replace};
 pub use recovery::{Answer, Recovery, recover, recover_without_access};
 
 /// The key of a Secret's data that holds the role's name.
 pub const USERNAME: &str = "username";
 /// The key of a Secret's data that holds the password.
 pub const PASSWORD: &str = "password";
+/// The key of a Secret's data that holds the time when the password changes next, in RFC 3339; empty after the rotation was
+/// switched off.
+pub const NEXT_ROTATION: &str = "nextRotation";
 /// The key of a user list's data, as PgBouncer reads it.
 pub const USER_LIST: &str = "userlist.txt";
 
@@ -74,6 +80,8 @@ pub enum Content {
         username: String,
         /// The password of an infrastructure role; `None` if it is generated.
         given: Option<Password>,
+        /// How the password changes regularly.
+        rotation: Rotation,
     },
     /// Names and passwords in the form of PgBouncer's `userlist.txt`.
     UserList {
@@ -113,6 +121,14 @@ impl WantedSecret {
         object
     }
 
+    /// The role whose password it holds; `None` of a user list.
+    fn username(&self) -> Option<&str> {
+        match &self.content {
+            Content::Credential { username, .. } => Some(username),
+            Content::UserList { .. } => None,
+        }
+    }
+
     /// The Secret without its data.
     fn metadata(&self) -> Value {
         let mut metadata = Map::new();
@@ -138,7 +154,9 @@ pub fn wanted(roles: &Roles, user_lists: &[UserListRequest], naming: &Naming) ->
     let (mut wanted, mut findings) = (Vec::new(), Vec::new());
     let mut taken = BTreeSet::new();
     for secret in of_roles.chain(lists) {
-        if taken.insert((secret.namespace.clone(), secret.name.clone())) {
+        if !is_dns1123_subdomain(&secret.name) {
+            findings.push(unusable(&secret, roles));
+        } else if taken.insert((secret.namespace.clone(), secret.name.clone())) {
             wanted.push(secret);
         } else {
             let message = format!("two Secrets would have the name {}", secret.name);
@@ -149,6 +167,20 @@ pub fn wanted(roles: &Roles, user_lists: &[UserListRequest], naming: &Naming) ->
         }
     }
     (wanted, findings)
+}
+
+/// The finding for a Secret whose name Kubernetes does not accept. A role of the platform does not stop the cluster.
+fn unusable(secret: &WantedSecret, roles: &Roles) -> Finding {
+    let username = match &secret.content {
+        Content::Credential { username, .. } | Content::UserList { username, .. } => username,
+    };
+    let message = format!(
+        "the Secret of role {username:?} would have the name {:?}, which Kubernetes does not accept",
+        secret.name
+    );
+    let is_of_platform = roles.roles.get(username).is_some_and(|role| role.origin == Origin::Infrastructure);
+    let finding = if is_of_platform { Finding::warning(message) } else { Finding::error(message) };
+    finding.remedy("rename the role so that it begins and ends with a letter or digit, or check secret_name_template")
 }
 
 fn of_role(role: &Role, naming: &Naming) -> Option<WantedSecret> {
@@ -162,10 +194,10 @@ fn of_role(role: &Role, naming: &Naming) -> Option<WantedSecret> {
     Some(WantedSecret {
         owner: naming.owner.clone().filter(|_| place.namespace == naming.namespace),
         namespace: place.namespace.clone(),
-        name: name.to_lowercase(),
+        name,
         labels: labels(naming, &place.labels),
         annotations: naming.annotations.clone(),
-        content: Content::Credential { username: role.name.clone(), given },
+        content: Content::Credential { username: role.name.clone(), given, rotation: role.rotation },
     })
 }
 

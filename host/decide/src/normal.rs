@@ -27,6 +27,12 @@ fn complete_pod(pod: &mut Value) {
     if pod["serviceAccount"].is_null() {
         pod["serviceAccount"] = pod["serviceAccountName"].clone();
     }
+    for volume in pod.get_mut("volumes").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(image) = volume.get_mut("image").filter(|image| image.is_object() && image["pullPolicy"].is_null())
+        {
+            image["pullPolicy"] = json!(api_default::pull_policy(image["reference"].as_str().unwrap_or_default()));
+        }
+    }
     for list in ["containers", "initContainers"] {
         if let Some(Value::Array(containers)) = pod.get_mut(list) {
             containers.iter_mut().for_each(complete_container);
@@ -111,7 +117,13 @@ fn quantity(value: &mut Value) {
 /// Boolean fields that the API server does not store if they are false.
 const OFF: &[&str] = &["hostIPC", "hostNetwork", "hostPID", "readOnly", "stdin", "stdinOnce", "tty"];
 
-/// Removes null, empty values and false booleans; an empty `emptyDir` is kept, because it has a meaning.
+/// Fields that the API server does not store, or fills in, if they are an empty string.
+const EMPTY: &[&str] =
+    &["effect", "fsType", "hostIP", "key", "medium", "operator", "service", "subPath", "subPathExpr", "type", "value"];
+/// Fields that the API server does not store, or fills in, if they are zero.
+const ZERO: &[&str] = &["divisor", "hostPort", "initialDelaySeconds"];
+
+/// Removes null, empty values, false booleans and zeros; an empty `emptyDir` is kept, because it has a meaning.
 fn prune(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -123,9 +135,12 @@ fn prune(value: &mut Value) {
     }
 }
 
-/// A false boolean, or the `value` of an environment variable that is an empty string.
 fn is_off(key: &str, value: &Value) -> bool {
-    OFF.contains(&key) && value == &Value::Bool(false) || key == "value" && value == ""
+    match value {
+        Value::Bool(false) => OFF.contains(&key),
+        Value::String(text) if text.is_empty() => EMPTY.contains(&key),
+        value => ZERO.contains(&key) && (value == 0 || value == "0"),
+    }
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -134,5 +149,79 @@ fn is_empty(value: &Value) -> bool {
         Value::Object(map) => map.is_empty(),
         Value::Array(entries) => entries.is_empty(),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normal(mut object: Value) -> Value {
+        complete(&mut object);
+        canonical(&mut object);
+        object
+    }
+
+    fn pod(spec: &Value) -> Value {
+        json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "spec": {"template": {"spec": spec}}})
+    }
+
+    /// What is stored is written as the API server of Kubernetes 1.36 answers.
+    #[test]
+    fn a_pod_is_the_same_as_written_and_as_the_api_server_stores_it() {
+        let token = json!({"serviceAccountToken": {"path": "token"}});
+        let written = json!({
+            "tolerations": [{"key": "", "operator": "Exists", "effect": ""}],
+            "volumes": [
+                {"name": "a", "hostPath": {"path": "/a"}},
+                {"name": "b", "projected": {"sources": [token]}},
+                {"name": "c", "emptyDir": {"medium": ""}},
+                {"name": "d", "image": {"reference": "quay.io/x:1"}},
+                {"name": "e", "rbd": {"monitors": ["m"], "image": "i"}},
+            ],
+            "containers": [{
+                "name": "postgres", "image": "spilo:1",
+                "env": [
+                    {"name": "EMPTY", "value": ""},
+                    {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
+                ],
+                "ports": [{"containerPort": 5432, "hostPort": 0}],
+                "livenessProbe": {"initialDelaySeconds": 0, "grpc": {"port": 1}},
+                "lifecycle": {"preStop": {"httpGet": {"port": 1}}},
+            }],
+        });
+        let token = json!({"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}});
+        let stored = json!({
+            "tolerations": [{"operator": "Exists"}],
+            "volumes": [
+                {"name": "a", "hostPath": {"path": "/a", "type": ""}},
+                {"name": "b", "projected": {"defaultMode": 420, "sources": [token]}},
+                {"name": "c", "emptyDir": {}},
+                {"name": "d", "image": {"reference": "quay.io/x:1", "pullPolicy": "IfNotPresent"}},
+                {"name": "e", "rbd": {
+                    "monitors": ["m"], "image": "i", "pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"
+                }},
+            ],
+            "containers": [{
+                "name": "postgres", "image": "spilo:1", "imagePullPolicy": "IfNotPresent",
+                "env": [
+                    {"name": "EMPTY"},
+                    {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "0"}}},
+                ],
+                "ports": [{"containerPort": 5432, "protocol": "TCP"}],
+                "livenessProbe": {
+                    "grpc": {"port": 1, "service": ""}, "failureThreshold": 3, "periodSeconds": 10, "successThreshold": 1,
+                    "timeoutSeconds": 1
+                },
+                "lifecycle": {"preStop": {"httpGet": {"port": 1, "scheme": "HTTP"}}},
+            }],
+        });
+        assert_eq!(normal(pod(&written)), normal(pod(&stored)));
+    }
+
+    #[test]
+    fn a_user_of_zero_is_not_no_user() {
+        let user = |user: Value| normal(pod(&json!({"securityContext": user})));
+        assert_ne!(user(json!({"runAsUser": 0})), user(json!({})));
     }
 }

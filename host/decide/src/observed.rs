@@ -36,6 +36,8 @@ pub struct Observed {
     pub infrastructure_findings: Vec<Finding>,
     /// Teams whose members get roles.
     pub teams: Vec<Team>,
+    /// Whether all members of these teams are known, so that anyone else has left.
+    pub knows_teams: bool,
 }
 
 impl Observed {

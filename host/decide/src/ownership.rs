@@ -82,7 +82,7 @@ impl Identity {
             let (namespace, _) = user.split_once('.')?;
             let template = config.text("secret_name_template");
             let name = secret_name(template, user, &text("/metadata/name"), &text("/spec/teamId"));
-            Some((namespace.to_owned(), name.to_lowercase()))
+            Some((namespace.to_owned(), name))
         });
         Self {
             elsewhere: elsewhere.collect(),
@@ -239,7 +239,7 @@ impl Identity {
     /// a cluster of the same name in another namespace.
     fn is_secret_name(&self, name: &str) -> bool {
         const ANY: &str = "\u{1}";
-        let shape = secret_name(&self.secret_name_template, ANY, &self.name, &self.team).to_lowercase();
+        let shape = secret_name(&self.secret_name_template, ANY, &self.name, &self.team);
         let Some((start, end)) = shape.split_once(ANY) else { return name == shape };
         let user = name.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
         user.is_some_and(|user| !user.is_empty() && !user.starts_with(&format!("{}.", self.namespace)))

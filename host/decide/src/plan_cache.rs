@@ -37,8 +37,17 @@ impl Key {
             manifest["metadata"][field].hash(&mut digest);
         }
         // Every field by name, so that a new one cannot be forgotten.
-        let Observed { objects, others, unreadable, actions, last: _, infrastructure, infrastructure_findings, teams } =
-            observed;
+        let Observed {
+            objects,
+            others,
+            unreadable,
+            actions,
+            last: _,
+            infrastructure,
+            infrastructure_findings,
+            teams,
+            knows_teams,
+        } = observed;
         objects.hash(&mut digest);
         others.hash(&mut digest);
         unreadable.hash(&mut digest);
@@ -48,7 +57,7 @@ impl Key {
         }
         infrastructure.hash(&mut digest);
         infrastructure_findings.hash(&mut digest);
-        teams.hash(&mut digest);
+        (teams, knows_teams).hash(&mut digest);
         Self(digest.finalize())
     }
 }
@@ -198,6 +207,7 @@ mod tests {
             Observed { actions: vec![record(ActionPhase::Done)], ..Observed::default() },
             Observed { infrastructure: vec![role("a")], ..Observed::default() },
             Observed { infrastructure: vec![role("b")], ..Observed::default() },
+            Observed { knows_teams: true, ..Observed::default() },
             Observed { teams: vec![Team { name: "acid".into(), ..Team::default() }], ..Observed::default() },
         ] {
             seen.push(Key::of(&manifest(), &observed));

@@ -5,13 +5,16 @@
 
 mod gather;
 mod infrastructure_roles;
+mod postgres_team;
 mod prepared_database;
+mod rotation;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pgloom_api::Finding;
 use pgloom_api::config::Config;
 use pgloom_api::postgresql::PreparedDatabase;
+use pgloom_api::validate::UserRotation;
 
 use crate::credential::Password;
 
@@ -20,7 +23,9 @@ pub use infrastructure_roles::{
     Definition, InfrastructureRole, Source, definitions as infrastructure_definitions, read as read_infrastructure,
 };
 pub use pgloom_common::role::{Attribute, Attributes};
+pub use postgres_team::AdditionalTeams;
 pub use prepared_database::{Prepared, Schema};
+pub use rotation::{Rotation, rotated_name, rotation_date};
 
 /// The origin of a role. Of several roles with one name, that of the later origin is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,6 +98,10 @@ pub struct Role {
     pub password: PasswordSource,
     /// The namespace and labels of its Secret; `None` if it has none.
     pub secret: Option<SecretPlace>,
+    /// How its password changes regularly.
+    pub rotation: Rotation,
+    /// The role whose settings in the database it has as well; only of a login role of a rotation.
+    pub settings_of: Option<String>,
 }
 
 /// The roles and databases of a cluster.
@@ -110,8 +119,19 @@ pub struct Roles {
     pub refused: BTreeMap<String, String>,
     /// `additional_owner_roles`: the owners are members of these roles, so these must not be members of an owner.
     pub additional_owners: BTreeSet<String>,
+    /// What becomes of the roles of members who have left; `None` if nothing does.
+    pub departure: Option<Departure>,
     /// Findings. An error means that the manifest cannot be used.
     pub findings: Vec<Finding>,
+}
+
+/// What becomes of the roles of members who have left their team.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// `role_deletion_suffix`: what their names get.
+    pub suffix: String,
+    /// Whether all members of all teams are known, so that the others have left.
+    pub is_known: bool,
 }
 
 /// The input of [`gather`].
@@ -131,10 +151,16 @@ pub struct Sources {
     pub infrastructure: Vec<InfrastructureRole>,
     /// Teams whose members get roles: superuser teams first, then the owning team unless it is one of those.
     pub teams: Vec<Team>,
+    /// Whether all members of these teams are known.
+    pub knows_teams: bool,
     /// The credentials that plugins request.
     pub credentials: Vec<CredentialRequest>,
     /// Whether there may be roles that were not read: of a teams API, or of Secrets of infrastructure roles.
     pub has_external_roles: bool,
+    /// The fields of the manifest about the rotation of passwords.
+    pub rotation: UserRotation,
+    /// Whether the roles are those of another cluster.
+    pub is_standby: bool,
 }
 
 /// The settings of the operator configuration about roles. Each field names its key, see the
@@ -161,6 +187,12 @@ pub struct Settings {
     pub additional_owner_roles: BTreeSet<String>,
     /// `enable_cross_namespace_secret`: whether a role's Secret may be in another namespace.
     pub cross_namespace_secrets: bool,
+    /// `role_deletion_suffix`, if `enable_team_member_deprecation` is set.
+    pub deletion_suffix: Option<String>,
+    /// `enable_password_rotation`: whether passwords change regularly.
+    pub rotation: bool,
+    /// `enable_database_access`: whether a password can be changed at all.
+    pub rotation_possible: bool,
 }
 
 impl Settings {
@@ -180,6 +212,11 @@ impl Settings {
             team_parameters: parameters.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             additional_owner_roles: set("additional_owner_roles"),
             cross_namespace_secrets: config.flag("enable_cross_namespace_secret"),
+            deletion_suffix: config
+                .flag("enable_team_member_deprecation")
+                .then(|| config.text("role_deletion_suffix").to_owned()),
+            rotation: config.flag("enable_password_rotation"),
+            rotation_possible: config.flag("enable_database_access"),
         }
     }
 }

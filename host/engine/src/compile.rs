@@ -89,11 +89,15 @@ impl Compiler {
     }
 }
 
+fn hint(reason: &str) -> &'static str {
+    if reason.contains("unexpected end") { "; the file is truncated: copy it again" } else { "" }
+}
+
 /// Why a component was not compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The compiler refuses the component.
-    #[error("{0}; if the file is truncated, copy it again")]
+    #[error("{reason}{hint}", reason = .0, hint = hint(.0))]
     Refuse(String),
     /// The component is asynchronous.
     #[error(

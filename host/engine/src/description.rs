@@ -75,9 +75,14 @@ fn check_sizes(description: &Description) -> Result<(), String> {
     if let Some(list) = lists.iter().find(|list| list.len() > MAX_ENTRIES) {
         return Err(format!("a list of a permission has {} entries, the limit is {MAX_ENTRIES}", list.len()));
     }
-    let texts = [name, version, summary].into_iter().chain(config_keys).chain(lists.into_iter().flatten());
-    if let Some(text) = texts.into_iter().find(|text| text.len() > MAX_TEXT) {
-        return Err(format!("a text has {} bytes, the limit is {MAX_TEXT}", text.len()));
+    for text in [name, version, summary].into_iter().chain(config_keys).chain(lists.into_iter().flatten()) {
+        if text.len() > MAX_TEXT {
+            return Err(format!("a text has {} bytes, the limit is {MAX_TEXT}", text.len()));
+        }
+        // It would forge lines of what is printed, or hide them.
+        if text.chars().any(is_hidden) {
+            return Err(format!("a text has line breaks or characters that are not seen: {text:?}"));
+        }
     }
     for (what, text) in [("config-schema", config_schema), ("config-example", config_example)] {
         if text.len() > MAX_DOCUMENT {
@@ -85,6 +90,12 @@ fn check_sizes(description: &Description) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether a character moves the cursor of a terminal, or changes the direction or the visibility of what is around it.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }
 
 fn check_identity(description: &Description) -> Result<(), String> {

@@ -312,16 +312,12 @@ pub fn yaml(grants: &Grants, indent: usize) -> String {
     if !grants.actions.is_empty() {
         out.line("actions:");
         for grant in &grants.actions {
-            let note = if grant.kind.is_executed() { "" } else { NEVER };
-            out.line(&format!("- kind: {}{note}", grant.kind));
+            out.line(&format!("- kind: {}", grant.kind));
             out.list("  ", "subjects", &grant.subjects);
         }
     }
     out.text
 }
-
-/// What is written beside a grant for actions that are never executed.
-const NEVER: &str = "  # this release does not execute it: the phase of such an action is refused";
 
 /// The longest line of a list that is written in one line.
 const WIDTH: usize = 118;

@@ -157,5 +157,6 @@ pub use pipeline::{
     ActionError, Change, Lack, LoadError, Outcome, Pipeline, Remote, RunError, Step, StepTrace, Trace, restarts_pods,
 };
 pub use plugin::Plugin;
+pub use reserved::kind as reserved_kind;
 pub use scope::Scope;
 pub use select::NAMED_ONLY;

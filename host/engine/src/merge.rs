@@ -23,7 +23,7 @@ mod selection;
 mod token;
 mod writer;
 
-pub use error::{Conflict, Error};
+pub use error::{Change, Conflict, Error};
 pub use merger::Merger;
 pub use writer::Writer;
 

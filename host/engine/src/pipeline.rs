@@ -21,13 +21,14 @@ mod trace;
 
 pub use action::Error as ActionError;
 pub(crate) use answer::{MAX_ACTIONS, MAX_CONDITIONS, MAX_KEY, MAX_OBJECTS, MAX_REMOVALS, MAX_TYPE};
-pub use error::Error as RunError;
+pub use error::{Error as RunError, Failure};
 pub use identity::Identity;
 pub use json::Error as JsonError;
 pub(crate) use json::{MAX_DEPTH, MAX_VALUES};
 pub use lack::{Lack, Permission};
 pub use load::{Error as LoadError, Remote};
 pub use restarts::restarts_pods;
+pub use run::check_answer;
 pub use step::{Pipeline, Step, Usage};
 pub use trace::{Change, Outcome, StepTrace, Trace};
 

@@ -75,7 +75,8 @@ const CREATOR: &str = "only the step that created the object may set it";
 
 /// The reason why plugins must not create objects of the kind, if there is one. They may create some built-in kinds,
 /// and custom resources.
-pub(crate) fn kind(kind: &ObjectKind) -> Option<&'static str> {
+#[must_use]
+pub fn kind(kind: &ObjectKind) -> Option<&'static str> {
     let group = group(&kind.api_version);
     let matches =
         |(reserved, name, _): &&(&str, &str, &str)| *reserved == group && (*name == "*" || *name == kind.kind);

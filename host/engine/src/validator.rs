@@ -45,7 +45,8 @@ pub(crate) fn problems(schema: &Value, value: &Value) -> Result<Vec<String>, Str
         .map_err(|error| format!("the configuration schema is invalid: {error}"))?;
     let problem = |error: jsonschema::ValidationError<'_>| {
         let path = error.instance_path().to_string().replace('/', ".");
-        format!("config{path}: {error}")
+        // The value may be a credential that is in the wrong place.
+        format!("config{path}: {}", error.masked_with("the value"))
     };
     Ok(validator.iter_errors(value).map(problem).collect())
 }

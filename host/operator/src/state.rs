@@ -23,6 +23,7 @@ use crate::execute::database::Resume;
 use crate::execute::major_upgrade::Ended;
 use crate::execute::patroni::configure::Configured;
 use crate::execute::task::Job;
+use crate::execute::volume::cloud::Outcomes;
 use crate::report::Warnings;
 
 /// The states of all clusters.
@@ -42,6 +43,8 @@ const PATRONIS: usize = 256;
 const PROMOTIONS: usize = 256;
 /// How many clusters are upgraded to another major version at the same time.
 const UPGRADES: usize = 64;
+/// How many clusters' cloud volumes are changed at the same time.
+const VOLUMES: usize = 16;
 
 /// The permits for concurrent jobs.
 struct Slots {
@@ -49,6 +52,7 @@ struct Slots {
     patronis: Arc<Semaphore>,
     promotions: Arc<Semaphore>,
     upgrades: Arc<Semaphore>,
+    volumes: Arc<Semaphore>,
 }
 
 /// The state of one cluster.
@@ -63,6 +67,8 @@ pub struct ClusterState {
     pub promotion: Job<()>,
     /// The job that waits for the end of an upgrade to another major version.
     pub upgrade: Job<Ended>,
+    /// The job that changes cloud volumes and grows filesystems.
+    pub volumes: Job<Outcomes>,
     /// The hashes of the last applied objects.
     pub last_applied: Arc<LastApplied>,
     /// The last published warnings.
@@ -191,8 +197,13 @@ impl ClusterStates {
     /// No states yet. A cluster whose job ends is sent to `changed`.
     pub fn new(changed: UnboundedSender<ClusterKey>) -> Self {
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        let (databases, patronis, promotions) = (semaphore(DATABASES), semaphore(PATRONIS), semaphore(PROMOTIONS));
-        let slots = Slots { databases, patronis, promotions, upgrades: semaphore(UPGRADES) };
+        let slots = Slots {
+            databases: semaphore(DATABASES),
+            patronis: semaphore(PATRONIS),
+            promotions: semaphore(PROMOTIONS),
+            upgrades: semaphore(UPGRADES),
+            volumes: semaphore(VOLUMES),
+        };
         Self { plans: PlanCache::default(), states: Mutex::default(), changed, slots }
     }
 
@@ -246,6 +257,7 @@ impl ClusterState {
             patroni: Job::new(key, changed, &slots.patronis),
             promotion: Job::new(key, changed, &slots.promotions),
             upgrade: Job::new(key, changed, &slots.upgrades),
+            volumes: Job::new(key, changed, &slots.volumes),
             last_applied: Arc::default(),
             warnings: Warnings::default(),
             memory: Mutex::default(),
@@ -258,6 +270,7 @@ impl ClusterState {
         self.patroni.stop();
         self.promotion.stop();
         self.upgrade.stop();
+        self.volumes.stop();
     }
 }
 

@@ -20,7 +20,9 @@ const NOT_PRIVATE: &str =
     "give a private key of ECDSA on the curve P-256 in the PEM format, which begins with BEGIN PRIVATE KEY";
 const ENCRYPTED: &str = "it is encrypted by cosign; sign with cosign, or make a key by `openssl genpkey -algorithm EC \
                          -pkeyopt ec_paramgen_curve:P-256`, which `cosign import-key-pair` takes, too";
-const OLD_FORM: &str = "it has the form BEGIN EC PRIVATE KEY; convert it by `openssl pkcs8 -topk8 -nodes`";
+const ENCRYPTED_BY_OPENSSL: &str = "it is encrypted; decrypt it by `openssl pkcs8 -topk8 -nocrypt -in OLD -out NEW`";
+const OLD_FORM: &str =
+    "it has the form BEGIN EC PRIVATE KEY; convert it by `openssl pkcs8 -topk8 -nocrypt -in OLD -out NEW`";
 
 /// A key by which signatures are verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,9 @@ impl PrivateKey {
     /// # Errors
     /// If it is no such key.
     pub fn read(text: &str) -> Result<Self, Error> {
+        if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
+            return Err(Error::Key(ENCRYPTED_BY_OPENSSL));
+        }
         if text.contains("BEGIN ENCRYPTED") {
             return Err(Error::Key(ENCRYPTED));
         }

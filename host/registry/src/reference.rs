@@ -86,6 +86,15 @@ impl FromStr for Reference {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
+        // A reference has a slash before its digest; a user and a password have none.
+        let without_scheme = text.rsplit("://").next().unwrap_or_default();
+        if let Some((user, rest)) = without_scheme.split_once('@')
+            && !user.contains('/')
+        {
+            let reason =
+                "credentials do not belong in a reference; give them as docker login does, or by imagePullSecrets";
+            return Err(Error::Reference { text: rest.chars().take(300).collect(), reason });
+        }
         parse(text).map_err(|reason| Error::Reference { text: text.chars().take(300).collect(), reason })
     }
 }

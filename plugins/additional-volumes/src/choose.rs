@@ -2,7 +2,8 @@
 
 use pgloom_kit::common::name::is_dns1123_label;
 use pgloom_kit::container::DATA_MOUNT;
-use pgloom_kit::{Result, Warnings, invalid};
+use pgloom_kit::json::object;
+use pgloom_kit::{Result, Value, Warnings, invalid};
 
 use crate::Volume;
 
@@ -55,11 +56,21 @@ fn check(entry: &Volume, at: impl Fn(&str) -> String) -> Result<()> {
         let message = "\"all\" cannot be combined with names of containers";
         return Err(invalid(at("targetContainers"), message, "write [all], or the containers by their names"));
     }
-    if entry.source.as_object().is_none_or(|source| source.is_empty()) {
+    if !entry.source.is_object() {
         let remedy = "add a source, as in configMap: {name: settings}";
         return Err(invalid(at("volumeSource"), "the volume has no source", remedy));
     }
     Ok(())
+}
+
+/// The source of a volume. Without one it is a folder of the pod, as Kubernetes has it.
+pub fn source(index: usize, entry: &Volume, warnings: &mut Warnings) -> Value {
+    if entry.source.as_object().is_some_and(|source| source.values().any(|value| !value.is_null())) {
+        return entry.source.clone();
+    }
+    let message = format!("the volume {} has no source, so it is an empty folder that goes with its pod", entry.name);
+    warnings.warn(path(index, "volumeSource"), message, "write emptyDir: {} if that is meant, or add a source");
+    object([("emptyDir", object([]))])
 }
 
 /// The path of a field of an entry.

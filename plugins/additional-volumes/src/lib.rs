@@ -60,8 +60,8 @@ impl Plugin for AdditionalVolumes {
         let workload = request.desired_statefulset()?;
         let mut warnings = Warnings::default();
         let chosen = choose::volumes(&request.cluster.spec.volumes, &mut warnings)?;
-        let containers = place::mounts(&chosen, &workload, &mut warnings);
-        let volumes = place::volumes(&chosen);
+        let containers = place::mounts(&chosen, &workload, &mut warnings)?;
+        let volumes = place::volumes(&chosen, &mut warnings);
         if volumes.is_empty() {
             return Ok(Response::new().with(warnings));
         }

@@ -2,19 +2,19 @@
 
 use pgloom_kit::container::{DATABASE, mount_sub_path, name_of};
 use pgloom_kit::json::{field, object, text};
-use pgloom_kit::{Value, Warnings};
+use pgloom_kit::{Result, Value, Warnings, invalid};
 
 use crate::Volume;
-use crate::choose::{ALL, path};
+use crate::choose::{ALL, path, source};
 
 /// The volumes, in the order of their entries, without duplicates.
-pub fn volumes(chosen: &[(usize, &Volume)]) -> Vec<Value> {
+pub fn volumes(chosen: &[(usize, &Volume)], warnings: &mut Warnings) -> Vec<Value> {
     let mut volumes: Vec<Value> = Vec::with_capacity(chosen.len());
-    for (_, entry) in chosen {
+    for (index, entry) in chosen {
         if volumes.iter().any(|volume| name_of(volume) == entry.name) {
             continue;
         }
-        let mut volume = entry.source.clone();
+        let mut volume = source(*index, entry, warnings);
         volume["name"] = text(&entry.name);
         volumes.push(volume);
     }
@@ -22,16 +22,21 @@ pub fn volumes(chosen: &[(usize, &Volume)]) -> Vec<Value> {
 }
 
 /// The containers that mount something, with their mounts.
-pub fn mounts(chosen: &[(usize, &Volume)], workload: &Value, warnings: &mut Warnings) -> Vec<Value> {
+///
+/// # Errors
+/// If something else is mounted at the path of an entry.
+pub fn mounts(chosen: &[(usize, &Volume)], workload: &Value, warnings: &mut Warnings) -> Result<Vec<Value>> {
     let existing = workload["spec"]["template"]["spec"]["containers"].as_array();
-    let names: Vec<&str> = existing.into_iter().flatten().map(name_of).collect();
+    let existing: Vec<&Value> = existing.into_iter().flatten().collect();
+    let names: Vec<&str> = existing.iter().copied().map(name_of).collect();
     for &(index, entry) in chosen {
         warn_of_unknown_containers(index, entry, &names, warnings);
     }
     let mut containers = Vec::new();
-    for name in names {
+    for (name, container) in names.into_iter().zip(existing) {
         let mut mounts = Vec::new();
-        for (_, entry) in chosen.iter().filter(|(_, entry)| is_target(entry, name)) {
+        for (index, entry) in chosen.iter().filter(|(_, entry)| is_target(entry, name)) {
+            check_place(*index, entry, container)?;
             let is_expression = entry.is_sub_path_expr.unwrap_or_default();
             mounts.push(mount_sub_path(&entry.name, &entry.mount_path, field::text(&entry.sub_path), is_expression));
         }
@@ -39,7 +44,22 @@ pub fn mounts(chosen: &[(usize, &Volume)], workload: &Value, warnings: &mut Warn
             containers.push(object([("name", text(name)), ("volumeMounts", Value::Array(mounts))]));
         }
     }
-    containers
+    Ok(containers)
+}
+
+fn check_place(index: usize, entry: &Volume, container: &Value) -> Result<()> {
+    let mounted = container["volumeMounts"].as_array().into_iter().flatten();
+    match mounted.into_iter().find(|mount| mount["mountPath"] == *entry.mount_path) {
+        None => Ok(()),
+        Some(mount) => {
+            let message = format!(
+                "in the container {} the volume {} is mounted at this path",
+                name_of(container),
+                name_of(mount)
+            );
+            Err(invalid(path(index, "mountPath"), message, "choose another path"))
+        }
+    }
 }
 
 fn is_target(entry: &Volume, container: &str) -> bool {

@@ -137,6 +137,30 @@ fn an_entry_that_cannot_be_mounted_has_neither_volume_nor_mount() {
 }
 
 #[test]
+fn an_empty_source_is_an_empty_folder_with_a_warning() {
+    for source in [json!({}), json!({"emptyDir": null})] {
+        let answer = answer(json!([{"name": "a", "mountPath": "/a", "volumeSource": source}]));
+        assert_eq!(pod(&answer)["volumes"], json!([{"name": "a", "emptyDir": {}}]));
+        assert_eq!(answer.response.findings[0].path.as_deref(), Some("spec.additionalVolumes[0].volumeSource"));
+    }
+}
+
+#[test]
+fn a_path_at_which_a_container_has_a_volume_is_refused() {
+    let manifest = json!({"metadata": {"name": "acid-orders"}, "spec": {"additionalVolumes": [
+        {"name": "a", "mountPath": "/dev/shm", "volumeSource": {"emptyDir": {}}},
+    ]}});
+    let mut workload = workload("acid-orders", &["postgres"]);
+    let container = &mut workload["spec"]["template"]["spec"]["containers"][0];
+    container["volumeMounts"] = json!([{"name": "dshm", "mountPath": "/dev/shm"}]);
+    let failure = Call::new(&manifest).desired(&workload).mutate::<AdditionalVolumes>().err().unwrap();
+    assert_eq!(
+        reason(&failure),
+        "spec.additionalVolumes[0].mountPath: in the container postgres the volume dshm is mounted at this path"
+    );
+}
+
+#[test]
 fn a_target_that_does_not_exist_is_a_warning() {
     let volume =
         json!({"name": "a", "mountPath": "/a", "targetContainers": ["typo"], "volumeSource": {"emptyDir": {}}});
@@ -157,10 +181,7 @@ fn an_invalid_entry_is_refused_with_its_path() {
             json!([{"name": "a", "mountPath": "", "volumeSource": source}]),
             "spec.additionalVolumes[0].mountPath: the volume has no mountPath",
         ),
-        (
-            json!([{"name": "a", "mountPath": "/a", "volumeSource": {}}]),
-            "spec.additionalVolumes[0].volumeSource: the volume has no source",
-        ),
+        (json!([{"name": "a", "mountPath": "/a"}]), "spec.additionalVolumes[0].volumeSource: the volume has no source"),
         (
             json!([
                 {"name": "a", "mountPath": "/a", "volumeSource": source},

@@ -64,6 +64,7 @@ impl Plugin for InitContainers {
 /// the API server, it stays that of the first image.
 fn with_policy(container: &Value) -> Value {
     let mut container = container.clone();
+    container::complete(&mut container);
     if container["imagePullPolicy"].is_null() {
         container["imagePullPolicy"] = text(pull_policy(container["image"].as_str().unwrap_or_default()));
     }

@@ -57,10 +57,11 @@ impl Env {
         self.0.iter().any(|entry| name_of(entry).eq_ignore_ascii_case(name))
     }
 
-    /// Appends a variable unless there is one of its name; false if there is.
-    pub fn add(&mut self, entry: Value) -> bool {
+    /// Appends a variable unless there is one of its name; false if there is. One without a value has an empty one.
+    pub fn add(&mut self, mut entry: Value) -> bool {
         let is_new = !self.has(name_of(&entry));
         if is_new {
+            complete_variable(&mut entry);
             self.0.push(entry);
         }
         is_new
@@ -69,6 +70,27 @@ impl Env {
     /// The variables, in order.
     pub fn into_entries(self) -> Vec<Value> {
         self.0
+    }
+}
+
+/// States what the API server takes for granted and the merge needs, in a container that is written by hand: the protocol
+/// of a port, which is a merge key, and the empty value of a variable, which is an [`anchor`] with its name alone.
+pub fn complete(container: &mut Value) {
+    for port in entries(container, "ports").filter_map(Value::as_object_mut) {
+        port.entry("protocol").or_insert_with(|| text("TCP"));
+    }
+    entries(container, "env").for_each(complete_variable);
+}
+
+fn entries<'a>(container: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {
+    container.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+fn complete_variable(variable: &mut Value) {
+    if let Some(fields) = variable.as_object_mut()
+        && fields.iter().all(|(name, value)| name == "name" || value.is_null())
+    {
+        fields.insert("value".into(), text(""));
     }
 }
 
@@ -245,6 +267,18 @@ mod tests {
         assert!(!variables.add(env("WAL_S3_BUCKET", "theirs")));
         assert!(!variables.add(env("scope", "other")));
         assert_eq!(variables.into_entries(), [env("SCOPE", "acid-a"), env("wal_s3_bucket", "mine")]);
+    }
+
+    #[test]
+    fn a_variable_without_a_value_has_an_empty_one() {
+        let mut variables = Env::default();
+        for variable in [json!({"name": "A"}), json!({"name": "B", "value": null, "valueFrom": null})] {
+            assert!(variables.add(variable));
+        }
+        let from = env_from_field("C", "status.podIP");
+        assert!(variables.add(from.clone()));
+        let [a, b, c] = &variables.into_entries()[..] else { panic!("other variables") };
+        assert_eq!((&a["value"], &b["value"], c), (&json!(""), &json!(""), &from));
     }
 
     #[test]

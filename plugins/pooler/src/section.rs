@@ -1,5 +1,6 @@
 //! The settings of a cluster's poolers: the manifest's section, with the operator configuration as defaults.
 
+use pgloom_kit::common::role::MAX_IDENTIFIER;
 use pgloom_kit::json::field;
 use pgloom_kit::resources::{Defaults, PerResource, Resources, Rules};
 use pgloom_kit::{Cluster, Result, Value, Warnings, invalid, invalid_config};
@@ -47,7 +48,7 @@ impl Pooler {
             mode: mode(section, path, config)?,
             image: either(&section.docker_image, &config.connection_pooler_image),
             instances,
-            size: size(connections, instances, path, warnings),
+            size: size(connections, instances, section.max_db_connections.map(|_| path), warnings),
             resources: resources(&section.resources, path, config, warnings)?,
         })
     }
@@ -75,6 +76,13 @@ fn user(
         )));
     }
     let requested = either(&section.user, configured);
+    if requested.len() > MAX_IDENTIFIER {
+        let message = format!("the role {requested} is longer than the {MAX_IDENTIFIER} bytes that PostgreSQL keeps");
+        return match section.user {
+            Some(_) => Err(invalid(format!("{path}.user"), message, "shorten it")),
+            None => Err(invalid_config(format!("connection_pooler_user: {message}; shorten it"))),
+        };
+    }
     let reason = match () {
         () if is_system(&requested, config) => "a system role",
         () if section.user.is_some() && config.protected_role_names.contains(&requested) => "a protected role",
@@ -133,14 +141,17 @@ fn instances(section: &Section, path: &str, config: &Poolers, warnings: &mut War
     instances.max(MIN_INSTANCES)
 }
 
-fn size(connections: i64, instances: i64, path: &str, warnings: &mut Warnings) -> Size {
+/// The sizes for the connections of the manifest's section at `path`; without one they are the configured ones.
+fn size(connections: i64, instances: i64, path: Option<&str>, warnings: &mut Warnings) -> Size {
     let size = Size::of(connections, instances);
     if size.default_pool_size < 1 {
-        warnings.warn(
-            format!("{path}.maxDBConnections"),
-            format!("{connections} connections for {instances} instances are too few: the size of a pool is 0"),
-            "write at least 2 connections for each instance",
-        );
+        let message =
+            format!("{connections} connections for {instances} instances are too few: the size of a pool is 0");
+        let remedy = "write at least 2 connections for each instance";
+        match path {
+            Some(path) => warnings.warn(format!("{path}.maxDBConnections"), message, remedy),
+            None => warnings.warn_platform(format!("connection_pooler_max_db_connections: {message}"), remedy),
+        }
     }
     size
 }

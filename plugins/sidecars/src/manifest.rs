@@ -49,20 +49,12 @@ fn sidecar(request: &Request, path: &str, index: usize, entry: &Value, warnings:
     if container.get("imagePullPolicy").is_none() {
         container["imagePullPolicy"] = text("IfNotPresent");
     }
-    complete(&mut container);
+    container::complete(&mut container);
     let resources = unless_empty(requirements(request, &format!("{path}.resources"), &given, warnings)?);
     if !resources.is_null() {
         container["resources"] = resources;
     }
     Ok(container)
-}
-
-/// Adds the protocol of ports. The API server has the same default, but the protocol is a merge key of the list.
-pub fn complete(container: &mut Value) {
-    let ports = container.get_mut("ports").and_then(Value::as_array_mut);
-    for port in ports.into_iter().flatten().filter_map(Value::as_object_mut) {
-        port.entry("protocol").or_insert_with(|| text("TCP"));
-    }
 }
 
 fn requirements(request: &Request, path: &str, given: &Value, warnings: &mut Warnings) -> Result<Value> {

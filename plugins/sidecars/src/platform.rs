@@ -1,11 +1,11 @@
 //! The sidecars of the operator configuration, in every cluster: complete containers, images by name, and Scalyr's.
 
-use pgloom_kit::container::{env, name_of};
+use pgloom_kit::container::{self, env, name_of};
 use pgloom_kit::json::{is_set, object, text, unless_empty};
 use pgloom_kit::resources::{Defaults, PerResource, Resources, Rules};
 use pgloom_kit::{Result, Value, Warnings, invalid_config};
 
-use crate::{Request, manifest};
+use crate::Request;
 
 /// The containers, in order of precedence.
 pub fn sidecars(request: &Request, warnings: &mut Warnings) -> Result<Vec<Value>> {
@@ -28,7 +28,7 @@ fn whole(container: &Value) -> Result<Value> {
     if name_of(&container).is_empty() || !is_set(&container, "image") {
         return Err(invalid_config("sidecars: a container has no name or no image; add them"));
     }
-    manifest::complete(&mut container);
+    container::complete(&mut container);
     Ok(container)
 }
 

@@ -209,6 +209,16 @@ fn the_data_volume_is_mounted_by_the_same_sub_path_as_in_the_database() {
 }
 
 #[test]
+fn a_variable_without_a_value_is_kept() {
+    let config = json!({"sidecars": [{"name": "platform", "image": "i", "env": [{"name": "OFF"}]}]});
+    let answer = call(json!([{"name": "own", "image": "i", "env": [{"name": "ON"}]}]), config).unwrap();
+    for (container, name) in containers(&answer).iter().zip(["ON", "OFF"]) {
+        let variable = container["env"].as_array().unwrap().iter().find(|variable| variable["name"] == name);
+        assert_eq!(variable, Some(&json!({"name": name, "value": ""})));
+    }
+}
+
+#[test]
 fn a_port_without_a_protocol_is_tcp() {
     let ports = json!([{"containerPort": 9187}, {"containerPort": 53, "protocol": "UDP"}]);
     let answer = call(json!([{"image": "i", "ports": ports}]), json!({})).unwrap();

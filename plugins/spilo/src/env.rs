@@ -36,27 +36,36 @@ pub fn variables(request: &Request, version: &str, warnings: &mut Warnings) -> R
                 "remove the entry or give it another name",
             );
         } else if is_misspelt(name) {
-            warnings.warn(
-                path,
-                format!(
-                    "the image reads only variables in capital letters, so {name} does not set {capital}; a {capital} of \
-                     the operator configuration is left out all the same",
-                    capital = name.to_ascii_uppercase()
-                ),
-                format!("write {}", name.to_ascii_uppercase()),
-            );
+            let (message, remedy) = misspelt(name);
+            warnings.warn(path, message, remedy);
         }
     }
     let reserved = of_bootstrap(&cluster.spec, &config.archive);
     for entry in secret(request)?.into_iter().chain(config_map(request)?) {
-        if !reserved.iter().any(|name| name.eq_ignore_ascii_case(name_of(&entry))) {
-            variables.add(entry);
+        if reserved.iter().any(|name| name.eq_ignore_ascii_case(name_of(&entry))) {
+            continue;
         }
+        if is_misspelt(name_of(&entry)) {
+            let (message, remedy) = misspelt(name_of(&entry));
+            let remedy = format!("{remedy} in the object of pod_environment_configmap or pod_environment_secret");
+            warnings.warn_platform(message, remedy);
+        }
+        variables.add(entry);
     }
     for entry in archive(&config.archive, &cluster.uid) {
         variables.add(entry);
     }
     Ok(variables.into_entries())
+}
+
+/// What is wrong with such a name, and the remedy.
+fn misspelt(name: &str) -> (String, String) {
+    let capital = name.to_ascii_uppercase();
+    let message = format!(
+        "the image reads only variables in capital letters, so {name} does not set {capital}; a {capital} of the operator \
+         configuration is left out all the same"
+    );
+    (message, format!("write {capital}"))
 }
 
 /// Whether a name is probably that of a variable of the image, in small letters. Those of proxies are written so.

@@ -5,7 +5,7 @@ use pgloom_kit::json::{self, field, list, map, object, text, texts, unless_empty
 use pgloom_kit::metadata::Map;
 use pgloom_kit::pod::{IAM_ROLE_ANNOTATION, anti_affinity, template_metadata};
 use pgloom_kit::resources::Rules;
-use pgloom_kit::{Result, Value, Warnings};
+use pgloom_kit::{Result, Value, Warnings, invalid_config};
 
 use crate::{Request, env};
 
@@ -44,6 +44,9 @@ fn container(request: &Request, version: &str, warnings: &mut Warnings) -> Resul
     let (cluster, config) = (&request.cluster, &request.config);
     let spec = &cluster.spec;
     let image = image(request);
+    if image.is_empty() {
+        return Err(invalid_config("docker_image is empty; name an image, or remove the key"));
+    }
     let resources = Rules {
         path: "spec.resources",
         defaults: config.resources.defaults(),

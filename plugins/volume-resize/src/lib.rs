@@ -40,7 +40,9 @@ impl Plugin for VolumeResize {
             .observes_owned(member::PODS, kind("v1", "Pod"), &["metadata.name"])
             .acts(ActionKind::ExpandClaim, &[CLAIMS])
             .acts(ActionKind::ModifyVolume, &[CLAIMS])
+            .optional()
             .acts(ActionKind::GrowFilesystem, &[CLAIMS])
+            .optional()
     }
 
     fn mutate(request: &Request) -> Result<Response> {

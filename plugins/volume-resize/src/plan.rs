@@ -81,7 +81,10 @@ fn cloud<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'
         return NextActions { actions, progress: modified };
     }
     let key = format!("grow/{}/{}", member.claim, target.size.canonical());
-    let grown = progress(state(&key), "the filesystem is being grown");
+    let grown = match progress(state(&key), "the filesystem is being grown") {
+        Progress::Failed(reason) => Progress::Failed(format!("{reason}; {BY_COMMANDS}")),
+        grown => grown,
+    };
     let action = GrowFilesystem { claim: member.claim.clone(), pod: member.pod.clone() };
     actions.push((key, Action::GrowFilesystem(action)));
     NextActions { actions, progress: grown }
@@ -105,6 +108,10 @@ fn mixed<'a>(target: &Target, member: &Member, state: impl Fn(&str) -> Option<&'
     actions.extend(raised.actions);
     NextActions { actions, progress: if modified == Progress::Done { raised.progress } else { modified } }
 }
+
+/// What a filesystem needs that is grown by commands.
+const BY_COMMANDS: &str = "the container needs the device of the volume, as with spilo_privileged: true, and resize2fs or \
+    xfs_growfs; otherwise set storage_resize_mode to pvc";
 
 /// AWS allows one change of a volume in 6 hours, see
 /// [modifications](https://docs.aws.amazon.com/ebs/latest/userguide/modify-volume-requirements.html).

@@ -152,6 +152,11 @@ fn the_cloud_grows_the_volume_and_then_the_filesystem_is_grown() {
     assert_eq!(second.response.actions[1].action, Action::GrowFilesystem(expected));
     assert_eq!(condition(&second).1, "Resizing");
 
+    let failed = call().action(modify, ActionPhase::Done, "").action(grow, ActionPhase::Failed, "resize2fs failed");
+    let failed = answer(failed);
+    assert_eq!((keys(&failed), condition(&failed).1), (vec![modify, grow], "Failed"));
+    assert!(condition(&failed).2.contains("resize2fs failed; the container needs the device of the volume"));
+
     let done = answer(call().action(modify, ActionPhase::Done, "").action(grow, ActionPhase::Done, ""));
     assert_eq!(keys(&done), [modify, grow]);
     assert_eq!(condition(&done).0, ConditionStatus::True);

@@ -1,5 +1,6 @@
 //! A decision as a document for reviewers: findings and actions as sentences, then the objects.
 
+use pgloom_decide::role::Rotation;
 use pgloom_decide::{Error, Plan};
 use pgloom_engine::{Action, RequestedAction};
 use serde_json::{Map, Value, json};
@@ -49,7 +50,13 @@ fn roles(plan: &Plan) -> Value {
         let admin = listed("granted to", role.admin.iter().cloned().collect());
         let set = |(name, value): (&String, &String)| format!("{name}={value}");
         let parameters = listed("sets", role.parameters.iter().map(set).collect());
-        (name.clone(), json!(format!("{:?}: {}{member_of}{admin}{parameters}", role.origin, role.attributes)))
+        let rotation = match role.rotation {
+            Rotation::Never | Rotation::Off => "",
+            Rotation::NewRole => "; password changes by a new login role",
+            Rotation::InPlace => "; password changes in place",
+        };
+        let line = format!("{:?}: {}{member_of}{admin}{parameters}{rotation}", role.origin, role.attributes);
+        (name.clone(), json!(line))
     });
     Value::Object(roles.collect())
 }

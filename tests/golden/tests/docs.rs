@@ -103,6 +103,7 @@ fn seen_on(file: &str) -> Option<&'static str> {
         ("tests/e2e/", "a cluster"),
         ("host/api/tests/rules_against_api_server.rs", "an API server"),
         ("host/operator/src/execute/database/tests", "a database"),
+        ("host/operator/src/execute/volume/cloud/tests/moto.rs", "moto, a server in the place of AWS"),
     ];
     parts.iter().find(|(start, _)| file.starts_with(start)).map(|(_, part)| *part)
 }

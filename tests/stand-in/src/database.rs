@@ -42,6 +42,7 @@ struct Role {
     attributes: BTreeSet<String>,
     settings: BTreeMap<String, String>,
     member_of: BTreeSet<String>,
+    comment: Option<String>,
 }
 
 /// An error of the server: the SQLSTATE and the message.
@@ -91,6 +92,12 @@ impl Database {
         self.roles.get(role)?.verifier.as_deref()
     }
 
+    /// Whether a role can log in with a password.
+    #[must_use]
+    pub fn accepts(&self, role: &str, password: &str) -> bool {
+        self.verifier(role).is_some_and(|verifier| wire::is_of(verifier, password).unwrap_or(false))
+    }
+
     /// The content without verifiers, which are random.
     #[must_use]
     pub fn describe(&self) -> Value {
@@ -98,10 +105,11 @@ impl Database {
             .roles
             .iter()
             .map(|(name, role)| {
-                let Role { verifier, attributes, settings, member_of } = role;
+                let Role { verifier, attributes, settings, member_of, comment } = role;
                 let has_password = verifier.is_some();
                 let role = json!({
                     "has password": has_password, "attributes": attributes, "settings": settings, "member of": member_of,
+                    "comment": comment,
                 });
                 (name.as_str(), role)
             })
@@ -154,6 +162,11 @@ impl Database {
                 self.role(member)?.member_of.insert((*group).to_owned());
             }
             ["REVOKE", group, "FROM", member] => _ = self.role(member)?.member_of.remove(*group),
+            ["COMMENT", "ON", "ROLE", name, "IS", text] => self.role(name)?.comment = Some((*text).to_owned()),
+            ["DROP", "ROLE", name] => {
+                self.role(name)?;
+                self.roles.remove(*name);
+            }
             ["CREATE", "DATABASE", name, "OWNER", owner] => {
                 self.role(owner)?;
                 if self.databases.contains_key(*name) {
@@ -224,6 +237,23 @@ impl Database {
         self.roles.iter().map(row).collect()
     }
 
+    fn member_rows(&self, _: &Place) -> Vec<Vec<Cell>> {
+        let of = |(name, role): (&String, &Role)| {
+            let has_comment = role.comment.is_some();
+            let row = |group: &String| {
+                let names = [name, group].map(|name| Cell::Text(name.clone()));
+                names.into_iter().chain([false, false, has_comment, has_comment].map(Cell::Bool)).collect()
+            };
+            role.member_of.iter().map(row).collect::<Vec<_>>()
+        };
+        self.roles.iter().flat_map(of).collect()
+    }
+
+    fn comment_rows(&self, _: &Place) -> Vec<Vec<Cell>> {
+        let row = |(name, role): (&String, &Role)| vec![Cell::Text(name.clone()), Cell::Bool(role.comment.is_none())];
+        self.roles.iter().map(row).collect()
+    }
+
     fn database_rows(&self, _: &Place) -> Vec<Vec<Cell>> {
         let row = |(name, owner): (&String, &String)| {
             vec![Cell::Text(name.clone()), Cell::Text(owner.clone()), Cell::Bool(false), Cell::Bool(true)]
@@ -238,7 +268,7 @@ impl Database {
 }
 
 /// The queries, each with a text that no other has.
-const QUERIES: [(&str, Query); 10] = [
+const QUERIES: [(&str, Query); 12] = [
     ("set_config(", Query { parameters: &[], columns: &[TEXT], rows: |_, _| vec![] }),
     ("password_encryption", Query { parameters: &[], columns: &[TEXT], rows: |_, _| vec![] }),
     (
@@ -252,6 +282,18 @@ const QUERIES: [(&str, Query); 10] = [
             parameters: &[TEXTS, INT4, INT4, INT8],
             columns: &[TEXT, TEXT, BOOL, BOOL, BOOL, BOOL, BOOL, BOOL, BOOL, TEXTS, TEXTS],
             rows: Database::role_rows,
+        },
+    ),
+    (
+        "c.description IS DISTINCT FROM $2 FROM pg_authid r",
+        Query { parameters: &[TEXT; 2], columns: &[TEXT, BOOL], rows: Database::comment_rows },
+    ),
+    (
+        "FROM pg_auth_members m JOIN pg_authid g ON g.oid = m.roleid JOIN pg_authid r",
+        Query {
+            parameters: &[TEXTS, TEXT],
+            columns: &[TEXT, TEXT, BOOL, BOOL, BOOL, BOOL],
+            rows: Database::member_rows,
         },
     ),
     (
@@ -269,7 +311,7 @@ const QUERIES: [(&str, Query); 10] = [
 
 /// The query of a text.
 pub(crate) fn query(sql: &str) -> Result<&'static Query, SqlError> {
-    static ALL: [(&str, Query); 10] = QUERIES;
+    static ALL: [(&str, Query); 12] = QUERIES;
     let found = ALL.iter().find(|(part, _)| sql.contains(part)).map(|(_, query)| query);
     found.ok_or_else(|| error("42601", format!("a query that is not known here: {sql}")))
 }
@@ -310,13 +352,17 @@ mod tests {
     #[test]
     fn a_transaction_changes_roles_and_databases_or_nothing() {
         let mut server = database();
-        let sql = "CREATE ROLE \"a\" WITH LOGIN NOINHERIT IN ROLE \"standby\" PASSWORD 'v'; ALTER ROLE \"a\" SET \"x\" TO 'y'";
+        let sql = "CREATE ROLE \"a\" WITH LOGIN NOINHERIT IN ROLE \"standby\" PASSWORD 'v'; ALTER ROLE \"a\" SET \"x\" TO 'y'; \
+                   COMMENT ON ROLE \"a\" IS 'z z'";
         assert_eq!(run(&mut server, sql), Ok(()));
         assert_eq!(run(&mut server, "CREATE DATABASE \"d\" OWNER \"a\""), Ok(()));
         let found = server.describe();
         assert_eq!(
             found["roles"]["a"],
-            json!({"has password": true, "attributes": ["LOGIN"], "settings": {"x": "y"}, "member of": ["standby"]})
+            json!({
+                "has password": true, "attributes": ["LOGIN"], "settings": {"x": "y"}, "member of": ["standby"],
+                "comment": "z z",
+            })
         );
         assert_eq!(found["databases"], json!({"d": "a", "postgres": "postgres"}));
         let before = server.clone();
@@ -324,10 +370,13 @@ mod tests {
             ("ALTER ROLE \"a\" WITH SUPERUSER; CREATE ROLE \"a\" WITH LOGIN PASSWORD NULL", "42710"),
             ("GRANT \"b\" TO \"a\"", "42704"),
             ("CREATE DATABASE \"d\" OWNER \"a\"", "42P04"),
-            ("DROP ROLE \"a\"", "42601"),
+            ("DROP ROLE \"b\"", "42704"),
         ] {
             assert_eq!(run(&mut server, sql), Err(code));
         }
         assert_eq!(server, before);
+        assert!(server.accepts("standby", "two") && !server.accepts("standby", "one"));
+        assert_eq!(run(&mut server, "DROP ROLE \"a\""), Ok(()));
+        assert_eq!(server.describe()["roles"].get("a"), None);
     }
 }

@@ -8,7 +8,7 @@
 //! Implemented: list and watch with resource versions, bookmarks and 410, create, server-side apply,
 //! merge patch, JSON patch, replace, the status subresource, delete with preconditions, finalizers and propagation, the
 //! immutable fields of a `StatefulSet`, labels and field selectors for names; port-forwards to a database that knows
-//! the operator's own queries and statements; the refusal of requests for lack of a right, and access reviews.
+//! the operator's own queries and statements; commands in containers, with answers that are given before; the refusal of requests for lack of a right, and access reviews.
 //!
 //! Not implemented: validation, defaults, admission, conflicts between field managers, and merge keys of lists: an
 //! applied list is replaced as a whole.
@@ -16,6 +16,7 @@
 mod apply;
 mod controllers;
 mod database;
+mod exec;
 mod objects;
 mod path;
 mod patroni;
@@ -23,9 +24,11 @@ mod port_forward;
 mod rights;
 mod server;
 mod socket;
+mod web_socket;
 mod write;
 
 pub use database::Database;
+pub use exec::{Command, End};
 pub use objects::{Change, Key, Objects};
 pub use patroni::Patroni;
 pub use rights::Right;
@@ -41,6 +44,10 @@ pub struct State {
     pub patroni: std::collections::BTreeMap<(String, String), Patroni>,
     /// The documents with the schemas of custom resources, by group and version, as in `example.com/v1`.
     pub schemas: std::collections::BTreeMap<String, serde_json::Value>,
+    /// How commands in containers end, by their words, separated by spaces. The containers have no other program.
+    pub programs: std::collections::BTreeMap<String, End>,
+    /// The commands so far.
+    pub commands: Vec<Command>,
     /// What the operator may not do.
     pub denied: std::collections::BTreeSet<Right>,
     /// The resource version after the last step that changed nothing.
@@ -58,5 +65,15 @@ impl State {
         controllers::step(self);
         patroni::step(self);
         self.settled = (self.objects.version() == before).then_some(before);
+    }
+
+    /// Runs a command, which needs the right.
+    fn run(&mut self, command: Command, right: &Right) -> Result<End, Refusal> {
+        if self.denied.contains(right) {
+            return Err(right.refusal());
+        }
+        let end = self.programs.get(&command.words.join(" ")).cloned().unwrap_or(End::Absent);
+        self.commands.push(command);
+        Ok(end)
     }
 }

@@ -39,8 +39,12 @@ impl Place {
 /// The parameters of a query.
 #[must_use]
 pub fn parameters(query: &str) -> HashMap<String, String> {
-    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.map(|(key, value)| (key.to_owned(), decoded(value))).collect()
+    pairs(query).collect()
+}
+
+/// The parameters of a query in their order; one may be there more than once.
+pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
+    query.split('&').filter_map(|pair| pair.split_once('=')).map(|(key, value)| (key.to_owned(), decoded(value)))
 }
 
 fn decoded(text: &str) -> String {

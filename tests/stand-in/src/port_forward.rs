@@ -2,47 +2,29 @@
 
 use std::io;
 
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use futures::{SinkExt as _, StreamExt as _};
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper::upgrade::OnUpgrade;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Message, Role};
+use tokio_tungstenite::tungstenite::protocol::Message;
 
 use crate::database::Session;
+use crate::web_socket::{self, Socket};
 
-/// The protocol with a channel in front of each message.
-const PROTOCOL: &str = "v4.channel.k8s.io";
 /// PostgreSQL's port.
 const PORT: u16 = 5432;
 const BUFFER: usize = 1 << 16;
 
 /// Accepts a port-forward, which serves `session`.
 pub fn accept(session: Session, headers: &HeaderMap, upgrade: OnUpgrade) -> Response {
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).map_or(&b""[..], |key| key.as_bytes());
-    let accept = derive_accept_key(key);
-    tokio::spawn(async move {
-        // An operator that is killed closes the connection.
-        if let Ok(upgraded) = upgrade.await {
-            _ = carry(upgraded, session).await;
-        }
-    });
-    let headers = [
-        (header::UPGRADE, "websocket"),
-        (header::CONNECTION, "Upgrade"),
-        (header::SEC_WEBSOCKET_ACCEPT, accept.as_str()),
-        (header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL),
-    ];
-    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+    // An operator that is killed closes the connection.
+    web_socket::accept(headers, upgrade, |socket| async move { _ = carry(socket, session).await })
 }
 
 /// Carries bytes between the WebSocket and the session. Channel 0 is for data, and channel 1 for an error; each begins
 /// with the port.
-async fn carry(upgraded: Upgraded, session: Session) -> io::Result<()> {
-    let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+async fn carry(mut socket: Socket, session: Session) -> io::Result<()> {
     let [low, high] = PORT.to_le_bytes();
     for channel in [0, 1] {
         socket.send(Message::binary(vec![channel, low, high])).await.map_err(io::Error::other)?;

@@ -62,7 +62,9 @@ impl Right {
 pub(crate) fn review(denied: &BTreeSet<Right>, question: &Value) -> Value {
     let asked = &question["spec"]["resourceAttributes"];
     let text = |field: &str| asked[field].as_str().unwrap_or_default().to_owned();
-    let right = Right { verb: text("verb"), group: text("group"), resource: text("resource") };
+    let resource = [text("resource"), text("subresource")].into_iter().filter(|part| !part.is_empty());
+    let resource = resource.collect::<Vec<_>>().join("/");
+    let right = Right { verb: text("verb"), group: text("group"), resource };
     let mut answer = question.clone();
     answer["status"] = json!({"allowed": !denied.contains(&right)});
     answer

@@ -19,6 +19,7 @@ use tokio::sync::watch::{Sender, channel};
 use tokio::time::Instant;
 
 use crate::database::Session;
+use crate::exec::{self, Command};
 use crate::path::{Place, parameters};
 use crate::rights::{REVIEWS, Right, review};
 use crate::socket::PromptListener;
@@ -253,6 +254,19 @@ impl Listener {
         })
     }
 
+    /// Answers a request for a connection with a pod.
+    fn connect(&self, place: &Place, query: &str, headers: &HeaderMap, upgrade: OnUpgrade) -> Response {
+        if place.part.as_deref() == Some("exec") {
+            let command = Command::of(place, query);
+            let end = self.server.with(|state| state.run(command, &Right::of("GET", place, false)));
+            return end.map_or_else(|refusal| refused(&refusal, None), |end| exec::accept(end, headers, upgrade));
+        }
+        match self.session(&place.namespace, place.name.as_deref().unwrap_or_default()) {
+            Some(session) => port_forward::accept(session, headers, upgrade),
+            None => refused(&Refusal::new(500, "the pod does not serve"), None),
+        }
+    }
+
     fn read(&self, place: &Place, query: &HashMap<String, String>) -> Response {
         let inner = self.server.lock();
         if let Some(name) = &place.name {
@@ -356,11 +370,8 @@ async fn answer(
     let Some(place) = Place::of(uri.path()) else {
         return refused(&Refusal::new(404, "no such path"), None);
     };
-    if let (Some("portforward"), Some(extract::Extension(upgrade))) = (place.part.as_deref(), upgrade) {
-        return match listener.session(&place.namespace, place.name.as_deref().unwrap_or_default()) {
-            Some(session) => port_forward::accept(session, &headers, upgrade),
-            None => refused(&Refusal::new(500, "the pod does not serve"), None),
-        };
+    if let Some(extract::Extension(upgrade)) = upgrade {
+        return listener.connect(&place, uri.query().unwrap_or_default(), &headers, upgrade);
     }
     let body = serde_json::from_slice(&body).unwrap_or_default();
     if place.collection == REVIEWS {

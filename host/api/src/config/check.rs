@@ -1,6 +1,6 @@
 //! Rules between keys of the operator configuration.
 
-use pgloom_common::name::unknown_placeholders;
+use pgloom_common::name::{is_label_key, unknown_placeholders};
 use pgloom_common::quantity::Quantity;
 
 use super::{Config, KEYS, ValueType};
@@ -11,9 +11,11 @@ pub fn findings(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     instances(config, &mut findings);
     roles(config, &mut findings);
+    suffix(config, &mut findings);
     amounts(config, &mut findings);
     templates(config, &mut findings);
     taints(config, &mut findings);
+    labels(config, &mut findings);
     windows(config, &mut findings);
     for key in KEYS.iter().filter(|key| key.value_type == ValueType::Duration && key.honoured) {
         if config.duration(key.name).is_zero() {
@@ -32,9 +34,12 @@ fn instances(config: &Config, findings: &mut Vec<Finding>) {
         let finding = Finding::error(format!("{least} is more than max_instances, {most}")).at("min_instances");
         findings.push(finding.remedy("lower it, or raise max_instances"));
     }
-    for (key, least) in
-        [("workers", 1), ("connection_pooler_number_of_instances", 1), ("connection_pooler_max_db_connections", 1)]
-    {
+    for (key, least) in [
+        ("connection_pooler_number_of_instances", 1),
+        ("connection_pooler_max_db_connections", 1),
+        ("password_rotation_interval", 1),
+        ("password_rotation_user_retention", 0),
+    ] {
         if number(key) < least {
             let finding = Finding::error(format!("{} is less than {least}", number(key))).at(key);
             findings.push(finding.remedy(format!("use {least} or more")));
@@ -49,7 +54,14 @@ fn instances(config: &Config, findings: &mut Vec<Finding>) {
 }
 
 fn roles(config: &Config, findings: &mut Vec<Finding>) {
-    for key in ["super_username", "replication_username", "connection_pooler_user", "connection_pooler_schema"] {
+    const NAMES: [&str; 5] = [
+        "super_username",
+        "replication_username",
+        "connection_pooler_user",
+        "connection_pooler_schema",
+        "pod_service_account_name",
+    ];
+    for key in NAMES {
         if config.text(key).is_empty() {
             findings.push(Finding::error("is empty").at(key).remedy("give it a name, or remove the key"));
         }
@@ -62,6 +74,14 @@ fn roles(config: &Config, findings: &mut Vec<Finding>) {
     if config.text("replication_username") == superuser && !superuser.is_empty() {
         let finding = Finding::error(format!("{superuser:?} is the superuser")).at("replication_username");
         findings.push(finding.remedy("give replicas a role of their own, as in standby"));
+    }
+}
+
+/// A role without a suffix would be renamed to its own name.
+fn suffix(config: &Config, findings: &mut Vec<Finding>) {
+    if config.flag("enable_team_member_deprecation") && config.text("role_deletion_suffix").is_empty() {
+        let finding = Finding::error("is empty").at("role_deletion_suffix");
+        findings.push(finding.remedy("give it a text, as in _deleted, or switch enable_team_member_deprecation off"));
     }
 }
 
@@ -102,6 +122,30 @@ fn templates(config: &Config, findings: &mut Vec<Finding>) {
             let finding = Finding::error(format!("{template:?} gives several objects one name")).at(key);
             findings.push(finding.remedy(format!("use {needed} in it")));
         }
+    }
+}
+
+/// Labels and annotations that every cluster gets, which the API server would refuse cluster by cluster.
+fn labels(config: &Config, findings: &mut Vec<Finding>) {
+    let mut check = |place: &str, key: &str| {
+        if !is_label_key(key) {
+            let finding = Finding::error(format!("{key:?} is no key of a label")).at(place);
+            findings.push(finding.remedy(
+                "use letters, digits, '-', '_' and '.', at most 63; a domain and a slash may be in front of them",
+            ));
+        }
+    };
+    for key in ["cluster_name_label", "pod_role_label"] {
+        check(key, config.text(key));
+    }
+    config.map("cluster_labels").into_keys().for_each(|name| check("cluster_labels", name));
+    for key in ["custom_pod_annotations", "custom_service_annotations"] {
+        // Annotations may have a domain in capital letters.
+        config.map(key).into_keys().for_each(|name| check(key, &name.to_ascii_lowercase()));
+    }
+    if config.map("cluster_labels").is_empty() {
+        let finding = Finding::error("is empty, and nothing would tell the pods of clusters from others");
+        findings.push(finding.at("cluster_labels").remedy("give it a label, as in application:spilo"));
     }
 }
 

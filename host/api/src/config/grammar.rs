@@ -2,9 +2,10 @@
 
 use pgloom_common::quantity::Quantity;
 use pgloom_common::{cron, duration};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use super::ValueType;
+use crate::document::integer;
 use crate::suggest::instead;
 
 /// The reason why a value cannot be used, and the remedy. Never contains a credential.
@@ -29,9 +30,9 @@ pub fn read(value_type: ValueType, text: &str) -> Result<Value, Error> {
         },
         ValueType::Integer if text.is_empty() => Ok(json!(0)),
         ValueType::OptionalInteger if text.is_empty() => Ok(Value::Null),
-        ValueType::Integer | ValueType::OptionalInteger => match text.parse::<i64>() {
-            Ok(number) => Ok(json!(number)),
-            Err(_) => error(format!("{text:?} is not a whole number"), "write digits, as in \"8\""),
+        ValueType::Integer | ValueType::OptionalInteger => match integer(text).filter(Number::is_i64) {
+            Some(number) => Ok(Value::Number(number)),
+            None => error(format!("{text:?} is not a whole number"), "write digits, as in \"8\""),
         },
         ValueType::List => Ok(text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect()),
         ValueType::Map => map(text),
@@ -96,8 +97,8 @@ fn choice(choices: &[&str], text: &str) -> Result<Value, Error> {
 }
 
 fn quantity(text: &str) -> Result<Value, Error> {
-    if text.is_empty() {
-        return Ok(json!(""));
+    if Quantity::given(text).is_none() {
+        return Ok(json!(text));
     }
     match Quantity::parse(text) {
         Ok(quantity) if quantity.is_negative() => error(format!("{text:?} is less than nothing"), "use 0 or more"),

@@ -1,6 +1,8 @@
 //! The description of a key of the operator configuration. The keys are those of
 //! [the Zalando operator](https://postgres-operator.readthedocs.io/en/latest/reference/operator_parameters/).
 
+use serde_json::Value;
+
 /// One key of the operator configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
@@ -161,18 +163,46 @@ pub enum Form {
 /// What a key is in a form that does not have it, where that is not [`Key::default`]. It is what the Zalando operator takes
 /// it for: with another value the pods of an adopted cluster would restart, or its load balancer would go.
 const ABSENT: [(&str, &[Form], &str); 12] = [
-    ("kubernetes_use_configmaps", &[Form::ConfigMap, Form::Object], "true"),
-    ("default_cpu_request", &[Form::ConfigMap], ""),
-    ("default_memory_request", &[Form::ConfigMap], ""),
-    ("default_cpu_limit", &[Form::ConfigMap], ""),
-    ("default_memory_limit", &[Form::ConfigMap], ""),
-    ("min_cpu_limit", &[Form::ConfigMap, Form::Object], ""),
-    ("min_memory_limit", &[Form::ConfigMap, Form::Object], ""),
+    ("kubernetes_use_configmaps", BOTH, "true"),
+    ("default_cpu_request", BOTH, ""),
+    ("default_memory_request", BOTH, ""),
+    ("default_cpu_limit", BOTH, ""),
+    ("default_memory_limit", BOTH, ""),
+    ("min_cpu_limit", BOTH, ""),
+    ("min_memory_limit", BOTH, ""),
     ("enable_master_load_balancer", &[Form::ConfigMap], "true"),
-    ("connection_pooler_default_cpu_request", &[Form::ConfigMap], ""),
-    ("connection_pooler_default_memory_request", &[Form::ConfigMap], ""),
-    ("connection_pooler_default_cpu_limit", &[Form::ConfigMap], ""),
-    ("connection_pooler_default_memory_limit", &[Form::ConfigMap], ""),
+    ("connection_pooler_default_cpu_request", BOTH, ""),
+    ("connection_pooler_default_memory_request", BOTH, ""),
+    ("connection_pooler_default_cpu_limit", BOTH, ""),
+    ("connection_pooler_default_memory_limit", BOTH, ""),
+];
+
+const BOTH: &[Form] = &[Form::ConfigMap, Form::Object];
+
+/// Keys that are absent if a ConfigMap has an empty text for them, which otherwise means 0 or false. The Zalando operator
+/// has no value for them then, and takes that for the default.
+const UNSET_BY_EMPTY_TEXT: [&str; 7] = [
+    "connection_pooler_max_db_connections",
+    "connection_pooler_number_of_instances",
+    "enable_init_containers",
+    "enable_pod_disruption_budget",
+    "enable_sidecars",
+    "pdb_master_label_selector",
+    "spilo_allow_privilege_escalation",
+];
+
+/// Keys for which an empty value of an OperatorConfiguration has a meaning of its own.
+const EMPTY_IN_OBJECT: [&str; 10] = [
+    "additional_secret_mount_path",
+    "aws_region",
+    "master_dns_name_format",
+    "master_legacy_dns_name_format",
+    "oauth_token_secret_name",
+    "persistent_volume_claim_retention_policy",
+    "replica_dns_name_format",
+    "replica_legacy_dns_name_format",
+    "scalyr_server_url",
+    "team_admin_role",
 ];
 
 impl Key {
@@ -181,6 +211,24 @@ impl Key {
     pub fn absent(&self, form: Form) -> &'static str {
         let differs = ABSENT.iter().find(|(name, forms, _)| *name == self.name && forms.contains(&form));
         differs.map_or(self.default, |(_, _, value)| value)
+    }
+
+    /// Whether a configuration of this form that has `value` for the key is one that does not have the key.
+    #[must_use]
+    pub fn is_unset_by(&self, form: Form, value: &Value) -> bool {
+        let is_empty = match value {
+            Value::String(text) => text.trim().is_empty(),
+            Value::Array(entries) => entries.is_empty(),
+            Value::Object(fields) => fields.is_empty(),
+            _ => false,
+        };
+        match (self.value_type, form) {
+            (ValueType::Choice(_), _) => is_empty,
+            (_, Form::ConfigMap) => is_empty && UNSET_BY_EMPTY_TEXT.contains(&self.name),
+            // An amount that is empty is off.
+            (ValueType::Quantity, Form::Object) => false,
+            (_, Form::Object) => is_empty && !EMPTY_IN_OBJECT.contains(&self.name),
+        }
     }
 
     /// Where the key is in an OperatorConfiguration, as in `configuration.kubernetes.pod_role_label`.

@@ -87,15 +87,71 @@ fn both_forms_give_one_configuration() {
 #[test]
 fn an_empty_value_is_that_of_nothing_and_an_absent_key_has_its_default() {
     let loaded = Config::read(&config_map(json!({
-        "spilo_fsgroup": "", "cluster_labels": "", "protected_role_names": "", "enable_shm_volume": "", "default_cpu_limit": "",
+        "spilo_fsgroup": "", "custom_pod_annotations": "", "protected_role_names": "", "enable_shm_volume": "", "default_cpu_limit": "",
     })));
     let config = loaded.unwrap().config;
     assert_eq!(config.values()["spilo_fsgroup"], Value::Null);
-    assert_eq!(config.values()["cluster_labels"], json!({}));
+    assert_eq!(config.values()["custom_pod_annotations"], json!({}));
     assert_eq!(config.values()["protected_role_names"], json!([]));
     assert_eq!(config.values()["enable_shm_volume"], json!(false));
     assert_eq!(config.text("default_cpu_limit"), "");
     assert_eq!(config.text("db_hosted_zone"), "db.example.com");
+}
+
+#[test]
+fn an_empty_value_of_an_object_is_an_absent_key_unless_it_has_a_meaning() {
+    let loaded = Config::read(&object(json!({
+        "docker_image": "",
+        "kubernetes": {"cluster_labels": {}, "pod_management_policy": "", "oauth_token_secret_name": ""},
+        "load_balancer": {"master_legacy_dns_name_format": ""},
+        "logical_backup": {"logical_backup_schedule": "", "logical_backup_provider": ""},
+        "teams_api": {"protected_role_names": [], "pam_role_name": ""},
+    })));
+    let config = loaded.unwrap().config;
+    let empty = ["oauth_token_secret_name", "master_legacy_dns_name_format"];
+    let absent = Config::read(&object(json!({}))).unwrap().config;
+    for key in KEYS {
+        let expected = if empty.contains(&key.name) { json!("") } else { absent.values()[key.name].clone() };
+        assert_eq!(config.values()[key.name], expected, "{}", key.name);
+    }
+}
+
+#[test]
+fn an_empty_switch_of_a_config_map_is_absent_where_upstream_has_none() {
+    let config = Config::read(&config_map(json!({
+        "enable_sidecars": "", "enable_pod_disruption_budget": " ", "connection_pooler_max_db_connections": "",
+        "external_traffic_policy": "", "enable_secrets_deletion": "",
+    })))
+    .unwrap()
+    .config;
+    assert!(config.flag("enable_sidecars") && config.flag("enable_pod_disruption_budget"));
+    assert_eq!(config.integer("connection_pooler_max_db_connections"), Some(60));
+    assert_eq!(config.text("external_traffic_policy"), Config::defaults().text("external_traffic_policy"));
+    assert!(!config.flag("enable_secrets_deletion"));
+}
+
+#[test]
+fn whole_numbers_of_a_config_map_are_read_as_go_reads_them() {
+    let config = Config::read(&config_map(json!({"max_instances": "010", "min_instances": "0x2"}))).unwrap().config;
+    assert_eq!((config.integer("max_instances"), config.integer("min_instances")), (Some(8), Some(2)));
+}
+
+#[test]
+fn a_value_of_a_key_that_changes_nothing_refuses_nothing() {
+    let said = said(Config::read(&config_map(json!({"workers": "many"}))));
+    assert_eq!(
+        said,
+        ["warning: data.workers: pgloom does not honour this key; remove it, or know that it changes nothing"]
+    );
+}
+
+#[test]
+fn labels_that_the_api_server_would_refuse_are_named_with_their_key() {
+    let said = said(Config::read(&config_map(json!({
+        "cluster_name_label": "cluster name", "cluster_labels": "", "custom_pod_annotations": "Example.com/a:x,b/c/d:y",
+    }))));
+    let places: Vec<&str> = said.iter().map(|finding| finding.split(": ").nth(1).unwrap()).collect();
+    assert_eq!(places, ["cluster_name_label", "custom_pod_annotations", "cluster_labels"]);
 }
 
 #[test]
@@ -229,8 +285,8 @@ fn a_value_that_cannot_be_used_is_named_with_its_key_and_a_remedy() {
             "warning: data.docker_imag: this key does not exist; it is ignored; did you mean docker_image?",
         ),
         (
-            json!({"enable_password_rotation": "true"}),
-            "warning: enable_password_rotation: pgloom does not honour this key; remove it, or know that it changes nothing",
+            json!({"debug_logging": "true"}),
+            "warning: debug_logging: pgloom does not honour this key; remove it, or know that it changes nothing",
         ),
     ] {
         assert_eq!(said(Config::read(&config_map(data))), [expected]);

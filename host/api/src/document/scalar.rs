@@ -30,7 +30,7 @@ pub fn plain(text: &str) -> Result<Value, String> {
 }
 
 /// An integer with the prefixes of Go: `0x`, `0b`, `0o`, and `0` for octal numbers as file modes are written.
-fn integer(text: &str) -> Option<Number> {
+pub(crate) fn integer(text: &str) -> Option<Number> {
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),

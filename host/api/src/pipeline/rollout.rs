@@ -112,6 +112,10 @@ pub fn read_rollout(spec: RolloutSpec, findings: &mut Vec<Finding>) -> Option<Ro
     };
     let soak = time(soak, "soak", DEFAULT_SOAK);
     let ready_deadline = time(ready_deadline, "readyDeadline", DEFAULT_READY_DEADLINE);
+    if canary.as_ref().is_some_and(MatchSpec::is_of_all) {
+        let remedy = "give namespaces or a selector, or remove the field";
+        findings.push(Finding::error("matches every cluster").at(member(path, "canary")).remedy(remedy));
+    }
     let canary = canary.map(|canary| read_match(canary, &member(path, "canary"), findings));
     let canary = match canary {
         None => None,

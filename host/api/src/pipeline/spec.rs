@@ -167,7 +167,7 @@ pub struct SourceSpec {
     /// Public keys in the PEM format, of ECDSA on the curve P-256. The manifest must be signed by one of them, as cosign
     /// does it; no transparency log is asked. Default: signatures are not checked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), inner(length(max = 1024)))]
+    #[schemars(length(min = 1, max = 8), inner(length(max = 1024)))]
     pub public_keys: Vec<String>,
 }
 
@@ -331,6 +331,14 @@ pub struct MatchSpec {
     /// The labels of the `postgresql` objects. Default: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
+}
+
+impl MatchSpec {
+    /// Whether it names nothing that a cluster could lack.
+    #[must_use]
+    pub fn is_of_all(&self) -> bool {
+        self.namespaces.is_empty() && self.selector.as_ref().is_none_or(|selector| *selector == Selector::default())
+    }
 }
 
 /// A label selector, as

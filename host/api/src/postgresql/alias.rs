@@ -47,8 +47,7 @@ pub const REPLACED: [Replaced; 4] = [
 ];
 
 /// Fields of `spec` that the Zalando operator acts on and pgloom does not.
-pub const WITHOUT_EFFECT: [&str; 4] =
-    ["streams", "usersWithSecretRotation", "usersWithInPlaceSecretRotation", "usersIgnoringSecretRotation"];
+pub const WITHOUT_EFFECT: [&str; 1] = ["streams"];
 
 impl Exclusive {
     /// Why both names together are refused.

@@ -253,17 +253,19 @@ pub struct PostgresqlSpec {
     #[schemars(schema_with = "ranges")]
     pub allowed_source_ranges: Vec<String>,
 
-    /// Roles whose password changes regularly, with a new role each time; nothing acts on it. Default: none. Example:
+    /// Roles whose Secret regularly gets a new login role, as in `foo_user240131`, that is a member of the role. Default:
+    /// none; with `enable_password_rotation` of the operator configuration all but the owners of databases. Example:
     /// `[foo_user]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_with_secret_rotation: Vec<String>,
 
-    /// Roles whose password changes regularly, the role staying the same; nothing acts on it. Default: none. Example:
-    /// `[flyway]`.
+    /// Roles whose password changes regularly, the role staying the same. It wins over `usersWithSecretRotation`.
+    /// Default: none. Example: `[flyway]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_with_in_place_secret_rotation: Vec<String>,
 
-    /// Roles whose password never changes; nothing acts on it. Default: none. Example: `[bar_user]`.
+    /// Roles whose password never changes. It wins over the other lists and the operator configuration. Default: none.
+    /// Example: `[bar_user]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_ignoring_secret_rotation: Vec<String>,
 

@@ -208,9 +208,22 @@ fn drops_null(schema: &Value, name: &str) -> bool {
 fn type_finding(schema: &Value, value: &Value, place: &Place<'_>) -> Option<Finding> {
     if schema["x-kubernetes-int-or-string"] == true {
         let fits = value.is_string() || value.is_i64() || value.is_u64();
-        return (!fits).then(|| wrong("a string or an integer", value, place));
+        let finding = || wrong("a string or an integer", value, place);
+        return match value {
+            // An amount, as in `cpu: 0.5`.
+            Value::Number(number) if !fits => {
+                Some(Finding { remedy: Some(format!("write it in quotes, as in \"{number}\"")), ..finding() })
+            }
+            _ => (!fits).then(finding),
+        };
     }
     let expected = schema["type"].as_str()?;
+    if expected == "integer"
+        && schema["format"] == "int32"
+        && value.as_i64().is_some_and(|value| i32::try_from(value).is_err())
+    {
+        return Some(wrong("an integer of at most 2147483647", value, place));
+    }
     let fits = match expected {
         "string" => value.is_string(),
         "integer" => value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0),
@@ -374,5 +387,15 @@ mod tests {
         let schema = json!({"x-kubernetes-int-or-string": true});
         assert!(said(&schema, json!(1)).is_empty() && said(&schema, json!("1")).is_empty());
         assert_eq!(said(&schema, json!(true)), ["spec: expected a string or an integer, found true"]);
+        let expected = "spec: expected a string or an integer, found the number 0.5; write it in quotes, as in \"0.5\"";
+        assert_eq!(said(&schema, json!(0.5)), [expected]);
+    }
+
+    #[test]
+    fn an_integer_has_the_bounds_of_its_format() {
+        let schema = json!({"type": "integer", "format": "int32"});
+        assert!(said(&schema, json!(2_147_483_647)).is_empty() && said(&schema, json!(-2_147_483_648_i64)).is_empty());
+        let expected = "spec: expected an integer of at most 2147483647, found the number 3000000000";
+        assert_eq!(said(&schema, json!(3_000_000_000_i64)), [expected]);
     }
 }

@@ -12,16 +12,17 @@ use pgloom_api::pipeline::{Document, Match, OnFailure, Step};
 use pgloom_common::golden;
 use pgloom_decide::{Error, Observed, Plan, decide};
 use pgloom_engine::permission::Missing;
+use pgloom_engine::pipeline::Permission;
 use pgloom_engine::{
     Contribution, Description, Lack, ObjectKind, ObjectPermission, Pipeline, Plugin, PrivilegePermission, Response,
-    grant,
+    grant, reserved_kind,
 };
 use serde_json::{Map, Value, json};
 
 use super::ask;
 use super::language::Language;
 use super::project::Project;
-use crate::file::{read_all, read_one};
+use crate::file::{read_map, read_maps};
 
 /// What the check of a case came to.
 pub enum Checked {
@@ -41,7 +42,8 @@ pub struct Case {
     pub name: String,
     folder: PathBuf,
     manifest: Value,
-    desired: Vec<Value>,
+    /// The objects of earlier steps; `None` without a file.
+    desired: Option<Vec<Value>>,
     existing: Vec<Value>,
     config: Config,
     /// The plugin's own step.
@@ -69,15 +71,14 @@ pub fn cases(project: &Project) -> Result<Vec<Case>> {
 impl Case {
     fn read(folder: &Path, step: &Step, language: Language) -> Result<Self> {
         let file = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
-        let all = |name: &str| file(name).map_or_else(|| Ok(Vec::new()), |path| read_all(&path));
-        let mut manifest = read_one(&folder.join(golden::MANIFEST))?;
+        let mut manifest = read_map(&folder.join(golden::MANIFEST))?;
         if let Some(metadata) = manifest["metadata"].as_object_mut() {
             metadata.entry("namespace").or_insert_with(|| json!(golden::NAMESPACE));
         }
         let config = match file(golden::OPERATOR) {
             None => Config::defaults(),
             Some(path) => {
-                let document = read_one(&path)?;
+                let document = read_map(&path)?;
                 Config::read(&document).map_err(|problems| crate::pipeline::refused(&path, &problems))?.config
             }
         };
@@ -86,7 +87,8 @@ impl Case {
             step.config = super::step::mapping(&path)?;
         }
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (desired, existing) = (all(golden::DESIRED)?, all(golden::EXISTING)?);
+        let desired = file(golden::DESIRED).map(|path| read_maps(&path)).transpose()?;
+        let existing = file(golden::EXISTING).map_or_else(|| Ok(Vec::new()), |path| read_maps(&path))?;
         Ok(Self { name, folder: folder.to_owned(), manifest, desired, existing, config, step, language })
     }
 
@@ -95,7 +97,7 @@ impl Case {
         let answer = match self.answer(plugin)? {
             Ok(answer) => answer,
             Err(error) => {
-                let line = self.line_to_add(&error).unwrap_or_default();
+                let line = self.file_to_add(&error, plugin).or_else(|| self.line_to_add(&error)).unwrap_or_default();
                 return Ok(Checked::Failed(format!("golden/{}: {error}{line}", self.name)));
             }
         };
@@ -109,6 +111,32 @@ impl Case {
         Ok(match difference(&expected, &text) {
             None => Checked::AsExpected,
             Some(difference) => Checked::Differs(format!("golden/{}/{}:{difference}", self.name, golden::EXPECTED)),
+        })
+    }
+
+    /// The desired objects that the case lacks: the plugin reads or changes objects of earlier steps, there are none, and so
+    /// it has no answer.
+    fn file_to_add(&self, error: &Error, plugin: &Plugin) -> Option<String> {
+        let Description { desired, objects, .. } = &plugin.description;
+        let reads = is_answer(error) && self.desired.is_none() && !desired.is_empty();
+        let changes = match error {
+            Error::Pipeline(run) => match run.lack.as_deref().map(|lack| &lack.permission) {
+                Some(Permission::Object(lacking)) => {
+                    lacking.creates && objects.iter().any(|asked| !asked.creates && asked.kind == lacking.kind)
+                }
+                _ => false,
+            },
+            _ => false,
+        };
+        (reads || changes).then(|| {
+            let place = format!("golden/{}/{}", self.name, golden::DESIRED);
+            match self.desired {
+                None => format!(
+                    "\n  the plugin depends on objects of earlier steps: add {place} with them, as `pgloom render` prints \
+                     them; an empty file says that there are none"
+                ),
+                Some(_) => format!("\n  the plugin changes an object of an earlier step: add it to {place}"),
+            }
         })
     }
 
@@ -126,7 +154,8 @@ impl Case {
         let without = without.map_err(|error| anyhow!("golden/{}: without the plugin: {error}", self.name))?;
         let with = match self.decide(self.pipeline(plugin, Some(Arc::clone(plugin)))?) {
             Ok(plan) => plan,
-            Err(error) if is_answer(&error) => {
+            // Without the objects that it reads, a refusal says nothing about the plugin.
+            Err(error) if is_answer(&error) && self.file_to_add(&error, plugin).is_none() => {
                 return Ok(Ok(json!({(golden::REFUSED): error.to_string().lines().collect::<Vec<_>>()})));
             }
             Err(error) => return Ok(Err(error)),
@@ -185,7 +214,8 @@ impl Case {
 
     /// The step that creates the desired objects of the case.
     fn earlier_step(&self) -> Plugin {
-        let desired: Vec<Value> = self.desired.iter().map(partial).collect();
+        let desired = self.desired.iter().flatten().filter(|object| is_of_step(object));
+        let desired: Vec<Value> = desired.map(partial).collect();
         let asks = |object: &Value| {
             let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
             let kind = ObjectKind::new(text("/apiVersion"), text("/kind"));
@@ -232,6 +262,12 @@ fn version(requirement: &str) -> String {
     parts.join(".")
 }
 
+/// Whether a step may have created the object: the output of `pgloom render` has those of the host, too.
+fn is_of_step(object: &Value) -> bool {
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    reserved_kind(&ObjectKind::new(text("apiVersion"), text("kind"))).is_none()
+}
+
 /// An object as a step contributes it: without what the host sets, so that the output of `pgloom render` can be used.
 fn partial(object: &Value) -> Value {
     let mut object = object.clone();
@@ -269,7 +305,115 @@ fn difference(expected: &str, text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use pgloom_api::pipeline::{Limits, Source};
+    use pgloom_engine::{Failure, call};
+
     use super::*;
+
+    const MANIFEST: &str = include_str!("../../../../manifests/examples/minimal.yaml");
+
+    /// A case with these files.
+    fn case(files: &[(&str, &str)]) -> Result<(tempfile::TempDir, Case)> {
+        let folder = tempfile::tempdir()?;
+        for (name, text) in [&[(golden::MANIFEST, MANIFEST)][..], files].concat() {
+            std::fs::write(folder.path().join(name), text)?;
+        }
+        let step = Step {
+            name: "reader".to_owned(),
+            source: Source::File(PathBuf::new()),
+            digest: None,
+            config: Map::new(),
+            grants: grant::all(&reading()),
+            on_failure: OnFailure::default(),
+            allow_restarts: false,
+            limits: Limits::default(),
+            matches: Match::default(),
+        };
+        let case = Case::read(folder.path(), &step, Language::Rust)?;
+        Ok((folder, case))
+    }
+
+    fn reading() -> Description {
+        Description {
+            name: "reader".to_owned(),
+            version: "0.1.0".to_owned(),
+            summary: "Reads the StatefulSet.".to_owned(),
+            config_schema: "{}".to_owned(),
+            config_example: "{}".to_owned(),
+            desired: vec![ObjectKind::new("apps/v1", "StatefulSet")],
+            ..Description::default()
+        }
+    }
+
+    /// A plugin that fails without the cluster's StatefulSet.
+    fn reader() -> Arc<Plugin> {
+        Arc::new(Plugin::native(reading(), |request| match request.desired.is_empty() {
+            true => Err(call::Error::Refuse(Failure::Internal("no StatefulSet".to_owned()))),
+            false => Ok(Response::default()),
+        }))
+    }
+
+    #[test]
+    fn a_file_of_a_case_that_is_no_map_is_named() {
+        for text in ["- a\n", "text\n", "3\n"] {
+            for name in [golden::MANIFEST, golden::DESIRED, golden::EXISTING, golden::OPERATOR] {
+                let said = case(&[(name, text)]).err().unwrap().to_string();
+                assert!(
+                    said.ends_with(&format!("{name}: document 1 is not a map; write it as `key: value`")),
+                    "{said}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_output_of_render_is_used_as_desired_objects_without_those_of_the_host() {
+        let plan = include_str!("../../../../tests/golden/examples/minimal.yaml");
+        let plan: Value = serde_yaml_ng::from_str(plan).unwrap();
+        let rendered = json!({"apiVersion": "v1", "kind": "List", "items": plan["objects"]}).to_string();
+        assert!(["Secret", "ServiceAccount", "RoleBinding"].iter().all(|kind| rendered.contains(kind)));
+        let (_folder, case) = case(&[(golden::DESIRED, &rendered)]).unwrap();
+        assert_eq!(case.answer(&reader()).unwrap().unwrap(), json!({}));
+    }
+
+    #[test]
+    fn a_plugin_that_reads_desired_objects_has_no_answer_without_their_file() {
+        let (folder, without) = case(&[]).unwrap();
+        let Checked::Failed(said) = without.check(&reader(), true).unwrap() else { panic!() };
+        assert!(
+            said.contains("no StatefulSet") && said.contains("/desired.yaml with them, as `pgloom render`"),
+            "{said}"
+        );
+        assert!(!folder.path().join(golden::EXPECTED).exists());
+        // An empty file says that there are none: then the refusal is the answer.
+        let (folder, empty) = case(&[(golden::DESIRED, "")]).unwrap();
+        assert!(matches!(empty.check(&reader(), true).unwrap(), Checked::Written));
+        assert!(std::fs::read_to_string(folder.path().join(golden::EXPECTED)).unwrap().contains("no StatefulSet"));
+    }
+
+    #[test]
+    fn a_plugin_that_changes_an_object_that_the_case_lacks_is_pointed_to_its_desired_objects() {
+        let asked = ObjectPermission {
+            creates: false,
+            fields: vec!["spec.replicas".to_owned()],
+            ..ObjectPermission::creates(ObjectKind::new("apps/v1", "StatefulSet"), &["{cluster}"])
+        };
+        let description = Description { objects: vec![asked], desired: Vec::new(), ..reading() };
+        let set = json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "acid-minimal-cluster"},
+            "spec": {"replicas": 3},
+        });
+        let grants = grant::all(&description);
+        let writer = Arc::new(Plugin::native(description, move |_| {
+            Ok(Response { contributions: vec![Contribution::Apply(set.to_string())], ..Response::default() })
+        }));
+        for (files, remedy) in [(&[][..], "/desired.yaml with them"), (&[(golden::DESIRED, "")], "add it to golden/")] {
+            let (_folder, mut case) = case(files).unwrap();
+            case.step.grants = grants.clone();
+            let Checked::Failed(said) = case.check(&writer, false).unwrap() else { panic!() };
+            assert!(said.contains(remedy) && !said.contains(".creates("), "{said}");
+        }
+    }
 
     #[test]
     fn the_lowest_version_of_a_requirement_is_found() {

@@ -206,6 +206,7 @@ fn filled(content: &str, template: &str, name: &str, sdk: &str) -> String {
         let mut letters = part.chars();
         letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
     };
+    // Its type ends with `Plugin`, so that none of the template's own names, as `Settings`, is the same.
     let type_name: String = name.split('-').map(capital).collect();
     let content = content.replace("{ SDK }", &format!("{{ {sdk} }}"));
     content.replace(template, name).replace(&capital(template), &type_name)
@@ -222,8 +223,9 @@ mod tests {
         let lib = RUST.iter().find(|(file, _)| *file == "src/lib.rs").unwrap().1;
         let made = filled(lib, "motto", "cost-labels-2", "path = \"/sdk\"");
         for part in [
-            "pub struct CostLabels2;",
-            "register!(CostLabels2);",
+            "pub struct CostLabels2Plugin;",
+            "register!(CostLabels2Plugin);",
+            "const NAME: &str = \"cost-labels-2\";",
             "example.com/cost-labels-2",
             "{cluster}-cost-labels-2",
         ] {
@@ -234,6 +236,31 @@ mod tests {
                 let made = filled(content, template(*language), "x", "y").to_lowercase();
                 assert!(!made.contains("motto") && !made.contains("badge"), "{file}");
             }
+        }
+    }
+
+    /// The parts of names that the template itself uses, and names of every length.
+    #[test]
+    fn a_new_plugin_in_rust_is_formatted_and_has_every_type_once_whatever_its_name() {
+        let names = ["settings", "response", "self", "config", "spec", "plugin", "request", "result", "config-map"];
+        let more = ["a", "ok", "option", "default", "description", "object-meta", "team-cost", "zz", "serialize"];
+        let lengths = (1..=LONGEST).step_by(3).map(|length| "x".repeat(length));
+        let folder = tempfile::tempdir().unwrap();
+        for name in names.into_iter().chain(more).map(str::to_owned).chain(lengths) {
+            assert!(check_name(&name).is_ok(), "{name}");
+            for (file, content) in RUST {
+                write(&folder.path().join(file), filled(content, "motto", &name, "path = \"/sdk\"").as_bytes())
+                    .unwrap();
+            }
+            let lib = std::fs::read_to_string(folder.path().join("src/lib.rs")).unwrap();
+            let own = lib.lines().find_map(|line| line.strip_suffix("Plugin;")?.strip_prefix("pub struct ")).unwrap();
+            assert_eq!(lib.matches(&format!("struct {own}Plugin;")).count(), 1);
+            let imports: String = lib.lines().filter(|line| line.starts_with("use ")).collect();
+            assert!(!imports.contains(&format!("{own}Plugin")), "{name}: {imports}");
+            let mut rustfmt = std::process::Command::new("rustfmt");
+            let output =
+                rustfmt.args(["--check", "--edition", "2024", "src/lib.rs"]).current_dir(&folder).output().unwrap();
+            assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
         }
     }
 

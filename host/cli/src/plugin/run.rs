@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use clap::Args;
+use pgloom_common::golden;
+use pgloom_engine::LoadError;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -34,18 +36,31 @@ pub struct Arguments {
 }
 
 /// Builds the plugin and renders the manifests.
-pub fn run(mut arguments: Arguments) -> Result<()> {
+pub fn run(arguments: &Arguments) -> Result<()> {
     let project = Project::of(&arguments.folder)?;
     let (plugin, built) = load(&project, arguments.target)?;
-    let flags = arguments.render.pipeline_mut();
+    let flags = arguments.render.pipeline();
     let folder = tempfile::tempdir()?;
     let own = "plugin-of-this-folder.wasm";
     write(&folder.path().join(own), &built.bytes)?;
-    let document = with_step(flags, step::of(&project, &plugin, own)?, &folder)?;
-    let path = folder.path().join("pipeline.yaml");
-    write(&path, pgloom_api::document::write(&document)?.as_bytes())?;
-    flags.set(path, folder.path().to_owned());
-    render::render(&arguments.render)
+    let step = step::of(&project, &plugin, own)?;
+    let name = step["name"].as_str().unwrap_or_default().to_owned();
+    let document = with_step(flags, step, &folder)?;
+    let (path, _) = flags.place()?;
+    let loaded = pipeline::load_document(flags, &document, &path, folder.path());
+    let loaded = loaded.map_err(|error| match error.downcast::<LoadError>() {
+        // The plugin's own step is not in the pipeline's file.
+        Ok(failed) if failed.step == name => Error::new(failed).context(place(&project, &built.path)),
+        Ok(failed) => Error::new(failed).context(path.display().to_string()),
+        Err(other) => other,
+    })?;
+    render::render_with(&arguments.render, &loaded.pipeline)
+}
+
+/// The file that has the plugin's step; the component without one.
+fn place(project: &Project, component: &Path) -> String {
+    let file = project.file(golden::STEP);
+    if file.exists() { file.display().to_string() } else { component.display().to_string() }
 }
 
 /// The pipeline of the flags with one more step, in the place of one with the same name, or else the last; the components

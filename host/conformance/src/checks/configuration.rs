@@ -19,7 +19,8 @@ pub const CHECK: Check = Check {
     id: "configuration",
     proves: "The example of the description is accepted, and each configuration that is made from the plugin's own \
              schema is used or refused with a sentence: none makes the plugin trap, fail or exceed a limit.",
-    remedy: "Narrow the schema, or check the value and answer with invalid-config, which names the field.",
+    remedy: "If the failure names what the description lacks, add that. Otherwise narrow the schema, or check the value \
+             and answer with invalid-config, which names the field.",
     with_others: false,
     run,
 };

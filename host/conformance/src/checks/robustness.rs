@@ -1,5 +1,8 @@
 //! `robustness`: no cluster that the host accepts makes the plugin trap, fail or exceed a limit.
 
+use std::collections::BTreeMap;
+
+use pgloom_engine::pipeline::check_answer;
 use pgloom_engine::{DesiredObject, Pipeline};
 use serde_json::Value;
 
@@ -18,9 +21,9 @@ const SEED: u64 = 0x726f_6275;
 pub const CHECK: Check = Check {
     id: "robustness",
     proves: "Minimal, hostile and huge clusters, and hundreds with one value changed, never make the plugin trap, fail \
-             without a reason or exceed its default limits.",
-    remedy: "Answer with invalid-manifest and the field instead of a panic, and do not keep more of the request than \
-             needed.",
+             without a reason, exceed its default limits or answer with what the contract does not allow.",
+    remedy: "Mend what the failure names; answer with invalid-manifest and the field instead of a panic, and do not \
+             keep more of the request than needed.",
     with_others: false,
     run,
 };
@@ -30,42 +33,71 @@ fn run(bench: &Bench) -> Outcome {
         Ok(desired) => desired,
         Err(reason) => return Outcome::Skipped(reason),
     };
-    // Alone, so that no earlier step refuses a cluster before the plugin is called.
-    let (pipeline, calls) = match bench.alone(desired) {
-        Ok(made) => made,
-        Err(reason) => return Outcome::Skipped(reason),
-    };
-    let mut trial = Trial { pipeline, calls, random: Random::new(SEED), called: 0 };
+    let (mut random, mut called) = (Random::new(SEED), 0);
     for case in &bench.cases {
+        // The host asks no plugin about a cluster with the objects of another one.
+        let Some(desired) = desired.of(case) else { continue };
+        // Alone, so that no earlier step refuses a cluster before the plugin is called.
+        let (pipeline, calls) = match bench.alone(desired) {
+            Ok(made) => made,
+            Err(reason) => return Outcome::Skipped(reason),
+        };
+        let mut trial = Trial { pipeline, calls, random: &mut random, called: &mut called };
         if let Err((change, reason)) = trial.case(case) {
             return Outcome::Failed(format!("case {}{change}: {reason}", case.name));
         }
     }
-    match trial.called {
+    match called {
         0 => Outcome::Skipped("no case calls the plugin; give one with --case".to_owned()),
         called => Outcome::Passed(format!("{called} calls")),
     }
 }
 
-/// What the steps before the plugin want of the first cluster that calls it.
-fn desired(bench: &Bench) -> Result<Vec<DesiredObject>, String> {
+/// What the steps before the plugin want.
+#[derive(Default)]
+struct Wanted {
+    /// By case that calls the plugin.
+    by_case: BTreeMap<String, Vec<DesiredObject>>,
+    /// By cluster, those of its first case that calls the plugin.
+    by_cluster: BTreeMap<(String, String), Vec<DesiredObject>>,
+}
+
+impl Wanted {
+    /// The objects of the case; those of another case of the same cluster if it does not call the plugin, because a change
+    /// of it may. `None` if no case of the cluster does.
+    fn of(&self, case: &Case) -> Option<Vec<DesiredObject>> {
+        self.by_case.get(&case.name).or_else(|| self.by_cluster.get(&cluster(case))).cloned()
+    }
+}
+
+/// Namespace and name.
+fn cluster(case: &Case) -> (String, String) {
+    let text = |name: &str| case.manifest["metadata"][name].as_str().unwrap_or_default().to_owned();
+    (text("namespace"), text("name"))
+}
+
+fn desired(bench: &Bench) -> Result<Wanted, String> {
     let (pipeline, calls) = bench.pipeline()?;
-    let seen = bench.cases.iter().find_map(|case| {
+    let mut wanted = Wanted::default();
+    for case in &bench.cases {
         // Whether there is a plan does not matter here.
         let _ = decided(case, &pipeline, &[]);
-        calls.take().into_iter().next()
-    });
-    Ok(seen.map(|call| call.request.desired).unwrap_or_default())
+        let Some(call) = calls.take().into_iter().next() else { continue };
+        let desired = call.request.desired;
+        wanted.by_cluster.entry(cluster(case)).or_insert_with(|| desired.clone());
+        wanted.by_case.insert(case.name.clone(), desired);
+    }
+    Ok(wanted)
 }
 
-struct Trial {
+struct Trial<'a> {
     pipeline: Pipeline,
     calls: Calls,
-    random: Random,
-    called: usize,
+    random: &'a mut Random,
+    called: &'a mut usize,
 }
 
-impl Trial {
+impl Trial<'_> {
     /// Tries a case, and changes of it.
     ///
     /// # Errors
@@ -75,6 +107,12 @@ impl Trial {
         for _ in 0..CHANGES {
             let mut changed = case.manifest.clone();
             let change = self.random.change(&mut changed);
+            // It stays the cluster whose objects the plugin is shown.
+            if let Some(metadata) = changed.get_mut("metadata").and_then(Value::as_object_mut) {
+                let own =
+                    ["name", "namespace"].map(|field| (field.to_owned(), case.manifest["metadata"][field].clone()));
+                metadata.extend(own);
+            }
             self.decide(case, &changed, &case.observed).map_err(|reason| (format!(" with {change}"), reason))?;
         }
         for index in 0..case.observed.len() {
@@ -96,9 +134,16 @@ impl Trial {
         // The plan does not matter: alone, the plugin changes objects that no step makes.
         let _ = decided_of(manifest, &case.config, observed, &self.pipeline);
         for call in self.calls.take() {
-            self.called += 1;
-            let Err((category, sentence)) = call.answer else { continue };
-            if let Verdict::Broken(reason) = of_category(&category, sentence) {
+            *self.called += 1;
+            let failed = match &call.answer {
+                Ok(answer) => {
+                    check_answer(answer).err().map(|failure| (failure.category().to_owned(), failure.to_string()))
+                }
+                Err(failed) => Some(failed.clone()),
+            };
+            if let Some((category, sentence)) = failed
+                && let Verdict::Broken(reason) = of_category(&category, sentence)
+            {
                 return Err(reason);
             }
         }

@@ -9,10 +9,12 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::{Map, Value, json};
 
-use super::{Content, PASSWORD, Password, USER_LIST, USERNAME, WantedSecret};
+use super::{Content, NEXT_ROTATION, PASSWORD, Password, USER_LIST, USERNAME, WantedSecret};
 use crate::field_manager::{MANAGER, PREDECESSOR};
 use crate::kind::Kind;
+use crate::role::{Rotation, rotation_date};
 use pgloom_api::Finding;
+use pgloom_common::timestamp::with_offset;
 
 /// The data of an existing Secret. It has no `Debug`, because it contains passwords.
 #[derive(Clone, Default, PartialEq)]
@@ -85,28 +87,52 @@ impl fmt::Debug for Write {
 pub struct SecretChanges {
     /// The writes, in order. There is none for a Secret that is as desired.
     pub writes: Vec<Write>,
-    /// By role name, the password of each role that has a Secret, as it will be after the writes.
+    /// By role name, the password of each role that has a Secret, as it will be after the writes. A login role of a rotation
+    /// is here by its own name.
     pub passwords: BTreeMap<String, Password>,
+    /// By role name, who logs in with an existing Secret of a role whose password changes or has changed.
+    pub logins: BTreeMap<String, Login>,
     /// The findings.
     pub findings: Vec<Finding>,
 }
 
-/// Plans what to write. `existing` gives the data of a Secret by namespace and name; `generate` makes a password for
+/// Who logs in with a role's Secret, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The role itself, or a login role of a rotation.
+    pub username: String,
+    /// The time of the next rotation as the Secret has it; `None` without the key.
+    pub next_rotation: Option<String>,
+}
+
+/// Plans what to write. `first_rotation` is the time in RFC 3339 of the first rotation of a password that is to change from
+/// now on, in UTC and full seconds. `existing` gives the data of a Secret by namespace and name; `generate` makes a password for
 /// a role.
 ///
 /// # Errors
 /// That of `generate`.
 pub fn plan<E>(
     wanted: &[WantedSecret],
+    first_rotation: &str,
     existing: impl Fn(&str, &str) -> Option<Data>,
     mut generate: impl FnMut(&str) -> Result<Password, E>,
 ) -> Result<SecretChanges, E> {
     let mut plan = SecretChanges::default();
+    let names: BTreeSet<&str> = wanted.iter().filter_map(WantedSecret::username).collect();
     for secret in wanted {
         let data = existing(&secret.namespace, &secret.name);
         match &secret.content {
-            Content::Credential { username, given } => {
-                plan.credential(secret, username, given.as_ref(), data, &mut generate)?;
+            Content::Credential { username, given, rotation } => {
+                let rotates = matches!(rotation, Rotation::NewRole | Rotation::InPlace);
+                let wanted = Wanted {
+                    secret,
+                    username,
+                    given: given.as_ref(),
+                    may_have_rotated: *rotation != Rotation::Never,
+                    others: &names,
+                    first_rotation: rotates.then_some(first_rotation),
+                };
+                plan.credential(wanted, data, &mut generate)?;
             }
             Content::UserList { username, others } => plan.user_list(secret, username, others, data),
         }
@@ -114,22 +140,44 @@ pub fn plan<E>(
     Ok(plan)
 }
 
+/// What is wanted of a role's Secret.
+struct Wanted<'a> {
+    secret: &'a WantedSecret,
+    username: &'a str,
+    given: Option<&'a Password>,
+    /// Whether the Secret may name a login role of a rotation.
+    may_have_rotated: bool,
+    /// The roles that have Secrets of their own.
+    others: &'a BTreeSet<&'a str>,
+    /// The time of the first rotation, if the password changes regularly.
+    first_rotation: Option<&'a str>,
+}
+
 impl SecretChanges {
+    /// The role that logs in with the Secret of a role.
+    #[must_use]
+    pub fn login<'a>(&'a self, role: &'a str) -> &'a str {
+        self.logins.get(role).map_or(role, |login| &login.username)
+    }
+
     fn credential<E>(
         &mut self,
-        secret: &WantedSecret,
-        username: &str,
-        given: Option<&Password>,
+        wanted: Wanted<'_>,
         data: Option<Data>,
         generate: &mut impl FnMut(&str) -> Result<Password, E>,
     ) -> Result<(), E> {
-        let act = match &data {
-            None => Act::Create,
-            Some(data) if data.text(USERNAME) == Some(username) => Act::Patch,
-            Some(_) => {
-                self.foreign(secret, username);
-                return Ok(());
-            }
+        let Wanted { secret, username, given, may_have_rotated, others, first_rotation } = wanted;
+        let is_rotated = |name: &str| rotation_date(username, name).is_some() && !others.contains(name);
+        let is_login = |name: &&str| *name == username || may_have_rotated && is_rotated(name);
+        let (act, login) = match &data {
+            None => (Act::Create, username),
+            Some(data) => match data.text(USERNAME).filter(is_login) {
+                Some(login) => (Act::Patch, login),
+                None => {
+                    self.foreign(secret, username);
+                    return Ok(());
+                }
+            },
         };
         let kept = data.as_ref().and_then(|data| data.text(PASSWORD));
         let kept = kept.filter(|password| !password.is_empty()).map(Password::new);
@@ -138,16 +186,27 @@ impl SecretChanges {
             self.unusable(secret, username);
             return Ok(());
         }
+        let next = data.as_ref().and_then(|data| data.text(NEXT_ROTATION));
+        // Both are in UTC and have the same length, so that the later one is the larger text.
+        let is_due = |first: &&str| next.is_none_or(|next| !is_in_utc(next) || next > *first);
+        let mut entries: Vec<(&str, &str)> =
+            first_rotation.filter(is_due).map(|first| (NEXT_ROTATION, first)).into_iter().collect();
         let password = match (given, kept) {
             (None, Some(kept)) => kept,
             (Some(given), Some(kept)) if *given == kept => kept,
-            (given, _) => {
-                let password = given.cloned().map_or_else(|| generate(username), Ok)?;
-                self.write(secret, act, &[(USERNAME, username), (PASSWORD, password.reveal())]);
-                password
-            }
+            (given, _) => given.cloned().map_or_else(|| generate(username), Ok)?,
         };
-        self.passwords.insert(username.into(), password);
+        if data.as_ref().and_then(|data| data.text(PASSWORD)) != Some(password.reveal()) {
+            entries.extend([(USERNAME, login), (PASSWORD, password.reveal())]);
+        }
+        if !entries.is_empty() {
+            self.write(secret, act, &entries);
+        }
+        if may_have_rotated && data.is_some() {
+            let login = Login { username: login.to_owned(), next_rotation: next.map(str::to_owned) };
+            self.logins.insert(username.to_owned(), login);
+        }
+        self.passwords.insert(login.to_owned(), password);
         Ok(())
     }
 
@@ -200,8 +259,7 @@ impl SecretChanges {
     }
 
     fn write(&mut self, secret: &WantedSecret, act: Act, data: &[(&str, &str)]) {
-        let data: Value =
-            data.iter().map(|(key, value)| ((*key).to_string(), Value::from(STANDARD.encode(value)))).collect();
+        let data = encoded(data);
         let body = match act {
             Act::Create => {
                 let mut object = secret.object();
@@ -212,6 +270,25 @@ impl SecretChanges {
         };
         self.writes.push(Write { act, namespace: secret.namespace.clone(), name: secret.name.clone(), body });
     }
+}
+
+fn encoded(data: &[(&str, &str)]) -> Value {
+    data.iter().map(|(key, value)| ((*key).to_string(), Value::from(STANDARD.encode(value)))).collect()
+}
+
+/// Whether it is a time in the form in which the host writes one, as in `2024-06-19T19:22:45Z`.
+fn is_in_utc(text: &str) -> bool {
+    text.len() == "2024-06-19T19:22:45Z".len() && text.ends_with('Z') && with_offset(text).is_ok()
+}
+
+/// The patch with which an existing Secret gets the credential of a rotation. It fails if the Secret has changed since it
+/// was read.
+#[must_use]
+pub fn replace(secret: &WantedSecret, version: Option<&str>, login: &Login, password: &Password) -> Write {
+    let next = login.next_rotation.as_deref().unwrap_or_default();
+    let data = [(USERNAME, &*login.username), (PASSWORD, password.reveal()), (NEXT_ROTATION, next)];
+    let body = json!({"metadata": {"resourceVersion": version}, "data": encoded(&data)});
+    Write { act: Act::Patch, namespace: secret.namespace.clone(), name: secret.name.clone(), body }
 }
 
 /// The patch that gives an existing Secret its desired labels, annotations and owner. `None` if it has them, or if

@@ -63,11 +63,15 @@ fn secrets(given: &[(&str, &[(&str, &str)])]) -> Secrets {
         .collect()
 }
 
+/// When the first rotation of the tests is.
+const FIRST: &str = "2024-06-19T12:00:00Z";
+
 /// Plans with passwords `generated1`, `generated2`, ….
 fn planned(wanted: &[WantedSecret], existing: &Secrets) -> SecretChanges {
     let mut count = 0;
     plan(
         wanted,
+        FIRST,
         |_, name| existing.get(name).cloned(),
         |_| {
             count += 1;
@@ -395,6 +399,36 @@ fn two_roles_whose_secrets_have_one_name_are_named() {
 }
 
 #[test]
+fn a_role_whose_secret_cannot_be_stored_is_refused_unless_it_is_the_platforms() {
+    let mut sources = Sources { users: [("a_".into(), attributes(&[]))].into(), ..cluster() };
+    sources.infrastructure = vec![InfrastructureRole {
+        name: "b_".into(),
+        password: Password::new("secret"),
+        attributes: attributes(&[]),
+        member_of: BTreeSet::new(),
+        admin: None,
+        parameters: BTreeMap::new(),
+    }];
+    let naming = Naming { template: "{cluster}.{username}".into(), ..naming() };
+    let (all, findings) = wanted(&gather(&sources), &[], &naming);
+    assert!(all.iter().all(|secret| !secret.name.ends_with('-')));
+    let said: Vec<_> = findings.iter().map(|finding| (finding.is_error(), finding.message.as_str())).collect();
+    assert_eq!(
+        said,
+        [
+            (
+                true,
+                "the Secret of role \"a_\" would have the name \"acid-pooler.a-\", which Kubernetes does not accept"
+            ),
+            (
+                false,
+                "the Secret of role \"b_\" would have the name \"acid-pooler.b-\", which Kubernetes does not accept"
+            ),
+        ]
+    );
+}
+
+#[test]
 fn nothing_printed_holds_a_password() {
     let mut sources = cluster();
     sources.infrastructure = vec![InfrastructureRole {
@@ -411,4 +445,80 @@ fn nothing_printed_holds_a_password() {
     let printed = format!("{sources:?} {roles:?} {all:?} {findings:?} {plan:?}");
     assert!(!printed.contains("t0psecret"));
     assert!(!printed.contains("generated1"));
+}
+
+const FOO: &str = "foo-user.acid-pooler.credentials.postgresql.acid.zalan.do";
+
+/// The Secrets of the cluster whose role `foo_user` has this rotation.
+fn rotating(rotation: Rotation) -> Vec<WantedSecret> {
+    let mut roles = gather(&cluster());
+    roles.roles.get_mut("foo_user").unwrap().rotation = rotation;
+    wanted(&roles, &[], &naming()).0
+}
+
+/// What is written to the Secret of `foo_user`, decoded.
+fn written(plan: &SecretChanges) -> BTreeMap<String, String> {
+    let writes = plan.writes.iter().filter(|write| write.name == FOO);
+    let data = writes.flat_map(|write| write.body()["data"].as_object().unwrap().clone());
+    data.map(|(key, value)| (key, String::from_utf8(STANDARD.decode(value.as_str().unwrap()).unwrap()).unwrap()))
+        .collect()
+}
+
+#[test]
+fn the_secret_of_a_role_with_a_rotation_has_the_time_of_the_first_one() {
+    let new = planned(&rotating(Rotation::NewRole), &Secrets::new());
+    assert_eq!(written(&new)["nextRotation"], FIRST);
+    assert_eq!(written(&new)["username"], "foo_user");
+    for next in [None, Some(""), Some("soon"), Some("2024-07-19T12:00:00Z")] {
+        let mut existing = secrets(&[(FOO, &[("username", "foo_user"), ("password", "mine")])]);
+        next.map(|next| existing.get_mut(FOO).unwrap().0.insert("nextRotation".into(), next.as_bytes().to_vec()));
+        let plan = planned(&rotating(Rotation::InPlace), &existing);
+        assert_eq!(written(&plan), map(&[("nextRotation", FIRST)]), "{next:?}");
+        assert_eq!(plan.logins["foo_user"].next_rotation.as_deref(), next);
+        let existing = after(&plan, existing);
+        assert_eq!(written(&planned(&rotating(Rotation::InPlace), &existing)), map(&[]));
+    }
+    let earlier = [("username", "foo_user"), ("password", "mine"), ("nextRotation", "2024-01-01T00:00:00Z")];
+    assert_eq!(written(&planned(&rotating(Rotation::NewRole), &secrets(&[(FOO, &earlier)]))), map(&[]));
+    let off = secrets(&[(FOO, &[("username", "foo_user"), ("password", "mine")])]);
+    assert_eq!(written(&planned(&rotating(Rotation::Off), &off)), map(&[]));
+}
+
+#[test]
+fn a_secret_of_a_login_role_of_a_rotation_is_the_roles_own() {
+    let existing = secrets(&[(FOO, &[("username", "foo_user240131"), ("password", "mine")])]);
+    for rotation in [Rotation::Off, Rotation::NewRole, Rotation::InPlace] {
+        let plan = planned(&rotating(rotation), &existing);
+        assert_eq!(plan.login("foo_user"), "foo_user240131");
+        assert_eq!(plan.passwords["foo_user240131"], Password::new("mine"));
+        assert_eq!(plan.passwords.get("foo_user"), None, "the role keeps the password that it has");
+        assert!(plan.findings.is_empty(), "{:?}", plan.findings);
+    }
+    let never = planned(&rotating(Rotation::Never), &existing);
+    assert!(never.findings[0].message.contains("belongs to another user"));
+    let mut twins = rotating(Rotation::NewRole);
+    let twin = WantedSecret {
+        name: "twin".into(),
+        content: Content::Credential { username: "foo_user240131".into(), given: None, rotation: Rotation::Off },
+        ..twins[0].clone()
+    };
+    twins.push(twin);
+    let plan = planned(&twins, &existing);
+    assert!(plan.findings[0].message.contains("belongs to another user"), "a role of the manifest has the name");
+    let other = secrets(&[(FOO, &[("username", "foo_user2401"), ("password", "mine")])]);
+    assert!(planned(&rotating(Rotation::NewRole), &other).findings[0].message.contains("belongs to another user"));
+}
+
+#[test]
+fn the_credential_of_a_rotation_replaces_only_the_secret_that_was_read() {
+    let secret = rotating(Rotation::NewRole).into_iter().find(|secret| secret.name == FOO).unwrap();
+    let login = Login { username: "foo_user240131".into(), next_rotation: Some(FIRST.into()) };
+    let write = replace(&secret, Some("7"), &login, &Password::new("t0psecret"));
+    assert_eq!(write.body()["metadata"], json!({"resourceVersion": "7"}));
+    assert!(!format!("{write:?}").contains("t0psecret"));
+    let plan = SecretChanges { writes: vec![write], ..SecretChanges::default() };
+    assert_eq!(
+        written(&plan),
+        map(&[("nextRotation", FIRST), ("password", "t0psecret"), ("username", "foo_user240131")])
+    );
 }

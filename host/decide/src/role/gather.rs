@@ -8,8 +8,8 @@ use pgloom_api::suggest::nearest_or;
 use pgloom_common::role::{MAX_IDENTIFIER, is_identifier};
 
 use super::{
-    Attribute, Attributes, CredentialRequest, InfrastructureRole, Origin, PasswordSource, Role, Roles, SecretPlace,
-    Sources, Team, prepared_database,
+    Attribute, Attributes, CredentialRequest, Departure, InfrastructureRole, Origin, PasswordSource, Role, Roles,
+    Rotation, SecretPlace, Sources, Team, prepared_database, rotation,
 };
 
 /// All roles of a cluster. The same sources give the same roles and findings, in the same order.
@@ -36,7 +36,12 @@ pub fn gather(sources: &Sources) -> Roles {
         prepared.iter().map(|one| &one.database).filter(only_prepared).cloned().collect::<BTreeSet<_>>();
     let Gathering { roles, findings, refused, .. } = gathering;
     let additional_owners = sources.settings.additional_owner_roles.clone();
-    Roles { roles, databases, created_with_owner, prepared, additional_owners, refused, findings }
+    let suffix = sources.settings.deletion_suffix.clone().filter(|suffix| !suffix.is_empty());
+    let departure = suffix.map(|suffix| Departure { suffix, is_known: sources.knows_teams });
+    let mut roles =
+        Roles { roles, databases, created_with_owner, prepared, additional_owners, refused, departure, findings };
+    rotation::set(sources, &mut roles);
+    roles
 }
 
 /// A role's name as it is in the name of its Secret.
@@ -261,6 +266,8 @@ impl Gathering<'_> {
             parameters: BTreeMap::new(),
             password: PasswordSource::None,
             secret: None,
+            rotation: Rotation::Never,
+            settings_of: None,
         }
     }
 

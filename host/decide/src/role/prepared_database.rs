@@ -8,7 +8,7 @@ use pgloom_api::Finding;
 use pgloom_api::postgresql::{PreparedDatabase, PreparedSchema, owner_of, reader_of, user_of, writer_of};
 use pgloom_common::role::is_identifier;
 
-use super::{Attribute, Attributes, Origin, PasswordSource, Role, SecretPlace, Settings};
+use super::{Attribute, Attributes, Origin, PasswordSource, Role, Rotation, SecretPlace, Settings};
 
 /// The role that becomes a member of a prepared database's owner. The image creates it.
 const ADMIN: &str = "admin";
@@ -181,6 +181,8 @@ fn group(name: &str, member_of: Option<&str>, admin: &str, search_path: &str) ->
         parameters: BTreeMap::from([("search_path".into(), search_path.into())]),
         password: PasswordSource::None,
         secret: None,
+        rotation: Rotation::Never,
+        settings_of: None,
     }
 }
 

@@ -235,7 +235,7 @@ actions:
 - kind: configure-patroni
   subjects: [ttl, \"postgresql.parameters.*\"]
 - kind: promote
-- kind: grow-filesystem  # this release does not execute it: the phase of such an action is refused
+- kind: grow-filesystem
   subjects: [\"pgdata-{cluster}-*\"]
 ";
     assert_eq!(yaml(&needed(&description), 0), text);

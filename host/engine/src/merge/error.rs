@@ -47,8 +47,8 @@ pub enum Error {
         object: Box<ObjectRef>,
         /// What would allow it.
         missing: Missing,
-        /// Whether an earlier step has created it.
-        exists: bool,
+        /// What the step wants to do to it.
+        change: Change,
     },
     /// The step sets a privileged field without the privilege.
     #[error(
@@ -156,6 +156,17 @@ pub enum Error {
         #[source]
         source: path::Error,
     },
+}
+
+/// What a step wants to do to an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Create it.
+    Create,
+    /// Set fields of the object of an earlier step: the first one that is not yet as the step wants it, if there is one.
+    Set(Option<FieldPath>),
+    /// Remove a field or an entry of it.
+    Remove(FieldPath),
 }
 
 /// Two steps that want different values for one field.

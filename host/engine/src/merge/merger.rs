@@ -7,7 +7,12 @@ use pgloom_api::Privilege;
 use pgloom_common::name::is_dns1123_subdomain;
 use serde_json::{Map, Value};
 
-use super::{check::Check, error::Error, quantity, reference, writer::Writer};
+use super::{
+    check::Check,
+    error::{Change, Error},
+    quantity, reference,
+    writer::Writer,
+};
 use crate::{
     decision::Desired,
     model::{ObjectKind, ObjectRef},
@@ -17,7 +22,7 @@ use crate::{
     permission::{Missing, ObjectPermissions},
     privilege::{self, Needed},
     reserved,
-    schema::{Kind, Schemas},
+    schema::{Kind, Schema, Schemas},
     scope::Scope,
     tree::{Node, normalize},
 };
@@ -112,7 +117,14 @@ impl Merger {
         let schemas = self.schemas.clone();
         let (schema, known) = schemas.kind(&kind.api_version, &kind.kind);
         let permissions = writer.permissions.of(&kind, &object, &self.scope.cluster);
-        let index = self.check_object(writer, &permissions, &object, &kind, known)?;
+        let checked = self.check_object(writer, &permissions, &object, &kind, known);
+        let index = checked.map_err(|error| match error {
+            Error::Name { step, object, missing, change: Change::Set(None) } => {
+                let path = self.first_set(writer, &permissions, &object, (schema, known), &fields);
+                Error::Name { step, object, missing, change: Change::Set(path) }
+            }
+            other => other,
+        })?;
         self.set_namespace(writer.step, &object, &mut fields)?;
         let step = self.step(writer);
         let fields = Value::Object(fields);
@@ -191,12 +203,32 @@ impl Merger {
         }
         if let Some(missing) = permissions.missing() {
             let exists = self.find(writer.step, object).is_ok_and(|found| found.is_some());
-            return Err(Error::Name { step: step(), object: boxed(), missing, exists });
+            let change = if exists { Change::Set(None) } else { Change::Create };
+            return Err(Error::Name { step: step(), object: boxed(), missing, change });
         }
         let index = self.find(writer.step, object)?;
         match permissions.missing_to_create() {
             Some(missing) if index.is_none() => Err(Error::Create { step: step(), object: boxed(), missing }),
             _ => Ok(index),
+        }
+    }
+
+    /// The first field that a step, which may do nothing to the object of an earlier step, would set.
+    fn first_set(
+        &self,
+        writer: &Writer<'_>,
+        permissions: &ObjectPermissions<'_>,
+        object: &ObjectRef,
+        (schema, known): (&Schema, Kind),
+        fields: &Map<String, Value>,
+    ) -> Option<FieldPath> {
+        // Of no step that has contributed.
+        let nobody = StepId::try_from(self.steps.len()).unwrap_or(StepId::MAX);
+        let index = self.find(writer.step, object).ok().flatten();
+        let root = Node::from_value(schema, known.root, Value::Object(fields.clone()), nobody).ok()?;
+        match self.check_fields((writer, nobody), permissions, object, index, &root) {
+            Err(Error::Permission { path, .. }) => Some(path),
+            _ => None,
         }
     }
 

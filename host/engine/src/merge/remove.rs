@@ -1,7 +1,7 @@
 //! Removes a field or an entry that an earlier step set.
 
 use super::{
-    error::Error,
+    error::{Change, Error},
     merger::{Merger, Object},
     writer::Writer,
 };
@@ -41,7 +41,7 @@ impl Merger {
         let permissions = writer.permissions.of(&kind, object, &self.scope.cluster);
         if let Some(missing) = permissions.missing() {
             let (step, object) = (writer.step.to_owned(), Box::new(object.clone()));
-            return Err(Error::Name { step, object, missing, exists: index.is_some() });
+            return Err(Error::Name { step, object, missing, change: Change::Remove(path) });
         }
         if let Some(missing) = permissions.missing_to_remove(&path) {
             let (step, object) = (writer.step.to_owned(), Box::new(object.clone()));

@@ -72,6 +72,24 @@ pub enum Failure {
     Merge(#[from] merge::Error),
 }
 
+impl Failure {
+    /// A stable name in CamelCase.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Call(error) => error.category(),
+            Self::Unavailable(_) => "PipelineNotLoaded",
+            Self::Unreadable(Unreadable::Forbidden { .. }) => "RightsMissing",
+            Self::Unreadable(Unreadable::Unknown { .. }) => "KindUnknown",
+            Self::Answer(_) | Self::Json(json::Error::Parse(_)) => "BrokenAnswer",
+            Self::Limit(_) | Self::Json(json::Error::Values | json::Error::Depth) => "OutputTooLarge",
+            Self::Merge(merge::Error::Conflict(_)) | Self::Action(action::Error::Conflict(_)) => "Conflict",
+            Self::Action(_) => "ActionRefused",
+            Self::Placeholder { .. } => "InvalidPlaceholder",
+            Self::Merge(_) => "ContributionRefused",
+        }
+    }
+}
+
 fn remedy(lack: Option<&Lack>) -> String {
     lack.map(|lack| one_line(&format!("; {lack}"), MAX_ERROR)).unwrap_or_default()
 }
@@ -92,18 +110,7 @@ impl Error {
 
     /// A stable name in CamelCase, for metrics and as the reason of a condition.
     pub fn category(&self) -> &'static str {
-        match &*self.failure {
-            Failure::Call(error) => error.category(),
-            Failure::Unavailable(_) => "PipelineNotLoaded",
-            Failure::Unreadable(Unreadable::Forbidden { .. }) => "RightsMissing",
-            Failure::Unreadable(Unreadable::Unknown { .. }) => "KindUnknown",
-            Failure::Answer(_) | Failure::Json(json::Error::Parse(_)) => "BrokenAnswer",
-            Failure::Limit(_) | Failure::Json(json::Error::Values | json::Error::Depth) => "OutputTooLarge",
-            Failure::Merge(merge::Error::Conflict(_)) | Failure::Action(action::Error::Conflict(_)) => "Conflict",
-            Failure::Action(_) => "ActionRefused",
-            Failure::Placeholder { .. } => "InvalidPlaceholder",
-            Failure::Merge(_) => "ContributionRefused",
-        }
+        self.failure.category()
     }
 
     /// Whether the failure depends on the machine and its load; see [`call::Error::is_of_host`].

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use crate::merge;
+use crate::merge::{self, Change};
 use crate::model::{ActionKind, ObjectKind, ObjectPermission, ObjectRef};
 use crate::permission::Missing;
 
-/// The path in place of one that is not known: the step may not touch the object at all.
+/// The path in place of one that is not known: the step names an object of an earlier step, and sets nothing new in it.
 const FIELD: &str = "FIELD";
 
 /// What a step would need.
@@ -48,9 +48,17 @@ impl Lack {
             optional: false,
         };
         let (missing, permission) = match error {
-            merge::Error::Name { object, missing, exists, .. } => {
-                let fields = if *exists { vec![FIELD.to_owned()] } else { Vec::new() };
-                (missing, Permission::Object(ObjectPermission { creates: !exists, fields, ..nothing(object) }))
+            merge::Error::Name { object, missing, change, .. } => {
+                let nothing = nothing(object);
+                let asked = match change {
+                    Change::Create => ObjectPermission { creates: true, ..nothing },
+                    Change::Set(path) => {
+                        let path = path.as_ref().map_or_else(|| FIELD.to_owned(), ToString::to_string);
+                        ObjectPermission { fields: vec![path], ..nothing }
+                    }
+                    Change::Remove(path) => ObjectPermission { removes: vec![path.to_string()], ..nothing },
+                };
+                (missing, Permission::Object(asked))
             }
             merge::Error::Create { object, missing, .. } => {
                 (missing, Permission::Object(ObjectPermission { creates: true, ..nothing(object) }))
@@ -123,20 +131,22 @@ mod tests {
         let object = || {
             Box::new(ObjectRef { api_version: "v1".into(), kind: "ConfigMap".into(), name: "acid-orders-note".into() })
         };
-        let said = |missing, exists| {
-            let error = merge::Error::Name { step: "s".into(), object: object(), missing, exists };
+        let said = |missing, change| {
+            let error = merge::Error::Name { step: "s".into(), object: object(), missing, change };
             Lack::of_merge(&error, "acid-orders").unwrap().to_string()
         };
         assert_eq!(
-            said(Missing::Description, false),
+            said(Missing::Description, Change::Create),
             "add to `objects` of its description: {kind: {api-version: v1, kind: ConfigMap}, names: \
              [\"{cluster}-note\"], creates: true}"
         );
         assert_eq!(
-            said(Missing::Grant, true),
+            said(Missing::Grant, Change::Set(Some("data.text".parse().unwrap()))),
             "add to `objects` of the step's grants: {apiVersion: v1, kind: ConfigMap, names: [\"{cluster}-note\"], \
-             fields: [\"FIELD\"]}"
+             fields: [\"data.text\"]}"
         );
+        let removed = said(Missing::Description, Change::Remove("data.text".parse().unwrap()));
+        assert!(removed.ends_with(r#"removes: ["data.text"]}"#), "{removed}");
         let path = "data[\"a.b\"]".parse().unwrap();
         let error =
             merge::Error::RemovePermission { step: "s".into(), object: object(), path, missing: Missing::Description };

@@ -4,7 +4,6 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use pgloom_api::ActionKind;
 use pgloom_api::pipeline::{self as document, Artifact, Document, Grants, OnFailure, Source};
 use pgloom_common::error::error_chain;
 use serde_json::{Map, Value};
@@ -255,10 +254,6 @@ fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Re
     let description = &plugin.description;
     let config = configuration::complete(&step.config, &description.config_schema)?;
     check_granted(description, &step.grants)?;
-    if let Some(note) = never_executed(step) {
-        // It says nothing about a cluster: a command that prints warnings is not asked about the pipeline.
-        tracing::info!("{note}");
-    }
     let asked = rights(&grant::all(description))?;
     let granted = rights(&step.grants)?;
     let restarting = restarts::field_of_pods(&asked.objects, &granted.objects);
@@ -306,16 +301,6 @@ fn check_granted(description: &Description, granted: &Grants) -> Result<(), Stri
     let Description { name, version, .. } = description;
     let lines = grant::yaml(&missing, 2);
     Err(format!("the pipeline does not grant what plugin {name} {version} needs; add to the step's grants:\n{lines}"))
-}
-
-/// The sentence about grants for actions that this release does not execute; `None` if there are none.
-fn never_executed(step: &document::Step) -> Option<String> {
-    let never = step.grants.actions.iter().map(|grant| grant.kind).filter(|kind| !kind.is_executed());
-    let names: Vec<&str> = never.map(ActionKind::name).collect();
-    let (name, names) = (&step.name, names.join(" and "));
-    (!names.is_empty()).then(|| {
-        format!("step {name} is granted {names}: this release does not execute it, and the phase of such an action is refused")
-    })
 }
 
 fn rights(grants: &Grants) -> Result<Rights, String> {
@@ -366,34 +351,6 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-
-    #[test]
-    fn a_grant_for_actions_that_are_never_executed_gets_a_sentence() {
-        let mut step = document::Step {
-            name: "resize".to_owned(),
-            source: Source::File(PathBuf::new()),
-            digest: None,
-            config: Map::new(),
-            grants: Grants::default(),
-            on_failure: OnFailure::default(),
-            allow_restarts: false,
-            limits: document::Limits::default(),
-            matches: document::Match::default(),
-        };
-        let grants = |kinds: &[ActionKind]| {
-            kinds.iter().map(|kind| document::ActionGrant { kind: *kind, subjects: vec!["*".to_owned()] }).collect()
-        };
-        step.grants.actions = grants(&[ActionKind::ExpandClaim, ActionKind::Promote]);
-        assert_eq!(never_executed(&step), None);
-        step.grants.actions = grants(&ActionKind::ALL);
-        assert_eq!(
-            never_executed(&step).as_deref(),
-            Some(
-                "step resize is granted modify-volume and grow-filesystem: this release does not execute it, and the \
-                 phase of such an action is refused"
-            )
-        );
-    }
 
     #[test]
     fn only_regular_files_in_the_plugin_folder_are_read_up_to_their_limit() {

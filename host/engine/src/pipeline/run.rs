@@ -24,6 +24,28 @@ use crate::model::{ActionState, ConditionStatus, Contribution, CredentialSource,
 use crate::ownership::Ownership;
 use crate::select;
 
+/// Checks what an answer has to keep of the contract whatever other steps want: its size, its keys and conditions, and
+/// that each partial object is JSON.
+///
+/// # Errors
+/// The first violation.
+pub fn check_answer(response: &Response) -> Result<(), Failure> {
+    check_form(response)?;
+    let mut parser = Parser::default();
+    for contribution in &response.contributions {
+        if let Contribution::Apply(json) = contribution {
+            parser.parse(json)?;
+        }
+    }
+    Ok(())
+}
+
+/// The same without the partial objects.
+fn check_form(response: &Response) -> Result<(), Failure> {
+    answer::check_size(response)?;
+    answer::check(response).map_err(Failure::Answer)
+}
+
 impl Pipeline {
     /// Decides the desired state of one cluster. Pure: no client, no clock, no random numbers.
     ///
@@ -294,8 +316,7 @@ impl Step {
             asked: &self.plugin.description.actions,
             granted: &self.actions,
         };
-        answer::check_size(response).map_err(|error| self.error("answer", error.into()))?;
-        answer::check(response).map_err(|message| self.error("answer", Failure::Answer(message)))?;
+        check_form(response).map_err(|failure| self.error("answer", failure))?;
         let actions = action::check(&response.actions, &rights, &decision.actions)
             .map_err(|error| self.error("answer", error.into()))?;
         merger.own_secrets(shared.input.secrets.of_actions(&actions, |list| rights.names_list(list)));

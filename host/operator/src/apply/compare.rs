@@ -39,6 +39,10 @@ fn object(desired: &Map<String, Value>, applied: &Map<String, Value>, live: &Val
     let forgotten = applied.keys().filter_map(|key| key.strip_prefix("f:")).any(|key| is_absent(desired.get(key)));
     !forgotten
         && stated.clone().all(|(key, value)| {
+            // Of a variable; the API server does not store it.
+            if key == "value" && *value == "" && is_absent(live.get(key)) {
+                return true;
+            }
             let Some(below) = applied.get(&format!("f:{key}")).and_then(Value::as_object) else {
                 // The API server does not record an empty map inside `metadata`.
                 return is_empty(value) && is_empty(&live[key.as_str()]);
@@ -187,6 +191,16 @@ mod tests {
     #[test]
     fn defaults_of_the_api_server_and_fields_of_others_are_no_difference() {
         assert!(after(|_, _, _| {}));
+    }
+
+    #[test]
+    fn an_empty_value_of_a_variable_is_not_stored_by_the_api_server() {
+        let empty = |desired: &mut Value, live: &mut Value, stored: Value| {
+            desired["spec"]["containers"][0]["env"][0]["value"] = json!("");
+            live["spec"]["containers"][0]["env"][0] = stored;
+        };
+        assert!(after(|desired, _, live| empty(desired, live, json!({"name": "B"}))));
+        assert!(!after(|desired, _, live| empty(desired, live, json!({"name": "B", "value": "1"}))));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod api_resource;
 mod cached_object;
 pub mod node;
+pub mod postgres_team;
 mod received;
 mod store;
 pub mod watch;

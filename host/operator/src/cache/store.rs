@@ -15,6 +15,7 @@ use pgloom_decide::kind::{BuiltIn, Kind, ObjectKey};
 use serde_json::Value;
 
 use super::node::Nodes;
+use super::postgres_team::PostgresTeams;
 use super::watch::Watch;
 use super::{CachedObject, Resources};
 
@@ -47,6 +48,7 @@ pub struct Store {
     pub resources: Resources,
     inner: RwLock<Inner>,
     nodes: Nodes,
+    postgres_teams: PostgresTeams,
 }
 
 /// The kind and the name of one of a cluster's objects.
@@ -230,6 +232,11 @@ impl Store {
     /// The nodes, which belong to no cluster.
     pub fn nodes(&self) -> &Nodes {
         &self.nodes
+    }
+
+    /// The `PostgresTeam` objects, which belong to no cluster.
+    pub fn postgres_teams(&self) -> &PostgresTeams {
+        &self.postgres_teams
     }
 
     /// The clusters that have a pod on a node.

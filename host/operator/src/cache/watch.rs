@@ -29,7 +29,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// A watch that has failed and then neither fails nor brings anything for this time works: nothing changes. Longer than
 /// a request may take.
-const SILENCE: Duration = Duration::from_secs(90);
+pub(super) const SILENCE: Duration = Duration::from_secs(90);
 
 /// One watch: a kind, a scope, and the label that assigns its objects to clusters.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use crate::apply::Writer;
 use crate::cache::{ClusterKey, Store};
 use crate::execute::command::Commands;
+use crate::execute::ec2::Ec2;
 use crate::execute::patroni::{self, Patroni, Transport};
 use crate::leader::fencing::Fence;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
@@ -65,6 +66,8 @@ pub struct Context {
     pub transport: Arc<dyn Transport>,
     /// Runs commands in containers.
     pub commands: Arc<dyn Commands>,
+    /// The cloud of the volumes.
+    pub ec2: Arc<Ec2>,
     /// The queue of clusters to reconcile.
     pub changed: UnboundedSender<ClusterKey>,
     /// The state of each cluster between reconciles.

@@ -84,8 +84,11 @@ impl Commands for Exec {
             let no_answer = || Error::Answer(pod());
             let ended = attached.take_status().ok_or_else(no_answer)?;
             let (text, errors) = (attached.stdout().ok_or_else(no_answer)?, attached.stderr().ok_or_else(no_answer)?);
-            let (text, errors) = tokio::try_join!(end_of(text), end_of(errors)).map_err(|_| no_answer())?;
-            let ended = ended.await.ok_or_else(no_answer)?;
+            let text = async { end_of(text).await.map_err(|_| no_answer()) };
+            let errors = async { end_of(errors).await.map_err(|_| no_answer()) };
+            // Where the connection is cut, the output does not end, and there will be no status.
+            let ended = async { ended.await.ok_or_else(no_answer) };
+            let (text, errors, ended) = tokio::try_join!(text, errors, ended)?;
             let code = exit_code(&ended).ok_or_else(|| Error::Start {
                 pod: pod(),
                 command: command.first().copied().unwrap_or_default().to_owned(),

@@ -1,15 +1,18 @@
 //! Synchronises roles and databases over a connection to the leader.
 //!
-//! Nothing is removed: roles and databases are created and altered, never dropped; attributes are granted, memberships
-//! added. The existing state is read first and pure functions plan the [`Statement`]s, so an unchanged database is only
-//! read. A password is sent as its verifier, never in plain, and a statement with a verifier is logged neither here nor
+//! Roles and databases are created and altered, attributes are granted and memberships added. Nothing is dropped but the
+//! login roles of earlier rotations of passwords, and nothing renamed but the roles of members who have left or come back.
+//! The existing state is read first and pure functions plan the [`Statement`]s, so an unchanged database is only read. A password is sent as its verifier, never in plain, and a statement with a verifier is logged neither here nor
 //! by the server.
 
 mod connect;
 mod databases;
+mod departure;
 mod guard;
+mod mark;
 mod prepared;
 mod roles;
+mod rotation;
 mod session;
 mod statement;
 mod user_lookup;
@@ -24,14 +27,16 @@ use pgloom_common::error::{cut, error_chain};
 use tracing::{info, warn};
 
 use pgloom_api::Finding;
-use pgloom_decide::credential::Password;
-use pgloom_decide::role::{Prepared, Role, Roles};
+use pgloom_decide::credential::{Password, SecretChanges};
+use pgloom_decide::role::{Departure, Prepared, Role, Roles};
 
 pub use connect::{BoxStream, Connect, PortForward, Tcp, Tls};
 pub use guard::Refusal;
+pub use rotation::Retirement;
 pub use session::Server;
 pub use statement::Statement;
 
+use crate::execute::rotation::Calendar;
 use session::{MAX_TEXT, Session};
 
 /// The most failures of one synchronisation that are kept: the server is the tenant's, and may have thousands of databases.
@@ -61,29 +66,72 @@ pub struct Wanted {
     pub additional_owners: BTreeSet<String>,
     /// The access of poolers to password verifiers.
     pub poolers: Vec<PoolerAccess>,
+    /// The login roles of rotations that are dropped.
+    pub retirement: Retirement,
+    /// What becomes of the roles of members who have left.
+    pub departure: Option<Departure>,
 }
 
 impl Wanted {
-    /// The desired content for these roles, with the passwords of [`pgloom_decide::credential::SecretChanges`]. `None` while the
-    /// superuser has no password.
+    /// The desired content for these roles, with the passwords of their Secrets. `None` while the superuser has no password.
     #[must_use]
     pub fn new(
         roles: &Roles,
-        passwords: &BTreeMap<String, Password>,
+        credentials: &SecretChanges,
         superuser: &str,
         poolers: Vec<PoolerAccess>,
+        calendar: Calendar,
     ) -> Option<Self> {
+        let passwords = &credentials.passwords;
+        let own = roles.roles.values().filter(|role| role.name != superuser).cloned();
+        let logins = || credentials.logins.iter();
+        // The role of the manifest keeps the password that it has.
+        let rotated = logins().filter_map(|(name, login)| {
+            let is_other = login.username != *name && !roles.roles.contains_key(&login.username);
+            roles.roles.get(name).filter(|_| is_other).map(|role| role.rotated(&login.username))
+        });
+        let rotated: Vec<Role> = rotated.collect();
+        let retirement = Retirement {
+            of: logins().filter(|(_, login)| login.next_rotation.is_some()).map(|(name, _)| name.clone()).collect(),
+            named: rotated.iter().map(|role| role.name.clone()).collect(),
+            kept: logins().map(|(_, login)| &login.username).chain(roles.roles.keys()).cloned().collect(),
+            calendar,
+        };
         Some(Self {
             superuser: superuser.into(),
             password: passwords.get(superuser)?.clone(),
-            roles: roles.roles.values().filter(|role| role.name != superuser).cloned().collect(),
+            roles: own.chain(rotated).collect(),
             passwords: passwords.clone(),
             databases: roles.databases.clone(),
             created_with_owner: roles.created_with_owner.clone(),
             prepared: roles.prepared.clone(),
             additional_owners: roles.additional_owners.clone(),
             poolers,
+            retirement,
+            departure: roles.departure.clone(),
         })
+    }
+
+    /// The same connection for one role alone, with a new password.
+    fn only(&self, role: Role, password: Password) -> Self {
+        Self {
+            superuser: self.superuser.clone(),
+            password: self.password.clone(),
+            passwords: [(role.name.clone(), password)].into(),
+            roles: vec![role],
+            databases: BTreeMap::new(),
+            created_with_owner: BTreeSet::new(),
+            prepared: Vec::new(),
+            additional_owners: self.additional_owners.clone(),
+            poolers: Vec::new(),
+            retirement: Retirement {
+                of: BTreeSet::new(),
+                named: BTreeSet::new(),
+                kept: BTreeSet::new(),
+                ..self.retirement
+            },
+            departure: None,
+        }
     }
 }
 
@@ -271,6 +319,35 @@ pub async fn synchronize(
     }
 }
 
+/// Gives one role a new password, and creates the role if it is missing. The log-in is that of `wanted`. A login role of a
+/// rotation that somebody else made stays as it is.
+///
+/// # Errors
+/// As of [`synchronize`].
+pub async fn set_password(
+    server: Server,
+    wanted: &Wanted,
+    role: Role,
+    password: Password,
+    deadline: Instant,
+) -> Result<Report, Error> {
+    let wanted = Arc::new(wanted.only(role.clone(), password));
+    let mut work = Work { server: &server, wanted, resume: &Resume::default(), report: Report::default() };
+    let run = async {
+        let mut session = work.leader().await?;
+        if role.settings_of.is_some() && mark::is_missing(&session, &role.name, mark::ROTATION).await? {
+            let what = format!("give role {} a password", role.name);
+            work.report.fail(what, "it exists, and no rotation has made it; rename it".to_owned());
+            return Ok(());
+        }
+        work.roles(&mut session).await
+    };
+    match tokio::time::timeout_at(deadline.into(), run).await {
+        Ok(result) => result.map(|()| work.report),
+        Err(_) => Err(Error::Deadline(server.host().into())),
+    }
+}
+
 struct Work<'a> {
     server: &'a Server,
     wanted: Arc<Wanted>,
@@ -280,11 +357,11 @@ struct Work<'a> {
 
 impl Work<'_> {
     async fn run(&mut self) -> Result<(), Error> {
-        let mut session = self.open(MAINTENANCE).await?;
-        if session.is_replica().await? {
-            return Err(Error::Replica(self.server.host().into()));
-        }
+        let mut session = self.leader().await?;
+        self.returns(&mut session).await?;
         self.roles(&mut session).await?;
+        self.departures(&mut session).await?;
+        self.retire(&mut session).await?;
         let databases = self.databases(&mut session).await?;
         drop(session);
         for database in self.resume.order(databases) {
@@ -296,6 +373,15 @@ impl Work<'_> {
         }
         self.resume.end();
         Ok(())
+    }
+
+    /// A session that may write.
+    async fn leader(&self) -> Result<Session, Error> {
+        let session = self.open(MAINTENANCE).await?;
+        match session.is_replica().await? {
+            true => Err(Error::Replica(self.server.host().into())),
+            false => Ok(session),
+        }
     }
 
     async fn open(&self, database: &str) -> Result<Session, Error> {
@@ -314,6 +400,36 @@ impl Work<'_> {
             roles::plan(&wanted.roles, &wanted.passwords, &wanted.additional_owners, &existing, hash)
         });
         let (statements, findings) = planning.await.map_err(Error::Compute)?;
+        self.report.findings.extend(findings);
+        self.execute(session, statements).await;
+        Ok(())
+    }
+
+    /// Gives members who come back their roles back.
+    async fn returns(&mut self, session: &mut Session) -> Result<(), Error> {
+        let wanted = self.wanted.clone();
+        let Some(departure) = &wanted.departure else { return Ok(()) };
+        let existing = departure::read(session, departure, &wanted.roles).await?;
+        self.execute(session, departure::returns(departure, &wanted.roles, &existing)).await;
+        Ok(())
+    }
+
+    /// Takes the log-in of members who have left.
+    async fn departures(&mut self, session: &mut Session) -> Result<(), Error> {
+        let wanted = self.wanted.clone();
+        let Some(departure) = &wanted.departure else { return Ok(()) };
+        let existing = departure::read(session, departure, &wanted.roles).await?;
+        let (statements, findings) = departure::plan(departure, &wanted.roles, &wanted.superuser, &existing);
+        self.report.findings.extend(findings);
+        self.execute(session, statements).await;
+        Ok(())
+    }
+
+    /// Drops the login roles of rotations that are no longer kept.
+    async fn retire(&mut self, session: &mut Session) -> Result<(), Error> {
+        let wanted = self.wanted.clone();
+        let members = rotation::read(session, &wanted.retirement.of).await?;
+        let (statements, findings) = rotation::plan(&wanted.retirement, &members);
         self.report.findings.extend(findings);
         self.execute(session, statements).await;
         Ok(())

@@ -1,9 +1,11 @@
-//! The actions of the operator other than writes of objects: roles and databases, Patroni, volumes, passwords.
+//! The actions of the operator other than writes of objects: roles and databases, Patroni, volumes, passwords and their rotation.
 
 pub mod command;
 pub mod database;
+pub mod ec2;
 pub mod major_upgrade;
 pub mod password;
 pub mod patroni;
+pub mod rotation;
 pub mod task;
 pub mod volume;

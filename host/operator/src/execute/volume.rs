@@ -1,6 +1,10 @@
-//! Volumes: expands a PersistentVolumeClaim and returns the phase of the expansion. See
+//! Volumes by their claims: expands a PersistentVolumeClaim and returns the phase of the expansion. See
 //! [expanding
 //! claims](https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims).
+
+pub mod cloud;
+mod filesystem;
+mod modification;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
@@ -82,15 +86,6 @@ pub fn progress(claim: &PersistentVolumeClaim, wanted: &Quantity) -> Progress {
         ActionPhase::Pending,
         format!("claim {name} asks for {size}; its storage has not begun to grow the volume"),
     )
-}
-
-/// The result of an action that this operator does not execute.
-#[must_use]
-pub fn refused(action: &str) -> Progress {
-    let message = format!(
-        "{action} is not executed by this operator: set storage_resize_mode to pvc, and let the storage grow volume and filesystem"
-    );
-    Progress::new(ActionPhase::Refused, message)
 }
 
 fn refusal(claim: &PersistentVolumeClaim, name: &str, error: &kube::Error) -> Progress {

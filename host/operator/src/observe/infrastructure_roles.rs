@@ -15,6 +15,7 @@ use pgloom_decide::role::{Definition, InfrastructureRole, Source, infrastructure
 
 use super::teams_api::{Teams, TeamsApi, TeamsSettings};
 use crate::cache::ClusterKey;
+use crate::cache::postgres_team::{Known, PostgresTeams};
 
 /// The time for which the roles are used before they are read again: short enough for a new password, long enough that
 /// a thousand clusters cause one read.
@@ -75,22 +76,31 @@ impl InfrastructureRoles {
     }
 
     /// The teams whose members get roles in a cluster of team `owner`.
-    pub fn teams(&self, key: &ClusterKey, config: &Config, owner: &str) -> Teams {
-        self.teams_settings(config, owner).map(|settings| self.teams.of(key, &settings)).unwrap_or_default()
+    pub fn teams(&self, key: &ClusterKey, config: &Config, owner: &str, objects: &PostgresTeams) -> Teams {
+        self.teams_settings(config, owner, objects).map(|settings| self.teams.of(key, &settings)).unwrap_or_default()
     }
 
     /// The same from what is known of them by now. Nothing is asked.
-    pub fn known_teams(&self, config: &Config, owner: &str) -> Teams {
-        self.teams_settings(config, owner).map(|settings| self.teams.known(&settings)).unwrap_or_default()
+    pub fn known_teams(&self, config: &Config, owner: &str, objects: &PostgresTeams) -> Teams {
+        self.teams_settings(config, owner, objects).map(|settings| self.teams.known(&settings)).unwrap_or_default()
     }
 
     /// How teams are asked for; `None` if they are not.
-    fn teams_settings(&self, config: &Config, owner: &str) -> Option<TeamsSettings> {
-        config.flag("enable_teams_api").then(|| TeamsSettings {
+    fn teams_settings(&self, config: &Config, owner: &str, objects: &PostgresTeams) -> Option<TeamsSettings> {
+        let [is_asked, has_objects] = ["enable_teams_api", "enable_postgres_team_crd"].map(|key| config.flag(key));
+        let objects = match has_objects {
+            true => objects.known(),
+            false => Known { teams: Some(Arc::default()), unlisted: None },
+        };
+        (is_asked || has_objects).then(|| TeamsSettings {
             url: config.text("teams_api_url").to_owned(),
             token: config.reference("oauth_token_secret_name", &self.namespace).unwrap_or_default(),
             superuser_teams: config.list("postgres_superuser_teams").into_iter().map(str::to_owned).collect(),
             owner: owner.to_owned(),
+            is_asked,
+            additional: objects.teams,
+            additional_superusers: config.flag("enable_postgres_team_crd_superusers"),
+            unlisted: objects.unlisted,
         })
     }
 
@@ -111,6 +121,8 @@ mod tests {
     use super::*;
     use crate::testing::FakeApiServer;
     use futures::channel::mpsc::unbounded;
+    use kube::runtime::watcher::Event;
+    use pgloom_api::postgres_team::PostgresTeam;
     use serde_json::json;
 
     #[tokio::test]
@@ -126,6 +138,32 @@ mod tests {
             assert_eq!(roles.roles.iter().map(|role| role.name.as_str()).collect::<Vec<_>>(), ["ada"]);
         }
         assert_eq!(api_server.reads(), 2, "the Secret and the ConfigMap, once");
+    }
+
+    #[tokio::test]
+    async fn objects_of_kind_postgres_team_are_used_once_they_were_listed_and_only_if_the_configuration_asks_for_them()
+    {
+        let infrastructure = InfrastructureRoles::new(FakeApiServer::new().client(), "ns", unbounded().0);
+        let objects = PostgresTeams::default();
+        let of = |data: serde_json::Value| {
+            let document = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data});
+            let config = Config::read(&document).unwrap().config;
+            infrastructure.teams(&ClusterKey::new("ns", "acid-a"), &config, "acid", &objects)
+        };
+        let on = || of(json!({"enable_postgres_team_crd": "true"}));
+        assert!(on().asking, "not listed yet");
+        let spec = json!({"additionalMembers": {"acid": ["ada"]}, "additionalSuperuserTeams": {"acid": ["dba"]}});
+        objects.begin(&[None]);
+        objects.apply(&None, Ok(Event::InitApply(PostgresTeam::new("teams", serde_json::from_value(spec).unwrap()))));
+        objects.apply(&None, Ok(Event::InitDone));
+        let known = on();
+        let lines: Vec<_> = known.teams.iter().map(|team| (&*team.name, &*team.members, team.superusers)).collect();
+        assert_eq!(lines, [("acid", &["ada".to_owned()][..], false)]);
+        assert!(!known.asking && known.findings.is_empty() && known.complete);
+        let superusers = json!({"enable_postgres_team_crd": "true", "enable_postgres_team_crd_superusers": "true"});
+        assert_eq!(of(superusers).teams[0].name, "dba");
+        let off = of(json!({}));
+        assert!(off.teams.is_empty() && !off.asking && !off.complete);
     }
 
     #[tokio::test]

@@ -4,5 +4,6 @@
 pub mod infrastructure_roles;
 mod objects;
 pub mod teams_api;
+pub mod web_client;
 
 pub use objects::{Error, observe};

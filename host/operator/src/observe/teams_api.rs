@@ -4,18 +4,16 @@
 //! The API answers `GET {teams_api_url}/teams/{team}` with a list of login names, or with an object that has the list
 //! in `member`. Requests run in the background, so that no reconcile waits for them; a cluster is reconciled when an
 //! answer differs from the one before. A failed request is a warning: existing roles stay.
+//!
+//! `PostgresTeam` objects add teams and members, with or without the API.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{self, Body};
+use axum::body::Body;
 use axum::http::{Request, StatusCode, Uri, header};
 use futures::channel::mpsc::UnboundedSender;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use parking_lot::Mutex;
@@ -23,11 +21,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_e
 use pgloom_api::Finding;
 use pgloom_common::error::root_cause;
 use pgloom_decide::credential::{Data, Password};
-use pgloom_decide::role::Team;
-use rustls::crypto::ring;
+use pgloom_decide::role::{AdditionalTeams, Team};
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::web_client::{self, WebClient};
 use crate::cache::ClusterKey;
 
 /// The time for an answer, including that of the API server for the token.
@@ -53,6 +51,14 @@ pub struct TeamsSettings {
     pub superuser_teams: Vec<String>,
     /// `spec.teamId`.
     pub owner: String,
+    /// `enable_teams_api`: whether the API is asked.
+    pub is_asked: bool,
+    /// What the `PostgresTeam` objects add; `None` before they were listed.
+    pub additional: Option<Arc<AdditionalTeams>>,
+    /// `enable_postgres_team_crd_superusers`: whether they add superusers, too.
+    pub additional_superusers: bool,
+    /// Why the `PostgresTeam` objects are not all known.
+    pub unlisted: Option<String>,
 }
 
 /// The teams of a cluster.
@@ -64,6 +70,8 @@ pub struct Teams {
     pub findings: Vec<Finding>,
     /// Whether the first answer for a team is still to come.
     pub asking: bool,
+    /// Whether all members of all teams are known, so that anyone else has left. Without any team nobody has.
+    pub complete: bool,
 }
 
 /// The reason why the members of a team are not known.
@@ -98,7 +106,15 @@ pub enum Error {
     Answer,
 }
 
-type Agent<Connector> = Client<Connector, Body>;
+impl From<web_client::Error> for Error {
+    fn from(error: web_client::Error) -> Self {
+        match error {
+            web_client::Error::Authorities(source) => Self::Authorities(source),
+            web_client::Error::Reach(reason) => Self::Reach(reason),
+        }
+    }
+}
+
 type Answer = Result<Vec<String>, Error>;
 
 /// A client of the Teams API with a cache of the latest answers.
@@ -106,8 +122,7 @@ type Answer = Result<Vec<String>, Error>;
 pub struct TeamsApi {
     client: kube::Client,
     changed: UnboundedSender<ClusterKey>,
-    plain: Agent<HttpConnector>,
-    by_tls: Arc<OnceLock<Result<Agent<HttpsConnector<HttpConnector>>, Error>>>,
+    web: WebClient,
     questions: Arc<Mutex<HashMap<Question, Cached>>>,
 }
 
@@ -131,13 +146,15 @@ struct Cached {
 impl TeamsApi {
     /// A client without answers. The clusters that a new answer affects are sent to `changed`.
     pub fn new(client: kube::Client, changed: UnboundedSender<ClusterKey>) -> Self {
-        let plain = Client::builder(TokioExecutor::new()).build_http();
-        Self { client, changed, plain, by_tls: Arc::default(), questions: Arc::default() }
+        Self { client, changed, web: WebClient::default(), questions: Arc::default() }
     }
 
     /// The teams whose members get roles in a cluster. Starts requests where needed, and does not wait for them.
     pub fn of(&self, key: &ClusterKey, settings: &TeamsSettings) -> Teams {
-        teams(settings, |name| self.members(key, settings, name))
+        teams(settings, |name| match settings.is_asked {
+            true => self.members(key, settings, name),
+            false => Some(Ok(Vec::new())),
+        })
     }
 
     /// The same from the answers so far, without a request.
@@ -145,6 +162,7 @@ impl TeamsApi {
         let questions = self.questions.lock();
         let answer = |question: &Question| questions.get(question).and_then(|cached| cached.answer.clone());
         teams(settings, |name| match Question::of(settings, name) {
+            _ if !settings.is_asked => Some(Ok(Vec::new())),
             Ok(question) => answer(&question),
             Err(error) => Some(Err(error)),
         })
@@ -200,15 +218,8 @@ impl TeamsApi {
         }
         // The messages do not contain the token.
         let request = request.body(Body::empty()).map_err(|_| Error::Reach("the token is no header's value".into()))?;
-        let response = match question.address.scheme_str() {
-            Some("https") => self.by_tls.get_or_init(by_tls).as_ref().map_err(Clone::clone)?.request(request),
-            _ => self.plain.request(request),
-        };
-        let response = response.await.map_err(|error| Error::Reach(root_cause(&error)))?;
-        let (parts, body) = response.into_parts();
-        let body =
-            body::to_bytes(Body::new(body), MAX_ANSWER).await.map_err(|error| Error::Reach(root_cause(&error)))?;
-        read(parts.status, &body)
+        let response = self.web.send(request, MAX_ANSWER).await?;
+        read(response.status(), response.body())
     }
 }
 
@@ -222,22 +233,58 @@ impl Question {
     }
 }
 
-/// What is known of the teams of a cluster, by what is known of the members of each.
+/// What is known of the teams of a cluster, by what the API says of the members of each.
 fn teams(settings: &TeamsSettings, members: impl Fn(&str) -> Option<Answer>) -> Teams {
-    let owner = Some(&settings.owner).filter(|owner| !owner.is_empty() && !settings.superuser_teams.contains(owner));
-    let names = settings.superuser_teams.iter().map(|name| (name, true)).chain(owner.map(|name| (name, false)));
+    let Some(additional) = &settings.additional else { return Teams { asking: true, ..Teams::default() } };
     let mut known = Teams::default();
-    for (name, superusers) in names {
-        match members(name) {
-            Some(Ok(members)) => known.teams.push(Team { name: name.clone(), members, superusers }),
+    for (name, superusers) in names(settings, additional) {
+        let more = additional.members(&name);
+        let all = |members: Vec<String>| {
+            let more = more.iter().filter(|name| !members.contains(name)).cloned().collect::<Vec<_>>();
+            members.into_iter().chain(more).collect::<Vec<_>>()
+        };
+        let members = match members(&name) {
+            Some(Ok(members)) => all(members),
+            // A team that an object makes, or refers to, need not exist in the API.
+            Some(Err(Error::Refused { status: 404, .. })) if additional.names(&name) => all(Vec::new()),
             Some(Err(error)) => {
                 let message = format!("the members of team \"{name}\" are not known: {error}");
                 known.findings.push(Finding::warning(message));
+                if more.is_empty() {
+                    continue;
+                }
+                all(Vec::new())
             }
-            None => known.asking = true,
-        }
+            None => {
+                known.asking = true;
+                continue;
+            }
+        };
+        known.teams.push(Team { name, members, superusers });
     }
+    if let Some(reason) = &settings.unlisted {
+        known.findings.push(Finding::warning(format!("the objects of kind PostgresTeam are not all known: {reason}")));
+    }
+    // An answer without a member is rather a fault of the API than a team that everyone has left.
+    let is_empty = |team: &Team| team.members.is_empty() && !additional.names(&team.name);
+    known.complete =
+        known.findings.is_empty() && !known.asking && !known.teams.is_empty() && !known.teams.iter().any(is_empty);
     known
+}
+
+/// The teams of a cluster, and whether their members are superusers: superuser teams first.
+fn names(settings: &TeamsSettings, additional: &AdditionalTeams) -> Vec<(String, bool)> {
+    let TeamsSettings { superuser_teams, owner, additional_superusers, .. } = settings;
+    let mut superusers = superuser_teams.clone();
+    if *additional_superusers {
+        let more = additional.superuser_teams(owner).into_iter();
+        superusers.extend(more.filter(|name| !superuser_teams.contains(name)));
+    }
+    let owner = Some(owner.clone()).filter(|owner| !owner.is_empty());
+    let others: Vec<String> = owner.iter().flat_map(|owner| additional.teams(owner)).chain(owner.clone()).collect();
+    let others =
+        others.into_iter().filter(|name| !superusers.contains(name)).map(|name| (name, false)).collect::<Vec<_>>();
+    superusers.into_iter().map(|name| (name, true)).chain(others).collect()
 }
 
 /// The token of the Secret that `oauth_token_secret_name` names. Without a Secret the request has no token.
@@ -248,13 +295,6 @@ fn token(secret: Option<&Data>) -> Result<Option<Password>, Error> {
         (Some("Bearer"), Some(token)) if !token.is_empty() => Ok(Some(Password::new(token))),
         _ => Err(Error::Token),
     }
-}
-
-/// A TLS client with the certificate authorities of the system or of `SSL_CERT_FILE`. pgloom's image has none.
-fn by_tls() -> Result<Agent<HttpsConnector<HttpConnector>>, Error> {
-    let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(ring::default_provider());
-    let builder = builder.map_err(|error| Error::Authorities(Arc::new(error)))?;
-    Ok(Client::builder(TokioExecutor::new()).build(builder.https_only().enable_http1().build()))
 }
 
 fn read(status: StatusCode, body: &[u8]) -> Answer {

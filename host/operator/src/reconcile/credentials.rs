@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
@@ -16,9 +17,10 @@ use serde_json::{Value, json};
 
 use super::apply::{Applied, reclaimed};
 use super::{Error, Reconciliation};
-use crate::apply;
+use crate::apply::{self, Writer};
 use crate::cache::{ClusterKey, api_resource};
 use crate::execute::password::{self, generate};
+use crate::execute::rotation::Calendar;
 use crate::execute::task::fingerprint;
 use crate::report::Event;
 
@@ -77,11 +79,13 @@ impl Reconciliation<'_> {
             Some(Recovery::Known(password)) => Ok(password.clone()),
             _ => generate(),
         };
-        let planned = credential::plan(&known, |ns, name| existing.get(ns, name), make).map_err(Error::Password)?;
+        let first = self.calendar().next();
+        let planned =
+            credential::plan(&known, &first, |ns, name| existing.get(ns, name), make).map_err(Error::Password)?;
         let follows: Vec<Write> = known.iter().filter_map(|secret| existing.follow(secret, &planned)).collect();
         let mut created = false;
         for write in planned.writes.iter().chain(&follows) {
-            self.write_secret(write).await?;
+            write_secret(&self.writer(), write).await?;
             created |= write.act == Act::Create;
         }
         if created {
@@ -127,7 +131,7 @@ impl Reconciliation<'_> {
             if !is_former && !self.is_to_be_marked(secret, &object) {
                 continue;
             }
-            self.write_secret(&credential::annotate(secret, identity.marks(&secret.namespace))).await?;
+            write_secret(&writer, &credential::annotate(secret, identity.marks(&secret.namespace))).await?;
             if is_former {
                 let event = reclaimed("Secret", &secret.namespace, &secret.name);
                 self.context.recorder.publish(&self.about, &event).await;
@@ -142,33 +146,6 @@ impl Reconciliation<'_> {
     fn is_to_be_marked(&self, secret: &WantedSecret, object: &Value) -> bool {
         let namesake = ClusterKey::new(&secret.namespace, &self.key.name);
         self.identity().may_mark_elsewhere(object) && self.context.store.manifest(&namesake).is_none()
-    }
-
-    async fn write_secret(&self, write: &Write) -> Result<(), Error> {
-        let api: Api<DynamicObject> = Api::namespaced_with(
-            self.context.client.clone(),
-            &write.namespace,
-            &api_resource(&Kind::new("v1", "Secret")),
-        );
-        let manager = Some(MANAGER.to_owned());
-        let answer = match write.act {
-            Act::Create => {
-                let mut body = write.body().clone();
-                self.identity().mark(&mut body);
-                let Ok(body) = serde_json::from_value(body) else { return Ok(()) };
-                api.create(&PostParams { field_manager: manager, ..PostParams::default() }, &body).await
-            }
-            Act::Patch => {
-                let params = PatchParams { field_manager: manager, ..PatchParams::default() };
-                api.patch(&write.name, &params, &Patch::Merge(write.body())).await
-            }
-        };
-        let object = answer.map_err(|source| failed(&write.name, source))?;
-        self.context.metrics.wrote("Secret", if write.act == Act::Create { "create" } else { "apply" });
-        if let Ok(object) = serde_json::to_value(object) {
-            self.context.store.record_write(object);
-        }
-        Ok(())
     }
 
     /// Where most of the cluster's Secrets are.
@@ -195,8 +172,9 @@ impl Reconciliation<'_> {
         let existing: Vec<_> = existing.collect();
         let wanted = secrets.iter().map(|secret| {
             let (username, given, others) = match &secret.content {
-                Content::Credential { username, given } => {
-                    (username, given.as_ref().map(|password| fingerprint(&password.reveal())), None)
+                Content::Credential { username, given, rotation } => {
+                    let given = given.as_ref().map(|password| fingerprint(&password.reveal()));
+                    (username, Some((given, *rotation)), None)
                 }
                 Content::UserList { username, others } => (username, None, Some(others)),
             };
@@ -207,15 +185,52 @@ impl Reconciliation<'_> {
             .iter()
             .map(|secret| (&secret.labels, &secret.annotations, secret.owner.as_ref().map(ToString::to_string)))
             .collect();
-        fingerprint(&(existing, wanted.collect::<Vec<_>>(), metadata))
+        let interval = self.settings.config.integer("password_rotation_interval");
+        fingerprint(&(existing, wanted.collect::<Vec<_>>(), metadata, interval))
+    }
+
+    /// The time, and the periods of the rotation of passwords.
+    pub fn calendar(&self) -> Calendar {
+        Calendar::of(&self.settings.config, Timestamp::now())
     }
 }
 
-/// What the wanted Secrets hold; a role whose Secret holds no password is an error.
-pub async fn read(client: &Client, home: &Home, wanted: &[WantedSecret]) -> Result<credential::SecretChanges, Error> {
+/// Writes a Secret. One that is created gets the cluster's mark.
+pub async fn write_secret(writer: &Writer, write: &Write) -> Result<(), Error> {
+    let resource = api_resource(&Kind::new("v1", "Secret"));
+    let api: Api<DynamicObject> = Api::namespaced_with(writer.client.clone(), &write.namespace, &resource);
+    let manager = Some(MANAGER.to_owned());
+    let answer = match write.act {
+        Act::Create => {
+            let mut body = write.body().clone();
+            writer.identity.mark(&mut body);
+            let Ok(body) = serde_json::from_value(body) else { return Ok(()) };
+            api.create(&PostParams { field_manager: manager, ..PostParams::default() }, &body).await
+        }
+        Act::Patch => {
+            let params = PatchParams { field_manager: manager, ..PatchParams::default() };
+            api.patch(&write.name, &params, &Patch::Merge(write.body())).await
+        }
+    };
+    let object = answer.map_err(|source| failed(&write.name, source))?;
+    writer.metrics.wrote("Secret", if write.act == Act::Create { "create" } else { "apply" });
+    if let Ok(object) = serde_json::to_value(object) {
+        writer.store.record_write(object);
+    }
+    Ok(())
+}
+
+/// What the wanted Secrets hold, and the Secrets; a role whose Secret holds no password is an error.
+pub async fn read(
+    client: &Client,
+    home: &Home,
+    wanted: &[WantedSecret],
+    calendar: &Calendar,
+) -> Result<(credential::SecretChanges, Existing), Error> {
     let existing = Existing::read(client, home, wanted).await?;
     let missing = |username: &str| Err(password::Error::Missing(username.to_owned()));
-    credential::plan(wanted, |ns, name| existing.get(ns, name), missing).map_err(Error::Password)
+    let plan = credential::plan(wanted, &calendar.next(), |ns, name| existing.get(ns, name), missing);
+    Ok((plan.map_err(Error::Password)?, existing))
 }
 
 /// Where most of a cluster's Secrets are.
@@ -244,7 +259,7 @@ impl Found {
 }
 
 /// The wanted Secrets that exist, by namespace and name.
-struct Existing(HashMap<(String, String), (Data, ObjectMeta)>);
+pub struct Existing(HashMap<(String, String), (Data, ObjectMeta)>);
 
 impl Existing {
     /// Reads the Secrets of the cluster by lists, and by its name each one that those do not have: it may be missing, lack
@@ -291,6 +306,11 @@ impl Existing {
         self.0.get(&(namespace.to_owned(), name.to_owned()))
     }
 
+    /// The version of a Secret as it was read.
+    pub fn version(&self, secret: &WantedSecret) -> Option<&str> {
+        self.find(&secret.namespace, &secret.name)?.1.resource_version.as_deref()
+    }
+
     /// A Secret without its data.
     fn object(&self, secret: &WantedSecret) -> Option<Value> {
         let (_, metadata) = self.find(&secret.namespace, &secret.name)?;
@@ -305,7 +325,7 @@ impl Existing {
     fn follow(&self, secret: &WantedSecret, planned: &credential::SecretChanges) -> Option<Write> {
         let (Content::Credential { username, .. } | Content::UserList { username, .. }) = &secret.content;
         let (_, metadata) = self.find(&secret.namespace, &secret.name)?;
-        planned.passwords.get(username).and_then(|_| credential::follow(secret, metadata))
+        planned.passwords.get(planned.login(username)).and_then(|_| credential::follow(secret, metadata))
     }
 
     /// Which of the roles for which `is_asked` is true have no password in a Secret.
@@ -314,7 +334,7 @@ impl Existing {
             self.find(&secret.namespace, &secret.name).is_some_and(|(data, _)| data.has_password())
         };
         let names = wanted.iter().filter(|secret| !has(secret)).filter_map(|secret| match &secret.content {
-            Content::Credential { username, given: None } => Some(username),
+            Content::Credential { username, given: None, .. } => Some(username),
             Content::Credential { .. } | Content::UserList { .. } => None,
         });
         names.filter(|name| is_asked(name)).cloned().collect()

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ObjectReference, Secret};
+use pgloom_api::Finding;
 use pgloom_api::postgresql::Authority;
 use pgloom_common::error::error_chain;
 use pgloom_decide::Plan;
@@ -16,11 +17,13 @@ use super::credentials::{Home, read};
 use super::decide::Decided;
 use super::progress::Underway;
 use super::requeue::Requeue;
+use crate::apply::Writer;
 use crate::context::Network;
-use crate::execute::database::{self, Connect, PoolerAccess, PortForward, Resume, Server, Tcp, Tls};
+use crate::execute::database::{self, Connect, PoolerAccess, PortForward, Report, Resume, Server, Tcp, Tls};
 use crate::execute::patroni::configure::Configured;
+use crate::execute::rotation::Calendar;
 use crate::execute::task::{Backoff, Failure, JobStatus, fingerprint};
-use crate::report::Event;
+use crate::report::{Event, Recorder};
 use crate::serve::metrics::ResultLabel;
 use crate::state::Synchronization;
 
@@ -131,15 +134,23 @@ impl Reconciliation<'_> {
         let poolers = poolers(&plan.actions);
         let roles = (format!("{:?}", plan.roles), format!("{poolers:?}"));
         let secrets = self.fingerprint_of(&plan.secrets);
-        let wanted = fingerprint(&(roles, secrets, &plan.cluster.authority, leader));
-        let (client, plan, network) = (self.context.client.clone(), plan.clone(), self.context.network);
-        let (metrics, superuser) =
-            (self.context.metrics.clone(), self.settings.config.text("super_username").to_owned());
-        let (way, resume) = (self.way(network, leader), self.state.resume.clone());
-        let (home, fence) = (self.home(), self.context.fence.clone());
+        let retention = self.settings.config.integer("password_rotation_user_retention");
+        let wanted = fingerprint(&(roles, secrets, &plan.cluster.authority, leader, retention));
+        let work = Work {
+            writer: self.writer(),
+            home: self.home(),
+            plan: plan.clone(),
+            way: self.way(self.context.network, leader),
+            superuser: self.settings.config.text("super_username").to_owned(),
+            poolers,
+            resume: self.state.resume.clone(),
+            calendar: self.calendar(),
+            recorder: self.context.recorder.clone(),
+            about: self.about.clone(),
+        };
+        let (metrics, fence) = (self.context.metrics.clone(), self.context.fence.clone());
         self.state.database.ensure(wanted, DEADLINE, backoff, || async move {
-            let work = synchronize(client, home, plan, way, superuser, poolers, &resume);
-            let result = fence.guard(work).await;
+            let result = fence.guard(work.run()).await;
             let result = result.unwrap_or_else(|closed| Err(Failure::passing(closed.to_string())));
             let label = if result.is_ok() { "ok" } else { "failed" };
             metrics.database_syncs.get_or_create(&ResultLabel { result: label.to_owned() }).inc();
@@ -166,27 +177,51 @@ impl Reconciliation<'_> {
 /// What a server is called, and the way to it.
 type Way = (String, Arc<dyn Connect>);
 
-async fn synchronize(
-    client: kube::Client,
-    home: Home,
-    plan: Arc<Plan>,
-    (host, way): Way,
+/// One run of the job.
+pub(super) struct Work {
+    pub writer: Writer,
+    pub home: Home,
+    pub plan: Arc<Plan>,
+    way: Way,
     superuser: String,
     poolers: Vec<PoolerAccess>,
-    resume: &Resume,
-) -> Result<Synchronization, Failure> {
-    let credentials =
-        read(&client, &home, &plan.secrets).await.map_err(|error| Failure::passing(error_chain(&error)))?;
-    let Some(wanted) = database::Wanted::new(&plan.roles, &credentials.passwords, &superuser, poolers) else {
-        return Err(Failure::new(format!("the Secret of the superuser {superuser} holds no password")));
-    };
-    let authority = match &plan.cluster.authority {
-        Some(authority) => Some(certificate(&client, &home.namespace, authority).await?),
-        None => None,
-    };
-    let tls = Tls::new(authority.as_deref()).map_err(|error| Failure::new(error_chain(&error)))?;
-    let server = Server::new(host, way, tls);
-    let report = database::synchronize(server, Arc::new(wanted), Instant::now() + DEADLINE, resume).await;
+    resume: Resume,
+    pub calendar: Calendar,
+    pub recorder: Recorder,
+    pub about: ObjectReference,
+}
+
+impl Work {
+    async fn run(self) -> Result<Synchronization, Failure> {
+        let Self { plan, home, calendar, superuser, .. } = &self;
+        let client = &self.writer.client;
+        let read = read(client, home, &plan.secrets, calendar).await;
+        let (credentials, existing) = read.map_err(|error| Failure::passing(error_chain(&error)))?;
+        let poolers = self.poolers.clone();
+        let Some(wanted) = database::Wanted::new(&plan.roles, &credentials, superuser, poolers, *calendar) else {
+            return Err(Failure::new(format!("the Secret of the superuser {superuser} holds no password")));
+        };
+        let authority = match &plan.cluster.authority {
+            Some(authority) => Some(certificate(client, &home.namespace, authority).await?),
+            None => None,
+        };
+        let tls = Tls::new(authority.as_deref()).map_err(|error| Failure::new(error_chain(&error)))?;
+        let (host, way) = self.way.clone();
+        let (server, wanted, deadline) = (Server::new(host, way, tls), Arc::new(wanted), Instant::now() + DEADLINE);
+        let report = database::synchronize(server.clone(), wanted.clone(), deadline, &self.resume).await;
+        // What fails in one database does not keep a password.
+        let rotated = match report {
+            Ok(_) => self.rotate(&server, &wanted, &credentials, &existing, deadline).await,
+            Err(_) => Ok(Vec::new()),
+        };
+        let mut warnings = warnings(report)?;
+        warnings.extend(rotated?);
+        Ok(Synchronization { warnings: warnings.iter().map(ToString::to_string).collect() })
+    }
+}
+
+/// What people should know of a report.
+pub(super) fn warnings(report: Result<Report, database::Error>) -> Result<Vec<Finding>, Failure> {
     let report =
         report.map_err(|error| Failure { passing: error.is_passing(), ..Failure::new(error_chain(&error)) })?;
     if !report.is_complete() {
@@ -195,7 +230,7 @@ async fn synchronize(
         // Right after its start, or in a failover, a database refuses what it does a moment later.
         return Err(Failure::passing(failures.chain(unlisted).collect::<Vec<_>>().join("; ")));
     }
-    Ok(Synchronization { warnings: report.findings.iter().map(ToString::to_string).collect() })
+    Ok(report.findings)
 }
 
 /// The certificate of the authority that the manifest names.

@@ -45,7 +45,7 @@ const NO_LEADER: &str = "waits for a leader that is ready";
 const NOT_YET: &str = "waits for a leader that is ready, or for the promotion of the cluster";
 
 /// The phase of an action, and the reason or more about it.
-type Phase = (ActionPhase, String);
+pub(super) type Phase = (ActionPhase, String);
 
 /// How the plugins' actions go.
 pub struct Executed {
@@ -79,10 +79,13 @@ impl Reconciliation<'_> {
             None => (None, Requeue::default()),
         };
         let before = self.status().actions;
+        let volumes = self.change_volumes(plan, &before);
+        requeue = requeue.min(volumes.requeue);
         let (mut actions, mut warnings) = (Vec::new(), Vec::new());
         for requested in &plan.actions {
             let phase = match (requested.is_granted(), &requested.action) {
                 (_, Action::Promote) => promotion.phase(requested),
+                (true, Action::ModifyVolume(_) | Action::GrowFilesystem(_)) => volumes.phase(requested),
                 (true, Action::UserList(list)) => list_phase(&list.secret_name, foreign_lists),
                 // It replicates the look-up function from its source.
                 (true, Action::PoolerAccess(_)) if synchronized.follows => (ActionPhase::Done, String::new()),
@@ -110,8 +113,11 @@ impl Reconciliation<'_> {
         patroni: Option<&JobStatus<Configured>>,
     ) -> Phase {
         match &requested.action {
-            // `execute` has the phases of promotions and of user lists.
-            Action::Credential(_) | Action::UserList(_) | Action::Promote => (ActionPhase::Done, String::new()),
+            Action::Credential(_) => (ActionPhase::Done, String::new()),
+            // `execute` has the phases of these.
+            Action::UserList(_) | Action::Promote | Action::ModifyVolume(_) | Action::GrowFilesystem(_) => {
+                (ActionPhase::Done, String::new())
+            }
             Action::PoolerAccess(_) => phase_of(
                 database,
                 "roles and databases are being synchronised",
@@ -129,14 +135,11 @@ impl Reconciliation<'_> {
                     volume_phase(volume::expand(&claims, &claim.claim, &claim.size).await)
                 }
             },
-            other @ (Action::ModifyVolume(_) | Action::GrowFilesystem(_)) => {
-                volume_phase(volume::refused(other.kind().name()))
-            }
         }
     }
 
     /// Why an action about an object is refused: there is none of the cluster with the name. `None` if there is one.
-    fn foreign(&self, kind: BuiltIn, name: &str) -> Option<String> {
+    pub(super) fn foreign(&self, kind: BuiltIn, name: &str) -> Option<String> {
         let (objects, writer) = (self.context.store.objects(self.key), self.writer());
         let is_own = objects
             .iter()
@@ -365,7 +368,7 @@ fn refused(requested: &RequestedAction) -> Phase {
     (ActionPhase::Refused, requested.refusal.clone().unwrap_or_default())
 }
 
-fn phase_of<T>(status: Option<&JobStatus<T>>, running: &str, pending: &str) -> Phase {
+pub(super) fn phase_of<T>(status: Option<&JobStatus<T>>, running: &str, pending: &str) -> Phase {
     match status {
         Some(JobStatus::Done(_)) => (ActionPhase::Done, String::new()),
         Some(JobStatus::Running) => (ActionPhase::Running, running.to_owned()),

@@ -27,9 +27,11 @@ mod recover;
 mod report;
 mod requeue;
 mod roll;
+mod rotation;
 mod service_account;
 mod setters;
 mod upgrade;
+mod volumes;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

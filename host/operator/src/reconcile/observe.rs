@@ -15,7 +15,9 @@ impl Reconciliation<'_> {
     /// What is known of the cluster's teams.
     pub fn teams(&self) -> Teams {
         // Before the manifest is validated: roles of the team are part of what it is validated with.
-        self.context.infrastructure_roles.teams(self.key, &self.settings.config, self.identity().team())
+        let objects = self.context.store.postgres_teams();
+        let (identity, config) = (self.identity(), &self.settings.config);
+        self.context.infrastructure_roles.teams(self.key, config, identity.team(), objects)
     }
 
     /// What exists for the cluster.
@@ -42,6 +44,7 @@ pub(super) async fn observed(
     observed.infrastructure.clone_from(&infrastructure.roles);
     observed.infrastructure_findings.clone_from(&infrastructure.findings);
     observed.teams = teams.teams;
+    observed.knows_teams = teams.complete;
     observed.infrastructure_findings.extend(teams.findings);
     observed.actions = Observed::actions(status_of(manifest).actions);
     Ok(observed)

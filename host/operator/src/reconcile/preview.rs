@@ -46,7 +46,8 @@ async fn preview_with(
     settings.pipeline = Arc::new(Pipeline::clone(&settings.pipeline).with_answer_cache());
     let manifest = transform(&Kind::cluster(), manifest, true).object;
     let identity = Identity::of(&manifest, &settings.config);
-    let teams = context.infrastructure_roles.known_teams(&settings.config, identity.team());
+    let teams =
+        context.infrastructure_roles.known_teams(&settings.config, identity.team(), context.store.postgres_teams());
     let mut observed = observed(context, &settings, key, &manifest, teams).await?;
     // They are about the operator's own configuration.
     observed.infrastructure_findings.clear();

@@ -8,19 +8,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
-use kube::api::AttachParams;
 use pgloom_common::error::error_chain;
 use pgloom_decide::credential::{self, Answer, Password, Recovery, recover, recover_without_access};
 use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::members::Members;
 use pgloom_decide::{BuiltIn, Plan};
-use tokio::io::AsyncReadExt as _;
 use tracing::{info, warn};
 
 use super::Reconciliation;
+use crate::execute::command::{self, Commands, Container, Output};
 
 /// How long a member may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,20 +28,14 @@ const CONTAINER: &str = "postgres";
 const DATA: &str = "pgdata";
 /// The most claims that are looked for by their names.
 const MAX_CLAIMS: u64 = 20;
-/// The longest password that is read, in bytes.
-const MAX_PASSWORD: u64 = 4096;
 
 /// Why a member's environment could not be read.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    /// The operator has no right to run a command in the pod, or the pod does not run.
-    #[error("failed to run a command in pod {pod}")]
-    Exec {
-        pod: String,
-        #[source]
-        source: kube::Error,
-    },
-    /// The command's output ended early or took too long.
+    /// `printenv` did not run to its end.
+    #[error(transparent)]
+    Run(#[from] command::Error),
+    /// It took too long, or did not look.
     #[error("pod {0} did not answer")]
     Answer(String),
 }
@@ -117,12 +109,13 @@ impl Reconciliation<'_> {
     async fn ask_members(&self, username: &str, members: &Members) -> Vec<Answer> {
         let [superuser, _] = self.system_users();
         let variable = if *username == superuser { "PGPASSWORD_SUPERUSER" } else { "PGPASSWORD_STANDBY" };
-        let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &self.key.namespace);
+        let commands = &*self.context.commands;
         let leader = members.leader().map(|(member, _)| &member.pod);
         let others = members.all.iter().map(|member| &member.pod).filter(|pod| Some(*pod) != leader);
         let mut answers = Vec::new();
         for pod in leader.into_iter().chain(others) {
-            let answer = match tokio::time::timeout(TIMEOUT, variable_of(&pods, pod, variable)).await {
+            let answer = match tokio::time::timeout(TIMEOUT, variable_of(commands, self.container(pod), variable)).await
+            {
                 Ok(Ok(Some(password))) => return vec![Answer::Password(password)],
                 Ok(Ok(None)) => Answer::None,
                 Ok(Err(error)) => Answer::Failed(error_chain(&error)),
@@ -132,55 +125,41 @@ impl Reconciliation<'_> {
         }
         answers
     }
+
+    /// The container of a member that holds the database.
+    pub fn container(&self, pod: &str) -> Container {
+        Container { namespace: self.key.namespace.to_string(), pod: pod.to_owned(), name: CONTAINER.to_owned() }
+    }
 }
 
 /// A variable of the database container; `None` if the container has no such variable.
-async fn variable_of(pods: &Api<Pod>, pod: &str, variable: &str) -> Result<Option<Password>, Error> {
-    let how = AttachParams::default().container(CONTAINER).stdin(false).stderr(false);
-    let attached = pods.exec(pod, ["printenv", variable], &how).await;
-    let mut attached = attached.map_err(|source| Error::Exec { pod: pod.to_owned(), source })?;
-    let no_answer = || Error::Answer(pod.to_owned());
-    let ended = attached.take_status().ok_or_else(no_answer)?;
-    let mut text = String::new();
-    let output = attached.stdout().ok_or_else(no_answer)?;
-    output.take(MAX_PASSWORD).read_to_string(&mut text).await.map_err(|_| no_answer())?;
-    let password = text.trim_end_matches('\n');
-    if !password.is_empty() {
-        return Ok(Some(Password::new(password)));
-    }
-    // Without output only the end of the command says whether it looked.
-    if ended.await.as_ref().is_some_and(found_nothing) { Ok(None) } else { Err(no_answer()) }
+async fn variable_of(commands: &dyn Commands, container: Container, variable: &str) -> Result<Option<Password>, Error> {
+    let output = commands.run(&container, &["printenv", variable]).await?;
+    found(&output).ok_or(Error::Answer(container.pod))
 }
 
-/// Whether `printenv` ended by itself: well, as where the variable is empty, or with 1, as where it is not set.
-fn found_nothing(ended: &Status) -> bool {
-    let causes = ended.details.iter().flat_map(|details| details.causes.iter().flatten());
-    let mut codes = causes.filter(|cause| cause.reason.as_deref() == Some("ExitCode"));
-    ended.status.as_deref() == Some("Success") || codes.any(|cause| cause.message.as_deref() == Some("1"))
+/// What `printenv` found; `None` if it did not look. It ends with 1 where the variable is not set.
+fn found(output: &Output) -> Option<Option<Password>> {
+    let password = output.text.trim_end_matches('\n');
+    match output.code {
+        0 if !password.is_empty() => Some(Some(Password::new(password))),
+        0 | 1 => Some(None),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
-    fn only_a_printenv_that_ended_by_itself_says_that_there_is_no_password() {
-        let ended = |code: &str| {
-            let causes = json!([{"reason": "ExitCode", "message": code}]);
-            json!({"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": causes}})
+    fn only_a_printenv_that_looked_says_that_there_is_no_password() {
+        let found = |text: &str, code: i32| {
+            let output = Output { text: text.into(), errors: String::new(), code };
+            found(&output).map(|found| found.map(|password| password.reveal().to_owned()))
         };
-        let refused = json!({"status": "Failure", "reason": "InternalError", "message": "container not found"});
-        for (status, expected) in [
-            (json!({"status": "Success"}), true),
-            (ended("1"), true),
-            (ended("126"), false),
-            (ended("137"), false),
-            (refused, false),
-        ] {
-            let read: Status = serde_json::from_value(status.clone()).unwrap();
-            assert_eq!(found_nothing(&read), expected, "{status}");
-        }
+        assert_eq!(found("secret\n", 0), Some(Some("secret".to_owned())));
+        assert_eq!((found("", 0), found("\n", 0), found("", 1)), (Some(None), Some(None), Some(None)));
+        assert_eq!((found("", 126), found("", 137)), (None, None));
     }
 }

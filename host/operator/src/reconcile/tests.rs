@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use pgloom_api::config::Config;
 use pgloom_decide::kind::of_every_cluster;
 use pgloom_engine::Pipeline;
+use reqsign_core::StaticEnv;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
@@ -18,6 +19,7 @@ use crate::cache::{Store, Watch};
 use crate::context::Network;
 use crate::context::turns::Turns;
 use crate::execute::command::Exec;
+use crate::execute::ec2::Ec2;
 use crate::execute::patroni::Direct;
 use crate::leader::fencing::Fence;
 use crate::observe::infrastructure_roles::InfrastructureRoles;
@@ -77,6 +79,7 @@ pub fn operator(api_server: &FakeApiServer, existing: &[Value]) -> Context {
         network: Network::InCluster,
         transport: Arc::new(Direct::default()),
         commands: Arc::new(Exec { client: client.clone() }),
+        ec2: Arc::new(Ec2::new(StaticEnv::default())),
         states: ClusterStates::new(changed.clone()),
         infrastructure_roles: InfrastructureRoles::new(client, "ns", changed.clone()),
         accounts: Mutex::default(),
@@ -458,3 +461,4 @@ mod pruning;
 mod refused;
 mod rolling;
 mod secrets;
+mod volumes;

@@ -19,9 +19,15 @@ pub(super) struct Own {
 const SEEN_AND_PRUNED: &[Verb] = &[Delete, Get, List, Watch];
 
 /// The operator's own rights, in the order in which they are printed.
-pub(super) const OWN: [Own; 18] = [
+pub(super) const OWN: [Own; 19] = [
     own("acid.zalan.do", "postgresqls", &[List, Patch, Watch], "The manifests are read, and get a finalizer."),
     own("acid.zalan.do", "postgresqls/status", &[Patch], "The status of manifests is written."),
+    own(
+        "acid.zalan.do",
+        "postgresteams",
+        &[List, Watch],
+        "Additional teams and members are read while enable_postgres_team_crd is set.",
+    ),
     own("", "services", SEEN_AND_PRUNED, "Services are watched, and deleted when no step makes them any more."),
     own(
         "",

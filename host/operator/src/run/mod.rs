@@ -15,16 +15,18 @@ use futures::{FutureExt, StreamExt};
 use kube::Client;
 use parking_lot::Mutex;
 use pgloom_engine::Engine;
+use reqsign_core::OsEnv;
 use tokio::sync::{Notify, Semaphore, watch};
 use tracing::info;
 
 use crate::admission;
 use crate::args::Options;
 use crate::cache::watch::Watches;
-use crate::cache::{ClusterKey, Store, node};
+use crate::cache::{ClusterKey, Store, node, postgres_team};
 use crate::context::turns::Turns;
 use crate::context::{Context, Network};
 use crate::execute::command::Exec;
+use crate::execute::ec2::Ec2;
 use crate::execute::patroni;
 use crate::leader::election::Election;
 use crate::leader::fencing::Fence;
@@ -136,12 +138,21 @@ async fn operate(
     let health = Arc::new(health);
     let nodes =
         node::follow(shared.client.clone(), shared.store.clone(), shared.changed.clone(), shared.metrics.clone());
+    let (teams, of_teams) = watch::channel(Vec::new());
+    let postgres_teams = postgres_team::follow(
+        shared.client.clone(),
+        shared.store.clone(),
+        shared.changed.clone(),
+        shared.metrics.clone(),
+        of_teams,
+    );
     let watches = Watches::new(shared.client, shared.store.clone(), shared.changed.clone(), shared.metrics);
     let wanted = WatchScope { namespaces: config.namespaces, own: connection.namespace.clone() };
     let _followers = Tasks(vec![
         tokio::spawn(nodes),
+        tokio::spawn(postgres_teams),
         tokio::spawn(loader.follow(progress, sender, (shared.store.clone(), context.clone()), shared.changed)),
-        tokio::spawn(keep_watching(watches, settings, wanted, shared.store, health.clone())),
+        tokio::spawn(keep_watching(watches, settings, wanted, shared.store, health.clone(), teams)),
     ]);
     let election =
         config.lease.map(|lease| Election::new(connection.free, &connection.namespace, &lease, &identity(), fence));
@@ -195,6 +206,7 @@ fn context(
             Network::OutOfCluster => Arc::new(patroni::ApiServer { client: client.clone() }),
         },
         commands: Arc::new(Exec { client: client.clone() }),
+        ec2: Arc::new(Ec2::new(OsEnv)),
         states: ClusterStates::new(changed.clone()),
         fence: fence.clone(),
         liveness: health.liveness,

@@ -33,11 +33,18 @@ pub async fn keep_watching(
     wanted: WatchScope,
     store: Arc<Store>,
     health: Arc<HealthSender>,
+    teams: watch::Sender<Vec<Option<String>>>,
 ) {
     let mut ready = false;
     loop {
         let current = settings.borrow_and_update().clone();
         watches.run_exactly(wanted.watches(&current));
+        let of_teams = wanted.of_teams(&current);
+        teams.send_if_modified(|before| {
+            let is_other = *before != of_teams;
+            *before = of_teams;
+            is_other
+        });
         let changed = loop {
             if !ready && current.is_available() && store.settled() {
                 ready = true;
@@ -59,6 +66,14 @@ pub async fn keep_watching(
 }
 
 impl WatchScope {
+    /// The namespaces in which `PostgresTeam` objects are watched; none while they are not asked for.
+    fn of_teams(&self, settings: &Settings) -> Vec<Option<String>> {
+        match settings.config.flag("enable_postgres_team_crd") {
+            true => settings.scopes(self.namespaces.as_ref(), &self.own),
+            false => Vec::new(),
+        }
+    }
+
     /// The watches of the `postgresql` objects and of what belongs to them, in every watched namespace.
     fn watches(&self, settings: &Settings) -> Vec<Watch> {
         let label = settings.config.text("cluster_name_label");

@@ -116,11 +116,12 @@ mod tests {
 
     #[tokio::test]
     async fn the_warnings_about_a_config_map_are_one_event_on_it() {
-        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"no_such_key": "1", "enable_password_rotation": "true"}});
+        let map =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"no_such_key": "1", "debug_logging": "true"}});
         let writes = written(Source::ConfigMap(named()), map).await;
         assert_eq!(writes.len(), 1, "{writes:?}");
         let note = writes[0]["note"].as_str().unwrap();
-        assert!(note.contains("data.no_such_key") && note.contains("enable_password_rotation"), "{note}");
+        assert!(note.contains("data.no_such_key") && note.contains("debug_logging"), "{note}");
         assert_eq!(writes[0]["regarding"]["kind"], "ConfigMap");
         let fine = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {}});
         assert_eq!(written(Source::ConfigMap(named()), fine).await, Vec::<Value>::new());

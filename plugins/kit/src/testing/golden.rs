@@ -56,9 +56,13 @@ fn problems<P: Plugin>(plugin: &Path) -> Vec<String> {
     cases.iter().flat_map(of).collect()
 }
 
-/// The documents of a file that may be absent.
+/// The documents of a file that may be absent; each is a map.
 fn optional(path: &Path) -> Result<Vec<Value>, String> {
-    if path.exists() { documents(path) } else { Ok(Vec::new()) }
+    let documents = if path.exists() { documents(path)? } else { Vec::new() };
+    match documents.iter().position(|document| !document.is_object()) {
+        None => Ok(documents),
+        Some(at) => Err(format!("{}: document {} is not a map; write it as `key: value`", path.display(), at + 1)),
+    }
 }
 
 /// A case, as its files have it.
@@ -315,5 +319,21 @@ objects:
         let said = replayed(&[("manifest.yaml", "metadata: {name: c}\n")]);
         assert!(said.contains("has no expected.yaml; `pgloom plugin test --update` writes"), "{said}");
         assert!(replayed(&[("manifest.yaml", "a: b: c")]).contains("manifest.yaml: "));
+    }
+
+    #[test]
+    fn a_document_that_is_no_map_is_named_with_its_file() {
+        let manifest = ("manifest.yaml", "metadata: {name: c}\nspec: {}\n");
+        let expected = ("expected.yaml", EXPECTED);
+        for text in ["- a\n", "text\n", "3\n"] {
+            let said = replayed(&[("manifest.yaml", text), expected]);
+            assert!(said.contains("manifest.yaml: document 1 is not a map; write it as `key: value`"), "{said}");
+            for name in ["desired.yaml", "existing.yaml", "operator.yaml", "config.yaml"] {
+                let said = replayed(&[manifest, (name, text), expected]);
+                assert!(said.contains(&format!("{name}: document 1 is not a map")), "{said}");
+            }
+            let said = replayed(&[manifest, ("expected.yaml", text)]);
+            assert!(said.contains("expected.yaml: document 1 is not a map"), "{said}");
+        }
     }
 }

@@ -46,6 +46,24 @@ fn fewer_than_one_instance_is_raised_with_a_warning() {
 fn too_few_connections_are_a_warning() {
     let answer = answer(json!({"connectionPooler": {"maxDBConnections": 3}}));
     assert_eq!(answer.messages(), ["3 connections for 2 instances are too few: the size of a pool is 0"]);
+    assert_eq!(answer.response.findings[0].path.as_deref(), Some("spec.connectionPooler.maxDBConnections"));
+}
+
+#[test]
+fn too_few_connections_of_the_platform_are_told_by_their_key() {
+    let config = json!({"connection_pooler_max_db_connections": 1});
+    let answer = call(json!({"enableConnectionPooler": true}), config).unwrap();
+    let [message] = &answer.messages()[..] else { panic!("{:?}", answer.messages()) };
+    assert!(message.starts_with("connection_pooler_max_db_connections: 1 connections"), "{message}");
+}
+
+#[test]
+fn a_role_that_postgresql_would_cut_is_refused_where_it_is_written() {
+    let long = "u".repeat(64);
+    let failure = call(json!({"connectionPooler": {"user": long}}), json!({})).err().unwrap();
+    assert!(reason(&failure).starts_with("spec.connectionPooler.user: the role uuu"));
+    let failure = call(json!({"enableConnectionPooler": true}), json!({"connection_pooler_user": long})).err().unwrap();
+    assert!(reason(&failure).contains("connection_pooler_user: the role uuu"));
 }
 
 #[test]

@@ -132,6 +132,15 @@ fn the_platforms_secret_is_referenced_and_its_config_map_is_copied() {
     assert_eq!(variables(&answer)[17..], ["A", "B", "CLONE_METHOD", "CLONE_USE_WALG_RESTORE"]);
     assert_eq!(variable(&answer, "A")["valueFrom"], json!({"secretKeyRef": {"name": "keys", "key": "A"}}));
     assert_eq!(value(&answer, "CLONE_METHOD"), "CLONE_WITH_WALE");
+    // `b` of the ConfigMap.
+    let [message] = &answer.messages()[..] else { panic!("{:?}", answer.messages()) };
+    assert!(message.contains("b does not set B"), "{message}");
+}
+
+#[test]
+fn without_an_image_no_pod_is_made() {
+    let failure = call(json!({}), json!({"docker_image": ""})).unwrap_err();
+    assert_eq!(reason(&failure), "docker_image is empty; name an image, or remove the key");
 }
 
 #[test]

@@ -63,7 +63,11 @@ impl Guest for Scripted {
                 log(Level::Error, &text(&with["before"]));
                 std::process::abort()
             }
-            "panic-on-config" | "panic-on-large" => Ok(response(&Value::Null)),
+            // Contributes `before` if the manifest has the text.
+            "contribute-on-manifest" if request.cluster.contains(&text(&with["unit"])) => {
+                Ok(contributes(text(&with["before"])))
+            }
+            "panic-on-config" | "panic-on-large" | "contribute-on-manifest" => Ok(response(&Value::Null)),
             "fail" => Err(Failure::Internal(text(&with["before"]) + &text(&with["unit"]).repeat(size()))),
             // As the hook of the kit's plugins does: a panic is logged, and then it is a trap.
             "panic" => {

@@ -90,6 +90,19 @@ pub fn changed_passwords(state: &State) -> Vec<String> {
     changed
 }
 
+/// Secrets whose password was to change since this version and is that of before.
+pub fn kept_passwords(state: &State, since: u64) -> Vec<String> {
+    let changes = || state.objects.since(0).iter().filter(|change| change.key.0 == "v1/secrets");
+    let rotates = |change: &&stand_in::Change| change.object["data"]["nextRotation"].is_string();
+    let is_kept = |(key, secret): &(&stand_in::Key, &Value)| {
+        let of_secret = changes().take_while(|change| change.version <= since).filter(|change| change.key == **key);
+        let before = of_secret.filter(rotates).last();
+        before.is_some_and(|before| before.object["data"]["password"] == secret["data"]["password"])
+    };
+    let kept = state.objects.of("v1/secrets", NAMESPACE).filter(is_kept);
+    kept.map(|(key, _)| format!("the password of Secret {} was not changed", key.2)).collect()
+}
+
 fn without_chance(collection: &str, object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(metadata) = object["metadata"].as_object_mut() {

@@ -23,6 +23,8 @@ pub struct Operation {
     pub leader: u64,
     /// `spec` of the manifest after the edit; `None` if the manifest is deleted.
     pub after: Option<Value>,
+    /// Whether the edit is also that the time of every rotation of a password has passed.
+    pub rotates: bool,
     /// Texts, each of which is part of one of its writes. Without such a write the operation would be tested in vain.
     pub writes: &'static [&'static str],
 }
@@ -31,9 +33,21 @@ pub struct Operation {
 pub fn all() -> Vec<Operation> {
     let plain = || cluster(2, &json!({}));
     let with = |fields: Value| cluster(2, &fields);
-    let edit = |name, before, after, writes| Operation { name, before: Some(before), leader: 0, after, writes };
+    let edit = |name, before, after, writes| Operation {
+        name,
+        before: Some(before),
+        leader: 0,
+        after,
+        rotates: false,
+        writes,
+    };
     let standby = || cluster(1, &json!({"standby": {"standby_host": "source.example"}}));
     let pooler = || with(json!({"enableConnectionPooler": true}));
+    let rotating = || {
+        with(json!({
+            "users": {"app": [], "job": []}, "usersWithSecretRotation": ["app"], "usersWithInPlaceSecretRotation": ["job"],
+        }))
+    };
     let changed = with(json!({
         "users": {"app": ["createdb"], "more": []}, "databases": {"store": "app", "another": "more"},
         "serviceAnnotations": {"a": "b"},
@@ -69,6 +83,15 @@ pub fn all() -> Vec<Operation> {
         edit("standby promotion", standby(), Some(cluster(1, &json!({}))), &["proxy/config", "SQL postgres"]),
         edit("TLS change", plain(), Some(tls), &["DELETE v1/pods", "proxy/switchover"]),
         edit("volume resize", plain(), Some(large), &["PATCH v1/persistentvolumeclaims", "POST apps/v1/statefulsets"]),
+        Operation {
+            rotates: true,
+            ..edit(
+                "password rotation",
+                rotating(),
+                Some(rotating()),
+                &["SQL postgres: CREATE ROLE", "PATCH v1/secrets"],
+            )
+        },
         edit("delete", plain(), None, &["DELETE apps/v1/statefulsets", "DELETE v1/persistentvolumeclaims"]),
     ]
 }
@@ -108,6 +131,18 @@ pub fn put(state: &mut State, spec: &Value) {
         "apiVersion": "acid.zalan.do/v1", "kind": "postgresql", "metadata": {"name": CLUSTER, "namespace": NAMESPACE},
         "spec": spec,
     }));
+}
+
+/// Lets the time of every rotation of a password pass.
+pub fn pass_time(state: &mut State) {
+    // 2024-01-01T00:00:00Z
+    let past = json!("MjAyNC0wMS0wMVQwMDowMDowMFo=");
+    let rotates = |object: &Value| object["data"]["nextRotation"].is_string();
+    let secrets = state.objects.of("v1/secrets", NAMESPACE).filter(|(_, object)| rotates(object));
+    let keys: Vec<stand_in::Key> = secrets.map(|(key, _)| key.clone()).collect();
+    for key in keys {
+        state.objects.change(&key, |secret| secret["data"]["nextRotation"] = past.clone());
+    }
 }
 
 /// Deletes the manifest as a user would.

@@ -86,6 +86,9 @@ async fn run(play: Play, folders: &Folders) -> Result<Played> {
             Some(spec) => operation::put(state, spec),
             None => operation::delete(state),
         }
+        if operation.rotates {
+            operation::pass_time(state);
+        }
         version
     });
     let begun = Instant::now();

@@ -125,7 +125,7 @@ fn references(wish: &Wish, folders: &Folders) -> Result<Vec<Reference>> {
     warm_up(folders)?;
     let created = on_all_processors(&specifications, |specification| {
         let after = Some(specification.clone());
-        let create = Operation { name: "create", before: None, leader: 0, after, writes: &[] };
+        let create = Operation { name: "create", before: None, leader: 0, after, rotates: false, writes: &[] };
         play(Play { before: operation::empty(), operation: create, fault: None }, folders).map(|played| played.end)
     });
     let created: Vec<State> = created.into_iter().collect::<Result<_>>()?;
@@ -162,6 +162,11 @@ fn reference(operation: &Operation, before: State, played: &Played) -> Result<Re
     if let Some(missing) = operation.writes.iter().find(|part| !is_written(part)) {
         bail!("{}: there is no write like {missing}, so it would not be tested", operation.name);
     }
+    if operation.rotates
+        && let Some(kept) = end::kept_passwords(&played.end, played.edited_at).first()
+    {
+        bail!("{}: {kept}", operation.name);
+    }
     let mut writes: Vec<String> = Vec::new();
     for write in &played.writes {
         let before = played.writes.iter().take(writes.len()).filter(|other| other.what == write.what).count();
@@ -183,7 +188,10 @@ fn try_point(point: &Point, references: &[Reference], folders: &Folders) -> Resu
     if !played.struck {
         return Ok(Verdict::NotReached);
     }
-    let mut found = end::changed_passwords(&played.end);
+    let mut found = match reference.operation.rotates {
+        true => end::kept_passwords(&played.end, played.edited_at),
+        false => end::changed_passwords(&played.end),
+    };
     if !played.rests {
         let last = played.writes.last().map(|write| write.what.clone()).unwrap_or_default();
         found.push(format!("something is written all the time, as {last}"));

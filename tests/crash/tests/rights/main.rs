@@ -1,7 +1,7 @@
-//! The operator lacks the rights to the objects of two steps: the database is made nevertheless, the status names what is
-//! missing, and a right that is granted is noticed without a restart.
+//! The operator lacks rights. To the objects of two steps: the database is made nevertheless, the status names what is
+//! missing, and a right that is granted is noticed without a restart. To change Secrets: passwords stay as they are.
 //!
-//! One program of one test, as the time of the process is the paused clock of tokio.
+//! One program whose tests run one after the other, as the time of the process is the paused clock of tokio.
 
 #[path = "../every_write/clock.rs"]
 mod clock;
@@ -16,6 +16,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use pgloom_operator::args::{Named, PipelineSource};
 use serde_json::{Value, json};
 use stand_in::{Right, Server, State};
@@ -35,10 +37,7 @@ const CRON_JOBS: &str = "batch/v1/cronjobs";
 
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => {
-            println!("test a_missing_right_stops_only_its_objects_until_it_is_granted ... ok");
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("{error:#}");
             ExitCode::FAILURE
@@ -50,7 +49,11 @@ fn run() -> Result<()> {
     operator::log();
     let scratch = tempfile::tempdir()?;
     let folders = Folders::of_repository(scratch.path())?;
-    clock::block_on(a_missing_right_stops_only_its_objects_until_it_is_granted(&folders))?
+    clock::block_on(a_missing_right_stops_only_its_objects_until_it_is_granted(&folders))??;
+    println!("test a_missing_right_stops_only_its_objects_until_it_is_granted ... ok");
+    clock::block_on(a_password_stays_while_its_secret_cannot_be_written(&folders))??;
+    println!("test a_password_stays_while_its_secret_cannot_be_written ... ok");
+    Ok(())
 }
 
 async fn a_missing_right_stops_only_its_objects_until_it_is_granted(folders: &Folders) -> Result<()> {
@@ -88,6 +91,52 @@ async fn a_missing_right_stops_only_its_objects_until_it_is_granted(folders: &Fo
     .await?;
     ensure!(!operator.has_ended(), "it is the same operator");
     Ok(())
+}
+
+async fn a_password_stays_while_its_secret_cannot_be_written(folders: &Folders) -> Result<()> {
+    let mut state = operation::empty();
+    let spec = json!({
+        "teamId": "acid", "numberOfInstances": 1, "volume": {"size": "1Gi"}, "postgresql": {"version": "15"},
+        "users": {"job": []}, "usersWithInPlaceSecretRotation": ["job"],
+    });
+    operation::put(&mut state, &spec);
+    let server = Server::new(state);
+    let operator = Operator::start(&server, folders, false).await?;
+    until(&server, "a role with its password", opens).await?;
+    let before = server.with(|state| job(state));
+    server.with(|state| {
+        state.denied.extend(Right::each(&["patch"], "", "secrets"));
+        operation::pass_time(state);
+    });
+    let (mut times, mut refused) = (0, 0);
+    while times < 1200 {
+        tokio::time::sleep(POLL_PERIOD).await;
+        times += 1;
+        refused += usize::from(!server.with(|state| opens(state)));
+    }
+    ensure!(server.with(|state| job(state)) == before, "the Secret cannot be written");
+    let tried = server.writes().iter().filter(|write| write.what.contains("ALTER ROLE")).count();
+    ensure!(tried >= 4, "it is tried again: {tried}");
+    ensure!(refused * 20 < times, "the Secret did not open the database {refused} of {times} times");
+
+    server.with(|state| state.denied.clear());
+    until(&server, "another password", |state| job(state) != before).await?;
+    until(&server, "a role with the other password", opens).await?;
+    ensure!(!operator.has_ended(), "it is the same operator");
+    Ok(())
+}
+
+/// The password in the Secret of the role `job`.
+fn job(state: &State) -> String {
+    let secret =
+        state.objects.get("v1/secrets", NAMESPACE, &format!("job.{CLUSTER}.credentials.postgresql.acid.zalan.do"));
+    let text = secret.and_then(|secret| STANDARD.decode(secret["data"]["password"].as_str()?).ok());
+    text.map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+}
+
+/// Whether the Secret of the role `job` opens the database.
+fn opens(state: &State) -> bool {
+    state.patroni.values().any(|patroni| patroni.database.accepts("job", &job(state)))
 }
 
 /// A world with the shipped pipeline and a cluster with a pooler and a logical backup, without the rights to both.

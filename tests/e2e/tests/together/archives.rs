@@ -271,7 +271,10 @@ fn a_standby_is_promoted_without_its_source(source: &Source) {
     namespace.patch("postgresql", STANDBY, &json!({"spec": {"standby": null}}));
     eventually("the roles of the promoted cluster have passwords of its own", || rows(namespace, STANDBY, "zalando"));
     namespace.running(STANDBY);
-    sql(namespace, STANDBY, "zalando", "insert into kept values ('here')").unwrap();
+    // Read-only while its member restarts, see `copies`.
+    eventually("the promoted cluster is written to", || {
+        sql(namespace, STANDBY, "zalando", "insert into kept values ('here')")
+    });
     assert_eq!(rows(namespace, STANDBY, "zalando").unwrap(), "before,after,last,followed,here");
 }
 

@@ -77,7 +77,7 @@ fn a_standby_is_promoted_when_its_section_goes(namespace: &Namespace) {
     namespace.patch("postgresql", STANDBY, &json!({"spec": {"standby": null}}));
     eventually("the roles of the promoted cluster have passwords of its own", || kept(namespace, STANDBY, "zalando"));
     namespace.running(STANDBY);
-    write(namespace, STANDBY, "insert into kept values (20)");
+    write_when_promoted(namespace, STANDBY, "insert into kept values (20)");
     assert_eq!(kept(namespace, STANDBY, "zalando").unwrap(), "1,2,20");
     assert_eq!(kept(namespace, SOURCE, "zalando").unwrap(), "1,2");
 }
@@ -109,7 +109,7 @@ fn a_standby_is_promoted_by_hand_and_then_its_section_goes(namespace: &Namespace
     assert_eq!(namespace.lives(BY_HAND), before);
     namespace.patch("postgresql", BY_HAND, &json!({"spec": {"standby": null}}));
     namespace.running(BY_HAND);
-    write(namespace, BY_HAND, "insert into kept values (31)");
+    write_when_promoted(namespace, BY_HAND, "insert into kept values (31)");
     assert_eq!(kept(namespace, BY_HAND, "zalando").unwrap(), "1,2,30,31");
     assert_eq!(kept(namespace, SOURCE, "zalando").unwrap(), "1,2");
 }
@@ -129,6 +129,14 @@ fn a_promoted_cluster_gets_a_second_member(namespace: &Namespace) {
 fn kept(namespace: &Namespace, cluster: &str, user: &str) -> Result<String, String> {
     let statement = "select string_agg(value::text, ',' order by value) from kept";
     namespace.sql(cluster, &connection(cluster, user), statement)
+}
+
+/// The member of a promoted cluster restarts without the variables of a standby, and is read-only until Patroni promotes
+/// it again.
+fn write_when_promoted(namespace: &Namespace, cluster: &str, statement: &str) {
+    eventually("the promoted cluster is written to", || {
+        namespace.sql(cluster, &connection(cluster, "zalando"), statement)
+    });
 }
 
 fn write(namespace: &Namespace, cluster: &str, statement: &str) {

@@ -20,6 +20,7 @@ mod record;
 mod repair;
 mod roles;
 mod rolling;
+mod rotation;
 mod secrets;
 mod tls;
 mod users;

@@ -45,6 +45,7 @@ fn roles_that_are_in_no_manifest_are_in_every_database() {
     pool::an_infrastructure_role_logs_in_through_the_pool(&namespace);
     teams::an_api_that_is_dead_slow_or_lies_changes_nothing(&namespace);
     teams::a_member_who_left_keeps_the_role(&namespace);
+    teams::a_member_whom_an_object_adds_leaves_with_it_and_comes_back(&namespace);
     infrastructure::what_is_edited_in_the_secret_reaches_every_cluster(&namespace);
     pool::another_mode_is_that_of_new_pods_and_a_pool_that_is_switched_off_goes(&namespace);
     drop(operator);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::{digest, hmac};
+use ring::{digest, hmac, pbkdf2};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -50,6 +50,17 @@ impl Session {
         wire.send(&message(b'Z', b"I")).await?;
         wire.serve(&mut self).await
     }
+}
+
+/// Whether a SCRAM verifier is that of a password; `None` if it is none.
+pub(super) fn is_of(verifier: &str, password: &str) -> Option<bool> {
+    let parts: Vec<&str> = verifier.split(['$', ':']).collect();
+    let [_, iterations, salt, stored_key, _] = parts.as_slice() else { return None };
+    let mut salted = [0; digest::SHA256_OUTPUT_LEN];
+    let salt = STANDARD.decode(salt).ok()?;
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations.parse().ok()?, &salt, password.as_bytes(), &mut salted);
+    let client_key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &salted), b"Client Key");
+    Some(digest::digest(&digest::SHA256, client_key.as_ref()).as_ref() == STANDARD.decode(stored_key).ok()?)
 }
 
 struct Wire<S> {

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use pgloom_common::duration;
+use pgloom_common::name::{is_dns1123_label, is_label_key, is_label_value};
 use pgloom_common::quantity::Quantity;
 use serde_json::Value;
 
@@ -286,10 +287,29 @@ const FORMER: &[(&str, &str)] = &[
     ("secrets", "remove it: the values of Secrets are never shown to a plugin"),
 ];
 
+const LABEL: &str = "use letters, digits, '-', '_' and '.', at most 63; a domain and a slash may be in front of a key";
+
 /// Reads a match of clusters.
 pub(in super::super) fn read_match(matches: MatchSpec, path: &str, findings: &mut Vec<Finding>) -> Option<Match> {
     let selector = matches.selector.unwrap_or_default();
     let before = findings.len();
+    let mut refuse = |message: String, place: &str, remedy: &str| {
+        findings.push(Finding::error(message).at(format!("{path}.{place}")).remedy(remedy));
+    };
+    for namespace in matches.namespaces.iter().filter(|namespace| !is_dns1123_label(namespace)) {
+        refuse(format!("{namespace:?} is no name of a namespace"), "namespaces", "use small letters, digits and '-'");
+    }
+    for (key, value) in &selector.match_labels {
+        if !is_label_key(key) || !is_label_value(value) {
+            refuse(format!("no object can have the label {key:?}: {value:?}"), "selector.matchLabels", LABEL);
+        }
+    }
+    for requirement in &selector.match_expressions {
+        if !is_label_key(&requirement.key) || !requirement.values.iter().all(|value| is_label_value(value)) {
+            let message = format!("no object can have the label {:?} with one of its values", requirement.key);
+            refuse(message, "selector.matchExpressions", LABEL);
+        }
+    }
     for (index, requirement) in selector.match_expressions.iter().enumerate() {
         let needs_values = matches!(requirement.operator.as_str(), "In" | "NotIn");
         if needs_values == requirement.values.is_empty() {

@@ -6,11 +6,13 @@ use pgloom_kit::{Description, Plugin, Request, Response, Result, invalid, kind, 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The name of the plugin.
+const NAME: &str = "motto";
 /// The annotation with the text.
 const ANNOTATION: &str = "example.com/motto";
 
 /// The plugin.
-pub struct Motto;
+pub struct MottoPlugin;
 
 /// `spec` of the manifest: the fields that the plugin reads. Others are ignored.
 #[derive(Deserialize)]
@@ -39,13 +41,13 @@ impl Default for Settings {
     }
 }
 
-impl Plugin for Motto {
+impl Plugin for MottoPlugin {
     type Spec = Spec;
     type Config = Config;
     type Settings = Settings;
 
     fn describe() -> Description {
-        Description::of::<Self>("motto", env!("CARGO_PKG_VERSION"), "Keeps a line of text in a ConfigMap.")
+        Description::of::<Self>(NAME, env!("CARGO_PKG_VERSION"), "Keeps a line of text in a ConfigMap.")
             .when_manifest("/metadata/annotations/example.com~1motto")
             .creates(kind("v1", "ConfigMap"), &["{cluster}-motto"])
     }
@@ -61,7 +63,7 @@ impl Plugin for Motto {
         }
         let (team, domain) = (cluster.spec.team_id.clone(), request.config.cluster_domain.clone());
         let data = [("text", text), ("team", team), ("domain", domain)];
-        let name = Some(format!("{}-motto", cluster.name));
+        let name = Some(format!("{}-{NAME}", cluster.name));
         Ok(Response::new().apply(&ConfigMap {
             metadata: ObjectMeta { name, ..Default::default() },
             data: Some(data.map(|(key, value)| (key.to_owned(), value)).into()),
@@ -70,7 +72,7 @@ impl Plugin for Motto {
     }
 }
 
-register!(Motto);
+register!(MottoPlugin);
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use pgloom_kit::json;
 use pgloom_kit::testing::{Call, golden, operator_config, reason};
 
-use super::{ANNOTATION, Motto, Settings};
+use super::*;
 
 fn call(text: &str) -> Call {
     let manifest = json!({
@@ -18,18 +18,19 @@ fn call(text: &str) -> Call {
 
 #[test]
 fn the_text_of_the_annotation_is_in_the_config_map() {
-    let answer = call("on time").mutate::<Motto>().unwrap();
-    let data = &answer.object("ConfigMap", "acid-orders-motto").unwrap()["data"];
-    assert_eq!(*data, json!({"text": "on time", "team": "acid", "domain": "db.example.com"}));
+    let answer = call("on time").mutate::<MottoPlugin>().unwrap();
+    let object = answer.object("ConfigMap", &format!("acid-orders-{NAME}")).unwrap();
+    assert_eq!(object["data"], json!({"text": "on time", "team": "acid", "domain": "db.example.com"}));
 }
 
 #[test]
 fn a_long_text_is_refused_with_its_path() {
-    let failure = call(&"x".repeat(81)).mutate::<Motto>().unwrap_err();
-    assert_eq!(reason(&failure), "metadata.annotations[\"example.com/motto\"]: has 81 bytes, more than 80");
+    let failure = call(&"x".repeat(81)).mutate::<MottoPlugin>().unwrap_err();
+    let place = format!("metadata.annotations[\"{ANNOTATION}\"]");
+    assert_eq!(reason(&failure), format!("{place}: has 81 bytes, more than 80"));
 }
 
 #[test]
 fn every_case_of_the_golden_folder_is_answered_as_expected() {
-    golden::replay::<Motto>(env!("CARGO_MANIFEST_DIR"));
+    golden::replay::<MottoPlugin>(env!("CARGO_MANIFEST_DIR"));
 }

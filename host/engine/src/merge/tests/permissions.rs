@@ -271,6 +271,17 @@ fn a_step_outside_its_names_is_refused_before_the_merge() {
     assert!(matches!(error, Error::Name { missing: Missing::Description, .. }), "{error}");
 }
 
+#[test]
+fn a_step_that_may_do_nothing_to_an_object_is_told_the_first_field_that_it_would_set() {
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "orders"},
+        "spec": {"template": {"spec": {"containers": [{"name": "postgres", "env": [{"name": "A", "value": "b"}]}]}}},
+    });
+    let nothing = Permissions::granted(&Rights::default());
+    let Error::Name { change: Change::Set(Some(path)), .. } = second(&nothing, set).unwrap_err() else { panic!() };
+    assert!(path.to_string().starts_with("spec.template.spec.containers[name=postgres]"), "{path}");
+}
+
 /// A step that may set `fields` of a StatefulSet, and has every privilege but that for the database's containers.
 fn without_command(fields: &[&str]) -> Permissions {
     let objects = ObjectRights { overrides: patterns(&["spec"]), ..of_set(true, fields) };

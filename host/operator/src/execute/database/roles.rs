@@ -1,5 +1,6 @@
 //! Compares the desired roles of a cluster with the existing ones.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pgloom_api::Finding;
@@ -10,7 +11,7 @@ use postgres_protocol::escape::escape_literal;
 use super::session::column;
 use super::statement::{Statement, name, names};
 use super::verifier;
-use super::{Error, Session};
+use super::{Error, Session, mark};
 
 /// Settings whose value is a list of names. `ALTER ROLE … SET` needs each name as a separate value.
 const LISTS_OF_NAMES: [&str; 5] = [
@@ -105,6 +106,7 @@ pub(super) fn plan(
     let mut findings = Vec::new();
     let mut statements = Vec::new();
     for role in in_order(wanted) {
+        let role = &*with_settings(role, existing);
         let (groups, unknown): (BTreeSet<_>, BTreeSet<_>) =
             role.member_of.iter().cloned().partition(|group| known.contains(group));
         for group in unknown {
@@ -138,6 +140,14 @@ pub(super) fn plan(
         }
     }
     (statements, findings)
+}
+
+/// The role with the settings that another one has in the database, if it is a login role of that one.
+fn with_settings<'a>(role: &'a Role, existing: &BTreeMap<String, Existing>) -> Cow<'a, Role> {
+    match role.settings_of.as_ref().and_then(|of| existing.get(of)) {
+        Some(of) => Cow::Owned(Role { parameters: of.parameters.clone(), ..role.clone() }),
+        None => Cow::Borrowed(role),
+    }
 }
 
 fn outdated(role: &str) -> Finding {
@@ -196,6 +206,10 @@ fn create(role: &Role, groups: &BTreeSet<String>, admin: Option<&String>, verifi
         None => sql += " PASSWORD NULL",
     }
     sql += &settings(role);
+    if role.settings_of.is_some() {
+        // In the same transaction, so that it can be dropped whenever the operator ends.
+        sql += &format!("; {}", mark::sql(&role.name, mark::ROTATION));
+    }
     finish(format!("create role {}", role.name), sql, confidential)
 }
 

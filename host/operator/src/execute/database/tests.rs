@@ -9,8 +9,11 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use pgloom_api::Severity;
-use pgloom_decide::role::{Attributes, Settings, Sources, gather};
+use pgloom_api::config::Config;
+use pgloom_decide::credential::Login;
+use pgloom_decide::role::{Attributes, Settings, Sources, Team, gather};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::*;
@@ -70,14 +73,13 @@ impl Database {
     }
 
     fn wanted(&self, sources: &Sources, passwords: &[(&str, &str)]) -> Wanted {
-        let mut passwords: BTreeMap<_, _> =
-            passwords.iter().map(|(name, plain)| ((*name).into(), Password::new(*plain))).collect();
-        passwords.insert("postgres".into(), self.password.clone());
+        let mut credentials = credentials(passwords);
+        credentials.passwords.insert("postgres".into(), self.password.clone());
         let poolers = sources
             .credentials
             .iter()
             .map(|pooler| PoolerAccess { username: pooler.username.clone(), schema: "pgloom_test_pool".into() });
-        Wanted::new(&gather(sources), &passwords, "postgres", poolers.collect()).unwrap()
+        Wanted::new(&gather(sources), &credentials, "postgres", poolers.collect(), today()).unwrap()
     }
 
     async fn synchronize(&self, wanted: &Wanted) -> Report {
@@ -88,6 +90,15 @@ impl Database {
 async fn texts(session: &Session, sql: &str) -> Vec<String> {
     let rows = session.query("look", sql, &[]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
+}
+
+fn credentials(passwords: &[(&str, &str)]) -> SecretChanges {
+    let passwords = passwords.iter().map(|(name, plain)| ((*name).into(), Password::new(*plain))).collect();
+    SecretChanges { passwords, ..SecretChanges::default() }
+}
+
+fn today() -> Calendar {
+    Calendar::of(&Config::defaults(), Timestamp::now())
 }
 
 fn in_a_minute() -> Instant {
@@ -395,8 +406,8 @@ async fn a_certificate_is_verified_if_there_is_an_authority() {
 async fn a_synchronisation_runs_on_any_thread() {
     let mut sources = guide();
     sources.users.clear();
-    let passwords = [("postgres".to_string(), Password::new("x"))].into();
-    let wanted = Wanted::new(&gather(&sources), &passwords, "postgres", vec![]).unwrap();
+    let wanted =
+        Wanted::new(&gather(&sources), &credentials(&[("postgres", "x")]), "postgres", vec![], today()).unwrap();
     let way = Tcp { host: "127.0.0.1".into(), port: 1 };
     let server = Server::new("127.0.0.1", Arc::new(way), Tls::new(None).unwrap());
     let resume = Resume::default();
@@ -408,7 +419,7 @@ async fn a_synchronisation_runs_on_any_thread() {
 fn without_the_superusers_password_there_is_nothing_to_synchronise() {
     let roles = gather(&guide());
     assert!(roles.findings.iter().all(|finding| finding.severity == Severity::Warning));
-    assert!(Wanted::new(&roles, &BTreeMap::new(), "postgres", vec![]).is_none());
+    assert!(Wanted::new(&roles, &SecretChanges::default(), "postgres", vec![], today()).is_none());
 }
 
 const OTHER_AUTHORITY: &str = "\
@@ -424,3 +435,86 @@ ctOcHKmOGH5qFcZah1vPFW/8Td2gl4/fQgIgKbi4WX7vQz+NCjjfZLYpVBjqG+20
 E1+AeLIxNieOtZg=
 -----END CERTIFICATE-----
 ";
+
+#[tokio::test]
+async fn a_password_changes_by_a_new_login_role_and_old_ones_are_dropped_but_those_in_use() {
+    let Some(database) = Database::clean("the rotation of passwords").await else { return };
+    let mut wanted = database.wanted(&guide(), &GUIDE_PASSWORDS);
+    database.synchronize(&wanted).await;
+    database.run(MAINTENANCE, "ALTER ROLE pgloom_test_foo_user SET work_mem TO '7MB'").await;
+    let foo = wanted.roles.iter().find(|role| role.name == "pgloom_test_foo_user").unwrap().clone();
+    let login = foo.rotated("pgloom_test_foo_user240131");
+    let set = async |password: &str| {
+        let (server, password) = (database.server.clone(), Password::new(password));
+        set_password(server, &wanted, login.clone(), password, in_a_minute()).await.unwrap()
+    };
+    assert_eq!(set("one").await.done, ["create role pgloom_test_foo_user240131"]);
+    assert_eq!(set("two").await.done, ["alter role pgloom_test_foo_user240131: password"]);
+    let open =
+        async |name: &str, plain: &str| Session::open(&database.server, MAINTENANCE, name, &Password::new(plain)).await;
+    let used = open("pgloom_test_foo_user240131", "two").await.unwrap();
+    assert_eq!(texts(&used, "SELECT current_setting('work_mem')").await, ["7MB"]);
+    assert!(open("pgloom_test_foo_user240131", "one").await.is_err());
+    assert!(open("pgloom_test_foo_user", "f'1\\").await.is_ok(), "clients with the former password go on");
+
+    for date in ["201031", "201030"] {
+        let sql = format!("CREATE ROLE pgloom_test_foo_user{date} LOGIN IN ROLE pgloom_test_foo_user");
+        database.run(MAINTENANCE, &sql).await;
+    }
+    database.run(MAINTENANCE, &mark::sql("pgloom_test_foo_user201031", mark::ROTATION)).await;
+    database.run(MAINTENANCE, "CREATE ROLE pgloom_test_foo_user201101 LOGIN").await;
+    let foreign = foo.rotated("pgloom_test_foo_user201101");
+    let report = set_password(database.server.clone(), &wanted, foreign, Password::new("one"), in_a_minute()).await;
+    assert!(report.unwrap().failures[0].message.contains("no rotation has made it"));
+    assert!(open("pgloom_test_foo_user201101", "one").await.is_err());
+    let sources = guide();
+    let next = |next: &str| Login { username: "pgloom_test_foo_user".into(), next_rotation: Some(next.into()) };
+    let credentials = SecretChanges {
+        passwords: wanted.passwords.clone(),
+        logins: [("pgloom_test_foo_user".to_owned(), next(""))].into(),
+        ..SecretChanges::default()
+    };
+    wanted = Wanted::new(&gather(&sources), &credentials, "postgres", vec![], today()).unwrap();
+    let report = database.synchronize(&wanted).await;
+    assert_eq!(report.done, ["drop role pgloom_test_foo_user201031"], "{:?}", report.failures);
+    let findings: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
+    let [unmarked, in_use] = &findings[..] else { panic!("{findings:?}") };
+    assert!(unmarked.contains("201030\" has been kept") && unmarked.contains("not known"), "{unmarked}");
+    assert!(in_use.contains("240131\" has been kept") && in_use.contains("it is logged in"), "{in_use}");
+    drop(used);
+}
+
+#[tokio::test]
+async fn a_member_who_leaves_cannot_log_in_and_one_who_comes_back_has_the_role_again() {
+    let Some(database) = Database::clean("members who leave").await else { return };
+    let sources = |members: &[&str], knows_teams: bool| {
+        let members = members.iter().map(|name| format!("pgloom_test_{name}")).collect();
+        Sources {
+            settings: Settings {
+                pam_role: String::new(),
+                team_admin: String::new(),
+                deletion_suffix: Some("_deleted".into()),
+                ..Settings::default()
+            },
+            teams: vec![Team { name: "acid".into(), members, superusers: false }],
+            knows_teams,
+            ..Sources::default()
+        }
+    };
+    let after = async |members: &[&str], knows_teams: bool| {
+        let report = database.synchronize(&database.wanted(&sources(members, knows_teams), &[])).await;
+        assert_eq!(report.failures, []);
+        let sql =
+            "SELECT concat(rolname, ' ', rolcanlogin) FROM pg_roles WHERE rolname LIKE 'pgloom\\_test\\_%' ORDER BY 1";
+        database.texts(MAINTENANCE, sql).await
+    };
+    database.run(MAINTENANCE, "CREATE ROLE pgloom_test_human LOGIN").await;
+    let both = ["pgloom_test_ada t", "pgloom_test_grace t", "pgloom_test_human t"];
+    assert_eq!(after(&["ada", "grace"], true).await, both);
+    assert_eq!(after(&["grace"], false).await, both, "not all members are known");
+    let one = ["pgloom_test_ada_deleted f", "pgloom_test_grace t", "pgloom_test_human t"];
+    assert_eq!(after(&["grace"], true).await, one);
+    assert_eq!(after(&["grace"], true).await, one);
+    assert_eq!(after(&["ada", "grace"], true).await, both);
+    assert_eq!(after(&["grace"], true).await, one, "it is still marked");
+}

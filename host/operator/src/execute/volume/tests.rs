@@ -159,10 +159,3 @@ async fn what_cannot_be_meant_fails() {
     let (progress, _) = expanded(None, "much", no()).await;
     assert_eq!(progress.message, "\"much\" is no quantity: write a size as in 5Gi");
 }
-
-#[test]
-fn what_is_not_executed_is_refused_by_name() {
-    let progress = refused("modify-volume");
-    assert_eq!(progress.phase, ActionPhase::Refused);
-    assert!(progress.message.starts_with("modify-volume is not executed by this operator"));
-}

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
 use futures::channel::mpsc::{UnboundedReceiver, unbounded};
+use pgloom_api::postgres_team::PostgresTeamSpec;
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -45,7 +46,16 @@ fn settings(url: &str, superuser_teams: &[&str]) -> TeamsSettings {
         token: ("own".into(), "token".into()),
         superuser_teams: superuser_teams.iter().map(|team| (*team).into()).collect(),
         owner: "acid".into(),
+        is_asked: true,
+        additional: Some(Arc::default()),
+        ..TeamsSettings::default()
     }
+}
+
+/// The settings with what `PostgresTeam` objects add.
+fn adding(settings: TeamsSettings, spec: Value) -> TeamsSettings {
+    let spec: PostgresTeamSpec = serde_json::from_value(spec).unwrap();
+    TeamsSettings { additional: Some(Arc::new(AdditionalTeams::of([&spec]))), ..settings }
 }
 
 /// A client with this token in its Secret, and the receiver of the clusters to reconcile.
@@ -190,4 +200,51 @@ fn a_token_is_a_bearer_token_or_none() {
 fn a_teams_name_stays_in_its_part_of_the_path() {
     assert_eq!(in_path("acid-1_x").to_string(), "acid-1_x");
     assert_eq!(in_path("../a b?").to_string(), "%2E%2E%2Fa%20b%3F");
+}
+
+#[tokio::test]
+async fn objects_add_teams_and_members_to_those_of_the_api() {
+    let (url, _) = api("").await;
+    let teams = teams(None).0;
+    let spec = json!({
+        "additionalTeams": {"acid": ["virtual"], "virtual": ["dba"]},
+        "additionalMembers": {"acid": ["tia", "ada"], "virtual": ["flynch"]},
+        "additionalSuperuserTeams": {"acid": ["dba"]},
+    });
+    let with = adding(settings(&url, &[]), spec);
+    let (lines, findings) = known(&teams, &with).await;
+    let own = r#"acid ["ada", "grace", "tia"] false"#;
+    assert_eq!(lines, [r#"dba ["root"] false"#, r#"virtual ["flynch"] false"#, own]);
+    assert!(findings.is_empty(), "a team that an object makes need not exist in the API: {findings:?}");
+    assert!(teams.known(&with).complete);
+    let (lines, _) = known(&teams, &TeamsSettings { additional_superusers: true, ..with }).await;
+    assert_eq!(lines, [r#"dba ["root"] true"#, r#"virtual ["flynch"] false"#, own]);
+}
+
+#[tokio::test]
+async fn without_the_api_the_members_are_those_of_the_objects() {
+    let (teams, _changed) = teams(None);
+    let spec = json!({"additionalMembers": {"acid": ["tia"]}});
+    let with = TeamsSettings { is_asked: false, ..adding(settings("nonsense", &[]), spec) };
+    assert_eq!(known(&teams, &with).await, (vec![r#"acid ["tia"] false"#.to_owned()], vec![]));
+    assert!(teams.known(&with).complete);
+    assert!(teams.known(&TeamsSettings { additional: None, ..with.clone() }).asking, "not listed yet");
+    let unlisted = teams.known(&TeamsSettings { unlisted: Some("forbidden".into()), ..with });
+    assert!(!unlisted.complete && unlisted.findings[0].message.contains("forbidden"));
+}
+
+#[tokio::test]
+async fn nobody_has_left_as_long_as_one_team_is_not_known_or_an_answer_is_empty() {
+    let (url, _) = api("").await;
+    let teams = teams(None).0;
+    let complete = async |settings: TeamsSettings| {
+        known(&teams, &settings).await;
+        teams.known(&settings).complete
+    };
+    assert!(complete(settings(&url, &["dba"])).await);
+    assert!(!complete(settings(&url, &["gone"])).await, "404");
+    assert!(!complete(settings("http://127.0.0.1:1/", &[])).await);
+    assert!(!complete(TeamsSettings { owner: String::new(), ..settings(&url, &[]) }).await, "no team at all");
+    let nobody = TeamsSettings { is_asked: false, ..settings(&url, &[]) };
+    assert!(!complete(nobody).await, "a team without a member");
 }

@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 
 use super::*;
 use crate::execute::patroni::{Pod, Request, Response, Transport, TransportError};
+use crate::execute::rotation::Calendar;
 use crate::reconcile::check::check_once;
 use crate::reconcile::credentials::{Home, read};
 
@@ -248,12 +249,13 @@ async fn all_secrets_of_a_cluster_cost_one_request_and_those_without_its_label_o
     }
     let home = Home { namespace: "ns".into(), selector: "cluster-name=acid-orders".into() };
     let (client, before) = (api_server.client(), api_server.reads());
-    read(&client, &home, &plan.secrets).await.unwrap();
+    let calendar = Calendar::of(&settings.config, jiff::Timestamp::now());
+    read(&client, &home, &plan.secrets, &calendar).await.unwrap();
     assert_eq!(api_server.reads() - before, 1);
     let mut unlabelled = api_server.object(&secret(&plan.secrets[0].name)).unwrap();
     unlabelled["metadata"]["labels"] = json!({});
     api_server.put(&secret(&plan.secrets[0].name), unlabelled);
-    read(&client, &home, &plan.secrets).await.unwrap();
+    read(&client, &home, &plan.secrets, &calendar).await.unwrap();
     assert_eq!(api_server.reads() - before, 3);
 }
 

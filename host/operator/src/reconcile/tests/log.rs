@@ -9,7 +9,7 @@ use super::*;
 
 /// The lines of this process, of all tests.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Lines {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
@@ -23,7 +23,7 @@ impl io::Write for Lines {
 }
 
 /// The log as the binary writes it. A thread for computation has no subscriber of its own, so it is that of the process.
-fn lines() -> &'static Lines {
+pub fn lines() -> &'static Lines {
     static LINES: OnceLock<Lines> = OnceLock::new();
     LINES.get_or_init(|| {
         let lines = Lines::default();
@@ -35,9 +35,14 @@ fn lines() -> &'static Lines {
 }
 
 impl Lines {
+    /// All lines.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().clone()).unwrap()
+    }
+
     /// The line that has this text.
     fn with(&self, text: &str) -> String {
-        let written = String::from_utf8(self.0.lock().clone()).unwrap();
+        let written = self.text();
         let line = written.lines().find(|line| line.contains(text));
         line.unwrap_or_else(|| panic!("no line has {text:?}")).to_owned()
     }

@@ -123,6 +123,49 @@ pub fn a_member_who_left_keeps_the_role(namespace: &Namespace) {
     }
 }
 
+/// The member whom a `PostgresTeam` object adds.
+const ADDED: &str = "hedgehog";
+
+pub fn a_member_whom_an_object_adds_leaves_with_it_and_comes_back(namespace: &Namespace) {
+    let server = bad_apis();
+    let adds = |members: &[&str]| {
+        json!({
+            "apiVersion": "acid.zalan.do/v1", "kind": "PostgresTeam", "metadata": {"name": "more"},
+            "spec": {"additionalMembers": {"acid": members}},
+        })
+    };
+    namespace.apply(&adds(&[ADDED]));
+    configure(
+        namespace,
+        &json!({
+            "teams_api_url": format!("http://127.0.0.1:{server}/staff"),
+            "enable_postgres_team_crd": "true", "enable_team_member_deprecation": "true",
+        }),
+    );
+    let marked = "shobj_description(oid, 'pg_authid') = 'pgloom: team member'";
+    are_eventually(namespace, marked, &format!("badger t,fox t,{ADDED} t,owl t"));
+    let everyone = "rolname ~ '^(badger|elephant|fox|hedgehog|owl)'";
+    namespace.apply(&adds(&[]));
+    // Nobody knew that elephant is a member when members were first marked.
+    are_eventually(namespace, everyone, &format!("badger t,elephant t,fox t,{ADDED}_deleted f,owl t"));
+    namespace.apply(&adds(&[ADDED]));
+    are_eventually(namespace, everyone, &format!("badger t,elephant t,fox t,{ADDED} t,owl t"));
+}
+
+/// Waits until these are the roles of both clusters for which a condition holds, each with whether it can log in.
+#[track_caller]
+fn are_eventually(namespace: &Namespace, condition: &str, expected: &str) {
+    let statement = format!(
+        "select string_agg(concat(rolname, ' ', rolcanlogin), ',' order by rolname) from pg_roles where {condition}"
+    );
+    for cluster in CLUSTERS {
+        eventually(&format!("the roles of {cluster} are {expected}"), || {
+            let answer = ask(namespace, cluster, &statement)?;
+            ensure(answer == expected, answer)
+        });
+    }
+}
+
 /// A server with several APIs, each below a path of its own; gives its port. It ends with the test's process.
 fn bad_apis() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -150,6 +193,8 @@ fn answer(stream: TcpStream) {
         Some("none") => ("200 OK", r#"{"member": []}"#.to_owned()),
         Some("left") if first.contains("/teams/acid ") => ("200 OK", r#"["fox", "badger"]"#.to_owned()),
         Some("left") => ("200 OK", "[]".to_owned()),
+        Some("staff") if first.contains("/teams/acid ") => ("200 OK", r#"["fox", "badger"]"#.to_owned()),
+        Some("staff") => ("200 OK", r#"["owl"]"#.to_owned()),
         _ => ("500 Internal Server Error", r#"{"error": "out of order"}"#.to_owned()),
     };
     let length = body.len();

@@ -1,6 +1,6 @@
 //! Tests: the statements that create and alter roles.
 
-use pgloom_decide::role::{Attributes, Origin, PasswordSource, SecretPlace};
+use pgloom_decide::role::{Attributes, Origin, PasswordSource, Rotation, SecretPlace};
 
 use super::*;
 
@@ -16,6 +16,8 @@ fn role(name: &str, words: &[&str]) -> Role {
         member_of: BTreeSet::new(),
         admin: None,
         parameters: BTreeMap::new(),
+        rotation: Rotation::NewRole,
+        settings_of: None,
     }
 }
 
@@ -260,4 +262,24 @@ fn lists_of_names_are_read_as_the_server_reads_them() {
     ] {
         assert_eq!(items(list), expected, "{list}");
     }
+}
+
+#[test]
+fn a_login_role_of_a_rotation_is_a_member_of_its_role_and_has_the_settings_that_it_has_in_the_database() {
+    let foo = role("foo", &["createdb"]);
+    let wanted = [foo.clone(), foo.rotated("foo240131")];
+    let known = Existing {
+        parameters: [("search_path".to_owned(), "data".to_owned())].into(),
+        ..there(&[Attribute::Login, Attribute::CreateDb])
+    };
+    let (statements, findings) = planned(&wanted, &[("foo240131", "new")], &[("foo", known)]);
+    assert_eq!(
+        statements,
+        [
+            "create role foo240131 | CREATE ROLE \"foo240131\" WITH CREATEDB LOGIN IN ROLE \"foo\" PASSWORD '<foo240131>'; \
+             ALTER ROLE \"foo240131\" SET \"search_path\" TO 'data'; \
+             COMMENT ON ROLE \"foo240131\" IS 'pgloom: login role of a rotation'"
+        ]
+    );
+    assert!(findings.is_empty());
 }

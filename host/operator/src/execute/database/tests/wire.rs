@@ -214,8 +214,7 @@ fn begun() -> Vec<Vec<u8>> {
 fn wanted() -> Arc<Wanted> {
     let sources = Sources { users: [("other".into(), attributes(&["superuser"]))].into(), ..Sources::default() };
     let passwords = [("postgres", SECRET), ("other", "canary-of-another")];
-    let passwords = passwords.map(|(name, plain)| (name.to_owned(), Password::new(plain))).into();
-    Arc::new(Wanted::new(&gather(&sources), &passwords, "postgres", vec![]).unwrap())
+    Arc::new(Wanted::new(&gather(&sources), &credentials(&passwords), "postgres", vec![], today()).unwrap())
 }
 
 async fn synchronized(fake: &Fake) -> Result<Report, Error> {
@@ -293,9 +292,9 @@ async fn a_server_that_refuses_every_database_with_a_long_message_costs_a_few_ki
         vec![prepared(&[TEXTS, 20], &[TEXT, TEXT, BOOL, BOOL]), rows(&databases)],
     ];
     let fake = Fake::start_with(LogIn::Scram(SECRET), first.concat(), vec![refusal(&"x".repeat(100_000))]);
-    let passwords = [("postgres".to_owned(), Password::new(SECRET))].into();
+    let credentials = credentials(&[("postgres", SECRET)]);
     let pooler = PoolerAccess { username: "pooler".into(), schema: "pooler".into() };
-    let wanted = Wanted::new(&gather(&Sources::default()), &passwords, "postgres", vec![pooler]).unwrap();
+    let wanted = Wanted::new(&gather(&Sources::default()), &credentials, "postgres", vec![pooler], today()).unwrap();
     let report = synchronize(fake.server.clone(), Arc::new(wanted), in_a_minute(), &Resume::default()).await.unwrap();
     assert_eq!((report.failures.len(), report.unlisted), (20, 80), "{:?}", report.failures.first());
     let size: usize = report.failures.iter().map(|failure| failure.message.len()).sum();
