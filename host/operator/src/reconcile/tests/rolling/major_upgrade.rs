@@ -141,14 +141,14 @@ fn told(api_server: &FakeApiServer) -> Value {
         .filter(|write| write.path == STATUS)
         .filter_map(|write| write.body["status"]["conditions"].as_array());
     let is_it = |condition: &&Value| condition["type"] == CONDITION;
-    lists.filter_map(|list| list.iter().find(is_it)).last().cloned().unwrap_or_default()
+    lists.filter_map(|list| list.iter().find(is_it)).next_back().cloned().unwrap_or_default()
 }
 
 fn record(api_server: &FakeApiServer) -> Value {
     let records = api_server.writes();
-    let records =
+    let mut records =
         records.iter().filter(|write| write.path == STATUS && write.body["status"].get("majorUpgrade").is_some());
-    records.last().map(|write| write.body["status"]["majorUpgrade"].clone()).unwrap_or_default()
+    records.next_back().map(|write| write.body["status"]["majorUpgrade"].clone()).unwrap_or_default()
 }
 
 #[tokio::test]
