@@ -79,10 +79,10 @@ fn check_sizes(description: &Description) -> Result<(), String> {
         if text.len() > MAX_TEXT {
             return Err(format!("a text has {} bytes, the limit is {MAX_TEXT}", text.len()));
         }
-        // It would forge lines of what is printed, or hide them.
-        if text.chars().any(is_hidden) {
-            return Err(format!("a text has line breaks or characters that are not seen: {text:?}"));
-        }
+    }
+    // It would forge lines of what is printed, or hide them. The other texts have forms of their own.
+    if summary.chars().any(is_hidden) {
+        return Err(format!("summary has line breaks or characters that are not seen: {summary:?}"));
     }
     for (what, text) in [("config-schema", config_schema), ("config-example", config_example)] {
         if text.len() > MAX_DOCUMENT {

@@ -56,7 +56,7 @@
 //! - `typed` (default): the operator configuration is any struct that derives `serde::Deserialize`, and objects are those
 //!   of `k8s_openapi`: `request.desired::<StatefulSet>()`, `response.apply(&service)`.
 //! - `small`: an allocator for components on `wasm32-unknown-unknown` that only moves a pointer forward. With it, and with
-//!   the readers of [`json`] in place of types, a component has less than 220 KiB; see README.md.
+//!   the readers of [`json`] in place of types, a component has less than 240 KiB; see README.md.
 //!
 //! Each works with and without the other.
 

@@ -40,9 +40,10 @@ fn a_valid_description_is_accepted() {
 
 #[test]
 fn what_would_fail_later_is_refused_with_its_place() {
-    let cases: [Fault; 20] = [
+    let cases: [Fault; 21] = [
         (|it| it.name = "TLS".into(), "name \"TLS\" is not lower case"),
         (|it| it.version = "1".into(), "version \"1\" is not semver"),
+        (|it| it.summary = "Labels.\nneeds: {}".into(), "summary has line breaks"),
         (
             |it| it.requires = vec![Requirement { plugin: "spilo".into(), version: "new".into() }],
             "the version required of spilo",
