@@ -154,19 +154,19 @@ fn a_command_whose_reader_has_gone_ends_as_it_would_otherwise() {
 #[test]
 fn a_plugin_for_wasm32_wasip2_answers_the_same() {
     let outside = new_outside();
-    outside.good("", &["new", "motto", "--sdk", repository(".").to_str().unwrap()]);
-    outside.good("motto", &["build", "--target", "wasm32-wasip2", "--output", "dist/wasip2.wasm"]);
+    outside.good("", &["new", "punctual", "--sdk", repository(".").to_str().unwrap()]);
+    outside.good("punctual", &["build", "--target", "wasm32-wasip2", "--output", "dist/wasip2.wasm"]);
     // The cases are those that the component of the other target answers.
-    let tested = outside.good("motto", &["test", "--target", "wasm32-wasip2"]);
+    let tested = outside.good("punctual", &["test", "--target", "wasm32-wasip2"]);
     assert!(tested.contains("golden annotated ... ok") && tested.contains("golden too-long ... ok"), "{tested}");
-    let imports = std::fs::read(outside.path("motto/dist/wasip2.wasm")).unwrap();
+    let imports = std::fs::read(outside.path("punctual/dist/wasip2.wasm")).unwrap();
     assert!(
         imports.windows(8).any(|bytes| bytes == b"wasi:cli"),
         "it imports WASI, of which the host links an empty one"
     );
-    let of_wasip2 = outside.good("motto", &["inspect", "--grants", "dist/wasip2.wasm"]);
-    outside.good("motto", &["build"]);
-    assert_eq!(of_wasip2, outside.good("motto", &["inspect", "--grants", "dist/motto.wasm"]));
+    let of_wasip2 = outside.good("punctual", &["inspect", "--grants", "dist/wasip2.wasm"]);
+    outside.good("punctual", &["build"]);
+    assert_eq!(of_wasip2, outside.good("punctual", &["inspect", "--grants", "dist/punctual.wasm"]));
 }
 
 #[test]
@@ -341,8 +341,8 @@ fn a_missing_part_of_a_toolchain_is_named() {
 #[test]
 fn the_step_of_a_plugin_is_read_as_by_the_operator() {
     let outside = new_outside();
-    outside.good("", &["new", "motto", "--sdk", repository(".").to_str().unwrap()]);
-    let (file, lib) = (outside.path("motto/step.yaml"), outside.path("motto/src/lib.rs"));
+    outside.good("", &["new", "stepwise", "--sdk", repository(".").to_str().unwrap()]);
+    let (file, lib) = (outside.path("stepwise/step.yaml"), outside.path("stepwise/src/lib.rs"));
     let step = std::fs::read_to_string(&file).unwrap();
     for (changed, sentence) in [
         (step.replace("grants:", "grant:"), "step.yaml: grant: "),
@@ -351,22 +351,22 @@ fn the_step_of_a_plugin_is_read_as_by_the_operator() {
     ] {
         assert_ne!(changed, step);
         std::fs::write(&file, changed).unwrap();
-        let said = outside.bad("motto", &["test"]);
+        let said = outside.bad("stepwise", &["test"]);
         assert!(said.contains(sentence) && !said.contains("--update"), "{said}");
     }
     // The last change is one that only the pipeline finds.
     let pipeline = repository("dist/plugins/pipeline.yaml");
     let run = ["run", "--pipeline", pipeline.to_str().unwrap(), "golden/annotated/manifest.yaml"];
-    let said = outside.bad("motto", &run);
-    assert!(said.contains("step.yaml: step motto: ") && !said.contains("pipeline.yaml"), "{said}");
+    let said = outside.bad("stepwise", &run);
+    assert!(said.contains("step.yaml: step stepwise: ") && !said.contains("pipeline.yaml"), "{said}");
     std::fs::remove_file(&file).unwrap();
-    let said = outside.bad("motto", &["test"]);
-    assert!(said.contains("motto/step.yaml: does not exist; write the step of the plugin to it"), "{said}");
+    let said = outside.bad("stepwise", &["test"]);
+    assert!(said.contains("stepwise/step.yaml: does not exist; write the step of the plugin to it"), "{said}");
 
     // A step of the pipeline with the plugin's name is replaced.
-    std::fs::write(&file, step.replace("name: motto", "name: patches")).unwrap();
-    let rendered = outside.good("motto", &run);
-    assert!(rendered.contains("name: acid-orders-motto"), "{rendered}");
+    std::fs::write(&file, step.replace("name: stepwise", "name: patches")).unwrap();
+    let rendered = outside.good("stepwise", &run);
+    assert!(rendered.contains("name: acid-orders-stepwise"), "{rendered}");
 
     // A call that fails is never what is expected.
     std::fs::write(&file, &step).unwrap();
@@ -376,10 +376,10 @@ fn the_step_of_a_plugin_is_read_as_by_the_operator() {
     let panic = "#[cfg(target_arch = \"wasm32\")]\npanic!(\"by purpose\");\n#[allow(unreachable_code)]\n";
     let traps = format!("{before}fn mutate({signature}{{\n{panic}{body}");
     std::fs::write(&lib, traps).unwrap();
-    let expected = outside.path("motto/golden/annotated/expected.yaml");
+    let expected = outside.path("stepwise/golden/annotated/expected.yaml");
     let text = std::fs::read_to_string(&expected).unwrap();
     for arguments in [&["test"][..], &["test", "--update"], &["bench", "--calls", "1"]] {
-        let said = outside.bad("motto", arguments);
+        let said = outside.bad("stepwise", arguments);
         assert!(said.contains("golden/annotated: ") && said.contains("by purpose"), "{said}");
         assert!(!said.contains("if the answers are as you mean them"), "{said}");
     }
