@@ -153,8 +153,8 @@ fn what_the_configuration_forbids_is_refused_and_what_is_wrong_with_it_is_named(
     let sidecar = bench.file("manifest.yaml", MINIMAL.replace("spec:", "spec:\n  sidecars: [{name: a, image: b}]"));
     let said = bench.refused(&[flag("--config"), &config("{enable_sidecars: \"false\"}"), &sidecar]);
     assert!(said.contains("sidecar containers specified but disabled in configuration; set enable_sidecars"), "{said}");
-    let said = bench.refused(&[flag("--config"), &config("{workers: four}"), &sidecar]);
-    assert!(said.contains("config.yaml: data.workers: "), "{said}");
+    let said = bench.refused(&[flag("--config"), &config("{max_instances: four}"), &sidecar]);
+    assert!(said.contains("config.yaml: data.max_instances: "), "{said}");
 }
 
 #[test]

@@ -300,7 +300,8 @@ mod tests {
             let (_folder, compiler) = script(text);
             compiler.compile(&vec![0; 1 << 20]).unwrap_err().to_string()
         };
-        assert!(failure("echo 'error: not a component' >&2; exit 1").starts_with("not a component; "));
+        assert_eq!(failure("echo 'error: not a component' >&2; exit 1"), "not a component");
+        assert!(failure("echo 'error: unexpected end-of-file' >&2; exit 1").ends_with("copy it again"));
         let feature = "echo 'error: Invalid input WebAssembly code at offset 7: tail calls support is not enabled' >&2";
         assert!(failure(&format!("{feature}; exit 1")).starts_with("the component needs tail calls, which"));
         assert!(failure("echo 'memory allocation of 9 bytes failed' >&2; kill -6 $$").contains("more than 640 MiB"));

@@ -202,7 +202,10 @@ fn references_name_an_object_and_perhaps_its_namespace() {
 #[test]
 fn a_value_that_cannot_be_used_is_named_with_its_key_and_a_remedy() {
     for (data, expected) in [
-        (json!({"workers": "four"}), "error: data.workers: \"four\" is not a whole number; write digits, as in \"8\""),
+        (
+            json!({"max_instances": "four"}),
+            "error: data.max_instances: \"four\" is not a whole number; write digits, as in \"8\"",
+        ),
         (
             json!({"workers": 4}),
             "error: data.workers: expected a string; write it in quotes, as all values of a ConfigMap",
@@ -285,8 +288,8 @@ fn a_value_that_cannot_be_used_is_named_with_its_key_and_a_remedy() {
             "warning: data.docker_imag: this key does not exist; it is ignored; did you mean docker_image?",
         ),
         (
-            json!({"debug_logging": "true"}),
-            "warning: debug_logging: pgloom does not honour this key; remove it, or know that it changes nothing",
+            json!({"ring_log_lines": "7"}),
+            "warning: ring_log_lines: pgloom does not honour this key; remove it, or know that it changes nothing",
         ),
     ] {
         assert_eq!(said(Config::read(&config_map(data))), [expected]);
@@ -301,8 +304,8 @@ fn an_object_says_where_a_key_belongs_and_what_its_type_is() {
             "warning: configuration.kubernetes.docker_image: this key belongs elsewhere; it is ignored here; move it to configuration.docker_image",
         ),
         (
-            json!({"workers": "8"}),
-            "error: configuration.workers: expected a whole number; write digits without quotes, as in 8",
+            json!({"max_instances": "8"}),
+            "error: configuration.max_instances: expected a whole number; write digits without quotes, as in 8",
         ),
         (
             json!({"kubernetes": {"cluster_labels": {"a": 1}}}),

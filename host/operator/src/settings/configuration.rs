@@ -116,12 +116,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_warnings_about_a_config_map_are_one_event_on_it() {
-        let map =
-            json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"no_such_key": "1", "debug_logging": "true"}});
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"no_such_key": "1", "ring_log_lines": "7"}});
         let writes = written(Source::ConfigMap(named()), map).await;
         assert_eq!(writes.len(), 1, "{writes:?}");
         let note = writes[0]["note"].as_str().unwrap();
-        assert!(note.contains("data.no_such_key") && note.contains("debug_logging"), "{note}");
+        assert!(note.contains("data.no_such_key") && note.contains("ring_log_lines"), "{note}");
         assert_eq!(writes[0]["regarding"]["kind"], "ConfigMap");
         let fine = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {}});
         assert_eq!(written(Source::ConfigMap(named()), fine).await, Vec::<Value>::new());
@@ -137,7 +136,7 @@ mod tests {
         };
         assert_eq!(conditions.iter().map(short).collect::<Vec<_>>(), ["Loaded=True", "KeysHonoured=False"]);
         assert!(conditions[1]["message"].as_str().unwrap().contains("configuration.no_such_key"));
-        let rejected = written(Source::Object(named()), object(json!({"workers": "many"}))).await;
+        let rejected = written(Source::Object(named()), object(json!({"max_instances": "many"}))).await;
         assert_eq!(rejected[0]["status"]["conditions"][0]["status"], "False");
     }
 }

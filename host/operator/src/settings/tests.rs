@@ -61,10 +61,14 @@ async fn a_new_configuration_is_used_while_running_and_one_that_cannot_be_used_i
     assert!(loader.take_configuration(&found(json!({"docker_image": "spilo:1"})), &settings).await);
     assert_eq!(image(), "spilo:1");
     assert!(!loader.take_configuration(&found(json!({"docker_image": "spilo:1"})), &settings).await, "nothing changed");
-    assert!(!loader.take_configuration(&found(json!({"docker_image": "spilo:2", "workers": "four"})), &settings).await);
+    assert!(
+        !loader
+            .take_configuration(&found(json!({"docker_image": "spilo:2", "max_instances": "four"})), &settings)
+            .await
+    );
     assert_eq!((image().as_str(), loader.metrics.configuration_rejected.get()), ("spilo:1", 1));
     let notes: Vec<String> = api_server.writes().iter().map(|write| write.body["note"].to_string()).collect();
-    assert!(notes[0].contains("the settings in use stay") && notes[0].contains("data.workers"), "{notes:?}");
+    assert!(notes[0].contains("the settings in use stay") && notes[0].contains("data.max_instances"), "{notes:?}");
     assert!(loader.take_configuration(&found(json!({})), &settings).await);
     assert_eq!(loader.metrics.configuration_rejected.get(), 0);
 }
