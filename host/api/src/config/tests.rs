@@ -356,8 +356,8 @@ fn an_absent_key_is_in_each_form_what_the_newest_release_takes_it_for() {
     assert!(map.flag("enable_master_load_balancer") && !object.flag("enable_master_load_balancer"));
     let resources =
         ["default_cpu_request", "default_memory_limit", "connection_pooler_default_cpu_limit", "min_cpu_limit"];
-    assert_eq!(resources.map(|key| map.text(key)), ["", "", "", ""]);
-    assert_eq!(resources.map(|key| object.text(key)), ["100m", "500Mi", "1", ""]);
+    assert_eq!(resources.map(|key| map.text(key)), [""; 4]);
+    assert_eq!(resources.map(|key| object.text(key)), [""; 4]);
     assert_eq!(resources.map(|key| Config::defaults().text(key).to_owned()), ["100m", "500Mi", "1", "250m"]);
 }
 
