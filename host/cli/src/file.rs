@@ -57,12 +57,7 @@ pub fn read_maps(path: &Path) -> Result<Vec<Value>> {
 
 /// The only document of a file, a map.
 pub fn read_map(path: &Path) -> Result<Value> {
-    let mut documents = read_maps(path)?;
-    match (documents.pop(), documents.is_empty()) {
-        (Some(document), true) => Ok(document),
-        (None, _) => bail!("{}: there is no document; give one object", path.display()),
-        _ => bail!("{}: has several documents, only one is allowed", path.display()),
-    }
+    only(read_maps(path)?, path)
 }
 
 /// The longest file of a key or of credentials, in bytes.
@@ -106,9 +101,13 @@ fn bounded(source: impl Read, most: u64) -> Result<Vec<u8>> {
 
 /// The only document of a file.
 pub fn read_one(path: &Path) -> Result<Value> {
-    let mut documents = read_all(path)?;
+    only(read_all(path)?, path)
+}
+
+fn only(mut documents: Vec<Value>, path: &Path) -> Result<Value> {
     match (documents.pop(), documents.is_empty()) {
         (Some(document), true) => Ok(document),
+        (None, _) => bail!("{}: there is no document; give one object", path.display()),
         _ => bail!("{}: has several documents, only one is allowed", path.display()),
     }
 }
