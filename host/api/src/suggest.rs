@@ -1,4 +1,8 @@
-//! Suggestions for unknown names: the nearest known name, or the list of all.
+//! Suggestions for unknown names: the nearest known name, or the list of all; and for labels that cannot be.
+
+/// The remedy for the key or value of a label that the API server would refuse.
+pub const LABEL: &str =
+    "use letters, digits, '-', '_' and '.', at most 63; a domain and a slash may be in front of a key";
 
 /// The known name that is nearest to an unknown one: written in another case, or a few letters off.
 #[must_use]

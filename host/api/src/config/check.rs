@@ -5,6 +5,7 @@ use pgloom_common::quantity::Quantity;
 
 use super::{Config, KEYS, ValueType};
 use crate::finding::Finding;
+use crate::suggest::LABEL;
 use crate::validate::window::MaintenanceWindow;
 
 pub fn findings(config: &Config) -> Vec<Finding> {
@@ -130,9 +131,7 @@ fn labels(config: &Config, findings: &mut Vec<Finding>) {
     let mut check = |place: &str, key: &str| {
         if !is_label_key(key) {
             let finding = Finding::error(format!("{key:?} is no key of a label")).at(place);
-            findings.push(finding.remedy(
-                "use letters, digits, '-', '_' and '.', at most 63; a domain and a slash may be in front of them",
-            ));
+            findings.push(finding.remedy(LABEL));
         }
     };
     for key in ["cluster_name_label", "pod_role_label"] {

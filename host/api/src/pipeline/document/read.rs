@@ -25,7 +25,7 @@ use crate::finding::Finding;
 use crate::placeholder::Source as Credential;
 use crate::privilege::Privilege;
 use crate::schema;
-use crate::suggest;
+use crate::suggest::{self, LABEL};
 
 impl Document {
     /// Reads a Pipeline, from a file or from an object. An error holds every problem, not only the first.
@@ -286,8 +286,6 @@ const FORMER: &[(&str, &str)] = &[
     ("removes", "use removes of an entry of objects"),
     ("secrets", "remove it: the values of Secrets are never shown to a plugin"),
 ];
-
-const LABEL: &str = "use letters, digits, '-', '_' and '.', at most 63; a domain and a slash may be in front of a key";
 
 /// Reads a match of clusters.
 pub(in super::super) fn read_match(matches: MatchSpec, path: &str, findings: &mut Vec<Finding>) -> Option<Match> {
