@@ -15,6 +15,7 @@ use pgloom_engine::{Action, RequestedAction};
 use super::Reconciliation;
 use super::credentials::{Home, read};
 use super::decide::Decided;
+use super::hold::UPGRADING;
 use super::progress::Underway;
 use super::requeue::Requeue;
 use crate::apply::Writer;
@@ -107,7 +108,7 @@ impl Reconciliation<'_> {
             return Synchronized { follows: true, ..off };
         }
         if self.is_upgrading() {
-            return Synchronized::off("Upgrading", "the data is being upgraded to another major version");
+            return Synchronized::off("Upgrading", UPGRADING);
         }
         if self.wanted() == 0 {
             return Synchronized::off("NoInstances", "the manifest asks for no instance");

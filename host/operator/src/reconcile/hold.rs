@@ -13,7 +13,7 @@ use super::requeue::Requeue;
 /// Why nothing is taken down while the job that configures Patroni runs: it restarts members, one at a time.
 pub const RESTARTING: &str = "Patroni is being configured, and may restart members";
 /// Why nothing is taken down while the data is upgraded to another major version.
-const UPGRADING: &str = "the data is being upgraded to another major version";
+pub const UPGRADING: &str = "the data is being upgraded to another major version";
 
 impl Reconciliation<'_> {
     /// Why the leadership may not be moved now, and no member taken down: a maintenance window is awaited, or Patroni may

@@ -127,7 +127,7 @@ impl Reconciliation<'_> {
     }
 
     /// The container of a member that holds the database.
-    pub fn container(&self, pod: &str) -> Container {
+    fn container(&self, pod: &str) -> Container {
         Container { namespace: self.key.namespace.to_string(), pod: pod.to_owned(), name: CONTAINER.to_owned() }
     }
 }

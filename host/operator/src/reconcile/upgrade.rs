@@ -1,7 +1,7 @@
 //! Upgrades the data to the major version that the pods ask for.
 //!
-//! An upgrade takes minutes or hours. Before it begins it is recorded in the status, with the pod and the time, which is its id. While
-//! the record is there, a reconcile of whichever operator waits for its end, and no member is taken down.
+//! An upgrade takes minutes or hours. Before it begins it is recorded in the status, with the pod and the time, which is its
+//! id. While the record is there, a reconcile of any operator waits for its end, and no member is taken down.
 
 use std::time::Duration;
 
@@ -153,9 +153,8 @@ impl Reconciliation<'_> {
     ) -> Result<(), Error> {
         let MajorUpgradeStatus { from, to, pod, .. } = record;
         let message = format!("the data is upgraded from {from} to {to} on pod {pod}");
-        let running = || Condition::unknown(CONDITION, "Running", &message);
         upgraded.underway = Some(Underway::changing(&message).watched());
-        upgraded.condition = Some(running());
+        upgraded.condition = Some(Condition::unknown(CONDITION, "Running", &message));
         let found = members.pod(pod).filter(|found| found.metadata.uid.as_deref() == Some(&record.uid));
         let Some(asked) = found.and_then(|_| self.asked()) else {
             let lost = Ended { code: None, last: format!("pod {pod} is gone") };
