@@ -2,8 +2,9 @@
 //!
 //! Roles and databases are created and altered, attributes are granted and memberships added. Nothing is dropped but the
 //! login roles of earlier rotations of passwords, and nothing renamed but the roles of members who have left or come back.
-//! The existing state is read first and pure functions plan the [`Statement`]s, so an unchanged database is only read. A password is sent as its verifier, never in plain, and a statement with a verifier is logged neither here nor
-//! by the server.
+//! The existing state is read first and pure functions plan the [`Statement`]s, so an unchanged database is only read. A
+//! password is sent as its verifier, never in plain, and a statement with a verifier is logged neither here nor by the
+//! server.
 
 mod connect;
 mod databases;

@@ -1,4 +1,5 @@
-//! The actions of the operator other than writes of objects: roles and databases, Patroni, volumes, passwords and their rotation.
+//! The actions of the operator other than writes of objects: roles and databases, Patroni, volumes, passwords and their
+//! rotation, and upgrades to another major version.
 
 pub mod command;
 pub mod database;
