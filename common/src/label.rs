@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+/// The label of a pod that must not be evicted, with the value `true`: the image sets it while it bootstraps, the operator
+/// while the data is upgraded. A disruption budget selects it. The Zalando operator's has the name, too.
+pub const CRITICAL_OPERATION: &str = "critical-operation";
+
 /// The labels by which all objects of a cluster are selected: `cluster_labels`, and the cluster's name under
 /// `cluster_name_label`.
 #[must_use]

@@ -1,6 +1,7 @@
 //! PodDisruptionBudgets: draining a node must not evict the leader, nor a pod in a critical operation.
 
 use pgloom_kit::Value;
+use pgloom_kit::common::label::CRITICAL_OPERATION;
 use pgloom_kit::common::name;
 use pgloom_kit::json::{map, object, text};
 use pgloom_kit::metadata::{Map, Role, object_meta, resource};
@@ -19,11 +20,11 @@ pub fn leader(request: &Request) -> Value {
     budget(request, &name, "minAvailable", i32::from(is_protected(request)).into(), selector)
 }
 
-/// The budget that protects every pod with the label `critical-operation`, as during a bootstrap.
+/// The budget that protects every pod in a critical operation: a bootstrap, or an upgrade of the data.
 pub fn critical_operation(request: &Request) -> Value {
     let (cluster, config) = (&request.cluster, &request.config);
     let mut selector = config.metadata.selector(cluster);
-    selector.insert("critical-operation".to_owned(), "true".to_owned());
+    selector.insert(CRITICAL_OPERATION.to_owned(), "true".to_owned());
     let name = name::critical_operation_pdb_name(&cluster.name);
     let unavailable = if is_protected(request) { 0.into() } else { text("100%") };
     budget(request, &name, "maxUnavailable", unavailable, selector)

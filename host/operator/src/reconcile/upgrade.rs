@@ -1,15 +1,18 @@
 //! Upgrades the data to the major version that the pods ask for.
 //!
 //! An upgrade takes minutes or hours. Before it begins it is recorded in the status, with the pod and the time, which is its
-//! id. While the record is there, a reconcile of any operator waits for its end, and no member is taken down.
+//! id. While the record is there, a reconcile of any operator waits for its end, no member is taken down, and a label of
+//! the pods keeps them from being evicted.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
 use pgloom_api::Privilege;
 use pgloom_api::postgresql::MajorUpgradeStatus;
 use pgloom_common::error::error_chain;
+use pgloom_common::label::CRITICAL_OPERATION;
 use pgloom_common::major_version::{FAILURE, OF_DATA, Rules, SUCCESS, is_older, of_server};
 use pgloom_decide::major_upgrade::{Asked, CONDITION, FAILED, Next, Seen, asked, condition, next};
 use pgloom_decide::members::Members;
@@ -160,6 +163,8 @@ impl Reconciliation<'_> {
             let lost = Ended { code: None, last: format!("pod {pod} is gone") };
             return self.finish(record, &lost, members, upgraded).await;
         };
+        // Before the script is started.
+        self.label_critical(members, true).await?;
         let backoff =
             Backoff { after_success: DEADLINE, after_failure: RETRY, at_most: self.settings.repair().max(RETRY) };
         match self.run_upgrade(record, asked.container, backoff) {
@@ -235,8 +240,19 @@ impl Reconciliation<'_> {
                 Condition::fails(CONDITION, FAILED, message)
             }
         });
+        self.label_critical(members, false).await?;
         // Last: until then the end would be found again.
         self.write_status(&json!({"status": {"majorUpgrade": null}})).await
+    }
+
+    /// Gives every pod the label by which a disruption budget keeps it from being evicted, or takes it away.
+    async fn label_critical(&self, members: &Members, is_critical: bool) -> Result<(), Error> {
+        let is_labelled = |pod: &&Pod| pod.labels().contains_key(CRITICAL_OPERATION);
+        for pod in members.pods.iter().filter(|pod| is_labelled(pod) != is_critical) {
+            let patch = json!({"metadata": {"labels": {CRITICAL_OPERATION: is_critical.then_some("true")}}});
+            self.patch_pod(&pod.name_any(), pod.metadata.uid.as_deref().unwrap_or_default(), patch).await?;
+        }
+        Ok(())
     }
 
     /// The version of the data, as its server says. While it is what the pods ask for, it is asked for once.

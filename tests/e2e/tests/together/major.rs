@@ -62,6 +62,10 @@ fn an_upgrade_ends_although_the_operator_is_killed(namespace: &Namespace, operat
         let status = namespace.get("postgresql", CLUSTER)?["status"].clone();
         ensure(status["majorUpgrade"]["to"] == "18", status)
     });
+    eventually("a drained node would not evict the members", || {
+        let budget = namespace.get("poddisruptionbudget", &format!("postgres-{CLUSTER}-critical-op-pdb"))?;
+        ensure(budget["status"]["expectedPods"] == 2 && budget["status"]["disruptionsAllowed"] == 0, budget)
+    });
     operator.kill_and_start_again();
     eventually("the upgrade has ended", || annotated(namespace, CLUSTER, SUCCESS));
     namespace.running(CLUSTER);
@@ -74,6 +78,9 @@ fn an_upgrade_ends_although_the_operator_is_killed(namespace: &Namespace, operat
     let status = namespace.get("postgresql", CLUSTER).unwrap()["status"].clone();
     assert_eq!(status["majorUpgrade"], Value::Null);
     assert_eq!(namespace.condition(CLUSTER, "MajorVersionUpgraded").unwrap()["reason"], "UpToDate");
+    for member in [&leader, &replica] {
+        assert_eq!(namespace.get("pod", member).unwrap()["metadata"]["labels"]["critical-operation"], Value::Null);
+    }
     let ids = namespace.run(&leader, "tail -n 1 $PGROOT/last_upgrade.log").unwrap();
     assert!(ids.ends_with("the cluster runs 18\n"), "{ids}");
     sql(namespace, CLUSTER, "insert into kept values (0)").unwrap();

@@ -5,6 +5,7 @@ use pgloom_decide::major_upgrade::CONDITION;
 
 use super::*;
 use crate::execute::command::{self, Commands, Container, Output};
+use crate::testing::Write;
 
 /// A pod in which the upgrade ends like this; what was run there.
 struct Scripted(&'static str, Mutex<Vec<String>>);
@@ -144,6 +145,14 @@ fn told(api_server: &FakeApiServer) -> Value {
     lists.filter_map(|list| list.iter().find(is_it)).next_back().cloned().unwrap_or_default()
 }
 
+/// The values of the label that protects pods, as they were written, with the pod.
+fn protection(api_server: &FakeApiServer) -> Vec<(String, Value)> {
+    let writes = api_server.writes();
+    let of_label = |write: &Write| Some(write.body["metadata"]["labels"].get("critical-operation")?.clone());
+    let pod = |write: &Write| write.path.rsplit('/').next().unwrap_or_default().to_owned();
+    writes.iter().filter_map(|write| Some((pod(write), of_label(write)?))).collect()
+}
+
 fn record(api_server: &FakeApiServer) -> Value {
     let records = api_server.writes();
     let mut records =
@@ -193,6 +202,26 @@ async fn an_operator_that_starts_while_an_upgrade_runs_waits_for_its_end_and_tak
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(script.1.lock().iter().any(|run| run.contains("!= 1936353600 ]")), "{:?}", script.1.lock());
     assert_eq!(writes_to(&api_server, "DELETE"), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn pods_are_kept_from_being_evicted_from_before_an_upgrade_begins_until_its_end() {
+    let (api_server, patroni, script) = (api_server(&objects()), members(150_018), script("1\nfailed: aclitem"));
+    let operator = operator_of(&api_server, &patroni, &script, upgrading(), "full");
+    reconcile(&operator, &key()).await.unwrap();
+    let labelled = ["acid-orders-0", "acid-orders-1"].map(|pod| (pod.to_owned(), json!("true")));
+    assert_eq!(protection(&api_server), labelled);
+    ended(&operator).await;
+    watched(&operator, &api_server);
+    for (ordinal, role) in [(0, "master"), (1, "replica")] {
+        let mut pod = pod(ordinal, role, asking_for_18(), "new");
+        pod["metadata"]["labels"]["critical-operation"] = json!("true");
+        pod["metadata"]["resourceVersion"] = json!("1000");
+        operator.store.record_write(pod);
+    }
+    reconcile(&operator, &key()).await.unwrap();
+    let freed = ["acid-orders-0", "acid-orders-1"].map(|pod| (pod.to_owned(), Value::Null));
+    assert_eq!(protection(&api_server)[2..], freed);
 }
 
 #[tokio::test]
