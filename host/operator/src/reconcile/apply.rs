@@ -81,6 +81,7 @@ impl Reconciliation<'_> {
         let unset = self.ensure_credentials(plan, credentials, members, applied).await?;
         self.write(decided, after, applied).await?;
         self.follow_claims(after).await?;
+        self.follow_certificates(plan, after).await?;
         if !applied.refused.is_empty() {
             return Ok(());
         }

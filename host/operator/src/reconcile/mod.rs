@@ -4,6 +4,7 @@
 //! Nothing here waits for what takes time: the cluster is reconciled again when a watch event comes or a job ends.
 
 mod apply;
+mod certificates;
 mod check;
 mod claims;
 mod credentials;

@@ -1,4 +1,4 @@
-//! A certificate without that of its authority, as cert-manager writes it, that is renewed while the database runs.
+//! A certificate without that of its authority, as cert-manager writes it, that is renewed while database and pooler run.
 
 use e2e::{Connection, Namespace, ensure, eventually, has_cluster, minimal, namespace};
 use serde_json::{Value, json};
@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::authority::Authority;
 
 const CLUSTER: &str = "acid-tls";
+const POOLER: &str = "acid-tls-pooler";
 const POD: &str = "acid-tls-0";
 const SECRET: &str = "certificate";
 
@@ -22,18 +23,40 @@ fn a_renewed_certificate_is_served_without_a_restart() {
     let before = namespace.lives(CLUSTER);
 
     the_files_of_the_secret_are_the_groups(&namespace);
-    signed_by(&namespace, &first).unwrap();
-    signed_by(&namespace, &second).unwrap_err();
+    signed_by(&namespace, CLUSTER, &first).unwrap();
+    signed_by(&namespace, CLUSTER, &second).unwrap_err();
+    the_poolers_certificate_is_recorded(&namespace);
+    eventually("the pooler serves the certificate", || signed_by(&namespace, POOLER, &first));
     namespace.apply(&certificate(&second));
-    eventually("the renewed certificate is served", || signed_by(&namespace, &second));
-    signed_by(&namespace, &first).unwrap_err();
+    eventually("the renewed certificate is served", || signed_by(&namespace, CLUSTER, &second));
+    signed_by(&namespace, CLUSTER, &first).unwrap_err();
     assert_eq!(namespace.lives(CLUSTER), before, "no pod and no container was restarted");
     roles_are_made_as_before(&namespace);
+    // That was a reconcile. Without a change of the manifest the operator looks at certificates once in `resync_period`.
+    the_pooler_serves_the_renewed_certificate(&namespace, &first, &second);
+}
+
+/// The pods that were there before stay.
+fn the_poolers_certificate_is_recorded(namespace: &Namespace) {
+    eventually("the certificate is recorded", || {
+        let pooler = namespace.get("deployment", POOLER)?;
+        let annotations = [&pooler["metadata"], &pooler["spec"]["template"]["metadata"]]
+            .map(|metadata| metadata["annotations"]["pgloom.dev/certificates"].is_string());
+        ensure(annotations == [true, false], pooler)
+    });
+}
+
+/// PgBouncer reads its certificate when it starts: its pods are replaced.
+fn the_pooler_serves_the_renewed_certificate(namespace: &Namespace, first: &Authority, second: &Authority) {
+    eventually("the pooler serves the renewed certificate", || signed_by(namespace, POOLER, second));
+    eventually("the former pod of the pooler is gone", || {
+        signed_by(namespace, POOLER, first).err().map(drop).ok_or_else(|| "it is served".to_owned())
+    });
 }
 
 /// A Secret of the type for certificates, with nothing but a certificate and its key.
 fn certificate(authority: &Authority) -> Value {
-    let mut secret = authority.secret(SECRET, &[CLUSTER]);
+    let mut secret = authority.secret(SECRET, &[CLUSTER, POOLER]);
     secret["type"] = json!("kubernetes.io/tls");
     secret["data"].as_object_mut().unwrap().remove("ca.crt");
     secret
@@ -43,6 +66,8 @@ fn manifest() -> Value {
     let mut manifest = minimal(CLUSTER, 1);
     let spec = json!({
         "tls": {"secretName": SECRET},
+        "enableConnectionPooler": true,
+        "connectionPooler": {"numberOfInstances": 1},
         // How often the image looks for a renewed certificate: every five minutes by default.
         "env": [{"name": "PGLOOM_CERTIFICATE_CHECK_SECONDS", "value": "1"}],
         "additionalVolumes": [{"name": "scratch", "mountPath": "/scratch", "volumeSource": {"emptyDir": {}}}],
@@ -64,10 +89,10 @@ fn the_files_of_the_secret_are_the_groups(namespace: &Namespace) {
 }
 
 /// Whether the server's certificate is one of this authority.
-fn signed_by(namespace: &Namespace, authority: &Authority) -> Result<(), String> {
+fn signed_by(namespace: &Namespace, host: &str, authority: &Authority) -> Result<(), String> {
     let trusted = namespace.file(POD, "trusted", &authority.certificate());
     let mode = format!("verify-full sslrootcert={trusted}");
-    let connection = Connection { user: "foo_user", database: "foo", host: CLUSTER, mode: &mode };
+    let connection = Connection { user: "foo_user", database: "foo", host, mode: &mode };
     let answer = namespace.sql(CLUSTER, &connection, "select current_user")?;
     ensure(answer == "foo_user", answer)
 }
