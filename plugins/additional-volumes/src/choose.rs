@@ -1,7 +1,7 @@
 //! The entries that can be mounted. For the others there is a warning, and neither a volume nor a mount.
 
 use pgloom_kit::common::name::is_dns1123_label;
-use pgloom_kit::container::DATA_MOUNT;
+use pgloom_kit::container::{DATA_MOUNT, name_of};
 use pgloom_kit::json::object;
 use pgloom_kit::{Result, Value, Warnings, invalid};
 
@@ -14,22 +14,27 @@ pub const ALL: &str = "all";
 const RESERVED: [&str; 2] = ["pgdata", "dshm"];
 
 /// The entries that are mounted, each with its index in the list.
-pub fn volumes<'a>(entries: &'a [Volume], warnings: &mut Warnings) -> Result<Vec<(usize, &'a Volume)>> {
+pub fn volumes<'a>(
+    entries: &'a [Volume],
+    workload: &Value,
+    warnings: &mut Warnings,
+) -> Result<Vec<(usize, &'a Volume)>> {
     let mut chosen: Vec<(usize, &Volume)> = Vec::with_capacity(entries.len());
     for (index, entry) in entries.iter().enumerate() {
         let at = |field: &str| path(index, field);
         check(entry, at)?;
-        if let Some((_, earlier)) = chosen.iter().find(|(_, earlier)| earlier.mount_path == entry.mount_path) {
+        let is_same = |(_, earlier): &&(usize, &Volume)| is_same_folder(&earlier.mount_path, &entry.mount_path);
+        if let Some((_, earlier)) = chosen.iter().find(is_same) {
             warnings.warn(
                 at("mountPath"),
                 format!("the volume {} is mounted at this path already; {} is not mounted", earlier.name, entry.name),
                 "choose another path",
             );
-        } else if entry.mount_path == DATA_MOUNT {
+        } else if is_same_folder(&entry.mount_path, DATA_MOUNT) {
             let message = format!("the data volume is mounted at this path; {} is not mounted", entry.name);
             warnings.warn(at("mountPath"), message, "choose another path, as in a directory below this one");
-        } else if RESERVED.contains(&entry.name.as_str()) {
-            let message = format!("{} is the name of a volume of every pod", entry.name);
+        } else if RESERVED.contains(&entry.name.as_str()) || is_taken(entry, workload) {
+            let message = format!("{} is the name of a volume of the pod", entry.name);
             return Err(invalid(at("name"), message, "choose another name"));
         } else if !is_dns1123_label(&entry.name) {
             let message = format!("\"{}\" is not a valid name of a volume", entry.name);
@@ -44,6 +49,21 @@ pub fn volumes<'a>(entries: &'a [Volume], warnings: &mut Warnings) -> Result<Vec
         }
     }
     Ok(chosen)
+}
+
+/// Whether two paths name one folder: `/a//b/` is `/a/b`.
+pub fn is_same_folder(path: &str, other: &str) -> bool {
+    let parts =
+        |path: &str| path.split('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect::<Vec<_>>();
+    parts(path) == parts(other)
+}
+
+/// Whether an earlier step makes another volume of the name.
+fn is_taken(entry: &Volume, workload: &Value) -> bool {
+    let existing = workload["spec"]["template"]["spec"]["volumes"].as_array();
+    let mut named = existing.into_iter().flatten().filter(|volume| name_of(volume) == entry.name);
+    named
+        .any(|volume| entry.source.as_object().is_none_or(|source| source.iter().any(|(key, own)| volume[key] != *own)))
 }
 
 fn check(entry: &Volume, at: impl Fn(&str) -> String) -> Result<()> {

@@ -59,7 +59,7 @@ impl Plugin for AdditionalVolumes {
     fn mutate(request: &pgloom_kit::Request<Self>) -> Result<Response> {
         let workload = request.desired_statefulset()?;
         let mut warnings = Warnings::default();
-        let chosen = choose::volumes(&request.cluster.spec.volumes, &mut warnings)?;
+        let chosen = choose::volumes(&request.cluster.spec.volumes, &workload, &mut warnings)?;
         let containers = place::mounts(&chosen, &workload, &mut warnings)?;
         let volumes = place::volumes(&chosen, &mut warnings);
         if volumes.is_empty() {

@@ -5,7 +5,7 @@ use pgloom_kit::json::{field, object, text};
 use pgloom_kit::{Result, Value, Warnings, invalid};
 
 use crate::Volume;
-use crate::choose::{ALL, path, source};
+use crate::choose::{ALL, is_same_folder, path, source};
 
 /// The volumes, in the order of their entries, without duplicates.
 pub fn volumes(chosen: &[(usize, &Volume)], warnings: &mut Warnings) -> Vec<Value> {
@@ -49,7 +49,10 @@ pub fn mounts(chosen: &[(usize, &Volume)], workload: &Value, warnings: &mut Warn
 
 fn check_place(index: usize, entry: &Volume, container: &Value) -> Result<()> {
     let mounted = container["volumeMounts"].as_array().into_iter().flatten();
-    match mounted.into_iter().find(|mount| mount["mountPath"] == *entry.mount_path) {
+    match mounted
+        .into_iter()
+        .find(|mount| is_same_folder(mount["mountPath"].as_str().unwrap_or_default(), &entry.mount_path))
+    {
         None => Ok(()),
         Some(mount) => {
             let message = format!(

@@ -199,9 +199,38 @@ fn an_invalid_entry_is_refused_with_its_path() {
         ),
         (
             json!([{"name": "pgdata", "mountPath": "/a", "volumeSource": source}]),
-            "spec.additionalVolumes[0].name: pgdata is the name of a volume of every pod",
+            "spec.additionalVolumes[0].name: pgdata is the name of a volume of the pod",
         ),
     ] {
         assert_eq!(reason(&call(volumes).unwrap_err()), expected);
     }
+}
+
+#[test]
+fn another_spelling_of_a_path_is_the_same_folder() {
+    for path in ["/home/postgres/pgdata/", "/home/postgres//pgdata", "//home/./postgres/pgdata"] {
+        let answer = answer(json!([{"name": "a", "mountPath": path, "volumeSource": {"emptyDir": {}}}]));
+        assert!(answer.objects.is_empty(), "{path}");
+        assert!(answer.response.findings[0].message.contains("the data volume is mounted at this path"), "{path}");
+    }
+    let answer = answer(json!([
+        {"name": "a", "mountPath": "/a", "volumeSource": {"emptyDir": {}}},
+        {"name": "b", "mountPath": "/a/", "volumeSource": {"emptyDir": {}}},
+    ]));
+    assert_eq!(mounts(&answer), ["postgres: a at /a"]);
+}
+
+#[test]
+fn the_name_of_another_volume_of_the_pod_is_refused() {
+    let mut workload = workload("acid-orders", &["postgres"]);
+    workload["spec"]["template"]["spec"]["volumes"] = json!([{"name": "run", "emptyDir": {}}]);
+    let of = |source: Value| {
+        let volumes = json!([{"name": "run", "mountPath": "/a", "volumeSource": source}]);
+        let manifest = json!({"metadata": {"name": "acid-orders"}, "spec": {"additionalVolumes": volumes}});
+        Call::new(&manifest).desired(&workload).mutate::<AdditionalVolumes>()
+    };
+    let refused = of(json!({"secret": {"secretName": "s"}})).unwrap_err();
+    let refused = reason(&refused);
+    assert!(refused.contains("run is the name of a volume of the pod"), "{refused}");
+    of(json!({"emptyDir": {}})).unwrap();
 }

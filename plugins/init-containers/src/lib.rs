@@ -1,7 +1,7 @@
 //! Init containers: containers that run in a pod before the database starts.
 
 use pgloom_kit::common::api_default::pull_policy;
-use pgloom_kit::container::{self, name_of, pod_contribution};
+use pgloom_kit::container::{self, DATABASE, name_of, pod_contribution};
 use pgloom_kit::json::{object, text};
 use pgloom_kit::resources;
 use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, invalid, kind};
@@ -97,6 +97,10 @@ fn check(path: &str, containers: &[Value]) -> Result<()> {
         container::check(&path, container)?;
         resources::check(&format!("{path}.resources"), &container["resources"])?;
         let name = name_of(container);
+        if name == DATABASE {
+            let message = "postgres is the name of the database's container";
+            return Err(invalid(format!("{path}.name"), message, "choose another name"));
+        }
         if containers.iter().take(index).any(|earlier| name_of(earlier) == name) {
             let message = format!("{name} is the name of an earlier init container");
             return Err(invalid(format!("{path}.name"), message, "choose another name"));

@@ -115,6 +115,10 @@ fn an_invalid_entry_is_refused_with_its_path() {
             json!([{"name": "a", "image": "i"}, {"name": "a", "image": "j"}]),
             "spec.initContainers[1].name: a is the name of an earlier init container",
         ),
+        (
+            json!([{"name": "postgres", "image": "i"}]),
+            "spec.initContainers[0].name: postgres is the name of the database's container",
+        ),
     ] {
         assert_eq!(reason(&call(json!({"initContainers": list})).unwrap_err()), expected);
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::json::{field, is_set, object, text, unless_empty};
 use crate::metadata::resource;
-use crate::{Result, invalid};
+use crate::{Result, invalid, invalid_config};
 
 /// The volume of the database's files, from the StatefulSet's claim template.
 pub const DATA_VOLUME: &str = "pgdata";
@@ -210,6 +210,17 @@ impl SharedVolumes {
 pub fn pod_contribution(cluster: &str, pod: Value) -> Value {
     let spec = object([("template", object([("spec", pod)]))]);
     resource("apps/v1", "StatefulSet", object([("name", text(cluster))]), spec)
+}
+
+/// An image that a key of the operator configuration names.
+///
+/// # Errors
+/// If it is empty: the API server refuses a container without an image.
+pub fn image<T: AsRef<str>>(image: T, key: &str) -> Result<T> {
+    if image.as_ref().trim().is_empty() {
+        return Err(invalid_config(format!("{key} is empty; name an image, or remove the key")));
+    }
+    Ok(image)
 }
 
 /// Checks the fields that every container needs: a valid name, and an image. `path` is the container's in the manifest.

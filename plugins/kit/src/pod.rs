@@ -128,12 +128,16 @@ pub fn template_metadata(labels: Map, annotations: Map, namespace: &str) -> Valu
     ])
 }
 
-/// A term of pod affinity: pods with these labels, and the node label whose values are the places, as in
-/// `kubernetes.io/hostname`.
+/// The label of a node that no other one has with the same value.
+const NODE: &str = "kubernetes.io/hostname";
+
+/// A term of pod affinity: pods with these labels, and the node label whose values are the places; if it is empty, each node
+/// is one.
 pub fn affinity_term(labels: &Map, topology_key: &str) -> Value {
     object([
         ("labelSelector", object([("matchLabels", json::map(labels.clone()))])),
-        ("topologyKey", text(topology_key)),
+        // The API server refuses a term without one.
+        ("topologyKey", text(if topology_key.is_empty() { NODE } else { topology_key })),
     ])
 }
 

@@ -1,6 +1,6 @@
 //! The pod of a Job.
 
-use pgloom_kit::container::{mount_secret, port, secret_volume};
+use pgloom_kit::container::{image, mount_secret, port, secret_volume};
 use pgloom_kit::json::{list, object, text, unless_empty};
 use pgloom_kit::metadata::Map;
 use pgloom_kit::pod::{IAM_ROLE_ANNOTATION, affinity_term, preferred, template_metadata};
@@ -54,7 +54,7 @@ fn container(request: &Request) -> Result<Value> {
     };
     Ok(object([
         ("name", text("logical-backup")),
-        ("image", text(&config.job.logical_backup_docker_image)),
+        ("image", text(image(&config.job.logical_backup_docker_image, "logical_backup_docker_image")?)),
         ("imagePullPolicy", text("IfNotPresent")),
         ("ports", list([port(8008), port(5432), port(8080)])),
         ("env", Value::Array(env::variables(request)?)),
@@ -75,6 +75,6 @@ fn container(request: &Request) -> Result<Value> {
 fn affinity(request: &Request, labels: &Map) -> Value {
     object([
         ("nodeAffinity", request.config.pods.node_affinity(None).unwrap_or_default()),
-        ("podAffinity", preferred(affinity_term(labels, "kubernetes.io/hostname"))),
+        ("podAffinity", preferred(affinity_term(labels, ""))),
     ])
 }

@@ -1,6 +1,7 @@
 //! The settings of a cluster's poolers: the manifest's section, with the operator configuration as defaults.
 
 use pgloom_kit::common::role::MAX_IDENTIFIER;
+use pgloom_kit::container;
 use pgloom_kit::json::field;
 use pgloom_kit::resources::{Defaults, PerResource, Resources, Rules};
 use pgloom_kit::{Cluster, Result, Value, Warnings, invalid, invalid_config};
@@ -46,7 +47,10 @@ impl Pooler {
             user: user(cluster, section, path, config, warnings)?,
             schema: either(&section.schema, &config.connection_pooler_schema),
             mode: mode(section, path, config)?,
-            image: either(&section.docker_image, &config.connection_pooler_image),
+            image: container::image(
+                either(&section.docker_image, &config.connection_pooler_image),
+                "connection_pooler_image",
+            )?,
             instances,
             size: size(connections, instances, section.max_db_connections.map(|_| path), warnings),
             resources: resources(&section.resources, path, config, warnings)?,
@@ -111,7 +115,9 @@ fn own(cluster: &Cluster<Spec>, role: String, path: &str) -> Result<String> {
 }
 
 fn is_system(role: &str, config: &Poolers) -> bool {
-    role == config.super_username || role == config.replication_username
+    // PostgreSQL keeps the others for itself.
+    let is_reserved = matches!(role, "public" | "none") || role.starts_with("pg_");
+    is_reserved || role == config.super_username || role == config.replication_username
 }
 
 fn mode(section: &Section, path: &str, config: &Poolers) -> Result<String> {

@@ -1,5 +1,6 @@
 //! The fields of the manifest that the plugin reads, in all spellings that the Zalando operator accepts.
 
+use pgloom_kit::common::name::secret_name;
 use pgloom_kit::metadata::{Map, Role};
 use pgloom_kit::resources::Resources;
 use pgloom_kit::service::Exposure;
@@ -112,9 +113,10 @@ impl Spec {
         }
     }
 
-    /// Whether the manifest defines the role.
+    /// Whether the manifest defines the role, or one whose Secret has the same name.
     pub fn defines(&self, role: &str) -> bool {
-        self.users.get(role).is_some()
+        let in_name = |role: &str| secret_name("{username}", role, "", "");
+        self.users.as_object().is_some_and(|users| users.keys().any(|user| in_name(user) == in_name(role)))
     }
 }
 

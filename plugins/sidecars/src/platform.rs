@@ -16,6 +16,7 @@ pub fn sidecars(request: &Request, warnings: &mut Warnings) -> Result<Vec<Value>
     }
     for (name, image) in &config.containers.sidecar_docker_images {
         let resources = requirements(request, config.resources.defaults(), warnings)?;
+        let image = container::image(image.as_str(), "sidecar_docker_images")?;
         sidecars.push(by_image(name, image, resources, Value::Null));
     }
     sidecars.extend(scalyr(request, warnings)?);

@@ -1,11 +1,11 @@
 //! The pod of a member: the database's container, volumes, and scheduling.
 
-use pgloom_kit::container::{DATABASE, memory_volume, mount, port};
+use pgloom_kit::container::{self, DATABASE, memory_volume, mount, port};
 use pgloom_kit::json::{self, field, list, map, object, text, texts, unless_empty};
 use pgloom_kit::metadata::Map;
 use pgloom_kit::pod::{IAM_ROLE_ANNOTATION, anti_affinity, template_metadata};
 use pgloom_kit::resources::Rules;
-use pgloom_kit::{Result, Value, Warnings, invalid_config};
+use pgloom_kit::{Result, Value, Warnings};
 
 use crate::{Request, env};
 
@@ -43,10 +43,7 @@ pub fn image(request: &Request) -> &str {
 fn container(request: &Request, version: &str, warnings: &mut Warnings) -> Result<Value> {
     let (cluster, config) = (&request.cluster, &request.config);
     let spec = &cluster.spec;
-    let image = image(request);
-    if image.is_empty() {
-        return Err(invalid_config("docker_image is empty; name an image, or remove the key"));
-    }
+    let image = container::image(image(request), "docker_image")?;
     let resources = Rules {
         path: "spec.resources",
         defaults: config.resources.defaults(),

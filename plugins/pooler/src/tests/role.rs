@@ -107,7 +107,7 @@ fn the_secret_of_the_default_role_has_the_poolers_labels_and_no_team() {
 
 #[test]
 fn a_system_or_protected_role_is_replaced_by_the_configured_one() {
-    for refused in ["postgres", "standby", "admin", "cron_admin"] {
+    for refused in ["postgres", "standby", "admin", "cron_admin", "pg_monitor", "public"] {
         let answer = answer(json!({"connectionPooler": {"user": refused}}));
         let [finding] = &answer.response.findings[..] else { panic!("{refused}: no warning") };
         assert_eq!(finding.severity, Severity::Warning);
@@ -126,6 +126,8 @@ fn a_role_of_the_manifest_is_not_the_poolers() {
     let [finding] = &shared.response.findings[..] else { panic!("no warning") };
     assert_eq!(finding.message, "the pooler cannot use the role app, which is a role of the manifest; it uses pooler");
     assert_eq!(shared.response.actions.last().unwrap().key, "access/pooler/pooler");
+    let of_its_secret = answer(json!({"users": {"an_app": []}, "connectionPooler": {"user": "an-app"}}));
+    assert_eq!(of_its_secret.response.actions.last().unwrap().key, "access/pooler/pooler");
     for spec in [
         json!({"users": {"pooler": null}, "enableConnectionPooler": true}),
         json!({"users": {"app": [], "pooler": []}, "connectionPooler": {"user": "app"}}),
@@ -137,7 +139,7 @@ fn a_role_of_the_manifest_is_not_the_poolers() {
 
 #[test]
 fn a_configured_role_that_is_a_system_role_is_an_error_of_the_configuration() {
-    for user in ["postgres", "standby", ""] {
+    for user in ["postgres", "standby", "pg_pooler", ""] {
         let failure =
             call(json!({"enableConnectionPooler": true}), json!({"connection_pooler_user": user})).unwrap_err();
         assert!(reason(&failure).contains("connection_pooler_user"), "{user}: {failure:?}");

@@ -111,3 +111,11 @@ fn an_unknown_mode_and_a_bad_quantity_are_refused_with_their_path() {
         assert!(matches!(failure, Failure::InvalidConfig(_)), "{key}: {failure:?}");
     }
 }
+
+#[test]
+fn an_empty_image_of_the_platform_is_refused_unless_the_manifest_names_one() {
+    let config = json!({"connection_pooler_image": ""});
+    let failure = call(json!({"enableConnectionPooler": true}), config.clone()).unwrap_err();
+    assert_eq!(reason(&failure), "connection_pooler_image is empty; name an image, or remove the key");
+    call(json!({"connectionPooler": {"dockerImage": "bouncer:1"}}), config).unwrap();
+}
