@@ -25,8 +25,15 @@ fn exclusive(spec: &Value, findings: &mut Vec<Finding>) {
 }
 
 fn replaced(spec: &Value, findings: &mut Vec<Finding>) {
+    // What reads the fields takes an empty one for absent.
+    let is_given = |field: &&&str| match &spec[**field] {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        _ => true,
+    };
     for alias in REPLACED.iter().filter(|alias| spec.get(alias.old).is_some()) {
-        let message = match alias.ignored_with.iter().find(|newer| spec.get(**newer).is_some()) {
+        let message = match alias.ignored_with.iter().find(is_given) {
             Some(newer) => format!("is ignored, as {newer} is given"),
             None => format!("is the older name of {}", alias.new),
         };
