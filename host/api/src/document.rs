@@ -3,7 +3,9 @@
 //! kubectl reads YAML 1.1, as far as its library does: `yes` is true, `0640` is 416, a merge key replaces what is before
 //! it. The crate `serde_yaml_ng` reads YAML 1.2, and hides whether a text was in quotes, so the events of a parser are
 //! read. A key that is given twice is refused, of which kubectl takes the last. Unknown fields are checked by the schema.
+//! A text of JSON is read as JSON, which has surrogate pairs and several objects in a row.
 
+mod json;
 mod scalar;
 mod tree;
 mod write;
@@ -29,22 +31,29 @@ pub enum Error {
     Empty,
 }
 
-/// Reads every document of a text, in order. Empty ones are left out; a `v1` `List` gives its items. JSON is YAML.
+/// Reads every document of a text, in order. Empty ones are left out; a `v1` `List` gives its items.
 ///
 /// # Errors
 /// If a document is not YAML, has a key twice or a key that is not a text, or if there is no document.
 pub fn read(text: &str) -> Result<Vec<Value>, Error> {
     let mut documents = Vec::new();
-    for value in tree::documents(text).map_err(fault)? {
-        flatten(value, &mut documents);
-    }
+    let values = match json::documents(text) {
+        Some(values) => values.map_err(|found| fault("JSON", found)),
+        None => tree::documents(text).map_err(|found| fault("YAML", found)),
+    };
+    values?.into_iter().for_each(|value| flatten(value, &mut documents));
     if documents.is_empty() { Err(Error::Empty) } else { Ok(documents) }
 }
 
-fn fault(tree::Fault { line, column, message }: tree::Fault) -> Error {
+/// Why a key that is given twice is refused.
+fn twice(name: &str) -> String {
+    format!("the key {name:?} is given twice; remove one")
+}
+
+fn fault(form: &str, tree::Fault { line, column, message }: tree::Fault) -> Error {
     Error::Read {
         place: format!("line {line}, column {column}"),
-        message: format!("is not YAML that Kubernetes accepts: {message}"),
+        message: format!("is not {form} that Kubernetes accepts: {message}"),
     }
 }
 
@@ -77,6 +86,25 @@ mod tests {
             read(text).unwrap(),
             [json!({"kind": "A"}), json!({"kind": "B"}), json!({"kind": "C"}), json!({"kind": "D"})]
         );
+    }
+
+    #[test]
+    fn a_stream_of_json_gives_every_object_and_has_surrogate_pairs() {
+        let text = "{\"kind\": \"A\", \"a\": \"\\ud83d\\ude00\\u00e9\", \"n\": [1.0, 1.5, -3]}\n{\"kind\": \"List\", \"items\": [{\"kind\": \"B\"}]}\n---\n{\n\t\"kind\": \"C\"}\n";
+        let expected = [json!({"kind": "A", "a": "😀é", "n": [1, 1.5, -3]}), json!({"kind": "B"}), json!({"kind": "C"})];
+        assert_eq!(read(text).unwrap(), expected);
+        assert_eq!(read(&format!("\u{feff}---\n{text}")).unwrap(), expected);
+        assert_eq!(read("{\"kind\": \"A\"}\n---\nkind: B\n").unwrap(), [json!({"kind": "A"}), json!({"kind": "B"})]);
+    }
+
+    #[test]
+    fn an_error_in_a_stream_of_json_has_line_and_column() {
+        for text in ["{\"a\": 1}\n{\"b\": 1,\n \"b\": 2}", "{\"a\": 1}\n---\n{\n \"b\": 1, \"b\": 2}"] {
+            let message = read(text).unwrap_err().to_string();
+            assert!(message.contains("is not JSON that Kubernetes accepts: the key \"b\" is given twice"), "{message}");
+            assert!(message.starts_with(if text.contains("---") { "line 4," } else { "line 3," }), "{message}");
+        }
+        assert!(read("{\"a\": 1}\n{\"b\": }\n{").is_err());
     }
 
     #[test]

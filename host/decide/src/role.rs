@@ -155,8 +155,6 @@ pub struct Sources {
     pub knows_teams: bool,
     /// The credentials that plugins request.
     pub credentials: Vec<CredentialRequest>,
-    /// Whether there may be roles that were not read: of a teams API, or of Secrets of infrastructure roles.
-    pub has_external_roles: bool,
     /// The fields of the manifest about the rotation of passwords.
     pub rotation: UserRotation,
     /// Whether the roles are those of another cluster.

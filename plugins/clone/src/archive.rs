@@ -5,15 +5,15 @@ use pgloom_kit::common::timestamp;
 use pgloom_kit::container::env;
 use pgloom_kit::{Result, Value, Warnings, invalid};
 
-use crate::Config;
 use crate::source::Source;
+use crate::{Config, Found};
 
 /// The variables of the database's container. Credentials are placeholders, which are copied unchanged.
-pub fn variables(source: &Source, config: &Config, warnings: &mut Warnings) -> Result<Vec<Value>> {
-    let timestamp = check(source)?;
+pub fn variables(source: &Source, config: &Config, found: &mut Found) -> Result<Vec<Value>> {
+    let timestamp = check(source, found)?;
     let mut variables = vec![env("CLONE_SCOPE", source.cluster())];
     if source.s3_wal_path().is_empty() {
-        variables.extend(bucket(config, warnings));
+        variables.extend(bucket(config, &mut found.warnings));
         let suffix = if source.uid().is_empty() { String::new() } else { format!("/{}", source.uid()) };
         variables.push(env("CLONE_WAL_BUCKET_SCOPE_SUFFIX", suffix));
     } else {
@@ -64,13 +64,13 @@ fn bucket(config: &Config, warnings: &mut Warnings) -> Vec<Value> {
 }
 
 /// The point in time, as PostgreSQL takes it.
-fn check(source: &Source) -> Result<String> {
+fn check(source: &Source, found: &mut Found) -> Result<String> {
     if source.uid().is_empty() && source.s3_wal_path().is_empty() {
-        return Err(invalid(
+        found.refuse_new(
             "spec.clone.uid",
             "the uid is missing; it is part of the path of the source's archive",
             "copy metadata.uid of the source cluster, or set spec.clone.s3_wal_path",
-        ));
+        )?;
     }
     let timestamp = source.timestamp();
     let (message, remedy) = match timestamp::with_offset(timestamp) {

@@ -5,7 +5,7 @@ use pgloom_kit::container::{env, env_from_secret};
 use pgloom_kit::{Cluster, Result, Value, invalid};
 
 use crate::source::Source;
-use crate::{Config, Spec};
+use crate::{Config, Found, Spec};
 
 /// The longest name of a Service, in characters.
 const MAX_NAME: usize = 63;
@@ -14,9 +14,9 @@ const REMEDY: &str = "write the name of a cluster in the same namespace, as in a
 
 /// The variables of the database's container. The source's Service has its name; the password is that of its
 /// replication role.
-pub fn variables(source: &Source, cluster: &Cluster<Spec>, config: &Config) -> Result<Vec<Value>> {
+pub fn variables(source: &Source, cluster: &Cluster<Spec>, config: &Config, found: &mut Found) -> Result<Vec<Value>> {
     let name = source.cluster();
-    check(name, &cluster.name)?;
+    check(name, &cluster.name, found)?;
     let user = &config.replication_username;
     let secret = secret_name(&config.secret_name_template, user, name, &cluster.team);
     Ok(vec![
@@ -29,7 +29,7 @@ pub fn variables(source: &Source, cluster: &Cluster<Spec>, config: &Config) -> R
     ])
 }
 
-fn check(name: &str, cluster: &str) -> Result<()> {
+fn check(name: &str, cluster: &str, found: &mut Found) -> Result<()> {
     if name.len() > MAX_NAME {
         return Err(invalid(PATH, "clone cluster name must be no longer than 63 characters", REMEDY));
     }
@@ -40,11 +40,11 @@ fn check(name: &str, cluster: &str) -> Result<()> {
         return Err(invalid(PATH, message, REMEDY));
     }
     if name == cluster {
-        return Err(invalid(
+        return found.refuse_new(
             PATH,
             "a cluster cannot be cloned from itself before it exists",
             "name another cluster, or add timestamp and uid to restore from the archive",
-        ));
+        );
     }
     Ok(())
 }

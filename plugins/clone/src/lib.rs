@@ -41,6 +41,9 @@ const VARIABLES: [&str; 21] = [
     "spec.template.spec.containers[name=postgres].env[name=CLONE_WAL_S3_BUCKET]",
 ];
 
+/// The id of the selector of the cluster's existing StatefulSet.
+const RUNNING: &str = "running";
+
 spec! {
     /// `spec` of the manifest.
     pub struct Spec {
@@ -71,6 +74,7 @@ impl Plugin for Clones {
         Description::of::<Self>("clone", env!("CARGO_PKG_VERSION"), "Starts a cluster with the data of another one.")
             .when_manifest("/spec/clone")
             .reads_desired(kind("apps/v1", "StatefulSet"))
+            .observes_owned(RUNNING, kind("apps/v1", "StatefulSet"), &["metadata.name"])
             .credential_of_manifest("/spec/clone/s3_access_key_id")
             .credential_of_manifest("/spec/clone/s3_secret_access_key")
             .writes(kind("apps/v1", "StatefulSet"), &["{cluster}"], &VARIABLES)
@@ -82,27 +86,51 @@ impl Plugin for Clones {
     fn mutate(request: &Request<Self>) -> Result<Response> {
         let Request { cluster, config, .. } = request;
         let source = &cluster.spec.clone;
-        let mut warnings = Warnings::default();
+        let mut found = Found { runs: request.exists(RUNNING, &cluster.name), warnings: Warnings::default() };
         if source.cluster().is_empty() {
-            return no_cluster(source);
+            no_cluster(source, &mut found)?;
+            return Ok(Response::new().with(found.warnings));
         }
         let variables = match source.timestamp().is_empty() {
-            true => leader::variables(source, cluster, config)?,
-            false => archive::variables(source, config, &mut warnings)?,
+            true => leader::variables(source, cluster, config, &mut found)?,
+            false => archive::variables(source, config, &mut found)?,
         };
+        let Found { mut warnings, .. } = found;
         let contribution = bootstrap::contribution(request, &cluster.spec.env, variables, &mut warnings)?;
         Ok(Response::new().apply(contribution).with(warnings))
     }
 }
 
-/// A section without `cluster` has no effect; with other fields there is a warning, because a clone was intended.
-fn no_cluster(source: &Source) -> Result<Response> {
+/// What is found in a section.
+struct Found {
+    /// Whether the cluster exists. Then it has its data, and goes on with a section that could not start it.
+    runs: bool,
+    warnings: Warnings,
+}
+
+impl Found {
+    /// Refuses a new cluster; a running one gets a warning.
+    ///
+    /// # Errors
+    /// If the cluster is new.
+    fn refuse_new(&mut self, path: &str, message: &str, remedy: &str) -> Result<()> {
+        if !self.runs {
+            return Err(invalid(path, message, remedy));
+        }
+        self.warnings.warn(path, message, remedy);
+        Ok(())
+    }
+}
+
+/// A section without `cluster` has no effect. With other fields a clone was intended, so that a new cluster is refused.
+fn no_cluster(source: &Source, found: &mut Found) -> Result<()> {
     const PATH: &str = "spec.clone.cluster";
     const REMEDY: &str = "name the source cluster, or remove spec.clone";
     if source.has_other_fields() {
-        return Err(invalid(PATH, "the name of the source cluster is empty", REMEDY));
+        return found.refuse_new(PATH, "the name of the source cluster is empty", REMEDY);
     }
-    Ok(Response::new().warn(PATH, "nothing is cloned, because the name of the source cluster is empty", REMEDY))
+    found.warnings.warn(PATH, "nothing is cloned, because the name of the source cluster is empty", REMEDY);
+    Ok(())
 }
 
 register!(Clones);

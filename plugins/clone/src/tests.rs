@@ -20,6 +20,10 @@ fn statefulset(variables: &[Value]) -> Value {
 }
 
 fn call(clone: Value, config: Value) -> Result<Answer, Failure> {
+    calling(clone, config).mutate::<Clones>()
+}
+
+fn calling(clone: Value, config: Value) -> Call {
     let base: Vec<Value> = BASE.iter().map(|name| env(name, "x")).collect();
     Call::new(&json!({
         "apiVersion": "acid.zalan.do/v1",
@@ -29,7 +33,6 @@ fn call(clone: Value, config: Value) -> Result<Answer, Failure> {
     }))
     .operator_config(&operator_config(&config))
     .desired(&statefulset(&base))
-    .mutate::<Clones>()
 }
 
 fn variables(answer: &Answer) -> Vec<Value> {
@@ -236,4 +239,24 @@ fn a_point_in_time_is_given_in_the_form_that_postgresql_takes() {
     let answer =
         call(from_archive(json!({"timestamp": "2024-02-20T10:00:00Z"})), json!({"wal_s3_bucket": "wal"})).unwrap();
     assert!(variables(&answer).contains(&env("CLONE_TARGET_TIME", "2024-02-20T10:00:00+00:00")));
+}
+
+#[test]
+fn a_section_that_could_not_start_a_cluster_is_a_warning_once_it_runs() {
+    let running = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "acid-clone"}});
+    let at = "2017-12-19T12:40:33+01:00";
+    for (section, variable) in [
+        (json!({"cluster": "acid-batman", "timestamp": at}), Some("CLONE_WAL_BUCKET_SCOPE_SUFFIX")),
+        (json!({"cluster": "acid-clone"}), Some("CLONE_HOST")),
+        (json!({"cluster": "", "uid": "efd12e58"}), None),
+    ] {
+        let config = json!({"wal_s3_bucket": "archive"});
+        assert!(call(section.clone(), config.clone()).is_err(), "{section}");
+        let answer = calling(section.clone(), config).observed(crate::RUNNING, &running).mutate::<Clones>().unwrap();
+        assert_eq!(answer.messages().len(), 1, "{section}");
+        match variable {
+            Some(name) => assert!(variables(&answer).iter().any(|entry| name_of(entry) == name), "{section}"),
+            None => assert!(answer.objects.is_empty(), "{section}"),
+        }
+    }
 }

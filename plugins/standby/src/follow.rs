@@ -12,16 +12,19 @@ use crate::{Request, promote, report};
 /// If the section is invalid.
 pub fn follow(request: &Request, source: &Source) -> Result<Response> {
     let spec = &request.cluster.spec;
-    if spec.clone.as_ref().is_some_and(|clone| !text(&clone.cluster).is_empty()) {
-        return Err(invalid(
-            "spec.standby",
-            "a cluster is either a clone or a standby, and spec.clone is given too",
-            "remove spec.clone or spec.standby",
-        ));
-    }
+    let existing = promote::existing(request)?;
     let mut warnings = Warnings::default();
+    if spec.clone.as_ref().is_some_and(|clone| !text(&clone.cluster).is_empty()) {
+        let message = "a cluster is either a clone or a standby, and spec.clone is given too";
+        let remedy = "remove spec.clone or spec.standby";
+        // One that exists has its data, whichever section it is from.
+        if existing.is_none() {
+            return Err(invalid("spec.standby", message, remedy));
+        }
+        warnings.warn("spec.standby", message, remedy);
+    }
     let variables = source.variables(&request.config.irsa_role_arn, &mut warnings)?;
-    if promote::existing(request)?.is_some_and(|existing| !existing.is_standby) {
+    if existing.is_some_and(|existing| !existing.is_standby) {
         // Another template would restart every pod, and the cluster would follow nobody after that either.
         warnings.warn(
             "spec.standby",

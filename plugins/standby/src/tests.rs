@@ -119,6 +119,15 @@ fn an_invalid_section_is_refused_with_its_path() {
 }
 
 #[test]
+fn a_cluster_that_exists_goes_on_as_a_standby_with_the_section_of_a_clone() {
+    let spec = json!({"standby": {"standby_host": "h"}, "clone": {"cluster": "acid-batman"}, "numberOfInstances": 1});
+    let running = statefulset(&["SCOPE", "STANDBY_HOST"], 3);
+    let answer = call(spec).observed(crate::STATEFULSET, &running).mutate::<Standby>().unwrap();
+    assert_eq!(answer.messages(), ["a cluster is either a clone or a standby, and spec.clone is given too"]);
+    assert_eq!(answer.objects.len(), 1);
+}
+
+#[test]
 fn fields_without_effect_and_further_pods_are_warnings() {
     let standby = json!({"s3_wal_path": "s3://a/", "standby_port": "5432", "standby_primary_slot_name": "slot"});
     let answer = call(json!({"standby": standby, "numberOfInstances": 2, "clone": {}})).mutate::<Standby>().unwrap();

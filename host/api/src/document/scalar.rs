@@ -57,11 +57,16 @@ pub(crate) fn integer(text: &str) -> Option<Number> {
     }
 }
 
-/// A decimal fraction. One without a remainder is an integer, as in the JSON that kubectl sends.
+/// A decimal fraction.
 fn float(text: &str) -> Option<Number> {
     static FORM: OnceLock<Option<Regex>> = OnceLock::new();
     let form = FORM.get_or_init(|| Regex::new(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$").ok());
     let number: f64 = form.as_ref().filter(|form| form.is_match(text)).and_then(|_| text.parse().ok())?;
+    whole_or_fraction(number)
+}
+
+/// A number as kubectl sends it: one without a remainder is an integer.
+pub fn whole_or_fraction(number: f64) -> Option<Number> {
     // The largest integers that a float has exactly; -0 is none.
     let exact = number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0 && !is_negative_zero(number);
     #[allow(clippy::cast_possible_truncation, reason = "within the bounds of exact integers")]

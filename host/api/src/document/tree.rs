@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
             }
             let name = name(key, span)?;
             if !own.insert(name.clone()) {
-                return Err(Fault::new(span.start, format!("the key {name:?} is given twice; remove one")));
+                return Err(Fault::new(span.start, super::twice(&name)));
             }
             fields.insert(name, value);
         }

@@ -52,7 +52,6 @@ fn gather(cluster: &Cluster, config: &Config, observed: &Observed, actions: &[Re
         teams: observed.teams.clone(),
         knows_teams: observed.knows_teams,
         credentials: granted(actions).filter_map(credential).collect(),
-        has_external_roles: config.has_external_roles(),
         rotation: cluster.rotation.clone(),
         is_standby: cluster.standby,
     })

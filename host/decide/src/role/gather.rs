@@ -182,20 +182,12 @@ impl Gathering<'_> {
         databases
     }
 
-    /// An error where all roles are known. Otherwise the database is left out, so that a role that cannot be read now
-    /// does not stop the cluster.
+    /// The database is left out, so that a mistake in a part, or a role that cannot be read now, does not stop the cluster.
     fn unknown_owner(&self, database: &str, owner: &str) -> Finding {
-        if self.sources.has_external_roles || self.sources.settings.protected.contains(owner) {
-            let message =
-                format!("database \"{database}\" is left out: its owner \"{owner}\" is not a role of this cluster");
-            return Finding::warning(message).remedy(format!("add \"{owner}\" to spec.users, or name another owner"));
-        }
         let known = self.roles.keys().map(String::as_str);
-        Finding::error(format!("the owner {owner:?} of database {database:?} is not defined")).remedy(nearest_or(
-            owner,
-            known,
-            &format!("add {owner} to spec.users"),
-        ))
+        let otherwise = format!("add {owner:?} to spec.users, or name another owner");
+        let message = format!("database {database:?} is left out: its owner {owner:?} is not a role of this cluster");
+        Finding::warning(message).remedy(nearest_or(owner, known, &otherwise))
     }
 
     /// Why a plugin may not have a role of the name; `None` if it may.

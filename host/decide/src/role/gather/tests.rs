@@ -312,7 +312,6 @@ fn databases_without_a_known_owner_or_with_two_are_named() {
         ]
         .into(),
         prepared: prepared(serde_json::json!({"bar": {}})),
-        has_external_roles: true,
         ..sources()
     });
     assert_eq!(
@@ -336,16 +335,24 @@ fn a_database_that_is_only_prepared_gets_its_owner_when_it_is_created() {
 }
 
 #[test]
-fn an_owner_that_is_no_role_refuses_the_manifest_only_where_all_roles_are_known() {
-    let severities = |owner: &str, has_external_roles| {
+fn a_database_whose_owner_is_no_role_is_left_out_with_the_field_and_the_remedy() {
+    let said = |owner: &str| {
         let databases = [("foo".to_owned(), owner.to_owned())].into();
-        let roles = gather(&Sources { users: users(&[("zalando", &[])]), databases, has_external_roles, ..sources() });
-        roles.findings.iter().map(Finding::is_error).collect::<Vec<_>>()
+        let roles = gather(&Sources { users: users(&[("zalando", &[])]), databases, ..sources() });
+        assert_eq!(roles.databases.is_empty(), !roles.findings.is_empty(), "{owner}");
+        roles.findings.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
-    assert_eq!((severities("zalandoo", false), severities("zalandoo", true)), (vec![true], vec![false]));
+    let left_out = |owner: &str, remedy: &str| {
+        let message = format!(
+            "spec.databases.foo: database \"foo\" is left out: its owner \"{owner}\" is not a role of this cluster"
+        );
+        [format!("{message}; {remedy}")]
+    };
+    assert_eq!(said("zalandoo"), left_out("zalandoo", "did you mean zalando?"));
+    assert_eq!(said("nobody"), left_out("nobody", "add \"nobody\" to spec.users, or name another owner"));
     // The image may have made a protected role.
-    assert_eq!(severities("cron_admin", false), [false]);
-    assert_eq!((severities("zalando", false), severities("standby", false)), (vec![], vec![]));
+    assert_eq!(said("cron_admin"), left_out("cron_admin", "add \"cron_admin\" to spec.users, or name another owner"));
+    assert!(said("zalando").is_empty() && said("standby").is_empty());
 }
 
 #[test]
