@@ -4,6 +4,7 @@
 use std::fmt::Display;
 
 use pgloom_api::config::KEYS;
+use pgloom_api::pipeline::{Grants, KindGrant, ObjectGrant, ReadGrant};
 use pgloom_api::placeholder::Source;
 use pgloom_api::{ActionKind, Privilege, suggest};
 use pgloom_common::name::{is_dns1123_label, is_dns1123_subdomain};
@@ -146,7 +147,7 @@ fn check_reads(description: &Description) -> Result<(), String> {
             Selection::Manifest(pointer) => check_pointer(pointer, &place)?,
             Selection::Config(key) => check_key(key, &place)?,
         }
-        check_paths(&selector.fields, &place)?;
+        check_paths(&selector.fields, &format!("{place}.fields"))?;
         let is_twice = description.observed.iter().take(index).any(|earlier| earlier.id == selector.id);
         if selector.id.is_empty() || is_twice {
             return Err(format!("{place}: the id {:?} is empty or that of an earlier selector", selector.id));
@@ -166,26 +167,62 @@ fn check_reads(description: &Description) -> Result<(), String> {
     Ok(())
 }
 
+/// What is wrong with the grants of a step, as they are in a pipeline: the place, the problem and what is allowed.
+///
+/// # Errors
+/// The first problem.
+pub(crate) fn check_grants(grants: &Grants) -> Result<(), String> {
+    let at = |list: &str, index: usize| at(&format!("grants.{list}"), index);
+    for (index, grant) in grants.objects.iter().enumerate() {
+        let ObjectGrant { api_version, kind, names, fields, overrides, removes, .. } = grant;
+        let place = at("objects", index);
+        check_kind(&ObjectKind::new(api_version.as_str(), kind.as_str()), &place)?;
+        check_names_and_paths(names, [fields, overrides, removes], &place)?;
+    }
+    for (index, ReadGrant { api_version, kind, from, fields }) in grants.reads.iter().enumerate() {
+        let place = at("reads", index);
+        check_kind(&ObjectKind::new(api_version.as_str(), kind.as_str()), &place)?;
+        if let Some(key) = from.strip_prefix("config:") {
+            check_key(key, &format!("{place}.from"))?;
+        }
+        check_paths(fields, &format!("{place}.fields"))?;
+    }
+    for (index, KindGrant { api_version, kind }) in grants.desired.iter().enumerate() {
+        check_kind(&ObjectKind::new(api_version.as_str(), kind.as_str()), &at("desired", index))?;
+    }
+    for (index, grant) in grants.actions.iter().enumerate() {
+        if grant.subjects.iter().any(String::is_empty) {
+            return Err(format!("{}: a subject of {} is empty; name it, or write *", at("actions", index), grant.kind));
+        }
+    }
+    Ok(())
+}
+
 fn check_object(asked: &ObjectPermission, index: usize) -> Result<(), String> {
     let place = at("objects", index);
     check_kind(&asked.kind, &place)?;
     if let Some(reason) = reserved::kind(&asked.kind) {
         return Err(format!("{place}: {} must not be contributed: {reason}", asked.kind));
     }
+    check_names_and_paths(&asked.names, [&asked.fields, &asked.overrides, &asked.removes], &place)
+}
+
+/// Checks the names of objects, and the paths of `fields`, `overrides` and `removes`.
+fn check_names_and_paths(names: &[String], paths: [&Vec<String>; 3], place: &str) -> Result<(), String> {
     let is_pattern = |name: &String| {
         let rest = name.replace("{cluster}", "").replace('*', "");
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
         !name.is_empty() && rest.bytes().all(fits)
     };
-    if asked.names.is_empty() {
+    if names.is_empty() {
         return Err(format!("{place}: names is empty; name the objects, as in {{cluster}}-*"));
     }
-    if let Some(name) = asked.names.iter().find(|name| !is_pattern(name)) {
+    if let Some((index, name)) = names.iter().enumerate().find(|(_, name)| !is_pattern(name)) {
+        let place = at(&format!("{place}.names"), index);
         return Err(format!("{place}: {name:?} is not a pattern of names; write it as in {{cluster}}-*"));
     }
-    check_paths(&asked.fields, &place)?;
-    check_paths(&asked.overrides, &place)?;
-    check_paths(&asked.removes, &place)
+    let lists = ["fields", "overrides", "removes"].into_iter().zip(paths);
+    lists.into_iter().try_for_each(|(list, paths)| check_paths(paths, &format!("{place}.{list}")))
 }
 
 fn check_privileges(description: &Description) -> Result<(), String> {
@@ -258,12 +295,14 @@ fn check_kind(kind: &ObjectKind, place: &impl Display) -> Result<(), String> {
     Ok(())
 }
 
-fn check_paths(paths: &[String], place: &impl Display) -> Result<(), String> {
-    let problem = |path: &String| path.parse::<Pattern>().err();
-    match paths.iter().find_map(problem) {
-        Some(error) => Err(format!("{place}: {error}")),
-        None => Ok(()),
+fn check_paths(paths: &[String], place: &str) -> Result<(), String> {
+    for (index, path) in paths.iter().enumerate() {
+        if let Err(error) = path.parse::<Pattern>() {
+            let remedy = "write it as in spec.template.spec.containers[*].env, or * for every field";
+            return Err(format!("{}: {error}; {remedy}", at(place, index)));
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]

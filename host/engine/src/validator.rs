@@ -1,6 +1,8 @@
 //! A configuration checked against the schema of its plugin, with limits: the schema is a plugin's, and the check runs in the host.
 
 use jsonschema::PatternOptions;
+use jsonschema::error::ValidationErrorKind;
+use pgloom_api::suggest;
 use serde_json::{Map, Value};
 
 /// The most patterns of a schema.
@@ -45,10 +47,33 @@ pub(crate) fn problems(schema: &Value, value: &Value) -> Result<Vec<String>, Str
         .map_err(|error| format!("the configuration schema is invalid: {error}"))?;
     let problem = |error: jsonschema::ValidationError<'_>| {
         let path = error.instance_path().to_string().replace('/', ".");
+        if matches!(error.kind(), ValidationErrorKind::FalseSchema) {
+            // The place of unknown keys of an object without known ones is the object.
+            let of_keys = error.schema_path().to_string().ends_with("/additionalProperties");
+            let problem = if of_keys { "has no keys; remove those that it has" } else { "is not allowed; remove it" };
+            return format!("config{path}: {problem}");
+        }
         // The value may be a credential that is in the wrong place.
-        format!("config{path}: {}", error.masked_with("the value"))
+        format!("config{path}: {}{}", error.masked_with("the value"), remedy(schema, &error))
     };
     Ok(validator.iter_errors(value).map(problem).collect())
+}
+
+/// The remedy for fields that the part of the schema does not have.
+fn remedy(schema: &Value, error: &jsonschema::ValidationError<'_>) -> String {
+    let (ValidationErrorKind::AdditionalProperties { unexpected }
+    | ValidationErrorKind::UnevaluatedProperties { unexpected }) = error.kind()
+    else {
+        return String::new();
+    };
+    // The path ends in the keyword.
+    let path = error.schema_path().to_string();
+    let part = path.rsplit_once('/').and_then(|(part, _)| schema.pointer(part));
+    let known = part.and_then(|part| part["properties"].as_object()).into_iter().flat_map(Map::keys);
+    let known: Vec<&str> = known.map(String::as_str).collect();
+    let otherwise = if known.is_empty() { "remove it".to_owned() } else { format!("known here: {}", known.join(", ")) };
+    let remedy = |name: &String| format!("; {name}: {}", suggest::nearest_or(name, known.iter().copied(), &otherwise));
+    unexpected.iter().map(remedy).collect()
 }
 
 /// How many patterns a schema has.
@@ -170,6 +195,34 @@ mod tests {
         let large = json!({"properties": {"a": {"pattern": "(\\pL{100}){100}"}}});
         let error = problems(&large, &json!({"a": "b"})).unwrap_err();
         assert!(error.starts_with("the configuration schema is invalid: "), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest_one_of_its_part_of_the_schema_or_all() {
+        let schema = json!({
+            "type": "object",
+            "properties": {"greeting": {"type": "string"}, "rules": {"items": {"$ref": "#/$defs/Rule"}}},
+            "additionalProperties": false,
+            "$defs": {"Rule": {"properties": {"when": {}, "apply": {}}, "additionalProperties": false}},
+        });
+        for (config, expected) in [
+            (
+                json!({"greting": "a"}),
+                "config: Additional properties are not allowed ('greting' was unexpected); greting: did you mean greeting?",
+            ),
+            (
+                json!({"rules": [{"aply": 1}]}),
+                "config.rules.0: Additional properties are not allowed ('aply' was unexpected); aply: did you mean apply?",
+            ),
+            (
+                json!({"zzz": 1}),
+                "config: Additional properties are not allowed ('zzz' was unexpected); zzz: known here: greeting, rules",
+            ),
+        ] {
+            assert_eq!(problems(&schema, &config).unwrap(), [expected]);
+        }
+        let nothing = json!({"type": "object", "additionalProperties": false});
+        assert_eq!(problems(&nothing, &json!({"a": 1})).unwrap(), ["config: has no keys; remove those that it has"]);
     }
 
     #[test]

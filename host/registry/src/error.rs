@@ -23,9 +23,30 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// The registry does not answer.
-    #[error("registry {host} does not answer: {reason}")]
+    /// There is no connection to the registry.
+    #[error("registry {host} cannot be reached: {reason}; check the host and the port")]
     Reach {
+        /// The host.
+        host: String,
+        /// The reason.
+        reason: String,
+    },
+    /// What answers does not speak TLS, or has a certificate of an authority that is not known.
+    #[error(
+        "registry {host} answers, but there is no TLS with it: {reason}; check the certificate authorities (--registry-ca), or \
+         name it in --registry-plain-http if it has no TLS"
+    )]
+    Tls {
+        /// The host.
+        host: String,
+        /// The reason.
+        reason: String,
+    },
+    /// What answers is no HTTP, or ends before its end.
+    #[error(
+        "registry {host} answers, but not as a registry does: {reason}; check the host, the port, and what is between"
+    )]
+    Speak {
         /// The host.
         host: String,
         /// The reason.
@@ -83,7 +104,10 @@ pub enum Error {
         after: Option<u64>,
     },
     /// The registry answers with another status.
-    #[error("registry {host} answers a request for {what} with status {status}{code}")]
+    #[error(
+        "registry {host} answers a request for {what} with status {status}{code}; {}",
+        if *.status >= 500 { "try it again later, or ask who runs it" } else { "check the reference" }
+    )]
     Status {
         /// The host.
         host: String,

@@ -109,7 +109,7 @@ impl Transport {
                 agent.request(request).await
             }
         };
-        answer.map_err(|error| Error::Reach { host, reason: root_cause(&error) })
+        answer.map_err(|error| failed(host, error.is_connect(), &error))
     }
 
     fn agent(&self) -> Result<Agent, Box<dyn std::error::Error>> {
@@ -313,11 +313,28 @@ impl<'a> Session<'a> {
     }
 }
 
+/// The error of a request without an answer: the connection, TLS, or what is spoken.
+fn failed(host: String, in_connecting: bool, error: &(dyn std::error::Error + 'static)) -> Error {
+    let reason = root_cause(error);
+    let mut sources = std::iter::successors(Some(error), |error| error.source());
+    match (sources.any(is_of_tls), in_connecting) {
+        (true, _) => Error::Tls { host, reason },
+        (false, true) => Error::Reach { host, reason },
+        (false, false) => Error::Speak { host, reason },
+    }
+}
+
+fn is_of_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    // What an `io::Error` holds is not its source.
+    let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>() || held.is_some_and(|held| is_of_tls(held))
+}
+
 /// Reads a body up to its limit.
 async fn read(mut body: Incoming, host: &str, what: &str, most: u64, remedy: &'static str) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Error::Reach { host: host.to_owned(), reason: root_cause(&error) })?;
+        let frame = frame.map_err(|error| failed(host.to_owned(), false, &error))?;
         let Some(data) = frame.data_ref() else { continue };
         if (bytes.len() + data.len()) as u64 > most {
             return Err(Error::Large { host: host.to_owned(), what: what.to_owned(), most, remedy });

@@ -75,12 +75,20 @@ async fn error(address: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_hostile_answer_gets_a_sentence() {
     type Answer = fn(&str, &str) -> Vec<u8>;
-    let cases: [(&str, Answer, &str); 13] = [
+    let cases: [(&str, Answer, &str); 17] = [
         (
             "a page",
             |_, _| answer("200 OK", "content-type: text/html\r\n", "<html>Log in</html>"),
             "may be a login page",
         ),
+        ("no HTTP", |_, _| b"SSH-2.0-OpenSSH_9.9\r\n".to_vec(), "answers, but not as a registry does: "),
+        (
+            "an answer that breaks off",
+            |_, _| b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx".to_vec(),
+            "answers, but not as a registry does: ",
+        ),
+        ("no service", |_, _| answer("503 Service Unavailable", "", "<html>"), "with status 503; try it again later"),
+        ("a bad request", |_, _| answer("400 Bad Request", "", "<html>"), "with status 400; check the reference"),
         (
             "a huge manifest",
             |_, _| answer("200 OK", "", &"x".repeat(300 << 10)),
@@ -159,6 +167,45 @@ async fn every_hostile_answer_gets_a_sentence() {
         let (address, _) = serve(behaviour).await;
         let error = error(&address).await;
         assert!(error.contains(sentence), "{name}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_tls_that_is_asked_by_tls_is_told_from_one_that_cannot_be_reached() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            _ = stream.read(&mut [0; 1024]).await;
+            _ = stream.write_all(&answer("400 Bad Request", "", "")).await;
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.crt");
+    // An authority makes the client ask by TLS on the loopback interface, too.
+    std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=authority",
+        ])
+        .args(["-keyout", "/dev/null", "-out", file.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let client = Client::new(Settings { authorities: Some(file), ..Settings::new(1000) });
+    for (address, sentence) in [
+        (&*address, "answers, but there is no TLS with it: "),
+        ("127.0.0.1:1", "registry 127.0.0.1:1 cannot be reached: "),
+    ] {
+        let reference: Reference = format!("{address}/a/b:1").parse().unwrap();
+        let error = client.pull(&reference, &Credentials::default(), &[]).await.unwrap_err().to_string();
+        assert!(error.contains(sentence), "{error}");
     }
 }
 

@@ -78,7 +78,7 @@ async fn what_does_not_exist_is_named() {
     assert!(error.to_string().contains("the file is no component"), "{error}");
     let dead = "127.0.0.1:1/x:1".parse().unwrap();
     let error = client().pull(&dead, &none(), &[]).await.unwrap_err();
-    assert!(error.to_string().starts_with("registry 127.0.0.1:1 does not answer"), "{error}");
+    assert!(error.to_string().starts_with("registry 127.0.0.1:1 cannot be reached: "), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +149,7 @@ async fn a_private_registry_with_tls_takes_the_credentials_and_no_message_has_th
     let other = Server::start_private();
     let stranger = Client::new(Settings { authorities: Some(other.authority()), ..settings });
     let error = stranger.pull(&tagged, &right, &[]).await.unwrap_err().to_string();
-    assert!(error.contains("does not answer: invalid peer certificate"), "{error}");
+    assert!(error.contains("answers, but there is no TLS with it: invalid peer certificate"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! A description that would fail later is refused with its place.
 
 use super::*;
+use crate::grant;
 use crate::model::{
     ActionPermission, CredentialPermission, ObservedSelector, PrivilegePermission, Requirement, Selection,
 };
@@ -76,14 +77,17 @@ fn what_would_fail_later_is_refused_with_its_place() {
         (|it| it.observed = vec![selector("a"), selector("a")], "observed[1]: the id \"a\" is empty or that of"),
         (
             |it| it.observed = vec![ObservedSelector { fields: vec!["a..b".into()], ..selector("a") }],
-            "observed[0]: `a..b` is not a field path",
+            "observed[0].fields[0]: `a..b` is not a field path",
         ),
         (
             |it| it.objects[0].kind = ObjectKind::new("v1", "Pod"),
             "objects[0]: v1 Pod must not be contributed: plugins create Deployments",
         ),
         (|it| it.objects[0].names.clear(), "objects[0]: names is empty; name the objects"),
-        (|it| it.objects[0].names = vec!["{Cluster}".into()], "objects[0]: \"{Cluster}\" is not a pattern of names"),
+        (
+            |it| it.objects[0].names = vec!["{Cluster}".into()],
+            "objects[0].names[0]: \"{Cluster}\" is not a pattern of names",
+        ),
         (|it| it.privileges[0].name = "hostpath".into(), "\"hostpath\" is not a privilege; did you mean host-path?"),
         (|it| it.actions[0].subjects.clear(), "actions[0]: expand-claim has no subjects; name them"),
     ];
@@ -149,6 +153,51 @@ fn a_description_has_limits() {
         let mut description = valid();
         change(&mut description);
         let error = check(&description).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_grant_that_cannot_be_meant_is_refused_with_its_place_and_what_is_allowed() {
+    type Change = fn(&mut Grants);
+    let cases: [(Change, &str); 8] = [
+        (
+            |it| it.objects[0].fields = vec!["spec".into(), "spec[".into()],
+            "grants.objects[0].fields[1]: `spec[` is not a field path: ",
+        ),
+        (|it| it.objects[0].overrides = vec![String::new()], "grants.objects[0].overrides[0]: `` is not a field path"),
+        (|it| it.objects[0].removes = vec!["a..b".into()], "; write it as in spec.template.spec.containers[*].env"),
+        (
+            |it| it.objects[0].names = vec!["{Cluster}".into()],
+            "grants.objects[0].names[0]: \"{Cluster}\" is not a pattern of names; write it as in {cluster}-*",
+        ),
+        (
+            |it| it.objects[0].kind = "service".into(),
+            "grants.objects[0]: \"service\" of \"v1\" is not a kind; write it in CamelCase, as in Service",
+        ),
+        (
+            |it| it.reads[0].from = "config:scalyr_apikey".into(),
+            "grants.reads[0].from: \"scalyr_apikey\" is not a key of the operator configuration; did you mean",
+        ),
+        (|it| it.reads[0].fields = vec![".a".into()], "grants.reads[0].fields[0]: `.a` is not a field path: "),
+        (
+            |it| it.actions[0].subjects = vec![String::new()],
+            "grants.actions[0]: a subject of expand-claim is empty; name it, or write *",
+        ),
+    ];
+    let valid = grant::all(&valid());
+    assert_eq!(check_grants(&valid), Ok(()));
+    let read = ReadGrant {
+        api_version: "v1".into(),
+        kind: "ConfigMap".into(),
+        from: "config:scalyr_api_key".into(),
+        fields: Vec::new(),
+    };
+    let valid = Grants { reads: vec![read], ..valid };
+    for (change, expected) in cases {
+        let mut grants = valid.clone();
+        change(&mut grants);
+        let error = check_grants(&grants).unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
 }

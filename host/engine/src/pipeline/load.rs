@@ -12,6 +12,7 @@ use super::identity::Identity;
 use super::step::{Counters, Pipeline, Step};
 use super::{configuration, restarts};
 use crate::call::Limits;
+use crate::description;
 use crate::engine::Engine;
 use crate::grant;
 use crate::model::{ActionPermission, Description, ObjectKind};
@@ -118,12 +119,20 @@ impl Pipeline {
     ) -> Result<Self, Error> {
         let schemas = built_in(&document.name)?;
         let mut steps: Vec<Step> = Vec::new();
-        for step in &document.steps {
+        for (index, step) in document.steps.iter().enumerate() {
             let fail = |(phase, reason)| Error { step: step.name.clone(), phase, reason };
             // What a plugin logs when it describes itself names its step, too.
             let _entered = tracing::info_span!("plugin", step = %step.name).entered();
             let plugin = plugin_of(step, &steps).map_err(fail)?;
-            let step = configure(step, plugin, &steps).map_err(|reason| fail((Phase::Configure, reason)))?;
+            let later = |name: &str| {
+                let later = document.steps.get(index + 1..).unwrap_or_default().iter();
+                let mut later =
+                    later.filter(|later| plugin_of(later, &steps).is_ok_and(|plugin| plugin.description.name == name));
+                later.next().map(|later| later.name.as_str())
+            };
+            let step = check_requirements(&step.name, &plugin, &steps, &later)
+                .and_then(|()| configure(step, plugin))
+                .map_err(|reason| fail((Phase::Configure, reason)))?;
             steps.push(step);
         }
         let (name, identity) = (document.name.clone(), Identity::unique());
@@ -136,9 +145,10 @@ impl Pipeline {
     /// If a step has no plugin, or cannot be configured: a configuration that the schema refuses, a grant that is missing, a
     /// requirement that is not met.
     pub fn assemble(document: &Document, plugins: &[Arc<Plugin>]) -> Result<Self, Error> {
-        Self::load_by(document, |_, earlier| {
+        Self::load_by(document, |step, _| {
             let missing = || (Phase::Fetch, "no plugin is given for the step".to_owned());
-            plugins.get(earlier.len()).cloned().ok_or_else(missing)
+            let index = document.steps.iter().position(|other| std::ptr::eq(other, step));
+            index.and_then(|index| plugins.get(index)).cloned().ok_or_else(missing)
         })
     }
 
@@ -156,12 +166,9 @@ impl Pipeline {
     /// # Errors
     /// If a plugin's schema refuses the configuration, or a requirement is not met.
     pub fn of_configured(plugins: Vec<(Arc<Plugin>, Map<String, Value>)>) -> Result<Self, Error> {
-        let schemas = built_in("pipeline")?;
-        let mut steps: Vec<Step> = Vec::new();
-        for (plugin, config) in plugins {
-            let name = plugin.description.name.clone();
+        let step = |(plugin, config): (Arc<Plugin>, Map<String, Value>)| {
             let step = document::Step {
-                name: name.clone(),
+                name: plugin.description.name.clone(),
                 source: Source::File(PathBuf::new()),
                 digest: None,
                 config,
@@ -171,15 +178,11 @@ impl Pipeline {
                 limits: document::Limits::default(),
                 matches: document::Match::default(),
             };
-            let step = configure(&step, plugin, &steps).map_err(|reason| Error {
-                step: name,
-                phase: Phase::Configure,
-                reason,
-            })?;
-            steps.push(step);
-        }
-        let (name, identity) = ("pipeline".to_owned(), Identity::unique());
-        Ok(Self { name, identity, steps, schemas, unavailable: None, reused: None })
+            (step, plugin)
+        };
+        let (steps, plugins): (Vec<_>, Vec<_>) = plugins.into_iter().map(step).unzip();
+        let name = "pipeline".to_owned();
+        Self::assemble(&Document { name, steps, pull_secrets: Vec::new(), rollout: None }, &plugins)
     }
 }
 
@@ -249,10 +252,11 @@ fn load_plugin<'a>(
     }
 }
 
-fn configure(step: &document::Step, plugin: Arc<Plugin>, earlier: &[Step]) -> Result<Step, String> {
-    check_requirements(&plugin, earlier)?;
+fn configure(step: &document::Step, plugin: Arc<Plugin>) -> Result<Step, String> {
     let description = &plugin.description;
     let config = configuration::complete(&step.config, &description.config_schema)?;
+    // Before what is missing: a grant that cannot be read grants nothing.
+    description::check_grants(&step.grants)?;
     check_granted(description, &step.grants)?;
     let asked = rights(&grant::all(description))?;
     let granted = rights(&step.grants)?;
@@ -321,12 +325,24 @@ fn action(grant: &document::ActionGrant) -> ActionPermission {
     ActionPermission { kind: grant.kind, subjects: grant.subjects.clone(), optional: false }
 }
 
-fn check_requirements(plugin: &Plugin, earlier: &[Step]) -> Result<(), String> {
+/// Checks that what the plugin of a step requires is in an earlier one; `later` finds the step after it that has a plugin.
+fn check_requirements<'a>(
+    step: &str,
+    plugin: &Plugin,
+    earlier: &[Step],
+    later: &dyn Fn(&str) -> Option<&'a str>,
+) -> Result<(), String> {
     for requirement in &plugin.description.requires {
         let found = earlier.iter().find(|step| step.plugin.description.name == requirement.plugin);
         let Some(found) = found else {
+            let remedy = match later(&requirement.plugin) {
+                Some(later) => {
+                    format!("step {later}, which has it, comes after step {step}: move {step} behind {later}")
+                }
+                None => "add it".to_owned(),
+            };
             return Err(format!(
-                "the plugin requires plugin {} {} in an earlier step; add it",
+                "the plugin requires plugin {} {} in an earlier step; {remedy}",
                 requirement.plugin, requirement.version
             ));
         };
@@ -351,6 +367,54 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::model::{ObjectPermission, Requirement, Response};
+
+    fn plugin(name: &str, requires: &[(&str, &str)]) -> Arc<Plugin> {
+        let requires = requires
+            .iter()
+            .map(|(plugin, version)| Requirement { plugin: (*plugin).to_owned(), version: (*version).to_owned() });
+        let objects = vec![ObjectPermission::creates(ObjectKind::new("v1", "Service"), &["{cluster}"])];
+        let (name, requires) = (name.to_owned(), requires.collect());
+        let description = Description { name, requires, objects, ..Description::default() };
+        Arc::new(Plugin::native(description, |_request| Ok(Response::default())))
+    }
+
+    #[test]
+    fn a_step_before_the_one_that_it_requires_is_told_to_stand_behind_it() {
+        let (tls, needs) = (plugin("tls", &[]), plugin("needs", &[("tls", "*")]));
+        let error = Pipeline::of(vec![Arc::clone(&needs), Arc::clone(&tls)]).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "step needs: configure failed: the plugin requires plugin tls * in an earlier step; step tls, which has it, \
+             comes after step needs: move needs behind tls"
+        );
+        let error = Pipeline::of(vec![Arc::clone(&needs)]).err().unwrap();
+        assert!(error.reason.ends_with("in an earlier step; add it"), "{error}");
+        assert!(Pipeline::of(vec![tls, needs]).is_ok());
+    }
+
+    #[test]
+    fn a_grant_that_cannot_be_read_is_named_before_what_is_missing() {
+        let plugin = plugin("writer", &[]);
+        let mut grants = grant::all(&plugin.description);
+        grants.objects[0].names = vec!["{claster}".to_owned()];
+        let step = document::Step {
+            name: "writer".to_owned(),
+            source: Source::File(PathBuf::new()),
+            digest: None,
+            config: Map::new(),
+            grants,
+            on_failure: OnFailure::default(),
+            allow_restarts: false,
+            limits: document::Limits::default(),
+            matches: document::Match::default(),
+        };
+        let (name, steps) = ("pipeline".to_owned(), vec![step]);
+        let document = Document { name, steps, pull_secrets: Vec::new(), rollout: None };
+        let error = Pipeline::assemble(&document, &[plugin]).err().unwrap().to_string();
+        let place = "step writer: configure failed: grants.objects[0].names[0]: \"{claster}\" is not a pattern";
+        assert!(error.starts_with(place), "{error}");
+    }
 
     #[test]
     fn only_regular_files_in_the_plugin_folder_are_read_up_to_their_limit() {
