@@ -45,7 +45,10 @@ fn annotations_and_settings_of_patroni_reach_a_running_cluster_without_a_restart
         return;
     }
     let namespace = namespace("rolling-metadata");
-    namespace.apply(&minimal(CLUSTER, 2));
+    let mut manifest = minimal(CLUSTER, 2);
+    // For logical slots.
+    manifest["spec"]["postgresql"]["parameters"] = json!({"wal_level": "logical"});
+    namespace.apply(&manifest);
     namespace.running(CLUSTER);
     let leader = namespace.leader(CLUSTER).unwrap();
     let names = [leader.clone(), the_other(&leader)];

@@ -56,8 +56,10 @@ pub fn the_members_are_spread_and_the_leader_leaves_a_node_that_loses_its_label(
         let leader = namespace.leader(CLUSTER)?;
         ensure(leader == new, leader)
     });
-    let events = namespace.kubectl(&["get", "events", "--field-selector", "reason=Switchover"]).unwrap();
-    assert!(events.contains(&format!("{new} leads")), "{events}");
+    eventually("it was a switchover", || {
+        let events = namespace.kubectl(&["get", "events", "--field-selector", "reason=Switchover"])?;
+        ensure(events.contains(&format!("{new} leads")), events)
+    });
     Labelled::label(&left, true);
     namespace.running(CLUSTER);
     eventually("the former leader follows", || namespace.replica_streams(&new));
