@@ -18,6 +18,7 @@ fn an_edited_manifest_changes_the_running_cluster() {
     let pods = pods(&namespace);
 
     a_further_user_and_a_further_database_are_there(&namespace);
+    a_role_that_may_not_log_in_has_no_secret(&namespace);
     a_flag_is_taken_away_by_its_opposite(&namespace);
     a_standby_section_changes_nothing_and_roles_are_made_as_before(&namespace);
     assert_eq!(self::pods(&namespace), pods, "roles, databases and the section of a standby cost no pod");
@@ -28,13 +29,20 @@ fn an_edited_manifest_changes_the_running_cluster() {
 }
 
 fn a_further_user_and_a_further_database_are_there(namespace: &Namespace) {
-    let change = json!({"users": {"second": ["createdb"]}, "databases": {"further": "second"}});
+    let change = json!({"users": {"second": ["createdb"], "group": ["nologin"]}, "databases": {"further": "second"}});
     namespace.patch("postgresql", CLUSTER, &json!({"spec": change}));
     eventually("the user owns the database", || {
         let statement = "select current_user, datdba::regrole from pg_database where datname = current_database()";
         let answer = namespace.sql(CLUSTER, &connection("second", "further"), statement)?;
         ensure(answer == "second|second", answer)
     });
+}
+
+fn a_role_that_may_not_log_in_has_no_secret(namespace: &Namespace) {
+    let statement = "select rolcanlogin from pg_roles where rolname = 'group'";
+    assert_eq!(namespace.sql(CLUSTER, &connection("zalando", "foo"), statement).unwrap(), "f");
+    let secrets = namespace.names("secrets", CLUSTER).join(" ");
+    assert!(secrets.contains("second.") && !secrets.contains("group"), "{secrets}");
 }
 
 fn a_flag_is_taken_away_by_its_opposite(namespace: &Namespace) {

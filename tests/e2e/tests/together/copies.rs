@@ -24,6 +24,7 @@ fn a_running_cluster_is_cloned_and_followed() {
     follow(&namespace, BY_HAND, &["standby"]);
     a_clone_has_the_data_and_passwords_of_its_own(&namespace);
     a_standby_follows_and_refuses_to_be_written_to(&namespace);
+    several_pods_of_a_standby_are_allowed_with_a_warning(&namespace);
     an_edited_secret_opens_the_standby(&namespace);
     a_standby_is_promoted_when_its_section_goes(&namespace);
     a_standby_is_promoted_by_hand_and_then_its_section_goes(&namespace);
@@ -71,6 +72,17 @@ fn a_standby_follows_and_refuses_to_be_written_to(namespace: &Namespace) {
     });
     let refusal = namespace.sql(STANDBY, &connection(STANDBY, "postgres"), "insert into kept values (3)").unwrap_err();
     assert!(refusal.contains("read-only transaction"), "{refusal}");
+}
+
+fn several_pods_of_a_standby_are_allowed_with_a_warning(namespace: &Namespace) {
+    namespace.patch("postgresql", STANDBY, &json!({"spec": {"numberOfInstances": 2}}));
+    namespace.warned(STANDBY, "a standby cluster should have one pod");
+    namespace.running(STANDBY);
+    let second = Connection { host: &format!("{STANDBY}-repl"), ..connection(STANDBY, "postgres") };
+    eventually("the second member has what the source wrote", || {
+        let answer = namespace.sql(STANDBY, &second, "select count(*), pg_is_in_recovery() from kept")?;
+        ensure(answer == "2|t", answer)
+    });
 }
 
 fn a_standby_is_promoted_when_its_section_goes(namespace: &Namespace) {

@@ -22,5 +22,6 @@ mod roles;
 mod rolling;
 mod rotation;
 mod secrets;
+mod settings;
 mod tls;
 mod users;

@@ -45,20 +45,91 @@ fn annotations_and_settings_of_patroni_reach_a_running_cluster_without_a_restart
         return;
     }
     let namespace = namespace("rolling-metadata");
-    namespace.apply(&minimal(CLUSTER, 2));
+    let mut manifest = minimal(CLUSTER, 2);
+    // For logical slots.
+    manifest["spec"]["postgresql"]["parameters"] = json!({"wal_level": "logical"});
+    namespace.apply(&manifest);
     namespace.running(CLUSTER);
     let leader = namespace.leader(CLUSTER).unwrap();
     let names = [leader.clone(), the_other(&leader)];
-    let before = names.each_ref().map(|name| pod(&namespace, name));
-    let change = json!({"spec": {"podAnnotations": {"owner": "acid"}, "patroni": {"ttl": 29}}});
+    let lives = namespace.lives(CLUSTER);
+    annotations_and_settings_are_those_of_the_manifest(&namespace, &names);
+    slots_are_those_of_the_manifest_and_those_that_were_made_by_hand(&namespace, &leader);
+    a_lowered_limit_reaches_every_member(&namespace, &names);
+    assert_eq!(namespace.lives(CLUSTER), lives, "no pod and no container was restarted");
+    a_pod_with_the_mark_of_the_zalando_operator_is_replaced_after_a_switchover(&namespace);
+}
+
+fn annotations_and_settings_are_those_of_the_manifest(namespace: &Namespace, names: &[String; 2]) {
+    let settings = json!({"ttl": 29, "loop_wait": 9, "retry_timeout": 9});
+    let change = json!({"spec": {"podAnnotations": {"owner": "acid"}, "patroni": settings}});
     namespace.patch("postgresql", CLUSTER, &change);
     eventually("every pod has the annotation", || {
         let pods = names.each_ref().map(|name| namespace.get("pod", name).unwrap_or_default());
         let owner = |pod: &Value| pod["metadata"]["annotations"]["owner"] == "acid";
         ensure(pods.iter().all(owner), json!(pods))
     });
+    eventually("Patroni has the settings", || {
+        let text = namespace.run(&names[1], "curl --silent --fail localhost:8008/config")?;
+        let now: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        ensure(settings.as_object().unwrap().iter().all(|(key, value)| now[key] == *value), now)
+    });
     namespace.running(CLUSTER);
-    assert_eq!(before, names.each_ref().map(|name| pod(&namespace, name)));
+}
+
+fn slots_are_those_of_the_manifest_and_those_that_were_made_by_hand(namespace: &Namespace, leader: &str) {
+    let by_hand = "patronictl -c /home/postgres/postgres.yml edit-config --force --set slots.by_hand.type=physical";
+    namespace.run(leader, by_hand).unwrap();
+    let moved = |database: &str| json!({"type": "logical", "database": database, "plugin": "pgoutput"});
+    let are = |slots: &str| {
+        eventually(&format!("the slots are {slots}"), || {
+            let statement = "select string_agg(concat(slot_name, ' ', database), ', ' order by slot_name) \
+                from pg_replication_slots where slot_name !~ '^acid'";
+            let answer = psql(namespace, leader, statement)?;
+            ensure(answer == slots, answer)
+        });
+    };
+    let set = |slots: Value| namespace.patch("postgresql", CLUSTER, &json!({"spec": {"patroni": {"slots": slots}}}));
+    set(json!({"moved": moved("foo"), "former": {"type": "physical"}}));
+    are("by_hand , former , moved foo");
+    set(json!({"moved": moved("postgres"), "former": null}));
+    are("by_hand , moved postgres");
+    set(json!({"moved": null}));
+    are("by_hand ");
+}
+
+fn a_lowered_limit_reaches_every_member(namespace: &Namespace, names: &[String; 2]) {
+    let limit = json!({"spec": {"postgresql": {"parameters": {"max_connections": "50"}}}});
+    namespace.patch("postgresql", CLUSTER, &limit);
+    for name in names {
+        eventually(&format!("{name} has the limit"), || {
+            let answer = psql(namespace, name, "show max_connections")?;
+            ensure(answer == "50", answer)
+        });
+    }
+    namespace.running(CLUSTER);
+}
+
+fn a_pod_with_the_mark_of_the_zalando_operator_is_replaced_after_a_switchover(namespace: &Namespace) {
+    let leader = namespace.leader(CLUSTER).unwrap();
+    let replica = the_other(&leader);
+    let before = [pod(namespace, &leader), pod(namespace, &replica)];
+    let mark = "zalando-postgres-operator-rolling-update-required=true";
+    namespace.kubectl(&["annotate", "pod", &leader, mark]).unwrap();
+    eventually("the pod is another one", || {
+        let now = pod(namespace, &leader);
+        ensure(now["uid"].is_string() && now["uid"] != before[0]["uid"], now)
+    });
+    let status = namespace.running(CLUSTER);
+    assert_eq!(status["leader"], json!(replica));
+    assert_eq!(pod(namespace, &replica), before[1], "the other pod has no mark");
+}
+
+/// The answer of a member to its own superuser.
+fn psql(namespace: &Namespace, name: &str, statement: &str) -> Result<String, String> {
+    let command = format!("psql -U postgres -h /run/postgresql -AtXc \"{statement}\"");
+    let answer = namespace.run(name, &format!("su postgres -c '{}'", command.replace('\'', "'\\''")))?;
+    Ok(answer.trim_end_matches('\n').to_owned())
 }
 
 #[test]

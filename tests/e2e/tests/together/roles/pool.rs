@@ -49,7 +49,7 @@ pub fn another_mode_is_that_of_new_pods_and_a_pool_that_is_switched_off_goes(nam
     });
     namespace.patch("postgresql", CLUSTER, &json!({"spec": {"enableConnectionPool": false}}));
     eventually("nothing is left of the pool but its role", || {
-        let left = namespace.kubectl(&["get", "deployments,services", "--output", "name"])?;
+        let left = namespace.kubectl(&["get", "deployments,services,secrets", "--output", "name"])?;
         ensure(!left.contains(POOLER), left)
     });
 }
