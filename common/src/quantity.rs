@@ -122,6 +122,12 @@ impl Quantity {
         round_up(self.nano, NANO)
     }
 
+    /// Whether a quantity counts in parts of a unit, as `512m`. Of bytes that is hardly what its author meant.
+    #[must_use]
+    pub fn is_in_parts(text: &str) -> bool {
+        text.ends_with(['n', 'u', 'm'])
+    }
+
     /// Whether the value is zero.
     #[must_use]
     pub fn is_zero(&self) -> bool {

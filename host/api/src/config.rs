@@ -4,6 +4,7 @@ mod check;
 mod crd;
 mod grammar;
 mod key;
+mod kubernetes;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -273,22 +274,14 @@ impl Config {
         self.list("maintenance_windows").into_iter().filter_map(|text| MaintenanceWindow::parse(text).ok()).collect()
     }
 
-    /// The rules for manifests.
+    /// The rules for the manifest of a new cluster.
     #[must_use]
     pub fn rules(&self) -> Rules {
         Rules {
             team_prefix: self.flag("enable_team_id_clustername_prefix"),
             maintenance_windows: self.flag("enable_maintenance_windows"),
+            runs: false,
         }
-    }
-
-    /// Whether roles come from teams or from Secrets of infrastructure roles, which may not have been read.
-    #[must_use]
-    pub fn has_external_roles(&self) -> bool {
-        self.flag("enable_teams_api")
-            || self.flag("enable_postgres_team_crd")
-            || !self.text("infrastructure_roles_secret_name").is_empty()
-            || self.value("infrastructure_roles_secrets").as_array().is_some_and(|sources| !sources.is_empty())
     }
 
     fn value(&self, key: &str) -> &Value {
@@ -376,7 +369,10 @@ impl Reading {
                 let finding = Finding::error(format!("{} is given by its older name, too", key.name)).at(path);
                 self.findings.push(finding.remedy("remove one of them"));
             }
-            Ok(value) => drop(self.values.insert(key.name.to_owned(), value)),
+            Ok(mut value) => {
+                self.findings.extend(kubernetes::check(key.value_type, &mut value, path));
+                self.values.insert(key.name.to_owned(), value);
+            }
             // What changes nothing is refused for nothing.
             Err(_) if !key.honoured => self.findings.push(not_honoured(path)),
             Err(error) => self.findings.push(Finding::error(error.message).at(path).remedy(error.remedy)),

@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn a_stream_of_json_gives_every_object_and_has_surrogate_pairs() {
         let text = "{\"kind\": \"A\", \"a\": \"\\ud83d\\ude00\\u00e9\", \"n\": [1.0, 1.5, -3]}\n{\"kind\": \"List\", \"items\": [{\"kind\": \"B\"}]}\n---\n{\n\t\"kind\": \"C\"}\n";
-        let expected = [json!({"kind": "A", "a": "😀é", "n": [1, 1.5, -3]}), json!({"kind": "B"}), json!({"kind": "C"})];
+        let expected =
+            [json!({"kind": "A", "a": "😀é", "n": [1, 1.5, -3]}), json!({"kind": "B"}), json!({"kind": "C"})];
         assert_eq!(read(text).unwrap(), expected);
         assert_eq!(read(&format!("\u{feff}---\n{text}")).unwrap(), expected);
         assert_eq!(read("{\"kind\": \"A\"}\n---\nkind: B\n").unwrap(), [json!({"kind": "A"}), json!({"kind": "B"})]);

@@ -2,6 +2,7 @@
 
 pub mod alias;
 mod bootstrap;
+mod choice;
 mod database;
 mod kubernetes;
 mod patroni;
@@ -25,6 +26,7 @@ pub use bootstrap::{Clone, Standby};
 pub use database::{
     PreparedDatabase, PreparedSchema, owner_of, reader_of, role_names, user_of, with_defaults, writer_of,
 };
+pub(crate) use kubernetes::{platform_probe, platform_sidecars};
 pub use patroni::Patroni;
 pub use pooler::ConnectionPooler;
 pub use resource::{ResourceList, Resources};

@@ -18,9 +18,8 @@ use serde_json::{Map, Value, json};
 
 pub use rules::Rules;
 
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 use crate::placeholder;
-use crate::postgresql::alias::normalize_volume_sources;
 use crate::postgresql::{API_VERSION, Authority, KIND, PostgresqlSpec, PreparedDatabase, object_schema};
 use crate::schema::{self, Fault, Rule};
 use window::MaintenanceWindow;
@@ -116,8 +115,7 @@ pub fn validate(object: &Value, rules: &Rules) -> Result<Validated, Vec<Finding>
         return Err(findings);
     }
     let mut object = object.clone();
-    normalize_volume_sources(&mut object);
-    let mut findings = structure(&mut object);
+    let mut findings = structure(&mut object, rules);
     if let Some(path) = placeholder::forged(&object) {
         findings.push(placeholder::forgery().at(path).remedy("write another value"));
     }
@@ -178,10 +176,14 @@ fn kind_findings(object: &Value) -> Vec<Finding> {
 }
 
 /// Checks against the schema, without the patterns that [`windows`] and [`database`] check with better messages.
-fn structure(object: &mut Value) -> Vec<Finding> {
+fn structure(object: &mut Value, rules: &Rules) -> Vec<Finding> {
+    let finding = |fault: Fault| match fault.rule {
+        // Its pods were made before, and stay as they are.
+        Rule::Choice if rules.runs => Finding { severity: Severity::Warning, ..fault.finding },
+        _ => fault.finding,
+    };
     let faults = schema::check(object_schema(), object, "");
-    let mut findings: Vec<_> =
-        faults.into_iter().filter(|fault| !is_explained(fault)).map(|fault| fault.finding).collect();
+    let mut findings: Vec<_> = faults.into_iter().filter(|fault| !is_explained(fault)).map(finding).collect();
     if object["metadata"]["name"].as_str().is_none_or(str::is_empty) {
         findings.push(Finding::error("is missing").at("metadata.name").remedy("add it, as in acid-minimal-cluster"));
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use pgloom_api::config::Config;
 use pgloom_api::placeholder::{self, Credentials};
-use pgloom_api::validate::{Cluster, Validated, validate};
+use pgloom_api::validate::{Cluster, Rules, Validated, validate};
 use pgloom_api::{Finding, ObjectRef, pod_template};
 use pgloom_common::api_default::pull_policy;
 use pgloom_common::label;
@@ -198,7 +198,9 @@ fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<V
     if let Some(finding) = observed.objects.iter().find_map(forgery) {
         return Err(Error::Manifest(vec![finding]));
     }
-    validate(manifest, &config.rules()).map_err(Error::Manifest)
+    let set = Kind::new("apps/v1", "StatefulSet");
+    let runs = observed.find(&set, ObjectKey::of(manifest).name).is_some();
+    validate(manifest, &Rules { runs, ..config.rules() }).map_err(Error::Manifest)
 }
 
 /// The finding about an existing object that holds a placeholder of a credential. Its author wants a step to copy the

@@ -4,7 +4,7 @@ use pgloom_kit::common::api_default::pull_policy;
 use pgloom_kit::container::{self, DATABASE, name_of, pod_contribution};
 use pgloom_kit::json::{object, text};
 use pgloom_kit::resources;
-use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, invalid, kind};
+use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, Warnings, invalid, kind};
 use pgloom_kit::{operator_config, register, spec};
 
 /// The plugin: it adds `spec.initContainers` of the manifest to the pod template of the cluster's StatefulSet.
@@ -54,9 +54,10 @@ impl Plugin for InitContainers {
         if !request.config.enable_init_containers {
             return switched_off(request, path);
         }
-        check(path, containers)?;
+        let mut warnings = Warnings::default();
+        check(path, containers, &mut warnings)?;
         let pod = object([("initContainers", containers.iter().map(with_policy).collect())]);
-        Ok(Response::new().apply(pod_contribution(&request.cluster.name, pod)))
+        Ok(Response::new().apply(pod_contribution(&request.cluster.name, pod)).with(warnings))
     }
 }
 
@@ -91,11 +92,11 @@ fn switched_off(request: &Request, path: &str) -> Result<Response> {
 
 /// A container needs a name that no other one has, and an image; its resources have to be consistent. The API server
 /// checks the other fields.
-fn check(path: &str, containers: &[Value]) -> Result<()> {
+fn check(path: &str, containers: &[Value], warnings: &mut Warnings) -> Result<()> {
     for (index, container) in containers.iter().enumerate() {
         let path = format!("{path}[{index}]");
         container::check(&path, container)?;
-        resources::check(&format!("{path}.resources"), &container["resources"])?;
+        resources::check(&format!("{path}.resources"), &container["resources"], warnings)?;
         let name = name_of(container);
         if name == DATABASE {
             let message = "postgres is the name of the database's container";

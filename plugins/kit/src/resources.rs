@@ -133,14 +133,14 @@ struct Share {
 ///
 /// # Errors
 /// If a quantity cannot be read, or a request is above its limit.
-pub fn check(path: &str, given: &Value) -> Result<()> {
+pub fn check(path: &str, given: &Value, warnings: &mut Warnings) -> Result<()> {
     let rules = Rules {
         path,
         defaults: PerResource::default(),
         bounds: PerResource::default(),
         memory_request_to_limit: false,
     };
-    rules.requirements(&read(path, given)?, &mut Warnings::default()).map(drop)
+    rules.requirements(&read(path, given)?, warnings).map(drop)
 }
 
 /// Reads the resources of a container; null means none. `path` is that of its `resources`.
@@ -169,6 +169,7 @@ impl Rules<'_> {
     /// # Errors
     /// If a quantity cannot be read, or a request of the manifest is above the manifest's own limit.
     pub fn requirements(&self, given: &Resources, warnings: &mut Warnings) -> Result<Value> {
+        warn_of_parts(self.path, given, warnings);
         let mut cpu = self.share(CPU, given, &self.defaults.cpu)?;
         let mut memory = self.share(MEMORY, given, &self.defaults.memory)?;
         self.raise(&mut cpu, self.bounds.cpu.min_limit, warnings)?;
@@ -307,6 +308,17 @@ impl Rules<'_> {
             share.request = Some(ceiling);
         }
         Ok(())
+    }
+}
+
+/// Warns of amounts of bytes that count in parts of one, as the 512 thousandths of `512m`. They are used as they are.
+fn warn_of_parts(path: &str, given: &Resources, warnings: &mut Warnings) {
+    for (side, list) in [("requests", &given.requests), ("limits", &given.limits)] {
+        let in_bytes = |name: &str| name == MEMORY || name == "ephemeral-storage" || name.starts_with("hugepages-");
+        for (name, text) in list.0.iter().filter(|(name, text)| in_bytes(name) && Quantity::is_in_parts(text)) {
+            let message = format!("\"{text}\" counts in parts of a byte");
+            warnings.warn(format!("{path}.{side}.{name}"), message, "write mebibytes as in 512Mi");
+        }
     }
 }
 

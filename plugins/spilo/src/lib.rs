@@ -70,6 +70,7 @@ impl Plugin for Spilo {
         let mut warnings = Warnings::default();
         let mut response = Response::new();
         name::check(request, &mut warnings)?;
+        patroni::warn_of_lag(&request.cluster.spec, &mut warnings);
         if !request.config.access.uses_config_maps() {
             response = response.apply(service::endpoints(request));
         }

@@ -3,7 +3,7 @@
 
 use pgloom_kit::json::{map, object, text, texts, unless_empty};
 use pgloom_kit::metadata::Map;
-use pgloom_kit::{Result, Value, invalid, json};
+use pgloom_kit::{Result, Value, Warnings, invalid, json};
 
 use crate::config::Access;
 use crate::spec::Spec;
@@ -226,11 +226,19 @@ fn dcs(spec: &Spec, parameters: Map, access: &Access, shown: fn(Option<bool>) ->
     ])
 }
 
+/// Warns of a lag that has no effect. It is left out as that of 0, which is Patroni's default.
+pub fn warn_of_lag(spec: &Spec, warnings: &mut Warnings) {
+    if spec.patroni.maximum_lag_on_failover.as_f64().is_some_and(|lag| lag < 0.0) {
+        let message = "a negative number of bytes has no effect: Patroni's default holds";
+        warnings.warn("spec.patroni.maximum_lag_on_failover", message, "write a positive number, or remove the field");
+    }
+}
+
 /// The lag as Go writes a `float32`: the shortest decimal number that is parsed to the same `float32`.
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "float32 is the type of the field")]
 fn lag(number: &Value) -> String {
     let wanted = number.as_f64().unwrap_or_default() as f32;
-    if wanted == 0.0 {
+    if wanted <= 0.0 {
         return String::new();
     }
     let exact = wanted as i64;

@@ -1,10 +1,10 @@
 //! Rules between keys of the operator configuration.
 
-use pgloom_common::name::{is_label_key, unknown_placeholders};
+use pgloom_common::name::{is_dns1123_subdomain, is_label_key, is_label_value, unknown_placeholders};
 use pgloom_common::quantity::Quantity;
 
 use super::{Config, KEYS, ValueType};
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 use crate::suggest::LABEL;
 use crate::validate::window::MaintenanceWindow;
 
@@ -14,7 +14,9 @@ pub fn findings(config: &Config) -> Vec<Finding> {
     roles(config, &mut findings);
     suffix(config, &mut findings);
     amounts(config, &mut findings);
+    parts(config, &mut findings);
     templates(config, &mut findings);
+    names(config, &mut findings);
     taints(config, &mut findings);
     labels(config, &mut findings);
     windows(config, &mut findings);
@@ -37,7 +39,6 @@ fn instances(config: &Config, findings: &mut Vec<Finding>) {
     }
     for (key, least) in [
         ("connection_pooler_number_of_instances", 1),
-        ("connection_pooler_max_db_connections", 1),
         ("password_rotation_interval", 1),
         ("password_rotation_user_retention", 0),
     ] {
@@ -103,6 +104,17 @@ fn amounts(config: &Config, findings: &mut Vec<Finding>) {
     }
 }
 
+/// An amount of memory in parts of a byte is used as it is.
+fn parts(config: &Config, findings: &mut Vec<Finding>) {
+    let memory = KEYS.iter().filter(|key| key.value_type == ValueType::Quantity && key.name.contains("memory"));
+    for (key, text) in memory.map(|key| (key.name, config.text(key.name))) {
+        if Quantity::is_in_parts(text) {
+            let finding = Finding::warning(format!("{text:?} counts in parts of a byte")).at(key);
+            findings.push(finding.remedy("write mebibytes as in 512Mi"));
+        }
+    }
+}
+
 fn templates(config: &Config, findings: &mut Vec<Finding>) {
     const DNS: &[&str] = &["cluster", "team", "namespace", "hostedzone"];
     let templates: [(&str, &[&str], &str); 6] = [
@@ -126,6 +138,23 @@ fn templates(config: &Config, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Names of objects that every cluster has. Of the prefix of backups only a cluster with backups has an object.
+fn names(config: &Config, findings: &mut Vec<Finding>) {
+    const NAMES: [(&str, &str, Severity); 3] = [
+        ("pdb_name_format", "", Severity::Error),
+        ("pod_service_account_name", "", Severity::Error),
+        ("logical_backup_job_prefix", "{cluster}", Severity::Warning),
+    ];
+    for (key, rest, severity) in NAMES {
+        let text = config.text(key);
+        let name = format!("{text}{rest}").replace("{cluster}", "a");
+        if !text.is_empty() && !is_dns1123_subdomain(&name) {
+            let finding = Finding::error(format!("{text:?} makes no name of an object")).at(key);
+            findings.push(Finding { severity, ..finding.remedy("use lower case letters, digits, '-' and '.'") });
+        }
+    }
+}
+
 /// Labels and annotations that every cluster gets, which the API server would refuse cluster by cluster.
 fn labels(config: &Config, findings: &mut Vec<Finding>) {
     let mut check = |place: &str, key: &str| {
@@ -137,10 +166,22 @@ fn labels(config: &Config, findings: &mut Vec<Finding>) {
     for key in ["cluster_name_label", "pod_role_label"] {
         check(key, config.text(key));
     }
-    config.map("cluster_labels").into_keys().for_each(|name| check("cluster_labels", name));
+    for key in ["cluster_labels", "node_readiness_label"] {
+        config.map(key).into_keys().for_each(|name| check(key, name));
+    }
     for key in ["custom_pod_annotations", "custom_service_annotations"] {
         // Annotations may have a domain in capital letters.
         config.map(key).into_keys().for_each(|name| check(key, &name.to_ascii_lowercase()));
+    }
+    for key in ["cluster_labels", "node_readiness_label"] {
+        for (_, value) in config.map(key).into_iter().filter(|(_, value)| !is_label_value(value)) {
+            findings.push(Finding::error(format!("{value:?} is no value of a label")).at(key).remedy(LABEL));
+        }
+    }
+    let role = config.text("pod_role_label");
+    if role == "team" || role == config.text("cluster_name_label") || config.map("cluster_labels").contains_key(role) {
+        let finding = Finding::error(format!("{role:?} is a label of all objects of a cluster")).at("pod_role_label");
+        findings.push(finding.remedy("use a label of its own, as in spilo-role"));
     }
     if config.map("cluster_labels").is_empty() {
         let finding = Finding::error("is empty, and nothing would tell the pods of clusters from others");

@@ -211,8 +211,16 @@ fn a_value_that_cannot_be_used_is_named_with_its_key_and_a_remedy() {
             "error: data.workers: expected a string; write it in quotes, as all values of a ConfigMap",
         ),
         (
-            json!({"connection_pooler_max_db_connections": "0"}),
-            "error: connection_pooler_max_db_connections: 0 is less than 1; use 1 or more",
+            json!({"sidecars": "[{name: a, image: b}, {image: c}]"}),
+            "error: data.sidecars[1].name: is missing; add it, as in exporter",
+        ),
+        (
+            json!({"sidecars": "[{name: a, image: b, ports: [{containerPort: x}]}]"}),
+            "error: data.sidecars[0].ports[0].containerPort: expected an integer, found a string",
+        ),
+        (
+            json!({"liveness_probe": "{httpGet: {path: 1, port: 8008}}"}),
+            "error: data.liveness_probe.httpGet.path: expected a string, found the number 1; write it in quotes: \"1\"",
         ),
         (
             json!({"enable_sidecars": "yes"}),
@@ -282,6 +290,22 @@ fn a_value_that_cannot_be_used_is_named_with_its_key_and_a_remedy() {
         (
             json!({"infrastructure_roles_secret_name": "a/b/c"}),
             "error: data.infrastructure_roles_secret_name: \"a/b/c\" names no object; write name, or namespace/name",
+        ),
+        (
+            json!({"cluster_labels": "application:a b"}),
+            "error: cluster_labels: \"a b\" is no value of a label; use letters, digits, '-', '_' and '.', at most 63; a domain and a slash may be in front of a key",
+        ),
+        (
+            json!({"pod_role_label": "application"}),
+            "error: pod_role_label: \"application\" is a label of all objects of a cluster; use a label of its own, as in spilo-role",
+        ),
+        (
+            json!({"pdb_name_format": "Pdb_{cluster}"}),
+            "error: pdb_name_format: \"Pdb_{cluster}\" makes no name of an object; use lower case letters, digits, '-' and '.'",
+        ),
+        (
+            json!({"logical_backup_job_prefix": "Backup_"}),
+            "warning: logical_backup_job_prefix: \"Backup_\" makes no name of an object; use lower case letters, digits, '-' and '.'",
         ),
         (
             json!({"docker_imag": "x"}),
@@ -384,17 +408,37 @@ fn a_manifests_maintenance_windows_come_before_the_platforms_and_count_only_wher
 #[test]
 fn the_rules_for_manifests_follow_the_configuration() {
     let rules = |data| Config::read(&config_map(data)).unwrap().config.rules();
-    assert_eq!(rules(json!({})), Rules { team_prefix: true, maintenance_windows: false });
+    assert_eq!(rules(json!({})), Rules { team_prefix: true, maintenance_windows: false, runs: false });
     let data = json!({"enable_team_id_clustername_prefix": "false", "enable_maintenance_windows": "true"});
-    assert_eq!(rules(data), Rules { team_prefix: false, maintenance_windows: true });
+    assert_eq!(rules(data), Rules { team_prefix: false, maintenance_windows: true, runs: false });
 }
 
 #[test]
-fn roles_of_a_teams_api_or_of_secrets_are_external() {
-    let external = |data| Config::read(&config_map(data)).unwrap().config.has_external_roles();
-    assert!(!external(json!({})));
-    assert!(external(json!({"enable_teams_api": "true"})));
-    assert!(external(json!({"infrastructure_roles_secret_name": "roles"})));
+fn what_the_containers_of_every_cluster_have_in_vain_is_a_warning() {
+    let sidecar = json!({"name": "a", "image": "b", "imagePullPolicy": "always", "imagePulPolicy": "Always"});
+    let document = json!({
+        "apiVersion": "acid.zalan.do/v1", "kind": "OperatorConfiguration",
+        "configuration": {"sidecars": [sidecar], "kubernetes": {"liveness_probe": {"httpget": {}}}},
+    });
+    let loaded = Config::read(&document).unwrap();
+    let said: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "configuration.kubernetes.liveness_probe.httpget: this field does not exist; it is ignored; did you mean httpGet?",
+            "configuration.sidecars[0].imagePulPolicy: this field does not exist; it is ignored; did you mean imagePullPolicy?",
+            "configuration.sidecars[0].imagePullPolicy: Kubernetes does not accept \"always\" here; did you mean Always?",
+        ]
+    );
+    assert_eq!(loaded.config.values()["sidecars"], json!([{"name": "a", "image": "b", "imagePullPolicy": "always"}]));
+}
+
+#[test]
+fn memory_in_parts_of_a_byte_is_a_warning() {
+    let loaded = Config::read(&config_map(json!({"default_memory_limit": "512m"}))).unwrap();
+    let said: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["default_memory_limit: \"512m\" counts in parts of a byte; write mebibytes as in 512Mi"]);
+    assert_eq!(loaded.config.text("default_memory_limit"), "512m");
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! Field names of older releases, fields without effect, and keys whose letters may have any case.
+//! Field names of older releases, and fields without effect.
 //!
 //! The tables are part of the schema: the API server gets the rules of [`EXCLUSIVE`] as CEL, [`crate::validate`] reads
 //! all.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Two names of one field, of which a manifest may give one.
 pub struct Exclusive {
@@ -73,34 +73,4 @@ pub fn rules(section: Option<&str>) -> Vec<Value> {
         Some(section) => alias.sections.contains(&section),
     };
     EXCLUSIVE.iter().filter(applies).map(Exclusive::rule).collect()
-}
-
-/// The volume sources that the Zalando operator reads.
-const VOLUME_SOURCES: [&str; 10] = [
-    "configMap",
-    "csi",
-    "downwardAPI",
-    "emptyDir",
-    "ephemeral",
-    "hostPath",
-    "nfs",
-    "persistentVolumeClaim",
-    "projected",
-    "secret",
-];
-
-/// Writes the kind of each additional volume as Kubernetes does, as in `persistentVolumeClaim`. The Zalando operator
-/// reads it in any case.
-pub fn normalize_volume_sources(object: &mut Value) {
-    let volumes = object.pointer_mut("/spec/additionalVolumes").and_then(Value::as_array_mut);
-    for source in volumes.into_iter().flatten().filter_map(|volume| volume.get_mut("volumeSource")?.as_object_mut()) {
-        let normalized: Map<_, _> = std::mem::take(source)
-            .into_iter()
-            .map(|(kind, value)| match VOLUME_SOURCES.into_iter().find(|known| known.eq_ignore_ascii_case(&kind)) {
-                Some(known) => (known.to_owned(), value),
-                None => (kind, value),
-            })
-            .collect();
-        *source = normalized;
-    }
 }

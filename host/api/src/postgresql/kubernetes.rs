@@ -5,27 +5,37 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use crate::schema::{self, LENIENT};
+use super::choice;
+use crate::schema::{self, KEPT, LENIENT, OPEN};
 
 pub fn sidecars(_: &mut SchemaGenerator) -> Schema {
-    let mut container =
-        embedded::<core::Container>("pod.spec.containers", "A container with any field of a Kubernetes container.")
-            .to_value();
-    container["required"] = json!(["image"]);
-    container["properties"]["name"] = json!({"type": "string", "description": "Its name in the pod. Default: `sidecar-` and its place in the list. Example: `exporter`."});
-    container["properties"]["image"] =
-        json!({"type": "string", "description": "Its image. Example: `quay.io/exporter:1`."});
-    list(container)
+    let name = "Its name in the pod. Default: `sidecar-` and its place in the list. Example: `exporter`.";
+    list(container("pod.spec.containers", name, "quay.io/exporter:1", &["image"]))
 }
 
 pub fn init_containers(_: &mut SchemaGenerator) -> Schema {
-    let mut container =
-        embedded::<core::Container>("pod.spec.initContainers", "A container with any field of a Kubernetes container.")
-            .to_value();
-    container["required"] = json!(["name", "image"]);
-    container["properties"]["name"] = json!({"type": "string", "description": "Its name in the pod. Example: `date`."});
-    container["properties"]["image"] = json!({"type": "string", "description": "Its image. Example: `busybox`."});
-    list(container)
+    let name = "Its name in the pod. Example: `date`.";
+    list(container("pod.spec.initContainers", name, "busybox", &["name", "image"]))
+}
+
+/// The sidecars of the operator configuration. They are checked here alone, and not by the API server.
+pub fn platform_sidecars() -> Value {
+    let name = "Its name in the pod. Example: `exporter`.";
+    list(container("pod.spec.containers", name, "quay.io/exporter:1", &["name", "image"])).to_value()
+}
+
+/// The probe of the operator configuration. It is checked here alone, and not by the API server.
+pub fn platform_probe() -> Value {
+    embedded::<core::Probe>("pod.spec.containers.livenessProbe", "").to_value()
+}
+
+fn container(place: &str, name: &str, image: &str, required: &[&str]) -> Value {
+    let mut container = kept::<core::Container>(place, "A container with any field of a Kubernetes container.");
+    container["required"] = json!(required);
+    container["properties"]["name"] = json!({"type": "string", "description": name});
+    container["properties"]["image"] =
+        json!({"type": "string", "description": format!("Its image. Example: `{image}`.")});
+    container
 }
 
 pub fn old_init_containers(_: &mut SchemaGenerator) -> Schema {
@@ -33,6 +43,8 @@ pub fn old_init_containers(_: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "required": ["name", "image"],
         "x-kubernetes-preserve-unknown-fields": true,
+        KEPT: true,
+        OPEN: true,
         "properties": {
             "name": {"type": "string", "description": "Its name in the pod. Example: `date`."},
             "image": {"type": "string", "description": "Its image. Example: `busybox`."},
@@ -41,7 +53,7 @@ pub fn old_init_containers(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub fn env(_: &mut SchemaGenerator) -> Schema {
-    list_of::<core::EnvVar>("pod.spec.containers.env", "A variable.")
+    list(kept::<core::EnvVar>("pod.spec.containers.env", "A variable."))
 }
 
 pub fn env_from(_: &mut SchemaGenerator) -> Schema {
@@ -73,7 +85,7 @@ pub fn label_selector(_: &mut SchemaGenerator) -> Schema {
 
 /// A pod's volume without its name. Fields that are unknown today are kept: Kubernetes may know them tomorrow.
 pub fn volume_source(_: &mut SchemaGenerator) -> Schema {
-    let mut volume = embedded::<core::Volume>("pod.spec.volumes", "").to_value();
+    let mut volume = kept::<core::Volume>("pod.spec.volumes", "");
     if let Value::Object(fields) = &mut volume {
         fields.remove("required");
         fields.remove("description");
@@ -81,7 +93,7 @@ pub fn volume_source(_: &mut SchemaGenerator) -> Schema {
             properties.remove("name");
         }
     }
-    volume["x-kubernetes-preserve-unknown-fields"] = json!(true);
+    volume[OPEN] = json!(true);
     as_schema(volume)
 }
 
@@ -89,7 +101,29 @@ pub fn volume_source(_: &mut SchemaGenerator) -> Schema {
 fn embedded<T: JsonSchema>(place: &str, description: &str) -> Schema {
     let mut schema = schema::embedded::<T>(place, description).to_value();
     schema[LENIENT] = json!(true);
+    choice::add(&mut schema);
     as_schema(schema)
+}
+
+/// The schema of a type of Kubernetes where the API server keeps unknown fields, as with the Zalando operator's definition.
+fn kept<T: JsonSchema>(place: &str, description: &str) -> Value {
+    let mut schema = embedded::<T>(place, description).to_value();
+    schema[KEPT] = json!(true);
+    preserve(&mut schema);
+    schema
+}
+
+/// Keeps unknown fields at every level: without it the API server would drop those below a field that it knows.
+fn preserve(schema: &mut Value) {
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.values_mut().for_each(preserve);
+        schema["x-kubernetes-preserve-unknown-fields"] = json!(true);
+    }
+    for key in ["items", "additionalProperties"] {
+        if let Some(nested) = schema.get_mut(key) {
+            preserve(nested);
+        }
+    }
 }
 
 fn list_of<T: JsonSchema>(place: &str, description: &str) -> Schema {

@@ -29,9 +29,9 @@ pub struct Patroni {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub retry_timeout: Option<i32>,
-    /// How many bytes a replica may be behind and still become the leader. Default: `33554432`. Example: `33554432`.
+    /// How many bytes a replica may be behind and still become the leader. A negative number counts as not given.
+    /// Default: `33554432`. Example: `33554432`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
     pub maximum_lag_on_failover: Option<i64>,
     /// Permanent replication slots and their settings; a switchover keeps them. Default: none. Example:
     /// `permanent_physical_1: {type: physical}`.

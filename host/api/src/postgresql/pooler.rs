@@ -37,7 +37,6 @@ pub struct ConnectionPooler {
     pub docker_image: Option<String>,
     /// The most server connections to one database, of all pods together. Default: `60`. Example: `60`.
     #[serde(default, rename = "maxDBConnections", skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
     pub max_db_connections: Option<i32>,
     /// What each pod requests and may use at most. PgBouncer uses one core; more pods serve better than more cores.
     /// Default: `connection_pooler_default_*` of the operator configuration.

@@ -30,11 +30,9 @@ pub struct Volume {
     pub selector: Option<Value>,
     /// Input and output operations per second of an EBS volume. Default: that of its type. Example: `3000`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 80000))]
     pub iops: Option<i64>,
     /// Throughput of an EBS volume in MiB per second. Default: that of its type. Example: `125`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 2000))]
     pub throughput: Option<i64>,
     /// The type of an EBS volume. Default: that of the storage class. Example: `gp3`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]

@@ -16,6 +16,13 @@ use crate::suggest::instead;
 /// Marks the part of a schema that is a type of Kubernetes. The Zalando operator's schema keeps unknown fields there and it
 /// ignores them, so clusters that have one run: here they are a warning.
 pub const LENIENT: &str = "x-pgloom-lenient";
+/// Marks a part that the API server keeps as it is written. The Zalando operator reads the names of its fields in any case
+/// of letters, so they are written here as Kubernetes does.
+pub const KEPT: &str = "x-pgloom-kept";
+/// Marks a map in such a part whose unknown fields stay.
+pub const OPEN: &str = "x-pgloom-open";
+/// The values of a text that Kubernetes accepts, where the API server checks them only in the objects that are made.
+pub const CHOICES: &str = "x-pgloom-choices";
 
 /// One violation of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,19 +44,29 @@ pub enum Rule {
     Required,
     /// The value matches the pattern, the enumeration or the bounds.
     Form,
+    /// Kubernetes accepts the value in an object that is made.
+    Choice,
+}
+
+/// How a part of a document is checked.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    /// Unknown fields are no error.
+    lenient: bool,
+    /// Names of fields may be in any case.
+    kept: bool,
 }
 
 /// Checks `value` against an OpenAPI schema and removes what the API server would drop: nulls, and the unknown fields that
 /// it names.
 pub fn check(schema: &Value, value: &mut Value, path: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
-    any(schema, value, &Place::Start(path), false, &mut faults);
+    any(schema, value, &Place::Start(path), Part::default(), &mut faults);
     faults
 }
 
-/// In a `lenient` part unknown fields are no error.
-fn any(schema: &Value, value: &mut Value, place: &Place<'_>, lenient: bool, faults: &mut Vec<Fault>) {
-    let lenient = lenient || schema[LENIENT] == true;
+fn any(schema: &Value, value: &mut Value, place: &Place<'_>, within: Part, faults: &mut Vec<Fault>) {
+    let part = Part { lenient: within.lenient || schema[LENIENT] == true, kept: within.kept || schema[KEPT] == true };
     if value.is_null() && schema["nullable"] == true {
         return;
     }
@@ -58,10 +75,10 @@ fn any(schema: &Value, value: &mut Value, place: &Place<'_>, lenient: bool, faul
         return;
     }
     match value {
-        Value::Object(fields) => object(schema, fields, place, lenient, faults),
+        Value::Object(fields) => object(schema, fields, place, part, faults),
         Value::Array(entries) => {
             for (index, value) in entries.iter_mut().enumerate() {
-                any(&schema["items"], value, &Place::Entry(place, index), lenient, faults);
+                any(&schema["items"], value, &Place::Entry(place, index), part, faults);
             }
             count(schema, ("minItems", "maxItems"), || entries.len(), ("entry", "entries"), place, faults);
         }
@@ -69,6 +86,7 @@ fn any(schema: &Value, value: &mut Value, place: &Place<'_>, lenient: bool, faul
             let words = ("character", "characters");
             count(schema, ("minLength", "maxLength"), || text.chars().count(), words, place, faults);
             form(choice(schema, text, place).or_else(|| pattern(schema, text, place)), faults);
+            faults.extend(refused_later(schema, text, place).map(|finding| Fault { rule: Rule::Choice, finding }));
         }
         scalar => form(bounds(schema, scalar, place), faults),
     }
@@ -78,19 +96,22 @@ fn form(finding: Option<Finding>, faults: &mut Vec<Fault>) {
     faults.extend(finding.map(|finding| Fault { rule: Rule::Form, finding }));
 }
 
-fn object(schema: &Value, fields: &mut Map<String, Value>, place: &Place<'_>, lenient: bool, faults: &mut Vec<Fault>) {
+fn object(schema: &Value, fields: &mut Map<String, Value>, place: &Place<'_>, part: Part, faults: &mut Vec<Fault>) {
     let properties = schema["properties"].as_object();
+    if let Some(properties) = properties.filter(|_| part.kept) {
+        write_as(properties, fields);
+    }
     fields.retain(|name, value| !(value.is_null() && drops_null(schema, name)));
     let mut unknown = Vec::new();
     for (name, value) in fields.iter_mut() {
         let place = Place::Member(place, name);
         if let Some(property) = properties.and_then(|properties| properties.get(name)) {
-            any(property, value, &place, lenient, faults);
+            any(property, value, &place, part, faults);
         } else if schema["additionalProperties"].is_object() {
-            any(&schema["additionalProperties"], value, &place, lenient, faults);
-        } else if is_closed(schema) {
+            any(&schema["additionalProperties"], value, &place, part, faults);
+        } else if is_closed(schema, part) {
             let known: Vec<_> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
-            let finding = match lenient {
+            let finding = match part.lenient {
                 true => Finding::warning("this field does not exist; it is ignored"),
                 false => Finding::error("this field does not exist"),
             };
@@ -118,6 +139,16 @@ fn choice(schema: &Value, text: &str, place: &Place<'_>) -> Option<Finding> {
     let known: Vec<_> = allowed.iter().filter_map(Value::as_str).collect();
     (!known.contains(&text))
         .then(|| Finding::error(format!("{text:?} is not allowed")).at(place.to_string()).remedy(instead(text, known)))
+}
+
+fn refused_later(schema: &Value, text: &str, place: &Place<'_>) -> Option<Finding> {
+    let accepted = schema[CHOICES].as_array()?;
+    let known: Vec<_> = accepted.iter().filter_map(Value::as_str).collect();
+    if known.contains(&text) {
+        return None;
+    }
+    let finding = Finding::error(format!("Kubernetes does not accept {text:?} here")).at(place.to_string());
+    Some(finding.remedy(instead(text, known.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>())))
 }
 
 fn pattern(schema: &Value, text: &str, place: &Place<'_>) -> Option<Finding> {
@@ -192,11 +223,28 @@ fn count(
     }
 }
 
-/// Whether unknown fields are refused.
-fn is_closed(schema: &Value) -> bool {
-    schema["properties"].is_object()
-        && schema["x-kubernetes-preserve-unknown-fields"] != true
-        && schema["additionalProperties"] != true
+/// Whether unknown fields are refused, or ignored in a lenient part.
+fn is_closed(schema: &Value, part: Part) -> bool {
+    let is_open = match part.kept {
+        true => schema[OPEN] == true,
+        false => schema["x-kubernetes-preserve-unknown-fields"] == true,
+    };
+    schema["properties"].is_object() && !is_open && schema["additionalProperties"] != true
+}
+
+/// Renames the fields that differ from a known one in the case of letters. Of two spellings the last counts, in the order
+/// in which the API server stores them.
+fn write_as(properties: &Map<String, Value>, fields: &mut Map<String, Value>) {
+    let is_misspelt = |name: &&String| !properties.contains_key(*name);
+    let known = |name: &String| properties.keys().find(|known| known.eq_ignore_ascii_case(name)).cloned();
+    let renamed: Vec<_> =
+        fields.keys().filter(is_misspelt).filter_map(|name| Some((name.clone(), known(name)?))).collect();
+    for (name, known) in renamed {
+        let value = fields.remove(&name).unwrap_or_default();
+        if name > known || !fields.contains_key(&known) {
+            fields.insert(known, value);
+        }
+    }
 }
 
 /// The API server drops a null from an object where the field's schema does not allow one.
@@ -204,6 +252,9 @@ fn drops_null(schema: &Value, name: &str) -> bool {
     let field = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
     field.is_object() && field["nullable"] != true
 }
+
+/// The least float that is beyond an `i64`.
+const MAX_INTEGER: f64 = 9_223_372_036_854_775_808.0;
 
 fn type_finding(schema: &Value, value: &Value, place: &Place<'_>) -> Option<Finding> {
     if schema["x-kubernetes-int-or-string"] == true {
@@ -224,9 +275,14 @@ fn type_finding(schema: &Value, value: &Value, place: &Place<'_>) -> Option<Find
     {
         return Some(wrong("an integer of at most 2147483647", value, place));
     }
+    let is_whole = || value.as_f64().is_some_and(|number| number.fract() == 0.0);
+    // Every such field is an `i64`.
+    if expected == "integer" && !value.is_i64() && value.as_f64().is_some_and(|number| number.abs() >= MAX_INTEGER) {
+        return Some(wrong("an integer of at most 9223372036854775807", value, place));
+    }
     let fits = match expected {
         "string" => value.is_string(),
-        "integer" => value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0),
+        "integer" => value.is_i64() || is_whole(),
         "number" => value.is_number(),
         "boolean" => value.is_boolean(),
         "array" => value.is_array(),
@@ -323,6 +379,58 @@ mod tests {
         let faults = check(&schema, &mut value, "spec");
         assert!(faults.len() == 2 && faults.iter().all(|fault| !fault.finding.is_error()), "{faults:?}");
         assert_eq!(value, json!({"sidecars": [{"resources": {}}]}));
+    }
+
+    #[test]
+    fn names_in_a_kept_part_may_have_any_case_and_the_last_spelling_counts() {
+        let mount = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {"mountPath": {"type": "string"}}});
+        let container = json!({"type": "object", LENIENT: true, KEPT: true, "x-kubernetes-preserve-unknown-fields": true, "required": ["image"], "properties": {
+            "image": {"type": "string"}, "mounts": {"type": "array", "items": mount}
+        }});
+        let schema =
+            json!({"type": "object", "properties": {"sidecars": {"type": "array", "items": container}, "teamId": {}}});
+        let mut value = json!({"sidecars": [
+            {"Image": "a", "Mounts": [{"mountpath": "/a", "other": 1}]}, {"Image": "upper", "image": "lower"}
+        ]});
+        let said: Vec<_> = check(&schema, &mut value, "").iter().map(|fault| fault.finding.to_string()).collect();
+        assert_eq!(
+            said,
+            ["sidecars[0].mounts[0].other: this field does not exist; it is ignored; known here: mountPath"]
+        );
+        assert_eq!(value, json!({"sidecars": [{"image": "a", "mounts": [{"mountPath": "/a"}]}, {"image": "lower"}]}));
+        assert_eq!(check(&schema, &mut json!({"teamID": "acid"}), "")[0].rule, Rule::Known);
+    }
+
+    #[test]
+    fn a_part_may_keep_fields_that_nobody_knows_yet() {
+        let source = json!({"type": "object", LENIENT: true, KEPT: true, OPEN: true, "properties": {"emptyDir": {"type": "object", "properties": {}}}});
+        let mut value = json!({"EmptyDir": {"sise": 1}, "image": {"reference": "a"}});
+        assert_eq!(check(&source, &mut value, "").len(), 1);
+        assert_eq!(value, json!({"emptyDir": {}, "image": {"reference": "a"}}));
+    }
+
+    #[test]
+    fn a_value_that_kubernetes_refuses_in_what_is_made_is_told_by_a_rule_of_its_own() {
+        let schema = json!({"type": "object", "properties": {"effect": {"type": "string", CHOICES: ["", "NoSchedule", "NoExecute"]}}});
+        assert_eq!(check(&schema, &mut json!({"effect": "NoExecute"}), "").len(), 0);
+        let faults = check(&schema, &mut json!({"effect": "noschedule"}), "spec");
+        assert_eq!(faults[0].rule, Rule::Choice);
+        assert_eq!(
+            faults[0].finding.to_string(),
+            "spec.effect: Kubernetes does not accept \"noschedule\" here; did you mean NoSchedule?"
+        );
+    }
+
+    #[test]
+    fn an_integer_that_no_field_can_hold_is_named() {
+        let schema = json!({"type": "object", "properties": {"group": {"type": "integer"}}});
+        for number in [json!(1e20), json!(-1e20), json!(u64::MAX)] {
+            let said = said(&schema, json!({"group": number}));
+            assert!(said[0].starts_with("spec.group: expected an integer of at most 9223372036854775807"), "{said:?}");
+        }
+        assert!(
+            said(&schema, json!({"group": i64::MAX})).is_empty() && said(&schema, json!({"group": 2.0})).is_empty()
+        );
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub struct Rules {
     pub team_prefix: bool,
     /// `enable_maintenance_windows`: windows have an effect.
     pub maintenance_windows: bool,
+    /// Whether the cluster has a StatefulSet: what only the making of its pods would refuse is a warning.
+    pub runs: bool,
 }
 
 impl Default for Rules {

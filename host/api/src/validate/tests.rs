@@ -162,3 +162,30 @@ fn recorded() -> Option<PathBuf> {
     }
     folder
 }
+
+#[test]
+fn a_value_that_only_pods_would_be_refused_for_is_a_warning_where_they_run() {
+    let sidecar = "{spec: {sidecars: [{name: a, image: b, imagePullPolicy: always}]}}";
+    let manifest = minimal_with(&yaml(sidecar));
+    let message = "spec.sidecars[0].imagePullPolicy: Kubernetes does not accept \"always\" here; did you mean Always?";
+    assert_eq!(said(validate(&manifest, &Rules::default())), format!("  error: {message}\n"));
+    let running = validate(&manifest, &Rules { runs: true, ..Rules::default() });
+    assert_eq!(running.as_ref().unwrap().object()["spec"]["sidecars"][0]["imagePullPolicy"], "always");
+    assert_eq!(said(running), format!("  warning: {message}\n"));
+}
+
+#[test]
+fn the_fields_of_containers_and_volumes_may_have_names_in_any_case() {
+    let manifest = minimal_with(&yaml(
+        "{spec: {sidecars: [{Name: a, Image: b, Ports: [{ContainerPort: 80}]}], initContainers: [{Name: c, IMAGE: d}],
+        init_containers: [{Name: e, Image: f}], env: [{Name: A, ValueFrom: {SecretKeyRef: {Name: s, Key: k}}}],
+        additionalVolumes: [{name: v, mountPath: /v, volumeSource: {PersistentVolumeClaim: {ClaimName: w}}}]}}",
+    ));
+    let validated = validate(&manifest, &Rules::default()).unwrap();
+    let spec = &validated.object()["spec"];
+    assert_eq!(spec["sidecars"], json!([{"name": "a", "image": "b", "ports": [{"containerPort": 80}]}]));
+    assert_eq!(spec["initContainers"], json!([{"name": "c", "image": "d"}]));
+    assert_eq!(spec["init_containers"], json!([{"name": "e", "image": "f"}]));
+    assert_eq!(spec["env"], json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]));
+    assert_eq!(spec["additionalVolumes"][0]["volumeSource"], json!({"persistentVolumeClaim": {"claimName": "w"}}));
+}

@@ -19,7 +19,7 @@ const MAX_SHOWN: usize = 80;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The partial object has no `apiVersion`, `kind` or `metadata.name` that can be used.
-    #[error("step {step}: a contribution has no usable {field}: {problem}")]
+    #[error("step {step}: {field} of an object that it makes cannot be used: {problem}")]
     Identify {
         /// The step that contributed it.
         step: String,
@@ -146,7 +146,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// The path of a removal cannot be parsed.
-    #[error("step {step}: a removal from {} has no usable path", Name(.object))]
+    #[error("step {step}: the path of a removal from {} cannot be used", Name(.object))]
     Path {
         /// The step that wants it removed.
         step: String,

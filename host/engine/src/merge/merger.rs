@@ -390,9 +390,9 @@ fn identify(step: &str, fragment: Value) -> Result<(ObjectRef, Map<String, Value
     let name = fields.get("metadata").and_then(|metadata| text(metadata.get("name")));
     let name = name.ok_or_else(|| missing("metadata.name", "it is missing"))?;
     if !is_dns1123_subdomain(&name) {
-        let rule = "a name has at most 253 lower case letters, digits, `-` and `.`, and a letter or digit at each end and \
-                    at each `.`";
-        return Err(missing("metadata.name", rule));
+        let rule = "has to be at most 253 lower case letters, digits, `-` and `.`, with a letter or digit at each end \
+                    and at each `.`; check the keys of the operator configuration that are part of names";
+        return Err(missing("metadata.name", &format!("{name:?} {rule}")));
     }
     Ok((ObjectRef { api_version, kind, name }, fields))
 }

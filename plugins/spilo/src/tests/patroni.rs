@@ -100,6 +100,14 @@ fn zero_means_patronis_default_and_failsafe_mode_has_a_configured_default() {
 }
 
 #[test]
+fn a_negative_lag_is_left_out_with_a_warning() {
+    let spec = json!({"patroni": {"maximum_lag_on_failover": -1}});
+    assert!(!configuration(spec.clone(), json!({})).contains("lag"));
+    let answer = answer(spec, json!({}));
+    assert_eq!(answer.messages(), ["a negative number of bytes has no effect: Patroni's default holds"],);
+}
+
+#[test]
 fn the_lag_is_written_as_a_float32() {
     for (lag, expected) in [
         (1_048_576_i64, "1048576"),

@@ -7,7 +7,7 @@ use crate::script::Script;
 
 const OWN: [&str; 2] = ["{cluster}", "{cluster}-*"];
 const NOT_ASKED: &str = "the plugin's description does not ask for objects of this kind and name";
-const NOT_A_NAME: &str = "a contribution has no usable metadata.name";
+const NOT_A_NAME: &str = "metadata.name of an object that it makes cannot be used";
 
 /// A guest that may create ConfigMaps of every name, and writes this text.
 fn writes(text: &str) -> Script {

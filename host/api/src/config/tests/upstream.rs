@@ -14,7 +14,7 @@ fn other(key: &Key) -> (String, Value) {
         ValueType::Integer | ValueType::OptionalInteger => ("7".to_owned(), json!(7)),
         ValueType::Choice(choices) => text(choices.iter().find(|choice| **choice != key.default).unwrap()),
         ValueType::Quantity if key.name.ends_with("limit") => text("7777Mi"),
-        ValueType::Quantity => text("1m"),
+        ValueType::Quantity => text(if key.name.contains("memory") { "1Ki" } else { "1m" }),
         ValueType::Duration => text("1h30m7s"),
         ValueType::Schedule => text("7 7 7 7 *"),
         ValueType::Reference => text("elsewhere/thing"),
@@ -27,6 +27,7 @@ fn other(key: &Key) -> (String, Value) {
             "persistent_volume_claim_retention_policy" => {
                 ("when_deleted:delete".to_owned(), json!({"when_deleted": "delete"}))
             }
+            "cluster_labels" | "node_readiness_label" => ("a:'b', d:\"e\"".to_owned(), json!({"a": "b", "d": "e"})),
             _ => ("a:'b,c', d:\"e:f\"".to_owned(), json!({"a": "b,c", "d": "e:f"})),
         },
         ValueType::Containers => ("[{name: a, image: b}]".to_owned(), json!([{"name": "a", "image": "b"}])),
