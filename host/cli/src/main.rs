@@ -36,6 +36,9 @@ use pgloom_operator::args::Error as InvalidFlag;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What is logged by a command that asks the API server: of a request that fails the command says so itself.
+const WITH_API_SERVER: &str = "warn,kube_client=off";
+
 /// The exit code of an invalid command line, as that of clap.
 const USAGE: u8 = 2;
 
@@ -114,11 +117,11 @@ fn main() -> ExitCode {
             render::render(&arguments)
         }
         Command::Explain(arguments) => {
-            log.start("warn");
+            log.start(WITH_API_SERVER);
             explain::print(&arguments)
         }
         Command::Diff(arguments) => {
-            log.start("warn");
+            log.start(WITH_API_SERVER);
             match diff::diff(&arguments) {
                 Ok(code) => return code,
                 Err(error) => Err(error),
@@ -138,7 +141,7 @@ fn main() -> ExitCode {
             return conformance::conformance(&arguments);
         }
         Command::Record(arguments) => {
-            log.start("warn");
+            log.start(WITH_API_SERVER);
             record::record(&arguments)
         }
         Command::Rbac(arguments) => {
