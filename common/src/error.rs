@@ -11,7 +11,7 @@ pub const FIELD_IMMUTABLE: &str = "field is immutable";
 /// The error and its sources in one line, as in `failed to load the plugin: the component does not compile`.
 ///
 /// What an error's own text repeats of its source is left out, and so is the name of a Rust type before it: kube's errors
-/// are `ApiError: MESSAGE (Status { ... })`, and their source is the message.
+/// are `ApiError: MESSAGE (Status { ... })`, and their source is the message. A remedy after the text of the source stays.
 #[must_use]
 pub fn error_chain(error: &dyn Error) -> String {
     let mut parts = Vec::new();
@@ -19,6 +19,12 @@ pub fn error_chain(error: &dyn Error) -> String {
     while let Some(error) = next {
         next = error.source();
         let text = error.to_string();
+        if let Some(source) = next
+            && let Some((before, remedy)) = text.split_once(&format!(": {source}; "))
+        {
+            parts.push(format!("{before}: {}; {remedy}", error_chain(source)));
+            break;
+        }
         let own = next.map_or(&*text, |source| own_text(&text, &source.to_string()));
         if !own.is_empty() {
             parts.push(own.to_owned());
@@ -106,6 +112,13 @@ mod tests {
         assert_eq!(error_chain(&list), "failed to list: HyperError: refused");
         let transparent = Layer("timeout", Some(Box::new(Layer("timeout", None))));
         assert_eq!(error_chain(&transparent), "timeout");
+    }
+
+    #[test]
+    fn a_remedy_behind_the_text_of_the_source_stays() {
+        let denied = Layer("cannot be created", Some(Box::new(Layer("denied", None))));
+        let error = Layer("folder /x: cannot be created; give another one", Some(Box::new(denied)));
+        assert_eq!(error_chain(&error), "folder /x: cannot be created: denied; give another one");
     }
 
     #[test]

@@ -9,6 +9,9 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use kube::Client;
 use kube::config::{Config, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use pgloom_common::error::{error_chain, root_cause};
+
+use crate::usage::namespace;
 
 /// The flags that name the API server.
 #[derive(Args)]
@@ -28,7 +31,7 @@ pub struct Arguments {
     #[command(flatten)]
     pub connection: Connection,
     /// The cluster's namespace; without it that of the kubeconfig
-    #[arg(long, short, value_name = "NAME")]
+    #[arg(long, short, value_name = "NAME", value_parser = namespace)]
     pub namespace: Option<String>,
 }
 
@@ -37,13 +40,39 @@ impl Connection {
     pub async fn connect(&self) -> Result<(Client, String)> {
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
         let config = match &self.kubeconfig {
-            Some(path) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
-            None if self.context.is_some() => Config::from_kubeconfig(&options).await?,
+            Some(path) => {
+                let read = async { Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await };
+                read.await.map_err(|error| unusable(&error))?
+            }
+            None if self.context.is_some() => {
+                Config::from_kubeconfig(&options).await.map_err(|error| unusable(&error))?
+            }
             None => Config::infer().await.map_err(|error| not_inferred(&error))?,
         };
         let namespace = config.default_namespace.clone();
-        Ok((Client::try_from(config)?, namespace))
+        // Without a user and a password before the host.
+        let address = config.cluster_url.authority().map_or("", |authority| authority.as_str());
+        let address = address.rsplit('@').next().unwrap_or_default().to_owned();
+        let client = Client::try_from(config).map_err(|error| unusable(&error))?;
+        match client.apiserver_version().await {
+            // What the caller may not ask, or what another release does not have, is said of the requests that follow.
+            Ok(_) | Err(kube::Error::Api(_)) => Ok((client, namespace)),
+            Err(error) => Err(unreachable(&address, &error)),
+        }
     }
+}
+
+/// The error of a request that the API server did not answer.
+fn unreachable(address: &str, error: &kube::Error) -> anyhow::Error {
+    let (how, remedy) = match error {
+        kube::Error::SerdeError(_) => ("does not answer as an API server", "check its address in the kubeconfig"),
+        _ => ("cannot be reached", "check --kubeconfig and --context, and whether it runs"),
+    };
+    anyhow!("the API server {address} {how}: {}; {remedy}", root_cause(error))
+}
+
+fn unusable(error: &dyn Error) -> anyhow::Error {
+    anyhow!("the kubeconfig cannot be used: {}; mend it, or give another --kubeconfig", error_chain(error))
 }
 
 /// No flag, variable or file names an API server.
@@ -64,7 +93,7 @@ fn not_inferred(error: &InferConfigError) -> anyhow::Error {
     match reason {
         None | Some(KubeconfigError::FindPath | KubeconfigError::CurrentContextNotSet) => NotFound.into(),
         Some(KubeconfigError::ReadConfig(error, _)) if error.kind() == ErrorKind::NotFound => NotFound.into(),
-        Some(reason) => anyhow!("the kubeconfig cannot be used: {reason}; mend it, or give --kubeconfig"),
+        Some(reason) => unusable(reason),
     }
 }
 

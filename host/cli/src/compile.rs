@@ -46,7 +46,7 @@ pub fn compile(arguments: &Arguments) -> Result<()> {
     };
     let engine = Arc::new(Engine::new(&EngineConfig { cache: Some(folder.clone()), ..EngineConfig::default() })?);
     for file in &arguments.components {
-        let bytes = crate::file::component(file)?;
+        let bytes = crate::file::built(file)?;
         Plugin::load(&engine, &bytes, None).with_context(|| file.display().to_string())?;
     }
     Ok(())

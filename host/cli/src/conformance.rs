@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use pgloom_common::error::error_chain;
 use pgloom_common::golden;
 use pgloom_conformance::cost::{Budget, exceeded};
 use pgloom_conformance::expectations::Expectations;
@@ -13,6 +14,7 @@ use pgloom_conformance::{Companion, Profile, Report, Setup, corpus, junit, run};
 use pgloom_engine::{Description, Engine, Pipeline, Plugin, Response};
 use serde_json::{Map, Value};
 
+use crate::usage::usage;
 use crate::{file, pipeline};
 
 /// The longest file of expectations or of a budget, in bytes.
@@ -83,23 +85,24 @@ pub fn conformance(arguments: &Arguments) -> ExitCode {
     match checked(arguments) {
         Ok(report) => {
             if let Err(error) = crate::output::print(&report.lines()) {
-                crate::log::say(format_args!("error: {error:#}"));
+                crate::log::say(format_args!("error: {}", error_chain(&*error)));
                 return ExitCode::from(NOT_RUN);
             }
             if report.is_passed() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
         }
         Err(error) => {
-            crate::log::say(format_args!("error: {error:#}"));
+            crate::log::say(format_args!("error: {}", error_chain(&*error)));
             ExitCode::from(NOT_RUN)
         }
     }
 }
 
 fn checked(arguments: &Arguments) -> Result<Report> {
+    check_outputs(arguments)?;
     // What is wrong with a file is found before the checks are run.
     let expectations = arguments.expectations.as_deref().map(expectations).transpose()?;
     let budget = arguments.budget.as_deref().map(budget).transpose()?;
-    let bytes = file::component(&arguments.plugin)?;
+    let bytes = file::component(&arguments.plugin, arguments.pipeline.limits())?;
     let config = arguments.config.as_deref().map(config).transpose()?;
     let cases = arguments.cases.iter().map(|path| case(path)).collect::<Result<_>>()?;
     let loaded = pipeline::load_with_document(&arguments.pipeline)?;
@@ -130,6 +133,31 @@ fn checked(arguments: &Arguments) -> Result<Report> {
         write(path, &junit::xml(&report))?;
     }
     Ok(report)
+}
+
+/// Refuses a file that would be written over another one. A report may replace the one that was the budget.
+fn check_outputs(arguments: &Arguments) -> Result<()> {
+    let Arguments { plugin, config, cases, report, junit, expectations, budget, .. } = arguments;
+    let read = [("--config", config), ("--expectations", expectations)];
+    let read = read.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)));
+    let read: Vec<(&str, &PathBuf)> =
+        read.chain(cases.iter().map(|path| ("--case", path))).chain([("the component", plugin)]).collect();
+    let with_budget = budget.iter().map(|path| ("--budget", path)).chain(report.iter().map(|path| ("--report", path)));
+    let with_budget: Vec<(&str, &PathBuf)> = with_budget.chain(read.iter().copied()).collect();
+    for (flag, output, others) in [("--report", report, &read), ("--junit", junit, &with_budget)] {
+        let Some(output) = output else { continue };
+        if let Some((other, _)) = others.iter().find(|(_, other)| is_same_file(output, other)) {
+            let place = output.display();
+            return Err(usage(format!("{place}: is the file of {flag} and of {other}; give {flag} another file")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether two paths are of one file, which need not exist.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_default();
+    real(one) == real(other)
 }
 
 fn expectations(path: &Path) -> Result<Expectations> {

@@ -13,10 +13,12 @@ use anyhow::{Context, Result};
 use clap::Args;
 use k8s_openapi::api::core::v1::{Endpoints, Pod};
 use kube::{Api, Client};
+use pgloom_common::error::error_chain;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
 use crate::api_server;
+use crate::usage::object_name;
 use relay::Path;
 
 /// PostgreSQL's port in the pod.
@@ -41,6 +43,7 @@ pub struct Arguments {
     #[arg(long, value_name = "PORT", default_value_t = 6432)]
     port: u16,
     /// The name of the cluster, as in its manifest
+    #[arg(value_parser = object_name)]
     cluster: String,
 }
 
@@ -70,7 +73,7 @@ async fn listen(arguments: Arguments) -> Result<()> {
 
 async fn serve(client: TcpStream, cluster: Cluster) {
     if let Err(error) = relay::relay(client, || cluster.path(), &relay::TIMING).await {
-        warn!("connection closed: {error:#}");
+        warn!("connection closed: {}", error_chain(&*error));
     }
 }
 

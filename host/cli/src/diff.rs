@@ -1,12 +1,13 @@
 //! `pgloom diff`: what another pipeline would change, cluster by cluster, and which pods it would restart.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use pgloom_decide::impact::{FieldImpact, Impact, ObjectChange, Setting, Verdict, impact};
+use pgloom_decide::kind::ObjectKey;
 use pgloom_engine::{ObjectRef, Pipeline};
 use serde_json::{Value, json};
 
@@ -85,8 +86,29 @@ fn of_files(arguments: &Arguments) -> Result<Vec<Impact>> {
     let inputs = arguments.inputs.read()?;
     let then = pipeline::load(&arguments.pipeline)?;
     let now = pipeline::load(&arguments.now())?;
-    let manifests = arguments.manifests.iter().map(|path| inputs.manifests(path)).collect::<Result<Vec<_>>>()?;
-    arguments.impacts(&manifests.concat(), &inputs, &now, &then)
+    let (mut manifests, mut places) = (Vec::new(), Vec::new());
+    for path in &arguments.manifests {
+        let found = inputs.manifests(path)?;
+        let is_alone = found.len() == 1;
+        for (index, manifest) in found.into_iter().enumerate() {
+            places.push(place(path, (!is_alone).then_some(index + 1)));
+            manifests.push(manifest);
+        }
+    }
+    let mut impacts = arguments.impacts(&manifests, &inputs, &now, &then)?;
+    for ((impact, manifest), place) in impacts.iter_mut().zip(&manifests).zip(places) {
+        let ObjectKey { namespace, name, .. } = ObjectKey::of(manifest);
+        if namespace.is_empty() || name.is_empty() {
+            impact.cluster = place;
+        }
+    }
+    Ok(impacts)
+}
+
+/// What a manifest is called that does not name a cluster: its file, and which object of several.
+fn place(path: &Path, number: Option<usize>) -> String {
+    let file = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
+    number.map_or_else(|| file.clone(), |number| format!("{file}: object {number}"))
 }
 
 fn of_running(arguments: &Arguments) -> Result<Vec<Impact>> {
@@ -180,7 +202,9 @@ fn text(impact: &Impact) -> String {
         return text;
     }
     let _ = writeln!(text, "{}:", impact.cluster);
-    match (&impact.refused_now, &impact.refused_then) {
+    // A manifest may have several problems, each with a line.
+    let indented = |reason: &Option<String>| reason.as_ref().map(|reason| reason.replace('\n', "\n    "));
+    match (indented(&impact.refused_now), indented(&impact.refused_then)) {
         (None, Some(reason)) => drop(writeln!(text, "  would be held, the new pipeline refuses it: {reason}")),
         (Some(reason), None) => drop(writeln!(text, "  is held now, and would not be held then: {reason}")),
         (Some(reason), Some(_)) => drop(writeln!(text, "  is refused by both pipelines: {reason}")),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use pgloom_decide::explain::{Explanation, Field, Source, Target, Tried, Unknown, explain};
 use pgloom_decide::kind::ObjectKey;
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::live::{Live, Unreadable, Wanted};
 use crate::manifests::Inputs;
+use crate::usage::usage;
 use crate::{api_server, live, manifests, pipeline};
 
 const HELP: &str = "\
@@ -108,7 +109,10 @@ enum Format {
 /// Prints the explanation.
 pub fn print(arguments: &Arguments) -> Result<()> {
     let Some((kind, name)) = arguments.object.split_once('/') else {
-        bail!("{}: is no object; write it as in StatefulSet/acid-minimal-cluster", arguments.object);
+        return Err(usage(format!(
+            "{}: is no object; write it as in StatefulSet/acid-minimal-cluster",
+            arguments.object
+        )));
     };
     let target = Target { kind: kind.to_owned(), name: name.to_owned(), path: arguments.path.clone() };
     let Subject { place, manifests, inputs, pipeline } = match &arguments.manifest {

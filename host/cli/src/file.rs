@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use pgloom_api::document;
-use pgloom_engine::EngineConfig;
+use pgloom_operator::args::ComponentLimits;
 use serde_json::Value;
 
 /// The longest file of documents, in bytes. The API server takes 3 MiB for one object; a file may have many.
@@ -15,7 +15,10 @@ const MAX_DOCUMENTS: u64 = 64 << 20;
 /// Every document of a file, `-` being standard input.
 pub fn read_all(path: &Path) -> Result<Vec<Value>> {
     let (name, bytes) = if path == Path::new("-") {
-        ("standard input".to_owned(), bounded(std::io::stdin().lock(), MAX_DOCUMENTS).context("standard input")?)
+        (
+            "standard input".to_owned(),
+            bounded(std::io::stdin().lock(), MAX_DOCUMENTS, SMALLER).context("standard input")?,
+        )
     } else {
         (path.display().to_string(), read(path, MAX_DOCUMENTS)?)
     };
@@ -26,6 +29,12 @@ pub fn read_all(path: &Path) -> Result<Vec<Value>> {
 /// The objects of a file, or of standard input for `-`, each with what makes it one of Kubernetes.
 pub fn read_objects(path: &Path) -> Result<Vec<Value>> {
     let objects = read_all(path)?;
+    check_objects(&objects, path)?;
+    Ok(objects)
+}
+
+/// Refuses documents of a file that are no objects of Kubernetes.
+pub fn check_objects(objects: &[Value], path: &Path) -> Result<()> {
     for (index, object) in objects.iter().enumerate() {
         let missing = ["/apiVersion", "/kind", "/metadata/name"]
             .into_iter()
@@ -39,7 +48,7 @@ pub fn read_objects(path: &Path) -> Result<Vec<Value>> {
             );
         }
     }
-    Ok(objects)
+    Ok(())
 }
 
 /// Every document of a file, each a map. A file without documents has none.
@@ -78,23 +87,41 @@ pub fn text(path: &Path, most: u64) -> Result<String> {
     String::from_utf8(read(path, most)?).with_context(|| format!("{}: not UTF-8; check the content", path.display()))
 }
 
-/// The bytes of a component.
-pub fn component(path: &Path) -> Result<Vec<u8>> {
-    read(path, EngineConfig::MAX_COMPONENT)
+/// The bytes of a component, within the limit of its size.
+pub fn component(path: &Path, limits: &ComponentLimits) -> Result<Vec<u8>> {
+    read_within(path, limits.max_component(), LARGER_COMPONENT)
+}
+
+/// What can be done about a component that is too large.
+const LARGER_COMPONENT: &str = "name a smaller file, or raise --max-component";
+
+/// The longest file that a toolchain makes, in bytes.
+const MAX_BUILT: u64 = 1 << 30;
+
+/// The bytes of a module or a component that was built here.
+pub fn built(path: &Path) -> Result<Vec<u8>> {
+    read(path, MAX_BUILT)
 }
 
 fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    read_within(path, most, SMALLER)
+}
+
+/// What can be done about a file that is too large.
+const SMALLER: &str = "name a smaller file";
+
+fn read_within(path: &Path, most: u64, remedy: &str) -> Result<Vec<u8>> {
     let name = path.display();
     let file = std::fs::File::open(path).with_context(|| format!("{name}: cannot be read; check the path"))?;
-    bounded(file, most).with_context(|| name.to_string())
+    bounded(file, most, remedy).with_context(|| name.to_string())
 }
 
 /// The bytes up to the end, `most` of them.
-fn bounded(source: impl Read, most: u64) -> Result<Vec<u8>> {
+fn bounded(source: impl Read, most: u64, remedy: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.take(most.saturating_add(1)).read_to_end(&mut bytes).context("cannot be read; check the path")?;
     if bytes.len() as u64 > most {
-        bail!("has more than {} MiB; name a smaller file", most >> 20);
+        bail!("has more than {} MiB; {remedy}", most >> 20);
     }
     Ok(bytes)
 }

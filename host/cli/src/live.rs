@@ -10,6 +10,7 @@ use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::{Client, discovery};
 use pgloom_api::config::Config;
 use pgloom_api::postgresql;
+use pgloom_common::error::error_chain;
 use pgloom_conformance::recording;
 use pgloom_decide::Kind;
 use pgloom_decide::role::infrastructure_definitions;
@@ -311,7 +312,7 @@ impl Unreadable {
     fn allow(self, found: Result<Vec<Value>>) -> Result<Vec<Value>> {
         match (self, found) {
             (Self::Warns, Err(error)) if is(&error, 403) || is(&error, 404) || is_unknown(&error) => {
-                crate::log::say(format_args!("warning: {error:#}; it is decided as if there were none"));
+                crate::log::say(format_args!("warning: {}; it is decided as if there were none", error_chain(&*error)));
                 Ok(Vec::new())
             }
             (_, found) => found,

@@ -12,7 +12,14 @@ use tracing_subscriber::EnvFilter;
 #[derive(Args)]
 pub struct Arguments {
     /// Which lines are logged, as in `info,pgloom_operator=debug`
-    #[arg(long, env = "PGLOOM_LOG", global = true, value_name = "FILTER", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "PGLOOM_LOG",
+        global = true,
+        value_name = "FILTER",
+        hide_env_values = true,
+        value_parser = filter
+    )]
     log: Option<String>,
     /// The format of a line
     #[arg(
@@ -24,6 +31,11 @@ pub struct Arguments {
         hide_env_values = true
     )]
     log_format: Format,
+}
+
+fn filter(text: &str) -> Result<String, String> {
+    let remedy = "write it as in info,pgloom_operator=debug";
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| format!("{error}; {remedy}"))
 }
 
 #[derive(Clone, Copy, ValueEnum)]

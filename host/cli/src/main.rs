@@ -23,15 +23,24 @@ mod record;
 mod registry;
 mod render;
 mod steps;
+mod usage;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use pgloom_common::error::error_chain;
+use pgloom_operator::args::Error as InvalidFlag;
 
 /// mimalloc returns unused memory to the system. musl's allocator is slower and fragments in a process that runs for
 /// weeks.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What is logged by a command that asks the API server: of a request that fails the command says so itself.
+const WITH_API_SERVER: &str = "warn,kube_client=off";
+
+/// The exit code of an invalid command line, as that of clap.
+const USAGE: u8 = 2;
 
 const HELP: &str = "\
 Example:
@@ -108,11 +117,11 @@ fn main() -> ExitCode {
             render::render(&arguments)
         }
         Command::Explain(arguments) => {
-            log.start("warn");
+            log.start(WITH_API_SERVER);
             explain::print(&arguments)
         }
         Command::Diff(arguments) => {
-            log.start("warn");
+            log.start(WITH_API_SERVER);
             match diff::diff(&arguments) {
                 Ok(code) => return code,
                 Err(error) => Err(error),
@@ -132,7 +141,7 @@ fn main() -> ExitCode {
             return conformance::conformance(&arguments);
         }
         Command::Record(arguments) => {
-            log.start("warn");
+            log.start(WITH_API_SERVER);
             record::record(&arguments)
         }
         Command::Rbac(arguments) => {
@@ -148,14 +157,14 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log::say(format_args!("error: {error:#}"));
-            ExitCode::FAILURE
+            log::say(format_args!("error: {}", error_chain(&*error)));
+            if usage::is_usage(&error) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
 }
 
 fn run(arguments: pgloom_operator::Args) -> anyhow::Result<()> {
-    let config = arguments.try_into()?;
+    let config = arguments.try_into().map_err(|error: InvalidFlag| usage::usage(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     Ok(to_the_end(runtime, pgloom_operator::run(config))?)
 }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::file::{read_all, read_objects};
 use crate::pipeline;
+use crate::usage::{namespace, usage};
 
 /// The flags of what a decision depends on, the pipeline aside.
 #[derive(Args)]
@@ -26,10 +27,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     observed: Option<PathBuf>,
     /// The namespace of manifests that name none; without it `default`
-    #[arg(long, short, value_name = "NAME")]
+    #[arg(long, short, value_name = "NAME", value_parser = namespace)]
     pub namespace: Option<String>,
     /// The operator's own namespace, which has operator-wide Secrets; without it that of the configuration
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = namespace)]
     pub operator_namespace: Option<String>,
 }
 
@@ -62,10 +63,10 @@ impl Arguments {
     /// Refuses the flags that are about manifests in files.
     pub fn refuse_observed(&self) -> Result<()> {
         match &self.observed {
-            Some(path) => bail!(
+            Some(path) => Err(usage(format!(
                 "{}: --observed is for manifests in files; of clusters that run the existing objects are read",
                 path.display()
-            ),
+            ))),
             None => Ok(()),
         }
     }

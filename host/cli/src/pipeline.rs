@@ -8,7 +8,7 @@ use clap::Args;
 use pgloom_api::Finding;
 use pgloom_api::pipeline::{Artifact, Document};
 use pgloom_engine::{Engine, EngineConfig, Pipeline};
-use pgloom_operator::args::folder_of;
+use pgloom_operator::args::{ComponentLimits, folder_of};
 use serde_json::Value;
 
 use crate::file::read_one;
@@ -23,6 +23,8 @@ pub struct Arguments {
     /// The folder that `source.file` of the pipeline is relative to; without it the pipeline's own
     #[arg(long, env = "PGLOOM_PLUGINS", value_name = "FOLDER")]
     plugins: Option<PathBuf>,
+    #[command(flatten)]
+    limits: ComponentLimits,
     #[command(flatten)]
     registry: registry::Arguments,
 }
@@ -41,7 +43,12 @@ impl Arguments {
     /// The same for another pipeline: without `pipeline` that in the folder of the shipped plugins, without `plugins` those of
     /// its folder.
     pub fn of_other(&self, pipeline: Option<PathBuf>, plugins: Option<PathBuf>) -> Self {
-        Self { pipeline, plugins, registry: self.registry.clone() }
+        Self { pipeline, plugins, limits: self.limits.clone(), registry: self.registry.clone() }
+    }
+
+    /// The limits of components.
+    pub fn limits(&self) -> &ComponentLimits {
+        &self.limits
     }
 
     /// Whether a file is named, and not left to be found.
@@ -69,8 +76,8 @@ impl Arguments {
 }
 
 /// The engine of a command.
-pub fn engine() -> Result<Arc<Engine>> {
-    Ok(Arc::new(Engine::new(&engine_config())?))
+pub fn engine(limits: &ComponentLimits) -> Result<Arc<Engine>> {
+    Ok(Arc::new(Engine::new(&engine_config(limits))?))
 }
 
 /// Loads the pipeline, as the operator does.
@@ -87,9 +94,9 @@ pub fn load_with_document(arguments: &Arguments) -> Result<Loaded> {
 /// Loads the pipeline of a document from a place; the components are in `folder`, or in registries.
 pub fn load_document(arguments: &Arguments, document: &Value, path: &Path, folder: &Path) -> Result<Loaded> {
     let document = Document::read(document).map_err(|problems| refused(path, &problems))?;
-    let engine = engine()?;
-    let pulled = engine_config().cache.map(|folder| folder.join("pulled"));
-    let registry = Registry::new(&arguments.registry, pulled)?;
+    let engine = engine(&arguments.limits)?;
+    let pulled = engine_config(&arguments.limits).cache.map(|folder| folder.join("pulled"));
+    let registry = Registry::new(&arguments.registry, arguments.limits.max_component(), pulled)?;
     let remote = |artifact: &Artifact| registry.fetch(artifact);
     let pipeline = Pipeline::load_with(&engine, &document, folder, None, &remote);
     let pipeline = pipeline.with_context(|| path.display().to_string())?;
@@ -112,8 +119,8 @@ fn shipped_pipeline() -> Result<PathBuf> {
 }
 
 /// The configuration of the engine, with compiled plugins in the user's cache folder.
-fn engine_config() -> EngineConfig {
-    let config = EngineConfig { concurrency: 1, ..EngineConfig::of_binary() };
+fn engine_config(limits: &ComponentLimits) -> EngineConfig {
+    let config = EngineConfig { concurrency: 1, ..limits.engine() };
     let caches = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let cached = EngineConfig { cache: caches.or(home).map(|folder| folder.join("pgloom/code")), ..config.clone() };

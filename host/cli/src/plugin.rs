@@ -23,6 +23,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use pgloom_api::pipeline::Grants;
 use pgloom_engine::{Engine, EngineConfig, Plugin, grant};
+use pgloom_operator::args::ComponentLimits;
 
 /// The examples of the group.
 pub const HELP: &str = "\
@@ -69,6 +70,8 @@ pub struct Inspect {
     /// Print only the grants that the plugin needs, for its step in a pipeline
     #[arg(long)]
     grants: bool,
+    #[command(flatten)]
+    limits: ComponentLimits,
     /// The component
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -90,22 +93,22 @@ pub fn run(command: Command) -> Result<()> {
 }
 
 fn inspect(arguments: &Inspect) -> Result<()> {
-    let plugin = load(&arguments.file)?;
+    let plugin = load(&arguments.file, &arguments.limits)?;
     let text = if arguments.grants { block(&plugin) } else { description(&plugin) };
     crate::output::print(&text)
 }
 
-fn load(file: &Path) -> Result<Plugin> {
+fn load(file: &Path, limits: &ComponentLimits) -> Result<Plugin> {
     let place = || file.display().to_string();
-    let bytes = crate::file::component(file)?;
-    let engine = Arc::new(Engine::new(&EngineConfig { concurrency: 1, ..EngineConfig::of_binary() })?);
+    let bytes = crate::file::component(file, limits)?;
+    let engine = Arc::new(Engine::new(&EngineConfig { concurrency: 1, ..limits.engine() })?);
     Plugin::load(&engine, &bytes, None).with_context(place)
 }
 
 /// The bytes of a component that this host can load: a plugin that it cannot would be refused in the cluster only.
-fn component(file: &Path) -> Result<Vec<u8>> {
-    let bytes = crate::file::component(file)?;
-    Plugin::load(&crate::pipeline::engine()?, &bytes, None).with_context(|| file.display().to_string())?;
+fn component(file: &Path, limits: &ComponentLimits) -> Result<Vec<u8>> {
+    let bytes = crate::file::component(file, limits)?;
+    Plugin::load(&crate::pipeline::engine(limits)?, &bytes, None).with_context(|| file.display().to_string())?;
     Ok(bytes)
 }
 

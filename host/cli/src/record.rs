@@ -12,6 +12,7 @@ use pgloom_engine::Plugin;
 use serde_json::Value;
 
 use crate::live::{Live, OPERATOR_NAMESPACE, Unreadable, Wanted};
+use crate::usage::{namespace, object_name};
 use crate::{api_server, file, live, pipeline};
 
 const HELP: &str = "\
@@ -41,19 +42,20 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The operator's namespace
-    #[arg(long, value_name = "NAME", default_value = OPERATOR_NAMESPACE)]
+    #[arg(long, value_name = "NAME", default_value = OPERATOR_NAMESPACE, value_parser = namespace)]
     operator_namespace: String,
     /// The folder to write; it must not exist, or be empty
     #[arg(long, short, value_name = "FOLDER")]
     output: PathBuf,
     /// The name of the cluster, as in its manifest
+    #[arg(value_parser = object_name)]
     cluster: String,
 }
 
 /// Reads the cluster, and writes the folder.
 pub fn record(arguments: &Arguments) -> Result<()> {
     check_output(&arguments.output)?;
-    let bytes = file::component(&arguments.plugin)?;
+    let bytes = file::component(&arguments.plugin, arguments.pipeline.limits())?;
     let loaded = pipeline::load_with_document(&arguments.pipeline)?;
     let plugin = Plugin::load(&loaded.engine, &bytes, None).with_context(|| arguments.plugin.display().to_string())?;
     let steps = loaded.document.steps.into_iter().zip(loaded.pipeline.steps());

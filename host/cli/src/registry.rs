@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use pgloom_api::pipeline::Artifact;
-use pgloom_engine::EngineConfig;
 use pgloom_engine::pipeline::Phase;
 use pgloom_registry::{Client, Credentials, Settings};
 
@@ -37,13 +36,13 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The registry of the flags. What is pulled is kept in `cache`.
-    pub fn new(arguments: &Arguments, cache: Option<PathBuf>) -> Result<Self> {
+    /// The registry of the flags. What is pulled has at most `max_component` bytes and is kept in `cache`.
+    pub fn new(arguments: &Arguments, max_component: u64, cache: Option<PathBuf>) -> Result<Self> {
         let settings = Settings {
             authorities: arguments.registry_ca.clone(),
             plain_http: arguments.registry_plain_http.clone(),
             cache,
-            ..Settings::new(EngineConfig::MAX_COMPONENT)
+            ..Settings::new(max_component)
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self { client: Client::new(settings), credentials: credentials(arguments)?, runtime })

@@ -349,7 +349,7 @@ async fn flags_that_are_for_manifests_in_files_are_refused() {
     let bench = Bench::new(&world(), Vec::new()).await;
     bench.file("observed.yaml", &json!({}));
     let said = bench.run(&["diff", "--pipeline", "new.yaml", "--observed", "observed.yaml"]).await;
-    assert!(said.code == Some(1) && said.error.contains("--observed is for manifests in files"), "{}", said.error);
+    assert!(said.code == Some(2) && said.error.contains("--observed is for manifests in files"), "{}", said.error);
     let said = bench.run(&["diff", "-A", "manifest.yaml"]).await;
     assert!(said.code == Some(2) && said.error.contains("cannot be used with"), "{}", said.error);
     let said = bench.run(&["diff", "-n", "empty"]).await;

@@ -53,6 +53,20 @@ fn a_file_that_does_not_end_is_read_up_to_a_limit() {
     assert!(error.contains("/dev/zero: has more than 32 MiB; name a smaller file"), "{error}");
 }
 
+#[test]
+fn the_limit_of_a_component_is_named_and_can_be_raised() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("large.wasm");
+    std::fs::write(&large, padded((1 << 20) + 1)).unwrap();
+    let (text, error) = inspect(&["--max-component", "1"], &large);
+    assert_eq!(text, "");
+    assert!(error.contains("has more than 1 MiB; name a smaller file, or raise --max-component"), "{error}");
+    let (text, error) = inspect(&["--max-component", "2", "--compile-memory", "640", "--compile-time", "60"], &large);
+    assert!(text.contains("name: contract") && error.is_empty(), "{error}");
+    let (_, error) = inspect(&["--max-component", "0"], &large);
+    assert!(error.contains("--max-component"), "{error}");
+}
+
 fn config_map(files: &[&Path]) -> (String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgloom"));
     let output = command.args(["plugin", "config-map", "--name", "extra"]).args(files).output().unwrap();

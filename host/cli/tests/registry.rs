@@ -4,7 +4,7 @@
 #[path = "../../registry/tests/server/mod.rs"]
 mod server;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use server::Server;
@@ -43,7 +43,7 @@ fn what_is_pushed_and_signed_is_pulled_and_loaded_from_a_pipeline() {
     assert!(error.contains("is by a key that is trusted here"), "{error}");
     let error = run(&["plugin", "pull", &reference]).unwrap_err();
     assert!(
-        error.contains("does not answer") || error.contains("without TLS") || error.contains("status 400"),
+        error.contains("there is no TLS") || error.contains("without TLS") || error.contains("status 400"),
         "{error}"
     );
 
@@ -63,9 +63,82 @@ fn what_is_pushed_and_signed_is_pulled_and_loaded_from_a_pipeline() {
         text.contains("# Created for the step contract.") && text.contains("resourceNames: [\"registry\"]"),
         "{text}"
     );
-    // What is pinned was pulled before.
+    // What is pinned was pulled before, and its signature is verified by the keys that the step names now.
     server.stop();
     assert_eq!(run(&rbac).unwrap(), text);
+    let with_key = |file: &str| {
+        let mut changed = pipeline.clone();
+        changed["spec"]["steps"][0]["source"]["publicKeys"] =
+            serde_json::json!([std::fs::read_to_string(file).unwrap()]);
+        std::fs::write(folder.path().join("pipeline.yaml"), changed.to_string()).unwrap();
+        run(&rbac)
+    };
+    assert!(with_key(&other).unwrap_err().contains("step contract: fetch failed"), "the registry is asked again");
+    assert_eq!(with_key(&public).unwrap(), text);
+    // So are the bytes of the signature, and of the component.
+    let pulled = folder.path().join("pgloom/code/pulled");
+    for file in std::fs::read_dir(pulled).unwrap().map(|entry| entry.unwrap().path()) {
+        let kept = std::fs::read(&file).unwrap();
+        std::fs::write(&file, kept.iter().map(|byte| byte ^ 1).collect::<Vec<u8>>()).unwrap();
+        assert!(run(&rbac).unwrap_err().contains("step contract: fetch failed"), "{}", file.display());
+        std::fs::write(file, kept).unwrap();
+    }
+    assert_eq!(run(&rbac).unwrap(), text);
+}
+
+/// The program `wkg` of the environment, if there is one.
+fn wkg() -> Option<PathBuf> {
+    let named = std::env::var_os("PGLOOM_WKG").map(PathBuf::from);
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = named.into_iter().chain(std::env::split_paths(&paths).map(|folder| folder.join("wkg")));
+    found.find(|file| file.is_file())
+}
+
+#[test]
+fn wkg_pulls_what_is_pushed_and_pushes_what_is_pulled() {
+    let Some(wkg) = wkg() else {
+        println!(
+            "SKIPPED: wkg_pulls_what_is_pushed_and_pushes_what_is_pulled: there is no wkg; install it, or name it in PGLOOM_WKG"
+        );
+        return;
+    };
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let run_wkg = |arguments: &[&str]| {
+        let mut command = Command::new(&wkg);
+        command.args(["oci"]).args(arguments).args(["--insecure", &server.address]).current_dir(folder.path());
+        let output = command.env("HOME", folder.path()).env("DOCKER_CONFIG", folder.path()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let reference = |name: &str| format!("{}/example/{name}:1.0.0", server.address);
+    let (ours, theirs) = (reference("ours"), reference("theirs"));
+    pgloom(folder.path(), &["plugin", "push", COMPONENT, &ours]).unwrap();
+    run_wkg(&["pull", &ours, "--output", "ours.wasm"]);
+    run_wkg(&["push", &theirs, COMPONENT]);
+    pgloom(folder.path(), &["plugin", "pull", &theirs, "--output", "theirs.wasm"]).unwrap();
+    let pushed = std::fs::read(COMPONENT).unwrap();
+    for file in ["ours.wasm", "theirs.wasm"] {
+        assert!(std::fs::read(folder.path().join(file)).unwrap() == pushed, "{file}");
+    }
+}
+
+#[test]
+fn a_component_above_the_limit_is_pulled_with_a_higher_one() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let reference = format!("{}/example/large:1", server.address);
+    // A custom section of 1 MiB, with its length in three bytes, and an empty name.
+    let mut component = std::fs::read(COMPONENT).unwrap();
+    component.extend([0, 0x80, 0x80, 0x40]);
+    component.resize(component.len() + (1 << 20), 0);
+    std::fs::write(folder.path().join("large.wasm"), &component).unwrap();
+    pgloom(folder.path(), &["plugin", "push", "large.wasm", &reference]).unwrap();
+    let pull = |most: &str| {
+        let output = ["--output", "pulled.wasm", "--max-component", most];
+        pgloom(folder.path(), &[&["plugin", "pull", &reference], &output[..]].concat())
+    };
+    let error = pull("1").unwrap_err();
+    assert!(error.contains("make it smaller, or raise --max-component"), "{error}");
+    pull("2").unwrap();
+    assert_eq!(std::fs::read(folder.path().join("pulled.wasm")).unwrap(), component);
 }
 
 #[test]

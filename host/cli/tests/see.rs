@@ -126,7 +126,6 @@ fn an_object_or_field_that_does_not_exist_is_named_with_those_that_do() {
     let bench = Bench::new();
     for (object, path, expected) in [
         ("Service/other", "", "the cluster has no Service other; it has "),
-        ("StatefulSet", "", "StatefulSet: is no object; write it as in StatefulSet/acid-minimal-cluster"),
         (
             "StatefulSet/acid-minimal-cluster",
             "spec.nothing",
@@ -163,6 +162,72 @@ fn without_an_api_server_the_commands_say_how_one_is_named() {
         }
         let broken = said(&bench.file("broken", "a: [b"));
         assert!(broken.contains("error: the kubeconfig cannot be used: ") && broken.contains("mend it"), "{broken}");
+    }
+}
+
+#[test]
+fn an_api_server_that_does_not_answer_gets_a_sentence_from_every_command_that_needs_one() {
+    let bench = Bench::new();
+    let kubeconfig = |address: &str| {
+        let text = format!(
+            "{{apiVersion: v1, kind: Config, current-context: it, contexts: [{{name: it, context: {{cluster: it, user: \
+             it}}}}], clusters: [{{name: it, cluster: {{server: \"http://{address}\"}}}}], users: [{{name: it, user: {{}}}}]}}"
+        );
+        bench.file("kubeconfig", &text)
+    };
+    let spilo = plugins().join("spilo.wasm");
+    let spilo = spilo.to_str().unwrap();
+    let page = page();
+    for (address, sentence) in [
+        ("127.0.0.1:1", "error: the API server 127.0.0.1:1 cannot be reached: "),
+        (&page, "does not answer as an API server: "),
+    ] {
+        let kubeconfig = kubeconfig(address);
+        for arguments in [
+            &["explain", "StatefulSet/a"][..],
+            &["diff"],
+            &["connect", "a", "--port", "0"],
+            &["record", "a", "--output", "golden", "--plugin", spilo],
+        ] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_pgloom"));
+            command.current_dir(bench.0.path()).env("XDG_CACHE_HOME", cache()).args(arguments);
+            command.env("PGLOOM_PIPELINE", plugins().join("pipeline.yaml")).arg("--kubeconfig").arg(&kubeconfig);
+            let output = command.output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+            assert!(said.contains(sentence) && said.contains("; check "), "{arguments:?}: {said}");
+            assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+        }
+    }
+}
+
+/// The address of a server that answers every request with a page.
+fn page() -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            // A request without a body fits.
+            _ = stream.read(&mut [0; 8192]);
+            _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>");
+        }
+    });
+    address
+}
+
+#[test]
+fn a_manifest_that_names_no_cluster_is_named_by_diff_as_by_render() {
+    let bench = Bench::new();
+    bench.file("other.yaml", "apiVersion: acid.zalan.do/v1\nkind: Postgresql\nspec: {}\n");
+    bench.file("two.yaml", &format!("{MINIMAL}---\napiVersion: acid.zalan.do/v1\nkind: postgresql\nmetadata: {{}}\n"));
+    for (file, place) in [("other.yaml", "other.yaml:\n"), ("two.yaml", "two.yaml: object 2:\n")] {
+        let (code, text, said) = bench.run("diff", &[file]);
+        assert_eq!(code, Some(1), "{text}{said}");
+        let (_, rest) = text.split_once(place).unwrap_or_else(|| panic!("{text}"));
+        let (_, _, render) = bench.run("render", &[file]);
+        let reason = rest.lines().next().unwrap().trim().strip_prefix("is refused by both pipelines: ").unwrap();
+        assert!(render.contains(reason) && !text.contains("/:"), "{text}\n{render}");
     }
 }
 

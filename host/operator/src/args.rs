@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, value_parser};
+use pgloom_common::name::{is_dns1123_label, is_dns1123_subdomain};
 use pgloom_engine::Compiler;
 pub use pgloom_engine::EngineConfig;
 pub use pgloom_registry::Settings as RegistrySettings;
@@ -46,15 +47,9 @@ pub struct Args {
     /// Where compiled plugins are kept between starts; without it they are compiled at every start
     #[arg(long, env = "PGLOOM_CACHE_DIR", value_name = "FOLDER")]
     pub cache_dir: Option<PathBuf>,
-    /// The largest component
-    #[arg(long, env = "PGLOOM_MAX_COMPONENT", value_name = "MIB", default_value = "32")]
-    pub max_component: u32,
-    /// The memory of the process that compiles a component. It counts as memory of the operator's pod
-    #[arg(long, env = "PGLOOM_COMPILE_MEMORY", value_name = "MIB", default_value = "640")]
-    pub compile_memory: u32,
-    /// The time for which a component may be compiled
-    #[arg(long, env = "PGLOOM_COMPILE_TIME", value_name = "SECONDS", default_value = "60")]
-    pub compile_time: u32,
+    /// The limits of components.
+    #[command(flatten)]
+    pub limits: ComponentLimits,
     /// A file with the certificate authorities of the registries that `source.oci` names, in the PEM format; without it those
     /// of SSL_CERT_FILE or the system
     #[arg(long, env = "PGLOOM_REGISTRY_CA", value_name = "FILE")]
@@ -87,6 +82,40 @@ pub struct Args {
     /// Run without leader election: only where no second operator can run
     #[arg(long)]
     pub no_leader_election: bool,
+}
+
+/// The flags with the limits of components, the same for every command that loads one.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct ComponentLimits {
+    /// The largest component
+    #[arg(long, env = "PGLOOM_MAX_COMPONENT", value_name = "MIB", default_value = "32", value_parser = value_parser!(u32).range(1..))]
+    max_component: u32,
+    /// The memory of the process that compiles a component. It counts as memory of the operator's pod
+    #[arg(long, env = "PGLOOM_COMPILE_MEMORY", value_name = "MIB", default_value = "640", value_parser = value_parser!(u32).range(1..))]
+    compile_memory: u32,
+    /// The time for which a component may be compiled
+    #[arg(long, env = "PGLOOM_COMPILE_TIME", value_name = "SECONDS", default_value = "60", value_parser = value_parser!(u32).range(1..))]
+    compile_time: u32,
+}
+
+impl ComponentLimits {
+    /// The largest component, in bytes.
+    #[must_use]
+    pub fn max_component(&self) -> u64 {
+        u64::from(self.max_component) << 20
+    }
+
+    /// The configuration of an engine for the binary `pgloom` with these limits.
+    #[must_use]
+    pub fn engine(&self) -> EngineConfig {
+        let of_binary = EngineConfig::of_binary();
+        let compiler = of_binary.compiler.map(|compiler| Compiler {
+            memory: u64::from(self.compile_memory) << 20,
+            time: Duration::from_secs(self.compile_time.into()),
+            ..compiler
+        });
+        EngineConfig { max_component: self.max_component(), compiler, ..of_binary }
+    }
 }
 
 /// The parsed flags.
@@ -171,7 +200,7 @@ impl FromStr for Named {
             Some((namespace, name)) => (Some(namespace), name),
             None => (None, text),
         };
-        if name.is_empty() || name.contains('/') || namespace == Some("") {
+        if !is_dns1123_subdomain(name) || !namespace.is_none_or(is_dns1123_label) {
             return Err(NotAName(text.to_owned()));
         }
         Ok(Self { namespace: namespace.map(str::to_owned), name: name.to_owned() })
@@ -215,31 +244,38 @@ pub enum Error {
         /// What is wrong with its value.
         problem: NotAName,
     },
+    /// No name that an object or a namespace can have.
+    #[error("{flag}: {name:?} is not a name; use small letters, digits and '-'")]
+    Part {
+        /// The flag.
+        flag: &'static str,
+        /// Its value, or the entry of its list.
+        name: String,
+    },
 }
 
 impl TryFrom<Args> for Options {
     type Error = Error;
 
     fn try_from(args: Args) -> Result<Self, Error> {
+        check_names(&args)?;
         let given = |flag: Option<String>| flag.filter(|text| !text.is_empty());
         let configuration = match (given(args.config_object), given(args.config_map)) {
             (Some(object), _) => Source::Object(named("--config-object", &object)?),
             (None, Some(map)) => Source::ConfigMap(named("--config-map", &map)?),
             (None, None) => Source::Defaults,
         };
-        let of_binary = EngineConfig::of_binary();
         let folder = folder_of(&args.pipeline);
         let pipeline = match given(args.pipeline_object) {
             Some(object) => PipelineSource::Object(named("--pipeline-object", &object)?),
             None => PipelineSource::File(args.pipeline),
         };
-        let max_component = u64::from(args.max_component) << 20;
         Ok(Self {
             registry: RegistrySettings {
                 authorities: args.registry_ca,
                 plain_http: args.registry_plain_http.into_iter().filter(|host| !host.is_empty()).collect(),
                 cache: args.cache_dir.as_ref().map(|folder| folder.join(PULLED)),
-                ..RegistrySettings::new(max_component)
+                ..RegistrySettings::new(args.limits.max_component())
             },
             registry_poll: (args.registry_poll > 0).then(|| Duration::from_secs(args.registry_poll.into())),
             kubernetes: Kubernetes { kubeconfig: args.kubeconfig, context: args.context },
@@ -248,22 +284,31 @@ impl TryFrom<Args> for Options {
             configuration,
             pipeline,
             plugins: args.plugins.unwrap_or(folder),
-            engine: EngineConfig {
-                cache: args.cache_dir,
-                max_component,
-                compiler: of_binary.compiler.clone().map(|compiler| Compiler {
-                    memory: u64::from(args.compile_memory) << 20,
-                    time: Duration::from_secs(args.compile_time.into()),
-                    ..compiler
-                }),
-                ..of_binary
-            },
+            engine: EngineConfig { cache: args.cache_dir, ..args.limits.engine() },
             controller_id: args.controller_id,
             listen: args.listen,
             rest: args.rest_listen,
             webhook: args.webhook_listen.map(|listen| Webhook { listen, name: args.webhook_name }),
             lease: (!args.no_leader_election).then_some(args.lease),
         })
+    }
+}
+
+/// Refuses names that no object and no namespace can have.
+fn check_names(args: &Args) -> Result<(), Error> {
+    let own = args.operator_namespace.as_deref().filter(|name| !name.is_empty());
+    let watched = match args.namespaces.as_deref().and_then(namespaces) {
+        Some(Namespaces::Some(names)) => names,
+        _ => Vec::new(),
+    };
+    let of_namespaces = own.into_iter().map(|name| ("--operator-namespace", name));
+    let of_namespaces = of_namespaces.chain(watched.iter().map(|name| ("--namespaces", name.as_str())));
+    let of_namespaces = of_namespaces.map(|(flag, name)| (flag, name, is_dns1123_label(name)));
+    let of_objects = [("--lease", &*args.lease), ("--webhook-name", &*args.webhook_name)];
+    let of_objects = of_objects.into_iter().map(|(flag, name)| (flag, name, is_dns1123_subdomain(name)));
+    match of_namespaces.chain(of_objects).find(|(_, _, is_name)| !is_name) {
+        Some((flag, name, _)) => Err(Error::Part { flag, name: name.to_owned() }),
+        None => Ok(()),
     }
 }
 

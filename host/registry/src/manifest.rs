@@ -63,7 +63,10 @@ pub fn component(bytes: &[u8], reference: &str) -> Result<(Digest, u64), Error> 
         )));
     }
     let [layer] = &manifest.layers[..] else {
-        return Err(refuse(format!("it has {} layers, not one", manifest.layers.len())));
+        return Err(refuse(format!(
+            "it has {} layers, not one; push the component alone by `pgloom plugin push`",
+            manifest.layers.len()
+        )));
     };
     if layer.media_type != COMPONENT {
         return Err(refuse(format!("its layer has the media type {}, not {COMPONENT}", text(&layer.media_type))));

@@ -41,7 +41,7 @@ impl Client {
             let most = self.settings.max_component;
             if size > most {
                 let (host, what) = (reference.host().to_owned(), "the component".to_owned());
-                let remedy = "make it smaller, or raise the limit of a component";
+                let remedy = "make it smaller, or raise --max-component";
                 return Err(Error::Large { host, what, most, remedy });
             }
             let component = self.blob(&mut session, &layer, size, "component").await?;

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use pgloom_common::error::error_chain;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, copy_bidirectional};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::info;
@@ -70,7 +71,7 @@ where
             return Err(reason.context(format!("no leader answered within {:?}", timing.leader)));
         }
         if !waiting {
-            info!("waiting for a leader: {reason:#}");
+            info!("waiting for a leader: {}", error_chain(&*reason));
         }
         waiting = true;
         sleep(timing.retry).await;

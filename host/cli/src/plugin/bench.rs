@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use pgloom_engine::call::{self, Limits};
 use pgloom_engine::{Contribution, Plugin, Request, Response};
+use pgloom_operator::args::ComponentLimits;
 
 use super::golden::{self, Case};
 use super::project::{Project, Target};
@@ -32,12 +33,14 @@ pub struct Arguments {
     /// What the crate of a plugin in Rust is compiled for; without it wasm32-unknown-unknown
     #[arg(long, value_name = "TARGET")]
     target: Option<Target>,
+    #[command(flatten)]
+    limits: ComponentLimits,
 }
 
 /// Prints a line per case.
 pub fn bench(arguments: &Arguments) -> Result<()> {
     let project = Project::of(&arguments.folder)?;
-    let (plugin, _) = load(&project, arguments.target)?;
+    let (plugin, _) = load(&project, arguments.target, &arguments.limits)?;
     let mut lines =
         format!("{:24} {:>12} {:>12} {:>10} {:>10}\n", "case", "fuel", "microseconds", "bytes in", "bytes out");
     for case in golden::cases(&project)? {

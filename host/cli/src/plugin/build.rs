@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use pgloom_engine::plugin::digest;
 
 use super::project::{Project, Target, write};
+use crate::usage::usage;
 
 /// The flags of `pgloom plugin build`.
 #[derive(Args)]
@@ -33,12 +34,13 @@ pub fn build(arguments: &Arguments) -> Result<()> {
     let Arguments { source, output, target } = arguments;
     let (path, bytes) = if source.is_file() {
         let Some(output) = output else {
-            bail!("add --output with the file for the component of {}", source.display())
+            return Err(usage(format!("add --output with the file for the component of {}", source.display())));
         };
         if target.is_some() {
-            bail!("--target is for the folder of a plugin in Rust; {} is compiled already", source.display());
+            let place = source.display();
+            return Err(usage(format!("--target is for the folder of a plugin in Rust; {place} is compiled already")));
         }
-        let bytes = crate::file::component(source)?;
+        let bytes = crate::file::built(source)?;
         let bytes = pgloom_package::component(&bytes).with_context(|| source.display().to_string())?;
         write(output, &bytes)?;
         (output.clone(), bytes)

@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 use super::ask;
 use super::language::Language;
 use super::project::Project;
-use crate::file::{read_map, read_maps};
+use crate::file::{check_objects, read_map, read_maps};
 
 /// What the check of a case came to.
 pub enum Checked {
@@ -87,8 +87,14 @@ impl Case {
             step.config = super::step::mapping(&path)?;
         }
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let desired = file(golden::DESIRED).map(|path| read_maps(&path)).transpose()?;
-        let existing = file(golden::EXISTING).map_or_else(|| Ok(Vec::new()), |path| read_maps(&path))?;
+        // Unlike a file of `--observed`, one of a case may be empty.
+        let objects = |path: PathBuf| {
+            let objects = read_maps(&path)?;
+            check_objects(&objects, &path)?;
+            anyhow::Ok(objects)
+        };
+        let desired = file(golden::DESIRED).map(objects).transpose()?;
+        let existing = file(golden::EXISTING).map(objects).transpose()?.unwrap_or_default();
         Ok(Self { name, folder: folder.to_owned(), manifest, desired, existing, config, step, language })
     }
 
@@ -374,6 +380,14 @@ mod tests {
         assert!(["Secret", "ServiceAccount", "RoleBinding"].iter().all(|kind| rendered.contains(kind)));
         let (_folder, case) = case(&[(golden::DESIRED, &rendered)]).unwrap();
         assert_eq!(case.answer(&reader()).unwrap().unwrap(), json!({}));
+    }
+
+    #[test]
+    fn documents_that_are_no_objects_are_refused_as_those_of_render_are() {
+        for file in [golden::EXISTING, golden::DESIRED] {
+            let said = case(&[(file, "kind: Service\nmetadata: {name: a}\n")]).err().unwrap().to_string();
+            assert!(said.contains(&format!("{file}: object 1: apiVersion is missing; give objects as ")), "{said}");
+        }
     }
 
     #[test]

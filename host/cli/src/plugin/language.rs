@@ -192,7 +192,7 @@ pub fn build(language: Language, folder: &Path) -> Result<Option<Vec<u8>>> {
     }
     toolchain.run(folder)?;
     let path = folder.join(output);
-    let bytes = crate::file::component(&path)?;
+    let bytes = crate::file::built(&path)?;
     std::fs::remove_file(&path).with_context(|| format!("{}: cannot be removed", path.display()))?;
     Ok(Some(bytes))
 }

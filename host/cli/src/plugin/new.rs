@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::language::Language;
 use super::project::write;
+use crate::usage::usage;
 
 /// The flags of `pgloom plugin new`.
 #[derive(Args)]
@@ -22,7 +23,7 @@ Examples:
 Exit codes: 0 the folder is written; 1 it is not, with the reason; 2 invalid command line")]
 pub struct Arguments {
     /// The plugin's name, and that of its folder: lower case letters, digits and hyphens
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = check_name)]
     name: String,
     /// The language of the plugin
     #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
@@ -126,7 +127,6 @@ const LONGEST: usize = 40;
 /// Writes the folder.
 pub fn new(arguments: &Arguments) -> Result<()> {
     let Arguments { name, language, sdk, folder } = arguments;
-    check_name(name)?;
     let sdk = if *language == Language::Rust { dependency(sdk.as_deref())? } else { String::new() };
     let folder = folder.clone().unwrap_or_else(|| PathBuf::from(name));
     check_empty(&folder)?;
@@ -141,19 +141,19 @@ pub fn new(arguments: &Arguments) -> Result<()> {
     ))
 }
 
-fn check_name(name: &str) -> Result<()> {
+fn check_name(name: &str) -> Result<String, String> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let starts = name.starts_with(|first: char| first.is_ascii_lowercase());
     if !starts || name.ends_with('-') || name.contains("--") || name.len() > LONGEST || !name.bytes().all(fits) {
-        bail!(
+        return Err(format!(
             "{name:?} is not a name of a plugin; begin with a letter, and use lower case letters, digits and single \
              hyphens, at most {LONGEST}, as in cost-labels"
-        );
+        ));
     }
     if shipped().any(|shipped| shipped == name) {
-        bail!("{name} is the name of a shipped plugin; choose another name");
+        return Err(format!("{name} is the name of a shipped plugin; choose another name"));
     }
-    Ok(())
+    Ok(name.to_owned())
 }
 
 /// The names of the shipped plugins, each the name of its step.
@@ -176,9 +176,9 @@ fn check_empty(folder: &Path) -> Result<()> {
 /// The source of the dependency on the SDK, as Cargo.toml has it.
 fn dependency(sdk: Option<&str>) -> Result<String> {
     let Some(sdk) = sdk else {
-        bail!(
-            "it is not known where the SDK is; add --sdk with a checkout of pgloom, or with the URL of its git repository"
-        );
+        return Err(usage(
+            "it is not known where the SDK is; add --sdk with a checkout of pgloom, or with the URL of its git repository",
+        ));
     };
     if sdk.contains("://") || sdk.starts_with("git@") {
         return Ok(format!("git = {sdk:?}"));

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::language::{self, Language};
 use super::step;
+use crate::usage::usage;
 
 /// What a Rust plugin is compiled for.
 #[derive(Clone, Copy, Default, ValueEnum)]
@@ -73,7 +74,8 @@ impl Project {
     /// Builds the component and writes it to `output`, or to `dist/NAME.wasm`.
     pub fn build(&self, target: Option<Target>, output: Option<&Path>) -> Result<Built> {
         if target.is_some() && self.language != Language::Rust {
-            bail!("--target is for plugins in Rust, and this one is in {}; leave it out", self.language.title());
+            let language = self.language.title();
+            return Err(usage(format!("--target is for plugins in Rust, and this one is in {language}; leave it out")));
         }
         let (name, bytes) = match language::build(self.language, &self.folder)? {
             Some(bytes) => (self.name()?, bytes),
@@ -127,7 +129,7 @@ impl Project {
         let module = self.module(target)?;
         let stem = module.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
         let name = format!("{}.wasm", stem.strip_prefix("plugin-").unwrap_or(&stem));
-        Ok((name, crate::file::component(&module)?))
+        Ok((name, crate::file::built(&module)?))
     }
 
     fn cargo(&self) -> Command {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use pgloom_operator::args::ComponentLimits;
 use pgloom_registry::{PublicKey, Reference};
 
 use crate::file;
@@ -27,6 +28,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     verify_key: Vec<PathBuf>,
     #[command(flatten)]
+    limits: ComponentLimits,
+    #[command(flatten)]
     registry: registry::Arguments,
     /// Where from, as in ghcr.io/example/motto:0.1.0
     #[arg(value_name = "REFERENCE")]
@@ -41,7 +44,7 @@ pub fn pull(arguments: &Arguments) -> Result<()> {
         key.with_context(|| path.display().to_string())
     });
     let keys: Vec<PublicKey> = keys.collect::<Result<_>>()?;
-    let registry = Registry::new(&arguments.registry, None)?;
+    let registry = Registry::new(&arguments.registry, arguments.limits.max_component(), None)?;
     let pulled = registry.wait(registry.client.pull(reference, &registry.credentials, &keys))?;
     let name = reference.repository().rsplit('/').next().unwrap_or_default();
     let output = arguments.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.wasm")));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use pgloom_operator::args::ComponentLimits;
 use pgloom_registry::{PrivateKey, Reference};
 
 use crate::file;
@@ -30,6 +31,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     sign_key: Option<PathBuf>,
     #[command(flatten)]
+    limits: ComponentLimits,
+    #[command(flatten)]
     registry: registry::Arguments,
     /// The component
     #[arg(value_name = "FILE")]
@@ -41,13 +44,13 @@ pub struct Arguments {
 
 /// Pushes the component, and prints its reference with the digest.
 pub fn push(arguments: &Arguments) -> Result<()> {
-    let component = super::component(&arguments.file)?;
+    let component = super::component(&arguments.file, &arguments.limits)?;
     let key = arguments.sign_key.as_deref().map(|path| {
         let key = PrivateKey::read(&file::short_text(path)?);
         key.with_context(|| path.display().to_string())
     });
     let key = key.transpose()?;
-    let registry = Registry::new(&arguments.registry, None)?;
+    let registry = Registry::new(&arguments.registry, arguments.limits.max_component(), None)?;
     let reference = &arguments.reference;
     let push = registry.client.push(reference, &registry.credentials, component, key.as_ref());
     let digest = registry.wait(push).with_context(|| arguments.file.display().to_string())?;

@@ -38,7 +38,7 @@ pub struct Arguments {
 /// Builds the plugin and renders the manifests.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let project = Project::of(&arguments.folder)?;
-    let (plugin, built) = load(&project, arguments.target)?;
+    let (plugin, built) = load(&project, arguments.target, arguments.render.pipeline().limits())?;
     let flags = arguments.render.pipeline();
     let folder = tempfile::tempdir()?;
     let own = "plugin-of-this-folder.wasm";
@@ -77,7 +77,7 @@ fn with_step(flags: &pipeline::Arguments, step: Value, folder: &TempDir) -> Resu
     for file in steps.iter().filter_map(|step| step.pointer("/source/file")?.as_str()) {
         let is_inside = Path::new(file).components().all(|part| matches!(part, std::path::Component::Normal(_)));
         if is_inside {
-            let bytes = component(&plugins.join(file)).with_context(|| path.display().to_string())?;
+            let bytes = component(&plugins.join(file), flags.limits()).with_context(|| path.display().to_string())?;
             write(&folder.path().join(file), &bytes)?;
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use pgloom_engine::Plugin;
+use pgloom_operator::args::ComponentLimits;
 
 use super::golden::{self, Checked};
 use super::project::{Built, Project, Target};
@@ -29,13 +30,15 @@ pub struct Arguments {
     /// What the crate of a plugin in Rust is compiled for; without it wasm32-unknown-unknown
     #[arg(long, value_name = "TARGET")]
     target: Option<Target>,
+    #[command(flatten)]
+    limits: ComponentLimits,
 }
 
 /// Builds the plugin, runs its native tests, and replays its golden folder.
 pub fn test(arguments: &Arguments) -> Result<()> {
     let project = Project::of(&arguments.folder)?;
     let cases = golden::cases(&project)?;
-    let (plugin, _) = load(&project, arguments.target)?;
+    let (plugin, _) = load(&project, arguments.target, &arguments.limits)?;
     let (mut problems, mut differs) = (Vec::new(), false);
     // Both are said: where the native answer is right and the component's is not, the mistake is not in the plugin's code.
     if !arguments.update {
@@ -71,9 +74,10 @@ fn native(project: &Project) -> Result<Option<String>> {
 }
 
 /// Builds the component and loads it as the operator does.
-pub fn load(project: &Project, target: Option<Target>) -> Result<(Arc<Plugin>, Built)> {
+pub fn load(project: &Project, target: Option<Target>, limits: &ComponentLimits) -> Result<(Arc<Plugin>, Built)> {
     let built = project.build(target, None)?;
-    let engine = crate::pipeline::engine()?;
-    let plugin = Plugin::load(&engine, &built.bytes, None).with_context(|| built.path.display().to_string())?;
+    let bytes = crate::file::component(&built.path, limits)?;
+    let engine = crate::pipeline::engine(limits)?;
+    let plugin = Plugin::load(&engine, &bytes, None).with_context(|| built.path.display().to_string())?;
     Ok((Arc::new(plugin), built))
 }

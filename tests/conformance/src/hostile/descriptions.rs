@@ -73,7 +73,7 @@ fn lists() -> Vec<Case> {
         invalid(
             "asks for a field that cannot be one",
             guest().sets("v1 Service", &["*"], &["spec..ports"]),
-            "objects[0]: ",
+            "objects[0].fields[0]: ",
         ),
         invalid(
             "asks for objects without a name",
