@@ -121,8 +121,8 @@ pub struct Memory {
     /// Whether the event of the begin of a rolling update was published, and that of its end was not yet.
     pub rolling: bool,
     /// By uid, pods of another revision whose template is equal to the current one, with the revision of the current
-    /// one.
-    pub same_template: HashMap<String, String>,
+    /// one, and whether upgrades were lazy when they were compared: then another image makes no difference.
+    pub same_template: HashMap<String, (String, bool)>,
     /// The `PostgresClusterStatus` under which the cluster is counted in the metrics.
     pub counted: Option<String>,
     /// The step that holds the cluster, under which it is counted in the metrics.

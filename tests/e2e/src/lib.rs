@@ -24,7 +24,7 @@ pub use operator::{Operator, configuration, of_operator};
 pub const KUBECONFIG: &str = "PGLOOM_TEST_KUBECONFIG";
 
 /// The longest time until a condition becomes true, on two busy cores.
-pub const TIMEOUT: Duration = Duration::from_secs(70);
+pub const TIMEOUT: Duration = Duration::from_secs(240);
 
 /// How long a Service may not lead to its leader after that pod was replaced: the node's rules follow the Endpoints some
 /// seconds later. Until then there is no connection.

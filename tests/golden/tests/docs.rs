@@ -163,8 +163,11 @@ const END_TO_END: &str = "additional_owner_roles additional_pod_capabilities add
 #[test]
 fn every_end_to_end_test_of_the_zalando_operator_has_its_promises() {
     let promises = listed("end_to_end");
-    let named: BTreeSet<&str> =
-        promises.iter().flat_map(|promise| promise["there"].as_array().unwrap()).map(|name| name.as_str().unwrap()).collect();
+    let named: BTreeSet<&str> = promises
+        .iter()
+        .flat_map(|promise| promise["there"].as_array().unwrap())
+        .map(|name| name.as_str().unwrap())
+        .collect();
     assert_eq!(named, END_TO_END.split_whitespace().collect());
 }
 

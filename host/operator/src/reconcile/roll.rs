@@ -168,13 +168,14 @@ impl Reconciliation<'_> {
     /// annotations are patched onto a pod that does not differ.
     async fn differs(&self, set: &StatefulSet, revision: &str, pod: &Pod) -> Result<bool, Error> {
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-        if self.state.memory.lock().same_template.get(uid).is_some_and(|equal| equal == revision) {
+        let lazy = self.settings.config.flag("enable_lazy_spilo_upgrade");
+        let compared = (revision.to_owned(), lazy);
+        if self.state.memory.lock().same_template.get(uid) == Some(&compared) {
             return Ok(false);
         }
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         let found = self.pods().get_opt(name).await.map_err(|source| failed(name, source))?;
         let Some(found) = found else { return Ok(false) };
-        let lazy = self.settings.config.flag("enable_lazy_spilo_upgrade");
         let Some(template) = set.spec.as_ref().map(|spec| &spec.template) else { return Ok(false) };
         if let Some(field) = difference(template, &found, lazy) {
             debug!(pod = name, field, "the pod runs another template");
@@ -183,7 +184,7 @@ impl Reconciliation<'_> {
         if let Some(patch) = metadata_patch(template, &found, self.settings.config.text("pod_role_label")) {
             self.patch_pod(name, uid, patch).await?;
         }
-        self.state.memory.lock().same_template.insert(uid.to_owned(), revision.to_owned());
+        self.state.memory.lock().same_template.insert(uid.to_owned(), compared);
         Ok(false)
     }
 

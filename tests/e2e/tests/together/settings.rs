@@ -24,7 +24,9 @@ fn a_cluster_that_runs_follows_the_operator_configuration() {
     let elsewhere = Namespace::named(ELSEWHERE);
     let nodes = pods::Labelled::all();
     let keys = json!({
+        // A role that was made by hand and a Deployment that was deleted are found by no event.
         "resync_period": "5s",
+        "repair_period": "5s",
         "enable_cross_namespace_secret": "true",
         "node_readiness_label": nodes.key(),
         "node_readiness_label_merge": "AND",

@@ -263,7 +263,7 @@ async fn all_secrets_of_a_cluster_cost_one_request_and_those_without_its_label_o
 async fn what_is_remembered_of_a_pod_goes_with_the_pod() {
     let api_server = FakeApiServer::new().with(MANIFEST, manifest());
     let operator = with_leader(&api_server);
-    let remembered = [("p", "new"), ("gone", "new")].map(|(uid, revision)| (uid.to_owned(), revision.to_owned()));
+    let remembered = ["p", "gone"].map(|uid| (uid.to_owned(), ("new".to_owned(), false)));
     operator.states.of(&key()).memory.lock().same_template.extend(remembered);
     reconcile(&operator, &key()).await.unwrap();
     let state = operator.states.of(&key());

@@ -347,6 +347,24 @@ async fn a_changed_annotation_is_patched_onto_the_pods_and_replaces_none() {
     assert_eq!(condition(&api_server, "RolledOut")["reason"], "UpToDate");
 }
 
+#[tokio::test]
+async fn pods_with_the_image_of_before_are_replaced_once_upgrades_are_no_longer_lazy() {
+    let of_image = |image: &str| {
+        let mut template = template("1", "1");
+        template["spec"]["containers"][0]["image"] = json!(image);
+        template
+    };
+    let objects = [manifest(), existing(1, of_image("spilo:2")), pod(0, "master", of_image("spilo:1"), "old")];
+    let (api_server, patroni) = (api_server(&objects), patronis(0, &["running"]));
+    let pipeline = makes(&desired(1, of_image("spilo:2")), None);
+    let lazy = |lazy: &str| json!({"enable_database_access": "false", "enable_lazy_spilo_upgrade": lazy});
+    let operator = with(&api_server, &objects, pipeline, &patroni, lazy("true"));
+    reconcile(&operator, &key()).await.unwrap();
+    assert_eq!(writes_to(&api_server, "/pods/"), [] as [&str; 0]);
+    reconcile(&configured(operator, lazy("false")), &key()).await.unwrap();
+    assert_eq!(writes_to(&api_server, "/pods/"), ["DELETE /api/v1/namespaces/ns/pods/acid-orders-0"]);
+}
+
 /// A setting that needs a restart.
 const SETTING: &str = r#"{"loop_wait":0,"postgresql":{"parameters":{"max_connections":"50"}}}"#;
 

@@ -36,7 +36,8 @@ pub fn a_protected_cluster_runs_until_its_annotations_allow_its_deletion(namespa
     });
     namespace.running(CLUSTER);
     let lives = namespace.lives(CLUSTER);
-    let kept = || (namespace.names("secrets", CLUSTER), namespace.names("pvc", CLUSTER), elsewhere.names("secrets", CLUSTER));
+    let kept =
+        || (namespace.names("secrets", CLUSTER), namespace.names("pvc", CLUSTER), elsewhere.names("secrets", CLUSTER));
     let before = kept();
     namespace.kubectl(&["delete", "postgresql", CLUSTER, "--wait=false"]).unwrap();
     eventually("the status says what allows the deletion", || {

@@ -77,7 +77,8 @@ pub fn a_new_image_waits_for_the_next_restart_while_upgrades_are_lazy(namespace:
     let before = namespace.lives(CLUSTER);
     configure(namespace, &json!({"docker_image": new, "enable_lazy_spilo_upgrade": "true"}));
     eventually("the StatefulSet has the image", || {
-        let image = namespace.get("statefulset", CLUSTER)?["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+        let image =
+            namespace.get("statefulset", CLUSTER)?["spec"]["template"]["spec"]["containers"][0]["image"].clone();
         ensure(image == new, image)
     });
     namespace.running(CLUSTER);
@@ -109,14 +110,13 @@ pub fn capabilities_and_bounds_of_resources_reach_the_pods(namespace: &Namespace
     let resources = json!({"requests": {"cpu": "10m", "memory": "50Mi"}, "limits": {"cpu": "200m", "memory": "200Mi"}});
     change(namespace, &json!({"resources": resources}));
     let wanted = json!({"requests": {"cpu": "10m", "memory": "300Mi"}, "limits": {"cpu": "503m", "memory": "502Mi"}});
-    for pod in [format!("{CLUSTER}-0")] {
-        eventually(&format!("{pod} has the resources and the capabilities"), || {
-            let container = part(namespace, &pod, "/spec/containers/0");
-            let added = &container["securityContext"]["capabilities"]["add"];
-            let now = json!([container["resources"], added]);
-            ensure(now == json!([wanted, ["SYS_NICE", "CHOWN"]]), now)
-        });
-    }
+    let pod = format!("{CLUSTER}-0");
+    eventually(&format!("{pod} has the resources and the capabilities"), || {
+        let container = part(namespace, &pod, "/spec/containers/0");
+        let added = &container["securityContext"]["capabilities"]["add"];
+        let now = json!([container["resources"], added]);
+        ensure(now == json!([wanted, ["SYS_NICE", "CHOWN"]]), now)
+    });
     namespace.running(CLUSTER);
 }
 
