@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::explain::with_uid;
 use crate::kind::{BuiltIn, ObjectKey};
+use crate::normal::quantities;
 use crate::rollout::template_difference;
 use crate::{Error, Observed, decide, trace};
 
@@ -240,7 +241,12 @@ fn restart(changed: &ObjectImpact, before: &Side, after: &Side, (cluster, lazy):
         // The controllers of Kubernetes compare the whole template, labels and annotations included.
         let first = changed.fields.iter().find(of_template);
         let path = || first.map_or("template", |field| field.path.trim_start_matches("spec.template."));
-        (old_template != new_template).then(|| path().to_owned())?
+        let by_value = |template: &Value| {
+            let mut template = template.clone();
+            quantities(&mut template);
+            template
+        };
+        (by_value(old_template) != by_value(new_template)).then(|| path().to_owned())?
     };
     let replicas = |object: &Value| object["spec"]["replicas"].as_u64().unwrap_or(1);
     let pods = (object.kind != "DaemonSet").then(|| replicas(old).min(replicas(new)));
