@@ -158,6 +158,15 @@ fn what_the_configuration_forbids_is_refused_and_what_is_wrong_with_it_is_named(
 }
 
 #[test]
+fn a_warning_beside_an_error_of_the_configuration_stays_a_warning() {
+    let bench = Bench::new();
+    let text = "apiVersion: v1\nkind: ConfigMap\ndata: {nosuch: x, min_instances: abc, max_instances: abc}\n";
+    let said = bench.refused(&[flag("--config"), &bench.file("config.yaml", text), &bench.file("a.yaml", MINIMAL)]);
+    let severity = |key: &str| said.lines().find(|line| line.contains(key)).unwrap().split(':').next().unwrap();
+    assert_eq!(["nosuch", "min_instances", "max_instances"].map(severity), ["warning", "error", "error"], "{said}");
+}
+
+#[test]
 fn existing_objects_bring_infrastructure_roles_and_no_password_is_printed() {
     let bench = Bench::new();
     let config = bench.file(
