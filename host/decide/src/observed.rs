@@ -105,7 +105,7 @@ impl Observed {
     /// namespace.
     pub fn read_infrastructure(&mut self, config: &Config, own: &str, existing: &[Value]) {
         let source = |definition: Definition| {
-            let (namespace, name) = definition.secret.split_once('/').unwrap_or((own, &definition.secret));
+            let (namespace, name) = definition.place(own);
             let find = |kind: BuiltIn| {
                 existing.iter().find(|object| {
                     let key = ObjectKey::of(object);
@@ -165,7 +165,7 @@ mod tests {
         let config = Config::read(&json!({
             "apiVersion": "v1", "kind": "ConfigMap", "data": {
                 "infrastructure_roles_secret_name": "roles",
-                "infrastructure_roles_secrets": "secretname: more, userkey: who, passwordkey: pw, defaultrolevalue: operators",
+                "infrastructure_roles_secrets": "secretname: own/more, userkey: who, passwordkey: pw, defaultrolevalue: operators",
             }
         }));
         let service = |name: &str, cluster: &str, namespace: &str| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace, "labels": {"cluster-name": cluster}}});
@@ -189,7 +189,7 @@ mod tests {
             observed.objects.iter().map(|object| object["metadata"]["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["mine"]);
         let roles: Vec<_> = observed.infrastructure.iter().map(|role| role.name.as_str()).collect();
-        assert_eq!(roles, ["ada", "grace", "linda"]);
+        assert_eq!(roles, ["linda", "ada", "grace"]);
         assert!(!format!("{observed:?}").contains("\"a\""), "no password shows");
     }
 
