@@ -167,6 +167,21 @@ fn a_warning_beside_an_error_of_the_configuration_stays_a_warning() {
 }
 
 #[test]
+fn existing_objects_in_another_namespace_than_the_manifest_are_named() {
+    let bench = Bench::new();
+    let observed = "apiVersion: v1\nkind: Service\nmetadata: {name: acid-minimal-cluster, namespace: shop, labels: {application: spilo, cluster-name: acid-minimal-cluster}}\n";
+    let (observed, manifest) = (bench.file("observed.yaml", observed), bench.file("a.yaml", MINIMAL));
+    let said = |more: &[&Path]| {
+        let flags = [&[flag("--observed"), &observed][..], more, &[&manifest]].concat();
+        String::from_utf8(bench.render(&flags).stderr).unwrap()
+    };
+    let elsewhere = said(&[]);
+    assert!(elsewhere.contains("no object of acid-minimal-cluster in the namespace default is among"), "{elsewhere}");
+    assert!(elsewhere.contains("which are in shop; name the namespace with --namespace"), "{elsewhere}");
+    assert!(!said(&[flag("--namespace"), Path::new("shop")]).contains("is among"));
+}
+
+#[test]
 fn existing_objects_bring_infrastructure_roles_and_no_password_is_printed() {
     let bench = Bench::new();
     let config = bench.file(
