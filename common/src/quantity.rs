@@ -155,6 +155,12 @@ impl Quantity {
             Format::Exponent => exponent_text(self.nano),
         }
     }
+
+    /// One text for each value, whatever suffix was written: `100Mi`, `102400Ki` and `104857600` are `104857600`.
+    #[must_use]
+    pub fn decimal(&self) -> String {
+        if self.is_zero() { "0".to_owned() } else { decimal_text(self.nano) }
+    }
 }
 
 fn round_up(nano: i128, unit: i128) -> i64 {
@@ -345,6 +351,7 @@ mod tests {
             ("1E", "1e18"),
         ] {
             assert_eq!(quantity(left), quantity(right), "{left} = {right}");
+            assert_eq!(quantity(left).decimal(), quantity(right).decimal(), "{left} = {right}");
         }
         // Upstream's table of what is smaller.
         assert!(quantity("1024Mi") >= quantity("1G"));

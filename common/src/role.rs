@@ -188,6 +188,18 @@ pub fn is_identifier(text: &str) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
 }
 
+/// Whether PostgreSQL refuses to create a role of the name: it reads `public` and `none` as all roles and as no role, even in
+/// quotes, and keeps the names that start with `pg_`.
+///
+/// ```
+/// # use pgloom_common::role::is_reserved;
+/// assert!(is_reserved("public") && is_reserved("pg_read") && !is_reserved("pgloom"));
+/// ```
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    matches!(name, "public" | "none") || name.starts_with("pg_")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -149,7 +149,8 @@ impl Arguments {
             None => inputs.config.clone(),
         };
         let of = |manifest: &Value| {
-            let (seen_now, seen_then) = (inputs.observed(manifest, now), inputs.observed(manifest, then));
+            let seen_now = inputs.observed(manifest, now);
+            let seen_then = inputs.observed_with(&then_config, manifest, then);
             let now = Setting { config: &inputs.config, pipeline: now, observed: &seen_now };
             let then = Setting { config: &then_config, pipeline: then, observed: &seen_then };
             impact(manifest, now, then)
@@ -198,7 +199,7 @@ fn summary(impacts: &[Impact]) -> String {
 
 fn text(impact: &Impact) -> String {
     let mut text = String::new();
-    if impact.verdict == Verdict::Same {
+    if impact.verdict == Verdict::Same && impact.foreign.is_empty() {
         return text;
     }
     let _ = writeln!(text, "{}:", impact.cluster);
@@ -209,6 +210,9 @@ fn text(impact: &Impact) -> String {
         (Some(reason), None) => drop(writeln!(text, "  is held now, and would not be held then: {reason}")),
         (Some(reason), Some(_)) => drop(writeln!(text, "  is refused by both pipelines: {reason}")),
         (None, None) => {}
+    }
+    for finding in &impact.foreign {
+        let _ = writeln!(text, "  not written then: {finding}");
     }
     for restart in &impact.restarts {
         let ObjectRef { kind, name, .. } = &restart.object;

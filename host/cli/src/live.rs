@@ -55,7 +55,7 @@ impl Wanted {
             Self { kinds: pgloom_decide::kind::of_every_cluster().into_iter().collect(), ..Self::default() };
         wanted.own = Some(own.to_owned());
         for definition in infrastructure_definitions(config) {
-            let (namespace, name) = definition.secret.split_once('/').unwrap_or((own, &definition.secret));
+            let (namespace, name) = definition.place(own);
             wanted.named.extend(["Secret", "ConfigMap"].map(|kind| NamedObject {
                 api_version: "v1".to_owned(),
                 kind: kind.to_owned(),

@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 use pgloom_api::config::Config;
 use pgloom_api::postgresql::{KIND, PostgresqlStatus};
-use pgloom_decide::Observed;
 use pgloom_decide::kind::ObjectKey;
+use pgloom_decide::{Observed, namespaces_of};
 use pgloom_engine::{Pipeline, Response};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -100,13 +100,36 @@ impl Inputs {
             leave_out(&mut manifests, is_manifest, path, KIND);
         }
         manifests.iter_mut().for_each(|manifest| complete(manifest, &self.namespace));
+        manifests.iter().for_each(|manifest| self.say_unobserved(manifest, path));
         Ok(manifests)
+    }
+
+    /// Says of a cluster whose existing objects are all in another namespace that none of them is observed.
+    fn say_unobserved(&self, manifest: &Value, path: &Path) {
+        let cluster = ObjectKey::of(manifest);
+        let namespaces = namespaces_of(&self.existing, &self.config, cluster.name);
+        if namespaces.is_empty() || namespaces.contains(cluster.namespace) {
+            return;
+        }
+        let elsewhere = namespaces.into_iter().collect::<Vec<_>>().join(", ");
+        crate::log::say(format_args!(
+            "warning: {}: no object of {} in the namespace {} is among the observed ones, which are in {elsewhere}; name the \
+             namespace with --namespace, or in the manifest",
+            path.display(),
+            cluster.name,
+            cluster.namespace,
+        ));
     }
 
     /// The existing objects of a cluster.
     pub fn observed(&self, manifest: &Value, pipeline: &Pipeline) -> Observed {
+        self.observed_with(&self.config, manifest, pipeline)
+    }
+
+    /// The same by another operator configuration.
+    pub fn observed_with(&self, config: &Config, manifest: &Value, pipeline: &Pipeline) -> Observed {
         let own = &self.operator_namespace;
-        let mut observed = Observed::in_files(&self.existing, manifest, &self.config, pipeline, own);
+        let mut observed = Observed::in_files(&self.existing, manifest, config, pipeline, own);
         let status = manifest.get("status").map(PostgresqlStatus::deserialize).and_then(Result::ok).unwrap_or_default();
         observed.actions = Observed::actions(status.actions);
         observed.last = self.last.get(uid(manifest)).cloned().unwrap_or_default();

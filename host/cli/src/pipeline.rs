@@ -103,9 +103,11 @@ pub fn load_document(arguments: &Arguments, document: &Value, path: &Path, folde
     Ok(Loaded { engine, document, pipeline })
 }
 
-/// The error of a file with these problems: a line for each.
+/// The error of a file with these problems: a line for each. Those that are warnings are said at once.
 pub fn refused(path: &Path, problems: &[Finding]) -> anyhow::Error {
-    let lines: Vec<String> = problems.iter().map(|problem| format!("{}: {problem}", path.display())).collect();
+    let (errors, warnings): (Vec<_>, Vec<_>) = problems.iter().partition(|problem| problem.is_error());
+    warnings.iter().for_each(|warning| crate::log::say(format_args!("warning: {}: {warning}", path.display())));
+    let lines: Vec<String> = errors.iter().map(|problem| format!("{}: {problem}", path.display())).collect();
     anyhow!("{}", lines.join("\nerror: "))
 }
 

@@ -158,6 +158,30 @@ fn what_the_configuration_forbids_is_refused_and_what_is_wrong_with_it_is_named(
 }
 
 #[test]
+fn a_warning_beside_an_error_of_the_configuration_stays_a_warning() {
+    let bench = Bench::new();
+    let text = "apiVersion: v1\nkind: ConfigMap\ndata: {nosuch: x, min_instances: abc, max_instances: abc}\n";
+    let said = bench.refused(&[flag("--config"), &bench.file("config.yaml", text), &bench.file("a.yaml", MINIMAL)]);
+    let severity = |key: &str| said.lines().find(|line| line.contains(key)).unwrap().split(':').next().unwrap();
+    assert_eq!(["nosuch", "min_instances", "max_instances"].map(severity), ["warning", "error", "error"], "{said}");
+}
+
+#[test]
+fn existing_objects_in_another_namespace_than_the_manifest_are_named() {
+    let bench = Bench::new();
+    let observed = "apiVersion: v1\nkind: Service\nmetadata: {name: acid-minimal-cluster, namespace: shop, labels: {application: spilo, cluster-name: acid-minimal-cluster}}\n";
+    let (observed, manifest) = (bench.file("observed.yaml", observed), bench.file("a.yaml", MINIMAL));
+    let said = |more: &[&Path]| {
+        let flags = [&[flag("--observed"), &observed][..], more, &[&manifest]].concat();
+        String::from_utf8(bench.render(&flags).stderr).unwrap()
+    };
+    let elsewhere = said(&[]);
+    assert!(elsewhere.contains("no object of acid-minimal-cluster in the namespace default is among"), "{elsewhere}");
+    assert!(elsewhere.contains("which are in shop; name the namespace with --namespace"), "{elsewhere}");
+    assert!(!said(&[flag("--namespace"), Path::new("shop")]).contains("is among"));
+}
+
+#[test]
 fn existing_objects_bring_infrastructure_roles_and_no_password_is_printed() {
     let bench = Bench::new();
     let config = bench.file(

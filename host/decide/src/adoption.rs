@@ -1,5 +1,5 @@
-//! Whether taking over a cluster of the Zalando operator would restart its pods, move the state of Patroni or need other
-//! volumes. Then nothing is written until the manifest allows it.
+//! Whether taking over a cluster of the Zalando operator would restart its pods, remove them all, move the state of Patroni
+//! or need other volumes. Then nothing is written until the manifest allows it.
 //!
 //! Only a StatefulSet that the Zalando operator made, and that this operator has not marked, is compared: once it is
 //! marked, a change of the manifest or of the configuration does what it always does.
@@ -17,7 +17,7 @@ use crate::normal::{canonical, complete};
 use crate::ownership::{Identity, Origin};
 use crate::rollout::template_differences;
 
-/// The annotation by which a manifest allows, with the value `true`, that its adoption restarts pods.
+/// The annotation by which a manifest allows, with the value `true`, what its adoption does to its pods.
 pub const ALLOWED: &str = "pgloom.dev/adopt-restarts";
 
 /// Variables of the database's container that say where Patroni keeps its state. A member that looks elsewhere does not see
@@ -33,6 +33,8 @@ pub struct Adoption {
     pub restarts: Vec<String>,
     /// The fields of the StatefulSet by which its pods would have other volumes.
     pub volumes: Vec<String>,
+    /// Whether the running pods would all be removed, because none is desired.
+    pub removes_pods: bool,
     /// Whether the pods would look for the state of Patroni elsewhere.
     pub moves_state: bool,
 }
@@ -40,17 +42,15 @@ pub struct Adoption {
 impl fmt::Display for Adoption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} runs as the Zalando operator made it, and nothing is written: its adoption ", self.cluster)?;
-        let fields = |fields: &[String]| fields.join(", ");
-        match (&self.restarts[..], &self.volumes[..]) {
-            ([], volumes) => write!(f, "needs other volumes, because of {}", fields(volumes))?,
-            (restarts, []) => write!(f, "restarts its pods, because of {}", fields(restarts))?,
-            (restarts, volumes) => write!(
-                f,
-                "restarts its pods, because of {}, and needs other volumes, because of {}",
-                fields(restarts),
-                fields(volumes)
-            )?,
-        }
+        let because = |what: &str, fields: &[String]| {
+            (!fields.is_empty()).then(|| format!("{what}, because of {}", fields.join(", ")))
+        };
+        let effects = [
+            self.removes_pods.then(|| "removes all its pods, because of spec.replicas".to_owned()),
+            because("restarts its pods", &self.restarts),
+            because("needs other volumes", &self.volumes),
+        ];
+        f.write_str(&effects.into_iter().flatten().collect::<Vec<_>>().join(", and "))?;
         if self.moves_state {
             f.write_str("; the restarted pods look for the state of Patroni elsewhere, and do not see the leader")?;
         }
@@ -85,14 +85,17 @@ pub fn obstacle<E>(
     let Some(after) = desired.iter().find(is_set) else { return Ok(None) };
     let [before, after] = [before, after].map(normal);
     // Without a pod there is nothing to restart.
-    let restarts = match before["spec"]["replicas"] == 0 {
+    let [had_none, has_none] = [&before, &after].map(|set| set["spec"]["replicas"] == 0);
+    let restarts = match had_none || has_none {
         true => Vec::new(),
         false => template(&before, &after, config.flag("enable_lazy_spilo_upgrade")),
     };
     let volumes = claims(&before, &after);
     let moves_state = restarts.iter().any(|field| STATE.iter().any(|name| field.ends_with(&format!(".env[{name}]"))));
-    let adoption = Adoption { cluster: name.to_owned(), restarts, volumes, moves_state };
-    Ok(Some(adoption).filter(|found| !found.restarts.is_empty() || !found.volumes.is_empty()))
+    let adoption =
+        Adoption { cluster: name.to_owned(), restarts, volumes, removes_pods: has_none && !had_none, moves_state };
+    let is_obstacle = |found: &Adoption| found.removes_pods || !found.restarts.is_empty() || !found.volumes.is_empty();
+    Ok(Some(adoption).filter(is_obstacle))
 }
 
 /// Whether a StatefulSet is one that the Zalando operator made. One without a selector is no StatefulSet of an API server.
@@ -237,6 +240,29 @@ mod tests {
         for part in [fields[0], "pgloom.dev/adopt-restarts: \"true\"", "the state of Patroni elsewhere"] {
             assert!(text.contains(part), "{text}");
         }
+    }
+
+    #[test]
+    fn the_same_size_in_another_notation_is_no_other_volume() {
+        let change = |set: &mut Value| {
+            set["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] = json!("1073741824");
+        };
+        assert_eq!(found(&json!({}), change), None);
+    }
+
+    #[test]
+    fn a_running_cluster_that_would_get_no_pod_is_not_adopted() {
+        let found = |running: u64, wanted: u64, annotations: &Value| {
+            let (mut before, mut after) = (existing(), desired());
+            before["spec"]["replicas"] = json!(running);
+            after["spec"]["replicas"] = json!(wanted);
+            let desired = || Ok::<_, std::convert::Infallible>(vec![after]);
+            obstacle(&manifest(annotations), &Config::defaults(), &[before], desired).unwrap()
+        };
+        let text = found(2, 0, &json!({})).unwrap().to_string();
+        assert!(text.contains("its adoption removes all its pods, because of spec.replicas; change the"), "{text}");
+        assert_eq!((found(0, 0, &json!({})), found(2, 1, &json!({})), found(0, 2, &json!({}))), (None, None, None));
+        assert_eq!(found(2, 0, &json!({ALLOWED: "true"})), None);
     }
 
     #[test]

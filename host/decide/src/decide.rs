@@ -9,7 +9,7 @@ use std::sync::Arc;
 use pgloom_api::config::Config;
 use pgloom_api::placeholder::{self, Credentials};
 use pgloom_api::validate::{Cluster, Rules, Validated, validate};
-use pgloom_api::{Finding, ObjectRef, pod_template};
+use pgloom_api::{Finding, pod_template};
 use pgloom_common::api_default::pull_policy;
 use pgloom_common::label;
 use pgloom_common::name::secret_name;
@@ -97,7 +97,7 @@ impl Plan {
     }
 }
 
-fn is_object(object: &Value, kind: &Kind, name: &str) -> bool {
+pub(crate) fn is_object(object: &Value, kind: &Kind, name: &str) -> bool {
     ObjectKey::of(object).name == name && Kind::of(object).is_some_and(|found| found.is_same(kind))
 }
 
@@ -115,7 +115,6 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
     let Decision { objects, mut actions, findings: found, conditions, degraded, last, fuel } =
         pipeline.run(&input).map_err(|error| refusal(error, &findings))?;
     findings.extend(found);
-    findings.extend(objects.iter().filter_map(|desired| clash(&desired.object, observed)));
     action::check(&mut actions, &selector);
 
     findings.extend_from_slice(&observed.infrastructure_findings);
@@ -137,7 +136,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         state_pull_policies(&mut desired.object);
         leave_annotations(&mut desired.object, observed, &config.list("ignored_annotations"));
     }
-    let plan = Plan {
+    let mut plan = Plan {
         cluster,
         accounts: accounts.into(),
         objects,
@@ -151,6 +150,7 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         last,
         fuel,
     };
+    plan.findings.extend(plan.clashes(&observed.others));
     match adoption::obstacle(manifest, config, &observed.objects, || plan.filled())? {
         Some(adoption) => Err(Error::Adoption(Box::new(adoption))),
         None => Ok(plan),
@@ -209,20 +209,6 @@ fn forgery(object: &Value) -> Option<Finding> {
     let path = placeholder::forged(object)?;
     let key = ObjectKey::of(object);
     Some(placeholder::forgery().at(path).of(key.reference()).remedy("write the value itself there"))
-}
-
-/// The finding about a desired object that exists in a file and is another owner's. It is never written.
-fn clash(object: &Value, observed: &Observed) -> Option<Finding> {
-    let key = ObjectKey::of(object);
-    let kind = Kind::of(object)?;
-    let is_it =
-        |other: &&ObjectRef| other.name == key.name && Kind::new(&other.api_version, &other.kind).is_same(&kind);
-    observed.others.iter().find(is_it)?;
-    Some(
-        Finding::warning("exists, and is not this cluster's: it stays as it is")
-            .of(key.reference())
-            .remedy("choose another name for the cluster, or remove that object"),
-    )
 }
 
 /// The error of a run. A plugin that refuses the manifest has not failed: the user gets its findings.

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::explain::with_uid;
 use crate::kind::{BuiltIn, ObjectKey};
+use crate::normal::quantities;
 use crate::rollout::template_difference;
 use crate::{Error, Observed, decide, trace};
 
@@ -36,6 +37,9 @@ pub struct Impact {
     pub objects: Vec<ObjectImpact>,
     /// The pods that restart.
     pub restarts: Vec<Restart>,
+    /// The existing objects because of which the operator would not write what is desired then, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub foreign: Vec<String>,
     /// Why the cluster cannot be decided now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused_now: Option<String>,
@@ -136,11 +140,12 @@ pub fn impact(manifest: &Value, now: Setting<'_>, then: Setting<'_>) -> Impact {
         verdict,
         objects: Vec::new(),
         restarts: Vec::new(),
+        foreign: Vec::new(),
         refused_now: None,
         refused_then: None,
     };
     match (side(manifest, now), side(manifest, then)) {
-        (Ok(before), Ok(after)) => {
+        (Ok((before, _)), Ok((after, foreign))) => {
             let lazy = then.config.flag("enable_lazy_spilo_upgrade");
             let objects = objects(&before, &after, then.pipeline);
             let restarts: Vec<Restart> =
@@ -150,10 +155,12 @@ pub fn impact(manifest: &Value, now: Setting<'_>, then: Setting<'_>) -> Impact {
                 (false, true) => Verdict::Changes,
                 (false, false) => Verdict::Restarts,
             };
-            Impact { objects, restarts, ..empty(verdict) }
+            Impact { objects, restarts, foreign, ..empty(verdict) }
         }
         // What was held goes on: every object is written as if it were new, which cannot be compared.
-        (Err(refused), Ok(_)) => Impact { refused_now: Some(refused.to_string()), ..empty(Verdict::Changes) },
+        (Err(refused), Ok((_, foreign))) => {
+            Impact { refused_now: Some(refused.to_string()), foreign, ..empty(Verdict::Changes) }
+        }
         (Ok(_), Err(refused)) => Impact { refused_then: Some(refused.to_string()), ..empty(Verdict::Held) },
         (Err(one), Err(other)) => Impact {
             refused_now: Some(one.to_string()),
@@ -163,9 +170,12 @@ pub fn impact(manifest: &Value, now: Setting<'_>, then: Setting<'_>) -> Impact {
     }
 }
 
-fn side(manifest: &Value, setting: Setting<'_>) -> Result<Side, Error> {
+/// A decision's objects, and what the operator would not write of them.
+fn side(manifest: &Value, setting: Setting<'_>) -> Result<(Side, Vec<String>), Error> {
     let Setting { config, pipeline, observed } = setting;
-    let documents = decide(manifest, config, observed, pipeline)?.documents();
+    let plan = decide(manifest, config, observed, pipeline)?;
+    let foreign = plan.clashes(&observed.others).iter().map(ToString::to_string).collect();
+    let documents = plan.documents();
     let traced = trace(manifest, config, observed, pipeline)?;
     let identity = |object: &Value| ObjectKey::of(object).reference();
     let owned = documents.into_iter().map(|document| {
@@ -180,7 +190,7 @@ fn side(manifest: &Value, setting: Setting<'_>) -> Result<Side, Error> {
         let owners = owners.with_host(schema, kind.root, desired, &document).unwrap_or_default();
         (object, (document, owners, step))
     });
-    Ok(owned.collect())
+    Ok((owned.collect(), foreign))
 }
 
 fn objects(before: &Side, after: &Side, pipeline: &Pipeline) -> Vec<ObjectImpact> {
@@ -240,7 +250,12 @@ fn restart(changed: &ObjectImpact, before: &Side, after: &Side, (cluster, lazy):
         // The controllers of Kubernetes compare the whole template, labels and annotations included.
         let first = changed.fields.iter().find(of_template);
         let path = || first.map_or("template", |field| field.path.trim_start_matches("spec.template."));
-        (old_template != new_template).then(|| path().to_owned())?
+        let by_value = |template: &Value| {
+            let mut template = template.clone();
+            quantities(&mut template);
+            template
+        };
+        (by_value(old_template) != by_value(new_template)).then(|| path().to_owned())?
     };
     let replicas = |object: &Value| object["spec"]["replicas"].as_u64().unwrap_or(1);
     let pods = (object.kind != "DaemonSet").then(|| replicas(old).min(replicas(new)));

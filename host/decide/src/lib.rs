@@ -29,10 +29,12 @@ pub mod transform;
 mod action;
 mod decide;
 mod error;
+mod foreign;
 mod observed;
 pub mod service_account;
 
 pub use decide::{Owners, Plan, decide, owners, trace};
 pub use error::Error;
+pub use foreign::Foreign;
 pub use kind::{BuiltIn, Kind};
-pub use observed::Observed;
+pub use observed::{Observed, namespaces_of};

@@ -1,4 +1,4 @@
-//! Objects in one form, so that they can be compared: with the API server's defaults, canonical quantities, and without
+//! Objects in one form, so that they can be compared: with the API server's defaults, quantities by value, and without
 //! empty values.
 
 use pgloom_common::api_default::{self, Defaults};
@@ -16,7 +16,7 @@ pub fn complete(object: &mut Value) {
     }
 }
 
-/// Writes quantities in canonical form, and removes what is empty.
+/// Writes quantities in one notation, and removes what is empty.
 pub fn canonical(object: &mut Value) {
     quantities(object);
     prune(object);
@@ -86,14 +86,15 @@ fn fill(value: &mut Value, path: &str, default: &str) {
     }
 }
 
-/// Converts quantities to canonical form: those of resources, of claims and of memory volumes.
-fn quantities(value: &mut Value) {
+/// Writes quantities in one notation, so that the same amount is the same text: those of resources, of claims and of memory
+/// volumes. The API server keeps the notation of an amount, and takes `104857600` for `100Mi`.
+pub fn quantities(value: &mut Value) {
     match value {
         Value::Object(map) => {
             for (key, child) in map {
                 match key.as_str() {
                     "requests" | "limits" => child.as_object_mut().into_iter().for_each(by_value),
-                    "sizeLimit" => quantity(child),
+                    "sizeLimit" | "divisor" => quantity(child),
                     _ => quantities(child),
                 }
             }
@@ -110,7 +111,7 @@ fn by_value(amounts: &mut Map<String, Value>) {
 fn quantity(value: &mut Value) {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     if let Ok(parsed) = Quantity::parse(&text) {
-        *value = json!(parsed.canonical());
+        *value = json!(parsed.decimal());
     }
 }
 

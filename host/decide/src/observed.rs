@@ -1,16 +1,17 @@
 //! The existing objects and other input of a decision about one cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use pgloom_api::Finding;
 use pgloom_api::config::Config;
 use pgloom_api::postgresql::ActionStatus;
-use pgloom_api::{Finding, ObjectRef};
 use pgloom_engine::{ActionRecord, NAMED_ONLY, Pipeline, Response, Unreadable};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::credential::Data;
+use crate::foreign::{Foreign, foreign};
 use crate::kind::{BuiltIn, Kind, ObjectKey};
 use crate::role::{Definition, InfrastructureRole, Source, Team, infrastructure_definitions, read_infrastructure};
 use crate::transform::{hash_secret, transform};
@@ -23,9 +24,8 @@ pub struct Observed {
     pub objects: Vec<Value>,
     /// The objects that steps name and that could not be read.
     pub unreadable: Vec<Unreadable>,
-    /// The objects of files that are in the cluster's namespace and not its own. The operator checks the origin of each object
-    /// before it writes.
-    pub others: Vec<ObjectRef>,
+    /// The objects of files that are another owner's. The operator checks the origin of each object before it writes.
+    pub others: Vec<Foreign>,
     /// The state of the actions that earlier decisions requested.
     pub actions: Vec<ActionRecord>,
     /// By step name, the last response of each step with `onFailure: keepLast`.
@@ -52,15 +52,11 @@ impl Observed {
     /// for its manifest, and the infrastructure roles. `own` is the operator's namespace.
     pub fn in_files(existing: &[Value], manifest: &Value, config: &Config, pipeline: &Pipeline, own: &str) -> Self {
         let cluster = ObjectKey::of(manifest);
-        let label = config.text("cluster_name_label");
         let is_own = |object: &&Value| {
-            let labels = object.pointer("/metadata/labels");
-            let name = labels.and_then(|labels| labels.get(label)).and_then(Value::as_str);
-            ObjectKey::of(object).namespace == cluster.namespace && name == Some(cluster.name)
+            ObjectKey::of(object).namespace == cluster.namespace && is_labelled(object, config, cluster.name)
         };
         let mut observed = Self::of(existing.iter().filter(is_own).cloned().collect());
-        let is_other = |object: &&Value| ObjectKey::of(object).namespace == cluster.namespace && !is_own(object);
-        observed.others = existing.iter().filter(is_other).map(|object| ObjectKey::of(object).reference()).collect();
+        observed.others = foreign(existing, manifest, config);
         let configured = pipeline.configured(config.values());
         for wanted in pipeline.named(manifest, config.values()) {
             let find = |namespace: &str| {
@@ -105,7 +101,7 @@ impl Observed {
     /// namespace.
     pub fn read_infrastructure(&mut self, config: &Config, own: &str, existing: &[Value]) {
         let source = |definition: Definition| {
-            let (namespace, name) = definition.secret.split_once('/').unwrap_or((own, &definition.secret));
+            let (namespace, name) = definition.place(own);
             let find = |kind: BuiltIn| {
                 existing.iter().find(|object| {
                     let key = ObjectKey::of(object);
@@ -128,6 +124,17 @@ impl Observed {
         };
         self.objects.iter().find(is_it)
     }
+}
+
+/// The namespaces in which existing objects have the name of a cluster in their label.
+pub fn namespaces_of<'a>(existing: &'a [Value], config: &Config, cluster: &str) -> BTreeSet<&'a str> {
+    let labelled = existing.iter().filter(|object| is_labelled(object, config, cluster));
+    labelled.map(|object| ObjectKey::of(object).namespace).collect()
+}
+
+fn is_labelled(object: &Value, config: &Config, cluster: &str) -> bool {
+    let labels = object.pointer("/metadata/labels");
+    labels.and_then(|labels| labels.get(config.text("cluster_name_label"))).is_some_and(|name| name == cluster)
 }
 
 #[cfg(test)]
@@ -165,7 +172,7 @@ mod tests {
         let config = Config::read(&json!({
             "apiVersion": "v1", "kind": "ConfigMap", "data": {
                 "infrastructure_roles_secret_name": "roles",
-                "infrastructure_roles_secrets": "secretname: more, userkey: who, passwordkey: pw, defaultrolevalue: operators",
+                "infrastructure_roles_secrets": "secretname: own/more, userkey: who, passwordkey: pw, defaultrolevalue: operators",
             }
         }));
         let service = |name: &str, cluster: &str, namespace: &str| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace, "labels": {"cluster-name": cluster}}});
@@ -189,7 +196,7 @@ mod tests {
             observed.objects.iter().map(|object| object["metadata"]["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["mine"]);
         let roles: Vec<_> = observed.infrastructure.iter().map(|role| role.name.as_str()).collect();
-        assert_eq!(roles, ["ada", "grace", "linda"]);
+        assert_eq!(roles, ["linda", "ada", "grace"]);
         assert!(!format!("{observed:?}").contains("\"a\""), "no password shows");
     }
 

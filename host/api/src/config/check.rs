@@ -2,6 +2,8 @@
 
 use pgloom_common::name::{is_dns1123_subdomain, is_label_key, is_label_value, unknown_placeholders};
 use pgloom_common::quantity::Quantity;
+use pgloom_common::role::is_reserved;
+use serde_json::Value;
 
 use super::{Config, KEYS, ValueType};
 use crate::finding::{Finding, Severity};
@@ -12,6 +14,7 @@ pub fn findings(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     instances(config, &mut findings);
     roles(config, &mut findings);
+    role_sources(config, &mut findings);
     suffix(config, &mut findings);
     amounts(config, &mut findings);
     parts(config, &mut findings);
@@ -68,6 +71,13 @@ fn roles(config: &Config, findings: &mut Vec<Finding>) {
             findings.push(Finding::error("is empty").at(key).remedy("give it a name, or remove the key"));
         }
     }
+    for key in ["super_username", "replication_username", "connection_pooler_user"] {
+        let name = config.text(key);
+        if is_reserved(name) {
+            let finding = Finding::warning(format!("PostgreSQL creates no role {name:?}")).at(key);
+            findings.push(finding.remedy("use a name that does not start with pg_, and neither public nor none"));
+        }
+    }
     let superuser = config.text("super_username");
     if config.text("connection_pooler_user") == superuser && !superuser.is_empty() {
         let finding = Finding::error(format!("{superuser:?} is the superuser")).at("connection_pooler_user");
@@ -76,6 +86,18 @@ fn roles(config: &Config, findings: &mut Vec<Finding>) {
     if config.text("replication_username") == superuser && !superuser.is_empty() {
         let finding = Finding::error(format!("{superuser:?} is the superuser")).at("replication_username");
         findings.push(finding.remedy("give replicas a role of their own, as in standby"));
+    }
+}
+
+/// An entry that names no Secret is ignored, as the Zalando operator does.
+fn role_sources(config: &Config, findings: &mut Vec<Finding>) {
+    for (index, entry) in config.value("infrastructure_roles_secrets").as_array().into_iter().flatten().enumerate() {
+        let secret = entry.get("secretname").and_then(Value::as_str).unwrap_or_default();
+        if secret.is_empty() || secret.ends_with('/') {
+            let finding = Finding::warning("names no Secret, and gives no roles");
+            let finding = finding.at(format!("infrastructure_roles_secrets[{index}].secretname"));
+            findings.push(finding.remedy("write name, or namespace/name"));
+        }
     }
 }
 

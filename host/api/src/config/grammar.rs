@@ -196,7 +196,8 @@ fn yaml(value_type: ValueType, text: &str) -> Result<Value, Error> {
     }
 }
 
-/// Parses `infrastructure_roles_secrets`: definitions separated by `|`, each a list of pairs as in a map. See
+/// Parses `infrastructure_roles_secrets`: definitions separated by `|`, each a list of pairs as in a map. A Secret without a
+/// namespace is in `default`, as for the Zalando operator; in the other form it is in the operator's namespace. See
 /// [infrastructure roles](https://postgres-operator.readthedocs.io/en/latest/user/#infrastructure-roles).
 fn role_sources(text: &str) -> Result<Value, Error> {
     let mut sources = Vec::new();
@@ -205,6 +206,11 @@ fn role_sources(text: &str) -> Result<Value, Error> {
         match source["template"].as_str().map(|flag| read(ValueType::Flag, flag)) {
             Some(flag) => source["template"] = flag?,
             None => drop(source.as_object_mut().map(|fields| fields.remove("template"))),
+        }
+        let secret = source["secretname"].as_str().unwrap_or_default();
+        let name = secret.strip_prefix('/').unwrap_or(secret);
+        if !name.is_empty() && !name.contains('/') {
+            source["secretname"] = json!(format!("default/{name}"));
         }
         sources.push(source);
     }

@@ -53,14 +53,14 @@ fn both_forms_give_one_configuration() {
     let text = config_map(json!({
         "connection_pooler_max_db_connections": "4", "docker_image": "spilo:1", "enable_sidecars": "false", "cluster_labels": "application:spilo,env:test",
         "protected_role_names": "admin, cron_admin", "spilo_fsgroup": "103", "pod_terminate_grace_period": "1m30s",
-        "infrastructure_roles_secrets": "secretname:roles,userkey:user,template:true | secretname:more",
+        "infrastructure_roles_secrets": "secretname:ops/roles,userkey:user,template:true | secretname:more",
     }));
     let typed = object(json!({
         "docker_image": "spilo:1",
         "kubernetes": {
             "enable_sidecars": false, "cluster_labels": {"application": "spilo", "env": "test"}, "spilo_fsgroup": 103,
             "pod_terminate_grace_period": "1m30s",
-            "infrastructure_roles_secrets": [{"secretname": "roles", "userkey": "user", "template": true}, {"secretname": "more"}],
+            "infrastructure_roles_secrets": [{"secretname": "ops/roles", "userkey": "user", "template": true}, {"secretname": "default/more"}],
         },
         "teams_api": {"protected_role_names": ["admin", "cron_admin"]},
         "connection_pooler": {"connection_pooler_max_db_connections": 4},
@@ -306,6 +306,14 @@ fn a_value_that_cannot_be_used_is_named_with_its_key_and_a_remedy() {
         (
             json!({"logical_backup_job_prefix": "Backup_"}),
             "warning: logical_backup_job_prefix: \"Backup_\" makes no name of an object; use lower case letters, digits, '-' and '.'",
+        ),
+        (
+            json!({"infrastructure_roles_secrets": "userkey:user,passwordkey:password"}),
+            "warning: infrastructure_roles_secrets[0].secretname: names no Secret, and gives no roles; write name, or namespace/name",
+        ),
+        (
+            json!({"super_username": "pg_admin"}),
+            "warning: super_username: PostgreSQL creates no role \"pg_admin\"; use a name that does not start with pg_, and neither public nor none",
         ),
         (
             json!({"docker_imag": "x"}),

@@ -414,3 +414,62 @@ fn when_an_image_is_pulled_is_stated_by_its_tag_unless_a_step_states_it() {
     state_pull_policies(&mut service);
     assert_eq!(service, json!({"apiVersion": "v1", "kind": "Service", "spec": {}}));
 }
+
+/// What is said of existing objects that the operator would not write over.
+fn clashes(existing: &[Value], config: &Config) -> Vec<String> {
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "acid-orders"}});
+    let pipeline = contributes(writer(), &service);
+    let observed = Observed::in_files(existing, &manifest(), config, &pipeline, "own");
+    let plan = decide(&manifest(), config, &observed, &pipeline).unwrap();
+    plan.findings.iter().map(ToString::to_string).collect()
+}
+
+fn existing(kind: &str, namespace: &str, name: &str, labels: &Value) -> Value {
+    json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": namespace, "labels": labels}})
+}
+
+#[test]
+fn an_existing_object_that_lacks_a_label_of_the_configuration_is_said_to_stay() {
+    let labels = json!({"application": "spilo", "cluster-name": "acid-orders"});
+    let service = existing("Service", "shop", "acid-orders", &labels);
+    assert_eq!(clashes(std::slice::from_ref(&service), &Config::defaults()), [] as [&str; 0]);
+    let more = config(json!({"cluster_labels": "application:spilo,env:test"}));
+    assert_eq!(
+        clashes(&[service], &more),
+        ["Service acid-orders exists, and is not this cluster's, so it stays as it is: it has neither the annotation \
+          pgloom.dev/cluster-uid nor the labels application=spilo,env=test,cluster-name=acid-orders; give it the labels, \
+          or take from cluster_labels what it lacks"]
+    );
+}
+
+#[test]
+fn an_existing_object_of_others_is_said_to_stay_where_the_operator_would_refuse_it() {
+    let theirs = json!({"application": "spilo", "cluster-name": "acid-other"});
+    let secret = "foo-user.acid-orders.credentials.postgresql.acid.zalan.do";
+    let mut marked = existing("Service", "shop", "acid-orders", &json!({"cluster-name": "acid-orders"}));
+    marked["metadata"]["annotations"] = json!({"pgloom.dev/cluster-uid": "of-another"});
+    let mut other = existing("postgresql", "shop", "acid-other", &json!({}));
+    other["metadata"]["uid"] = json!("of-another");
+    let mut ending = existing("Service", "shop", "acid-orders", &json!({}));
+    ending["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    for (existing, reason) in [
+        (vec![existing("Service", "shop", "acid-orders", &json!({}))], Some("it has neither the annotation")),
+        (vec![existing("Service", "elsewhere", "acid-orders", &json!({}))], None),
+        (vec![existing("Service", "shop", "unrelated", &json!({}))], None),
+        (vec![ending], None),
+        (vec![marked.clone()], None),
+        (vec![marked, other], Some("it was made for another cluster")),
+        (
+            vec![existing("Secret", "shop", secret, &theirs)],
+            Some("the labels application=spilo,cluster-name=acid-orders"),
+        ),
+        // People may make a Secret in advance.
+        (vec![existing("Secret", "shop", secret, &json!({}))], None),
+        (vec![existing("ConfigMap", "shop", "acid-orders-config", &json!({}))], Some("it has neither the annotation")),
+        (vec![existing("ConfigMap", "shop", "acid-orders-config", &json!({"cluster-name": "acid-orders"}))], None),
+    ] {
+        let said = clashes(&existing, &Config::defaults());
+        assert_eq!(said.len(), usize::from(reason.is_some()), "{existing:?}: {said:?}");
+        assert!(reason.is_none_or(|reason| said[0].contains(reason)), "{said:?}");
+    }
+}

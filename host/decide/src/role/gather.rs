@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pgloom_api::Finding;
 use pgloom_api::postgresql::owner_of;
 use pgloom_api::suggest::nearest_or;
-use pgloom_common::role::{MAX_IDENTIFIER, is_identifier};
+use pgloom_common::role::{MAX_IDENTIFIER, is_identifier, is_reserved};
 
 use super::{
     Attribute, Attributes, CredentialRequest, Departure, InfrastructureRole, Origin, PasswordSource, Role, Roles,
@@ -184,6 +184,11 @@ impl Gathering<'_> {
 
     /// The database is left out, so that a mistake in a part, or a role that cannot be read now, does not stop the cluster.
     fn unknown_owner(&self, database: &str, owner: &str) -> Finding {
+        if is_reserved(owner) {
+            let message =
+                format!("database {database:?} is left out: PostgreSQL reserves the name of its owner {owner:?}");
+            return Finding::warning(message).remedy("name another owner");
+        }
         let known = self.roles.keys().map(String::as_str);
         let otherwise = format!("add {owner:?} to spec.users, or name another owner");
         let message = format!("database {database:?} is left out: its owner {owner:?} is not a role of this cluster");
@@ -194,10 +199,6 @@ impl Gathering<'_> {
     fn refusal(&self, name: &str) -> Option<String> {
         if let Some(reason) = self.reservation(name) {
             return Some(reason.to_owned());
-        }
-        // PostgreSQL reads them as all roles and as no role, even in quotes, and keeps the names that start with pg_.
-        if matches!(name, "" | "public" | "none") || name.starts_with("pg_") || name.chars().any(char::is_control) {
-            return Some("PostgreSQL reserves the name, or cannot have it".to_owned());
         }
         if let Some(known) = self.roles.get(name) {
             let is_of_another = known.origin != Origin::Credential;
@@ -217,6 +218,8 @@ impl Gathering<'_> {
             Some("the name belongs to a system user")
         } else if name.len() > MAX_IDENTIFIER {
             Some("the name is longer than the 63 bytes that PostgreSQL keeps")
+        } else if name.is_empty() || is_reserved(name) || name.chars().any(char::is_control) {
+            Some("PostgreSQL reserves the name, or cannot have it")
         } else {
             None
         }

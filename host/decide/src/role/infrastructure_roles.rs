@@ -55,16 +55,27 @@ impl Definition {
             ..Self::default()
         }
     }
+
+    /// The namespace and the name of the Secret; `own` is the operator's namespace.
+    #[must_use]
+    pub fn place<'a>(&'a self, own: &'a str) -> (&'a str, &'a str) {
+        self.secret.split_once('/').unwrap_or((own, &self.secret))
+    }
+
+    fn names_a_secret(&self) -> bool {
+        !self.place("").1.is_empty()
+    }
 }
 
-/// The definitions of the configuration: `infrastructure_roles_secret_name`, then each entry of
-/// `infrastructure_roles_secrets`.
+/// The definitions of the configuration: each entry of `infrastructure_roles_secrets`, then
+/// `infrastructure_roles_secret_name`. Of two roles with one name the last is used, as by the Zalando operator. An entry
+/// that names no Secret was reported when the configuration was read.
 pub fn definitions(config: &Config) -> Vec<Definition> {
     let numbered =
         Some(config.text("infrastructure_roles_secret_name")).filter(|name| !name.is_empty()).map(Definition::numbered);
     let listed = config.values()["infrastructure_roles_secrets"].as_array().into_iter().flatten();
     let listed = listed.filter_map(|entry| serde_json::from_value(entry.clone()).ok());
-    numbered.into_iter().chain(listed).collect()
+    listed.chain(numbered).filter(Definition::names_a_secret).collect()
 }
 
 /// A definition with the data of its Secret and ConfigMap. It has no `Debug`, because it contains passwords.
@@ -105,12 +116,32 @@ struct Details {
     admin_role: Option<String>,
 }
 
-/// Reads the roles of all sources. An invalid entry is left out with a warning, because it must not stop every cluster.
+/// Reads the roles of all sources, each name once. An invalid entry is left out with a warning, because it must not stop
+/// every cluster.
 #[must_use]
 pub fn read(sources: &[Source]) -> (Vec<InfrastructureRole>, Vec<Finding>) {
     let mut findings = Vec::new();
-    let roles = sources.iter().flat_map(|source| read_one(source, &mut findings)).collect();
-    (roles, findings)
+    let mut roles: Vec<(InfrastructureRole, &str)> = Vec::new();
+    for source in sources {
+        let secret = source.definition.secret.as_str();
+        for role in read_one(source, &mut findings) {
+            if let Some(known) = roles.iter().position(|(known, _)| known.name == role.name) {
+                findings.push(twice(&role.name, roles.remove(known).1, secret));
+            }
+            roles.push((role, secret));
+        }
+    }
+    (roles.into_iter().map(|(role, _)| role).collect(), findings)
+}
+
+/// The finding about a role that two definitions have.
+fn twice(name: &str, before: &str, last: &str) -> Finding {
+    let places = match before == last {
+        true => format!("by Secret {last} and the ConfigMap of its name, and the last definition is used"),
+        false => format!("by Secret {before} and by Secret {last}, which is used"),
+    };
+    let message = format!("infrastructure role \"{name}\" is defined twice: {places}");
+    Finding::warning(message).remedy("take it out of one of them")
 }
 
 fn read_one(source: &Source, findings: &mut Vec<Finding>) -> Vec<InfrastructureRole> {

@@ -6,6 +6,7 @@
 //!
 //! Specifications are compared as JSON trees on purpose: a field that a later Kubernetes adds to the types is compared
 //! without a line of code here, and a comparison field by field would miss it and leave pods with an old template.
+//! Quantities are compared by value.
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -13,6 +14,7 @@ use pgloom_common::name::MEMBER_STATUS;
 use serde_json::{Map, Value, json};
 
 use crate::api_defaults::{TOKEN_PATH, is_added_toleration};
+use crate::normal::quantities;
 
 /// Fields of the pod's specification that nothing but the template sets. The pod has many fields that the template does
 /// not state, as `nodeName`; only in these does an absence in the template mean that the pod is outdated.
@@ -73,7 +75,9 @@ pub fn missing_metadata(template: &ObjectMeta, object: &ObjectMeta) -> Option<Va
 }
 
 fn tree(spec: Option<&PodSpec>) -> Value {
-    serde_json::to_value(spec).unwrap_or_default()
+    let mut tree = serde_json::to_value(spec).unwrap_or_default();
+    quantities(&mut tree);
+    tree
 }
 
 fn spec(template: &Value, pod: &Value, lazy: bool) -> Vec<String> {
@@ -230,6 +234,25 @@ mod tests {
     #[test]
     fn what_kubernetes_and_patroni_add_to_a_pod_is_no_difference() {
         assert_eq!(after(|_, _| {}, false), None);
+    }
+
+    #[test]
+    fn the_same_amount_in_another_notation_is_no_difference() {
+        let differs = |wanted: &str, found: &str| {
+            let change = |template: &mut Value, pod: &mut Value| {
+                for (object, amount) in [(template, wanted), (pod, found)] {
+                    let spec = &mut object["spec"];
+                    spec["containers"][0]["resources"] = json!({"limits": {"memory": amount}});
+                    let volumes = spec["volumes"].as_array_mut().unwrap();
+                    let memory = volumes.iter_mut().find(|volume| volume["name"] == "dshm").unwrap();
+                    memory["emptyDir"]["sizeLimit"] = json!(amount);
+                }
+            };
+            after(change, false)
+        };
+        assert_eq!(differs("104857600", "100Mi"), None);
+        assert_eq!(differs("1e8", "100M"), None);
+        assert_eq!(differs("100M", "100Mi").as_deref(), Some("containers[postgres].resources"));
     }
 
     #[test]

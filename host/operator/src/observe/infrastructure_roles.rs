@@ -105,7 +105,7 @@ impl InfrastructureRoles {
     }
 
     async fn source(&self, definition: &Definition) -> Result<Source, kube::Error> {
-        let (namespace, name) = definition.secret.split_once('/').unwrap_or((&self.namespace, &definition.secret));
+        let (namespace, name) = definition.place(&self.namespace);
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         Ok(Source {

@@ -33,7 +33,7 @@ fn other(key: &Key) -> (String, Value) {
         ValueType::Containers => ("[{name: a, image: b}]".to_owned(), json!([{"name": "a", "image": "b"}])),
         ValueType::Probe => ("{httpGet: {port: 8008}}".to_owned(), json!({"httpGet": {"port": 8008}})),
         ValueType::RoleSources => {
-            ("secretname: a, template: true".to_owned(), json!([{"secretname": "a", "template": true}]))
+            ("secretname: ns/a, template: true".to_owned(), json!([{"secretname": "ns/a", "template": true}]))
         }
         ValueType::Text | ValueType::Credential => match key.name {
             "secret_name_template" => text("{username}-{cluster}"),

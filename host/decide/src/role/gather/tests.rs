@@ -356,6 +356,34 @@ fn a_database_whose_owner_is_no_role_is_left_out_with_the_field_and_the_remedy()
 }
 
 #[test]
+fn a_role_that_postgresql_does_not_create_is_left_out_and_holds_no_cluster() {
+    let reserved = ["pg_read", "public", "none"];
+    let taken = reserved.map(|name| (name, &[][..]));
+    let given = [taken[0], taken[1], taken[2], ("current_user", &[]), ("pgbench", &[])];
+    let databases = [("foo".to_owned(), "pg_read".to_owned()), ("bar".to_owned(), "pgbench".to_owned())];
+    let infrastructure = vec![infrastructure("pg_monitor", &["login"])];
+    let teams = vec![Team { name: "acid".into(), members: vec!["pg_mouse".into()], superusers: false }];
+    let roles =
+        gather(&Sources { users: users(&given), databases: databases.into(), infrastructure, teams, ..sources() });
+    assert_eq!(lines(&roles), ["current_user: LOGIN admin admin +secret", "pgbench: LOGIN admin admin +secret"]);
+    assert_eq!(roles.databases.keys().collect::<Vec<_>>(), ["bar"]);
+    let left_out = |name: &str, of: &str| {
+        format!("role \"{name}\" of {of} is left out: PostgreSQL reserves the name, or cannot have it")
+    };
+    assert_eq!(
+        messages(&roles),
+        [
+            left_out("pg_monitor", "the infrastructure roles"),
+            left_out("none", "the manifest's users"),
+            left_out("pg_read", "the manifest's users"),
+            left_out("public", "the manifest's users"),
+            left_out("pg_mouse", "the Teams API"),
+            "database \"foo\" is left out: PostgreSQL reserves the name of its owner \"pg_read\"".to_owned(),
+        ]
+    );
+}
+
+#[test]
 fn a_plugin_never_takes_over_a_role_that_someone_else_defines() {
     let credentials = ["app", "robot", "mouse", "shop_owner", "postgres", "public", "pg_monitor", "a\nb", "pooler"];
     let credential = |username: &str| CredentialRequest { username: username.into(), ..CredentialRequest::default() };

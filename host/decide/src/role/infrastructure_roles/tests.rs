@@ -167,3 +167,45 @@ fn a_definition_is_read_from_either_form_of_the_configuration() {
     assert_eq!(text, typed);
     assert!(typed.template);
 }
+
+/// Each role with its password, and the warnings.
+fn passwords(sources: &[Source]) -> (Vec<String>, Vec<String>) {
+    let (roles, findings) = read(sources);
+    let text = |role: InfrastructureRole| format!("{} {}", role.name, role.password.reveal());
+    (roles.into_iter().map(text).collect(), findings.into_iter().map(|finding| finding.message).collect())
+}
+
+#[test]
+fn the_numbered_secret_is_the_last_and_of_two_definitions_of_a_role_the_last_is_used() {
+    let config = Config::read(&serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {
+        "infrastructure_roles_secret_name": "numbered",
+        "infrastructure_roles_secrets": "secretname: ops/listed, userkey: login, passwordkey: pw",
+    }}));
+    let definitions = definitions(&config.unwrap().config);
+    let secrets: Vec<&str> = definitions.iter().map(|definition| &*definition.secret).collect();
+    assert_eq!(secrets, ["ops/listed", "numbered"]);
+    let data = [&[("login", "bob"), ("pw", "of-listed")][..], &[("user1", "bob"), ("password1", "of-numbered")]];
+    let sources: Vec<Source> =
+        definitions.into_iter().zip(data).map(|(definition, data)| source(definition, data, &[])).collect();
+    let warning =
+        "infrastructure role \"bob\" is defined twice: by Secret ops/listed and by Secret numbered, which is used";
+    assert_eq!(passwords(&sources), (vec!["bob of-numbered".to_owned()], vec![warning.to_owned()]));
+}
+
+#[test]
+fn a_role_of_numbered_keys_that_the_configmap_describes_too_is_as_the_configmap_says() {
+    let data = [("user1", "bob"), ("password1", "numbered"), ("bob", "described")];
+    let source = source(Definition::numbered("roles"), &data, &[("bob", "user_flags: [createdb]")]);
+    let warning = "infrastructure role \"bob\" is defined twice: by Secret roles and the ConfigMap of its name, and the last \
+                   definition is used";
+    assert_eq!(passwords(&[source]), (vec!["bob described".to_owned()], vec![warning.to_owned()]));
+}
+
+#[test]
+fn a_definition_that_names_no_secret_is_not_looked_for() {
+    for listed in ["userkey: login, passwordkey: pw", "secretname: ns/, userkey: login"] {
+        let data = serde_json::json!({"infrastructure_roles_secrets": listed});
+        let config = Config::read(&serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data}));
+        assert_eq!(definitions(&config.unwrap().config), [], "{listed}");
+    }
+}

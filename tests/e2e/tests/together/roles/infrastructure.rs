@@ -35,7 +35,7 @@ pub fn configure(namespace: &Namespace) -> Value {
     json!({
         "infrastructure_roles_secret_name": NAMED,
         "infrastructure_roles_secrets":
-            format!("secretname: {LISTED}, userkey: name, passwordkey: word, defaultrolevalue: operator"),
+            format!("secretname: {}/{LISTED}, userkey: name, passwordkey: word, defaultrolevalue: operator", namespace.name),
     })
 }
 
