@@ -161,6 +161,7 @@ mod tests {
             verdict,
             objects: Vec::new(),
             restarts: pods.map(restart).into_iter().collect(),
+            foreign: Vec::new(),
             refused_now: None,
             refused_then: (verdict == Verdict::Held).then(|| "step spilo failed".into()),
         }

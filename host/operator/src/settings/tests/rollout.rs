@@ -93,6 +93,7 @@ impl Fleet for FakeFleet {
             verdict: if self.restarts.is_some() { Verdict::Restarts } else { Verdict::Changes },
             objects: Vec::new(),
             restarts: self.restarts.map(restart).into_iter().collect(),
+            foreign: Vec::new(),
             refused_now: None,
             refused_then: None,
         };
