@@ -39,12 +39,13 @@ pub fn foreign(existing: &[Value], manifest: &Value, config: &Config) -> Vec<For
     };
     let of = |object: &Value| {
         let key = ObjectKey::of(object);
-        let is_near = key.namespace == cluster.namespace || key.built_in() == Some(BuiltIn::Secret);
+        let is_secret = key.built_in() == Some(BuiltIn::Secret);
+        let is_near = key.namespace == cluster.namespace || is_secret;
         if !is_near || object["metadata"].get("deletionTimestamp").is_some() {
             return None;
         }
         let origin = identity.origin(object, lives);
-        let is_secret_of_another = identity.is_secret_of_another(object, &origin);
+        let is_secret_of_another = is_secret && identity.is_secret_of_another(object, &origin);
         let Origin::Foreign(reason) = origin else { return None };
         let is_named = identity.has_name_label(object);
         let namespace = key.namespace.to_owned();
