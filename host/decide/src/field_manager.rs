@@ -6,6 +6,10 @@ use serde_json::Value;
 /// The operator's field manager.
 pub const MANAGER: &str = "pgloom";
 
+/// The operator's field manager of what it writes beside the desired object, and an apply must not remove: the record of
+/// certificates.
+pub const BESIDE: &str = "pgloom-beside";
+
 /// The field manager of the Zalando operator. Fields that it wrote and the pipeline states become the operator's own.
 pub const PREDECESSOR: &str = "postgres-operator";
 

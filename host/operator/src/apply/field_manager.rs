@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use pgloom_decide::field_manager::{MANAGER, is_entry_of, is_predecessor};
+use pgloom_decide::field_manager::{BESIDE, MANAGER, is_entry_of, is_predecessor};
 
 use super::compare::matches_stated;
 
@@ -38,8 +38,7 @@ impl Owner {
 /// Whether an entry is that of a user or a tool, not of a Kubernetes component or of Patroni.
 fn is_editor(entry: &Value) -> bool {
     let manager = entry["manager"].as_str().unwrap_or_default();
-    let own =
-        manager == "kubelet" || manager == "Patroni" || manager.ends_with("controller-manager") || manager == MANAGER;
+    let own = ["kubelet", "Patroni", MANAGER, BESIDE].contains(&manager) || manager.ends_with("controller-manager");
     is_entry_of(entry, manager, "Update") && !own
 }
 
@@ -183,8 +182,7 @@ mod tests {
 
     #[test]
     fn where_the_predecessor_wrote_nothing_there_is_nothing_to_take_over() {
-        let object =
-            json!({"metadata": {"resourceVersion": "5", "managedFields": [entry("kubectl", "Update", json!({}))]}});
+        let object = json!({"metadata": {"resourceVersion": "5", "managedFields": [entry("kubectl", "Update", json!({})), entry(BESIDE, "Update", json!({}))]}});
         assert_eq!(patch(&object, Owner::Predecessor), None);
     }
 
@@ -210,7 +208,9 @@ mod tests {
     #[test]
     fn an_editor_is_whoever_is_no_part_of_the_machinery() {
         assert!(is_editor(&entry("kubectl-edit", "Update", json!({}))));
-        for manager in ["kube-controller-manager", "aws-cloud-controller-manager", "Patroni", "kubelet", "pgloom"] {
+        for manager in
+            ["kube-controller-manager", "aws-cloud-controller-manager", "Patroni", "kubelet", "pgloom", BESIDE]
+        {
             assert!(!is_editor(&entry(manager, "Update", json!({}))), "{manager}");
         }
         assert!(!is_editor(&entry("argocd", "Apply", json!({}))));

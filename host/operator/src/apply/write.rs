@@ -4,7 +4,7 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use pgloom_common::error::error_chain;
 use pgloom_decide::Kind;
-use pgloom_decide::field_manager::MANAGER;
+use pgloom_decide::field_manager::{BESIDE, MANAGER};
 use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::ownership::Origin;
 use serde_json::{Value, json};
@@ -105,7 +105,23 @@ impl Writer {
 
     /// Patches the metadata of an object, which stays as it is otherwise.
     pub async fn patch_metadata(&self, key: &ClusterKey, kind: &Kind, name: &str, patch: Value) -> Result<(), Error> {
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        self.patch_as(MANAGER, key, kind, name, patch).await
+    }
+
+    /// Patches fields of an object that no apply states, and none removes.
+    pub async fn patch_beside(&self, key: &ClusterKey, kind: &Kind, name: &str, patch: Value) -> Result<(), Error> {
+        self.patch_as(BESIDE, key, kind, name, patch).await
+    }
+
+    async fn patch_as(
+        &self,
+        manager: &str,
+        key: &ClusterKey,
+        kind: &Kind,
+        name: &str,
+        patch: Value,
+    ) -> Result<(), Error> {
+        let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
         let answer = self.api(key, kind).await.patch(name, &params, &Patch::Merge(patch)).await;
         let object = answer.map_err(|error| failure(kind, name, &Value::Null, error))?;
         self.metrics.wrote(&kind.kind, "patch");

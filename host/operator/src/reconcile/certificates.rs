@@ -36,7 +36,7 @@ impl Reconciliation<'_> {
                 continue;
             };
             let is_restart = patch.get("spec").is_some();
-            writer.patch_metadata(self.key, &cached.kind, name, patch).await.map_err(Error::Apply)?;
+            writer.patch_beside(self.key, &cached.kind, name, patch).await.map_err(Error::Apply)?;
             if is_restart {
                 let note = format!("a certificate was renewed: the pods of Deployment {name} are replaced");
                 self.context.recorder.publish(&self.about, &Event::normal("Certificates", note)).await;
