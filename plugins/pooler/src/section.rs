@@ -1,6 +1,6 @@
 //! The settings of a cluster's poolers: the manifest's section, with the operator configuration as defaults.
 
-use pgloom_kit::common::role::MAX_IDENTIFIER;
+use pgloom_kit::common::role::{MAX_IDENTIFIER, is_reserved};
 use pgloom_kit::container;
 use pgloom_kit::json::field;
 use pgloom_kit::resources::{Defaults, PerResource, Resources, Rules};
@@ -115,9 +115,7 @@ fn own(cluster: &Cluster<Spec>, role: String, path: &str) -> Result<String> {
 }
 
 fn is_system(role: &str, config: &Poolers) -> bool {
-    // PostgreSQL keeps the others for itself.
-    let is_reserved = matches!(role, "public" | "none") || role.starts_with("pg_");
-    is_reserved || role == config.super_username || role == config.replication_username
+    is_reserved(role) || role == config.super_username || role == config.replication_username
 }
 
 fn mode(section: &Section, path: &str, config: &Poolers) -> Result<String> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pgloom_api::Finding;
 use pgloom_api::postgresql::owner_of;
 use pgloom_api::suggest::nearest_or;
+use pgloom_common::name::secret_name;
 use pgloom_common::role::{MAX_IDENTIFIER, is_identifier, is_reserved};
 
 use super::{
@@ -46,7 +47,7 @@ pub fn gather(sources: &Sources) -> Roles {
 
 /// A role's name as it is in the name of its Secret.
 fn in_name(role: &str) -> String {
-    role.replace('_', "-").to_lowercase()
+    secret_name("{username}", role, "", "")
 }
 
 struct Gathering<'a> {

@@ -39,8 +39,12 @@ fn hash(desired: &Value) -> Option<String> {
         () if may_be_replaced(&kind) => desired["spec"].clone(),
         () => return None,
     };
-    let digest = digest(&SHA256, fields.to_string().as_bytes());
-    Some(digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    Some(short_hash(fields.to_string().as_bytes()))
+}
+
+/// A hash for an annotation: sixteen hexadecimal digits, the same in every build of the operator.
+pub fn short_hash(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

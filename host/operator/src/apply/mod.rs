@@ -23,6 +23,7 @@ use pgloom_decide::{BuiltIn, Kind};
 use serde_json::{Value, json};
 use tracing::info;
 
+pub use created_as::short_hash;
 pub use error::Error;
 pub use last_applied::LastApplied;
 pub use operation::Operation;

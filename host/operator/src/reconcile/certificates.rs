@@ -7,7 +7,6 @@ use kube::Api;
 use pgloom_common::error::error_chain;
 use pgloom_decide::kind::ObjectKey;
 use pgloom_decide::{BuiltIn, Plan};
-use ring::digest::{Context as Digest, SHA256};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize as _;
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use super::{Error, Reconciliation};
+use crate::apply::short_hash;
 use crate::report::Event;
 
 /// The annotation of a Deployment, and of its pods once they have been restarted: a hash of the certificates that they mount.
@@ -78,12 +78,8 @@ fn mounted_secrets(deployment: &Value) -> Vec<String> {
 fn hash(secrets: &[Secret]) -> Option<String> {
     let files = secrets.iter().flat_map(|secret| secret.data.iter().flatten());
     let certificates = files.flat_map(|(_, file)| CertificateDer::pem_slice_iter(&file.0).filter_map(Result::ok));
-    let (mut digest, mut has_any) = (Digest::new(&SHA256), false);
-    for certificate in certificates {
-        digest.update(&certificate);
-        has_any = true;
-    }
-    has_any.then(|| digest.finish().as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    let bytes: Vec<u8> = certificates.flat_map(|certificate| certificate.to_vec()).collect();
+    (!bytes.is_empty()).then(|| short_hash(&bytes))
 }
 
 /// The merge patch that records the certificates of a Deployment, and replaces its pods if others were recorded; `None` if
