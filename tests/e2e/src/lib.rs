@@ -383,6 +383,13 @@ pub fn minimal(name: &str, members: u32) -> Value {
     manifest
 }
 
+/// The constraint of `topologySpreadConstraints` that puts no two members of a cluster of two on one node. Without the
+/// selector it would count no pods.
+pub fn one_member_per_node(cluster: &str) -> Value {
+    json!({"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"application": "spilo", "cluster-name": cluster}}})
+}
+
 fn example(path: &str) -> Value {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
     serde_yaml_ng::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))

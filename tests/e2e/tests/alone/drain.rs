@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use e2e::{Namespace, ensure, eventually, has_cluster, kubectl, minimal, namespace, the_other};
+use e2e::{Namespace, ensure, eventually, has_cluster, kubectl, minimal, namespace, one_member_per_node, the_other};
 use serde_json::{Value, json};
 
 const CLUSTER: &str = "acid-drain";
@@ -87,8 +87,7 @@ fn a_drain_of_the_leaders_node_ends_with_the_leader_elsewhere_and_every_committe
 /// A cluster with a member on each node.
 fn spread() -> Value {
     let mut manifest = minimal(CLUSTER, 2);
-    manifest["spec"]["topologySpreadConstraints"] =
-        json!([{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}]);
+    manifest["spec"]["topologySpreadConstraints"] = json!([one_member_per_node(CLUSTER)]);
     manifest
 }
 

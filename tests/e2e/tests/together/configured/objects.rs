@@ -10,7 +10,7 @@ use super::{CLUSTER, change, configure};
 /// The annotation of what the operator made for a cluster. Patroni's own objects do not have it.
 const MARK: &str = "pgloom.dev/cluster-uid";
 const KINDS: [&str; 6] = ["CronJob", "Deployment", "PodDisruptionBudget", "Secret", "Service", "StatefulSet"];
-const REPLICAS: &str = "acid-settings-repl";
+const REPLICAS: &str = "acid-configured-repl";
 
 pub fn every_object_has_its_owner_while_the_platform_wants_it(namespace: &Namespace) {
     let uid = namespace.get("postgresql", CLUSTER).unwrap()["metadata"]["uid"].clone();

@@ -7,20 +7,20 @@ mod pods;
 mod pools;
 mod roles;
 
-use e2e::{Namespace, Operator, configuration, has_cluster, minimal, namespace, of_operator};
+use e2e::{Namespace, Operator, configuration, has_cluster, minimal, namespace, of_operator, one_member_per_node};
 use serde_json::{Value, json};
 
-const ID: &str = "settings";
-const CLUSTER: &str = "acid-settings";
+const ID: &str = "configured";
+const CLUSTER: &str = "acid-configured";
 /// The namespace of a user's Secret. The operator does not watch it.
-const ELSEWHERE: &str = "e2e-settings-user";
+const ELSEWHERE: &str = "e2e-configured-user";
 
 #[test]
 fn a_cluster_that_runs_follows_the_operator_configuration() {
-    if !has_cluster("settings") {
+    if !has_cluster("configured") {
         return;
     }
-    let namespace = namespace("settings");
+    let namespace = namespace("configured");
     let elsewhere = Namespace::named(ELSEWHERE);
     let nodes = pods::Labelled::all();
     let keys = json!({
@@ -59,11 +59,9 @@ fn a_cluster_that_runs_follows_the_operator_configuration() {
 
 fn manifest() -> Value {
     let mut manifest = of_operator(minimal(CLUSTER, 2), ID);
-    let spread = json!({"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
-        "labelSelector": {"matchLabels": {"application": "spilo", "cluster-name": CLUSTER}}});
     let spec = json!({
         "preparedDatabases": {"bar": {}},
-        "topologySpreadConstraints": [spread],
+        "topologySpreadConstraints": [one_member_per_node(CLUSTER)],
         "enableLogicalBackup": true,
         // Once a year: no job runs in the test.
         "logicalBackupSchedule": "7 7 7 7 *",

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{CLUSTER, change, configure};
 
-const LABEL: &str = "pgloom.dev/e2e-settings";
+const LABEL: &str = "pgloom.dev/e2e-configured";
 
 /// The nodes have the label until this goes, whatever happens.
 pub struct Labelled(Vec<String>);

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{CLUSTER, change};
 
-const POOLER: &str = "acid-settings-pooler";
-const REPLICAS: &str = "acid-settings-pooler-repl";
+const POOLER: &str = "acid-configured-pooler";
+const REPLICAS: &str = "acid-configured-pooler-repl";
 
 pub fn a_deployment_of_somebody_else_is_left_and_named_and_holds_nothing_up(namespace: &Namespace) {
     let labels = json!({"app": "theirs"});
