@@ -129,14 +129,15 @@ fn prune(value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.values_mut().for_each(prune);
-            map.retain(|key, child| key == "emptyDir" || !(is_empty(child) || is_off(key, child)));
+            map.retain(|key, child| key == "emptyDir" || !(is_empty(child) || is_not_stored(key, child)));
         }
         Value::Array(entries) => entries.iter_mut().for_each(prune),
         _ => {}
     }
 }
 
-fn is_off(key: &str, value: &Value) -> bool {
+/// Whether the API server does not store a field because of its value, which is the one that it has by default.
+pub fn is_not_stored(key: &str, value: &Value) -> bool {
     match value {
         Value::Bool(false) => OFF.contains(&key),
         Value::String(text) if text.is_empty() => EMPTY.contains(&key),

@@ -7,7 +7,19 @@
 
 use pgloom_common::quantity::Quantity;
 use pgloom_decide::api_defaults::is_filled_in;
+use pgloom_decide::normal::is_not_stored;
 use serde_json::{Map, Value};
+
+/// Where in an object a value is, as far as it matters for its comparison.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Among the fields of Kubernetes.
+    Fields,
+    /// Among amounts, by the names of resources.
+    Quantities,
+    /// Among texts whose keys somebody chose.
+    Texts,
+}
 
 /// Whether the last apply stated exactly the fields of `desired`, and `live` has their values.
 pub fn unchanged(desired: &Value, applied: &Value, live: &Value) -> bool {
@@ -21,33 +33,32 @@ pub fn unchanged(desired: &Value, applied: &Value, live: &Value) -> bool {
             without_identity.remove("metadata");
         }
     }
-    object(&without_identity, applied, live, false)
+    object(&without_identity, applied, live, Place::Fields)
 }
 
-fn node(desired: &Value, applied: &Map<String, Value>, live: &Value, quantity: bool) -> bool {
+fn node(desired: &Value, applied: &Map<String, Value>, live: &Value, place: Place) -> bool {
     let known = applied.keys().any(|key| key != ".");
     match desired {
-        Value::Object(desired) if known => object(desired, applied, live, quantity),
+        Value::Object(desired) if known => object(desired, applied, live, place),
         Value::Array(desired) if applied.keys().any(|key| key.starts_with("k:")) => keyed_list(desired, applied, live),
         Value::Array(desired) if applied.keys().any(|key| key.starts_with("v:")) => set(desired, applied, live),
-        _ => covers(desired, live, quantity),
+        _ => covers_at(desired, live, place),
     }
 }
 
-fn object(desired: &Map<String, Value>, applied: &Map<String, Value>, live: &Value, quantity: bool) -> bool {
+fn object(desired: &Map<String, Value>, applied: &Map<String, Value>, live: &Value, place: Place) -> bool {
     let stated = desired.iter().filter(|(_, value)| !value.is_null());
     let forgotten = applied.keys().filter_map(|key| key.strip_prefix("f:")).any(|key| is_absent(desired.get(key)));
     !forgotten
         && stated.clone().all(|(key, value)| {
-            // Of a variable; the API server does not store it.
-            if key == "value" && *value == "" && is_absent(live.get(key)) {
+            if place == Place::Fields && is_not_stored(key, value) && is_absent(live.get(key)) {
                 return true;
             }
             let Some(below) = applied.get(&format!("f:{key}")).and_then(Value::as_object) else {
                 // The API server does not record an empty map inside `metadata`.
                 return is_empty(value) && is_empty(&live[key.as_str()]);
             };
-            node(value, below, &live[key.as_str()], quantity || is_quantity(key))
+            node(value, below, &live[key.as_str()], place.below(key))
         })
 }
 
@@ -65,7 +76,7 @@ fn keyed_list(desired: &[Value], applied: &Map<String, Value>, live: &Value) -> 
             let in_order = found.is_some() && found > position;
             position = found;
             let Some(live) = found.and_then(|index| live.get(index)) else { return false };
-            in_order && below.as_object().is_some_and(|below| node(entry, below, live, false))
+            in_order && below.as_object().is_some_and(|below| node(entry, below, live, Place::Fields))
         })
 }
 
@@ -90,22 +101,26 @@ fn set(desired: &[Value], applied: &Map<String, Value>, live: &Value) -> bool {
 }
 
 /// Whether a structure that is applied as a whole exists as stated, except for the API server's defaults.
-pub fn covers(desired: &Value, live: &Value, quantity: bool) -> bool {
+pub fn covers(desired: &Value, live: &Value) -> bool {
+    covers_at(desired, live, Place::Fields)
+}
+
+fn covers_at(desired: &Value, live: &Value, place: Place) -> bool {
     match (desired, live) {
         (desired, live) if is_empty(desired) && is_empty(live) => true,
         (Value::Object(desired), Value::Object(live)) => {
             let stated = desired
                 .iter()
-                .all(|(key, value)| covers(value, live.get(key).unwrap_or(&Value::Null), quantity || is_quantity(key)));
+                .all(|(key, value)| covers_at(value, live.get(key).unwrap_or(&Value::Null), place.below(key)));
             let rest = live.iter().filter(|(key, _)| is_absent(desired.get(*key)));
             stated
                 && rest.into_iter().all(|(key, value)| key == "status" || is_empty(value) || is_filled_in(key, value))
         }
         (Value::Array(desired), Value::Array(live)) => {
             desired.len() == live.len()
-                && desired.iter().zip(live).all(|(desired, live)| covers(desired, live, quantity))
+                && desired.iter().zip(live).all(|(desired, live)| covers_at(desired, live, place))
         }
-        (desired, live) => desired == live || (quantity && same_quantity(desired, live)),
+        (desired, live) => desired == live || (place == Place::Quantities && same_quantity(desired, live)),
     }
 }
 
@@ -122,9 +137,15 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Whether the values below a field are quantities.
-fn is_quantity(key: &str) -> bool {
-    matches!(key, "requests" | "limits" | "sizeLimit")
+impl Place {
+    /// The place of what is below a field.
+    fn below(self, key: &str) -> Self {
+        match key {
+            "requests" | "limits" | "sizeLimit" => Self::Quantities,
+            "annotations" | "data" | "labels" | "matchLabels" | "nodeSelector" => Self::Texts,
+            _ => self,
+        }
+    }
 }
 
 /// Whether two quantities have the same value.
@@ -204,6 +225,30 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_value_is_stored_where_the_key_is_no_field_of_kubernetes() {
+        let empty = |desired: &mut Value, applied: &mut Value, live: &mut Value, stored: Value| {
+            desired["metadata"]["labels"] = json!({"type": ""});
+            applied["f:metadata"]["f:labels"] = json!({"f:type": {}});
+            live["metadata"]["labels"] = stored;
+        };
+        assert!(after(|desired, applied, live| empty(desired, applied, live, json!({"type": ""}))));
+        assert!(!after(|desired, applied, live| empty(desired, applied, live, json!({}))));
+    }
+
+    #[test]
+    fn a_switch_that_is_off_by_default_is_not_stored_by_the_api_server() {
+        let off = |desired: &mut Value, applied: &mut Value| {
+            desired["spec"]["hostNetwork"] = json!(false);
+            applied["f:spec"]["f:hostNetwork"] = json!({});
+        };
+        assert!(after(|desired, applied, _| off(desired, applied)));
+        assert!(!after(|desired, applied, live| {
+            off(desired, applied);
+            live["spec"]["hostNetwork"] = json!(true);
+        }));
+    }
+
+    #[test]
     fn a_hand_edit_of_a_stated_field_is_a_difference() {
         assert!(!after(|_, _, live| live["spec"]["containers"][0]["env"][0]["value"] = json!("2")));
         assert!(!after(|_, _, live| live["metadata"]["labels"]["app"] = json!("y")));
@@ -258,9 +303,9 @@ mod tests {
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "volumeMode": "Filesystem"},
             "status": {"phase": "Pending"}
         }]);
-        assert!(covers(&desired, &live, false));
+        assert!(covers(&desired, &live));
         let mut grown = desired.clone();
         grown[0]["spec"]["resources"]["requests"]["storage"] = json!("2Gi");
-        assert!(!covers(&grown, &live, false));
+        assert!(!covers(&grown, &live));
     }
 }

@@ -83,7 +83,7 @@ pub fn keep_claim_metadata(desired: &mut Value, live: &Value) {
 fn fixed_fields(desired: &Value, live: &Value) -> impl Iterator<Item = &'static str> {
     FIXED.into_iter().filter(|field| {
         let (desired, live) = (&desired["spec"][field], &live["spec"][field]);
-        !desired.is_null() && !covers(desired, live, false)
+        !desired.is_null() && !covers(desired, live)
     })
 }
 
