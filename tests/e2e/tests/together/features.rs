@@ -23,18 +23,24 @@ fn a_cluster_with_every_feature_has_them() {
 
     an_init_container_ran_before_the_database(&namespace);
     a_sidecar_runs_beside_the_database_and_logs_in_as_the_superuser(&namespace);
+    the_sidecar_has_its_own_variables_and_resources(&namespace);
     the_certificate_of_the_secret_is_served(&namespace, &authority);
     a_client_logs_in_through_the_pooler(&namespace);
     a_backup_of_the_cron_job_runs_to_its_end(&namespace);
     the_cron_job_follows_the_manifest_and_goes_with_it(&namespace);
     a_claim_grows_while_the_pod_runs(&namespace);
+    a_member_that_is_added_has_a_volume_of_the_new_size(&namespace);
     a_claim_never_shrinks_and_the_user_is_told(&namespace);
+}
+
+/// The resources of the containers beside the database: others than the configured ones.
+fn resources() -> Value {
+    json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "500m", "memory": "100Mi"}})
 }
 
 fn manifest() -> Value {
     let mut manifest = minimal(CLUSTER, 1);
     let image = "localhost/pgloom/database:15";
-    let resources = json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "500m", "memory": "100Mi"}});
     let features = json!({
         "initContainers": [{
             "name": "before", "image": image, "command": ["sh", "-c", "echo \"$GREETING\" > /home/postgres/pgdata/greeting"],
@@ -42,7 +48,11 @@ fn manifest() -> Value {
             "volumeMounts": [{"name": "pgdata", "mountPath": "/home/postgres/pgdata"}],
         }],
         "sidecars": [{
-            "name": "sidecar", "image": image, "resources": resources,
+            "name": "sidecar", "image": image, "resources": resources(),
+            "env": [
+                {"name": "LISTEN", "value": ":9187"},
+                {"name": "LIMIT", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory"}}},
+            ],
             "command": ["sh", "-c", "trap exit TERM; export PGPASSWORD=$POSTGRES_PASSWORD; \
                 cat /home/postgres/pgdata/greeting; until psql \"host=localhost user=$POSTGRES_USER sslmode=require\" -AtXc \
                 \"select '$POD_NAMESPACE/$POD_NAME: ' || usename from pg_user where usesuper and usename = current_user\"; \
@@ -50,7 +60,7 @@ fn manifest() -> Value {
         }],
         "tls": {"secretName": "pg-tls", "caFile": "ca.crt"},
         "enableConnectionPooler": true,
-        "connectionPooler": {"numberOfInstances": 1, "resources": resources},
+        "connectionPooler": {"numberOfInstances": 1, "resources": resources()},
         "enableLogicalBackup": true,
         // Once a year: only the test itself starts jobs.
         "logicalBackupSchedule": "0 3 1 1 *",
@@ -69,6 +79,15 @@ fn a_sidecar_runs_beside_the_database_and_logs_in_as_the_superuser(namespace: &N
         let log = namespace.kubectl(&["logs", POD, "--container", "sidecar"])?;
         ensure(log.starts_with("made before the database\n") && log.ends_with(&answer), log)
     });
+}
+
+fn the_sidecar_has_its_own_variables_and_resources(namespace: &Namespace) {
+    let print = ["exec", POD, "--container", "sidecar", "--", "printenv", "LISTEN", "LIMIT"];
+    assert_eq!(namespace.kubectl(&print).unwrap(), ":9187\n104857600\n");
+    let pod = namespace.get("pod", POD).unwrap();
+    let containers = pod["spec"]["containers"].as_array().unwrap();
+    let sidecar = containers.iter().find(|container| container["name"] == "sidecar").unwrap();
+    assert_eq!(sidecar["resources"], resources());
 }
 
 fn the_certificate_of_the_secret_is_served(namespace: &Namespace, authority: &Authority) {
@@ -98,6 +117,7 @@ fn a_client_logs_in_through_the_pooler(namespace: &Namespace) {
     pooler_is_ready(namespace);
     let text = namespace.kubectl(&["get", "pods", "--selector", "connection-pooler", "--output", "json"]).unwrap();
     let pods: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(pods["items"][0]["spec"]["containers"][0]["resources"], resources());
     let address = pods["items"][0]["status"]["podIP"].as_str().unwrap();
     let connection = Connection { user: "foo_user", database: "foo", host: POOLER, mode: "require" };
     let answer = namespace.sql(CLUSTER, &connection, "select current_user, host(inet_client_addr())").unwrap();
@@ -151,6 +171,15 @@ fn a_claim_grows_while_the_pod_runs(namespace: &Namespace) {
     let grown = conditions.iter().find(|condition| condition["type"] == "volume-resize/VolumeResized").unwrap();
     assert_eq!(grown["status"], "True", "{grown}");
     assert_eq!(pod(), before, "a claim that grows costs no pod");
+}
+
+fn a_member_that_is_added_has_a_volume_of_the_new_size(namespace: &Namespace) {
+    namespace.patch("postgresql", CLUSTER, &json!({"spec": {"numberOfInstances": 2}}));
+    eventually("the second member has its volume", || {
+        let claim = namespace.get("pvc", &format!("pgdata-{CLUSTER}-1"))?;
+        let sizes = json!([claim["spec"]["resources"]["requests"]["storage"], claim["status"]["capacity"]["storage"]]);
+        ensure(sizes == json!(["2Gi", "2Gi"]), sizes)
+    });
 }
 
 fn a_claim_never_shrinks_and_the_user_is_told(namespace: &Namespace) {

@@ -42,17 +42,32 @@ fn pods_are_as_manifest_and_configuration_say() {
     let node = nodes.lines().last().unwrap().trim_start_matches("node/");
     let _class = PriorityClass::create();
     let namespace = namespace("pods");
-    namespace.apply(&configuration(&json!({})));
+    namespace.apply(&configuration(&pools()));
     let _operator = Operator::start(ID, &namespace.name, ["--config-map", "pgloom"], "info");
     namespace.apply(&with_containers(&manifest(node)));
-    namespace.apply(&of_operator(minimal(PLAIN, 1), ID));
+    let mut plain = of_operator(minimal(PLAIN, 1), ID);
+    plain["spec"]["enableConnectionPooler"] = json!(true);
+    namespace.apply(&plain);
     namespace.running(CLUSTER);
     namespace.running(PLAIN);
 
     limits_below_the_minimum_are_raised(&namespace);
     without_resources_the_configured_ones_hold(&namespace);
+    a_pool_of_which_nothing_is_said_is_as_configured(&namespace);
     the_pod_has_its_priority_and_runs_on_the_node_that_it_asks_for(&namespace, node);
     containers_that_are_switched_off_are_left_out_and_a_new_cluster_with_them_is_refused(&namespace);
+}
+
+/// Keys for pools, none with its default.
+fn pools() -> Value {
+    json!({
+        "connection_pooler_number_of_instances": "3",
+        "connection_pooler_mode": "session",
+        "connection_pooler_default_cpu_request": "11m",
+        "connection_pooler_default_memory_request": "17Mi",
+        "connection_pooler_default_cpu_limit": "490m",
+        "connection_pooler_default_memory_limit": "90Mi",
+    })
 }
 
 fn manifest(node: &str) -> Value {
@@ -92,6 +107,27 @@ fn limits_below_the_minimum_are_raised(namespace: &Namespace) {
 fn without_resources_the_configured_ones_hold(namespace: &Namespace) {
     let expected = json!({"requests": {"cpu": "100m", "memory": "100Mi"}, "limits": {"cpu": "1", "memory": "500Mi"}});
     assert_eq!(resources(namespace, &format!("{PLAIN}-0")), expected);
+}
+
+fn a_pool_of_which_nothing_is_said_is_as_configured(namespace: &Namespace) {
+    let pool = format!("{PLAIN}-pooler");
+    eventually("the pool has as many pods as configured", || {
+        let status = namespace.get("deployment", &pool)?["status"].clone();
+        ensure(status["readyReplicas"] == 3 && status["replicas"] == 3, status)
+    });
+    let selector = format!("connection-pooler={pool}");
+    let text = namespace.kubectl(&["get", "pods", "--selector", &selector, "--output", "json"]).unwrap();
+    let pods: Value = serde_json::from_str(&text).unwrap();
+    let pods = pods["items"].as_array().unwrap();
+    assert_eq!(pods.len(), 3);
+    let resources = json!({"requests": {"cpu": "11m", "memory": "17Mi"}, "limits": {"cpu": "490m", "memory": "90Mi"}});
+    for pod in pods {
+        let container = &pod["spec"]["containers"][0];
+        assert_eq!(container["resources"], resources);
+        let variables = container["env"].as_array().unwrap();
+        let mode = variables.iter().find(|variable| variable["name"] == "CONNECTION_POOLER_MODE").unwrap();
+        assert_eq!(mode["value"], "session");
+    }
 }
 
 fn the_pod_has_its_priority_and_runs_on_the_node_that_it_asks_for(namespace: &Namespace, node: &str) {
