@@ -44,12 +44,16 @@ fn a_cluster_is_restored_from_its_archive_to_a_moment_also_when_it_is_gone() {
     let service = json!({
         "s3_endpoint": ENDPOINT, "s3_access_key_id": KEY_ID, "s3_secret_access_key": s3.key, "s3_force_path_style": true,
     });
+    the_platform_names_another_service_for_clones(&namespace);
     // Not by `kubectl apply`, which copies the key into an annotation.
     namespace.create_as("the test", vec![source.clone(HEIR, &moments[1], service)]);
     namespace.apply(&of_operator(minimal(RESTORED, 1), ID));
     a_standby_is_promoted_without_its_source(&source);
     namespace.running(HEIR);
     assert_eq!(rows(&namespace, HEIR, "zalando").unwrap(), "before,after");
+    // The image takes the style from the URL, if it has one.
+    let style = namespace.run(&format!("{HEIR}-0"), "printenv CLONE_AWS_S3_FORCE_PATH_STYLE").unwrap();
+    assert_eq!(style, "1\n");
     a_dump_is_restored_into_a_new_cluster(&source, &dump);
 }
 
@@ -167,6 +171,17 @@ fn a_moment_without_a_zone_is_refused(source: &Source, moment: &str) {
     let manifest = source.clone("acid-no-zone", moment.trim_end_matches("+00:00"), json!({}));
     let refusal = source.namespace.try_apply(&manifest).unwrap_err();
     assert!(refusal.contains("spec.clone.timestamp"), "{refusal}");
+}
+
+/// From now on only the manifest of a clone has what opens the source's archive; the values of the platform are wrong.
+fn the_platform_names_another_service_for_clones(namespace: &Namespace) {
+    let wrong = json!({
+        "CLONE_AWS_ENDPOINT": "https://elsewhere",
+        "CLONE_AWS_ACCESS_KEY_ID": "stranger",
+        "CLONE_AWS_SECRET_ACCESS_KEY": conformance::canary::value("a stranger's key"),
+        "CLONE_AWS_S3_FORCE_PATH_STYLE": "false",
+    });
+    namespace.patch("secret", "archive", &json!({"stringData": wrong}));
 }
 
 fn follow(source: &Source) {
