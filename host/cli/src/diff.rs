@@ -25,6 +25,9 @@ Without manifests the clusters, the operator configuration, the Pipeline object 
 custom resources and the answers that steps with onFailure: keepLast kept are read from the API server, with your rights. Where the operator has its pipeline in a file of its image, name that with --pipeline-now
 and --plugins-now.
 
+Before an upgrade of the operator, call the new release's pgloom, with --plugins-now as the folder of the plugins in use: pods of
+the database for which this release desires something else than what runs are listed, too.
+
 Exit codes: 0 nothing changes; 1 failure, as a cluster that neither pipeline accepts; 2 invalid command line; 3 objects
 change; 4 pods restart; 5 a cluster would be held, because the new pipeline refuses it.";
 
@@ -153,7 +156,9 @@ impl Arguments {
             let seen_then = inputs.observed_with(&then_config, manifest, then);
             let now = Setting { config: &inputs.config, pipeline: now, observed: &seen_now };
             let then = Setting { config: &then_config, pipeline: then, observed: &seen_then };
-            impact(manifest, now, then)
+            let mut impact = impact(manifest, now, then);
+            impact.count_outdated();
+            impact
         };
         Ok(manifests.iter().map(of).collect())
     }
@@ -223,7 +228,11 @@ fn text(impact: &Impact) -> String {
         };
         let of = if restart.database { " of the database" } else { "" };
         let by = restart.steps.join(", ");
-        let _ = writeln!(text, "  RESTARTS {pods}{of}, {kind} {name}: {} changes, by {by}", restart.field);
+        let _ = if restart.outdated {
+            writeln!(text, "  RESTARTS {pods}{of}, {kind} {name}: what runs has another {}", restart.field)
+        } else {
+            writeln!(text, "  RESTARTS {pods}{of}, {kind} {name}: {} changes, by {by}", restart.field)
+        };
     }
     for object in &impact.objects {
         let ObjectRef { kind, name, .. } = &object.object;

@@ -263,6 +263,24 @@ fn the_exit_code_of_diff_says_what_a_pipeline_would_do() {
 }
 
 #[test]
+fn diff_lists_members_that_run_something_else_than_either_pipeline_desires() {
+    let bench = Bench::new();
+    let allowed = "metadata:\n  annotations: {pgloom.dev/adopt-restarts: \"true\"}\n";
+    bench.file("minimal.yaml", &MINIMAL.replacen("metadata:\n", allowed, 1));
+    let (_, made, said) = bench.run("render", &["minimal.yaml"]);
+    let same = bench.file("same.yaml", &made);
+    let other = bench
+        .file("other.yaml", &made.replace("terminationGracePeriodSeconds: 300", "terminationGracePeriodSeconds: 30"));
+    let diff = |observed: &Path| bench.run("diff", &["--observed", observed.to_str().unwrap(), "minimal.yaml"]);
+    let (code, text, _) = diff(&same);
+    assert_eq!((code, text.as_str()), (Some(0), "1 cluster: 0 change, no pod restarts\n"), "{said}");
+    let (code, text, said) = diff(&other);
+    let restarts = "default/acid-minimal-cluster:\n  RESTARTS 2 pods of the database, StatefulSet acid-minimal-cluster: \
+                    what runs has another terminationGracePeriodSeconds\n1 cluster: 1 changes, 2 pods of 1 cluster restart\n";
+    assert_eq!((code, text.as_str()), (Some(4), restarts), "{said}");
+}
+
+#[test]
 fn diff_answers_programs_as_json_and_compares_configurations() {
     let bench = Bench::new();
     let data = "{docker_image: \"spilo:other\", kubernetes_use_configmaps: \"false\"}";

@@ -83,19 +83,24 @@ pub fn obstacle<E>(
     let Some(before) = before else { return Ok(None) };
     let desired = desired()?;
     let Some(after) = desired.iter().find(is_set) else { return Ok(None) };
+    let restarts = restarts(before, after, config.flag("enable_lazy_spilo_upgrade"));
     let [before, after] = [before, after].map(normal);
-    // Without a pod there is nothing to restart.
     let [had_none, has_none] = [&before, &after].map(|set| set["spec"]["replicas"] == 0);
-    let restarts = match had_none || has_none {
-        true => Vec::new(),
-        false => template(&before, &after, config.flag("enable_lazy_spilo_upgrade")),
-    };
     let volumes = claims(&before, &after);
     let moves_state = restarts.iter().any(|field| STATE.iter().any(|name| field.ends_with(&format!(".env[{name}]"))));
     let adoption =
         Adoption { cluster: name.to_owned(), restarts, volumes, removes_pods: has_none && !had_none, moves_state };
     let is_obstacle = |found: &Adoption| found.removes_pods || !found.restarts.is_empty() || !found.volumes.is_empty();
     Ok(Some(adoption).filter(is_obstacle))
+}
+
+/// The fields of a StatefulSet for which the pods would restart when it becomes another one, which has its credentials. With
+/// `lazy` another image is none.
+pub(crate) fn restarts(before: &Value, after: &Value, lazy: bool) -> Vec<String> {
+    let [before, after] = [before, after].map(normal);
+    // Without a pod there is nothing to restart.
+    let has_pods = [&before, &after].iter().all(|set| set["spec"]["replicas"] != 0);
+    if has_pods { template(&before, &after, lazy) } else { Vec::new() }
 }
 
 /// Whether a StatefulSet is one that the Zalando operator made. One without a selector is no StatefulSet of an API server.

@@ -9,6 +9,7 @@ use pgloom_engine::{HOST, ObjectRef, Ownership, Pipeline, leaves, restarts_pods}
 use serde::{Deserialize as _, Serialize};
 use serde_json::{Map, Value};
 
+use crate::adoption::restarts;
 use crate::explain::with_uid;
 use crate::kind::{BuiltIn, ObjectKey};
 use crate::normal::quantities;
@@ -37,6 +38,10 @@ pub struct Impact {
     pub objects: Vec<ObjectImpact>,
     /// The pods that restart.
     pub restarts: Vec<Restart>,
+    /// The pods of the database that restart, whatever the two decide: both differ from what runs alike, as after another
+    /// version of the operator made it. They are not counted until [`Impact::count_outdated`].
+    #[serde(skip)]
+    pub outdated: Option<Restart>,
     /// The existing objects because of which the operator would not write what is desired then, a sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub foreign: Vec<String>,
@@ -117,14 +122,25 @@ pub struct Restart {
     pub database: bool,
     /// The first field for which they restart, in the template.
     pub field: String,
-    /// The steps that set the changed fields of the template.
+    /// The steps that set the changed fields of the template; empty if what runs is outdated.
     pub steps: Vec<String>,
+    /// Whether they restart because what runs is outdated, and not because the two differ.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub outdated: bool,
 }
 
 impl Impact {
     /// The pods that restart, those of the database among them. A set with one pod on each node counts as one pod.
     pub fn pods(&self) -> u64 {
         self.restarts.iter().map(|restart| restart.pods.unwrap_or(1)).sum()
+    }
+
+    /// Counts the pods that are outdated among those that restart.
+    pub fn count_outdated(&mut self) {
+        if let Some(outdated) = self.outdated.take() {
+            self.restarts.push(outdated);
+            self.verdict = Verdict::Restarts;
+        }
     }
 }
 
@@ -140,25 +156,28 @@ pub fn impact(manifest: &Value, now: Setting<'_>, then: Setting<'_>) -> Impact {
         verdict,
         objects: Vec::new(),
         restarts: Vec::new(),
+        outdated: None,
         foreign: Vec::new(),
         refused_now: None,
         refused_then: None,
     };
     match (side(manifest, now), side(manifest, then)) {
-        (Ok((before, _)), Ok((after, foreign))) => {
+        (Ok(Decided { side: before, .. }), Ok(Decided { side: after, foreign, outdated })) => {
             let lazy = then.config.flag("enable_lazy_spilo_upgrade");
             let objects = objects(&before, &after, then.pipeline);
             let restarts: Vec<Restart> =
                 objects.iter().filter_map(|object| restart(object, &before, &after, (key.name, lazy))).collect();
+            let is_known = restarts.iter().any(|restart| restart.database) || !foreign.is_empty();
+            let outdated = outdated.filter(|_| !is_known);
             let verdict = match (objects.is_empty(), restarts.is_empty()) {
                 (true, _) => Verdict::Same,
                 (false, true) => Verdict::Changes,
                 (false, false) => Verdict::Restarts,
             };
-            Impact { objects, restarts, foreign, ..empty(verdict) }
+            Impact { objects, restarts, outdated, foreign, ..empty(verdict) }
         }
         // What was held goes on: every object is written as if it were new, which cannot be compared.
-        (Err(refused), Ok((_, foreign))) => {
+        (Err(refused), Ok(Decided { foreign, .. })) => {
             Impact { refused_now: Some(refused.to_string()), foreign, ..empty(Verdict::Changes) }
         }
         (Ok(_), Err(refused)) => Impact { refused_then: Some(refused.to_string()), ..empty(Verdict::Held) },
@@ -170,8 +189,16 @@ pub fn impact(manifest: &Value, now: Setting<'_>, then: Setting<'_>) -> Impact {
     }
 }
 
-/// A decision's objects, and what the operator would not write of them.
-fn side(manifest: &Value, setting: Setting<'_>) -> Result<(Side, Vec<String>), Error> {
+/// What is decided of a cluster.
+struct Decided {
+    side: Side,
+    /// What the operator would not write of it.
+    foreign: Vec<String>,
+    /// The pods that restart because they run something else.
+    outdated: Option<Restart>,
+}
+
+fn side(manifest: &Value, setting: Setting<'_>) -> Result<Decided, Error> {
     let Setting { config, pipeline, observed } = setting;
     let plan = decide(manifest, config, observed, pipeline)?;
     let foreign = plan.clashes(&observed.others).iter().map(ToString::to_string).collect();
@@ -190,7 +217,30 @@ fn side(manifest: &Value, setting: Setting<'_>) -> Result<(Side, Vec<String>), E
         let owners = owners.with_host(schema, kind.root, desired, &document).unwrap_or_default();
         (object, (document, owners, step))
     });
-    Ok((owned.collect(), foreign))
+    let side: Side = owned.collect();
+    let lazy = config.flag("enable_lazy_spilo_upgrade");
+    let outdated = outdated(&plan.filled()?, &observed.objects, (ObjectKey::of(manifest).name, lazy));
+    Ok(Decided { side, foreign, outdated })
+}
+
+/// The pods of the database that restart because the existing StatefulSet is not as it is decided. `filled` are the objects
+/// with their credentials, as the API server has them.
+fn outdated(filled: &[Value], existing: &[Value], (cluster, lazy): (&str, bool)) -> Option<Restart> {
+    let is_set = |object: &&Value| ObjectKey::of(object).is(BuiltIn::StatefulSet, cluster);
+    let (before, after) = (existing.iter().find(is_set)?, filled.iter().find(is_set)?);
+    let field = restarts(before, after, lazy).into_iter().next()?;
+    Some(Restart {
+        object: ObjectKey::of(after).reference(),
+        pods: Some(replicas(before).min(replicas(after))),
+        database: true,
+        field: field.trim_start_matches("spec.template.spec.").to_owned(),
+        steps: Vec::new(),
+        outdated: true,
+    })
+}
+
+fn replicas(set: &Value) -> u64 {
+    set["spec"]["replicas"].as_u64().unwrap_or(1)
 }
 
 fn objects(before: &Side, after: &Side, pipeline: &Pipeline) -> Vec<ObjectImpact> {
@@ -257,7 +307,6 @@ fn restart(changed: &ObjectImpact, before: &Side, after: &Side, (cluster, lazy):
         };
         (by_value(old_template) != by_value(new_template)).then(|| path().to_owned())?
     };
-    let replicas = |object: &Value| object["spec"]["replicas"].as_u64().unwrap_or(1);
     let pods = (object.kind != "DaemonSet").then(|| replicas(old).min(replicas(new)));
     let steps: BTreeSet<&String> = changed.fields.iter().filter(of_template).flat_map(|field| &field.steps).collect();
     // Without a pod there is nothing to restart.
@@ -267,6 +316,7 @@ fn restart(changed: &ObjectImpact, before: &Side, after: &Side, (cluster, lazy):
         database,
         field,
         steps: steps.into_iter().cloned().collect(),
+        outdated: false,
     })
 }
 

@@ -6,6 +6,8 @@ use pgloom_engine::{Contribution, Description, ObjectKind, ObjectPermission, Plu
 use serde_json::json;
 
 use super::*;
+use crate::normal::complete;
+use crate::ownership::Identity;
 
 /// A plugin that makes the StatefulSet of the cluster, and a Deployment, with these parts of templates.
 fn plugin(image: &str, annotation: &str, pooler: &str) -> Arc<Plugin> {
@@ -77,6 +79,34 @@ fn another_image_restarts_the_members_and_names_field_and_step() {
     let path = "spec.template.spec.containers[name=it].image".to_owned();
     let (before, after) = (Some(json!("a")), Some(json!("b")));
     assert_eq!(found.objects[0].fields, [FieldImpact { path, before, after, steps: vec!["maker".into()] }]);
+}
+
+/// The impact of the same pipeline on a StatefulSet that it made, after a change of it.
+fn on_running(change: impl FnOnce(&mut Value)) -> Impact {
+    let (pipeline, config) = (Pipeline::of(vec![plugin("a", "1", "1")]).unwrap(), Config::defaults());
+    let manifest = with_uid(&manifest());
+    let plan = decide(&manifest, &config, &Observed::default(), &pipeline).unwrap();
+    let mut set = plan.filled().unwrap().into_iter().find(|object| object["kind"] == "StatefulSet").unwrap();
+    complete(&mut set);
+    Identity::of(&manifest, &config).mark(&mut set);
+    change(&mut set);
+    let observed = Observed::of(vec![set]);
+    let setting = Setting { config: &config, pipeline: &pipeline, observed: &observed };
+    impact(&manifest, setting, setting)
+}
+
+#[test]
+fn members_that_run_what_another_version_of_the_operator_made_are_told_and_count_when_they_are_asked_for() {
+    let same = on_running(|_| ());
+    assert_eq!((same.verdict, same.outdated), (Verdict::Same, None));
+    let none = on_running(|set| set["spec"]["replicas"] = json!(0));
+    assert_eq!(none.outdated, None, "there is no pod to restart");
+    let mut found = on_running(|set| set["spec"]["template"]["spec"]["containers"][0]["image"] = json!("b"));
+    assert_eq!((found.verdict, found.pods()), (Verdict::Same, 0), "it is not the pipeline that restarts them");
+    found.count_outdated();
+    assert_eq!((found.verdict, found.pods()), (Verdict::Restarts, 2));
+    let Restart { database, field, outdated, .. } = &found.restarts[0];
+    assert_eq!((*database, field.as_str(), *outdated), (true, "containers[it].image", true));
 }
 
 #[test]

@@ -49,14 +49,16 @@ fn a_plugin_goes_from_an_empty_folder_through_the_registry_and_a_canary_to_all_c
     let pods = fleet.pods();
     let step = step(&outside, "motto", reference);
     let rollout = json!({
-        "canary": {"selector": {"matchLabels": {"stage": "canary"}}}, "soak": "5s", "maxRestarts": 0,
+        "canary": {"selector": {"matchLabels": {"stage": "canary"}}}, "soak": "5s", "maxRestarts": 0, "paused": true,
     });
     let mut wanted = fleet.spec(vec![step.clone()]);
     wanted["rollout"] = rollout.clone();
     fleet.want(&wanted);
     eventually("the canary has the plugin's object", || fleet.motto(CANARY));
-    // As long as the rollout is at the canary, no other cluster has the new pipeline.
-    assert!(fleet.motto(OTHER).is_err() || fleet.rolled_out(), "the other cluster has it too early");
+    eventually("the rollout stays at the canary", || fleet.is_at("Paused", "canary", "1/2"));
+    assert!(fleet.motto(OTHER).is_err(), "the other cluster has it too early");
+    wanted["rollout"]["paused"] = json!(false);
+    fleet.want(&wanted);
     eventually("all clusters have the plugin's object", || fleet.motto(OTHER));
     say("live");
     eventually("the rollout is complete", || ensure(fleet.rolled_out(), fleet.status()));
@@ -74,6 +76,8 @@ fn a_plugin_goes_from_an_empty_folder_through_the_registry_and_a_canary_to_all_c
     assert!(message.contains(CANARY) && message.contains("step motto") && message.contains("shorten it"), "{message}");
     fleet.namespace.running(CANARY);
     fleet.motto(CANARY).unwrap();
+    let told = fleet.events(OTHER);
+    assert!(!told.contains("shorten it"), "the pipeline that was rolled back reached the other cluster: {told}");
 
     // A pipeline that would restart pods is not let in.
     let mut wanted = fleet.spec(vec![step, without_links()]);
@@ -82,7 +86,20 @@ fn a_plugin_goes_from_an_empty_folder_through_the_registry_and_a_canary_to_all_c
     let message = fleet.refused("TooManyRestarts");
     assert!(message.contains("no-links") && message.contains("maxRestarts"), "{message}");
     assert_eq!(fleet.pods(), pods);
-    println!("{}", fleet.story());
+
+    let explained = fleet.pgloom(&outside, &["explain", &format!("ConfigMap/{CANARY}-motto"), ".data.text"]);
+    assert!(explained.contains("step motto"), "{explained}");
+    let difference = fleet.pgloom(&outside, &["diff"]);
+    assert_eq!(difference, "2 clusters: 0 change, no pod restarts\n");
+    let chapters =
+        ["Judging", "Paused canary 1/2", "Progressing 100% 2/2", "Complete", "RolledBack", "TooManyRestarts"];
+    eventually("the watch has told it", || ensure(in_order(&fleet.story(), &chapters), fleet.story()));
+}
+
+/// Whether a table has the texts one after the other, whatever the widths of its columns are.
+fn in_order(table: &str, texts: &[&str]) -> bool {
+    let table = table.split_whitespace().collect::<Vec<_>>().join(" ");
+    texts.iter().try_fold(table.as_str(), |rest, text| rest.split_once(text).map(|(_, after)| after)).is_some()
 }
 
 /// A step that changes the template of the database's pods.
@@ -162,6 +179,26 @@ impl Fleet {
         let loaded = status["conditions"].as_array().unwrap().iter().find(|condition| condition["type"] == "Loaded");
         status["lastLoaded"]["generation"] == object["metadata"]["generation"]
             && loaded.is_some_and(|loaded| loaded["status"] == "True")
+    }
+
+    fn is_at(&self, phase: &str, stage: &str, clusters: &str) -> Result<(), String> {
+        let rollout = &self.status()["rollout"];
+        ensure(rollout["phase"] == phase && rollout["stage"] == stage && rollout["clusters"] == clusters, rollout)
+    }
+
+    fn events(&self, cluster: &str) -> String {
+        let of = format!("involvedObject.name={cluster}");
+        self.namespace.kubectl(&["get", "events", "--field-selector", &of]).unwrap()
+    }
+
+    /// What a command says of the clusters that run.
+    fn pgloom(&self, outside: &Outside, command: &[&str]) -> String {
+        let kubeconfig = kubeconfig().display().to_string();
+        let plugins = repository("dist/plugins").display().to_string();
+        let (own, configuration) = (&self.namespace.name, "pgloom-system/pgloom");
+        let of_cluster = ["--kubeconfig", &kubeconfig, "--namespace", own, "--operator-namespace", own];
+        let of_operator = ["--config-map", configuration, "--plugins", &plugins];
+        outside.pgloom("", &[command, &of_cluster, &of_operator].concat())
     }
 
     /// Waits until the newest pipeline is refused for this reason, and returns the message.
