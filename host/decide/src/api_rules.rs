@@ -110,9 +110,9 @@ mod tests {
         assert_eq!(
             said(&[set(pod)]),
             [
-                "StatefulSet acid-a: spec.template.spec.initContainers[0].volumeMounts[0].name: the container date mounts the volume \"certificates\", which the pod does not have; known here: dshm, pgdata",
-                "StatefulSet acid-a: spec.template.spec.containers[1].volumeMounts[0].name: the container exporter mounts the volume \"dsh\", which the pod does not have; did you mean dshm?",
-                "StatefulSet acid-a: spec.template.spec.containers[1].volumeMounts[1].mountPath: the container exporter mounts the volume \"pgdata\" at no path; write a path, as in /mnt/pgdata",
+                "StatefulSet acid-a spec.template.spec.initContainers[0].volumeMounts[0].name: the container date mounts the volume \"certificates\", which the pod does not have; known here: dshm, pgdata",
+                "StatefulSet acid-a spec.template.spec.containers[1].volumeMounts[0].name: the container exporter mounts the volume \"dsh\", which the pod does not have; did you mean dshm?",
+                "StatefulSet acid-a spec.template.spec.containers[1].volumeMounts[1].mountPath: the container exporter mounts the volume \"pgdata\" at no path; write a path, as in /mnt/pgdata",
             ]
         );
     }
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(
             said(&[first.clone(), second]),
             [
-                "Service acid-a-repl: spec.ports[0].nodePort: Kubernetes gives the port 31000 of nodes to one Service, here to acid-a; choose another number for one of them, or let Kubernetes choose"
+                "Service acid-a-repl spec.ports[0].nodePort: Kubernetes gives the port 31000 of nodes to one Service, here to acid-a; choose another number for one of them, or let Kubernetes choose"
             ]
         );
         let others = [

@@ -87,10 +87,10 @@ mod tests {
         assert_eq!(
             said(object),
             [
-                format!("StatefulSet acid-a: spec.replica: {refused} replicas?"),
-                format!("StatefulSet acid-a: {container}.env[0].valu: {refused} value?"),
-                format!("StatefulSet acid-a: {container}.imagee: {refused} image?"),
-                format!("StatefulSet acid-a: {container}.resources.limit: {refused} limits?"),
+                format!("StatefulSet acid-a spec.replica: {refused} replicas?"),
+                format!("StatefulSet acid-a {container}.env[0].valu: {refused} value?"),
+                format!("StatefulSet acid-a {container}.imagee: {refused} image?"),
+                format!("StatefulSet acid-a {container}.resources.limit: {refused} limits?"),
             ]
         );
     }
