@@ -261,6 +261,12 @@ pub fn is_label_key(text: &str) -> bool {
     !name.is_empty() && is_label_value(name) && domain.is_none_or(is_dns1123_subdomain)
 }
 
+/// Whether a text is the key of an annotation: as of a label, but the domain may have capital letters.
+#[must_use]
+pub fn is_annotation_key(text: &str) -> bool {
+    is_label_key(&text.to_ascii_lowercase())
+}
+
 /// Whether a text is the value of a label: at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter
 /// or digit; or empty.
 #[must_use]
@@ -284,6 +290,12 @@ mod tests {
         for key in ["", "a b", "-a", "a_", "/a", "Example.com/a", "a/", "a/b/c", &"a".repeat(64)] {
             assert!(!is_label_key(key), "{key}");
         }
+    }
+
+    #[test]
+    fn the_domain_in_the_key_of_an_annotation_may_have_capital_letters() {
+        assert!(is_annotation_key("Example.com/Role") && is_annotation_key("prometheus.io/port"));
+        assert!(!is_annotation_key("a b") && !is_annotation_key("") && !is_annotation_key("a/b/c"));
     }
 
     #[test]

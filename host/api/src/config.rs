@@ -375,6 +375,10 @@ impl Reading {
             }
             // What changes nothing is refused for nothing.
             Err(_) if !key.honoured => self.findings.push(not_honoured(path)),
+            Err(error) if key.is_default_if_wrong() => {
+                let finding = Finding::warning(format!("{}; {} is used", error.message, key.default)).at(path);
+                self.findings.push(finding.remedy(error.remedy));
+            }
             Err(error) => self.findings.push(Finding::error(error.message).at(path).remedy(error.remedy)),
         }
     }

@@ -4,7 +4,7 @@
 mod check;
 mod finish;
 
-pub use check::{CHOICES, Fault, KEPT, LENIENT, OPEN, Rule, check};
+pub use check::{ALONE, ANNOTATIONS, CHOICES, Fault, KEPT, LENIENT, OPEN, Rule, check};
 #[cfg(test)]
 pub use finish::assert_same;
 pub use finish::{conditions, embedded, fields_with_format, finished, object_schema};

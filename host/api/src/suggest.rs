@@ -1,6 +1,6 @@
 //! Suggestions for unknown names: the nearest known name, or the list of all; and for labels that cannot be.
 
-/// The remedy for the key or value of a label that the API server would refuse.
+/// The remedy for the key or value of a label, or the key of an annotation, that the API server would refuse.
 pub const LABEL: &str =
     "use letters, digits, '-', '_' and '.', at most 63; a domain and a slash may be in front of a key";
 
@@ -8,7 +8,12 @@ pub const LABEL: &str =
 #[must_use]
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = folded(name);
-    let allowed = 1 + wanted.len() / 4;
+    // At most a third of the letters: `http` is not `SCTP`.
+    let allowed = match wanted.len() {
+        0 | 1 => 0,
+        2..=5 => 1,
+        length => (1 + length / 4).min(length / 3),
+    };
     known
         .into_iter()
         .map(|candidate| (strsim::osa_distance(&wanted, &folded(candidate)), candidate))
@@ -58,6 +63,21 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(nearest(name, known), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_short_name_has_to_be_near() {
+        for (name, known, expected) in [
+            ("http", &["TCP", "UDP", "SCTP"][..], None),
+            ("tpc", &["TCP", "UDP", "SCTP"], Some("TCP")),
+            ("gs", &["s3", "gcs", "az"], Some("gcs")),
+            ("b", &["a", "c"], None),
+            ("holt", &["hold", "ignore"], Some("hold")),
+            ("random", &["ordered", "ran"], None),
+            ("sesion", &["session", "transaction"], Some("session")),
+        ] {
+            assert_eq!(nearest(name, known.iter().copied()), expected, "{name}");
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use pgloom_api::config::Config;
 use pgloom_api::placeholder::{self, Credentials};
 use pgloom_api::validate::{Cluster, Rules, Validated, validate};
-use pgloom_api::{Finding, pod_template};
+use pgloom_api::{Finding, Severity, pod_template};
 use pgloom_common::api_default::pull_policy;
 use pgloom_common::label;
 use pgloom_common::name::secret_name;
@@ -20,7 +20,7 @@ use crate::apply_order::in_order;
 use crate::credential::{self, WantedSecret};
 use crate::kind::{BuiltIn, Kind, ObjectKey};
 use crate::role::Roles;
-use crate::{Error, Observed, action, adoption, service_account};
+use crate::{Error, Observed, action, adoption, api_rules, service_account};
 use roles::Wanted;
 
 pub use setters::{Owners, owners, trace};
@@ -136,6 +136,14 @@ pub fn decide(manifest: &Value, config: &Config, observed: &Observed, pipeline: 
         state_pull_policies(&mut desired.object);
         leave_annotations(&mut desired.object, observed, &config.list("ignored_annotations"));
     }
+    let runs = runs(manifest, observed);
+    findings.extend(api_rules::violations(objects.iter().map(|desired| &desired.object)).into_iter().map(|finding| {
+        // Its pods and Services were made before, and stay as they are.
+        if runs { Finding { severity: Severity::Warning, ..finding } } else { finding }
+    }));
+    if findings.iter().any(Finding::is_error) {
+        return Err(Error::Manifest(findings));
+    }
     let mut plan = Plan {
         cluster,
         accounts: accounts.into(),
@@ -198,9 +206,13 @@ fn validated(manifest: &Value, config: &Config, observed: &Observed) -> Result<V
     if let Some(finding) = observed.objects.iter().find_map(forgery) {
         return Err(Error::Manifest(vec![finding]));
     }
+    validate(manifest, &Rules { runs: runs(manifest, observed), ..config.rules() }).map_err(Error::Manifest)
+}
+
+/// Whether the cluster has a StatefulSet.
+fn runs(manifest: &Value, observed: &Observed) -> bool {
     let set = Kind::new("apps/v1", "StatefulSet");
-    let runs = observed.find(&set, ObjectKey::of(manifest).name).is_some();
-    validate(manifest, &Rules { runs, ..config.rules() }).map_err(Error::Manifest)
+    observed.find(&set, ObjectKey::of(manifest).name).is_some()
 }
 
 /// The finding about an existing object that holds a placeholder of a credential. Its author wants a step to copy the

@@ -8,6 +8,7 @@
 
 pub mod adoption;
 pub mod api_defaults;
+mod api_rules;
 pub mod apply_order;
 pub mod credential;
 pub mod explain;

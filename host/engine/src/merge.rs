@@ -10,7 +10,7 @@
 //! added defaults to the first one. Permission for some entries of a list is no permission to reorder the others.
 //!
 //! The modules from the top down: `remove`, `selection`, `token`, `merger`, `reference`, `check`, `combine`, `error`,
-//! `quantity`, `writer`.
+//! `quantity`, `unknown`, `writer`.
 
 mod check;
 mod combine;
@@ -21,6 +21,7 @@ mod reference;
 mod remove;
 mod selection;
 mod token;
+mod unknown;
 mod writer;
 
 pub use error::{Change, Conflict, Error};

@@ -1,11 +1,12 @@
 //! The entries that can be mounted. For the others there is a warning, and neither a volume nor a mount.
 
 use pgloom_kit::common::name::is_dns1123_label;
-use pgloom_kit::container::{DATA_MOUNT, name_of};
+use pgloom_kit::container::{DATA_MOUNT, DATABASE, name_of};
 use pgloom_kit::json::object;
+use pgloom_kit::tls::Files;
 use pgloom_kit::{Result, Value, Warnings, invalid};
 
-use crate::Volume;
+use crate::{Spec, Volume};
 
 /// The value of `targetContainers` that means every container.
 pub const ALL: &str = "all";
@@ -14,15 +15,16 @@ pub const ALL: &str = "all";
 const RESERVED: [&str; 2] = ["pgdata", "dshm"];
 
 /// The entries that are mounted, each with its index in the list.
-pub fn volumes<'a>(
-    entries: &'a [Volume],
-    workload: &Value,
-    warnings: &mut Warnings,
-) -> Result<Vec<(usize, &'a Volume)>> {
+pub fn volumes<'a>(spec: &'a Spec, workload: &Value, warnings: &mut Warnings) -> Result<Vec<(usize, &'a Volume)>> {
+    let entries = &spec.volumes;
+    let certificates = spec.tls.files();
     let mut chosen: Vec<(usize, &Volume)> = Vec::with_capacity(entries.len());
     for (index, entry) in entries.iter().enumerate() {
         let at = |field: &str| path(index, field);
         check(entry, at)?;
+        if let Some(files) = &certificates {
+            check_certificates(entry, files, at)?;
+        }
         let is_same = |(_, earlier): &&(usize, &Volume)| is_same_folder(&earlier.mount_path, &entry.mount_path);
         if let Some((_, earlier)) = chosen.iter().find(is_same) {
             warnings.warn(
@@ -49,6 +51,14 @@ pub fn volumes<'a>(
         }
     }
     Ok(chosen)
+}
+
+/// Whether an entry is mounted in a container.
+pub fn is_target(entry: &Volume, container: &str) -> bool {
+    if entry.targets.is_empty() {
+        return container == DATABASE;
+    }
+    entry.targets.iter().any(|target| target == ALL || target == container)
 }
 
 /// Whether two paths name one folder: `/a//b/` is `/a/b`.
@@ -79,6 +89,16 @@ fn check(entry: &Volume, at: impl Fn(&str) -> String) -> Result<()> {
     if !entry.source.is_object() {
         let remedy = "add a source, as in configMap: {name: settings}";
         return Err(invalid(at("volumeSource"), "the volume has no source", remedy));
+    }
+    Ok(())
+}
+
+/// A later step mounts the certificates of `spec.tls` in the database's container.
+fn check_certificates(entry: &Volume, files: &Files, at: impl Fn(&str) -> String) -> Result<()> {
+    let is_another = |mount: &Value| mount["mountPath"] == *entry.mount_path && name_of(mount) != entry.name;
+    if is_target(entry, DATABASE) && files.mounts().iter().any(is_another) {
+        let message = format!("the certificates of spec.tls are mounted at {}", entry.mount_path);
+        return Err(invalid(at("mountPath"), message, "choose another path, or remove spec.tls"));
     }
     Ok(())
 }

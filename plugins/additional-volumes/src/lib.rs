@@ -2,6 +2,7 @@
 
 use pgloom_kit::container::pod_contribution;
 use pgloom_kit::json::object;
+use pgloom_kit::tls::Tls;
 use pgloom_kit::{Description, NoSettings, Plugin, Response, Result, Value, Warnings, kind};
 use pgloom_kit::{fields, register, spec};
 
@@ -16,6 +17,8 @@ spec! {
     /// `spec` of the manifest.
     pub struct Spec {
         volumes: Vec<Volume> = "additionalVolumes",
+        /// What a later step mounts.
+        tls: Tls = "tls",
     }
 }
 
@@ -59,7 +62,7 @@ impl Plugin for AdditionalVolumes {
     fn mutate(request: &pgloom_kit::Request<Self>) -> Result<Response> {
         let workload = request.desired_statefulset()?;
         let mut warnings = Warnings::default();
-        let chosen = choose::volumes(&request.cluster.spec.volumes, &workload, &mut warnings)?;
+        let chosen = choose::volumes(&request.cluster.spec, &workload, &mut warnings)?;
         let containers = place::mounts(&chosen, &workload, &mut warnings)?;
         let volumes = place::volumes(&chosen, &mut warnings);
         if volumes.is_empty() {

@@ -1,11 +1,11 @@
 //! The pod's volumes, and their mounts in the containers of the earlier steps.
 
-use pgloom_kit::container::{DATABASE, mount_sub_path, name_of};
+use pgloom_kit::container::{mount_sub_path, name_of};
 use pgloom_kit::json::{field, object, text};
 use pgloom_kit::{Result, Value, Warnings, invalid};
 
 use crate::Volume;
-use crate::choose::{ALL, is_same_folder, path, source};
+use crate::choose::{ALL, is_same_folder, is_target, path, source};
 
 /// The volumes, in the order of their entries, without duplicates.
 pub fn volumes(chosen: &[(usize, &Volume)], warnings: &mut Warnings) -> Vec<Value> {
@@ -63,13 +63,6 @@ fn check_place(index: usize, entry: &Volume, container: &Value) -> Result<()> {
             Err(invalid(path(index, "mountPath"), message, "choose another path"))
         }
     }
-}
-
-fn is_target(entry: &Volume, container: &str) -> bool {
-    if entry.targets.is_empty() {
-        return container == DATABASE;
-    }
-    entry.targets.iter().any(|target| target == ALL || target == container)
 }
 
 fn warn_of_unknown_containers(index: usize, entry: &Volume, names: &[&str], warnings: &mut Warnings) {

@@ -234,3 +234,24 @@ fn the_name_of_another_volume_of_the_pod_is_refused() {
     assert!(refused.contains("run is the name of a volume of the pod"), "{refused}");
     of(json!({"emptyDir": {}})).unwrap();
 }
+
+#[test]
+fn the_folders_of_the_certificates_are_refused_by_the_name_of_the_field() {
+    let of = |path: &str, targets: &[&str]| {
+        let volume =
+            json!({"name": "a", "mountPath": path, "targetContainers": targets, "volumeSource": {"emptyDir": {}}});
+        let tls = json!({"secretName": "cert", "caFile": "ca.crt", "caSecretName": "ca"});
+        let spec = json!({"additionalVolumes": [volume], "tls": tls});
+        let manifest = json!({"metadata": {"name": "acid-orders"}, "spec": spec});
+        Call::new(&manifest).desired(&workload("acid-orders", &["postgres", "exporter"])).mutate::<AdditionalVolumes>()
+    };
+    for path in ["/tls", "/tlsca"] {
+        for targets in [&[][..], &["all"]] {
+            let expected =
+                format!("spec.additionalVolumes[0].mountPath: the certificates of spec.tls are mounted at {path}");
+            assert_eq!(reason(&of(path, targets).unwrap_err()), expected);
+        }
+        of(path, &["exporter"]).unwrap();
+    }
+    of("/tls/more", &[]).unwrap();
+}

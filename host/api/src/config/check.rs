@@ -1,6 +1,8 @@
 //! Rules between keys of the operator configuration.
 
-use pgloom_common::name::{is_dns1123_subdomain, is_label_key, is_label_value, unknown_placeholders};
+use pgloom_common::name::{
+    is_annotation_key, is_dns1123_subdomain, is_label_key, is_label_value, unknown_placeholders,
+};
 use pgloom_common::quantity::Quantity;
 use pgloom_common::role::is_reserved;
 use serde_json::Value;
@@ -23,6 +25,7 @@ pub fn findings(config: &Config) -> Vec<Finding> {
     taints(config, &mut findings);
     labels(config, &mut findings);
     windows(config, &mut findings);
+    secret_mount(config, &mut findings);
     for key in KEYS.iter().filter(|key| key.value_type == ValueType::Duration && key.honoured) {
         if config.duration(key.name).is_zero() {
             findings.push(
@@ -137,6 +140,15 @@ fn parts(config: &Config, findings: &mut Vec<Finding>) {
     }
 }
 
+/// The pods of clusters that run were made before.
+fn secret_mount(config: &Config, findings: &mut Vec<Finding>) {
+    let (secret, path) = ("additional_secret_mount", "additional_secret_mount_path");
+    if !config.text(secret).is_empty() && config.text(path).is_empty() {
+        let finding = Finding::warning(format!("is empty, and Kubernetes makes no pod that mounts {secret} there"));
+        findings.push(finding.at(path).remedy("give it a path, as in /meta/credentials, or remove the key"));
+    }
+}
+
 fn templates(config: &Config, findings: &mut Vec<Finding>) {
     const DNS: &[&str] = &["cluster", "team", "namespace", "hostedzone"];
     let templates: [(&str, &[&str], &str); 6] = [
@@ -191,9 +203,11 @@ fn labels(config: &Config, findings: &mut Vec<Finding>) {
     for key in ["cluster_labels", "node_readiness_label"] {
         config.map(key).into_keys().for_each(|name| check(key, name));
     }
-    for key in ["custom_pod_annotations", "custom_service_annotations"] {
-        // Annotations may have a domain in capital letters.
-        config.map(key).into_keys().for_each(|name| check(key, &name.to_ascii_lowercase()));
+    for place in ["custom_pod_annotations", "custom_service_annotations"] {
+        for key in config.map(place).into_keys().filter(|key| !is_annotation_key(key)) {
+            let finding = Finding::error(format!("{key:?} is no key of an annotation")).at(place);
+            findings.push(finding.remedy(LABEL));
+        }
     }
     for key in ["cluster_labels", "node_readiness_label"] {
         for (_, value) in config.map(key).into_iter().filter(|(_, value)| !is_label_value(value)) {

@@ -205,7 +205,17 @@ const EMPTY_IN_OBJECT: [&str; 10] = [
     "team_admin_role",
 ];
 
+/// Keys whose value counts only in some clusters. One that cannot be is a warning, and the default is used: the Zalando
+/// operator runs the other clusters with it.
+const DEFAULT_IF_WRONG: [&str; 1] = ["external_traffic_policy"];
+
 impl Key {
+    /// Whether a value that the key cannot have is a warning, and the default is used.
+    #[must_use]
+    pub fn is_default_if_wrong(&self) -> bool {
+        DEFAULT_IF_WRONG.contains(&self.name)
+    }
+
     /// What the key is where a configuration of this form does not have it, as the text of a ConfigMap.
     #[must_use]
     pub fn absent(&self, form: Form) -> &'static str {

@@ -442,6 +442,35 @@ fn what_the_containers_of_every_cluster_have_in_vain_is_a_warning() {
 }
 
 #[test]
+fn what_only_some_clusters_could_not_have_is_a_warning() {
+    for (data, expected) in [
+        (
+            json!({"external_traffic_policy": "Lokal"}),
+            "data.external_traffic_policy: \"Lokal\" is not allowed; Cluster is used; did you mean Local?",
+        ),
+        (
+            json!({"additional_secret_mount": "cloud", "additional_secret_mount_path": ""}),
+            "additional_secret_mount_path: is empty, and Kubernetes makes no pod that mounts additional_secret_mount there; give it a path, as in /meta/credentials, or remove the key",
+        ),
+    ] {
+        let loaded = Config::read(&config_map(data)).unwrap();
+        let said: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(said, [expected]);
+        assert_eq!(loaded.config.text("external_traffic_policy"), "Cluster");
+    }
+}
+
+#[test]
+fn a_key_that_no_annotation_can_have_is_named() {
+    for place in ["custom_pod_annotations", "custom_service_annotations"] {
+        let findings = Config::read(&config_map(json!({place: "Example.com/a:b,a b:c"}))).unwrap_err();
+        let said: Vec<_> = findings.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].starts_with(&format!("{place}: \"a b\" is no key of an annotation; use letters")), "{said:?}");
+    }
+}
+
+#[test]
 fn memory_in_parts_of_a_byte_is_a_warning() {
     let loaded = Config::read(&config_map(json!({"default_memory_limit": "512m"}))).unwrap();
     let said: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();

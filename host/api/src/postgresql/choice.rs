@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::schema::CHOICES;
+use crate::schema::{ALONE, CHOICES};
 
 /// By the name of a field, its values. An empty text counts as not given.
 const VALUES: [(&str, &[&str]); 9] = [
@@ -24,6 +24,15 @@ const NODES: &[&str] = &["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"];
 /// Those of tolerations. The last two are of newer releases of Kubernetes.
 const TAINTS: &[&str] = &["", "Equal", "Exists", "Lt", "Gt"];
 
+/// Sets of fields of which Kubernetes accepts one.
+const ALTERNATIVES: [&[&str]; 5] = [
+    &["value", "valueFrom"],
+    &["configMapKeyRef", "fieldRef", "fileKeyRef", "resourceFieldRef", "secretKeyRef"],
+    &["configMapRef", "secretRef"],
+    &["exec", "grpc", "httpGet", "sleep", "tcpSocket"],
+    &["subPath", "subPathExpr"],
+];
+
 /// Adds the values to the fields of a type, and below it.
 pub fn add(schema: &mut Value) {
     below(schema, LABELS);
@@ -36,6 +45,8 @@ fn below(schema: &mut Value, operators: &'static [&'static str]) {
         }
     }
     let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    let is_whole = |names: &&&[&str]| names.iter().filter(|name| properties.contains_key(**name)).count() > 1;
+    let alternatives: Vec<_> = ALTERNATIVES.iter().filter(is_whole).collect();
     let is_toleration = properties.contains_key("tolerationSeconds");
     // Of terms about nodes, unlike selectors of labels.
     let operators = if properties.contains_key("matchFields") { NODES } else { operators };
@@ -49,5 +60,8 @@ fn below(schema: &mut Value, operators: &'static [&'static str]) {
             property[CHOICES] = json!(values);
         }
         below(property, operators);
+    }
+    if !alternatives.is_empty() {
+        schema[ALONE] = json!(alternatives);
     }
 }

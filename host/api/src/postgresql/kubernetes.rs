@@ -1,12 +1,14 @@
 //! The schemas of Kubernetes types inside ours.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use super::choice;
-use crate::schema::{self, KEPT, LENIENT, OPEN};
+use crate::schema::{self, ALONE, ANNOTATIONS, KEPT, LENIENT, OPEN};
 
 pub fn sidecars(_: &mut SchemaGenerator) -> Schema {
     let name = "Its name in the pod. Default: `sidecar-` and its place in the list. Example: `exporter`.";
@@ -79,6 +81,13 @@ pub fn liveness_probe(_: &mut SchemaGenerator) -> Schema {
     undescribed(embedded::<core::Probe>("pod.spec.containers.livenessProbe", ""))
 }
 
+/// A map whose names are keys of annotations.
+pub fn annotations(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = BTreeMap::<String, String>::json_schema(generator).to_value();
+    schema[ANNOTATIONS] = json!(true);
+    as_schema(schema)
+}
+
 pub fn label_selector(_: &mut SchemaGenerator) -> Schema {
     undescribed(embedded::<meta::LabelSelector>("persistentvolumeclaim.spec.selector", ""))
 }
@@ -93,6 +102,9 @@ pub fn volume_source(_: &mut SchemaGenerator) -> Schema {
             properties.remove("name");
         }
     }
+    let sources: Vec<_> =
+        volume["properties"].as_object().into_iter().flat_map(|fields| fields.keys().cloned()).collect();
+    volume[ALONE] = json!([sources]);
     volume[OPEN] = json!(true);
     as_schema(volume)
 }

@@ -360,20 +360,24 @@ pub struct PostgresqlSpec {
     /// Annotations of the pods, over `custom_pod_annotations` of the operator configuration. Default: none. Example:
     /// `prometheus.io/scrape: "true"`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "of_kubernetes::annotations")]
     pub pod_annotations: BTreeMap<String, String>,
 
     /// Annotations of the Services, over `custom_service_annotations` of the operator configuration. Default: none.
     /// Example: `annotation.key: value`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "of_kubernetes::annotations")]
     pub service_annotations: BTreeMap<String, String>,
 
     /// Annotations of the leader's Service, over `serviceAnnotations`. Default: none. Example: `annotation.key: value`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "of_kubernetes::annotations")]
     pub master_service_annotations: BTreeMap<String, String>,
 
     /// Annotations of the replicas' Service, over `serviceAnnotations`. Default: none. Example:
     /// `annotation.key: value`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "of_kubernetes::annotations")]
     pub replica_service_annotations: BTreeMap<String, String>,
 
     /// A certificate of your own for client connections. Default: one that the image generates.

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
+use pgloom_common::name::is_annotation_key;
 use regex::Regex;
 use serde_json::{Map, Value};
 
 use crate::field::Place;
 use crate::finding::Finding;
-use crate::suggest::instead;
+use crate::suggest::{self, instead};
 
 /// Marks the part of a schema that is a type of Kubernetes. The Zalando operator's schema keeps unknown fields there and it
 /// ignores them, so clusters that have one run: here they are a warning.
@@ -23,6 +24,11 @@ pub const KEPT: &str = "x-pgloom-kept";
 pub const OPEN: &str = "x-pgloom-open";
 /// The values of a text that Kubernetes accepts, where the API server checks them only in the objects that are made.
 pub const CHOICES: &str = "x-pgloom-choices";
+
+/// Fields of an object of which Kubernetes accepts one, where the API server checks it only in the objects that are made.
+pub const ALONE: &str = "x-pgloom-alone";
+/// Marks a map whose names have to be keys of annotations, which the API server checks only in the objects that are made.
+pub const ANNOTATIONS: &str = "x-pgloom-annotations";
 
 /// One violation of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +138,33 @@ fn object(schema: &Value, fields: &mut Map<String, Value>, place: &Place<'_>, pa
         }
     }
     count(schema, ("minProperties", "maxProperties"), || fields.len(), ("entry", "entries"), place, faults);
+    let refused = beside_another(schema, fields, place).into_iter().chain(no_annotations(schema, fields, place));
+    faults.extend(refused.map(|finding| Fault { rule: Rule::Choice, finding }));
+}
+
+/// The second of several fields of which one is accepted. An empty text counts as not given.
+fn beside_another(schema: &Value, fields: &Map<String, Value>, place: &Place<'_>) -> Option<Finding> {
+    let sets = schema[ALONE].as_array()?.iter().filter_map(Value::as_array);
+    let given = |name: &&str| fields.get(*name).is_some_and(|value| !value.is_null() && value != "");
+    sets.filter_map(|names| {
+        let mut given = names.iter().filter_map(Value::as_str).filter(given);
+        let (first, second) = (given.next()?, given.next()?);
+        let finding = Finding::error(format!("Kubernetes does not accept {second} beside {first}"));
+        Some(finding.at(Place::Member(place, second).to_string()).remedy("remove one of them"))
+    })
+    .next()
+}
+
+fn no_annotations(schema: &Value, fields: &Map<String, Value>, place: &Place<'_>) -> Vec<Finding> {
+    if schema[ANNOTATIONS] != true {
+        return Vec::new();
+    }
+    let refused = fields.keys().filter(|name| !is_annotation_key(name));
+    let finding = |name: &String| {
+        let finding = Finding::error(format!("Kubernetes does not accept {name:?} as the key of an annotation"));
+        finding.at(place.to_string()).remedy(suggest::LABEL)
+    };
+    refused.map(finding).collect()
 }
 
 fn choice(schema: &Value, text: &str, place: &Place<'_>) -> Option<Finding> {
@@ -418,6 +451,35 @@ mod tests {
         assert_eq!(
             faults[0].finding.to_string(),
             "spec.effect: Kubernetes does not accept \"noschedule\" here; did you mean NoSchedule?"
+        );
+    }
+
+    #[test]
+    fn fields_of_which_kubernetes_accepts_one_are_named() {
+        let schema = json!({"type": "object", ALONE: [["value", "valueFrom"], ["a", "b"]], "properties": {
+            "value": {"type": "string"}, "valueFrom": {"type": "object"}, "a": {}, "b": {},
+        }});
+        for mut fits in [json!({"value": "", "valueFrom": {}}), json!({"value": "x"}), json!({"valueFrom": {}, "a": 1})]
+        {
+            assert_eq!(check(&schema, &mut fits, "spec"), []);
+        }
+        let faults = check(&schema, &mut json!({"value": "x", "valueFrom": {}}), "spec");
+        assert_eq!(faults[0].rule, Rule::Choice);
+        let expected = "spec.valueFrom: Kubernetes does not accept valueFrom beside value; remove one of them";
+        assert_eq!(faults[0].finding.to_string(), expected);
+    }
+
+    #[test]
+    fn keys_that_no_annotation_can_have_are_named() {
+        let map = json!({"type": "object", ANNOTATIONS: true, "additionalProperties": {"type": "string"}});
+        let fits = json!({"a": "", "Example.com/b_c": "x y", "prometheus.io/port": "9187"});
+        assert_eq!(check(&map, &mut fits.clone(), "spec"), []);
+        let faults = check(&map, &mut json!({"fits": "", "a b": ""}), "spec");
+        assert_eq!((faults.len(), faults[0].rule), (1, Rule::Choice));
+        let said = faults[0].finding.to_string();
+        assert!(
+            said.starts_with("spec: Kubernetes does not accept \"a b\" as the key of an annotation; use "),
+            "{said}"
         );
     }
 

@@ -175,6 +175,53 @@ fn a_value_that_only_pods_would_be_refused_for_is_a_warning_where_they_run() {
 }
 
 #[test]
+fn what_kubernetes_refuses_in_pods_and_services_is_an_error_for_a_new_cluster_and_a_warning_for_one_that_runs() {
+    let one_of = "Kubernetes does not accept";
+    let label = crate::suggest::LABEL;
+    for (spec, expected) in [
+        (
+            "{podAnnotations: {'a b': c}}",
+            format!("spec.podAnnotations: {one_of} \"a b\" as the key of an annotation; {label}"),
+        ),
+        (
+            "{replicaServiceAnnotations: {a/b/c: d}}",
+            format!("spec.replicaServiceAnnotations: {one_of} \"a/b/c\" as the key of an annotation; {label}"),
+        ),
+        (
+            "{env: [{name: A, value: b, valueFrom: {fieldRef: {fieldPath: c}}}]}",
+            format!("spec.env[0].valueFrom: {one_of} valueFrom beside value; remove one of them"),
+        ),
+        (
+            "{sidecars: [{name: a, image: b, env: [{name: A, valueFrom: {fieldRef: {fieldPath: c}, secretKeyRef: {name: d, key: e}}}]}]}",
+            format!(
+                "spec.sidecars[0].env[0].valueFrom.secretKeyRef: {one_of} secretKeyRef beside fieldRef; remove one of them"
+            ),
+        ),
+        (
+            "{initContainers: [{name: a, image: b, envFrom: [{configMapRef: {name: c}, secretRef: {name: d}}]}]}",
+            format!(
+                "spec.initContainers[0].envFrom[0].secretRef: {one_of} secretRef beside configMapRef; remove one of them"
+            ),
+        ),
+        (
+            "{livenessProbe: {exec: {command: [a]}, httpGet: {port: 80}}}",
+            format!("spec.livenessProbe.httpGet: {one_of} httpGet beside exec; remove one of them"),
+        ),
+        (
+            "{additionalVolumes: [{name: a, mountPath: /a, volumeSource: {emptyDir: {}, secret: {secretName: b}}}]}",
+            format!(
+                "spec.additionalVolumes[0].volumeSource.secret: {one_of} secret beside emptyDir; remove one of them"
+            ),
+        ),
+    ] {
+        let manifest = minimal_with(&yaml(&format!("{{spec: {spec}}}")));
+        assert_eq!(said(validate(&manifest, &Rules::default())), format!("  error: {expected}\n"));
+        let running = validate(&manifest, &Rules { runs: true, ..Rules::default() });
+        assert_eq!(said(running), format!("  warning: {expected}\n"));
+    }
+}
+
+#[test]
 fn the_fields_of_containers_and_volumes_may_have_names_in_any_case() {
     let manifest = minimal_with(&yaml(
         "{spec: {sidecars: [{Name: a, Image: b, Ports: [{ContainerPort: 80}]}], initContainers: [{Name: c, IMAGE: d}],

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use pgloom_api::Privilege;
+use pgloom_api::{Finding, Privilege};
 use pgloom_common::name::is_dns1123_subdomain;
 use serde_json::{Map, Value};
 
@@ -11,6 +11,7 @@ use super::{
     check::Check,
     error::{Change, Error},
     quantity, reference,
+    unknown::unknown_fields,
     writer::Writer,
 };
 use crate::{
@@ -158,6 +159,11 @@ impl Merger {
             }
         }
         Ok(())
+    }
+
+    /// A warning for each field of a partial object that nobody knows.
+    pub(crate) fn unknown_fields(&self, fragment: &Value) -> Vec<Finding> {
+        unknown_fields(&self.schemas, fragment)
     }
 
     /// Notes the ConfigMaps that the object's pods need, if the step may not use those of others.

@@ -321,8 +321,11 @@ impl Step {
             .map_err(|error| self.error("answer", error.into()))?;
         merger.own_secrets(shared.input.secrets.of_actions(&actions, |list| rights.names_list(list)));
         let shown = self.shown(shared.input).map(|source| source.placeholder(&self.name)).collect();
-        self.merge(response, &shown, merger)?;
+        let unknown = self.merge(response, &shown, merger)?;
         self.record(response, actions, decision);
+        decision
+            .findings
+            .extend(unknown.into_iter().map(|finding| Finding { step: Some(self.name.clone()), ..finding }));
         Ok(())
     }
 
@@ -334,7 +337,9 @@ impl Step {
         })
     }
 
-    fn merge(&self, response: &Response, shown: &BTreeSet<String>, merger: &mut Merger) -> Result<(), Error> {
+    /// Merges the contributions. Returns a warning for each of their fields that nobody knows.
+    fn merge(&self, response: &Response, shown: &BTreeSet<String>, merger: &mut Merger) -> Result<Vec<Finding>, Error> {
+        let mut unknown = Vec::new();
         let writer = Writer { step: &self.name, permissions: &self.permissions };
         let mut parser = Parser::default();
         for contribution in &response.contributions {
@@ -344,6 +349,7 @@ impl Step {
                     if placeholder::may_be_in(json) {
                         self.check_placeholders(&fragment, shown)?;
                     }
+                    unknown.extend(merger.unknown_fields(&fragment));
                     merger.apply(&writer, fragment).map_err(|error| self.error("merge", error.into()))?;
                 }
                 Contribution::Remove(removal) => {
@@ -357,7 +363,7 @@ impl Step {
             .check_config_maps(&self.name)
             .and_then(|()| merger.check_selections(&self.name))
             .and_then(|()| merger.check_references(&self.name));
-        checked.map_err(|error| self.error("merge", error.into()))
+        checked.map(|()| unknown).map_err(|error| self.error("merge", error.into()))
     }
 
     /// Adds a checked and merged response to the decision.
