@@ -68,6 +68,8 @@ pub fn annotations_load_balancers_and_the_image_of_backups_reach_what_runs(names
         ("pod", format!("{CLUSTER}-1")),
         ("secret", format!("foo-user.{CLUSTER}.credentials")),
         ("secret", format!("postgres.{CLUSTER}.credentials")),
+        ("pvc", format!("pgdata-{CLUSTER}-0")),
+        ("pvc", format!("pgdata-{CLUSTER}-1")),
     ] {
         annotated(namespace, kind, &name, &json!({"owned-by": "acid"}));
     }
