@@ -54,6 +54,8 @@ def configuration(env, users, certificate, key):
         "idle_transaction_timeout": "600",
         "server_login_retry": "5",
     }
+    if env.get("INFRASTRUCTURE_ROLES"):
+        settings["stats_users"] = env["INFRASTRUCTURE_ROLES"]
     if env.get("CONNECTION_POOLER_CLIENT_CA_FILE"):
         settings["client_tls_ca_file"] = env["CONNECTION_POOLER_CLIENT_CA_FILE"]
     database = f"* = host={required(env, 'PGHOST')} port={env.get('PGPORT') or '5432'} auth_user={lookup}"

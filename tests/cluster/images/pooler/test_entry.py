@@ -50,6 +50,11 @@ class Entry(unittest.TestCase):
         pgbouncer = configured(CONNECTION_POOLER_CLIENT_CA_FILE="/tls/ca.crt")["pgbouncer"]
         self.assertEqual(pgbouncer["client_tls_ca_file"], "/tls/ca.crt")
 
+    def test_infrastructure_roles_show_statistics_and_administer_nothing(self):
+        pgbouncer = configured(INFRASTRUCTURE_ROLES="ada,metrics")["pgbouncer"]
+        self.assertEqual((pgbouncer["stats_users"], pgbouncer["admin_users"]), ("ada,metrics", "pooler"))
+        self.assertNotIn("stats_users", configured()["pgbouncer"])
+
     def test_what_is_missing_is_named(self):
         for name in ("PGHOST", "PGUSER", "PGSCHEMA", "CONNECTION_POOLER_MAX_DB_CONN"):
             with self.assertRaisesRegex(Refused, name):
