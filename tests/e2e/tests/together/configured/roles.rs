@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use super::{CLUSTER, ELSEWHERE, change, configure};
 
+/// A user of the rotation. No other step asks for its Secret.
+const ROTATED: &str = "cashier";
 /// The role with the right to the jobs of all owners.
 const ADDITIONAL: &str = "cron_admin";
 
@@ -52,18 +54,60 @@ pub fn a_secret_in_another_namespace_opens_the_database(namespace: &Namespace, e
 }
 
 pub fn all_passwords_rotate_but_those_of_users_that_are_left_out(namespace: &Namespace, elsewhere: &Namespace) {
-    change(namespace, &json!({"usersIgnoringSecretRotation": [elsewhere_user()]}));
+    change(namespace, &json!({"usersIgnoringSecretRotation": [elsewhere_user()], "users": {ROTATED: []}}));
     configure(namespace, &json!({"enable_password_rotation": "true", "password_rotation_interval": "30"}));
     let day = namespace.run(&format!("{CLUSTER}-0"), "date --utc --date '30 days' +%F").unwrap();
     let next = |secret: &Value| decoded(secret["data"]["nextRotation"].as_str().unwrap_or_default());
     let of = |user: &str| Ok(next(&namespace.get("secret", &format!("{user}.{CLUSTER}.credentials"))?));
-    eventually("the password of foo_user has the day of its rotation", || {
-        let next = of("foo-user")?;
-        ensure(next.starts_with(day.trim()), next)
-    });
+    for user in ["foo-user", ROTATED] {
+        eventually(&format!("the password of {user} has the day of its rotation"), || {
+            let next = of(user)?;
+            ensure(next.starts_with(day.trim()), next)
+        });
+    }
     namespace.running(CLUSTER);
     assert_eq!(next(&elsewhere.get("secret", &elsewhere_secret()).unwrap()), "");
     for left_out in ["zalando", "postgres"] {
         assert_eq!(of(left_out), Ok::<_, String>(String::new()), "{left_out} owns a database or is of the system");
     }
+    a_password_whose_time_has_come_is_replaced_but_for_users_who_are_left_out(namespace, elsewhere);
+}
+
+fn a_password_whose_time_has_come_is_replaced_but_for_users_who_are_left_out(
+    namespace: &Namespace,
+    elsewhere: &Namespace,
+) {
+    let rotated = format!("{ROTATED}.{CLUSTER}.credentials");
+    let kept = [(elsewhere, elsewhere_secret()), (namespace, format!("zalando.{CLUSTER}.credentials"))];
+    let of = |(namespace, name): &(&Namespace, String)| {
+        let secret = namespace.get("secret", name)?;
+        Ok(["username", "password"].map(|key| decoded(secret["data"][key].as_str().unwrap_or_default())))
+    };
+    let login = || of(&(namespace, rotated.clone()));
+    let all_kept = || kept.each_ref().map(|secret| of(secret).unwrap());
+    let before: Result<_, String> = login();
+    let [_, former] = before.unwrap();
+    let kept_before = all_kept();
+    let past = json!({"stringData": {"nextRotation": "2024-01-01T00:00:00Z"}});
+    // The Secret that changes is the last: whoever reads it reads the others as they are now.
+    for (namespace, name) in &kept {
+        namespace.patch("secret", name, &past);
+    }
+    namespace.patch("secret", &rotated, &past);
+    let [user, password] = eventually("the Secret names a new login role", || {
+        let login = login()?;
+        ensure(login[0] != ROTATED, &login[0])?;
+        Ok(login)
+    });
+    let opens = |user: &str, password: &str| {
+        let connection = Connection { user, database: "foo", host: CLUSTER, mode: "require" };
+        namespace.sql_with(CLUSTER, &connection, password, &format!("select pg_has_role('{ROTATED}', 'member')"))
+    };
+    assert!(password != former, "the former password");
+    assert_eq!(opens(&user, &password).unwrap(), "t");
+    assert_eq!(opens(ROTATED, &former).unwrap(), "t", "clients with the former password go on");
+    // Not assert_eq: it would print the passwords.
+    assert!(all_kept() == kept_before, "a password of a user who is left out has changed");
+    let [[left_out, unchanged], _] = kept_before;
+    opens(&left_out, &unchanged).unwrap();
 }

@@ -4,14 +4,14 @@
 use e2e::{Namespace, ensure, eventually};
 use serde_json::{Value, json};
 
-use super::{CLUSTERS, ask, groups_of, logs_in};
+use super::{CLUSTERS, ask, groups_of, logs_in, password};
 
 /// The Secret with numbered keys, and the ConfigMap that describes further roles of it.
 const NAMED: &str = "infrastructure";
 /// A Secret whose keys the configuration names.
 const LISTED: &str = "monitoring";
 /// The roles with their passwords: with numbered keys, with a description, and of the further Secret.
-const ROLES: [(&str, &str); 4] =
+pub const ROLES: [(&str, &str); 4] =
     [("dbuser", "secret"), ("second", "of-the-second"), ("robot", "of-the-robot"), ("watcher", "of-the-watcher")];
 
 /// Creates the Secrets and the ConfigMap; gives the keys of the operator configuration that name them.
@@ -49,18 +49,22 @@ pub fn the_roles_of_all_three_forms_log_in_at_every_cluster(namespace: &Namespac
 
 pub fn memberships_options_and_settings_are_those_of_the_configmap(namespace: &Namespace) {
     for cluster in CLUSTERS {
-        let of = |role: &str| {
-            let groups = groups_of(role);
-            let statement = format!(
-                "select {groups}, rolcreatedb, rolsuper, array_to_string(rolconfig, ',') from pg_roles where rolname = '{role}'"
-            );
-            ask(namespace, cluster, &statement).unwrap()
-        };
-        assert_eq!(of("dbuser"), "operator|f|f|");
-        assert_eq!(of("second"), "|f|f|");
-        assert_eq!(of("robot"), "admin,operator|t|f|log_statement=all");
-        assert_eq!(of("watcher"), "operator|f|f|");
+        let of = |role: &str| described(namespace, cluster, role).unwrap();
+        assert_eq!(of("dbuser"), "operator|f|f|f|");
+        assert_eq!(of("second"), "|f|f|f|");
+        assert_eq!(of("robot"), "admin,operator|t|f|f|log_statement=all");
+        assert_eq!(of("watcher"), "operator|f|f|f|");
     }
+}
+
+/// The groups of a role, whether it may create databases and roles and is a superuser, and its settings.
+fn described(namespace: &Namespace, cluster: &str, role: &str) -> Result<String, String> {
+    let statement = format!(
+        "select {}, rolcreatedb, rolcreaterole, rolsuper, array_to_string(rolconfig, ',') from pg_roles \
+         where rolname = '{role}'",
+        groups_of(role)
+    );
+    ask(namespace, cluster, &statement)
 }
 
 pub fn a_role_without_a_password_is_left_out_with_a_warning(namespace: &Namespace) {
@@ -76,15 +80,26 @@ pub fn a_role_without_a_password_is_left_out_with_a_warning(namespace: &Namespac
     }
 }
 
-pub fn what_is_edited_in_the_secret_reaches_every_cluster(namespace: &Namespace) {
+pub fn what_is_edited_in_secrets_and_the_configmap_reaches_every_cluster(namespace: &Namespace) {
+    let lives = CLUSTERS.map(|cluster| namespace.lives(cluster));
     let change = json!({"password1": "changed", "password3": "found"});
     namespace.patch("secret", NAMED, &json!({"stringData": change}));
+    let robot_is =
+        "inrole: [operator, admin]\nuser_flags: [createdb, createrole]\ndb_parameters:\n  log_statement: ddl\n";
+    namespace.patch("configmap", NAMED, &json!({"data": {"robot": robot_is}}));
+    namespace.patch("secret", LISTED, &json!({"stringData": {"word": "changed-too"}}));
     for cluster in CLUSTERS {
         logs_in(namespace, cluster, cluster, "dbuser", "changed");
         logs_in(namespace, cluster, cluster, "lost", "found");
+        logs_in(namespace, cluster, cluster, "watcher", "changed-too");
+        eventually("robot is as the ConfigMap says now", || {
+            let robot = described(namespace, cluster, "robot")?;
+            ensure(robot == "admin,operator|t|t|f|log_statement=ddl", robot)
+        });
         eventually("the Secret of the cluster has the new password", || {
-            let same = namespace.password(cluster, "dbuser")? == "changed";
+            let same = password(namespace, cluster, "dbuser")? == "changed";
             ensure(same, "another password")
         });
     }
+    assert_eq!(CLUSTERS.map(|cluster| namespace.lives(cluster)), lives, "all of this restarted no member");
 }

@@ -55,26 +55,33 @@ impl FakeTeamsApi {
 
 pub fn members_of_teams_are_roles_without_a_secret(namespace: &Namespace) {
     for cluster in CLUSTERS {
-        let of = |role: &str| {
-            let groups = groups_of(role);
-            let statement = format!(
-                "select a.rolcanlogin, a.rolsuper, a.rolpassword is null, {groups}, array_to_string(r.rolconfig, ',') \
-                 from pg_authid a join pg_roles r on r.oid = a.oid where r.rolname = '{role}'"
-            );
-            ask(namespace, cluster, &statement)
-        };
+        let of = |role: &str| described(namespace, cluster, role);
         eventually("the members of the team have roles", || {
             let answer = of("elephant")?;
-            ensure(answer == "t|f|t|admin,zalandos|log_statement=all", answer)
+            ensure(answer == MEMBER, answer)
         });
-        assert_eq!(of("fox").unwrap(), "t|f|t|admin,zalandos|log_statement=all");
-        assert_eq!(of("owl").unwrap(), "t|t|t|zalandos|log_statement=all", "of a team of superusers");
+        assert_eq!(of("fox").unwrap(), MEMBER);
+        assert_eq!(of("owl").unwrap(), SUPERUSER);
     }
     let secrets = namespace.kubectl(&["get", "secrets", "--output", "name"]).unwrap();
     assert!(
         secrets.contains("dbuser") && !["elephant", "fox", "owl"].iter().any(|name| secrets.contains(name)),
         "{secrets}"
     );
+}
+
+/// What [`described`] says of a member of the team and of one of a team of superusers.
+const MEMBER: &str = "t|f|t|admin,zalandos|log_statement=all";
+const SUPERUSER: &str = "t|t|t|zalandos|log_statement=all";
+
+/// Whether a role can log in, is a superuser and has no password; its groups and its settings.
+fn described(namespace: &Namespace, cluster: &str, role: &str) -> Result<String, String> {
+    let groups = groups_of(role);
+    let statement = format!(
+        "select a.rolcanlogin, a.rolsuper, a.rolpassword is null, {groups}, array_to_string(r.rolconfig, ',') \
+         from pg_authid a join pg_roles r on r.oid = a.oid where r.rolname = '{role}'"
+    );
+    ask(namespace, cluster, &statement)
 }
 
 pub fn an_api_that_is_dead_slow_or_lies_changes_nothing(namespace: &Namespace) {
@@ -123,33 +130,45 @@ pub fn a_member_who_left_keeps_the_role(namespace: &Namespace) {
     }
 }
 
-/// The member whom a `PostgresTeam` object adds.
-const ADDED: &str = "hedgehog";
-
-pub fn a_member_whom_an_object_adds_leaves_with_it_and_comes_back(namespace: &Namespace) {
+pub fn members_and_teams_that_an_object_adds_leave_with_it_and_come_back(namespace: &Namespace) {
     let server = bad_apis();
-    let adds = |members: &[&str]| {
+    let adds = |member: &[&str], team: &[&str], superusers: &[&str]| {
         json!({
             "apiVersion": "acid.zalan.do/v1", "kind": "PostgresTeam", "metadata": {"name": "more"},
-            "spec": {"additionalMembers": {"acid": members}},
+            "spec": {
+                "additionalMembers": {"acid": member},
+                "additionalTeams": {"acid": team},
+                "additionalSuperuserTeams": {"acid": superusers},
+            },
         })
     };
-    namespace.apply(&adds(&[ADDED]));
+    let more = adds(&["hedgehog"], &["web"], &["dba"]);
+    namespace.apply(&more);
     configure(
         namespace,
         &json!({
             "teams_api_url": format!("http://127.0.0.1:{server}/staff"),
-            "enable_postgres_team_crd": "true", "enable_team_member_deprecation": "true",
+            "enable_postgres_team_crd": "true", "enable_postgres_team_crd_superusers": "true",
+            "enable_team_member_deprecation": "true",
         }),
     );
     let marked = "shobj_description(oid, 'pg_authid') = 'pgloom: team member'";
-    are_eventually(namespace, marked, &format!("badger t,fox t,{ADDED} t,owl t"));
-    let everyone = "rolname ~ '^(badger|elephant|fox|hedgehog|owl)'";
-    namespace.apply(&adds(&[]));
+    are_eventually(namespace, marked, "badger t,fox t,hedgehog t,lynx t,otter t,owl t");
+    let are_as_others = || {
+        for cluster in CLUSTERS {
+            let of = |role: &str| described(namespace, cluster, role).unwrap();
+            assert_eq!((of("hedgehog"), of("otter"), of("lynx")), (MEMBER.into(), MEMBER.into(), SUPERUSER.into()));
+        }
+    };
+    are_as_others();
+    let everyone = "rolname ~ '^(badger|elephant|fox|hedgehog|lynx|otter|owl)'";
+    namespace.apply(&adds(&[], &[], &[]));
     // Nobody knew that elephant is a member when members were first marked.
-    are_eventually(namespace, everyone, &format!("badger t,elephant t,fox t,{ADDED}_deleted f,owl t"));
-    namespace.apply(&adds(&[ADDED]));
-    are_eventually(namespace, everyone, &format!("badger t,elephant t,fox t,{ADDED} t,owl t"));
+    let left = "badger t,elephant t,fox t,hedgehog_deleted f,lynx_deleted f,otter_deleted f,owl t";
+    are_eventually(namespace, everyone, left);
+    namespace.apply(&more);
+    are_eventually(namespace, everyone, "badger t,elephant t,fox t,hedgehog t,lynx t,otter t,owl t");
+    are_as_others();
 }
 
 /// Waits until these are the roles of both clusters for which a condition holds, each with whether it can log in.
@@ -194,6 +213,8 @@ fn answer(stream: TcpStream) {
         Some("left") if first.contains("/teams/acid ") => ("200 OK", r#"["fox", "badger"]"#.to_owned()),
         Some("left") => ("200 OK", "[]".to_owned()),
         Some("staff") if first.contains("/teams/acid ") => ("200 OK", r#"["fox", "badger"]"#.to_owned()),
+        Some("staff") if first.contains("/teams/web ") => ("200 OK", r#"["otter"]"#.to_owned()),
+        Some("staff") if first.contains("/teams/dba ") => ("200 OK", r#"["lynx"]"#.to_owned()),
         Some("staff") => ("200 OK", r#"["owl"]"#.to_owned()),
         _ => ("500 Internal Server Error", r#"{"error": "out of order"}"#.to_owned()),
     };
