@@ -1,11 +1,17 @@
 #!/usr/bin/env python3
 """Process 1 of a database pod: prepares the folders, writes Patroni's configuration from the environment, and runs Patroni."""
 
+import signal
+
+# The kernel drops a signal of process 1 that has neither a handler nor a block, and a pod that is deleted while it starts would
+# end only by the kill after its grace period. They are blocked until the handlers are there.
+SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
 import contextlib
 import json
 import os
 import pwd
-import signal
 import socket
 import subprocess
 import sys
@@ -106,22 +112,20 @@ def background(function, *arguments):
     threading.Thread(target=function, args=arguments, daemon=True).start()
 
 
-def start(command, env, **more):
-    """Runs the command as postgres, and returns its process id."""
+def start(command, env):
+    """Runs the command as postgres, without a block of signals, and returns its process id."""
     account = {}
     if os.geteuid() == 0:
         entry = pwd.getpwnam(ACCOUNT)
         account = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": [entry.pw_gid]}
-    return subprocess.Popen(command, env=env, **account, **more).pid
+    return subprocess.Popen(command, env=env, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS), **account).pid
 
 
 def supervise(command, env):
     """Runs the command as postgres until it ends, passes signals on to it, and reaps orphaned processes. Returns the exit code, and
     whether a signal told it to end."""
-    # Blocked until the handlers are there, so that an early SIGTERM is not lost; the child starts without the block.
-    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    child = start(command, env, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, signals))
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    child = start(command, env)
     with open(custody.PID, "w") as file:
         file.write(str(child))
     passed_on = set()
@@ -130,9 +134,9 @@ def supervise(command, env):
         passed_on.add(received)
         os.kill(child, received)
 
-    for number in signals:
+    for number in SIGNALS:
         signal.signal(number, pass_on)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     while True:
         pid, status = os.wait()
