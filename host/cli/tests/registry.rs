@@ -147,6 +147,25 @@ fn a_component_above_the_limit_is_pulled_with_a_higher_one() {
     assert_eq!(std::fs::read(folder.path().join("pulled.part")).unwrap(), b"notes");
 }
 
+#[test]
+fn a_component_that_cannot_be_written_leaves_the_earlier_file() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let reference = format!("{}/example/it:1", server.address);
+    pgloom(folder.path(), &["plugin", "push", COMPONENT, &reference]).unwrap();
+    let file = folder.path().join("it.wasm");
+    std::fs::write(&file, "before").unwrap();
+    // A limit of the size of files stands for a full disk.
+    let script = "trap '' XFSZ; ulimit -f 0; exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_pgloom"), "plugin", "pull", &reference]);
+    let output = command.current_dir(folder.path()).env("DOCKER_CONFIG", folder.path()).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && error.contains("it.wasm: cannot be written"), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"before");
+    let files = std::fs::read_dir(folder.path()).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_file());
+    assert_eq!(files.count(), 1, "nothing is left beside it");
+}
+
 /// A server that answers each request by its first line.
 fn serve(answer: impl Fn(&str) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
