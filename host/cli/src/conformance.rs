@@ -198,7 +198,8 @@ fn case(path: &Path) -> Result<corpus::Case> {
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).with_context(|| format!("{}: cannot be written", path.display()))
+    file::replace(path, text.as_bytes())
+        .with_context(|| format!("{}: cannot be written; check the path", path.display()))
 }
 
 /// The command that gives the report again. Of a file that is named with its whole path only the name is in it: the

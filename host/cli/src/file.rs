@@ -1,7 +1,9 @@
 //! Reads files of YAML or JSON documents, and components; errors name the file. A file may be a device or a pipe that
-//! does not end, so each has a limit.
+//! does not end, so each has a limit. Writes files as a whole.
 
-use std::io::Read;
+use std::fs::Permissions;
+use std::io::{ErrorKind, Read, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -136,5 +138,71 @@ fn only(mut documents: Vec<Value>, path: &Path) -> Result<Value> {
         (Some(document), true) => Ok(document),
         (None, _) => bail!("{}: there is no document; give one object", path.display()),
         _ => bail!("{}: has several documents, only one is allowed", path.display()),
+    }
+}
+
+/// Writes a file as a whole: if that fails, as on a full disk, the file is what it was before. Devices, pipes and links are
+/// written to, and stay what they are.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let before = match std::fs::symlink_metadata(path) {
+        // What may not be written is not replaced either.
+        Ok(metadata) if metadata.is_file() => {
+            std::fs::OpenOptions::new().write(true).open(path)?;
+            Some(metadata.permissions())
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        _ => return std::fs::write(path, bytes),
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let unfinished = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder);
+    let mut unfinished = match unfinished {
+        // A file may be written in a folder in which none may be made.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return std::fs::write(path, bytes),
+        unfinished => unfinished?,
+    };
+    unfinished.write_all(bytes)?;
+    if let Some(permissions) = before {
+        unfinished.as_file().set_permissions(permissions)?;
+    }
+    unfinished.persist(path).map(drop).map_err(|error| error.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_with_its_rights_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.yaml");
+        replace(&path, b"first").unwrap();
+        let made = folder.path().join("made");
+        std::fs::write(&made, "").unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&made), "a new file has the rights of any other one");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        replace(&path, b"second").unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), mode(&path) & 0o777), (b"second".to_vec(), 0o640));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_link_and_a_pipe_are_written_to_and_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link, pipe) = (folder.path().join("file"), folder.path().join("link"), folder.path().join("pipe"));
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        replace(&link, b"content").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read(&file).unwrap(), b"content");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read(pipe).unwrap()
+        });
+        replace(&pipe, b"content").unwrap();
+        assert_eq!(reader.join().unwrap(), b"content");
     }
 }

@@ -1,9 +1,10 @@
 //! Registries of components, as commands ask them: with the credentials of Docker's `config.json`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, value_parser};
 use pgloom_api::pipeline::Artifact;
 use pgloom_engine::pipeline::Phase;
 use pgloom_registry::{Client, Credentials, Settings};
@@ -21,6 +22,9 @@ pub struct Arguments {
     /// interface are, unless there is --registry-ca
     #[arg(long, env = "PGLOOM_REGISTRY_PLAIN_HTTP", value_name = "HOSTS", value_delimiter = ',')]
     registry_plain_http: Vec<String>,
+    /// The time for one pull or one push of a component
+    #[arg(long, env = "PGLOOM_REGISTRY_TIME", value_name = "SECONDS", default_value = "60", value_parser = value_parser!(u32).range(1..))]
+    registry_time: u32,
     /// A config.json of Docker with credentials; without it the one in $DOCKER_CONFIG or ~/.docker
     #[arg(long, env = "REGISTRY_AUTH_FILE", value_name = "FILE")]
     registry_auth: Option<PathBuf>,
@@ -42,6 +46,7 @@ impl Registry {
             authorities: arguments.registry_ca.clone(),
             plain_http: arguments.registry_plain_http.clone(),
             cache,
+            time: Duration::from_secs(arguments.registry_time.into()),
             ..Settings::new(max_component)
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -4,8 +4,11 @@
 #[path = "../../registry/tests/server/mod.rs"]
 mod server;
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use server::Server;
 
@@ -137,8 +140,80 @@ fn a_component_above_the_limit_is_pulled_with_a_higher_one() {
     };
     let error = pull("1").unwrap_err();
     assert!(error.contains("make it smaller, or raise --max-component"), "{error}");
+    // Files of others beside it stay.
+    std::fs::write(folder.path().join("pulled.part"), "notes").unwrap();
     pull("2").unwrap();
     assert_eq!(std::fs::read(folder.path().join("pulled.wasm")).unwrap(), component);
+    assert_eq!(std::fs::read(folder.path().join("pulled.part")).unwrap(), b"notes");
+}
+
+#[test]
+fn a_component_that_cannot_be_written_leaves_the_earlier_file() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let reference = format!("{}/example/it:1", server.address);
+    pgloom(folder.path(), &["plugin", "push", COMPONENT, &reference]).unwrap();
+    let file = folder.path().join("it.wasm");
+    std::fs::write(&file, "before").unwrap();
+    // A limit of the size of files stands for a full disk.
+    let script = "trap '' XFSZ; ulimit -f 0; exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_pgloom"), "plugin", "pull", &reference]);
+    let output = command.current_dir(folder.path()).env("DOCKER_CONFIG", folder.path()).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && error.contains("it.wasm: cannot be written"), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"before");
+    let files = std::fs::read_dir(folder.path()).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_file());
+    assert_eq!(files.count(), 1, "nothing is left beside it");
+}
+
+/// A server that answers each request by its first line.
+fn serve(answer: impl Fn(&str) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let first = lines.next().unwrap_or_default();
+            lines.find(String::is_empty);
+            let body = answer(&first);
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            _ = stream.write_all((head + &body).as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn what_a_registry_has_in_place_of_a_component_replaces_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |media_type: &str, bytes: &[u8]| {
+        let digest = pgloom_registry::Digest::of(bytes).to_string();
+        serde_json::json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
+    };
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "config": of("application/vnd.wasm.config.v0+json", b"{}"),
+        "layers": [of("application/wasm", b"a text")],
+    });
+    let manifest = manifest.to_string();
+    let address = serve(move |line| if line.contains("/blobs/") { "a text".to_owned() } else { manifest.clone() });
+    let file = folder.path().join("it.wasm");
+    std::fs::write(&file, "before").unwrap();
+    let reference = format!("{address}/example/it:1");
+    let error = pgloom(folder.path(), &["plugin", "pull", &reference]).unwrap_err();
+    assert!(error.contains("its layer is no WebAssembly component; push one by `pgloom plugin push`"), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"before");
+}
+
+#[test]
+fn a_registry_may_have_more_or_less_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = serve(|_| {
+        std::thread::sleep(Duration::from_secs(10));
+        String::new()
+    });
+    let reference = format!("{address}/example/it:1");
+    let error = pgloom(folder.path(), &["plugin", "pull", &reference, "--registry-time", "1"]).unwrap_err();
+    assert!(error.contains("did not send or take all within 1 s; raise --registry-time"), "{error}");
 }
 
 #[test]

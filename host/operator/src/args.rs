@@ -61,6 +61,9 @@ pub struct Args {
     /// How often it is asked whether a tag leads to another component; 0: only when the pipeline is loaded
     #[arg(long, env = "PGLOOM_REGISTRY_POLL", value_name = "SECONDS", default_value = "300")]
     pub registry_poll: u32,
+    /// The time for one pull or one push of a component
+    #[arg(long, env = "PGLOOM_REGISTRY_TIME", value_name = "SECONDS", default_value = "60", value_parser = value_parser!(u32).range(1..))]
+    pub registry_time: u32,
     /// Only manifests with this value of the annotation acid.zalan.do/controller are reconciled
     #[arg(long, env = "CONTROLLER_ID", value_name = "ID", default_value = "")]
     pub controller_id: String,
@@ -275,6 +278,7 @@ impl TryFrom<Args> for Options {
                 authorities: args.registry_ca,
                 plain_http: args.registry_plain_http.into_iter().filter(|host| !host.is_empty()).collect(),
                 cache: args.cache_dir.as_ref().map(|folder| folder.join(PULLED)),
+                time: Duration::from_secs(args.registry_time.into()),
                 ..RegistrySettings::new(args.limits.max_component())
             },
             registry_poll: (args.registry_poll > 0).then(|| Duration::from_secs(args.registry_poll.into())),

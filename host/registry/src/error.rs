@@ -53,7 +53,9 @@ pub enum Error {
         reason: String,
     },
     /// The work took too long.
-    #[error("registry {host} did not send all within {seconds} s")]
+    #[error(
+        "registry {host} did not send or take all within {seconds} s; raise --registry-time, or check the connection"
+    )]
     Time {
         /// The host.
         host: String,
@@ -80,7 +82,7 @@ pub enum Error {
         with_credentials: bool,
     },
     /// The registry asks for credentials in a way that is not known or not safe.
-    #[error("registry {host} asks for credentials {how}")]
+    #[error("registry {host} asks for credentials {how}; ask who runs it for another way")]
     Challenge {
         /// The host.
         host: String,
@@ -96,7 +98,10 @@ pub enum Error {
         what: String,
     },
     /// The registry limits requests.
-    #[error("registry {host} limits requests (429){}", .after.map_or_else(String::new, |after| format!("; it asks to wait {after} s")))]
+    #[error(
+        "registry {host} limits requests (429); {}",
+        .after.map_or_else(|| "try it again later".to_owned(), |after| format!("it asks to wait {after} s"))
+    )]
     Busy {
         /// The host.
         host: String,
@@ -106,7 +111,12 @@ pub enum Error {
     /// The registry answers with another status.
     #[error(
         "registry {host} answers a request for {what} with status {status}{code}; {}",
-        if *.status >= 500 { "try it again later, or ask who runs it" } else { "check the reference" }
+        match *.status {
+            405 => "it does not take this; check the reference, and whether it is a registry that takes pushes",
+            413 => "it takes nothing as large as this; make the component smaller, or ask who runs it for a higher limit",
+            500.. => "try it again later, or ask who runs it",
+            _ => "check the reference",
+        }
     )]
     Status {
         /// The host.
@@ -119,7 +129,7 @@ pub enum Error {
         code: String,
     },
     /// A redirection is not followed.
-    #[error("registry {host} redirects a request {how}")]
+    #[error("registry {host} redirects a request {how}; check the reference, or ask who runs it")]
     Redirect {
         /// The host.
         host: String,
@@ -148,7 +158,8 @@ pub enum Error {
     },
     /// The answer has another digest.
     #[error(
-        "registry {host} sent a {what} with digest {actual} in place of {wanted}; what it has is damaged or forged"
+        "registry {host} sent a {what} with digest {actual} in place of {wanted}; what it has is damaged or forged: push it \
+         again"
     )]
     VerifyDigest {
         /// The host.
@@ -173,7 +184,8 @@ pub enum Error {
     },
     /// No signature is by one of the keys.
     #[error(
-        "none of the {signatures} signatures of {reference} with digest {digest} is by a key that is trusted here: {reason}"
+        "none of the {signatures} signatures of {reference} with digest {digest} is by a key that is trusted here: {reason}; sign it \
+         by the private key of one of them, or correct the public keys"
     )]
     VerifySignature {
         /// The reference.

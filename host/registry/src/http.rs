@@ -153,6 +153,10 @@ impl<'a> Session<'a> {
         self.reference.host().to_owned()
     }
 
+    pub fn repository(&self) -> &str {
+        self.reference.repository()
+    }
+
     /// Whether this is the registry, whatever its port is: behind a proxy it may not know that.
     pub fn is_registry(&self, other: &Authority) -> bool {
         self.reference.authority().parse().is_ok_and(|own: Authority| own.host() == other.host())
@@ -236,7 +240,7 @@ impl<'a> Session<'a> {
             return self.token(parameters).await;
         }
         if named("basic").is_none() {
-            let how = "in a way that is not known here; Basic and Bearer are";
+            let how = "in a way that is not known here, where Basic and Bearer are";
             return Err(Error::Challenge { host: self.host(), how });
         }
         let basic = self.basic.ok_or_else(|| self.denied(StatusCode::UNAUTHORIZED))?;

@@ -114,7 +114,7 @@ impl Client {
         }
         let ask = Ask {
             most: size,
-            remedy: "what it has is damaged or forged",
+            remedy: "what it has is damaged or forged: push it again",
             ..Ask::get(session.path(&format!("blobs/{digest}")), format!("the {what} {digest}"))
         };
         let bytes = session.ask(&ask).await?.body;

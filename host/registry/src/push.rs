@@ -84,7 +84,7 @@ async fn put_manifest(session: &mut Session<'_>, tag: &str, manifest: &Manifest)
 /// Uploads a blob, unless the registry has it.
 async fn upload(session: &mut Session<'_>, bytes: Vec<u8>) -> Result<(), Error> {
     let digest = Digest::of(&bytes);
-    let what = format!("the upload of {digest}");
+    let what = format!("place for blob {digest} in {}", session.repository());
     let head = Ask { method: Method::HEAD, ..Ask::get(session.path(&format!("blobs/{digest}")), what.clone()) };
     match session.ask(&head).await {
         Ok(answer) if answer.status == StatusCode::OK => return Ok(()),
@@ -94,10 +94,10 @@ async fn upload(session: &mut Session<'_>, bytes: Vec<u8>) -> Result<(), Error> 
     let begin = Ask { method: Method::POST, ..Ask::get(session.path("blobs/uploads/"), what.clone()) };
     let answer = session.ask(&begin).await?;
     let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let refuse = || Error::Redirect { host: session.host(), how: "of an upload to another host".to_owned() };
-    let location: Uri = location.parse().map_err(|_| refuse())?;
+    let refuse = |how: &str| Error::Redirect { host: session.host(), how: how.to_owned() };
+    let location: Uri = location.parse().map_err(|_| refuse("for an upload to no address"))?;
     if location.authority().is_some_and(|other| !session.is_registry(other)) {
-        return Err(refuse());
+        return Err(refuse("for an upload to another host"));
     }
     let path = location.path_and_query().map(ToString::to_string).unwrap_or_default();
     let separator = if path.contains('?') { '&' } else { '?' };

@@ -75,7 +75,7 @@ async fn error(address: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_hostile_answer_gets_a_sentence() {
     type Answer = fn(&str, &str) -> Vec<u8>;
-    let cases: [(&str, Answer, &str); 17] = [
+    let cases: [(&str, Answer, &str); 20] = [
         (
             "a page",
             |_, _| answer("200 OK", "content-type: text/html\r\n", "<html>Log in</html>"),
@@ -98,7 +98,7 @@ async fn every_hostile_answer_gets_a_sentence() {
         (
             "a slow manifest",
             |_, _| b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nSLOW".to_vec(),
-            "did not send all within 2 s",
+            "did not send or take all within 2 s; raise --registry-time",
         ),
         (
             "a large component",
@@ -143,6 +143,9 @@ async fn every_hostile_answer_gets_a_sentence() {
             |_, _| answer("401 Unauthorized", "www-authenticate: Negotiate\r\n", ""),
             "Basic and Bearer are",
         ),
+        ("401 without a challenge", |_, _| answer("401 Unauthorized", "", ""), "in a way that is not known here"),
+        ("a redirection to nowhere", |_, _| answer("302 Found", "", ""), "redirects a request to no address"),
+        ("429 for ever", |_, _| answer("429 Too Many Requests", "", ""), "limits requests (429); try it again later"),
         (
             "429",
             |_, _| answer("429 Too Many Requests", "retry-after: 30\r\n", ""),
@@ -167,6 +170,38 @@ async fn every_hostile_answer_gets_a_sentence() {
         let (address, _) = serve(behaviour).await;
         let error = error(&address).await;
         assert!(error.contains(sentence), "{name}: {error}");
+        assert!(error.contains("; "), "{name}: there is no remedy: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_hostile_answer_to_a_push_gets_a_sentence() {
+    type Answer = fn(&str) -> Vec<u8>;
+    let begun = "location: /v2/a/b/uploads/1\r\n";
+    let cases: [(&str, Answer, &str); 6] = [
+        ("no repository", |_| answer("404 Not Found", "", ""), "has no place for blob sha256:"),
+        ("no pushes", |_| answer("405 Method Not Allowed", "", ""), "whether it is a registry that takes pushes"),
+        ("no address", |_| answer("202 Accepted", "", ""), "redirects a request for an upload to no address; "),
+        (
+            "another host",
+            |_| answer("202 Accepted", "location: http://example.com/1\r\n", ""),
+            "redirects a request for an upload to another host; ",
+        ),
+        ("too large", |_| answer("413 Content Too Large", "", ""), "make the component smaller"),
+        ("a full disk", |_| answer("507 Insufficient Storage", "", ""), "with status 507; try it again later"),
+    ];
+    for (name, behaviour, sentence) in cases {
+        let (address, _) = serve(move |line, _| match line {
+            line if line.starts_with("HEAD ") => answer("404 Not Found", "", ""),
+            line if line.starts_with("POST ") && name == "too large" => answer("202 Accepted", begun, ""),
+            line => behaviour(line),
+        })
+        .await;
+        let reference: Reference = format!("{address}/a/b:1").parse().unwrap();
+        let component = b"\0asm\x0d\0\x01\0".to_vec();
+        let client = Client::new(Settings::new(1000));
+        let error = client.push(&reference, &Credentials::default(), component, None).await.unwrap_err().to_string();
+        assert!(error.contains(sentence) && error.contains("; "), "{name}: {error}");
     }
 }
 

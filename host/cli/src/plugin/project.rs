@@ -191,5 +191,5 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(failed)?;
     }
-    std::fs::write(path, bytes).with_context(failed)
+    crate::file::replace(path, bytes).with_context(failed)
 }

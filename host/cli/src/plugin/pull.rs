@@ -1,9 +1,8 @@
 //! `pgloom plugin pull`: a component from a registry.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use pgloom_operator::args::ComponentLimits;
 use pgloom_registry::{PublicKey, Reference};
@@ -46,17 +45,12 @@ pub fn pull(arguments: &Arguments) -> Result<()> {
     let keys: Vec<PublicKey> = keys.collect::<Result<_>>()?;
     let registry = Registry::new(&arguments.registry, arguments.limits.max_component(), None)?;
     let pulled = registry.wait(registry.client.pull(reference, &registry.credentials, &keys))?;
+    if !pgloom_package::is_component(&pulled.component) {
+        bail!("{reference}: its layer is no WebAssembly component; push one by `pgloom plugin push`");
+    }
     let name = reference.repository().rsplit('/').next().unwrap_or_default();
     let output = arguments.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.wasm")));
-    write(&output, &pulled.component)
+    file::replace(&output, &pulled.component)
         .with_context(|| format!("{}: cannot be written; give another file with --output", output.display()))?;
     crate::output::line(format_args!("{}", reference.clone().with_digest(pulled.digest)))
-}
-
-/// Writes the whole file or none.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let unfinished = path.with_extension("part");
-    let mut file = std::fs::File::create(&unfinished)?;
-    file.write_all(bytes)?;
-    std::fs::rename(unfinished, path)
 }
