@@ -61,12 +61,16 @@ pub fn cut(text: &str, bytes: usize) -> String {
     format!("{}...", text.get(..end).unwrap_or_default())
 }
 
-/// The text in one line, [`cut`] to so many bytes: control characters and line breaks become spaces. For texts of others,
-/// which could begin a line of a log or move the cursor of a terminal.
+/// The text in one line, [`cut`] to so many bytes: control characters, line breaks and what turns the direction of writing
+/// become spaces. For texts of others, which could begin a line of a log, move the cursor of a terminal or show words in
+/// another order.
 #[must_use]
 pub fn one_line(text: &str, bytes: usize) -> String {
     let text = cut(text, bytes);
-    let breaks = |letter: char| letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}');
+    let breaks = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     text.split(breaks).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -130,6 +134,7 @@ mod tests {
 
     #[test]
     fn a_text_of_others_is_one_line_without_control_characters() {
+        assert_eq!(one_line("a\u{202e}b\u{2066}c\u{200f}", 100), "a b c");
         assert_eq!(one_line("a\r\n\tb\u{1b}[2J\u{2028}c\0", 100), "a b [2J c");
         assert_eq!(one_line("two  spaces", 100), "two  spaces");
         assert_eq!(one_line("a\nlonger text", 8), "a lon...");

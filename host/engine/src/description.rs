@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::model::{Description, ObjectKind, ObjectPermission, Selection, Trigger};
 use crate::path::Pattern;
 use crate::reserved;
+use crate::schema::Schemas;
 use crate::validator;
 
 /// The most entries of one list of a description, and of one list of a permission.
@@ -286,11 +287,9 @@ fn check_kind(kind: &ObjectKind, place: &impl Display) -> Result<(), String> {
     }
     // Only custom resources may have a kind in lower case, as `postgresql` has.
     if reserved::is_of_kubernetes(api_version) && !kind.starts_with(|first: char| first.is_ascii_uppercase()) {
-        let first: String = kind.chars().take(1).map(|first| first.to_ascii_uppercase()).collect();
-        let written = format!("{first}{}", kind.chars().skip(1).collect::<String>());
-        return Err(format!(
-            "{place}: {kind:?} of {api_version:?} is not a kind; write it in CamelCase, as in {written}"
-        ));
+        let otherwise = "write it in CamelCase, as in ConfigMap";
+        let remedy = suggest::nearest_or(kind, Schemas::built_in_kinds(api_version), otherwise);
+        return Err(format!("{place}: {kind:?} of {api_version:?} is not a kind; {remedy}"));
     }
     Ok(())
 }

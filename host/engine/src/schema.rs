@@ -159,6 +159,12 @@ impl Schemas {
         }
     }
 
+    /// The built-in kinds of a version, as in `ConfigMap` for `v1`.
+    pub fn built_in_kinds<'a>(api_version: &'a str) -> impl Iterator<Item = &'static str> + 'a {
+        let kinds = Schema::embedded().into_iter().flat_map(|schema| schema.kinds.keys());
+        kinds.filter_map(|name| name.split_once(' ')).filter(move |(of, _)| *of == api_version).map(|(_, kind)| kind)
+    }
+
     /// Whether the kind is a built-in one.
     pub fn is_built_in(&self, api_version: &str, kind: &str) -> bool {
         self.built_in.kinds.contains_key(format!("{api_version} {kind}").as_str())

@@ -72,7 +72,7 @@ fn what_would_fail_later_is_refused_with_its_place() {
         (|it| it.desired = vec![ObjectKind::new("v1", "")], "desired[0]: \"\" of \"v1\" is not a kind"),
         (
             |it| it.observed = vec![ObservedSelector { kind: ObjectKind::new("v1", "secret"), ..selector("a") }],
-            "observed[0]: \"secret\" of \"v1\" is not a kind; write it in CamelCase, as in Secret",
+            "observed[0]: \"secret\" of \"v1\" is not a kind; did you mean Secret?",
         ),
         (|it| it.observed = vec![selector("a"), selector("a")], "observed[1]: the id \"a\" is empty or that of"),
         (
@@ -160,7 +160,7 @@ fn a_description_has_limits() {
 #[test]
 fn a_grant_that_cannot_be_meant_is_refused_with_its_place_and_what_is_allowed() {
     type Change = fn(&mut Grants);
-    let cases: [(Change, &str); 8] = [
+    let cases: [(Change, &str); 10] = [
         (
             |it| it.objects[0].fields = vec!["spec".into(), "spec[".into()],
             "grants.objects[0].fields[1]: `spec[` is not a field path: ",
@@ -173,7 +173,15 @@ fn a_grant_that_cannot_be_meant_is_refused_with_its_place_and_what_is_allowed() 
         ),
         (
             |it| it.objects[0].kind = "service".into(),
-            "grants.objects[0]: \"service\" of \"v1\" is not a kind; write it in CamelCase, as in Service",
+            "grants.objects[0]: \"service\" of \"v1\" is not a kind; did you mean Service?",
+        ),
+        (
+            |it| it.objects[0].kind = "configmap".into(),
+            "grants.objects[0]: \"configmap\" of \"v1\" is not a kind; did you mean ConfigMap?",
+        ),
+        (
+            |it| it.objects[0].kind = "gadget".into(),
+            "grants.objects[0]: \"gadget\" of \"v1\" is not a kind; write it in CamelCase, as in ConfigMap",
         ),
         (
             |it| it.reads[0].from = "config:scalyr_apikey".into(),

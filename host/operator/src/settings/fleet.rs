@@ -155,12 +155,14 @@ mod tests {
             database: true,
             field: "spec.containers".into(),
             steps: vec!["spilo".into()],
+            outdated: false,
         };
         Impact {
             cluster: "ns/c".into(),
             verdict,
             objects: Vec::new(),
             restarts: pods.map(restart).into_iter().collect(),
+            outdated: None,
             foreign: Vec::new(),
             refused_now: None,
             refused_then: (verdict == Verdict::Held).then(|| "step spilo failed".into()),

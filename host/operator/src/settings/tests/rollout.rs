@@ -87,12 +87,14 @@ impl Fleet for FakeFleet {
             database: true,
             field: "spec.containers".into(),
             steps: vec!["one".into()],
+            outdated: false,
         };
         let impact = Impact {
             cluster: key.to_string(),
             verdict: if self.restarts.is_some() { Verdict::Restarts } else { Verdict::Changes },
             objects: Vec::new(),
             restarts: self.restarts.map(restart).into_iter().collect(),
+            outdated: None,
             foreign: Vec::new(),
             refused_now: None,
             refused_then: None,
