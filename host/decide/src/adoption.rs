@@ -83,8 +83,8 @@ pub fn obstacle<E>(
     let Some(before) = before else { return Ok(None) };
     let desired = desired()?;
     let Some(after) = desired.iter().find(is_set) else { return Ok(None) };
-    let restarts = restarts(before, after, config.flag("enable_lazy_spilo_upgrade"));
     let [before, after] = [before, after].map(normal);
+    let restarts = restarts(&before, &after, config.flag("enable_lazy_spilo_upgrade"));
     let [had_none, has_none] = [&before, &after].map(|set| set["spec"]["replicas"] == 0);
     let volumes = claims(&before, &after);
     let moves_state = restarts.iter().any(|field| STATE.iter().any(|name| field.ends_with(&format!(".env[{name}]"))));
@@ -94,13 +94,12 @@ pub fn obstacle<E>(
     Ok(Some(adoption).filter(is_obstacle))
 }
 
-/// The fields of a StatefulSet for which the pods would restart when it becomes another one, which has its credentials. With
-/// `lazy` another image is none.
+/// The fields of a StatefulSet for which the pods would restart when it becomes another one, both as by [`normal`] and with
+/// their credentials. With `lazy` another image is none.
 pub(crate) fn restarts(before: &Value, after: &Value, lazy: bool) -> Vec<String> {
-    let [before, after] = [before, after].map(normal);
     // Without a pod there is nothing to restart.
-    let has_pods = [&before, &after].iter().all(|set| set["spec"]["replicas"] != 0);
-    if has_pods { template(&before, &after, lazy) } else { Vec::new() }
+    let has_pods = [before, after].iter().all(|set| set["spec"]["replicas"] != 0);
+    if has_pods { template(before, after, lazy) } else { Vec::new() }
 }
 
 /// Whether a StatefulSet is one that the Zalando operator made. One without a selector is no StatefulSet of an API server.
@@ -108,7 +107,8 @@ fn is_of_predecessor(set: &Value, manifest: &Value, config: &Config) -> bool {
     set["spec"]["selector"].is_object() && Identity::of(manifest, config).origin(set, |_| true) == Origin::Upstream
 }
 
-fn normal(set: &Value) -> Value {
+/// A StatefulSet in the form in which two are compared.
+pub(crate) fn normal(set: &Value) -> Value {
     let mut set = set.clone();
     complete(&mut set);
     for claim in set["spec"]["volumeClaimTemplates"].as_array_mut().into_iter().flatten() {

@@ -9,12 +9,12 @@ use pgloom_engine::{HOST, ObjectRef, Ownership, Pipeline, leaves, restarts_pods}
 use serde::{Deserialize as _, Serialize};
 use serde_json::{Map, Value};
 
-use crate::adoption::restarts;
+use crate::adoption::{normal, restarts};
 use crate::explain::with_uid;
 use crate::kind::{BuiltIn, ObjectKey};
 use crate::normal::quantities;
 use crate::rollout::template_difference;
-use crate::{Error, Observed, decide, trace};
+use crate::{Error, Observed, Plan, decide, trace};
 
 /// A pipeline and an operator configuration.
 #[derive(Clone, Copy)]
@@ -162,13 +162,13 @@ pub fn impact(manifest: &Value, now: Setting<'_>, then: Setting<'_>) -> Impact {
         refused_then: None,
     };
     match (side(manifest, now), side(manifest, then)) {
-        (Ok(Decided { side: before, .. }), Ok(Decided { side: after, foreign, outdated })) => {
+        (Ok(Decided { side: before, .. }), Ok(Decided { side: after, foreign, plan })) => {
             let lazy = then.config.flag("enable_lazy_spilo_upgrade");
             let objects = objects(&before, &after, then.pipeline);
             let restarts: Vec<Restart> =
                 objects.iter().filter_map(|object| restart(object, &before, &after, (key.name, lazy))).collect();
             let is_known = restarts.iter().any(|restart| restart.database) || !foreign.is_empty();
-            let outdated = outdated.filter(|_| !is_known);
+            let outdated = if is_known { None } else { outdated(&plan, &then.observed.objects, (key.name, lazy)) };
             let verdict = match (objects.is_empty(), restarts.is_empty()) {
                 (true, _) => Verdict::Same,
                 (false, true) => Verdict::Changes,
@@ -194,8 +194,7 @@ struct Decided {
     side: Side,
     /// What the operator would not write of it.
     foreign: Vec<String>,
-    /// The pods that restart because they run something else.
-    outdated: Option<Restart>,
+    plan: Plan,
 }
 
 fn side(manifest: &Value, setting: Setting<'_>) -> Result<Decided, Error> {
@@ -217,18 +216,17 @@ fn side(manifest: &Value, setting: Setting<'_>) -> Result<Decided, Error> {
         let owners = owners.with_host(schema, kind.root, desired, &document).unwrap_or_default();
         (object, (document, owners, step))
     });
-    let side: Side = owned.collect();
-    let lazy = config.flag("enable_lazy_spilo_upgrade");
-    let outdated = outdated(&plan.filled()?, &observed.objects, (ObjectKey::of(manifest).name, lazy));
-    Ok(Decided { side, foreign, outdated })
+    Ok(Decided { side: owned.collect(), foreign, plan })
 }
 
-/// The pods of the database that restart because the existing StatefulSet is not as it is decided. `filled` are the objects
-/// with their credentials, as the API server has them.
-fn outdated(filled: &[Value], existing: &[Value], (cluster, lazy): (&str, bool)) -> Option<Restart> {
+/// The pods of the database that restart because the existing StatefulSet is not as it is decided.
+fn outdated(plan: &Plan, existing: &[Value], (cluster, lazy): (&str, bool)) -> Option<Restart> {
     let is_set = |object: &&Value| ObjectKey::of(object).is(BuiltIn::StatefulSet, cluster);
-    let (before, after) = (existing.iter().find(is_set)?, filled.iter().find(is_set)?);
-    let field = restarts(before, after, lazy).into_iter().next()?;
+    let before = existing.iter().find(is_set)?;
+    // With their credentials, as the API server has them. Whether these are complete was checked in the decision.
+    let desired = plan.filled().ok()?;
+    let after = desired.iter().find(is_set)?;
+    let field = restarts(&normal(before), &normal(after), lazy).into_iter().next()?;
     Some(Restart {
         object: ObjectKey::of(after).reference(),
         pods: Some(replicas(before).min(replicas(after))),

@@ -161,7 +161,7 @@ impl Merger {
         Ok(())
     }
 
-    /// A warning for each field of a partial object that nobody knows.
+    /// A warning for each field of a partial object that its kind does not have.
     pub(crate) fn unknown_fields(&self, fragment: &Value) -> Vec<Finding> {
         unknown_fields(&self.schemas, fragment)
     }

@@ -337,7 +337,7 @@ impl Step {
         })
     }
 
-    /// Merges the contributions. Returns a warning for each of their fields that nobody knows.
+    /// Merges the contributions. Returns a warning for each field that its kind does not have.
     fn merge(&self, response: &Response, shown: &BTreeSet<String>, merger: &mut Merger) -> Result<Vec<Finding>, Error> {
         let mut unknown = Vec::new();
         let writer = Writer { step: &self.name, permissions: &self.permissions };

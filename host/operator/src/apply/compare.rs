@@ -17,8 +17,19 @@ enum Place {
     Fields,
     /// Among amounts, by the names of resources.
     Quantities,
-    /// Among texts whose keys somebody chose.
+    /// Among texts by keys that are no fields, as labels.
     Texts,
+}
+
+impl Place {
+    /// The place of what is below a field.
+    fn below(self, key: &str) -> Self {
+        match key {
+            "requests" | "limits" | "sizeLimit" => Self::Quantities,
+            "annotations" | "data" | "labels" | "matchLabels" | "nodeSelector" => Self::Texts,
+            _ => self,
+        }
+    }
 }
 
 /// Whether the last apply stated exactly the fields of `desired`, and `live` has their values.
@@ -134,17 +145,6 @@ fn is_empty(value: &Value) -> bool {
         Value::Object(map) => map.is_empty(),
         Value::Array(list) => list.is_empty(),
         _ => false,
-    }
-}
-
-impl Place {
-    /// The place of what is below a field.
-    fn below(self, key: &str) -> Self {
-        match key {
-            "requests" | "limits" | "sizeLimit" => Self::Quantities,
-            "annotations" | "data" | "labels" | "matchLabels" | "nodeSelector" => Self::Texts,
-            _ => self,
-        }
     }
 }
 
